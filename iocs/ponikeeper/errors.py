@@ -1,0 +1,87 @@
+"""The errors of ponikeeper: one root, each with the builtin that fits beside it.
+
+This module is the catalogue: whatever the IOC, the command line or the client raise on purpose is
+here, and its message says what was wrong, what was expected and what to write instead.
+"""
+
+from collections.abc import Iterable
+
+
+class PonikeeperError(Exception):
+    """Root of every error that ponikeeper raises on purpose."""
+
+
+class ProblemsError(PonikeeperError, ValueError):
+    """Input that was refused, with every problem that was found in it.
+
+    Parameters
+    ----------
+    problems
+        One sentence for each thing that is wrong; at least one.
+    """
+
+    def __init__(self, problems: str | Iterable[str]) -> None:
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class GeometryError(ProblemsError):
+    """Values that are no geometry: missing, out of range, of the wrong type or unit."""
+
+
+class PoniError(ProblemsError):
+    """A PONI text that cannot be read to one whole geometry."""
+
+
+class MessageError(ProblemsError):
+    """A JSON text that is not a request, a result or a snapshot.
+
+    Attributes
+    ----------
+    request
+        The request id, where it could be read although the rest is bad.
+    """
+
+    def __init__(self, problems: str | Iterable[str], request: str | None = None, op: str | None = None) -> None:
+        super().__init__(problems)
+        self.request = request
+        self.op = op
+
+
+class ConfigError(ProblemsError):
+    """A configuration file that cannot be used; each problem names file, key and value."""
+
+
+class RefusedError(ProblemsError):
+    """The IOC refused a transaction; the problems are its own reasons."""
+
+
+class ShapeError(PonikeeperError, ValueError):
+    """An image does not have the shape that the recorded geometry is for."""
+
+
+class NoGeometryError(PonikeeperError, LookupError):
+    """No geometry was recorded where one was looked for."""
+
+
+class StoreError(PonikeeperError, OSError):
+    """The store on disk cannot be read or written now; nothing of it is lost."""
+
+
+class DamagedStoreError(StoreError):
+    """The store on disk is not what was written to it; it is never replaced silently."""
+
+
+class BusyStoreError(StoreError):
+    """Another process serves this store."""
+
+
+class NotConnectedError(PonikeeperError, ConnectionError):
+    """A PV does not answer."""
+
+
+class MissingExtraError(PonikeeperError, ImportError):
+    """A part of ponikeeper that is not installed; the message is the line that installs it."""
+
+    def __init__(self, extra: str, missing: str) -> None:
+        super().__init__(f"{missing} is not installed: pip install 'ponikeeper[{extra}]'")

@@ -1,0 +1,201 @@
+"""The PONI text, read strictly and written plainly.
+
+pyFAI's own reader takes whatever it finds: a file that was cut short loads with defaults, entries
+that were appended to one another are merged. Here a text gives one whole geometry or an error that
+names what is missing. Versions 1, 2, 2.1 and 3 are read, of several entries the last; 2.1 is
+written, or 3 where parallax or a sensor need it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import cast
+
+from ponikeeper import strictjson
+from ponikeeper.detectors import pixel_size
+from ponikeeper.errors import GeometryError, PoniError
+from ponikeeper.geometry import Geometry
+
+_VERSIONS = ("1", "2", "2.1", "3")
+_HEADER = "Nota: C-Order"  # pyFAI opens each entry with this comment
+_ALIASES = {"dist": "distance"}
+_NUMBERS = ("Distance", "Poni1", "Poni2", "Rot1", "Rot2", "Rot3", "Wavelength")
+_PIXELS = ("PixelSize1", "PixelSize2")
+_REQUIRED = {
+    "1": (*_PIXELS, *_NUMBERS),
+    "2": ("Detector", "Detector_config", *_NUMBERS),
+    "2.1": ("Detector", "Detector_config", *_NUMBERS),
+    "3": ("Detector", "Detector_config", *_NUMBERS, "Parallax"),
+}
+_OPTIONAL = {"1": ("Detector", "SplineFile"), "2": (), "2.1": (), "3": ()}
+_PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+
+
+def read(text: str | bytes) -> Geometry:
+    """Read a PONI text to the geometry of its last entry.
+
+    Parameters
+    ----------
+    text
+        PONI version 1, 2, 2.1 or 3; any line ends; ``#`` opens a comment.
+
+    Raises
+    ------
+    PoniError
+        The text is cut, incomplete or not a PONI; each problem names a key.
+    """
+    entry = _last_entry(_decoded(text))
+    version = entry.values.get("poni_version", "1")
+    version = version.removesuffix(".0")
+    if version not in _VERSIONS:
+        raise PoniError(f"poni_version {version} is unknown: expected {', '.join(_VERSIONS)}")
+    known = {key.lower() for key in ("poni_version", *_REQUIRED[version], *_OPTIONAL[version])}
+    problems = [
+        f"the key {key} does not belong into a PONI of version {version}" for key in entry.values if key not in known
+    ]
+    missing = [key for key in _REQUIRED[version] if key.lower() not in entry.values]
+    if missing:
+        problems.append(f"the {entry.place} is incomplete: {', '.join(missing)} missing (was the text cut?)")
+    if problems:
+        raise PoniError(problems)
+    return _geometry(version, entry.values)
+
+
+def write(geometry: Geometry) -> str:
+    """Write a geometry as a PONI text of one entry; ``read(write(g)) == g``.
+
+    Version 2.1, or 3 where the geometry has parallax or a sensor. Nothing is added: without an
+    orientation in `detector_config` none is written, and pyFAI takes its default.
+    """
+    config = cast("dict[str, object]", geometry.as_dict()["detector_config"])
+    parallax = config.pop("parallax", False)
+    version = "3" if parallax or "sensor" in config else "2.1"
+    config = {"pixel1": geometry.pixel1, "pixel2": geometry.pixel2, **config}
+    lines = [
+        f"# {_HEADER}, 1 refers to the Y axis, 2 to the X axis",
+        f"poni_version: {version}",
+        f"Detector: {geometry.detector}",
+        f"Detector_config: {strictjson.dumps(config)}",
+        f"Distance: {geometry.dist!r}",
+        *(f"{name.capitalize()}: {getattr(geometry, name)!r}" for name in ("poni1", "poni2", "rot1", "rot2", "rot3")),
+        f"Wavelength: {geometry.wavelength!r}",
+    ]
+    if version == "3":
+        lines.append(f"Parallax: {bool(parallax)}")
+    return "\n".join(lines) + "\n"
+
+
+@dataclass(slots=True)
+class _Entry:
+    """The keys (lower case) and values of one entry, and where it stands."""
+
+    place: str
+    values: dict[str, str] = field(default_factory=dict)
+
+
+def _decoded(text: str | bytes) -> str:
+    if isinstance(text, bytes):
+        try:
+            text = text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise PoniError(f"the text is not UTF-8: byte {error.start} is 0x{text[error.start]:02x}") from None
+    text = text.removeprefix("\ufeff")
+    if "\0" in text:
+        raise PoniError("the text holds a NUL character: expected a PONI text")
+    return text
+
+
+def _last_entry(text: str) -> _Entry:
+    """Split a text into its entries, as ``save()`` appends them, and give the last."""
+    entry = _Entry("entry")
+    count = 1
+    for number, line in _lines(text):
+        comment = line.startswith("#")
+        key, colon, value = line.lstrip("#").partition(":")
+        key = _ALIASES.get(key.strip().lower(), key.strip().lower())
+        if not comment and not colon:
+            raise PoniError(f'line {number} "{_short(line)}" has no colon: expected "Key: value"')
+        starts = line.lstrip("# ").startswith(_HEADER) if comment else key == "poni_version" or key in entry.values
+        if starts and entry.values:
+            count += 1
+            entry = _Entry(f"last entry (number {count})")
+        elif starts and comment and count == 1:
+            entry = _Entry("entry")
+        if not comment:
+            entry.values[key] = value.strip()
+    return entry
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Give the lines that say something, numbered; refuse a last one that may have been cut."""
+    lines = re.split(r"\r\n|\n|\r", text)
+    unfinished = lines.pop()  # empty where the text ends with a line end
+    if unfinished.strip() and not unfinished.lstrip().startswith("#"):
+        raise PoniError(
+            f'the last line "{_short(unfinished)}" has no line end: the text was probably cut there; '
+            f"expected a whole file (if it is whole, end it with a newline)"
+        )
+    for number, line in enumerate([*lines, unfinished], start=1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def _geometry(version: str, values: dict[str, str]) -> Geometry:
+    problems: list[str] = []
+    found: dict[str, object] = {"detector": values.get("detector", "Detector"), "detector_config": {}}
+    for key in _NUMBERS:
+        name = "dist" if key == "Distance" else key.lower()
+        found[name] = _parsed(key, values[key.lower()], problems)
+    if version == "1":
+        for name, key in zip(("pixel1", "pixel2"), _PIXELS, strict=True):
+            found[name] = _parsed(key, values[key.lower()], problems)
+        if values.get("splinefile", "None").lower() not in ("none", ""):
+            problems.append(f"SplineFile {values['splinefile']} cannot be kept: expected None (a corrected detector)")
+    else:
+        _take_config(values, found, problems)
+    if version == "3":
+        _take_parallax(values["parallax"], found, problems)
+    if problems:
+        raise PoniError(problems)
+    try:
+        return Geometry.parse(found)
+    except GeometryError as error:
+        raise PoniError(error.problems) from None
+
+
+def _take_config(values: dict[str, str], found: dict[str, object], problems: list[str]) -> None:
+    """Read the detector's configuration and move the pixels out of it, or out of the table."""
+    try:
+        config = strictjson.loads(values["detector_config"])
+    except ValueError as error:
+        problems.append(f"Detector_config is no JSON: {error}")
+        return
+    if not isinstance(config, dict):
+        problems.append(f"Detector_config {_short(values['detector_config'])} is not a JSON object")
+        return
+    config = cast("dict[str, object]", config)
+    pixels = pixel_size(values["detector"])
+    for index, name in enumerate(("pixel1", "pixel2")):
+        given = config.pop(name, None)
+        if given is None and pixels is None:
+            problems.append(f"Detector_config names no {name} and the detector {values['detector']} is not in the table")
+        found[name] = pixels[index] if given is None and pixels else given
+    found["detector_config"] = config
+
+
+def _take_parallax(text: str, found: dict[str, object], problems: list[str]) -> None:
+    if text.lower() not in ("true", "false"):
+        problems.append(f"Parallax {text} is not allowed: expected True or False")
+    elif text.lower() == "true":
+        found["detector_config"] = {**cast("dict[str, object]", found["detector_config"]), "parallax": True}
+
+
+def _parsed(key: str, text: str, problems: list[str]) -> float | None:
+    if _PLAIN_NUMBER.fullmatch(text) is None:
+        problems.append(f'{key} "{_short(text)}" is not a number')
+        return None
+    return float(text)
+
+
+def _short(text: str) -> str:
+    return ascii(text.strip())[1:-1][:60]
