@@ -20,7 +20,10 @@ def make_table() -> dict[str, list[float]]:
     classes.update(Detector.registry)
     table: dict[str, list[float]] = {}
     for name, cls in classes.items():
-        detector = cls()
+        try:
+            detector = cls()
+        except TypeError:  # made for a shape or a file that has to be given: no one pixel size
+            continue
         if detector.pixel1 and detector.pixel2:
             table[name.lower().replace(" ", "_")] = [float(detector.pixel1), float(detector.pixel2)]
     return dict(sorted(table.items()))

@@ -56,6 +56,9 @@ def read(text: str | bytes) -> Geometry:
     missing = [key for key in _REQUIRED[version] if key.lower() not in entry.values]
     if missing:
         problems.append(f"the {entry.place} is incomplete: {', '.join(missing)} missing (was the text cut?)")
+    elif (last := list(entry.values)[-1]) not in {key.lower() for key in _REQUIRED[version]}:
+        # else a text cut just before it would read as another geometry
+        problems.append(f"{last} stands last: expected it before {_REQUIRED[version][-1]}")
     if problems:
         raise PoniError(problems)
     return _geometry(version, entry.values)
@@ -119,8 +122,6 @@ def _last_entry(text: str) -> _Entry:
         if starts and entry.values:
             count += 1
             entry = _Entry(f"last entry (number {count})")
-        elif starts and comment and count == 1:
-            entry = _Entry("entry")
         if not comment:
             entry.values[key] = value.strip()
     return entry

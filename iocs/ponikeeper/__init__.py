@@ -1,0 +1,1 @@
+"""ponikeeper keeps the calibrated geometry of area detectors: what runs on the IOC host."""
