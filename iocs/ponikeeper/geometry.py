@@ -7,6 +7,7 @@ limits and texts too.
 
 import difflib
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -23,6 +24,8 @@ MAX_DETECTOR_BYTES = 38
 
 DEFAULT_ORIENTATION = 3
 """The orientation of pyFAI where none is named, and the only one that Fit2D values exist for."""
+
+_CONFIG_KEYS = ("orientation", "max_shape", "sensor", "parallax")
 
 Limits = Mapping[str, tuple[float, float]]
 
@@ -67,6 +70,8 @@ class Parameter:
             for unit, factor in self.slips:
                 if self._allows(number * factor):
                     meant = f"{number * factor:.12g}"
+                    if not self._allows(float(meant)):  # 180 degrees: rounded, it is more than pi
+                        meant = repr(number * factor)
                     return f"{self.name} {_shown(number)} {self.unit} looks like {unit}: write {meant}"
             return f"{self.name} {_shown(number)} {self.unit} is out of range: expected {self.expected()}"
         if limits and self.name in limits:
@@ -143,7 +148,7 @@ class Geometry:
         pyFAI's name of the detector, ASCII, at most 38 bytes.
     detector_config
         What a PONI keeps beside these: ``orientation``, ``max_shape``, ``sensor``, and
-        ``parallax``; JSON values. Never the pixels.
+        ``parallax``; JSON values, kept unchangeable (arrays as tuples). Never the pixels.
 
     Raises
     ------
@@ -161,7 +166,7 @@ class Geometry:
     pixel2: float
     wavelength: float
     detector: str
-    detector_config: Mapping[str, object] = field(default_factory=dict)
+    detector_config: Mapping[str, object] = field(default_factory=dict, hash=False)  # a mapping has no hash
 
     def __post_init__(self) -> None:
         problems = _value_problems({item.name: getattr(self, item.name) for item in fields(self)}, None)
@@ -172,7 +177,10 @@ class Geometry:
         config = cast("dict[str, object]", strictjson.plain(self.detector_config))
         if config.get("parallax") is False:  # the default: said or not, it is the same geometry
             del config["parallax"]
-        object.__setattr__(self, "detector_config", MappingProxyType(config))
+        object.__setattr__(self, "detector_config", _frozen(config))
+
+    def __reduce__(self) -> tuple[object, ...]:  # a frozen mapping can be neither copied nor pickled by itself
+        return type(self).parse, (self.as_dict(),)
 
     @classmethod
     def parse(cls, values: Mapping[str, object], limits: Limits | None = None) -> "Geometry":
@@ -248,7 +256,7 @@ def unknown_names(values: Mapping[str, object]) -> list[str]:
     problems: list[str] = []
     for name in values:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
+            close = difflib.get_close_matches(str(name).lower(), known, n=1)
             meant = f" (did you mean {close[0]}?)" if close else ""
             problems.append(f"unknown value {_shown(name)}{meant}: expected {' '.join(known)}")
     return problems
@@ -281,26 +289,38 @@ def _config_problems(config: object) -> list[str]:
     if not isinstance(config, Mapping):
         return [f"detector_config {_shown(config)} is not a JSON object: expected such as {{\"orientation\": 3}}"]
     items = cast("Mapping[str, object]", config)
-    problems = [
-        f"detector_config holds {key}: give it as the value {key} of the geometry"
-        for key in ("pixel1", "pixel2")
-        if key in items
-    ]
+    problems: list[str] = []
+    for key in items:
+        name = str(key).lower()  # pyFAI ignores the case of these keys: one of them must not hide another
+        if name in ("pixel1", "pixel2"):
+            problems.append(f"detector_config holds {key}: give it as the value {name} of the geometry")
+        elif name in _CONFIG_KEYS and key != name:
+            problems.append(f"detector_config holds {key}: write it as {name}")
     if "orientation" in items and (type(items["orientation"]) is not int or not 1 <= items["orientation"] <= 4):
         problems.append(f"detector_config.orientation {_shown(items['orientation'])} is not allowed: expected 1, 2, 3 or 4")
     if "parallax" in items and not isinstance(items["parallax"], bool):
         problems.append(f"detector_config.parallax {_shown(items['parallax'])} is not allowed: expected true or false")
     try:
         strictjson.canonical(strictjson.plain(items))
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         problems.append(f"detector_config is no JSON: {error}")
     return problems
+
+
+def _frozen(value: object) -> object:
+    """Make plain JSON values unchangeable, all the way down."""
+    if isinstance(value, dict):
+        items = cast("dict[str, object]", value).items()
+        return MappingProxyType({key: _frozen(item) for key, item in items})
+    if isinstance(value, list):
+        return tuple(_frozen(item) for item in cast("list[object]", value))
+    return value
 
 
 def _number(value: object) -> float | None:
     """Take what is a number and nothing that Python merely counts as one (a bool)."""
     if type(value) not in (int, float):
-        # numpy's scalars are floats by inheritance or say so themselves; a bool never is a number here
+        # numpy's double is a float by inheritance; a bool never is a number here
         if isinstance(value, bool) or not isinstance(value, float):
             return None
     try:
@@ -317,5 +337,5 @@ def _shown(value: object) -> str:
         try:
             text = strictjson.dumps(value)
         except (TypeError, ValueError, RecursionError):
-            text = ascii(value)
+            text = reprlib.repr(value).encode("ascii", "backslashreplace").decode()
     return text if len(text) <= 80 else text[:77] + "..."

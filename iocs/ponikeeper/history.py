@@ -61,6 +61,23 @@ _CHECKED: dict[str, str] = {
 """The columns of each table that its checksum covers, together with the detector's prefix."""
 
 
+_NUMBERED = ("revision", "activation", "judgement")
+_SLICE = 500
+_RECENT = 4000
+"""Rows of each numbered table that are verified before anything is served."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """A range of rows of one table whose checksums are to be verified."""
+
+    prefix: str
+    key: int
+    table: str
+    first: int
+    last: int
+
+
 @dataclass(frozen=True, slots=True)
 class Revision:
     """One geometry with provenance, label and position; never changed, never deleted."""
@@ -143,6 +160,7 @@ class History:
         self.path = path
         self._connection: sqlite3.Connection | None = None
         self._detectors: dict[str, int] = {}
+        self._pending: list[_Slice] = []
         self._lock = _lock_directory(path.parent)
         try:
             if not path.exists():
@@ -152,7 +170,9 @@ class History:
                 self._migrate()
                 for prefix, key in self._open().execute("SELECT prefix, id FROM detector"):
                     self._detectors[prefix] = key
-                    _replay(self._open(), prefix, key)
+                    self._pending += _slices(self._open(), prefix, key)
+                for _ in range(_RECENT // _SLICE * len(_NUMBERED) * len(self._detectors)):
+                    self.verify_next()
         except BaseException:
             self.close()
             raise
@@ -163,6 +183,22 @@ class History:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+    def verify_next(self) -> bool:
+        """Verify the checksums of the next slice of old rows; tell whether any are left.
+
+        The newest rows are verified before the constructor returns, so that the time it takes does
+        not grow with the history; whatever is read is verified then, too.
+
+        Raises
+        ------
+        DamagedStoreError
+            A row is not what was written.
+        """
+        if self._pending:
+            with self._damage_told():
+                _verify_slice(self._open(), self._pending.pop(0))
+        return bool(self._pending)
 
     def probe(self) -> None:
         """Write to the disk without changing the history.
@@ -416,21 +452,25 @@ def _check_file(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(verdict)
 
 
-def _replay(connection: sqlite3.Connection, prefix: str, key: int) -> None:
-    """Verify the checksum of every numbered row of a detector, and that no number is missing.
+def _slices(connection: sqlite3.Connection, prefix: str, key: int) -> list[_Slice]:
+    """Cut the numbered tables of a detector into slices, the newest first, and see that no row is missing."""
+    slices: list[_Slice] = []
+    for table in _NUMBERED:
+        number = _CHECKED[table].partition(",")[0]
+        sql = f"SELECT count(*), coalesce(min({number}), 1), coalesce(max({number}), 0) FROM {table} WHERE detector = ?"
+        count, first, last = connection.execute(sql, (key,)).fetchone()
+        if (count, first) != (last, 1):
+            raise sqlite3.DatabaseError(f"of {last} rows of {table} of {prefix} {last - count} are missing")
+        slices += [_Slice(prefix, key, table, top - _SLICE + 1, top) for top in range(last, 0, -_SLICE)]
+    return sorted(slices, key=lambda item: -item.last)
 
-    Answers are verified when they are looked up: they decide nothing before that.
-    """
-    for table in ("revision", "activation", "judgement"):
-        columns = _CHECKED[table]
-        number = columns.partition(",")[0]
-        rows = connection.execute(
-            f"SELECT {columns}, checksum FROM {table} WHERE detector = ? ORDER BY {number}", (key,)
-        )
-        for expected, row in enumerate(rows, start=1):
-            _verify(prefix, table, row)
-            if row[0] != expected:
-                raise sqlite3.DatabaseError(f"{table} {expected} of {prefix} is missing")
+
+def _verify_slice(connection: sqlite3.Connection, rows: _Slice) -> None:
+    columns = _CHECKED[rows.table]
+    number = columns.partition(",")[0]
+    sql = f"SELECT {columns}, checksum FROM {rows.table} WHERE detector = ? AND {number} BETWEEN ? AND ?"
+    for row in connection.execute(sql, (rows.key, rows.first, rows.last)):
+        _verify(rows.prefix, rows.table, row)
 
 
 def _next(connection: sqlite3.Connection, table: str, column: str, key: int) -> int:

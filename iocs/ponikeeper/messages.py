@@ -367,8 +367,7 @@ def _provenance_problems(value: object) -> list[str]:
 
 
 def _geometry_problems(value: object) -> list[str]:
-    values = cast("dict[str, object]", value)
-    return unknown_names(values) or ([] if values else ["geometry is empty: expected at least one value"])
+    return unknown_names(cast("dict[str, object]", value))
 
 
 def _label_problems(value: object) -> list[str]:

@@ -28,7 +28,7 @@ _REQUIRED = {
     "3": ("Detector", "Detector_config", *_NUMBERS, "Parallax"),
 }
 _OPTIONAL = {"1": ("Detector", "SplineFile"), "2": (), "2.1": (), "3": ()}
-_PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def read(text: str | bytes) -> Geometry:
@@ -37,7 +37,7 @@ def read(text: str | bytes) -> Geometry:
     Parameters
     ----------
     text
-        PONI version 1, 2, 2.1 or 3; any line ends; ``#`` opens a comment.
+        PONI version 1, 2, 2.1 or 3; any line ends; a line that starts with ``#`` is a comment.
 
     Raises
     ------
@@ -48,10 +48,10 @@ def read(text: str | bytes) -> Geometry:
     version = entry.values.get("poni_version", "1")
     version = version.removesuffix(".0")
     if version not in _VERSIONS:
-        raise PoniError(f"poni_version {version} is unknown: expected {', '.join(_VERSIONS)}")
+        raise PoniError(f"poni_version {_short(version)} is unknown: expected {', '.join(_VERSIONS)}")
     known = {key.lower() for key in ("poni_version", *_REQUIRED[version], *_OPTIONAL[version])}
     problems = [
-        f"the key {key} does not belong into a PONI of version {version}" for key in entry.values if key not in known
+        f"the key {_short(key)} does not belong into a PONI of version {version}" for key in entry.values if key not in known
     ]
     missing = [key for key in _REQUIRED[version] if key.lower() not in entry.values]
     if missing:
@@ -120,6 +120,9 @@ def _last_entry(text: str) -> _Entry:
             raise PoniError(f'line {number} "{_short(line)}" has no colon: expected "Key: value"')
         starts = line.lstrip("# ").startswith(_HEADER) if comment else key == "poni_version" or key in entry.values
         if starts and entry.values:
+            if not comment and list(entry.values)[-1] in ("detector", "splinefile"):
+                # without a header before it, that line may belong to this entry or to the last
+                raise PoniError(f"line {number} repeats {key} without a header: expected # {_HEADER} between entries")
             count += 1
             entry = _Entry(f"last entry (number {count})")
         if not comment:
@@ -131,7 +134,8 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Give the lines that say something, numbered; refuse a last one that may have been cut."""
     lines = re.split(r"\r\n|\n|\r", text)
     unfinished = lines.pop()  # empty where the text ends with a line end
-    if unfinished.strip() and not unfinished.lstrip().startswith("#"):
+    comment = unfinished.lstrip().startswith("#") and not _HEADER.startswith(unfinished.strip("# "))  # a cut header
+    if unfinished.strip() and not comment:
         raise PoniError(
             f'the last line "{_short(unfinished)}" has no line end: the text was probably cut there; '
             f"expected a whole file (if it is whole, end it with a newline)"
@@ -151,7 +155,7 @@ def _geometry(version: str, values: dict[str, str]) -> Geometry:
         for name, key in zip(("pixel1", "pixel2"), _PIXELS, strict=True):
             found[name] = _parsed(key, values[key.lower()], problems)
         if values.get("splinefile", "None").lower() not in ("none", ""):
-            problems.append(f"SplineFile {values['splinefile']} cannot be kept: expected None (a corrected detector)")
+            problems.append(f"SplineFile {_short(values['splinefile'])} cannot be kept: expected None (a corrected detector)")
     else:
         _take_config(values, found, problems)
     if version == "3":
@@ -175,6 +179,8 @@ def _take_config(values: dict[str, str], found: dict[str, object], problems: lis
         problems.append(f"Detector_config {_short(values['detector_config'])} is not a JSON object")
         return
     config = cast("dict[str, object]", config)
+    if "parallax" in config:
+        problems.append("Detector_config holds parallax: expected it as the key Parallax of a PONI of version 3")
     pixels = pixel_size(values["detector"])
     for index, name in enumerate(("pixel1", "pixel2")):
         given = config.pop(name, None)
@@ -186,7 +192,7 @@ def _take_config(values: dict[str, str], found: dict[str, object], problems: lis
 
 def _take_parallax(text: str, found: dict[str, object], problems: list[str]) -> None:
     if text.lower() not in ("true", "false"):
-        problems.append(f"Parallax {text} is not allowed: expected True or False")
+        problems.append(f"Parallax {_short(text)} is not allowed: expected True or False")
     elif text.lower() == "true":
         found["detector_config"] = {**cast("dict[str, object]", found["detector_config"]), "parallax": True}
 

@@ -7,7 +7,10 @@ geometry each of them is a mistake that somebody has to hear of.
 import json
 import math
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import NoReturn, cast
+
+MAX_DEPTH = 32
+"""Objects and arrays in one another; few enough that no stack, however deep, is ever exhausted by them."""
 
 
 def loads(text: str) -> object:
@@ -16,14 +19,16 @@ def loads(text: str) -> object:
     Raises
     ------
     ValueError
-        The text is no JSON, holds a number that is not finite, or names a key twice.
+        The text is no JSON, holds a number that is not finite, names a key twice, or is nested
+        more than 32 deep.
     """
     try:
-        return json.loads(
+        value = json.loads(
             text, parse_constant=_refuse_constant, parse_float=_finite_float, object_pairs_hook=_unique_keys
         )
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
+    return plain(value)
 
 
 def dumps(value: object) -> str:
@@ -37,12 +42,34 @@ def canonical(value: object) -> str:
 
 
 def plain(value: object) -> object:
-    """Copy a value into plain dicts and lists, as ``loads(dumps(value))`` would give it."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
+    """Copy a value into plain dicts and lists, as ``loads(dumps(value))`` would give it.
+
+    Raises
+    ------
+    TypeError
+        A key is not a text; to make it one could let two keys become the same.
+    ValueError
+        The value is nested more than 32 deep (or holds itself).
+    """
+    return _plain(value, MAX_DEPTH)
+
+
+_TOO_DEEP = f"nested too deeply: expected at most {MAX_DEPTH} objects and arrays in one another"
+
+
+def _plain(value: object, room: int) -> object:
+    if not isinstance(value, (Mapping, list, tuple)):
+        return value
+    if room == 0:
+        raise ValueError(_TOO_DEEP)
+    if not isinstance(value, Mapping):
+        return [_plain(item, room - 1) for item in cast("list[object]", value)]
+    copied: dict[str, object] = {}
+    for key, item in cast("Mapping[object, object]", value).items():
+        if not isinstance(key, str):
+            raise TypeError(f"the key {ascii(key)} is not a text")
+        copied[key] = _plain(item, room - 1)
+    return copied
 
 
 def _refuse_constant(token: str) -> NoReturn:
@@ -52,7 +79,7 @@ def _refuse_constant(token: str) -> NoReturn:
 def _finite_float(token: str) -> float:
     value = float(token)
     if not math.isfinite(value):
-        raise ValueError(f"{token} is too large for a double: expected a finite number")
+        raise ValueError(f"{token[:40]} is too large for a double: expected a finite number")
     return value
 
 
@@ -60,6 +87,6 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found: dict[str, object] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f'the key "{key}" stands twice in one object')
+            raise ValueError(f"the key {dumps(key)[:60]} stands twice in one object")
         found[key] = value
     return found

@@ -1,0 +1,283 @@
+"""The transaction of one detector: validate, store, publish, acknowledge. Knows no CA.
+
+One lock per detector puts the transactions in a row; nothing is published that is not on disk.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from ponikeeper.contract import Status
+from ponikeeper.errors import ProblemsError, RefusedError, StoreError
+from ponikeeper.geometry import Limits
+from ponikeeper.history import Activation, Answer, History, Revision
+from ponikeeper.messages import MAX_RESULTS, Commit, Request, Result, Snapshot, shortened
+from ponikeeper.store import Store
+from ponikeeper.transaction import WHERE_TO_BEGIN, decide_commit, is_unchanged, require_room
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that the PVs of one detector show.
+
+    `changed` tells whether the geometry in force changed with this state; everything that changed
+    carries the activation's time then.
+    """
+
+    prefix: str
+    status: Status = Status.UNSET
+    reason: str = f"no geometry was ever committed: {WHERE_TO_BEGIN}"
+    revision: Revision | None = None
+    activation: Activation | None = None
+    count: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    message: str = ""
+    results: tuple[Result, ...] = ()
+    changed: bool = field(default=True, compare=False)
+
+    def snapshot(self) -> Snapshot:
+        """Give what ``Snapshot_RBV`` holds."""
+        head = Snapshot(self.prefix, self.status.name, self.reason)
+        if self.revision is None or self.activation is None:
+            return head
+        return replace(
+            head,
+            serial=self.activation.serial,
+            revision=self.revision.number,
+            uid=self.revision.uid,
+            checksum=self.revision.checksum,
+            label=self.revision.label,
+            activated=self.activation.time,
+            geometry=self.revision.geometry,
+            position=self.revision.position,
+            provenance=self.revision.provenance,
+        )
+
+
+Publish = Callable[[State], Awaitable[None]]
+
+
+class Keeper:
+    """Keeps the geometry of one detector.
+
+    Parameters
+    ----------
+    prefix
+        The detector's PV prefix, by which the store knows it.
+    limits
+        Tighter limits of this detector.
+    links
+        Name and units of each link in the configuration.
+    """
+
+    def __init__(self, prefix: str, store: Store, limits: Limits, links: Mapping[str, str]) -> None:
+        self.state = State(prefix)
+        self._store = store
+        self._limits = limits
+        self._links = links
+        self._lock = asyncio.Lock()
+        self._publish: Publish | None = None
+        self._results: deque[Result] = deque(maxlen=MAX_RESULTS)
+
+    async def load(self) -> None:
+        """Take up what the store says is in force.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be read, or is damaged.
+        """
+        prefix = self.state.prefix
+        found, count = await self._store.read(lambda history: (history.in_force(prefix), history.count(prefix)))
+        if found is not None:
+            revision, activation = found
+            self.state = replace(self.state, **self._judged(), revision=revision, activation=activation, count=count)
+
+    def on_publish(self, publish: Publish) -> None:
+        """Call a coroutine with each new state, inside the transaction that made it."""
+        self._publish = publish
+
+    async def execute(self, request: Request, by: str) -> Result:
+        """Run one transaction to its end; the result is published when this returns.
+
+        Parameters
+        ----------
+        by
+            Who asks, as Channel Access names him.
+        """
+        async with self._lock:
+            try:
+                answer = await self._known_answer(request)
+                if answer is not None:
+                    result = _result(request, answer.revision, answer.serial, answer.time)
+                    await self._post(result, "")
+                    return result
+                if isinstance(request, Commit):
+                    return await self._commit(request, by)
+                return await self._activate(request, by)
+            except ProblemsError as error:
+                return await self._refuse(request.request, request.op, error.problems)
+            except StoreError as error:
+                reason = f"not stored, the geometry in force stays: {error}"
+                return await self._refuse(request.request, request.op, (reason,))
+
+    async def refuse(self, problems: tuple[str, ...], op: str = "commit", request: str | None = None) -> Result:
+        """Refuse input that is no request at all, with the same consequences as any refusal."""
+        async with self._lock:
+            return await self._refuse(request, op, problems)
+
+    async def revisions(self, first: int, last: int) -> list[Revision]:
+        """Read revisions by number, ascending.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be read now.
+        """
+        prefix = self.state.prefix
+        return await self._store.read(lambda history: history.revisions(prefix, first, last))
+
+    async def _commit(self, commit: Commit, by: str) -> Result:
+        state = self.state
+        draft = decide_commit(state.revision, commit, commit.author or by, self._limits, self._links)
+        require_room(state.prefix, draft)
+        if state.activation is not None and is_unchanged(state.revision, draft, commit.derived):
+            return await self._keep_unchanged(commit, state.activation)
+        time = self._now()
+        author = str(draft.provenance["author"])
+        revision, activation = await self._write(
+            commit,
+            lambda history: history.commit(state.prefix, draft, time, commit.op, author, _identity(commit)),
+        )
+        label = f" ({revision.label})" if revision.label else ""
+        return await self._accept(commit, revision, activation, f"revision {revision.number}{label} committed by {author}")
+
+    async def _activate(self, request: Request, by: str) -> Result:
+        assert not isinstance(request, Commit)
+        prefix = self.state.prefix
+        revision = await self._store.read(lambda history: _named(history, prefix, request.revision))
+        time, author = self._now(), request.author or by
+        activation = await self._write(
+            request,
+            lambda history: history.activate(
+                prefix, revision.number, time, request.op, author, _identity(request)
+            ),
+        )
+        return await self._accept(request, revision, activation, f"revision {revision.number} activated by {author}")
+
+    async def _keep_unchanged(self, commit: Commit, activation: Activation) -> Result:
+        """Accept what is in force already; its id is kept all the same, so that a late retry changes nothing."""
+        result = _result(commit, activation.revision, activation.serial, self._now())
+        identity = _identity(commit)
+        if identity is not None:
+            answer = Answer(*identity, activation.revision, activation.serial, result.time)
+            await self._write(commit, lambda history: history.keep_answer(self.state.prefix, answer))
+        return await self._post(result, f"revision {activation.revision} says this already: nothing changed")
+
+    async def _known_answer(self, request: Request) -> Answer | None:
+        """Look for an earlier answer to the same id, so that a retry is safe.
+
+        Raises
+        ------
+        RefusedError
+            The id was used for something else.
+        """
+        if request.request is None:
+            return None
+        key = request.request
+        answer = await self._store.read(lambda history: history.answer(self.state.prefix, key))
+        if answer is not None and answer.digest != request.digest:
+            raise RefusedError(f'the request id "{ascii(key)[1:-1]}" was used before with other content: use a new id')
+        return answer
+
+    async def _write(self, request: Request, method: Callable[[History], T]) -> T:
+        """Write to the store; while the disk hangs the outcome is told to be undetermined."""
+
+        async def undetermined() -> None:
+            result = Result(request.request, request.op, "undetermined", None, None, ("the disk hangs",), self._now())
+            await self._post(result, "the disk hangs: it is not known yet whether the transaction is stored", count=False)
+
+        try:
+            return await self._store.write(method, undetermined)
+        finally:
+            if self._results and self._results[0].outcome == "undetermined":
+                self._results.popleft()
+
+    async def _accept(self, request: Request, revision: Revision, activation: Activation, message: str) -> Result:
+        self.state = replace(
+            self.state,
+            **self._judged(),
+            revision=revision,
+            activation=activation,
+            count=max(self.state.count, revision.number),
+        )
+        result = _result(request, revision.number, activation.serial, activation.time)
+        return await self._post(result, message, changed=True)
+
+    async def _refuse(self, request: str | None, op: str, problems: tuple[str, ...]) -> Result:
+        errors = shortened(problems)
+        result = Result(request, op, "refused", None, None, errors, self._now())
+        return await self._post(result, "refused: " + "; ".join(errors))
+
+    async def _post(self, result: Result, message: str, *, changed: bool = False, count: bool = True) -> Result:
+        """Show a result, and whatever changed with it."""
+        self._results.appendleft(result)
+        accepted = int(count and result.outcome == "accepted")
+        self.state = replace(
+            self.state,
+            accepted=self.state.accepted + accepted,
+            rejected=self.state.rejected + int(count and not accepted),
+            message=message or self.state.message,
+            results=tuple(self._results),
+            changed=changed,
+        )
+        if self._publish is not None:
+            await self._publish(self.state)
+        return result
+
+    def _judged(self) -> dict[str, object]:
+        """Give status and reason of a geometry that is in force."""
+        reason = "nothing watches this geometry: the configuration has no links"
+        if self._links:
+            reason = f"the links {' '.join(self._links)} are not watched yet"
+        return {"status": Status.VALID, "reason": reason}
+
+    def _now(self) -> str:
+        """Give the time, later than the last activation's even where the clock was set back."""
+        now = datetime.now(UTC)
+        if self.state.activation is not None:
+            now = max(now, datetime.fromisoformat(self.state.activation.time) + timedelta(microseconds=1))
+        return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _identity(request: Request) -> tuple[str, str, str] | None:
+    return None if request.request is None else (request.request, request.digest, request.op)
+
+
+def _result(request: Request, revision: int, serial: int, time: str) -> Result:
+    return Result(request.request, request.op, "accepted", revision, serial, (), time)
+
+
+def _named(history: History, prefix: str, name: int | str) -> Revision:
+    """Find the revision that a number or a label means.
+
+    Raises
+    ------
+    RefusedError
+        There is none.
+    """
+    number = name if isinstance(name, int) else history.labelled(prefix, name)
+    revision = None if number is None else history.revision(prefix, number)
+    if revision is not None:
+        return revision
+    count = history.count(prefix)
+    known = f"revisions 1 to {count}" if count else "no revision at all"
+    if isinstance(name, str):
+        known = f"labels {', '.join(history.labels(prefix)) or 'none'}"
+    raise RefusedError(f"there is no revision {name}: the history has {known}")

@@ -1,0 +1,155 @@
+"""What a request makes of the geometry in force: pure decisions, every problem collected."""
+
+import math
+from collections.abc import Mapping
+from typing import cast
+
+from ponikeeper import strictjson
+from ponikeeper.detectors import pixel_size
+from ponikeeper.errors import GeometryError, RefusedError
+from ponikeeper.geometry import NAMES, Geometry, Limits
+from ponikeeper.history import Draft, Revision
+from ponikeeper.messages import MAX_BYTES, Commit, Position, Snapshot, label_problem
+
+WHERE_TO_BEGIN = "give all of them at once: a PONI, a Request, the Stage: fields, or seed in the configuration"
+
+_ROOM = 200
+"""Bytes by which the status's part of a snapshot may grow after the commit (reason, serial)."""
+
+
+def decide_commit(in_force: Revision | None, commit: Commit, author: str, limits: Limits, links: Mapping[str, str]) -> Draft:
+    """Judge a commit, and make of it the revision that is to be stored.
+
+    Parameters
+    ----------
+    in_force
+        The revision in force, None where the detector is UNSET.
+    author
+        Who asks, where the request does not say.
+    limits
+        Tighter limits of this detector.
+    links
+        Name and units of each link in the configuration.
+
+    Raises
+    ------
+    RefusedError
+        With every problem.
+    """
+    problems = [*_expectation_problems(in_force, commit), *_label_problems(commit), *_position_problems(commit, links)]
+    geometry = None
+    try:
+        geometry = Geometry.parse(_merged(in_force, commit, problems), limits)
+    except GeometryError as error:
+        problems += [_told(problem, in_force, commit) for problem in error.problems]
+    if geometry is None or problems:
+        raise RefusedError(dict.fromkeys(problems))
+    provenance = {**commit.provenance}
+    provenance.setdefault("author", author)
+    if commit.derived and in_force is not None:
+        provenance["derived_from"] = in_force.number
+    label = in_force.label if commit.derived and in_force is not None else commit.label
+    return Draft(geometry, provenance, label, _position(commit, links))
+
+
+def is_unchanged(in_force: Revision | None, draft: Draft, derived: bool) -> bool:
+    """Tell whether a draft says nothing that the revision in force does not say already.
+
+    For an edit by hand `derived_from` says nothing new: it always names the revision in force.
+    """
+    if in_force is None:
+        return False
+    ignored = {"derived_from"} if derived else set[str]()
+    old, new = ({k: v for k, v in p.items() if k not in ignored} for p in (in_force.provenance, draft.provenance))
+    return (in_force.geometry, in_force.label, in_force.position, old) == (draft.geometry, draft.label, draft.position, new)
+
+
+def require_room(prefix: str, draft: Draft) -> None:
+    """See that a snapshot of the draft fits its PV, before it is stored.
+
+    Raises
+    ------
+    RefusedError
+        It would not fit.
+    """
+    text = Snapshot(
+        prefix, "CONDEMNED", "", 10**9, 10**9, "0" * 36, "sha256:" + "0" * 64, draft.label, "0" * 27,
+        draft.geometry, draft.position, draft.provenance,
+    ).as_json()  # fmt: skip
+    if len(text) + _ROOM > MAX_BYTES:
+        raise RefusedError(
+            f"the snapshot would have {len(text)} bytes, at most {MAX_BYTES - _ROOM} fit: "
+            "shorten detector_config or the comment"
+        )
+
+
+def _merged(in_force: Revision | None, commit: Commit, problems: list[str]) -> dict[str, object]:
+    """Lay the asked values over those in force; a change of detector brings its own pixels and configuration."""
+    values = in_force.geometry.as_dict() if commit.inherit and in_force is not None else {"detector_config": {}}
+    asked = dict(commit.geometry)
+    name = asked.get("detector")
+    if isinstance(name, str) and values.get("detector", name) != name:
+        values["detector_config"] = {}
+        given = [pixel in asked for pixel in ("pixel1", "pixel2")]
+        pixels = pixel_size(name)
+        if pixels is not None:
+            values["pixel1"], values["pixel2"] = pixels
+        elif not all(given):
+            problems.append(
+                f"detector {strictjson.dumps(name)} is not in the table of detectors, so its pixels are not known: "
+                "give pixel1 and pixel2 with it (m)"
+            )
+    return {**values, **asked}
+
+
+def _told(problem: str, in_force: Revision | None, commit: Commit) -> str:
+    """Add to what is missing where to give it."""
+    if problem.startswith("incomplete") and in_force is None and commit.inherit:
+        missing = [name for name in NAMES if name not in commit.geometry]
+        return f"nothing is in force yet and {', '.join(missing)} missing: {WHERE_TO_BEGIN}"
+    return problem
+
+
+def _expectation_problems(in_force: Revision | None, commit: Commit) -> list[str]:
+    current = 0 if in_force is None else in_force.number
+    if commit.expect_revision is None or commit.expect_revision == current:
+        return []
+    return [
+        f"expect_revision {commit.expect_revision} is outdated: revision {current} is in force; "
+        "read the snapshot again and decide anew"
+    ]
+
+
+def _label_problems(commit: Commit) -> list[str]:
+    problem = None if commit.label is None else label_problem(commit.label)
+    return [problem] if problem else []
+
+
+def _position_problems(commit: Commit, links: Mapping[str, str]) -> list[str]:
+    if isinstance(commit.position, str):
+        return []
+    known = " ".join(links) if links else "none (the configuration has no links)"
+    problems = [
+        f"position names {strictjson.dumps(name)}, which is no link: expected {known}"
+        for name in commit.position
+        if name not in links
+    ]
+    missing = [name for name in links if name not in commit.position]
+    if missing:
+        problems.append(f"position lacks the link {', '.join(missing)}: give every link, or none for unknown")
+    problems += [
+        f"position.{name} is not finite"
+        for name, value in commit.position.items()
+        if not math.isfinite(cast("float", value))
+    ]
+    return problems
+
+
+def _position(commit: Commit, links: Mapping[str, str]) -> Position | None:
+    """Give the position as it is stored: with units; None where it is unknown.
+
+    ``"now"`` is known where there is no link to be read.
+    """
+    if isinstance(commit.position, str):
+        return {} if commit.position == "now" and not links else None
+    return {name: {"value": float(value), "units": links[name]} for name, value in commit.position.items()}
