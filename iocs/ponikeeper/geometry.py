@@ -11,7 +11,7 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import cast
+from typing import Any, cast
 
 from ponikeeper import strictjson
 from ponikeeper.errors import GeometryError
@@ -94,8 +94,20 @@ class Parameter:
 
 _MILLIMETRE = ("millimetre", 1e-3)
 _MICROMETRE = ("micrometre", 1e-6)
-_ROTATION = {"unit": "rad", "lower": -math.pi, "upper": math.pi, "slips": (("degree", math.pi / 180),), "precision": 9}
-_PIXEL = {"unit": "m", "lower": 1e-6, "upper": 1e-2, "slips": (_MICROMETRE, _MILLIMETRE), "precision": 9}
+_ROTATION: dict[str, Any] = {
+    "unit": "rad",
+    "lower": -math.pi,
+    "upper": math.pi,
+    "slips": (("degree", math.pi / 180),),
+    "precision": 9,
+}
+_PIXEL: dict[str, Any] = {
+    "unit": "m",
+    "lower": 1e-6,
+    "upper": 1e-2,
+    "slips": (_MICROMETRE, _MILLIMETRE),
+    "precision": 9,
+}
 
 PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
     {
@@ -166,7 +178,7 @@ class Geometry:
     pixel2: float
     wavelength: float
     detector: str
-    detector_config: Mapping[str, object] = field(default_factory=dict, hash=False)  # a mapping has no hash
+    detector_config: Mapping[str, object] = field(default_factory=dict[str, object], hash=False)  # mappings have none
 
     def __post_init__(self) -> None:
         problems = _value_problems({item.name: getattr(self, item.name) for item in fields(self)}, None)
@@ -287,7 +299,7 @@ def _detector_problem(name: object) -> str | None:
 
 def _config_problems(config: object) -> list[str]:
     if not isinstance(config, Mapping):
-        return [f"detector_config {_shown(config)} is not a JSON object: expected such as {{\"orientation\": 3}}"]
+        return [f'detector_config {_shown(config)} is not a JSON object: expected such as {{"orientation": 3}}']
     items = cast("Mapping[str, object]", config)
     problems: list[str] = []
     for key in items:
@@ -297,7 +309,9 @@ def _config_problems(config: object) -> list[str]:
         elif name in _CONFIG_KEYS and key != name:
             problems.append(f"detector_config holds {key}: write it as {name}")
     if "orientation" in items and (type(items["orientation"]) is not int or not 1 <= items["orientation"] <= 4):
-        problems.append(f"detector_config.orientation {_shown(items['orientation'])} is not allowed: expected 1, 2, 3 or 4")
+        problems.append(
+            f"detector_config.orientation {_shown(items['orientation'])} is not allowed: expected 1, 2, 3 or 4"
+        )
     if "parallax" in items and not isinstance(items["parallax"], bool):
         problems.append(f"detector_config.parallax {_shown(items['parallax'])} is not allowed: expected true or false")
     try:
@@ -319,12 +333,10 @@ def _frozen(value: object) -> object:
 
 def _number(value: object) -> float | None:
     """Take what is a number and nothing that Python merely counts as one (a bool)."""
-    if type(value) not in (int, float):
-        # numpy's double is a float by inheritance; a bool never is a number here
-        if isinstance(value, bool) or not isinstance(value, float):
-            return None
+    if type(value) is not int and not isinstance(value, float):  # numpy's double is a float by inheritance
+        return None
     try:
-        return float(cast("float", value))
+        return float(value)
     except OverflowError:
         return math.inf
 

@@ -14,7 +14,7 @@ from typing import cast
 from ponikeeper import strictjson
 from ponikeeper.detectors import pixel_size
 from ponikeeper.errors import GeometryError, PoniError
-from ponikeeper.geometry import Geometry
+from ponikeeper.geometry import PARAMETERS, Geometry
 
 _VERSIONS = ("1", "2", "2.1", "3")
 _HEADER = "Nota: C-Order"  # pyFAI opens each entry with this comment
@@ -51,7 +51,9 @@ def read(text: str | bytes) -> Geometry:
         raise PoniError(f"poni_version {_short(version)} is unknown: expected {', '.join(_VERSIONS)}")
     known = {key.lower() for key in ("poni_version", *_REQUIRED[version], *_OPTIONAL[version])}
     problems = [
-        f"the key {_short(key)} does not belong into a PONI of version {version}" for key in entry.values if key not in known
+        f"the key {_short(key)} does not belong into a PONI of version {version}"
+        for key in entry.values
+        if key not in known
     ]
     missing = [key for key in _REQUIRED[version] if key.lower() not in entry.values]
     if missing:
@@ -93,7 +95,7 @@ class _Entry:
     """The keys (lower case) and values of one entry, and where it stands."""
 
     place: str
-    values: dict[str, str] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def _decoded(text: str | bytes) -> str:
@@ -150,18 +152,21 @@ def _geometry(version: str, values: dict[str, str]) -> Geometry:
     found: dict[str, object] = {"detector": values.get("detector", "Detector"), "detector_config": {}}
     for key in _NUMBERS:
         name = "dist" if key == "Distance" else key.lower()
-        found[name] = _parsed(key, values[key.lower()], problems)
+        found[name] = _number(values[key.lower()])
     if version == "1":
         for name, key in zip(("pixel1", "pixel2"), _PIXELS, strict=True):
-            found[name] = _parsed(key, values[key.lower()], problems)
+            found[name] = _number(values[key.lower()])
         if values.get("splinefile", "None").lower() not in ("none", ""):
-            problems.append(f"SplineFile {_short(values['splinefile'])} cannot be kept: expected None (a corrected detector)")
+            problems.append(
+                f"SplineFile {_short(values['splinefile'])} cannot be kept: expected None (a corrected detector)"
+            )
     else:
         _take_config(values, found, problems)
     if version == "3":
         _take_parallax(values["parallax"], found, problems)
-    if problems:
-        raise PoniError(problems)
+    if problems:  # the numbers are judged too, so that all that is wrong is told at once
+        judged = (parameter.problem(found[name]) for name, parameter in PARAMETERS.items() if name in found)
+        raise PoniError([*problems, *(problem for problem in judged if problem)])
     try:
         return Geometry.parse(found)
     except GeometryError as error:
@@ -184,9 +189,13 @@ def _take_config(values: dict[str, str], found: dict[str, object], problems: lis
     pixels = pixel_size(values["detector"])
     for index, name in enumerate(("pixel1", "pixel2")):
         given = config.pop(name, None)
-        if given is None and pixels is None:
-            problems.append(f"Detector_config names no {name} and the detector {values['detector']} is not in the table")
-        found[name] = pixels[index] if given is None and pixels else given
+        if given is not None:
+            found[name] = given
+        elif pixels is not None:
+            found[name] = pixels[index]
+        else:
+            detector = _short(values["detector"])
+            problems.append(f"Detector_config names no {name} and the detector {detector} is not in the table")
     found["detector_config"] = config
 
 
@@ -197,11 +206,9 @@ def _take_parallax(text: str, found: dict[str, object], problems: list[str]) -> 
         found["detector_config"] = {**cast("dict[str, object]", found["detector_config"]), "parallax": True}
 
 
-def _parsed(key: str, text: str, problems: list[str]) -> float | None:
-    if _PLAIN_NUMBER.fullmatch(text) is None:
-        problems.append(f'{key} "{_short(text)}" is not a number')
-        return None
-    return float(text)
+def _number(text: str) -> float | str:
+    """Give the number, or the text as it stands: the geometry says what is wrong with it."""
+    return float(text) if _PLAIN_NUMBER.fullmatch(text) else text
 
 
 def _short(text: str) -> str:

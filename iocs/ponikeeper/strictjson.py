@@ -67,7 +67,7 @@ def _plain(value: object, room: int) -> object:
     copied: dict[str, object] = {}
     for key, item in cast("Mapping[object, object]", value).items():
         if not isinstance(key, str):
-            raise TypeError(f"the key {ascii(key)} is not a text")
+            raise TypeError(f"the key {key!a} is not a text")
         copied[key] = _plain(item, room - 1)
     return copied
 
