@@ -274,6 +274,11 @@ def unknown_names(values: Mapping[str, object]) -> list[str]:
     return problems
 
 
+def value_problem(name: str, value: object, limits: Limits | None = None) -> str | None:
+    """Say what is wrong with one of the eleven values, or None."""
+    return next(iter(_value_problems({name: value}, limits)), None)
+
+
 def _value_problems(values: Mapping[str, object], limits: Limits | None) -> list[str]:
     found = [parameter.problem(values[name], limits) for name, parameter in PARAMETERS.items() if name in values]
     if "detector" in values:

@@ -116,14 +116,18 @@ class Keeper:
                 answer = await self._known_answer(request)
                 if answer is not None:
                     result = _result(request, answer.revision, answer.serial, answer.time)
-                    await self._post(result, "")
-                    return result
+                    return await self._post(result, "", count=False)
                 if isinstance(request, Commit):
                     return await self._commit(request, by)
                 return await self._activate(request, by)
             except ProblemsError as error:
                 return await self._refuse(request.request, request.op, error.problems)
             except StoreError as error:
+                if await self._was_stored():
+                    activation = self.state.activation
+                    assert activation is not None
+                    result = _result(request, activation.revision, activation.serial, activation.time)
+                    return await self._post(result, f"stored, though the disk failed after it: {error}", changed=True)
                 reason = f"not stored, the geometry in force stays: {error}"
                 return await self._refuse(request.request, request.op, (reason,))
 
@@ -208,6 +212,15 @@ class Keeper:
         finally:
             if self._results and self._results[0].outcome == "undetermined":
                 self._results.popleft()
+
+    async def _was_stored(self) -> bool:
+        """Tell, after the disk failed in a write, whether it has the transaction nevertheless."""
+        before = self.state.activation
+        try:
+            await self.load()
+        except StoreError:
+            return False  # what is half written is undone when the disk can be read again
+        return self.state.activation != before
 
     async def _accept(self, request: Request, revision: Revision, activation: Activation, message: str) -> Result:
         self.state = replace(

@@ -1,0 +1,268 @@
+"""The channel of one PV: values as the contract says, puts handed on as transactions.
+
+A put never changes a channel by itself: it goes to the handler, and what is shown afterwards is
+what was published. Each channel has an alarm of its own (a PVGroup of caproto shares one).
+"""
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import caproto as ca
+from caproto._backend import convert_values
+from caproto._utils import ConversionDirection
+from caproto import AccessRights, AlarmSeverity, AlarmStatus, ChannelType
+
+from ponikeeper.contract import PV, Kind
+from ponikeeper.errors import RefusedError
+
+Value = float | int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who puts: the claimed names, and the address that TCP knows."""
+
+    user: str
+    host: str
+    address: str
+
+    def __str__(self) -> str:
+        text = f"{self.user or 'unknown'}@{self.host or self.address}"
+        return "".join(char for char in text if char.isascii() and char.isprintable())[:80]
+
+
+Handler = Callable[[Any, Origin], Awaitable[None]]
+
+_PLAIN = {
+    ChannelType.STRING, ChannelType.INT, ChannelType.FLOAT, ChannelType.ENUM,
+    ChannelType.CHAR, ChannelType.LONG, ChannelType.DOUBLE,
+}  # fmt: skip
+_BACKLOG = {Kind.TEXT: 4}
+"""Updates that wait for a slow client, per subscription; the newest is always among them."""
+
+
+class _Channel:
+    """What all channels of ponikeeper share; stands before a caproto class in the bases."""
+
+    def __init__(self, pv: PV, handler: Handler | None = None, **options: Any) -> None:
+        self.pv = pv
+        self._handler = handler
+        self._fields: dict[str, Any] = {}
+        super().__init__(
+            reported_record_type=pv.record_type, max_subscription_backlog=_BACKLOG.get(pv.kind, 32), **options
+        )  # type: ignore[call-arg]
+
+    def check_access(self, hostname: str, username: str) -> AccessRights:  # noqa: ARG002
+        """Let everybody read, and write what has a handler."""
+        return AccessRights.READ | AccessRights.WRITE if self._handler else AccessRights.READ
+
+    async def auth_write(
+        self,
+        hostname: str | None,
+        username: str | None,
+        data: Any,
+        data_type: ChannelType,
+        metadata: Any,  # noqa: ARG002
+        *,
+        flags: int = 0,  # noqa: ARG002
+        user_address: Any = None,
+    ) -> None:
+        """Hand a put to the handler.
+
+        Raises
+        ------
+        RefusedError
+            The PV takes no puts, or not of this type; or the handler refused it.
+        """
+        if self._handler is None:
+            raise RefusedError(f"{self.pv.suffix} is read-only")
+        if data_type not in _PLAIN:
+            raise RefusedError(f"{self.pv.suffix} takes values, no {data_type.name}")
+        origin = Origin(username or "", hostname or "", user_address[0] if user_address else "")
+        try:
+            value = self._parsed(data, data_type)
+        except (ValueError, TypeError, ca.CaprotoError) as error:
+            value = error
+        await self._handler(value, origin)
+
+    async def show(self, value: Value, timestamp: float, severity: AlarmSeverity, status: AlarmStatus) -> None:
+        """Publish a value with its time and alarm, to every subscriber."""
+        await self.alarm.write(status=status, severity=severity, publish=False)  # type: ignore[attr-defined]
+        await self.write(value, timestamp=timestamp, verify_value=False)  # type: ignore[attr-defined]
+
+    def get_field(self, name: str) -> Any:
+        """Answer the few record fields that clients look at; they are read-only.
+
+        Raises
+        ------
+        KeyError
+            There is no such field.
+        """
+        if name in ("", "VAL"):
+            return self
+        if name not in self._fields:
+            self._fields[name] = self._made_field(name)
+        return self._fields[name]
+
+    def _made_field(self, name: str) -> Any:
+        if name == "DESC":
+            return _ReadOnlyString(value=self.pv.desc)
+        if name == "EGU":
+            return _ReadOnlyString(value=self.pv.units)
+        if name == "RTYP":
+            return _ReadOnlyString(value=self.pv.record_type)
+        if name == "PREC" and self.pv.kind is Kind.DOUBLE:
+            return _ReadOnlyShort(value=self.pv.precision)
+        raise KeyError(name)
+
+    def _parsed(self, data: Any, data_type: ChannelType) -> Any:
+        """Convert what came over the wire to the channel's own type.
+
+        Raises
+        ------
+        ValueError
+            It cannot be converted.
+        """
+        values = convert_values(
+            values=data,
+            from_dtype=data_type,
+            to_dtype=self.data_type,  # type: ignore[attr-defined]
+            string_encoding="latin-1",
+            enum_strings=getattr(self, "enum_strings", None),
+            direction=ConversionDirection.FROM_WIRE,
+        )
+        if len(values) != 1:
+            raise ValueError(f"{len(values)} values for {self.pv.suffix}: expected one")
+        return values[0]
+
+
+class _ReadOnlyString(ca.ChannelString):
+    def check_access(self, hostname: str, username: str) -> AccessRights:  # noqa: ARG002
+        return AccessRights.READ
+
+    async def auth_write(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        raise RefusedError("record fields are read-only")
+
+
+class _ReadOnlyShort(ca.ChannelShort):
+    def check_access(self, hostname: str, username: str) -> AccessRights:  # noqa: ARG002
+        return AccessRights.READ
+
+    async def auth_write(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        raise RefusedError("record fields are read-only")
+
+
+class Double(_Channel, ca.ChannelDouble):
+    """A number; NaN with INVALID alarm where there is none."""
+
+    def __init__(self, pv: PV, handler: Handler | None = None) -> None:
+        limits: dict[str, float] = {}
+        if pv.limits is not None:
+            low, high = pv.limits
+            limits = {
+                "lower_ctrl_limit": low, "upper_ctrl_limit": high, "lower_disp_limit": low, "upper_disp_limit": high,
+            }  # fmt: skip
+        super().__init__(pv, handler, value=math.nan, units=pv.units, precision=pv.precision, **limits)
+
+    def _parsed(self, data: Any, data_type: ChannelType) -> float:
+        if data_type is not ChannelType.STRING:
+            return float(super()._parsed(data, data_type))
+        text = _text(data)
+        try:
+            return float(text)
+        except ValueError:
+            raise ValueError(f"{ascii(text)} is not a number: expected a number of {self.pv.units}") from None
+
+
+class Long(_Channel, ca.ChannelInteger):
+    """A whole number."""
+
+    def __init__(self, pv: PV, handler: Handler | None = None) -> None:
+        super().__init__(pv, handler, value=0, units=pv.units)
+
+    def _parsed(self, data: Any, data_type: ChannelType) -> int:
+        value = _text(data) if data_type is ChannelType.STRING else super()._parsed(data, data_type)
+        try:
+            return int(value)
+        except (ValueError, OverflowError):
+            raise ValueError(f"{ascii(str(value))} is not a whole number") from None
+
+
+class Enum(_Channel, ca.ChannelEnum):
+    """One of a few states; a put may name it or give its index."""
+
+    def __init__(self, pv: PV, handler: Handler | None = None) -> None:
+        super().__init__(pv, handler, value=pv.states[0], enum_strings=pv.states)
+
+    def _parsed(self, data: Any, data_type: ChannelType) -> str:
+        states = self.pv.states
+        if data_type is ChannelType.STRING:
+            text = _text(data).strip()
+            if text in states:
+                return text
+            data = [int(text)] if text.isdigit() else [-1]
+        index = int(data[0])
+        if not 0 <= index < len(states):
+            raise ValueError(f"{self.pv.suffix} has no such state: expected {', '.join(states)}")
+        return states[index]
+
+
+class String(_Channel, ca.ChannelString):
+    """A text of at most 39 bytes."""
+
+    def __init__(self, pv: PV, handler: Handler | None = None) -> None:
+        super().__init__(pv, handler, value="")
+
+    def _parsed(self, data: Any, data_type: ChannelType) -> str:
+        if data_type is ChannelType.STRING:
+            return _text(data)
+        if data_type is ChannelType.CHAR:
+            return _bytes(data).decode("latin-1")
+        return str(super()._parsed(data, data_type))
+
+
+class Text(_Channel, ca.ChannelChar):
+    """A long text in a char waveform; a put arrives as bytes."""
+
+    def __init__(self, pv: PV, handler: Handler | None = None) -> None:
+        super().__init__(pv, handler, value="", max_length=pv.max_length)
+
+    def _parsed(self, data: Any, data_type: ChannelType) -> bytes:
+        if data_type is ChannelType.STRING:
+            return _text(data).encode("latin-1")
+        if data_type is not ChannelType.CHAR:
+            raise ValueError(f"{self.pv.suffix} takes a text, no {data_type.name}")
+        if len(data) >= self.pv.max_length:
+            raise ValueError(
+                f"the text fills {self.pv.suffix} to its last byte or beyond ({len(data)} of {self.pv.max_length}): "
+                "its client probably cut it; expected a shorter text"
+            )
+        return _bytes(data)
+
+
+_CLASSES: dict[Kind, Callable[[PV, Handler | None], Any]] = {
+    Kind.DOUBLE: Double, Kind.LONG: Long, Kind.ENUM: Enum, Kind.STRING: String, Kind.TEXT: Text,
+}  # fmt: skip
+
+
+def make_channel(pv: PV, handler: Handler | None = None) -> Any:
+    """Make the channel of a PV of the contract."""
+    return _CLASSES[pv.kind](pv, handler)
+
+
+def _text(data: Any) -> str:
+    """Take one CA string, as bytes or text."""
+    if len(data) != 1:
+        raise ValueError(f"{len(data)} strings: expected one")
+    item = data[0]
+    return item.partition(b"\0")[0].decode("latin-1") if isinstance(item, bytes) else str(item).partition("\0")[0]
+
+
+def _bytes(data: Any) -> bytes:
+    """Take the bytes of a char waveform up to the first NUL: some clients send it along."""
+    raw = data if isinstance(data, (bytes, bytearray)) else bytes(int(item) & 0xFF for item in data)
+    return bytes(raw).partition(b"\0")[0]
+
+

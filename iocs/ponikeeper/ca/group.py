@@ -1,0 +1,236 @@
+"""The PVs of one detector: built from the contract, puts made into transactions, states shown."""
+
+import functools
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from ponikeeper import poni, strictjson
+from ponikeeper.ca.channels import Handler, Origin, make_channel
+from ponikeeper.ca.view import (
+    Shown,
+    activation_values,
+    geometry_values,
+    list_text,
+    selected_text,
+    transaction_values,
+)
+from ponikeeper.config import Detector
+from ponikeeper.contract import DETECTOR_PVS, setpoint, staged
+from ponikeeper.errors import MessageError, PoniError, RefusedError, StoreError
+from ponikeeper.geometry import NAMES, value_problem
+from ponikeeper.keeper import Keeper, State
+from ponikeeper.messages import Activate, Commit, Request, parse_request
+
+_MANUAL = {"method": "manual"}
+_WINDOW = 100
+"""Revisions that are read around the selected one; as many are shown as fit the PV."""
+
+Transaction = Callable[[Any, Origin], Awaitable[None]]
+
+
+class Group:
+    """The PVs of one detector.
+
+    Parameters
+    ----------
+    detector
+        Its part of the configuration.
+    keeper
+        Who runs its transactions.
+    """
+
+    def __init__(self, detector: Detector, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._limits = detector.limits
+        self._staged: dict[str, object] = {}
+        self._staged_on = 0
+        self._selected = 0
+        handlers = self._handlers()
+        self._channels = {pv.suffix: make_channel(pv, handlers.get(pv.suffix)) for pv in DETECTOR_PVS}
+        self.pvdb = {detector.prefix + suffix: channel for suffix, channel in self._channels.items()}
+        keeper.on_publish(self.publish)
+
+    async def publish(self, state: State) -> None:
+        """Show a state: the single PVs first, then snapshot and serial, the results last."""
+        if state.changed:
+            stamp = _timestamp(state)
+            shown = activation_values(state)
+            last = {suffix: shown.pop(suffix) for suffix in ("Snapshot_RBV", "Serial_RBV")}
+            await self._show(shown, stamp)
+            await self._show_setpoints(state, stamp)
+            await self._show(last, stamp)
+        await self._show(transaction_values(state), time.time())
+
+    async def start(self) -> None:
+        """Show what is in force before the first client comes."""
+        await self.publish(replace(self._keeper.state, changed=True))
+        await self._show_history()
+
+    def _handlers(self) -> Mapping[str, Handler]:
+        """Name what a put to each writable PV does."""
+        handlers: dict[str, Handler] = {
+            "DetectorConfig": self._on(self._put_config, setpoint("detector_config")),
+            "Request": self._on(self._put_request, "Request"),
+            "Poni": self._on(self._put_poni, "Poni"),
+            "Activate": self._on(self._put_activate, "Activate"),
+            "Stage:Apply": self._on(self._apply, "Stage:Apply"),
+            "Stage:Clear": self._on(self._clear, "Stage:Clear"),
+            "History:Select": self._on(self._select, "History:Select"),
+        }
+        for name in NAMES:
+            handlers[setpoint(name)] = self._on(functools.partial(self._put_value, name), setpoint(name))
+            handlers[staged(name)] = self._on(functools.partial(self._put_staged, name), staged(name))
+        return handlers
+
+    def _on(self, transaction: Transaction, suffix: str) -> Handler:
+        """Wrap a transaction: unreadable input is refused, and afterwards the PV shows what holds."""
+
+        async def handle(value: Any, origin: Origin) -> None:
+            try:
+                if isinstance(value, Exception):
+                    await self._refuse((f"{suffix}: {value}",))
+                await transaction(value, origin)
+            finally:
+                await self._show_setpoint(suffix)
+
+        return handle
+
+    async def _put_value(self, name: str, value: Any, origin: Origin) -> None:
+        await self._execute(Commit({name: value}, _MANUAL, position="now", derived=True), origin)
+
+    async def _put_config(self, text: bytes, origin: Origin) -> None:
+        try:
+            config = strictjson.loads(text.decode("utf-8"))
+        except ValueError as error:
+            await self._refuse((f"DetectorConfig is no JSON: {error}",))
+            return
+        await self._put_value("detector_config", config, origin)
+
+    async def _put_request(self, text: bytes, origin: Origin) -> None:
+        try:
+            request = parse_request(text)
+        except MessageError as error:
+            await self._refuse(error.problems, error.op or "commit", error.request)
+            return
+        await self._execute(request, origin)
+
+    async def _put_poni(self, text: bytes, origin: Origin) -> None:
+        try:
+            geometry = poni.read(text)
+        except PoniError as error:
+            await self._refuse(error.problems)
+            return
+        await self._execute(Commit(geometry.as_dict(), {"method": "poni"}, inherit=False), origin)
+
+    async def _put_activate(self, text: str, origin: Origin) -> None:
+        text = text.strip()
+        if not text:
+            await self._refuse(("Activate is empty: expected a revision number or a label",), "activate")
+        await self._execute(Activate(int(text) if text.isdigit() else text), origin)
+
+    async def _put_staged(self, name: str, value: Any, origin: Origin) -> None:  # noqa: ARG002
+        problem = value_problem(name, value, self._limits)
+        if problem is not None:
+            await self._refuse((problem,))
+        if not self._staged:
+            self._staged_on = self._revision()
+        self._staged[name] = value
+        await self._show_stage()
+
+    async def _apply(self, state: str, origin: Origin) -> None:
+        if state != "Do":
+            return
+        if not self._staged:
+            await self._refuse(("nothing is staged: put values to the Stage: fields first",))
+        applied = dict(self._staged)
+        if self._staged_on != self._revision():
+            await self._refuse(
+                (
+                    f"revision {self._revision()} came into force since the first staged value "
+                    f"(revision {self._staged_on} was then): look at it, then Stage:Clear and stage anew",
+                )
+            )
+        commit = Commit(applied, _MANUAL, position="now", derived=True, expect_revision=self._staged_on)
+        await self._execute(commit, origin)
+        self._staged = {name: value for name, value in self._staged.items() if applied.get(name) != value}
+        await self._show_stage()
+
+    async def _clear(self, state: str, origin: Origin) -> None:  # noqa: ARG002
+        if state == "Do":
+            self._staged = {}
+            await self._show_stage()
+
+    async def _select(self, number: Any, origin: Origin) -> None:  # noqa: ARG002
+        if not 0 <= number <= self._keeper.state.count:
+            raise RefusedError(
+                f"there is no revision {number}: expected 1 to {self._keeper.state.count}, or 0 for the one in force"
+            )
+        self._selected = int(number)
+        await self._show_history()
+
+    async def _execute(self, request: Request, origin: Origin) -> None:
+        result = await self._keeper.execute(request, str(origin))
+        if result.outcome != "accepted":
+            raise RefusedError(result.errors)
+        await self._show_history()
+
+    async def _refuse(self, problems: tuple[str, ...], op: str = "commit", request: str | None = None) -> None:
+        result = await self._keeper.refuse(problems, op, request)
+        raise RefusedError(result.errors)
+
+    def _revision(self) -> int:
+        revision = self._keeper.state.revision
+        return 0 if revision is None else revision.number
+
+    async def _show(self, values: Mapping[str, Shown], stamp: float) -> None:
+        for suffix, shown in values.items():
+            await self._channels[suffix].show(shown.value, stamp, shown.severity, shown.status)
+
+    async def _show_setpoints(self, state: State, stamp: float) -> None:
+        """Let the setpoints follow what is in force, and the stage where nobody has touched it."""
+        values = geometry_values(state.revision and state.revision.geometry)
+        await self._show({setpoint(name): shown for name, shown in values.items()}, stamp)
+        untouched = {staged(name): values[name] for name in NAMES if name not in self._staged}
+        await self._show(untouched, stamp)
+
+    async def _show_setpoint(self, suffix: str) -> None:
+        """Put a written PV back to what holds now."""
+        state = self._keeper.state
+        values = geometry_values(state.revision and state.revision.geometry)
+        by_suffix = {setpoint(name): shown for name, shown in values.items()}
+        by_suffix |= {staged(name): values[name] for name in NAMES}
+        by_suffix |= {staged(name): Shown(value) for name, value in self._staged.items()}  # type: ignore[arg-type]
+        by_suffix |= {"Stage:Apply": Shown("Idle"), "Stage:Clear": Shown("Idle"), "History:Select": Shown(self._selected)}
+        await self._show({suffix: by_suffix.get(suffix, Shown(""))}, _timestamp(state))
+
+    async def _show_stage(self) -> None:
+        state = self._keeper.state
+        values = geometry_values(state.revision and state.revision.geometry)
+        values |= {name: Shown(value) for name, value in self._staged.items()}  # type: ignore[arg-type]
+        await self._show({staged(name): values[name] for name in NAMES}, time.time())
+        await self._show({"Stage:Dirty_RBV": Shown("Dirty" if self._staged else "Clean")}, time.time())
+
+    async def _show_history(self) -> None:
+        """Show the selected revision, or the one in force, and those around it."""
+        number = self._selected or self._revision()
+        try:
+            revisions = await self._keeper.revisions(number - _WINDOW // 2, number + _WINDOW // 2)
+        except StoreError as error:
+            await self._show({"Message_RBV": Shown(f"the history cannot be read: {error}")}, time.time())
+            return
+        chosen = [revision for revision in revisions if revision.number == number]
+        await self._show(
+            {
+                "History:Selected_RBV": Shown(selected_text(chosen[0]) if chosen else ""),
+                "History:List_RBV": Shown(list_text(revisions, number)),
+            },
+            time.time(),
+        )
+
+
+def _timestamp(state: State) -> float:
+    """Give the instant of the activation in force (s since 1970); now, where there is none."""
+    return time.time() if state.activation is None else datetime.fromisoformat(state.activation.time).timestamp()

@@ -1,0 +1,191 @@
+"""caproto's asyncio server, hardened: each override names the defect of caproto 1.3 that it heals."""
+
+import asyncio
+import logging
+import socket
+import weakref
+from collections import deque
+from typing import Any
+
+import caproto as ca
+from caproto.asyncio.server import Context as _Context
+from caproto.asyncio.server import VirtualCircuit as _VirtualCircuit
+from caproto.server.common import DisconnectedCircuit
+
+from ponikeeper.errors import PonikeeperError
+
+log = logging.getLogger(__name__)
+
+_KEPT_AT_LEAST = 1000
+
+
+class UpdateQueue(asyncio.Queue[Any]):
+    """The updates that wait for one client, without an end and without a limit that blocks.
+
+    caproto's queue is bounded, and the loop that serves all clients waits for room in it: one
+    stalled client stops the monitors of every other, for good. The updates themselves are held, a
+    few per subscription and the newest always, by the circuit; what waits here are weak references,
+    and those that have died are swept out when they pile up.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sweep_at = _KEPT_AT_LEAST
+
+    async def put(self, item: "weakref.ref[Any]") -> None:
+        """Append an update; never waits."""
+        waiting: deque[weakref.ref[Any]] = self._queue  # type: ignore[attr-defined]  # what asyncio keeps them in
+        if len(waiting) >= self._sweep_at:
+            alive = [reference for reference in waiting if reference() is not None]
+            waiting.clear()
+            waiting.extend(alive)
+            self._sweep_at = max(_KEPT_AT_LEAST, 2 * len(alive))
+        self.put_nowait(item)
+
+
+class Circuit(_VirtualCircuit):
+    """One client's connection."""
+
+    context: "Context"
+
+    def __init__(self, circuit: Any, client: Any, context: "Context") -> None:
+        super().__init__(circuit, client, context)
+        self.subscription_queue = UpdateQueue()
+        self._last_put: dict[int, asyncio.Task[None]] = {}
+
+    async def get_from_sub_queue(self, timeout: float | None = None) -> Any:
+        """Give the next update; None at once where there is none.
+
+        caproto waits 10 ms for more before it sends what it has.
+        """
+        if timeout is not None and self.subscription_queue.empty():
+            return None
+        return await self.subscription_queue.get()
+
+    async def _process_command(self, command: Any) -> Any:
+        if isinstance(command, (ca.WriteRequest, ca.WriteNotifyRequest)):
+            self._queue_put(command)
+            return []
+        if isinstance(command, ca.ClearChannelRequest):
+            # caproto compares the channel with a number here, finds nothing, and the circuit's task
+            # dies when the subscriptions that outlived their channel are updated
+            channel, entry = self._get_db_entry_from_command(command)
+            await self._cull_subscriptions(entry, lambda sub: sub.channel is channel)
+            self._last_put.pop(command.sid, None)
+        return await super()._process_command(command)
+
+    def _queue_put(self, command: Any) -> None:
+        """Start a put behind the one before it on its channel.
+
+        caproto runs puts as tasks of their own: of two that follow one another the first could win.
+        Other channels do not wait: a transaction takes as long as the disk.
+        """
+        before = self._last_put.get(command.sid)
+        task = self.tasks.create(self._put(command, before))
+        self._last_put[command.sid] = task
+
+    async def _put(self, command: Any, before: "asyncio.Task[None] | None") -> None:
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        channel, entry = self._get_db_entry_from_command(command)
+        try:
+            await entry.auth_write(
+                self.client_hostname,
+                self.client_username,
+                command.data,
+                command.data_type,
+                command.metadata,
+                user_address=self.circuit.address,
+            )
+        except Exception as error:  # noqa: BLE001  # a put must be answered whatever happened in it
+            if not isinstance(error, (PonikeeperError, ca.CaprotoError)):
+                log.exception("put to %s failed", channel.name)
+            response = ca.ErrorResponse(
+                command, channel.cid, status=ca.CAStatus.ECA_PUTFAIL, error_message=str(error)[:200]
+            )
+        else:
+            if not isinstance(command, ca.WriteNotifyRequest):
+                return
+            response = channel.write(ioid=command.ioid, status=True, data_count=entry.length)
+        try:
+            await self.send(response)
+        except DisconnectedCircuit:
+            log.debug("the client of a put to %s is gone", channel.name)
+
+
+class Context(_Context):
+    """The server of one IOC.
+
+    Parameters
+    ----------
+    pvdb
+        Channel data by PV name.
+    interfaces
+        Addresses to listen on; the environment's, where None.
+    port
+        UDP port for searches and the first TCP port to try; the environment's, where None.
+    """
+
+    CircuitClass = Circuit
+
+    def __init__(self, pvdb: dict[str, Any], interfaces: list[str] | None = None, port: int | None = None) -> None:
+        super().__init__(pvdb, interfaces)
+        if port is not None:
+            self.ca_server_port = port
+        self._silent_beacons: set[Any] = set()
+
+    async def _bind_tcp_sockets_with_consistent_port_number(self, make_socket: Any) -> Any:  # noqa: ARG002
+        """Listen on sockets that say they are TCP: else asyncio leaves Nagle on, and a put takes 40 ms."""
+        return await super()._bind_tcp_sockets_with_consistent_port_number(_tcp_socket)
+
+    async def broadcast_beacon_loop(self) -> None:
+        """Send beacons; tell of an address that does not take them once, not at every beat."""
+        period = 0.02
+        while True:
+            for address, (interface, sock) in self.beacon_socks.items():
+                beacon = self.broadcaster.send(ca.Beacon(13, self.port, self.beacon_count, interface))
+                try:
+                    await sock.send(beacon)
+                except OSError as error:
+                    self._tell_once(address, error)
+                except ca.CaprotoNetworkError as error:
+                    self._tell_once(address, error)
+                else:
+                    self._silent_beacons.discard(address)
+            self.beacon_count += 1
+            period = min(2 * period, self.environ["EPICS_CAS_BEACON_PERIOD"])
+            await asyncio.sleep(period)
+
+    def _tell_once(self, address: Any, error: Exception) -> None:
+        if address not in self._silent_beacons:
+            self._silent_beacons.add(address)
+            log.info("no beacons to %s:%d: %s", *address, error)
+
+
+async def _tcp_socket(address: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setblocking(False)
+    try:
+        sock.bind((address, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+async def answers(host: str, port: int, timeout: float = 5.0) -> bool:
+    """Tell whether a CA server answers on a TCP port: it is sent an echo, as clients do."""
+    echo = bytes(ca.EchoRequest())
+    try:
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(bytes(ca.VersionRequest(priority=0, version=13)) + echo)
+                while (await reader.readexactly(len(echo)))[:2] != echo[:2]:
+                    continue
+                return True
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+        return False

@@ -1,0 +1,159 @@
+"""The service: store, keepers, groups and server put together, from start to stop."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from caproto import AlarmSeverity, AlarmStatus
+
+from ponikeeper import __version__, poni
+from ponikeeper.ca.channels import make_channel
+from ponikeeper.ca.group import Group
+from ponikeeper.ca.server import Context, answers
+from ponikeeper.config import Config, Detector
+from ponikeeper.contract import IOC_PVS
+from ponikeeper.errors import ConfigError, GeometryError, PoniError
+from ponikeeper.geometry import Geometry
+from ponikeeper.history import History
+from ponikeeper.keeper import Keeper
+from ponikeeper.messages import Commit
+from ponikeeper.store import Health, Store
+
+log = logging.getLogger(__name__)
+
+_STOP_TIMEOUT = 1.0
+
+
+def run(config: Config, ready: Callable[[str], None]) -> None:
+    """Serve a configuration until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    ready
+        Called with the READY line once the server answers.
+
+    Raises
+    ------
+    ConfigError
+        A seed cannot be used.
+    StoreError
+        The store cannot be used.
+    """
+    try:
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    except ImportError:
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(serve(config, ready))
+
+
+async def serve(config: Config, ready: Callable[[str], None]) -> None:
+    """Serve a configuration until SIGTERM or SIGINT; see `run`."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    store = Store(await asyncio.to_thread(History, config.store))
+    try:
+        await store.probe()
+        if not store.health.ok:
+            log.error("the store takes no writes, serving what is in force: %s", store.health.message)
+        groups = [await _group(config, detector, store) for detector in config.detector]
+        pvdb = {name: channel for group in groups for name, channel in group.pvdb.items()}
+        pvdb |= await _ioc_pvs(config, store)
+        context = Context(pvdb, list(config.ioc.interfaces) if config.ioc.interfaces else None, config.ioc.port)
+        server = asyncio.create_task(context.run(startup_hook=lambda _: _tell_ready(context, config, ready)))
+        watch = asyncio.create_task(store.watch())
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({server, watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        _notify("STOPPING=1")
+        for task in (server, watch, stopped):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+    finally:
+        await _close(store)
+
+
+def seed(config: Config, detector: Detector) -> Geometry | None:
+    """Read the geometry that a detector begins with.
+
+    Raises
+    ------
+    ConfigError
+        The file is no PONI, or not within the detector's limits.
+    """
+    text = config.seed_text(detector)
+    if text is None:
+        return None
+    try:
+        return Geometry.parse(poni.read(text).as_dict(), detector.limits)
+    except (PoniError, GeometryError) as error:
+        number = config.detector.index(detector) + 1
+        raise ConfigError(
+            f'{config.source}: detector {number}: seed = "{detector.seed}": {problem}' for problem in error.problems
+        ) from None
+
+
+async def _group(config: Config, detector: Detector, store: Store) -> Group:
+    keeper = Keeper(detector.prefix, store, detector.limits, detector.link_units)
+    await keeper.load()
+    geometry = seed(config, detector)
+    if geometry is not None and keeper.state.count == 0:
+        provenance = {"method": "poni", "comment": f"seed {detector.seed}"}
+        result = await keeper.execute(Commit(geometry.as_dict(), provenance, inherit=False), "configuration")
+        log.info("seed of %s: %s %s", detector.prefix, result.outcome, "; ".join(result.errors))
+    group = Group(detector, keeper)
+    await group.start()
+    return group
+
+
+async def _ioc_pvs(config: Config, store: Store) -> dict[str, object]:
+    """Make the IOC's own PVs, and let them follow the store's health."""
+    channels = {pv.suffix: make_channel(pv) for pv in IOC_PVS}
+
+    async def show(health: Health) -> None:
+        alarm = (AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM)
+        failed = alarm if health.ok else (AlarmSeverity.MAJOR_ALARM, AlarmStatus.WRITE)
+        now = time.time()
+        await channels["Storage:Status_RBV"].show("OK" if health.ok else "FAILED", now, *failed)
+        await channels["Storage:Message_RBV"].show(health.message[:1000], now, *failed)
+        await channels["Storage:Latency_RBV"].show(health.latency, now, *alarm)
+        await channels["Storage:Free_RBV"].show(health.free, now, *alarm)
+
+    store.on_health(show)
+    await show(store.health)
+    await channels["Version_RBV"].show(__version__, time.time(), AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM)
+    return {config.ioc.prefix + suffix: channel for suffix, channel in channels.items()}
+
+
+async def _tell_ready(context: Context, config: Config, ready: Callable[[str], None]) -> None:
+    host = "127.0.0.1" if context.interfaces[0] == "0.0.0.0" else context.interfaces[0]  # noqa: S104
+    if not await answers(host, context.port):
+        raise RuntimeError(f"the server does not answer itself on {host}:{context.port}")
+    ready(f"READY port={context.port} pvs={len(context.pvdb)} detectors={len(config.detector)}")
+    _notify("READY=1")
+
+
+def _notify(message: str) -> None:
+    """Tell systemd, where it started us (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
+async def _close(store: Store) -> None:
+    """Close the store; a disk that hangs must not keep the process."""
+    try:
+        await asyncio.wait_for(asyncio.to_thread(store.close), _STOP_TIMEOUT)
+    except TimeoutError:
+        log.error("the disk hangs: stopping without it")  # noqa: TRY400
+        os._exit(1)

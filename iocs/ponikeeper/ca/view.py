@@ -1,0 +1,151 @@
+"""What each PV of a detector shows of a state: pure."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from caproto import AlarmSeverity, AlarmStatus
+
+from ponikeeper import poni, strictjson
+from ponikeeper.contract import Status, readback
+from ponikeeper.geometry import NAMES, Geometry
+from ponikeeper.history import Revision
+from ponikeeper.keeper import State
+from ponikeeper.messages import MAX_BYTES, MAX_STRING_BYTES, results_json
+
+_SEVERITY = {
+    Status.UNSET: AlarmSeverity.INVALID_ALARM,
+    Status.VALID: AlarmSeverity.NO_ALARM,
+    Status.MOVING: AlarmSeverity.MINOR_ALARM,
+    Status.MOVED: AlarmSeverity.MAJOR_ALARM,
+    Status.MISMATCH: AlarmSeverity.MAJOR_ALARM,
+    Status.UNKNOWN: AlarmSeverity.INVALID_ALARM,
+    Status.CONDEMNED: AlarmSeverity.MAJOR_ALARM,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A value with its alarm."""
+
+    value: float | int | str
+    severity: AlarmSeverity = AlarmSeverity.NO_ALARM
+    status: AlarmStatus = AlarmStatus.NO_ALARM
+
+
+def geometry_values(geometry: Geometry | None) -> dict[str, Shown]:
+    """Show the eleven values by their names; NaN and empty, with INVALID alarm, where nothing is in force."""
+    if geometry is None:
+        undefined = (AlarmSeverity.INVALID_ALARM, AlarmStatus.UDF)
+        texts = ("detector", "detector_config")
+        return {name: Shown("" if name in texts else math.nan, *undefined) for name in (*NAMES, "detector_config")}
+    values = {name: Shown(getattr(geometry, name)) for name in NAMES}
+    values["detector_config"] = Shown(strictjson.dumps(geometry.as_dict()["detector_config"]))
+    return values
+
+
+def activation_values(state: State) -> dict[str, Shown]:
+    """Show, by suffix, all that changes with an activation, the snapshot and the serial last."""
+    revision, geometry = state.revision, state.revision and state.revision.geometry
+    severity = _SEVERITY[state.status]
+    alarm = (severity, AlarmStatus.STATE if severity else AlarmStatus.NO_ALARM)
+    if state.status is Status.UNSET:
+        alarm = (severity, AlarmStatus.UDF)
+    shown = {readback(name): value for name, value in geometry_values(geometry).items()}
+    shown["Poni_RBV"] = Shown("" if geometry is None else poni.write(geometry))
+    shown |= _human_view(geometry) | _provenance(revision)
+    shown["Revision_RBV"] = Shown(0 if revision is None else revision.number)
+    shown["Time_RBV"] = Shown("" if state.activation is None else state.activation.time)
+    shown["Label_RBV"] = Shown("" if revision is None else revision.label or "")
+    shown["Status_RBV"] = Shown(state.status.name, *alarm)
+    shown["Reason_RBV"] = Shown(state.reason[:MAX_BYTES], *alarm)
+    shown["History:Count_RBV"] = Shown(state.count)
+    shown["Snapshot_RBV"] = Shown(state.snapshot().as_json(), *alarm)
+    shown["Serial_RBV"] = Shown(0 if state.activation is None else state.activation.serial)
+    return shown
+
+
+def transaction_values(state: State) -> dict[str, Shown]:
+    """Show, by suffix, what every transaction changes, refused ones too."""
+    return {
+        "Accepted_RBV": Shown(state.accepted),
+        "Rejected_RBV": Shown(state.rejected),
+        "Message_RBV": Shown(_ascii(state.message)[:MAX_BYTES]),
+        "Results_RBV": Shown(results_json(state.results)),
+    }
+
+
+def list_text(revisions: list[Revision], around: int) -> str:
+    """List revisions, newest first, as many around one of them as fit a PV."""
+    rows = {revision.number: strictjson.dumps(_row(revision)) for revision in revisions}
+    kept: list[int] = []
+    room = MAX_BYTES - 100
+    for number in sorted(rows, key=lambda number: (abs(number - around), -number)):
+        room -= len(rows[number]) + 2
+        if room < 0:
+            break
+        kept.append(number)
+    return f'{{"v": 1, "revisions": [{", ".join(rows[number] for number in sorted(kept, reverse=True))}]}}'
+
+
+def selected_text(revision: Revision) -> str:
+    """Show one revision whole."""
+    return strictjson.dumps({"v": 1, **revision.as_dict()})
+
+
+def _row(revision: Revision) -> dict[str, object]:
+    provenance = revision.provenance
+    return {
+        "revision": revision.number,
+        "created": revision.created,
+        "label": revision.label,
+        **{key: provenance.get(key) for key in ("method", "calibrant", "residual_px", "author")},
+        **{key: getattr(revision.geometry, key) for key in ("dist", "poni1", "poni2", "wavelength", "detector")},
+        "comment": _ascii(str(provenance.get("comment", "")))[:80],
+    }
+
+
+def _human_view(geometry: Geometry | None) -> dict[str, Shown]:
+    if geometry is None:
+        undefined = Shown(math.nan, AlarmSeverity.INVALID_ALARM, AlarmStatus.UDF)
+        return dict.fromkeys(
+            (
+                "Energy_RBV", "WavelengthA_RBV", "BeamX_RBV", "BeamY_RBV",
+                "DirectDist_RBV", "Tilt_RBV", "TiltPlane_RBV",
+            ),
+            undefined,
+        )  # fmt: skip
+    fit2d = geometry.fit2d
+    return {
+        "Energy_RBV": Shown(geometry.energy),
+        "WavelengthA_RBV": Shown(geometry.wavelength_angstrom),
+        "BeamX_RBV": Shown(fit2d.beam_x if fit2d else math.nan),
+        "BeamY_RBV": Shown(fit2d.beam_y if fit2d else math.nan),
+        "DirectDist_RBV": Shown(fit2d.direct_dist if fit2d else math.nan),
+        "Tilt_RBV": Shown(fit2d.tilt if fit2d else math.nan),
+        "TiltPlane_RBV": Shown(fit2d.tilt_plane if fit2d else math.nan),
+    }
+
+
+def _provenance(revision: Revision | None) -> dict[str, Shown]:
+    found: Mapping[str, object] = {} if revision is None else revision.provenance
+
+    def text(key: str) -> Shown:
+        return Shown(_ascii(str(found.get(key, "")))[:MAX_STRING_BYTES])
+
+    return {
+        "Method_RBV": text("method"),
+        "Calibrant_RBV": text("calibrant"),
+        "Residual_RBV": Shown(cast("float", found.get("residual_px", math.nan))),
+        "NPoints_RBV": Shown(min(cast("int", found.get("n_points", 0)), 2**31 - 1)),
+        "NRings_RBV": Shown(min(cast("int", found.get("n_rings", 0)), 2**31 - 1)),
+        "Author_RBV": text("author"),
+        "RunUid_RBV": text("run_uid"),
+        "Comment_RBV": Shown(_ascii(str(found.get("comment", "")))[:MAX_BYTES]),
+    }
+
+
+def _ascii(text: str) -> str:
+    """Keep clients from garbling what they do not know."""
+    return text.encode("ascii", "backslashreplace").decode("ascii")

@@ -1,0 +1,302 @@
+"""The command line: serve and check on the IOC host, and from any host over Channel Access the rest.
+
+Exit codes: 0 done, 1 refused, 2 usage or configuration, 3 no connection, 4 store.
+"""
+
+import asyncio
+import logging
+import sys
+import uuid
+from collections.abc import Coroutine
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from ponikeeper import __version__, poni, tables
+from ponikeeper.errors import (
+    ConfigError,
+    MissingExtraError,
+    NotConnectedError,
+    PonikeeperError,
+    ProblemsError,
+    RefusedError,
+    StoreError,
+)
+from ponikeeper.geometry import NAMES, PARAMETERS
+from ponikeeper.messages import Activate, Commit, Request, Result, Snapshot, parse_request, request_text
+from ponikeeper.strictjson import dumps, loads
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    help="Keeps the calibrated geometry of area detectors: the IOC, and its clients on any host.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+Prefix = Annotated[str, typer.Argument(help="PV prefix of the detector, such as 'XF:28ID1-ES{Det:PE1}Calib:'")]
+AsJson = Annotated[bool, typer.Option("--json", help="print the PV's JSON")]
+ConfigFile = Annotated[Path, typer.Argument(help="the configuration (TOML)")]
+
+
+def run() -> None:
+    """Run the command line with the commands of every installed part, and end with its exit code."""
+    for entry in entry_points(group="ponikeeper.commands"):
+        entry.load()(app)
+    try:
+        app()
+    except PonikeeperError as error:
+        lines = error.problems if isinstance(error, ProblemsError) else (str(error),)
+        for line in lines:
+            err.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(exit_code(error))
+
+
+def exit_code(error: PonikeeperError) -> int:
+    """Give the exit code that stands for an error."""
+    if isinstance(error, NotConnectedError):
+        return 3
+    if isinstance(error, StoreError):
+        return 4
+    return 1 if isinstance(error, RefusedError) else 2
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    if version:
+        out.print(__version__, highlight=False)
+        raise typer.Exit
+
+
+@app.command()
+def serve(
+    config: ConfigFile,
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR")] = "INFO",
+) -> None:
+    """Run the IOC: ponikeeper serve /etc/ponikeeper/28id1.toml.
+
+    Prints one line when it answers: READY port=5064 pvs=143 detectors=2.
+    """
+    level = getattr(logging, log_level.upper(), None)
+    if not isinstance(level, int):
+        raise ConfigError(f"--log-level {log_level} is unknown: expected DEBUG, INFO, WARNING or ERROR")
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("caproto").setLevel(max(level, logging.WARNING))
+    try:
+        from ponikeeper.ca import service
+        from ponikeeper.config import load
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("ioc", error.name or "caproto") from error
+    service.run(load(config), lambda line: print(line, flush=True))  # noqa: T201  # what a supervisor waits for
+
+
+@app.command()
+def check(config: ConfigFile) -> None:
+    """Check a configuration without serving it: ponikeeper check /etc/ponikeeper/28id1.toml."""
+    try:
+        from ponikeeper.ca import service
+        from ponikeeper.config import load
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("ioc", error.name or "pydantic") from error
+    loaded = load(config)
+    seeds = [service.seed(loaded, detector) for detector in loaded.detector]
+    store = loaded.store
+    out.print(f"{config}: OK, {len(loaded.detector)} detectors, store {store}", highlight=False, soft_wrap=True)
+    for detector, geometry in zip(loaded.detector, seeds, strict=True):
+        seed = f", seed {detector.seed}" if geometry else ""
+        out.print(f"  {detector.prefix}  {len(detector.link)} links{seed}", highlight=False, markup=False)
+
+
+@app.command()
+def get(
+    prefix: Prefix,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="file to write instead of stdout")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Get the geometry in force as a PONI: ponikeeper get 'XF:28ID1-ES{Det:PE1}Calib:' -o pe1.poni."""
+    snapshot = _over_ca(_read_snapshot(prefix))
+    if snapshot.geometry is None:
+        raise RefusedError(f"{prefix} is UNSET: {snapshot.reason}")
+    text = snapshot.as_json() + "\n" if as_json else poni.write(snapshot.geometry)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, encoding="ascii")
+
+
+@app.command()
+def put(
+    prefix: Prefix,
+    file: Annotated[Path, typer.Argument(help="the PONI file")],
+    label: Annotated[str | None, typer.Option(help="name of the revision, such as near")] = None,
+    comment: Annotated[str | None, typer.Option(help="what the next person should know")] = None,
+    calibrant: Annotated[str | None, typer.Option(help="the powder standard, such as Ni")] = None,
+    here: Annotated[bool, typer.Option("--here", help="the geometry holds where the links stand now")] = False,
+    expect_revision: Annotated[int | None, typer.Option(help="refuse if another revision is in force")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a PONI in force: ponikeeper put 'XF:28ID1-ES{Det:PE1}Calib:' near.poni --label near --calibrant Ni."""
+    try:
+        geometry = poni.read(file.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}: expected a PONI file") from error
+    except ProblemsError as error:
+        raise ConfigError(f"{file}: {problem}" for problem in error.problems) from None
+    provenance: dict[str, object] = {"method": "poni"}
+    provenance |= {key: value for key, value in (("comment", comment), ("calibrant", calibrant)) if value}
+    position = "now" if here else "unknown"
+    _commit(prefix, Commit(geometry.as_dict(), provenance, label, position, expect_revision), as_json)
+
+
+@app.command(name="set")
+def set_(
+    prefix: Prefix,
+    values: Annotated[list[str], typer.Argument(help="name=value, SI units, such as dist=0.2345 rot1=0.001")],
+    comment: Annotated[str | None, typer.Option(help="what the next person should know")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change values of the geometry in force, as one: ponikeeper set 'XF:28ID1-ES{Det:PE1}Calib:' dist=0.2345."""
+    geometry = dict(_assignment(value) for value in values)
+    snapshot = _over_ca(_read_snapshot(prefix))
+    provenance: dict[str, object] = {"method": "manual"}
+    if snapshot.revision:
+        provenance["derived_from"] = snapshot.revision
+    if comment:
+        provenance["comment"] = comment
+    _commit(prefix, Commit(geometry, provenance, snapshot.label, "now", snapshot.revision), as_json)
+
+
+@app.command()
+def show(prefix: Prefix, as_json: AsJson = False) -> None:
+    """Show all that is in force: ponikeeper show 'XF:28ID1-ES{Det:PE1}Calib:'."""
+    snapshot = _over_ca(_read_snapshot(prefix))
+    if as_json:
+        _print(snapshot.as_json())
+    else:
+        out.print(tables.snapshot_table(snapshot))
+
+
+@app.command()
+def history(
+    prefix: Prefix,
+    around: Annotated[int, typer.Option(help="the revision to look around; 0 is the one in force")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """List the revisions, newest first: ponikeeper history 'XF:28ID1-ES{Det:PE1}Calib:'."""
+    text = _over_ca(_read_history(prefix, around))
+    if as_json:
+        _print(text)
+    else:
+        out.print(tables.history_table(prefix, loads(text)))
+
+
+@app.command()
+def diff(prefix: Prefix, first: int, second: int, as_json: AsJson = False) -> None:
+    """Compare two revisions: ponikeeper diff 'XF:28ID1-ES{Det:PE1}Calib:' 12 13."""
+    one, other = _over_ca(_read_two(prefix, first, second))
+    if as_json:
+        _print(dumps([one, other]))
+    else:
+        out.print(tables.diff_table(prefix, one, other))
+
+
+@app.command()
+def activate(
+    prefix: Prefix,
+    revision: Annotated[str, typer.Argument(help="number or label")],
+    force: Annotated[bool, typer.Option("--force", help="although it was judged wrong")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put an old revision in force again: ponikeeper activate 'XF:28ID1-ES{Det:PE1}Calib:' near."""
+    name = int(revision) if revision.isdigit() else revision
+    _commit(prefix, Activate(name, force), as_json)
+
+
+@app.command()
+def watch(prefix: Prefix, as_json: AsJson = False) -> None:
+    """Print a line at every change, until Ctrl-C: ponikeeper watch 'XF:28ID1-ES{Det:PE1}Calib:'."""
+
+    def line(snapshot: Snapshot) -> None:
+        _print(snapshot.as_json() if as_json else tables.one_line(snapshot))
+
+    _over_ca(_watch(prefix, line))
+
+
+def _commit(prefix: str, request: Request, as_json: bool) -> None:
+    """Send a request with an id of its own, and print what became of it."""
+    values = {"request": str(uuid.uuid4())}
+    identified = type(request)(**{**{name: getattr(request, name) for name in request.__slots__}, **values})
+    parse_request(request_text(identified))  # what is wrong with it is told here, and not sent
+    result = _over_ca(_transact(prefix, identified))
+    _print(dumps(result.as_dict()) if as_json else f"{prefix} revision {result.revision} is in force (serial {result.serial})")
+
+
+def _assignment(text: str) -> tuple[str, object]:
+    """Read one name=value.
+
+    Raises
+    ------
+    ConfigError
+        It is none, or the value is no number.
+    """
+    name, sign, value = text.partition("=")
+    if not sign or name not in (*NAMES, "detector_config"):
+        raise ConfigError(f"{text}: expected name=value with one of the names {' '.join(NAMES)} detector_config")
+    try:
+        if name in PARAMETERS:
+            return name, float(value)
+        return name, value if name == "detector" else loads(value)
+    except ValueError:
+        expected = "a number in SI units (m, rad)" if name in PARAMETERS else "JSON"
+        raise ConfigError(f"{text}: {value!r} is not {expected}") from None
+
+
+def _over_ca(work: Coroutine[Any, Any, T]) -> T:
+    """Run one exchange over Channel Access."""
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+async def _read_snapshot(prefix: str) -> Snapshot:
+    from ponikeeper.ca import client
+
+    return await client.read_snapshot(prefix)
+
+
+async def _read_history(prefix: str, around: int) -> str:
+    from ponikeeper.ca import client
+
+    await client.select(prefix, around)
+    return await client.read_text(f"{prefix}History:List_RBV")
+
+
+async def _read_two(prefix: str, first: int, second: int) -> tuple[dict[str, object], dict[str, object]]:
+    from ponikeeper.ca import client
+
+    return await client.read_revision(prefix, first), await client.read_revision(prefix, second)
+
+
+async def _transact(prefix: str, request: Request) -> Result:
+    from ponikeeper.ca import client
+
+    return await client.transact(prefix, request)
+
+
+async def _watch(prefix: str, line: Any) -> None:
+    from ponikeeper.ca import client
+
+    await client.watch(prefix, line)
+
+
+def _print(text: str) -> None:
+    """Print a text as it is, for people and for pipes."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

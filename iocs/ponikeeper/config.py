@@ -1,0 +1,249 @@
+"""The configuration of one IOC: a TOML file, checked before anything is served.
+
+An error names the file, the key, the value and what is allowed.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ponikeeper.contract import DETECTOR_PVS, IOC_PVS
+from ponikeeper.errors import ConfigError
+from ponikeeper.geometry import PARAMETERS
+
+STORE_NAME = "ponikeeper.sqlite"
+_MAX_PV_BYTES = 60
+"""What EPICS records and many clients allow for a PV name."""
+
+_LINK_UNITS = {"energy": ("keV", "eV"), "wavelength": ("m", "angstrom")}
+
+Text = Annotated[str, Field(max_length=200)]
+Prefix = Annotated[str, Field(max_length=_MAX_PV_BYTES, pattern=r"^[A-Za-z0-9_\-+:;\[\]<>{}.]*$")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Link(_Table):
+    """A PV that the geometry depends on.
+
+    `tolerance` is in `units`; for energy and wavelength it is relative.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=32)]
+    pv: Annotated[str, Field(min_length=1, max_length=_MAX_PV_BYTES)]
+    kind: Literal["motor", "energy", "wavelength", "equal"]
+    units: Annotated[str, Field(max_length=16)] = ""
+    tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    moving: Annotated[str, Field(min_length=1, max_length=_MAX_PV_BYTES)] | None = None
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        if self.kind == "equal":
+            if self.tolerance is not None:
+                raise ValueError("tolerance does not belong to a link of kind equal: any change counts")
+            return self
+        missing = [key for key in ("units", "tolerance") if not getattr(self, key)]
+        if missing:
+            raise ValueError(f"{' and '.join(missing)} missing: a link of kind {self.kind} needs units and tolerance")
+        allowed = _LINK_UNITS.get(self.kind)
+        if allowed and self.units not in allowed:
+            raise ValueError(f'units "{self.units}" not allowed for kind {self.kind}: expected {" or ".join(allowed)}')
+        return self
+
+
+class Detector(_Table):
+    """One detector whose geometry is kept."""
+
+    prefix: Prefix
+    title: Text = ""
+    follow: bool = True
+    settle: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 1.0
+    seed: Annotated[str, Field(min_length=1)] | None = None
+    limits: dict[str, tuple[float, float]] = {}
+    link: Annotated[tuple[Link, ...], Field(strict=False)] = ()
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _check_limits(cls, limits: object) -> object:
+        if not isinstance(limits, dict):
+            raise ValueError("expected a table such as dist = [0.1, 3.0]")
+        table = cast("dict[str, Any]", limits)
+        for name, pair in table.items():
+            parameter = PARAMETERS.get(name)
+            if parameter is None:
+                raise ValueError(f'"{name}" has no limits: expected {" ".join(PARAMETERS)}')
+            if not isinstance(pair, list) or len(pair) != 2:
+                raise ValueError(f"{name} = {pair!r}: expected [lowest, highest] in {parameter.unit}")
+            for bound in pair:
+                if type(bound) not in (int, float) or not parameter.lower <= bound <= parameter.upper:
+                    raise ValueError(f"{name} = {pair!r}: expected two numbers with {parameter.expected()}")
+            if pair[0] >= pair[1]:
+                raise ValueError(f"{name} = {pair!r}: expected the lowest first")
+        return {name: (float(low), float(high)) for name, (low, high) in table.items()}
+
+    @model_validator(mode="after")
+    def _check_links(self) -> Self:
+        names = [link.name for link in self.link]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"the link name {', '.join(doubled)} stands twice: give each link its own")
+        return self
+
+    @property
+    def link_units(self) -> dict[str, str]:
+        """Units of each link by its name."""
+        return {link.name: link.units for link in self.link}
+
+
+class Ioc(_Table):
+    """The IOC itself: its own PVs, its store and its sockets."""
+
+    prefix: Prefix
+    state_dir: Annotated[str, Field(min_length=1)] | None = None
+    interfaces: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    engineer: Text = ""
+    location: Text = ""
+
+
+class Config(_Table):
+    """The whole file. `source` is its path: relative names in it are meant beside it."""
+
+    ioc: Ioc
+    detector: Annotated[tuple[Detector, ...], Field(min_length=1, strict=False)]
+    source: Annotated[Path, Field(exclude=True)] = Path()
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        seen: dict[str, str] = {}
+        for owner, prefix, pvs in self._owners():
+            for pv in pvs:
+                name = prefix + pv.suffix
+                if len(name) > _MAX_PV_BYTES:
+                    raise ValueError(f'prefix "{prefix}" of {owner}: {name} has {len(name)} bytes, at most {_MAX_PV_BYTES}')
+                if name in seen:
+                    raise ValueError(f'prefix "{prefix}" of {owner}: {name} belongs to {seen[name]} already')
+                seen[name] = owner
+        return self
+
+    def _owners(self) -> list[tuple[str, str, tuple[Any, ...]]]:
+        found: list[tuple[str, str, tuple[Any, ...]]] = [("ioc", self.ioc.prefix, IOC_PVS)]
+        return found + [
+            (f"detector {number}", detector.prefix, DETECTOR_PVS) for number, detector in enumerate(self.detector, 1)
+        ]
+
+    @property
+    def store(self) -> Path:
+        """The SQLite file.
+
+        Raises
+        ------
+        ConfigError
+            Neither the file nor ``$STATE_DIRECTORY`` names a directory.
+        """
+        named = self.ioc.state_dir or os.environ.get("STATE_DIRECTORY")
+        if not named:
+            raise ConfigError(
+                f"{self.source}: ioc.state_dir is missing and STATE_DIRECTORY is not set: "
+                'write state_dir = "/var/lib/ponikeeper"'
+            )
+        return self.source.parent / named / STORE_NAME
+
+    def seed_text(self, detector: Detector) -> bytes | None:
+        """Read the PONI that a detector begins with.
+
+        Raises
+        ------
+        ConfigError
+            The file cannot be read.
+        """
+        if detector.seed is None:
+            return None
+        path = self.source.parent / detector.seed
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            number = self.detector.index(detector) + 1
+            raise ConfigError(
+                f'{self.source}: detector {number}: seed = "{detector.seed}": {path}: {error.strerror}; '
+                "expected a PONI file, its path relative to the configuration"
+            ) from error
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration.
+
+    Raises
+    ------
+    ConfigError
+        With every problem: file, key, value and what is allowed.
+    """
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}: expected a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: this is no TOML: {error}") from error
+    if "source" in table:
+        raise ConfigError(f'{path}: source: unknown key: expected {_names("ioc", "detector")}')
+    try:
+        return Config.model_validate({**table, "source": path.absolute()})
+    except ValidationError as error:
+        items = [dict(item) for item in error.errors()]
+        # a table that has errors inside is not an error itself
+        inner = {tuple(item["loc"][:depth]) for item in items for depth in range(1, len(item["loc"]))}
+        raise ConfigError(f"{path}: {_told(item)}" for item in items if tuple(item["loc"]) not in inner) from None
+
+
+def _told(item: Mapping[str, Any]) -> str:
+    """Tell one of pydantic's errors as key, value and what is allowed."""
+    place = list(item["loc"])
+    where = _where(place)
+    kind, context = item["type"], item.get("ctx", {})
+    if kind == "extra_forbidden":
+        known = _known_keys(place[:-1])
+        close = difflib.get_close_matches(str(place[-1]), known, n=1)
+        meant = f" (did you mean {close[0]}?)" if close else ""
+        return f"{where}: unknown key{meant}: expected {_names(*known)}"
+    if kind == "missing":
+        return f"{where}: missing: expected {_expectation(place)}"
+    if kind == "value_error":
+        return f"{where}: {context['error']}" if where else str(context["error"])
+    value = item["input"]
+    return f"{where} = {value!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
+
+
+def _where(place: list[Any]) -> str:
+    """Name a place as the file has it: ``detector 2: link 1: tolerance``."""
+    parts: list[str] = []
+    for part in place:
+        if isinstance(part, int) and parts:
+            parts[-1] += f" {part + 1}"
+        else:
+            parts.append(str(part))
+    return ": ".join(parts)
+
+
+def _model(place: list[Any]) -> type[BaseModel]:
+    models = {(): Config, ("ioc",): Ioc, ("detector",): Detector, ("detector", "link"): Link}
+    return models.get(tuple(part for part in place if not isinstance(part, int)), Config)
+
+
+def _known_keys(place: list[Any]) -> list[str]:
+    return [key for key in _model(place).model_fields if key != "source"]
+
+
+def _expectation(place: list[Any]) -> str:
+    return {"ioc": "a table [ioc]", "detector": "at least one [[detector]]"}.get(str(place[-1]), f"{place[-1]} = ...")
+
+
+def _names(*names: str) -> str:
+    return " ".join(names)
