@@ -58,7 +58,7 @@ def read(text: str | bytes) -> Geometry:
     missing = [key for key in _REQUIRED[version] if key.lower() not in entry.values]
     if missing:
         problems.append(f"the {entry.place} is incomplete: {', '.join(missing)} missing (was the text cut?)")
-    elif (last := list(entry.values)[-1]) not in {key.lower() for key in _REQUIRED[version]}:
+    elif (last := list(entry.values)[-1]) in {key.lower() for key in _OPTIONAL[version]}:
         # else a text cut just before it would read as another geometry
         problems.append(f"{last} stands last: expected it before {_REQUIRED[version][-1]}")
     if problems:
@@ -187,15 +187,16 @@ def _take_config(values: dict[str, str], found: dict[str, object], problems: lis
     if "parallax" in config:
         problems.append("Detector_config holds parallax: expected it as the key Parallax of a PONI of version 3")
     pixels = pixel_size(values["detector"])
-    for index, name in enumerate(("pixel1", "pixel2")):
-        given = config.pop(name, None)
-        if given is not None:
-            found[name] = given
-        elif pixels is not None:
-            found[name] = pixels[index]
-        else:
-            detector = _short(values["detector"])
-            problems.append(f"Detector_config names no {name} and the detector {detector} is not in the table")
+    given = {name: config.pop(name, None) for name in ("pixel1", "pixel2")}
+    missing = [name for name, value in given.items() if value is None]
+    if pixels is not None:
+        given |= {name: size for name, size in zip(given, pixels, strict=True) if name in missing}
+    elif missing:
+        detector = _short(values["detector"])
+        problems.append(
+            f"Detector_config names no {', '.join(missing)} and the detector {detector} is not in the table"
+        )
+    found |= {name: value for name, value in given.items() if value is not None}
     found["detector_config"] = config
 
 
