@@ -1,0 +1,61 @@
+"""The ports and the environment of Channel Access, set before any CA library is loaded; live IOCs."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from live import PORTS, LiveIoc, free_ports
+
+_PORTS = free_ports(PORTS + 1)
+os.environ.update(
+    EPICS_CA_ADDR_LIST=" ".join(f"127.0.0.1:{port}" for port in _PORTS[:PORTS]),
+    EPICS_CA_AUTO_ADDR_LIST="NO",
+    EPICS_CAS_INTF_ADDR_LIST="127.0.0.1",
+    EPICS_CA_REPEATER_PORT=str(_PORTS[PORTS]),
+)
+for name in ("EPICS_CA_SERVER_PORT", "EPICS_CAS_SERVER_PORT", "EPICS_CA_NAME_SERVERS", "STATE_DIRECTORY"):
+    os.environ.pop(name, None)
+
+_names = (f"T{number}" for number in itertools.count(1))
+_free = list(_PORTS[:PORTS])
+
+REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def make_ioc(tmp_path: Path) -> Iterator[Callable[..., LiveIoc]]:
+    """Make IOCs that are not started yet; they end with the test."""
+    made: list[LiveIoc] = []
+
+    def make(**options: object) -> LiveIoc:
+        name = next(_names)
+        ioc = LiveIoc(tmp_path / name, _free.pop(0), name, **options)  # type: ignore[arg-type]
+        made.append(ioc)
+        return ioc
+
+    yield make
+    for ioc in made:
+        ioc.kill()
+        _free.append(ioc.port)
+
+
+@pytest.fixture(scope="session")
+def ioc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveIoc]:
+    """One live IOC of two detectors for the whole session; tests leave it serving."""
+    live = LiveIoc(tmp_path_factory.mktemp("ioc"), _free.pop(0), next(_names))
+    try:
+        yield live.start()
+    finally:
+        live.kill()
+        _free.append(live.port)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real images; where it is not there the test is skipped."""
+    if not (REAL_DATA / "real" / "manifest.json").exists():
+        pytest.skip(f"the real images are not in {REAL_DATA}")
+    return REAL_DATA / "real"

@@ -1,0 +1,173 @@
+"""A live IOC for tests: the real service in a process of its own, on loopback ports of its own."""
+
+import contextlib
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+
+PORTS = 12
+TIMEOUT = 30.0
+
+DETECTORS = ("{Det:1}Calib:", "{Det:2}Calib:")
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports that are free for TCP and UDP on loopback."""
+    found: list[int] = []
+    with contextlib.ExitStack() as held:
+        while len(found) < count:
+            tcp = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            udp = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            tcp.bind(("127.0.0.1", 0))
+            port = tcp.getsockname()[1]
+            with contextlib.suppress(OSError):
+                udp.bind(("127.0.0.1", port))
+                found.append(port)
+    return found
+
+
+def wait_for(condition: Callable[[], T], timeout: float = TIMEOUT, what: str = "the condition") -> T:
+    """Ask again and again until the answer is true, and give it."""
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not come true within {timeout:g} s; the last answer was {answer!r}")
+        time.sleep(0.005)
+
+
+class LiveIoc:
+    """`ponikeeper serve` in a process of its own.
+
+    Parameters
+    ----------
+    folder
+        Where its configuration and its store are.
+    port
+        One of the session's ports.
+    name
+        Opens every PV name, so that no two IOCs of a session share one.
+    detectors
+        Prefixes behind `name`.
+    more
+        Further TOML, by detector prefix.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        name: str,
+        detectors: tuple[str, ...] = DETECTORS,
+        more: dict[str, str] | None = None,
+    ) -> None:
+        self.folder, self.port, self.name = folder, port, name
+        self.prefixes = tuple(name + detector for detector in detectors)
+        self.config = folder / f"{name}.toml"
+        self.state_dir = folder / "state"
+        self.store = self.state_dir / "ponikeeper.sqlite"
+        parts = [f'[ioc]\nprefix = "{name}{{IOC}}"\nstate_dir = "{self.state_dir}"\n']
+        parts += [
+            f'[[detector]]\nprefix = "{prefix}"\n{(more or {}).get(detector, "")}\n'
+            for prefix, detector in zip(self.prefixes, detectors, strict=True)
+        ]
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config.write_text("\n".join(parts))
+        self.process: subprocess.Popen[str] | None = None
+        self.ready = ""
+        self.stderr = folder / f"{name}.log"
+
+    @property
+    def prefix(self) -> str:
+        """The first detector's prefix."""
+        return self.prefixes[0]
+
+    def environment(self) -> dict[str, str]:
+        """Give the environment of the IOC's process: its own port, loopback only."""
+        return {
+            **os.environ,
+            "EPICS_CA_SERVER_PORT": str(self.port),
+            "EPICS_CA_ADDR_LIST": "127.0.0.1",
+            "EPICS_CA_AUTO_ADDR_LIST": "NO",
+            "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1",
+            "EPICS_CAS_BEACON_ADDR_LIST": f"127.0.0.1:{os.environ['EPICS_CA_REPEATER_PORT']}",
+            "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
+            "PYTHONWARNINGS": "default",
+        }
+
+    def command(self) -> list[str]:
+        """Give the command line that serves the configuration."""
+        return [sys.executable, "-m", "ponikeeper", "serve", str(self.config)]
+
+    def start(self, wrapper: tuple[str, ...] = ()) -> Self:
+        """Start the process and wait for its READY line.
+
+        Parameters
+        ----------
+        wrapper
+            A command that runs the IOC inside it, such as strace.
+        """
+        with self.stderr.open("a") as log:
+            self.process = subprocess.Popen(
+                [*wrapper, *self.command()], stdout=subprocess.PIPE, stderr=log, env=self.environment(), text=True
+            )
+        lines: queue.Queue[str] = queue.Queue()
+        stdout = self.process.stdout
+        assert stdout is not None
+        threading.Thread(target=lambda: [lines.put(line) for line in stdout] and None, daemon=True).start()
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            try:
+                self.ready = lines.get(timeout=0.1).strip()
+                break
+            except queue.Empty:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"no READY line: {self.stderr.read_text()[-2000:]}") from None
+        return self
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End the process at once, as a power cut of the host would."""
+        if self.process is not None:
+            self.process.kill()
+            self._reap()
+
+    def stop(self) -> int:
+        """Ask the process to end, and give its exit code."""
+        if self.process is None:
+            return 0
+        self.process.terminate()
+        return self._reap()
+
+    def _reap(self) -> int:
+        assert self.process is not None
+        code = self.process.wait(timeout=TIMEOUT)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self.process = None
+        return code
+
+
+@contextlib.contextmanager
+def serving(ioc: LiveIoc) -> Iterator[LiveIoc]:
+    """Serve as long as the block lasts."""
+    try:
+        yield ioc.start()
+    finally:
+        ioc.kill()
