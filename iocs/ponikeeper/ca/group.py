@@ -55,14 +55,14 @@ class Group:
 
     async def publish(self, state: State) -> None:
         """Show a state: the single PVs first, then snapshot and serial, the results last."""
+        stamp = _timestamp(state) if state.changed else time.time()
         if state.changed:
-            stamp = _timestamp(state)
             shown = activation_values(state)
             last = {suffix: shown.pop(suffix) for suffix in ("Snapshot_RBV", "Serial_RBV")}
             await self._show(shown, stamp)
             await self._show_setpoints(state, stamp)
             await self._show(last, stamp)
-        await self._show(transaction_values(state), time.time())
+        await self._show(transaction_values(state), stamp)
 
     async def start(self) -> None:
         """Show what is in force before the first client comes."""

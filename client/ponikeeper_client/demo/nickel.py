@@ -1,0 +1,69 @@
+"""The powder standard of the demonstration: the rings of nickel on a detector of known geometry."""
+
+import itertools
+import math
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ponikeeper.geometry import Geometry
+from ponikeeper_client.documents import azimuthal_integrator
+
+LATTICE = 3.524
+"""Lattice parameter of nickel, fcc (angstrom)."""
+
+_MAX_INDEX = 12
+_WIDTH = 3.0
+_PEAK_COUNTS = 400.0
+_BACKGROUND = 20.0
+
+
+def lines(wavelength: float, two_theta_max: float) -> list[tuple[float, int]]:
+    """List the reflections of nickel.
+
+    Parameters
+    ----------
+    wavelength
+        In m.
+    two_theta_max
+        In rad.
+
+    Returns
+    -------
+    list of (float, int)
+        Scattering angle 2 theta (rad), ascending, and multiplicity. Source: Bragg's law for the
+        allowed reflections of fcc (h, k, l all even or all odd).
+    """
+    indices = itertools.product(range(-_MAX_INDEX, _MAX_INDEX + 1), repeat=3)
+    squares = Counter(h * h + k * k + m * m for h, k, m in indices if h % 2 == k % 2 == m % 2)
+    found: list[tuple[float, int]] = []
+    for square, multiplicity in sorted(squares.items()):
+        sine = wavelength * 1e10 * math.sqrt(square) / (2 * LATTICE)
+        if 0 < square <= _MAX_INDEX**2 and sine < 1 and 2 * math.asin(sine) <= two_theta_max:
+            found.append((2 * math.asin(sine), multiplicity))
+    return found
+
+
+def image(geometry: Geometry, shape: tuple[int, int], seed: int = 0) -> NDArray[np.uint16]:
+    """Simulate an image of nickel powder, with Poisson noise.
+
+    Parameters
+    ----------
+    geometry
+        Where the detector truly is.
+    shape
+        Of the image (y, x).
+
+    Returns
+    -------
+    ndarray of uint16, shape (y, x)
+        Counts.
+    """
+    two_theta = azimuthal_integrator(geometry, shape=shape).array_from_unit(shape, unit="2th_rad")
+    width = _WIDTH * geometry.pixel1 / geometry.dist
+    counts = _BACKGROUND * (1 + 2 * np.exp(-two_theta / 0.1))
+    for angle, multiplicity in lines(geometry.wavelength, float(two_theta.max())):
+        height = _PEAK_COUNTS * multiplicity / 24 * math.exp(-20 * angle) * math.cos(angle)
+        counts = counts + height * np.exp(-0.5 * ((two_theta - angle) * (2.355 / width)) ** 2)
+    return np.random.default_rng(seed).poisson(counts).astype(np.uint16)

@@ -1,0 +1,47 @@
+"""The picture at the end of the demonstration: rings of the recorded geometry on the image, and the pattern."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ponikeeper.geometry import Geometry
+from ponikeeper_client.demo.nickel import lines
+from ponikeeper_client.documents import azimuthal_integrator
+
+_POINTS = 1500
+
+
+def draw(path: Path, frame: NDArray[Any], geometry: Geometry, title: str) -> None:
+    """Draw an image with the rings where a geometry has them, beside the integrated pattern.
+
+    Parameters
+    ----------
+    frame
+        Image, shape (y, x), counts.
+    geometry
+        What the run recorded.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib.figure import Figure
+
+    integrator = azimuthal_integrator(geometry, shape=frame.shape)
+    two_theta = np.degrees(integrator.array_from_unit(frame.shape, unit="2th_rad"))
+    angles = [np.degrees(angle) for angle, _ in lines(geometry.wavelength, np.radians(float(two_theta.max())))]
+    pattern = integrator.integrate1d(frame, _POINTS, unit="2th_deg")
+
+    figure = Figure(figsize=(13, 5.5), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.4))
+    low, high = np.percentile(frame, (1, 99.5))
+    left.imshow(frame, origin="lower", cmap="Greys", vmin=float(low), vmax=float(high))
+    left.contour(two_theta, levels=angles, colors="tab:red", linewidths=0.5, alpha=0.8)
+    left.set(xlabel="x (px)", ylabel="y (px)", title="image, and the rings of the recorded geometry")
+    right.plot(pattern.radial, pattern.intensity, color="black", linewidth=0.9)
+    right.vlines(angles, 0, 1, transform=right.get_xaxis_transform(), colors="tab:red", linewidths=0.6, alpha=0.7)
+    right.set(xlabel=r"$2\theta$ (deg)", ylabel="intensity (counts)", title="integrated, and the lines of nickel")
+    right.set_xlim(0, float(pattern.radial.max()))
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)

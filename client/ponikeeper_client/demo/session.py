@@ -1,0 +1,56 @@
+"""A bluesky session of the demonstration: a RunEngine whose documents go into a Tiled server of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bluesky import RunEngine
+from bluesky.plans import count
+from bluesky_tiled_plugins import TiledWriter
+from numpy.typing import NDArray
+from tiled.client import from_uri
+from tiled.server import SimpleTiledServer
+
+from ponikeeper.geometry import Geometry
+from ponikeeper_client import documents
+
+
+class Session:
+    """Takes runs and finds them again.
+
+    Parameters
+    ----------
+    folder
+        Where Tiled keeps its SQLite files and arrays.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._server = SimpleTiledServer(directory=folder)
+        self._catalog: Any = from_uri(self._server.uri)
+        self._run_engine = RunEngine()
+        self._run_engine.subscribe(TiledWriter(self._catalog))
+
+    def count(self, detector: Any) -> str:
+        """Take one image; give the run's uid."""
+        (uid,) = self._run_engine(count([detector]))
+        return str(uid)
+
+    def descriptor(self, uid: str) -> dict[str, Any]:
+        """Give the descriptor of a run, as Tiled has it."""
+        return dict(self._catalog[uid]["primary"].descriptors[0])
+
+    def configuration(self, uid: str, detector: str) -> dict[str, Any]:
+        """Give what a run recorded of a detector's configuration."""
+        return dict(self.descriptor(uid)["configuration"][detector]["data"])
+
+    def geometry(self, uid: str) -> Geometry:
+        """Give the geometry with which a run was taken."""
+        return documents.geometry(self.descriptor(uid))
+
+    def image(self, uid: str, key: str) -> NDArray[Any]:
+        """Give the first image of a run, shape (y, x)."""
+        return np.asarray(self._catalog[uid]["primary"][key].read())[0]
+
+    def close(self) -> None:
+        """Stop the server."""
+        self._server.close()
