@@ -28,18 +28,18 @@ REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 @pytest.fixture
 def make_ioc(tmp_path: Path) -> Iterator[Callable[..., LiveIoc]]:
     """Make IOCs that are not started yet; they end with the test."""
-    made: list[LiveIoc] = []
+    made: list[tuple[LiveIoc, int]] = []
 
     def make(**options: object) -> LiveIoc:
-        name = next(_names)
-        ioc = LiveIoc(tmp_path / name, _free.pop(0), name, **options)  # type: ignore[arg-type]
-        made.append(ioc)
+        name, port = next(_names), _free.pop(0)
+        ioc = LiveIoc(tmp_path / name, port, name, **options)  # type: ignore[arg-type]
+        made.append((ioc, port))
         return ioc
 
     yield make
-    for ioc in made:
+    for ioc, port in made:
         ioc.kill()
-        _free.append(ioc.port)
+        _free.append(port)
 
 
 @pytest.fixture(scope="session")

@@ -78,6 +78,7 @@ def _options(version: Annotated[bool, typer.Option("--version", help="print the 
 def serve(
     config: ConfigFile,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR")] = "INFO",
+    force: Annotated[bool, typer.Option("--force", help="although another server answers for the prefix")] = False,
 ) -> None:
     """Run the IOC: ponikeeper serve /etc/ponikeeper/28id1.toml.
 
@@ -93,7 +94,7 @@ def serve(
         from ponikeeper.config import load
     except ModuleNotFoundError as error:
         raise MissingExtraError("ioc", error.name or "caproto") from error
-    service.run(load(config), lambda line: print(line, flush=True))  # noqa: T201  # what a supervisor waits for
+    service.run(load(config), lambda line: print(line, flush=True), force)  # noqa: T201  # what a supervisor waits for
 
 
 @app.command()

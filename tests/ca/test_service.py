@@ -31,3 +31,15 @@ def test_sigint_ends_it_as_sigterm_does(make_ioc):
     ioc = make_ioc().start()
     ioc.signal(signal.SIGINT)
     assert ioc.stop() == 0
+
+
+def test_second_instance_on_the_same_prefix_is_refused_unless_forced(make_ioc):
+    first, rival = make_ioc().start(), make_ioc()
+    rival.port = first.port
+    rival.config.write_text(rival.config.read_text().replace(f'"{rival.name}{{IOC}}"', f'"{first.name}{{IOC}}"'))
+    refused = subprocess.run(rival.command(), env=rival.environment(), capture_output=True, text=True, timeout=TIMEOUT)
+    assert refused.returncode == 1
+    assert f"{first.name}{{IOC}} is served by 127.0.0.1:{first.port} already" in refused.stderr
+    forced = [*rival.command(), "--force"]
+    rival.command = lambda: forced
+    assert rival.start().ready.startswith("READY")

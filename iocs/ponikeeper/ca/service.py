@@ -14,10 +14,11 @@ from caproto import AlarmSeverity, AlarmStatus
 from ponikeeper import __version__, poni
 from ponikeeper.ca.channels import make_channel
 from ponikeeper.ca.group import Group
+from ponikeeper.ca.search import found
 from ponikeeper.ca.server import Context, answers
 from ponikeeper.config import Config, Detector
 from ponikeeper.contract import IOC_PVS
-from ponikeeper.errors import ConfigError, GeometryError, PoniError
+from ponikeeper.errors import ConfigError, GeometryError, PoniError, RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import History
 from ponikeeper.keeper import Keeper
@@ -27,18 +28,24 @@ from ponikeeper.store import Health, Store
 log = logging.getLogger(__name__)
 
 _STOP_TIMEOUT = 1.0
+_RIVAL_TRIES = 4
+_RIVAL_PAUSE = 0.5
 
 
-def run(config: Config, ready: Callable[[str], None]) -> None:
+def run(config: Config, ready: Callable[[str], None], force: bool = False) -> None:
     """Serve a configuration until SIGTERM or SIGINT.
 
     Parameters
     ----------
     ready
         Called with the READY line once the server answers.
+    force
+        Serve although another server answers for the same prefix.
 
     Raises
     ------
+    RefusedError
+        Another server answers for the same prefix.
     ConfigError
         A seed cannot be used.
     StoreError
@@ -51,17 +58,23 @@ def run(config: Config, ready: Callable[[str], None]) -> None:
     except ImportError:
         factory = None
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(serve(config, ready))
+        runner.run(serve(config, ready, force))
 
 
-async def serve(config: Config, ready: Callable[[str], None]) -> None:
+async def serve(config: Config, ready: Callable[[str], None], force: bool = False) -> None:
     """Serve a configuration until SIGTERM or SIGINT; see `run`."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    store = Store(await asyncio.to_thread(History, config.store))
+    alone = asyncio.create_task(_require_alone(config, force))  # its waiting costs no time of the start
     try:
+        store = Store(await asyncio.to_thread(History, config.store))
+    except BaseException:
+        alone.cancel()
+        raise
+    try:
+        await alone
         await store.probe()
         if not store.health.ok:
             log.error("the store takes no writes, serving what is in force: %s", store.health.message)
@@ -100,6 +113,25 @@ def seed(config: Config, detector: Detector) -> Geometry | None:
         raise ConfigError(
             f'{config.source}: detector {number}: seed = "{detector.seed}": {problem}' for problem in error.problems
         ) from None
+
+
+async def _require_alone(config: Config, force: bool) -> None:
+    """See that no other server answers for our names; one that is just ending is waited for.
+
+    Raises
+    ------
+    RefusedError
+        One does.
+    """
+    rival = None
+    for _ in range(_RIVAL_TRIES):
+        rival = None if force else await found(f"{config.ioc.prefix}Version_RBV", config.ioc.port)
+        if rival is None:
+            return
+        await asyncio.sleep(_RIVAL_PAUSE)
+    raise RefusedError(
+        f"{config.ioc.prefix} is served by {rival} already: stop that server, or give this one another prefix (--force overrides)"
+    )
 
 
 async def _group(config: Config, detector: Detector, store: Store) -> Group:
