@@ -54,8 +54,29 @@ def ioc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveIoc]:
 
 
 @pytest.fixture(scope="session")
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveIoc]:
+    """One live IOC of many detectors; see `prefix`."""
+    detectors = tuple(f"{{Det:{number}}}Calib:" for number in range(100))
+    live = LiveIoc(tmp_path_factory.mktemp("farm"), _free.pop(0), next(_names), detectors)
+    try:
+        yield live.start()
+    finally:
+        live.kill()
+        _free.append(live.port)
+
+
+_used = itertools.count()
+
+
+@pytest.fixture
+def prefix(farm: LiveIoc) -> str:
+    """Prefix of a detector that no test has touched, on a live IOC."""
+    return farm.prefixes[next(_used)]
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real images; where it is not there the test is skipped."""
+    """Give the folder of real images; where it is not there the test is skipped."""
     if not (REAL_DATA / "real" / "manifest.json").exists():
         pytest.skip(f"the real images are not in {REAL_DATA}")
     return REAL_DATA / "real"

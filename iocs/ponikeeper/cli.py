@@ -235,7 +235,11 @@ def _commit(prefix: str, request: Request, as_json: bool) -> None:
     identified = type(request)(**{**{name: getattr(request, name) for name in request.__slots__}, **values})
     parse_request(request_text(identified))  # what is wrong with it is told here, and not sent
     result = _over_ca(_transact(prefix, identified))
-    _print(dumps(result.as_dict()) if as_json else f"{prefix} revision {result.revision} is in force (serial {result.serial})")
+    _print(
+        dumps(result.as_dict())
+        if as_json
+        else f"{prefix} revision {result.revision} is in force (serial {result.serial})"
+    )
 
 
 def _assignment(text: str) -> tuple[str, object]:

@@ -5,12 +5,14 @@ An error names the file, the key, the value and what is allowed.
 
 import difflib
 import os
+import reprlib
 import tomllib
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ponikeeper.contract import DETECTOR_PVS, IOC_PVS
 from ponikeeper.errors import ConfigError
@@ -22,8 +24,43 @@ _MAX_PV_BYTES = 60
 
 _LINK_UNITS = {"energy": ("keV", "eV"), "wavelength": ("m", "angstrom")}
 
+
+def _check_address(text: str) -> str:
+    try:
+        return str(IPv4Address(text))
+    except ValueError:
+        raise ValueError(f'"{text}" is no IPv4 address: expected one such as 10.28.1.5') from None
+
+
+# where a key has a description, it is what an error expects there; else pydantic's own words are
 Text = Annotated[str, Field(max_length=200)]
-Prefix = Annotated[str, Field(max_length=_MAX_PV_BYTES, pattern=r"^[A-Za-z0-9_\-+:;\[\]<>{}.]*$")]
+Address = Annotated[str, AfterValidator(_check_address)]
+Prefix = Annotated[
+    str,
+    Field(
+        max_length=_MAX_PV_BYTES,
+        pattern=r"^[A-Za-z0-9_\-+:;\[\]<>{}.]*$",
+        description='what its PVs begin with, such as "XF:28ID1-ES{Det:PE1}Calib:", of letters, digits and _-+:;.[]<>{}, '
+        f"at most {_MAX_PV_BYTES} bytes",
+    ),
+]
+PvName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=_MAX_PV_BYTES,
+        pattern=r"^[!-~]*$",
+        description=f"the name of a PV: ASCII without blanks, at most {_MAX_PV_BYTES} bytes",
+    ),
+]
+LinkName = Annotated[
+    str,
+    Field(
+        max_length=32,
+        pattern=r"^[A-Za-z][A-Za-z0-9_]*$",
+        description="a letter, then letters, digits and _, at most 32",
+    ),
+]
 
 
 class _Table(BaseModel):
@@ -36,12 +73,12 @@ class Link(_Table):
     `tolerance` is in `units`; for energy and wavelength it is relative.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=32)]
-    pv: Annotated[str, Field(min_length=1, max_length=_MAX_PV_BYTES)]
+    name: LinkName
+    pv: PvName
     kind: Literal["motor", "energy", "wavelength", "equal"]
     units: Annotated[str, Field(max_length=16)] = ""
     tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    moving: Annotated[str, Field(min_length=1, max_length=_MAX_PV_BYTES)] | None = None
+    moving: PvName | None = None
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
@@ -67,7 +104,7 @@ class Detector(_Table):
     settle: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 1.0
     seed: Annotated[str, Field(min_length=1)] | None = None
     limits: dict[str, tuple[float, float]] = {}
-    link: Annotated[tuple[Link, ...], Field(strict=False)] = ()
+    link: Annotated[tuple[Link, ...], Field(strict=False, description="tables, each headed [[detector.link]]")] = ()
 
     @field_validator("limits", mode="before")
     @classmethod
@@ -107,7 +144,7 @@ class Ioc(_Table):
 
     prefix: Prefix
     state_dir: Annotated[str, Field(min_length=1)] | None = None
-    interfaces: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
+    interfaces: Annotated[tuple[Address, ...], Field(min_length=1, strict=False)] | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     engineer: Text = ""
     location: Text = ""
@@ -116,8 +153,11 @@ class Ioc(_Table):
 class Config(_Table):
     """The whole file. `source` is its path: relative names in it are meant beside it."""
 
-    ioc: Ioc
-    detector: Annotated[tuple[Detector, ...], Field(min_length=1, strict=False)]
+    ioc: Annotated[Ioc, Field(description="a table, headed [ioc]")]
+    detector: Annotated[
+        tuple[Detector, ...],
+        Field(min_length=1, strict=False, description="one table or more, each headed [[detector]]"),
+    ]
     source: Annotated[Path, Field(exclude=True)] = Path()
 
     @model_validator(mode="after")
@@ -127,7 +167,9 @@ class Config(_Table):
             for pv in pvs:
                 name = prefix + pv.suffix
                 if len(name) > _MAX_PV_BYTES:
-                    raise ValueError(f'prefix "{prefix}" of {owner}: {name} has {len(name)} bytes, at most {_MAX_PV_BYTES}')
+                    raise ValueError(
+                        f'prefix "{prefix}" of {owner}: {name} has {len(name)} bytes, at most {_MAX_PV_BYTES}'
+                    )
                 if name in seen:
                     raise ValueError(f'prefix "{prefix}" of {owner}: {name} belongs to {seen[name]} already')
                 seen[name] = owner
@@ -193,11 +235,11 @@ def load(path: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: this is no TOML: {error}") from error
     if "source" in table:
-        raise ConfigError(f'{path}: source: unknown key: expected {_names("ioc", "detector")}')
+        raise ConfigError(f"{path}: source: unknown key: expected {_names('ioc', 'detector')}")
     try:
         return Config.model_validate({**table, "source": path.absolute()})
     except ValidationError as error:
-        items = [dict(item) for item in error.errors()]
+        items: list[dict[str, Any]] = [dict(item) for item in error.errors()]
         # a table that has errors inside is not an error itself
         inner = {tuple(item["loc"][:depth]) for item in items for depth in range(1, len(item["loc"]))}
         raise ConfigError(f"{path}: {_told(item)}" for item in items if tuple(item["loc"]) not in inner) from None
@@ -213,12 +255,13 @@ def _told(item: Mapping[str, Any]) -> str:
         close = difflib.get_close_matches(str(place[-1]), known, n=1)
         meant = f" (did you mean {close[0]}?)" if close else ""
         return f"{where}: unknown key{meant}: expected {_names(*known)}"
+    expected = _expectation(place)
     if kind == "missing":
-        return f"{where}: missing: expected {_expectation(place)}"
+        return f"{where}: missing: expected {expected or place[-1] + ' = ...'}"
     if kind == "value_error":
         return f"{where}: {context['error']}" if where else str(context["error"])
-    value = item["input"]
-    return f"{where} = {value!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
+    allowed = f"expected {expected}" if expected else item["msg"][0].lower() + item["msg"][1:]
+    return f"{where} = {reprlib.repr(item['input'])}: {allowed}"
 
 
 def _where(place: list[Any]) -> str:
@@ -241,8 +284,11 @@ def _known_keys(place: list[Any]) -> list[str]:
     return [key for key in _model(place).model_fields if key != "source"]
 
 
-def _expectation(place: list[Any]) -> str:
-    return {"ioc": "a table [ioc]", "detector": "at least one [[detector]]"}.get(str(place[-1]), f"{place[-1]} = ...")
+def _expectation(place: list[Any]) -> str | None:
+    """Describe what a key takes, where its description says so."""
+    keys = [part for part in place if not isinstance(part, int)]
+    field = _model(keys[:-1]).model_fields.get(keys[-1]) if keys else None
+    return field.description if field else None
 
 
 def _names(*names: str) -> str:

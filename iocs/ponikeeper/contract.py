@@ -4,7 +4,7 @@ The IOC builds its PVs from this table; the client, the screens, the documents a
 from it. A detector's PVs stand behind the detector's prefix, the IOC's own behind the IOC's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 
 from ponikeeper.geometry import PARAMETERS
@@ -100,17 +100,12 @@ def staged(parameter: str) -> str:
 
 
 def _geometry_pvs() -> tuple[PV, ...]:
-    """The ten values and the configuration: setpoint, readback and, for the ten, the staged edit."""
+    """List the ten values and the configuration: setpoint, readback and, for the ten, the staged edit."""
     found: list[PV] = []
     for name, parameter in PARAMETERS.items():
-        metadata = {"units": parameter.unit, "precision": parameter.precision, "parameter": name}
-        limits = (parameter.lower, parameter.upper)
-        text = parameter.doc
-        found += [
-            PV(setpoint(name), Kind.DOUBLE, text, limits=limits, writable=True, **metadata),
-            PV(readback(name), Kind.DOUBLE, text, **metadata),
-            PV(staged(name), Kind.DOUBLE, text, limits=limits, writable=True, **metadata),
-        ]
+        shown = PV(readback(name), Kind.DOUBLE, parameter.doc, parameter.unit, parameter.precision, parameter=name)
+        put = replace(shown, suffix=setpoint(name), limits=(parameter.lower, parameter.upper), writable=True)
+        found += [put, shown, replace(put, suffix=staged(name))]
     text = "pyFAI name of the detector"
     found += [
         PV(setpoint("detector"), Kind.STRING, text, writable=True, parameter="detector"),

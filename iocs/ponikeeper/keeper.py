@@ -160,7 +160,9 @@ class Keeper:
             lambda history: history.commit(state.prefix, draft, time, commit.op, author, _identity(commit)),
         )
         label = f" ({revision.label})" if revision.label else ""
-        return await self._accept(commit, revision, activation, f"revision {revision.number}{label} committed by {author}")
+        return await self._accept(
+            commit, revision, activation, f"revision {revision.number}{label} committed by {author}"
+        )
 
     async def _activate(self, request: Request, by: str) -> Result:
         assert not isinstance(request, Commit)
@@ -169,9 +171,7 @@ class Keeper:
         time, author = self._now(), request.author or by
         activation = await self._write(
             request,
-            lambda history: history.activate(
-                prefix, revision.number, time, request.op, author, _identity(request)
-            ),
+            lambda history: history.activate(prefix, revision.number, time, request.op, author, _identity(request)),
         )
         return await self._accept(request, revision, activation, f"revision {revision.number} activated by {author}")
 
@@ -205,7 +205,9 @@ class Keeper:
 
         async def undetermined() -> None:
             result = Result(request.request, request.op, "undetermined", None, None, ("the disk hangs",), self._now())
-            await self._post(result, "the disk hangs: it is not known yet whether the transaction is stored", count=False)
+            await self._post(
+                result, "the disk hangs: it is not known yet whether the transaction is stored", count=False
+            )
 
         try:
             return await self._store.write(method, undetermined)

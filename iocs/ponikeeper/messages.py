@@ -59,7 +59,7 @@ class Commit:
 
     op: ClassVar[str] = "commit"
     geometry: Mapping[str, object]
-    provenance: Mapping[str, object] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict[str, object])
     label: str | None = None
     position: AskedPosition = "unknown"
     expect_revision: int | None = None
@@ -137,7 +137,7 @@ class Snapshot:
     activated: str | None = None
     geometry: Geometry | None = None
     position: Position | None = None
-    provenance: Mapping[str, object] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def as_json(self) -> str:
         """Write the text of ``Snapshot_RBV``."""
@@ -253,9 +253,13 @@ def parse_request(text: str | bytes) -> Request:
         fields = _COMMON
     problems += [_unknown_key(key, fields) for key in values if key not in fields]
     problems += [
-        f'"{key}" is missing: expected {kind.expected}' for key, kind in fields.items() if kind.required and key not in values
+        f'"{key}" is missing: expected {kind.expected}'
+        for key, kind in fields.items()
+        if kind.required and key not in values
     ]
-    problems += [problem for key, kind in fields.items() if key in values for problem in kind.problems(key, values[key])]
+    problems += [
+        problem for key, kind in fields.items() if key in values for problem in kind.problems(key, values[key])
+    ]
     if problems:
         raise MessageError(problems, request, op)
     digest = hashlib.sha256(strictjson.canonical(values).encode()).hexdigest()
@@ -403,7 +407,9 @@ PROVENANCE: Mapping[str, _Kind] = MappingProxyType(
 
 _COMMON: dict[str, _Kind] = {
     "v": _Kind(f"the version, {VERSION}", lambda value: type(value) is int and value == VERSION, required=True),
-    "request": _Kind(f"an id of your own, a text of 1 to {_MAX_ID_BYTES} bytes", _is_text(_MAX_ID_BYTES), required=True),
+    "request": _Kind(
+        f"an id of your own, a text of 1 to {_MAX_ID_BYTES} bytes", _is_text(_MAX_ID_BYTES), required=True
+    ),
     "op": _Kind("commit or activate", lambda value: isinstance(value, str), required=True),
     "author": _Kind("a name, a text of 1 to 200 bytes", _is_text(200)),
 }
@@ -435,7 +441,7 @@ def _object(text: str, what: str) -> dict[str, object]:
     except ValueError as error:
         hint = ""
         if "control character" in str(error) or "delimiter" in str(error):
-            hint = " (caput -S turns \\n and \\\" into the characters themselves: put the text from Python, or escape twice)"
+            hint = ' (caput -S turns \\n and \\" into plain characters: put the text from Python, or escape twice)'
         raise MessageError(f"the {what} is no JSON: {error}{hint}") from None
     if not isinstance(values, dict):
         raise MessageError(f"the {what} is no JSON object: expected {{...}}")
@@ -486,9 +492,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
             )
         ),
         "activate": request_text(Activate(12, request="9a41b7d0")),
-        "results": results_json(
-            [Result("5f0c2c1e", "commit", "accepted", 13, 31, (), "2026-11-22T09:30:01.250000Z")]
-        ),
+        "results": results_json([Result("5f0c2c1e", "commit", "accepted", 13, 31, (), "2026-11-22T09:30:01.250000Z")]),
         "snapshot": Snapshot(
             prefix="XF:28ID1-ES{Det:PE1}Calib:",
             status="VALID",

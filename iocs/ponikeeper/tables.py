@@ -18,7 +18,9 @@ def snapshot_table(snapshot: Snapshot) -> Table:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
-    table.add_row("status", Text(snapshot.status, style=_STYLES.get(snapshot.status, "bold red")), Text(snapshot.reason))
+    table.add_row(
+        "status", Text(snapshot.status, style=_STYLES.get(snapshot.status, "bold red")), Text(snapshot.reason)
+    )
     if snapshot.geometry is None:
         return table
     since = f"since {snapshot.activated}" if snapshot.activated else ""

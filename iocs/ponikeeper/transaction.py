@@ -17,7 +17,9 @@ _ROOM = 200
 """Bytes by which the status's part of a snapshot may grow after the commit (reason, serial)."""
 
 
-def decide_commit(in_force: Revision | None, commit: Commit, author: str, limits: Limits, links: Mapping[str, str]) -> Draft:
+def decide_commit(
+    in_force: Revision | None, commit: Commit, author: str, limits: Limits, links: Mapping[str, str]
+) -> Draft:
     """Judge a commit, and make of it the revision that is to be stored.
 
     Parameters
@@ -61,7 +63,8 @@ def is_unchanged(in_force: Revision | None, draft: Draft, derived: bool) -> bool
         return False
     ignored = {"derived_from"} if derived else set[str]()
     old, new = ({k: v for k, v in p.items() if k not in ignored} for p in (in_force.provenance, draft.provenance))
-    return (in_force.geometry, in_force.label, in_force.position, old) == (draft.geometry, draft.label, draft.position, new)
+    unchanged = in_force.geometry == draft.geometry and in_force.position == draft.position
+    return unchanged and in_force.label == draft.label and old == new
 
 
 def require_room(prefix: str, draft: Draft) -> None:
@@ -85,7 +88,9 @@ def require_room(prefix: str, draft: Draft) -> None:
 
 def _merged(in_force: Revision | None, commit: Commit, problems: list[str]) -> dict[str, object]:
     """Lay the asked values over those in force; a change of detector brings its own pixels and configuration."""
-    values = in_force.geometry.as_dict() if commit.inherit and in_force is not None else {"detector_config": {}}
+    values: dict[str, object] = {"detector_config": {}}
+    if commit.inherit and in_force is not None:
+        values = in_force.geometry.as_dict()
     asked = dict(commit.geometry)
     name = asked.get("detector")
     if isinstance(name, str) and values.get("detector", name) != name:

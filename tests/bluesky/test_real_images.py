@@ -84,9 +84,7 @@ def test_nickel_peaks_of_the_published_geometry_are_where_they_belong(ioc, sessi
     folder = real_data / "xpd_Ni"
     light, dark = _read(folder / "Ni_light_frame.tiff"), _read(folder / "Ni_dark_frame.tiff")
     mask = (dark == 0) | (dark == 65535) | (light == 65535)
-    found = _residuals_after_a_run(
-        ioc, session, folder / "calibration_for_detector.poni", light - dark, mask, NI
-    )
+    found = _residuals_after_a_run(ioc, session, folder / "calibration_for_detector.poni", light - dark, mask, NI)
     assert len(found) > 400
     assert _report("Ni", found, "0.0092 deg over 719 points on 20 rings") < 0.0120
 

@@ -17,9 +17,7 @@ SHAPE = (1024, 1024)
 class _Image(Signal):
     def describe(self) -> dict[str, dict[str, Any]]:
         """Describe the image as Tiled wants to know it."""
-        return {
-            self.name: {"source": f"SIM:{self.name}", "dtype": "array", "shape": list(SHAPE), "dtype_numpy": "<u2"}
-        }
+        return {self.name: {"source": f"SIM:{self.name}", "dtype": "array", "shape": list(SHAPE), "dtype_numpy": "<u2"}}
 
 
 class SimulatedDetector(CalibrationMixin, Device):

@@ -106,7 +106,9 @@ def _tell_runs(folder: Path) -> None:
         far_uid = session.count(detector)
         _say("The detector moved back, was calibrated again, and a run taken", f"RE(count([pe1]))  # {far_uid}")
 
-        _ponikeeper("activate", f"{PREFIXES[0]}Calib:", "near", why="An older revision comes back in force, by its label")
+        _ponikeeper(
+            "activate", f"{PREFIXES[0]}Calib:", "near", why="An older revision comes back in force, by its label"
+        )
         _require(detector.calib.read_configuration()["pe1_calib_revision"]["value"] == 1, "revision 1 is in force")
 
         found = {name: session.geometry(uid) for name, uid in (("near", near_uid), ("far", far_uid))}
@@ -162,7 +164,10 @@ def _next_lines(environment: dict[str, str], stay: bool) -> None:
     lines = [] if stay else ["ponikeeper demo --stay        # the same, and the IOC goes on serving", ""]
     lines += ["# in another terminal:"] if stay else ["# then, in another terminal, with the port it names:"]
     port = "" if stay else "..."
-    lines += ["export " + " ".join(f"{n}={port or environment[n]}" if n.endswith("PORT") else f"{n}={environment[n]}" for n in names)]
+    lines += [
+        "export "
+        + " ".join(f"{n}={port or environment[n]}" if n.endswith("PORT") else f"{n}={environment[n]}" for n in names)
+    ]
     lines += [
         f"ponikeeper show '{prefix}'",
         f"ponikeeper history '{prefix}'",

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import caproto as ca
+from caproto import AccessRights, AlarmSeverity, AlarmStatus, ChannelType
 from caproto._backend import convert_values
 from caproto._utils import ConversionDirection
-from caproto import AccessRights, AlarmSeverity, AlarmStatus, ChannelType
 
 from ponikeeper.contract import PV, Kind
 from ponikeeper.errors import RefusedError
@@ -50,9 +50,9 @@ class _Channel:
         self.pv = pv
         self._handler = handler
         self._fields: dict[str, Any] = {}
-        super().__init__(
-            reported_record_type=pv.record_type, max_subscription_backlog=_BACKLOG.get(pv.kind, 32), **options
-        )  # type: ignore[call-arg]
+        options["reported_record_type"] = pv.record_type
+        options["max_subscription_backlog"] = _BACKLOG.get(pv.kind, 32)
+        super().__init__(**options)
 
     def check_access(self, hostname: str, username: str) -> AccessRights:  # noqa: ARG002
         """Let everybody read, and write what has a handler."""
@@ -173,7 +173,7 @@ class Double(_Channel, ca.ChannelDouble):
         try:
             return float(text)
         except ValueError:
-            raise ValueError(f"{ascii(text)} is not a number: expected a number of {self.pv.units}") from None
+            raise ValueError(f"{text!a} is not a number: expected a number of {self.pv.units}") from None
 
 
 class Long(_Channel, ca.ChannelInteger):
@@ -187,7 +187,7 @@ class Long(_Channel, ca.ChannelInteger):
         try:
             return int(value)
         except (ValueError, OverflowError):
-            raise ValueError(f"{ascii(str(value))} is not a whole number") from None
+            raise ValueError(f"{str(value)!a} is not a whole number") from None
 
 
 class Enum(_Channel, ca.ChannelEnum):
@@ -264,5 +264,3 @@ def _bytes(data: Any) -> bytes:
     """Take the bytes of a char waveform up to the first NUL: some clients send it along."""
     raw = data if isinstance(data, (bytes, bytearray)) else bytes(int(item) & 0xFF for item in data)
     return bytes(raw).partition(b"\0")[0]
-
-

@@ -203,7 +203,11 @@ class Group:
         by_suffix = {setpoint(name): shown for name, shown in values.items()}
         by_suffix |= {staged(name): values[name] for name in NAMES}
         by_suffix |= {staged(name): Shown(value) for name, value in self._staged.items()}  # type: ignore[arg-type]
-        by_suffix |= {"Stage:Apply": Shown("Idle"), "Stage:Clear": Shown("Idle"), "History:Select": Shown(self._selected)}
+        by_suffix |= {
+            "Stage:Apply": Shown("Idle"),
+            "Stage:Clear": Shown("Idle"),
+            "History:Select": Shown(self._selected),
+        }
         await self._show({suffix: by_suffix.get(suffix, Shown(""))}, _timestamp(state))
 
     async def _show_stage(self) -> None:

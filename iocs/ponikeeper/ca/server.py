@@ -5,7 +5,7 @@ import logging
 import socket
 import weakref
 from collections import deque
-from typing import Any
+from typing import Any, NoReturn
 
 import caproto as ca
 from caproto.asyncio.server import Context as _Context
@@ -45,8 +45,6 @@ class UpdateQueue(asyncio.Queue[Any]):
 
 class Circuit(_VirtualCircuit):
     """One client's connection."""
-
-    context: "Context"
 
     def __init__(self, circuit: Any, client: Any, context: "Context") -> None:
         super().__init__(circuit, client, context)
@@ -97,7 +95,7 @@ class Circuit(_VirtualCircuit):
                 command.metadata,
                 user_address=self.circuit.address,
             )
-        except Exception as error:  # noqa: BLE001  # a put must be answered whatever happened in it
+        except Exception as error:  # a put must be answered whatever happened in it
             if not isinstance(error, (PonikeeperError, ca.CaprotoError)):
                 log.exception("put to %s failed", channel.name)
             response = ca.ErrorResponse(
@@ -138,7 +136,7 @@ class Context(_Context):
         """Listen on sockets that say they are TCP: else asyncio leaves Nagle on, and a put takes 40 ms."""
         return await super()._bind_tcp_sockets_with_consistent_port_number(_tcp_socket)
 
-    async def broadcast_beacon_loop(self) -> None:
+    async def broadcast_beacon_loop(self) -> NoReturn:
         """Send beacons; tell of an address that does not take them once, not at every beat."""
         period = 0.02
         while True:
@@ -146,14 +144,12 @@ class Context(_Context):
                 beacon = self.broadcaster.send(ca.Beacon(13, self.port, self.beacon_count, interface))
                 try:
                     await sock.send(beacon)
-                except OSError as error:
-                    self._tell_once(address, error)
-                except ca.CaprotoNetworkError as error:
+                except (OSError, ca.CaprotoNetworkError) as error:
                     self._tell_once(address, error)
                 else:
                     self._silent_beacons.discard(address)
             self.beacon_count += 1
-            period = min(2 * period, self.environ["EPICS_CAS_BEACON_PERIOD"])
+            period = min(2 * period, float(self.environ["EPICS_CAS_BEACON_PERIOD"]))
             await asyncio.sleep(period)
 
     def _tell_once(self, address: Any, error: Exception) -> None:

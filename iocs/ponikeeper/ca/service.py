@@ -130,7 +130,8 @@ async def _require_alone(config: Config, force: bool) -> None:
             return
         await asyncio.sleep(_RIVAL_PAUSE)
     raise RefusedError(
-        f"{config.ioc.prefix} is served by {rival} already: stop that server, or give this one another prefix (--force overrides)"
+        f"{config.ioc.prefix} is served by {rival} already: stop that server, "
+        "or give this one another prefix (--force overrides)"
     )
 
 
@@ -168,9 +169,10 @@ async def _ioc_pvs(config: Config, store: Store) -> dict[str, object]:
 
 async def _tell_ready(context: Context, config: Config, ready: Callable[[str], None]) -> None:
     host = "127.0.0.1" if context.interfaces[0] == "0.0.0.0" else context.interfaces[0]  # noqa: S104
-    if not await answers(host, context.port):
-        raise RuntimeError(f"the server does not answer itself on {host}:{context.port}")
-    ready(f"READY port={context.port} pvs={len(context.pvdb)} detectors={len(config.detector)}")
+    port = int(str(context.port))  # known, now that it listens
+    if not await answers(host, port):
+        raise RuntimeError(f"the server does not answer itself on {host}:{port}")
+    ready(f"READY port={port} pvs={len(context.pvdb)} detectors={len(config.detector)}")
     _notify("READY=1")
 
 
