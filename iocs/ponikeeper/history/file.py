@@ -1,0 +1,188 @@
+"""The open file of a history: locked, judged before SQLite touches it, never replaced under our feet."""
+
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ponikeeper.errors import DamagedStoreError, StoreError
+from ponikeeper.history import journal, schema, verify
+
+_HEADER = 100
+_MAGIC = b"SQLite format 3\0"
+
+
+class StoreFile:
+    """One SQLite file, opened when it is needed, and opened anew after each failure.
+
+    Parameters
+    ----------
+    path
+        The file; its directory is locked as long as this object is open. Made where it is not there.
+
+    Raises
+    ------
+    BusyStoreError
+        Another process has it open.
+    DamagedStoreError
+        It is not what was written to it; nothing is changed then.
+    StoreError
+        It cannot be made, or not be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection: sqlite3.Connection | None = None
+        self._lock = schema.lock_directory(path.parent)
+        try:
+            with self.damage_told():
+                if not os.path.lexists(path):
+                    schema.create(path)
+                self._identity = _identity(path)
+                self._migrate(verify.check_structure(self.connection()))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file and give up the lock."""
+        self._drop()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def connection(self) -> sqlite3.Connection:
+        """Give the connection; use it inside `damage_told`."""
+        if self._connection is None:
+            self._require_place()
+            _check_before_opening(self.path)
+            self._connection = schema.connect(self.path)
+        return self._connection
+
+    @contextmanager
+    def transaction(self) -> Generator[sqlite3.Connection]:
+        """Run a transaction that is either on disk or undone; after a failure the file is opened anew."""
+        try:
+            with self.damage_told():
+                connection = self.connection()
+                self._require_place()
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+        except BaseException:
+            # closing undoes what is open; what the disk kept of it is undone from the journal at the next opening
+            self._drop()
+            raise
+
+    @contextmanager
+    def damage_told(self) -> Generator[None]:
+        """Turn SQLite's errors and the system's into ours, with the file's name."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{self.path}: {error}{self._hint(error)}") from error
+        except sqlite3.DatabaseError as error:
+            raise DamagedStoreError(_damaged(self.path, str(error))) from error
+        except StoreError:
+            raise
+        except OSError as error:
+            raise StoreError(f"{self.path}: {error.strerror}") from error
+
+    def is_to_be_undone(self) -> bool:
+        """Tell whether the disk holds part of a transaction that the next opening undoes.
+
+        Raises
+        ------
+        StoreError
+            It cannot be told now.
+        """
+        with self.damage_told():
+            try:
+                return schema.journal_of(self.path).stat().st_size > 0
+            except FileNotFoundError:
+                return False
+
+    def _require_place(self) -> None:
+        """See that the file still lies where it was opened: what is written to another one is lost at the next start.
+
+        Raises
+        ------
+        StoreError
+            It does not.
+        """
+        try:
+            there = _identity(self.path) == self._identity
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise StoreError(f"{self.path} was moved, deleted or replaced while it was served: put it back, or restart")
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _migrate(self, version: int) -> None:
+        """Bring an older schema up to this one, in one transaction."""
+        newest = len(schema.MIGRATIONS)
+        if version > newest:
+            raise StoreError(
+                f"{self.path} has schema version {version}, this ponikeeper knows up to {newest}: "
+                "start the newer ponikeeper that wrote it"
+            )
+        if version == newest:
+            return
+        try:
+            with self.transaction() as connection:
+                schema.apply_steps(connection, version)
+        except StoreError as error:
+            raise StoreError(
+                f"{self.path} stays at schema version {version}, it could not be brought to {newest}: {error.__cause__}"
+            ) from error
+
+    def _hint(self, error: sqlite3.OperationalError) -> str:
+        """Tell what stands behind a read-only error where it is a transaction that waits to be undone."""
+        if "readonly" not in str(error):
+            return ""
+        return "; expected a disk and a file that take writes"
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _check_before_opening(path: Path) -> None:
+    """Judge what SQLite would change, or pass over, as soon as it opens the file.
+
+    Raises
+    ------
+    DamagedStoreError
+        The file is empty, no SQLite file, in another mode than it is written here, or its journal is damaged.
+    """
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+    if len(header) < _HEADER:
+        raise DamagedStoreError(_damaged(path, f"it has {len(header)} bytes" if header else "it is empty"))
+    # bytes 18 and 19: 1 is the rollback journal, 2 the write-ahead log, to which SQLite would turn
+    if header[:16] != _MAGIC or header[18:20] != b"\1\1":
+        raise DamagedStoreError(_damaged(path, "its first bytes are not those of a store"))
+    if schema.wal_of(path).exists():
+        raise DamagedStoreError(
+            f"{schema.wal_of(path)} was left by another program, and SQLite would play it into the store: move it away"
+        )
+    problem = journal.problem(schema.journal_of(path), path)
+    if problem is not None:
+        raise DamagedStoreError(
+            f"{schema.journal_of(path)} is damaged ({problem}), and the transaction that it would undo is known to it "
+            "alone; both files were left as they are: restore the store from a backup and move the journal away"
+        )
+
+
+def _damaged(path: Path, what: str) -> str:
+    return (
+        f"{path} is damaged ({what}); it was left as it is: "
+        "restore it from a backup, or move it away to begin with an empty history"
+    )
