@@ -40,8 +40,8 @@ Prefix = Annotated[
     Field(
         max_length=_MAX_PV_BYTES,
         pattern=r"^[A-Za-z0-9_\-+:;\[\]<>{}.]*$",
-        description='what its PVs begin with, such as "XF:28ID1-ES{Det:PE1}Calib:", of letters, digits and _-+:;.[]<>{}, '
-        f"at most {_MAX_PV_BYTES} bytes",
+        description='what its PVs begin with, such as "XF:28ID1-ES{Det:PE1}Calib:": '
+        f"letters, digits and _-+:;.[]<>{{}}, at most {_MAX_PV_BYTES} bytes",
     ),
 ]
 PvName = Annotated[
@@ -110,7 +110,7 @@ class Detector(_Table):
     @classmethod
     def _check_limits(cls, limits: object) -> object:
         if not isinstance(limits, dict):
-            raise ValueError("expected a table such as dist = [0.1, 3.0]")
+            raise ValueError(f"{limits!r} is no table: expected such as dist = [0.1, 3.0]")  # noqa: TRY004  # pydantic's
         table = cast("dict[str, Any]", limits)
         for name, pair in table.items():
             parameter = PARAMETERS.get(name)
@@ -254,7 +254,7 @@ def _told(item: Mapping[str, Any]) -> str:
         known = _known_keys(place[:-1])
         close = difflib.get_close_matches(str(place[-1]), known, n=1)
         meant = f" (did you mean {close[0]}?)" if close else ""
-        return f"{where}: unknown key{meant}: expected {_names(*known)}"
+        return f"{where} = {reprlib.repr(item['input'])}: unknown key{meant}: expected {_names(*known)}"
     expected = _expectation(place)
     if kind == "missing":
         return f"{where}: missing: expected {expected or place[-1] + ' = ...'}"

@@ -1,0 +1,394 @@
+"""The configuration: every key is read, and every mistake is told with file, key, value and what is allowed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import live
+from ponikeeper.config import Config, load
+from ponikeeper.errors import ConfigError
+
+WHOLE = """
+[ioc]
+prefix = "XF:28ID1-CT{IOC:Calib}"
+state_dir = "/var/lib/ponikeeper"
+interfaces = ["10.28.1.5", "127.0.0.1"]
+port = 5064
+engineer = "A. Name"
+location = "28-ID-1"
+
+[[detector]]
+prefix = "XF:28ID1-ES{Det:PE1}Calib:"
+title = "Perkin-Elmer 1"
+follow = false
+settle = 2
+seed = "pe1.poni"
+[detector.limits]
+dist = [0.1, 3]
+[[detector.link]]
+name = "z"
+pv = "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.RBV"
+kind = "motor"
+units = "mm"
+tolerance = 0.05
+moving = "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.MOVN"
+[[detector.link]]
+name = "binning"
+pv = "XF:28ID1-ES{Det:PE1}cam1:BinX_RBV"
+kind = "equal"
+"""
+
+LEAST = """
+[ioc]
+prefix = "IOC:"
+[[detector]]
+prefix = ""
+"""
+
+LINK = '[[detector.link]]\nname = "{name}"\npv = "M1.RBV"\nkind = "motor"\nunits = "mm"\ntolerance = 0.1\n'
+
+PONI = """poni_version: 2
+Detector: Perkin
+Detector_config: {"pixel1": 0.0002, "pixel2": 0.0002}
+Distance: 0.25
+Poni1: 0.2
+Poni2: 0.2
+Rot1: 0.0
+Rot2: 0.0
+Rot3: 0.0
+Wavelength: 1.6e-11
+"""
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text: str) -> Path:
+        path = tmp_path / "28id1.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def check(path: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run `ponikeeper check`."""
+    command = [sys.executable, "-m", "ponikeeper", "check", str(path)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=live.TIMEOUT)
+
+
+def test_every_key_is_read(written):
+    config = load(written(WHOLE))
+    ioc, detector = config.ioc, config.detector[0]
+    assert (ioc.prefix, ioc.state_dir) == ("XF:28ID1-CT{IOC:Calib}", "/var/lib/ponikeeper")
+    assert (ioc.interfaces, ioc.port) == (("10.28.1.5", "127.0.0.1"), 5064)
+    assert (ioc.engineer, ioc.location) == ("A. Name", "28-ID-1")
+    assert (detector.prefix, detector.title) == ("XF:28ID1-ES{Det:PE1}Calib:", "Perkin-Elmer 1")
+    assert (detector.follow, detector.settle, detector.seed) == (False, 2.0, "pe1.poni")
+    assert detector.limits == {"dist": (0.1, 3.0)}
+    z, binning = detector.link
+    assert (z.name, z.pv, z.kind) == ("z", "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.RBV", "motor")
+    assert (z.units, z.tolerance, z.moving) == ("mm", 0.05, "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.MOVN")
+    assert (binning.kind, binning.units, binning.tolerance, binning.moving) == ("equal", "", None, None)
+    assert detector.link_units == {"z": "mm", "binning": ""}
+
+
+def test_only_the_prefixes_are_required_and_a_detectors_may_be_empty(written):
+    config = load(written(LEAST))
+    detector = config.detector[0]
+    assert (config.ioc.interfaces, config.ioc.port, config.ioc.engineer, config.ioc.location) == (None, None, "", "")
+    assert (detector.prefix, detector.title, detector.follow, detector.settle) == ("", "", True, 1.0)
+    assert (detector.seed, detector.limits, detector.link) == (None, {}, ())
+
+
+@pytest.mark.parametrize(
+    ("kind", "units"), [("energy", "keV"), ("energy", "eV"), ("wavelength", "m"), ("wavelength", "angstrom")]
+)
+def test_units_of_the_beam_are_accepted(written, kind, units):
+    link = LINK.format(name="beam").replace('"motor"', f'"{kind}"').replace('"mm"', f'"{units}"')
+    assert load(written(LEAST + link)).detector[0].link_units == {"beam": units}
+
+
+def in_ioc(line: str) -> str:
+    return LEAST.replace("[ioc]", f"[ioc]\n{line}")
+
+
+def in_detector(line: str) -> str:
+    return LEAST.replace("[[detector]]", f"[[detector]]\n{line}")
+
+
+def in_link(old: str, new: str) -> str:
+    return LEAST + LINK.format(name="first") + LINK.format(name="z").replace(old, new)
+
+
+MISTAKES = {
+    "no table ioc": ('[[detector]]\nprefix = ""', "ioc: missing: expected a table, headed [ioc]"),
+    "ioc is no table": (
+        'ioc = 5\n[[detector]]\nprefix = ""',
+        "ioc = 5: expected a table, headed [ioc]",
+    ),
+    "no detector": ('[ioc]\nprefix = "a"', "detector: missing: expected one table or more, each headed [[detector]]"),
+    "empty list of detectors": (
+        'detector = []\n[ioc]\nprefix = "a"',
+        "detector = []: expected one table or more, each headed [[detector]]",
+    ),
+    "one detector in single brackets": (
+        '[ioc]\nprefix = "a"\n[detector]\nprefix = "b"',
+        "detector = {'prefix': 'b'}: expected one table or more, each headed [[detector]]",
+    ),
+    "one link in single brackets": (
+        LEAST + '[detector.link]\nname = "z"',
+        "detector 1: link = {'name': 'z'}: expected tables, each headed [[detector.link]]",
+    ),
+    "unknown table": (LEAST + "[iok]\n", "iok = {}: unknown key (did you mean ioc?): expected ioc detector"),
+    "source is no key": ("source = 'x'\n" + LEAST, "source: unknown key: expected ioc detector"),
+    "unknown key of the ioc": (
+        in_ioc("prot = 5064"),
+        "ioc: prot = 5064: unknown key (did you mean port?): expected prefix state_dir interfaces port",
+    ),
+    "unknown key of a detector": (
+        in_detector('tittle = "PE"'),
+        "detector 1: tittle = 'PE': unknown key (did you mean title?): expected prefix title follow settle seed",
+    ),
+    "unknown key of a link": (
+        in_link("tolerance", "tolerence"),
+        "detector 1: link 2: tolerence = 0.1: unknown key (did you mean tolerance?): expected name pv kind units",
+    ),
+    "unlike any key": (in_ioc("zzz = 1"), "ioc: zzz = 1: unknown key: expected prefix"),
+    "missing prefix of the ioc": (
+        LEAST.replace('prefix = "IOC:"', ""),
+        'ioc: prefix: missing: expected what its PVs begin with, such as "XF:28ID1-ES{Det:PE1}Calib:"',
+    ),
+    "missing prefix of a detector": (
+        LEAST.replace('prefix = ""', ""),
+        'detector 1: prefix: missing: expected what its PVs begin with, such as "XF:28ID1-ES{Det:PE1}Calib:"',
+    ),
+    "prefix with a blank": (
+        LEAST.replace('"IOC:"', '"I OC"'),
+        "ioc: prefix = 'I OC': expected what its PVs begin with, such as",
+    ),
+    "prefix of too many bytes": (
+        LEAST.replace('""', f'"{"x" * 61}"'),
+        "letters, digits and _-+:;.[]<>{}, at most 60 bytes",
+    ),
+    "prefix that leaves no room for a PV": (
+        LEAST.replace('""', f'"{"x" * 50}"'),
+        f'prefix "{"x" * 50}" of detector 1: {"x" * 50}Stage:Poni1 has 61 bytes, at most 60',
+    ),
+    "prefix that is a number": (LEAST.replace('""', "5"), "detector 1: prefix = 5: expected what its PVs begin with"),
+    "address that is none": (
+        in_ioc('interfaces = ["10.28.1.5", "beamline"]'),
+        'ioc: interfaces 2: "beamline" is no IPv4 address: expected one such as 10.28.1.5',
+    ),
+    "no address at all": (in_ioc("interfaces = []"), "ioc: interfaces = []: tuple should have at least 1 item"),
+    "port that is a text": (in_ioc('port = "5064"'), "ioc: port = '5064': input should be a valid integer"),
+    "port out of range": (in_ioc("port = 70000"), "ioc: port = 70000: input should be less than or equal to 65535"),
+    "follow that is a number": (in_detector("follow = 1"), "detector 1: follow = 1: input should be a valid boolean"),
+    "settle below zero": (in_detector("settle = -1"), "settle = -1: input should be greater than or equal to 0"),
+    "settle that never ends": (in_detector("settle = inf"), "detector 1: settle = inf: input should be"),
+    "empty seed": (in_detector('seed = ""'), "detector 1: seed = '': string should have at least 1 character"),
+    "empty state_dir": (in_ioc('state_dir = ""'), "ioc: state_dir = '': string should have at least 1 character"),
+    "limits that are no table": (
+        in_detector("limits = 3"),
+        "limits: 3 is no table: expected such as dist = [0.1, 3.0]",
+    ),
+    "limits of what has none": (
+        in_detector("limits = {distance = [0.1, 3]}"),
+        'detector 1: limits: "distance" has no limits: expected dist poni1 poni2 rot1',
+    ),
+    "limits that are one number": (
+        in_detector("limits = {dist = 3}"),
+        "detector 1: limits: dist = 3: expected [lowest, highest] in m",
+    ),
+    "three limits": (in_detector("limits = {dist = [1, 2, 3]}"), "dist = [1, 2, 3]: expected [lowest, highest] in m"),
+    "limit that is a text": (in_detector('limits = {dist = ["a", 3]}'), "dist = ['a', 3]: expected two numbers with"),
+    "limit that is no number": (
+        in_detector("limits = {dist = [nan, 3]}"),
+        "dist = [nan, 3]: expected two numbers with",
+    ),
+    "limits wider than the field's": (
+        in_detector("limits = {dist = [0.1, 101]}"),
+        "detector 1: limits: dist = [0.1, 101]: expected two numbers with 0 < dist <= 100 m",
+    ),
+    "limits the wrong way round": (in_detector("limits = {dist = [3, 1]}"), "dist = [3, 1]: expected the lowest first"),
+    "unknown kind": (
+        in_link('"motor"', '"moter"'),
+        "detector 1: link 2: kind = 'moter': input should be 'motor', 'energy', 'wavelength' or 'equal'",
+    ),
+    "link without a kind": (in_link('kind = "motor"\n', ""), "detector 1: link 2: kind: missing: expected kind = ..."),
+    "link without a pv": (
+        in_link('pv = "M1.RBV"', ""),
+        "detector 1: link 2: pv: missing: expected the name of a PV: ASCII without blanks",
+    ),
+    "link with a pv with a blank": (in_link("M1.RBV", "M1 RBV"), "link 2: pv = 'M1 RBV': expected the name of a PV"),
+    "link with a name that is none": (
+        in_link('"z"', '"2z"'),
+        "detector 1: link 2: name = '2z': expected a letter, then letters, digits and _",
+    ),
+    "link without units": (
+        in_link('units = "mm"', ""),
+        "detector 1: link 2: units missing: a link of kind motor needs units and tolerance",
+    ),
+    "link without units and tolerance": (
+        in_link('units = "mm"\ntolerance = 0.1', ""),
+        "detector 1: link 2: units and tolerance missing",
+    ),
+    "energy in mm": (
+        in_link('"motor"', '"energy"'),
+        'detector 1: link 2: units "mm" not allowed for kind energy: expected keV or eV',
+    ),
+    "wavelength in mm": (
+        in_link('"motor"', '"wavelength"'),
+        'detector 1: link 2: units "mm" not allowed for kind wavelength: expected m or angstrom',
+    ),
+    "equal with a tolerance": (
+        in_link('"motor"', '"equal"'),
+        "detector 1: link 2: tolerance does not belong to a link of kind equal: any change counts",
+    ),
+    "tolerance that is a text": (
+        in_link("0.1", '"x"'),
+        "detector 1: link 2: tolerance = 'x': input should be a valid number",
+    ),
+    "tolerance of zero": (in_link("0.1", "0"), "link 2: tolerance = 0: input should be greater than 0"),
+    "tolerance that is nan": (in_link("0.1", "nan"), "link 2: tolerance = nan: input should be"),
+    "doubled link name": (
+        LEAST + LINK.format(name="z") + LINK.format(name="z"),
+        "detector 1: the link name z stands twice: give each link its own",
+    ),
+    "doubled prefix": (
+        LEAST + '[[detector]]\nprefix = ""',
+        'prefix "" of detector 2: Dist belongs to detector 1 already',
+    ),
+    "prefixes whose PVs meet": (
+        LEAST.replace('""', '"A:"') + '[[detector]]\nprefix = "A:Stage:"',
+        'prefix "A:Stage:" of detector 2: A:Stage:Dist belongs to detector 1 already',
+    ),
+    "no TOML": ("[ioc\n", "this is no TOML: "),
+    "the same key twice": (in_ioc('prefix = "b"'), "this is no TOML: "),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), MISTAKES.values(), ids=MISTAKES)
+def test_mistake_is_told_with_file_key_value_and_what_is_allowed(written, text, told):
+    path = written(text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert len(caught.value.problems) == 1, caught.value.problems
+    assert caught.value.problems[0].startswith(f"{path}: ")
+    assert told in caught.value.problems[0]
+
+
+def test_all_mistakes_are_told_at_once(written):
+    with pytest.raises(ConfigError) as caught:
+        load(written('[ioc]\nprot = 1\n[[detector]]\nprefix = "a b"\nsettle = -1\n'))
+    told = "\n".join(caught.value.problems)
+    assert [len(re.findall(key, told)) for key in ("prot", "ioc: prefix", "detector 1: prefix", "settle = ")] == [1] * 4
+
+
+def test_missing_file_is_told(tmp_path):
+    with pytest.raises(
+        ConfigError, match=re.escape(f"{tmp_path}/none.toml: No such file or directory: expected a TOML")
+    ):
+        load(tmp_path / "none.toml")
+
+
+def test_folder_for_a_file_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="Is a directory: expected a TOML file"):
+        load(tmp_path)
+
+
+def test_bytes_that_are_no_text_are_told(tmp_path):
+    path = tmp_path / "latin.toml"
+    path.write_bytes('[ioc]\nengineer = "Bj\xf6rn"'.encode("latin-1"))
+    with pytest.raises(ConfigError, match="this is no TOML"):
+        load(path)
+
+
+@pytest.mark.parametrize("prefix", ["XF:28ID1-ES{Det:PE1}Calib:", "", "a.b", "X[1]<2>;3_4-5+"])
+def test_prefix_of_a_detector_is_taken_as_it_is(written, prefix):
+    assert load(written(LEAST.replace('""', f'"{prefix}"'))).detector[0].prefix == prefix
+
+
+def test_state_dir_wins_over_the_environment(written, monkeypatch):
+    monkeypatch.setenv("STATE_DIRECTORY", "/from/systemd")
+    assert load(written(WHOLE)).store == Path("/var/lib/ponikeeper/ponikeeper.sqlite")
+    assert load(written(LEAST)).store == Path("/from/systemd/ponikeeper.sqlite")
+
+
+def test_without_state_dir_and_environment_the_store_is_refused(written):
+    config = load(written(LEAST))
+    with pytest.raises(ConfigError, match="state_dir is missing and STATE_DIRECTORY is not set: write state_dir = "):
+        config.store  # noqa: B018  # reading it is what refuses
+
+
+def test_relative_names_are_meant_beside_the_file(written, tmp_path, monkeypatch):
+    path = written(in_ioc('state_dir = "state"').replace('prefix = ""', 'prefix = ""\nseed = "pe1.poni"'))
+    (tmp_path / "pe1.poni").write_text(PONI)
+    monkeypatch.chdir("/")
+    config = load(path)
+    assert config.store == tmp_path / "state" / "ponikeeper.sqlite"
+    assert config.seed_text(config.detector[0]) == PONI.encode()
+
+
+def test_relative_names_are_meant_beside_a_file_named_relatively(written, tmp_path, monkeypatch):
+    path = written(in_ioc('state_dir = "state"'))
+    monkeypatch.chdir(tmp_path)
+    config = load(Path(path.name))
+    monkeypatch.chdir("/")
+    assert config.store == tmp_path / "state" / "ponikeeper.sqlite"
+
+
+def test_configuration_is_frozen(written):
+    config: Config = load(written(LEAST))
+    with pytest.raises(ValueError, match="frozen"):
+        config.ioc.prefix = "other"
+
+
+SEEDED = in_detector('seed = "pe1.poni"\nlimits = {dist = [0.1, 3.0]}')
+
+BAD_SEEDS = {
+    "broken": ("poni_version: 2\nDistance: 0.25\n", "missing"),
+    "out of the detector's limits": (PONI.replace("0.25", "4.0"), "dist 4.0 m is outside the limits of this detector"),
+    "in another unit": (PONI.replace("1.6e-11", "0.16"), "wavelength 0.16 m looks like angstrom: write 1.6e-11"),
+}
+
+
+@pytest.mark.parametrize(("poni", "told"), BAD_SEEDS.values(), ids=BAD_SEEDS)
+def test_check_tells_what_is_wrong_with_a_seed(written, tmp_path, poni, told):
+    path = written(SEEDED)
+    (tmp_path / "pe1.poni").write_text(poni)
+    done = check(path, STATE_DIRECTORY=str(tmp_path))
+    assert done.returncode == 2
+    assert f'{path}: detector 1: seed = "pe1.poni": ' in done.stderr
+    assert told in done.stderr
+
+
+def test_check_tells_where_it_looked_for_a_seed(written, tmp_path):
+    path = written(SEEDED)
+    done = check(path, STATE_DIRECTORY=str(tmp_path))
+    assert done.returncode == 2
+    assert f"{tmp_path}/pe1.poni: No such file or directory; expected a PONI file" in done.stderr
+
+
+def test_check_accepts_a_seed_and_says_so(written, tmp_path):
+    path = written(SEEDED)
+    (tmp_path / "pe1.poni").write_text(PONI)
+    done = check(path, STATE_DIRECTORY=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "OK, 1 detectors" in done.stdout
+    assert "seed pe1.poni" in done.stdout
+    assert not (tmp_path / "ponikeeper.sqlite").exists()
+
+
+def test_check_without_a_place_for_the_store_is_refused(written):
+    done = check(written(LEAST))
+    assert done.returncode == 2
+    assert "STATE_DIRECTORY is not set" in done.stderr
+
+
+def test_check_tells_each_problem_on_a_line_of_its_own(written):
+    done = check(written('[ioc]\nprefix = "a"\nprot = 1\nport = 0\n[[detector]]\nprefix = "b:"\n'))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 2
