@@ -1,5 +1,6 @@
 """The PVs of one detector: built from the contract, puts made into transactions, states shown."""
 
+import asyncio
 import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,7 +26,7 @@ from ponikeeper.keeper import Keeper, State
 from ponikeeper.messages import Activate, Commit, Request, parse_request
 
 _MANUAL = {"method": "manual"}
-_WINDOW = 100
+_WINDOW = 60
 """Revisions that are read around the selected one; as many are shown as fit the PV."""
 
 Transaction = Callable[[Any, Origin], Awaitable[None]]
@@ -48,6 +49,8 @@ class Group:
         self._staged: dict[str, object] = {}
         self._staged_on = 0
         self._selected = 0
+        self._history_changed = asyncio.Event()
+        self._history_task: asyncio.Task[None] | None = None
         handlers = self._handlers()
         self._channels = {pv.suffix: make_channel(pv, handlers.get(pv.suffix)) for pv in DETECTOR_PVS}
         self.pvdb = {detector.prefix + suffix: channel for suffix, channel in self._channels.items()}
@@ -68,6 +71,7 @@ class Group:
         """Show what is in force before the first client comes."""
         await self.publish(replace(self._keeper.state, changed=True))
         await self._show_history()
+        self._history_task = asyncio.create_task(self._follow_history())
 
     def _handlers(self) -> Mapping[str, Handler]:
         """Name what a put to each writable PV does."""
@@ -175,7 +179,7 @@ class Group:
         result = await self._keeper.execute(request, str(origin))
         if result.outcome != "accepted":
             raise RefusedError(result.errors)
-        await self._show_history()
+        self._history_changed.set()
 
     async def _refuse(self, problems: tuple[str, ...], op: str = "commit", request: str | None = None) -> None:
         result = await self._keeper.refuse(problems, op, request)
@@ -194,21 +198,24 @@ class Group:
         values = geometry_values(state.revision and state.revision.geometry)
         await self._show({setpoint(name): shown for name, shown in values.items()}, stamp)
         untouched = {staged(name): values[name] for name in NAMES if name not in self._staged}
-        await self._show(untouched, stamp)
+        await self._show(untouched, time.time())
 
     async def _show_setpoint(self, suffix: str) -> None:
         """Put a written PV back to what holds now."""
         state = self._keeper.state
         values = geometry_values(state.revision and state.revision.geometry)
-        by_suffix = {setpoint(name): shown for name, shown in values.items()}
-        by_suffix |= {staged(name): values[name] for name in NAMES}
+        setpoints = {setpoint(name): shown for name, shown in values.items()}
+        if suffix in setpoints:
+            await self._show({suffix: setpoints[suffix]}, _timestamp(state))
+            return
+        by_suffix = {staged(name): values[name] for name in NAMES}
         by_suffix |= {staged(name): Shown(value) for name, value in self._staged.items()}  # type: ignore[arg-type]
         by_suffix |= {
             "Stage:Apply": Shown("Idle"),
             "Stage:Clear": Shown("Idle"),
             "History:Select": Shown(self._selected),
         }
-        await self._show({suffix: by_suffix.get(suffix, Shown(""))}, _timestamp(state))
+        await self._show({suffix: by_suffix.get(suffix, Shown(""))}, time.time())
 
     async def _show_stage(self) -> None:
         state = self._keeper.state
@@ -216,6 +223,13 @@ class Group:
         values |= {name: Shown(value) for name, value in self._staged.items()}  # type: ignore[arg-type]
         await self._show({staged(name): values[name] for name in NAMES}, time.time())
         await self._show({"Stage:Dirty_RBV": Shown("Dirty" if self._staged else "Clean")}, time.time())
+
+    async def _follow_history(self) -> None:
+        """Show the history after each change, behind the acknowledgement: it takes longer than the commit."""
+        while True:
+            await self._history_changed.wait()
+            self._history_changed.clear()
+            await self._show_history()
 
     async def _show_history(self) -> None:
         """Show the selected revision, or the one in force, and those around it."""
