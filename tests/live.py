@@ -63,6 +63,8 @@ class LiveIoc:
         Prefixes behind `name`.
     more
         Further TOML, by detector prefix.
+    environment
+        Further variables of the IOC's process.
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class LiveIoc:
         name: str,
         detectors: tuple[str, ...] = DETECTORS,
         more: dict[str, str] | None = None,
+        environment: dict[str, str] | None = None,
     ) -> None:
         self.folder, self.port, self.name = folder, port, name
+        self._environment = environment or {}
         self.prefixes = tuple(name + detector for detector in detectors)
         self.config = folder / f"{name}.toml"
         self.state_dir = folder / "state"
@@ -105,6 +109,7 @@ class LiveIoc:
             "EPICS_CAS_BEACON_ADDR_LIST": f"127.0.0.1:{os.environ['EPICS_CA_REPEATER_PORT']}",
             "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
             "PYTHONWARNINGS": "default",
+            **self._environment,
         }
 
     def command(self) -> list[str]:

@@ -1,9 +1,11 @@
 """The configuration: every key is read, and every mistake is told with file, key, value and what is allowed."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -392,3 +394,26 @@ def test_check_tells_each_problem_on_a_line_of_its_own(written):
     done = check(written('[ioc]\nprefix = "a"\nprot = 1\nport = 0\n[[detector]]\nprefix = "b:"\n'))
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 2
+
+
+def shown(ioc: live.LiveIoc) -> dict[str, Any]:
+    """Read what is in force as a person would."""
+    command = [sys.executable, "-m", "ponikeeper", "show", ioc.prefix, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=live.TIMEOUT, check=True)
+    return json.loads(done.stdout)
+
+
+def test_seed_is_committed_at_the_first_start_alone(make_ioc):
+    ioc = make_ioc(detectors=("Calib:",), more={"Calib:": 'seed = "pe1.poni"'})
+    seed = ioc.folder / "pe1.poni"
+    seed.write_text(PONI)
+    ioc.start()
+    first = shown(ioc)
+    assert ioc.stop() == 0
+    seed.write_text(PONI.replace("0.25", "0.5"))
+    ioc.start()
+    second = shown(ioc)
+    assert (first["revision"], first["serial"], first["geometry"]["dist"]) == (1, 1, 0.25)
+    assert first["position"] is None
+    assert (first["provenance"]["method"], first["provenance"]["comment"]) == ("poni", "seed pe1.poni")
+    assert second == first

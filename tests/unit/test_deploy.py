@@ -1,0 +1,156 @@
+"""What a site copies from deploy/: each file is tried here, and one that no test names fails the build."""
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import live
+from ponikeeper.config import Config, Detector, Ioc, Link, load
+from ponikeeper.deployed import deploy_folder
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+EXAMPLE = DEPLOY / "config" / "example.toml"
+UNIT = DEPLOY / "systemd" / "ponikeeper@.service"
+
+TESTED = {
+    "README.md": "test_readme_names_what_lies_beside_it",
+    "config/README.md": "test_readme_names_what_lies_beside_it",
+    "config/example.toml": "test_example_is_accepted_by_check",
+    "systemd/README.md": "test_readme_names_what_lies_beside_it",
+    "systemd/ponikeeper@.service": "test_unit_is_clean_to_systemd",
+}
+"""The test of each file."""
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+def directives(unit: str) -> dict[str, str]:
+    """Read a unit file: the last value of each directive."""
+    return dict(re.findall(r"^([A-Za-z]+)=(.*)$", unit, flags=re.MULTILINE))
+
+
+def analyze(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, timeout=live.TIMEOUT)
+
+
+@pytest.fixture
+def unit(tmp_path):
+    """Copy the unit with the program that is installed here: systemd looks for it."""
+    program = Path(sys.executable).parent / "ponikeeper"
+    text = UNIT.read_text()
+    copy = tmp_path / UNIT.name
+    copy.write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={program}", text, flags=re.MULTILINE))
+    assert copy.read_text() != text
+    return copy
+
+
+def test_every_file_has_a_test():
+    files = {path.relative_to(DEPLOY).as_posix() for path in DEPLOY.rglob("*") if path.is_file()}
+    assert files == set(TESTED)
+    assert [name for name in TESTED.values() if name not in globals()] == []
+
+
+@pytest.mark.parametrize("readme", [name for name in TESTED if name.endswith("README.md")])
+def test_readme_names_what_lies_beside_it(readme):
+    path = DEPLOY / readme
+    text = path.read_text(encoding="ascii")
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert [link for link in links if not (path.parent / link).exists()] == []
+    beside = {item.name for item in path.parent.iterdir()} - {"README.md"}
+    assert beside == {Path(link).parts[0] for link in links}
+    assert len(text.splitlines()) < 40
+
+
+def test_deploy_lies_beside_the_source_in_an_editable_install():
+    assert deploy_folder() == DEPLOY
+
+
+def test_deploy_lies_in_the_package_when_it_was_installed(monkeypatch, tmp_path):
+    (tmp_path / "ponikeeper" / "deploy").mkdir(parents=True)
+    monkeypatch.setattr("ponikeeper.deployed.__file__", str(tmp_path / "ponikeeper" / "deployed.py"))
+    assert deploy_folder() == tmp_path / "ponikeeper" / "deploy"
+
+
+def test_example_is_accepted_by_check(tmp_path):
+    command = [sys.executable, "-m", "ponikeeper", "check", str(EXAMPLE)]
+    environment = {"STATE_DIRECTORY": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=live.TIMEOUT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"OK, 2 detectors, store {tmp_path}/ponikeeper.sqlite" in done.stdout
+    assert "XF:28ID1-ES{Det:PE1}Calib:  3 links" in done.stdout
+
+
+def test_example_shows_every_key_and_each_as_it_is_written(tmp_path):
+    path = tmp_path / "28id1.toml"
+    path.write_text(re.sub(r"^# (\w+ = )", r"\1", EXAMPLE.read_text(encoding="ascii"), flags=re.MULTILINE))
+    load(path)
+    table = tomllib.loads(path.read_text())
+    detector = table["detector"][0]
+    assert set(table) == set(Config.model_fields) - {"source"}
+    assert set(table["ioc"]) == set(Ioc.model_fields)
+    assert set(detector) == set(Detector.model_fields)
+    assert set(detector["link"][0]) == set(Link.model_fields)
+
+
+def test_example_shows_the_defaults_as_they_are():
+    detectors = load(EXAMPLE).detector
+    shown, bare = detectors[0], detectors[1]
+    assert (shown.follow, shown.settle, shown.seed) == (bare.follow, bare.settle, bare.seed)
+
+
+@needs_systemd
+def test_unit_is_clean_to_systemd(unit):
+    done = analyze("verify", "--man=no", str(unit))
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@needs_systemd
+def test_unit_with_a_mistake_is_not_clean_to_systemd(unit):
+    unit.write_text(unit.read_text().replace("RestartSec=1", "RestartSec=soon"))
+    assert "ignoring: soon" in analyze("verify", "--man=no", str(unit)).stderr
+
+
+@needs_systemd
+def test_unit_gives_few_rights(unit):
+    done = analyze("security", "--offline=true", "--threshold=20", "--no-pager", str(unit))
+    assert done.returncode == 0, done.stdout[-500:]
+
+
+def test_unit_serves_the_configuration_of_its_instance():
+    told = directives(UNIT.read_text(encoding="ascii"))
+    assert told["ExecStart"].split()[1:] == ["serve", "/etc/ponikeeper/%i.toml"]
+    assert (told["Type"], told["Restart"], told["RestartSec"], told["TimeoutStopSec"]) == ("notify", "always", "1", "5")
+    assert (told["StateDirectory"], told["DynamicUser"]) == ("ponikeeper/%i", "yes")
+    assert {"AF_INET", "AF_UNIX"} <= set(told["RestrictAddressFamilies"].split())
+
+
+def test_mistake_in_the_configuration_ends_with_the_code_that_systemd_does_not_restart(tmp_path):
+    command = [sys.executable, "-m", "ponikeeper", "serve", str(tmp_path / "none.toml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=live.TIMEOUT)
+    told = directives(UNIT.read_text())
+    assert str(done.returncode) == told["RestartPreventExitStatus"]
+
+
+def test_systemd_is_told_when_the_ioc_is_ready_and_when_it_stops(make_ioc, tmp_path):
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(address))
+        systemd.settimeout(live.TIMEOUT)
+        ioc = make_ioc(environment={"NOTIFY_SOCKET": str(address)}).start()
+        assert systemd.recv(100) == b"READY=1"
+        assert ioc.stop() == 0
+        assert systemd.recv(100) == b"STOPPING=1"
+
+
+def test_store_is_where_systemd_says(make_ioc, tmp_path):
+    ioc = make_ioc(environment={"STATE_DIRECTORY": str(tmp_path / "systemd")})
+    ioc.config.write_text(re.sub(r"^state_dir.*$", "", ioc.config.read_text(), flags=re.MULTILINE))
+    ioc.start()
+    assert (tmp_path / "systemd" / "ponikeeper.sqlite").exists()
+    assert not ioc.store.exists()
