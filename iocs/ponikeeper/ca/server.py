@@ -146,8 +146,6 @@ class Context(_Context):
                     await sock.send(beacon)
                 except (OSError, ca.CaprotoNetworkError) as error:
                     self._tell_once(address, error)
-                else:
-                    self._silent_beacons.discard(address)
             self.beacon_count += 1
             period = min(2 * period, float(self.environ["EPICS_CAS_BEACON_PERIOD"]))
             await asyncio.sleep(period)
