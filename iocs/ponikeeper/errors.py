@@ -72,6 +72,10 @@ class DamagedStoreError(StoreError):
     """The store on disk is not what was written to it; it is never replaced silently."""
 
 
+class UncertainStoreError(StoreError):
+    """The disk failed in the last step of a transaction; whether it has the transaction is not known yet."""
+
+
 class BusyStoreError(StoreError):
     """Another process serves this store."""
 

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from ponikeeper.contract import Status
-from ponikeeper.errors import ProblemsError, RefusedError, StoreError
+from ponikeeper.errors import ProblemsError, RefusedError, StoreError, UncertainStoreError
 from ponikeeper.geometry import Limits
 from ponikeeper.history import Activation, Answer, History, Revision
 from ponikeeper.messages import MAX_RESULTS, Commit, Request, Result, Snapshot, shortened
-from ponikeeper.store import Store
+from ponikeeper.store import PERIOD, Store
 from ponikeeper.transaction import WHERE_TO_BEGIN, decide_commit, is_unchanged, require_room
 
 T = TypeVar("T")
@@ -93,10 +93,8 @@ class Keeper:
         StoreError
             The store cannot be read, or is damaged.
         """
-        prefix = self.state.prefix
-        found, count = await self._store.read(lambda history: (history.in_force(prefix), history.count(prefix)))
-        if found is not None:
-            revision, activation = found
+        revision, activation, count = await self._stored()
+        if revision is not None:
             self.state = replace(self.state, **self._judged(), revision=revision, activation=activation, count=count)
 
     def on_publish(self, publish: Publish) -> None:
@@ -122,14 +120,15 @@ class Keeper:
                 return await self._activate(request, by)
             except ProblemsError as error:
                 return await self._refuse(request.request, request.op, error.problems)
+            except UncertainStoreError as error:
+                if not await self._settled(request, str(error)):
+                    return await self._refuse_unstored(request, error)
+                assert self.state.activation is not None
+                activation = self.state.activation
+                result = _result(request, activation.revision, activation.serial, activation.time)
+                return await self._post(result, f"stored, though the disk failed after it: {error}", changed=True)
             except StoreError as error:
-                if await self._was_stored():
-                    activation = self.state.activation
-                    assert activation is not None
-                    result = _result(request, activation.revision, activation.serial, activation.time)
-                    return await self._post(result, f"stored, though the disk failed after it: {error}", changed=True)
-                reason = f"not stored, the geometry in force stays: {error}"
-                return await self._refuse(request.request, request.op, (reason,))
+                return await self._refuse_unstored(request, error)
 
     async def refuse(self, problems: tuple[str, ...], op: str = "commit", request: str | None = None) -> Result:
         """Refuse input that is no request at all, with the same consequences as any refusal."""
@@ -167,7 +166,7 @@ class Keeper:
     async def _activate(self, request: Request, by: str) -> Result:
         assert not isinstance(request, Commit)
         prefix = self.state.prefix
-        revision = await self._store.read(lambda history: _named(history, prefix, request.revision))
+        revision = await self._read(request, lambda history: _named(history, prefix, request.revision))
         time, author = self._now(), request.author or by
         activation = await self._write(
             request,
@@ -195,34 +194,53 @@ class Keeper:
         if request.request is None:
             return None
         key = request.request
-        answer = await self._store.read(lambda history: history.answer(self.state.prefix, key))
+        answer = await self._read(request, lambda history: history.answer(self.state.prefix, key))
         if answer is not None and answer.digest != request.digest:
             raise RefusedError(f'the request id "{ascii(key)[1:-1]}" was used before with other content: use a new id')
         return answer
 
+    async def _read(self, request: Request, method: Callable[[History], T]) -> T:
+        """Read what a transaction needs; while the disk hangs its outcome is told to be undetermined."""
+        return await self._store.read(method, lambda: self._tell_undetermined(request, "the disk hangs"))
+
     async def _write(self, request: Request, method: Callable[[History], T]) -> T:
         """Write to the store; while the disk hangs the outcome is told to be undetermined."""
+        return await self._store.write(method, lambda: self._tell_undetermined(request, "the disk hangs"))
 
-        async def undetermined() -> None:
-            result = Result(request.request, request.op, "undetermined", None, None, ("the disk hangs",), self._now())
-            await self._post(
-                result, "the disk hangs: it is not known yet whether the transaction is stored", count=False
-            )
+    async def _tell_undetermined(self, request: Request, why: str) -> None:
+        """Show that the outcome is not known yet; the result that is posted next takes this one's place."""
+        result = Result(request.request, request.op, "undetermined", None, None, (why,), self._now())
+        await self._post(result, f"{why}: it is not known yet whether the transaction is stored", count=False)
 
-        try:
-            return await self._store.write(method, undetermined)
-        finally:
-            if self._results and self._results[0].outcome == "undetermined":
-                self._results.popleft()
+    async def _settled(self, request: Request, why: str) -> bool:
+        """Tell whether the store has a transaction whose last step failed; asks until the disk tells.
 
-    async def _was_stored(self) -> bool:
-        """Tell, after the disk failed in a write, whether it has the transaction nevertheless."""
-        before = self.state.activation
-        try:
-            await self.load()
-        except StoreError:
-            return False  # what is half written is undone when the disk can be read again
-        return self.state.activation != before
+        That step is to sync the directory from which the journal is gone. Where it fails the store has
+        the transaction, but a power cut could bring the journal back and undo it. So it is neither
+        refused, nor accepted before a test write has synced the directory too.
+        """
+        while True:
+            await self._tell_undetermined(request, why)
+            try:
+                revision, activation, count = await self._stored()
+                if activation == self.state.activation:
+                    return False
+                await self._store.write(History.probe)
+            except StoreError as error:
+                why = str(error)
+                await asyncio.sleep(PERIOD)
+            else:
+                self.state = replace(
+                    self.state, **self._judged(), revision=revision, activation=activation, count=count
+                )
+                return True
+
+    async def _stored(self) -> tuple[Revision | None, Activation | None, int]:
+        """Read what the store says is in force, and how many revisions it has."""
+        prefix = self.state.prefix
+        found, count = await self._store.read(lambda history: (history.in_force(prefix), history.count(prefix)))
+        revision, activation = found or (None, None)
+        return revision, activation, count
 
     async def _accept(self, request: Request, revision: Revision, activation: Activation, message: str) -> Result:
         self.state = replace(
@@ -235,6 +253,10 @@ class Keeper:
         result = _result(request, revision.number, activation.serial, activation.time)
         return await self._post(result, message, changed=True)
 
+    async def _refuse_unstored(self, request: Request, error: StoreError) -> Result:
+        reason = f"not stored, the geometry in force stays: {error}"
+        return await self._refuse(request.request, request.op, (reason,))
+
     async def _refuse(self, request: str | None, op: str, problems: tuple[str, ...]) -> Result:
         errors = shortened(problems)
         result = Result(request, op, "refused", None, None, errors, self._now())
@@ -242,6 +264,8 @@ class Keeper:
 
     async def _post(self, result: Result, message: str, *, changed: bool = False, count: bool = True) -> Result:
         """Show a result, and whatever changed with it."""
+        if self._results and self._results[0].outcome == "undetermined":
+            self._results.popleft()
         self._results.appendleft(result)
         accepted = int(count and result.outcome == "accepted")
         self.state = replace(

@@ -1,21 +1,29 @@
 """The one thread that touches the store, and what is known of the disk's health."""
 
 import asyncio
-import shutil
+import os
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
-from ponikeeper.errors import StoreError
+from ponikeeper.errors import DamagedStoreError, StoreError
 from ponikeeper.history import History
 
 SLOW = 0.8
 """Seconds after which a write that has not returned is told as a failing disk."""
 
-PROBE_PERIOD = 0.8
-"""Seconds between two test writes while the disk is failing."""
+PERIOD = 0.8
+"""Seconds between two looks at the disk; while it is failing each of them is a test write."""
+
+_SCARCE = 1e6
+"""Free bytes below which a test write shows whether there is room."""
+
+_NOTICED = 0.01
+"""The part by which the free bytes have to change to be told."""
 
 T = TypeVar("T")
 
@@ -44,20 +52,33 @@ class Store:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._listeners: list[Callable[[Health], Awaitable[None]]] = []
         self.health = Health(free=self._free())
+        self.damage = ""
+        """What is damaged, where anything is."""
 
     def on_health(self, listener: Callable[[Health], Awaitable[None]]) -> None:
         """Call a coroutine with the health whenever it was looked at."""
         self._listeners.append(listener)
 
-    async def read(self, method: Callable[[History], T]) -> T:
+    async def read(self, method: Callable[[History], T], on_slow: Callable[[], Awaitable[None]] | None = None) -> T:
         """Read from the history.
+
+        Parameters
+        ----------
+        on_slow
+            Called once where the disk does not answer for `SLOW` seconds; the read goes on.
 
         Raises
         ------
+        DamagedStoreError
+            It is not what was written; from now on the store takes no writes.
         StoreError
             It cannot be read now.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, method, self._history)
+        try:
+            return await self._run(method, on_slow)
+        except DamagedStoreError as error:
+            await self._tell_damage(error)
+            raise
 
     async def write(self, method: Callable[[History], T], on_slow: Callable[[], Awaitable[None]] | None = None) -> T:
         """Write to the history; on return it is on disk.
@@ -69,18 +90,21 @@ class Store:
 
         Raises
         ------
+        DamagedStoreError
+            The history was found damaged: nothing is written to it any more.
+        UncertainStoreError
+            Whether it was written is not known.
         StoreError
             It was not written.
         """
+        if self.damage:
+            raise DamagedStoreError(self.damage)
         began = time.monotonic()
-        future = asyncio.get_running_loop().run_in_executor(self._thread, method, self._history)
-        done, _ = await asyncio.wait({future}, timeout=SLOW)
-        if not done:
-            await self._tell(replace(self.health, ok=False, message=f"the disk has not answered for {SLOW:g} s"))
-            if on_slow is not None:
-                await on_slow()
         try:
-            result = await future
+            result = await self._run(method, on_slow)
+        except DamagedStoreError as error:
+            await self._tell_damage(error)
+            raise
         except StoreError as error:
             await self._tell(replace(self.health, ok=False, message=str(error)))
             raise
@@ -88,42 +112,76 @@ class Store:
         return result
 
     async def watch(self) -> None:
-        """Verify the older part of the history, then try a failing disk until it recovers; runs for ever."""
-        damage = await self._verify_all()
-        while True:
-            await asyncio.sleep(PROBE_PERIOD)
-            if damage is not None:
-                await self._tell(replace(self.health, ok=False, message=damage))
-            elif not self.health.ok:
-                await self.probe()
+        """Verify the older part of the history, and look after the disk; runs for ever."""
+        await asyncio.gather(self._verify_all(), self._watch_disk())
 
     async def probe(self) -> None:
         """Make a test write; its outcome is in `health`."""
-        try:
+        with suppress(StoreError):  # told by write: this is how a failing disk is found
             await self.write(History.probe)
-        except StoreError:
-            pass  # told by write: this is how a failing disk is found
 
     def close(self) -> None:
         """End the thread after what it is doing, and close the history."""
         self._thread.submit(self._history.close)
         self._thread.shutdown(wait=True)
 
-    async def _verify_all(self) -> str | None:
-        try:
-            while await self.read(History.verify_next):
+    async def _run(self, method: Callable[[History], T], on_slow: Callable[[], Awaitable[None]] | None) -> T:
+        """Run a method on the thread; a disk that does not answer is told, and waited for."""
+        future = asyncio.get_running_loop().run_in_executor(self._thread, method, self._history)
+        done, _ = await asyncio.wait({future}, timeout=SLOW)
+        if not done:
+            await self._tell(replace(self.health, ok=False, message=f"the disk has not answered for {SLOW:g} s"))
+            if on_slow is not None:
+                await on_slow()
+        return await future
+
+    async def _verify_all(self) -> None:
+        """Verify slice after slice; a disk that cannot be read now is tried again, damage is told by `read`."""
+        left = True
+        while left:
+            try:
+                left = await self.read(History.verify_next)
                 await asyncio.sleep(0)  # commits go first
-        except StoreError as error:
-            return str(error)
-        return None
+            except DamagedStoreError:
+                return
+            except StoreError as error:
+                await self._tell(replace(self.health, ok=False, message=str(error)))
+                await asyncio.sleep(PERIOD)
+
+    async def _watch_disk(self) -> None:
+        """Try a disk that fails, or looks as if it would, until it takes writes."""
+        while True:
+            await asyncio.sleep(PERIOD)
+            if self.damage:
+                continue
+            free, doubtful = await self._run(lambda history: _disk(history.path.parent), None)
+            if doubtful or not self.health.ok:
+                await self.probe()
+            elif abs(free - self.health.free) > _NOTICED * self.health.free:
+                await self._tell(replace(self.health, free=free))
+
+    async def _tell_damage(self, error: DamagedStoreError) -> None:
+        """Tell once and for all: what is damaged does not heal, and nothing is to be written over it."""
+        if not self.damage:
+            self.damage = str(error)
+            await self._tell(self.health)
 
     async def _tell(self, health: Health) -> None:
+        if self.damage:
+            health = replace(health, ok=False, message=self.damage)
         self.health = health
         for listener in self._listeners:
             await listener(health)
 
     def _free(self) -> float:
-        try:
-            return float(shutil.disk_usage(self._history.path.parent).free)
-        except OSError:
-            return 0.0
+        return _disk(self._history.path.parent)[0]
+
+
+def _disk(directory: Path) -> tuple[float, bool]:
+    """Give the free bytes of a directory's disk, and whether it looks as if it took no writes."""
+    try:
+        disk = os.statvfs(directory)
+    except OSError:
+        return 0.0, True
+    free = float(disk.f_bavail * disk.f_frsize)
+    return free, free < _SCARCE or bool(disk.f_flag & os.ST_RDONLY)

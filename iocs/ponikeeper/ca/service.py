@@ -157,7 +157,7 @@ async def _ioc_pvs(config: Config, store: Store) -> dict[str, object]:
         failed = alarm if health.ok else (AlarmSeverity.MAJOR_ALARM, AlarmStatus.WRITE)
         now = time.time()
         await channels["Storage:Status_RBV"].show("OK" if health.ok else "FAILED", now, *failed)
-        await channels["Storage:Message_RBV"].show(health.message[:1000], now, *failed)
+        await channels["Storage:Message_RBV"].show(_ascii(health.message)[:1000], now, *failed)
         await channels["Storage:Latency_RBV"].show(health.latency, now, *alarm)
         await channels["Storage:Free_RBV"].show(health.free, now, *alarm)
 
@@ -176,6 +176,11 @@ async def _tell_ready(context: Context, config: Config, ready: Callable[[str], N
     _notify("READY=1")
 
 
+def _ascii(text: str) -> str:
+    """Keep clients from garbling what a path or the system's words may hold."""
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
 def _notify(message: str) -> None:
     """Tell systemd, where it started us (sd_notify(3))."""
     address = os.environ.get("NOTIFY_SOCKET")
@@ -190,4 +195,4 @@ async def _close(store: Store) -> None:
         await asyncio.wait_for(asyncio.to_thread(store.close), _STOP_TIMEOUT)
     except TimeoutError:
         log.error("the disk hangs: stopping without it")  # noqa: TRY400
-        os._exit(1)
+        os._exit(4)  # as for any error of the store

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ponikeeper.errors import DamagedStoreError, StoreError
+from ponikeeper.errors import DamagedStoreError, StoreError, UncertainStoreError
 from ponikeeper.history import journal, schema, verify
 
 _HEADER = 100
@@ -62,17 +62,28 @@ class StoreFile:
 
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
-        """Run a transaction that is either on disk or undone; after a failure the file is opened anew."""
+        """Run a transaction that is either on disk or undone; after a failure the file is opened anew.
+
+        Raises
+        ------
+        UncertainStoreError
+            The very last step failed, so that what is in the file now is not sure to stay there.
+        StoreError
+            It is undone, or will be from the journal at the next opening.
+        """
+        committing = False
         try:
             with self.damage_told():
                 connection = self.connection()
                 self._require_place()
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
+                committing = True
                 connection.execute("COMMIT")
-        except BaseException:
-            # closing undoes what is open; what the disk kept of it is undone from the journal at the next opening
+        except BaseException as error:
             self._drop()
+            if committing and isinstance(error, StoreError) and not self._is_to_be_undone():
+                raise UncertainStoreError(str(error)) from error
             raise
 
     @contextmanager
@@ -84,24 +95,19 @@ class StoreFile:
             raise StoreError(f"{self.path}: {error}{self._hint(error)}") from error
         except sqlite3.DatabaseError as error:
             raise DamagedStoreError(_damaged(self.path, str(error))) from error
+        except UnicodeDecodeError as error:  # of a message of SQLite's that quotes what is damaged
+            raise DamagedStoreError(_damaged(self.path, "its texts are no UTF-8")) from error
         except StoreError:
             raise
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
 
-    def is_to_be_undone(self) -> bool:
-        """Tell whether the disk holds part of a transaction that the next opening undoes.
-
-        Raises
-        ------
-        StoreError
-            It cannot be told now.
-        """
-        with self.damage_told():
-            try:
-                return schema.journal_of(self.path).stat().st_size > 0
-            except FileNotFoundError:
-                return False
+    def _is_to_be_undone(self) -> bool:
+        """Tell whether the journal is there, by which the next opening undoes what a failed transaction left."""
+        try:
+            return schema.journal_of(self.path).exists()
+        except OSError:
+            return False
 
     def _require_place(self) -> None:
         """See that the file still lies where it was opened: what is written to another one is lost at the next start.
@@ -182,7 +188,8 @@ def _check_before_opening(path: Path) -> None:
 
 
 def _damaged(path: Path, what: str) -> str:
+    shown = what.encode("ascii", "backslashreplace").decode("ascii")
     return (
-        f"{path} is damaged ({what}); it was left as it is: "
+        f"{path} is damaged ({shown}); it was left as it is: "
         "restore it from a backup, or move it away to begin with an empty history"
     )

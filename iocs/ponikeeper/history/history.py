@@ -70,16 +70,6 @@ class History:
             self._pending.popleft()
         return bool(self._pending)
 
-    def is_to_be_undone(self) -> bool:
-        """Tell whether the disk holds part of a failed transaction that is undone when it can be written again.
-
-        Raises
-        ------
-        StoreError
-            It cannot be told now.
-        """
-        return self._file.is_to_be_undone()
-
     def probe(self) -> None:
         """Write to the disk without changing the history.
 
@@ -178,6 +168,8 @@ class History:
 
         Raises
         ------
+        UncertainStoreError
+            Whether it is stored is not known.
         StoreError
             It was not stored.
         """

@@ -129,7 +129,7 @@ def _check_numbers(connection: sqlite3.Connection, table: str) -> None:
     for key, count, first, last in connection.execute(sql):
         _expect(key not in seen, f"the index {index} is out of order")
         seen.add(key)
-        _expect((count, first) == (last, 1), f"of {last} rows of {table} of a detector {last - count} are missing")
+        _expect((count, first) == (last, 1), f"the rows {first!a} to {last!a} of {table} of a detector are {count}")
 
 
 def _expect(sound: bool, what: str) -> None:
