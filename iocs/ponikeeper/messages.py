@@ -333,7 +333,12 @@ def _is_int(lowest: int) -> Callable[[object], bool]:
 
 
 def _is_text(longest: int) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, str) and 0 < len(value.encode("utf-8", "replace")) <= longest
+    # half of a surrogate pair, which JSON can hold, is no text: nothing can store it
+    return lambda value: isinstance(value, str) and _is_unicode(value) and 0 < len(value.encode()) <= longest
+
+
+def _is_unicode(value: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _is_object(value: object) -> bool:
