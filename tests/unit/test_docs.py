@@ -1,0 +1,107 @@
+"""What the pages say of PVs and commands is what the IOC has: the contract, the server and the tables agree."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from caproto import AccessRights
+
+from make_pv_table import BEGIN, END, README, written
+from ponikeeper.ca import service
+from ponikeeper.ca.group import Group
+from ponikeeper.config import load
+from ponikeeper.contract import DETECTOR_PVS, IOC_PVS
+from ponikeeper.history import History
+from ponikeeper.keeper import Keeper
+from ponikeeper.store import Store
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    path for path in (ROOT, *(ROOT / name for name in ("iocs", "client"))) for path in path.glob("README.md")
+)
+PAGES += sorted((ROOT / "deploy").rglob("README.md"))
+
+CONFIG = (
+    '[ioc]\nprefix = "I{OC}"\nstate_dir = "state"\n[[detector]]\nprefix = "D{1}:"\n[[detector]]\nprefix = "D{2}:"\n'
+)
+
+
+@pytest.fixture(scope="module")
+def pvdb(tmp_path_factory) -> dict[str, Any]:
+    """Make the PVs of a whole configuration, without a socket."""
+    folder = tmp_path_factory.mktemp("docs")
+    (folder / "docs.toml").write_text(CONFIG)
+    config = load(folder / "docs.toml")
+
+    async def make() -> dict[str, Any]:
+        store = Store(History(config.store))
+        found: dict[str, Any] = {}
+        for detector in config.detector:
+            found |= Group(detector, Keeper(detector.prefix, store, detector.limits, detector.link_units)).pvdb
+        found |= await service._ioc_pvs(config, store)
+        store.close()
+        return found
+
+    return asyncio.run(make())
+
+
+def listed() -> list[list[tuple[bool, str]]]:
+    """Read the tables of iocs/README.md: for each, whether a PV is bold, and its suffix."""
+    text = README.read_text(encoding="ascii").partition(BEGIN)[2].partition(END)[0]
+    tables = text.split("| --- | --- | --- | --- |\n")[1:]
+    cells = [[row.split("|")[1] for row in table.splitlines() if row.startswith("|")] for table in tables]
+    return [
+        [(bool(bold), name) for cell in column for bold, name in re.findall(r"(\*\*)?`([^`]+)`", cell)]
+        for column in cells
+    ]
+
+
+def test_ioc_serves_the_pvs_of_the_contract(pvdb):
+    expected = {prefix + pv.suffix for prefix in ("D{1}:", "D{2}:") for pv in DETECTOR_PVS}
+    assert set(pvdb) == expected | {"I{OC}" + pv.suffix for pv in IOC_PVS}
+
+
+def test_page_lists_the_pvs_of_the_contract():
+    detector, ioc = listed()
+    assert sorted(name for _, name in detector if name != "PV") == sorted(pv.suffix for pv in DETECTOR_PVS)
+    assert sorted(name for _, name in ioc) == sorted(pv.suffix for pv in IOC_PVS)
+
+
+def test_pvs_that_the_page_has_in_bold_are_those_that_take_puts(pvdb):
+    bold = {"D{1}:" + name for writable, name in listed()[0] if writable}
+    rights = {name: channel.check_access("host", "user") for name, channel in pvdb.items() if name.startswith("D{1}:")}
+    assert bold == {name for name, right in rights.items() if right & AccessRights.WRITE}
+    assert not any(writable for writable, _ in listed()[1])
+
+
+def test_table_is_made_from_the_contract():
+    text = README.read_text(encoding="ascii")
+    assert written(text) == text, "python tests/make_pv_table.py writes it anew"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_pvs_that_a_page_names_are_in_the_contract(page):
+    named = set(re.findall(r"Calib:([A-Za-z0-9:]+(?:_RBV)?)", page.read_text(encoding="utf-8")))
+    assert named <= {pv.suffix for pv in DETECTOR_PVS}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_a_page_links_to_is_there(page):
+    links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+def test_commands_that_the_pages_name_exist():
+    import typer.main
+
+    from ponikeeper.cli import app
+    from ponikeeper_client.cli import add_commands
+
+    add_commands(app)
+    commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    blocks = [block for page in PAGES for block in re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.DOTALL)]
+    named = set(re.findall(r"\bponikeeper ([a-z]+)", "\n".join(blocks)))
+    assert named
+    assert named <= commands
