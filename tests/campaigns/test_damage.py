@@ -1,0 +1,121 @@
+"""Flipped bytes and cut files: a store tells what was written to it, or it is refused; nothing in between."""
+
+import collections
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from campaigns.stores import NAME, commit, contents, judged, small_store
+
+SEED = 20261122
+PAGE = 4096
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> bytes:
+    """The bytes of a small store."""
+    return small_store(tmp_path_factory.mktemp("sound") / NAME).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory, sound) -> dict[str, object]:
+    """All that can be read from it."""
+    path = tmp_path_factory.mktemp("truth") / NAME
+    path.write_bytes(sound)
+    return contents(path)
+
+
+def flip_each(path: Path, sound: bytes, truth: dict[str, object], flips: list[tuple[int, int]]) -> None:
+    verdicts: collections.Counter[str] = collections.Counter()
+    wrong = []
+    for position, pattern in flips:
+        damaged = bytearray(sound)
+        damaged[position] ^= pattern
+        path.write_bytes(damaged)
+        verdict = judged(path, truth)
+        verdicts[verdict[:9]] += 1
+        if verdict not in ("sound", "refused"):
+            wrong.append((position, pattern, verdict[:300]))
+        for leftover in path.parent.iterdir():
+            leftover.unlink()
+    print(f"{len(flips)} flips in {len(sound)} bytes: {dict(verdicts)}")
+    assert not wrong, wrong[:5]
+    assert verdicts["refused"] > 0, "no flip was ever noticed: the test tests nothing"
+
+
+def test_no_flipped_byte_in_the_first_page_falsifies_anything(tmp_path, sound, truth):
+    draw = random.Random(SEED)
+    flip_each(tmp_path / NAME, sound, truth, [(position, draw.randrange(1, 256)) for position in range(PAGE)])
+
+
+def test_no_flipped_bit_in_the_header_falsifies_anything(tmp_path, sound, truth):
+    flip_each(tmp_path / NAME, sound, truth, [(position, 1 << bit) for position in range(100) for bit in range(8)])
+
+
+def test_no_flipped_byte_in_a_sample_falsifies_anything(tmp_path, sound, truth):
+    draw = random.Random(SEED)
+    positions = range(PAGE + draw.randrange(61), len(sound), 61)
+    flip_each(tmp_path / NAME, sound, truth, [(position, draw.randrange(1, 256)) for position in positions])
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("pattern", [0xFF, 0x01, 0x02, 0x10, 0x80])
+def test_no_flipped_byte_anywhere_falsifies_anything(tmp_path, sound, truth, pattern):
+    flip_each(tmp_path / NAME, sound, truth, [(position, pattern) for position in range(len(sound))])
+
+
+def cut_each(path: Path, sound: bytes, truth: dict[str, object], lengths: list[int]) -> None:
+    for length in lengths:
+        path.write_bytes(sound[:length])
+        assert judged(path, truth) == "refused", f"cut at {length} of {len(sound)} bytes"
+
+
+def test_file_cut_at_any_512_bytes_is_refused(tmp_path, sound, truth):
+    cut_each(tmp_path / NAME, sound, truth, list(range(0, len(sound), 512)))
+
+
+def test_file_cut_anywhere_is_refused(tmp_path, sound, truth):
+    draw = random.Random(SEED)
+    cut_each(tmp_path / NAME, sound, truth, [1, 15, 16, 99, 100, *draw.sample(range(len(sound)), 100)])
+
+
+@pytest.mark.campaign
+def test_file_cut_at_every_byte_is_refused(tmp_path, sound, truth):
+    cut_each(tmp_path / NAME, sound, truth, list(range(0, len(sound), 3)))
+
+
+def test_zeroed_page_is_refused(tmp_path, sound, truth):
+    for page in range(len(sound) // PAGE):
+        (tmp_path / NAME).write_bytes(sound[: page * PAGE] + bytes(PAGE) + sound[(page + 1) * PAGE :])
+        verdict = judged(tmp_path / NAME, truth)
+        assert verdict == "refused", f"page {page + 1}: {verdict}"
+
+
+def test_two_pages_exchanged_are_refused(tmp_path, sound, truth):
+    pages = [sound[start : start + PAGE] for start in range(0, len(sound), PAGE)]
+    for first in range(len(pages)):
+        for second in range(first):
+            exchanged = list(pages)
+            exchanged[first], exchanged[second] = pages[second], pages[first]
+            (tmp_path / NAME).write_bytes(b"".join(exchanged))
+            verdict = judged(tmp_path / NAME, truth)
+            expected = "sound" if pages[first] == pages[second] else "refused"
+            assert verdict == expected, f"pages {first + 1} and {second + 1}: {verdict}"
+
+
+def test_foreign_files_are_refused_and_left_alone(tmp_path, truth):
+    path = tmp_path / NAME
+    path.write_text("[ioc]\nprefix = 'X'\n" * 100)
+    assert judged(path, truth) == "refused"
+    path.unlink()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE other (x)")
+    connection.close()
+    assert judged(path, truth) == "refused"
+    path.unlink()
+    path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OSError, match=NAME):
+        contents(path)
+    assert path.is_symlink()
