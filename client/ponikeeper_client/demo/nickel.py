@@ -15,8 +15,9 @@ LATTICE = 3.524
 
 _MAX_INDEX = 12
 _WIDTH = 3.0
-_PEAK_COUNTS = 400.0
-_BACKGROUND = 20.0
+_PEAK_COUNTS = 1500.0
+_DAMPING = 8.0
+_BACKGROUND = 30.0
 
 
 def lines(wavelength: float, two_theta_max: float) -> list[tuple[float, int]]:
@@ -64,6 +65,7 @@ def image(geometry: Geometry, shape: tuple[int, int], seed: int = 0) -> NDArray[
     width = _WIDTH * geometry.pixel1 / geometry.dist
     counts = _BACKGROUND * (1 + 2 * np.exp(-two_theta / 0.1))
     for angle, multiplicity in lines(geometry.wavelength, float(two_theta.max())):
-        height = _PEAK_COUNTS * multiplicity / 24 * math.exp(-20 * angle) * math.cos(angle)
+        height = _PEAK_COUNTS * multiplicity / 24 * math.exp(-_DAMPING * angle)
         counts = counts + height * np.exp(-0.5 * ((two_theta - angle) * (2.355 / width)) ** 2)
-    return np.random.default_rng(seed).poisson(counts).astype(np.uint16)
+    # a flat panel's pixel sees the less of the sphere the farther out it is
+    return np.random.default_rng(seed).poisson(counts * np.cos(two_theta) ** 3).astype(np.uint16)

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bluesky import RunEngine
 from bluesky.plans import count
 from bluesky_tiled_plugins import TiledWriter
 from numpy.typing import NDArray
 from tiled.client import from_uri
 from tiled.server import SimpleTiledServer
 
-from bluesky import RunEngine
 from ponikeeper.geometry import Geometry
 from ponikeeper_client import documents
 

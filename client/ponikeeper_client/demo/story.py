@@ -66,7 +66,6 @@ def run(stay: bool) -> None:
         "EPICS_CA_AUTO_ADDR_LIST": "NO",
         "EPICS_CA_SERVER_PORT": str(port),
         "EPICS_CA_REPEATER_PORT": str(repeater),
-        "EPICS_CAS_BEACON_ADDR_LIST": f"127.0.0.1:{repeater}",
         "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
     }
     os.environ.update(environment)  # before any CA library is loaded
