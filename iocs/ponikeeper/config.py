@@ -110,15 +110,15 @@ class Detector(_Table):
     @classmethod
     def _check_limits(cls, limits: object) -> object:
         if not isinstance(limits, dict):
-            raise ValueError(f"{limits!r} is no table: expected such as dist = [0.1, 3.0]")  # noqa: TRY004  # pydantic's
+            raise ValueError(f"{limits!r} is no table: expected such as dist = [0.1, 3.0]")
         table = cast("dict[str, Any]", limits)
         for name, pair in table.items():
             parameter = PARAMETERS.get(name)
             if parameter is None:
                 raise ValueError(f'"{name}" has no limits: expected {" ".join(PARAMETERS)}')
-            if not isinstance(pair, list) or len(pair) != 2:
+            if not isinstance(pair, list) or len(bounds := cast("list[Any]", pair)) != 2:
                 raise ValueError(f"{name} = {pair!r}: expected [lowest, highest] in {parameter.unit}")
-            for bound in pair:
+            for bound in bounds:
                 if type(bound) not in (int, float) or not parameter.lower <= bound <= parameter.upper:
                     raise ValueError(f"{name} = {pair!r}: expected two numbers with {parameter.expected()}")
             if pair[0] >= pair[1]:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from typing import cast
 
 from ponikeeper import strictjson
 from ponikeeper.detectors import pixel_size
@@ -143,9 +142,7 @@ def _position_problems(commit: Commit, links: Mapping[str, str]) -> list[str]:
     if missing:
         problems.append(f"position lacks the link {', '.join(missing)}: give every link, or none for unknown")
     problems += [
-        f"position.{name} is not finite"
-        for name, value in commit.position.items()
-        if not math.isfinite(cast("float", value))
+        f"position.{name} is not finite" for name, value in commit.position.items() if not math.isfinite(value)
     ]
     return problems
 
