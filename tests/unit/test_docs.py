@@ -2,12 +2,15 @@
 
 import asyncio
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from caproto import AccessRights
 
+import live
 from make_pv_table import BEGIN, END, README, written
 from ponikeeper.ca import service
 from ponikeeper.ca.group import Group
@@ -105,3 +108,30 @@ def test_commands_that_the_pages_name_exist():
     named = set(re.findall(r"\bponikeeper ([a-z]+)", "\n".join(blocks)))
     assert named
     assert named <= commands
+
+
+@pytest.mark.parametrize("page", ["README.md", "client/README.md"])
+def test_four_lines_of_ophyd_make_a_detector(page):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+    (block,) = (block for block in blocks if "CalibrationData, " in block)
+    code = (
+        "from ophyd import Component as Cpt\n"
+        "from ophyd import Device as YourAreaDetector\n"
+        "from ponikeeper_client.device import CalibrationData\n"
+        f"{block}\n"
+        "print(detector.calib.prefix, detector.calib.dist.name, detector.calib.kind.name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=live.TIMEOUT)
+    assert done.stdout.split() == ["XF:28ID1-ES{Det:PE1}Calib:", "area_detector_calib_dist", "config"], done.stderr
+
+
+def test_names_that_the_pages_import_exist():
+    named = {
+        line
+        for page in PAGES
+        for line in re.findall(r"\bfrom ponikeeper[\w.]* import \w+", page.read_text(encoding="utf-8"))
+    }
+    code = "\n".join(sorted(named))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=live.TIMEOUT)
+    assert named
+    assert (done.returncode, done.stderr) == (0, "")
