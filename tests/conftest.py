@@ -55,7 +55,7 @@ def ioc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveIoc]:
 
 @pytest.fixture(scope="session")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveIoc]:
-    """One live IOC of many detectors; see `prefix`."""
+    """One live IOC of many detectors; see `fresh_prefix`."""
     detectors = tuple(f"{{Det:{number}}}Calib:" for number in range(100))
     live = LiveIoc(tmp_path_factory.mktemp("farm"), _free.pop(0), next(_names), detectors)
     try:
@@ -65,13 +65,17 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveIoc]:
         _free.append(live.port)
 
 
-_used = itertools.count()
+@pytest.fixture(scope="session")
+def fresh_prefix(farm: LiveIoc) -> Callable[[], str]:
+    """Give, at each call, the prefix of a detector on a live IOC that no test has touched."""
+    prefixes = iter(farm.prefixes)
+    return lambda: next(prefixes)
 
 
 @pytest.fixture
-def prefix(farm: LiveIoc) -> str:
-    """Prefix of a detector that no test has touched, on a live IOC."""
-    return farm.prefixes[next(_used)]
+def prefix(fresh_prefix: Callable[[], str]) -> str:
+    """Prefix of a detector on a live IOC that no test has touched."""
+    return fresh_prefix()
 
 
 @pytest.fixture(scope="session")

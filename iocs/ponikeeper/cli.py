@@ -215,7 +215,7 @@ def activate(
     as_json: AsJson = False,
 ) -> None:
     """Put an old revision in force again: ponikeeper activate 'XF:28ID1-ES{Det:PE1}Calib:' near."""
-    name = int(revision) if revision.isdigit() else revision
+    name = int(revision) if revision.isascii() and revision.isdigit() else revision
     _commit(prefix, Activate(name, force), as_json)
 
 

@@ -311,11 +311,11 @@ def _named(history: History, prefix: str, name: int | str) -> Revision:
     RefusedError
         There is none.
     """
+    count = history.count(prefix)
     number = name if isinstance(name, int) else history.labelled(prefix, name)
-    revision = None if number is None else history.revision(prefix, number)
+    revision = history.revision(prefix, number) if number is not None and 1 <= number <= count else None
     if revision is not None:
         return revision
-    count = history.count(prefix)
     known = f"revisions 1 to {count}" if count else "no revision at all"
     if isinstance(name, str):
         known = f"labels {', '.join(history.labels(prefix)) or 'none'}"

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from json import JSONDecodeError
 from types import MappingProxyType
 from typing import ClassVar, Literal, cast
 
@@ -235,15 +236,11 @@ def parse_request(text: str | bytes) -> Request:
     MessageError
         With every problem, and with the request id wherever it can be read.
     """
-    if isinstance(text, bytes):
-        try:
-            text = text.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise MessageError(f"the request is not UTF-8: byte {error.start} is 0x{text[error.start]:02x}") from None
     try:
-        values = _object(text, "request")
+        require_whole(text, "request")
+        values = _object(_decoded(text), "request")
     except MessageError as error:
-        found = _rescued(text)
+        found = _rescued(text if isinstance(text, str) else text.decode("utf-8", "replace"))
         raise MessageError(error.problems, found.get("request"), found.get("op")) from None
     request, op = _text_or_none(values.get("request")), _text_or_none(values.get("op"))
     fields = _FIELDS.get(op or "")
@@ -264,6 +261,21 @@ def parse_request(text: str | bytes) -> Request:
         raise MessageError(problems, request, op)
     digest = hashlib.sha256(strictjson.canonical(values).encode()).hexdigest()
     return _made(cast("str", op), values, digest)
+
+
+def require_whole(text: str | bytes, what: str) -> None:
+    """See that a text does not fill its PV.
+
+    Raises
+    ------
+    MessageError
+        It does, or is longer: its client probably cut it.
+    """
+    if len(text) >= MAX_BYTES:
+        raise MessageError(
+            f"the {what} has {len(text)} bytes or more and fills its PV, so its client probably cut it: "
+            f"expected less than {MAX_BYTES} bytes"
+        )
 
 
 def request_text(request: Request) -> str:
@@ -440,17 +452,34 @@ _FIELDS: dict[str, dict[str, _Kind]] = {
 }
 
 
+def _decoded(text: str | bytes) -> str:
+    try:
+        return text if isinstance(text, str) else text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MessageError(
+            f"the request is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
+        ) from None
+
+
 def _object(text: str, what: str) -> dict[str, object]:
     try:
         values = strictjson.loads(text)
     except ValueError as error:
-        hint = ""
-        if "control character" in str(error) or "delimiter" in str(error):
-            hint = ' (caput -S turns \\n and \\" into plain characters: put the text from Python, or escape twice)'
-        raise MessageError(f"the {what} is no JSON: {error}{hint}") from None
+        raise MessageError(f"the {what} is no JSON: {error}{_hint(error, text)}") from None
     if not isinstance(values, dict):
         raise MessageError(f"the {what} is no JSON object: expected {{...}}")
     return cast("dict[str, object]", values)
+
+
+def _hint(error: ValueError, text: str) -> str:
+    """Tell what probably happened to a text that is no JSON."""
+    if not isinstance(error, JSONDecodeError):
+        return ""
+    if error.msg.startswith("Unterminated") or error.pos >= len(text.rstrip()):
+        return " (the text was probably cut)"
+    if any(word in error.msg for word in ("control character", "delimiter", "property name")):
+        return ' (caput -S turns \\n and \\" into plain characters: put the text from Python, or escape twice)'
+    return ""
 
 
 def _rescued(text: str) -> dict[str, str]:

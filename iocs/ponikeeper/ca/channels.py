@@ -50,6 +50,7 @@ class _Channel:
         self.pv = pv
         self._handler = handler
         self._fields: dict[str, Any] = {}
+        self._shown_at = 0.0
         options["reported_record_type"] = pv.record_type
         options["max_subscription_backlog"] = _BACKLOG.get(pv.kind, 32)
         super().__init__(**options)
@@ -74,21 +75,20 @@ class _Channel:
         Raises
         ------
         RefusedError
-            The PV takes no puts, or not of this type; or the handler refused it.
+            The PV takes no puts, or the handler refused it.
         """
         if self._handler is None:
             raise RefusedError(f"{self.pv.suffix} is read-only")
-        if data_type not in _PLAIN:
-            raise RefusedError(f"{self.pv.suffix} takes values, no {data_type.name}")
         origin = Origin(username or "", hostname or "", user_address[0] if user_address else "")
         try:
-            value = self._parsed(data, data_type)
-        except (ValueError, TypeError, ca.CaprotoError) as error:
+            value = self._parsed(data, _plain(data_type))
+        except (ValueError, TypeError, OverflowError, ca.CaprotoError) as error:
             value = error
         await self._handler(value, origin)
 
     async def show(self, value: Value, timestamp: float, severity: AlarmSeverity, status: AlarmStatus) -> None:
-        """Publish a value with its time and alarm, to every subscriber."""
+        """Publish a value with its time (never before the last one's) and alarm, to every subscriber."""
+        self._shown_at = timestamp = max(timestamp, self._shown_at)  # clocks are set back
         await self.alarm.write(status=status, severity=severity, publish=False)  # type: ignore[attr-defined]
         await self.write(value, timestamp=timestamp, verify_value=False)  # type: ignore[attr-defined]
 
@@ -233,12 +233,7 @@ class Text(_Channel, ca.ChannelChar):
         if data_type is ChannelType.STRING:
             return _text(data).encode("latin-1")
         if data_type is not ChannelType.CHAR:
-            raise ValueError(f"{self.pv.suffix} takes a text, no {data_type.name}")
-        if len(data) >= self.pv.max_length:
-            raise ValueError(
-                f"the text fills {self.pv.suffix} to its last byte or beyond ({len(data)} of {self.pv.max_length}): "
-                "its client probably cut it; expected a shorter text"
-            )
+            raise ValueError(f"a put of type {data_type.name} is not taken: expected a text")
         return _bytes(data)
 
 
@@ -250,6 +245,13 @@ _CLASSES: dict[Kind, Callable[[PV, Handler | None], Any]] = {
 def make_channel(pv: PV, handler: Handler | None = None) -> Any:
     """Make the channel of a PV of the contract."""
     return _CLASSES[pv.kind](pv, handler)
+
+
+def _plain(data_type: ChannelType) -> ChannelType:
+    """Give a type that carries a value alone; others bring alarms and limits of the client's own."""
+    if data_type not in _PLAIN:
+        raise ValueError(f"a put of type {data_type.name} is not taken: expected a plain value")
+    return data_type
 
 
 def _text(data: Any) -> str:

@@ -23,7 +23,7 @@ from ponikeeper.contract import DETECTOR_PVS, setpoint, staged
 from ponikeeper.errors import MessageError, PoniError, RefusedError, StoreError
 from ponikeeper.geometry import NAMES, value_problem
 from ponikeeper.keeper import Keeper, State
-from ponikeeper.messages import Activate, Commit, Request, parse_request
+from ponikeeper.messages import Activate, Commit, Request, parse_request, require_whole
 
 _MANUAL = {"method": "manual"}
 _WINDOW = 60
@@ -70,7 +70,9 @@ class Group:
     async def start(self) -> None:
         """Show what is in force before the first client comes."""
         await self.publish(replace(self._keeper.state, changed=True))
-        await self._show_history()
+        await self._show_stage()  # what may have been shown later than the activation before a restart
+        await self._show(transaction_values(self._keeper.state), time.time())
+        await self._show_history(time.time())
         self._history_task = asyncio.create_task(self._follow_history())
 
     def _handlers(self) -> Mapping[str, Handler]:
@@ -107,7 +109,11 @@ class Group:
 
     async def _put_config(self, text: bytes, origin: Origin) -> None:
         try:
+            require_whole(text, "detector_config")
             config = strictjson.loads(text.decode("utf-8"))
+        except MessageError as error:
+            await self._refuse(error.problems)
+            return
         except ValueError as error:
             await self._refuse((f"DetectorConfig is no JSON: {error}",))
             return
@@ -123,8 +129,9 @@ class Group:
 
     async def _put_poni(self, text: bytes, origin: Origin) -> None:
         try:
+            require_whole(text, "PONI")
             geometry = poni.read(text)
-        except PoniError as error:
+        except (MessageError, PoniError) as error:
             await self._refuse(error.problems)
             return
         await self._execute(Commit(geometry.as_dict(), {"method": "poni"}, inherit=False), origin)
@@ -133,7 +140,7 @@ class Group:
         text = text.strip()
         if not text:
             await self._refuse(("Activate is empty: expected a revision number or a label",), "activate")
-        await self._execute(Activate(int(text) if text.isdigit() else text), origin)
+        await self._execute(Activate(int(text) if text.isascii() and text.isdigit() else text), origin)
 
     async def _put_staged(self, name: str, value: Any, origin: Origin) -> None:  # noqa: ARG002
         problem = value_problem(name, value, self._limits)
@@ -173,7 +180,7 @@ class Group:
                 f"there is no revision {number}: expected 1 to {self._keeper.state.count}, or 0 for the one in force"
             )
         self._selected = int(number)
-        await self._show_history()
+        await self._show_history(time.time())
 
     async def _execute(self, request: Request, origin: Origin) -> None:
         result = await self._keeper.execute(request, str(origin))
@@ -198,7 +205,7 @@ class Group:
         values = geometry_values(state.revision and state.revision.geometry)
         await self._show({setpoint(name): shown for name, shown in values.items()}, stamp)
         untouched = {staged(name): values[name] for name in NAMES if name not in self._staged}
-        await self._show(untouched, time.time())
+        await self._show(untouched, stamp)
 
     async def _show_setpoint(self, suffix: str) -> None:
         """Put a written PV back to what holds now."""
@@ -229,9 +236,9 @@ class Group:
         while True:
             await self._history_changed.wait()
             self._history_changed.clear()
-            await self._show_history()
+            await self._show_history(_timestamp(self._keeper.state))
 
-    async def _show_history(self) -> None:
+    async def _show_history(self, stamp: float) -> None:
         """Show the selected revision, or the one in force, and those around it."""
         number = self._selected or self._revision()
         try:
@@ -245,7 +252,7 @@ class Group:
                 "History:Selected_RBV": Shown(selected_text(chosen[0]) if chosen else ""),
                 "History:List_RBV": Shown(list_text(revisions, number)),
             },
-            time.time(),
+            stamp,
         )
 
 

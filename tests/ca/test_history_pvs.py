@@ -1,0 +1,140 @@
+"""The history over Channel Access: look without touching, and put an old revision in force again."""
+
+import json
+
+import pytest
+
+from live import wait_for
+from ponikeeper.messages import MAX_BYTES
+from speak import GEOMETRY, commit_text, counters, get, put, request, results, snapshot
+
+
+@pytest.fixture
+def kept(prefix):
+    """Give a detector with three revisions: near, far, near."""
+    for number, (label, dist) in enumerate((("near", 0.2), ("far", 0.9), ("near", 0.21)), start=1):
+        text = commit_text(f"r{number}", geometry={**GEOMETRY, "dist": dist}, label=label)
+        assert request(prefix, text)["revision"] == number
+    wait_for(lambda: listed(prefix)[:1] and selected(prefix)["revision"] == 3)  # shown behind the acknowledgement
+    return prefix
+
+
+def selected(prefix):
+    return json.loads(get(f"{prefix}History:Selected_RBV"))
+
+
+def listed(prefix):
+    return json.loads(get(f"{prefix}History:List_RBV"))["revisions"]
+
+
+def test_history_of_an_unset_detector_is_empty(prefix):
+    assert get(f"{prefix}History:Count_RBV") == 0
+    assert get(f"{prefix}History:Selected_RBV") == ""
+    assert listed(prefix) == []
+    assert put(f"{prefix}History:Select", 1)
+
+
+def test_revision_in_force_is_shown_unless_another_is_selected(kept):
+    assert get(f"{kept}History:Count_RBV") == 3
+    assert (get(f"{kept}History:Select"), selected(kept)["revision"]) == (0, 3)
+    assert put(f"{kept}History:Select", 2) is None
+    told = selected(kept)
+    assert (told["v"], told["revision"], told["label"], told["geometry"]["dist"]) == (1, 2, "far", 0.9)
+    assert put(f"{kept}Dist", 0.5) is None
+    assert selected(kept)["revision"] == 2
+    assert put(f"{kept}History:Select", 0) is None
+    assert selected(kept)["revision"] == 4
+
+
+def test_selected_revision_is_the_snapshot_of_when_it_was_in_force(kept):
+    told, in_force = selected(kept), snapshot(kept)
+    for key in ("revision", "uid", "checksum", "label", "geometry", "position", "provenance"):
+        assert told[key] == in_force[key], key
+    assert told["created"] == in_force["activated"]
+
+
+def test_looking_changes_nothing(kept):
+    before = snapshot(kept), counters(kept)
+    assert put(f"{kept}History:Select", 1) is None
+    assert (snapshot(kept), counters(kept)) == before
+
+
+@pytest.mark.parametrize("number", [-1, 4, 2**31 - 1])
+def test_selecting_what_is_not_there_is_refused_and_the_number_snaps_back(kept, number):
+    assert put(f"{kept}History:Select", 2) is None
+    assert put(f"{kept}History:Select", number)
+    assert (get(f"{kept}History:Select"), selected(kept)["revision"]) == (2, 2)
+
+
+def test_list_has_the_revisions_newest_first(kept):
+    rows = listed(kept)
+    assert [(row["revision"], row["label"], row["dist"]) for row in rows] == [
+        (3, "near", 0.21),
+        (2, "far", 0.9),
+        (1, "near", 0.2),
+    ]
+
+
+def test_list_of_a_long_history_is_a_window_around_the_selected_that_fits(prefix):
+    for number in range(70):
+        text = commit_text(f"r{number}", geometry={**GEOMETRY, "dist": 0.2 + number / 1000}, author="a" * 100)
+        request(prefix, text)
+    assert put(f"{prefix}History:Select", 20) is None
+    numbers = [row["revision"] for row in listed(prefix)]
+    assert len(get(f"{prefix}History:List_RBV")) < MAX_BYTES
+    assert numbers == list(range(numbers[0], numbers[-1] - 1, -1))
+    assert numbers[0] > 25
+    assert numbers[-1] < 15
+    assert len(numbers) < 70
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "serial"), [("1", 1, 4), ("far", 2, 4), ("near", 3, 4), (" 2 ", 2, 4), ("3", 3, 4)]
+)
+def test_number_or_label_is_put_in_force_under_its_own_number(kept, name, number, serial):
+    before = snapshot(kept)
+    assert put(f"{kept}Activate", name) is None
+    told = snapshot(kept)
+    assert (told["revision"], told["serial"]) == (number, serial)
+    assert told["activated"] > before["activated"]
+    assert (results(kept)[0]["op"], results(kept)[0]["revision"]) == ("activate", number)
+    assert get(f"{kept}History:Count_RBV") == 3
+    assert get(f"{kept}Activate") == ""
+
+
+def test_activated_revision_is_whole(kept):
+    first = json.loads(get(f"{kept}History:Selected_RBV"))
+    assert put(f"{kept}Activate", "1") is None
+    assert put(f"{kept}Activate", "3") is None
+    told = snapshot(kept)
+    assert {key: told[key] for key in ("uid", "checksum", "geometry", "provenance", "label", "position")} == {
+        key: first[key] for key in ("uid", "checksum", "geometry", "provenance", "label", "position")
+    }
+    assert get(f"{kept}Dist") == get(f"{kept}Dist_RBV") == 0.21
+
+
+def test_put_after_a_rollback_derives_from_what_is_in_force(kept):
+    assert put(f"{kept}Activate", "far") is None
+    assert put(f"{kept}Rot1", 0.5) is None
+    told = snapshot(kept)
+    assert (told["revision"], told["label"], told["geometry"]["dist"]) == (4, "far", 0.9)
+    assert told["provenance"]["derived_from"] == 2
+
+
+@pytest.mark.parametrize(
+    ("revision", "reason"),
+    [
+        (9, "there is no revision 9: the history has revisions 1 to 3"),
+        ("middle", "there is no revision middle: the history has labels far, near"),
+    ],
+)
+def test_activating_what_is_not_there_tells_what_is(kept, revision, reason):
+    before = snapshot(kept)
+    text = json.dumps({"v": 1, "request": "go", "op": "activate", "revision": revision})
+    assert request(kept, text)["errors"] == [reason]
+    assert snapshot(kept) == before
+
+
+def test_activating_on_an_unset_detector_is_refused(prefix):
+    assert put(f"{prefix}Activate", "1")
+    assert results(prefix)[0]["errors"] == ["there is no revision 1: the history has no revision at all"]

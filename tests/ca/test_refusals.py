@@ -1,0 +1,339 @@
+"""What is refused, over Channel Access: nothing changes, one refusal is counted, and the reason can be read."""
+
+import json
+import math
+
+import aioca
+import pytest
+from caproto import DBR_TYPES, ChannelType, ErrorResponse, native_types
+
+import speak
+from live import wait_for
+from ponikeeper import poni
+from ponikeeper.geometry import Geometry
+from ponikeeper.messages import MAX_BYTES
+from speak import GEOMETRY, Wire, commit_text, counters, get, monitoring, put, results
+
+PONI = poni.write(Geometry.parse(GEOMETRY))
+LONG_NAME = "D" * 41
+
+
+@pytest.fixture(scope="module")
+def kept(fresh_prefix):
+    """Give a detector with a geometry in force, which every test here leaves in force."""
+    prefix = fresh_prefix()
+    assert put(f"{prefix}Request", commit_text("begin", label="near")) is None
+    return prefix
+
+
+def refused(prefix, suffix, action):
+    """Run an action that must be refused by the IOC and change nothing; give the result that it left."""
+    before, (accepted, rejected) = get(f"{prefix}Snapshot_RBV"), counters(prefix)
+    with monitoring(prefix + suffix) as (monitor,):
+        shown, count = str(monitor.values[-1]), len(monitor.values)
+        assert action(), "the put was not refused"
+        wait_for(lambda: len(monitor.values) > count, what=f"{suffix} to be put back")
+        assert str(monitor.values[-1]) == shown
+    assert get(f"{prefix}Snapshot_RBV") == before
+    assert counters(prefix) == (accepted, rejected + 1)
+    result = results(prefix)[0]
+    assert (result["outcome"], result["revision"], result["serial"]) == ("refused", None, None)
+    assert get(f"{prefix}Message_RBV") == "refused: " + "; ".join(result["errors"])
+    return result
+
+
+def said(result):
+    return "; ".join(result["errors"])
+
+
+def by_request(**more):
+    return commit_text("bad", **more)
+
+
+def changed(**values):
+    return by_request(geometry=values)
+
+
+VALUES = {
+    "negative distance": ("dist", -0.2, "dist -0.2 m is out of range: expected 0 < dist <= 100 m"),
+    "no distance": ("dist", 0.0, "dist 0.0 m is out of range"),
+    "distance in mm": ("dist", 234.5, "dist 234.5 m looks like millimetre: write 0.2345"),
+    "poni in mm": ("poni1", 202.0, "poni1 202.0 m looks like millimetre: write 0.202"),
+    "rotation in degrees": ("rot2", 45.0, "rot2 45.0 rad looks like degree: write 0.785398163397"),
+    "pixel in micrometres": ("pixel1", 200.0, "pixel1 200.0 m looks like micrometre: write 0.0002"),
+    "pixel in mm": ("pixel2", 0.2, "pixel2 0.2 m looks like millimetre: write 0.0002"),
+    "wavelength in angstrom": ("wavelength", 1.6, "wavelength 1.6 m looks like angstrom: write 1.6e-10"),
+    "wavelength of nothing": ("wavelength", 1e5, "wavelength 100000.0 m is out of range"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "reason"), VALUES.values(), ids=VALUES)
+@pytest.mark.parametrize("way", ["Request", "single PV", "Stage", "Poni"])
+def test_value_out_of_range_is_refused_by_every_way(kept, way, name, value, reason):
+    suffix = {"single PV": name.capitalize(), "Stage": f"Stage:{name.capitalize()}"}.get(way, way)
+    given = {"Request": changed(**{name: value}), "Poni": spoilt_poni(name, value)}.get(way, value)
+    result = refused(kept, suffix, lambda: put(kept + suffix, given))
+    assert reason in said(result)
+    assert result["request"] == ("bad" if way == "Request" else None)
+
+
+def spoilt_poni(name, value):
+    """Write a PONI with one bad value."""
+    key = {"dist": "Distance"}.get(name, name.capitalize())
+    if name.startswith("pixel"):
+        return PONI.replace(f'"{name}": 0.0002', f'"{name}": {value}')
+    return "".join(f"{key}: {value}\n" if line.startswith(key) else line for line in PONI.splitlines(keepends=True))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf], ids=str)
+@pytest.mark.parametrize("suffix", ["Dist", "Poni1", "Rot3", "Pixel1", "Wavelength", "Stage:Dist"])
+def test_what_is_not_finite_is_refused_by_single_pvs(kept, suffix, value):
+    assert "is not finite" in said(refused(kept, suffix, lambda: put(kept + suffix, value)))
+
+
+@pytest.mark.parametrize("token", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_what_is_not_finite_is_refused_by_request_under_its_id(kept, token):
+    text = changed(dist=0.5).replace("0.5", token)
+    result = refused(kept, "Request", lambda: put(f"{kept}Request", text))
+    assert "finite" in said(result)
+    assert result["request"] == "bad"
+
+
+@pytest.mark.parametrize("token", ["nan", "inf", "1e999"])
+def test_what_is_not_finite_is_refused_by_poni(kept, token):
+    text = PONI.replace("Distance: 0.2345", f"Distance: {token}")
+    assert "dist" in said(refused(kept, "Poni", lambda: put(f"{kept}Poni", text)))
+
+
+TYPES = {
+    "text": ('"0.3"', 'dist "0.3" is not a number'),
+    "true": ("true", "dist true is not a number"),
+    "null": ("null", "dist null is not a number"),
+    "list": ("[0.3]", "dist [0.3] is not a number"),
+    "object": ("{}", "dist {} is not a number"),
+}
+
+
+@pytest.mark.parametrize(("token", "reason"), TYPES.values(), ids=TYPES)
+def test_value_of_another_type_is_refused(kept, token, reason):
+    result = refused(kept, "Request", lambda: put(f"{kept}Request", changed(dist=0.5).replace("0.5", token)))
+    assert reason in said(result)
+    assert result["request"] == "bad"
+
+
+REQUESTS = {
+    "unknown key": (by_request(colour="red"), 'unknown key "colour"'),
+    "misspelt key": (by_request(lable="near"), "did you mean label?"),
+    "unknown value": (changed(distance=0.3), 'unknown value "distance" (did you mean dist?)'),
+    "unknown provenance": (by_request(provenance={"colour": 1}), 'unknown key "provenance.colour"'),
+    "bad label": (by_request(label="7 near"), 'label "7 near" is not allowed'),
+    "unknown op": (json.dumps({"v": 1, "request": "bad", "op": "erase"}), 'op "erase" is unknown'),
+    "another version": (by_request(v=2), '"v": 2 is not allowed'),
+    "true for a version": (by_request(v=True), '"v": true is not allowed'),
+    "no version": (json.dumps({"request": "bad", "op": "commit", "geometry": {}}), '"v" is missing'),
+    "no geometry": (json.dumps({"v": 1, "request": "bad", "op": "commit"}), '"geometry" is missing'),
+    "outdated": (by_request(expect_revision=7), "expect_revision 7 is outdated: revision 1 is in force"),
+    "expects nothing": (by_request(expect_revision=0), "expect_revision 0 is outdated: revision 1 is in force"),
+    "unknown detector": (changed(detector="Nonesuch"), 'detector "Nonesuch" is not in the table'),
+    "long detector": (changed(detector=LONG_NAME, pixel1=1e-4, pixel2=1e-4), "has 41 bytes, at most 38 fit"),
+    "detector of 39 bytes": (changed(detector="D" * 39, pixel1=1e-4, pixel2=1e-4), "has 39 bytes, at most 38 fit"),
+    "non-ASCII detector": (changed(detector="P\u00e9rkin", pixel1=1e-4, pixel2=1e-4), "printable ASCII"),
+    "pixels in the configuration": (changed(detector_config={"pixel1": 1e-4}), "detector_config holds pixel1"),
+    "unknown link": (by_request(position={"z": 1.0}), 'position names "z", which is no link'),
+    "revision null": (json.dumps({"v": 1, "request": "bad", "op": "activate", "revision": None}), '"revision": null'),
+    "revision 0": (json.dumps({"v": 1, "request": "bad", "op": "activate", "revision": 0}), '"revision": 0'),
+    "revision true": (json.dumps({"v": 1, "request": "bad", "op": "activate", "revision": True}), '"revision": true'),
+    "unknown revision": (json.dumps({"v": 1, "request": "bad", "op": "activate", "revision": 2}), "no revision 2"),
+    "huge revision": (json.dumps({"v": 1, "request": "bad", "op": "activate", "revision": 2**52}), "no revision"),
+    "too large": (changed(detector_config={"a": "x" * 15_800}), "the snapshot would have"),
+    "key twice": (by_request().replace('"v": 1', '"v": 1, "v": 1'), 'the key "v" stands twice'),
+    "value twice": (changed(dist=0.3).replace("0.3", '0.3, "dist": 0.4'), 'the key "dist" stands twice'),
+    "raw newline": (by_request(label="a\nb").replace("\\n", "\n"), "caput -S"),
+    "quotes lost": (by_request(author='a "b"').replace("\\", ""), "caput -S"),
+    "cut": (by_request()[:-9], "the text was probably cut"),
+    "cut in a text": (by_request(author="somebody")[:-9], "the text was probably cut"),
+    "cut by its client": (by_request(author="x" * MAX_BYTES)[:MAX_BYTES], "fills its PV"),
+    "full to the last byte": (by_request() + " " * (MAX_BYTES - len(by_request())), "fills its PV"),
+    "not UTF-8": (by_request(author="#").encode().replace(b"#", b"\xff"), "is not UTF-8"),
+    "nested too deeply": (by_request().replace('"v": 1', '"v": 1, "a": ' + "[" * 99 + "]" * 99), "nested too deeply"),
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), REQUESTS.values(), ids=REQUESTS)
+def test_bad_request_is_refused_under_its_id(kept, text, reason):
+    result = refused(kept, "Request", lambda: put(f"{kept}Request", text))
+    assert reason in said(result)
+    assert result["request"] == "bad"
+
+
+NO_REQUESTS = {
+    "nothing": ("", "is no JSON"),
+    "no JSON": ("hello", "is no JSON"),
+    "a list": ("[]", "is no JSON object"),
+    "quotes stripped by the shell": ("{v: 1, op: commit}", "caput -S"),
+    "no id": (commit_text("").replace('"request": "", ', ""), '"request" is missing'),
+    "id is a number": (commit_text("#").replace('"#"', "7"), '"request": 7 is not allowed'),
+    "id null": (commit_text("#").replace('"#"', "null"), '"request": null is not allowed'),
+    "id too long": (commit_text("x" * 101), '"request": '),
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), NO_REQUESTS.values(), ids=NO_REQUESTS)
+def test_text_without_a_readable_id_is_refused_without_one(kept, text, reason):
+    result = refused(kept, "Request", lambda: put(f"{kept}Request", text.encode()))
+    assert reason in said(result)
+    assert result["request"] is None
+
+
+PONIS = {
+    "no wavelength": (PONI.replace("Wavelength: 1.66e-11\n", ""), "Wavelength missing"),
+    "cut": (PONI[:-6], "has no line end"),
+    "cut after a line": ("".join(PONI.splitlines(keepends=True)[:-1]), "Wavelength missing"),
+    "long detector": (PONI.replace("Perkin", LONG_NAME), "has 41 bytes, at most 38 fit"),
+    "detector of 39 bytes": (PONI.replace("Perkin", "D" * 39), "has 39 bytes, at most 38 fit"),
+    "unknown detector without pixels": (
+        PONI.replace("Perkin", "Nonesuch").replace('{"pixel1": 0.0002, "pixel2": 0.0002}', "{}"),
+        "Nonesuch is not in the table",
+    ),
+    "fills its PV": (PONI + "#" * (MAX_BYTES - len(PONI) - 1) + "\n", "fills its PV"),
+    "not UTF-8": (PONI.encode() + b"# \xff\n", "is not UTF-8"),
+    "nothing": (b"", "missing"),
+    "a request": (by_request(), "no line end"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "reason"), PONIS.values(), ids=PONIS)
+def test_bad_poni_is_refused(kept, text, reason):
+    assert reason in said(refused(kept, "Poni", lambda: put(f"{kept}Poni", text)))
+
+
+SINGLES = {
+    "unknown detector": ("Detector", "Nonesuch", "is not in the table of detectors"),
+    "detector that fills its PV": ("Detector", "D" * 39, "was probably cut by its client"),
+    "no detector": ("Detector", "", "is empty"),
+    "staged detector that fills its PV": ("Stage:Detector", "D" * 39, "was probably cut by its client"),
+    "configuration that is no JSON": ("DetectorConfig", "{orientation: 3}", "DetectorConfig is no JSON"),
+    "configuration that is a list": ("DetectorConfig", "[3]", "is not a JSON object"),
+    "configuration that is not UTF-8": ("DetectorConfig", b"\xff", "DetectorConfig is no JSON"),
+    "configuration that fills its PV": ("DetectorConfig", b"{" + b" " * (MAX_BYTES - 1), "fills its PV"),
+    "orientation 5": ("DetectorConfig", '{"orientation": 5}', "expected 1, 2, 3 or 4"),
+    "text for a number": ("Dist", b"far", "is not a number"),
+    "activating nothing": ("Activate", "  ", "Activate is empty"),
+    "activating what is not there": ("Activate", "2", "there is no revision 2: the history has revisions 1 to 1"),
+    "activating beyond all numbers": ("Activate", "9" * 30, "there is no revision"),
+    "activating an unknown label": ("Activate", "far", "there is no revision far: the history has labels near"),
+    "activating nonsense": ("Activate", "\u00b2", "there is no revision"),
+    "applying nothing": ("Stage:Apply", 1, "nothing is staged"),
+}
+
+
+@pytest.mark.parametrize(("suffix", "value", "reason"), SINGLES.values(), ids=SINGLES)
+def test_bad_put_to_a_single_pv_is_refused(kept, suffix, value, reason):
+    wire = {"Dist": ChannelType.STRING, "Activate": ChannelType.STRING}.get(suffix)
+
+    def action():
+        if wire is None or value == "":
+            return put(kept + suffix, value)
+        with Wire(int(port(kept))) as circuit:
+            raw = value if isinstance(value, bytes) else value.encode("latin-1")
+            return isinstance(circuit.put(circuit.channel(kept + suffix), [raw], wire), ErrorResponse)
+
+    assert reason in said(refused(kept, suffix, action))
+
+
+def port(prefix):
+    """Find the port on which a detector is served."""
+    return speak.run(aioca.cainfo(f"{prefix}Dist")).host.rpartition(":")[2]
+
+
+FOREIGN = {
+    "CTRL_DOUBLE with forged limits": (
+        "Dist", [0.3], ChannelType.CTRL_DOUBLE, "a put of type CTRL_DOUBLE is not taken: expected a plain value",
+    ),
+    "GR_DOUBLE": ("Dist", [0.3], ChannelType.GR_DOUBLE, "a put of type GR_DOUBLE is not taken"),
+    "TIME_DOUBLE": ("Wavelength", [1.5e-11], ChannelType.TIME_DOUBLE, "a put of type TIME_DOUBLE is not taken"),
+    "STS_DOUBLE": ("Dist", [0.3], ChannelType.STS_DOUBLE, "a put of type STS_DOUBLE is not taken"),
+    "STS_STRING": ("Activate", [b"1"], ChannelType.STS_STRING, "a put of type STS_STRING is not taken"),
+    "PUT_ACKT": ("Dist", [1], ChannelType.PUT_ACKT, "a put of type PUT_ACKT is not taken"),
+    "PUT_ACKS": ("Dist", [1], ChannelType.PUT_ACKS, "a put of type PUT_ACKS is not taken"),
+    "number for a text": ("Request", [1.5], ChannelType.DOUBLE, "a put of type DOUBLE is not taken: expected a text"),
+    "infinity for a state": ("Stage:Apply", [math.inf], ChannelType.DOUBLE, "Stage:Apply"),
+    "no such state": ("Stage:Clear", [7], ChannelType.ENUM, "Stage:Clear has no such state: expected Idle, Do"),
+    "name of no state": ("Stage:Clear", [b"Maybe"], ChannelType.STRING, "has no such state: expected Idle, Do"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("suffix", "data", "data_type", "reason"), FOREIGN.values(), ids=FOREIGN)
+def test_put_of_another_type_is_refused_and_leaves_the_metadata(farm, kept, suffix, data, data_type, reason):
+    def action():
+        with Wire(farm.port) as wire:
+            channel = wire.channel(kept + suffix)
+            return isinstance(wire.put(channel, data, data_type, metadata=forged(data_type)), ErrorResponse)
+
+    before = speak.info([f"{kept}Dist"])[0]
+    assert reason in said(refused(kept, suffix, action))
+    after = speak.info([f"{kept}Dist"])[0]
+    for name in ("units", "precision", "lower_ctrl_limit", "upper_ctrl_limit", "severity", "status"):
+        assert getattr(after, name) == getattr(before, name), name
+
+
+def forged(data_type):
+    """Make the metadata that a put of a type carries, with limits, units and alarm of the sender's own."""
+    if data_type in native_types or data_type in (ChannelType.PUT_ACKT, ChannelType.PUT_ACKS):
+        return None
+    metadata = DBR_TYPES[data_type]()
+    for name, value in {"upper_ctrl_limit": 1e9, "units": b"km", "severity": 2, "status": 3}.items():
+        if hasattr(metadata, name):
+            setattr(metadata, name, value)
+    return metadata
+
+
+INCOMPLETE = {
+    "single PV": ("Dist", 0.3, None),
+    "detector": ("Detector", "Perkin", None),
+    "request": ("Request", commit_text("bad", geometry={"dist": 0.3, "detector": "Perkin"}), "bad"),
+}
+
+
+@pytest.mark.parametrize(("suffix", "value", "request_id"), INCOMPLETE.values(), ids=INCOMPLETE)
+def test_first_commit_that_is_incomplete_is_told_what_is_missing_and_where_to_give_it(
+    prefix, suffix, value, request_id
+):
+    result = refused(prefix, suffix, lambda: put(prefix + suffix, value))
+    assert result["request"] == request_id
+    told = said(result)
+    assert told.startswith("nothing is in force yet and ")
+    missing = told.removeprefix("nothing is in force yet and ").partition(" missing")[0].split(", ")
+    given = set(json.loads(value)["geometry"]) if suffix == "Request" else {suffix.lower()}
+    assert {"poni1", "wavelength"} <= set(missing) <= set(GEOMETRY) - given
+    for way in ("PONI", "Request", "Stage", "seed"):
+        assert way in told
+    assert speak.snapshot(prefix)["status"] == "UNSET"
+
+
+def test_every_problem_is_told_at_once(kept):
+    text = by_request(geometry={"dist": -1}, label="9", expect_revision=-5, position="there")
+    result = refused(kept, "Request", lambda: put(f"{kept}Request", text))
+    assert len(result["errors"]) == 3  # what is wrong with the request itself is told before its values are looked at
+    text = by_request(geometry={"dist": -1, "rot1": 90, "wavelength": 1.6}, expect_revision=5, position={"z": 1})
+    result = refused(kept, "Request", lambda: put(f"{kept}Request", text))
+    assert len(result["errors"]) == 5
+
+
+def test_refusal_reaches_the_client_as_put_failure(kept):
+    assert "Channel write request failed" in str(put(f"{kept}Dist", -1.0))
+
+
+def test_put_without_completion_is_refused_as_any_other(kept):
+    _, rejected = counters(kept)
+    speak.run(aioca.caput(f"{kept}Dist", -1.0, wait=False))
+    wait_for(lambda: counters(kept)[1] == rejected + 1)
+    assert get(f"{kept}Dist") == GEOMETRY["dist"]
+
+
+def test_refused_id_is_judged_anew(kept):
+    assert put(f"{kept}Request", commit_text("again", expect_revision=9, geometry={"dist": 0.3}))
+    before = speak.snapshot(kept)["revision"]
+    text = commit_text("again", geometry={"dist": GEOMETRY["dist"]}, label="near")
+    assert put(f"{kept}Request", text) is None
+    assert speak.snapshot(kept)["revision"] in (before, before + 1)
