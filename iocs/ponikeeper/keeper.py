@@ -121,7 +121,7 @@ class Keeper:
             except ProblemsError as error:
                 return await self._refuse(request.request, request.op, error.problems)
             except UncertainStoreError as error:
-                if not await self._settled(request, str(error)):
+                if not await self._settled(request):
                     return await self._refuse_unstored(request, error)
                 assert self.state.activation is not None
                 activation = self.state.activation
@@ -212,7 +212,7 @@ class Keeper:
         result = Result(request.request, request.op, "undetermined", None, None, (why,), self._now())
         await self._post(result, f"{why}: it is not known yet whether the transaction is stored", count=False)
 
-    async def _settled(self, request: Request, why: str) -> bool:
+    async def _settled(self, request: Request) -> bool:
         """Tell whether the store has a transaction whose last step failed; asks until the disk tells.
 
         That step is to sync the directory from which the journal is gone. Where it fails the store has
@@ -220,14 +220,13 @@ class Keeper:
         refused, nor accepted before a test write has synced the directory too.
         """
         while True:
-            await self._tell_undetermined(request, why)
             try:
                 revision, activation, count = await self._stored()
                 if activation == self.state.activation:
                     return False
                 await self._store.write(History.probe)
             except StoreError as error:
-                why = str(error)
+                await self._tell_undetermined(request, str(error))
                 await asyncio.sleep(PERIOD)
             else:
                 self.state = replace(

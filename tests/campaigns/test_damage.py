@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from campaigns.stores import NAME, commit, contents, judged, small_store
+from campaigns.stores import NAME, contents, judged, small_store
 
 SEED = 20261122
 PAGE = 4096
@@ -15,13 +15,13 @@ PAGE = 4096
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory) -> bytes:
-    """The bytes of a small store."""
+    """Write a small store and give its bytes."""
     return small_store(tmp_path_factory.mktemp("sound") / NAME).read_bytes()
 
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory, sound) -> dict[str, object]:
-    """All that can be read from it."""
+    """Read all that it holds."""
     path = tmp_path_factory.mktemp("truth") / NAME
     path.write_bytes(sound)
     return contents(path)

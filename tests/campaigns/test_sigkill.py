@@ -115,20 +115,20 @@ def require_in_force(snapshot: Snapshot, history: History) -> None:
 
 def campaign(ioc: LiveIoc, rounds: int, seed: int) -> None:
     draw, known, times = random.Random(seed), Acknowledged(), []
+    left: History | None = None
     for _ in range(rounds):
         began = time.monotonic()
         ioc.start()
         times.append(time.monotonic() - began)
-        if known.total():
-            history = history_of_last
+        if left is not None:
             with Wire(ioc.port) as wire:
                 for prefix in known.accepted:
-                    require_in_force(wire.snapshot(prefix), history)
-            history.close()
+                    require_in_force(wire.snapshot(prefix), left)
+            left.close()
         killed_under_puts(ioc, known, draw)
-        history_of_last = history_of(ioc, ioc.folder / "copy")
-        require_all_there(history_of_last, known)
-    history_of_last.close()
+        left = history_of(ioc, ioc.folder / "copy")
+        require_all_there(left, known)
+    left.close()
     print(
         f"{rounds} SIGKILLs: {known.total()} acknowledged commits, 0 lost, 0 by halves; exec to READY "
         f"median {statistics.median(times):.2f} s, longest {max(times):.2f} s"

@@ -9,6 +9,7 @@ from typing import Any, Self
 import caproto as ca
 
 from ponikeeper import strictjson
+from ponikeeper.errors import RefusedError
 from ponikeeper.messages import Commit, Request, Result, Snapshot, parse_request, parse_results, request_text
 
 
@@ -33,7 +34,7 @@ class Wire:
         self._socket.close()
 
     def put_text(self, pv: str, text: str) -> None:
-        """Put a text to a char waveform and wait for the answer; a refusal raises ValueError."""
+        """Put a text to a char waveform and wait for the answer; a refusal raises RefusedError."""
         data = text.encode()
         request = self._channel(pv).write(data, data_type=ca.ChannelType.CHAR, data_count=len(data), notify=True)
         self._ask(request, (ca.WriteNotifyResponse,))
@@ -59,7 +60,7 @@ class Wire:
 
     def transact(self, prefix: str, request: Request) -> Result:
         """Put a request and find its result; a refusal is a result too."""
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(RefusedError):
             self.put_text(f"{prefix}Request", request_text(request))
         return next(result for result in self.results(prefix) if result.request == request.request)
 
@@ -91,7 +92,7 @@ class Wire:
             for answer in commands:
                 self._circuit.process_command(answer)
                 if isinstance(answer, ca.ErrorResponse):
-                    raise ValueError(str(answer.error_message))
+                    raise RefusedError(str(answer.error_message))
                 if isinstance(answer, answers):
                     return answer
 

@@ -188,7 +188,7 @@ def _check_before_opening(path: Path) -> None:
 
 
 def _damaged(path: Path, what: str) -> str:
-    shown = what.encode("ascii", "backslashreplace").decode("ascii")
+    shown = " ".join(what.split()).encode("ascii", "backslashreplace").decode("ascii")[:200]
     return (
         f"{path} is damaged ({shown}); it was left as it is: "
         "restore it from a backup, or move it away to begin with an empty history"
