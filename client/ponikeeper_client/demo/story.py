@@ -60,12 +60,12 @@ def run(stay: bool) -> None:
         A step did not give what it should.
     """
     folder = Path(tempfile.mkdtemp(prefix="ponikeeper-demo-"))
-    port, repeater = _free_port(), _free_port()
+    port = _free_port()
     environment = {
         "EPICS_CA_ADDR_LIST": "127.0.0.1",
         "EPICS_CA_AUTO_ADDR_LIST": "NO",
         "EPICS_CA_SERVER_PORT": str(port),
-        "EPICS_CA_REPEATER_PORT": str(repeater),
+        "EPICS_CA_REPEATER_PORT": str(_free_port()),
         "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
     }
     os.environ.update(environment)  # before any CA library is loaded
@@ -73,7 +73,7 @@ def run(stay: bool) -> None:
         with _ioc(folder, port) as ready:
             _say("An IOC for two detectors, on a loopback port of its own", f"$ ponikeeper serve demo.toml\n{ready}")
             _tell_runs(folder)
-            _next_lines(environment, stay)
+            _next_lines(port, stay)
             if stay:
                 with contextlib.suppress(KeyboardInterrupt):
                     _wait_for_ctrl_c()
@@ -115,8 +115,10 @@ def _tell_runs(folder: Path) -> None:
         _require(found == {"near": NEAR, "far": FAR}, "each run gives back its own geometry, bit-exact")
 
         path = Path.cwd() / PICTURE
-        picture.draw(path, session.image(near_uid, "pe1_image"), found["near"], "read back from Tiled")
+        title = "a run at the near distance, read back from Tiled"
+        picture.draw(path, session.image(near_uid, "pe1_image"), found["near"], title)
         out.print(f"\nThe picture of it: [bold]{path}[/bold]")
+        detector.destroy()
 
 
 def _put(folder: Path, geometry: Geometry, label: str) -> None:
@@ -157,22 +159,24 @@ def _comparison(found: dict[str, Geometry]) -> Table:
     return table
 
 
-def _next_lines(environment: dict[str, str], stay: bool) -> None:
+def _next_lines(port: int, stay: bool) -> None:
+    """Tell what a person can type now; each line fits a narrow terminal."""
     prefix = f"{PREFIXES[0]}Calib:"
-    names = ("EPICS_CA_ADDR_LIST", "EPICS_CA_AUTO_ADDR_LIST", "EPICS_CA_SERVER_PORT")
-    lines = [] if stay else ["ponikeeper demo --stay        # the same, and the IOC goes on serving", ""]
-    lines += ["# in another terminal:"] if stay else ["# then, in another terminal, with the port it names:"]
-    port = "" if stay else "..."
+    lines = ["# in another terminal:"]
+    if not stay:
+        lines = ["ponikeeper demo --stay   # the same, and the IOC goes on serving", ""]
+        lines += ["# then, in another terminal, with the port it names:"]
     lines += [
-        "export "
-        + " ".join(f"{n}={port or environment[n]}" if n.endswith("PORT") else f"{n}={environment[n]}" for n in names)
-    ]
-    lines += [
+        f"export EPICS_CA_AUTO_ADDR_LIST=NO EPICS_CA_ADDR_LIST=127.0.0.1:{port if stay else '...'}",
         f"ponikeeper show '{prefix}'",
         f"ponikeeper history '{prefix}'",
-        f"caput '{prefix}Dist' 234.5    # millimetre for metre: refused, and it says why",
+        "",
+        "# a millimetre typed for a metre: refused, and the reason is on Message_RBV",
+        f"caput '{prefix}Dist' 234.5",
         f"ponikeeper set '{prefix}' dist=0.2346",
-        f"caput '{prefix}Activate' far  # undo: the newest revision called far is in force again",
+        "",
+        "# undo: the newest revision called far is in force again",
+        f"caput '{prefix}Activate' far",
     ]
     out.print(Panel(Text("\n".join(lines)), title="what to type next", title_align="left"))
 
