@@ -79,13 +79,13 @@ class Circuit(_VirtualCircuit):
         Other channels do not wait: a transaction takes as long as the disk.
         """
         before = self._last_put.get(command.sid)
-        task = self.tasks.create(self._put(command, before))
+        channel, entry = self._get_db_entry_from_command(command)  # now: the client may clear it before its turn comes
+        task = self.tasks.create(self._put(command, channel, entry, before))
         self._last_put[command.sid] = task
 
-    async def _put(self, command: Any, before: "asyncio.Task[None] | None") -> None:
+    async def _put(self, command: Any, channel: Any, entry: Any, before: "asyncio.Task[None] | None") -> None:
         if before is not None and not before.done():
             await asyncio.wait([before])
-        channel, entry = self._get_db_entry_from_command(command)
         try:
             await entry.auth_write(
                 self.client_hostname,
@@ -107,8 +107,8 @@ class Circuit(_VirtualCircuit):
             response = channel.write(ioid=command.ioid, status=True, data_count=entry.length)
         try:
             await self.send(response)
-        except DisconnectedCircuit:
-            log.debug("the client of a put to %s is gone", channel.name)
+        except (DisconnectedCircuit, ca.LocalProtocolError):
+            log.debug("the client of a put to %s is gone, or has cleared the channel", channel.name)
 
 
 class Context(_Context):
