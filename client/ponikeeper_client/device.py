@@ -1,51 +1,51 @@
-"""The ophyd device that records a detector's geometry in every run, and the mixin that configures it."""
+"""The geometry of a detector as an ophyd device: recorded whole with every run, set as one transaction."""
 
-import html
-import threading
-import uuid
-import warnings
+import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, cast
 
 from ophyd import Component as Cpt
 from ophyd import Device, EpicsSignal, EpicsSignalRO
-from ophyd.status import Status as DoneStatus
+from ophyd.status import Status
 
-# isort: split
-import epics  # after ophyd: pyepics warns of the other order
-
-from ponikeeper.contract import Status, setpoint
-from ponikeeper.errors import MessageError, NotConnectedError, RefusedError
-from ponikeeper.geometry import NAMES, Geometry
-from ponikeeper.messages import MAX_BYTES, Commit, Result, Snapshot, parse_results, request_text
-from ponikeeper_client import documents
-from ponikeeper_client.signals import ParameterSignal, SnapshotSignal, WatchedText
-
-_FRESH = ("serial_now", "status_now")
+from ponikeeper.contract import setpoint
+from ponikeeper.errors import NotConnectedError
+from ponikeeper.geometry import Geometry
+from ponikeeper.messages import Request, Result, Snapshot
+from ponikeeper_client import display, documents
+from ponikeeper_client.signals import ParameterSignal, SnapshotSignal, TextSignal
+from ponikeeper_client.snapshots import SnapshotReader
+from ponikeeper_client.transactions import Transactor, manual
 
 
 def _parameter(name: str) -> Any:
-    return Cpt(ParameterSignal, setpoint(name), string=name == "detector", tolerance=0, kind="config")
+    text = name == "detector"
+    return Cpt(ParameterSignal, setpoint(name), kind="config", string=text, tolerance=None if text else 0.0)
+
+
+def _recorded() -> Any:
+    return Cpt(SnapshotSignal, kind="config")
 
 
 class CalibrationData(Device):
-    """The geometry of a detector, as the IOC keeps it.
+    """The calibrated geometry of one detector, as the ponikeeper IOC has it in force.
 
-    ``calib = Cpt(CalibrationData, "Calib:", kind="config")`` on any detector class records it in
-    every run: the ten values under xpdAcq's names, and beside them which revision they are.
+    As a component with ``kind="config"`` it is recorded in the descriptor of each run. What it
+    gives comes from one snapshot, so it is never half of one geometry and half of another.
 
     Parameters
     ----------
     prefix
-        PV prefix of the detector in the IOC.
+        PV prefix of the calibration, such as ``XF:28ID1-ES{Det:PE1}Calib:``; as a component, what
+        follows the prefix of its parent.
     timeout
-        Seconds within which the IOC has to answer.
-    transaction_timeout
-        Seconds within which a transaction has to be decided.
+        How long to wait for an IOC that does not answer (s).
+    verdict_timeout
+        How long to wait for the verdict of a transaction: a disk may hang (s).
     on_disconnect
-        What ``read_configuration()`` does where the IOC does not answer: ``"raise"``, or ``"record"``
-        the status UNKNOWN and no numbers.
+        What to do when a run wants the configuration and the IOC does not answer: ``"raise"``
+        `NotConnectedError`, or ``"record"`` the status UNKNOWN and no numbers.
     """
 
     dist = _parameter("dist")
@@ -59,283 +59,219 @@ class CalibrationData(Device):
     wavelength = _parameter("wavelength")
     detector = _parameter("detector")
 
-    detector_config = Cpt(SnapshotSignal, kind="config")
-    revision = Cpt(SnapshotSignal, kind="config")
-    revision_uid = Cpt(SnapshotSignal, kind="config")
-    serial = Cpt(SnapshotSignal, kind="config")
-    checksum = Cpt(SnapshotSignal, kind="config")
-    label = Cpt(SnapshotSignal, kind="config")
-    status = Cpt(SnapshotSignal, kind="config")
+    detector_config = _recorded()
+    revision = _recorded()
+    revision_uid = _recorded()
+    serial = _recorded()
+    checksum = _recorded()
+    label = _recorded()
+    status = _recorded()
 
-    snapshot = Cpt(WatchedText, "Snapshot_RBV", kind="omitted")
-    results = Cpt(WatchedText, "Results_RBV", kind="omitted")
-    serial_now = Cpt(EpicsSignalRO, "Serial_RBV", kind="omitted")
-    status_now = Cpt(EpicsSignalRO, "Status_RBV", kind="omitted")
-    request = Cpt(EpicsSignal, "Request", string=True, kind="omitted")
+    snapshot = Cpt(TextSignal, "Snapshot_RBV", kind="omitted")
+    results = Cpt(TextSignal, "Results_RBV", kind="omitted")
+    request = Cpt(EpicsSignal, "Request", kind="omitted", string=True)
+    serial_pv = Cpt(EpicsSignalRO, "Serial_RBV", kind="omitted")
+    status_pv = Cpt(EpicsSignalRO, "Status_RBV", kind="omitted", string=True)
 
     def __init__(
         self,
         prefix: str = "",
         *,
         timeout: float = 2.0,
-        transaction_timeout: float = 10.0,
+        verdict_timeout: float = 30.0,
         on_disconnect: Literal["raise", "record"] = "raise",
-        **options: Any,
+        **kwargs: Any,
     ) -> None:
         if on_disconnect not in ("raise", "record"):
-            raise ValueError(f'on_disconnect {on_disconnect!r} is unknown: expected "raise" or "record"')
-        self._timeout = timeout
-        self._transaction_timeout = transaction_timeout
-        self._on_disconnect = on_disconnect
-        self._asking = threading.Lock()
-        self._parsed: tuple[str, Snapshot] | None = None
-        super().__init__(prefix, **options)
+            raise ValueError(f'on_disconnect={on_disconnect!r} is unknown: expected "raise" or "record"')
+        self._timeout, self._verdict_timeout, self._on_disconnect = timeout, verdict_timeout, on_disconnect
+        self._made: tuple[tuple[str, Snapshot], documents.Configuration] | None = None
+        super().__init__(prefix, **kwargs)
+        self._reader = SnapshotReader(self.snapshot, self.serial_pv, self.status_pv, timeout)
+        self._transactor = Transactor(self.request, self.results, timeout)
 
-    def in_force(self) -> tuple[Snapshot, str]:
-        """Give what is in force, and its status now.
-
-        The serial and the status are asked of the IOC, and a snapshot of at least that serial is
-        waited for: one that is older, or an IOC that hangs, cannot pass for the truth.
+    def read_snapshot(self) -> Snapshot:
+        """Give all that is in force now: the monitored snapshot, proved current by a fresh get.
 
         Raises
         ------
         NotConnectedError
-            The IOC does not answer within the timeout; names the PV.
+            The IOC does not answer within the timeout; the message names the PV.
         """
-        try:
-            serial, status = self._ask()
-            snapshot = self.snapshot.wait_for(
-                lambda text: self._read(text) if self._read(text).serial >= serial else None, self._timeout
-            )
-        except NotConnectedError:
-            if self._on_disconnect == "raise":
-                raise
-            return documents.unknown(self.prefix), Status.UNKNOWN.name
-        return snapshot, Status(status).name
+        return self._reader.read()
 
-    def geometry(self) -> Geometry | None:
-        """Give the geometry in force, None where there is none; raises as `in_force`."""
-        return self.in_force()[0].geometry
+    def read_configuration(self) -> Any:
+        """Give values and timestamps of all that a run records, from one snapshot.
 
-    def value(self, name: str) -> Any:
-        """Give one of the recorded values, by attribute; raises as `in_force`."""
-        return documents.values(*self.in_force()).get(name)
+        Raises
+        ------
+        NotConnectedError
+            The IOC does not answer, unless that is to be recorded.
+        """
+        found = self._configuration()
+        return OrderedDict(
+            (key, {"value": value, "timestamp": found.timestamps[key]}) for key, value in found.data.items()
+        )
 
-    def read_configuration(self) -> "OrderedDict[str, dict[str, Any]]":
-        """Give what a run records: all of it from one snapshot, so it belongs together."""
-        return OrderedDict(documents.reading(*self.in_force(), self.name))
+    def describe_configuration(self) -> Any:
+        """Give the data keys of what `read_configuration` gives; raises as that does."""
+        return OrderedDict((key, dict(data_key)) for key, data_key in self._configuration().data_keys.items())
 
-    def describe_configuration(self) -> "OrderedDict[str, dict[str, Any]]":
-        """Describe what a run records."""
-        return OrderedDict(documents.description(*self.in_force(), self.name, self.prefix))
+    def configure(
+        self, d: Mapping[str, Any], *, expect_revision: int | None = None, timeout: float | None = None
+    ) -> tuple[Any, Any]:
+        """Commit some values as one transaction, and give the configuration before and after it.
 
-    def configure(self, d: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Change values as one transaction; give the configuration before and after.
+        Parameters
+        ----------
+        d
+            Values by name, in m and rad.
+        expect_revision
+            Refuse unless this revision is in force.
+        timeout
+            How long to wait for the verdict (s).
 
         Raises
         ------
         RefusedError
             With the IOC's reasons.
+        NotConnectedError
+            The IOC does not answer.
         """
         old = self.read_configuration()
-        self.commit(d)
+        if d:
+            self._commit(d, expect_revision, timeout)
         return old, self.read_configuration()
 
-    def set(self, value: Geometry | Mapping[str, Any]) -> DoneStatus:
-        """Change values, or the whole geometry, as one transaction; the status fails with the IOC's reasons."""
-        status = DoneStatus(self)
-
-        def run() -> None:
-            try:
-                self.commit(value)
-            except Exception as error:  # noqa: BLE001  # whatever it was, the status carries it
-                status.set_exception(error)
-            else:
-                status.set_finished()
-
-        threading.Thread(target=run, name=f"{self.name} set", daemon=True).start()
-        return status
-
-    def commit(self, value: Geometry | Mapping[str, Any], expect_revision: int | None = None) -> Result:
-        """Run one transaction, and wait until the snapshot shows it.
+    def set(
+        self,
+        value: Geometry | Mapping[str, Any],
+        *,
+        expect_revision: int | None = None,
+        timeout: float | None = None,
+        settle_time: float | None = None,
+    ) -> Status:
+        """Commit a geometry, or some values of it, as one transaction.
 
         Parameters
         ----------
         value
-            A geometry, or some of its values (m, rad); the rest stays.
+            A whole geometry, or values by name (m, rad).
         expect_revision
-            The revision that has to be in force.
+            Refuse unless this revision is in force.
+        timeout
+            How long to wait for the verdict (s).
+        settle_time
+            Further time until the status is done (s).
+
+        Returns
+        -------
+        Status
+            Done when the geometry is in force here too; fails as `configure` does.
+        """
+        values = value.as_dict() if isinstance(value, Geometry) else value
+        status = Status(self, settle_time=cast("int", settle_time))
+
+        def run() -> None:
+            try:
+                self._commit(values, expect_revision, timeout)
+            except Exception as error:  # noqa: BLE001  # whoever waits for the status has to hear of it
+                status.set_exception(error)
+            else:
+                status.set_finished()
+
+        self.snapshot.cl.thread_class(target=run, daemon=True, name=f"{self.name}.set").start()
+        return status
+
+    def transact(self, request: Request, timeout: float | None = None) -> Result:
+        """Run one transaction, and return when what it did is in force here.
+
+        Parameters
+        ----------
+        request
+            Any request; without an id it is given one.
+        timeout
+            How long to wait for the verdict (s).
 
         Raises
         ------
         RefusedError
-            With the IOC's reasons; the geometry in force stays.
+            With the IOC's reasons.
         NotConnectedError
-            The IOC does not answer; whether the transaction was stored is told by the history.
+            No verdict came in time; whether the transaction was stored is not known then.
         """
-        changes = value.as_dict() if isinstance(value, Geometry) else {key: _plain(item) for key, item in value.items()}
-        snapshot = self.in_force()[0]
-        provenance: dict[str, object] = {"method": "manual"}
-        if snapshot.revision:
-            provenance["derived_from"] = snapshot.revision
-        identity = str(uuid.uuid4())
-        commit = Commit(changes, provenance, snapshot.label, "now", expect_revision, identity)
-        result = self._decided(identity, _text(commit))
-        if result.outcome != "accepted":
-            raise RefusedError(result.errors)
-        serial = result.serial or 0
-        self.snapshot.wait_for(lambda text: self._read(text).serial >= serial or None, self._timeout)
+        timeout = self._verdict_timeout if timeout is None else timeout
+        deadline = time.monotonic() + timeout
+        result = self._transactor.run(request, timeout)
+        if not self._reader.wait_for_serial(result.serial or 0, deadline):
+            raise NotConnectedError(f"{self.snapshot.pvname} does not show serial {result.serial} within {timeout:g} s")
         return result
 
-    def _decided(self, identity: str, text: str) -> Result:
-        """Put a request, and find its verdict by its id: the end of a put says nothing of it."""
+    def _commit(self, values: Mapping[str, Any], expect_revision: int | None, timeout: float | None) -> None:
+        self.transact(manual(values, self.read_snapshot(), expect_revision), timeout)
 
-        def find(results: str) -> Result | None:
-            return next(
-                (
-                    item
-                    for item in parse_results(results)
-                    if item.request == identity and item.outcome != "undetermined"
-                ),
-                None,
-            )
-
-        self.request.put(text, wait=False, use_complete=True)  # with a callback libca prints no refusal of its own
-        return self.results.wait_for(find, self._transaction_timeout)
-
-    def _ask(self) -> tuple[int, int]:
-        """Get serial and status from the IOC, in one exchange.
-
-        Raises
-        ------
-        NotConnectedError
-            It does not answer within the timeout.
-        """
-        signals = [getattr(self, name) for name in _FRESH]
-        with self._asking:
-            if epics.ca.current_context() is None:
-                epics.ca.use_initial_context()
-            for signal in signals:
-                if not signal.connected:
-                    raise NotConnectedError(f"{signal.pvname} is not connected: is the IOC running?")
-                epics.ca.get(signal._read_pv.chid, wait=False)  # noqa: SLF001  # the one way to two gets in one flush
-            serial, status = (self._answer(signal) for signal in signals)
-        return serial, status
-
-    def _answer(self, signal: Any) -> int:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pyepics warns of a timeout that is told below
-            try:
-                value = epics.ca.get_complete(signal._read_pv.chid, timeout=self._timeout)  # noqa: SLF001
-            except (epics.ca.ChannelAccessException, epics.ca.ChannelAccessGetFailure) as error:
-                raise NotConnectedError(f"{signal.pvname} could not be read: {error}") from error
-        if value is None:
-            raise NotConnectedError(f"{signal.pvname} did not answer within {self._timeout:g} s: does the IOC hang?")
-        return int(value)
-
-    def _read(self, text: str) -> Snapshot:
-        """Parse a snapshot, once for each text."""
-        if self._parsed is None or self._parsed[0] != text:
-            self._parsed = (text, Snapshot.from_json(text))
-        return self._parsed[1]
+    def _configuration(self) -> documents.Configuration:
+        try:
+            snapshot = self.read_snapshot()
+        except NotConnectedError as error:
+            if self._on_disconnect == "raise":
+                raise
+            snapshot = Snapshot(self.prefix, "UNKNOWN", str(error))
+        made = self._made
+        if made is None or made[0] != (self.name, snapshot) or snapshot.activated is None:
+            made = ((self.name, snapshot), documents.configuration(snapshot, snapshot.status, self.name))
+            self._made = made
+        return made[1]
 
     def _heard(self) -> Snapshot | None:
-        """Give what was heard last without asking: good enough to be looked at, not to be recorded."""
-        text = self.snapshot.text
-        try:
-            return None if text is None else self._read(text)
-        except MessageError:
-            return None
+        reader = self.__dict__.get("_reader")  # a device that could not be made is shown too
+        return None if reader is None else reader.heard()
 
-    def _repr_info(self) -> Iterator[tuple[str, Any]]:
-        yield from super()._repr_info()
+    def __repr__(self) -> str:
         snapshot = self._heard()
-        if snapshot is None:
-            yield "in_force", "not connected"
-            return
-        yield "in_force", f"{snapshot.status} revision {snapshot.revision} {snapshot.label or ''}".strip()
-        for name, si, human in _rows(snapshot):
-            yield name, f"{si} ({human})" if human else si
+        told = "not connected" if snapshot is None else display.as_text(snapshot)
+        return f"{type(self).__name__}(prefix={self.prefix!r}, name={self.name!r}): {told}"
 
     def _repr_html_(self) -> str:
-        """Show the geometry in force in a notebook: SI, and as people speak of it."""
-        snapshot = self._heard()
-        if snapshot is None:
-            return f"<b>{html.escape(self.prefix)}</b> not connected"
-        rows = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in _rows(snapshot)
-        )
-        label = f" ({snapshot.label})" if snapshot.label else ""
-        head = f"{snapshot.prefix} {snapshot.status}, revision {snapshot.revision}{label}"
-        return f"<b>{html.escape(head)}</b> {html.escape(snapshot.reason)}<table>{rows}</table>"
+        return display.as_html(f"{self.name} {self.prefix}", self._heard())
+
+    def _repr_info(self) -> Any:
+        yield from super()._repr_info()
+        yield "timeout", self._timeout
+        yield "verdict_timeout", self._verdict_timeout
+        yield "on_disconnect", self._on_disconnect
 
 
-class CalibrationMixin:
-    """Lets ``bps.configure(detector, {"calib.dist": 0.2345})`` be one transaction; stands before the detector's class.
+class CalibrationMixin(Device):
+    """A detector that lets `bluesky.plan_stubs.configure` set its geometry: ``{"calib.dist": 0.23}``.
 
-    bluesky makes a new descriptor only where the detector itself is configured.
+    Put it before the detector's class. All keys of one calibration go into one transaction, before
+    anything else is configured; the other keys are the detector's as ever. `CalibrationData` is
+    recorded with any detector, this class or not.
     """
 
-    def configure(self, d: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Configure the detector; what belongs to a calibration is one transaction, made first.
+    def configure(self, d: dict[str, Any]) -> tuple[Any, Any]:
+        """Configure detector and geometry; raises as `CalibrationData.configure` does."""
+        calibrations, rest = self._split(d)
+        if not calibrations:
+            return super().configure(d)
+        old = self.read_configuration()
+        for name, values in calibrations.items():
+            getattr(self, name).configure(values)
+        if rest:
+            super().configure(rest)
+        return old, self.read_configuration()
 
-        Raises
-        ------
-        RefusedError
-            With the IOC's reasons; nothing was changed then.
-        """
-        mine: dict[str, dict[str, Any]] = {}
+    def _split(self, d: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+        calibrations: dict[str, dict[str, Any]] = {}
         rest: dict[str, Any] = {}
         for key, value in d.items():
-            owner, _, name = key.rpartition(".")
-            if owner and isinstance(_component(self, owner), CalibrationData):
-                mine.setdefault(owner, {})[name] = value
+            name, _, parameter = key.rpartition(".")
+            if name and isinstance(getattr(self, name, None), CalibrationData):
+                calibrations.setdefault(name, {})[parameter] = value
+            elif isinstance(getattr(self, key, None), CalibrationData):
+                values = value.as_dict() if isinstance(value, Geometry) else value
+                calibrations.setdefault(key, {}).update(values)
             else:
                 rest[key] = value
-        old = self.read_configuration()  # type: ignore[attr-defined]  # of the detector's class
-        for owner, values in mine.items():
-            _component(self, owner).commit(values)
-        if rest:
-            super().configure(rest)  # type: ignore[misc]
-        return old, self.read_configuration()  # type: ignore[attr-defined]
-
-
-def _component(device: Any, name: str) -> Any:
-    for part in name.split("."):
-        device = getattr(device, part, None)
-    return device
-
-
-def _rows(snapshot: Snapshot) -> list[tuple[str, str, str]]:
-    """Tell a geometry: name, value in SI, and as people speak of it."""
-    geometry = snapshot.geometry
-    if geometry is None:
-        return []
-    human = {"wavelength": f"{geometry.wavelength_angstrom:.6g} \u00c5", "dist": f"{geometry.dist * 1e3:.4f} mm"}
-    if geometry.fit2d is not None:
-        human["poni1"] = f"beam centre y {geometry.fit2d.beam_y:.2f} px"
-        human["poni2"] = f"beam centre x {geometry.fit2d.beam_x:.2f} px"
-    units = {name: "rad" if name.startswith("rot") else "m" for name in NAMES} | {"detector": ""}
-    return [(name, f"{getattr(geometry, name)} {units[name]}".strip(), human.get(name, "")) for name in NAMES]
-
-
-def _plain(value: Any) -> Any:
-    """Take numpy's scalars for the numbers they are."""
-    return value.item() if hasattr(value, "item") else value
-
-
-def _text(commit: Commit) -> str:
-    """Write a request.
-
-    Raises
-    ------
-    RefusedError
-        It cannot be written as JSON, or does not fit its PV: sent, it would be cut.
-    """
-    try:
-        text = request_text(commit)
-    except (TypeError, ValueError) as error:
-        raise RefusedError(f"the request cannot be sent: {error}") from error
-    if len(text) >= MAX_BYTES:
-        raise RefusedError(f"the request has {len(text)} bytes, at most {MAX_BYTES - 1} fit")
-    return text
+        return calibrations, rest

@@ -1,43 +1,74 @@
-"""From a snapshot to what a run's descriptor records, and from a descriptor back to a geometry: pure.
+"""A geometry in the documents of a run: how a descriptor records it, and how it comes back out.
 
-Nothing here knows ophyd or Channel Access, and pyFAI is loaded only where an integrator is asked for.
+Pure: no ophyd here, so other readers of documents can use it too. pyFAI is loaded where a detector
+is built.
 """
 
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from ponikeeper import strictjson
-from ponikeeper.contract import Status, readback
-from ponikeeper.errors import GeometryError, NoGeometryError, ShapeError
+from ponikeeper.contract import readback
+from ponikeeper.errors import MissingExtraError, NoGeometryError, ShapeError
 from ponikeeper.geometry import NAMES, PARAMETERS, Geometry
 from ponikeeper.messages import Snapshot
 
-RECORD: tuple[str, ...] = ("detector_config", "revision", "revision_uid", "serial", "checksum", "label", "status")
-"""What is recorded beside the ten values, all of it from the snapshot."""
+RECORDED: Mapping[str, str] = {
+    "detector_config": readback("detector_config"),
+    "revision": "Revision_RBV",
+    "revision_uid": "Snapshot_RBV",
+    "serial": "Serial_RBV",
+    "checksum": "Snapshot_RBV",
+    "label": "Label_RBV",
+    "status": "Status_RBV",
+}
+"""What is recorded beside the ten values, and the PV that shows it."""
 
-Shape = tuple[int, int]
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a descriptor holds of one calibration, each part by key.
+
+    Parameters
+    ----------
+    data
+        Values; never None.
+    timestamps
+        The activation's instant, for every key the same (s since 1970).
+    data_keys
+        ``dtype``, ``shape``, ``source`` and, for the nine numbers, ``units``.
+    """
+
+    data: dict[str, Any]
+    timestamps: dict[str, float]
+    data_keys: dict[str, dict[str, Any]]
 
 
-def values(snapshot: Snapshot, status: str) -> dict[str, Any]:
-    """Give what a descriptor records, by attribute.
+def configuration(snapshot: Snapshot, status: str, name: str) -> Configuration:
+    """Make of a snapshot what the descriptor of a run records.
 
     Parameters
     ----------
     status
-        The status as it is now; a snapshot tells the one of its own time.
+        The status to record; it may be newer than the snapshot's.
+    name
+        Name of the device, with which each key begins: ``area_detector_calib``.
 
     Returns
     -------
-    dict
-        The ten values are left out where there are none.
+    Configuration
+        Without a geometry the ten values are left out: a number that is not there cannot be
+        mistaken for one that is.
     """
-    geometry = snapshot.geometry
-    found: dict[str, Any] = {} if geometry is None else {name: getattr(geometry, name) for name in NAMES}
-    config = {} if geometry is None else geometry.as_dict()["detector_config"]
-    return found | {
+    values: dict[str, Any] = {}
+    config: object = {}
+    if snapshot.geometry is not None:
+        values = snapshot.geometry.as_dict()
+        config = values.pop("detector_config")
+    values |= {
         "detector_config": strictjson.dumps(config),
         "revision": snapshot.revision,
         "revision_uid": snapshot.uid or "",
@@ -46,159 +77,216 @@ def values(snapshot: Snapshot, status: str) -> dict[str, Any]:
         "label": snapshot.label or "",
         "status": status,
     }
-
-
-def unknown(prefix: str) -> Snapshot:
-    """Stand for an IOC that does not answer: no numbers, status UNKNOWN."""
-    return Snapshot(prefix, Status.UNKNOWN.name, "the IOC did not answer")
-
-
-def timestamp(snapshot: Snapshot) -> float:
-    """Give the instant of the activation (s since 1970); now, where there is none."""
-    return datetime.fromisoformat(snapshot.activated).timestamp() if snapshot.activated else time.time()
-
-
-def reading(snapshot: Snapshot, status: str, name: str) -> dict[str, dict[str, Any]]:
-    """Give what ``read_configuration()`` returns of a device of that name."""
-    stamp = timestamp(snapshot)
-    return {f"{name}_{key}": {"value": value, "timestamp": stamp} for key, value in values(snapshot, status).items()}
-
-
-def description(snapshot: Snapshot, status: str, name: str, prefix: str) -> dict[str, dict[str, Any]]:
-    """Give what ``describe_configuration()`` returns of a device of that name and PV prefix."""
-    return {f"{name}_{key}": _data_key(key, value, prefix) for key, value in values(snapshot, status).items()}
+    since = time.time() if snapshot.activated is None else datetime.fromisoformat(snapshot.activated).timestamp()
+    return Configuration(
+        data={f"{name}_{key}": value for key, value in values.items()},
+        timestamps={f"{name}_{key}": since for key in values},
+        data_keys={f"{name}_{key}": _data_key(snapshot.prefix, key, value) for key, value in values.items()},
+    )
 
 
 def geometry(descriptor: Mapping[str, Any], detector: str | None = None, calib: str = "calib") -> Geometry:
-    """Give the geometry that a run recorded.
+    """Give the geometry that a descriptor recorded.
 
     Parameters
     ----------
     descriptor
-        An event descriptor: a document, or what Tiled or databroker give of it. The ten keys that
-        xpdAcq records are enough.
+        An event descriptor: the document, or what Tiled or databroker make of it. Runs of xpdAcq,
+        which have the ten values alone, are read too.
     detector
-        Name of the detector; may be left out where there is one only.
+        Which detector, where there are several.
     calib
-        Name of the detector's component.
+        Name of the component that recorded the geometry.
 
     Raises
     ------
     NoGeometryError
-        None was recorded, or of several detectors and none was named.
+        None was recorded, none was in force, or it is not clear whose is meant.
     GeometryError
         What was recorded is no geometry.
     """
-    data, stem = _recorded(descriptor, detector, calib)
-    if f"{stem}dist" not in data:
-        status = data.get(f"{stem}status", "?")
-        raise NoGeometryError(f"the run recorded {stem}status = {status}: there were no numbers to record")
-    found: dict[str, Any] = {name: data.get(stem + name) for name in NAMES}
-    config = data.get(f"{stem}detector_config", "{}")
-    try:
-        found["detector_config"] = strictjson.loads(config) if isinstance(config, str) else config
-    except ValueError as error:
-        raise GeometryError(f"{stem}detector_config is no JSON: {error}") from None
-    return Geometry.parse(found)
+    name, values = _recorded(descriptor, detector, calib)
+    status = values.get("status", "not recorded")
+    missing = [key for key in NAMES if values.get(key) is None]
+    if len(missing) == len(NAMES):
+        why = {
+            "UNSET": "no calibration had been committed when the run was taken",
+            "UNKNOWN": "the IOC did not answer when the run was taken",
+        }.get(status, "the ten values are not there")
+        raise NoGeometryError(f"the run recorded no geometry of {name}: the status is {status}, {why}")
+    if missing:
+        raise NoGeometryError(f"the run recorded no whole geometry of {name}: {', '.join(missing)} missing")
+    config = values.get("detector_config") or {}
+    if isinstance(config, str):
+        config = strictjson.loads(config)
+    return Geometry.parse({**{key: values[key] for key in NAMES}, "detector_config": config})
 
 
-def image_shape(descriptor: Mapping[str, Any], detector: str | None = None) -> Shape | None:
-    """Give the shape (y, x) of a detector's image, as the descriptor's data keys tell it; None where they do not."""
-    shapes: set[Shape] = set()
-    for key, described in descriptor.get("data_keys", {}).items():
-        owner = described.get("object_name", "")
-        shape = [int(length) for length in described.get("shape") or ()]
-        mine = detector is None or owner == detector or key.startswith(detector)
-        if mine and len(shape) >= 2 and min(shape[-2:]) > 1:
-            shapes.add((shape[-2], shape[-1]))
-    return shapes.pop() if len(shapes) == 1 else None
+def image_shape(descriptor: Mapping[str, Any], detector: str) -> tuple[int, int] | None:
+    """Give the shape (y, x) of a detector's images as a descriptor tells it; None where it does not.
+
+    Parameters
+    ----------
+    detector
+        Name of the detector.
+
+    Raises
+    ------
+    ShapeError
+        Its images have several shapes.
+    """
+    keys: Mapping[str, Any] = descriptor.get("data_keys") or {}
+    owned = (descriptor.get("object_keys") or {}).get(detector)
+    if owned is None:
+        owned = [key for key in keys if key.startswith((f"{detector}_", f"{detector}-"))]
+    found = {key: tuple(keys[key].get("shape") or ())[-2:] for key in owned if key in keys}
+    shapes = {key: shape for key, shape in found.items() if len(shape) == 2 and all(shape)}
+    if len(set(shapes.values())) > 1:
+        told = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+        raise ShapeError(f"{detector} has images of several shapes ({told}): say with shape= which is meant")
+    return next(((int(shape[0]), int(shape[1])) for shape in shapes.values()), None)
 
 
 def azimuthal_integrator(
-    source: Mapping[str, Any] | Geometry,
+    source: Geometry | Mapping[str, Any],
     *,
     detector: str | None = None,
     calib: str = "calib",
     shape: Sequence[int] | None = None,
 ) -> Any:
-    """Rebuild pyFAI's integrator from what a run recorded.
+    """Rebuild pyFAI's integrator, bit-exact in the nine numbers.
 
     Parameters
     ----------
     source
-        A descriptor as for `geometry`, or a geometry.
+        A geometry, or an event descriptor to take it from.
+    detector, calib
+        As for `geometry`.
     shape
-        Of the image (y, x). Where it is left out, it is taken from the descriptor and has to be the
-        detector's own; where it is given, a detector that pyFAI knows with another shape is
-        replaced by a plain one of this shape.
+        Shape (y, x) of the images. Given, the detector is made of that shape; else it is pyFAI's,
+        and has to fit the images that the descriptor tells of.
 
     Returns
     -------
     pyFAI.integrator.azimuthal.AzimuthalIntegrator
-        Its nine numbers are the recorded ones, bit-exact.
 
     Raises
     ------
-    ShapeError
-        The detector does not have the shape of the image, or not these pixels (binning).
-    NoGeometryError, GeometryError
+    NoGeometryError
         As `geometry`.
+    ShapeError
+        The detector does not have the shape of the images, or pyFAI does not know the detector
+        and the shape is not known either.
+    MissingExtraError
+        pyFAI is not installed.
     """
-    from pyFAI.integrator.azimuthal import AzimuthalIntegrator
-
-    found = source if isinstance(source, Geometry) else geometry(source, detector, calib)
-    recorded = None if isinstance(source, Geometry) else image_shape(source, detector)
-    given = None if shape is None else (int(shape[-2]), int(shape[-1]))
-    numbers = {name: getattr(found, name) for name in ("dist", "poni1", "poni2", "rot1", "rot2", "rot3", "wavelength")}
-    integrator = AzimuthalIntegrator(**numbers, detector=_detector(found, given, recorded))
+    try:
+        from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("fit", error.name or "pyFAI") from error
+    if isinstance(source, Geometry):
+        found, images = source, None
+    else:
+        found = geometry(source, detector, calib)
+        images = None if shape is not None else image_shape(source, detector or _owner(source, calib))
+    given = None if shape is None else (int(shape[0]), int(shape[1]))
+    numbers = {name: getattr(found, name) for name in PARAMETERS if not name.startswith("pixel")}
+    integrator = AzimuthalIntegrator(**numbers, detector=_pyfai_detector(found, images, given))
     if found.detector_config.get("parallax"):
-        integrator.enable_parallax(True)
+        integrator.enable_parallax()
     return integrator
 
 
-def _recorded(descriptor: Mapping[str, Any], detector: str | None, calib: str) -> tuple[Mapping[str, Any], str]:
-    """Find the one calibration among what a descriptor holds; ophyd-async joins names with a dash."""
-    found: dict[str, Mapping[str, Any]] = {}
-    pattern = re.compile(rf"((?:.*[_-])?{re.escape(calib)}[_-])(?:dist|status)")
-    for name, recorded in descriptor.get("configuration", {}).items():
-        if detector in (None, name):
-            data = recorded.get("data", {})
-            found |= {match.group(1): data for match in map(pattern.fullmatch, data) if match}
-    if len(found) == 1:
-        stem, data = found.popitem()
-        return data, stem
-    where = "the descriptor" if detector is None else f"the descriptor's detector {detector}"
-    if not found:
-        known = ", ".join(descriptor.get("configuration", {})) or "nothing"
-        raise NoGeometryError(f"{where} has no {calib}_dist: it holds the configuration of {known}")
-    raise NoGeometryError(f"{where} has several geometries ({', '.join(found)}): name one with detector= and calib=")
+def _pyfai_detector(found: Geometry, images: tuple[int, int] | None, given: tuple[int, int] | None) -> Any:
+    """Build the detector: pyFAI's where its shape fits, a plain one of the given shape where it does not."""
+    config = cast("dict[str, Any]", found.as_dict()["detector_config"])
+    config.pop("parallax", None)
+    config |= {"pixel1": found.pixel1, "pixel2": found.pixel2}
+    built = _from_factory(found.detector, config)
+    wanted = given or images
+    own = None if built is None else built.shape
+    if built is not None and (wanted is None or (own is not None and tuple(own) == wanted)):
+        return _with_pixels(built, found)
+    if given is None and own is not None:
+        raise ShapeError(
+            f"the images have the shape {images}, but {found.detector} with pixels of {found.pixel1!r} m x "
+            f"{found.pixel2!r} m has {tuple(own)} in pyFAI: the geometry is for another binning, or the detector "
+            f"is not that one; if the pixels are right, give shape={images}"
+        )
+    if wanted is None:
+        raise ShapeError(
+            f"pyFAI does not know the detector {found.detector}: give the shape of the images, shape=(y, x)"
+        )
+    if built is not None and not built.IS_FLAT:
+        raise ShapeError(
+            f"{found.detector} is not flat and has {own} pixels: a flat one of shape {wanted} cannot stand for it"
+        )
+    return _with_pixels(_from_factory("Detector", {**config, "max_shape": list(wanted)}), found)
 
 
-def _data_key(key: str, value: Any, prefix: str) -> dict[str, Any]:
+def _from_factory(name: str, config: Mapping[str, Any]) -> Any:
+    from pyFAI.detectors import Detector, detector_factory
+
+    if name.lower().replace(" ", "_") not in Detector.registry:  # else the factory would look for a file
+        return None
+    return detector_factory(name, dict(config))
+
+
+def _with_pixels(built: Any, found: Geometry) -> Any:
+    if (built.pixel1, built.pixel2) != (found.pixel1, found.pixel2):
+        raise ShapeError(
+            f"pyFAI makes {found.detector} with pixels of {built.pixel1!r} m x {built.pixel2!r} m, recorded are "
+            f"{found.pixel1!r} m x {found.pixel2!r} m: give the shape of the images, shape=(y, x)"
+        )
+    return built
+
+
+def _data_key(prefix: str, key: str, value: object) -> dict[str, Any]:
     dtype = "string" if isinstance(value, str) else "integer" if isinstance(value, int) else "number"
-    source = readback(key) if key in NAMES else "Snapshot_RBV"
+    source = readback(key) if key in NAMES else RECORDED[key]
     found: dict[str, Any] = {"source": f"PV:{prefix}{source}", "dtype": dtype, "shape": []}
     if key in PARAMETERS:
         found["units"] = PARAMETERS[key].unit
     return found
 
 
-def _detector(found: Geometry, given: Shape | None, recorded: Shape | None) -> Any:
-    """Make pyFAI's detector, and see that it is the one that took the image."""
-    from pyFAI.detectors import Detector, detector_factory
+def _recorded(descriptor: Mapping[str, Any], detector: str | None, calib: str) -> tuple[str, dict[str, Any]]:
+    """Find what one calibration recorded: its device's name, and its values by their plain names."""
+    found = dict(_calibrations(descriptor, calib))
+    names = ", ".join(found) or "none"
+    if detector is not None and detector not in found:
+        raise NoGeometryError(f"the run recorded no geometry of {detector}: detectors with a {calib} are {names}")
+    if not found:
+        others = ", ".join(descriptor.get("configuration") or {}) or "none"
+        raise NoGeometryError(
+            f"the run recorded no geometry: no detector has a component {calib} "
+            f"(it recorded the configuration of: {others})"
+        )
+    if detector is None and len(found) > 1:
+        raise NoGeometryError(
+            f"the run recorded the geometry of several detectors: say which with detector=, of {names}"
+        )
+    name = detector or next(iter(found))
+    return name, found[name]
 
-    pixels = {"pixel1": found.pixel1, "pixel2": found.pixel2}
-    config: dict[str, Any] = found.as_dict()["detector_config"]  # type: ignore[assignment]
-    config.pop("parallax", None)
-    made = detector_factory(found.detector, {**pixels, **config})
-    wanted = given or recorded
-    same_pixels = (made.pixel1, made.pixel2) == (found.pixel1, found.pixel2)
-    if same_pixels and (wanted is None or made.shape == wanted):
-        return made
-    if given is not None or (same_pixels and made.shape is None):
-        return Detector(**pixels, max_shape=wanted, orientation=found.orientation)
-    raise ShapeError(
-        f"pyFAI's {found.detector} with pixels of {found.pixel1!r} x {found.pixel2!r} m has the shape {made.shape} "
-        f"and pixels of {made.pixel1!r} x {made.pixel2!r} m, the image has the shape {wanted}: "
-        f"was it binned or cut out? If this geometry holds for it all the same, say so with shape={wanted}"
-    )
+
+def _owner(descriptor: Mapping[str, Any], calib: str) -> str:
+    return _recorded(descriptor, None, calib)[0]
+
+
+def _calibrations(descriptor: Mapping[str, Any], calib: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give each object that recorded a calibration; ophyd joins names by "_", ophyd-async by "-"."""
+    configured: Mapping[str, Any] = descriptor.get("configuration") or {}
+    for name, recorded in configured.items():
+        data: Mapping[str, Any] = recorded.get("data") or {}
+        bases = [f"{name}{joint}{calib}" for joint in "_-"] + [name] * name.endswith(calib)
+        starts = {base + joint for base in bases for joint in "_-"}
+        values = {
+            key: data[start + spelled]
+            for key in (*NAMES, *RECORDED)
+            for start in starts
+            for spelled in (key, key.replace("_", "-"))
+            if start + spelled in data
+        }
+        if values:
+            yield name, values

@@ -1,89 +1,105 @@
-"""The signals of `CalibrationData`: texts that are watched, values of a snapshot, puts that are transactions."""
+"""The signals of a `CalibrationData`: values set by transaction, values of the snapshot, monitored texts."""
 
-import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
-from ophyd import EpicsSignalRO, EpicsSignalWithRBV
-from ophyd.signal import SignalRO
+from ophyd import EpicsSignalRO, Signal
+from ophyd.areadetector.base import EpicsSignalWithRBV
 from ophyd.status import Status
+from ophyd.utils import ReadOnlyError
 
-from ponikeeper.errors import NotConnectedError
-
-if TYPE_CHECKING:
-    from ponikeeper_client.device import CalibrationData
-
-T = TypeVar("T")
+from ponikeeper_client.fresh import raise_silent, wait_for
 
 
-class WatchedText(EpicsSignalRO):
-    """A char waveform that is monitored: its newest text, and waiting for one that fits.
+class ParameterSignal(EpicsSignalWithRBV):
+    """One value of the geometry in force; to set it is a transaction of one value.
 
-    A plain get of a waveform whose length changes can give a text of the wrong length; and what was
-    heard before a disconnection says nothing of what is there after it.
+    Whether a value was taken is what the IOC says, never a comparison within a tolerance: ophyd
+    derives one from the PV's precision, and a refused small change would pass for done.
     """
 
-    def __init__(self, read_pv: str, **options: Any) -> None:
-        self._heard = threading.Condition()
-        self._text: str | None = None
-        super().__init__(read_pv, string=True, auto_monitor=True, **options)
-        self.subscribe(self._hear)
-        self.subscribe(self._forget, event_type=self.SUB_META, run=False)
+    def set(self, value: Any, *, timeout: Any = None, settle_time: Any = None) -> Status:
+        """Commit the value.
+
+        Parameters
+        ----------
+        value
+            In m or rad; for `detector` pyFAI's name.
+        timeout
+            How long to wait for the verdict (s).
+        settle_time
+            Further time until the status is done (s).
+
+        Returns
+        -------
+        Status
+            Fails with `RefusedError`, which has the IOC's reasons, or `NotConnectedError`.
+        """
+        return self._device.set({self.attr_name: value}, timeout=timeout, settle_time=settle_time)
+
+    def put(self, value: Any, *_: Any, timeout: Any = None, **__: Any) -> None:
+        """Commit the value, and return when it is in force; raises what `set` fails with."""
+        self._device.configure({self.attr_name: value}, timeout=timeout)
 
     @property
-    def text(self) -> str | None:
-        """The newest text; None before the first, and after a disconnection."""
-        return self._text
+    def _device(self) -> Any:
+        return self.parent
 
-    def wait_for(self, accept: Callable[[str], T | None], timeout: float) -> T:
-        """Wait for a text in which a function finds something, and give that.
+
+class SnapshotSignal(Signal):
+    """A value that the snapshot of its parent holds; there is nothing to set."""
+
+    def get(self, **_: Any) -> Any:
+        """Give the value as it is recorded, fresh; raises as `CalibrationData.read_configuration`."""
+        return self._device.read_configuration()[self.name]["value"]
+
+    def read(self) -> dict[str, Any]:
+        """Give value and timestamp."""
+        return {self.name: self._device.read_configuration()[self.name]}
+
+    def describe(self) -> dict[str, Any]:
+        """Give the data key."""
+        return {self.name: self._device.describe_configuration()[self.name]}
+
+    def put(self, *_: Any, **__: Any) -> None:
+        """Refuse."""
+        raise ReadOnlyError(f"{self.name} follows from what is in force: set a value of the geometry instead")
+
+    def set(self, *_: Any, **__: Any) -> Status:
+        """Refuse."""
+        raise ReadOnlyError(f"{self.name} follows from what is in force: set a value of the geometry instead")
+
+    @property
+    def _device(self) -> Any:
+        return self.parent
+
+
+class TextSignal(EpicsSignalRO):
+    """A monitored char waveform, read as text."""
+
+    def __init__(self, read_pv: str, **kwargs: Any) -> None:
+        super().__init__(read_pv, string=True, auto_monitor=True, **kwargs)
+
+    def newest(self, deadline: float) -> str:
+        """Give what the monitor brought last, without asking the server.
+
+        pyepics would make a text of it anew each time, character by character (0.3 ms), and read it
+        with the length of the one before where it has none yet.
+
+        Parameters
+        ----------
+        deadline
+            How long to wait for a first value, by the monotonic clock (s).
 
         Raises
         ------
         NotConnectedError
-            None came within `timeout` (s).
+            There is none.
         """
-        deadline = time.monotonic() + timeout
-        with self._heard:
-            while True:
-                found = None if self._text is None else accept(self._text)
-                if found is not None:
-                    return found
-                if not self._heard.wait(deadline - time.monotonic()):
-                    raise NotConnectedError(f"{self.pvname} did not tell what was waited for within {timeout:g} s")
-
-    def _hear(self, value: Any = None, **_: Any) -> None:
-        if isinstance(value, str):
-            with self._heard:
-                self._text = value
-                self._heard.notify_all()
-
-    def _forget(self, connected: bool = True, **_: Any) -> None:
-        if not connected:
-            with self._heard:
-                self._text = None
-
-
-class SnapshotSignal(SignalRO):
-    """One value of the snapshot; has no PV of its own."""
-
-    parent: "CalibrationData"
-
-    def get(self, **_: Any) -> Any:
-        """Give the value as it is in force now; raises as ``read_configuration()`` does."""
-        return self.parent.value(self.attr_name)
-
-
-class ParameterSignal(EpicsSignalWithRBV):
-    """One value of the geometry: read as any PV, set as a transaction with its verdict.
-
-    Set through the put alone, ophyd would end in success with the old value: libca keeps the
-    server's verdict to itself, and a tolerance taken from PREC takes a refused value for a reached one.
-    """
-
-    parent: "CalibrationData"
-
-    def set(self, value: Any, *, timeout: Any = None, settle_time: Any = None) -> Status:  # noqa: ARG002
-        """Change this one value; the status fails with the IOC's reasons."""
-        return self.parent.set({self.attr_name: value})
+        began = time.monotonic()
+        brought: Any = self._read_pv._args  # type: ignore[union-attr]  # what pyepics keeps of the last event
+        if not wait_for(lambda: brought["value"] is not None, deadline):
+            raise_silent(self.pvname, deadline - began)
+        value = brought["value"]
+        raw: bytes = bytes([value]) if isinstance(value, int) else value.tobytes()
+        return raw.partition(b"\0")[0].decode("utf-8", "replace")
