@@ -52,5 +52,6 @@ class Session:
         return np.asarray(self._catalog[uid]["primary"][key].read())[0]
 
     def close(self) -> None:
-        """Stop the server."""
+        """Close the connection and stop the server."""
+        self._catalog.context.close()
         self._server.close()
