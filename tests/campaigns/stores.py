@@ -1,12 +1,15 @@
 """Small stores with known contents, and all that can be read from one: for tests that damage them."""
 
 import hashlib
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
 from ponikeeper.errors import StoreError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import Draft, History
+from ponikeeper.history import history as writing
+from ponikeeper.strictjson import canonical
 from strategies import VALUES
 
 PREFIXES = ("XF:1{Det:1}Calib:", "XF:1{Det:2}Calib:")
@@ -41,6 +44,24 @@ def small_store(path: Path, revisions: int = 4) -> Path:
                 commit(history, prefix, number)
         for prefix in PREFIXES:
             history.activate(prefix, 2, time_of(revisions), "activate", "bob@there", ("back", "f" * 64, "activate"))
+    finally:
+        history.close()
+    return path
+
+
+def large_store(path: Path, prefix: str, revisions: int) -> Path:
+    """Write many revisions in one transaction; each is what a commit of its own would write."""
+    history = History(path)
+    text, provenance = canonical(GEOMETRY.as_dict()), canonical({"author": "alice", "calibrant": "Ni", "method": "fit"})
+    try:
+        with history._file.transaction() as connection:
+            key = history._detector(connection, prefix)
+            for number in range(1, revisions + 1):
+                label = LABELS[number % 3]
+                row = (number, str(uuid.uuid4()), time_of(number), label, text, "null", provenance)
+                writing._insert(connection, prefix, "revision", key, row)
+                request = (f"request-{number}", f"{number:064x}", "commit")
+                writing._activate(connection, prefix, key, number, time_of(number), "commit", "alice@here", request)
     finally:
         history.close()
     return path
