@@ -9,6 +9,9 @@ from rich.text import Text
 from ponikeeper.geometry import NAMES, PARAMETERS, Geometry
 from ponikeeper.messages import Snapshot
 
+_SHORTENED = ("label", "calibrant", "author")
+"""Columns that give way where the terminal is narrow."""
+
 _STYLES = {"VALID": "bold green", "MOVING": "bold yellow"}
 
 
@@ -44,13 +47,20 @@ def snapshot_table(snapshot: Snapshot) -> Table:
 
 def history_table(prefix: str, listing: object) -> Table:
     """List revisions, newest first."""
-    table = Table(title=Text(f"history of {prefix}"), title_justify="left")
-    for name in ("revision", "created (UTC)", "label", "method", "calibrant", "dist (m)", "wavelength (m)", "author"):
-        table.add_column(name)
+    table = Table(title=Text(f"history of {prefix}"), title_justify="left", box=None, padding=(0, 1, 0, 0))
+    for name in ("rev", "created (UTC)", "label", "method", "calibrant", "dist/m", "angstrom", "px", "author"):
+        table.add_column(name, no_wrap=name not in _SHORTENED)
     for row in cast("dict[str, list[dict[str, Any]]]", listing)["revisions"]:
-        cells = (row["revision"], row["created"][:19].replace("T", " "), row["label"], row["method"], row["calibrant"])
-        cells += (f"{row['dist']:.6g}", f"{row['wavelength']:.6g}", row["author"])
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
+        cells = (row["revision"], row["created"][:16].replace("T", " "), row["label"], row["method"], row["calibrant"])
+        residual = row["residual_px"]
+        cells += (
+            f"{row['dist']:.6g}",
+            f"{row['wavelength'] * 1e10:.6g}",
+            residual and f"{residual:.2g}",
+            row["author"],
+        )
+        texts = ("" if cell is None else str(cell) for cell in cells)
+        table.add_row(*(Text(text, no_wrap=True, overflow="ellipsis") for text in texts))
     return table
 
 

@@ -1,0 +1,220 @@
+"""The command line as people and scripts meet it: texts, JSON, exit codes, the IOC's own reasons."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from live import TIMEOUT, wait_for
+from ponikeeper import poni
+from ponikeeper.geometry import Geometry
+from shell import Shell
+from speak import GEOMETRY, commit_text, get, put, request, results, snapshot
+
+FIT = {"method": "fit", "calibrant": "Ni", "author": "alice@beamline.example.org", "residual_px": 0.04}
+OTHER = Geometry.parse({**GEOMETRY, "dist": 0.31, "detector_config": {"orientation": 3}})
+
+
+@pytest.fixture(scope="module")
+def call():
+    """Run a command to its end."""
+    with Shell() as shell:
+        yield shell
+
+
+@pytest.fixture(scope="module")
+def kept(fresh_prefix):
+    """Give a detector with two revisions, near and far, which every test here leaves in force."""
+    prefix = fresh_prefix()
+    assert request(prefix, commit_text("one", provenance=FIT, label="near"))["revision"] == 1
+    values = {"dist": 0.9, "wavelength": 1.7e-11}
+    assert request(prefix, commit_text("two", geometry=values, provenance=FIT, label="far"))["revision"] == 2
+    wait_for(lambda: '"revision": 2' in get(f"{prefix}History:List_RBV"))
+    return prefix
+
+
+def test_get_gives_the_poni_and_get_json_the_snapshot(call, kept, tmp_path):
+    file = tmp_path / "out.poni"
+    text, whole, written = [
+        call(*words) for words in (("get", kept), ("get", kept, "--json"), ("get", kept, "-o", file))
+    ]
+    assert [done.returncode for done in (text, whole, written)] == [0, 0, 0]
+    in_force = Geometry.parse(snapshot(kept)["geometry"])
+    assert poni.read(text.stdout) == poni.read(file.read_bytes()) == in_force
+    assert json.loads(whole.stdout) == snapshot(kept)
+    assert written.stdout == ""
+
+
+def test_show_history_and_diff_tell_people_and_programs(call, kept):
+    show, show_json, history, history_json, diff, diff_json = [
+        call(*words)
+        for words in (
+            ("show", kept),
+            ("show", kept, "--json"),
+            ("history", kept),
+            ("history", kept, "--json"),
+            ("diff", kept, 1, 2),
+            ("diff", kept, 1, 2, "--json"),
+        )
+    ]
+    assert {done.returncode for done in (show, show_json, history, history_json, diff, diff_json)} == {0}
+    for word in ("VALID", "2 (far)", "serial 2", "0.9 m", "0.17 angstrom", "72.932 keV", "Perkin", "alice@"):
+        assert word in show.stdout, word
+    assert json.loads(show_json.stdout) == snapshot(kept)
+    assert [row["revision"] for row in json.loads(history_json.stdout)["revisions"]] == [2, 1]
+    assert "+0.6655 m" in diff.stdout
+    assert "near" in diff.stdout
+    assert "poni1" not in diff.stdout
+    assert [one["revision"] for one in json.loads(diff_json.stdout)] == [1, 2]
+
+
+def test_history_is_readable_in_80_columns(call, kept):
+    lines = call("history", kept).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line for line in lines if " fit " in line]
+    assert len(rows) == 2  # no cell is folded
+    created = snapshot(kept)["activated"][:16].replace("T", " ")
+    for word in ("2 ", "far", "0.9", "0.17", "Ni", "0.04", "alice", created):
+        assert word in rows[0], word
+
+
+def test_tables_say_the_same_without_a_terminal_and_in_a_narrow_one(call, kept):
+    narrow = call("show", kept, COLUMNS="60")
+    assert narrow.returncode == 0
+    assert max(map(len, narrow.stdout.splitlines())) <= 60
+    assert "\x1b[" not in narrow.stdout
+
+
+def test_put_sends_all_that_is_said_with_it(call, prefix, tmp_path):
+    file = tmp_path / "near.poni"
+    file.write_text(poni.write(OTHER))
+    words = ("--label", "near", "--comment", "after the bake", "--calibrant", "LaB6", "--here", "--expect-revision", 0)
+    done = call("put", prefix, file, *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{prefix} revision 1 is in force (serial 1)\n"
+    told = snapshot(prefix)
+    assert Geometry.parse(told["geometry"]) == OTHER
+    assert (told["label"], told["position"]) == ("near", {})
+    assert told["provenance"] == {
+        "method": "poni", "calibrant": "LaB6", "comment": "after the bake", "author": told["provenance"]["author"],
+    }  # fmt: skip
+    again = call("put", prefix, file, "--expect-revision", 0)
+    assert again.returncode == 1
+    assert "expect_revision 0 is outdated: revision 1 is in force" in again.stderr
+    assert again.stdout == ""
+    unlabelled = call("put", prefix, file, "--json")
+    assert json.loads(unlabelled.stdout) == results(prefix)[0]
+    assert (snapshot(prefix)["label"], snapshot(prefix)["position"]) == (None, None)
+
+
+def test_set_changes_several_values_as_one_and_keeps_the_label(call, prefix):
+    put(f"{prefix}Request", commit_text("begin", label="near", provenance=FIT))
+    done = call("set", prefix, "dist=0.3", "rot1=0.01", 'detector_config={"orientation": 2}', "--comment", "by eye")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = snapshot(prefix)
+    assert told["geometry"] == {**GEOMETRY, "dist": 0.3, "rot1": 0.01, "detector_config": {"orientation": 2}}
+    assert (told["revision"], told["label"]) == (2, "near")
+    author = told["provenance"]["author"]
+    assert told["provenance"] == {"method": "manual", "derived_from": 1, "comment": "by eye", "author": author}
+    refused = call("set", prefix, "wavelength=1.6", "dist=-1")
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines() == [
+        "dist -1.0 m is out of range: expected 0 < dist <= 100 m",
+        "wavelength 1.6 m looks like angstrom: write 1.6e-10",
+    ]
+    assert snapshot(prefix) == told
+
+
+def test_activate_takes_numbers_and_labels(call, prefix):
+    for number, label in enumerate(("near", "far"), start=1):
+        text = commit_text(label, geometry={**GEOMETRY, "dist": float(number)}, label=label)
+        assert request(prefix, text)["revision"] == number
+    assert call("activate", prefix, "near").stdout == f"{prefix} revision 1 is in force (serial 3)\n"
+    assert call("activate", prefix, 2).stdout == f"{prefix} revision 2 is in force (serial 4)\n"
+    unknown, nonsense = [call(*words) for words in (("activate", prefix, 7), ("activate", prefix, "no label"))]
+    assert (unknown.returncode, unknown.stderr) == (1, "there is no revision 7: the history has revisions 1 to 2\n")
+    assert nonsense.returncode == 2
+    assert snapshot(prefix)["serial"] == 4
+
+
+def test_watch_prints_a_line_at_every_change_until_it_is_interrupted(prefix):
+    put(f"{prefix}Request", commit_text("begin", label="near"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ponikeeper", "watch", prefix], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        assert "VALID serial 1 revision 1 (near) dist 0.2345 m" in process.stdout.readline()
+        put(f"{prefix}Dist", 0.3)
+        assert "VALID serial 2 revision 2 (near) dist 0.3 m" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(TIMEOUT) == 0
+        assert process.stderr.read() == ""
+
+
+def test_unset_detector_is_told_as_such(call, prefix):
+    shown, got, listed = [call(*words) for words in (("show", prefix), ("get", prefix), ("history", prefix))]
+    assert (shown.returncode, got.returncode, listed.returncode) == (0, 1, 0)
+    assert "UNSET" in shown.stdout
+    assert "UNSET: no geometry was ever committed" in got.stderr
+    assert got.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("set", "P:", "dist"),
+        ("set", "P:", "distance=3"),
+        ("set", "P:", "dist=far"),
+        ("set", "P:", "detector_config={"),
+        ("put", "P:", "/nowhere/near.poni"),
+        ("put", "P:", "/dev/null"),
+        ("check", "/nowhere/ioc.toml"),
+        ("serve", "/nowhere/ioc.toml"),
+        ("get",),
+        ("erase", "P:"),
+    ],
+    ids=" ".join,
+)
+def test_usage_is_told_with_exit_code_2(call, words):
+    done = call(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_silent_ioc_is_told_with_exit_code_3(call):
+    shown = call("show", "NOWHERE:")
+    assert (shown.returncode, shown.stdout) == (3, "")
+    assert shown.stderr.startswith("NOWHERE:Snapshot_RBV does not answer within 5 s: is the prefix right, ")
+
+
+def test_check_reads_a_configuration_and_serves_nothing(call, farm):
+    done = call("check", farm.config)
+    assert done.returncode == 0
+    assert f"{farm.config}: OK, {len(farm.prefixes)} detectors, store {farm.store}" in done.stdout
+
+
+WITHOUT = "import sys; sys.modules[{0!r}] = None; sys.argv[1:] = {1!r}; from ponikeeper.cli import run; run()"
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [("caproto", ["serve", "ioc.toml"]), ("caproto", ["check", "ioc.toml"])],
+    ids=str,
+)
+def test_missing_extra_is_told_with_the_line_that_installs_it(missing, words):
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(missing, words)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"{missing} is not installed: pip install 'ponikeeper[ioc]'\n"
+
+
+def test_reading_needs_no_extra(kept):
+    program = "import sys; sys.modules.update(dict.fromkeys(['caproto', 'uvloop', 'ophyd', 'pyFAI'])); "
+    program += f"sys.argv[1:] = ['get', {kept!r}]; from ponikeeper.cli import run; run()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert poni.read(done.stdout) == Geometry.parse(snapshot(kept)["geometry"])

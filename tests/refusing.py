@@ -1,0 +1,28 @@
+"""What every refusal has in common, whatever was put and however."""
+
+from collections.abc import Callable
+from typing import Any
+
+from live import wait_for
+from speak import counters, get, monitoring, results
+
+
+def refused(prefix: str, suffix: str, action: Callable[[], Any]) -> dict[str, Any]:
+    """Run an action that must be refused by the IOC and change nothing; give the result that it left."""
+    before, (accepted, rejected) = get(f"{prefix}Snapshot_RBV"), counters(prefix)
+    with monitoring(prefix + suffix) as (monitor,):
+        shown, count = str(monitor.values[-1]), len(monitor.values)
+        assert action(), "the put was not refused"
+        wait_for(lambda: len(monitor.values) > count, what=f"{suffix} to be put back")
+        assert str(monitor.values[-1]) == shown
+    assert get(f"{prefix}Snapshot_RBV") == before
+    assert counters(prefix) == (accepted, rejected + 1)
+    result = results(prefix)[0]
+    assert (result["outcome"], result["revision"], result["serial"]) == ("refused", None, None)
+    assert get(f"{prefix}Message_RBV") == "refused: " + "; ".join(result["errors"])
+    return result
+
+
+def said(result: dict[str, Any]) -> str:
+    """Give all reasons of a result as one text."""
+    return "; ".join(result["errors"])
