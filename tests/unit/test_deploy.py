@@ -27,6 +27,18 @@ TESTED = {
 }
 """The test of each file."""
 
+PONI = """poni_version: 2
+Detector: Perkin
+Detector_config: {"pixel1": 0.0002, "pixel2": 0.0002}
+Distance: 0.25
+Poni1: 0.2
+Poni2: 0.2
+Rot1: 0.0
+Rot2: 0.0
+Rot3: 0.0
+Wavelength: 1.6e-11
+"""
+
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
 
@@ -120,6 +132,52 @@ def test_unit_with_a_mistake_is_not_clean_to_systemd(unit):
 def test_unit_gives_few_rights(unit):
     done = analyze("security", "--offline=true", "--threshold=20", "--no-pager", str(unit))
     assert done.returncode == 0, done.stdout[-500:]
+
+
+def allowed_calls(unit: str) -> set[str]:
+    """Expand the unit's SystemCallFilter to the names of system calls."""
+    sets: dict[str, set[str]] = {}
+    name = ""
+    for line in analyze("syscall-filter", "--no-pager").stdout.splitlines():
+        if line.startswith("@"):
+            name = line.strip()
+        elif line.strip() and not line.strip().startswith("#"):
+            sets.setdefault(name, set()).add(line.strip())
+
+    def calls(item: str) -> set[str]:
+        return set().union(*map(calls, sets[item])) if item.startswith("@") else {item}
+
+    allowed: set[str] = set()
+    for value in re.findall(r"^SystemCallFilter=(.*)$", unit, flags=re.MULTILINE):
+        for item in value.lstrip("~").split():
+            allowed = allowed - calls(item) if value.startswith("~") else allowed | calls(item)
+    return allowed
+
+
+DENIED = {
+    "fchown",  # SQLite gives a journal to the owner of its database, where root writes it
+    "mbind",  # numpy's linear algebra would like memory near its processor
+}
+"""What the unit denies and an IOC started here asks for; it has to do without."""
+
+
+@needs_systemd
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_ioc_serves_with_the_system_calls_and_sockets_that_the_unit_allows(make_ioc, tmp_path):
+    trace, near = tmp_path / "trace", tmp_path / "near.poni"
+    near.write_text(PONI)
+    deny = ("-e", f"inject={','.join(sorted(DENIED))}:error=EPERM")
+    ioc = make_ioc().start(wrapper=("strace", "-D", "-f", "-qq", "-e", "signal=none", *deny, "-o", str(trace)))
+    put = [sys.executable, "-m", "ponikeeper", "put", ioc.prefix, str(near)]
+    subprocess.run(put, check=True, capture_output=True, timeout=live.TIMEOUT)
+    assert ioc.stop() == 0
+    calls = set(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), flags=re.MULTILINE))
+    families = set(re.findall(r"socket\((AF_\w+)", trace.read_text()))
+    unit = UNIT.read_text()
+    assert {"bind", "listen"} <= calls
+    assert {"fsync", "fdatasync"} & calls
+    assert calls - allowed_calls(unit) <= DENIED
+    assert {"AF_INET"} <= families <= set(directives(unit)["RestrictAddressFamilies"].split())
 
 
 def test_unit_serves_the_configuration_of_its_instance():
