@@ -76,7 +76,7 @@ def test_full_disk_refuses_commits_and_is_taken_up_again_when_there_is_room(ioc)
         filler = seen_by(ioc, ioc.state_dir / "filler")
         fill(filler)
         require_failed_soon(wire, ioc)  # before anybody puts
-        require_refused(wire, ioc, "full")
+        require_refused(wire, ioc, "database or disk is full; make room on the disk")
         filler.unlink()
         wait_for(lambda: is_ok(wire, ioc), what="recovery without a restart")
         require_accepted(wire, ioc, 0.6)
@@ -91,7 +91,7 @@ def test_disk_turned_read_only_refuses_commits_and_is_taken_up_again(ioc):
         # over it: a mount with a file that is open for writing cannot be turned itself
         inside(ioc, "mount", "--bind", "-o", "ro", str(ioc.state_dir), str(ioc.state_dir))
         require_failed_soon(wire, ioc)
-        require_refused(wire, ioc, "expected a disk and a file that take writes")
+        require_refused(wire, ioc, "that take writes")
         inside(ioc, "umount", str(ioc.state_dir))
         wait_for(lambda: is_ok(wire, ioc), what="recovery without a restart")
         require_accepted(wire, ioc, 0.6)
@@ -108,7 +108,7 @@ def test_start_on_a_read_only_disk_serves_what_is_in_force(ioc):
     with Wire(ioc.port) as wire:
         assert wire.snapshot(ioc.prefix) == before
         require_failed_soon(wire, ioc)
-        require_refused(wire, ioc, "expected a disk and a file that take writes")
+        require_refused(wire, ioc, "that take writes")
         inside(ioc, "mount", "-o", "remount,bind,rw", str(ioc.state_dir))
         wait_for(lambda: is_ok(wire, ioc), what="recovery without a restart")
         require_accepted(wire, ioc, 0.6)

@@ -92,7 +92,7 @@ class StoreFile:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise StoreError(f"{self.path}: {error}{self._hint(error)}") from error
+            raise StoreError(f"{self.path}: {error}{_hint(str(error))}") from error
         except sqlite3.DatabaseError as error:
             raise DamagedStoreError(_damaged(self.path, str(error))) from error
         except UnicodeDecodeError as error:  # of a message of SQLite's that quotes what is damaged
@@ -148,11 +148,19 @@ class StoreFile:
                 f"{self.path} stays at schema version {version}, it could not be brought to {newest}: {error.__cause__}"
             ) from error
 
-    def _hint(self, error: sqlite3.OperationalError) -> str:
-        """Tell what stands behind a read-only error where it is a transaction that waits to be undone."""
-        if "readonly" not in str(error):
-            return ""
-        return "; expected a disk and a file that take writes"
+
+_HINTS = {
+    "readonly": "expected a disk and a file that take writes",
+    "unable to open": "expected a disk and a directory that take writes",
+    "full": "make room on the disk",
+    "I/O error": "look for the disk in the kernel's log",
+    "locked": "another program has it open: end that program",
+}
+"""What to do about what SQLite says, by a part of its words."""
+
+
+def _hint(said: str) -> str:
+    return next((f"; {hint}" for part, hint in _HINTS.items() if part in said), "")
 
 
 def _identity(path: Path) -> tuple[int, int]:
