@@ -22,6 +22,8 @@ TESTED = {
     "README.md": "test_readme_names_what_lies_beside_it",
     "config/README.md": "test_readme_names_what_lies_beside_it",
     "config/example.toml": "test_example_is_accepted_by_check",
+    "phoebus/README.md": "test_readme_names_what_lies_beside_it",
+    "phoebus/ponikeeper_demo.png": "test_picture_is_one",
     "systemd/README.md": "test_readme_names_what_lies_beside_it",
     "systemd/ponikeeper@.service": "test_unit_is_clean_to_systemd",
 }
@@ -77,6 +79,13 @@ def test_readme_names_what_lies_beside_it(readme):
     beside = {item.name for item in path.parent.iterdir()} - {"README.md"}
     assert beside == {Path(link).parts[0] for link in links}
     assert len(text.splitlines()) < 40
+
+
+def test_picture_is_one():
+    picture = (DEPLOY / "phoebus" / "ponikeeper_demo.png").read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    assert picture.endswith(b"IEND\xaeB`\x82")
+    assert len(picture) < 500_000
 
 
 def test_deploy_lies_beside_the_source_in_an_editable_install():

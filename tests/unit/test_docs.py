@@ -96,6 +96,16 @@ def test_what_a_page_links_to_is_there(page):
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("folder", ["iocs/ponikeeper", "client/ponikeeper_client"])
+def test_page_names_every_module(folder):
+    package = ROOT / folder
+    modules = {path.stem for path in package.glob("*.py") if path.name != "__init__.py"}
+    modules |= {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    table = [line for line in (package.parent / "README.md").read_text().splitlines() if line.startswith("| ")]
+    named = set(re.findall(r"`([\w/]+)`", "\n".join(table)))
+    assert modules - {"__main__"} <= named
+
+
 def test_commands_that_the_pages_name_exist():
     import typer.main
 
