@@ -199,10 +199,12 @@ def azimuthal_integrator(
 
 def _pyfai_detector(found: Geometry, images: tuple[int, int] | None, given: tuple[int, int] | None) -> Any:
     """Build the detector: pyFAI's where its shape fits, a plain one of the given shape where it does not."""
+    from pyFAI.detectors import detector_factory
+
     config = cast("dict[str, Any]", found.as_dict()["detector_config"])
     config.pop("parallax", None)
     config |= {"pixel1": found.pixel1, "pixel2": found.pixel2}
-    built = _from_factory(found.detector, config)
+    built = _from_factory(found, config, given is not None)
     wanted = given or images
     own = None if built is None else built.shape
     if built is not None and (wanted is None or (own is not None and tuple(own) == wanted)):
@@ -221,15 +223,24 @@ def _pyfai_detector(found: Geometry, images: tuple[int, int] | None, given: tupl
         raise ShapeError(
             f"{found.detector} is not flat and has {own} pixels: a flat one of shape {wanted} cannot stand for it"
         )
-    return _with_pixels(_from_factory("Detector", {**config, "max_shape": list(wanted)}), found)
+    return _with_pixels(detector_factory("Detector", {**config, "max_shape": list(wanted)}), found)
 
 
-def _from_factory(name: str, config: Mapping[str, Any]) -> Any:
+def _from_factory(found: Geometry, config: Mapping[str, Any], replaceable: bool) -> Any:
+    """Build pyFAI's own detector; None where it knows none of that name, or fails and a plain one will do."""
     from pyFAI.detectors import Detector, detector_factory
 
-    if name.lower().replace(" ", "_") not in Detector.registry:  # else the factory would look for a file
+    if found.detector.lower().replace(" ", "_") not in Detector.registry:  # else the factory would look for a file
         return None
-    return detector_factory(name, dict(config))
+    try:
+        return detector_factory(found.detector, dict(config))
+    except Exception as error:  # some classes divide by a binning of 0, where the pixels are far from theirs
+        if replaceable:
+            return None
+        raise ShapeError(
+            f"pyFAI cannot make {found.detector} with pixels of {found.pixel1!r} m x {found.pixel2!r} m ({error}): "
+            "if they are right, give the shape of the images, shape=(y, x)"
+        ) from error
 
 
 def _with_pixels(built: Any, found: Geometry) -> Any:

@@ -1,0 +1,37 @@
+"""Devices that are connected and taken down again, and runs whose documents are kept."""
+
+import pytest
+from bluesky import RunEngine
+
+
+@pytest.fixture
+def make():
+    """Make devices that are connected; they end with the test."""
+    made = []
+
+    def connected(cls, prefix, name="pe1", **options):
+        device = cls(prefix, name=name, **options)
+        made.append(device)
+        device.wait_for_connection(timeout=30)
+        return device
+
+    yield connected
+    for device in made:
+        device.destroy()
+
+
+@pytest.fixture(scope="session")
+def run_engine():
+    return RunEngine({}, context_managers=[])
+
+
+@pytest.fixture
+def take(run_engine):
+    """Run a plan, and give its documents by kind."""
+
+    def run(plan):
+        found = {}
+        run_engine(plan, lambda kind, document: found.setdefault(kind, []).append(document))
+        return found
+
+    return run

@@ -1,0 +1,173 @@
+"""Setting the device: one transaction with its verdict, whichever way it is asked for."""
+
+import numpy as np
+import pytest
+from ophyd.status import wait as wait_for_all
+
+import speak
+from panels import FlatPanel
+from ponikeeper.errors import RefusedError
+from ponikeeper.geometry import NAMES, Geometry
+from ponikeeper.messages import Activate, Commit
+from ponikeeper_client.device import CalibrationData
+from speak import GEOMETRY, commit_text
+
+WHOLE = Geometry(**{**GEOMETRY, "dist": 0.4567890123456789, "detector_config": {"orientation": 4}})
+
+
+@pytest.fixture
+def calib(make, prefix):
+    assert speak.request(prefix, commit_text("begin", geometry=GEOMETRY, label="near"))["outcome"] == "accepted"
+    return make(CalibrationData, prefix, "c")
+
+
+def value(calib, name):
+    return calib.read_configuration()[f"{calib.name}_{name}"]["value"]
+
+
+def test_geometry_set_on_an_empty_store_is_in_force_whole(make, prefix):
+    calib = make(CalibrationData, prefix, "c")
+    calib.set(WHOLE).wait(timeout=30)
+    snapshot = calib.read_snapshot()
+    assert snapshot.geometry == WHOLE
+    assert (snapshot.revision, snapshot.provenance["method"]) == (1, "manual")
+    assert "derived_from" not in snapshot.provenance
+
+
+def test_geometry_set_over_another_is_one_revision_that_names_it_and_keeps_the_label(calib):
+    calib.set(WHOLE).wait(timeout=30)
+    snapshot = calib.read_snapshot()
+    assert snapshot.geometry == WHOLE
+    assert (snapshot.revision, snapshot.label, snapshot.provenance["derived_from"]) == (2, "near", 1)
+    assert snapshot.position == {}  # "now", with no links
+
+
+def test_configure_commits_several_values_as_one_and_gives_both_configurations(calib):
+    old, new = calib.configure({"dist": 0.3, "poni1": np.float32(0.125)})
+    assert [row["c_dist"]["value"] for row in (old, new)] == [GEOMETRY["dist"], 0.3]
+    assert new["c_poni1"]["value"] == 0.125
+    assert new["c_revision"]["value"] == 2
+
+
+def test_configure_of_nothing_is_no_transaction(calib):
+    old, new = calib.configure({})
+    assert old == new
+
+
+def test_configuration_that_was_read_can_be_set_again(calib):
+    calib.set(WHOLE).wait(timeout=30)
+    recorded = {name: value(calib, name) for name in (*NAMES, "detector_config")}
+    calib.set({"dist": 0.9, "detector_config": {}}).wait(timeout=30)
+    calib.configure(recorded)
+    assert calib.read_snapshot().geometry == WHOLE
+
+
+@pytest.mark.parametrize("way", ["set", "put", "device", "configure"])
+def test_one_value_is_a_transaction_whichever_way_it_is_set(calib, way):
+    ways = {
+        "set": lambda: calib.dist.set(0.3).wait(timeout=30),
+        "put": lambda: calib.dist.put(0.3),
+        "device": lambda: calib.set({"dist": 0.3}).wait(timeout=30),
+        "configure": lambda: calib.configure({"dist": 0.3}),
+    }
+    ways[way]()
+    snapshot = calib.read_snapshot()
+    assert (snapshot.geometry.dist, snapshot.revision, snapshot.label) == (0.3, 2, "near")
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"wavelength": 1.6}, "wavelength 1.6 m looks like angstrom: write 1.6e-10"),
+        ({"dist": 234.5}, "dist 234.5 m looks like millimetre: write 0.2345"),
+        ({"rot1": 90.0}, "rot1 90.0 rad looks like degree"),
+        ({"dist": float("nan")}, "dist nan is not finite"),
+        ({"dist": "far"}, 'dist "far" is not a number'),
+        ({"distance": 0.2}, "did you mean dist"),
+        ({"detector": "NoSuch"}, "not in the table of detectors"),
+        ({"detector_config": "{"}, "detector_config is no JSON"),
+        ({"dist": -1, "wavelength": 1.6}, "dist .*; wavelength"),
+    ],
+)
+def test_refusal_reaches_the_caller_with_its_reasons_and_leaves_the_geometry(calib, values, reason):
+    before = calib.read_configuration()
+    with pytest.raises(RefusedError, match=reason):
+        calib.set(values).wait(timeout=30)
+    with pytest.raises(RefusedError, match=reason):
+        calib.configure(values)
+    assert calib.read_configuration() == before
+
+
+def test_refusal_of_one_signal_reaches_its_caller(calib):
+    """A put that was acknowledged is no success, nor is a readback that is near enough."""
+    with pytest.raises(RefusedError, match="angstrom"):
+        calib.wavelength.set(0.166).wait(timeout=30)
+    with pytest.raises(RefusedError, match="angstrom"):
+        calib.wavelength.put(0.166)
+    assert calib.wavelength.tolerance == 0.0
+    assert value(calib, "wavelength") == GEOMETRY["wavelength"]
+
+
+def test_single_value_on_an_empty_store_is_refused_with_what_is_missing(make, prefix):
+    calib = make(CalibrationData, prefix, "c")
+    with pytest.raises(RefusedError, match="nothing is in force yet and poni1"):
+        calib.dist.set(0.3).wait(timeout=30)
+
+
+def test_outdated_expectation_is_refused(calib):
+    calib.set({"dist": 0.3}, expect_revision=1).wait(timeout=30)
+    with pytest.raises(RefusedError, match="expect_revision 1 is outdated: revision 2 is in force"):
+        calib.configure({"dist": 0.4}, expect_revision=1)
+    assert value(calib, "dist") == 0.3
+
+
+def test_sets_at_the_same_time_are_all_done(calib):
+    wanted = {"dist": 0.31, "poni1": 0.12, "poni2": 0.13, "rot1": 0.014}
+    for status in [getattr(calib, name).set(number) for name, number in wanted.items()]:
+        wait_for_all(status, timeout=30)
+    assert {name: value(calib, name) for name in wanted} == wanted
+    assert value(calib, "revision") == 5
+
+
+def test_any_request_can_be_run_and_its_result_is_in_force_when_it_returns(calib):
+    fit = calib.transact(Commit({"dist": 0.6}, {"method": "fit", "calibrant": "Ni"}, label="far"))
+    assert (fit.revision, value(calib, "label"), value(calib, "serial")) == (2, "far", fit.serial)
+    back = calib.transact(Activate("near"))
+    assert (back.revision, value(calib, "dist")) == (1, GEOMETRY["dist"])
+
+
+def test_request_that_is_sent_again_with_its_id_gets_the_first_answer(calib):
+    commit = Commit({"dist": 0.6}, request="mine")
+    first = calib.transact(commit)
+    calib.dist.set(0.7).wait(timeout=30)
+    assert calib.transact(commit).revision == first.revision
+    assert value(calib, "dist") == 0.7
+
+
+@pytest.fixture
+def panel(make, calib):
+    return make(FlatPanel, calib.prefix.removesuffix("Calib:"), "pe1")
+
+
+def test_detector_splits_what_it_is_configured_with(panel):
+    old, new = panel.configure({"calib.dist": 0.3, "gain": 4, "calib.poni1": 0.2})
+    assert (old["pe1_gain"]["value"], new["pe1_gain"]["value"]) == (1, 4)
+    assert [new[f"pe1_calib_{name}"]["value"] for name in ("dist", "poni1", "revision")] == [0.3, 0.2, 2]
+
+
+def test_detector_takes_a_whole_geometry(panel):
+    panel.configure({"calib": WHOLE})
+    assert panel.calib.read_snapshot().geometry == WHOLE
+
+
+def test_detector_without_geometry_among_its_keys_is_configured_as_ever(panel):
+    panel.configure({"gain": 2})
+    assert panel.gain.get() == 2
+    with pytest.raises(ValueError, match="no signal named nonsense"):
+        panel.configure({"nonsense": 1})
+
+
+def test_detector_whose_geometry_is_refused_is_not_configured_at_all(panel):
+    with pytest.raises(RefusedError, match="angstrom"):
+        panel.configure({"gain": 8, "calib.wavelength": 0.166})
+    assert panel.gain.get() == 1

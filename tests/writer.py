@@ -1,0 +1,46 @@
+"""A client that commits whole geometries as fast as it can: python writer.py PREFIX request|poni FIRST.
+
+Each value of a geometry tells of which it is a part: `whole(number)` makes it, `number_of` finds it.
+"""
+
+import asyncio
+import itertools
+import sys
+
+import aioca
+
+from ponikeeper import poni
+from ponikeeper.geometry import NAMES, Geometry
+from ponikeeper.messages import Commit, request_text
+
+
+def whole(number: int) -> Geometry:
+    """Make the geometry of a number, in which every value says the number."""
+    step = number * 1e-6
+    return Geometry(
+        dist=0.1 + step, poni1=0.2 + step, poni2=0.3 + step, rot1=1e-3 + step, rot2=2e-3 + step, rot3=3e-3 + step,
+        pixel1=1e-4 + step * 1e-4, pixel2=2e-4 + step * 1e-4, wavelength=1e-11 + step * 1e-10,
+        detector=f"Panel{number}", detector_config={"max_shape": [number + 1, 2 * number + 1]},
+    )  # fmt: skip
+
+
+def number_of(detector: str) -> int:
+    """Find the number of a geometry by its detector's name."""
+    return int(detector.removeprefix("Panel"))
+
+
+async def write(prefix: str, how: str, first: int) -> None:
+    """Commit one geometry after the other, for ever; every second number, from the first on."""
+    print("ready", flush=True)
+    for number in itertools.count(first, 2):
+        geometry = whole(number)
+        text = poni.write(geometry)
+        if how == "request":
+            values = {name: geometry.as_dict()[name] for name in (*NAMES, "detector_config")}
+            text = request_text(Commit(values, {"method": "gui"}, request=f"writer-{number}"))
+        pv = prefix + how.capitalize()
+        await aioca.caput(pv, text, datatype=aioca.DBR_CHAR_STR, wait=True, timeout=30)
+
+
+if __name__ == "__main__":
+    asyncio.run(write(sys.argv[1], sys.argv[2], int(sys.argv[3])))
