@@ -76,7 +76,7 @@ def test_list_has_the_revisions_newest_first(kept):
 
 
 def test_list_of_a_long_history_is_a_window_around_the_selected_that_fits(prefix):
-    for number in range(70):
+    for number in range(50):
         text = commit_text(f"r{number}", geometry={**GEOMETRY, "dist": 0.2 + number / 1000}, author="a" * 100)
         request(prefix, text)
     assert put(f"{prefix}History:Select", 20) is None
@@ -85,7 +85,7 @@ def test_list_of_a_long_history_is_a_window_around_the_selected_that_fits(prefix
     assert numbers == list(range(numbers[0], numbers[-1] - 1, -1))
     assert numbers[0] > 25
     assert numbers[-1] < 15
-    assert len(numbers) < 70
+    assert len(numbers) < 50
 
 
 @pytest.mark.parametrize(
