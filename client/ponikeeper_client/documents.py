@@ -188,7 +188,7 @@ def azimuthal_integrator(
         found, images = source, None
     else:
         found = geometry(source, detector, calib)
-        images = None if shape is not None else image_shape(source, detector or _owner(source, calib))
+        images = None if shape is not None else image_shape(source, _recorded(source, detector, calib)[0])
     given = None if shape is None else (int(shape[0]), int(shape[1]))
     numbers = {name: getattr(found, name) for name in PARAMETERS if not name.startswith("pixel")}
     integrator = AzimuthalIntegrator(**numbers, detector=_pyfai_detector(found, images, given))
@@ -279,10 +279,6 @@ def _recorded(descriptor: Mapping[str, Any], detector: str | None, calib: str) -
         )
     name = detector or next(iter(found))
     return name, found[name]
-
-
-def _owner(descriptor: Mapping[str, Any], calib: str) -> str:
-    return _recorded(descriptor, None, calib)[0]
 
 
 def _calibrations(descriptor: Mapping[str, Any], calib: str) -> Iterator[tuple[str, dict[str, Any]]]:
