@@ -5,7 +5,8 @@ import string
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from ponikeeper.geometry import PARAMETERS, Geometry
+from ponikeeper.geometry import Geometry
+from ponikeeper.parameters import PARAMETERS
 
 settings.register_profile("ponikeeper", deadline=None)  # a busy machine is no defect
 settings.load_profile("ponikeeper")

@@ -10,8 +10,9 @@ import sys
 import aioca
 
 from ponikeeper import poni
-from ponikeeper.geometry import NAMES, Geometry
+from ponikeeper.geometry import Geometry
 from ponikeeper.messages import Commit, request_text
+from ponikeeper.parameters import NAMES
 
 
 def whole(number: int) -> Geometry:

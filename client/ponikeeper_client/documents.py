@@ -13,8 +13,9 @@ from typing import Any, cast
 from ponikeeper import strictjson
 from ponikeeper.contract import readback
 from ponikeeper.errors import MissingExtraError, NoGeometryError, ShapeError
-from ponikeeper.geometry import NAMES, PARAMETERS, Geometry
+from ponikeeper.geometry import Geometry
 from ponikeeper.messages import Snapshot
+from ponikeeper.parameters import NAMES, PARAMETERS
 
 RECORDED: Mapping[str, str] = {
     "detector_config": readback("detector_config"),

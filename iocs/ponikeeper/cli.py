@@ -25,8 +25,8 @@ from ponikeeper.errors import (
     RefusedError,
     StoreError,
 )
-from ponikeeper.geometry import NAMES, PARAMETERS
 from ponikeeper.messages import Activate, Commit, Request, Result, Snapshot, parse_request, request_text
+from ponikeeper.parameters import NAMES, PARAMETERS
 from ponikeeper.strictjson import dumps, loads
 
 T = TypeVar("T")

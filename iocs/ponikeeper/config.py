@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ponikeeper.contract import DETECTOR_PVS, IOC_PVS
 from ponikeeper.errors import ConfigError
-from ponikeeper.geometry import PARAMETERS
+from ponikeeper.parameters import PARAMETERS
 
 STORE_NAME = "ponikeeper.sqlite"
 _MAX_PV_BYTES = 60

@@ -7,8 +7,8 @@ from it. A detector's PVs stand behind the detector's prefix, the IOC's own behi
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 
-from ponikeeper.geometry import PARAMETERS
 from ponikeeper.messages import MAX_BYTES
+from ponikeeper.parameters import PARAMETERS
 
 MAX_DESC_BYTES = 39
 """What ``.DESC`` holds as a CA string."""

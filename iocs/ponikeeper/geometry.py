@@ -7,14 +7,14 @@ limits and texts too.
 
 import difflib
 import math
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, cast
+from typing import cast
 
 from ponikeeper import strictjson
 from ponikeeper.errors import GeometryError
+from ponikeeper.parameters import NAMES, PARAMETERS, Limits, shown
 
 HC_KEV_ANGSTROM = 12.398419843320026
 """Planck's constant times the speed of light (keV angstrom), exact in the SI of 2019."""
@@ -26,109 +26,6 @@ DEFAULT_ORIENTATION = 3
 """The orientation of pyFAI where none is named, and the only one that Fit2D values exist for."""
 
 _CONFIG_KEYS = ("orientation", "max_shape", "sensor", "parallax")
-
-Limits = Mapping[str, tuple[float, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One number of a geometry, with the range that physics allows.
-
-    Parameters
-    ----------
-    unit
-        Unit symbol, SI.
-    lower, upper
-        Inclusive range, in `unit`; `above_zero` makes a lower bound of 0 exclusive.
-    slips
-        Other units that are often typed by mistake: name and factor to `unit`, likeliest first.
-    """
-
-    name: str
-    unit: str
-    lower: float
-    upper: float
-    doc: str
-    precision: int
-    slips: tuple[tuple[str, float], ...] = ()
-    above_zero: bool = False
-
-    def problem(self, value: object, limits: Limits | None = None) -> str | None:
-        """Say what is wrong with a value, or None.
-
-        Parameters
-        ----------
-        limits
-            Tighter limits of this detector, in `unit`.
-        """
-        number = _number(value)
-        if number is None:
-            return f"{self.name} {_shown(value)} is not a number: expected {self.expected()}"
-        if not math.isfinite(number):
-            return f"{self.name} {_shown(number)} is not finite: expected {self.expected()}"
-        if not self._allows(number):
-            for unit, factor in self.slips:
-                if self._allows(number * factor):
-                    meant = f"{number * factor:.12g}"
-                    if not self._allows(float(meant)):  # 180 degrees: rounded, it is more than pi
-                        meant = repr(number * factor)
-                    return f"{self.name} {_shown(number)} {self.unit} looks like {unit}: write {meant}"
-            return f"{self.name} {_shown(number)} {self.unit} is out of range: expected {self.expected()}"
-        if limits and self.name in limits:
-            low, high = limits[self.name]
-            if not low <= number <= high:
-                return (
-                    f"{self.name} {_shown(number)} {self.unit} is outside the limits of this detector: "
-                    f"expected {low!r} <= {self.name} <= {high!r} {self.unit}"
-                )
-        return None
-
-    def expected(self) -> str:
-        """Say which values are allowed."""
-        sign = "<" if self.above_zero else "<="
-        return f"{self.lower:.6g} {sign} {self.name} <= {self.upper:.6g} {self.unit}"
-
-    def _allows(self, number: float) -> bool:
-        return self.lower <= number <= self.upper and not (self.above_zero and number <= 0)
-
-
-_MILLIMETRE = ("millimetre", 1e-3)
-_MICROMETRE = ("micrometre", 1e-6)
-_ROTATION: dict[str, Any] = {
-    "unit": "rad",
-    "lower": -math.pi,
-    "upper": math.pi,
-    "slips": (("degree", math.pi / 180),),
-    "precision": 9,
-}
-_PIXEL: dict[str, Any] = {
-    "unit": "m",
-    "lower": 1e-6,
-    "upper": 1e-2,
-    "slips": (_MICROMETRE, _MILLIMETRE),
-    "precision": 9,
-}
-
-PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
-    {
-        parameter.name: parameter
-        for parameter in (
-            Parameter("dist", "m", 0.0, 100.0, "Sample to PONI distance", 9, (_MILLIMETRE,), above_zero=True),
-            Parameter("poni1", "m", -100.0, 100.0, "PONI along axis 1 (slow, y)", 9, (_MILLIMETRE,)),
-            Parameter("poni2", "m", -100.0, 100.0, "PONI along axis 2 (fast, x)", 9, (_MILLIMETRE,)),
-            Parameter("rot1", doc="Rotation about axis 1 (vertical)", **_ROTATION),
-            Parameter("rot2", doc="Rotation about axis 2 (horizontal)", **_ROTATION),
-            Parameter("rot3", doc="Rotation about axis 3 (beam)", **_ROTATION),
-            Parameter("pixel1", doc="Pixel size along axis 1 (slow, y)", **_PIXEL),
-            Parameter("pixel2", doc="Pixel size along axis 2 (fast, x)", **_PIXEL),
-            Parameter("wavelength", "m", 1e-13, 1e-8, "Wavelength of the beam", 16, (("angstrom", 1e-10),)),
-        )
-    }
-)
-"""The nine numbers of a geometry, in the order in which they are told everywhere."""
-
-NAMES: tuple[str, ...] = (*PARAMETERS, "detector")
-"""The ten values of a geometry; `detector_config` stands beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +167,7 @@ def unknown_names(values: Mapping[str, object]) -> list[str]:
         if name not in known:
             close = difflib.get_close_matches(str(name).lower(), known, n=1)
             meant = f" (did you mean {close[0]}?)" if close else ""
-            problems.append(f"unknown value {_shown(name)}{meant}: expected {' '.join(known)}")
+            problems.append(f"unknown value {shown(name)}{meant}: expected {' '.join(known)}")
     return problems
 
 
@@ -291,12 +188,12 @@ def _value_problems(values: Mapping[str, object], limits: Limits | None) -> list
 def _detector_problem(name: object) -> str | None:
     expected = "expected pyFAI's name of the detector, such as Perkin or Pilatus1M"
     if not isinstance(name, str):
-        return f"detector {_shown(name)} is not a text: {expected}"
+        return f"detector {shown(name)} is not a text: {expected}"
     if not name or name != name.strip() or not (name.isascii() and name.isprintable()):
-        return f"detector {_shown(name)} is empty, padded or not printable ASCII: {expected}"
+        return f"detector {shown(name)} is empty, padded or not printable ASCII: {expected}"
     if len(name) > MAX_DETECTOR_BYTES:
         return (
-            f"detector {_shown(name)} has {len(name)} bytes, at most {MAX_DETECTOR_BYTES} fit "
+            f"detector {shown(name)} has {len(name)} bytes, at most {MAX_DETECTOR_BYTES} fit "
             f"(a name that fills its PV was probably cut by its client): {expected}"
         )
     return None
@@ -304,7 +201,7 @@ def _detector_problem(name: object) -> str | None:
 
 def _config_problems(config: object) -> list[str]:
     if not isinstance(config, Mapping):
-        return [f'detector_config {_shown(config)} is not a JSON object: expected such as {{"orientation": 3}}']
+        return [f'detector_config {shown(config)} is not a JSON object: expected such as {{"orientation": 3}}']
     items = cast("Mapping[str, object]", config)
     problems: list[str] = []
     for key in items:
@@ -315,10 +212,10 @@ def _config_problems(config: object) -> list[str]:
             problems.append(f"detector_config holds {key}: write it as {name}")
     if "orientation" in items and (type(items["orientation"]) is not int or not 1 <= items["orientation"] <= 4):
         problems.append(
-            f"detector_config.orientation {_shown(items['orientation'])} is not allowed: expected 1, 2, 3 or 4"
+            f"detector_config.orientation {shown(items['orientation'])} is not allowed: expected 1, 2, 3 or 4"
         )
     if "parallax" in items and not isinstance(items["parallax"], bool):
-        problems.append(f"detector_config.parallax {_shown(items['parallax'])} is not allowed: expected true or false")
+        problems.append(f"detector_config.parallax {shown(items['parallax'])} is not allowed: expected true or false")
     try:
         strictjson.canonical(strictjson.plain(items))
     except (TypeError, ValueError) as error:
@@ -334,25 +231,3 @@ def _frozen(value: object) -> object:
     if isinstance(value, list):
         return tuple(_frozen(item) for item in cast("list[object]", value))
     return value
-
-
-def _number(value: object) -> float | None:
-    """Take what is a number and nothing that Python merely counts as one (a bool)."""
-    if type(value) is not int and not isinstance(value, float):  # numpy's double is a float by inheritance
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-
-
-def _shown(value: object) -> str:
-    """Show a value as it would be typed in JSON, short and in ASCII."""
-    if isinstance(value, float):
-        text = repr(float(value))
-    else:
-        try:
-            text = strictjson.dumps(value)
-        except (TypeError, ValueError, RecursionError):
-            text = reprlib.repr(value).encode("ascii", "backslashreplace").decode()
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -6,58 +6,20 @@ One lock per detector puts the transactions in a row; nothing is published that 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from ponikeeper.contract import Status
 from ponikeeper.errors import ProblemsError, RefusedError, StoreError, UncertainStoreError
-from ponikeeper.geometry import Limits
 from ponikeeper.history import Activation, Answer, History, Revision
-from ponikeeper.messages import MAX_RESULTS, Commit, Request, Result, Snapshot, shortened
+from ponikeeper.messages import MAX_RESULTS, Commit, Request, Result, shortened
+from ponikeeper.parameters import Limits
+from ponikeeper.state import State
 from ponikeeper.store import PERIOD, Store
-from ponikeeper.transaction import WHERE_TO_BEGIN, decide_commit, is_unchanged, require_room
+from ponikeeper.transaction import decide_commit, is_unchanged, require_room
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """All that the PVs of one detector show.
-
-    `changed` tells whether the geometry in force changed with this state; everything that changed
-    carries the activation's time then.
-    """
-
-    prefix: str
-    status: Status = Status.UNSET
-    reason: str = f"no geometry was ever committed: {WHERE_TO_BEGIN}"
-    revision: Revision | None = None
-    activation: Activation | None = None
-    count: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    message: str = ""
-    results: tuple[Result, ...] = ()
-    changed: bool = field(default=True, compare=False)
-
-    def snapshot(self) -> Snapshot:
-        """Give what ``Snapshot_RBV`` holds."""
-        head = Snapshot(self.prefix, self.status.name, self.reason)
-        if self.revision is None or self.activation is None:
-            return head
-        return replace(
-            head,
-            serial=self.activation.serial,
-            revision=self.revision.number,
-            uid=self.revision.uid,
-            checksum=self.revision.checksum,
-            label=self.revision.label,
-            activated=self.activation.time,
-            geometry=self.revision.geometry,
-            position=self.revision.position,
-            provenance=self.revision.provenance,
-        )
 
 
 Publish = Callable[[State], Awaitable[None]]

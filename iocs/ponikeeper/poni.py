@@ -14,7 +14,8 @@ from typing import cast
 from ponikeeper import strictjson
 from ponikeeper.detectors import pixel_size
 from ponikeeper.errors import GeometryError, PoniError
-from ponikeeper.geometry import PARAMETERS, Geometry
+from ponikeeper.geometry import Geometry
+from ponikeeper.parameters import PARAMETERS
 
 _VERSIONS = ("1", "2", "2.1", "3")
 _HEADER = "Nota: C-Order"  # pyFAI opens each entry with this comment

@@ -6,8 +6,9 @@ from typing import Any, cast
 from rich.table import Table
 from rich.text import Text
 
-from ponikeeper.geometry import NAMES, PARAMETERS, Geometry
+from ponikeeper.geometry import Geometry
 from ponikeeper.messages import Snapshot
+from ponikeeper.parameters import NAMES, PARAMETERS
 
 _SHORTENED = ("label", "calibrant", "author")
 """Columns that give way where the terminal is narrow."""

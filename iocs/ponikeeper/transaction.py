@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from ponikeeper import strictjson
 from ponikeeper.detectors import pixel_size
 from ponikeeper.errors import GeometryError, RefusedError
-from ponikeeper.geometry import NAMES, Geometry, Limits
+from ponikeeper.geometry import Geometry
 from ponikeeper.history import Draft, Revision
 from ponikeeper.messages import MAX_BYTES, Commit, Position, Snapshot, label_problem
+from ponikeeper.parameters import NAMES, Limits
 
 WHERE_TO_BEGIN = "give all of them at once: a PONI, a Request, the Stage: fields, or seed in the configuration"
 

@@ -17,7 +17,8 @@ from live import LiveIoc, serving  # isort: skip
 from ophyd import Component as Cpt  # isort: skip
 from ophyd import Device, Signal  # isort: skip
 
-from ponikeeper.geometry import NAMES, Geometry
+from ponikeeper.geometry import Geometry
+from ponikeeper.parameters import NAMES
 from ponikeeper_client.device import CalibrationData
 from strategies import VALUES
 

@@ -10,8 +10,9 @@ from ophyd.utils import ReadOnlyError
 
 import speak
 from ponikeeper.contract import Status
-from ponikeeper.geometry import NAMES, PARAMETERS, Geometry
+from ponikeeper.geometry import Geometry
 from ponikeeper.messages import Snapshot
+from ponikeeper.parameters import NAMES, PARAMETERS
 from ponikeeper_client.device import CalibrationData
 from speak import GEOMETRY, commit_text
 

@@ -7,8 +7,9 @@ from ophyd.status import wait as wait_for_all
 import speak
 from panels import FlatPanel
 from ponikeeper.errors import RefusedError
-from ponikeeper.geometry import NAMES, Geometry
+from ponikeeper.geometry import Geometry
 from ponikeeper.messages import Activate, Commit
+from ponikeeper.parameters import NAMES
 from ponikeeper_client.device import CalibrationData
 from speak import GEOMETRY, commit_text
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponikeeper.errors import NoGeometryError, ShapeError
-from ponikeeper.geometry import NAMES, PARAMETERS, Geometry
+from ponikeeper.geometry import Geometry
 from ponikeeper.messages import EXAMPLES, Snapshot
+from ponikeeper.parameters import NAMES, PARAMETERS
 from ponikeeper_client.documents import azimuthal_integrator, configuration, geometry, image_shape
 from strategies import VALUES, geometries
 

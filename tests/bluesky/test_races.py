@@ -11,7 +11,7 @@ import pytest
 from live import wait_for
 from panels import FlatPanel
 from ponikeeper import strictjson
-from ponikeeper.geometry import NAMES
+from ponikeeper.parameters import NAMES
 from ponikeeper_client import documents
 from writer import number_of, whole
 

@@ -14,7 +14,8 @@ from ophyd.sim import motor
 import speak
 from panels import AnyPanel, FlatPanel, with_calibration
 from ponikeeper.errors import NoGeometryError, NotConnectedError, RefusedError
-from ponikeeper.geometry import NAMES, Geometry
+from ponikeeper.geometry import Geometry
+from ponikeeper.parameters import NAMES
 from ponikeeper_client import documents
 from speak import GEOMETRY, commit_text
 

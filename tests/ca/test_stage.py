@@ -7,7 +7,7 @@ import pytest
 from live import wait_for
 from ponikeeper.contract import readback, staged
 from ponikeeper.detectors import pixel_size
-from ponikeeper.geometry import NAMES
+from ponikeeper.parameters import NAMES
 from speak import GEOMETRY, commit_text, counters, get, monitoring, put, read, results, snapshot
 
 

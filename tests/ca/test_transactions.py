@@ -17,7 +17,8 @@ from live import wait_for
 from ponikeeper import poni, strictjson
 from ponikeeper.contract import readback, setpoint
 from ponikeeper.detectors import pixel_size
-from ponikeeper.geometry import NAMES, Geometry
+from ponikeeper.geometry import Geometry
+from ponikeeper.parameters import NAMES
 from speak import GEOMETRY, TIMEOUT, Wire, commit_text, counters, get, monitoring, put, request, results, run, snapshot
 
 FIT = {

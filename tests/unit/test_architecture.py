@@ -12,7 +12,7 @@ from live import TIMEOUT
 ROOT = Path(__file__).parents[2]
 SHARED = ("geometry", "poni", "messages", "contract", "errors")
 """What the client may import of the IOC package."""
-BENEATH = ("strictjson", "detectors")
+BENEATH = ("detectors", "parameters", "strictjson")
 """What these stand on."""
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from ponikeeper.contract import DETECTOR_PVS, IOC_PVS, MAX_DESC_BYTES, Kind, Status, pv_name, readback, setpoint, staged
-from ponikeeper.geometry import NAMES, PARAMETERS
 from ponikeeper.messages import MAX_BYTES
+from ponikeeper.parameters import NAMES, PARAMETERS
 
 BY_SUFFIX = {pv.suffix: pv for pv in DETECTOR_PVS}
 EVERY = (*DETECTOR_PVS, *IOC_PVS)

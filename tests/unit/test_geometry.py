@@ -12,7 +12,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from ponikeeper.errors import GeometryError
-from ponikeeper.geometry import MAX_DETECTOR_BYTES, NAMES, PARAMETERS, Geometry
+from ponikeeper.geometry import MAX_DETECTOR_BYTES, Geometry
+from ponikeeper.parameters import NAMES, PARAMETERS
 from strategies import VALUES, geometries, numbers
 
 KNOWN = " ".join([*NAMES, "detector_config"])

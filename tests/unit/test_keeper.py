@@ -10,8 +10,9 @@ from campaigns.wire import new_request
 from ponikeeper.contract import Status
 from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.history import History, verify
-from ponikeeper.keeper import Keeper, State
+from ponikeeper.keeper import Keeper
 from ponikeeper.messages import Activate
+from ponikeeper.state import State
 from ponikeeper.store import Store
 from strategies import VALUES
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from ponikeeper import poni
 from ponikeeper.detectors import pixel_size
 from ponikeeper.errors import PoniError
-from ponikeeper.geometry import PARAMETERS, Geometry
+from ponikeeper.geometry import Geometry
+from ponikeeper.parameters import PARAMETERS
 from strategies import VALUES, geometries, numbers
 
 pytest.importorskip("pyFAI", reason="compared with pyFAI: install [fit]")

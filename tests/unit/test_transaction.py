@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from ponikeeper.detectors import pixel_size
 from ponikeeper.errors import RefusedError
-from ponikeeper.geometry import NAMES, PARAMETERS, Geometry
+from ponikeeper.geometry import Geometry
 from ponikeeper.history import Revision
 from ponikeeper.messages import Commit
+from ponikeeper.parameters import NAMES, PARAMETERS
 from ponikeeper.transaction import decide_commit, is_unchanged, require_room
 from strategies import VALUES, geometries, numbers
 

@@ -20,7 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ponikeeper import poni
-from ponikeeper.geometry import NAMES, PARAMETERS, Geometry
+from ponikeeper.geometry import Geometry
+from ponikeeper.parameters import NAMES, PARAMETERS
 
 PREFIXES = ("DEMO{Det:PE1}", "DEMO{Det:PE2}")
 PICTURE = "ponikeeper_demo.png"

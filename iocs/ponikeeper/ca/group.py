@@ -21,9 +21,11 @@ from ponikeeper.ca.view import (
 from ponikeeper.config import Detector
 from ponikeeper.contract import DETECTOR_PVS, setpoint, staged
 from ponikeeper.errors import MessageError, PoniError, RefusedError, StoreError
-from ponikeeper.geometry import NAMES, value_problem
-from ponikeeper.keeper import Keeper, State
+from ponikeeper.geometry import value_problem
+from ponikeeper.keeper import Keeper
 from ponikeeper.messages import Activate, Commit, Request, parse_request, require_whole
+from ponikeeper.parameters import NAMES
+from ponikeeper.state import State
 
 _MANUAL = {"method": "manual"}
 _WINDOW = 60

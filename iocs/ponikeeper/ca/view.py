@@ -9,10 +9,11 @@ from caproto import AlarmSeverity, AlarmStatus
 
 from ponikeeper import poni, strictjson
 from ponikeeper.contract import Status, readback
-from ponikeeper.geometry import NAMES, Geometry
+from ponikeeper.geometry import Geometry
 from ponikeeper.history import Revision
-from ponikeeper.keeper import State
 from ponikeeper.messages import MAX_BYTES, MAX_STRING_BYTES, results_json
+from ponikeeper.parameters import NAMES
+from ponikeeper.state import State
 
 _SEVERITY = {
     Status.UNSET: AlarmSeverity.INVALID_ALARM,

@@ -1,0 +1,36 @@
+"""Requests, results and snapshots: the JSON texts that cross Channel Access, version 1.
+
+A request asks for one transaction, a result tells how it ended, and a snapshot holds all that is in
+force: the only atomic read that CA offers. `EXAMPLES` has one of each.
+"""
+
+from ponikeeper.messages.examples import EXAMPLES
+from ponikeeper.messages.parse import parse_request
+from ponikeeper.messages.request import Activate, AskedPosition, Commit, Request, label_problem, request_text
+from ponikeeper.messages.result import MAX_RESULTS, Result, parse_results, results_json, shortened
+from ponikeeper.messages.schema import PROVENANCE
+from ponikeeper.messages.snapshot import Position, Snapshot
+from ponikeeper.messages.text import MAX_BYTES, MAX_STRING_BYTES, VERSION, require_whole
+
+__all__ = [
+    "EXAMPLES",
+    "MAX_BYTES",
+    "MAX_RESULTS",
+    "MAX_STRING_BYTES",
+    "PROVENANCE",
+    "VERSION",
+    "Activate",
+    "AskedPosition",
+    "Commit",
+    "Position",
+    "Request",
+    "Result",
+    "Snapshot",
+    "label_problem",
+    "parse_request",
+    "parse_results",
+    "request_text",
+    "require_whole",
+    "results_json",
+    "shortened",
+]

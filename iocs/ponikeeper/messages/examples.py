@@ -1,0 +1,47 @@
+"""One text of each kind, as the documentation shows it."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ponikeeper.geometry import Geometry
+from ponikeeper.messages.request import Activate, Commit, request_text
+from ponikeeper.messages.result import Result, results_json
+from ponikeeper.messages.snapshot import Snapshot
+
+_EXAMPLE_GEOMETRY = Geometry(
+    dist=0.2345, poni1=0.1, poni2=0.1, rot1=0.002, rot2=0.001, rot3=0.0, pixel1=0.0002, pixel2=0.0002,
+    wavelength=1.66e-11, detector="Perkin", detector_config={"orientation": 3},
+)  # fmt: skip
+
+EXAMPLES: Mapping[str, str] = MappingProxyType(
+    {
+        "commit": request_text(
+            Commit(
+                {"dist": 0.2345},
+                {"method": "fit", "calibrant": "Ni", "residual_px": 0.04},
+                "near",
+                {"z": 1000.01},
+                12,
+                "5f0c2c1e",
+                "alice",
+            )
+        ),
+        "activate": request_text(Activate(12, request="9a41b7d0")),
+        "results": results_json([Result("5f0c2c1e", "commit", "accepted", 13, 31, (), "2026-11-22T09:30:01.250000Z")]),
+        "snapshot": Snapshot(
+            prefix="XF:28ID1-ES{Det:PE1}Calib:",
+            status="VALID",
+            reason="",
+            serial=31,
+            revision=13,
+            uid="0d1f7c52-7d0a-4c8e-9a39-0a3f8a5f5d11",
+            checksum="sha256:" + "0" * 64,
+            label="near",
+            activated="2026-11-22T09:30:01.250000Z",
+            geometry=_EXAMPLE_GEOMETRY,
+            position={"z": {"value": 1000.01, "units": "mm"}},
+            provenance={"method": "fit", "calibrant": "Ni"},
+        ).as_json(),
+    }
+)
+"""One text of each kind, as the documentation shows it."""

@@ -1,0 +1,99 @@
+"""A request: what one transaction is asked to do."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from ponikeeper import strictjson
+from ponikeeper.messages.text import VERSION, shown
+
+_LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+_MAX_LABEL_BYTES = 38
+
+AskedPosition = Mapping[str, float] | Literal["now", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Ask that a geometry be stored as a new revision and put in force.
+
+    Parameters
+    ----------
+    geometry
+        The values to set (m, rad, and the two texts).
+    inherit
+        Whether values that are left out come from the geometry in force.
+    derived
+        Whether this edits the geometry in force by hand: its label is kept, and it is named in
+        ``derived_from``.
+    position
+        The links' readbacks in the units of the configuration, ``"now"`` or ``"unknown"``.
+    expect_revision
+        The revision that must be in force; 0 means none.
+    """
+
+    op: ClassVar[str] = "commit"
+    geometry: Mapping[str, object]
+    provenance: Mapping[str, object] = field(default_factory=dict[str, object])
+    label: str | None = None
+    position: AskedPosition = "unknown"
+    expect_revision: int | None = None
+    request: str | None = None
+    author: str | None = None
+    inherit: bool = True
+    derived: bool = False
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Activate:
+    """Ask that an old revision be put in force again.
+
+    Parameters
+    ----------
+    revision
+        Its number, or a label: then the newest revision with that label is meant.
+    force
+        Activate it although it was judged wrong.
+    """
+
+    op: ClassVar[str] = "activate"
+    revision: int | str
+    force: bool = False
+    request: str | None = None
+    author: str | None = None
+    digest: str = ""
+
+
+Request = Commit | Activate
+
+
+def request_text(request: Request) -> str:
+    """Write a request as the JSON text that `parse_request` reads."""
+    values: dict[str, object] = {"v": VERSION, "request": request.request, "op": request.op}
+    if request.author is not None:
+        values["author"] = request.author
+    if isinstance(request, Activate):
+        values.update(revision=request.revision, force=request.force)
+        return strictjson.dumps(values)
+    values["geometry"] = strictjson.plain(request.geometry)
+    if request.provenance:
+        values["provenance"] = strictjson.plain(request.provenance)
+    if request.label is not None:
+        values["label"] = request.label
+    values["position"] = strictjson.plain(request.position)
+    if request.expect_revision is not None:
+        values["expect_revision"] = request.expect_revision
+    return strictjson.dumps(values)
+
+
+def label_problem(label: object) -> str | None:
+    """Say what is wrong with a label, or None."""
+    if not isinstance(label, str) or not _LABEL.fullmatch(label) or len(label) > _MAX_LABEL_BYTES:
+        return (
+            f"label {shown(label)} is not allowed: expected a letter, then letters, digits, _ or -, "
+            f"at most {_MAX_LABEL_BYTES}, such as near"
+        )
+    return None
