@@ -108,10 +108,11 @@ def check(config: ConfigFile) -> None:
     loaded = load(config)
     seeds = [service.seed(loaded, detector) for detector in loaded.detector]
     store = loaded.store
-    out.print(f"{config}: OK, {len(loaded.detector)} detectors, store {store}", highlight=False, soft_wrap=True)
+    count = f"{len(loaded.detector)} detector{'s' * (len(loaded.detector) != 1)}"
+    _print(f"{config}: OK, {count}, store {store}")
     for detector, geometry in zip(loaded.detector, seeds, strict=True):
         seed = f", seed {detector.seed}" if geometry else ""
-        out.print(f"  {detector.prefix}  {len(detector.link)} links{seed}", highlight=False, markup=False)
+        _print(f"  {detector.prefix}  {len(detector.link)} links{seed}")
 
 
 @app.command()

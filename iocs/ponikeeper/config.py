@@ -19,6 +19,7 @@ from ponikeeper.errors import ConfigError
 from ponikeeper.parameters import PARAMETERS
 
 STORE_NAME = "ponikeeper.sqlite"
+_MAX_PORT = 65535
 _MAX_PV_BYTES = 60
 """What EPICS records and many clients allow for a PV name."""
 
@@ -145,7 +146,7 @@ class Ioc(_Table):
     prefix: Prefix
     state_dir: Annotated[str, Field(min_length=1)] | None = None
     interfaces: Annotated[tuple[Address, ...], Field(min_length=1, strict=False)] | None = None
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    port: Annotated[int, Field(ge=1, le=_MAX_PORT)] | None = None
     engineer: Text = ""
     location: Text = ""
 
@@ -197,6 +198,22 @@ class Config(_Table):
                 'write state_dir = "/var/lib/ponikeeper"'
             )
         return self.source.parent / named / STORE_NAME
+
+    @property
+    def port(self) -> int | None:
+        """The port to serve on; None where it is left to the Channel Access library.
+
+        Raises
+        ------
+        ConfigError
+            ``$EPICS_CAS_SERVER_PORT`` is no port.
+        """
+        named = os.environ.get("EPICS_CAS_SERVER_PORT")
+        if self.ioc.port is not None or not named:
+            return self.ioc.port
+        if not named.isdecimal() or not 1 <= int(named) <= _MAX_PORT:
+            raise ConfigError(f"EPICS_CAS_SERVER_PORT = {named!r}: expected a port, 1 to {_MAX_PORT}")
+        return int(named)
 
     def seed_text(self, detector: Detector) -> bytes | None:
         """Read the PONI that a detector begins with.

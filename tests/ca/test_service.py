@@ -43,3 +43,19 @@ def test_second_instance_on_the_same_prefix_is_refused_unless_forced(make_ioc):
     forced = [*rival.command(), "--force"]
     rival.command = lambda: forced
     assert rival.start().ready.startswith("READY")
+
+
+def test_port_may_come_from_the_environment_of_a_cas(make_ioc):
+    ioc = make_ioc()
+    named = {**ioc.environment(), "EPICS_CAS_SERVER_PORT": str(ioc.port)}
+    del named["EPICS_CA_SERVER_PORT"]
+    ioc.environment = lambda: named
+    assert ioc.start().ready.startswith(f"READY port={ioc.port} ")
+
+
+def test_port_that_is_none_is_told(make_ioc):
+    ioc = make_ioc()
+    named = {**ioc.environment(), "EPICS_CAS_SERVER_PORT": "many"}
+    done = subprocess.run(ioc.command(), env=named, capture_output=True, text=True, timeout=TIMEOUT)
+    assert done.returncode == 2
+    assert "EPICS_CAS_SERVER_PORT = 'many': expected a port, 1 to 65535" in done.stderr

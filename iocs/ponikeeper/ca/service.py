@@ -81,7 +81,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         groups = [await _group(config, detector, store) for detector in config.detector]
         pvdb = {name: channel for group in groups for name, channel in group.pvdb.items()}
         pvdb |= await _ioc_pvs(config, store)
-        context = Context(pvdb, list(config.ioc.interfaces) if config.ioc.interfaces else None, config.ioc.port)
+        context = Context(pvdb, list(config.ioc.interfaces) if config.ioc.interfaces else None, config.port)
         server = asyncio.create_task(context.run(startup_hook=lambda _: _tell_ready(context, config, ready)))
         watch = asyncio.create_task(store.watch())
         stopped = asyncio.create_task(stop.wait())
@@ -125,7 +125,7 @@ async def _require_alone(config: Config, force: bool) -> None:
     """
     rival = None
     for _ in range(_RIVAL_TRIES):
-        rival = None if force else await found(f"{config.ioc.prefix}Version_RBV", config.ioc.port)
+        rival = None if force else await found(f"{config.ioc.prefix}Version_RBV", config.port)
         if rival is None:
             return
         await asyncio.sleep(_RIVAL_PAUSE)
