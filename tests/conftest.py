@@ -54,31 +54,21 @@ def ioc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveIoc]:
 
 
 @pytest.fixture(scope="session")
-def make_farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], LiveIoc]]:
-    """Start live IOCs of many detectors; they end with the session."""
-    made: list[LiveIoc] = []
-
-    def make() -> LiveIoc:
-        detectors = tuple(f"{{Det:{number}}}Calib:" for number in range(100))
-        made.append(LiveIoc(tmp_path_factory.mktemp("farm"), _free.pop(0), next(_names), detectors))
-        return made[-1].start()
-
-    yield make
-    for live in made:
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveIoc]:
+    """One live IOC of many detectors; see `fresh_prefix`."""
+    detectors = tuple(f"{{Det:{number}}}Calib:" for number in range(250))
+    live = LiveIoc(tmp_path_factory.mktemp("farm"), _free.pop(0), next(_names), detectors)
+    try:
+        yield live.start()
+    finally:
         live.kill()
         _free.append(live.port)
 
 
 @pytest.fixture(scope="session")
-def farm(make_farm: Callable[[], LiveIoc]) -> LiveIoc:
-    """One live IOC of many detectors; see `fresh_prefix`."""
-    return make_farm()
-
-
-@pytest.fixture(scope="session")
-def fresh_prefix(farm: LiveIoc, make_farm: Callable[[], LiveIoc]) -> Callable[[], str]:
+def fresh_prefix(farm: LiveIoc) -> Callable[[], str]:
     """Give, at each call, the prefix of a detector on a live IOC that no test has touched."""
-    prefixes = itertools.chain(farm.prefixes, (prefix for _ in itertools.count() for prefix in make_farm().prefixes))
+    prefixes = iter(farm.prefixes)
     return lambda: next(prefixes)
 
 
