@@ -255,6 +255,11 @@ class CalibrationMixin(Device):
         calibrations, rest = self._split(d)
         if not calibrations:
             return super().configure(d)
+        unknown = [key for key in rest if key not in self.configuration_attrs]
+        if unknown:  # told before anything is committed
+            raise ValueError(
+                f"{', '.join(unknown)} cannot be configured: expected {', '.join(self.configuration_attrs)}"
+            )
         old = self.read_configuration()
         for name, values in calibrations.items():
             getattr(self, name).configure(values)

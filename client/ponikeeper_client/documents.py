@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from ponikeeper import strictjson
 from ponikeeper.contract import readback
-from ponikeeper.errors import MissingExtraError, NoGeometryError, ShapeError
+from ponikeeper.errors import GeometryError, MissingExtraError, NoGeometryError, ShapeError
 from ponikeeper.geometry import Geometry
 from ponikeeper.messages import Snapshot
 from ponikeeper.parameters import NAMES, PARAMETERS
@@ -119,7 +119,10 @@ def geometry(descriptor: Mapping[str, Any], detector: str | None = None, calib: 
         raise NoGeometryError(f"the run recorded no whole geometry of {name}: {', '.join(missing)} missing")
     config = values.get("detector_config") or {}
     if isinstance(config, str):
-        config = strictjson.loads(config)
+        try:
+            config = strictjson.loads(config)
+        except ValueError as error:
+            raise GeometryError(f"the recorded detector_config of {name} is no JSON: {error}") from None
     return Geometry.parse({**{key: values[key] for key in NAMES}, "detector_config": config})
 
 
@@ -190,12 +193,19 @@ def azimuthal_integrator(
     else:
         found = geometry(source, detector, calib)
         images = None if shape is not None else image_shape(source, _recorded(source, detector, calib)[0])
-    given = None if shape is None else (int(shape[0]), int(shape[1]))
+    given = None if shape is None else _image_shape(shape)
     numbers = {name: getattr(found, name) for name in PARAMETERS if not name.startswith("pixel")}
     integrator = AzimuthalIntegrator(**numbers, detector=_pyfai_detector(found, images, given))
     if found.detector_config.get("parallax"):
         integrator.enable_parallax()
     return integrator
+
+
+def _image_shape(shape: Sequence[int]) -> tuple[int, int]:
+    """Take a shape (y, x); raises `ShapeError` where it is none."""
+    if len(shape) != 2 or min(shape) < 1:
+        raise ShapeError(f"shape={tuple(shape)} is no shape of an image: expected two positive numbers, (y, x)")
+    return int(shape[0]), int(shape[1])
 
 
 def _pyfai_detector(found: Geometry, images: tuple[int, int] | None, given: tuple[int, int] | None) -> Any:

@@ -13,6 +13,7 @@ from ponikeeper import strictjson
 from ponikeeper.errors import NotConnectedError, RefusedError
 from ponikeeper.geometry import value_problem
 from ponikeeper.messages import Commit, Request, Result, Snapshot, parse_results, request_text
+from ponikeeper.parameters import NAMES
 from ponikeeper_client.fresh import raise_silent, wait_for
 from ponikeeper_client.signals import TextSignal
 
@@ -21,7 +22,7 @@ _LOOK = 0.1
 
 
 def manual(values: Mapping[str, Any], in_force: Snapshot, expect_revision: int | None) -> Commit:
-    """Make a commit by hand: where the links stand now, under the label of what is in force.
+    """Make a commit by hand: where the links stand now; an edit keeps the label of what is in force.
 
     Parameters
     ----------
@@ -37,7 +38,8 @@ def manual(values: Mapping[str, Any], in_force: Snapshot, expect_revision: int |
     if in_force.revision:
         provenance["derived_from"] = in_force.revision
     asked = {name: _plain(name, value) for name, value in values.items()}
-    return Commit(asked, provenance, in_force.label, "now", expect_revision)
+    label = None if asked.keys() >= set(NAMES) else in_force.label  # a whole geometry is another one
+    return Commit(asked, provenance, label, "now", expect_revision)
 
 
 class Transactor:

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 refused, 2 usage or configuration, 3 no connection, 4 stor
 
 import asyncio
 import logging
+import os
 import sys
 import uuid
 from collections.abc import Coroutine
@@ -26,7 +27,7 @@ from ponikeeper.errors import (
     StoreError,
 )
 from ponikeeper.messages import Activate, Commit, Request, Result, Snapshot, parse_request, request_text
-from ponikeeper.parameters import NAMES, PARAMETERS
+from ponikeeper.parameters import NAMES, PARAMETERS, parse_number
 from ponikeeper.strictjson import dumps, loads
 
 T = TypeVar("T")
@@ -51,6 +52,9 @@ def run() -> None:
         entry.load()(app)
     try:
         app()
+    except BrokenPipeError:  # who read our output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except PonikeeperError as error:
         lines = error.problems if isinstance(error, ProblemsError) else (str(error),)
         for line in lines:
@@ -129,7 +133,10 @@ def get(
     if output is None:
         sys.stdout.write(text)
     else:
-        output.write_text(text, encoding="ascii")
+        try:
+            output.write_text(text, encoding="ascii")
+        except OSError as error:
+            raise ConfigError(f"{output}: {error.strerror}: expected a file that can be written") from error
 
 
 @app.command()
@@ -164,7 +171,10 @@ def set_(
     as_json: AsJson = False,
 ) -> None:
     """Change values of the geometry in force, as one: ponikeeper set 'XF:28ID1-ES{Det:PE1}Calib:' dist=0.2345."""
-    geometry = dict(_assignment(value) for value in values)
+    pairs = [_assignment(value) for value in values]
+    geometry = dict(pairs)
+    if len(geometry) < len(pairs):
+        raise ConfigError("a name stands twice: give each value once")
     snapshot = _over_ca(_read_snapshot(prefix))
     provenance: dict[str, object] = {"method": "manual"}
     if snapshot.revision:
@@ -256,7 +266,7 @@ def _assignment(text: str) -> tuple[str, object]:
         raise ConfigError(f"{text}: expected name=value with one of the names {' '.join(NAMES)} detector_config")
     try:
         if name in PARAMETERS:
-            return name, float(value)
+            return name, parse_number(value)
         return name, value if name == "detector" else loads(value)
     except ValueError:
         expected = "a number in SI units (m, rad)" if name in PARAMETERS else "JSON"

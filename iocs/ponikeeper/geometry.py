@@ -25,6 +25,9 @@ MAX_DETECTOR_BYTES = 38
 DEFAULT_ORIENTATION = 3
 """The orientation of pyFAI where none is named, and the only one that Fit2D values exist for."""
 
+_CONFIG_DEPTH = strictjson.MAX_DEPTH // 2
+"""How deep a configuration may be nested: every text that it is put into can still be read."""
+
 _CONFIG_KEYS = ("orientation", "max_shape", "sensor", "parallax")
 
 
@@ -217,7 +220,7 @@ def _config_problems(config: object) -> list[str]:
     if "parallax" in items and not isinstance(items["parallax"], bool):
         problems.append(f"detector_config.parallax {shown(items['parallax'])} is not allowed: expected true or false")
     try:
-        strictjson.canonical(strictjson.plain(items))
+        strictjson.canonical(strictjson.plain(items, _CONFIG_DEPTH))
     except (TypeError, ValueError) as error:
         problems.append(f"detector_config is no JSON: {error}")
     return problems

@@ -17,7 +17,7 @@ from ponikeeper.messages import MAX_RESULTS, Commit, Request, Result, shortened
 from ponikeeper.parameters import Limits
 from ponikeeper.state import State
 from ponikeeper.store import PERIOD, Store
-from ponikeeper.transaction import decide_commit, is_unchanged, require_room
+from ponikeeper.transaction import MAX_REASON, decide_commit, is_unchanged, require_room
 
 T = TypeVar("T")
 
@@ -246,7 +246,7 @@ class Keeper:
         reason = "nothing watches this geometry: the configuration has no links"
         if self._links:
             reason = f"the links {' '.join(self._links)} are not watched yet"
-        return {"status": Status.VALID, "reason": reason}
+        return {"status": Status.VALID, "reason": reason[:MAX_REASON]}
 
     def _now(self) -> str:
         """Give the time, later than the last activation's even where the clock was set back."""

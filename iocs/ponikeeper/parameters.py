@@ -4,6 +4,7 @@ Written once: the geometry checks by them, and the PV contract takes its units, 
 """
 
 import math
+import re
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,6 +78,9 @@ class Parameter:
         return self.lower <= number <= self.upper and not (self.above_zero and number <= 0)
 
 
+PLAIN_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+"""How JSON, a PONI and a person write a number."""
+
 _MILLIMETRE = ("millimetre", 1e-3)
 _MICROMETRE = ("micrometre", 1e-6)
 _ROTATION: dict[str, Any] = {
@@ -124,6 +128,22 @@ def _number(value: object) -> float | None:
         return float(value)
     except OverflowError:
         return math.inf
+
+
+def parse_number(text: str) -> float:
+    """Read a number as JSON, a PONI and a person write it; Python's own reader takes more.
+
+    Raises
+    ------
+    ValueError
+        It is none, or not finite.
+    """
+    if PLAIN_NUMBER.fullmatch(text.strip()) is None:
+        raise ValueError(f"{text!a} is not a number")
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text!a} is too large for a double")
+    return number
 
 
 def shown(value: object) -> str:

@@ -15,7 +15,7 @@ from ponikeeper import strictjson
 from ponikeeper.detectors import pixel_size
 from ponikeeper.errors import GeometryError, PoniError
 from ponikeeper.geometry import Geometry
-from ponikeeper.parameters import PARAMETERS
+from ponikeeper.parameters import PARAMETERS, PLAIN_NUMBER
 
 _VERSIONS = ("1", "2", "2.1", "3")
 _HEADER = "Nota: C-Order"  # pyFAI opens each entry with this comment
@@ -29,7 +29,6 @@ _REQUIRED = {
     "3": ("Detector", "Detector_config", *_NUMBERS, "Parallax"),
 }
 _OPTIONAL = {"1": ("Detector", "SplineFile"), "2": (), "2.1": (), "3": ()}
-_PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def read(text: str | bytes) -> Geometry:
@@ -210,7 +209,7 @@ def _take_parallax(text: str, found: dict[str, object], problems: list[str]) -> 
 
 def _number(text: str) -> float | str:
     """Give the number, or the text as it stands: the geometry says what is wrong with it."""
-    return float(text) if _PLAIN_NUMBER.fullmatch(text) else text
+    return float(text) if PLAIN_NUMBER.fullmatch(text) else text
 
 
 def _short(text: str) -> str:

@@ -27,7 +27,7 @@ def loads(text: str) -> object:
             text, parse_constant=_refuse_constant, parse_float=_finite_float, object_pairs_hook=_unique_keys
         )
     except RecursionError:
-        raise ValueError(_TOO_DEEP) from None
+        raise ValueError(_too_deep(MAX_DEPTH)) from None
     return plain(value)
 
 
@@ -41,7 +41,7 @@ def canonical(value: object) -> str:
     return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"), sort_keys=True)
 
 
-def plain(value: object) -> object:
+def plain(value: object, depth: int = MAX_DEPTH) -> object:
     """Copy a value into plain dicts and lists, as ``loads(dumps(value))`` would give it.
 
     Raises
@@ -49,19 +49,27 @@ def plain(value: object) -> object:
     TypeError
         A key is not a text; to make it one could let two keys become the same.
     ValueError
-        The value is nested more than 32 deep (or holds itself).
+        The value is nested more than `depth` deep (or holds itself).
     """
-    return _plain(value, MAX_DEPTH)
+    try:
+        return _plain(value, depth)
+    except _TooDeepError:
+        raise ValueError(_too_deep(depth)) from None
 
 
-_TOO_DEEP = f"nested too deeply: expected at most {MAX_DEPTH} objects and arrays in one another"
+class _TooDeepError(Exception):
+    """There is no room left for what is nested."""
+
+
+def _too_deep(depth: int) -> str:
+    return f"nested too deeply: expected at most {depth} objects and arrays in one another"
 
 
 def _plain(value: object, room: int) -> object:
     if not isinstance(value, (Mapping, list, tuple)):
         return value
     if room == 0:
-        raise ValueError(_TOO_DEEP)
+        raise _TooDeepError
     if not isinstance(value, Mapping):
         return [_plain(item, room - 1) for item in cast("list[object]", value)]
     copied: dict[str, object] = {}

@@ -13,7 +13,10 @@ from ponikeeper.parameters import NAMES, Limits
 
 WHERE_TO_BEGIN = "give all of them at once: a PONI, a Request, the Stage: fields, or seed in the configuration"
 
-_ROOM = 200
+MAX_REASON = 1000
+"""Characters of a status's reason; a snapshot has to have room for it whatever happens."""
+
+_ROOM = 200 + MAX_REASON
 """Bytes by which the status's part of a snapshot may grow after the commit (reason, serial)."""
 
 
@@ -63,8 +66,14 @@ def is_unchanged(in_force: Revision | None, draft: Draft, derived: bool) -> bool
         return False
     ignored = {"derived_from"} if derived else set[str]()
     old, new = ({k: v for k, v in p.items() if k not in ignored} for p in (in_force.provenance, draft.provenance))
-    unchanged = in_force.geometry == draft.geometry and in_force.position == draft.position
-    return unchanged and in_force.label == draft.label and old == new
+    said, says = (
+        strictjson.canonical([geometry.as_dict(), strictjson.plain(position), label, strictjson.plain(provenance)])
+        for geometry, position, label, provenance in (
+            (in_force.geometry, in_force.position, in_force.label, old),
+            (draft.geometry, draft.position, draft.label, new),
+        )
+    )  # as texts: to Python 1 is True and 0.0 is -0.0
+    return said == says
 
 
 def require_room(prefix: str, draft: Draft) -> None:

@@ -218,3 +218,9 @@ def test_neither_ophyd_nor_pyfai_is_loaded_with_the_module():
     code = "import sys, ponikeeper_client.documents; print({'ophyd', 'epics', 'pyFAI', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("shape", [(1, 1043, 981), (-1, 5), (5,)])
+def test_shape_that_is_none_of_an_image_is_refused(shape):
+    with pytest.raises(ShapeError, match="expected two positive numbers"):
+        azimuthal_integrator(NI, shape=shape)

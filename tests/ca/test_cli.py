@@ -218,3 +218,16 @@ def test_reading_needs_no_extra(kept):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert poni.read(done.stdout) == Geometry.parse(snapshot(kept)["geometry"])
+
+
+@pytest.mark.parametrize("value", ["dist=nan", "dist=1e400", "dist=0.2_3", "dist=\u0663"])
+def test_set_takes_numbers_as_people_write_them(call, prefix, value):
+    done = call("set", prefix, value)
+    assert done.returncode == 2
+    assert "is not a number in SI units" in done.stderr
+
+
+def test_set_of_one_name_twice_is_refused(call, prefix):
+    done = call("set", prefix, "dist=0.4", "dist=0.5")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a name stands twice" in done.stderr

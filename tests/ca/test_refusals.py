@@ -223,3 +223,22 @@ def test_refused_id_is_judged_anew(kept):
     text = commit_text("again", geometry={"dist": GEOMETRY["dist"]}, label="near")
     assert put(f"{kept}Request", text) is None
     assert speak.snapshot(kept)["revision"] in (before, before + 1)
+
+
+def nested(depth):
+    return json.loads('{"a": ' * depth + "1" + "}" * depth)
+
+
+@pytest.mark.parametrize("depth", [17, 31, 32, 40])
+def test_configuration_that_could_not_be_read_again_is_refused_before_it_is_stored(kept, depth):
+    text = json.dumps(nested(depth))
+    result = refused(kept, "DetectorConfig", lambda: put(f"{kept}DetectorConfig", text))
+    assert "nested too deeply" in said(result)
+
+
+@pytest.mark.parametrize("provenance", [{"residual_px": 10**400}, {"sigma": {"dist": 10**400}}])
+def test_number_that_no_double_holds_is_refused_under_its_id(kept, provenance):
+    text = by_request(provenance=provenance)
+    result = refused(kept, "Request", lambda: put(f"{kept}Request", text))
+    assert result["request"] == "bad"
+    assert "is not allowed" in said(result)

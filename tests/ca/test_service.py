@@ -39,7 +39,7 @@ def test_second_instance_on_the_same_prefix_is_refused_unless_forced(make_ioc):
     rival.config.write_text(rival.config.read_text().replace(f'"{rival.name}{{IOC}}"', f'"{first.name}{{IOC}}"'))
     refused = subprocess.run(rival.command(), env=rival.environment(), capture_output=True, text=True, timeout=TIMEOUT)
     assert refused.returncode == 1
-    assert f"{first.name}{{IOC}} is served by 127.0.0.1:{first.port} already" in refused.stderr
+    assert f"{first.name}{{IOC}}Version_RBV is served by 127.0.0.1:{first.port} already" in refused.stderr
     forced = [*rival.command(), "--force"]
     rival.command = lambda: forced
     assert rival.start().ready.startswith("READY")
@@ -59,3 +59,12 @@ def test_port_that_is_none_is_told(make_ioc):
     done = subprocess.run(ioc.command(), env=named, capture_output=True, text=True, timeout=TIMEOUT)
     assert done.returncode == 2
     assert "EPICS_CAS_SERVER_PORT = 'many': expected a port, 1 to 65535" in done.stderr
+
+
+def test_second_instance_on_the_prefix_of_a_detector_is_refused(make_ioc):
+    first, rival = make_ioc().start(), make_ioc()
+    rival.port = first.port
+    rival.config.write_text(rival.config.read_text().replace(rival.prefixes[1], first.prefixes[1]))
+    refused = subprocess.run(rival.command(), env=rival.environment(), capture_output=True, text=True, timeout=TIMEOUT)
+    assert refused.returncode == 1
+    assert f"{first.prefixes[1]}Snapshot_RBV is served by 127.0.0.1:{first.port} already" in refused.stderr

@@ -379,7 +379,7 @@ def test_check_accepts_a_seed_and_says_so(written, tmp_path):
     (tmp_path / "pe1.poni").write_text(PONI)
     done = check(path, STATE_DIRECTORY=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
-    assert "OK, 1 detectors" in done.stdout
+    assert "OK, 1 detector, " in done.stdout
     assert "seed pe1.poni" in done.stdout
     assert not (tmp_path / "ponikeeper.sqlite").exists()
 

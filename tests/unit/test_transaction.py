@@ -135,3 +135,9 @@ def test_snapshot_that_would_not_fit_is_refused():
     require_room("P:", fits)
     with pytest.raises(RefusedError, match="shorten detector_config or the comment"):
         require_room("P:", decide(in_force(), Commit({"detector_config": {"a": "x" * 15_800}})))
+
+
+def test_change_that_python_calls_equal_is_a_change():
+    geometry = Geometry.parse({**VALUES, "detector_config": {"a": 1}})
+    draft = decide(in_force(geometry), Commit({"detector_config": {"a": True}}))
+    assert not is_unchanged(in_force(geometry), draft, derived=False)

@@ -16,6 +16,7 @@ from caproto._utils import ConversionDirection
 
 from ponikeeper.contract import PV, Kind
 from ponikeeper.errors import RefusedError
+from ponikeeper.parameters import parse_number
 
 Value = float | int | str
 
@@ -154,6 +155,10 @@ class _ReadOnlyShort(ca.ChannelShort):
         raise RefusedError("record fields are read-only")
 
 
+_NO_NUMBERS = ("nan", "inf", "+inf", "-inf")
+"""What caput sends of a number that is none; it is refused as such, not as a text."""
+
+
 class Double(_Channel, ca.ChannelDouble):
     """A number; NaN with INVALID alarm where there is none."""
 
@@ -171,7 +176,7 @@ class Double(_Channel, ca.ChannelDouble):
             return float(super()._parsed(data, data_type))
         text = _text(data)
         try:
-            return float(text)
+            return float(text) if text.strip().lower() in _NO_NUMBERS else parse_number(text)
         except ValueError:
             raise ValueError(f"{text!a} is not a number: expected a number of {self.pv.units}") from None
 

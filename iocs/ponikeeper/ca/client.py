@@ -80,6 +80,8 @@ async def read_revision(prefix: str, number: int) -> dict[str, object]:
     NotConnectedError
         The IOC does not answer.
     """
+    if number < 1:
+        raise RefusedError(f"there is no revision {number}: they are numbered from 1 on")
     for _ in range(_TRIES):  # somebody else may be looking at another one
         await select(prefix, number)
         text = await read_text(f"{prefix}History:Selected_RBV")
@@ -119,9 +121,18 @@ async def watch(prefix: str, show: Callable[[Snapshot], None]) -> None:
     """
     pv = f"{prefix}Snapshot_RBV"
     await read_text(pv)
-    subscription = camonitor(pv, lambda text: show(Snapshot.from_json(str(text))), datatype=DBR_CHAR_STR)
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def told(text: Any) -> None:
+        try:
+            show(Snapshot.from_json(str(text)))
+        except Exception as error:  # noqa: BLE001  # whatever it is ends the watching, and is told there
+            if not ended.done():
+                ended.set_exception(error)
+
+    subscription = camonitor(pv, told, datatype=DBR_CHAR_STR)
     try:
-        await asyncio.Event().wait()
+        await ended
     finally:
         subscription.close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -26,6 +27,8 @@ from ponikeeper.keeper import Keeper
 from ponikeeper.messages import Activate, Commit, Request, parse_request, require_whole
 from ponikeeper.parameters import NAMES
 from ponikeeper.state import State
+
+log = logging.getLogger(__name__)
 
 _MANUAL = {"method": "manual"}
 _WINDOW = 60
@@ -101,6 +104,12 @@ class Group:
                 if isinstance(value, Exception):
                     await self._refuse((f"{suffix}: {value}",))
                 await transaction(value, origin)
+            except RefusedError:
+                raise
+            except Exception as error:
+                # a defect of ours: whoever put has to hear of it all the same
+                log.exception("put to %s", suffix)
+                await self._refuse((f"{suffix}: this could not be judged ({type(error).__name__}: {error})",))
             finally:
                 await self._show_setpoint(suffix)
 

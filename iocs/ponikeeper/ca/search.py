@@ -1,20 +1,21 @@
-"""Whether somebody on the network serves a PV already: two servers of one name are two truths."""
+"""Whether somebody on the network serves our PVs already: two servers of one name are two truths."""
 
 import asyncio
 import socket
+from collections.abc import Sequence
 
 import caproto as ca
 
 _PERIOD = 0.1
+_BATCH = 12
+"""Names in one datagram: with the longest allowed it still fits into one packet."""
 
 
-async def found(name: str, port: int | None, timeout: float = 0.3) -> str | None:
-    """Search for a PV as a client would.
+async def found(names: Sequence[str], port: int | None, timeout: float = 0.3) -> str | None:
+    """Search for PVs as a client would.
 
     Parameters
     ----------
-    name
-        The PV.
     port
         The UDP port of this IOC; the environment's, where None.
     timeout
@@ -23,17 +24,23 @@ async def found(name: str, port: int | None, timeout: float = 0.3) -> str | None
     Returns
     -------
     str or None
-        Host and port of the server that answered.
+        The first PV that was found, and by whom it is served.
     """
     answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     broadcaster = ca.Broadcaster(our_role=ca.CLIENT)
-    datagram = broadcaster.send(ca.VersionRequest(0, 13), ca.SearchRequest(name, 1, 13))
+    datagrams = [
+        broadcaster.send(
+            ca.VersionRequest(0, 13),
+            *(ca.SearchRequest(names[number], number, 13) for number in range(first, min(first + _BATCH, len(names)))),
+        )
+        for first in range(0, len(names), _BATCH)
+    ]
 
     class _Listener(asyncio.DatagramProtocol):
         def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
             for command in broadcaster.recv(data, addr):
                 if isinstance(command, ca.SearchResponse) and not answer.done():
-                    answer.set_result(f"{addr[0]}:{command.port}")
+                    answer.set_result(f"{names[command.cid]} is served by {addr[0]}:{command.port}")
 
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_UDP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
@@ -44,7 +51,8 @@ async def found(name: str, port: int | None, timeout: float = 0.3) -> str | None
         deadline = asyncio.get_running_loop().time() + timeout
         while not answer.done() and asyncio.get_running_loop().time() < deadline:
             for host, default in ca.get_client_address_list():
-                transport.sendto(datagram, (host, port or default))
+                for datagram in datagrams:
+                    transport.sendto(datagram, (host, port or default))
             await asyncio.wait({answer}, timeout=_PERIOD)
         return answer.result() if answer.done() else None
     finally:

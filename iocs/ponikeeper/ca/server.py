@@ -17,6 +17,8 @@ from ponikeeper.errors import PonikeeperError
 log = logging.getLogger(__name__)
 
 _KEPT_AT_LEAST = 1000
+_READ_PATIENCE = 0.25
+"""How long a read waits for a put of the same client to the same channel: a disk may hang (s)."""
 
 
 class UpdateQueue(asyncio.Queue[Any]):
@@ -64,6 +66,8 @@ class Circuit(_VirtualCircuit):
         if isinstance(command, (ca.WriteRequest, ca.WriteNotifyRequest)):
             self._queue_put(command)
             return []
+        if isinstance(command, ca.ReadNotifyRequest):
+            await self._await_put(command.sid)
         if isinstance(command, ca.ClearChannelRequest):
             # caproto compares the channel with a number here, finds nothing, and the circuit's task
             # dies when the subscriptions that outlived their channel are updated
@@ -71,6 +75,12 @@ class Circuit(_VirtualCircuit):
             await self._cull_subscriptions(entry, lambda sub: sub.channel is channel)
             self._last_put.pop(command.sid, None)
         return await super()._process_command(command)
+
+    async def _await_put(self, sid: int) -> None:
+        """Let a put to a channel end before the channel is read: caput reads to show what became of its put."""
+        put = self._last_put.get(sid)
+        if put is not None and not put.done():
+            await asyncio.wait([put], timeout=_READ_PATIENCE)
 
     def _queue_put(self, command: Any) -> None:
         """Start a put behind the one before it on its channel.

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from caproto import AlarmSeverity, AlarmStatus
+from caproto import AlarmSeverity, AlarmStatus, CaprotoRuntimeError
 
 from ponikeeper import __version__, poni
 from ponikeeper.ca.channels import make_channel
@@ -86,6 +86,11 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         watch = asyncio.create_task(store.watch())
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({server, watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if server.done() and isinstance(server.exception(), (OSError, CaprotoRuntimeError)):
+            raise ConfigError(
+                f"{config.source}: cannot listen on {', '.join(context.interfaces)} port {context.ca_server_port}: "
+                f"{server.exception()}; expected addresses of this host"
+            ) from server.exception()
         _notify("STOPPING=1")
         for task in (server, watch, stopped):
             task.cancel()
@@ -123,16 +128,14 @@ async def _require_alone(config: Config, force: bool) -> None:
     RefusedError
         One does.
     """
+    names = [f"{config.ioc.prefix}Version_RBV", *(f"{detector.prefix}Snapshot_RBV" for detector in config.detector)]
     rival = None
     for _ in range(_RIVAL_TRIES):
-        rival = None if force else await found(f"{config.ioc.prefix}Version_RBV", config.port)
+        rival = None if force else await found(names, config.port)
         if rival is None:
             return
         await asyncio.sleep(_RIVAL_PAUSE)
-    raise RefusedError(
-        f"{config.ioc.prefix} is served by {rival} already: stop that server, "
-        "or give this one another prefix (--force overrides)"
-    )
+    raise RefusedError(f"{rival} already: stop that server, or give this one another prefix (--force overrides)")
 
 
 async def _group(config: Config, detector: Detector, store: Store) -> Group:

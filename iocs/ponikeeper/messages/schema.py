@@ -49,7 +49,12 @@ def _is_object(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(cast("float", value))
+    if type(value) not in (int, float):
+        return False
+    try:
+        return math.isfinite(float(cast("float", value)))
+    except OverflowError:  # an integer that no double can hold
+        return False
 
 
 def _is_size(value: object) -> bool:
