@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import aioca
+import caproto as ca
 import pytest
 from aioca import DBR_CHAR_STR
 from caproto import ChannelType, WriteNotifyResponse
@@ -281,3 +282,11 @@ def test_twenty_clients_at_once_find_each_its_own_result(prefix):
     assert len({result["time"] for result in found}) == 24
     assert snapshot(prefix)["revision"] == 25
     assert counters(prefix) == (25, 0)
+
+
+def test_read_behind_a_put_on_one_channel_gives_what_was_put(farm, prefix):
+    begin(prefix)
+    with Wire(farm.port) as wire:
+        channel = wire.channel(f"{prefix}Dist")
+        wire.send(channel.write([0.31], notify=False), channel.read(notify=True))
+        assert wire.receive((ca.ReadNotifyResponse,)).data[0] == 0.31

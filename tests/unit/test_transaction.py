@@ -8,7 +8,7 @@ from ponikeeper.detectors import pixel_size
 from ponikeeper.errors import RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import Revision
-from ponikeeper.messages import Commit
+from ponikeeper.messages import MAX_BYTES, Commit
 from ponikeeper.parameters import NAMES, PARAMETERS
 from ponikeeper.transaction import decide_commit, is_unchanged, require_room
 from strategies import VALUES, geometries, numbers
@@ -141,3 +141,12 @@ def test_change_that_python_calls_equal_is_a_change():
     geometry = Geometry.parse({**VALUES, "detector_config": {"a": 1}})
     draft = decide(in_force(geometry), Commit({"detector_config": {"a": True}}))
     assert not is_unchanged(in_force(geometry), draft, derived=False)
+
+
+def test_snapshot_fits_its_pv_whatever_reason_is_told():
+    geometry = Geometry.parse({**VALUES, "detector_config": {"a": "x" * (MAX_BYTES - 1500)}})
+    draft = decide(None, Commit(geometry.as_dict(), inherit=False))
+    with pytest.raises(RefusedError, match="the snapshot would have"):
+        require_room("X:", draft)
+    shorter = Geometry.parse({**VALUES, "detector_config": {"a": "x" * (MAX_BYTES - 3000)}})
+    require_room("X:", decide(None, Commit(shorter.as_dict(), inherit=False)))
