@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from live import PORTS, LiveIoc, free_ports
+from live import PORTS, LiveIoc, free_ports, serving
 
 _PORTS = free_ports(PORTS + 1)
 os.environ.update(
@@ -45,24 +45,16 @@ def make_ioc(tmp_path: Path) -> Iterator[Callable[..., LiveIoc]]:
 @pytest.fixture(scope="session")
 def ioc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveIoc]:
     """One live IOC of two detectors for the whole session; tests leave it serving."""
-    live = LiveIoc(tmp_path_factory.mktemp("ioc"), _free.pop(0), next(_names))
-    try:
-        yield live.start()
-    finally:
-        live.kill()
-        _free.append(live.port)
+    with serving(LiveIoc(tmp_path_factory.mktemp("ioc"), _free.pop(0), next(_names))) as live:
+        yield live
 
 
 @pytest.fixture(scope="session")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveIoc]:
     """One live IOC of many detectors; see `fresh_prefix`."""
     detectors = tuple(f"{{Det:{number}}}Calib:" for number in range(250))
-    live = LiveIoc(tmp_path_factory.mktemp("farm"), _free.pop(0), next(_names), detectors)
-    try:
-        yield live.start()
-    finally:
-        live.kill()
-        _free.append(live.port)
+    with serving(LiveIoc(tmp_path_factory.mktemp("farm"), _free.pop(0), next(_names), detectors)) as live:
+        yield live
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from ponikeeper.errors import (
     RefusedError,
     StoreError,
 )
-from ponikeeper.messages import Activate, Commit, Request, Result, Snapshot, parse_request, request_text
+from ponikeeper.messages import Activate, Commit, Request, Snapshot, parse_request, request_text
 from ponikeeper.parameters import NAMES, PARAMETERS, parse_number
 from ponikeeper.strictjson import dumps, loads
 
@@ -126,7 +126,7 @@ def get(
     as_json: AsJson = False,
 ) -> None:
     """Get the geometry in force as a PONI: ponikeeper get 'XF:28ID1-ES{Det:PE1}Calib:' -o pe1.poni."""
-    snapshot = _over_ca(_read_snapshot(prefix))
+    snapshot = _over_ca(_client().read_snapshot(prefix))
     if snapshot.geometry is None:
         raise RefusedError(f"{prefix} is UNSET: {snapshot.reason}")
     text = snapshot.as_json() + "\n" if as_json else poni.write(snapshot.geometry)
@@ -175,7 +175,7 @@ def set_(
     geometry = dict(pairs)
     if len(geometry) < len(pairs):
         raise ConfigError("a name stands twice: give each value once")
-    snapshot = _over_ca(_read_snapshot(prefix))
+    snapshot = _over_ca(_client().read_snapshot(prefix))
     provenance: dict[str, object] = {"method": "manual"}
     if snapshot.revision:
         provenance["derived_from"] = snapshot.revision
@@ -187,7 +187,7 @@ def set_(
 @app.command()
 def show(prefix: Prefix, as_json: AsJson = False) -> None:
     """Show all that is in force: ponikeeper show 'XF:28ID1-ES{Det:PE1}Calib:'."""
-    snapshot = _over_ca(_read_snapshot(prefix))
+    snapshot = _over_ca(_client().read_snapshot(prefix))
     if as_json:
         _print(snapshot.as_json())
     else:
@@ -201,7 +201,7 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """List the revisions, newest first: ponikeeper history 'XF:28ID1-ES{Det:PE1}Calib:'."""
-    text = _over_ca(_read_history(prefix, around))
+    text = _over_ca(_client().read_history(prefix, around))
     if as_json:
         _print(text)
     else:
@@ -211,7 +211,7 @@ def history(
 @app.command()
 def diff(prefix: Prefix, first: int, second: int, as_json: AsJson = False) -> None:
     """Compare two revisions: ponikeeper diff 'XF:28ID1-ES{Det:PE1}Calib:' 12 13."""
-    one, other = _over_ca(_read_two(prefix, first, second))
+    one, other = _over_ca(_client().read_revisions(prefix, first, second))
     if as_json:
         _print(dumps([one, other]))
     else:
@@ -237,7 +237,7 @@ def watch(prefix: Prefix, as_json: AsJson = False) -> None:
     def line(snapshot: Snapshot) -> None:
         _print(snapshot.as_json() if as_json else tables.one_line(snapshot))
 
-    _over_ca(_watch(prefix, line))
+    _over_ca(_client().watch(prefix, line))
 
 
 def _commit(prefix: str, request: Request, as_json: bool) -> None:
@@ -245,7 +245,7 @@ def _commit(prefix: str, request: Request, as_json: bool) -> None:
     values = {"request": str(uuid.uuid4())}
     identified = type(request)(**{**{name: getattr(request, name) for name in request.__slots__}, **values})
     parse_request(request_text(identified))  # what is wrong with it is told here, and not sent
-    result = _over_ca(_transact(prefix, identified))
+    result = _over_ca(_client().transact(prefix, identified))
     _print(
         dumps(result.as_dict())
         if as_json
@@ -281,35 +281,11 @@ def _over_ca(work: Coroutine[Any, Any, T]) -> T:
         raise typer.Exit(0) from None
 
 
-async def _read_snapshot(prefix: str) -> Snapshot:
+def _client() -> Any:
+    """Give the CA calls; loaded where they are used, so that the other commands need no Channel Access."""
     from ponikeeper.ca import client
 
-    return await client.read_snapshot(prefix)
-
-
-async def _read_history(prefix: str, around: int) -> str:
-    from ponikeeper.ca import client
-
-    await client.select(prefix, around)
-    return await client.read_text(f"{prefix}History:List_RBV")
-
-
-async def _read_two(prefix: str, first: int, second: int) -> tuple[dict[str, object], dict[str, object]]:
-    from ponikeeper.ca import client
-
-    return await client.read_revision(prefix, first), await client.read_revision(prefix, second)
-
-
-async def _transact(prefix: str, request: Request) -> Result:
-    from ponikeeper.ca import client
-
-    return await client.transact(prefix, request)
-
-
-async def _watch(prefix: str, line: Any) -> None:
-    from ponikeeper.ca import client
-
-    await client.watch(prefix, line)
+    return client
 
 
 def _print(text: str) -> None:

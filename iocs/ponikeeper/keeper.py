@@ -57,7 +57,7 @@ class Keeper:
         """
         revision, activation, count = await self._stored()
         if revision is not None:
-            self.state = replace(self.state, **self._judged(), revision=revision, activation=activation, count=count)
+            self._take_up(revision, activation, count)
 
     def on_publish(self, publish: Publish) -> None:
         """Call a coroutine with each new state, inside the transaction that made it."""
@@ -191,9 +191,7 @@ class Keeper:
                 await self._tell_undetermined(request, str(error))
                 await asyncio.sleep(PERIOD)
             else:
-                self.state = replace(
-                    self.state, **self._judged(), revision=revision, activation=activation, count=count
-                )
+                self._take_up(revision, activation, count)
                 return True
 
     async def _stored(self) -> tuple[Revision | None, Activation | None, int]:
@@ -204,13 +202,7 @@ class Keeper:
         return revision, activation, count
 
     async def _accept(self, request: Request, revision: Revision, activation: Activation, message: str) -> Result:
-        self.state = replace(
-            self.state,
-            **self._judged(),
-            revision=revision,
-            activation=activation,
-            count=max(self.state.count, revision.number),
-        )
+        self._take_up(revision, activation, max(self.state.count, revision.number))
         result = _result(request, revision.number, activation.serial, activation.time)
         return await self._post(result, message, changed=True)
 
@@ -241,12 +233,19 @@ class Keeper:
             await self._publish(self.state)
         return result
 
-    def _judged(self) -> dict[str, object]:
-        """Give status and reason of a geometry that is in force."""
+    def _take_up(self, revision: Revision | None, activation: Activation | None, count: int) -> None:
+        """Hold what the store has in force, with its status and reason."""
         reason = "nothing watches this geometry: the configuration has no links"
         if self._links:
             reason = f"the links {' '.join(self._links)} are not watched yet"
-        return {"status": Status.VALID, "reason": reason[:MAX_REASON]}
+        self.state = replace(
+            self.state,
+            status=Status.VALID,
+            reason=reason[:MAX_REASON],
+            revision=revision,
+            activation=activation,
+            count=count,
+        )
 
     def _now(self) -> str:
         """Give the time, later than the last activation's even where the clock was set back."""

@@ -139,7 +139,9 @@ class _Channel:
         return values[0]
 
 
-class _ReadOnlyString(ca.ChannelString):
+class _ReadOnly:
+    """What the record fields share; stands before a caproto class in the bases."""
+
     def check_access(self, hostname: str, username: str) -> AccessRights:  # noqa: ARG002
         return AccessRights.READ
 
@@ -147,12 +149,12 @@ class _ReadOnlyString(ca.ChannelString):
         raise RefusedError("record fields are read-only")
 
 
-class _ReadOnlyShort(ca.ChannelShort):
-    def check_access(self, hostname: str, username: str) -> AccessRights:  # noqa: ARG002
-        return AccessRights.READ
+class _ReadOnlyString(_ReadOnly, ca.ChannelString):
+    """A text field."""
 
-    async def auth_write(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        raise RefusedError("record fields are read-only")
+
+class _ReadOnlyShort(_ReadOnly, ca.ChannelShort):
+    """A number field."""
 
 
 _NO_NUMBERS = ("nan", "inf", "+inf", "-inf")

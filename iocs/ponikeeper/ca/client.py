@@ -93,6 +93,25 @@ async def read_revision(prefix: str, number: int) -> dict[str, object]:
     raise RefusedError(f"revision {number} could not be read: another client selects others")
 
 
+async def read_revisions(prefix: str, *numbers: int) -> list[dict[str, object]]:
+    """Read several revisions; raises as `read_revision`."""
+    return [await read_revision(prefix, number) for number in numbers]
+
+
+async def read_history(prefix: str, around: int) -> str:
+    """Read the list of revisions around one; 0 is the one in force.
+
+    Raises
+    ------
+    RefusedError
+        There is none of that number.
+    NotConnectedError
+        The IOC does not answer.
+    """
+    await select(prefix, around)
+    return await read_text(f"{prefix}History:List_RBV")
+
+
 async def select(prefix: str, number: int) -> None:
     """Select a revision to look at; 0 is the one in force.
 

@@ -226,9 +226,7 @@ class Group:
         if suffix in setpoints:
             await self._show({suffix: setpoints[suffix]}, _timestamp(state))
             return
-        by_suffix = {staged(name): values[name] for name in NAMES}
-        by_suffix |= {staged(name): Shown(value) for name, value in self._staged.items()}  # type: ignore[arg-type]
-        by_suffix |= {
+        by_suffix = self._stage_values() | {
             "Stage:Apply": Shown("Idle"),
             "Stage:Clear": Shown("Idle"),
             "History:Select": Shown(self._selected),
@@ -236,11 +234,15 @@ class Group:
         await self._show({suffix: by_suffix.get(suffix, Shown(""))}, time.time())
 
     async def _show_stage(self) -> None:
-        state = self._keeper.state
-        values = geometry_values(state.revision and state.revision.geometry)
-        values |= {name: Shown(value) for name, value in self._staged.items()}  # type: ignore[arg-type]
-        await self._show({staged(name): values[name] for name in NAMES}, time.time())
+        await self._show(self._stage_values(), time.time())
         await self._show({"Stage:Dirty_RBV": Shown("Dirty" if self._staged else "Clean")}, time.time())
+
+    def _stage_values(self) -> dict[str, Shown]:
+        """Show, by suffix, what is staged, and what is in force where nothing is."""
+        revision = self._keeper.state.revision
+        values = geometry_values(revision and revision.geometry)
+        values |= {name: Shown(value) for name, value in self._staged.items()}  # type: ignore[arg-type]
+        return {staged(name): values[name] for name in NAMES}
 
     async def _follow_history(self) -> None:
         """Show the history after each change, behind the acknowledgement: it takes longer than the commit."""
