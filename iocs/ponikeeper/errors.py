@@ -64,6 +64,26 @@ class NoGeometryError(PonikeeperError, LookupError):
     """No geometry was recorded where one was looked for."""
 
 
+class CalibrantError(PonikeeperError, LookupError):
+    """A powder standard that is not known, or a file that lists none."""
+
+
+class WavelengthError(PonikeeperError, ValueError):
+    """The wavelength is not known, or what is said of it contradicts itself."""
+
+
+class ImageError(PonikeeperError, ValueError):
+    """An image or a mask that cannot be used."""
+
+
+class FitError(ProblemsError):
+    """An image from which no geometry can be had that could be stood for; each problem says why."""
+
+
+class CalibrationError(ProblemsError):
+    """A calibration that put no geometry in force; each problem says why, and what to do."""
+
+
 class StoreError(PonikeeperError, OSError):
     """The store on disk cannot be read or written now; nothing of it is lost."""
 
