@@ -1,0 +1,1 @@
+"""Calibration from one image of a powder standard, from a geometry that is roughly known."""

@@ -1,0 +1,141 @@
+"""An image as the fit sees it: intensities, which pixels count, and where each lies on the detector."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ponikeeper.errors import ImageError
+from ponikeeper.geometry import Geometry
+from ponikeeper_client.documents import azimuthal_integrator
+from ponikeeper_client.fit.rays import Floats
+
+Mask = NDArray[np.bool_]
+
+_SATURATED = 20
+"""So many pixels at one largest value of an integer image are saturated, not bright."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An image on its detector.
+
+    Parameters
+    ----------
+    image
+        Intensities, shape (y, x), finite where they count.
+    valid
+        Which pixels count, shape (y, x).
+    y, x
+        Where the pixels' centres lie on the detector along axes 1 and 2 (m), shape (y, x).
+    pixel
+        Geometric mean of the pixel's sides (m): in which lengths on the detector are told.
+    """
+
+    image: NDArray[np.float32]
+    valid: Mask
+    y: Floats
+    x: Floats
+    pixel: float
+
+    @classmethod
+    def of(cls, image: NDArray[Any], geometry: Geometry, mask: NDArray[Any] | None = None) -> Self:
+        """Lay an image on the detector of a geometry.
+
+        Left out are masked pixels, the detector's gaps, values that are not finite or negative
+        far beyond noise, and saturated ones.
+
+        Parameters
+        ----------
+        image
+            Shape (y, x).
+        mask
+            Shape (y, x); nonzero is masked.
+
+        Raises
+        ------
+        ImageError
+            The image or the mask has no two dimensions, their shapes differ, or nothing is left.
+        ShapeError
+            The detector does not have the image's shape.
+        """
+        if image.ndim != 2:
+            raise ImageError(f"the image has shape {image.shape}: expected two dimensions, (y, x)")
+        detector = azimuthal_integrator(geometry, shape=image.shape).detector
+        y, x, z = detector.calc_cartesian_positions()
+        if z is not None:
+            raise ImageError(f"the detector {geometry.detector} is curved: the fit knows flat ones only, use the GUI")
+        valid = _sound(image)
+        if detector.mask is not None and detector.mask.shape == image.shape:
+            valid &= np.asarray(detector.mask) == 0
+        if mask is not None:
+            if mask.shape != image.shape:
+                raise ImageError(f"the mask has shape {mask.shape} and the image {image.shape}: expected the same")
+            valid &= np.asarray(mask) == 0
+        if not valid.any():
+            raise ImageError("every pixel is masked, saturated or negative: there is no image to fit")
+        values = np.where(valid, image, 0).astype(np.float32)
+        return cls(values, valid, np.asarray(y), np.asarray(x), float(np.sqrt(geometry.pixel1 * geometry.pixel2)))
+
+    def binned(self, largest: int) -> Self:
+        """Average blocks of pixels, so that no side has more than `largest`."""
+        block = -(-max(self.image.shape) // largest)
+        if block == 1:
+            return self
+        counted = _blocks(self.valid.astype(np.float32), block).sum((1, 3))
+        summed = _blocks(self.image, block).sum((1, 3))
+        y, x = (_blocks(values, block)[:, [0, -1]][:, :, :, [0, -1]].mean((1, 3)) for values in (self.y, self.x))
+        return type(self)(
+            summed / np.maximum(counted, 1), counted >= block * block / 2, y, x, self.pixel * block
+        )
+
+    def flattened(self) -> NDArray[np.float32]:
+        """Give the image with its noise made even (square root) and its holes filled from around them.
+
+        Hot pixels are cut: a ring's detection must not see them.
+        """
+        counted = self.image[self.valid]
+        low, high = np.percentile(counted, (0.5, 99.8))
+        high = max(high, low + 1e-6)
+        image = np.clip(self.image, low, high + 2 * (high - low)) - low
+        image = np.sqrt(image + 0.25 * max(float(np.median(counted)) - low, 1e-3 * (high - low)))
+        return _filled(image.astype(np.float32), self.valid)
+
+
+def _sound(image: NDArray[Any]) -> Mask:
+    """Tell which pixels hold an intensity: finite, not a flag below zero, not saturated."""
+    valid = np.isfinite(image)
+    if not valid.any():
+        raise ImageError("no pixel of the image is finite: there is no image to fit")
+    if np.issubdtype(image.dtype, np.integer):
+        top = image.max()
+        if top > 0 and np.count_nonzero(image == top) > _SATURATED:
+            valid &= image < top
+        return valid & (image >= 0)
+    # a dark was subtracted: noise goes below zero, flags go far below
+    low, middle = np.percentile(image[valid], (1, 50))
+    return valid & (image > min(0.0, 2 * low - middle) - 10 * abs(middle - low))
+
+
+def _blocks(values: NDArray[Any], block: int) -> NDArray[Any]:
+    height, width = (side // block for side in values.shape)
+    return values[: height * block, : width * block].reshape(height, block, width, block)
+
+
+def _filled(image: NDArray[np.float32], valid: Mask) -> NDArray[np.float32]:
+    """Fill what does not count with the mean around it, from ever farther away."""
+    missing = ~valid
+    out = image.copy()
+    weight = valid.astype(np.float32)
+    for width in (2, 8, 32, 128):
+        if not missing.any():
+            return out
+        near = ndimage.gaussian_filter(weight, width)
+        mean = ndimage.gaussian_filter(np.where(valid, image, 0), width)
+        found = missing & (near > 0.02)
+        out[found] = mean[found] / near[found]
+        missing &= ~found
+    out[missing] = np.median(image[valid])
+    return out

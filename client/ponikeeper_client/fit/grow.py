@@ -1,0 +1,79 @@
+"""From a rough place to a good one: crests are given to lines, from the inner rings outwards."""
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from ponikeeper_client.fit.distance import nearest_index
+from ponikeeper_client.fit.rays import DISTANCE, Floats, radius_scale, two_theta
+from ponikeeper_client.fit.ridges import Ridges
+
+STEPS = (0.01, 5e-3, 5e-3, 0.02, 0.02)
+"""By how much each number of a place is of interest: distance (relative), spot (m), rotations (rad)."""
+
+_FEWEST = 15
+_PARTS = (0.15, 0.3, 0.6, 1.0)
+"""Of the crests, by angle: the rings inside first, where the lines are far apart."""
+
+
+def grow(place: Floats, ridges: Ridges, lines: Floats, pixel: float, gates: tuple[float, ...]) -> Floats | None:
+    """Fit a place to the crests, each given to its nearest line.
+
+    Parameters
+    ----------
+    lines
+        Scattering angles, ascending (rad).
+    pixel
+        Length of one px (m).
+    gates
+        How far a crest may be from its line, ever smaller (px); the first ones while growing.
+
+    Returns
+    -------
+    ndarray of 5, or None
+        None where too few crests are near a line.
+    """
+    prior = 0.05 * np.sqrt(len(ridges))
+    apart = spacing(lines)
+    schedule = [(part, gates[0]) for part in _PARTS] + [(1.0, gate) for gate in gates[1:] for _ in range(2)]
+    for part, gate in schedule:
+        angle = two_theta(place, ridges.y, ridges.x)
+        line = nearest_index(lines, angle)
+        scale = radius_scale(place, angle) / pixel
+        off = (angle - lines[line]) * scale
+        near = (np.abs(off) < np.minimum(gate, 0.35 * apart[line] * scale)) & (angle <= np.quantile(angle, part))
+        if np.count_nonzero(near) < _FEWEST:
+            if part < 1:
+                continue
+            return None
+        place = _refined(place, ridges, lines[line], scale, near, prior, max(0.3, gate / 4))
+        if not place[DISTANCE] > 0:
+            return None
+    return place
+
+
+def spacing(lines: Floats) -> Floats:
+    """Give each line's distance to its nearest neighbour (rad)."""
+    if len(lines) == 1:
+        return np.array([np.pi])
+    gaps = np.diff(lines)
+    return np.minimum(np.r_[gaps[0], gaps], np.r_[gaps, gaps[-1]])
+
+
+def explained(place: Floats, ridges: Ridges, lines: Floats, pixel: float, within: float = 1.5) -> float:
+    """Give the share of the crests' weight that lies on lines."""
+    angle = two_theta(place, ridges.y, ridges.x)
+    off = np.abs(angle - lines[nearest_index(lines, angle)]) * radius_scale(place, angle) / pixel
+    return float(ridges.weight[off < within].sum() / ridges.weight.sum())
+
+
+def _refined(
+    place: Floats, ridges: Ridges, target: Floats, scale: Floats, near: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]",
+    prior: float, soft: float,
+) -> Floats:  # fmt: skip
+    y, x, target, scale = (values[near] for values in (ridges.y, ridges.x, target, scale * np.sqrt(ridges.weight)))
+
+    def misfit(values: Floats) -> Floats:
+        return np.r_[(two_theta(values, y, x) - target) * scale, prior * values[3:]]
+
+    steps = np.array(STEPS) * np.r_[place[DISTANCE], 1, 1, 1, 1]
+    return least_squares(misfit, place, x_scale=steps, loss="soft_l1", f_scale=soft, max_nfev=12).x

@@ -1,0 +1,110 @@
+"""The place that fits the control points best, how sure that is, and what it leaves over."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from ponikeeper_client.fit.grow import STEPS
+from ponikeeper_client.fit.points import Points
+from ponikeeper_client.fit.rays import DISTANCE, Floats, derivative_of_geometry, radius_scale, two_theta
+
+_ROUNDS = 3
+_OUTLIER = 4.0
+_FINEST = 0.03
+"""Scatter below which nothing is an outlier (px)."""
+
+_FREE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """A fitted place.
+
+    Parameters
+    ----------
+    place
+        See `ponikeeper_client.fit.rays`.
+    points
+        What it was fitted to: outliers are left out.
+    residuals
+        Of each point, angle minus that of its line (rad).
+    residual_px
+        Their root mean square as lengths on the detector (px).
+    covariance
+        Of dist, poni1, poni2, rot1, rot2, shape (5, 5), from the scatter of the points (m, rad).
+    condition
+        Of the problem with columns of equal length: large where the points do not tell the five
+        numbers apart.
+    """
+
+    place: Floats
+    points: Points
+    residuals: Floats
+    residual_px: float
+    covariance: Floats
+    condition: float
+
+    @property
+    def residual_rad(self) -> float:
+        """Root mean square of the residuals (rad)."""
+        return float(np.sqrt(np.mean(self.residuals**2)))
+
+
+def refine(place: Floats, points: Points, lines: Floats, pixel: float, rounds: int = _ROUNDS) -> Refined | None:
+    """Fit a place to control points by robust least squares; None where there are too few of them.
+
+    Parameters
+    ----------
+    rounds
+        How often outliers are left out; 0 keeps every point.
+    """
+    kept = np.ones(len(points), bool)
+    for _ in range(rounds):
+        if np.count_nonzero(kept) <= _FREE:
+            return None
+        place = _solved(place, points.only(kept), lines, pixel, "soft_l1").x
+        off = np.abs(misfit(place, points, lines, pixel))
+        kept = off < _OUTLIER * max(1.4826 * float(np.median(off[kept])), _FINEST)
+    if np.count_nonzero(kept) <= _FREE:
+        return None
+    points = points.only(kept)
+    found = _solved(place, points, lines, pixel, "linear")
+    residuals = two_theta(found.x, points.y, points.x) - lines[points.line]
+    sizes = np.linalg.norm(found.jac, axis=0)
+    scaled = np.linalg.svd(found.jac / np.where(sizes > 0, sizes, 1), compute_uv=False)
+    condition = float(scaled[0] / scaled[-1]) if scaled[-1] > 0 else np.inf
+    variance = float(found.fun @ found.fun) / max(len(points) - _FREE, 1)
+    carry = derivative_of_geometry(found.x)
+    covariance = carry @ (np.linalg.pinv(found.jac.T @ found.jac) * variance) @ carry.T
+    return Refined(
+        found.x, points, residuals, float(np.sqrt(np.mean(found.fun**2))), covariance, condition
+    )
+
+
+def misfit(place: Floats, points: Points, lines: Floats, pixel: float) -> Floats:
+    """Give how far each point is from its ring (px)."""
+    target = lines[points.line]
+    return (two_theta(place, points.y, points.x) - target) * radius_scale(place, target) / pixel
+
+
+def _solved(place: Floats, points: Points, lines: Floats, pixel: float, loss: str) -> "Solution":
+    steps = np.array(STEPS) * np.r_[place[DISTANCE], 1, 1, 1, 1]
+    target = lines[points.line]
+    scale = radius_scale(place, target) / pixel  # held: else a small distance would look like a good fit
+
+    def off(values: Floats) -> Floats:
+        return (two_theta(values, points.y, points.x) - target) * scale
+
+    found = least_squares(off, place, x_scale=steps, loss=loss, f_scale=0.3, max_nfev=40)
+    return Solution(found.x, found.fun, found.jac)
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """What the solver found: the place, misfits there (px), and their derivatives."""
+
+    x: Floats
+    fun: Floats
+    jac: NDArray[np.float64]

@@ -1,0 +1,211 @@
+"""Whether a fit can be stood for: determined, precise, complete, unambiguous, and near its start."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from ponikeeper.geometry import Geometry
+from ponikeeper_client.fit.frame import Frame
+from ponikeeper_client.fit.grow import STEPS
+from ponikeeper_client.fit.pattern import unexplained
+from ponikeeper_client.fit.points import Points
+from ponikeeper_client.fit.rays import DISTANCE, Floats, place_of, two_theta
+from ponikeeper_client.fit.refine import Refined, refine
+
+_FEWEST_RINGS = 3
+_FEWEST_POINTS = 30
+_LARGEST_CONDITION = 200.0
+_LARGEST_SIGMA = 0.005
+"""Of the distance, relative: beyond it the image does not tell the distance."""
+
+_LARGEST_RESIDUAL = 0.5
+"""Root mean square (px): a sound calibration leaves 0.05 to 0.3."""
+
+_COMPLETE = 0.6
+"""Of the sectors between the innermost and the outermost ring, in how many the line must be seen."""
+
+_SHIFTED = 3.0
+"""How many times worse the fit has to be with each ring taken for its neighbour."""
+
+_UNEXPLAINED = 0.1
+"""Of the sharp rings, each with the square root of its height, how much may lie on no line."""
+
+_WAVELENGTH, _MUCH_BETTER = 0.02, 0.5
+"""Refused is a wavelength that is so far off (relative) if the residual shrinks below that part of it."""
+
+_RING = 0.08
+"""A ring counts if so much of what was looked for of it was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a result may be from its start.
+
+    Parameters
+    ----------
+    distance
+        Relative.
+    spot
+        Of the beam on the detector (px).
+    tilt
+        Of either rotation (rad).
+    """
+
+    distance: float
+    spot: float
+    tilt: float
+
+
+NEAR = Reach(0.1, 120.0, float(np.radians(5)))
+"""From a geometry that was calibrated, with the detector where it was."""
+
+NOMINAL = Reach(0.3, np.inf, float(np.radians(20)))
+"""From a distance that somebody read off a scale."""
+
+
+def rings_found(points: Points) -> tuple[int, ...]:
+    """List the lines of which enough was found to speak of a ring."""
+    found = np.bincount(points.line, minlength=len(points.looked_for))
+    counted = (found >= 3) & (found >= _RING * points.looked_for)
+    return tuple(int(line) for line in np.flatnonzero(counted))
+
+
+def completeness(points: Points) -> float:
+    """Give the share of sectors in which a line was seen, from the innermost ring to the outermost."""
+    rings = rings_found(points)
+    if not rings:
+        return 0.0
+    between = slice(rings[0], rings[-1] + 1)
+    found = np.bincount(points.line, minlength=len(points.looked_for))[between].sum()
+    return float(found / max(points.looked_for[between].sum(), 1))
+
+
+def shifted_residual(refined: Refined, lines: Floats, pixel: float) -> float:
+    """Give the residual (px) of the best fit in which every ring is taken for its neighbour."""
+    found = [np.inf]
+    points = refined.points
+    for step in (-1, 1):
+        moved = points.line + step
+        inside = (moved >= 0) & (moved < len(lines))
+        if np.count_nonzero(inside) < _FEWEST_POINTS:
+            continue
+        shifted = Points(points.y[inside], points.x[inside], moved[inside], points.azimuth[inside], points.looked_for)
+        ratio = np.median(np.tan(lines[points.line[inside]]) / np.tan(lines[moved[inside]]))
+        start = refined.place * np.r_[ratio, 1, 1, 1, 1]
+        other = refine(start, shifted, lines, pixel, rounds=0)
+        found.append(np.inf if other is None else other.residual_px)
+    return float(min(found))
+
+
+def problems(frame: Frame, refined: Refined, lines: Floats, start: Geometry, reach: Reach) -> list[str]:
+    """Say why a fit cannot be stood for; nothing where it can."""
+    return [
+        *_undetermined(refined),
+        *_imprecise(refined),
+        *_incomplete(refined.points),
+        *_foreign(frame, refined, lines),
+        *_ambiguous(refined, lines, frame.pixel),
+        *_of_another_wavelength(refined, lines, start.wavelength),
+        *_far(refined.place, place_of(start), frame.pixel, reach),
+    ]
+
+
+def better_wavelength(refined: Refined, lines: Floats, wavelength: float) -> tuple[float, float]:
+    """Give the wavelength (m) that fits best, and how much better: the residual with it over that without.
+
+    It is no measurement: distance and wavelength change the rings almost alike.
+    """
+    points = refined.points
+    halves = np.sin(lines[points.line] / 2) / wavelength
+
+    def off(values: Floats) -> Floats:
+        sines = halves * wavelength * values[5]
+        return two_theta(values[:5], points.y, points.x) - 2 * np.arcsin(np.minimum(sines, 1))
+
+    steps = np.r_[np.array(STEPS) * np.r_[refined.place[DISTANCE], 1, 1, 1, 1], 0.01]
+    found = least_squares(off, np.r_[refined.place, 1.0], x_scale=steps, max_nfev=50)
+    return wavelength * float(found.x[5]), float(np.linalg.norm(found.fun) / np.linalg.norm(refined.residuals))
+
+
+def _undetermined(refined: Refined) -> list[str]:
+    rings, count = len(rings_found(refined.points)), len(refined.points)
+    found = []
+    if rings < _FEWEST_RINGS or count < _FEWEST_POINTS:
+        found.append(
+            f"not determined: {count} points on {rings} rings, at least {_FEWEST_POINTS} on {_FEWEST_RINGS} are needed; "
+            "put the detector nearer, use a standard with more lines, or expose longer"
+        )
+    sigma = float(np.sqrt(refined.covariance[0, 0])) / refined.place[DISTANCE]
+    if refined.condition > _LARGEST_CONDITION or sigma > _LARGEST_SIGMA:
+        found.append(
+            f"not determined: the arcs are too short to tell distance, tilt and centre apart (condition number "
+            f"{refined.condition:.0f}, at most {_LARGEST_CONDITION:.0f}; distance known to {100 * sigma:.2g} %); "
+            "take an image with longer arcs or more rings"
+        )
+    return found
+
+
+def _imprecise(refined: Refined) -> list[str]:
+    if refined.residual_px <= _LARGEST_RESIDUAL:
+        return []
+    return [
+        f"not precise: the rings are off by {refined.residual_px:.2f} px rms, at most {_LARGEST_RESIDUAL} is sound; "
+        "is it this standard, this wavelength, this detector, and was nothing moved during the exposure?"
+    ]
+
+
+def _incomplete(points: Points) -> list[str]:
+    share = completeness(points)
+    if share >= _COMPLETE:
+        return []
+    return [
+        f"not this standard: of the lines between the innermost and the outermost ring only {100 * share:.0f} % are "
+        f"seen, at least {100 * _COMPLETE:.0f} % are needed; check calibrant and wavelength"
+    ]
+
+
+def _foreign(frame: Frame, refined: Refined, lines: Floats) -> list[str]:
+    rings = rings_found(refined.points)
+    if not rings:
+        return []
+    share = unexplained(frame, refined.place, lines, lines[rings[0]], lines[rings[-1]])
+    if share <= _UNEXPLAINED:
+        return []
+    return [
+        f"not this standard: {100 * share:.0f} % of what the sharp rings weigh lies on none of its lines, at most "
+        f"{100 * _UNEXPLAINED:.0f} % may; check calibrant and wavelength, and that nothing else is in the beam"
+    ]
+
+
+def _of_another_wavelength(refined: Refined, lines: Floats, wavelength: float) -> list[str]:
+    better, gain = better_wavelength(refined, lines, wavelength)
+    if abs(better / wavelength - 1) <= _WAVELENGTH or gain > _MUCH_BETTER:
+        return []
+    return [
+        f"not this wavelength: the rings fit {1 / gain:.1f} times better with about {better:.4g} m than with "
+        f"{wavelength:.4g} m; check the wavelength (it is never fitted: distance and wavelength go together)"
+    ]
+
+
+def _ambiguous(refined: Refined, lines: Floats, pixel: float) -> list[str]:
+    other = shifted_residual(refined, lines, pixel)
+    if other >= _SHIFTED * refined.residual_px:
+        return []
+    return [
+        f"ambiguous: with every ring taken for its neighbour the fit leaves {other:.2f} px instead of "
+        f"{refined.residual_px:.2f}, so which ring is which cannot be told; show more rings, or start nearer"
+    ]
+
+
+def _far(place: Floats, start: Floats, pixel: float, reach: Reach) -> list[str]:
+    distance = abs(place[DISTANCE] / start[DISTANCE] - 1)
+    spot = float(np.hypot(*(place[1:3] - start[1:3]))) / pixel
+    tilt = float(np.abs(place[3:] - start[3:]).max())
+    if distance <= reach.distance and spot <= reach.spot and tilt <= reach.tilt:
+        return []
+    return [
+        f"far from the start: distance {100 * distance:.1f} %, beam spot {spot:.0f} px, tilt "
+        f"{np.degrees(tilt):.1f} deg away, at most {100 * reach.distance:.0f} %, {reach.spot:.0f} px, "
+        f"{np.degrees(reach.tilt):.0f} deg; if the detector was moved, say so by starting from a nominal distance"
+    ]
