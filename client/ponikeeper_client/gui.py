@@ -1,0 +1,428 @@
+"""pyFAI-calib2 beside a running plan: a person calibrates in it, and what they save is taken up.
+
+The program runs as a process of its own in a folder of its own; whatever PONI is saved there, under
+whatever name, is the calibration. Wavelength, detector and orientation are given to it in a start
+PONI alone: with a detector on its command line it would ignore the orientation of that PONI, and
+for the orientation it has no option.
+"""
+
+import contextlib
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from ponikeeper import poni
+from ponikeeper.errors import PoniError, PonikeeperError
+from ponikeeper.geometry import Geometry
+
+VARIABLE = "PONIKEEPER_CALIB2"
+"""Environment variable that names another program, options and all: ``pyFAI-calib2 --remote-bug``."""
+
+_PROGRAM = "pyFAI-calib2"
+_BINDINGS = ("PySide6", "PyQt6", "PyQt5")
+_PROBE = "from pyFAI.gui import CalibrationContext; from silx.gui import qt; qt.QApplication([])"
+_PROBE_TIMEOUT = 30.0
+_OTHERWISE = 'or calibrate without a window: method="auto"'
+_NEVER_FITTED = b"Distance: None"
+_FIT_FIRST = f"{_PROGRAM} writes None for each value as long as nothing was fitted or typed; fit, and save again"
+
+_START = "calibration.poni"  # the name under which its dialogue will propose to save
+_LOG = "calib2.log"
+_LOOK = 0.2
+_GRACE = 3.0
+"""How long a PONI may be incomplete when the program has ended: the folder may lie on a file server (s)."""
+_TERMINATE = 3.0
+_SAME_WAVELENGTH = 1e-9
+"""Relative: a conversion to angstrom and back changes less, a person more."""
+
+
+class NoDisplayError(PonikeeperError, RuntimeError):
+    """pyFAI-calib2 cannot open its window here."""
+
+
+class Calib2Error(PonikeeperError, RuntimeError):
+    """pyFAI-calib2 could not be given its task, failed, or saved what is no whole PONI."""
+
+
+class CalibrationCancelled(PonikeeperError, RuntimeError):  # noqa: N818  # that a person decides is no error
+    """The window was closed, or the plan ended, and no PONI was saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A detector of which no geometry is known yet: what one image cannot tell about it.
+
+    Parameters
+    ----------
+    detector
+        pyFAI's name.
+    pixel1, pixel2
+        Pixel size along axis 1 (y) and axis 2 (x) (m).
+    detector_config
+        ``orientation``, ``max_shape``, ... as a `Geometry` has it.
+    """
+
+    detector: str
+    pixel1: float
+    pixel2: float
+    detector_config: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a person saved, and where."""
+
+    geometry: Geometry
+    path: Path
+    warnings: tuple[str, ...] = ()  #: sentences: what of the given was changed, and what else to know
+
+
+def default_command() -> tuple[str, ...]:
+    """Give the program and its options, as the environment names it, else pyFAI's."""
+    return tuple(shlex.split(os.environ.get(VARIABLE, ""))) or (_PROGRAM,)
+
+
+def require_display(command: Sequence[str] | None = None) -> None:
+    """Make sure, before anything is exposed, that pyFAI-calib2 could open its window.
+
+    Takes some seconds: pyFAI's window is loaded and Qt started, without showing anything, which
+    alone finds out that a forwarded display is gone or that a library is missing.
+
+    Parameters
+    ----------
+    command
+        Program and options; default: `default_command`.
+
+    Raises
+    ------
+    NoDisplayError
+        It could not; the message says what to do.
+    """
+    command = command or default_command()
+    program = _found(command[0])
+    offscreen = os.environ.get("QT_QPA_PLATFORM", "").startswith("offscreen")
+    if not (offscreen or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise NoDisplayError(
+            f"{command[0]} needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set: "
+            f"log in with ssh -X, {_OTHERWISE}"
+        )
+    if program != Path(sys.executable).parent / _PROGRAM:
+        return  # which Python would run it, and with which Qt, is not known
+    if not any(importlib.util.find_spec(name) for name in _BINDINGS):
+        raise NoDisplayError(
+            f"{command[0]} needs one of {', '.join(_BINDINGS)}, and none is installed: "
+            f"pip install 'pyFAI[gui]', {_OTHERWISE}"
+        )
+    if problem := _window_problem():
+        raise NoDisplayError(
+            f"{command[0]} could not open a window ({problem}): where the display is gone, log in anew with ssh -X; "
+            f"where a module is missing, pip install 'pyFAI[gui]'; {_OTHERWISE}"
+        )
+
+
+class Calib2:
+    """One calibration in pyFAI-calib2; any thread may wait for it. As a context it ends the program.
+
+    Parameters
+    ----------
+    image
+        A file that fabio reads, such as a TIFF.
+    folder
+        Where the program runs, and where what it saves is looked for; made where it is not there.
+    calibrant
+        pyFAI's name (``"Ni"``), or a file of d-spacings (``.D``, angstrom).
+    wavelength
+        In m.
+    start
+        Where to begin: the geometry in force, or the detector alone. With None the person chooses
+        the detector too, and nothing asks for an orientation.
+    mask
+        An image file; pixels that are not 0 are left out.
+    command
+        Program and options; default: `default_command`.
+    say
+        Is told, a line at a time, what the person at the screen should know.
+    """
+
+    def __init__(
+        self,
+        image: Path,
+        folder: Path,
+        calibrant: str | Path,
+        wavelength: float,
+        start: Geometry | Panel | None,
+        mask: Path | None = None,
+        command: Sequence[str] | None = None,
+        say: Callable[[str], Any] = print,
+    ) -> None:
+        self._image, self._mask = image.absolute(), None if mask is None else mask.absolute()
+        self._folder, self._wavelength, self._start = folder.absolute(), wavelength, start
+        bare = isinstance(calibrant, str) and os.sep not in calibrant and not calibrant.endswith(".D")
+        self._calibrant = calibrant if bare else Path(calibrant).absolute()
+        self._command = tuple(command or default_command())
+        self._say = say
+        self._known: dict[Path, bytes] = {}
+        self._told: dict[Path, bytes] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended: float | None = None
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> Self:
+        """Start the program; come back at once.
+
+        Raises
+        ------
+        NoDisplayError
+            There is no such program.
+        Calib2Error
+            A file that it needs is not there.
+        GeometryError
+            The wavelength or the panel is none.
+        """
+        for file in (self._image, self._mask, self._calibrant):
+            if isinstance(file, Path) and not file.is_file():
+                raise Calib2Error(f"{file} is not there: expected the file that {_PROGRAM} is to open")
+        program = _found(self._command[0])
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if self._start is not None:
+            (self._folder / _START).write_text(start_text(self._start, self._wavelength))
+        self._known = {path: path.read_bytes() for path in self._folder.glob("*.poni")}
+        with (self._folder / _LOG).open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(program), *self._command[1:], *self._options()],
+                cwd=self._folder,  # where its dialogue opens
+                stdin=subprocess.DEVNULL,
+                stdout=log,  # a pipe that nobody reads would hold it up
+                stderr=log,
+                start_new_session=True,  # Ctrl-C pauses the plan and leaves the window open
+            )
+        self._say(f"{_PROGRAM} opens: calibrate, save the PONI in {self._folder}, where it proposes to, and close it")
+        return self
+
+    def wait(self, cancelled: threading.Event) -> Saved:
+        """Wait, in a thread that may be held up, until the person has closed the window.
+
+        Parameters
+        ----------
+        cancelled
+            Ends the program and the waiting.
+
+        Raises
+        ------
+        CalibrationCancelled
+            Nothing was saved, or the event was set.
+        Calib2Error
+            The program failed, or what it saved is no whole PONI.
+        """
+        while (saved := self.poll()) is None:
+            if cancelled.wait(_LOOK):
+                self.close()
+                raise CalibrationCancelled("cancelled: the plan ended before a PONI was saved")
+        return saved
+
+    def poll(self) -> Saved | None:
+        """Look once: give what was saved when the program has ended, None before; raises as `wait` does."""
+        if self._process is None:
+            raise Calib2Error(f"{_PROGRAM} was not started: call start() first")
+        # in this order: what is saved just before the end is still seen
+        code = self._process.poll()
+        files = _changed(self._folder, self._known)
+        if code is None:
+            self._tell(files)
+            return None
+        if self._closed:
+            raise CalibrationCancelled("cancelled: the plan ended before a PONI was saved")
+        self._ended = self._ended or time.monotonic()
+        if files and _geometry(files[-1]) is None and time.monotonic() < self._ended + _GRACE:
+            return None
+        return self._outcome(files, code)
+
+    def close(self) -> None:
+        """End the program, and whatever it started, if it still runs; what was not saved is lost."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        self._closed = True
+        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_TERMINATE)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def _options(self) -> list[str]:
+        """Give the command line; what one image cannot tell is held, whatever the program's default."""
+        options = ["--fix-wavelength", "--fix-rot3", "-c", str(self._calibrant)]
+        if self._start is None:
+            options += ["-w", repr(self._wavelength * 1e10)]  # angstrom
+        else:
+            options += ["-i", str(self._folder / _START)]
+        if self._mask is not None:
+            options += ["-m", str(self._mask)]
+        return [*options, str(self._image)]
+
+    def _tell(self, files: list["_File"]) -> None:
+        for file in files:
+            if self._told.get(file.path) == file.content:
+                continue
+            self._told[file.path] = file.content
+            if _NEVER_FITTED in file.content:
+                self._say(f"{file.path.name} was saved without a geometry: {_FIT_FIRST}")
+            elif _geometry(file) is not None:
+                self._say(f"{file.path.name} was saved: close {_PROGRAM} to go on with it")
+
+    def _outcome(self, files: list["_File"], code: int) -> Saved:
+        """Take the last whole PONI.
+
+        Only now, when the window is closed, because a person may save, look, fit again and save
+        again: nothing but closing says that they are done.
+        """
+        warnings: list[str] = []
+        for file in reversed(files):
+            try:
+                geometry = poni.read(file.content)
+            except PoniError as error:
+                why = _FIT_FIRST if _NEVER_FITTED in file.content else error
+                warnings.append(f"{file.path.name} is no whole PONI and was left out: {why}")
+                continue
+            if code != 0:
+                warnings.append(f"{_PROGRAM} ended with {_told_code(code)} after {file.path.name} had been saved")
+            return Saved(geometry, file.path, (*warnings, *self._differences(file, geometry)))
+        if warnings:
+            raise Calib2Error("; ".join(warnings))
+        if code != 0:
+            raise Calib2Error(
+                f"{_PROGRAM} ended with {_told_code(code)} and saved nothing; its last words, from "
+                f"{self._folder / _LOG}: {_tail(self._folder / _LOG)}"
+            )
+        raise CalibrationCancelled(
+            f"cancelled: {_PROGRAM} was closed and no PONI saved in {self._folder} (one that was saved elsewhere "
+            f"is not seen: ponikeeper put takes it)"
+        )
+
+    def _differences(self, file: "_File", saved: Geometry) -> list[str]:
+        """Say what differs from what was given: a person may have changed it on purpose, or by mistake."""
+        pairs: list[tuple[str, object, object]] = []
+        if abs(saved.wavelength / self._wavelength - 1) > _SAME_WAVELENGTH:
+            pairs.append(("wavelength (m)", self._wavelength, saved.wavelength))
+        if self._start is not None:
+            given = _whole(self._start, self._wavelength)
+            names = ("orientation", "detector", "pixel1", "pixel2")
+            pairs += [(name, getattr(given, name), getattr(saved, name)) for name in names]
+        named = re.findall(rb"^# Calibrant: (.*?)\r?$", file.content, re.MULTILINE)
+        calibrant = self._calibrant if isinstance(self._calibrant, str) else self._calibrant.stem
+        pairs += [("calibrant", calibrant, name.decode(errors="replace")) for name in named[-1:]]
+        return [
+            f"{file.path.name} was saved with another {name} than was given: {found}, not {given}"
+            for name, given, found in pairs
+            if found != given
+        ]
+
+
+def start_text(start: Geometry | Panel, wavelength: float) -> str:
+    """Write the PONI with which the program starts.
+
+    Parameters
+    ----------
+    start
+        Of a panel the PONI has the detector alone, which the program takes too: it then begins
+        from the rings.
+    wavelength
+        In m; of a geometry it takes the place of its own.
+
+    Raises
+    ------
+    GeometryError
+        The wavelength or the panel is none.
+    """
+    lines = poni.write(_whole(start, wavelength)).splitlines(keepends=True)
+    unknown = ("Distance:", "Poni1:", "Poni2:", "Rot1:", "Rot2:", "Rot3:") if isinstance(start, Panel) else ()
+    return "".join(line for line in lines if not line.startswith(unknown))
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A PONI file as it was found."""
+
+    path: Path
+    changed: int  # the inode's change (ns): a copy or a renamed file keeps the older time of its content
+    content: bytes
+
+
+def _whole(start: Geometry | Panel, wavelength: float) -> Geometry:
+    """Give the geometry that was given; of a panel, one that stands anywhere. The orientation is always said."""
+    if isinstance(start, Panel):
+        values = {"detector": start.detector, "pixel1": start.pixel1, "pixel2": start.pixel2, "dist": 1.0}
+        values |= dict.fromkeys(("poni1", "poni2", "rot1", "rot2", "rot3"), 0.0)
+        start = Geometry.parse({**values, "wavelength": wavelength, "detector_config": start.detector_config})
+    config = {**start.detector_config, "orientation": start.orientation}
+    return replace(start, wavelength=wavelength, detector_config=config)
+
+
+def _changed(folder: Path, known: Mapping[Path, bytes]) -> list[_File]:
+    """Give the PONI files whose content was not there at the start, the newest last."""
+    files: list[_File] = []
+    for path in folder.glob("*.poni"):
+        with contextlib.suppress(FileNotFoundError):  # renamed or removed just now
+            files.append(_File(path, path.stat().st_ctime_ns, path.read_bytes()))
+    old = set(known.values())
+    return sorted((file for file in files if file.content not in old), key=lambda file: file.changed)
+
+
+def _geometry(file: _File) -> Geometry | None:
+    try:
+        return poni.read(file.content)
+    except PoniError:
+        return None
+
+
+def _found(program: str) -> Path:
+    """Find a program: beside this Python first, whose folder need not be on the PATH."""
+    beside = Path(sys.executable).parent
+    found = shutil.which(program, path=beside) or shutil.which(program)
+    if found is None:
+        raise NoDisplayError(
+            f"there is no program {program}: pip install 'ponikeeper[fit]' 'pyFAI[gui]', "
+            f"or name another one in {VARIABLE}, {_OTHERWISE}"
+        )
+    return Path(found)
+
+
+def _window_problem() -> str | None:
+    """Start a window system as the program would, and give what it says against it."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"it did not answer within {_PROBE_TIMEOUT:g} s"
+    if done.returncode == 0:
+        return None
+    said = [line.strip() for line in done.stderr.splitlines() if line.strip()] or [_told_code(done.returncode)]
+    # Qt begins with what is wrong, Python ends with it
+    return said[-1] if said[0].startswith("Traceback") else " ".join(said[:2])
+
+
+def _told_code(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def _tail(log: Path) -> str:
+    return log.read_bytes()[-800:].decode(errors="replace").strip() or "none"
