@@ -1,5 +1,6 @@
 """The ports and the environment of Channel Access, set before any CA library is loaded; live IOCs."""
 
+import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from live import PORTS, LiveIoc, free_ports, serving
+from motors import Motors
 
 _PORTS = free_ports(PORTS + 1)
 os.environ.update(
@@ -25,14 +27,13 @@ _free = list(_PORTS[:PORTS])
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
-@pytest.fixture
-def make_ioc(tmp_path: Path) -> Iterator[Callable[..., LiveIoc]]:
-    """Make IOCs that are not started yet; they end with the test."""
+@contextlib.contextmanager
+def _making(folder: Path) -> Iterator[Callable[..., LiveIoc]]:
     made: list[tuple[LiveIoc, int]] = []
 
     def make(**options: object) -> LiveIoc:
         name, port = next(_names), _free.pop(0)
-        ioc = LiveIoc(tmp_path / name, port, name, **options)  # type: ignore[arg-type]
+        ioc = LiveIoc(folder / name, port, name, **options)  # type: ignore[arg-type]
         made.append((ioc, port))
         return ioc
 
@@ -40,6 +41,48 @@ def make_ioc(tmp_path: Path) -> Iterator[Callable[..., LiveIoc]]:
     for ioc, port in made:
         ioc.kill()
         _free.append(port)
+
+
+@contextlib.contextmanager
+def _making_motors() -> Iterator[Callable[[], Motors]]:
+    made: list[Motors] = []
+
+    def make() -> Motors:
+        made.append(Motors(f"{next(_names)}:", _free.pop(0)))
+        return made[-1]
+
+    yield make
+    for motors in made:
+        motors.kill()
+        _free.append(motors.port)
+
+
+@pytest.fixture
+def make_ioc(tmp_path: Path) -> Iterator[Callable[..., LiveIoc]]:
+    """Make IOCs that are not started yet; they end with the test."""
+    with _making(tmp_path) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def make_ioc_for_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., LiveIoc]]:
+    """Make IOCs that are not started yet; they end with the last test of the module."""
+    with _making(tmp_path_factory.mktemp("iocs")) as make:
+        yield make
+
+
+@pytest.fixture
+def make_motors() -> Iterator[Callable[[], Motors]]:
+    """Make sets of simulated linked PVs that are not served yet; they end with the test."""
+    with _making_motors() as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def motors() -> Iterator[Motors]:
+    """One set of simulated linked PVs for all tests of a module; they leave it served."""
+    with _making_motors() as make:
+        yield make().start()
 
 
 @pytest.fixture(scope="session")

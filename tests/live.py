@@ -65,6 +65,8 @@ class LiveIoc:
         Further TOML, by detector prefix.
     environment
         Further variables of the IOC's process.
+    beside
+        Ports of the servers that have its linked PVs.
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class LiveIoc:
         detectors: tuple[str, ...] = DETECTORS,
         more: dict[str, str] | None = None,
         environment: dict[str, str] | None = None,
+        beside: tuple[int, ...] = (),
     ) -> None:
         self.folder, self.port, self.name = folder, port, name
+        self._beside = beside
         self._environment = environment or {}
         self.prefixes = tuple(name + detector for detector in detectors)
         self.config = folder / f"{name}.toml"
@@ -103,7 +107,7 @@ class LiveIoc:
         return {
             **os.environ,
             "EPICS_CA_SERVER_PORT": str(self.port),
-            "EPICS_CA_ADDR_LIST": "127.0.0.1",
+            "EPICS_CA_ADDR_LIST": " ".join(["127.0.0.1", *(f"127.0.0.1:{port}" for port in self._beside)]),
             "EPICS_CA_AUTO_ADDR_LIST": "NO",
             "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1",
             "EPICS_CAS_BEACON_ADDR_LIST": f"127.0.0.1:{os.environ['EPICS_CA_REPEATER_PORT']}",

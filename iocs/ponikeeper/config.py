@@ -23,6 +23,9 @@ _MAX_PORT = 65535
 _MAX_PV_BYTES = 60
 """What EPICS records and many clients allow for a PV name."""
 
+MAX_LINKS = 20
+"""Of one detector: the text that tells them all has to fit its PV."""
+
 _LINK_UNITS = {"energy": ("keV", "eV"), "wavelength": ("m", "angstrom")}
 
 
@@ -105,7 +108,14 @@ class Detector(_Table):
     settle: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 1.0
     seed: Annotated[str, Field(min_length=1)] | None = None
     limits: dict[str, tuple[float, float]] = {}
-    link: Annotated[tuple[Link, ...], Field(strict=False, description="tables, each headed [[detector.link]]")] = ()
+    link: Annotated[
+        tuple[Link, ...],
+        Field(
+            strict=False,
+            max_length=MAX_LINKS,
+            description=f"tables, each headed [[detector.link]], at most {MAX_LINKS}",
+        ),
+    ] = ()
 
     @field_validator("limits", mode="before")
     @classmethod

@@ -139,6 +139,7 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Label_RBV", Kind.STRING, "Label of the revision in force"),
     PV("Status_RBV", Kind.ENUM, "Whether the geometry holds", states=tuple(Status.__members__)),
     PV("Reason_RBV", Kind.TEXT, "Why the status is what it is"),
+    PV("Links_RBV", Kind.TEXT, "Where the linked PVs stand (JSON)"),
     PV("Accepted_RBV", Kind.LONG, "Transactions accepted since start"),
     PV("Rejected_RBV", Kind.LONG, "Transactions refused since start"),
     PV("Message_RBV", Kind.TEXT, "The last word to a person"),

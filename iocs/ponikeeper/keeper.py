@@ -5,7 +5,7 @@ One lock per detector puts the transactions in a row; nothing is published that 
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -13,7 +13,7 @@ from typing import TypeVar
 from ponikeeper.contract import Status
 from ponikeeper.errors import ProblemsError, RefusedError, StoreError, UncertainStoreError
 from ponikeeper.history import Activation, Answer, History, Revision
-from ponikeeper.messages import MAX_RESULTS, Commit, Request, Result, shortened
+from ponikeeper.messages import MAX_RESULTS, Commit, LinkState, Position, Request, Result, shortened
 from ponikeeper.parameters import Limits
 from ponikeeper.state import State
 from ponikeeper.store import PERIOD, Store
@@ -21,8 +21,10 @@ from ponikeeper.transaction import MAX_REASON, decide_commit, is_unchanged, requ
 
 T = TypeVar("T")
 
-
 Publish = Callable[[State], Awaitable[None]]
+
+Look = Callable[[Position | None], Sequence[LinkState]]
+"""Tells how the links stand now, beside where they stood for the geometry in force."""
 
 
 class Keeper:
@@ -45,6 +47,7 @@ class Keeper:
         self._links = links
         self._lock = asyncio.Lock()
         self._publish: Publish | None = None
+        self._look: Look | None = None
         self._results: deque[Result] = deque(maxlen=MAX_RESULTS)
 
     async def load(self) -> None:
@@ -62,6 +65,15 @@ class Keeper:
     def on_publish(self, publish: Publish) -> None:
         """Call a coroutine with each new state, inside the transaction that made it."""
         self._publish = publish
+
+    def on_look(self, look: Look) -> None:
+        """Call a function whenever it has to be known how the links stand."""
+        self._look = look
+
+    def links(self) -> Sequence[LinkState]:
+        """Tell how the links stand now; nothing where nobody watches them."""
+        revision = self.state.revision
+        return self._look(revision and revision.position) if self._look is not None else ()
 
     async def execute(self, request: Request, by: str) -> Result:
         """Run one transaction to its end; the result is published when this returns.
@@ -109,10 +121,10 @@ class Keeper:
         return await self._store.read(lambda history: history.revisions(prefix, first, last))
 
     async def _commit(self, commit: Commit, by: str) -> Result:
-        state = self.state
-        draft = decide_commit(state.revision, commit, commit.author or by, self._limits, self._links)
+        state, links = self.state, self.links()
+        draft = decide_commit(state.revision, commit, commit.author or by, self._limits, self._links, links)
         require_room(state.prefix, draft)
-        if state.activation is not None and is_unchanged(state.revision, draft, commit.derived):
+        if state.activation is not None and is_unchanged(state.revision, draft, commit.derived, links):
             return await self._keep_unchanged(commit, state.activation)
         time = self._now()
         author = str(draft.provenance["author"])
@@ -121,9 +133,10 @@ class Keeper:
             lambda history: history.commit(state.prefix, draft, time, commit.op, author, _identity(commit)),
         )
         label = f" ({revision.label})" if revision.label else ""
-        return await self._accept(
-            commit, revision, activation, f"revision {revision.number}{label} committed by {author}"
-        )
+        message = f"revision {revision.number}{label} committed by {author}"
+        if commit.position == "now" and draft.position is None:
+            message += f", position unknown: {'; '.join(link.doubt for link in links if link.doubt)}"
+        return await self._accept(commit, revision, activation, message)
 
     async def _activate(self, request: Request, by: str) -> Result:
         assert not isinstance(request, Commit)
@@ -237,7 +250,7 @@ class Keeper:
         """Hold what the store has in force, with its status and reason."""
         reason = "nothing watches this geometry: the configuration has no links"
         if self._links:
-            reason = f"the links {' '.join(self._links)} are not watched yet"
+            reason = f"where the links {' '.join(self._links)} stand is in Links_RBV; it is not judged"
         self.state = replace(
             self.state,
             status=Status.VALID,

@@ -1,14 +1,24 @@
 """What a request makes of the geometry in force: pure decisions, every problem collected."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 from ponikeeper import strictjson
 from ponikeeper.detectors import pixel_size
 from ponikeeper.errors import GeometryError, RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import Draft, Revision
-from ponikeeper.messages import MAX_BYTES, Commit, Position, Snapshot, label_problem
+from ponikeeper.messages import (
+    MAX_BYTES,
+    Commit,
+    LinkState,
+    Position,
+    Snapshot,
+    is_within,
+    label_problem,
+    position_now,
+)
 from ponikeeper.parameters import NAMES, Limits
 
 WHERE_TO_BEGIN = "give all of them at once: a PONI, a Request, the Stage: fields, or seed in the configuration"
@@ -21,7 +31,12 @@ _ROOM = 200 + MAX_REASON
 
 
 def decide_commit(
-    in_force: Revision | None, commit: Commit, author: str, limits: Limits, links: Mapping[str, str]
+    in_force: Revision | None,
+    commit: Commit,
+    author: str,
+    limits: Limits,
+    links: Mapping[str, str],
+    readings: Sequence[LinkState] = (),
 ) -> Draft:
     """Judge a commit, and make of it the revision that is to be stored.
 
@@ -35,6 +50,8 @@ def decide_commit(
         Tighter limits of this detector.
     links
         Name and units of each link in the configuration.
+    readings
+        The links as they stand now; while nothing is known of them, none.
 
     Raises
     ------
@@ -54,26 +71,40 @@ def decide_commit(
     if commit.derived and in_force is not None:
         provenance["derived_from"] = in_force.number
     label = in_force.label if commit.derived and in_force is not None else commit.label
-    return Draft(geometry, provenance, label, _position(commit, links))
+    return Draft(geometry, provenance, label, _position(commit, links, readings))
 
 
-def is_unchanged(in_force: Revision | None, draft: Draft, derived: bool) -> bool:
+def is_unchanged(in_force: Revision | None, draft: Draft, derived: bool, readings: Sequence[LinkState] = ()) -> bool:
     """Tell whether a draft says nothing that the revision in force does not say already.
 
-    For an edit by hand `derived_from` says nothing new: it always names the revision in force.
+    For an edit by hand `derived_from` says nothing new: it always names the revision in force. Nor do
+    positions that are within the tolerances of the links (`readings`).
     """
     if in_force is None:
         return False
     ignored = {"derived_from"} if derived else set[str]()
     old, new = ({k: v for k, v in p.items() if k not in ignored} for p in (in_force.provenance, draft.provenance))
     said, says = (
-        strictjson.canonical([geometry.as_dict(), strictjson.plain(position), label, strictjson.plain(provenance)])
-        for geometry, position, label, provenance in (
-            (in_force.geometry, in_force.position, in_force.label, old),
-            (draft.geometry, draft.position, draft.label, new),
+        strictjson.canonical([geometry.as_dict(), label, strictjson.plain(provenance)])
+        for geometry, label, provenance in (
+            (in_force.geometry, in_force.label, old),
+            (draft.geometry, draft.label, new),
         )
     )  # as texts: to Python 1 is True and 0.0 is -0.0
-    return said == says
+    return said == says and _same_position(in_force.position, draft.position, readings)
+
+
+def _same_position(old: Position | None, new: Position | None, readings: Sequence[LinkState]) -> bool:
+    if old is None or new is None:
+        return old is new
+    links = {link.name: link for link in readings}
+    return old.keys() == new.keys() and all(_same_place(links.get(name), old[name], new[name]) for name in old)
+
+
+def _same_place(link: LinkState | None, old: Mapping[str, object], new: Mapping[str, object]) -> bool:
+    if link is None or old["units"] != new["units"]:
+        return dict(old) == dict(new)
+    return is_within(link, cast("float", new["value"]), cast("float", old["value"]))
 
 
 def require_room(prefix: str, draft: Draft) -> None:
@@ -157,11 +188,12 @@ def _position_problems(commit: Commit, links: Mapping[str, str]) -> list[str]:
     return problems
 
 
-def _position(commit: Commit, links: Mapping[str, str]) -> Position | None:
-    """Give the position as it is stored: with units; None where it is unknown.
-
-    ``"now"`` is known where there is no link to be read.
-    """
-    if isinstance(commit.position, str):
-        return {} if commit.position == "now" and not links else None
-    return {name: {"value": float(value), "units": links[name]} for name, value in commit.position.items()}
+def _position(commit: Commit, links: Mapping[str, str], readings: Sequence[LinkState]) -> Position | None:
+    """Give the position as it is stored: with units; None where it is unknown."""
+    asked = commit.position
+    if isinstance(asked, str):
+        standing = position_now(readings) if asked == "now" else None
+        if standing is None or standing.keys() != links.keys():
+            return None
+        asked = standing
+    return {name: {"value": float(value), "units": links[name]} for name, value in asked.items()}

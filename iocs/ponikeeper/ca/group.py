@@ -11,6 +11,7 @@ from typing import Any
 
 from ponikeeper import poni, strictjson
 from ponikeeper.ca.channels import Handler, Origin, make_channel
+from ponikeeper.ca.linked import Linked
 from ponikeeper.ca.view import (
     Shown,
     activation_values,
@@ -24,7 +25,7 @@ from ponikeeper.contract import DETECTOR_PVS, setpoint, staged
 from ponikeeper.errors import MessageError, PoniError, RefusedError, StoreError
 from ponikeeper.geometry import value_problem
 from ponikeeper.keeper import Keeper
-from ponikeeper.messages import Activate, Commit, Request, parse_request, require_whole
+from ponikeeper.messages import Activate, Commit, Request, links_json, parse_request, require_whole
 from ponikeeper.parameters import NAMES
 from ponikeeper.state import State
 
@@ -34,11 +35,14 @@ _MANUAL = {"method": "manual"}
 _WINDOW = 60
 """Revisions that are read around the selected one; as many are shown as fit the PV."""
 
+_LINKS_PERIOD = 0.1
+"""Seconds between two updates of the links: a motor says more than anybody can look at."""
+
 Transaction = Callable[[Any, Origin], Awaitable[None]]
 
 
 class Group:
-    """The PVs of one detector.
+    """The PVs of one detector; `links` takes up what the linked PVs say.
 
     Parameters
     ----------
@@ -50,16 +54,18 @@ class Group:
 
     def __init__(self, detector: Detector, keeper: Keeper) -> None:
         self._keeper = keeper
+        self.links = Linked(detector.link, detector.settle)
         self._limits = detector.limits
         self._staged: dict[str, object] = {}
         self._staged_on = 0
         self._selected = 0
         self._history_changed = asyncio.Event()
-        self._history_task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         handlers = self._handlers()
         self._channels = {pv.suffix: make_channel(pv, handlers.get(pv.suffix)) for pv in DETECTOR_PVS}
         self.pvdb = {detector.prefix + suffix: channel for suffix, channel in self._channels.items()}
         keeper.on_publish(self.publish)
+        keeper.on_look(self.links.states)
 
     async def publish(self, state: State) -> None:
         """Show a state: the single PVs first, then snapshot and serial, the results last."""
@@ -68,6 +74,7 @@ class Group:
             shown = activation_values(state)
             last = {suffix: shown.pop(suffix) for suffix in ("Snapshot_RBV", "Serial_RBV")}
             await self._show(shown, stamp)
+            await self._show_links()
             await self._show_setpoints(state, stamp)
             await self._show(last, stamp)
         await self._show(transaction_values(state), stamp)
@@ -78,7 +85,7 @@ class Group:
         await self._show_stage()  # what may have been shown later than the activation before a restart
         await self._show(transaction_values(self._keeper.state), time.time())
         await self._show_history(time.time())
-        self._history_task = asyncio.create_task(self._follow_history())
+        self._tasks = [asyncio.create_task(follow()) for follow in (self._follow_history, self._follow_links)]
 
     def _handlers(self) -> Mapping[str, Handler]:
         """Name what a put to each writable PV does."""
@@ -243,6 +250,17 @@ class Group:
         values = geometry_values(revision and revision.geometry)
         values |= {name: Shown(value) for name, value in self._staged.items()}  # type: ignore[arg-type]
         return {staged(name): values[name] for name in NAMES}
+
+    async def _follow_links(self) -> None:
+        """Show the links after each change, the last one always, but not more often than anybody can look."""
+        while True:
+            rest = self.links.next_rest()
+            await self._show_links()
+            await asyncio.sleep(_LINKS_PERIOD)
+            await self.links.change(rest)
+
+    async def _show_links(self) -> None:
+        await self._show({"Links_RBV": Shown(links_json(self._keeper.links()))}, time.time())
 
     async def _follow_history(self) -> None:
         """Show the history after each change, behind the acknowledgement: it takes longer than the commit."""

@@ -8,12 +8,14 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from caproto import AlarmSeverity, AlarmStatus, CaprotoRuntimeError
 
 from ponikeeper import __version__, poni
 from ponikeeper.ca.channels import make_channel
 from ponikeeper.ca.group import Group
+from ponikeeper.ca.linked import Linked
 from ponikeeper.ca.search import found
 from ponikeeper.ca.server import Context, answers
 from ponikeeper.config import Config, Detector
@@ -22,8 +24,12 @@ from ponikeeper.errors import ConfigError, GeometryError, PoniError, RefusedErro
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import History
 from ponikeeper.keeper import Keeper
+from ponikeeper.links import Sample
 from ponikeeper.messages import Commit
 from ponikeeper.store import Health, Store
+
+if TYPE_CHECKING:
+    from ponikeeper.ca.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +90,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         context = Context(pvdb, list(config.ioc.interfaces) if config.ioc.interfaces else None, config.port)
         server = asyncio.create_task(context.run(startup_hook=lambda _: _tell_ready(context, config, ready)))
         watch = asyncio.create_task(store.watch())
+        links = asyncio.create_task(_watch_links([group.links for group in groups]))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({server, watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if server.done() and isinstance(server.exception(), (OSError, CaprotoRuntimeError)):
@@ -92,7 +99,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
                 f"{server.exception()}; expected addresses of this host"
             ) from server.exception()
         _notify("STOPPING=1")
-        for task in (server, watch, stopped):
+        for task in (server, watch, links, stopped):
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
@@ -149,6 +156,30 @@ async def _group(config: Config, detector: Detector, store: Store) -> Group:
     group = Group(detector, keeper)
     await group.start()
     return group
+
+
+async def _watch_links(detectors: list[Linked]) -> None:
+    """Watch the linked PVs of all detectors until cancelled; nobody waits for this."""
+    pvs = {pv for linked in detectors for pv in linked.pvs}
+    if not pvs:
+        return
+
+    def tell(pv: str, sample: Sample) -> None:
+        for linked in detectors:
+            linked.take(pv, sample)
+
+    watch = (await asyncio.to_thread(_watch_class))(pvs, tell)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        watch.close()
+
+
+def _watch_class() -> "type[Watch]":
+    """Load the client's library, which takes half a second, and which an IOC without links never needs."""
+    from ponikeeper.ca.watch import Watch
+
+    return Watch
 
 
 async def _ioc_pvs(config: Config, store: Store) -> dict[str, object]:

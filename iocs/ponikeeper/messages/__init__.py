@@ -1,10 +1,12 @@
-"""Requests, results and snapshots: the JSON texts that cross Channel Access, version 1.
+"""Requests, results, snapshots and links: the JSON texts that cross Channel Access, version 1.
 
-A request asks for one transaction, a result tells how it ended, and a snapshot holds all that is in
-force: the only atomic read that CA offers. `EXAMPLES` has one of each.
+A request asks for one transaction, a result tells how it ended, a snapshot holds all that is in
+force: the only atomic read that CA offers; the links tell where the detector stands. `EXAMPLES` has
+one of each.
 """
 
 from ponikeeper.messages.examples import EXAMPLES
+from ponikeeper.messages.links import LinkState, is_within, links_json, parse_links, position_now
 from ponikeeper.messages.parse import parse_request
 from ponikeeper.messages.request import Activate, AskedPosition, Commit, Request, label_problem, request_text
 from ponikeeper.messages.result import MAX_RESULTS, Result, parse_results, results_json, shortened
@@ -22,13 +24,18 @@ __all__ = [
     "Activate",
     "AskedPosition",
     "Commit",
+    "LinkState",
     "Position",
     "Request",
     "Result",
     "Snapshot",
+    "is_within",
     "label_problem",
+    "links_json",
+    "parse_links",
     "parse_request",
     "parse_results",
+    "position_now",
     "request_text",
     "require_whole",
     "results_json",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ponikeeper.geometry import Geometry
+from ponikeeper.messages.links import LinkState, links_json
 from ponikeeper.messages.request import Activate, Commit, request_text
 from ponikeeper.messages.result import Result, results_json
 from ponikeeper.messages.snapshot import Snapshot
@@ -42,6 +43,12 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
             position={"z": {"value": 1000.01, "units": "mm"}},
             provenance={"method": "fit", "calibrant": "Ni"},
         ).as_json(),
+        "links": links_json(
+            [
+                LinkState("z", "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.RBV", "motor", "mm", 0.05, 1000.02, 1000.01, False, True),
+                LinkState("energy", "XF:28ID1-OP{Mono}Energy-I", "energy", "keV", 1e-4, None, 74.69, None, False),
+            ]
+        ),
     }
 )
 """One text of each kind, as the documentation shows it."""

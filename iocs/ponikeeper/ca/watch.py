@@ -1,0 +1,125 @@
+"""Monitors of the links' PVs, by aioca: caproto's client does not come back after a hung peer."""
+
+import asyncio
+import logging
+import math
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+from aioca import FORMAT_TIME, CANothing, Subscription, purge_channel_caches
+from epicscorelibs.ca.cadef import ca_context_create
+
+from ponikeeper.links import Sample
+from ponikeeper.parameters import shown
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[str, Sample], None]
+
+_ENVIRONMENT = {"EPICS_CA_CONN_TMO": "5", "EPICS_CA_MAX_SEARCH_PERIOD": "60"}
+"""Where the site says nothing: a hung peer is noticed before 30 s, a late one found before 5 min."""
+
+_RETRY = 5.0
+"""Seconds after which a PV whose updates could not be read is monitored anew."""
+
+_PREEMPTIVE = 1
+_INVALID = 3
+_MAX_SHOWN = 40
+
+
+class Watch:
+    """Monitors PVs that may be absent, come late, hang, vanish and come back.
+
+    Parameters
+    ----------
+    pvs
+        Their names; each is monitored once.
+    tell
+        Called, in the running loop, with a name and what that PV says, from its first connection on.
+    """
+
+    def __init__(self, pvs: Iterable[str], tell: Tell) -> None:
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        # not left to aioca: at exit it destroys the context that it made, and waits there for a hung peer
+        ca_context_create(_PREEMPTIVE)
+        self._monitors = [_Monitor(pv, tell) for pv in sorted(set(pvs))]
+
+    def close(self) -> None:
+        """End all monitors; the library is left without a channel."""
+        for monitor in self._monitors:
+            monitor.close()
+        purge_channel_caches()
+
+
+class _Monitor:
+    """The monitor of one PV: subscribed anew at each connection, for its type may be another one then."""
+
+    def __init__(self, pv: str, tell: Tell) -> None:
+        self._pv = pv
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
+        self._open = True
+        self._subscription = _Subscription(pv, self._told)
+
+    def close(self) -> None:
+        self._open = False
+        self._subscription.close()
+
+    def _told(self, value: Any) -> None:
+        if isinstance(value, CANothing):
+            log.info("%s: disconnected", self._pv)
+            self._tell(self._pv, Sample())
+            self._loop.call_soon(self._renew)  # not at once: aioca is going through its subscriptions
+        elif isinstance(value, BaseException):
+            log.warning("%s: its update cannot be read: %s", self._pv, value)
+            self._tell(self._pv, Sample(connected=True, error="its updates cannot be read"))
+            self._loop.call_later(_RETRY, self._renew)
+        else:
+            self._tell(self._pv, sample_of(value))
+
+    def _renew(self) -> None:
+        if self._open:
+            self._subscription.close()
+            self._subscription = _Subscription(self._pv, self._told)
+
+
+class _Subscription(Subscription):
+    """aioca's subscription, which tells that it ends.
+
+    aioca closes a subscription whose update is an error (access taken away, another type than
+    before), prints that and calls nobody: the last value would look alive for ever.
+    """
+
+    def __init__(self, pv: str, told: Callable[[Any], None]) -> None:
+        super().__init__(
+            pv, told, events=None, datatype=None, format=FORMAT_TIME, count=1,
+            all_updates=False, notify_disconnect=True, connect_timeout=None,
+        )  # fmt: skip
+
+    def close(self, exc_info: tuple[type[BaseException], BaseException, TracebackType | None] | None = None) -> None:
+        """End it; tell the error that ends it."""
+        with suppress(AttributeError, TypeError):  # it was never made, for its server had gone again
+            super().close()
+        self.state = self.CLOSED
+        if exc_info is not None:
+            self.callback(exc_info[1])
+
+
+def sample_of(value: Any) -> Sample:
+    """Judge an update of aioca: a link has one finite number, and no alarm that makes it worthless."""
+    problem = None
+    if value.element_count != 1:
+        problem = f"it is an array of {value.element_count}"
+    elif isinstance(value, str):
+        problem = f"it says {shown(str(value)[:_MAX_SHOWN])}"
+    elif value.severity >= _INVALID:
+        problem = "its alarm is INVALID"
+    elif not math.isfinite(value):
+        problem = f"it says {float(value)}"
+    if problem is not None:
+        return Sample(connected=True, error=f"{problem}: expected a finite number")
+    return Sample(connected=True, value=float(value))

@@ -1,0 +1,312 @@
+"""The linked PVs on a live IOC: shown as they stand, through every outage; where a commit's geometry holds."""
+
+import json
+import signal
+import statistics
+import time
+
+import aioca
+import pytest
+
+import speak
+from live import wait_for
+from ponikeeper.messages import parse_links
+from speak import GEOMETRY, commit_text, get, put, run
+
+FIRST, SECOND, ODD, QUIET = "{Det:1}Calib:", "{Det:2}Calib:", "{Det:3}Calib:", "{Det:4}Calib:"
+CROWD = tuple(f"{{Det:{number}}}Calib:" for number in range(5, 9))
+
+SETTLE = 0.3
+ENERGY = {"kind": "energy", "units": "keV", "tolerance": 1e-4}
+START = {"Z:RBV": 1000.0, "Z:MOVN": 0, "Y:RBV": 1000.0, "Energy": 74.69, "BinX": 1}
+
+
+@pytest.fixture(scope="module")
+def linked(make_ioc_for_module, motors):
+    """One IOC, whose detectors are linked in different ways to one set of PVs."""
+    settle = f"settle = {SETTLE}\n"
+    three = motors.link("z", "Z:RBV", moving="Z:MOVN") + motors.link("energy", "Energy", **ENERGY)
+    more = {
+        FIRST: settle + three + motors.link("binning", "BinX", kind="equal"),
+        SECOND: settle + motors.link("distance", "Z:RBV", moving="Z:MOVN"),
+        ODD: settle
+        + motors.link("mode", "Mode", kind="equal")
+        + motors.link("image", "Image", kind="equal")
+        + motors.link("energy", "Energy", **ENERGY)
+        + motors.link("y", "Y:RBV", moving="Mode"),
+    }
+    more |= {prefix: three + motors.link("y", "Y:RBV") for prefix in CROWD}
+    detectors = (FIRST, SECOND, ODD, QUIET, *CROWD)
+    return make_ioc_for_module(detectors=detectors, more=more, beside=(motors.port,)).start()
+
+
+@pytest.fixture
+def at_rest(linked, motors):
+    """Put all links back, and wait until the first detector knows it."""
+    for suffix, value in START.items():
+        assert put(motors.pv(suffix), value) is None
+    until(linked.prefix, lambda z, energy, binning: (z.value, energy.value, binning.value) == (1000.0, 74.69, 1.0))
+    until(linked.prefix, lambda *links: not any(link.doubt for link in links))
+    return linked.prefix
+
+
+def prefix_of(ioc, detector):
+    return ioc.name + detector
+
+
+def links_text(prefix):
+    return str(run(aioca.caget(f"{prefix}Links_RBV", datatype=aioca.DBR_CHAR_STR, timeout=speak.TIMEOUT)))
+
+
+def links(prefix):
+    return parse_links(links_text(prefix))
+
+
+def until(prefix, condition, timeout=30.0):
+    """Wait until the links are as wanted, and give them."""
+    try:
+        wait_for(lambda: condition(*links(prefix)), timeout)
+    except TimeoutError as error:
+        raise AssertionError(f"the links of {prefix} are {links(prefix)}") from error
+    return links(prefix)
+
+
+def position(prefix):
+    return speak.snapshot(prefix)["position"]
+
+
+def commit(prefix, request, **more):
+    return speak.request(prefix, commit_text(request, **more))
+
+
+def test_links_are_shown_with_what_the_configuration_says_of_them(at_rest, motors):
+    z, energy, binning = links(at_rest)
+    assert (z.name, z.pv, z.kind, z.units, z.tolerance) == ("z", motors.pv("Z:RBV"), "motor", "mm", 0.05)
+    assert (energy.kind, energy.units, energy.tolerance) == ("energy", "keV", 1e-4)
+    assert (binning.kind, binning.units, binning.tolerance) == ("equal", "", None)
+    assert [(link.value, link.moving, link.connected, link.error) for link in (z, energy, binning)] == [
+        (1000.0, False, True, None),
+        (74.69, False, True, None),
+        (1.0, False, True, None),
+    ]
+
+
+def test_detector_without_links_shows_an_empty_list(linked):
+    assert json.loads(links_text(prefix_of(linked, QUIET))) == {"v": 1, "links": []}
+
+
+def test_moving_pv_tells_motion_and_without_one_change_does_until_it_settles(at_rest, motors):
+    put(motors.pv("Z:MOVN"), 1)
+    until(at_rest, lambda z, energy, _binning: z.moving and not energy.moving)
+    put(motors.pv("Z:MOVN"), 0)
+    until(at_rest, lambda z, *_: z.moving is False)
+    put(motors.pv("Energy"), 75.0)
+    until(at_rest, lambda _z, energy, _binning: energy.moving and energy.value == 75.0)
+    until(at_rest, lambda _z, energy, _binning: energy.moving is False)  # by time alone: nothing more was said
+    put(motors.pv("Energy"), 75.001)
+    until(at_rest, lambda _z, energy, _binning: energy.value == 75.001 and not energy.moving)  # noise, within tolerance
+
+
+def test_commit_at_the_position_now_stores_where_the_links_stood(at_rest, motors):
+    put(motors.pv("Z:RBV"), 1000.0123456789)
+    until(at_rest, lambda z, *_: z.value == 1000.0123456789)
+    assert commit(at_rest, "now", position="now")["outcome"] == "accepted"
+    stood = {
+        "z": {"value": 1000.0123456789, "units": "mm"},
+        "energy": {"value": 74.69, "units": "keV"},
+        "binning": {"value": 1.0, "units": ""},
+    }
+    assert position(at_rest) == stood
+    assert [link.calibrated for link in links(at_rest)] == [1000.0123456789, 74.69, 1.0]
+    put(motors.pv("Z:RBV"), 1500.0)
+    until(at_rest, lambda z, *_: z.value == 1500.0)
+    assert put(f"{at_rest}Dist", 0.77) is None
+    assert position(at_rest) == {**stood, "z": {"value": 1500.0, "units": "mm"}}
+    assert put(f"{at_rest}Stage:Rot1", 0.07) is None
+    assert put(f"{at_rest}Stage:Apply", 1) is None
+    assert position(at_rest)["z"]["value"] == 1500.0
+
+
+def test_explicit_position_is_stored_as_it_is_given_and_none_as_unknown(at_rest):
+    given = {"z": 3.0, "energy": 70.0, "binning": 2}
+    assert commit(at_rest, "explicit", position=given)["outcome"] == "accepted"
+    assert {name: place["value"] for name, place in position(at_rest).items()} == given
+    assert [link.calibrated for link in links(at_rest)] == [3.0, 70.0, 2.0]
+    assert put(f"{at_rest}Poni", get(f"{at_rest}Poni_RBV")) is None
+    assert position(at_rest) is None
+    assert [link.calibrated for link in links(at_rest)] == [None, None, None]
+
+
+def test_calibrated_values_follow_an_activation(at_rest, motors):
+    first = commit(at_rest, "at 1000", position="now", label="near")["revision"]
+    put(motors.pv("Z:RBV"), 2000.0)
+    until(at_rest, lambda z, *_: z.value == 2000.0)
+    commit(at_rest, "at 2000", position="now", label="far")
+    assert links(at_rest)[0].calibrated == 2000.0
+    assert put(f"{at_rest}Activate", str(first)) is None
+    assert links(at_rest)[0].calibrated == 1000.0
+
+
+def test_position_is_unknown_while_a_link_moves_and_the_message_says_which(at_rest, motors):
+    put(motors.pv("Z:MOVN"), 1)
+    until(at_rest, lambda z, *_: z.moving)
+    assert commit(at_rest, "in motion", position="now", geometry={**GEOMETRY, "dist": 0.91})["outcome"] == "accepted"
+    assert position(at_rest) is None
+    assert get(f"{at_rest}Message_RBV").endswith(", position unknown: z is in motion")
+
+
+def test_same_commit_within_tolerance_changes_nothing_and_beyond_it_does(at_rest, motors):
+    first = commit(at_rest, "a", position="now")["revision"]
+    put(motors.pv("Z:RBV"), 1000.04)
+    until(at_rest, lambda z, *_: z.value == 1000.04)
+    assert commit(at_rest, "b", position="now")["revision"] == first
+    put(motors.pv("Z:RBV"), 1000.06)
+    until(at_rest, lambda z, *_: z.value == 1000.06)
+    assert commit(at_rest, "c", position="now")["revision"] == first + 1
+
+
+def test_text_array_and_nan_are_no_values_and_are_told(linked, at_rest, motors):
+    odd = prefix_of(linked, ODD)
+    put(motors.pv("Energy"), float("nan"))
+    mode, image, energy, y = until(odd, lambda *links: links[2].value is None)
+    assert [link.value for link in (mode, image, energy, y)] == [None, None, None, 1000.0]
+    assert mode.error == 'it says "idle": expected a finite number'
+    assert image.error == "it is an array of 4: expected a finite number"
+    assert energy.error == "it says nan: expected a finite number"
+    assert (y.moving, y.error) == (None, f'{motors.pv("Mode")}: it says "idle": expected a finite number')
+    assert all(link.connected for link in (mode, image, energy, y))
+    commit(odd, "odd", position="now")
+    assert position(odd) is None
+    put(motors.pv("Energy"), 74.69)
+    until(odd, lambda *links: links[2].value == 74.69 and links[2].error is None)
+
+
+def test_two_detectors_share_a_link(linked, at_rest, motors):
+    second = prefix_of(linked, SECOND)
+    put(motors.pv("Z:RBV"), 1234.5)
+    (distance,) = until(second, lambda distance: distance.value == 1234.5)
+    until(at_rest, lambda z, *_: z.value == 1234.5)
+    assert (distance.name, distance.pv) == ("distance", motors.pv("Z:RBV"))
+    commit(second, "shared", position="now")
+    assert position(second) == {"distance": {"value": 1234.5, "units": "mm"}}
+
+
+class Texts:
+    """What a monitor of `Links_RBV` delivered."""
+
+    def __init__(self, prefix):
+        self.values = []
+
+        async def subscribe():
+            return aioca.camonitor(
+                f"{prefix}Links_RBV", self.values.append, datatype=aioca.DBR_CHAR_STR, all_updates=True
+            )
+
+        self._subscription = run(subscribe())
+        wait_for(lambda: self.values)
+
+    def close(self):
+        async def close():
+            self._subscription.close()
+
+        run(close())
+
+
+def test_storm_of_a_motor_reaches_clients_ten_times_a_second_and_its_last_value_always(at_rest, motors):
+    monitor = Texts(at_rest)
+    began, before = time.monotonic(), len(monitor.values)
+
+    async def storm():
+        for number in range(400):
+            await aioca.caput(motors.pv("Z:RBV"), 2000.0 + number, wait=True)
+
+    run(storm())
+    wait_for(lambda: parse_links(str(monitor.values[-1]))[0].value == 2399.0)
+    allowed = (time.monotonic() - began) / 0.1 + 2
+    monitor.close()
+    assert 1 <= len(monitor.values) - before <= allowed
+
+
+def test_commits_go_on_while_the_links_of_several_detectors_move(linked, at_rest, motors):
+    prefixes = [prefix_of(linked, detector) for detector in CROWD]
+    for prefix in prefixes:
+        assert commit(prefix, "first")["outcome"] == "accepted"
+    still = [timed_put(prefix, 0.3 + 0.001 * turn) for turn in range(5) for prefix in prefixes]
+    assert put(motors.pv("Speed"), 0.3) is None
+    for prefix in prefixes:
+        until(prefix, lambda _z, _energy, y: y.moving)
+    moving = [timed_put(prefix, 0.4 + 0.001 * turn) for turn in range(5) for prefix in prefixes]
+    known = [position(prefix) for prefix in prefixes]
+    assert put(motors.pv("Speed"), 0) is None
+    assert known == [None] * len(prefixes)
+    assert statistics.median(moving) < 3 * statistics.median(still) + 0.02
+    stands = float(get(motors.pv("Y:RBV")))
+    for prefix in prefixes:
+        until(prefix, lambda _z, _energy, y: y.value == stands and y.moving is False)
+        assert put(f"{prefix}Dist", 0.5) is None
+        assert position(prefix)["y"] == {"value": stands, "units": "mm"}
+
+
+def timed_put(prefix, dist):
+    began = time.monotonic()
+    assert put(f"{prefix}Dist", dist) is None
+    return time.monotonic() - began
+
+
+def test_links_survive_a_late_start_a_kill_and_a_hang(make_ioc, make_motors):
+    """One set of PVs is killed, and is of other types when it comes back, while another one hangs."""
+    mortal, lazy = make_motors(), make_motors()
+    mortal.mode = 2.0
+    rows = (
+        mortal.link("z", "Z:RBV", moving="Z:MOVN"),
+        mortal.link("mode", "Mode", kind="equal"),
+        lazy.link("energy", "Energy", **ENERGY),
+    )
+    more = {FIRST: f"settle = {SETTLE}\n" + "".join(rows)}
+    ioc = make_ioc(detectors=(FIRST,), more=more, beside=(mortal.port, lazy.port)).start()  # ready without them
+    prefix = ioc.prefix
+    assert [(link.value, link.connected, link.moving) for link in links(prefix)] == [(None, False, None)] * 3
+    commit(prefix, "absent", position="now")
+    assert position(prefix) is None
+    mortal.start()
+    until(prefix, lambda z, mode, energy: z.value == 1000.0 and mode.value == 2.0 and not energy.connected)
+    lazy.start()
+    until(prefix, lambda *links: not any(link.doubt for link in links))
+    put(lazy.pv("Energy"), 80.0)
+    until(prefix, lambda *links: links[2].value == 80.0 and not links[2].doubt)
+    commit(prefix, "present", position="now")
+    assert position(prefix)["energy"] == {"value": 80.0, "units": "keV"}
+
+    lazy.signal(signal.SIGSTOP)
+    hung = time.monotonic()
+    mortal.kill()
+    until(prefix, lambda z, _mode, energy: not z.connected and z.value is None and energy.connected, timeout=5.0)
+    mortal.mode = "idle"
+    mortal.start()
+    until(
+        prefix, lambda z, mode, _energy: z.value == 1000.0 and mode.error == 'it says "idle": expected a finite number'
+    )
+    until(prefix, lambda _z, _mode, energy: not energy.connected and energy.value is None)
+    assert time.monotonic() - hung < 20.0  # the library's own patience would be 30 s
+    commit(prefix, "hung", position="now", geometry={**GEOMETRY, "dist": 0.3})
+    assert position(prefix) is None
+    assert get(f"{prefix}Message_RBV").endswith("energy is not connected")
+    assert [link.calibrated for link in links(prefix)] == [None] * 3
+
+    lazy.signal(signal.SIGCONT)
+    until(prefix, lambda _z, _mode, energy: energy.value == 80.0 and energy.moving is False)
+    put(lazy.pv("Energy"), 81.0)
+    until(prefix, lambda _z, _mode, energy: energy.value == 81.0)
+    lazy.signal(signal.SIGSTOP)
+    began = time.monotonic()
+    assert ioc.stop() == 0  # nor does a peer that hangs keep it
+    assert time.monotonic() - began < 2.0
+    assert "Traceback" not in ioc.stderr.read_text()
+
+
+def test_ioc_serves_while_it_looks_for_many_absent_pvs(make_ioc, motors):
+    more = {FIRST: "".join(motors.link(f"m{number}", f"Absent{number}") for number in range(20))}
+    ioc = make_ioc(detectors=(FIRST,), more=more, beside=(motors.port,)).start()
+    assert commit(ioc.prefix, "first", position="now")["outcome"] == "accepted"
+    text = get(f"{ioc.prefix}Message_RBV")
+    assert text.count("is not connected") == 20

@@ -1,0 +1,108 @@
+"""Simulated PVs that a geometry depends on, in a process of their own: ``python motors.py NAME MODE``.
+
+Two motors (`Z`, `Y`), an energy, a binning, an image, and a mode, which is a text or a number; all of
+them take puts. While `Speed` is not 0, every motor steps by that much ten times a second.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+from typing import Self
+
+from live import TIMEOUT
+
+MOTORS = ("Z", "Y")
+PERIOD = 0.1
+
+
+class Motors:
+    """The simulated PVs, served on a port of this session.
+
+    Parameters
+    ----------
+    name
+        Opens every PV name.
+    """
+
+    def __init__(self, name: str, port: int) -> None:
+        self.name, self.port = name, port
+        self.mode: str | float = "idle"
+        """What `Mode` says first, and with it its type, from the next start on."""
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def pv(self, suffix: str) -> str:
+        """Name a PV: ``Z:RBV``, ``Z:MOVN``, ``Energy``, ``BinX``, ``Mode``, ``Speed``."""
+        return f"{self.name}{suffix}"
+
+    def link(self, name: str, suffix: str, **keys: object) -> str:
+        """Write a link of the configuration, a motor's in mm unless the keys say otherwise."""
+        if "kind" not in keys:
+            keys = {"kind": "motor", "units": "mm", "tolerance": 0.05, **keys}
+        if "moving" in keys:
+            keys["moving"] = self.pv(str(keys["moving"]))
+        lines = [
+            f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}"
+            for key, value in {"name": name, "pv": self.pv(suffix), **keys}.items()
+        ]
+        return "\n".join(["[[detector.link]]", *lines, ""])
+
+    def start(self) -> Self:
+        """Serve; whoever looks for the PVs finds them soon."""
+        environment = {**os.environ, "EPICS_CA_SERVER_PORT": str(self.port)}
+        environment["EPICS_CAS_AUTO_BEACON_ADDR_LIST"] = "NO"
+        environment["EPICS_CAS_BEACON_ADDR_LIST"] = f"127.0.0.1:{environment['EPICS_CA_REPEATER_PORT']}"
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, self.name, str(self.mode)], env=environment, stdout=subprocess.PIPE
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"READY\n"
+        return self
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End the process at once; it may be stopped, or gone already."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(TIMEOUT)
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+            self.process = None
+
+
+async def _serve(name: str, mode: str) -> None:
+    import caproto as ca
+    from caproto.asyncio.server import Context
+
+    logging.getLogger("caproto").setLevel(logging.CRITICAL)  # no repeater takes its beacons
+    channels = {"Energy": ca.ChannelDouble(value=74.69), "BinX": ca.ChannelInteger(value=1)}
+    channels["Mode"] = ca.ChannelString(value=mode) if mode.isalpha() else ca.ChannelDouble(value=float(mode))
+    channels |= {"Speed": ca.ChannelDouble(value=0.0), "Image": ca.ChannelDouble(value=[0.0] * 4)}
+    for motor in MOTORS:
+        channels |= {f"{motor}:RBV": ca.ChannelDouble(value=1000.0), f"{motor}:MOVN": ca.ChannelInteger(value=0)}
+
+    async def ready(_: object) -> None:
+        print("READY", flush=True)
+
+    context = Context({name + suffix: channel for suffix, channel in channels.items()})
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(context.run(startup_hook=ready))
+        tasks.create_task(_move(channels))
+
+
+async def _move(channels: dict) -> None:
+    while True:
+        await asyncio.sleep(PERIOD)
+        speed = channels["Speed"].value
+        for motor in MOTORS if speed else ():
+            await channels[f"{motor}:RBV"].write(channels[f"{motor}:RBV"].value + speed)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(*sys.argv[1:]))
