@@ -5,11 +5,13 @@ from typing import Annotated
 import typer
 
 from ponikeeper.errors import MissingExtraError
+from ponikeeper_client.fit.command import fit
 
 
 def add_commands(app: typer.Typer) -> None:
     """Join the commands of this package to the command line."""
     app.command()(demo)
+    app.command()(fit)
 
 
 def demo(

@@ -77,7 +77,8 @@ def calibrant(name: str | Path | Calibrant) -> Calibrant:
     if str(name) not in known:
         close = difflib.get_close_matches(str(name).lower(), [item.lower() for item in known], n=1)
         meant = "".join(f" (did you mean {item}?)" for item in known if close == [item.lower()])
-        raise CalibrantError(f"calibrant {str(name)!r} is unknown{meant}: expected a .D file, or one of {' '.join(known)}")
+        exist = " ".join(known)
+        raise CalibrantError(f"calibrant {str(name)!r} is unknown{meant}: expected a .D file, or one of {exist}")
     if str(name) == "Ni":  # pyFAI lists five lines: with so few a real image converged 2.8 % off in distance
         return Calibrant("Ni", _face_centred(NICKEL_LATTICE))
     from pyFAI.calibrant import get_calibrant

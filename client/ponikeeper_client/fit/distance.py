@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from ponikeeper_client.fit.frame import Frame
@@ -78,7 +79,9 @@ def radii(place: Floats, ridges: Ridges, frame: Frame) -> Radii | None:
     return found.strongest(_MOST_PEAKS)
 
 
-def likely_distances(seen: Radii, lines: Floats, distances: Floats, pixel: float, blur: float) -> list[tuple[float, float]]:
+def likely_distances(
+    seen: Radii, lines: Floats, distances: Floats, pixel: float, blur: float
+) -> list[tuple[float, float]]:
     """Give the distances at which the lines explain the rings best, the best first.
 
     Parameters
@@ -134,7 +137,7 @@ def likelihood(seen: Radii, expected: Floats, blur: float) -> float:
     return float(best.sum() + np.count_nonzero(best == 0) * np.log(1 - _FOUND))
 
 
-def nearest_index(ascending: Floats, values: Floats) -> "np.ndarray[tuple[int, ...], np.dtype[np.intp]]":
+def nearest_index(ascending: Floats, values: Floats) -> NDArray[np.intp]:
     """Give the index of the nearest of some ascending numbers."""
     return np.searchsorted((ascending[1:] + ascending[:-1]) / 2, values)
 
@@ -143,7 +146,7 @@ def _histogram(values: Floats, size: int) -> Floats:
     return np.bincount(np.clip(values, 0, size - 1).astype(int), minlength=size)[:size].astype(float)
 
 
-def _centroid(height: Floats, top: int) -> float:
+def _centroid(height: Floats, top: np.intp) -> float:
     first, last = max(top - 2, 0), min(top + 3, len(height))
     weight = np.maximum(height[first:last], 0)
     return float((np.arange(first, last) + 0.5) @ weight / weight.sum())

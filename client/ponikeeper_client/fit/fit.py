@@ -17,9 +17,9 @@ from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.frame import Frame
 from ponikeeper_client.fit.points import control_points
 from ponikeeper_client.fit.rays import Floats, geometry_at, place_of
-from ponikeeper_client.fit.refine import Refined, refine
+from ponikeeper_client.fit.refine import Refined, left_over, refine
 from ponikeeper_client.fit.search import search
-from ponikeeper_client.fit.verdict import NEAR, Reach, problems, rings_found
+from ponikeeper_client.fit.verdict import NEAR, Reach, doubts, problems, rings_found
 
 _RINGS = 20
 """How many rings are used, from the innermost on: those farther out are weak and lie close together,
@@ -72,21 +72,24 @@ class Fit:
 
     @property
     def sigma(self) -> dict[str, float]:
-        """Standard deviations by name (m, rad), from the scatter of the points: what the lines and the wavelength
-        are off is not in them."""
+        """Standard deviations by name (m, rad), from the scatter of the points; empty where nothing was fitted.
+
+        What the wavelength and the standard's lines are off is not in them.
+        """
+        if self.refined.covariance is None:
+            return {}
         return dict(zip(_FITTED, np.sqrt(np.diag(self.refined.covariance)).tolist(), strict=True))
 
     def provenance(self) -> dict[str, object]:
-        """Give what a revision says of the fit."""
-        return {
-            "method": "fit",
+        """Give what a revision says of how well the geometry fits its image."""
+        found: dict[str, object] = {
             "calibrant": self.calibrant.name,
-            "residual_px": self.refined.residual_px,
-            "residual_rad": self.refined.residual_rad,
             "n_points": len(self.refined.points),
             "n_rings": len(self.rings),
-            "sigma": self.sigma,
         }
+        if len(self.refined.points):
+            found |= {"residual_px": self.refined.residual_px, "residual_rad": self.refined.residual_rad}
+        return found | ({"sigma": self.sigma} if self.sigma else {})
 
     def require_accepted(self) -> Geometry:
         """Give the geometry.
@@ -108,7 +111,7 @@ def fit_image(
     *,
     mask: NDArray[Any] | None = None,
     reach: Reach = NEAR,
-    progress: Progress = lambda done, what: None,
+    progress: Progress | None = None,
 ) -> Fit:
     """Fit the geometry of a detector to one image of a powder standard.
 
@@ -137,14 +140,15 @@ def fit_image(
     ImageError, ShapeError
         The image cannot be used.
     """
-    progress(0.0, "read the image")
+    tell = progress or _silent
+    tell(0.0, "read the image")
     frame = Frame.of(image, start, mask)
     lines = calibrant.lines(start.wavelength)
-    if len(lines) == 0:
-        raise FitError(f"{calibrant.name} has no line at {start.wavelength:g} m: check the wavelength")
-    progress(0.1, "look for rings")
+    if len(lines) < 2:  # with a wavelength in angstrom, say
+        raise FitError(f"{calibrant.name} has no two lines at a wavelength of {start.wavelength:g} m: check both")
+    tell(0.1, "look for rings")
     candidates = search(frame, place_of(start), lines, reach.distance)
-    progress(0.6, "measure the rings")
+    tell(0.6, "measure the rings")
     found: list[tuple[int, float, Refined, list[str]]] = []
     for candidate in candidates[:_CANDIDATES]:
         refined = _measured(frame, candidate.place, lines)
@@ -158,8 +162,26 @@ def fit_image(
             f"no rings of {calibrant.name} were found: is this an image of it, is the shutter open, is the start right?"
         )
     _, _, best, wrong = min(found, key=lambda item: item[:2])
-    progress(1.0, "done")
+    tell(1.0, "done")
     return Fit(geometry_at(best.place, start), start, calibrant, lines, best, tuple(wrong))
+
+
+def measure_image(
+    image: NDArray[Any], geometry: Geometry, calibrant: Calibrant, *, mask: NDArray[Any] | None = None
+) -> Fit:
+    """Measure how well a geometry, whoever found it, fits an image; nothing is fitted.
+
+    Parameters and errors are those of `fit_image`; `Fit.problems` holds what speaks against it.
+    """
+    frame = Frame.of(image, geometry, mask)
+    lines = calibrant.lines(geometry.wavelength)
+    place = place_of(geometry)
+    found = left_over(place, control_points(frame, place, lines, _HALF_WIDTHS[0], _RINGS), lines, frame.pixel)
+    return Fit(geometry, geometry, calibrant, lines, found, tuple(doubts(frame, found, lines)))
+
+
+def _silent(_done: float, _what: str) -> None:
+    """Tell nobody."""
 
 
 def _measured(frame: Frame, place: Floats, lines: Floats) -> Refined | None:

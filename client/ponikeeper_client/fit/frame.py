@@ -87,9 +87,7 @@ class Frame:
         counted = _blocks(self.valid.astype(np.float32), block).sum((1, 3))
         summed = _blocks(self.image, block).sum((1, 3))
         y, x = (_blocks(values, block)[:, [0, -1]][:, :, :, [0, -1]].mean((1, 3)) for values in (self.y, self.x))
-        return type(self)(
-            summed / np.maximum(counted, 1), counted >= block * block / 2, y, x, self.pixel * block
-        )
+        return type(self)(summed / np.maximum(counted, 1), counted >= block * block / 2, y, x, self.pixel * block)
 
     def flattened(self) -> NDArray[np.float32]:
         """Give the image with its noise made even (square root) and its holes filled from around them.

@@ -1,6 +1,7 @@
 """From a rough place to a good one: crests are given to lines, from the inner rings outwards."""
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from ponikeeper_client.fit.distance import nearest_index
@@ -67,7 +68,7 @@ def explained(place: Floats, ridges: Ridges, lines: Floats, pixel: float, within
 
 
 def _refined(
-    place: Floats, ridges: Ridges, target: Floats, scale: Floats, near: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]",
+    place: Floats, ridges: Ridges, target: Floats, scale: Floats, near: NDArray[np.bool_],
     prior: float, soft: float,
 ) -> Floats:  # fmt: skip
     y, x, target, scale = (values[near] for values in (ridges.y, ridges.x, target, scale * np.sqrt(ridges.weight)))

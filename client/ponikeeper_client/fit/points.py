@@ -95,7 +95,8 @@ def control_points(frame: Frame, place: Floats, lines: Floats, half_width: float
 
     cell, cells = sector * _BINS + part, int(first[-1]) * _BINS
     counts, sums, offsets = (
-        np.bincount(cell, weights, minlength=cells).reshape(-1, _BINS) for weights in (None, intensity, offset)
+        np.bincount(cell, weights, minlength=cells).reshape(-1, _BINS).astype(float)
+        for weights in (None, intensity, offset)
     )
     pixels = counts.sum(1)
     turns = np.bincount(sector, turn, minlength=int(first[-1])) / np.maximum(pixels, 1)
@@ -179,8 +180,8 @@ class _Profiles:
 
     def covered(self) -> NDArray[np.bool_]:
         """Tell which are measured on both sides of the peak and throughout."""
-        side = np.abs(self.offset) > _EDGE * self.width[:, None]
-        both = ((self.counts > 0) & side & (self.offset < 0)).sum(1) * ((self.counts > 0) & side & (self.offset > 0)).sum(1)
+        outside = (self.counts > 0) & (np.abs(self.offset) > _EDGE * self.width[:, None])
+        both = (outside & (self.offset < 0)).sum(1) * (outside & (self.offset > 0)).sum(1)
         # a bin may be narrower than a pixel: then not each one can have one
         expected = np.minimum(_BINS, 2 * self.width * 1.5)
         return ((self.counts > 0).sum(1) >= _COVERED * expected) & (both > 1)

@@ -36,9 +36,7 @@ def geometry_at(place: Floats, template: Geometry) -> Geometry:
     """Give the geometry of a place; all else is the template's."""
     reach, spot1, spot2, rot1, rot2 = (float(value) for value in place)
     b1, b2, b3 = beam_direction(rot1, rot2)
-    return replace(
-        template, dist=reach * b3, poni1=spot1 - reach * b1, poni2=spot2 - reach * b2, rot1=rot1, rot2=rot2
-    )
+    return replace(template, dist=reach * b3, poni1=spot1 - reach * b1, poni2=spot2 - reach * b2, rot1=rot1, rot2=rot2)
 
 
 def derivative_of_geometry(place: Floats) -> Floats:

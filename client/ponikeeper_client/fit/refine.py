@@ -1,6 +1,6 @@
 """The place that fits the control points best, how sure that is, and what it leaves over."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,8 @@ class Refined:
     residual_px
         Their root mean square as lengths on the detector (px).
     covariance
-        Of dist, poni1, poni2, rot1, rot2, shape (5, 5), from the scatter of the points (m, rad).
+        Of dist, poni1, poni2, rot1, rot2, shape (5, 5), from the scatter of the points (m, rad); None
+        where the place was given, not fitted.
     condition
         Of the problem with columns of equal length: large where the points do not tell the five
         numbers apart.
@@ -43,8 +44,8 @@ class Refined:
     points: Points
     residuals: Floats
     residual_px: float
-    covariance: Floats
-    condition: float
+    covariance: Floats | None = None
+    condition: float = 1.0
 
     @property
     def residual_rad(self) -> float:
@@ -71,16 +72,20 @@ def refine(place: Floats, points: Points, lines: Floats, pixel: float, rounds: i
         return None
     points = points.only(kept)
     found = _solved(place, points, lines, pixel, "linear")
-    residuals = two_theta(found.x, points.y, points.x) - lines[points.line]
     sizes = np.linalg.norm(found.jac, axis=0)
     scaled = np.linalg.svd(found.jac / np.where(sizes > 0, sizes, 1), compute_uv=False)
     condition = float(scaled[0] / scaled[-1]) if scaled[-1] > 0 else np.inf
     variance = float(found.fun @ found.fun) / max(len(points) - _FREE, 1)
     carry = derivative_of_geometry(found.x)
     covariance = carry @ (np.linalg.pinv(found.jac.T @ found.jac) * variance) @ carry.T
-    return Refined(
-        found.x, points, residuals, float(np.sqrt(np.mean(found.fun**2))), covariance, condition
-    )
+    return replace(left_over(found.x, points, lines, pixel), covariance=covariance, condition=condition)
+
+
+def left_over(place: Floats, points: Points, lines: Floats, pixel: float) -> Refined:
+    """Tell what a place leaves over of control points, without fitting it."""
+    residuals = two_theta(place, points.y, points.x) - lines[points.line]
+    off = misfit(place, points, lines, pixel)
+    return Refined(place, points, residuals, float(np.sqrt(np.mean(off**2))) if len(off) else np.nan)
 
 
 def misfit(place: Floats, points: Points, lines: Floats, pixel: float) -> Floats:

@@ -5,7 +5,7 @@ Intell. 20, 113 (1998).
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,8 @@ def find_ridges(frame: Frame, image: NDArray[np.float32], width: float) -> Ridge
     """
     near = ndimage.gaussian_filter(frame.valid.astype(np.float32), 1.5 * width)
     by_y, by_x, by_yy, by_xx, by_xy = (
-        ndimage.gaussian_filter(image, width, order=order) for order in ((1, 0), (0, 1), (2, 0), (0, 2), (1, 1))
+        ndimage.gaussian_filter(image, width, order=cast("int", order))
+        for order in ((1, 0), (0, 1), (2, 0), (0, 2), (1, 1))
     )
     half, spread = (by_yy + by_xx) / 2, np.sqrt(((by_yy - by_xx) / 2) ** 2 + by_xy**2)
     across, along = half - spread, half + spread  # the curvatures; across a crest it is negative
@@ -91,7 +92,8 @@ def find_ridges(frame: Frame, image: NDArray[np.float32], width: float) -> Ridge
     rows, columns, normal_y, normal_x, offset = (
         values[on_top] for values in (rows, columns, normal_y, normal_x, offset)
     )
-    return _on_the_detector(frame, rows, columns, normal_y, normal_x, offset, np.minimum(height[rows, columns], _STRONGEST))
+    weight = np.minimum(height[rows, columns], _STRONGEST)
+    return _on_the_detector(frame, rows, columns, normal_y, normal_x, offset, weight)
 
 
 def _normals(across: Floats, by_yy: Floats, by_xx: Floats, by_xy: Floats) -> tuple[Floats, Floats]:

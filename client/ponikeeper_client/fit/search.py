@@ -81,9 +81,7 @@ def search(frame: Frame, start: Floats, lines: Floats, reach: float) -> list[Can
     return sorted(found, key=lambda candidate: -candidate.score)
 
 
-def _rough(
-    frame: Frame, ridges: Ridges, some: Ridges, start: Floats, lines: Floats, reach: float
-) -> Iterator[Floats]:
+def _rough(frame: Frame, ridges: Ridges, some: Ridges, start: Floats, lines: Floats, reach: float) -> Iterator[Floats]:
     """Give places from centre and distance, one after the other, the best first; the start itself is the last."""
     size = float(np.hypot(np.ptp(frame.y), np.ptp(frame.x)))
     aimers = some.some(_AIMERS, seed=1)

@@ -102,13 +102,16 @@ def problems(frame: Frame, refined: Refined, lines: Floats, start: Geometry, rea
     """Say why a fit cannot be stood for; nothing where it can."""
     return [
         *_undetermined(refined),
-        *_imprecise(refined),
-        *_incomplete(refined.points),
-        *_foreign(frame, refined, lines),
+        *doubts(frame, refined, lines),
         *_ambiguous(refined, lines, frame.pixel),
         *_of_another_wavelength(refined, lines, start.wavelength),
         *_far(refined.place, place_of(start), frame.pixel, reach),
     ]
+
+
+def doubts(frame: Frame, refined: Refined, lines: Floats) -> list[str]:
+    """Say what speaks against a geometry, whoever found it."""
+    return [*_imprecise(refined), *_incomplete(refined.points), *_foreign(frame, refined, lines)]
 
 
 def better_wavelength(refined: Refined, lines: Floats, wavelength: float) -> tuple[float, float]:
@@ -133,9 +136,10 @@ def _undetermined(refined: Refined) -> list[str]:
     found = []
     if rings < _FEWEST_RINGS or count < _FEWEST_POINTS:
         found.append(
-            f"not determined: {count} points on {rings} rings, at least {_FEWEST_POINTS} on {_FEWEST_RINGS} are needed; "
-            "put the detector nearer, use a standard with more lines, or expose longer"
+            f"not determined: {count} points on {rings} rings, at least {_FEWEST_POINTS} on {_FEWEST_RINGS} are "
+            "needed; put the detector nearer, use a standard with more lines, or expose longer"
         )
+    assert refined.covariance is not None, "a place that was fitted has one"
     sigma = float(np.sqrt(refined.covariance[0, 0])) / refined.place[DISTANCE]
     if refined.condition > _LARGEST_CONDITION or sigma > _LARGEST_SIGMA:
         found.append(
@@ -201,8 +205,10 @@ def _ambiguous(refined: Refined, lines: Floats, pixel: float) -> list[str]:
 def _far(place: Floats, start: Floats, pixel: float, reach: Reach) -> list[str]:
     distance = abs(place[DISTANCE] / start[DISTANCE] - 1)
     spot = float(np.hypot(*(place[1:3] - start[1:3]))) / pixel
-    tilt = float(np.abs(place[3:] - start[3:]).max())
-    if distance <= reach.distance and spot <= reach.spot and tilt <= reach.tilt:
+    turned = place[3:] - start[3:]
+    tilt = float(np.abs(turned).max())
+    swung = float(place[DISTANCE] * np.hypot(*turned)) / pixel  # a start that is turned has its spot elsewhere
+    if distance <= reach.distance and spot <= reach.spot + swung and tilt <= reach.tilt:
         return []
     return [
         f"far from the start: distance {100 * distance:.1f} %, beam spot {spot:.0f} px, tilt "

@@ -1,0 +1,60 @@
+"""Images and masks from files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ponikeeper.errors import ImageError, MissingExtraError
+
+
+def read_image(path: Path) -> NDArray[Any]:
+    """Read an image; of several frames the mean.
+
+    Parameters
+    ----------
+    path
+        A .npy, or whatever fabio reads: TIFF, EDF, CBF, ...
+
+    Returns
+    -------
+    ndarray, shape (y, x)
+        Of one frame as it is stored, of several in double precision.
+
+    Raises
+    ------
+    ImageError
+        It is no image.
+    """
+    frames = _frames(path)
+    if frames.ndim == 2:
+        return frames
+    if frames.ndim != 3 or len(frames) == 0:
+        raise ImageError(f"{path} holds an array of shape {frames.shape}: expected (y, x), or (n, y, x)")
+    return frames[0] if len(frames) == 1 else frames.mean(axis=0, dtype=float)
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """Read a mask: nonzero is masked; raises as `read_image`."""
+    return np.asarray(read_image(path)) != 0
+
+
+def _frames(path: Path) -> NDArray[Any]:
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False)
+        import fabio
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("fit", "fabio") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise ImageError(f"{path} cannot be read: {error}; expected an array as numpy.save writes it") from error
+    try:
+        with fabio.open(path) as file:
+            if file.nframes > 1:
+                return np.array([file.getframe(number).data for number in range(file.nframes)])
+            return np.array(file.data)
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read: {error.strerror or error}; expected an image file") from error
+    except Exception as error:  # fabio raises whatever its readers stumble over
+        raise ImageError(f"{path} is no image that can be read ({type(error).__name__}: {error})") from error
