@@ -23,7 +23,7 @@ _MAX_PORT = 65535
 _MAX_PV_BYTES = 60
 """What EPICS records and many clients allow for a PV name."""
 
-MAX_LINKS = 20
+MAX_LINKS = 16
 """Of one detector: the text that tells them all has to fit its PV."""
 
 _LINK_UNITS = {"energy": ("keV", "eV"), "wavelength": ("m", "angstrom")}

@@ -135,7 +135,8 @@ class Keeper:
         label = f" ({revision.label})" if revision.label else ""
         message = f"revision {revision.number}{label} committed by {author}"
         if commit.position == "now" and draft.position is None:
-            message += f", position unknown: {'; '.join(link.doubt for link in links if link.doubt)}"
+            doubts = "; ".join(link.doubt for link in links if link.doubt)
+            message += f", position unknown: {doubts or 'nobody watches the links'}"
         return await self._accept(commit, revision, activation, message)
 
     async def _activate(self, request: Request, by: str) -> Result:

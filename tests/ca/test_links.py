@@ -10,6 +10,7 @@ import pytest
 
 import speak
 from live import wait_for
+from ponikeeper.config import MAX_LINKS
 from ponikeeper.messages import parse_links
 from speak import GEOMETRY, commit_text, get, put, run
 
@@ -305,8 +306,8 @@ def test_links_survive_a_late_start_a_kill_and_a_hang(make_ioc, make_motors):
 
 
 def test_ioc_serves_while_it_looks_for_many_absent_pvs(make_ioc, motors):
-    more = {FIRST: "".join(motors.link(f"m{number}", f"Absent{number}") for number in range(20))}
+    more = {FIRST: "".join(motors.link(f"m{number}", f"Absent{number}") for number in range(MAX_LINKS))}
     ioc = make_ioc(detectors=(FIRST,), more=more, beside=(motors.port,)).start()
     assert commit(ioc.prefix, "first", position="now")["outcome"] == "accepted"
     text = get(f"{ioc.prefix}Message_RBV")
-    assert text.count("is not connected") == 20
+    assert text.count("is not connected") == MAX_LINKS

@@ -51,3 +51,7 @@ def test_status_indices_are_never_reused():
         ("UNSET", 0), ("VALID", 1), ("MOVING", 2), ("MOVED", 3), ("MISMATCH", 4), ("UNKNOWN", 5), ("CONDEMNED", 6),
     ]  # fmt: skip
     assert BY_SUFFIX["Status_RBV"].states == tuple(status.name for status in Status)
+
+
+def test_links_are_one_text_that_nobody_puts():
+    assert (BY_SUFFIX["Links_RBV"].kind, BY_SUFFIX["Links_RBV"].writable) == (Kind.TEXT, False)

@@ -8,7 +8,7 @@ from ponikeeper.detectors import pixel_size
 from ponikeeper.errors import RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import Revision
-from ponikeeper.messages import MAX_BYTES, Commit
+from ponikeeper.messages import MAX_BYTES, Commit, LinkState
 from ponikeeper.parameters import NAMES, PARAMETERS
 from ponikeeper.transaction import decide_commit, is_unchanged, require_room
 from strategies import VALUES, geometries, numbers
@@ -23,8 +23,20 @@ def in_force(geometry=None, **more):
     return Revision(7, "uid", "2026-11-22T09:30:01.250000Z", geometry=geometry, checksum="sha256:", **values)
 
 
-def decide(revision, commit, limits=None, links=None):
-    return decide_commit(revision, commit, "bob@host", limits or {}, links or {})
+def decide(revision, commit, limits=None, links=None, readings=()):
+    return decide_commit(revision, commit, "bob@host", limits or {}, links or {}, readings)
+
+
+def standing(z=1000.0, energy=75.0, **more):
+    """Tell the links as they stand, at rest unless `more` says otherwise of the first one."""
+    values = {"moving": False, "connected": True} | more
+    return (
+        LinkState("z", "Z.RBV", "motor", "mm", 0.05, z, None, **values),
+        LinkState("energy", "E", "energy", "keV", 1e-4, energy, None, False, True),
+    )
+
+
+POSITION = {"z": {"value": 1000.0, "units": "mm"}, "energy": {"value": 75.0, "units": "keV"}}
 
 
 def problems(*arguments, **options):
@@ -109,6 +121,54 @@ def test_position_is_stored_with_its_units():
         "energy": {"value": 75.0, "units": "keV"},
     }
     assert decide(in_force(), Commit({}, position="unknown"), links=LINKS).position is None
+
+
+@pytest.mark.parametrize("derived", [True, False])
+def test_position_now_is_where_the_links_stand(derived):
+    commit = Commit({"dist": 0.3}, position="now", derived=derived)
+    assert decide(in_force(), commit, links=LINKS, readings=standing()).position == POSITION
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        (),  # nobody watches yet
+        standing()[:1],
+        standing(moving=True),
+        standing(moving=None),
+        standing(connected=False),
+        standing(z=None),
+        standing(energy=None),
+    ],
+)
+def test_position_now_is_unknown_unless_every_link_is_known(readings):
+    assert decide(in_force(), Commit({}, position="now"), links=LINKS, readings=readings).position is None
+
+
+@pytest.mark.parametrize("position", ["unknown", {"z": 1.5, "energy": 70.0}])
+def test_position_that_is_given_is_not_that_of_now(position):
+    draft = decide(in_force(), Commit({}, position=position), links=LINKS, readings=standing())
+    values = draft.position and {name: place["value"] for name, place in draft.position.items()}
+    assert values == (None if position == "unknown" else position)
+
+
+@pytest.mark.parametrize(
+    ("z", "energy", "unchanged"),
+    [(1000.0, 75.0, True), (1000.05, 75.007, True), (1000.06, 75.0, False), (1000.0, 75.008, False)],
+)
+def test_commit_is_unchanged_where_the_links_are_within_tolerance(z, energy, unchanged):
+    commit = Commit({}, FIT, "near", position="now")
+    readings = standing(z, energy)
+    draft = decide(in_force(position=POSITION), commit, links=LINKS, readings=readings)
+    assert is_unchanged(in_force(position=POSITION), draft, False, readings) is unchanged
+
+
+@pytest.mark.parametrize(
+    "position", [None, {}, {"z": POSITION["z"]}, {**POSITION, "z": {"value": 1000.0, "units": "m"}}], ids=str
+)
+def test_commit_at_another_kind_of_position_is_a_change(position):
+    draft = decide(in_force(), Commit({}, FIT, "near", position="now"), links=LINKS, readings=standing())
+    assert not is_unchanged(in_force(position=position), draft, False, standing())
 
 
 def test_edit_that_says_nothing_new_is_unchanged():
