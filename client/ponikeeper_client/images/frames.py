@@ -1,0 +1,134 @@
+"""What an image is: which data key of a detector has it, which shape it has, and its mean. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ponikeeper.errors import ImageError
+
+Frames = NDArray[Any]
+"""Raw frames of one detector, shape (n, y, x), of the type that the detector wrote."""
+
+
+def as_frames(values: ArrayLike, what: str) -> Frames:
+    """Take one image, or several, as frames.
+
+    Parameters
+    ----------
+    values
+        Shape (y, x) or (n, y, x).
+    what
+        Whose images they are, for the error: ``"the images of pe1_image in run 5f0c"``.
+
+    Returns
+    -------
+    Frames
+        Shape (n, y, x), n >= 1; a view where that is possible.
+
+    Raises
+    ------
+    ImageError
+        These are no numbers, have another shape, or there are none.
+    """
+    try:
+        found = np.asarray(values)
+    except ValueError as error:
+        raise ImageError(f"{what} differ in shape: expected frames of one shape (y, x)") from error
+    if found.dtype.kind not in "biuf":
+        raise ImageError(f"{what} are of type {found.dtype}: expected integers or floats")
+    if found.ndim == 2:
+        found = found[np.newaxis]
+    if found.ndim != 3:
+        raise ImageError(f"{what} have the shape {found.shape}: expected (y, x) or (n, y, x)")
+    if 0 in found.shape:
+        raise ImageError(f"{what} have the shape {found.shape}: not one frame is there")
+    return found
+
+
+def mean_image(frames: ArrayLike) -> NDArray[np.float64]:
+    """Average frames, one at a time, in float: a sum of uint16 would overflow.
+
+    Parameters
+    ----------
+    frames
+        Shape (n, y, x), or (y, x).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (y, x), float64.
+
+    Raises
+    ------
+    ImageError
+        As `as_frames`.
+    """
+    found = as_frames(frames, "the frames to be averaged")
+    total = np.zeros(found.shape[1:])
+    for frame in found:
+        total += frame
+    return total / len(found)
+
+
+def image_key(descriptor: Mapping[str, Any], detector: str, key: str | None = None) -> str:
+    """Find the data key that has a detector's images.
+
+    Parameters
+    ----------
+    descriptor
+        An event descriptor.
+    detector
+        Name of the detector, as the descriptor has it.
+    key
+        Which data key is meant, where there are several.
+
+    Raises
+    ------
+    ImageError
+        The detector is not in this run, has no images, or has several and no `key` says which.
+    """
+    objects: Mapping[str, Any] = descriptor.get("object_keys") or {}
+    if detector not in objects:
+        raise ImageError(f"{detector} was not read in this run: its detectors are {_told(objects)}")
+    data_keys: Mapping[str, Any] = descriptor.get("data_keys") or {}
+    found = [name for name in objects[detector] if _is_image(data_keys.get(name) or {})]
+    if key is not None:
+        if key not in found:
+            raise ImageError(f"key={key!r} is no image of {detector}: its images are {_told(found)}")
+        return key
+    if len(found) > 1:
+        raise ImageError(f"{detector} has several images: say which is meant with key=, one of {_told(found)}")
+    if not found:
+        told = [f"{name} {tuple((data_keys.get(name) or {}).get('shape', ()))}" for name in objects[detector]]
+        raise ImageError(
+            f"{detector} recorded no image: expected an array with two dimensions longer than 1, found {_told(told)}"
+        )
+    return found[0]
+
+
+def described_image_shape(data_key: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Give the shape (y, x) that a data key tells of; None where it does not."""
+    shape = tuple(data_key.get("shape") or ())[-2:]
+    return (
+        (int(shape[0]), int(shape[1])) if len(shape) == 2 and all(length and length > 1 for length in shape) else None
+    )
+
+
+def require_shape(frames: Frames, count: int | None, image: tuple[int, int] | None) -> None:
+    """Raise where frames are not as many, or not of the shape (y, x), as the documents tell."""
+    if count is not None and len(frames) != count:
+        raise ValueError(f"{len(frames)} of {count} frames are there")
+    if image is not None and frames.shape[1:] != image:
+        raise ValueError(f"frames have the shape {frames.shape[1:]}, the run says {image}")
+
+
+def _is_image(data_key: Mapping[str, Any]) -> bool:
+    shape = data_key.get("shape") or ()
+    long = sum(length is None or length > 1 for length in shape)  # None: a length that may vary
+    return data_key.get("dtype") == "array" and long >= 2
+
+
+def _told(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,190 @@
+"""Images in files that StreamResource and StreamDatum documents tell of: HDF5 files and series of TIFF files."""
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+
+from ponikeeper.errors import ImageError, MissingExtraError
+from ponikeeper_client.images.frames import Frames, as_frames, described_image_shape, require_shape
+
+Document = Mapping[str, Any]
+
+HDF5 = "application/x-hdf5"
+TIFF = "multipart/related;type=image/tiff"
+
+
+def assets(
+    documents: Mapping[str, Sequence[Document]],
+    descriptors: Mapping[str, Document],
+    data_key: str,
+    root_map: Mapping[str, str],
+) -> Iterator["Hdf5Asset | TiffAsset"]:
+    """Give an asset for each StreamDatum of a stream that tells of the data key.
+
+    Parameters
+    ----------
+    documents
+        Of one run, by kind.
+    descriptors
+        Of the stream, by uid.
+    root_map
+        Recorded folder to the folder here.
+
+    Raises
+    ------
+    ImageError
+        The files are not local, or of a type that is not read here.
+    """
+    resources = {resource["uid"]: resource for resource in documents.get("stream_resource", ())}
+    for datum in documents.get("stream_datum", ()):
+        resource = resources.get(datum["stream_resource"])
+        if datum["descriptor"] not in descriptors or resource is None or resource["data_key"] != data_key:
+            continue
+        described = descriptors[datum["descriptor"]]["data_keys"][data_key]
+        indices = range(datum["indices"]["start"], datum["indices"]["stop"])
+        path = _path(resource["uri"], root_map)
+        parameters, shape = resource["parameters"], tuple(described["shape"])
+        per_index = int(parameters.get("multiplier") or (shape[0] if len(shape) == 3 and shape[0] else 1))
+        image = described_image_shape(described)
+        if resource["mimetype"] == HDF5:
+            yield Hdf5Asset(path, parameters["dataset"], indices, per_index, image)
+        elif resource["mimetype"] == TIFF:
+            yield TiffAsset(_names(path, parameters, indices, per_index), len(indices) * per_index, image)
+        else:
+            raise ImageError(
+                f"files of the type {resource['mimetype']} are not read here: expected {HDF5} or {TIFF}; give the "
+                "images with images= or db="
+            )
+
+
+class Hdf5Asset:
+    """The frames of some indices of a dataset.
+
+    Parameters
+    ----------
+    per_index
+        How many frames make one index.
+    image
+        Expected shape (y, x), where it is known.
+    """
+
+    def __init__(self, path: Path, dataset: str, indices: range, per_index: int, image: tuple[int, int] | None) -> None:
+        self.files: Sequence[Path] = [path]
+        self._path, self._dataset, self._indices, self._image = path, dataset, indices, image
+        self._per_index = per_index
+
+    def load(self) -> Frames:
+        """Read the frames; raises where the dataset does not have all of them yet."""
+        with _open(self._path) as file:
+            dataset = file[self._dataset]
+            if dataset.ndim not in (3, 4):
+                raise ImageError(
+                    f"{self._dataset} of {self._path} has the shape {dataset.shape}: expected (n, y, x) or (n, m, y, x)"
+                )
+            rows = 1 if dataset.ndim == 4 else self._per_index
+            start, stop = self._indices.start * rows, self._indices.stop * rows
+            if len(dataset) < stop:
+                raise ValueError(f"{self._dataset} has {len(dataset)} of {stop} rows")
+            _require_written(dataset, start, stop, self._path)
+            frames: Frames = dataset[start:stop]
+        frames = frames.reshape(-1, *frames.shape[-2:])
+        require_shape(frames, len(self._indices) * self._per_index, self._image)
+        return frames
+
+
+class TiffAsset:
+    """The frames of some files of a series.
+
+    Parameters
+    ----------
+    count
+        How many frames the files have together.
+    image
+        Expected shape (y, x), where it is known.
+    """
+
+    def __init__(self, files: Sequence[Path], count: int, image: tuple[int, int] | None) -> None:
+        self.files, self._count, self._image = files, count, image
+
+    def load(self) -> Frames:
+        """Read the frames; raises where a file is not there or cut short."""
+        try:
+            import tifffile
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("catalog", error.name or "tifffile") from error
+        found: list[Frames] = []
+        for file in self.files:
+            with tifffile.TiffFile(file) as tiff:
+                found.append(as_frames(tiff.asarray(), str(file)))
+        frames = np.concatenate(found)
+        require_shape(frames, self._count, self._image)
+        return frames
+
+
+def _path(uri: str, root_map: Mapping[str, str]) -> Path:
+    """Give the path of a local URI, under the root that holds here."""
+    parts = urlsplit(uri)
+    if parts.scheme != "file":
+        raise ImageError(f"{uri} is no local file: give the images with images= or db=")
+    path = Path(unquote(parts.path))
+    for recorded, here in sorted(root_map.items(), key=lambda item: len(item[0]), reverse=True):
+        if path.is_relative_to(recorded):
+            return here / path.relative_to(recorded)
+    return path
+
+
+def _names(folder: Path, parameters: Document, indices: range, per_index: int) -> list[Path]:
+    """Give the files of a series: an index has one, or several, of them."""
+    frames_per_file = int((parameters.get("chunk_shape") or (1,))[0])
+    files_per_index = max(per_index // frames_per_file, 1)
+    template, filename = parameters["template"], parameters.get("filename", "")
+    numbers = range(indices.start * files_per_index, indices.stop * files_per_index)
+    if "{" in template:
+        return [folder / template.format(number) for number in numbers]
+    # areaDetector's own template: the first text is the folder, the last the file's name
+    texts = ["", filename][-template.count("%s") :] if "%s" in template else []
+    return [folder / (template % (*texts, number)) for number in numbers]
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    try:
+        import h5py
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("catalog", error.name or "h5py") from error
+    with contextlib.suppress(ModuleNotFoundError):
+        import hdf5plugin  # noqa: F401  # the compressions that detectors write
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        try:
+            file = h5py.File(path, "r", swmr=True)
+        except OSError:
+            raise error from None
+    with file:
+        yield file
+
+
+def _require_written(dataset: Any, start: int, stop: int, path: Path) -> None:
+    """Raise where rows of a dataset are not in the file: HDF5 would give zeros for them."""
+    if dataset.is_virtual:
+        for source in dataset.virtual_sources():
+            if source.file_name != "." and not (path.parent / source.file_name).exists():
+                raise FileNotFoundError(f"{path.parent / source.file_name}, of which it is made, is not there")
+    if dataset.chunks is None:
+        return
+    size = path.stat().st_size
+    rows, *others = dataset.chunks
+    first = range(start - start % rows, stop, rows)
+    rest = (range(0, length, chunk) for length, chunk in zip(dataset.shape[1:], others, strict=True))
+    for corner in itertools.product(first, *rest):
+        chunk = dataset.id.get_chunk_info_by_coord(corner)
+        if chunk.byte_offset is None or chunk.byte_offset + chunk.size > size:
+            raise ValueError(f"row {max(corner[0], start)} of {dataset.name} is not written")
