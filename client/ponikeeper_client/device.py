@@ -12,7 +12,7 @@ from ophyd.status import Status
 from ponikeeper.contract import setpoint
 from ponikeeper.errors import NotConnectedError
 from ponikeeper.geometry import Geometry
-from ponikeeper.messages import Request, Result, Snapshot
+from ponikeeper.messages import LinkState, Request, Result, Snapshot, parse_links
 from ponikeeper_client import display, documents
 from ponikeeper_client.signals import ParameterSignal, SnapshotSignal, TextSignal
 from ponikeeper_client.snapshots import SnapshotReader
@@ -69,6 +69,7 @@ class CalibrationData(Device):
 
     snapshot = Cpt(TextSignal, "Snapshot_RBV", kind="omitted")
     results = Cpt(TextSignal, "Results_RBV", kind="omitted")
+    links = Cpt(TextSignal, "Links_RBV", kind="omitted")
     request = Cpt(EpicsSignal, "Request", kind="omitted", string=True)
     serial_pv = Cpt(EpicsSignalRO, "Serial_RBV", kind="omitted")
     status_pv = Cpt(EpicsSignalRO, "Status_RBV", kind="omitted", string=True)
@@ -99,6 +100,16 @@ class CalibrationData(Device):
             The IOC does not answer within the timeout; the message names the PV.
         """
         return self._reader.read()
+
+    def read_links(self) -> tuple[LinkState, ...]:
+        """Give where the linked PVs stand, as the IOC showed it last.
+
+        Raises
+        ------
+        NotConnectedError
+            The IOC does not answer within the timeout; the message names the PV.
+        """
+        return parse_links(self.links.newest(time.monotonic() + self._timeout))
 
     def read_configuration(self) -> Any:
         """Give values and timestamps of all that a run records, from one snapshot.

@@ -4,7 +4,7 @@ This module is the catalogue: whatever the IOC, the command line or the client r
 here, and its message says what was wrong, what was expected and what to write instead.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class PonikeeperError(Exception):
@@ -81,7 +81,17 @@ class FitError(ProblemsError):
 
 
 class CalibrationError(ProblemsError):
-    """A calibration that put no geometry in force; each problem says why, and what to do."""
+    """A calibration that put no geometry in force; each problem says why, and what to do.
+
+    Attributes
+    ----------
+    results
+        Of several detectors, what was found for the others, by their names.
+    """
+
+    def __init__(self, problems: str | Iterable[str], results: Mapping[str, object] | None = None) -> None:
+        super().__init__(problems)
+        self.results = dict(results or {})
 
 
 class StoreError(PonikeeperError, OSError):

@@ -1,0 +1,111 @@
+"""Where the linked PVs stood while an image was taken."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+from ponikeeper.errors import CalibrationError, PonikeeperError
+from ponikeeper.messages import LinkState, is_within
+from ponikeeper_client.device import CalibrationData
+
+Links = tuple[LinkState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the links stood.
+
+    Parameters
+    ----------
+    values
+        By name, in the links' units; ``"unknown"`` where it cannot be told.
+    why
+        Why it is unknown.
+    """
+
+    values: dict[str, float] | Literal["unknown"]
+    why: str = ""
+
+
+def position_of(seen: Sequence[Links]) -> Position:
+    """Tell where the links stood during an exposure. Pure.
+
+    Parameters
+    ----------
+    seen
+        Where they stood, as often as it was told: when it began, at each change, when it ended.
+
+    Raises
+    ------
+    CalibrationError
+        One of them moved: the image belongs to no position.
+    """
+    first = {link.name: link for link in seen[0]}
+    moved = [problem for links in seen for link in links if (problem := _moved(first.get(link.name), link))]
+    if moved:
+        raise CalibrationError(dict.fromkeys(moved))
+    doubts = dict.fromkeys(doubt for links in seen for link in links if (doubt := link.doubt))
+    if doubts:
+        return Position("unknown", "; ".join(doubts))
+    return Position({link.name: link.value for link in seen[-1] if link.value is not None})
+
+
+def _moved(first: LinkState | None, link: LinkState) -> str | None:
+    if link.moving:
+        return f"{link.name} ({link.pv}) was in motion during the exposure: wait until it rests, and calibrate again"
+    if first is None or first.value is None or link.value is None or is_within(link, link.value, first.value):
+        return None
+    return (
+        f"{link.name} ({link.pv}) moved during the exposure, from {first.value:g} to {link.value:g} {link.units} "
+        f"(tolerance {link.tolerance:g}): the image belongs to no position; calibrate again"
+    )
+
+
+class LinkWatch:
+    """Remembers where the links of one calibration stood, from `start` to `stop`; as a context too."""
+
+    def __init__(self, calib: CalibrationData) -> None:
+        self._calib, self._lock = calib, threading.Lock()
+        self._seen: list[Links] = []
+        self._token: int | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Begin to watch; raises `NotConnectedError` where the IOC does not answer."""
+        self._take(self._calib.read_links())
+        self._token = self._calib.links.subscribe(self._changed, run=False)
+
+    def stop(self) -> None:
+        """Watch no longer; what was seen is kept."""
+        if self._token is None:
+            return
+        self._calib.links.unsubscribe(self._token)
+        self._token = None
+        self._changed()
+
+    def position(self) -> Position:
+        """Tell where the links stood; raises as `position_of`."""
+        with self._lock:
+            return position_of(self._seen)
+
+    def _changed(self, **_: Any) -> None:
+        try:
+            self._take(self._calib.read_links())
+        except PonikeeperError:  # the IOC is gone: nothing of the links is known from here on
+            with self._lock:
+                self._seen.append(tuple(_gone(link) for link in self._seen[-1]))
+
+    def _take(self, links: Links) -> None:
+        with self._lock:
+            self._seen.append(links)
+
+
+def _gone(link: LinkState) -> LinkState:
+    return replace(link, connected=False, value=None, moving=None)
