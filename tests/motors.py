@@ -1,7 +1,8 @@
 """Simulated PVs that a geometry depends on, in a process of their own: ``python motors.py NAME MODE``.
 
 Two motors (`Z`, `Y`), an energy, a binning, an image, and a mode, which is a text or a number; all of
-them take puts. While `Speed` is not 0, every motor steps by that much ten times a second.
+them take puts. `Fragile` cannot be monitored as long as `Broken` is not 0. While `Speed` is not 0, every
+motor steps by that much, and waits for `Pause` (s).
 """
 
 import asyncio
@@ -15,7 +16,6 @@ from typing import Self
 from live import TIMEOUT
 
 MOTORS = ("Z", "Y")
-PERIOD = 0.1
 
 
 class Motors:
@@ -34,7 +34,7 @@ class Motors:
         self.process: subprocess.Popen[bytes] | None = None
 
     def pv(self, suffix: str) -> str:
-        """Name a PV: ``Z:RBV``, ``Z:MOVN``, ``Energy``, ``BinX``, ``Mode``, ``Speed``."""
+        """Name a PV: ``Z:RBV``, ``Z:MOVN``, ``Energy``, ``BinX``, ``Image``, ``Mode``, ``Speed``, ..."""
         return f"{self.name}{suffix}"
 
     def link(self, name: str, suffix: str, **keys: object) -> str:
@@ -83,7 +83,17 @@ async def _serve(name: str, mode: str) -> None:
     logging.getLogger("caproto").setLevel(logging.CRITICAL)  # no repeater takes its beacons
     channels = {"Energy": ca.ChannelDouble(value=74.69), "BinX": ca.ChannelInteger(value=1)}
     channels["Mode"] = ca.ChannelString(value=mode) if mode.isalpha() else ca.ChannelDouble(value=float(mode))
-    channels |= {"Speed": ca.ChannelDouble(value=0.0), "Image": ca.ChannelDouble(value=[0.0] * 4)}
+    channels |= {"Speed": ca.ChannelDouble(value=0.0), "Pause": ca.ChannelDouble(value=0.1)}
+    channels |= {"Image": ca.ChannelDouble(value=[0.0] * 4)}
+    channels["Broken"] = ca.ChannelInteger(value=1)
+
+    class Fragile(ca.ChannelDouble):
+        async def subscribe(self, *args: object, **options: object) -> None:
+            if channels["Broken"].value:
+                raise ValueError("broken")
+            await super().subscribe(*args, **options)
+
+    channels["Fragile"] = Fragile(value=7.0)
     for motor in MOTORS:
         channels |= {f"{motor}:RBV": ca.ChannelDouble(value=1000.0), f"{motor}:MOVN": ca.ChannelInteger(value=0)}
 
@@ -98,7 +108,7 @@ async def _serve(name: str, mode: str) -> None:
 
 async def _move(channels: dict) -> None:
     while True:
-        await asyncio.sleep(PERIOD)
+        await asyncio.sleep(channels["Pause"].value)
         speed = channels["Speed"].value
         for motor in MOTORS if speed else ():
             await channels[f"{motor}:RBV"].write(channels[f"{motor}:RBV"].value + speed)

@@ -63,6 +63,7 @@ class _Monitor:
         self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._open = True
+        self._failing = False
         self._subscription = _Subscription(pv, self._told)
 
     def close(self) -> None:
@@ -75,10 +76,13 @@ class _Monitor:
             self._tell(self._pv, Sample())
             self._loop.call_soon(self._renew)  # not at once: aioca is going through its subscriptions
         elif isinstance(value, BaseException):
-            log.warning("%s: its update cannot be read: %s", self._pv, value)
+            if not self._failing:
+                log.warning("%s: its update cannot be read: %s", self._pv, value)
+            self._failing = True
             self._tell(self._pv, Sample(connected=True, error="its updates cannot be read"))
             self._loop.call_later(_RETRY, self._renew)
         else:
+            self._failing = False
             self._tell(self._pv, sample_of(value))
 
     def _renew(self) -> None:
