@@ -15,6 +15,19 @@ from ophyd.areadetector.filestore_mixins import resource_factory
 SHAPE = (12, 10)
 DATASET = "/entry/data/data"
 
+APPEND_AND_HOLD = f"""
+import sys
+import h5py
+with h5py.File(sys.argv[1], "a", libver="latest") as file:
+    if sys.argv[2] == "swmr":
+        file.swmr_mode = True
+    file["{DATASET}"].resize(len(file["{DATASET}"]) + 1, axis=0)
+    file.flush()
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+"""A program that keeps a file open for writing until its input ends."""
+
 _made = itertools.count(1)
 
 
@@ -182,6 +195,17 @@ class OldTemplateTiffDetector(StreamTiffDetector):
         return mimetype, uri, {"template": "%s%s_%6.6d.tiff", "filename": self.stem}
 
 
+class PagesTiffDetector(StreamTiffDetector):
+    """All frames of a point in one TIFF file."""
+
+    def stream(self):
+        mimetype, uri, parameters = super().stream()
+        return mimetype, uri, {**parameters, "chunk_shape": (self.per_point, *SHAPE)}
+
+    def put(self, point, frames):
+        tifffile.imwrite(self.file(point), frames, photometric="minisblack")
+
+
 class StreamHdf5Detector(StreamDetector):
     """One HDF5 file for as long as it is staged."""
 
@@ -192,6 +216,16 @@ class StreamHdf5Detector(StreamDetector):
 
     def put(self, point, frames):  # noqa: ARG002  # its frames are in the order of the points
         append_hdf5(self.file, frames)
+
+
+class StackHdf5Detector(StreamHdf5Detector):
+    """A dataset with an axis for the points, before that of a point's frames."""
+
+    def put(self, point, frames):
+        with h5py.File(self.file, "a", libver="latest") as file:
+            shape = (self.per_point, *SHAPE)
+            dataset = file.require_dataset(DATASET, (9, *shape), "<u2", chunks=(1, *shape))
+            dataset[point] = frames
 
 
 def append_hdf5(path, frames):

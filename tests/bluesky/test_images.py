@@ -1,6 +1,9 @@
 """The images of a run's own: out of its documents' files, a catalog or the user's function, and of no other run."""
 
+import subprocess
+import sys
 import threading
+from functools import partial
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
@@ -10,14 +13,18 @@ import numpy as np
 import pytest
 from bluesky_darkframes import DarkFramePreprocessor, SnapshotDevice
 from bluesky_darkframes.sim import DiffractionDetector, Shutter, generate_dark_frame, generate_image
+from event_model import pack_datum_page, pack_event_page
 from ophyd import Component as Cpt
 from ophyd import Device, Signal
 
 from assets import (
+    APPEND_AND_HOLD,
     DATASET,
     SHAPE,
     Hdf5Detector,
     OldTemplateTiffDetector,
+    PagesTiffDetector,
+    StackHdf5Detector,
     StreamHdf5Detector,
     StreamTiffDetector,
     TiffDetector,
@@ -78,7 +85,7 @@ class ArrayDetector(Device):
 
 
 @pytest.mark.parametrize("per_point", [1, 3])
-@pytest.mark.parametrize("cls", WRITERS)
+@pytest.mark.parametrize("cls", [*WRITERS, PagesTiffDetector, StackHdf5Detector])
 def test_files_of_a_run_are_read_frame_by_frame_in_order(cls, per_point, tmp_path, count, collector):
     detector = cls(tmp_path, name="pe1", per_point=per_point)
     uid = count(detector, collector, 2)
@@ -118,8 +125,8 @@ def test_blobs_of_an_ophyd_async_detector_are_read_while_its_file_is_open_and_af
     def plan():
         uid = yield from bps.open_run()
         collector.keep(uid)
-        yield from bps.prepare(blob, TriggerInfo(livetime=0.01, collections_per_event=2), wait=True)
-        for x in (1, 2):
+        yield from bps.prepare(blob, TriggerInfo(livetime=0.1, collections_per_event=2), wait=True)
+        for x in (-1.5, 1.5):
             blob.pattern_generator.set_x(x)
             yield from bps.trigger_and_read([blob])
         yield from bps.close_run()
@@ -164,6 +171,16 @@ def test_files_that_were_recorded_under_another_root_are_found_by_the_root_map(c
     np.testing.assert_array_equal(collector.read(count(detector, collector), detector.key), detector.frames)
 
 
+def test_events_and_datums_that_come_in_pages_are_read(tmp_path, run_engine, collector):
+    detector, documents = TiffDetector(tmp_path, name="pe1"), {}
+    (uid,) = run_engine(bp.count([detector], 3), lambda name, each: documents.setdefault(name, []).append(each))
+    for name in ("start", "descriptor", "resource"):
+        collector(name, documents[name][0])
+    collector("datum_page", pack_datum_page(*documents["datum"]))
+    collector("event_page", pack_event_page(*documents["event"]))
+    np.testing.assert_array_equal(collector.read(uid, detector.key), detector.frames)
+
+
 def test_handler_that_is_given_comes_before_the_installed_one(tmp_path, count):
     detector = TiffDetector(tmp_path, name="pe1")
     image = np.full(SHAPE, 7)
@@ -176,10 +193,15 @@ def test_dark_frames_are_in_their_own_stream_also_where_they_are_used_again(run_
     detector.exposure_time.put(0.01)
 
     def dark_plan(detector):
+        yield from bps.unstage(detector)
+        yield from bps.stage(detector)
         yield from bps.mv(shutter, "closed")
-        yield from bps.trigger(detector, wait=True)
+        yield from bps.trigger(detector, group="dark")
+        yield from bps.wait("dark")
         snapshot = SnapshotDevice(detector)
         yield from bps.mv(shutter, "open")
+        yield from bps.unstage(detector)
+        yield from bps.stage(detector)
         return snapshot
 
     run_engine.preprocessors.append(
@@ -309,7 +331,6 @@ def cut_file(detector):
     return detector.file(1) if callable(detector.file) else detector.file
 
 
-@pytest.mark.filterwarnings("ignore:Unclosed:ResourceWarning")
 @pytest.mark.parametrize("part", [0.0, 0.02, 0.5, 0.999])
 @pytest.mark.parametrize("cls", WRITERS)
 def test_half_written_file_is_waited_for(cls, part, tmp_path, count, collector, polled):
@@ -367,6 +388,23 @@ def test_file_that_other_frames_are_appended_to_need_not_come_to_rest(tmp_path, 
         stop.set()
         writer.join()
     assert len(polled) < 5
+
+
+@pytest.mark.parametrize(("mode", "readable"), [("swmr", True), ("plain", False)])
+def test_file_that_another_process_holds_open_is_read_where_it_lets_readers_in(
+    mode, readable, tmp_path, count, impatient
+):
+    detector = StreamHdf5Detector(tmp_path, name="pe1")
+    uid = count(detector, impatient)
+    command = [sys.executable, "-c", APPEND_AND_HOLD, str(detector.file), mode]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout.readline() == "held\n"
+        if readable:
+            np.testing.assert_array_equal(impatient.read(uid, detector.key), detector.frames)
+        else:
+            with pytest.raises(ImageError, match="cannot be read"):
+                impatient.read(uid, detector.key)
+    np.testing.assert_array_equal(impatient.read(uid, detector.key), detector.frames)
 
 
 def test_rows_that_a_dataset_has_without_being_written_are_not_taken_for_zeros(tmp_path, count, impatient):
@@ -553,3 +591,104 @@ def test_source_is_the_function_or_the_catalog_or_the_collector(collector):
     assert isinstance(image_source(collector, db={}), CatalogImages)
     with pytest.raises(ImageError, match="both given"):
         image_source(collector, images=lambda *_: [], db={})
+
+
+# --- catalogs
+
+
+@pytest.fixture(scope="module")
+def tiled(tmp_path_factory):
+    """A live Tiled server's client, and what goes with it."""
+    from bluesky_tiled_plugins import TiledWriter
+    from tiled.client import from_uri
+    from tiled.server import SimpleTiledServer
+
+    files = tmp_path_factory.mktemp("files")
+    server = SimpleTiledServer(directory=tmp_path_factory.mktemp("tiled"), readable_storage=[files])
+    client = from_uri(server.uri)
+    yield client, TiledWriter(client), partial(StreamHdf5Detector, files)
+    client.context.close()
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def brokers():
+    """Databroker's catalog of both versions over one temporary store, and what writes documents to it."""
+    pytest.importorskip("doct", reason="databroker is installed without its extra [all]")
+    from databroker import Broker
+
+    broker = Broker.named("temp")
+    return broker, broker.v2, broker.v1.insert
+
+
+@pytest.fixture(params=["tiled", "databroker 1", "databroker 2"])
+def catalog(request):
+    """A catalog, what writes documents to it, and what makes a detector whose files it reads."""
+    if request.param == "tiled":
+        return request.getfixturevalue("tiled")
+    first, second, insert = request.getfixturevalue("brokers")
+    db = first if request.param == "databroker 1" else second
+    return db, insert, partial(TiffDetector, request.getfixturevalue("tmp_path"))
+
+
+# Tiled, which databroker runs in the same process, imports a test client of a deprecated make
+in_catalogs = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette:UserWarning")
+
+
+@in_catalogs
+@pytest.mark.parametrize("per_point", [1, 3])
+def test_catalog_gives_the_images_within_events_of_exactly_that_run(catalog, run_engine, per_point):
+    db, write, _ = catalog
+    detector = ArrayDetector("", name="pe1")
+    taken = {}
+    for value in (1, 2, 3):
+        frames = np.full((per_point, *SHAPE), value, np.uint16)
+        detector.frame.put(frames if per_point > 1 else frames[0])
+        (uid,) = run_engine(bp.count([detector], 2), write)
+        taken[uid] = np.concatenate([frames, frames])
+    for uid, frames in taken.items():
+        np.testing.assert_array_equal(CatalogImages(db, TIMEOUT).read(uid, "pe1_frame"), frames)
+        assert CatalogImages(db, TIMEOUT).read(uid, "pe1_frame", "dark") is None
+
+
+@in_catalogs
+@pytest.mark.parametrize("per_point", [1, 2])
+def test_catalog_gives_the_images_in_files(catalog, run_engine, per_point):
+    db, write, make_detector = catalog
+    detector = make_detector(name="pe1", per_point=per_point)
+    (uid,) = run_engine(bp.count([detector], 3), write)
+    np.testing.assert_array_equal(CatalogImages(db, TIMEOUT).read(uid, detector.key), detector.frames)
+
+
+@in_catalogs
+def test_run_that_appears_late_in_the_catalog_is_waited_for_whole(catalog, run_engine, polled):
+    db, write, _ = catalog
+    documents = []
+    (uid,) = run_engine(bp.count([ArrayDetector("", name="pe1")], 3), lambda *document: documents.append(document))
+    thread, found = read_beside(CatalogImages(db, TIMEOUT), uid, "pe1_frame")
+    after_pauses(polled)
+    for document in documents[:4]:
+        write(*document)
+    after_pauses(polled)
+    assert not found
+    for document in documents[4:]:
+        write(*document)
+    thread.join(TIMEOUT)
+    assert found["frames"].shape == (3, *SHAPE)
+
+
+@in_catalogs
+def test_run_that_is_not_in_the_catalog_is_told_with_key_and_catalog(catalog, run_engine):
+    db, write, _ = catalog
+    (uid,) = run_engine(bp.count([ArrayDetector("", name="pe1")]), write)
+    images = CatalogImages(db, SHORT)
+    with pytest.raises(
+        ImageError, match=r"(tiled|databroker|bluesky_tiled_plugins)'s \w+ has no images pe1_any in"
+    ) as e:
+        images.read("00000000-0000-4000-8000-000000000000", "pe1_any")
+    assert "of run 00000000-0000-4000-8000-000000000000 after" in str(e.value)
+    assert "the run is not there" in str(e.value)
+    with pytest.raises(ImageError, match="the stream has no pe1_any, only "):
+        images.read(uid, "pe1_any")
+    with pytest.raises(ImageError, match="the run is not there"):
+        images.read(uid[:8], "pe1_frame")

@@ -110,10 +110,11 @@ def image_key(descriptor: Mapping[str, Any], detector: str, key: str | None = No
 
 def described_image_shape(data_key: Mapping[str, Any]) -> tuple[int, int] | None:
     """Give the shape (y, x) that a data key tells of; None where it does not."""
-    shape = tuple(data_key.get("shape") or ())[-2:]
-    return (
-        (int(shape[0]), int(shape[1])) if len(shape) == 2 and all(length and length > 1 for length in shape) else None
-    )
+    shape: list[Any] = list(data_key.get("shape") or ())
+    if len(shape) < 2:
+        return None
+    y, x = shape[-2:]
+    return (int(y), int(x)) if y and x and min(y, x) > 1 else None
 
 
 def require_shape(frames: Frames, count: int | None, image: tuple[int, int] | None) -> None:
