@@ -16,7 +16,7 @@ from ponikeeper.geometry import Geometry
 from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.frame import Frame
 from ponikeeper_client.fit.points import control_points
-from ponikeeper_client.fit.rays import Floats, geometry_at, place_of
+from ponikeeper_client.fit.rays import Floats, derivative_of_geometry, geometry_at, place_of
 from ponikeeper_client.fit.refine import Refined, left_over, refine
 from ponikeeper_client.fit.search import search
 from ponikeeper_client.fit.verdict import NEAR, Reach, doubts, problems, rings_found
@@ -78,7 +78,9 @@ class Fit:
         """
         if self.refined.covariance is None:
             return {}
-        return dict(zip(_FITTED, np.sqrt(np.diag(self.refined.covariance)).tolist(), strict=True))
+        carry = derivative_of_geometry(self.refined.place)
+        variances = np.diag(carry @ self.refined.covariance @ carry.T)
+        return dict(zip(_FITTED, np.sqrt(variances).tolist(), strict=True))
 
     def provenance(self) -> dict[str, object]:
         """Give what a revision says of how well the geometry fits its image."""
@@ -186,11 +188,11 @@ def _silent(_done: float, _what: str) -> None:
 
 def _measured(frame: Frame, place: Floats, lines: Floats) -> Refined | None:
     """Measure control points where a place has the rings, and refine it; twice, the better for the first time."""
-    refined = None
+    refined, ring_width = None, 0.0
     for half_width in _HALF_WIDTHS:
-        points = control_points(frame, place, lines, half_width, _RINGS)
+        points = control_points(frame, place, lines, half_width, _RINGS, ring_width)
         refined = refine(place, points, lines, frame.pixel)
         if refined is None:
             return None
-        place = refined.place
+        place, ring_width = refined.place, points.ring_width
     return refined

@@ -4,7 +4,7 @@ Around each line of the standard the pixels of one sector of azimuth make a prof
 straight background has a centroid, and that is a point on the ring.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,8 @@ class Points:
         About the beam (rad), shape (n,).
     looked_for
         Number of sectors that were measured, of each line; so many points it could have.
+    ring_width
+        Full width of the rings at half of their height, the median (px).
     """
 
     y: Floats
@@ -56,6 +58,7 @@ class Points:
     line: NDArray[np.intp]
     azimuth: Floats
     looked_for: NDArray[np.intp]
+    ring_width: float = 0.0
 
     def __len__(self) -> int:
         return len(self.y)
@@ -66,10 +69,13 @@ class Points:
 
     def only(self, kept: NDArray[np.bool_]) -> "Points":
         """Give some of them."""
-        return Points(self.y[kept], self.x[kept], self.line[kept], self.azimuth[kept], self.looked_for)
+        y, x, line, azimuth = (values[kept] for values in (self.y, self.x, self.line, self.azimuth))
+        return replace(self, y=y, x=x, line=line, azimuth=azimuth)
 
 
-def control_points(frame: Frame, place: Floats, lines: Floats, half_width: float, most: int) -> Points:
+def control_points(
+    frame: Frame, place: Floats, lines: Floats, half_width: float, most: int, ring_width: float = 0.0
+) -> Points:
     """Measure the rings near where a place has them.
 
     Parameters
@@ -79,11 +85,13 @@ def control_points(frame: Frame, place: Floats, lines: Floats, half_width: float
     half_width
         How far from a line to look (px).
     most
-        How many lines to measure, of those that stand alone, from the innermost on.
+        How many lines to measure at most, from the innermost on.
+    ring_width
+        Of a ring (px), where it is known: lines nearer to each other than twice that do not stand alone.
     """
     widths = np.minimum(half_width, 0.48 * spacing(lines) * radius_scale(place, lines) / frame.pixel)
-    alone = widths > _NARROWEST
-    widths[~alone | (np.cumsum(alone) > most)] = 0
+    apart = widths > _NARROWEST
+    widths[~apart | (np.cumsum(apart) > most) | (widths <= ring_width)] = 0
     sectors = np.clip(
         2 * np.pi * place[DISTANCE] * np.tan(np.minimum(lines, 1.5)) / frame.pixel / _ARC,
         _FEWEST_SECTORS, _MOST_SECTORS,
@@ -110,7 +118,7 @@ def control_points(frame: Frame, place: Floats, lines: Floats, half_width: float
     angle = lines[line[kept]] + centre[kept] * frame.pixel / radius_scale(place, lines[line[kept]])
     y, x = meeting_point(place, angle, turn[kept])
     looked_for = np.bincount(line[covered], minlength=len(lines))
-    return Points(y, x, line[kept], turn[kept], looked_for)
+    return Points(y, x, line[kept], turn[kept], looked_for, profiles.ring_width(kept))
 
 
 def _pixels_near_lines(
@@ -185,6 +193,19 @@ class _Profiles:
         # a bin may be narrower than a pixel: then not each one can have one
         expected = np.minimum(_BINS, 2 * self.width * 1.5)
         return ((self.counts > 0).sum(1) >= _COVERED * expected) & (both > 1)
+
+    def ring_width(self, kept: NDArray[np.bool_]) -> float:
+        """Give the rings' full width at half height (px), the median over some; of those with most room about them.
+
+        Source: area over height of a Gaussian.
+        """
+        kept = kept & (self.width > 0.9 * self.width[kept].max(initial=0.0))
+        if not kept.any():
+            return 0.0
+        inside = (np.abs(self.offset) <= _EDGE * self.width[:, None]) & (self.counts > 0)
+        height = np.where(inside, np.maximum(self.height, 0), 0)[kept]
+        area = height.sum(1) / inside[kept].sum(1) * 2 * _EDGE * self.width[kept]
+        return float(np.median(0.94 * area / np.maximum(height.max(1), 1e-30)))
 
     def centres(self) -> tuple[Floats, NDArray[np.bool_]]:
         """Give the peaks' centroids (px), and which of them are peaks at all."""

@@ -8,7 +8,7 @@ from scipy.optimize import least_squares
 
 from ponikeeper_client.fit.grow import STEPS
 from ponikeeper_client.fit.points import Points
-from ponikeeper_client.fit.rays import DISTANCE, Floats, derivative_of_geometry, radius_scale, two_theta
+from ponikeeper_client.fit.rays import DISTANCE, Floats, radius_scale, two_theta
 
 _ROUNDS = 3
 _OUTLIER = 4.0
@@ -33,8 +33,8 @@ class Refined:
     residual_px
         Their root mean square as lengths on the detector (px).
     covariance
-        Of dist, poni1, poni2, rot1, rot2, shape (5, 5), from the scatter of the points (m, rad); None
-        where the place was given, not fitted.
+        Of the place, shape (5, 5), from the scatter of the points (m, rad); None where the place was
+        given, not fitted.
     condition
         Of the problem with columns of equal length: large where the points do not tell the five
         numbers apart.
@@ -76,8 +76,7 @@ def refine(place: Floats, points: Points, lines: Floats, pixel: float, rounds: i
     scaled = np.linalg.svd(found.jac / np.where(sizes > 0, sizes, 1), compute_uv=False)
     condition = float(scaled[0] / scaled[-1]) if scaled[-1] > 0 else np.inf
     variance = float(found.fun @ found.fun) / max(len(points) - _FREE, 1)
-    carry = derivative_of_geometry(found.x)
-    covariance = carry @ (np.linalg.pinv(found.jac.T @ found.jac) * variance) @ carry.T
+    covariance = np.linalg.pinv(found.jac.T @ found.jac) * variance
     return replace(left_over(found.x, points, lines, pixel), covariance=covariance, condition=condition)
 
 
@@ -86,6 +85,16 @@ def left_over(place: Floats, points: Points, lines: Floats, pixel: float) -> Ref
     residuals = two_theta(place, points.y, points.x) - lines[points.line]
     off = misfit(place, points, lines, pixel)
     return Refined(place, points, residuals, float(np.sqrt(np.mean(off**2))) if len(off) else np.nan)
+
+
+def uncertainty(refined: Refined, y: Floats, x: Floats, pixel: float) -> float:
+    """Give how far rings are probably off at some points of the detector (m), by the covariance (px, rms)."""
+    assert refined.covariance is not None, "a place that was fitted has one"
+    angle = two_theta(refined.place, y, x)
+    steps = np.array(STEPS) * np.r_[refined.place[DISTANCE], 1, 1, 1, 1] * 1e-3
+    slopes = np.stack([(two_theta(refined.place + step, y, x) - angle) for step in np.diag(steps)], axis=-1) / steps
+    variance = np.einsum("...i,ij,...j->...", slopes, refined.covariance, slopes)
+    return float(np.sqrt(np.mean(variance * (radius_scale(refined.place, angle) / pixel) ** 2)))
 
 
 def misfit(place: Floats, points: Points, lines: Floats, pixel: float) -> Floats:

@@ -11,13 +11,13 @@ from ponikeeper_client.fit.grow import STEPS
 from ponikeeper_client.fit.pattern import unexplained
 from ponikeeper_client.fit.points import Points
 from ponikeeper_client.fit.rays import DISTANCE, Floats, place_of, two_theta
-from ponikeeper_client.fit.refine import Refined, refine
+from ponikeeper_client.fit.refine import Refined, refine, uncertainty
 
 _FEWEST_RINGS = 3
 _FEWEST_POINTS = 30
 _LARGEST_CONDITION = 200.0
-_LARGEST_SIGMA = 0.005
-"""Of the distance, relative: beyond it the image does not tell the distance."""
+_LARGEST_UNCERTAINTY = 0.5
+"""By the covariance, of the rings anywhere on the detector (px): beyond it the image does not tell the geometry."""
 
 _LARGEST_RESIDUAL = 0.5
 """Root mean square (px): a sound calibration leaves 0.05 to 0.3."""
@@ -101,7 +101,7 @@ def shifted_residual(refined: Refined, lines: Floats, pixel: float) -> float:
 def problems(frame: Frame, refined: Refined, lines: Floats, start: Geometry, reach: Reach) -> list[str]:
     """Say why a fit cannot be stood for; nothing where it can."""
     return [
-        *_undetermined(refined),
+        *_undetermined(frame, refined),
         *doubts(frame, refined, lines),
         *_ambiguous(refined, lines, frame.pixel),
         *_of_another_wavelength(refined, lines, start.wavelength),
@@ -131,7 +131,7 @@ def better_wavelength(refined: Refined, lines: Floats, wavelength: float) -> tup
     return wavelength * float(found.x[5]), float(np.linalg.norm(found.fun) / np.linalg.norm(refined.residuals))
 
 
-def _undetermined(refined: Refined) -> list[str]:
+def _undetermined(frame: Frame, refined: Refined) -> list[str]:
     rings, count = len(rings_found(refined.points)), len(refined.points)
     found = []
     if rings < _FEWEST_RINGS or count < _FEWEST_POINTS:
@@ -139,13 +139,13 @@ def _undetermined(refined: Refined) -> list[str]:
             f"not determined: {count} points on {rings} rings, at least {_FEWEST_POINTS} on {_FEWEST_RINGS} are "
             "needed; put the detector nearer, use a standard with more lines, or expose longer"
         )
-    assert refined.covariance is not None, "a place that was fitted has one"
-    sigma = float(np.sqrt(refined.covariance[0, 0])) / refined.place[DISTANCE]
-    if refined.condition > _LARGEST_CONDITION or sigma > _LARGEST_SIGMA:
+    sure = uncertainty(refined, frame.y[::64, ::64], frame.x[::64, ::64], frame.pixel)
+    if refined.condition > _LARGEST_CONDITION or sure > _LARGEST_UNCERTAINTY:
         found.append(
-            f"not determined: the arcs are too short to tell distance, tilt and centre apart (condition number "
-            f"{refined.condition:.0f}, at most {_LARGEST_CONDITION:.0f}; distance known to {100 * sigma:.2g} %); "
-            "take an image with longer arcs or more rings"
+            f"not determined: distance, tilt and centre cannot be told apart well enough (rings on the detector are "
+            f"sure to {sure:.2g} px, at least {_LARGEST_UNCERTAINTY} px is needed; condition number "
+            f"{refined.condition:.0f}, at most {_LARGEST_CONDITION:.0f}); take an image with longer arcs or more "
+            "rings, or expose longer"
         )
     return found
 
