@@ -96,8 +96,8 @@ def default_command() -> tuple[str, ...]:
 def require_display(command: Sequence[str] | None = None) -> None:
     """Make sure, before anything is exposed, that pyFAI-calib2 could open its window.
 
-    Takes some seconds: pyFAI's window is loaded and Qt started, without showing anything, which
-    alone finds out that a forwarded display is gone or that a library is missing.
+    Takes some seconds, before a run is open: pyFAI's window is loaded and Qt started, without
+    showing anything. Nothing less finds out that a forwarded display is gone or a library missing.
 
     Parameters
     ----------
@@ -304,7 +304,10 @@ class Calib2:
                 continue
             if code != 0:
                 warnings.append(f"{_PROGRAM} ended with {_told_code(code)} after {file.path.name} had been saved")
-            return Saved(geometry, file.path, (*warnings, *self._differences(file, geometry)))
+            warnings += self._differences(file, geometry)
+            if self._same_wavelength(geometry):
+                geometry = replace(geometry, wavelength=self._wavelength)  # to the last bit
+            return Saved(geometry, file.path, tuple(warnings))
         if warnings:
             raise Calib2Error("; ".join(warnings))
         if code != 0:
@@ -317,10 +320,13 @@ class Calib2:
             f"is not seen: ponikeeper put takes it)"
         )
 
+    def _same_wavelength(self, saved: Geometry) -> bool:
+        return abs(saved.wavelength / self._wavelength - 1) <= _SAME_WAVELENGTH
+
     def _differences(self, file: "_File", saved: Geometry) -> list[str]:
         """Say what differs from what was given: a person may have changed it on purpose, or by mistake."""
         pairs: list[tuple[str, object, object]] = []
-        if abs(saved.wavelength / self._wavelength - 1) > _SAME_WAVELENGTH:
+        if not self._same_wavelength(saved):
             pairs.append(("wavelength (m)", self._wavelength, saved.wavelength))
         if self._start is not None:
             given = _whole(self._start, self._wavelength)

@@ -18,6 +18,8 @@ from ponikeeper.messages import (
     Result,
     Snapshot,
     label_problem,
+    links_json,
+    parse_links,
     parse_request,
     parse_results,
     request_text,
@@ -96,6 +98,8 @@ def test_examples_are_read(name):
     assert text.isascii()
     if name == "results":
         assert results_json(parse_results(text)) == text
+    elif name == "links":
+        assert links_json(parse_links(text)) == text
     elif name == "snapshot":
         assert Snapshot.from_json(text).as_json() == text
     else:
