@@ -240,29 +240,40 @@ def test_renamed_poni_is_taken_under_its_last_name(make, tmp_path):
     assert outcome(calibration).path == tmp_path / "calib" / "b.poni"
 
 
-LATER = """
+def save_later(name, end=None, then=""):
+    """Give the lines that save m.poni and, at a later tick of the file system's clock, another one."""
+    return f"""
+save('m.poni', WHOLE)
 while True:
-    save(SECOND, WHOLE.replace('Distance: 0.5', 'Distance: 0.6') [:CUT])
-    if os.stat(SECOND).st_ctime_ns > os.stat('m.poni').st_ctime_ns: break
+    save({name!r}, WHOLE.replace('Distance: 0.5', 'Distance: 0.6')[:{end}])
+    {then}
+    if {name!r} == 'm.poni' or os.stat({name!r}).st_ctime_ns > os.stat('m.poni').st_ctime_ns:
+        break
 """
 
 
 @pytest.mark.parametrize("second", ["a.poni", "z.poni", "m.poni"])
-def test_last_of_two_saved_counts_whatever_their_names(make, second, tmp_path):
-    saved = "save('m.poni', WHOLE)\n"
-    again = LATER.replace("SECOND", repr(second)).replace("CUT", "None")
-    if second == "m.poni":
-        again = "save('m.poni', WHOLE.replace('Distance: 0.5', 'Distance: 0.6'))"
-    found = outcome(make(script(saved + again)))
+def test_last_of_two_saved_counts_whatever_their_names(make, second):
+    found = outcome(make(script(save_later(second))))
     assert (found.path.name, found.geometry.dist) == (second, 0.6)
+
+
+def test_older_poni_that_is_copied_in_last_counts(make):
+    found = outcome(make(script(save_later("a.poni", then="os.utime('a.poni', (1, 1))"))))
+    assert found.path.name == "a.poni"
 
 
 def test_whole_poni_is_taken_where_the_one_after_it_was_cut_and_that_is_said(make, monkeypatch):
     monkeypatch.setattr(gui, "_GRACE", 0.1)
-    again = LATER.replace("SECOND", "'a.poni'").replace("CUT", "-20")
-    saved = outcome(make(script("save('m.poni', WHOLE)\n" + again)))
+    saved = outcome(make(script(save_later("a.poni", end=-20))))
     assert saved.geometry == OTHER
     assert saved.warnings[0].startswith("a.poni is no whole PONI and was left out")
+
+
+@pytest.mark.parametrize("change", [2e-16, -1e-12])
+def test_wavelength_that_only_went_through_angstrom_is_the_one_that_was_given(make, change):
+    there_and_back = poni.write(replace(OTHER, wavelength=TRUTH.wavelength * (1 + change)))
+    assert outcome(make(script(f"save('a.poni', {there_and_back!r})"))).geometry == OTHER
 
 
 def test_start_poni_counts_only_when_it_was_changed(make):
