@@ -1,88 +1,336 @@
-"""The plan `calibrate` on a simulated detector, a live IOC, a real RunEngine and the real fit."""
+"""The plan `calibrate`: a live IOC, a real RunEngine and the real fit, on a panel that shows a simulated image."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from ophyd import Signal
+from bluesky.utils import ProgressBarManager, RunEngineInterrupted
 
+from calibrating import Panel, Recorder, off_px
+from live import wait_for
 from ponikeeper import poni
-from ponikeeper.errors import CalibrationError
-from ponikeeper_client.demo.detector import SimulatedDetector
+from ponikeeper.errors import CalibrantError, CalibrationError, PonikeeperError, RefusedError, WavelengthError
+from ponikeeper_client.demo import nickel
 from ponikeeper_client.demo.story import NEAR
 from ponikeeper_client.plans import Nominal, Shutter, calibrate
 
 TRUTH = replace(NEAR, dist=0.2391, poni1=0.2013, poni2=0.2052, rot1=0.011, rot2=-0.006)
-NOMINAL = Nominal(0.25, "Perkin", pixel=(4e-4, 4e-4))
+START = Nominal(0.25, "Perkin", pixel=(4e-4, 4e-4))
+DARK = 37
+
+pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")
 
 
-class Recorder(Signal):
-    """A shutter that remembers what it was told."""
-
-    def __init__(self, **kwargs):
-        super().__init__(value="closed", **kwargs)
-        self.told = []
-
-    def set(self, value, **kwargs):
-        self.told.append(value)
-        return super().set(value, **kwargs)
+@pytest.fixture(scope="module")
+def frame():
+    return nickel.image(TRUTH, (1024, 1024), seed=1)
 
 
 @pytest.fixture
-def shutter():
+def recorder():
     return Recorder(name="shutter")
 
 
 @pytest.fixture
-def detector(make, prefix):
-    found = make(SimulatedDetector, prefix.removesuffix("Calib:"))
-    found.stand_at(TRUTH)
+def shutter(recorder):
+    return Shutter(recorder, "open", "closed")
+
+
+@pytest.fixture
+def panel(make, prefix, frame):
+    found = make(Panel, prefix.removesuffix("Calib:"))
+    found.frames = [frame]
     return found
 
 
 @pytest.fixture
-def calibrated(run_engine, tmp_path):
-    """Run the plan, give its result and the documents."""
+def session(run_engine, tmp_path):
+    """Run the plan; gives its results, and keeps the documents in `documents`."""
 
-    def run(*args, **kwargs):
+    class Session:
         documents = {}
-        kept = {}
+        folder = tmp_path / "calibrations"
 
-        def plan():
-            kept["result"] = yield from calibrate(*args, output_dir=tmp_path, **kwargs)
+        def __call__(self, detectors, calibs=None, **options):
+            self.documents, kept = {}, {}
 
-        run_engine(plan(), lambda kind, document: documents.setdefault(kind, []).append(document))
-        return kept["result"], documents
+            def plan():
+                kept["results"] = yield from calibrate(
+                    detectors, calibs, **{"output_dir": self.folder, "wavelength": 1.663e-11, "start": START, **options}
+                )
 
-    return run
+            run_engine(plan(), lambda kind, document: self.documents.setdefault(kind, []).append(document))
+            return kept["results"]
+
+        @property
+        def uid(self):
+            return self.documents["start"][0]["uid"]
+
+        def files(self, kind):
+            return sorted(path.name for path in self.folder.glob(f"*.{kind}"))
+
+    yield Session()
+    run_engine.md.pop("bt_wavelength", None)
 
 
-def _off_px(found, truth):
-    """Give how far the rings of one geometry are from those of another, rms over the detector (px)."""
-    from ponikeeper_client.documents import azimuthal_integrator
+def test_first_calibration_from_a_nominal_distance_is_in_force_and_right(session, panel, shutter, recorder):
+    found = session([panel], num=3, label="near", shutter=shutter, md={"sample": "Ni"})["pe1"]
 
-    one, other = (azimuthal_integrator(g, shape=(1024, 1024)).array_from_unit((1024, 1024), unit="2th_rad") for g in (found, truth))
-    return float(np.sqrt(np.mean(((one - other) * truth.dist / truth.pixel1 / np.cos(other) ** 2) ** 2)))
-
-
-def test_first_calibration_from_a_nominal_distance_is_in_force_and_right(calibrated, detector, shutter, tmp_path):
-    results, documents = calibrated(
-        [detector], wavelength=TRUTH.wavelength, start=NOMINAL, num=3, label="near",
-        shutter=Shutter(shutter, "open", "closed"), dark=None,
-    )  # fmt: skip
-
-    found = results["pe1"]
-    snapshot = detector.calib.read_snapshot()
+    snapshot = panel.calib.read_snapshot()
     assert (found.revision, snapshot.revision, snapshot.label, snapshot.status) == (1, 1, "near", "VALID")
     assert snapshot.geometry == found.geometry
-    assert _off_px(found.geometry, TRUTH) < 0.05
-    uid = documents["start"][0]["uid"]
-    assert {path.name for path in tmp_path.iterdir()} == {f"{uid}_pe1_image.{kind}" for kind in ("tiff", "poni", "png")}
-    assert poni.read((tmp_path / f"{uid}_pe1_image.poni").read_bytes()) == found.geometry
-    assert shutter.told == ["open", "closed"]
+    assert off_px(found.geometry, TRUTH) < 0.05
+    assert session.files("*") == [f"{session.uid}_pe1_image.{kind}" for kind in ("png", "poni", "tiff")]
+    assert poni.read(found.files.poni.read_bytes()) == found.geometry
+    assert recorder.told == ["open", "closed"]
     told = snapshot.provenance
-    assert (told["method"], told["calibrant"], told["run_uid"], told["wavelength_from"]) == ("fit", "Ni", uid, "argument")
+    assert (told["method"], told["calibrant"], told["run_uid"]) == ("fit", "Ni", session.uid)
+    assert told["wavelength_from"] == "argument"
     assert told["n_rings"] >= 5
     assert told["residual_px"] < 0.2
-    assert documents["start"][0]["plan_name"] == "calibrate"
-    assert len(documents["event"]) == 3
+    assert set(told["sigma"]) == {"dist", "poni1", "poni2", "rot1", "rot2"}
+    start = session.documents["start"][0]
+    assert (start["plan_name"], start["sample"], start["num_points"]) == ("calibrate", "Ni", 3)
+    assert len(session.documents["event"]) == 3
+    assert "revision 1 is in force" in found._repr_html_()
+
+
+def test_next_calibration_starts_from_what_is_in_force_and_takes_its_wavelength(session, panel):
+    panel.calib.set(replace(TRUTH, dist=0.246, poni1=0.2071)).wait(timeout=10)
+    found = session([panel], wavelength=None, start=None)["pe1"]
+    assert off_px(found.geometry, TRUTH) < 0.05
+    assert found.last.dist == 0.246
+    told = panel.calib.read_snapshot().provenance["wavelength_from"]
+    assert told == "the geometry in force, no link watches the energy"
+
+
+def test_wavelength_is_taken_from_the_metadata_of_the_run_engine(session, panel, run_engine):
+    run_engine.md["bt_wavelength"] = 0.1663
+    session([panel], wavelength=None)
+    assert panel.calib.read_snapshot().provenance["wavelength_from"] == "RE.md['bt_wavelength']"
+    assert panel.calib.read_snapshot().geometry.wavelength == pytest.approx(1.663e-11, rel=1e-12)
+
+
+def test_contradicting_wavelengths_are_refused_before_the_exposure_and_both_are_named(session, panel, run_engine):
+    run_engine.md["bt_wavelength"] = 0.1670
+    with pytest.raises(WavelengthError, match=r"argument says 1\.663e-11 m and RE\.md\['bt_wavelength'\] says 1\.67e-11 m"):
+        session([panel])
+    assert panel.exposures == 0
+    assert session.documents["stop"][0]["exit_status"] == "fail"
+
+
+def test_dark_is_subtracted_in_double_precision(session, panel, frame):
+    panel.frames = [frame, frame + np.uint16(100)]
+    found = session([panel], num=2, dark=np.full(frame.shape, DARK, np.uint16), config_det=False)["pe1"]
+    kept = _image(found.files.image)
+    np.testing.assert_allclose(kept, frame.astype(float) + 50 - DARK, atol=1e-3)
+    assert found.revision is None
+    assert panel.calib.read_snapshot().status == "UNSET"
+
+
+def test_dark_is_taken_with_the_shutter_closed(session, panel, frame, shutter, recorder):
+    panel.frames = [np.full(frame.shape, DARK, np.uint16), frame + np.uint16(DARK)]
+    found = session([panel], dark="take", shutter=shutter)["pe1"]
+    assert recorder.told == ["closed", "open", "closed"]
+    np.testing.assert_allclose(_image(found.files.image), frame)
+    assert [document["name"] for document in session.documents["descriptor"]] == ["dark", "primary"]
+
+
+def test_poni_of_the_user_is_put_in_force_with_how_well_it_fits(session, panel, tmp_path):
+    file = tmp_path / "mine.poni"
+    file.write_text(poni.write(TRUTH))
+    found = session([panel], method="poni", start=file, wavelength=None)["pe1"]
+    snapshot = panel.calib.read_snapshot()
+    assert (snapshot.geometry, snapshot.provenance["method"]) == (TRUTH, "poni")
+    assert snapshot.provenance["wavelength_from"] == "the start's PONI"
+    assert snapshot.provenance["residual_px"] < 0.3
+    assert found.warnings == ()
+
+
+def test_poni_that_does_not_fit_says_so_in_the_record(session, panel):
+    wrong = replace(TRUTH, dist=TRUTH.dist * 1.03)
+    found = session([panel], method="poni", start=wrong)["pe1"]
+    assert panel.calib.read_snapshot().geometry == wrong
+    assert any("not precise" in warning or "not this standard" in warning for warning in found.warnings)
+    assert panel.calib.read_snapshot().provenance["comment"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"calibrant": "Nickel"}, CalibrantError, "expected a .D file, or one of"),
+        ({"method": "magic"}, CalibrationError, 'expected "auto", "gui" or "poni"'),
+        ({"method": "poni"}, CalibrationError, 'give start="some.poni"'),
+        ({"start": None}, CalibrationError, "does not know where to begin"),
+        ({"start": Nominal(0.25)}, CalibrationError, "needs the detector too"),
+        ({"start": "nowhere.poni"}, CalibrationError, "expected a PONI file"),
+        ({"wavelength": 0.1663}, PonikeeperError, "looks like angstrom: write 1.663e-11"),
+        ({"wavelength": None}, WavelengthError, "the wavelength is not known: give wavelength="),
+        ({"num": 0}, CalibrationError, "expected a number of exposures"),
+        ({"dark": "take"}, CalibrationError, "needs a shutter"),
+        ({"dark": "5f0c"}, CalibrationError, "give db="),
+        ({"label": "2 m"}, CalibrationError, "label"),
+        ({"mask": "nowhere.npy"}, PonikeeperError, "cannot be read"),
+        ({"calibs": []}, CalibrationError, "1 detectors and 0 calibs"),
+        ({"output_dir": "/proc/nowhere"}, CalibrationError, "cannot be written"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_told_before_anything_is_exposed(session, panel, options, error, says):
+    with pytest.raises(error) as raised:
+        session([panel], **options)
+    assert says in str(raised.value)
+    assert panel.exposures == 0
+    assert panel.calib.read_snapshot().revision == 0
+
+
+def test_image_that_is_no_standard_commits_nothing_and_tells_what_to_do(session, panel, frame):
+    panel.frames = [np.random.default_rng(0).poisson(50, frame.shape).astype(np.uint16)]
+    with pytest.raises(CalibrationError) as raised:
+        session([panel])
+    text = str(raised.value)
+    assert "nothing was put in force" in text
+    assert 'method="gui"' in text
+    assert f"ponikeeper fit {session.folder / session.files('tiff')[0]}" in text
+    assert panel.calib.read_snapshot().revision == 0
+    assert session.documents["stop"][0]["exit_status"] == "success"  # the images are good documents
+
+
+def test_one_failure_does_not_lose_the_other_detector(session, panel, make, fresh_prefix, frame):
+    blind = make(Panel, fresh_prefix().removesuffix("Calib:"), name="pe2")
+    with pytest.raises(CalibrationError, match="pe2: .*") as raised:
+        session([blind, panel])
+    assert list(raised.value.results) == ["pe1"]
+    assert panel.calib.read_snapshot().revision == 1
+    assert blind.calib.read_snapshot().revision == 0
+
+
+def test_user_says_where_the_images_are(session, panel, frame):
+    asked = []
+
+    def images(run_uid, key):
+        asked.append((run_uid, key))
+        return np.stack([frame, frame])
+
+    session([panel], images=images)
+    assert asked == [(session.uid, "pe1_image")]
+
+
+def test_progress_is_shown_while_the_plan_waits(session, panel, run_engine, capsys):
+    run_engine.waiting_hook = ProgressBarManager()
+    try:
+        session([panel])
+    finally:
+        run_engine.waiting_hook = None
+    assert "calibrate pe1" in capsys.readouterr().err
+
+
+class Held:
+    """Images that are given when the test says so."""
+
+    def __init__(self, frame):
+        self.frame, self.asked, self.go = frame, threading.Event(), threading.Event()
+
+    def __call__(self, run_uid, key):
+        self.asked.set()
+        assert self.go.wait(30)
+        return self.frame
+
+
+def _interrupted(run_engine, held):
+    """Pause the RunEngine, from a thread as Ctrl-C would, when the work has begun."""
+
+    def pause():
+        held.asked.wait(30)
+        run_engine.request_pause()
+
+    thread = threading.Thread(target=pause)
+    thread.start()
+    return thread
+
+
+def test_pause_and_resume_repeat_neither_exposure_nor_commit(session, panel, run_engine, frame, shutter, recorder):
+    held = Held(frame)
+    thread = _interrupted(run_engine, held)
+    with pytest.raises(RunEngineInterrupted):
+        session([panel], images=held, shutter=shutter)
+    thread.join()
+    assert run_engine.state == "paused"
+    assert recorder.told == ["open", "closed"]
+    held.go.set()
+    run_engine.resume()
+    assert panel.exposures == 1
+    assert recorder.told == ["open", "closed"]
+    assert panel.calib.read_snapshot().revision == 1
+    assert panel.calib.read_snapshot().serial == 1
+
+
+def test_abort_commits_nothing_and_keeps_the_image(session, panel, run_engine, frame, shutter, recorder):
+    held = Held(frame)
+    thread = _interrupted(run_engine, held)
+    with pytest.raises(RunEngineInterrupted):
+        session([panel], images=held, shutter=shutter)
+    thread.join()
+    run_engine.abort()
+    held.go.set()
+    wait_for(lambda: not [t for t in threading.enumerate() if t.name == "calibrate pe1"])
+    assert recorder.told == ["open", "closed"]
+    assert panel.calib.read_snapshot().revision == 0
+    assert session.files("tiff")
+
+
+def test_shutter_that_does_not_open_fails_the_run_and_is_closed(session, panel, shutter, recorder):
+    recorder.fails = "open"
+    with pytest.raises(RuntimeError, match="does not get open"):
+        session([panel], shutter=shutter)
+    assert recorder.told == ["open", "closed"]
+    assert panel.exposures == 0
+    assert panel.calib.read_snapshot().revision == 0
+
+
+def test_shutter_is_closed_when_a_detector_fails(session, panel, shutter, recorder):
+    def broken():
+        raise RuntimeError("the detector does not answer")
+
+    panel.meanwhile = broken
+    with pytest.raises(RuntimeError, match="does not answer"):
+        session([panel], shutter=shutter)
+    assert recorder.told == ["open", "closed"]
+
+
+def test_killed_ioc_loses_no_geometry_and_the_error_says_how_to_put_it(session, make, make_ioc, frame):
+    ioc = make_ioc().start()
+    panel = make(Panel, ioc.prefix.removesuffix("Calib:"))
+    panel.frames = [frame]
+
+    def images(run_uid, key):
+        ioc.kill()
+        return frame
+
+    with pytest.raises(CalibrationError) as raised:
+        session([panel], images=images)
+    kept = session.folder / session.files("poni")[0]
+    assert f"ponikeeper put '{ioc.prefix}' {kept}" in str(raised.value)
+    assert off_px(poni.read(kept.read_bytes()), TRUTH) < 0.05
+    ioc.start()
+    wait_for(lambda: panel.calib.connected)
+    assert panel.calib.read_snapshot().revision == 0
+
+
+def test_refusal_of_the_ioc_is_told_with_its_reasons(session, make, make_ioc, frame):
+    limits = "[detector.limits]\ndist = [0.3, 3.0]\n"
+    ioc = make_ioc(more={"{Det:1}Calib:": limits}).start()
+    panel = make(Panel, ioc.prefix.removesuffix("Calib:"))
+    panel.frames = [frame]
+    with pytest.raises(CalibrationError, match="outside the limits of this detector") as raised:
+        session([panel])
+    assert isinstance(raised.value.__cause__, (RefusedError, CalibrationError, type(None)))
+    assert panel.calib.read_snapshot().revision == 0
+
+
+def _image(path):
+    import fabio
+
+    with fabio.open(path) as file:
+        return np.array(file.data)

@@ -78,12 +78,9 @@ def beginning(
     ShapeError
         The detector cannot have such images.
     """
+    require_beginning(start, in_force)
     if start is None:
-        if in_force is None:
-            raise CalibrationError(
-                "nothing is in force yet, so the fit does not know where to begin: give start=Nominal(dist=0.25, "
-                'detector="Perkin"), start="some.poni", or method="gui"'
-            )
+        assert in_force is not None
         return Beginning(_with(in_force, wavelength), NEAR, "the geometry in force")
     if isinstance(start, Nominal):
         told = f"a nominal distance of {start.dist:g} m"
@@ -91,6 +88,23 @@ def beginning(
     if isinstance(start, Geometry):
         return Beginning(_with(start, wavelength), NEAR, "the geometry that was given")
     return Beginning(_with(read_poni(Path(start)), wavelength), NEAR, str(start))
+
+
+def require_beginning(start: Start | None, in_force: Geometry | None) -> None:
+    """See that there is something to begin with.
+
+    Raises
+    ------
+    CalibrationError
+        There is nothing; says what to give.
+    """
+    if start is None and in_force is None:
+        raise CalibrationError(
+            "nothing is in force yet, so the fit does not know where to begin: give start=Nominal(dist=0.25, "
+            'detector="Perkin"), start="some.poni", or method="gui"'
+        )
+    if isinstance(start, Nominal) and start.detector is None and in_force is None:
+        raise CalibrationError("a nominal start needs the detector too: nothing is in force that would say it")
 
 
 def read_poni(path: Path) -> Geometry:
@@ -116,8 +130,7 @@ def _with(geometry: Geometry, wavelength: float | None) -> Geometry:
 def _nominal(start: Nominal, in_force: Geometry | None, wavelength: float | None, shape: tuple[int, int]) -> Geometry:
     name = start.detector or (in_force.detector if in_force else None)
     if name is None or wavelength is None:
-        missing = "detector" if name is None else "wavelength"
-        raise CalibrationError(f"a nominal start needs the {missing} too: nothing is in force that would say it")
+        raise CalibrationError("a nominal start needs a detector and a wavelength")
     same = in_force is not None and in_force.detector == name
     config = dict(in_force.detector_config) if same and in_force else {}
     config["orientation"] = start.orientation or config.get("orientation", DEFAULT_ORIENTATION)

@@ -17,7 +17,7 @@ from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
 from ponikeeper_client.fit.files import read_mask
-from ponikeeper_client.fit.start import Start, read_poni
+from ponikeeper_client.fit.start import Start, read_poni, require_beginning
 from ponikeeper_client.gui import require_display
 from ponikeeper_client.images import Collector, ImageSource, image_key, image_source
 from ponikeeper_client.plans.calibration import Calibration, Method, Wanted
@@ -114,7 +114,9 @@ def calibrate(
     if method == "gui":
         require_display()
     for calib in dict.fromkeys(calib for _, calib in pairs):
-        calib.read_snapshot()  # an IOC that does not answer is told before anything is exposed
+        in_force = calib.read_snapshot().geometry  # an IOC that does not answer is told before anything is exposed
+        if method == "auto":
+            require_beginning(start, in_force)
     metadata = {
         "plan_name": "calibrate",
         "detectors": [detector.name for detector in detectors],

@@ -1,0 +1,59 @@
+"""A detector whose image is made once, and what the tests of `calibrate` share."""
+
+import numpy as np
+from ophyd import Component as Cpt
+from ophyd import Device, DeviceStatus, Signal
+
+from ponikeeper_client.device import CalibrationData, CalibrationMixin
+from ponikeeper_client.documents import azimuthal_integrator
+
+SHAPE = (1024, 1024)
+
+
+class _Frame(Signal):
+    def describe(self):
+        return {self.name: {"source": "SIM:frame", "dtype": "array", "shape": list(SHAPE), "dtype_numpy": "<u2"}}
+
+
+class Panel(CalibrationMixin, Device):
+    """A flat panel that shows `frames` one after the other, the last one for ever."""
+
+    image = Cpt(_Frame, value=np.zeros(SHAPE, np.uint16), kind="normal")
+    calib = Cpt(CalibrationData, "Calib:", kind="config")
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.frames = [np.zeros(SHAPE, np.uint16)]
+        self.exposures = 0
+        self.meanwhile = None
+        """Called during each exposure."""
+
+    def trigger(self):
+        self.image.put(self.frames[min(self.exposures, len(self.frames) - 1)])
+        self.exposures += 1
+        if self.meanwhile:
+            self.meanwhile()
+        status = DeviceStatus(self)
+        status.set_finished()
+        return status
+
+
+class Recorder(Signal):
+    """A shutter that remembers what it was told; `fails` is what it does not do."""
+
+    def __init__(self, **kwargs):
+        super().__init__(value="closed", **kwargs)
+        self.told = []
+        self.fails = None
+
+    def set(self, value, **kwargs):
+        self.told.append(value)
+        if value == self.fails:
+            raise RuntimeError(f"the shutter does not get {value}")
+        return super().set(value, **kwargs)
+
+
+def off_px(found, truth):
+    """Give how far the rings of one geometry are from those of another, rms over the detector (px)."""
+    one, other = (azimuthal_integrator(g, shape=SHAPE).array_from_unit(SHAPE, unit="2th_rad") for g in (found, truth))
+    return float(np.sqrt(np.mean(((one - other) * truth.dist / truth.pixel1 / np.cos(other) ** 2) ** 2)))
