@@ -181,6 +181,19 @@ def test_events_and_datums_that_come_in_pages_are_read(tmp_path, run_engine, col
     np.testing.assert_array_equal(collector.read(uid, detector.key), detector.frames)
 
 
+def test_event_that_came_filled_is_taken_as_it_is(tmp_path, run_engine, impatient):
+    detector, image = TiffDetector(tmp_path, name="pe1", held=True), np.full(SHAPE, 5, np.uint16)
+
+    def fill(name, document):
+        if name == "event":
+            filled = {detector.key: document["data"][detector.key]}
+            document = {**document, "data": {detector.key: image}, "filled": filled}
+        impatient(name, document)
+
+    (uid,) = run_engine(bp.count([detector]), fill)
+    np.testing.assert_array_equal(impatient.read(uid, detector.key), [image])
+
+
 def test_handler_that_is_given_comes_before_the_installed_one(tmp_path, count):
     detector = TiffDetector(tmp_path, name="pe1")
     image = np.full(SHAPE, 7)
@@ -414,6 +427,24 @@ def test_rows_that_a_dataset_has_without_being_written_are_not_taken_for_zeros(t
         file.create_dataset(DATASET, (1, *SHAPE), "<u2", maxshape=(None, *SHAPE), chunks=(1, *SHAPE))
     with pytest.raises(ImageError, match=f"row 0 of {DATASET} is not written"):
         impatient.read(uid, detector.key)
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_dataset_in_one_piece_that_is_not_whole_is_not_taken_for_zeros(written, tmp_path, count, impatient):
+    detector = StreamHdf5Detector(tmp_path, name="pe1", held=True)
+    uid = count(detector, impatient)
+    with h5py.File(detector.file, "w", libver="latest") as file:
+        dataset = file.create_dataset(DATASET, (1, *SHAPE), "<u2")
+        if written:
+            dataset[:] = detector.frames
+    whole = detector.file.read_bytes()
+    if written:
+        detector.file.write_bytes(whole[:-100])
+    with pytest.raises(ImageError, match=r"\(ValueError: /entry/data/data is not written\)|truncated"):
+        impatient.read(uid, detector.key)
+    if written:
+        detector.file.write_bytes(whole)
+        np.testing.assert_array_equal(impatient.read(uid, detector.key), detector.frames)
 
 
 def test_parts_of_a_virtual_dataset_that_are_not_there_are_not_taken_for_zeros(tmp_path, count, impatient):

@@ -178,9 +178,13 @@ def _require_written(dataset: Any, start: int, stop: int, path: Path) -> None:
         for source in dataset.virtual_sources():
             if source.file_name != "." and not (path.parent / source.file_name).exists():
                 raise FileNotFoundError(f"{path.parent / source.file_name}, of which it is made, is not there")
-    if dataset.chunks is None:
         return
     size = path.stat().st_size
+    if dataset.chunks is None:
+        begin, length = dataset.id.get_offset(), dataset.id.get_storage_size()
+        if not length or (begin is not None and begin + length > size):
+            raise ValueError(f"{dataset.name} is not written")
+        return
     rows, *others = dataset.chunks
     first = range(start - start % rows, stop, rows)
     rest = (range(0, length, chunk) for length, chunk in zip(dataset.shape[1:], others, strict=True))
