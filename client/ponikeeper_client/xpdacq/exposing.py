@@ -1,0 +1,66 @@
+"""Any plan with a shutter: opened before its first exposure, closed again whatever happens."""
+
+from collections.abc import Generator, Iterator
+from typing import Any
+
+from bluesky import plan_stubs as bps
+from bluesky import preprocessors as bpp
+from bluesky.utils import Msg
+
+from ponikeeper_client.plans import Shutter
+
+Plan = Generator[Msg, Any, Any]
+
+_EXPOSE = ("trigger", "kickoff", "create")
+"""The messages with which an exposure begins; the last where there is nothing to trigger."""
+
+
+class RememberedShutter(Shutter):
+    """A shutter that remembers what a plan made of it: not each one reads as what it was set to."""
+
+    left_open = False
+
+    def opened(self) -> Iterator[Msg]:
+        """Open it, and wait until it is."""
+        yield from Shutter.opened(self)
+        self.left_open = True
+
+    def shut(self) -> Iterator[Msg]:
+        """Close it, and wait until it is."""
+        yield from Shutter.shut(self)
+        self.left_open = False
+
+    def is_open(self) -> Generator[Msg, Any, bool]:
+        """Tell what it reads; where that is neither of the two, what a plan made of it."""
+        reading: Any = yield from bps.read(self.device)
+        values = [one["value"] for one in reading.values()]
+        says_open, says_closed = self.open in values, self.closed in values
+        return self.left_open if says_open == says_closed else says_open
+
+
+def with_shutter(plan: Any, shutter: Shutter) -> Plan:
+    """Give a plan a shutter.
+
+    Parameters
+    ----------
+    plan
+        Any plan.
+    shutter
+        Is opened before the first exposure of the plan, and closed when the plan has ended, failed
+        or was aborted.
+    """
+    opened = False
+
+    def opening(msg: Msg) -> tuple[Plan | None, None]:
+        nonlocal opened
+        if opened or msg.command not in _EXPOSE:
+            return None, None
+        opened = True
+        return _opened_before(msg, shutter), None
+
+    return bpp.finalize_wrapper(bpp.plan_mutator(plan, opening), shutter.shut)
+
+
+def _opened_before(msg: Msg, shutter: Shutter) -> Plan:
+    yield from shutter.opened()
+    return (yield msg)
