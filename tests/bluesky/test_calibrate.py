@@ -10,7 +10,7 @@ from bluesky.utils import ProgressBarManager, RunEngineInterrupted
 from calibrating import Panel, Recorder, off_px
 from live import wait_for
 from ponikeeper import poni
-from ponikeeper.errors import CalibrantError, CalibrationError, PonikeeperError, RefusedError, WavelengthError
+from ponikeeper.errors import CalibrantError, CalibrationError, PonikeeperError, WavelengthError
 from ponikeeper_client.demo import nickel
 from ponikeeper_client.demo.story import NEAR
 from ponikeeper_client.plans import Nominal, Shutter, calibrate
@@ -18,6 +18,8 @@ from ponikeeper_client.plans import Nominal, Shutter, calibrate
 TRUTH = replace(NEAR, dist=0.2391, poni1=0.2013, poni2=0.2052, rot1=0.011, rot2=-0.006)
 START = Nominal(0.25, "Perkin", pixel=(4e-4, 4e-4))
 DARK = 37
+RIGHT = 0.1
+"""px rms over the whole panel, of which the rings that stand alone fill a third."""
 
 pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")
 
@@ -80,7 +82,7 @@ def test_first_calibration_from_a_nominal_distance_is_in_force_and_right(session
     snapshot = panel.calib.read_snapshot()
     assert (found.revision, snapshot.revision, snapshot.label, snapshot.status) == (1, 1, "near", "VALID")
     assert snapshot.geometry == found.geometry
-    assert off_px(found.geometry, TRUTH) < 0.05
+    assert off_px(found.geometry, TRUTH) < RIGHT
     assert session.files("*") == [f"{session.uid}_pe1_image.{kind}" for kind in ("png", "poni", "tiff")]
     assert poni.read(found.files.poni.read_bytes()) == found.geometry
     assert recorder.told == ["open", "closed"]
@@ -99,7 +101,7 @@ def test_first_calibration_from_a_nominal_distance_is_in_force_and_right(session
 def test_next_calibration_starts_from_what_is_in_force_and_takes_its_wavelength(session, panel):
     panel.calib.set(replace(TRUTH, dist=0.246, poni1=0.2071)).wait(timeout=10)
     found = session([panel], wavelength=None, start=None)["pe1"]
-    assert off_px(found.geometry, TRUTH) < 0.05
+    assert off_px(found.geometry, TRUTH) < RIGHT
     assert found.last.dist == 0.246
     told = panel.calib.read_snapshot().provenance["wavelength_from"]
     assert told == "the geometry in force, no link watches the energy"
@@ -114,7 +116,9 @@ def test_wavelength_is_taken_from_the_metadata_of_the_run_engine(session, panel,
 
 def test_contradicting_wavelengths_are_refused_before_the_exposure_and_both_are_named(session, panel, run_engine):
     run_engine.md["bt_wavelength"] = 0.1670
-    with pytest.raises(WavelengthError, match=r"argument says 1\.663e-11 m and RE\.md\['bt_wavelength'\] says 1\.67e-11 m"):
+    with pytest.raises(
+        WavelengthError, match=r"argument says 1\.663e-11 m and RE\.md\['bt_wavelength'\] says 1\.67e-11 m"
+    ):
         session([panel])
     assert panel.exposures == 0
     assert session.documents["stop"][0]["exit_status"] == "fail"
@@ -223,7 +227,7 @@ def test_progress_is_shown_while_the_plan_waits(session, panel, run_engine, caps
         session([panel])
     finally:
         run_engine.waiting_hook = None
-    assert "calibrate pe1" in capsys.readouterr().err
+    assert "calibrate pe1: look for rings" in "".join(capsys.readouterr())
 
 
 class Held:
@@ -312,7 +316,7 @@ def test_killed_ioc_loses_no_geometry_and_the_error_says_how_to_put_it(session, 
         session([panel], images=images)
     kept = session.folder / session.files("poni")[0]
     assert f"ponikeeper put '{ioc.prefix}' {kept}" in str(raised.value)
-    assert off_px(poni.read(kept.read_bytes()), TRUTH) < 0.05
+    assert off_px(poni.read(kept.read_bytes()), TRUTH) < RIGHT
     ioc.start()
     wait_for(lambda: panel.calib.connected)
     assert panel.calib.read_snapshot().revision == 0
@@ -323,9 +327,8 @@ def test_refusal_of_the_ioc_is_told_with_its_reasons(session, make, make_ioc, fr
     ioc = make_ioc(more={"{Det:1}Calib:": limits}).start()
     panel = make(Panel, ioc.prefix.removesuffix("Calib:"))
     panel.frames = [frame]
-    with pytest.raises(CalibrationError, match="outside the limits of this detector") as raised:
+    with pytest.raises(CalibrationError, match="outside the limits of this detector"):
         session([panel])
-    assert isinstance(raised.value.__cause__, (RefusedError, CalibrationError, type(None)))
     assert panel.calib.read_snapshot().revision == 0
 
 

@@ -1,0 +1,178 @@
+"""What `calibrate` makes of the linked PVs: the position at the exposure, the energy, a detector that moves."""
+
+from dataclasses import replace
+
+import pytest
+from bluesky import RunEngine
+
+import speak
+from calibrating import Panel
+from live import wait_for
+from ponikeeper.errors import CalibrationError, WavelengthError
+from ponikeeper.geometry import HC_KEV_ANGSTROM
+from ponikeeper.messages import LinkState
+from ponikeeper_client.demo import nickel
+from ponikeeper_client.demo.story import NEAR
+from ponikeeper_client.plans import calibrate
+from ponikeeper_client.plans.positions import position_of
+from ponikeeper_client.plans.wavelengths import Statement, choose, statements
+
+TRUTH = replace(NEAR, poni1=0.2031)
+ENERGY = HC_KEV_ANGSTROM / 0.1663
+
+pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")
+
+
+@pytest.fixture(scope="module")
+def linked(make_ioc_for_module, motors):
+    links = motors.link("z", "Z:RBV", moving="Z:MOVN")
+    links += motors.link("energy", "Energy", kind="energy", units="keV", tolerance=1e-4)
+    more = dict.fromkeys(("{Det:1}Calib:", "{Det:2}Calib:"), "settle = 0.2\n" + links)
+    return make_ioc_for_module(more=more, beside=(motors.port,)).start()
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return nickel.image(TRUTH, (1024, 1024), seed=3)
+
+
+@pytest.fixture
+def at_rest(make, linked, motors, frame):
+    """Connect to a detector, the links where they begin."""
+
+    def made(prefix):
+        for suffix, value in {"Z:RBV": 1000.0, "Z:MOVN": 0, "Energy": ENERGY}.items():
+            assert speak.put(motors.pv(suffix), value) is None
+        found = make(Panel, prefix.removesuffix("Calib:"))
+        found.frames = [frame]
+        wait_for(lambda: _at_rest(found, 1000.0))
+        return found
+
+    return made
+
+
+@pytest.fixture
+def panel(at_rest, linked):
+    return at_rest(linked.prefix)
+
+
+@pytest.fixture
+def run(run_engine: RunEngine, tmp_path):
+    def run(panel, **options):
+        plan = calibrate([panel], output_dir=tmp_path, **{"start": TRUTH, **options})
+        run_engine(plan)
+        return panel.calib.read_snapshot()
+
+    return run
+
+
+def _at_rest(panel, z):
+    links = panel.calib.read_links()
+    return not any(link.doubt for link in links) and links[0].value == z and links[1].value == pytest.approx(ENERGY)
+
+
+def test_position_is_that_of_the_exposure_though_the_detector_moves_on_during_the_fit(run, panel, motors, frame):
+    def images(run_uid, key):
+        assert speak.put(motors.pv("Z:RBV"), 1200.0) is None
+        wait_for(lambda: panel.calib.read_links()[0].value == 1200.0)
+        return frame
+
+    snapshot = run(panel, images=images, wavelength=1.663e-11)
+    assert snapshot.position["z"] == {"value": 1000.0, "units": "mm"}
+    assert snapshot.position["energy"]["value"] == pytest.approx(ENERGY)
+
+
+def test_detector_that_moves_during_the_exposure_is_refused_and_its_image_kept(run, panel, motors, tmp_path):
+    before = panel.calib.read_snapshot().serial
+
+    def move():
+        assert speak.put(motors.pv("Z:RBV"), 1003.0) is None
+        wait_for(lambda: panel.calib.read_links()[0].value == 1003.0)
+
+    panel.meanwhile = move
+    with pytest.raises(CalibrationError, match=r"z \(.*Z:RBV\) moved during the exposure, from 1000 to 1003 mm"):
+        run(panel)
+    assert panel.calib.read_snapshot().serial == before
+    assert list(tmp_path.glob("*.tiff"))
+
+
+def test_detector_in_motion_is_refused_though_it_has_not_moved_far(run, panel, motors):
+    assert speak.put(motors.pv("Z:MOVN"), 1) is None
+    wait_for(lambda: panel.calib.read_links()[0].moving)
+    with pytest.raises(CalibrationError, match="was in motion during the exposure"):
+        run(panel)
+
+
+def test_wavelength_comes_from_the_energy_where_nothing_is_in_force(run, at_rest, linked):
+    snapshot = run(at_rest(linked.prefixes[1]), start=replace(TRUTH, wavelength=1.6631e-11))
+    assert snapshot.provenance["wavelength_from"] == "link energy"
+
+
+def test_energy_that_contradicts_the_argument_is_refused_with_both_named(run, panel):
+    with pytest.raises(WavelengthError, match="argument says 1.8e-11 m and link energy says 1.663e-11 m"):
+        run(panel, wavelength=1.8e-11)
+    assert panel.exposures == 0
+
+
+def _link(**changes):
+    values = {"name": "energy", "pv": "E", "kind": "energy", "units": "keV", "tolerance": 1e-4, "value": ENERGY}
+    values |= {"calibrated": ENERGY, "moving": False, "connected": True}
+    return LinkState(**(values | changes))
+
+
+IN_FORCE = replace(TRUTH, wavelength=1.6640e-11)
+
+
+@pytest.mark.parametrize(
+    ("argument", "metadata", "in_force", "links", "expected"),
+    [
+        (1.663e-11, {}, None, [], (1.663e-11, "argument")),
+        (None, {"bt_wavelength": 0.1663}, None, [], (1.663e-11, "RE.md['bt_wavelength']")),
+        (None, {}, IN_FORCE, [_link()], (1.664e-11, "the geometry in force")),
+        (None, {}, IN_FORCE, [], (1.664e-11, "the geometry in force, no link watches the energy")),
+        (None, {}, IN_FORCE, [_link(value=ENERGY * 1.001)], (1.663e-11 / 1.001, "link energy")),
+        (None, {}, IN_FORCE, [_link(calibrated=None)], (1.663e-11, "link energy")),
+        (None, {}, None, [_link(kind="wavelength", units="angstrom", value=0.1663)], (1.663e-11, "link energy")),
+        (None, {}, None, [_link(units="eV", value=ENERGY * 1e3)], (1.663e-11, "link energy")),
+        (1.650e-11, {}, IN_FORCE, [_link()], (1.650e-11, "argument")),  # else a wrong one could never be corrected
+    ],
+)  # fmt: skip
+def test_wavelength_is_chosen_by_who_knows_best(argument, metadata, in_force, links, expected):
+    found = choose(statements(argument, metadata, in_force, links))
+    assert (found.wavelength, found.source) == (pytest.approx(expected[0], rel=1e-9), expected[1])
+
+
+@pytest.mark.parametrize(
+    ("metadata", "in_force", "links", "says"),
+    [
+        ({}, None, [], "not known"),
+        ({}, IN_FORCE, [_link(connected=False, value=None)], "not known"),
+        ({"bt_wavelength": 0.18}, IN_FORCE, [], "RE.md['bt_wavelength'] says 1.8e-11 m and the geometry in force"),
+        ({"bt_wavelength": 0.18}, None, [_link()], "link energy says 1.663e-11 m"),
+        ({"bt_wavelength": 1.663e-11}, None, [], "no wavelength in angstrom"),
+        ({"bt_wavelength": "0.18"}, None, [], "no wavelength in angstrom"),
+    ],
+)
+def test_wavelength_that_nobody_can_stand_for_is_refused(metadata, in_force, links, says):
+    with pytest.raises(WavelengthError) as raised:
+        choose(statements(None, metadata, in_force, links))
+    assert says in str(raised.value)
+
+
+def test_statements_that_agree_within_the_wider_tolerance_pass():
+    assert choose([Statement(1.0e-10, "a"), Statement(1.005e-10, "b", 0.01)]).source == "a"
+
+
+def test_position_is_unknown_where_a_link_is_and_says_why():
+    motor = _link(name="z", kind="motor", units="mm", tolerance=0.05, value=1.0, calibrated=None)
+    gone = replace(motor, value=None, connected=False)
+    found = position_of([(motor,), (gone,), (motor,)])
+    assert (found.values, found.why) == ("unknown", "z is not connected")
+    assert position_of([(motor,), (replace(motor, value=1.04),)]).values == {"z": 1.04}
+    assert position_of([()]).values == {}
+
+
+def test_motor_that_went_and_came_back_during_the_exposure_is_refused():
+    motor = _link(name="z", kind="motor", units="mm", tolerance=0.05, value=1.0, calibrated=None)
+    with pytest.raises(CalibrationError, match="from 1 to 3 mm"):
+        position_of([(motor,), (replace(motor, value=3.0),), (motor,)])
