@@ -15,6 +15,9 @@ _OUTLIER = 4.0
 _FINEST = 0.03
 """Scatter below which nothing is an outlier (px)."""
 
+_ENOUGH = 8
+"""Points of a ring from which its own scatter is taken."""
+
 _FREE = 5
 
 
@@ -61,17 +64,19 @@ def refine(place: Floats, points: Points, lines: Floats, pixel: float, rounds: i
     rounds
         How often outliers are left out; 0 keeps every point.
     """
-    kept = np.ones(len(points), bool)
+    kept, weights = np.ones(len(points), bool), np.ones(len(points))
     for _ in range(rounds):
         if np.count_nonzero(kept) <= _FREE:
             return None
-        place = _solved(place, points.only(kept), lines, pixel, "soft_l1").x
-        off = np.abs(misfit(place, points, lines, pixel))
-        kept = off < _OUTLIER * max(1.4826 * float(np.median(off[kept])), _FINEST)
+        place = _solved(place, points.only(kept), weights[kept], lines, pixel, "soft_l1").x
+        off = misfit(place, points, lines, pixel)
+        scatter = _scatter(points, off, kept)
+        kept = np.abs(off) < _OUTLIER * scatter
+        weights = np.median(scatter) / scatter
     if np.count_nonzero(kept) <= _FREE:
         return None
-    points = points.only(kept)
-    found = _solved(place, points, lines, pixel, "linear")
+    points, weights = points.only(kept), weights[kept]
+    found = _solved(place, points, weights, lines, pixel, "linear")
     sizes = np.linalg.norm(found.jac, axis=0)
     scaled = np.linalg.svd(found.jac / np.where(sizes > 0, sizes, 1), compute_uv=False)
     condition = float(scaled[0] / scaled[-1]) if scaled[-1] > 0 else np.inf
@@ -85,6 +90,22 @@ def left_over(place: Floats, points: Points, lines: Floats, pixel: float) -> Ref
     residuals = two_theta(place, points.y, points.x) - lines[points.line]
     off = misfit(place, points, lines, pixel)
     return Refined(place, points, residuals, float(np.sqrt(np.mean(off**2))) if len(off) else np.nan)
+
+
+def _scatter(points: Points, off: Floats, kept: NDArray[np.bool_]) -> Floats:
+    """Give the scatter of each point's ring (px): a faint ring says less than a bright one.
+
+    What is common to a ring does not scatter: wavelength and standard, which are given, shift whole rings.
+    """
+    common = max(1.4826 * float(np.median(np.abs(off[kept]))), _FINEST)
+    found = np.full(len(off), common)
+    for ring in points.rings():
+        of_ring = points.line == ring
+        some = off[of_ring & kept]
+        if len(some) >= _ENOUGH:
+            own = 1.4826 * float(np.median(np.abs(some - np.median(some))))
+            found[of_ring] = max(own, abs(float(np.median(some))), _FINEST)
+    return found
 
 
 def uncertainty(refined: Refined, y: Floats, x: Floats, pixel: float) -> float:
@@ -103,10 +124,10 @@ def misfit(place: Floats, points: Points, lines: Floats, pixel: float) -> Floats
     return (two_theta(place, points.y, points.x) - target) * radius_scale(place, target) / pixel
 
 
-def _solved(place: Floats, points: Points, lines: Floats, pixel: float, loss: str) -> "Solution":
+def _solved(place: Floats, points: Points, weights: Floats, lines: Floats, pixel: float, loss: str) -> "Solution":
     steps = np.array(STEPS) * np.r_[place[DISTANCE], 1, 1, 1, 1]
     target = lines[points.line]
-    scale = radius_scale(place, target) / pixel  # held: else a small distance would look like a good fit
+    scale = weights * radius_scale(place, target) / pixel  # held: else a small distance would look like a good fit
 
     def off(values: Floats) -> Floats:
         return (two_theta(values, points.y, points.x) - target) * scale
