@@ -1,0 +1,107 @@
+"""The forward model of the fit against pyFAI's, and against itself backwards."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyFAI.detectors import detector_factory
+from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+
+from ponikeeper.geometry import Geometry
+from ponikeeper_client.fit.rays import (
+    azimuth,
+    beam_direction,
+    cosine,
+    derivative_of_geometry,
+    geometry_at,
+    meeting_point,
+    place_of,
+    two_theta,
+)
+
+PIXEL = 5e-3  # few and large: the same angles as of a whole panel
+SHAPE = [40, 30]
+FITTED = ("dist", "poni1", "poni2", "rot1", "rot2")
+
+numbers = st.tuples(
+    st.floats(0.05, 5),
+    st.floats(-0.5, 0.5),
+    st.floats(-0.5, 0.5),
+    st.floats(-0.6, 0.6),
+    st.floats(-0.6, 0.6),
+    st.floats(-3.1, 3.1),
+)
+
+
+def geometry(values, orientation=3):
+    return Geometry(*values, PIXEL, PIXEL, 1e-11, "Detector", {"orientation": orientation, "max_shape": SHAPE})
+
+
+def pyfai(found):
+    detector = detector_factory(
+        "Detector", {"pixel1": PIXEL, "pixel2": PIXEL, "max_shape": SHAPE, "orientation": found.orientation}
+    )
+    return AzimuthalIntegrator(
+        **{name: getattr(found, name) for name in (*FITTED, "rot3")}, detector=detector, wavelength=found.wavelength
+    )
+
+
+def fitted(found):
+    return np.array([getattr(found, name) for name in FITTED])
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 3, 4])
+@given(values=numbers)
+@settings(max_examples=15, deadline=None)
+def test_scattering_angles_are_those_of_pyfai(orientation, values):
+    found = geometry(values, orientation)
+    integrator = pyfai(found)
+    y, x, _ = integrator.detector.calc_cartesian_positions()
+    expected = integrator.array_from_unit(unit="2th_rad")
+    place = place_of(found)
+    assert two_theta(place, y, x) == pytest.approx(expected, abs=1e-7)
+    assert cosine(place, y, x) == pytest.approx(np.cos(expected), abs=1e-7)
+
+
+@given(values=numbers)
+def test_geometry_comes_back_from_its_place(values):
+    found = geometry(values)
+    back = geometry_at(place_of(found), found)
+    assert fitted(back) == pytest.approx(fitted(found), rel=1e-12, abs=1e-12)
+    assert back.as_dict() | dict.fromkeys(FITTED) == found.as_dict() | dict.fromkeys(FITTED)
+
+
+@given(values=numbers)
+def test_place_comes_back_from_its_geometry(values):
+    place = np.array(values[:5])
+    assert place_of(geometry_at(place, geometry(values))) == pytest.approx(place, rel=1e-12, abs=1e-12)
+
+
+@given(values=numbers)
+def test_the_beam_spot_of_a_place_has_no_angle(values):
+    place = np.array(values[:5])
+    assert two_theta(place, place[1], place[2]) == pytest.approx(0, abs=1e-7)
+    assert np.linalg.norm(beam_direction(values[3], values[4])) == pytest.approx(1)
+
+
+@given(values=numbers)
+def test_the_third_rotation_changes_no_place(values):
+    assert (place_of(geometry(values)) == place_of(geometry((*values[:5], 0.0)))).all()
+
+
+@given(values=numbers, angle=st.floats(0.01, 0.6), turn=st.floats(-3.1, 3.1))
+def test_a_ray_meets_the_detector_where_its_angles_are_measured(values, angle, turn):
+    place = np.array(values[:5])
+    y, x = meeting_point(place, np.array([angle]), np.array([turn]))
+    assert two_theta(place, y, x) == pytest.approx([angle], rel=1e-9)
+    assert azimuth(place, y, x) == pytest.approx([turn], abs=1e-7)
+
+
+@given(values=numbers)
+def test_derivative_of_the_geometry_is_that_of_differences(values):
+    place, template = np.array(values[:5]), geometry(values)
+    step = 1e-6 * np.eye(5)
+    differences = [
+        (fitted(geometry_at(place + one, template)) - fitted(geometry_at(place - one, template))) / 2e-6 for one in step
+    ]
+    assert derivative_of_geometry(place) == pytest.approx(np.array(differences).T, abs=1e-6)
