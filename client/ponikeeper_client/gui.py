@@ -7,14 +7,10 @@ for the orientation it has no option.
 """
 
 import contextlib
-import importlib.util
 import os
 import re
-import shlex
-import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,17 +21,10 @@ from typing import Any, Self
 from ponikeeper import poni
 from ponikeeper.errors import PoniError, PonikeeperError
 from ponikeeper.geometry import Geometry
+from ponikeeper_client.screen import PROGRAM, default_command, find_program, told_code
 
-VARIABLE = "PONIKEEPER_CALIB2"
-"""Environment variable that names another program, options and all: ``pyFAI-calib2 --remote-bug``."""
-
-_PROGRAM = "pyFAI-calib2"
-_BINDINGS = ("PySide6", "PyQt6", "PyQt5")
-_PROBE = "from pyFAI.gui import CalibrationContext; from silx.gui import qt; qt.QApplication([])"
-_PROBE_TIMEOUT = 30.0
-_OTHERWISE = 'or calibrate without a window: method="auto"'
 _NEVER_FITTED = b"Distance: None"
-_FIT_FIRST = f"{_PROGRAM} writes None for each value as long as nothing was fitted or typed; fit, and save again"
+_FIT_FIRST = f"{PROGRAM} writes None for each value as long as nothing was fitted or typed; fit, and save again"
 
 _START = "calibration.poni"  # the name under which its dialogue will propose to save
 _LOG = "calib2.log"
@@ -45,10 +34,6 @@ _GRACE = 3.0
 _TERMINATE = 3.0
 _SAME_WAVELENGTH = 1e-9
 """Relative: a conversion to angstrom and back changes less, a person more."""
-
-
-class NoDisplayError(PonikeeperError, RuntimeError):
-    """pyFAI-calib2 cannot open its window here."""
 
 
 class Calib2Error(PonikeeperError, RuntimeError):
@@ -86,49 +71,6 @@ class Saved:
     geometry: Geometry
     path: Path
     warnings: tuple[str, ...] = ()  #: sentences: what of the given was changed, and what else to know
-
-
-def default_command() -> tuple[str, ...]:
-    """Give the program and its options, as the environment names it, else pyFAI's."""
-    return tuple(shlex.split(os.environ.get(VARIABLE, ""))) or (_PROGRAM,)
-
-
-def require_display(command: Sequence[str] | None = None) -> None:
-    """Make sure, before anything is exposed, that pyFAI-calib2 could open its window.
-
-    Takes some seconds, before a run is open: pyFAI's window is loaded and Qt started, without
-    showing anything. Nothing less finds out that a forwarded display is gone or a library missing.
-
-    Parameters
-    ----------
-    command
-        Program and options; default: `default_command`.
-
-    Raises
-    ------
-    NoDisplayError
-        It could not; the message says what to do.
-    """
-    command = command or default_command()
-    program = _found(command[0])
-    offscreen = os.environ.get("QT_QPA_PLATFORM", "").startswith("offscreen")
-    if not (offscreen or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise NoDisplayError(
-            f"{command[0]} needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set: "
-            f"log in with ssh -X, {_OTHERWISE}"
-        )
-    if program != Path(sys.executable).parent / _PROGRAM:
-        return  # which Python would run it, and with which Qt, is not known
-    if not any(importlib.util.find_spec(name) for name in _BINDINGS):
-        raise NoDisplayError(
-            f"{command[0]} needs one of {', '.join(_BINDINGS)}, and none is installed: "
-            f"pip install 'pyFAI[gui]', {_OTHERWISE}"
-        )
-    if problem := _window_problem():
-        raise NoDisplayError(
-            f"{command[0]} could not open a window ({problem}): where the display is gone, log in anew with ssh -X; "
-            f"where a module is missing, pip install 'pyFAI[gui]'; {_OTHERWISE}"
-        )
 
 
 class Calib2:
@@ -198,8 +140,8 @@ class Calib2:
         """
         for file in (self._image, self._mask, self._calibrant):
             if isinstance(file, Path) and not file.is_file():
-                raise Calib2Error(f"{file} is not there: expected the file that {_PROGRAM} is to open")
-        program = _found(self._command[0])
+                raise Calib2Error(f"{file} is not there: expected the file that {PROGRAM} is to open")
+        program = find_program(self._command[0])
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._start is not None:
             (self._folder / _START).write_text(start_text(self._start, self._wavelength))
@@ -213,7 +155,7 @@ class Calib2:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C pauses the plan and leaves the window open
             )
-        self._say(f"{_PROGRAM} opens: calibrate, save the PONI in {self._folder}, where it proposes to, and close it")
+        self._say(f"{PROGRAM} opens: calibrate, save the PONI in {self._folder}, where it proposes to, and close it")
         return self
 
     def wait(self, cancelled: threading.Event) -> Saved:
@@ -240,7 +182,7 @@ class Calib2:
     def poll(self) -> Saved | None:
         """Look once: give what was saved when the program has ended, None before; raises as `wait` does."""
         if self._process is None:
-            raise Calib2Error(f"{_PROGRAM} was not started: call start() first")
+            raise Calib2Error(f"{PROGRAM} was not started: call start() first")
         # in this order: what is saved just before the end is still seen
         code = self._process.poll()
         files = _changed(self._folder, self._known)
@@ -286,7 +228,7 @@ class Calib2:
             if _NEVER_FITTED in file.content:
                 self._say(f"{file.path.name} was saved without a geometry: {_FIT_FIRST}")
             elif _geometry(file) is not None:
-                self._say(f"{file.path.name} was saved: close {_PROGRAM} to go on with it")
+                self._say(f"{file.path.name} was saved: close {PROGRAM} to go on with it")
 
     def _outcome(self, files: list["_File"], code: int) -> Saved:
         """Take the last whole PONI.
@@ -303,7 +245,7 @@ class Calib2:
                 warnings.append(f"{file.path.name} is no whole PONI and was left out: {why}")
                 continue
             if code != 0:
-                warnings.append(f"{_PROGRAM} ended with {_told_code(code)} after {file.path.name} had been saved")
+                warnings.append(f"{PROGRAM} ended with {told_code(code)} after {file.path.name} had been saved")
             warnings += self._differences(file, geometry)
             if self._same_wavelength(geometry):
                 geometry = replace(geometry, wavelength=self._wavelength)  # to the last bit
@@ -312,11 +254,11 @@ class Calib2:
             raise Calib2Error("; ".join(warnings))
         if code != 0:
             raise Calib2Error(
-                f"{_PROGRAM} ended with {_told_code(code)} and saved nothing; its last words, from "
+                f"{PROGRAM} ended with {told_code(code)} and saved nothing; its last words, from "
                 f"{self._folder / _LOG}: {_tail(self._folder / _LOG)}"
             )
         raise CalibrationCancelled(
-            f"cancelled: {_PROGRAM} was closed and no PONI saved in {self._folder} (one that was saved elsewhere "
+            f"cancelled: {PROGRAM} was closed and no PONI saved in {self._folder} (one that was saved elsewhere "
             f"is not seen: ponikeeper put takes it)"
         )
 
@@ -397,37 +339,6 @@ def _geometry(file: _File) -> Geometry | None:
         return poni.read(file.content)
     except PoniError:
         return None
-
-
-def _found(program: str) -> Path:
-    """Find a program: beside this Python first, whose folder need not be on the PATH."""
-    beside = Path(sys.executable).parent
-    found = shutil.which(program, path=beside) or shutil.which(program)
-    if found is None:
-        raise NoDisplayError(
-            f"there is no program {program}: pip install 'ponikeeper[fit]' 'pyFAI[gui]', "
-            f"or name another one in {VARIABLE}, {_OTHERWISE}"
-        )
-    return Path(found)
-
-
-def _window_problem() -> str | None:
-    """Start a window system as the program would, and give what it says against it."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_TIMEOUT, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return f"it did not answer within {_PROBE_TIMEOUT:g} s"
-    if done.returncode == 0:
-        return None
-    said = [line.strip() for line in done.stderr.splitlines() if line.strip()] or [_told_code(done.returncode)]
-    # Qt begins with what is wrong, Python ends with it
-    return said[-1] if said[0].startswith("Traceback") else " ".join(said[:2])
-
-
-def _told_code(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
 
 def _tail(log: Path) -> str:

@@ -1,0 +1,118 @@
+"""`calibrate` with the real pyFAI-calib2, without a screen, and somebody who clicks in it."""
+
+import importlib.util
+import shlex
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bluesky.utils import RunEngineInterrupted
+
+from calibrating import Panel, Recorder
+from live import wait_for
+from ponikeeper.errors import CalibrationError
+from ponikeeper_client import screen
+from ponikeeper_client.demo import nickel
+from ponikeeper_client.demo.story import NEAR
+from ponikeeper_client.plans import Shutter, calibrate
+
+DRIVER = Path(__file__).parents[1] / "calib2_driver.py"
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("PySide6") is None or importlib.util.find_spec("qtawesome") is None,
+        reason="pyFAI-calib2 has no Qt here: pip install 'pyFAI[gui]'",
+    ),
+]
+
+
+@pytest.fixture
+def clicking(monkeypatch, tmp_path):
+    """Let somebody click in the next pyFAI-calib2."""
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+    def click(steps):
+        command = [sys.executable, str(DRIVER), str(tmp_path / "report.json"), steps]
+        monkeypatch.setenv(screen.VARIABLE, shlex.join(command))
+
+    return click
+
+
+@pytest.fixture
+def panel(make, prefix):
+    found = make(Panel, prefix.removesuffix("Calib:"))
+    found.frames = [nickel.image(NEAR, (1024, 1024), seed=4)]
+    return found
+
+
+@pytest.fixture
+def shutter():
+    return Shutter(Recorder(name="shutter"), "open", "closed")
+
+
+def test_what_a_person_fitted_and_saved_under_any_name_is_in_force(run_engine, panel, clicking, shutter, tmp_path):
+    panel.calib.set(replace(NEAR, dist=0.2355)).wait(timeout=10)
+    clicking("fit,save=whatever,close")
+    run_engine(calibrate([panel], method="gui", shutter=shutter, label="near", output_dir=tmp_path / "out"))
+    snapshot = panel.calib.read_snapshot()
+    assert (snapshot.revision, snapshot.label) == (2, "near")
+    assert snapshot.geometry.dist == pytest.approx(NEAR.dist, rel=2e-3)
+    assert snapshot.geometry.orientation == 3
+    told = snapshot.provenance
+    assert (told["method"], told["calibrant"]) == ("gui", "Ni")
+    assert told["residual_px"] < 1
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".tiff", ".poni", ".png", ".calib2"}
+
+
+def test_window_closed_without_saving_is_cancelled_and_the_image_kept(
+    run_engine, panel, clicking, shutter, tmp_path
+):
+    clicking("close")
+    with pytest.raises(CalibrationError, match="cancelled") as raised:
+        run_engine(calibrate([panel], method="gui", start=NEAR, shutter=shutter, output_dir=tmp_path / "out"))
+    (image,) = (tmp_path / "out").glob("*.tiff")
+    assert str(image) in str(raised.value)
+    assert panel.calib.read_snapshot().revision == 0
+
+
+def test_no_display_is_told_before_the_exposure(run_engine, panel, monkeypatch, shutter, tmp_path):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(screen.NoDisplayError, match="log in with ssh -X"):
+        run_engine(calibrate([panel], method="gui", start=NEAR, shutter=shutter, output_dir=tmp_path))
+    assert panel.exposures == 0
+    assert shutter.device.told == []
+
+
+def test_abort_closes_the_window_and_commits_nothing(run_engine, panel, clicking, shutter, tmp_path):
+    clicking("show,wait")
+    log = tmp_path / "out"
+
+    def stop():
+        wait_for(lambda: list(log.glob("*.calib2/calib2.log")), 60)
+        run_engine.request_pause()
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    with pytest.raises(RunEngineInterrupted):
+        run_engine(calibrate([panel], method="gui", start=NEAR, shutter=shutter, output_dir=log))
+    thread.join()
+    run_engine.abort()
+    wait_for(lambda: not [each for each in threading.enumerate() if each.name == "calibrate pe1"])
+    assert panel.calib.read_snapshot().revision == 0
+    assert shutter.device.told == ["open", "closed"]
+
+
+def test_mask_reaches_the_window(run_engine, panel, clicking, tmp_path):
+    mask = np.zeros((1024, 1024), bool)
+    mask[:100] = True
+    clicking("close")
+    with pytest.raises(CalibrationError, match="cancelled"):
+        run_engine(calibrate([panel], method="gui", start=NEAR, mask=mask, output_dir=tmp_path / "out"))
+    report = (tmp_path / "report.json").read_text()
+    assert f'"masked": {mask.sum()}' in report
