@@ -1,6 +1,8 @@
 """Any plan with a shutter: opened before its first exposure, closed again whatever happens."""
 
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 from bluesky import plan_stubs as bps
@@ -15,27 +17,28 @@ _EXPOSE = ("trigger", "kickoff", "create")
 """The messages with which an exposure begins; the last where there is nothing to trigger."""
 
 
+@dataclass(frozen=True, slots=True)
 class RememberedShutter(Shutter):
     """A shutter that remembers what a plan made of it: not each one reads as what it was set to."""
 
-    left_open = False
+    _left_open: Event = field(default_factory=Event, init=False, repr=False, compare=False)
 
     def opened(self) -> Iterator[Msg]:
         """Open it, and wait until it is."""
         yield from Shutter.opened(self)
-        self.left_open = True
+        self._left_open.set()
 
     def shut(self) -> Iterator[Msg]:
         """Close it, and wait until it is."""
         yield from Shutter.shut(self)
-        self.left_open = False
+        self._left_open.clear()
 
     def is_open(self) -> Generator[Msg, Any, bool]:
         """Tell what it reads; where that is neither of the two, what a plan made of it."""
         reading: Any = yield from bps.read(self.device)
         values = [one["value"] for one in reading.values()]
         says_open, says_closed = self.open in values, self.closed in values
-        return self.left_open if says_open == says_closed else says_open
+        return self._left_open.is_set() if says_open == says_closed else says_open
 
 
 def with_shutter(plan: Any, shutter: Shutter) -> Plan:
