@@ -19,6 +19,8 @@ from ponikeeper_client.fit.rays import geometry_at
 SPLIT = 16
 """Geometries are compared at every so many-th pixel along both axes."""
 
+FITTED = ("dist", "poni1", "poni2", "rot1", "rot2")
+
 _STEPS = 60_000
 _DARKEST_STOP = 0.02
 
@@ -67,7 +69,7 @@ class Scene:
         angle = two_theta(self.truth)
         found = self._rings(angle, random)
         if self.texture:
-            azimuth = _integrator(self.truth).center_array("chi_rad")
+            azimuth = integrator(self.truth).center_array("chi_rad")
             found *= 1 + self.texture * np.cos(2 * azimuth + random.uniform(0, 6))
         if self.spots:
             grains = ndimage.gaussian_filter((random.random(angle.shape) < 0.02).astype(float), 1.0)
@@ -83,7 +85,7 @@ class Scene:
         found = random.poisson(mean).astype(np.int32)
         hot = random.integers(0, found.size, found.size // 50_000)
         found.flat[hot] = random.integers(1_000, 100_000, len(hot))
-        mask = _integrator(self.truth).detector.mask
+        mask = integrator(self.truth).detector.mask
         if mask is not None:
             found[mask != 0] = -1
         return found
@@ -126,7 +128,8 @@ def _of_detector(name, pixel1, pixel2, orientation):
     return detector_factory(name, {"pixel1": pixel1, "pixel2": pixel2, "orientation": orientation})
 
 
-def _integrator(geometry):
+def integrator(geometry):
+    """Give pyFAI's integrator of a geometry, made by pyFAI alone."""
     from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
     detector = _of_detector(geometry.detector, geometry.pixel1, geometry.pixel2, geometry.orientation)
@@ -136,7 +139,7 @@ def _integrator(geometry):
 
 def two_theta(geometry):
     """Give pyFAI's scattering angle of each pixel (rad)."""
-    return _integrator(geometry).array_from_unit(unit="2th_rad")
+    return integrator(geometry).array_from_unit(unit="2th_rad")
 
 
 def off_px(truth, found):
@@ -214,3 +217,61 @@ def _read(path):
 
     with fabio.open(path) as file:
         return np.array(file.data)
+
+
+KINDS = {
+    "facing": {"spot": ((0.2, 0.8), (0.2, 0.8)), "tilt": 3},
+    "tilted": {"spot": ((0.2, 0.8), (0.2, 0.8)), "tilt": 18},
+    "edge": {"spot": ((0.1, 0.9), (-0.05, 0.08)), "tilt": 8},
+    "off": {"spot": ((0.1, 0.9), (-0.7, -0.15)), "tilt": 8},
+    "weak": {"spot": ((0.2, 0.8), (0.2, 0.8)), "tilt": 6, "counts": (4, 20), "background": (0.5, 2), "texture": 0.7},
+    "spotty": {"spot": ((0.2, 0.8), (0.2, 0.8)), "tilt": 6, "spots": 0.7, "texture": 0.4},
+}
+"""What a random scene is like: where the beam meets the detector, and how well the rings are seen."""
+
+_DETECTORS = (("Pilatus1M", 1.72e-4), ("Pilatus300k", 1.72e-4), ("Eiger1M", 7.5e-5), ("Perkin", 4e-4))
+_STANDARDS = {"Ni": 1.6e-10, "LaB6": 1.6e-10, "CeO2": 1.6e-10, "Si": 1.6e-10, "AgBh": 1.6e-10}
+_FEWEST_SEEN, _APART = 5, 9
+
+
+def random_scene(kind, seed):
+    """Make a scene up: detector, orientation, standard, wavelength, distance, beam spot, tilt, all at random.
+
+    At least five rings are on the detector, and the first of them stand apart.
+    """
+    random, like = np.random.default_rng((sorted(KINDS).index(kind), seed)), KINDS[kind]
+    while True:
+        name, pixel = _DETECTORS[random.integers(len(_DETECTORS))]
+        standard = sorted(_STANDARDS)[random.integers(len(_STANDARDS))]
+        shortest = 0.8e-10 if standard == "AgBh" else 0.15e-10
+        wavelength = random.uniform(shortest, _STANDARDS[standard])
+        tilt = random.uniform(0, like["tilt"]) * np.array([np.cos(turn := random.uniform(0, 6.28)), np.sin(turn)])
+        spot = [random.uniform(*limits) for limits in like["spot"]]
+        dist, orientation = float(np.exp(random.uniform(np.log(0.08), np.log(2)))), int(random.integers(1, 5))
+        truth = on_detector(name, pixel, dist, spot, tilt, wavelength, orientation)
+        width = random.uniform(2, 4.5)
+        if _is_seen(truth, standard, width):
+            break
+    return Scene(
+        truth,
+        standard,
+        width,
+        counts=float(np.exp(random.uniform(*np.log(like.get("counts", (30, 2000)))))),
+        background=random.uniform(*like.get("background", (0.05, 0.8))),
+        stop=random.uniform(10, 40),
+        texture=like.get("texture", 0.0),
+        spots=like.get("spots", 0.0),
+        seed=seed,
+    )
+
+
+def _is_seen(truth, standard, width):
+    angle = two_theta(truth)
+    mask = integrator(truth).detector.mask
+    seen = angle if mask is None else angle[mask == 0]
+    lines = lines_of(standard, truth.wavelength)
+    inner = max(seen.min(), 45 * truth.pixel1 / truth.dist)
+    lines = lines[(lines > inner) & (lines < np.quantile(seen, 0.98))]
+    if len(lines) < _FEWEST_SEEN or seen.max() > 1.2:
+        return False
+    return np.diff(lines[:_FEWEST_SEEN]).min() * truth.dist / truth.pixel1 > max(_APART, 3 * width)
