@@ -265,7 +265,7 @@ def test_poni_file_that_is_cut_short_is_refused_and_changes_nothing(run_engine, 
     before = calib.read_snapshot()
     text = poni.write(replace(NEAR, dist=0.5))
     poni_file.write_text(text[: text.index("Rot3")])
-    with pytest.raises(CalibrationError, match="near.poni.*Rot3"):
+    with pytest.raises(CalibrationError, match=r"near\.poni.*Rot3"):
         run_engine(plans.config_by_poni(calib, poni_file))
     assert calib.read_snapshot() == before
 

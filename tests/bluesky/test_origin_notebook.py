@@ -1,0 +1,197 @@
+"""The notebook that ponikeeper began with, cell for cell, its imports changed; run as a program it is who clicks.
+
+xpdAcq's `CalibrationData` has no prefix there, so this IOC serves a detector without one, and its PVs
+have plain names such as ``Dist``: no other IOC of the tests may do so.
+"""
+
+import importlib.util
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+TESTS = Path(__file__).parents[1]
+
+GEOMETRY = {
+    "dist": 0.027647816455789107,
+    "poni1": 0.20325088237193026,
+    "poni2": 0.20070643030746954,
+    "rot1": 0.014065256151799823,
+    "rot2": -0.021405344966918656,
+    "rot3": -0.001561273022415835,
+}
+"""What came out in the notebook; its pattern, an Airy disk, is of no powder: a person types it."""
+
+PIXEL = 0.002
+SHAPE = (200, 200)
+KEYS = ("dist", "poni1", "poni2", "rot1", "rot2", "rot3", "pixel1", "pixel2", "detector", "wavelength")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl"),
+    # Tiled, which databroker runs in the same process, imports a test client of a deprecated make
+    pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette:UserWarning"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("PySide6") is None or importlib.util.find_spec("qtawesome") is None,
+        reason="pyFAI-calib2 has no Qt here: pip install 'pyFAI[gui]'",
+    ),
+]
+
+
+@pytest.fixture
+def nameless_ioc(make_ioc):
+    """Serve one detector whose prefix is empty."""
+    ioc = make_ioc(detectors=("",))
+    text = ioc.config.read_text()
+    assert text.count(f'prefix = "{ioc.name}"') == 1
+    ioc.config.write_text(text.replace(f'prefix = "{ioc.name}"', 'prefix = ""'))
+    return ioc.start()
+
+
+@pytest.fixture
+def clicking(monkeypatch, tmp_path):
+    """Let somebody click in the next pyFAI-calib2."""
+    from ponikeeper_client import screen
+
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    report = tmp_path / "report.json"
+
+    def click(steps):
+        monkeypatch.setenv(screen.VARIABLE, shlex.join([sys.executable, __file__, str(report), steps]))
+        return report
+
+    return click
+
+
+@pytest.mark.usefixtures("nameless_ioc")
+def test_notebook_does_what_it_did_and_its_calibration_is_kept(clicking, monkeypatch, tmp_path, request):
+    from bluesky_darkframes import sim
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sim.shutter_state, "state", "open")
+
+    from bluesky_darkframes.sim import DiffractionDetector, Shutter
+    from ophyd import Kind
+    from ophyd.device import Component as Cpt
+
+    from ponikeeper_client.device import CalibrationData
+
+    class DetectorWithCalib(DiffractionDetector):
+        calib = Cpt(CalibrationData, kind=Kind.config)
+
+    detector = DetectorWithCalib(name="area_detector")
+    shutter = Shutter(name="fast_shutter")
+    request.addfinalizer(detector.destroy)
+    detector.wait_for_connection(timeout=30)  # before the notebook's next line is typed
+
+    from bluesky import RunEngine
+    from databroker import Broker
+
+    from ponikeeper_client.xpdacq import XrayBasicPlans
+
+    db = Broker.named("temp")
+    RE = RunEngine()  # noqa: N806
+    RE.md["bt_wavelength"] = 1.6
+    RE.subscribe(db.insert)
+    myplans = XrayBasicPlans(shutter=shutter, shutter_open=0, shutter_close=1, db=db)
+    plan = myplans.calibrate([detector], [detector.calib])
+
+    RE(myplans.count([detector]), bkg_image=np.zeros((2048, 2048)))
+
+    run = db[-1]
+    start = run.start
+    assert np.shape(start["bkg_image"]) == (2048, 2048)
+    assert (start["bt_wavelength"], start["plan_name"], start["detectors"]) == (1.6, "count", ["area_detector"])
+    assert _recorded(run)["area_detector_calib_status"] == "UNSET"
+
+    report = clicking("choose,enter,save=under_a_name_of_its_own,close")
+    first = RE(plan)
+
+    expected = {
+        **GEOMETRY,
+        "pixel1": PIXEL,
+        "pixel2": PIXEL,
+        "detector": "Detector",
+        "wavelength": 1.6000000000000002e-10,
+    }
+    configuration = detector.calib.read_configuration()
+    assert _geometry({key: one["value"] for key, one in configuration.items()}) == expected
+    seen = json.loads(report.read_text())["settings"]
+    assert (seen["wavelength"], seen["calibrant"], seen["detector"]) == (pytest.approx(1.6e-10), "Ni", None)
+
+    clicking("move,save,close")
+    exposed = []
+    plan = myplans.calibrate([detector], [detector.calib])
+    second = RE(plan, {"descriptor": lambda _, document: exposed.append(document)})
+
+    assert _geometry(exposed[0]["configuration"]["area_detector"]["data"]) == expected
+
+    tree = {path.name for path in Path("xpdacq_calib").iterdir() if path.suffix in (".poni", ".tiff")}
+    assert tree == {f"{uid}_area_detector_image{kind}" for uid in (*first, *second) for kind in (".poni", ".tiff")}
+
+    RE(myplans.count([detector]))
+
+    run = db[-1]
+    assert _geometry(_recorded(run)) == {**expected, "dist": 0.9 * GEOMETRY["dist"]}
+    keys = run.descriptors[0]["configuration"]["area_detector"]["data_keys"]
+    assert {keys[f"area_detector_calib_{name}"]["dtype"] for name in KEYS if name != "detector"} == {"number"}
+    assert keys["area_detector_calib_detector"]["dtype"] == "string"
+    snapshot = detector.calib.read_snapshot()
+    assert (snapshot.revision, snapshot.provenance["method"]) == (2, "gui")
+    assert snapshot.provenance["run_uid"] == second[0]
+    assert shutter.get() == 1
+
+
+def _recorded(run):
+    """Give what the run's descriptor has of the detector."""
+    return run.descriptors[0]["configuration"]["area_detector"]["data"]
+
+
+def _geometry(values):
+    """Give the ten values of the notebook, by name; each has to be there."""
+    return {name: values[f"area_detector_calib_{name}"] for name in KEYS}
+
+
+def _click():
+    """Run the real pyFAI-calib2, and in it a person who begins with nothing."""
+    sys.path.insert(0, str(TESTS))
+    from pyFAI.detectors import Detector
+    from pyFAI.gui.dialog.DetectorSelectorDialog import DetectorSelectorDialog
+    from silx.gui import qt
+
+    import calib2_driver
+
+    class Newcomer(calib2_driver.Person):
+        def choose(self):
+            """Say what the detector is, in the program's own dialogue."""
+            yield from self.page(0)
+            calib2_driver.later(self.page_widget(0)._customDetector.click)
+            yield lambda: calib2_driver.dialogue(DetectorSelectorDialog)
+            box = calib2_driver.dialogue(DetectorSelectorDialog)
+            box.selectDetector(Detector(PIXEL, PIXEL, max_shape=SHAPE))
+            self.picture("detector", box)
+            calib2_driver.later(box.accept)
+            yield lambda: self.model.experimentSettingsModel().detector() is not None
+
+        def enter(self):
+            """Type a geometry."""
+            yield from self.page(calib2_driver.GEOMETRY)
+            model = self.model.fittedGeometry()
+            names = ("distance", "poni1", "poni2", "rotation1", "rotation2", "rotation3")
+            for name, value in zip(names, GEOMETRY.values(), strict=True):
+                getattr(model, name)().setValue(value)
+            model.wavelength().setValue(self.model.experimentSettingsModel().wavelength().value())
+            yield self.quiet
+
+    calib2_driver.Person = Newcomer
+    calib2_driver._orders = (Path(sys.argv[1]), sys.argv[2].split(","))
+    sys.argv[:] = ["pyFAI-calib2", *sys.argv[3:]]
+    qt.QApplication = calib2_driver.Application
+    return calib2_driver.calib2.main()
+
+
+if __name__ == "__main__":
+    sys.exit(_click())
