@@ -8,6 +8,7 @@ import importlib.util
 import json
 import shlex
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ GEOMETRY = {
 
 PIXEL = 0.002
 SHAPE = (200, 200)
+TIMEOUT = 150
 KEYS = ("dist", "poni1", "poni2", "rot1", "rot2", "rot3", "pixel1", "pixel2", "detector", "wavelength")
 
 pytestmark = [
@@ -186,6 +188,9 @@ def _click():
             model.wavelength().setValue(self.model.experimentSettingsModel().wavelength().value())
             yield self.quiet
 
+    too_late = threading.Timer(TIMEOUT, calib2_driver.give_up, [f"not done within {TIMEOUT} s"])
+    too_late.daemon = True
+    too_late.start()
     calib2_driver.Person = Newcomer
     calib2_driver._orders = (Path(sys.argv[1]), sys.argv[2].split(","))
     sys.argv[:] = ["pyFAI-calib2", *sys.argv[3:]]
