@@ -10,9 +10,12 @@ from ponikeeper_client.documents import azimuthal_integrator
 SHAPE = (1024, 1024)
 
 
+_TYPE = {"dtype": "array", "dtype_numpy": "<u2"}
+
+
 class _Frame(Signal):
     def describe(self):
-        return {self.name: {"source": "SIM:frame", "dtype": "array", "shape": list(SHAPE), "dtype_numpy": "<u2"}}
+        return {self.name: {"source": "SIM:frame", "shape": list(self.parent.frames[0].shape), **_TYPE}}
 
 
 class Panel(CalibrationMixin, Device):

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from ponikeeper_client.fit.distance import nearest_index
+from ponikeeper_client.fit.lines import nearest_index, spacing
 from ponikeeper_client.fit.rays import DISTANCE, Floats, radius_scale, two_theta
 from ponikeeper_client.fit.ridges import Ridges
 
@@ -12,6 +12,12 @@ STEPS = (0.01, 5e-3, 5e-3, 0.02, 0.02)
 """By how much each number of a place is of interest: distance (relative), spot (m), rotations (rad)."""
 
 _FEWEST = 15
+_WITHIN = 1.5
+"""How near a crest is to its line (px)."""
+
+_APART = 0.01
+"""Distances nearer to each other than this (relative) lead to the same place."""
+
 _PARTS = (0.15, 0.3, 0.6, 1.0)
 """Of the crests, by angle: the rings inside first, where the lines are far apart."""
 
@@ -52,19 +58,42 @@ def grow(place: Floats, ridges: Ridges, lines: Floats, pixel: float, gates: tupl
     return place
 
 
-def spacing(lines: Floats) -> Floats:
-    """Give each line's distance to its nearest neighbour (rad)."""
-    if len(lines) == 1:
-        return np.array([np.pi])
-    gaps = np.diff(lines)
-    return np.minimum(np.r_[gaps[0], gaps], np.r_[gaps, gaps[-1]])
+def contrast(place: Floats, ridges: Ridges, lines: Floats, pixel: float, within: float = _WITHIN) -> float:
+    """Tell how much better the lines explain the crests than chance would: 1 is every crest, 0 is chance.
 
-
-def explained(place: Floats, ridges: Ridges, lines: Floats, pixel: float, within: float = 1.5) -> float:
-    """Give the share of the crests' weight that lies on lines."""
+    Where lines are dense a crest is near one by chance, and counts the less.
+    """
     angle = two_theta(place, ridges.y, ridges.x)
-    off = np.abs(angle - lines[nearest_index(lines, angle)]) * radius_scale(place, angle) / pixel
-    return float(ridges.weight[off < within].sum() / ridges.weight.sum())
+    line = nearest_index(lines, angle)
+    scale = radius_scale(place, angle) / pixel
+    near = np.abs(angle - lines[line]) * scale < within
+    chance = np.minimum(2 * within / (spacing(lines)[line] * scale), 1)
+    possible = float((ridges.weight * (1 - chance)).sum())
+    return float((ridges.weight * (near - chance)).sum()) / possible if possible > 0 else 0.0
+
+
+def likely_distances(
+    place: Floats, ridges: Ridges, lines: Floats, distances: Floats, pixel: float, count: int
+) -> list[float]:
+    """Give the distances (m) at which the lines explain the crests best, the best first.
+
+    Parameters
+    ----------
+    place
+        Centre and tilt; its distance is not used.
+    distances
+        To try (m).
+    count
+        How many to give at most.
+    """
+    scores = np.array([contrast(np.r_[distance, place[1:]], ridges, lines, pixel) for distance in distances])
+    found: list[float] = []
+    for best in np.argsort(-scores):
+        if all(abs(np.log(distances[best] / distance)) > _APART for distance in found):
+            found.append(float(distances[best]))
+        if len(found) == count:
+            break
+    return found
 
 
 def _refined(

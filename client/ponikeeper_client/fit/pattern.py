@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, signal
 
-from ponikeeper_client.fit.distance import nearest_index
 from ponikeeper_client.fit.frame import Frame
+from ponikeeper_client.fit.lines import nearest_index
 from ponikeeper_client.fit.rays import DISTANCE, Floats, cosine
 
 _SMOOTH = 41

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ponikeeper_client.fit.distance import nearest_index
 from ponikeeper_client.fit.frame import Frame
-from ponikeeper_client.fit.grow import spacing
+from ponikeeper_client.fit.lines import nearest_index, spacing
 from ponikeeper_client.fit.rays import DISTANCE, Floats, azimuth, cosine, meeting_point, radius_scale, two_theta
 
 _ARC = 24.0

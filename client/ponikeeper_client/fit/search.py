@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ponikeeper_client.fit.centre import aim, vote
-from ponikeeper_client.fit.distance import Radii, likelihood, likely_distances, radii
 from ponikeeper_client.fit.frame import Frame
-from ponikeeper_client.fit.grow import explained, grow
+from ponikeeper_client.fit.grow import contrast, grow, likely_distances
 from ponikeeper_client.fit.rays import DISTANCE, Floats
 from ponikeeper_client.fit.ridges import Ridges, find_ridges
 
@@ -21,35 +20,20 @@ _CENTRES = 2
 _LARGEST_TILT = 1.2
 _GATES = (8.0, 5.0, 3.0, 2.0, 1.5)
 
-_LIKELY, _EXPLAINED = 6.0, 0.6
-"""From where on a candidate convinces."""
+_CONVINCING = 0.2
+"""From where on there is no need to look at other places."""
+
+_DISTANCES = 3
+_STEP = 0.001
+"""Of the distances to try (relative)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A place that explains some of the image.
-
-    Parameters
-    ----------
-    likelihood
-        Logarithm, of the rings' radii against chance.
-    explained
-        Share of the crests that lie on lines.
-    """
+    """A place, and how much better than chance it explains the image's crests (1 is every one)."""
 
     place: Floats
-    likelihood: float
-    explained: float
-
-    @property
-    def score(self) -> float:
-        """To order candidates by; beyond that it means nothing."""
-        return self.likelihood * self.explained
-
-    @property
-    def convinces(self) -> bool:
-        """Whether there is no need to look at others."""
-        return self.likelihood > _LIKELY and self.explained > _EXPLAINED
+    contrast: float
 
 
 def search(frame: Frame, start: Floats, lines: Floats, reach: float) -> list[Candidate]:
@@ -72,37 +56,23 @@ def search(frame: Frame, start: Floats, lines: Floats, reach: float) -> list[Can
         if len(ridges) < _FEWEST_CRESTS:
             continue
         some = ridges.some(_CRESTS)
-        for place in _rough(small, ridges, some, start, lines, reach):
+        for place in _rough(small, some, start, lines, reach):
             grown = grow(place, some, lines, small.pixel, _GATES)
             if grown is not None:
-                found.append(_candidate(grown, ridges, small, lines))
-                if found[-1].convinces:
+                found.append(Candidate(grown, contrast(grown, ridges, lines, small.pixel)))
+                if found[-1].contrast > _CONVINCING:
                     return [found[-1]]
-    return sorted(found, key=lambda candidate: -candidate.score)
+    return sorted(found, key=lambda candidate: -candidate.contrast)
 
 
-def _rough(frame: Frame, ridges: Ridges, some: Ridges, start: Floats, lines: Floats, reach: float) -> Iterator[Floats]:
+def _rough(frame: Frame, some: Ridges, start: Floats, lines: Floats, reach: float) -> Iterator[Floats]:
     """Give places from centre and distance, one after the other, the best first; the start itself is the last."""
     size = float(np.hypot(np.ptp(frame.y), np.ptp(frame.x)))
     aimers = some.some(_AIMERS, seed=1)
-    centred: list[tuple[Floats, Radii]] = []
+    tried = start[DISTANCE] * np.exp(np.linspace(-reach, reach, 1 + 2 * int(reach / _STEP)))
     for spot in vote(some, size, _CENTRES):
         place = aim(aimers, np.r_[start[DISTANCE], spot, start[3:]])
-        seen = radii(place, ridges, frame)
-        if seen is not None and np.hypot(*place[3:]) < _LARGEST_TILT:
-            centred.append((place, seen))
-    centred.sort(key=lambda item: -item[1].sharpness)
-    tried = start[DISTANCE] * np.exp(np.linspace(-reach, reach, 1 + 2 * int(reach / 0.001)))
-    for place, seen in centred:
-        blur = max(1.5, 0.006 * float(seen.radius.max()))
-        if len(seen.radius) > 3:  # where rings are dense it must stay below their spacing
-            blur = max(0.8, min(blur, 0.15 * float(np.median(np.diff(seen.radius)))))
-        for distance, _ in likely_distances(seen, lines, tried, frame.pixel, blur)[:3]:
-            yield np.r_[distance, place[1:]]
+        if np.hypot(*place[3:]) < _LARGEST_TILT:
+            for distance in likely_distances(place, aimers, lines, tried, frame.pixel, _DISTANCES):
+                yield np.r_[distance, place[1:]]
     yield start
-
-
-def _candidate(place: Floats, ridges: Ridges, frame: Frame, lines: Floats) -> Candidate:
-    seen = radii(place, ridges, frame)
-    found = -1.0 if seen is None else likelihood(seen, place[DISTANCE] * np.tan(lines) / frame.pixel, 1.2)
-    return Candidate(place, found, explained(place, ridges, lines, frame.pixel))
