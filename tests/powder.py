@@ -34,7 +34,7 @@ class Scene:
     truth
         The geometry that the image is made with.
     calibrant
-        Name of the standard.
+        Name of the standard, or its lattice spacings (m).
     width
         Of the rings, full at half maximum (px).
     counts
@@ -50,7 +50,7 @@ class Scene:
     """
 
     truth: Geometry
-    calibrant: str = "Ni"
+    calibrant: str | tuple[float, ...] = "Ni"
     width: float = 3.0
     counts: float = 300.0
     background: float = 0.2
@@ -69,7 +69,7 @@ class Scene:
         angle = two_theta(self.truth)
         found = self._rings(angle, random)
         if self.texture:
-            azimuth = integrator(self.truth).center_array("chi_rad")
+            azimuth = integrator(self.truth).center_array(unit="chi_rad")
             found *= 1 + self.texture * np.cos(2 * azimuth + random.uniform(0, 6))
         if self.spots:
             grains = ndimage.gaussian_filter((random.random(angle.shape) < 0.02).astype(float), 1.0)
@@ -116,7 +116,10 @@ def lines_of(calibrant, wavelength):
     """List a standard's scattering angles (rad), from pyFAI's list; of nickel from its lattice."""
     from pyFAI.calibrant import get_calibrant
 
-    spacings = fcc(3.524e-10) if calibrant == "Ni" else np.array(get_calibrant(calibrant).dspacing) * 1e-10
+    if isinstance(calibrant, tuple):
+        spacings = np.array(calibrant)
+    else:
+        spacings = fcc(3.524e-10) if calibrant == "Ni" else np.array(get_calibrant(calibrant).dspacing) * 1e-10
     sines = wavelength / 2 / spacings
     return 2 * np.arcsin(sines[sines < 1])
 

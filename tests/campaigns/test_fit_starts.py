@@ -1,0 +1,124 @@
+"""Many starts and many images: how many fits are right, how many refused, and that none is falsely accepted.
+
+pytest -s -m campaign tests/campaigns/test_fit_starts.py
+"""
+
+import collections
+import time
+
+import numpy as np
+import pytest
+
+import pyfai_alone
+from ponikeeper.errors import FitError
+from ponikeeper_client.fit.calibrants import calibrant
+from ponikeeper_client.fit.fit import fit_image
+from powder import KINDS, displaced, off_px, random_scene, real_ceria, real_nickel
+
+STARTS = 50
+SAME = 0.1
+"""Within so many px rms over the detector two fits are the same."""
+
+SCENES = 40
+FALSE = 0.3
+CLOSE = {"weak": 0.1, "spotty": 0.1}
+"""How near to the truth nearly all accepted results are (px rms); 0.05 where the rings are well seen."""
+
+NEARLY_ALL = 0.85
+
+RINGS = 20
+RIGHT_SHARE = 0.6
+
+pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")
+
+
+def starts(real, count):
+    return [displaced(real.published, np.random.default_rng(seed)) for seed in range(count)]
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("read", [real_nickel, real_ceria])
+def test_every_start_ends_at_the_same_geometry(real_data, read):
+    """Displaced by up to 5 %, 30 px in each direction and 2 deg in each rotation."""
+    real = read(real_data)
+    reference = fit_image(real.image, real.published, calibrant(real.calibrant), mask=real.mask)
+    assert reference.accepted
+    offs = []
+    for start in starts(real, STARTS):
+        found = fit_image(real.image, start, calibrant(real.calibrant), mask=real.mask)
+        offs.append(off_px(reference.geometry, found.geometry) if found.accepted else np.inf)
+    residual = np.degrees(reference.refined.residual_rad)
+    print(
+        f"\n{real.calibrant}: {np.count_nonzero(np.array(offs) < SAME)} of {STARTS} starts within {SAME} px, "
+        f"the worst {max(offs):.2g} px; residual {residual:.4f} deg, {reference.refined.residual_px:.3f} px rms"
+    )
+    assert max(offs) < SAME
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("read", [real_nickel, real_ceria])
+def test_pyfai_alone_from_the_same_starts(real_data, read):
+    """For comparison: what is asked is only that it is right from our result on."""
+    real = read(real_data)
+    standard = calibrant(real.calibrant)
+    reference = fit_image(real.image, real.published, standard, mask=real.mask).geometry
+    own = pyfai_alone.calibrate(real.image, real.mask, reference, standard, RINGS)
+    offs, of_own = [], []
+    for start in starts(real, STARTS):
+        found = pyfai_alone.calibrate(real.image, real.mask, start, standard, RINGS)
+        offs.append(np.inf if found is None else off_px(reference, found))
+        of_own.append(np.inf if found is None else off_px(own, found))
+    within, near = (np.count_nonzero(np.array(offs) < limit) for limit in (SAME, 1))
+    print(
+        f"\n{real.calibrant}, pyFAI alone: {within} of {STARTS} starts within {SAME} px of our reference, {near} "
+        f"within 1 px, {np.count_nonzero(np.array(of_own) < SAME)} within {SAME} px of its own; median "
+        f"{np.median(offs):.1f} px off. Started at our result it ends {off_px(reference, own):.3f} px from it"
+    )
+    assert off_px(reference, own) < SAME
+
+
+def tried(kind, count):
+    """Fit random scenes; give verdicts and, of what was accepted, how far it is from the truth (px)."""
+    verdicts, offs, times = collections.Counter(), [], []
+    for seed in range(count):
+        scene = random_scene(kind, seed)
+        start = displaced(scene.truth, np.random.default_rng(seed))
+        began = time.perf_counter()
+        try:
+            found = fit_image(scene.image(), start, calibrant(scene.calibrant))
+            found.require_accepted()
+        except FitError as error:
+            verdicts["refused"] += 1
+            print(f"{kind} {seed} {scene.calibrant} {scene.truth.detector}: {'; '.join(error.problems)[:150]}")
+            continue
+        finally:
+            times.append(time.perf_counter() - began)
+        off = off_px(scene.truth, found.geometry)
+        verdicts["false" if off > FALSE else "right"] += 1
+        offs.append(off)
+        if off > CLOSE.get(kind, 0.05):
+            print(f"{kind} {seed} {scene.calibrant} {scene.truth.detector}: accepted, {off:.3f} px off")
+    told = ", ".join(f"{verdicts[name]} {name}" for name in ("right", "refused", "false"))
+    print(
+        f"\n{kind}: of {count} {told}; off by {np.median(offs):.3f} px (median), {max(offs):.3f} px (worst), "
+        f"{np.count_nonzero(np.array(offs) > CLOSE.get(kind, 0.05))} by more than {CLOSE.get(kind, 0.05)} px; "
+        f"{np.median(times):.2f} s (median)"
+    )
+    return verdicts, offs
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("kind", KINDS)
+def test_simulated_images_are_right_or_refused(kind):
+    verdicts, offs = tried(kind, SCENES)
+    assert verdicts["false"] == 0
+    assert verdicts["right"] >= RIGHT_SHARE * SCENES
+    assert np.count_nonzero(np.array(offs) < CLOSE.get(kind, 0.05)) >= NEARLY_ALL * len(offs)
+
+
+def test_some_simulated_images_are_right():
+    """The short version of the campaign."""
+    verdicts, offs = tried("facing", 3)
+    assert verdicts["false"] == 0
+    assert verdicts["right"] >= 2
+    assert max(offs) < FALSE
