@@ -1,6 +1,6 @@
 """The command line: serve and check on the IOC host, and from any host over Channel Access the rest.
 
-Exit codes: 0 done, 1 refused, 2 usage or configuration, 3 no connection, 4 store.
+Exit codes: 0 done, 1 refused (or no geometry that could be stood for), 2 usage or configuration, 3 no connection, 4 store.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from rich.console import Console
 from ponikeeper import __version__, poni, tables
 from ponikeeper.errors import (
     ConfigError,
+    FitError,
     MissingExtraError,
     NotConnectedError,
     PonikeeperError,
@@ -68,7 +69,7 @@ def exit_code(error: PonikeeperError) -> int:
         return 3
     if isinstance(error, StoreError):
         return 4
-    return 1 if isinstance(error, RefusedError) else 2
+    return 1 if isinstance(error, RefusedError | FitError) else 2
 
 
 @app.callback(invoke_without_command=True)

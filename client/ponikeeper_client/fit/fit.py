@@ -26,7 +26,7 @@ _RINGS = 20
 and tell of the wavelength, which is given, rather than of the geometry."""
 
 _HALF_WIDTHS = (8.0, 6.0)
-_CANDIDATES = 3
+_CANDIDATES = 4
 _FITTED = ("dist", "poni1", "poni2", "rot1", "rot2")
 
 Progress = Callable[[float, str], None]

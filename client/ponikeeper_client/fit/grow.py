@@ -58,18 +58,19 @@ def grow(place: Floats, ridges: Ridges, lines: Floats, pixel: float, gates: tupl
     return place
 
 
-def contrast(place: Floats, ridges: Ridges, lines: Floats, pixel: float, within: float = _WITHIN) -> float:
-    """Tell how much better the lines explain the crests than chance would: 1 is every crest, 0 is chance.
+def significance(place: Floats, ridges: Ridges, lines: Floats, pixel: float) -> float:
+    """Tell by how many standard deviations the lines explain more of the crests than chance would.
 
-    Where lines are dense a crest is near one by chance, and counts the less.
+    Where lines are dense a crest is near one by chance, and says little. Crests side by side are not
+    independent, so the number is good for comparisons only.
     """
     angle = two_theta(place, ridges.y, ridges.x)
     line = nearest_index(lines, angle)
     scale = radius_scale(place, angle) / pixel
-    near = np.abs(angle - lines[line]) * scale < within
-    chance = np.minimum(2 * within / (spacing(lines)[line] * scale), 1)
-    possible = float((ridges.weight * (1 - chance)).sum())
-    return float((ridges.weight * (near - chance)).sum()) / possible if possible > 0 else 0.0
+    near = np.abs(angle - lines[line]) * scale < _WITHIN
+    chance = np.minimum(2 * _WITHIN / (spacing(lines)[line] * scale), 1)
+    deviation = np.sqrt((ridges.weight**2 * chance * (1 - chance)).sum())
+    return float((ridges.weight * (near - chance)).sum() / deviation) if deviation > 0 else 0.0
 
 
 def likely_distances(
@@ -86,7 +87,7 @@ def likely_distances(
     count
         How many to give at most.
     """
-    scores = np.array([contrast(np.r_[distance, place[1:]], ridges, lines, pixel) for distance in distances])
+    scores = np.array([significance(np.r_[distance, place[1:]], ridges, lines, pixel) for distance in distances])
     found: list[float] = []
     for best in np.argsort(-scores):
         if all(abs(np.log(distances[best] / distance)) > _APART for distance in found):

@@ -18,6 +18,9 @@ _FINEST = 0.03
 _ENOUGH = 8
 """Points of a ring from which its own scatter is taken."""
 
+_WORST = 2.0
+"""A ring that scatters more than this, or is so far off, in units of the common scatter, is wrong in part."""
+
 _FREE = 5
 
 
@@ -104,7 +107,7 @@ def _scatter(points: Points, off: Floats, kept: NDArray[np.bool_]) -> Floats:
         some = off[of_ring & kept]
         if len(some) >= _ENOUGH:
             own = 1.4826 * float(np.median(np.abs(some - np.median(some))))
-            found[of_ring] = max(own, abs(float(np.median(some))), _FINEST)
+            found[of_ring] = np.clip(max(own, abs(float(np.median(some)))), _FINEST, _WORST * common)
     return found
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ponikeeper_client.fit.centre import aim, vote
 from ponikeeper_client.fit.frame import Frame
-from ponikeeper_client.fit.grow import contrast, grow, likely_distances
+from ponikeeper_client.fit.grow import grow, likely_distances, significance
 from ponikeeper_client.fit.rays import DISTANCE, Floats
 from ponikeeper_client.fit.ridges import Ridges, find_ridges
 
@@ -20,7 +20,7 @@ _CENTRES = 2
 _LARGEST_TILT = 1.2
 _GATES = (8.0, 5.0, 3.0, 2.0, 1.5)
 
-_CONVINCING = 0.2
+_CONVINCING = 30.0
 """From where on there is no need to look at other places."""
 
 _DISTANCES = 3
@@ -30,10 +30,10 @@ _STEP = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A place, and how much better than chance it explains the image's crests (1 is every one)."""
+    """A place, and how significantly it explains the image's crests."""
 
     place: Floats
-    contrast: float
+    significance: float
 
 
 def search(frame: Frame, start: Floats, lines: Floats, reach: float) -> list[Candidate]:
@@ -58,11 +58,17 @@ def search(frame: Frame, start: Floats, lines: Floats, reach: float) -> list[Can
         some = ridges.some(_CRESTS)
         for place in _rough(small, some, start, lines, reach):
             grown = grow(place, some, lines, small.pixel, _GATES)
-            if grown is not None:
-                found.append(Candidate(grown, contrast(grown, ridges, lines, small.pixel)))
-                if found[-1].contrast > _CONVINCING:
-                    return [found[-1]]
-    return sorted(found, key=lambda candidate: -candidate.contrast)
+            if grown is None or any(_same(grown, other.place, small.pixel) for other in found):
+                continue
+            found.append(Candidate(grown, significance(grown, ridges, lines, small.pixel)))
+            if found[-1].significance > _CONVINCING:
+                return [found[-1]]
+    return sorted(found, key=lambda candidate: -candidate.significance)
+
+
+def _same(one: Floats, other: Floats, pixel: float) -> bool:
+    """Tell whether two places lead to the same control points."""
+    return bool(abs(one[DISTANCE] / other[DISTANCE] - 1) < 0.002 and np.hypot(*(one[1:3] - other[1:3])) < pixel)
 
 
 def _rough(frame: Frame, some: Ridges, start: Floats, lines: Floats, reach: float) -> Iterator[Floats]:
