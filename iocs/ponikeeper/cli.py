@@ -1,6 +1,7 @@
 """The command line: serve and check on the IOC host, and from any host over Channel Access the rest.
 
-Exit codes: 0 done, 1 refused (or no geometry that could be stood for), 2 usage or configuration, 3 no connection, 4 store.
+Exit codes: 0 done, 1 refused, or a fit that cannot be stood for, 2 usage or configuration,
+3 no connection, 4 store.
 """
 
 import asyncio
