@@ -1,0 +1,78 @@
+"""How long the fit of a 4-megapixel image takes, beside pyFAI's own extraction and refinement in the same run.
+
+python tests/bench/bench_fit.py [RUNS]
+
+The real nickel image where it is there, else a simulated one. The goal is a median of at most 2 s on
+an idle machine. Both start at the geometry that the fit finds, for pyFAI gets nowhere from farther
+away; the fit is timed from displaced starts too.
+"""
+
+import os
+import statistics
+import sys
+import time
+import warnings
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+
+import pyfai_alone
+from ponikeeper_client.fit.calibrants import calibrant
+from ponikeeper_client.fit.fit import fit_image
+from powder import Real, Scene, displaced, on_detector, real_nickel
+
+RUNS = 7
+RINGS = 20
+REAL = Path(__file__).parents[3] / "shared" / "data" / "real"
+
+
+def material():
+    """Give the image to fit, and what to call it."""
+    if (REAL / "manifest.json").exists():
+        return real_nickel(REAL), "real Ni"
+    truth = on_detector("Perkin", 2e-4, 0.2344, (0.495, 0.49), (0.1, 0.1))
+    image = Scene(truth, counts=200).image()
+    return Real(image, image < 0, truth, "Ni"), "simulated Ni"
+
+
+def seconds(call):
+    """Time one call (s)."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def main():
+    warnings.simplefilter("ignore")
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    real, name = material()
+    standard = calibrant(real.calibrant)
+
+    def fit(start):
+        return fit_image(real.image, start, standard, mask=real.mask)
+
+    found = fit(real.published).geometry  # and whatever is imported or built once is there now
+    starts = [displaced(found, np.random.default_rng(seed)) for seed in range(runs)]
+    kinds = {
+        "fit_image": lambda _: fit(found),
+        "fit_image, start displaced": fit,
+        f"pyFAI: extract_cp({RINGS} rings) + refine3": lambda _: pyfai_alone.calibrate(
+            real.image, real.mask, found, standard, RINGS
+        ),
+    }
+    times = {kind: [] for kind in kinds}
+    for start in starts:  # in turn, so that all of them meet the same load
+        for kind, call in kinds.items():
+            times[kind].append(seconds(lambda call=call, start=start: call(start)))
+    shape = " x ".join(map(str, real.image.shape))
+    print(f"{name}, {shape}, {runs} runs each, in turn; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores (s)")
+    for kind, values in times.items():
+        print(
+            f"{kind:<40} median {statistics.median(values):6.2f}   best {min(values):6.2f}   worst {max(values):6.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""`ponikeeper fit` as people and scripts meet it: files in, PONI and picture out, put in force, or refused."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from live import wait_for
+from ponikeeper import poni
+from powder import Scene, off_px, on_detector, two_theta
+from shell import Shell
+from speak import commit_text, counters, request, snapshot
+
+TRUTH = on_detector("Pilatus300k", 1.72e-4, 0.15, (0.45, 0.55), (2, -1), 4e-11)
+SCENE = Scene(TRUTH, "LaB6", counts=300)
+START = replace(
+    TRUTH, dist=TRUTH.dist * 1.03, poni1=TRUTH.poni1 + 2e-3, poni2=TRUTH.poni2 - 2e-3, rot1=TRUTH.rot1 - 0.01
+)
+RIGHT = 0.1
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def call():
+    """Run a command to its end."""
+    with Shell() as shell:
+        yield shell
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Write an image, the same with a dark under it and a bad edge, dark, mask and start; to be read only."""
+    folder = tmp_path_factory.mktemp("files")
+    image = SCENE.image()
+    dark = np.random.default_rng(2).integers(0, 2000, image.shape).astype(np.int32)
+    np.save(folder / "image.npy", image)
+    np.save(folder / "dark.npy", dark)
+    hidden = np.zeros(image.shape, np.uint8)
+    hidden[:, -60:] = 1
+    np.save(folder / "mask.npy", hidden)
+    spoilt = image + dark
+    spoilt[:, -60::7] = 50_000
+    np.save(folder / "spoilt.npy", spoilt)
+    (folder / "start.poni").write_text(poni.write(START))
+    return folder
+
+
+@pytest.fixture
+def fit(call, files):
+    def run(image, *words, calibrant="LaB6"):
+        return call("fit", files / image, "--calibrant", calibrant, *words)
+
+    return run
+
+
+def nothing_written(folder):
+    return [path.name for path in folder.iterdir()] == []
+
+
+def plain(text):
+    """Give what was printed without the lines that a narrow terminal broke."""
+    return " ".join(text.split())
+
+
+def test_from_a_start_it_writes_poni_and_picture(fit, files, tmp_path):
+    output = tmp_path / "new.poni"
+    done = fit("image.npy", "--start", files / "start.poni", "-o", output)
+    assert done.returncode == 0, done.stderr
+    found = poni.read(output.read_bytes())
+    assert off_px(TRUTH, found) < RIGHT
+    fitted = {name: getattr(found, name) for name in ("dist", "poni1", "poni2", "rot1", "rot2")}
+    assert found == replace(START, **fitted)
+    assert (tmp_path / "new.png").read_bytes().startswith(PNG)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.png", "new.poni"]
+    for word in ("dist", "sigma", "change", "LaB6", "residual", "start.poni"):
+        assert word in plain(done.stdout), word
+
+
+def test_from_a_distance_a_detector_and_a_centre(fit, prefix, tmp_path):
+    y, x = np.unravel_index(two_theta(TRUTH).argmin(), two_theta(TRUTH).shape)
+    output = tmp_path / "new.poni"
+    done = fit(
+        *("image.npy", "--dist", 0.17, "--detector", "Pilatus300k", "--centre", f"{y + 15},{x - 15}"),
+        *("--wavelength", 4e-11, "--orientation", 3, "-o", output, "--put", prefix),
+    )
+    assert done.returncode == 0, done.stderr
+    assert off_px(TRUTH, poni.read(output.read_bytes())) < RIGHT
+    assert snapshot(prefix)["provenance"]["wavelength_from"] == "argument"
+
+
+def test_a_dark_is_subtracted_and_what_is_masked_does_not_count(fit, files, tmp_path):
+    output = tmp_path / "new.poni"
+    hidden = ("--dark", files / "dark.npy", "--mask", files / "mask.npy")
+    done = fit("spoilt.npy", *hidden, "--start", files / "start.poni", "-o", output)
+    assert done.returncode == 0, done.stderr
+    assert off_px(TRUTH, poni.read(output.read_bytes())) < RIGHT
+
+
+def test_it_is_put_in_force_with_its_provenance(fit, files, prefix, tmp_path):
+    output = tmp_path / "new.poni"
+    done = fit("image.npy", *("--start", files / "start.poni", "-o", output, "--put", prefix, "--label", "near"))
+    assert done.returncode == 0, done.stderr
+    assert f"{prefix} revision 1 is in force" in plain(done.stdout)
+    wait_for(lambda: snapshot(prefix)["revision"] == 1)
+    kept = snapshot(prefix)
+    written = poni.read(output.read_bytes())
+    assert kept["geometry"] == written.as_dict()
+    assert kept["label"] == "near"
+    told = kept["provenance"]
+    assert (told["method"], told["calibrant"]) == ("fit", "LaB6")
+    assert told["image_sha256"] == hashlib.sha256((files / "image.npy").read_bytes()).hexdigest()
+    assert 0 < told["residual_px"] < 0.3
+    assert told["n_points"] > 100
+    assert set(told["sigma"]) == {"dist", "poni1", "poni2", "rot1", "rot2"}
+    assert "start.poni" in told["wavelength_from"]
+
+
+def test_what_is_refused_is_neither_written_nor_put(fit, files, prefix, tmp_path):
+    assert request(prefix, commit_text("before"))["revision"] == 1
+    before, counted = snapshot(prefix), counters(prefix)
+    words = ("--start", files / "start.poni", "-o", tmp_path / "no.poni", "--put", prefix)
+    failed(fit("image.npy", *words, calibrant="Ni"), "not this standard", tmp_path)
+    assert (snapshot(prefix), counters(prefix)) == (before, counted)
+
+
+def test_a_put_that_cannot_be_made_is_told(fit, files, prefix, tmp_path):
+    assert request(prefix, commit_text("before"))["revision"] == 1
+    done = fit("image.npy", "--start", files / "start.poni", "--put", prefix, "--label", "no label")
+    failed(done, "label", tmp_path)
+    assert snapshot(prefix)["revision"] == 1
+
+
+MISTAKES = {
+    "wavelength in angstrom": (("--wavelength", 0.4), "looks like angstrom: write 4e-11"),
+    "unknown calibrant": (("--calibrant", "lab6"), "did you mean LaB6?"),
+    "missing mask": (("--mask", "none.npy"), "No such file"),
+    "missing dark": (("--dark", "none.npy"), "No such file"),
+    "start and distance": (("--dist", 0.2), "leave the others out"),
+    "label without put": (("--label", "near"), "it needs --put"),
+    "unknown option": (("--wavelenght", 4e-11), "No such option"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_named(fit, files, tmp_path, name):
+    words, said = MISTAKES[name]
+    done = fit("image.npy", "--start", files / "start.poni", "-o", tmp_path / "no.poni", *words)
+    failed(done, said, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "give --start PONI, or --dist 0.25 --detector Perkin"),
+        (("--dist", 0.2), "give --start PONI, or --dist 0.25 --detector Perkin"),
+        (("--dist", 0.2, "--detector", "Pilatus300k"), "--wavelength is missing"),
+        (("--dist", 0.2, "--detector", "Pilatus300k", "--centre", "middle", "--wavelength", 4e-11), "expected y,x"),
+        (("--dist", 0.2, "--detector", "Unheard", "--wavelength", 4e-11), "Unheard"),
+        (("--dist", -0.2, "--detector", "Pilatus300k", "--wavelength", 4e-11), "dist -0.2 m is out of range"),
+        (("--start", "none.poni"), "none.poni: No such file"),
+    ],
+)
+def test_a_start_that_is_missing_or_says_too_little_is_told(fit, tmp_path, words, said):
+    failed(fit("image.npy", "-o", tmp_path / "no.poni", *words), said, tmp_path)
+
+
+def test_an_image_that_is_missing_or_has_another_shape_is_told(fit, files, tmp_path):
+    np.save(files / "small.npy", np.zeros((10, 10)))
+    begin = ("--start", files / "start.poni", "-o", tmp_path / "no.poni")
+    failed(fit("none.tiff", *begin), "No such file", tmp_path)
+    failed(fit("image.npy", *begin, "--dark", files / "small.npy"), "has shape (10, 10)", tmp_path)
+    failed(fit("image.npy", *begin, "--mask", files / "small.npy"), "mask has shape (10, 10)", tmp_path)
+
+
+def failed(done, said, folder):
+    """See that it failed with a sentence, not with a traceback, and wrote nothing."""
+    assert done.returncode != 0
+    assert said in plain(done.stderr), done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert nothing_written(folder)
+
+
+@pytest.mark.campaign  # it waits for ten seconds
+def test_an_ioc_that_does_not_answer_leaves_the_file(fit, files, tmp_path):
+    output = tmp_path / "new.poni"
+    done = fit("image.npy", "--start", files / "start.poni", "-o", output, "--put", "NoSuchIoc:")
+    assert done.returncode != 0
+    assert "NoSuchIoc:Snapshot_RBV does not answer" in plain(done.stderr)
+    assert off_px(TRUTH, poni.read(output.read_bytes())) < RIGHT
+
+
+def test_the_help_tells_units(call):
+    done = call("fit", "--help", COLUMNS="200")
+    assert done.returncode == 0
+    for word in ("--wavelength", "in m", "y,x (px)", "--put", "--label"):
+        assert word in done.stdout
