@@ -30,6 +30,7 @@ _COVERED = 0.8
 
 _SIGNIFICANT = 4.0
 _PASSES = 6
+_COARSE = 8
 _TABLE = 4
 """Entries for each px of the table that finds the line near a pixel."""
 
@@ -89,7 +90,7 @@ def control_points(
         Of a ring (px), where it is known: lines nearer to each other than twice that do not stand alone.
     """
     widths = np.minimum(half_width, 0.48 * spacing(lines) * radius_scale(place, lines) / frame.pixel)
-    apart = widths > _NARROWEST
+    apart = (widths > _NARROWEST) & _on_the_image(frame, place, lines)
     widths[~apart | (np.cumsum(apart) > most) | (widths <= ring_width)] = 0
     sectors = np.clip(
         2 * np.pi * place[DISTANCE] * np.tan(np.minimum(lines, 1.5)) / frame.pixel / _ARC,
@@ -118,6 +119,13 @@ def control_points(
     y, x = meeting_point(place, angle, turn[kept])
     looked_for = np.bincount(line[covered], minlength=len(lines))
     return Points(y, x, line[kept], turn[kept], looked_for, profiles.ring_width(kept))
+
+
+def _on_the_image(frame: Frame, place: Floats, lines: Floats) -> NDArray[np.bool_]:
+    """Tell which lines some pixel that counts can see."""
+    some = (slice(None, None, _COARSE),) * 2
+    angles = two_theta(place, frame.y[some], frame.x[some])[frame.valid[some]]
+    return (lines >= angles.min(initial=np.inf)) & (lines <= angles.max(initial=0))
 
 
 def _pixels_near_lines(
