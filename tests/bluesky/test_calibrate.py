@@ -1,11 +1,14 @@
 """The plan `calibrate`: a live IOC, a real RunEngine and the real fit, on a panel that shows a simulated image."""
 
+import contextlib
+import subprocess
 import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from bluesky.utils import ProgressBarManager, RunEngineInterrupted
+from bluesky_tiled_plugins import TiledWriter
 
 from calibrating import Panel, Recorder, off_px
 from live import wait_for
@@ -330,6 +333,39 @@ def test_refusal_of_the_ioc_is_told_with_its_reasons(session, make, make_ioc, fr
     with pytest.raises(CalibrationError, match="outside the limits of this detector"):
         session([panel])
     assert panel.calib.read_snapshot().revision == 0
+
+
+def test_full_disk_commits_nothing_and_says_where_the_images_are(session, panel, small_disk):
+    with pytest.raises(CalibrationError, match=r"could not be written \(No space left on device\)") as raised:
+        session([panel], output_dir=small_disk)
+    assert f"the images are in run {session.uid}" in str(raised.value)
+    assert panel.calib.read_snapshot().revision == 0
+    assert [path.name for path in small_disk.iterdir()] == []  # no half of a file
+
+
+def test_images_come_from_the_catalog_of_the_session(session, panel, run_engine, tmp_path):
+    from ponikeeper_client.demo.session import Session
+
+    tiled = Session(tmp_path / "tiled")
+    with contextlib.closing(tiled):
+        token = run_engine.subscribe(TiledWriter(tiled.catalog))
+        try:
+            session([panel], db=tiled.catalog)
+        finally:
+            run_engine.unsubscribe(token)
+    assert off_px(panel.calib.read_snapshot().geometry, TRUTH) < RIGHT
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system with room for a PONI, but not for an image."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
 
 
 def _image(path):

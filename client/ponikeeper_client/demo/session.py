@@ -26,9 +26,9 @@ class Session:
 
     def __init__(self, folder: Path) -> None:
         self._server = SimpleTiledServer(directory=folder)
-        self._catalog: Any = from_uri(self._server.uri)
+        self.catalog: Any = from_uri(self._server.uri)
         self._run_engine = RunEngine()
-        self._run_engine.subscribe(TiledWriter(self._catalog))
+        self._run_engine.subscribe(TiledWriter(self.catalog))
 
     def count(self, detector: Any) -> str:
         """Take one image; give the run's uid."""
@@ -37,7 +37,7 @@ class Session:
 
     def descriptor(self, uid: str) -> dict[str, Any]:
         """Give the descriptor of a run, as Tiled has it."""
-        return dict(self._catalog[uid]["primary"].descriptors[0])
+        return dict(self.catalog[uid]["primary"].descriptors[0])
 
     def configuration(self, uid: str, detector: str) -> dict[str, Any]:
         """Give what a run recorded of a detector's configuration."""
@@ -49,9 +49,9 @@ class Session:
 
     def image(self, uid: str, key: str) -> NDArray[Any]:
         """Give the first image of a run, shape (y, x)."""
-        return np.asarray(self._catalog[uid]["primary"][key].read())[0]
+        return np.asarray(self.catalog[uid]["primary"][key].read())[0]
 
     def close(self) -> None:
         """Close the connection and stop the server."""
-        self._catalog.context.close()
+        self.catalog.context.close()
         self._server.close()
