@@ -102,12 +102,13 @@ def tried(kind, count):
         offs.append(off)
         if off > CLOSE.get(kind, 0.05):
             print(f"{kind} {seed} {scene.calibrant} {scene.truth.detector}: accepted, {off:.3f} px off")
+    near = CLOSE.get(kind, 0.05)
+    too = np.count_nonzero(np.array(refused) < near)
     told = ", ".join(f"{verdicts[name]} {name}" for name in ("right", "refused", "false"))
     print(
         f"\n{kind}: of {count} {told}; off by {np.median(offs):.3f} px (median), {max(offs):.3f} px (worst), "
-        f"{np.count_nonzero(np.array(offs) > CLOSE.get(kind, 0.05))} by more than {CLOSE.get(kind, 0.05)} px; "
-        f"{np.median(times):.2f} s (median); of the refused {np.count_nonzero(np.array(refused) < CLOSE.get(kind, 0.05))} "
-        f"were that near too"
+        f"{np.count_nonzero(np.array(offs) > near)} by more than {near} px; "
+        f"{np.median(times):.2f} s (median); of the refused {too} were that near too"
     )
     return verdicts, offs
 

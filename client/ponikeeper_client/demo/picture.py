@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ponikeeper.geometry import Geometry
 from ponikeeper_client.demo.nickel import lines
 from ponikeeper_client.documents import azimuthal_integrator
+from ponikeeper_client.fit.picture import show_pattern, show_rings
 
 _POINTS = 1500
 _LARGEST_ANGLE = 30.0
@@ -32,20 +33,12 @@ def draw(path: Path, frame: NDArray[Any], geometry: Geometry, title: str) -> Non
 
     integrator = azimuthal_integrator(geometry, shape=frame.shape)
     two_theta = np.degrees(integrator.array_from_unit(frame.shape, unit="2th_rad"))
-    angles = [np.degrees(angle) for angle, _ in lines(geometry.wavelength, np.radians(_LARGEST_ANGLE))]
+    angles = np.degrees([angle for angle, _ in lines(geometry.wavelength, np.radians(_LARGEST_ANGLE))])
     pattern = integrator.integrate1d(frame, _POINTS, unit="2th_deg")
 
     figure = Figure(figsize=(13, 5.5), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.4))
-    low, high = np.percentile(frame, (1, 99.5))
-    left.imshow(frame, origin="lower", cmap="Greys", vmin=float(low), vmax=float(high))
-    upper = two_theta.copy()
-    upper[: frame.shape[0] // 2] = np.nan  # one half shows the image as it is
-    left.contour(upper, levels=angles, colors="tab:red", linewidths=0.6, alpha=0.9)
-    left.set(xlabel="x (px)", ylabel="y (px)", title="image; above, the rings of the recorded geometry")
-    right.plot(pattern.radial, pattern.intensity, color="black", linewidth=1.0)
-    right.vlines(angles, 0, 1, transform=right.get_xaxis_transform(), colors="tab:red", linewidths=0.6, alpha=0.7)
-    right.set(xlabel=r"$2\theta$ (deg)", ylabel="intensity (counts)", title="integrated, and the lines of nickel")
-    right.set_xlim(2, _LARGEST_ANGLE)
+    show_rings(left, frame, two_theta, angles)
+    show_pattern(right, pattern, angles, _LARGEST_ANGLE)
     figure.suptitle(title)
     figure.savefig(path, dpi=80)
