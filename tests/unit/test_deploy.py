@@ -23,6 +23,7 @@ TESTED = {
     "config/README.md": "test_readme_names_what_lies_beside_it",
     "config/example.toml": "test_example_is_accepted_by_check",
     "phoebus/README.md": "test_readme_names_what_lies_beside_it",
+    "phoebus/ponikeeper_calibration.png": "test_picture_is_one",
     "phoebus/ponikeeper_demo.png": "test_picture_is_one",
     "systemd/README.md": "test_readme_names_what_lies_beside_it",
     "systemd/ponikeeper@.service": "test_unit_is_clean_to_systemd",
@@ -81,8 +82,9 @@ def test_readme_names_what_lies_beside_it(readme):
     assert len(text.splitlines()) < 40
 
 
-def test_picture_is_one():
-    picture = (DEPLOY / "phoebus" / "ponikeeper_demo.png").read_bytes()
+@pytest.mark.parametrize("name", [name for name in TESTED if name.endswith(".png")])
+def test_picture_is_one(name):
+    picture = (DEPLOY / name).read_bytes()
     assert picture.startswith(b"\x89PNG\r\n\x1a\n")
     assert picture.endswith(b"IEND\xaeB`\x82")
     assert len(picture) < 500_000
