@@ -24,7 +24,8 @@ FALSE = 0.3
 CLOSE = {"weak": 0.1, "spotty": 0.1}
 """How near to the truth nearly all accepted results are (px rms); 0.05 where the rings are well seen."""
 
-NEARLY_ALL = 0.85
+NEARLY_ALL = {"spotty": 0.75}
+"""Which part of them; 0.85 where the rings are rings."""
 
 RINGS = 20
 RIGHT_SHARE = {"spotty": 0.2}
@@ -119,7 +120,7 @@ def test_simulated_images_are_right_or_refused(kind):
     verdicts, offs = tried(kind, SCENES)
     assert verdicts["false"] == 0
     assert verdicts["right"] >= RIGHT_SHARE.get(kind, 0.6) * SCENES
-    assert np.count_nonzero(np.array(offs) < CLOSE.get(kind, 0.05)) >= NEARLY_ALL * len(offs)
+    assert np.count_nonzero(np.array(offs) < CLOSE.get(kind, 0.05)) >= NEARLY_ALL.get(kind, 0.85) * len(offs)
 
 
 def test_some_simulated_images_are_right():
