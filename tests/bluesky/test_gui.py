@@ -155,6 +155,7 @@ def test_real_program_shows_what_was_given_and_its_fit_is_taken_up(clicked, file
 
 
 @needs_qt
+@pytest.mark.campaign
 def test_real_program_keeps_the_orientation_and_what_was_saved_last_counts(clicked, tmp_path):
     start = replace(START, detector_config={"orientation": 2})
     found, report = clicked("move,save=first,wavelength,save=calibration,close", start=start, calibrant="Ni")
@@ -166,6 +167,7 @@ def test_real_program_keeps_the_orientation_and_what_was_saved_last_counts(click
 
 
 @needs_qt
+@pytest.mark.campaign
 def test_real_program_begins_from_the_detector_alone(clicked):
     panel = gui.Panel("Perkin", 8e-4, 8e-4, {"orientation": 2})
     found, report = clicked("show,close", start=panel, mask=None)
@@ -177,6 +179,7 @@ def test_real_program_begins_from_the_detector_alone(clicked):
 
 
 @needs_qt
+@pytest.mark.campaign
 def test_real_program_is_given_the_wavelength_where_there_is_no_start(clicked):
     found, report = clicked("close", start=None)
     assert report["settings"]["wavelength"] == pytest.approx(TRUTH.wavelength, rel=1e-12)
@@ -185,6 +188,7 @@ def test_real_program_is_given_the_wavelength_where_there_is_no_start(clicked):
 
 
 @needs_qt
+@pytest.mark.campaign
 def test_closing_without_saving_what_was_changed_is_a_cancel(clicked, tmp_path):
     found, report = clicked("move,close")
     assert "not saved" in report["asked"]
@@ -193,6 +197,7 @@ def test_closing_without_saving_what_was_changed_is_a_cancel(clicked, tmp_path):
 
 
 @needs_qt
+@pytest.mark.campaign
 def test_real_program_saves_none_before_a_fit_and_that_is_refused(clicked):
     found, report = clicked("save=mine,close")
     assert isinstance(found, gui.Calib2Error)

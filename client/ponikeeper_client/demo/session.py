@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from bluesky import RunEngine
 from bluesky.plans import count
 from bluesky_tiled_plugins import TiledWriter
@@ -13,6 +12,7 @@ from tiled.server import SimpleTiledServer
 
 from ponikeeper.geometry import Geometry
 from ponikeeper_client import documents
+from ponikeeper_client.images import CatalogImages
 
 
 class Session:
@@ -49,7 +49,9 @@ class Session:
 
     def image(self, uid: str, key: str) -> NDArray[Any]:
         """Give the first image of a run, shape (y, x)."""
-        return np.asarray(self.catalog[uid]["primary"][key].read())[0]
+        frames = CatalogImages(self.catalog).read(uid, key)
+        assert frames is not None, "the run has a stream primary"
+        return frames[0]
 
     def close(self) -> None:
         """Close the connection and stop the server."""
