@@ -54,8 +54,8 @@ def session(run_engine, tmp_path):
     """Run the plan; gives its results, and keeps the documents in `documents`."""
 
     class Session:
-        documents = {}
-        folder = tmp_path / "calibrations"
+        def __init__(self):
+            self.documents, self.folder = {}, tmp_path / "calibrations"
 
         def __call__(self, detectors, calibs=None, **options):
             self.documents, kept = {}, {}
@@ -206,7 +206,7 @@ def test_image_that_is_no_standard_commits_nothing_and_tells_what_to_do(session,
 
 def test_one_failure_does_not_lose_the_other_detector(session, panel, make, fresh_prefix, frame):
     blind = make(Panel, fresh_prefix().removesuffix("Calib:"), name="pe2")
-    with pytest.raises(CalibrationError, match="pe2: .*") as raised:
+    with pytest.raises(CalibrationError, match="pe2: ") as raised:
         session([blind, panel])
     assert list(raised.value.results) == ["pe1"]
     assert panel.calib.read_snapshot().revision == 1
@@ -239,7 +239,7 @@ class Held:
     def __init__(self, frame):
         self.frame, self.asked, self.go = frame, threading.Event(), threading.Event()
 
-    def __call__(self, run_uid, key):
+    def __call__(self, *_):
         self.asked.set()
         assert self.go.wait(30)
         return self.frame

@@ -50,5 +50,6 @@ def test_fifty_places(run_engine, panel, tmp_path):
     for seed in range(50):
         off.append(_committed(run_engine, panel, seed, tmp_path))
         print(f"{seed}: {_scene(seed).calibrant}, off by {off[-1]:.4f} px", flush=True)
-    print(f"{np.sum(np.array(off) < RIGHT)} of {len(off)} within {RIGHT} px; worst {max(off):.4f}, median {np.median(off):.4f}")
+    right = np.sum(np.array(off) < RIGHT)
+    print(f"{right} of {len(off)} within {RIGHT} px; worst {max(off):.4f}, median {np.median(off):.4f}")
     assert max(off) < RIGHT

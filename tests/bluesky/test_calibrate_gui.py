@@ -69,9 +69,7 @@ def test_what_a_person_fitted_and_saved_under_any_name_is_in_force(run_engine, p
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".tiff", ".poni", ".png", ".calib2"}
 
 
-def test_window_closed_without_saving_is_cancelled_and_the_image_kept(
-    run_engine, panel, clicking, shutter, tmp_path
-):
+def test_window_closed_without_saving_is_cancelled_and_the_image_kept(run_engine, panel, clicking, shutter, tmp_path):
     clicking("close")
     with pytest.raises(CalibrationError, match="cancelled") as raised:
         run_engine(calibrate([panel], method="gui", start=NEAR, shutter=shutter, output_dir=tmp_path / "out"))

@@ -109,7 +109,7 @@ def test_wavelength_comes_from_the_energy_where_nothing_is_in_force(run, at_rest
 
 
 def test_energy_that_contradicts_the_argument_is_refused_with_both_named(run, panel):
-    with pytest.raises(WavelengthError, match="argument says 1.8e-11 m and link energy says 1.663e-11 m"):
+    with pytest.raises(WavelengthError, match=r"argument says 1\.8e-11 m and link energy says 1\.663e-11 m"):
         run(panel, wavelength=1.8e-11)
     assert panel.exposures == 0
 
