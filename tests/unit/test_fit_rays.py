@@ -59,7 +59,8 @@ def test_scattering_angles_are_those_of_pyfai(orientation, values):
     y, x, _ = integrator.detector.calc_cartesian_positions()
     expected = integrator.array_from_unit(unit="2th_rad")
     place = place_of(found)
-    assert two_theta(place, y, x) == pytest.approx(expected, rel=3e-6, abs=1e-7)  # pyFAI has single precision
+    # pyFAI gives positions in single precision, and computes angles from double
+    assert two_theta(place, y, x) == pytest.approx(expected, rel=3e-6, abs=1e-7)
     assert cosine(place, y, x) == pytest.approx(np.cos(expected), abs=3e-6)
 
 
