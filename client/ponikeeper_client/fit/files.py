@@ -43,7 +43,10 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
 def _frames(path: Path) -> NDArray[Any]:
     try:
         if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
+            loaded = np.load(path, allow_pickle=False)
+            if not isinstance(loaded, np.ndarray):
+                raise ImageError(f"{path} is an archive of arrays: expected one array, as numpy.save writes it")
+            return loaded
         import fabio
     except ModuleNotFoundError as error:
         raise MissingExtraError("fit", "fabio") from error

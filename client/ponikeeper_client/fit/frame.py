@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ponikeeper.errors import ImageError
+from ponikeeper.errors import ImageError, ShapeError
 from ponikeeper.geometry import Geometry
 from ponikeeper_client.documents import azimuthal_integrator
 from ponikeeper_client.fit.rays import Floats
@@ -63,7 +63,9 @@ class Frame:
         """
         if image.ndim != 2:
             raise ImageError(f"the image has shape {image.shape}: expected two dimensions, (y, x)")
-        detector = azimuthal_integrator(geometry, shape=image.shape).detector
+        if image.dtype.kind not in "iuf":
+            raise ImageError(f"the image is of type {image.dtype}: expected integers or floats")
+        detector = _detector(geometry, image.shape)
         y, x, z = detector.calc_cartesian_positions()
         if z is not None:
             raise ImageError(f"the detector {geometry.detector} is curved: the fit knows flat ones only, use the GUI")
@@ -100,6 +102,28 @@ class Frame:
         image = np.clip(self.image, low, high + 2 * (high - low)) - low
         image = np.sqrt(image + 0.25 * max(float(np.median(counted)) - low, 1e-3 * (high - low)))
         return _filled(image.astype(np.float32), self.valid)
+
+
+def _detector(geometry: Geometry, shape: tuple[int, ...]) -> Any:
+    """Build pyFAI's detector for an image; one that pyFAI does not know is taken to be of the image's shape.
+
+    Raises
+    ------
+    ShapeError
+        pyFAI's has another shape: its gaps would lie elsewhere.
+    """
+    try:
+        own = azimuthal_integrator(geometry).detector
+    except ShapeError:
+        own = None
+    if own is None or own.shape is None:
+        return azimuthal_integrator(geometry, shape=shape).detector
+    if tuple(own.shape) != shape:
+        raise ShapeError(
+            f"the image has shape {shape}, but {geometry.detector} with pixels of {geometry.pixel1!r} m x "
+            f"{geometry.pixel2!r} m has {tuple(own.shape)}: is it binned, turned, or another detector?"
+        )
+    return own
 
 
 def _sound(image: NDArray[Any]) -> Mask:
