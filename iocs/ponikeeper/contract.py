@@ -121,6 +121,7 @@ def _geometry_pvs() -> tuple[PV, ...]:
 
 
 _DO = ("Idle", "Do")
+_SWITCH = ("Off", "On")
 
 DETECTOR_PVS: tuple[PV, ...] = (
     *_geometry_pvs(),
@@ -132,6 +133,7 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Snapshot_RBV", Kind.TEXT, "All that is in force, at once (JSON)"),
     PV("Poni", Kind.TEXT, "Put a whole PONI text", writable=True),
     PV("Poni_RBV", Kind.TEXT, "The geometry in force as PONI text"),
+    PV("Here", Kind.ENUM, "What is in force holds where links stand", states=_DO, writable=True),
     PV("Activate", Kind.STRING, "Put a revision or label in force", writable=True),
     PV("Revision_RBV", Kind.LONG, "Revision in force (0: none)"),
     PV("Serial_RBV", Kind.LONG, "Number of the activation in force"),
@@ -139,6 +141,8 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Label_RBV", Kind.STRING, "Label of the revision in force"),
     PV("Status_RBV", Kind.ENUM, "Whether the geometry holds", states=tuple(Status.__members__)),
     PV("Reason_RBV", Kind.TEXT, "Why the status is what it is"),
+    PV("Follow", Kind.ENUM, "Let the geometry follow the links", states=_SWITCH, writable=True),
+    PV("Follow_RBV", Kind.ENUM, "Whether the geometry follows the links", states=_SWITCH),
     PV("Links_RBV", Kind.TEXT, "Where the linked PVs stand (JSON)"),
     PV("Accepted_RBV", Kind.LONG, "Transactions accepted since start"),
     PV("Rejected_RBV", Kind.LONG, "Transactions refused since start"),

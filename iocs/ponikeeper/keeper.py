@@ -4,27 +4,22 @@ One lock per detector puts the transactions in a row; nothing is published that 
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from functools import partial
 
-from ponikeeper.contract import Status
+from ponikeeper.board import Board, Publish
 from ponikeeper.errors import ProblemsError, RefusedError, StoreError, UncertainStoreError
-from ponikeeper.history import Activation, Answer, History, Revision
-from ponikeeper.messages import MAX_RESULTS, Commit, LinkState, Position, Request, Result, shortened
+from ponikeeper.follower import Follower
+from ponikeeper.history import Activation, Answer, History, Judgement, Kept, Revision, Standing
+from ponikeeper.judgements import judgement_of, judgement_problems, told, unsound
+from ponikeeper.ledger import Ledger
+from ponikeeper.linked import Linked
+from ponikeeper.messages import Activate, Commit, Follow, Here, Request, Result, Retract, Supersede, shortened
 from ponikeeper.parameters import Limits
-from ponikeeper.state import State
-from ponikeeper.store import PERIOD, Store
-from ponikeeper.transaction import MAX_REASON, decide_commit, is_unchanged, require_room
-
-T = TypeVar("T")
-
-Publish = Callable[[State], Awaitable[None]]
-
-Look = Callable[[Position | None], Sequence[LinkState]]
-"""Tells how the links stand now, beside where they stood for the geometry in force."""
+from ponikeeper.state import Change, State
+from ponikeeper.store import Store
+from ponikeeper.transaction import decide_commit, decide_here, is_unchanged, require_room
 
 
 class Keeper:
@@ -37,43 +32,46 @@ class Keeper:
     limits
         Tighter limits of this detector.
     links
-        Name and units of each link in the configuration.
+        The PVs that its geometry depends on.
+    follow
+        Whether the geometry follows them, as long as the store says nothing of it.
     """
 
-    def __init__(self, prefix: str, store: Store, limits: Limits, links: Mapping[str, str]) -> None:
-        self.state = State(prefix)
-        self._store = store
+    def __init__(self, prefix: str, store: Store, limits: Limits, links: Linked, follow: bool = True) -> None:
         self._limits = limits
         self._links = links
         self._lock = asyncio.Lock()
-        self._publish: Publish | None = None
-        self._look: Look | None = None
-        self._results: deque[Result] = deque(maxlen=MAX_RESULTS)
+        self._board = Board(prefix, links, follow)
+        self._ledger = Ledger(prefix, store, self._board)
+        self._follower = Follower(self._ledger, self._board, links, self._lock)
+
+    @property
+    def state(self) -> State:
+        """All that is known of the detector now."""
+        return self._board.state
 
     async def load(self) -> None:
-        """Take up what the store says is in force.
+        """Take up what the store keeps.
 
         Raises
         ------
         StoreError
             The store cannot be read, or is damaged.
         """
-        revision, activation, count = await self._stored()
-        if revision is not None:
-            self._take_up(revision, activation, count)
+        self._board.take_up(await self._ledger.read(History.kept))
+        self._follower.begin()
 
     def on_publish(self, publish: Publish) -> None:
-        """Call a coroutine with each new state, inside the transaction that made it."""
-        self._publish = publish
+        """Call a coroutine with each new state; inside the transaction that made it, where one did."""
+        self._board.on_publish(publish)
 
-    def on_look(self, look: Look) -> None:
-        """Call a function whenever it has to be known how the links stand."""
-        self._look = look
+    async def look(self) -> float | None:
+        """Judge the geometry by how the links stand now; gives the time at which to look again at the latest."""
+        return await self._follower.look()
 
-    def links(self) -> Sequence[LinkState]:
-        """Tell how the links stand now; nothing where nobody watches them."""
-        revision = self.state.revision
-        return self._look(revision and revision.position) if self._look is not None else ()
+    async def follow(self) -> None:
+        """Let the geometry follow the links, for ever."""
+        await self._follower.run()
 
     async def execute(self, request: Request, by: str) -> Result:
         """Run one transaction to its end; the result is published when this returns.
@@ -88,19 +86,19 @@ class Keeper:
                 answer = await self._known_answer(request)
                 if answer is not None:
                     result = _result(request, answer.revision, answer.serial, answer.time)
-                    return await self._post(result, "", count=False)
-                if isinstance(request, Commit):
-                    return await self._commit(request, by)
-                return await self._activate(request, by)
+                    await self._board.post(result, "")
+                    return result
+                return await self._run(request, request.author or by)
             except ProblemsError as error:
                 return await self._refuse(request.request, request.op, error.problems)
             except UncertainStoreError as error:
-                if not await self._settled(request):
+                kept = await self._ledger.settled(request)
+                if kept is None:
                     return await self._refuse_unstored(request, error)
-                assert self.state.activation is not None
-                activation = self.state.activation
-                result = _result(request, activation.revision, activation.serial, activation.time)
-                return await self._post(result, f"stored, though the disk failed after it: {error}", changed=True)
+                self._board.take_up(kept)
+                message = f"stored, though the disk failed after it: {error}"
+                changes = Change.ACTIVATION | Change.FOLLOW | Change.HISTORY
+                return await self._accept(request, message, changes, _time(request, kept))
             except StoreError as error:
                 return await self._refuse_unstored(request, error)
 
@@ -117,47 +115,101 @@ class Keeper:
         StoreError
             The store cannot be read now.
         """
-        prefix = self.state.prefix
-        return await self._store.read(lambda history: history.revisions(prefix, first, last))
+        return await self._ledger.read(partial(History.revisions, first=first, last=last))
 
-    async def _commit(self, commit: Commit, by: str) -> Result:
-        state, links = self.state, self.links()
-        draft = decide_commit(state.revision, commit, commit.author or by, self._limits, self._links, links)
+    async def _run(self, request: Request, author: str) -> Result:
+        match request:
+            case Commit():
+                return await self._commit(request, request, author)
+            case Here():
+                commit = decide_here(self.state.revision, self.state.judgements, self._links.states())
+                return await self._commit(request, commit, author)
+            case Activate():
+                return await self._activate(request, author)
+            case Follow():
+                return await self._switch(request, author)
+            case Supersede() | Retract():
+                return await self._judge(request, author)
+
+    async def _commit(self, request: Commit | Here, commit: Commit, by: str) -> Result:
+        state, links = self.state, self._links.states()
+        draft = decide_commit(state.revision, commit, by, self._limits, self._links.units, links)
         require_room(state.prefix, draft)
-        if state.activation is not None and is_unchanged(state.revision, draft, commit.derived, links):
-            return await self._keep_unchanged(commit, state.activation)
-        time = self._now()
-        author = str(draft.provenance["author"])
-        revision, activation = await self._write(
-            commit,
-            lambda history: history.commit(state.prefix, draft, time, commit.op, author, _identity(commit)),
+        sound = state.revision is not None and judgement_of(state.judgements, state.revision.number) is None
+        if sound and is_unchanged(state.revision, draft, commit.derived, links):
+            return await self._keep_unchanged(request)
+        time, author, standing = self._board.now(), str(draft.provenance["author"]), self._follower.standing()
+        revision, activation = await self._ledger.write(
+            lambda history, prefix: history.commit(
+                prefix, draft, time, request.op, author, _identity(request), standing
+            ),
+            request,
         )
         label = f" ({revision.label})" if revision.label else ""
         message = f"revision {revision.number}{label} committed by {author}"
         if commit.position == "now" and draft.position is None:
-            doubts = "; ".join(link.doubt for link in links if link.doubt)
-            message += f", position unknown: {doubts or 'nobody watches the links'}"
-        return await self._accept(commit, revision, activation, message)
+            message += f", position unknown: {'; '.join(link.doubt for link in links if link.doubt)}"
+        return await self._put_in_force(request, revision, activation, standing, message)
 
-    async def _activate(self, request: Request, by: str) -> Result:
-        assert not isinstance(request, Commit)
-        prefix = self.state.prefix
-        revision = await self._read(request, lambda history: _named(history, prefix, request.revision))
-        time, author = self._now(), request.author or by
-        activation = await self._write(
+    async def _activate(self, request: Activate, author: str) -> Result:
+        wrong = unsound(self.state.judgements)
+        find = partial(_named, name=request.revision, wrong=wrong)
+        revision = await self._ledger.read(find, request)
+        judgement = judgement_of(self.state.judgements, revision.number)
+        if judgement is not None and not request.force:
+            raise RefusedError(
+                f"revision {revision.number} was {told(judgement)}; activate one that is right, "
+                'or this one all the same with "force": true (ponikeeper activate --force)'
+            )
+        time, standing = self._board.now(), self._follower.standing()
+        activation = await self._ledger.write(
+            lambda history, prefix: history.activate(
+                prefix, revision.number, time, request.op, author, _identity(request), standing
+            ),
             request,
-            lambda history: history.activate(prefix, revision.number, time, request.op, author, _identity(request)),
         )
-        return await self._accept(request, revision, activation, f"revision {revision.number} activated by {author}")
+        message = f"revision {revision.number} activated by {author}"
+        return await self._put_in_force(request, revision, activation, standing, message)
 
-    async def _keep_unchanged(self, commit: Commit, activation: Activation) -> Result:
+    async def _switch(self, request: Follow, author: str) -> Result:
+        """Switch on or off that the geometry follows the links."""
+        time = self._board.now()
+
+        async def store(standing: Standing) -> None:
+            answer = self._answer(request, time)
+            await self._ledger.write(
+                lambda history, prefix: history.stand(prefix, standing, time, author, answer), request
+            )
+
+        standing = await self._follower.switch(request.on, store)
+        self._board.take_up(replace(self.state.kept, standing=standing))
+        says = "the geometry follows the links" if request.on else "the geometry follows the links no more"
+        return await self._accept(request, f"{says}, says {author}", Change.FOLLOW, time)
+
+    async def _judge(self, request: Supersede | Retract, author: str) -> Result:
+        """Store that a revision was wrong."""
+        time, kept = self._board.now(), self.state.kept
+        by, since, until = (
+            (request.by, request.since, request.until) if isinstance(request, Supersede) else (None, None, None)
+        )
+        asked = Judgement(0, request.op, request.revision, by, since, until, request.reason, time, author)
+        problems = judgement_problems(kept.judgements, asked, kept.count, time)
+        if problems:
+            raise RefusedError(problems)
+        answer = self._answer(request, time, request.revision)
+        judgement = await self._ledger.write(lambda history, prefix: history.judge(prefix, asked, answer), request)
+        self._board.take_up(replace(kept, judgements=(*kept.judgements, judgement)))
+        message = f"revision {request.revision} was {told(judgement)}, says {author}"
+        return await self._accept(request, message, Change.STATUS | Change.HISTORY, time, request.revision)
+
+    async def _keep_unchanged(self, request: Commit | Here) -> Result:
         """Accept what is in force already; its id is kept all the same, so that a late retry changes nothing."""
-        result = _result(commit, activation.revision, activation.serial, self._now())
-        identity = _identity(commit)
-        if identity is not None:
-            answer = Answer(*identity, activation.revision, activation.serial, result.time)
-            await self._write(commit, lambda history: history.keep_answer(self.state.prefix, answer))
-        return await self._post(result, f"revision {activation.revision} says this already: nothing changed")
+        assert self.state.activation is not None
+        time, number = self._board.now(), self.state.activation.revision
+        answer = self._answer(request, time)
+        if answer is not None:
+            await self._ledger.write(partial(History.keep_answer, answer=answer), request)
+        return await self._accept(request, f"revision {number} says this already: nothing changed", time=time)
 
     async def _known_answer(self, request: Request) -> Answer | None:
         """Look for an earlier answer to the same id, so that a retry is safe.
@@ -170,55 +222,47 @@ class Keeper:
         if request.request is None:
             return None
         key = request.request
-        answer = await self._read(request, lambda history: history.answer(self.state.prefix, key))
+        answer = await self._ledger.read(partial(History.answer, request=key), request)
         if answer is not None and answer.digest != request.digest:
             raise RefusedError(f'the request id "{ascii(key)[1:-1]}" was used before with other content: use a new id')
         return answer
 
-    async def _read(self, request: Request, method: Callable[[History], T]) -> T:
-        """Read what a transaction needs; while the disk hangs its outcome is told to be undetermined."""
-        return await self._store.read(method, lambda: self._tell_undetermined(request, "the disk hangs"))
+    def _answer(self, request: Request, time: str, revision: int | None = None) -> Answer | None:
+        """Give what a request is answered, to be stored with what it made; None where it has no id."""
+        identity, activation = _identity(request), self.state.activation
+        number, serial = (activation.revision, activation.serial) if activation else (0, 0)
+        return None if identity is None else Answer(*identity, revision or number, serial, time)
 
-    async def _write(self, request: Request, method: Callable[[History], T]) -> T:
-        """Write to the store; while the disk hangs the outcome is told to be undetermined."""
-        return await self._store.write(method, lambda: self._tell_undetermined(request, "the disk hangs"))
+    async def _put_in_force(
+        self, request: Request, revision: Revision, activation: Activation, standing: Standing | None, message: str
+    ) -> Result:
+        kept = self.state.kept
+        self._board.take_up(
+            replace(
+                kept,
+                revision=revision,
+                activation=activation,
+                count=max(kept.count, revision.number),
+                standing=standing or kept.standing,
+            )
+        )
+        return await self._accept(request, message, Change.ACTIVATION, activation.time)
 
-    async def _tell_undetermined(self, request: Request, why: str) -> None:
-        """Show that the outcome is not known yet; the result that is posted next takes this one's place."""
-        result = Result(request.request, request.op, "undetermined", None, None, (why,), self._now())
-        await self._post(result, f"{why}: it is not known yet whether the transaction is stored", count=False)
-
-    async def _settled(self, request: Request) -> bool:
-        """Tell whether the store has a transaction whose last step failed; asks until the disk tells.
-
-        That step is to sync the directory from which the journal is gone. Where it fails the store has
-        the transaction, but a power cut could bring the journal back and undo it. So it is neither
-        refused, nor accepted before a test write has synced the directory too.
-        """
-        while True:
-            try:
-                revision, activation, count = await self._stored()
-                if activation == self.state.activation:
-                    return False
-                await self._store.write(History.probe)
-            except StoreError as error:
-                await self._tell_undetermined(request, str(error))
-                await asyncio.sleep(PERIOD)
-            else:
-                self._take_up(revision, activation, count)
-                return True
-
-    async def _stored(self) -> tuple[Revision | None, Activation | None, int]:
-        """Read what the store says is in force, and how many revisions it has."""
-        prefix = self.state.prefix
-        found, count = await self._store.read(lambda history: (history.in_force(prefix), history.count(prefix)))
-        revision, activation = found or (None, None)
-        return revision, activation, count
-
-    async def _accept(self, request: Request, revision: Revision, activation: Activation, message: str) -> Result:
-        self._take_up(revision, activation, max(self.state.count, revision.number))
-        result = _result(request, revision.number, activation.serial, activation.time)
-        return await self._post(result, message, changed=True)
+    async def _accept(
+        self,
+        request: Request,
+        message: str,
+        change: Change = Change.RESULT,
+        time: str | None = None,
+        revision: int | None = None,
+    ) -> Result:
+        """Tell that a request was accepted; it names the revision in force, unless it was about another one."""
+        activation = self.state.activation
+        number, serial = (activation.revision, activation.serial) if activation else (0, 0)
+        result = _result(request, revision or number, serial, time or self._board.now())
+        self._board.count(accepted=True)
+        await self._board.post(result, message, change | Change.RESULT)
+        return result
 
     async def _refuse_unstored(self, request: Request, error: StoreError) -> Result:
         reason = f"not stored, the geometry in force stays: {error}"
@@ -226,59 +270,28 @@ class Keeper:
 
     async def _refuse(self, request: str | None, op: str, problems: tuple[str, ...]) -> Result:
         errors = shortened(problems)
-        result = Result(request, op, "refused", None, None, errors, self._now())
-        return await self._post(result, "refused: " + "; ".join(errors))
-
-    async def _post(self, result: Result, message: str, *, changed: bool = False, count: bool = True) -> Result:
-        """Show a result, and whatever changed with it."""
-        if self._results and self._results[0].outcome == "undetermined":
-            self._results.popleft()
-        self._results.appendleft(result)
-        accepted = int(count and result.outcome == "accepted")
-        self.state = replace(
-            self.state,
-            accepted=self.state.accepted + accepted,
-            rejected=self.state.rejected + int(count and not accepted),
-            message=message or self.state.message,
-            results=tuple(self._results),
-            changed=changed,
-        )
-        if self._publish is not None:
-            await self._publish(self.state)
+        result = Result(request, op, "refused", None, None, errors, self._board.now())
+        self._board.count(accepted=False)
+        await self._board.post(result, "refused: " + "; ".join(errors))
         return result
-
-    def _take_up(self, revision: Revision | None, activation: Activation | None, count: int) -> None:
-        """Hold what the store has in force, with its status and reason."""
-        reason = "nothing watches this geometry: the configuration has no links"
-        if self._links:
-            reason = f"where the links {' '.join(self._links)} stand is in Links_RBV; it is not judged"
-        self.state = replace(
-            self.state,
-            status=Status.VALID,
-            reason=reason[:MAX_REASON],
-            revision=revision,
-            activation=activation,
-            count=count,
-        )
-
-    def _now(self) -> str:
-        """Give the time, later than the last activation's even where the clock was set back."""
-        now = datetime.now(UTC)
-        if self.state.activation is not None:
-            now = max(now, datetime.fromisoformat(self.state.activation.time) + timedelta(microseconds=1))
-        return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _identity(request: Request) -> tuple[str, str, str] | None:
     return None if request.request is None else (request.request, request.digest, request.op)
 
 
+def _time(request: Request, kept: Kept) -> str | None:
+    """Give when a request took effect, where that is what is in force since; None is now."""
+    in_force = isinstance(request, Commit | Activate | Here) and kept.activation is not None
+    return kept.activation.time if in_force and kept.activation else None
+
+
 def _result(request: Request, revision: int, serial: int, time: str) -> Result:
     return Result(request.request, request.op, "accepted", revision, serial, (), time)
 
 
-def _named(history: History, prefix: str, name: int | str) -> Revision:
-    """Find the revision that a number or a label means.
+def _named(history: History, prefix: str, name: int | str, wrong: Collection[int]) -> Revision:
+    """Find the revision that a number or a label means; of a label the newest that is not wrong.
 
     Raises
     ------
@@ -286,11 +299,14 @@ def _named(history: History, prefix: str, name: int | str) -> Revision:
         There is none.
     """
     count = history.count(prefix)
-    number = name if isinstance(name, int) else history.labelled(prefix, name)
+    number = name if isinstance(name, int) else history.labelled(prefix, name, wrong)
     revision = history.revision(prefix, number) if number is not None and 1 <= number <= count else None
     if revision is not None:
         return revision
     known = f"revisions 1 to {count}" if count else "no revision at all"
     if isinstance(name, str):
+        judged = history.labelled(prefix, name)
+        if judged is not None:
+            raise RefusedError(f"every revision labelled {name} was superseded or retracted, the last one is {judged}")
         known = f"labels {', '.join(history.labels(prefix)) or 'none'}"
     raise RefusedError(f"there is no revision {name}: the history has {known}")

@@ -1,12 +1,19 @@
-"""Where a link stands and whether it moves, from what its PVs say: pure, the time is always given.
+"""Where a link stands, whether it moves, and whether it is within its tolerance: pure, the time is always given.
 
 Times are seconds of one clock that never goes back.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from ponikeeper.config import Link
 from ponikeeper.messages import LinkState, Position, is_within
+
+_SHORTEST = 0.5
+"""Seconds that a link has to stay within its tolerance, at the least, before it is believed to be back."""
+
+_FINEST = 32
+"""How many places of the last `settle` seconds are remembered, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,14 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a link stood from `since` on, until the next place; None where that is not known."""
+
+    since: float
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One link at one time.
 
@@ -32,81 +47,86 @@ class Reading:
     ----------
     connected
         Whether every PV of the link is.
-    moving
+    flag
         What the moving PV says; None where there is none, or where it says nothing.
-    since
-        When the link was last seen to move, or to come back.
-    reference
-        Its value then: what stays within tolerance of it is a readback's noise, no motion.
+    track
+        Where it stood lately, the last place being the one now; nothing while it has no value.
+    left
+        When it was last seen beyond its tolerance; None where it never was, or has moved since.
     """
 
     value: float | None = None
     connected: bool = False
-    moving: bool | None = None
-    since: float = 0.0
-    reference: float | None = None
+    flag: bool | None = None
+    track: tuple[Place, ...] = ()
+    left: float | None = None
     error: str | None = None
 
 
-def updated(link: Link, before: Reading, value: Sample, moving: Sample, now: float) -> Reading:
+def updated(
+    link: Link, before: Reading, value: Sample, moving: Sample, reference: float | None, settle: float, now: float
+) -> Reading:
     """Take up what the PVs of a link say.
 
     Parameters
     ----------
     value, moving
         Of the link's PV and of its moving PV; the latter is ignored where the link has none.
+    reference
+        Where it stands when the geometry in force holds; None where that is not known.
+    settle
+        How long a link must have stood still to be at rest (s).
     """
     flag = None if link.moving is None or moving.value is None else moving.value != 0
-    since, reference = before.since, before.reference
-    if value.value is None:
-        reference = None
-    elif flag or before.moving or reference is None or not is_within(link, value.value, reference):
-        since, reference = now, value.value
-    return Reading(
+    reading = Reading(
         value.value,
         value.connected and (link.moving is None or moving.connected),
         flag,
-        since,
-        reference,
-        _error(link, value, moving),
+        _track(link, before, value.value, bool(flag), settle, now),
+        error=_error(link, value, moving),
     )
+    return replace(reading, left=_left(link, before, reading, reference, settle, now))
 
 
 def in_motion(link: Link, reading: Reading, settle: float, now: float) -> bool | None:
-    """Tell whether a link moves; None where it is not known.
+    """Tell whether a link moves, or has moved within `settle`; None where it is not known."""
+    if reading.flag or (link.moving is not None and (reading.flag is None or reading.value is None)):
+        return reading.flag
+    return None if reading.value is None else now < rests_from(link, reading, settle)
 
-    Parameters
-    ----------
-    settle
-        How long a link without a moving PV must have stood still to be at rest (s).
+
+def rests_from(link: Link, reading: Reading, settle: float) -> float:
+    """Give when a link is at rest if it says nothing more.
+
+    What moved less than the tolerance within `settle` did not move: it is a readback's noise, or drift.
     """
-    if link.moving is not None:
-        return reading.moving
-    return None if reading.value is None else now - reading.since < settle
+    ends = zip(reading.track, reading.track[1:], strict=False)
+    moved = [after.since for place, after in ends if not _is_near(link, reading.value, place.value)]
+    return max(moved, default=-math.inf) + settle
 
 
-def time_to_rest(link: Link, reading: Reading, settle: float, now: float) -> float | None:
-    """Give the seconds after which a link is at rest if it says nothing more; None where time changes nothing."""
-    if link.moving is None and in_motion(link, reading, settle, now):
-        return reading.since + settle - now
-    return None
+def returns_at(reading: Reading, settle: float) -> float:
+    """Give when a link that has come back within its tolerance is believed to be there, if it says nothing more.
+
+    A readback that jitters about the edge is beyond, all the time.
+    """
+    return -math.inf if reading.left is None else reading.left + max(settle, _SHORTEST)
 
 
-def calibrated_value(link: Link, position: Position | None) -> float | None:
+def calibrated_value(link: Link | LinkState, position: Position | None) -> float | None:
     """Give where a link stood in a position; None where that is not known, or known in other units."""
     stood = (position or {}).get(link.name)
     value = None if stood is None or stood["units"] != link.units else stood["value"]
     return value if isinstance(value, float) else None
 
 
-def state_of(link: Link, reading: Reading, position: Position | None, settle: float, now: float) -> LinkState:
-    """Tell a link as ``Links_RBV`` shows it.
-
-    Parameters
-    ----------
-    position
-        Of the revision in force.
-    """
+def state_of(
+    link: Link, reading: Reading, calibrated: float | None, reference: float | None, settle: float, now: float
+) -> LinkState:
+    """Tell a link as ``Links_RBV`` shows it; parameters as `updated`."""
+    within = None
+    if reading.value is not None and reference is not None:
+        within = is_within(link, reading.value, reference) and now >= returns_at(reading, settle)
     return LinkState(
         link.name,
         link.pv,
@@ -114,11 +134,44 @@ def state_of(link: Link, reading: Reading, position: Position | None, settle: fl
         link.units,
         link.tolerance,
         reading.value,
-        calibrated_value(link, position),
+        calibrated,
         in_motion(link, reading, settle, now),
         reading.connected,
+        within,
         reading.error,
     )
+
+
+def _track(
+    link: Link, before: Reading, value: float | None, flag: bool, settle: float, now: float
+) -> tuple[Place, ...]:
+    """Remember where a link stood within the last `settle`."""
+    if value is None:
+        return ()
+    here = Place(now, value)
+    if flag or before.flag:
+        return (Place(now, None), here)
+    if not before.track:  # it may have moved just before it was seen, where nothing says that it did not
+        return (here,) if link.moving is not None else (Place(now, None), here)
+    track = before.track
+    if len(track) > 1 and now - track[-2].since < settle / _FINEST:
+        track = track[:-1]
+    recent = [after.since > now - settle for after in track[1:]]
+    return (*(place for place, keep in zip(track, [*recent, True], strict=True) if keep), here)
+
+
+def _left(
+    link: Link, before: Reading, reading: Reading, reference: float | None, settle: float, now: float
+) -> float | None:
+    """Tell when a link was last seen beyond its tolerance."""
+    if reference is None or reading.value is None or in_motion(link, reading, settle, now):
+        return None
+    seen = [value for value in (before.value, reading.value) if value is not None]
+    return before.left if all(is_within(link, value, reference) for value in seen) else now
+
+
+def _is_near(link: Link, value: float | None, place: float | None) -> bool:
+    return value is not None and place is not None and is_within(link, value, place)
 
 
 def _error(link: Link, value: Sample, moving: Sample) -> str | None:

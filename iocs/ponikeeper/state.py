@@ -1,32 +1,56 @@
 """All that is known of one detector at one instant: what its PVs show."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from enum import Flag, auto
 
 from ponikeeper.contract import Status
-from ponikeeper.history import Activation, Revision
+from ponikeeper.history import Activation, Judgement, Kept, Revision
 from ponikeeper.messages import Result, Snapshot
-from ponikeeper.transaction import WHERE_TO_BEGIN
+
+
+class Change(Flag):
+    """What of a state is new."""
+
+    RESULT = auto()
+    STATUS = auto()
+    FOLLOW = auto()
+    HISTORY = auto()
+    ACTIVATION = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that the PVs of one detector show.
-
-    `changed` tells whether the geometry in force changed with this state; everything that changed
-    carries the activation's time then.
-    """
+    """All that the PVs of one detector show."""
 
     prefix: str
+    kept: Kept
+    follow: bool
     status: Status = Status.UNSET
-    reason: str = f"no geometry was ever committed: {WHERE_TO_BEGIN}"
-    revision: Revision | None = None
-    activation: Activation | None = None
-    count: int = 0
+    reason: str = ""
     accepted: int = 0
     rejected: int = 0
     message: str = ""
     results: tuple[Result, ...] = ()
-    changed: bool = field(default=True, compare=False)
+
+    @property
+    def revision(self) -> Revision | None:
+        """The revision in force."""
+        return self.kept.revision
+
+    @property
+    def activation(self) -> Activation | None:
+        """What put it in force."""
+        return self.kept.activation
+
+    @property
+    def count(self) -> int:
+        """Number of the newest revision."""
+        return self.kept.count
+
+    @property
+    def judgements(self) -> tuple[Judgement, ...]:
+        """All that was found out later."""
+        return self.kept.judgements
 
     def snapshot(self) -> Snapshot:
         """Give what ``Snapshot_RBV`` holds."""

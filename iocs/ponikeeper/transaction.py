@@ -8,7 +8,8 @@ from ponikeeper import strictjson
 from ponikeeper.detectors import pixel_size
 from ponikeeper.errors import GeometryError, RefusedError
 from ponikeeper.geometry import Geometry
-from ponikeeper.history import Draft, Revision
+from ponikeeper.history import Draft, Judgement, Revision
+from ponikeeper.judgements import judgement_of, told
 from ponikeeper.messages import (
     MAX_BYTES,
     Commit,
@@ -72,6 +73,28 @@ def decide_commit(
         provenance["derived_from"] = in_force.number
     label = in_force.label if commit.derived and in_force is not None else commit.label
     return Draft(geometry, provenance, label, _position(commit, links, readings))
+
+
+def decide_here(revision: Revision | None, judgements: Sequence[Judgement], readings: Sequence[LinkState]) -> Commit:
+    """Judge that the geometry in force holds where the links stand now, and make of it what is to be committed.
+
+    Raises
+    ------
+    RefusedError
+        It is not known where they stand, or there is no geometry that could hold.
+    """
+    if revision is None:
+        raise RefusedError(f"nothing is in force yet, so nothing can hold here: {WHERE_TO_BEGIN}")
+    problems = [f"where the links stand is not known: {link.doubt}" for link in readings if link.doubt]
+    if not readings:
+        problems.append("the configuration has no links, so there is no position that Here could record")
+    judgement = judgement_of(judgements, revision.number)
+    if judgement is not None:
+        problems.append(f"revision {revision.number} was {told(judgement)}: put one in force that is right")
+    if problems:
+        raise RefusedError(problems)
+    provenance = {key: value for key, value in revision.provenance.items() if key != "author"}
+    return Commit({}, provenance, position="now", derived=True)
 
 
 def is_unchanged(in_force: Revision | None, draft: Draft, derived: bool, readings: Sequence[LinkState] = ()) -> bool:
@@ -179,9 +202,6 @@ def _position_problems(commit: Commit, links: Mapping[str, str]) -> list[str]:
         for name in commit.position
         if name not in links
     ]
-    missing = [name for name in links if name not in commit.position]
-    if missing:
-        problems.append(f"position lacks the link {', '.join(missing)}: give every link, or none for unknown")
     problems += [
         f"position.{name} is not finite" for name, value in commit.position.items() if not math.isfinite(value)
     ]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ponikeeper.errors import WavelengthError
-from ponikeeper.geometry import HC_KEV_ANGSTROM, Geometry, value_problem
-from ponikeeper.messages import LinkState, is_within
+from ponikeeper.geometry import Geometry, value_problem
+from ponikeeper.messages import LinkState, is_within, wavelength_of
 
 MD_KEY = "bt_wavelength"
 """Where sessions keep the wavelength in the RunEngine's metadata, in angstrom (xpdAcq's name)."""
@@ -16,9 +16,6 @@ _SAME = 1e-3
 
 _READBACK = 1e-2
 """For the readback of a monochromator, which is seldom calibrated better (relative)."""
-
-_UNITS = {"keV": 1.0, "eV": 1e-3}
-_LENGTHS = {"m": 1.0, "angstrom": 1e-10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +94,12 @@ def statements(
         watched = "" if energies else ", no link watches the energy"
         found.append(Statement(in_force.wavelength, f"the geometry in force{watched}"))
     for link in energies:
-        length = wavelength_of(link)
-        if length is not None:
+        if link.connected and link.value is not None and link.value > 0:
+            length = wavelength_of(link, link.value)
             found.append(Statement(length, f"link {link.name}", max(_READBACK, link.tolerance or 0)))
     if start is not None:
         found.append(Statement(start.wavelength, "the start's PONI"))
     return found
-
-
-def wavelength_of(link: LinkState) -> float | None:
-    """Give the wavelength (m) that a link to energy or wavelength stands for; None where it has no value."""
-    if not link.connected or link.value is None or link.value <= 0:
-        return None
-    if link.kind == "energy":
-        return HC_KEV_ANGSTROM / (link.value * _UNITS[link.units]) * 1e-10
-    return link.value * _LENGTHS[link.units]
 
 
 def _said(argument: float | None, metadata: Mapping[str, Any]) -> Iterator[Statement]:

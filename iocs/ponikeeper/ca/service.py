@@ -15,7 +15,6 @@ from caproto import AlarmSeverity, AlarmStatus, CaprotoRuntimeError
 from ponikeeper import __version__, poni
 from ponikeeper.ca.channels import make_channel
 from ponikeeper.ca.group import Group
-from ponikeeper.ca.linked import Linked
 from ponikeeper.ca.search import found
 from ponikeeper.ca.server import Context, answers
 from ponikeeper.config import Config, Detector
@@ -24,6 +23,7 @@ from ponikeeper.errors import ConfigError, GeometryError, PoniError, RefusedErro
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import History
 from ponikeeper.keeper import Keeper
+from ponikeeper.linked import Linked
 from ponikeeper.links import Sample
 from ponikeeper.messages import Commit
 from ponikeeper.store import Health, Store
@@ -84,13 +84,17 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         await store.probe()
         if not store.health.ok:
             log.error("the store takes no writes, serving what is in force: %s", store.health.message)
-        groups = [await _group(config, detector, store) for detector in config.detector]
+        linked = [Linked(detector.link, detector.settle) for detector in config.detector]
+        groups = [
+            await _group(config, detector, store, links)
+            for detector, links in zip(config.detector, linked, strict=True)
+        ]
         pvdb = {name: channel for group in groups for name, channel in group.pvdb.items()}
         pvdb |= await _ioc_pvs(config, store)
         context = Context(pvdb, list(config.ioc.interfaces) if config.ioc.interfaces else None, config.port)
         server = asyncio.create_task(context.run(startup_hook=lambda _: _tell_ready(context, config, ready)))
         watch = asyncio.create_task(store.watch())
-        links = asyncio.create_task(_watch_links([group.links for group in groups]))
+        links = asyncio.create_task(_watch_links(linked))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({server, watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if server.done() and isinstance(server.exception(), (OSError, CaprotoRuntimeError)):
@@ -145,15 +149,15 @@ async def _require_alone(config: Config, force: bool) -> None:
     raise RefusedError(f"{rival} already: stop that server, or give this one another prefix (--force overrides)")
 
 
-async def _group(config: Config, detector: Detector, store: Store) -> Group:
-    keeper = Keeper(detector.prefix, store, detector.limits, detector.link_units)
+async def _group(config: Config, detector: Detector, store: Store, links: Linked) -> Group:
+    keeper = Keeper(detector.prefix, store, detector.limits, links, detector.follow)
     await keeper.load()
     geometry = seed(config, detector)
     if geometry is not None and keeper.state.count == 0:
         provenance = {"method": "poni", "comment": f"seed {detector.seed}"}
         result = await keeper.execute(Commit(geometry.as_dict(), provenance, inherit=False), "configuration")
         log.info("seed of %s: %s %s", detector.prefix, result.outcome, "; ".join(result.errors))
-    group = Group(detector, keeper)
+    group = Group(detector, keeper, links)
     await group.start()
     return group
 

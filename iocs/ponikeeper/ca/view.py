@@ -1,7 +1,7 @@
 """What each PV of a detector shows of a state: pure."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,7 +10,8 @@ from caproto import AlarmSeverity, AlarmStatus
 from ponikeeper import poni, strictjson
 from ponikeeper.contract import Status, readback
 from ponikeeper.geometry import Geometry
-from ponikeeper.history import Revision
+from ponikeeper.history import Judgement, Revision
+from ponikeeper.judgements import judgement_of
 from ponikeeper.messages import MAX_BYTES, MAX_STRING_BYTES, results_json
 from ponikeeper.parameters import NAMES
 from ponikeeper.state import State
@@ -49,22 +50,29 @@ def geometry_values(geometry: Geometry | None) -> dict[str, Shown]:
 def activation_values(state: State) -> dict[str, Shown]:
     """Show, by suffix, all that changes with an activation, the snapshot and the serial last."""
     revision, geometry = state.revision, state.revision and state.revision.geometry
-    severity = _SEVERITY[state.status]
-    alarm = (severity, AlarmStatus.STATE if severity else AlarmStatus.NO_ALARM)
-    if state.status is Status.UNSET:
-        alarm = (severity, AlarmStatus.UDF)
     shown = {readback(name): value for name, value in geometry_values(geometry).items()}
     shown["Poni_RBV"] = Shown("" if geometry is None else poni.write(geometry))
     shown |= _human_view(geometry) | _provenance(revision)
     shown["Revision_RBV"] = Shown(0 if revision is None else revision.number)
     shown["Time_RBV"] = Shown("" if state.activation is None else state.activation.time)
     shown["Label_RBV"] = Shown("" if revision is None else revision.label or "")
-    shown["Status_RBV"] = Shown(state.status.name, *alarm)
-    shown["Reason_RBV"] = Shown(state.reason[:MAX_BYTES], *alarm)
     shown["History:Count_RBV"] = Shown(state.count)
-    shown["Snapshot_RBV"] = Shown(state.snapshot().as_json(), *alarm)
+    shown |= status_values(state)
     shown["Serial_RBV"] = Shown(0 if state.activation is None else state.activation.serial)
     return shown
+
+
+def status_values(state: State) -> dict[str, Shown]:
+    """Show, by suffix, what changes with the status, which these alone carry as their alarm; the snapshot last."""
+    severity = _SEVERITY[state.status]
+    alarm = (severity, AlarmStatus.STATE if severity else AlarmStatus.NO_ALARM)
+    if state.status is Status.UNSET:
+        alarm = (severity, AlarmStatus.UDF)
+    return {
+        "Status_RBV": Shown(state.status.name, *alarm),
+        "Reason_RBV": Shown(state.reason, *alarm),
+        "Snapshot_RBV": Shown(state.snapshot().as_json(), *alarm),
+    }
 
 
 def transaction_values(state: State) -> dict[str, Shown]:
@@ -77,9 +85,9 @@ def transaction_values(state: State) -> dict[str, Shown]:
     }
 
 
-def list_text(revisions: list[Revision], around: int) -> str:
+def list_text(revisions: Sequence[Revision], judgements: Sequence[Judgement], around: int) -> str:
     """List revisions, newest first, as many around one of them as fit a PV."""
-    rows = {revision.number: strictjson.dumps(_row(revision)) for revision in revisions}
+    rows = {revision.number: strictjson.dumps(_row(revision, judgements)) for revision in revisions}
     kept: list[int] = []
     room = MAX_BYTES - 100
     for number in sorted(rows, key=lambda number: (abs(number - around), -number)):
@@ -90,13 +98,16 @@ def list_text(revisions: list[Revision], around: int) -> str:
     return f'{{"v": 1, "revisions": [{", ".join(rows[number] for number in sorted(kept, reverse=True))}]}}'
 
 
-def selected_text(revision: Revision) -> str:
-    """Show one revision whole."""
-    return strictjson.dumps({"v": 1, **revision.as_dict()})
+def selected_text(revision: Revision, judgements: Sequence[Judgement]) -> str:
+    """Show one revision whole, and the last that was found out about it, as many as fit a PV."""
+    about = [item.as_dict() for item in judgements if item.revision == revision.number]
+    while len(text := strictjson.dumps({"v": 1, **revision.as_dict(), "judgements": about})) >= MAX_BYTES and about:
+        about = about[1:]
+    return text
 
 
-def _row(revision: Revision) -> dict[str, object]:
-    provenance = revision.provenance
+def _row(revision: Revision, judgements: Sequence[Judgement]) -> dict[str, object]:
+    provenance, judgement = revision.provenance, judgement_of(judgements, revision.number)
     return {
         "revision": revision.number,
         "created": revision.created,
@@ -104,6 +115,7 @@ def _row(revision: Revision) -> dict[str, object]:
         **{key: provenance.get(key) for key in ("method", "calibrant", "residual_px", "author")},
         **{key: getattr(revision.geometry, key) for key in ("dist", "poni1", "poni2", "wavelength", "detector")},
         "comment": _ascii(str(provenance.get("comment", "")))[:80],
+        "judgement": judgement and {**judgement.as_dict(), "reason": _ascii(judgement.reason)[:80]},
     }
 
 

@@ -1,11 +1,21 @@
 """Revisions, activations and judgements in SQLite: the only package that knows SQL.
 
-Every row carries a checksum; nothing is ever changed or deleted. `history` reads and writes,
+Every row carries a checksum; nothing is ever changed or deleted. `history` writes, `reader` reads,
 `records` are the values, `schema` makes and migrates the file, `verify` finds what is not what was
 written, `journal` judges what a crash left behind.
 """
 
 from ponikeeper.history.history import History
-from ponikeeper.history.records import Activation, Answer, Draft, Revision
+from ponikeeper.history.records import (
+    FOLLOWED,
+    Activation,
+    Answer,
+    Draft,
+    Judgement,
+    Kept,
+    Put,
+    Revision,
+    Standing,
+)
 
-__all__ = ["Activation", "Answer", "Draft", "History", "Revision"]
+__all__ = ["FOLLOWED", "Activation", "Answer", "Draft", "History", "Judgement", "Kept", "Put", "Revision", "Standing"]

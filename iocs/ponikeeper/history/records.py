@@ -2,7 +2,7 @@
 
 import hashlib
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import cast
 
@@ -13,12 +13,16 @@ from ponikeeper.messages import Position
 
 Row = tuple[object, ...]
 
+FOLLOWED = "follow"
+"""The cause of an activation that nobody asked for: the links came to rest where its revision holds."""
+
 CHECKED = MappingProxyType(
     {
         "revision": "number, uid, created, label, geometry, position, provenance",
         "activation": "serial, revision, time, cause, author",
         "judgement": "number, kind, revision, by, since, until, reason, time, author",
         "answer": "request, digest, op, revision, serial, time",
+        "standing": "number, follow, rested, time, author",
     }
 )
 """The columns of each table that its checksum covers, with the detector's prefix; the first one names the row."""
@@ -72,6 +76,67 @@ class Answer:
     revision: int
     serial: int
     time: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Somebody found out that `revision` was wrong, from `since` on and before `until` (None: open).
+
+    Parameters
+    ----------
+    kind
+        ``supersede`` or ``retract``.
+    by
+        The revision that is right; None where nothing replaces the one that was wrong.
+    """
+
+    number: int
+    kind: str
+    revision: int
+    by: int | None
+    since: str | None
+    until: str | None
+    reason: str
+    time: str
+    author: str
+
+    def as_dict(self) -> dict[str, object]:
+        """Give the JSON object that the history PVs and the command line show."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether the geometry follows the links, and where they had come to rest when that was last considered."""
+
+    follow: bool
+    rested: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """All that the store says of one detector now; nothing where nothing was ever committed.
+
+    Parameters
+    ----------
+    count
+        Number of the newest revision.
+    """
+
+    revision: Revision | None = None
+    activation: Activation | None = None
+    count: int = 0
+    judgements: tuple[Judgement, ...] = ()
+    standing: Standing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What a commit or a person put in force, and where that holds."""
+
+    serial: int
+    revision: int
+    position: Position | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,12 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), written INTEGER NOT NULL);
     INSERT INTO probe VALUES (1, 0);
     """,
+    """
+    CREATE TABLE standing (
+        detector INTEGER NOT NULL REFERENCES detector(id), number INTEGER NOT NULL, follow INTEGER NOT NULL,
+        rested TEXT NOT NULL, time TEXT NOT NULL, author TEXT NOT NULL, checksum TEXT NOT NULL,
+        UNIQUE (detector, number));
+    """,
 )
 """What brings a store from each schema version to the next; its length is the version written here.
 

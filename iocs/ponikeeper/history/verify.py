@@ -21,10 +21,11 @@ _INDICES = {
     "activation": {"sqlite_autoindex_activation_1": "serial"},
     "judgement": {"sqlite_autoindex_judgement_1": "number"},
     "answer": {"sqlite_autoindex_answer_1": "request"},
+    "standing": {"sqlite_autoindex_standing_1": "number"},
 }
 """The indices of each table, with the column that tells its rows apart within a detector."""
 
-_NUMBERED = ("revision", "activation", "judgement")
+_NUMBERED = ("revision", "activation", "judgement", "standing")
 
 
 @dataclass(frozen=True, slots=True)

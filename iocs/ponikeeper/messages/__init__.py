@@ -6,9 +6,28 @@ one of each.
 """
 
 from ponikeeper.messages.examples import EXAMPLES
-from ponikeeper.messages.links import LinkState, is_within, links_json, parse_links, position_now
+from ponikeeper.messages.links import (
+    LinkState,
+    is_within,
+    links_json,
+    nominal_value,
+    parse_links,
+    position_now,
+    wavelength_of,
+)
 from ponikeeper.messages.parse import parse_request
-from ponikeeper.messages.request import Activate, AskedPosition, Commit, Request, label_problem, request_text
+from ponikeeper.messages.request import (
+    Activate,
+    AskedPosition,
+    Commit,
+    Follow,
+    Here,
+    Request,
+    Retract,
+    Supersede,
+    label_problem,
+    request_text,
+)
 from ponikeeper.messages.result import MAX_RESULTS, Result, parse_results, results_json, shortened
 from ponikeeper.messages.schema import PROVENANCE
 from ponikeeper.messages.snapshot import Position, Snapshot
@@ -24,14 +43,19 @@ __all__ = [
     "Activate",
     "AskedPosition",
     "Commit",
+    "Follow",
+    "Here",
     "LinkState",
     "Position",
     "Request",
     "Result",
+    "Retract",
     "Snapshot",
+    "Supersede",
     "is_within",
     "label_problem",
     "links_json",
+    "nominal_value",
     "parse_links",
     "parse_request",
     "parse_results",
@@ -40,4 +64,5 @@ __all__ = [
     "require_whole",
     "results_json",
     "shortened",
+    "wavelength_of",
 ]

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from ponikeeper.geometry import Geometry
 from ponikeeper.messages.links import LinkState, links_json
-from ponikeeper.messages.request import Activate, Commit, request_text
+from ponikeeper.messages.request import Activate, Commit, Follow, Here, Retract, Supersede, request_text
 from ponikeeper.messages.result import Result, results_json
 from ponikeeper.messages.snapshot import Snapshot
 
@@ -28,6 +28,14 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
             )
         ),
         "activate": request_text(Activate(12, request="9a41b7d0")),
+        "here": request_text(Here(request="c30e17f2")),
+        "follow": request_text(Follow(on=False, request="77d1a0c4")),
+        "supersede": request_text(
+            Supersede(
+                12, 15, "wavelength typed wrong", since="2026-11-20T08:00:00Z", request="e8f2b6a5", author="alice"
+            )
+        ),
+        "retract": request_text(Retract(12, "beam stop touched the detector", request="1b7c94d3")),
         "results": results_json([Result("5f0c2c1e", "commit", "accepted", 13, 31, (), "2026-11-22T09:30:01.250000Z")]),
         "snapshot": Snapshot(
             prefix="XF:28ID1-ES{Det:PE1}Calib:",
@@ -45,7 +53,9 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         ).as_json(),
         "links": links_json(
             [
-                LinkState("z", "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.RBV", "motor", "mm", 0.05, 1000.02, 1000.01, False, True),
+                LinkState(
+                    "z", "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.RBV", "motor", "mm", 0.05, 1000.02, 1000.01, False, True, True
+                ),
                 LinkState("energy", "XF:28ID1-OP{Mono}Energy-I", "energy", "keV", 1e-4, None, 74.69, None, False),
             ]
         ),

@@ -7,13 +7,16 @@ from typing import Protocol, cast
 
 from ponikeeper import strictjson
 from ponikeeper.errors import MessageError
+from ponikeeper.geometry import HC_KEV_ANGSTROM
 from ponikeeper.messages.text import VERSION, read_object
 
+_ENERGIES = {"keV": 1.0, "eV": 1e-3}
+_LENGTHS = {"m": 1.0, "angstrom": 1e-10}
 _RELATIVE = ("energy", "wavelength")
 
 
-class Tolerant(Protocol):
-    """What has a kind and a tolerance: a link of the configuration, or of the text."""
+class Linking(Protocol):
+    """What has a kind, a tolerance and units: a link of the configuration, or of the text."""
 
     @property
     def kind(self) -> str:
@@ -23,6 +26,11 @@ class Tolerant(Protocol):
     @property
     def tolerance(self) -> float | None:
         """Give how far two values may be apart; none for ``equal``."""
+        ...
+
+    @property
+    def units(self) -> str:
+        """Give the units of its values."""
         ...
 
 
@@ -42,6 +50,8 @@ class LinkState:
         None where it is not known.
     connected
         Whether every PV of the link is.
+    within
+        Whether it stands, and has stood for a while, where the geometry in force holds; None where that is not known.
     error
         Why there is no value, or why it is not known whether the link moves.
     """
@@ -55,6 +65,7 @@ class LinkState:
     calibrated: float | None
     moving: bool | None
     connected: bool
+    within: bool | None = None
     error: str | None = None
 
     @property
@@ -67,7 +78,7 @@ class LinkState:
         return f"{self.name} is in motion" if self.moving else None
 
 
-def is_within(link: Tolerant, value: float, reference: float) -> bool:
+def is_within(link: Linking, value: float, reference: float) -> bool:
     """Tell whether a value is as good as another one, by the link's tolerance.
 
     What is apart by the tolerance itself is within it, whatever the last bit of a double says.
@@ -76,6 +87,20 @@ def is_within(link: Tolerant, value: float, reference: float) -> bool:
         return value == reference
     allowed = link.tolerance * abs(reference) if link.kind in _RELATIVE else link.tolerance
     return abs(value - reference) <= allowed + 2 * math.ulp(max(abs(value), abs(reference)))
+
+
+def nominal_value(link: Linking, wavelength: float) -> float | None:
+    """Give what a link says where the beam has a wavelength (m); None where it is none of energy or wavelength."""
+    if link.kind == "energy":
+        return HC_KEV_ANGSTROM / (wavelength * 1e10) / _ENERGIES[link.units]
+    return wavelength / _LENGTHS[link.units] if link.kind == "wavelength" else None
+
+
+def wavelength_of(link: Linking, value: float) -> float:
+    """Give the wavelength (m) for which an energy or a wavelength, more than 0, stands."""
+    if link.kind == "energy":
+        return HC_KEV_ANGSTROM / (value * _ENERGIES[link.units]) * 1e-10
+    return value * _LENGTHS[link.units]
 
 
 def position_now(links: Sequence[LinkState]) -> dict[str, float] | None:

@@ -3,13 +3,15 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 from ponikeeper import strictjson
 from ponikeeper.errors import MessageError
-from ponikeeper.messages.request import Activate, AskedPosition, Commit, Request
-from ponikeeper.messages.schema import COMMON, FIELDS, MAX_ID_BYTES, unknown_key
+from ponikeeper.messages.request import Activate, AskedPosition, Commit, Follow, Here, Request, Retract, Supersede
+from ponikeeper.messages.schema import COMMON, FIELDS, MAX_ID_BYTES, unknown_key, utc
 from ponikeeper.messages.text import decoded, read_object, require_whole
+
+_KINDS = {kind.op: kind for kind in (Activate, Here, Follow, Supersede, Retract)}
 
 
 def parse_request(text: str | bytes) -> Request:
@@ -54,9 +56,12 @@ def parse_request(text: str | bytes) -> Request:
 
 def _made(op: str, values: Mapping[str, object], digest: str) -> Request:
     request, author = cast("str", values["request"]), cast("str | None", values.get("author"))
-    if op == Activate.op:
-        revision = cast("int | str", values["revision"])
-        return Activate(revision, bool(values.get("force", False)), request, author, digest)
+    if op != Commit.op:
+        asked: dict[str, Any] = {key: value for key, value in values.items() if key not in ("v", "op")}
+        for key in ("since", "until"):
+            if asked.get(key) is not None:
+                asked[key] = utc(asked[key])
+        return _KINDS[op](**asked, digest=digest)
     position = values.get("position")
     return Commit(
         geometry=cast("dict[str, object]", values["geometry"]),

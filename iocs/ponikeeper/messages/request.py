@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal
 
 from ponikeeper import strictjson
@@ -11,6 +11,8 @@ from ponikeeper.messages.text import VERSION, shown
 _LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 _MAX_LABEL_BYTES = 38
+
+_ENVELOPE = ("request", "author", "digest")
 
 AskedPosition = Mapping[str, float] | Literal["now", "unknown"]
 
@@ -67,7 +69,61 @@ class Activate:
     digest: str = ""
 
 
-Request = Commit | Activate
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Say that the geometry in force holds where the links stand now: it becomes a revision with that position."""
+
+    op: ClassVar[str] = "here"
+    request: str | None = None
+    author: str | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Switch on or off that the geometry follows the links to a known position."""
+
+    op: ClassVar[str] = "follow"
+    on: bool
+    request: str | None = None
+    author: str | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Supersede:
+    """Say that a revision was wrong, and which one is right.
+
+    Parameters
+    ----------
+    since, until
+        For which time (UTC ISO-8601), from the first and before the second; None is open.
+    """
+
+    op: ClassVar[str] = "supersede"
+    revision: int
+    by: int
+    reason: str
+    since: str | None = None
+    until: str | None = None
+    request: str | None = None
+    author: str | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retract:
+    """Say that a revision was wrong, and that nothing replaces it."""
+
+    op: ClassVar[str] = "retract"
+    revision: int
+    reason: str
+    request: str | None = None
+    author: str | None = None
+    digest: str = ""
+
+
+Request = Commit | Activate | Here | Follow | Supersede | Retract
 
 
 def request_text(request: Request) -> str:
@@ -75,9 +131,9 @@ def request_text(request: Request) -> str:
     values: dict[str, object] = {"v": VERSION, "request": request.request, "op": request.op}
     if request.author is not None:
         values["author"] = request.author
-    if isinstance(request, Activate):
-        values.update(revision=request.revision, force=request.force)
-        return strictjson.dumps(values)
+    if not isinstance(request, Commit):
+        asked = [item.name for item in fields(request) if item.name not in _ENVELOPE]
+        return strictjson.dumps(values | {name: getattr(request, name) for name in asked})
     values["geometry"] = strictjson.plain(request.geometry)
     if request.provenance:
         values["provenance"] = strictjson.plain(request.provenance)

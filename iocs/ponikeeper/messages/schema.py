@@ -4,6 +4,7 @@ import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import cast
 
@@ -73,6 +74,21 @@ def _is_position(value: object) -> bool:
     return value in (None, "now", "unknown")
 
 
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def utc(value: object) -> str | None:
+    """Write an instant with its zone as UTC ISO-8601; None where it is none."""
+    try:
+        instant = datetime.fromisoformat(cast("str", value))
+        if instant.tzinfo is None:
+            return None
+        return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def unknown_key(key: str, known: Mapping[str, object], where: str = "") -> str:
     """Say that a key is unknown, and which was probably meant."""
     close = difflib.get_close_matches(key, known, n=1)
@@ -128,10 +144,18 @@ PROVENANCE: Mapping[str, Kind] = MappingProxyType(
 )
 """What a revision may say of where it came from."""
 
+_NUMBER = Kind("the number of the revision that was wrong", _is_int(1), required=True)
+
+_REASON = Kind("what was wrong, a text of 1 to 400 bytes", _is_text(400), required=True)
+
+_INSTANT = Kind(
+    'an instant such as "2026-11-22T09:30:00Z", or null', lambda value: value is None or utc(value) is not None
+)
+
 COMMON: dict[str, Kind] = {
     "v": Kind(f"the version, {VERSION}", lambda value: type(value) is int and value == VERSION, required=True),
     "request": Kind(f"an id of your own, a text of 1 to {MAX_ID_BYTES} bytes", _is_text(MAX_ID_BYTES), required=True),
-    "op": Kind("commit or activate", lambda value: isinstance(value, str), required=True),
+    "op": Kind("what is asked", lambda value: isinstance(value, str), required=True),
     "author": Kind("a name, a text of 1 to 200 bytes", _is_text(200)),
 }
 
@@ -151,6 +175,17 @@ FIELDS: dict[str, dict[str, Kind]] = {
             lambda value: _is_int(1)(value) or (isinstance(value, str) and label_problem(value) is None),
             required=True,
         ),
-        "force": Kind("true or false", lambda value: isinstance(value, bool)),
+        "force": Kind("true or false", _is_bool),
     },
+    "here": COMMON,
+    "follow": {**COMMON, "on": Kind("true or false", _is_bool, required=True)},
+    "supersede": {
+        **COMMON,
+        "revision": _NUMBER,
+        "by": Kind("the number of the revision that is right", _is_int(1), required=True),
+        "reason": _REASON,
+        "since": _INSTANT,
+        "until": _INSTANT,
+    },
+    "retract": {**COMMON, "revision": _NUMBER, "reason": _REASON},
 }

@@ -1,0 +1,150 @@
+"""The geometry follows the links: where they have come to rest, what was put in force there last is so again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from ponikeeper.board import Board
+from ponikeeper.errors import StoreError, UncertainStoreError
+from ponikeeper.follow import Travel, arrived, begun, gone_on, has_arrived, is_there, rested_position
+from ponikeeper.history import FOLLOWED, History, Put, Standing
+from ponikeeper.judgements import unsound
+from ponikeeper.ledger import Ledger
+from ponikeeper.linked import Linked
+from ponikeeper.messages import LinkState
+from ponikeeper.state import Change
+from ponikeeper.store import PERIOD
+
+_AT_ONCE = 500
+"""Rows of the history that are read between two moments at which others may use the store."""
+
+_AUTHOR = "links"
+
+
+class Follower:
+    """Puts the geometry of the place in force at which the links of one detector have arrived.
+
+    Parameters
+    ----------
+    lock
+        Held by every transaction of the detector.
+    """
+
+    def __init__(self, ledger: Ledger, board: Board, links: Linked, lock: asyncio.Lock) -> None:
+        self._ledger = ledger
+        self._board = board
+        self._links = links
+        self._lock = lock
+        self._travel = Travel()
+        self._arrival = asyncio.Event()
+
+    def begin(self) -> None:
+        """Take up where the links rested before a restart."""
+        standing = self._board.state.kept.standing
+        self._travel = begun(self._links.states(), standing.rested if standing else {})
+
+    async def look(self) -> float | None:
+        """Take up how the links stand, and tell it; gives the time at which to look again at the latest."""
+        links = self._links.states()
+        self._travel = gone_on(self._travel, links)
+        if has_arrived(self._travel, links) and not self._arrival.is_set():
+            self._board.seeking = True
+            self._arrival.set()
+        return await self._board.look()
+
+    async def run(self) -> None:
+        """Follow the links, for ever."""
+        while True:
+            await self._arrival.wait()
+            failed = False
+            try:
+                async with self._lock:
+                    await self._arrive()
+            except StoreError as error:  # it is tried again, and told by the storage's own PVs too
+                failed = True
+                await self._board.post(None, f"not followed: {error}")
+            self._board.seeking = False
+            if failed:
+                await self._board.look()
+                await asyncio.sleep(PERIOD)
+            self._arrival.clear()
+            await self.look()
+
+    def standing(self) -> Standing | None:
+        """Give what has to be stored with whatever is put in force; None where it is stored already."""
+        standing = self._standing(self._travel)
+        return None if not self._links.units or standing == self._board.state.kept.standing else standing
+
+    async def switch(self, follow: bool, store: Callable[[Standing], Awaitable[None]]) -> Standing:
+        """Switch following on or off; what the links did while it was off counts no more.
+
+        Parameters
+        ----------
+        store
+            Stores what has to be kept of it.
+        """
+        travel = self._travel
+        if follow and not self._board.state.follow:
+            travel = arrived(travel, self._links.states())
+        standing = replace(self._standing(travel), follow=follow)
+        await store(standing)
+        self._set_out(travel)
+        return standing
+
+    async def _arrive(self) -> None:
+        """Consider which geometry belongs to where the links have come to rest."""
+        links = self._links.states()
+        put = await self._belonging(links) if has_arrived(self._travel, links) else None
+        links = self._links.states()  # they may have moved on meanwhile
+        if not has_arrived(self._travel, links) or (put is not None and not is_there(links, put.position)):
+            return
+        travel, state = arrived(self._travel, links), self._board.state
+        if put is not None and state.revision is not None and put.revision != state.revision.number:
+            standing = self._standing(travel)
+            if state.follow and self._travel.away:
+                await self._follow(put.revision, standing, links)
+            else:
+                time = self._board.now()
+                await self._ledger.write(lambda history, prefix: history.stand(prefix, standing, time, _AUTHOR))
+                self._board.take_up(replace(state.kept, standing=standing))
+        self._set_out(travel)
+
+    async def _belonging(self, links: Sequence[LinkState]) -> Put | None:
+        """Find what a commit or a person put in force last where the links are, if it is sound."""
+        wrong = unsound(self._board.state.judgements)
+        before: int | None = None
+        while True:
+            puts = await self._ledger.read(partial(History.puts, before=before, limit=_AT_ONCE))
+            for put in puts:
+                if put.revision not in wrong and is_there(links, put.position):
+                    return put
+            if len(puts) < _AT_ONCE:
+                return None
+            before = puts[-1].serial
+
+    async def _follow(self, number: int, standing: Standing, links: Sequence[LinkState]) -> None:
+        """Put a revision in force, because the links are where it holds."""
+        time, state = self._board.now(), self._board.state
+        revision = await self._ledger.read(lambda history, prefix: history.revision(prefix, number))
+        try:
+            activation = await self._ledger.write(
+                lambda history, prefix: history.activate(prefix, number, time, FOLLOWED, _AUTHOR, standing=standing)
+            )
+            kept = replace(state.kept, revision=revision, activation=activation, standing=standing)
+        except UncertainStoreError:
+            settled = await self._ledger.settled(None)
+            if settled is None:
+                raise
+            kept = settled
+        self._board.take_up(kept)
+        stands = ", ".join(f"{link.name} {link.value:.10g} {link.units}".rstrip() for link in links)
+        message = f"revision {number} followed the links: {stands}"
+        await self._board.post(None, message, Change.RESULT | Change.ACTIVATION)
+
+    def _standing(self, travel: Travel) -> Standing:
+        return Standing(self._board.state.follow, rested_position(travel, self._links.states()))
+
+    def _set_out(self, travel: Travel) -> None:
+        """Go on from where the links rested; they may have moved since."""
+        self._travel = gone_on(travel, self._links.states())
