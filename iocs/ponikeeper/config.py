@@ -144,11 +144,6 @@ class Detector(_Table):
             raise ValueError(f"the link name {', '.join(doubled)} stands twice: give each link its own")
         return self
 
-    @property
-    def link_units(self) -> dict[str, str]:
-        """Units of each link by its name."""
-        return {link.name: link.units for link in self.link}
-
 
 class Ioc(_Table):
     """The IOC itself: its own PVs, its store and its sockets."""

@@ -133,7 +133,7 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Snapshot_RBV", Kind.TEXT, "All that is in force, at once (JSON)"),
     PV("Poni", Kind.TEXT, "Put a whole PONI text", writable=True),
     PV("Poni_RBV", Kind.TEXT, "The geometry in force as PONI text"),
-    PV("Here", Kind.ENUM, "What is in force holds where links stand", states=_DO, writable=True),
+    PV("Here", Kind.ENUM, "The geometry holds where links stand", states=_DO, writable=True),
     PV("Activate", Kind.STRING, "Put a revision or label in force", writable=True),
     PV("Revision_RBV", Kind.LONG, "Revision in force (0: none)"),
     PV("Serial_RBV", Kind.LONG, "Number of the activation in force"),

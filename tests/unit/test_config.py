@@ -94,7 +94,7 @@ def test_every_key_is_read(written):
     assert (z.name, z.pv, z.kind) == ("z", "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.RBV", "motor")
     assert (z.units, z.tolerance, z.moving) == ("mm", 0.05, "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.MOVN")
     assert (binning.kind, binning.units, binning.tolerance, binning.moving) == ("equal", "", None, None)
-    assert detector.link_units == {"z": "mm", "binning": ""}
+    assert [(link.name, link.units) for link in detector.link] == [("z", "mm"), ("binning", "")]
 
 
 def test_only_the_prefixes_are_required_and_a_detectors_may_be_empty(written):
@@ -110,7 +110,7 @@ def test_only_the_prefixes_are_required_and_a_detectors_may_be_empty(written):
 )
 def test_units_of_the_beam_are_accepted(written, kind, units):
     link = LINK.format(name="beam").replace('"motor"', f'"{kind}"').replace('"mm"', f'"{units}"')
-    assert load(written(LEAST + link)).detector[0].link_units == {"beam": units}
+    assert load(written(LEAST + link)).detector[0].link[0].units == units
 
 
 def in_ioc(line: str) -> str:

@@ -18,6 +18,7 @@ from ponikeeper.config import load
 from ponikeeper.contract import DETECTOR_PVS, IOC_PVS
 from ponikeeper.history import History
 from ponikeeper.keeper import Keeper
+from ponikeeper.linked import Linked
 from ponikeeper.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,8 @@ def pvdb(tmp_path_factory) -> dict[str, Any]:
         store = Store(History(config.store))
         found: dict[str, Any] = {}
         for detector in config.detector:
-            found |= Group(detector, Keeper(detector.prefix, store, detector.limits, detector.link_units)).pvdb
+            links = Linked(detector.link, detector.settle)
+            found |= Group(detector, Keeper(detector.prefix, store, detector.limits, links), links).pvdb
         found |= await service._ioc_pvs(config, store)
         store.close()
         return found

@@ -11,25 +11,26 @@ from ponikeeper.contract import Status
 from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.history import History, verify
 from ponikeeper.keeper import Keeper
-from ponikeeper.messages import Activate, LinkState
-from ponikeeper.state import State
+from ponikeeper.linked import Linked
+from ponikeeper.messages import Activate
+from ponikeeper.state import Change, State
 from ponikeeper.store import Store
 from strategies import VALUES
 
 PREFIX = "XF:1{Det:1}Calib:"
 
 
-def run(path, work, links=None):
+def run(path, work, links=None, **options):
     """Run a coroutine function with a keeper on a store, and give the states that were published too."""
 
     async def whole():
         store = Store(await asyncio.to_thread(History, path))
         try:
-            keeper = Keeper(PREFIX, store, {}, links or {})
+            keeper = Keeper(PREFIX, store, {}, links or Linked(), **options)
             await keeper.load()
             published: list[State] = []
 
-            async def publish(state: State) -> None:
+            async def publish(state: State, _: Change) -> None:
                 published.append(state)
 
             keeper.on_publish(publish)
@@ -207,30 +208,3 @@ def test_damage_found_while_serving_ends_all_writing(path):
     assert before == after
     assert not health.ok
     assert "the checksum of revision 1" in health.message
-
-
-def test_commit_stores_where_the_links_stand_when_its_turn_comes(path):
-    stands = [LinkState("z", "Z.RBV", "motor", "mm", 0.05, 1000.0, None, moving=False, connected=True)]
-    asked = []
-
-    def look(position):
-        asked.append(position)
-        return tuple(stands)
-
-    async def work(keeper, _):
-        unwatched = await keeper.execute(new_request(dict(VALUES), position="now"), "alice@here")
-        before = keeper.state.revision.position
-        keeper.on_look(look)
-        await keeper.execute(new_request({"dist": 0.5}, position="now"), "alice@here")
-        known = keeper.state.revision.position
-        stands[0] = replace(stands[0], moving=True)
-        await keeper.execute(new_request({"dist": 0.6}, position="now"), "alice@here")
-        return unwatched.outcome, before, known, keeper.state
-
-    (outcome, before, known, state), published = run(path, work, {"z": "mm"})
-    assert (outcome, before) == ("accepted", None)
-    assert known == {"z": {"value": 1000.0, "units": "mm"}}
-    assert asked == [None, known]  # what they are told beside
-    assert state.revision.position is None
-    assert state.message == "revision 3 committed by alice@here, position unknown: z is in motion"
-    assert published[0].message == "revision 1 committed by alice@here, position unknown: nobody watches the links"

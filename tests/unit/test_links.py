@@ -3,16 +3,29 @@
 import asyncio
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponikeeper.ca.linked import Linked
+from campaigns.stores import GEOMETRY
 from ponikeeper.config import MAX_LINKS, Link
 from ponikeeper.errors import MessageError
-from ponikeeper.links import Reading, Sample, calibrated_value, in_motion, state_of, time_to_rest, updated
-from ponikeeper.messages import EXAMPLES, MAX_BYTES, LinkState, is_within, links_json, parse_links, position_now
+from ponikeeper.history import Revision
+from ponikeeper.linked import Linked
+from ponikeeper.links import Reading, Sample, calibrated_value, in_motion, rests_from, state_of, updated
+from ponikeeper.messages import (
+    EXAMPLES,
+    MAX_BYTES,
+    LinkState,
+    is_within,
+    links_json,
+    nominal_value,
+    parse_links,
+    position_now,
+    wavelength_of,
+)
 from ponikeeper.parameters import shown
 from strategies import finite
 
@@ -34,11 +47,11 @@ def wrong(error="it says nan: expected a finite number"):
     return Sample(connected=True, error=error)
 
 
-def readings(link, *samples):
+def readings(link, *samples, settle=SETTLE, reference=None):
     """Let a link live through what its PVs say: (time, value) or (time, value, moving)."""
     reading = Reading()
     for time, value, *moving in samples:
-        reading = updated(link, reading, value, *(moving or [GONE]), time)
+        reading = updated(link, reading, value, *(moving or [GONE]), reference, settle, time)
     return reading
 
 
@@ -74,27 +87,32 @@ def test_value_is_within_itself_and_motors_are_judged_both_ways_alike(value, oth
     assert is_within(MOTOR, value, other) is is_within(MOTOR, other, value)
 
 
+NEVER = -math.inf
+
+
 @pytest.mark.parametrize(
-    ("samples", "now", "moving", "rest"),
+    ("samples", "now", "moving", "rests"),
     [
-        ([], 10.0, None, None),  # nothing is known yet
-        ([(0.0, GONE)], 10.0, None, None),
-        ([(0.0, wrong())], 10.0, None, None),
-        ([(0.0, says(1.0))], 1.9, True, 0.1),  # it may have moved just before it was seen
-        ([(0.0, says(1.0))], 2.0, False, None),
-        ([(0.0, says(1.0)), (10.0, says(1.06))], 11.5, True, 0.5),
-        ([(0.0, says(1.0)), (10.0, says(1.06))], 12.0, False, None),
-        ([(0.0, says(1.0)), (10.0, says(1.05))], 10.0, False, None),  # noise
-        ([(0.0, says(1.0)), (10.0, says(1.04)), (20.0, says(1.08))], 20.0, True, 2.0),  # a creep
-        ([(0.0, says(1.0)), (10.0, GONE), (11.0, says(1.0))], 12.0, True, 1.0),  # back: not seen at rest since
-        ([(0.0, says(1.0)), (10.0, wrong()), (11.0, says(1.0))], 12.0, True, 1.0),
-        ([(0.0, says(1.0)), (10.0, says(1.0))], 10.0, False, None),
+        ([], 10.0, None, NEVER),  # nothing is known yet
+        ([(0.0, GONE)], 10.0, None, NEVER),
+        ([(0.0, wrong())], 10.0, None, NEVER),
+        ([(0.0, says(1.0))], 1.9, True, 2.0),  # it may have moved just before it was seen
+        ([(0.0, says(1.0))], 2.0, False, 2.0),
+        ([(0.0, says(1.0)), (10.0, says(1.06))], 11.5, True, 12.0),
+        ([(0.0, says(1.0)), (10.0, says(1.06))], 12.0, False, 12.0),
+        ([(0.0, says(1.0)), (10.0, says(1.05))], 10.0, False, NEVER),  # noise
+        ([(0.0, says(1.0)), (10.0, says(1.04)), (11.0, says(1.08))], 11.0, True, 12.0),  # more than that within settle
+        ([(0.0, says(1.0)), (10.0, says(1.04)), (12.5, says(1.08))], 12.5, False, NEVER),  # a drift
+        ([(0.0, says(1.0)), (10.0, says(1.2)), (11.0, says(1.0))], 12.0, True, 13.0),  # there and back
+        ([(0.0, says(1.0)), (10.0, GONE), (11.0, says(1.0))], 12.0, True, 13.0),  # back: not seen at rest since
+        ([(0.0, says(1.0)), (10.0, wrong()), (11.0, says(1.0))], 12.0, True, 13.0),
+        ([(0.0, says(1.0)), (10.0, says(1.0))], 10.0, False, NEVER),
     ],
 )
-def test_motion_of_a_link_without_a_moving_pv(samples, now, moving, rest):
+def test_motion_of_a_link_without_a_moving_pv(samples, now, moving, rests):
     reading = readings(MOTOR, *samples)
     assert in_motion(MOTOR, reading, SETTLE, now) is moving
-    assert time_to_rest(MOTOR, reading, SETTLE, now) == pytest.approx(rest)
+    assert rests_from(MOTOR, reading, SETTLE) == rests
 
 
 @pytest.mark.parametrize(
@@ -114,18 +132,96 @@ def test_moving_pv_tells_motion_at_once(value, flag, moving, connected, error):
     reading = readings(WATCHED, (0.0, value, flag))
     assert in_motion(WATCHED, reading, SETTLE, 0.0) is moving
     assert (reading.value, reading.connected, reading.error) == (value.value, connected, error)
-    assert time_to_rest(WATCHED, reading, SETTLE, 0.0) is None
 
 
-def test_time_since_a_link_last_moved():
-    still = (says(1.0), says(0.0))
-    assert readings(WATCHED, (1.0, *still), (9.0, *still)).since == 1.0
-    assert readings(WATCHED, (1.0, *still), (5.0, says(1.0), says(1.0)), (9.0, *still)).since == 9.0
-    assert readings(WATCHED, (1.0, *still), (5.0, says(2.0), says(0.0)), (9.0, says(2.0), says(0.0))).since == 5.0
+def test_link_is_at_rest_once_nothing_has_told_of_motion_for_the_settle_time():
+    still, moves = (says(1.0), says(0.0)), (says(1.0), says(1.0))
+    assert rests_from(WATCHED, readings(WATCHED, (1.0, *still), (9.0, *still)), SETTLE) == NEVER  # never seen to move
+    stopped = readings(WATCHED, (1.0, *still), (5.0, *moves), (9.0, *still))
+    assert [in_motion(WATCHED, stopped, SETTLE, now) for now in (9.0, 10.9, 11.0)] == [True, True, False]
+    # a flag that never comes does not hide what the value says
+    jumped = readings(WATCHED, (1.0, *still), (5.0, says(2.0), says(0.0)))
+    assert [in_motion(WATCHED, jumped, SETTLE, now) for now in (5.0, 6.9, 7.0)] == [True, True, False]
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.001, 3.0), st.floats(0.9, 1.1)), min_size=1, max_size=60),
+    st.sampled_from([0.0, 0.5, SETTLE]),
+)
+def test_motion_is_what_the_value_did_within_the_settle_time(steps, settle):
+    """The few places that are remembered decide as all of them would, but for the finest part of the settle time."""
+    reading, now, lived = Reading(), 0.0, []
+    for pause, value in steps:
+        now += pause
+        reading = updated(MOTOR, reading, says(value), GONE, None, settle, now)
+        lived.append((now, value))
+    assert len(reading.track) < 80
+    ends = [time for time, _ in lived[1:]]
+    moved = [end for (_, value), end in zip(lived, ends, strict=False) if not is_within(MOTOR, lived[-1][1], value)]
+    last = max([lived[0][0], *moved])
+    rest = rests_from(MOTOR, reading, settle)
+    at = last + settle
+    if in_motion(MOTOR, reading, settle, now):
+        assert now < at
+        assert rest <= at + 1e-9
+        assert rest >= at - settle / 16
+    else:
+        assert at <= now + settle / 16
+
+
+def beyond(link, *samples, settle=SETTLE, reference=1.0):
+    """Tell at which of the samples, the last one said again later too, a link is not within its tolerance."""
+    reading, found = Reading(), []
+    for time, value, *moving in samples:
+        if value is not None:
+            reading = updated(link, reading, says(value), *(moving or [says(0.0)]), reference, settle, time)
+        found.append(state_of(link, reading, reference, reference, settle, time).within is False)
+    return found
+
+
+def test_link_that_jitters_about_the_edge_is_beyond_until_it_stays_within():
+    jitter = [(10.0 + step / 10, 1.051 if step % 2 == 0 else 1.049) for step in range(20)]
+    samples = [(0.0, 1.0), (9.0, 1.049), *jitter, (13.8, None), (14.0, None)]
+    assert beyond(WATCHED, *samples) == [False, False, *[True] * 20, True, False]
+
+
+def test_link_that_has_come_back_by_a_move_is_within_at_once_when_it_rests():
+    stop, go = says(0.0), says(1.0)
+    samples = [(0.0, 1.0, stop), (5.0, 1.0, go), (6.0, 2.0, go), (7.0, 2.0, stop), (9.0, None),
+        (10.0, 2.0, go), (11.0, 1.0, go), (12.0, 1.0, stop), (14.0, None)]  # fmt: skip
+    assert beyond(WATCHED, *samples)[-5:] == [True, True, False, False, False]
+
+
+def test_jitter_is_calmed_where_nothing_settles_too():
+    samples = [(0.0, 1.0), (1.0, 1.051), (1.1, 1.049), (1.2, 1.051), (1.3, 1.049), (1.7, None), (1.8, None)]
+    assert beyond(WATCHED, *samples, settle=0.0) == [False, True, True, True, True, True, False]
+
+
+def test_where_a_link_should_be_is_judged_anew_for_another_geometry():
+    reading = readings(WATCHED, (0.0, says(1.0), says(0.0)), reference=None)
+    assert state_of(WATCHED, reading, None, None, SETTLE, 0.0).within is None
+    assert state_of(WATCHED, reading, 1.0, 1.0, SETTLE, 0.0).within is True
+    assert state_of(WATCHED, reading, 2.0, 2.0, SETTLE, 0.0).within is False
+    assert state_of(WATCHED, readings(WATCHED, (0.0, GONE, GONE)), 2.0, 2.0, SETTLE, 0.0).within is None
 
 
 def test_settle_of_zero_never_tells_motion():
-    assert in_motion(MOTOR, readings(MOTOR, (0.0, says(1.0))), 0.0, 0.0) is False
+    assert in_motion(MOTOR, readings(MOTOR, (0.0, says(1.0)), settle=0.0), 0.0, 0.0) is False
+
+
+@pytest.mark.parametrize(
+    ("link", "wavelength", "value"),
+    [
+        (ENERGY, 1.239841984332e-11, 100.0),
+        (ENERGY.model_copy(update={"units": "eV"}), 1.239841984332e-11, 100_000.0),
+        (WAVELENGTH, 1.5e-11, 1.5e-11),
+        (WAVELENGTH.model_copy(update={"units": "angstrom"}), 1.5e-11, 0.15),
+    ],
+)
+def test_energy_and_wavelength_stand_for_each_other(link, wavelength, value):
+    assert nominal_value(link, wavelength) == pytest.approx(value, rel=1e-12)
+    assert wavelength_of(link, value) == pytest.approx(wavelength, rel=1e-12)
+    assert nominal_value(MOTOR, wavelength) is None
 
 
 @pytest.mark.parametrize(
@@ -180,6 +276,7 @@ link_states = st.builds(
     st.none() | finite,
     st.none() | st.booleans(),
     st.booleans(),
+    st.none() | st.booleans(),
     st.none() | st.text(max_size=80),
 )
 
@@ -216,8 +313,8 @@ def test_as_many_links_as_the_configuration_takes_fit_the_pv_whatever_they_are_c
         moving='"' * 60,
     )  # fmt: skip
     worst = Sample(connected=True, error=f"it says {shown(chr(92) * 40)}: expected a finite number")
-    reading = updated(link, Reading(), says(number), worst, 0.0)
-    told = state_of(link, reading, {link.name: {"value": number, "units": link.units}}, SETTLE, 0.0)
+    reading = updated(link, Reading(), says(number), worst, number, SETTLE, 0.0)
+    told = state_of(link, reading, number, number, SETTLE, 0.0)
     assert None not in (told.value, told.calibrated, told.error)
     assert len(links_json([told] * MAX_LINKS)) <= MAX_BYTES
 
@@ -237,6 +334,10 @@ def clock():
     return Clock()
 
 
+def revision(position, wavelength=GEOMETRY.wavelength):
+    return Revision(7, "uid", "time", None, replace(GEOMETRY, wavelength=wavelength), position, {}, "checksum")
+
+
 def test_one_pv_may_be_that_of_several_links(clock):
     shared = Link(name="again", pv="Z.RBV", kind="equal")
     linked = Linked([WATCHED, shared, ENERGY], SETTLE, clock)
@@ -244,9 +345,31 @@ def test_one_pv_may_be_that_of_several_links(clock):
     linked.take("Z.RBV", says(7.0))
     linked.take("Z.MOVN", says(0.0))
     linked.take("nobody asked", says(1.0))
-    z, again, energy = linked.states({"z": {"value": 6.0, "units": "mm"}})
-    assert (z.value, z.calibrated, z.moving, z.connected) == (7.0, 6.0, False, True)
-    assert (again.value, again.moving, energy.connected) == (7.0, True, False)
+    linked.refer_to(revision({"z": {"value": 6.0, "units": "mm"}}))
+    z, again, energy = linked.states()
+    assert (z.value, z.calibrated, z.within, z.moving, z.connected) == (7.0, 6.0, False, False, True)
+    assert (again.value, again.within, again.moving, energy.connected) == (7.0, None, True, False)
+
+
+@pytest.mark.parametrize(
+    ("position", "calibrated", "within"),
+    [
+        ({"energy": {"value": 75.0, "units": "keV"}}, 75.0, True),
+        ({"energy": {"value": 76.0, "units": "keV"}}, 76.0, False),
+        ({}, None, False),  # by the wavelength, which is for 74.69 keV
+        (None, None, False),
+        ({"energy": {"value": 75000.0, "units": "eV"}}, None, False),
+    ],
+)
+def test_energy_that_was_not_recorded_is_judged_by_the_wavelength(clock, position, calibrated, within):
+    linked = Linked([ENERGY], 0.0, clock)
+    linked.take("E", says(75.0))
+    linked.refer_to(revision(position, wavelength=1.66e-11))
+    (energy,) = linked.states()
+    assert (energy.calibrated, energy.within) == (calibrated, within)
+    linked.take("E", says(74.69))
+    linked.refer_to(revision({}, wavelength=1.66e-11))
+    assert linked.states()[0].within is True
 
 
 def test_link_that_comes_to_rest_while_nobody_waits_is_told_all_the_same(clock):
@@ -254,13 +377,13 @@ def test_link_that_comes_to_rest_while_nobody_waits_is_told_all_the_same(clock):
         linked = Linked([MOTOR], SETTLE, clock)
         linked.take("Z.RBV", says(1.0))
         await linked.change(None)
-        rest = linked.next_rest()
+        rest = linked.next_change()
         assert rest == 102.0
-        assert linked.states(None)[0].moving
+        assert linked.states()[0].moving
         clock.now = 105.0
         await asyncio.wait_for(linked.change(rest), 10.0)
-        assert linked.states(None)[0].moving is False
-        assert linked.next_rest() is None
+        assert linked.states()[0].moving is False
+        assert linked.next_change() is None
 
     asyncio.run(work())
 
@@ -268,7 +391,7 @@ def test_link_that_comes_to_rest_while_nobody_waits_is_told_all_the_same(clock):
 def test_change_is_waited_for_and_told_once(clock):
     async def work():
         linked = Linked([WATCHED], SETTLE, clock)
-        waiting = asyncio.create_task(linked.change(linked.next_rest()))
+        waiting = asyncio.create_task(linked.change(linked.next_change()))
         await asyncio.sleep(0)
         assert not waiting.done()
         linked.take("Z.RBV", says(1.0))

@@ -32,7 +32,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "follow": request_text(Follow(on=False, request="77d1a0c4")),
         "supersede": request_text(
             Supersede(
-                12, 15, "wavelength typed wrong", since="2026-11-20T08:00:00Z", request="e8f2b6a5", author="alice"
+                12, 15, "wavelength typed wrong", since="2026-11-20T08:00:00.000000Z", request="e8f2b6a5", author="alice"
             )
         ),
         "retract": request_text(Retract(12, "beam stop touched the detector", request="1b7c94d3")),
