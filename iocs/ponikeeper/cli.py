@@ -1,23 +1,20 @@
 """The command line: serve and check on the IOC host, and from any host over Channel Access the rest.
 
-Exit codes: 0 done, 1 refused, or a fit that cannot be stood for, 2 usage or configuration,
-3 no connection, 4 store.
+Exit codes: 0 done, 1 refused, a status that is not VALID (or not the one waited for), or a fit that
+cannot be stood for, 2 usage or configuration, 3 no connection, 4 store.
 """
 
-import asyncio
 import logging
 import os
 import sys
-import uuid
-from collections.abc import Coroutine
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, cast
 
 import typer
-from rich.console import Console
 
-from ponikeeper import __version__, poni, tables
+from ponikeeper import __version__, judging, poni, tables, watching
+from ponikeeper.console import AsJson, Prefix, ask, client, emit, out, over_ca, revisions, tell
 from ponikeeper.errors import (
     ConfigError,
     FitError,
@@ -28,11 +25,10 @@ from ponikeeper.errors import (
     RefusedError,
     StoreError,
 )
-from ponikeeper.messages import Activate, Commit, Request, Snapshot, parse_request, request_text
+from ponikeeper.messages import Commit
 from ponikeeper.parameters import NAMES, PARAMETERS, parse_number
 from ponikeeper.strictjson import dumps, loads
-
-T = TypeVar("T")
+from ponikeeper.tree import history_tree, room
 
 app = typer.Typer(
     help="Keeps the calibrated geometry of area detectors: the IOC, and its clients on any host.",
@@ -40,11 +36,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-out = Console()
-err = Console(stderr=True)
-
-Prefix = Annotated[str, typer.Argument(help="PV prefix of the detector, such as 'XF:28ID1-ES{Det:PE1}Calib:'")]
-AsJson = Annotated[bool, typer.Option("--json", help="print the PV's JSON")]
 ConfigFile = Annotated[Path, typer.Argument(help="the configuration (TOML)")]
 
 
@@ -60,7 +51,7 @@ def run() -> None:
     except PonikeeperError as error:
         lines = error.problems if isinstance(error, ProblemsError) else (str(error),)
         for line in lines:
-            err.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
+            tell(line)
         sys.exit(exit_code(error))
 
 
@@ -115,10 +106,10 @@ def check(config: ConfigFile) -> None:
     seeds = [service.seed(loaded, detector) for detector in loaded.detector]
     store = loaded.store
     count = f"{len(loaded.detector)} detector{'s' * (len(loaded.detector) != 1)}"
-    _print(f"{config}: OK, {count}, store {store}")
+    emit(f"{config}: OK, {count}, store {store}")
     for detector, geometry in zip(loaded.detector, seeds, strict=True):
         seed = f", seed {detector.seed}" if geometry else ""
-        _print(f"  {detector.prefix}  {len(detector.link)} links{seed}")
+        emit(f"  {detector.prefix}  {len(detector.link)} links{seed}")
 
 
 @app.command()
@@ -128,7 +119,7 @@ def get(
     as_json: AsJson = False,
 ) -> None:
     """Get the geometry in force as a PONI: ponikeeper get 'XF:28ID1-ES{Det:PE1}Calib:' -o pe1.poni."""
-    snapshot = _over_ca(_client().read_snapshot(prefix))
+    snapshot = over_ca(client().read_snapshot(prefix))
     if snapshot.geometry is None:
         raise RefusedError(f"{prefix} is UNSET: {snapshot.reason}")
     text = snapshot.as_json() + "\n" if as_json else poni.write(snapshot.geometry)
@@ -177,7 +168,7 @@ def set_(
     geometry = dict(pairs)
     if len(geometry) < len(pairs):
         raise ConfigError("a name stands twice: give each value once")
-    snapshot = _over_ca(_client().read_snapshot(prefix))
+    snapshot = over_ca(client().read_snapshot(prefix))
     provenance: dict[str, object] = {"method": "manual"}
     if snapshot.revision:
         provenance["derived_from"] = snapshot.revision
@@ -189,9 +180,9 @@ def set_(
 @app.command()
 def show(prefix: Prefix, as_json: AsJson = False) -> None:
     """Show all that is in force: ponikeeper show 'XF:28ID1-ES{Det:PE1}Calib:'."""
-    snapshot = _over_ca(_client().read_snapshot(prefix))
+    snapshot = over_ca(client().read_snapshot(prefix))
     if as_json:
-        _print(snapshot.as_json())
+        emit(snapshot.as_json())
     else:
         out.print(tables.snapshot_table(snapshot))
 
@@ -200,59 +191,45 @@ def show(prefix: Prefix, as_json: AsJson = False) -> None:
 def history(
     prefix: Prefix,
     around: Annotated[int, typer.Option(help="the revision to look around; 0 is the one in force")] = 0,
+    tree: Annotated[bool, typer.Option("--tree", help="show what superseded what, and why")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the revisions, newest first: ponikeeper history 'XF:28ID1-ES{Det:PE1}Calib:'."""
-    text = _over_ca(_client().read_history(prefix, around))
+    """List the revisions, newest first: ponikeeper history 'XF:28ID1-ES{Det:PE1}Calib:' --tree."""
+    text = over_ca(revisions().read_history(prefix, around))
+    listing = cast("dict[str, list[dict[str, Any]]]", loads(text))["revisions"]
     if as_json:
-        _print(text)
+        emit(text)
+    elif tree:
+        judgements, in_force = over_ca(
+            revisions().read_judgements(prefix, [row["revision"] for row in listing], around)
+        )
+        found = history_tree(prefix, listing, judgements, in_force)
+        out.width = max(out.width, room(found))
+        out.print(found)
     else:
-        out.print(tables.history_table(prefix, loads(text)))
+        out.print(tables.history_table(prefix, listing))
 
 
 @app.command()
 def diff(prefix: Prefix, first: int, second: int, as_json: AsJson = False) -> None:
     """Compare two revisions: ponikeeper diff 'XF:28ID1-ES{Det:PE1}Calib:' 12 13."""
-    one, other = _over_ca(_client().read_revisions(prefix, first, second))
+    one, other = over_ca(revisions().read_revisions(prefix, first, second))
     if as_json:
-        _print(dumps([one, other]))
+        emit(dumps([one, other]))
     else:
         out.print(tables.diff_table(prefix, one, other))
 
 
-@app.command()
-def activate(
-    prefix: Prefix,
-    revision: Annotated[str, typer.Argument(help="number or label")],
-    force: Annotated[bool, typer.Option("--force", help="although it was judged wrong")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Put an old revision in force again: ponikeeper activate 'XF:28ID1-ES{Det:PE1}Calib:' near."""
-    name = int(revision) if revision.isascii() and revision.isdigit() else revision
-    _commit(prefix, Activate(name, force), as_json)
+for command in (judging.activate, judging.here, judging.follow, judging.supersede, judging.retract):
+    app.command()(command)
+for command in (watching.status, watching.watch):
+    app.command()(command)
 
 
-@app.command()
-def watch(prefix: Prefix, as_json: AsJson = False) -> None:
-    """Print a line at every change, until Ctrl-C: ponikeeper watch 'XF:28ID1-ES{Det:PE1}Calib:'."""
-
-    def line(snapshot: Snapshot) -> None:
-        _print(snapshot.as_json() if as_json else tables.one_line(snapshot))
-
-    _over_ca(_client().watch(prefix, line))
-
-
-def _commit(prefix: str, request: Request, as_json: bool) -> None:
-    """Send a request with an id of its own, and print what became of it."""
-    values = {"request": str(uuid.uuid4())}
-    identified = type(request)(**{**{name: getattr(request, name) for name in request.__slots__}, **values})
-    parse_request(request_text(identified))  # what is wrong with it is told here, and not sent
-    result = _over_ca(_client().transact(prefix, identified))
-    _print(
-        dumps(result.as_dict())
-        if as_json
-        else f"{prefix} revision {result.revision} is in force (serial {result.serial})"
-    )
+def _commit(prefix: str, commit: Commit, as_json: bool) -> None:
+    """Commit a geometry, and print what became of it."""
+    result = ask(prefix, commit)
+    emit(dumps(result.as_dict()) if as_json else tables.in_force_line(prefix, result))
 
 
 def _assignment(text: str) -> tuple[str, object]:
@@ -273,24 +250,3 @@ def _assignment(text: str) -> tuple[str, object]:
     except ValueError:
         expected = "a number in SI units (m, rad)" if name in PARAMETERS else "JSON"
         raise ConfigError(f"{text}: {value!r} is not {expected}") from None
-
-
-def _over_ca(work: Coroutine[Any, Any, T]) -> T:
-    """Run one exchange over Channel Access."""
-    try:
-        return asyncio.run(work)
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
-
-
-def _client() -> Any:
-    """Give the CA calls; loaded where they are used, so that the other commands need no Channel Access."""
-    from ponikeeper.ca import client
-
-    return client
-
-
-def _print(text: str) -> None:
-    """Print a text as it is, for people and for pipes."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()

@@ -1,19 +1,23 @@
 """What the command line shows of snapshots and revisions, as tables for a terminal."""
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from ponikeeper.errors import PonikeeperError
 from ponikeeper.geometry import Geometry
-from ponikeeper.messages import Snapshot
+from ponikeeper.messages import Result, Snapshot
 from ponikeeper.parameters import NAMES, PARAMETERS
 
 _SHORTENED = ("label", "calibrant", "author")
 """Columns that give way where the terminal is narrow."""
 
 _STYLES = {"VALID": "bold green", "MOVING": "bold yellow"}
+
+Heard = Snapshot | PonikeeperError
+"""What a detector says, or why it says nothing that could be read."""
 
 
 def snapshot_table(snapshot: Snapshot) -> Table:
@@ -22,14 +26,13 @@ def snapshot_table(snapshot: Snapshot) -> Table:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
-    table.add_row(
-        "status", Text(snapshot.status, style=_STYLES.get(snapshot.status, "bold red")), Text(snapshot.reason)
-    )
+    table.add_row("status", Text(snapshot.status, style=_style(snapshot.status)), Text(snapshot.reason))
     if snapshot.geometry is None:
         return table
     since = f"since {snapshot.activated}" if snapshot.activated else ""
-    label = f" ({snapshot.label})" if snapshot.label else ""
-    table.add_row("revision", Text(f"{snapshot.revision}{label}"), Text(f"serial {snapshot.serial}, {since}"))
+    table.add_row(
+        "revision", Text(f"{snapshot.revision}{_label(snapshot.label)}"), Text(f"serial {snapshot.serial}, {since}")
+    )
     table.add_section()
     human = human_view(snapshot.geometry)
     for name in NAMES:
@@ -46,12 +49,37 @@ def snapshot_table(snapshot: Snapshot) -> Table:
     return table
 
 
-def history_table(prefix: str, listing: object) -> Table:
-    """List revisions, newest first."""
+def status_lines(heard: Mapping[str, Heard]) -> list[Text]:
+    """Tell of each detector, in one line, what is to be thought of its geometry; the columns are aligned."""
+    rows = [(Text(prefix), *_status_cells(said)) for prefix, said in heard.items()]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    return [_aligned(row, widths) for row in rows]
+
+
+def _status_cells(said: Heard) -> tuple[Text, Text, Text, Text]:
+    if not isinstance(said, Snapshot):
+        return Text("no answer", style="bold red"), Text("-"), Text("-"), Text(str(said))
+    since = f"since {_seconds(said.activated)}" if said.activated else "-"
+    revision = f"{said.revision}{_label(said.label)}" if said.revision else "-"
+    return Text(said.status, style=_style(said.status)), Text(revision), Text(since), Text(said.reason)
+
+
+def _aligned(row: Sequence[Text], widths: Sequence[int]) -> Text:
+    for cell, width in zip(row, widths, strict=True):
+        cell.pad_right(width - cell.cell_len)
+    line = Text("  ").join(row)
+    line.rstrip()
+    return line
+
+
+def history_table(prefix: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """List revisions, newest first; what was judged wrong is marked, where anything was."""
     table = Table(title=Text(f"history of {prefix}"), title_justify="left", box=None, padding=(0, 1, 0, 0))
-    for name in ("rev", "created (UTC)", "label", "method", "calibrant", "dist/m", "angstrom", "px", "author"):
+    judged = any(row.get("judgement") for row in rows)
+    names = ("rev", "created (UTC)", "label", "method", "calibrant", "dist/m", "angstrom", "px", "author")
+    for name in (*names, *(["judged"] if judged else [])):
         table.add_column(name, no_wrap=name not in _SHORTENED)
-    for row in cast("dict[str, list[dict[str, Any]]]", listing)["revisions"]:
+    for row in rows:
         cells = (row["revision"], row["created"][:16].replace("T", " "), row["label"], row["method"], row["calibrant"])
         residual = row["residual_px"]
         cells += (
@@ -60,9 +88,18 @@ def history_table(prefix: str, listing: object) -> Table:
             residual and f"{residual:.2g}",
             row["author"],
         )
-        texts = ("" if cell is None else str(cell) for cell in cells)
-        table.add_row(*(Text(text, no_wrap=True, overflow="ellipsis") for text in texts))
+        mark = _judged(row.get("judgement"))
+        texts = ("" if cell is None else str(cell) for cell in (*cells, *([mark] if judged else [])))
+        style = "dim" if mark else ""
+        table.add_row(*(Text(text, no_wrap=True, overflow="ellipsis", style=style) for text in texts))
     return table
+
+
+def _judged(judgement: Mapping[str, Any] | None) -> str:
+    """Say in one word or two what became of a revision."""
+    if judgement is None:
+        return ""
+    return "retracted" if judgement["by"] is None else f"by {judgement['by']}"
 
 
 def diff_table(prefix: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Table:
@@ -86,13 +123,25 @@ def diff_table(prefix: str, one: Mapping[str, Any], other: Mapping[str, Any]) ->
 
 def one_line(snapshot: Snapshot) -> str:
     """Tell a snapshot in one line, as ``watch`` prints it."""
+    reason = f": {snapshot.reason}" if snapshot.reason and snapshot.status != "VALID" else ""
     if snapshot.geometry is None:
-        return f"{snapshot.prefix} {snapshot.status}"
-    label = f" ({snapshot.label})" if snapshot.label else ""
+        return f"{snapshot.prefix} {snapshot.status}{reason}"
     return (
         f"{snapshot.activated} {snapshot.prefix} {snapshot.status} serial {snapshot.serial} "
-        f"revision {snapshot.revision}{label} dist {snapshot.geometry.dist:.6g} m"
+        f"revision {snapshot.revision}{_label(snapshot.label)} dist {snapshot.geometry.dist:.6g} m{reason}"
     )
+
+
+def in_force_line(prefix: str, result: Result) -> str:
+    """Tell what an accepted request put in force."""
+    return f"{prefix} revision {result.revision} is in force (serial {result.serial})"
+
+
+def period(since: str | None, until: str | None) -> str:
+    """Tell for which time something is said; nothing where it is said for all time."""
+    if since is None:
+        return "" if until is None else f"before {_instant(until)}"
+    return f"from {_instant(since)} on" if until is None else f"from {_instant(since)} to {_instant(until)}"
 
 
 def value_text(name: str, value: object) -> str:
@@ -112,3 +161,21 @@ def human_view(geometry: Geometry) -> dict[str, str]:
         found["poni2"] = f"beam centre x {fit2d.beam_x:.2f} px"
         found["rot1"] = f"tilt {fit2d.tilt:.4f} deg in plane {fit2d.tilt_plane:.2f} deg"
     return found
+
+
+def _style(status: str) -> str:
+    return _STYLES.get(status, "bold red")
+
+
+def _label(label: str | None) -> str:
+    return f" ({label})" if label else ""
+
+
+def _seconds(instant: str) -> str:
+    """Shorten an instant to whole seconds."""
+    return f"{instant[:19]}Z"
+
+
+def _instant(instant: str) -> str:
+    """Show an instant with no more digits than it needs."""
+    return _seconds(instant) if instant.endswith(".000000Z") else instant

@@ -2,17 +2,29 @@
 
 import asyncio
 import os
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from aioca import DBR_CHAR_STR, CANothing, caget, camonitor, caput
+from epicscorelibs.ca.cadef import ca_context_create
 
-from ponikeeper import strictjson
-from ponikeeper.errors import NotConnectedError, RefusedError
+from ponikeeper.errors import MessageError, NotConnectedError, RefusedError
 from ponikeeper.messages import Request, Result, Snapshot, parse_results, request_text
 
 TIMEOUT = 5.0
-_TRIES = 20
+TRIES = 20
+"""How often it is looked for what somebody else may have covered."""
+
+_PREEMPTIVE = 1
+
+Answer = Snapshot | NotConnectedError | MessageError
+"""What a detector says, or why it says nothing that could be read."""
+
+
+def keep_context() -> None:
+    """Make the library's context here: one that aioca makes it destroys at exit, and waits there for a hung IOC."""
+    ca_context_create(_PREEMPTIVE)
 
 
 async def read_text(pv: str, timeout: float = TIMEOUT) -> str:
@@ -23,7 +35,7 @@ async def read_text(pv: str, timeout: float = TIMEOUT) -> str:
     NotConnectedError
         It does not answer.
     """
-    return str(await _got(pv, DBR_CHAR_STR, timeout))
+    return str(await got(pv, DBR_CHAR_STR, timeout))
 
 
 async def read_snapshot(prefix: str, timeout: float = TIMEOUT) -> Snapshot:
@@ -35,6 +47,68 @@ async def read_snapshot(prefix: str, timeout: float = TIMEOUT) -> Snapshot:
         It does not answer.
     """
     return Snapshot.from_json(await read_text(f"{prefix}Snapshot_RBV", timeout))
+
+
+async def read_snapshots(prefixes: Sequence[str], timeout: float = TIMEOUT) -> dict[str, Answer]:
+    """Read what is in force on several detectors at once; none waits for another."""
+
+    async def one(prefix: str) -> Answer:
+        try:
+            return await read_snapshot(prefix, timeout)
+        except (NotConnectedError, MessageError) as error:
+            return error
+
+    return dict(zip(prefixes, await asyncio.gather(*map(one, prefixes)), strict=True))
+
+
+async def wait_for_status(prefixes: Sequence[str], status: str, timeout: float) -> dict[str, Answer]:
+    """Wait until several detectors have a status at once, by monitors.
+
+    Returns
+    -------
+    dict
+        What each of them says when that came true, or when the time was over.
+    """
+    pvs = {prefix: f"{prefix}Snapshot_RBV" for prefix in prefixes}
+    heard: dict[str, Answer] = {prefix: NotConnectedError(silent(pv, timeout)) for prefix, pv in pvs.items()}
+    came_true: asyncio.Future[dict[str, Answer]] = asyncio.get_running_loop().create_future()
+
+    def told(prefix: str, text: Any) -> None:
+        heard[prefix] = _heard(text, NotConnectedError(silent(pvs[prefix], timeout)))
+        have_it = all(isinstance(said, Snapshot) and said.status == status for said in heard.values())
+        if have_it and not came_true.done():
+            came_true.set_result(dict(heard))
+
+    subscriptions = [
+        camonitor(pv, partial(told, prefix), datatype=DBR_CHAR_STR, notify_disconnect=True)
+        for prefix, pv in pvs.items()
+    ]
+    try:
+        return await asyncio.wait_for(came_true, timeout)
+    except TimeoutError:
+        return heard
+    finally:
+        for subscription in subscriptions:
+            subscription.close()
+
+
+def _heard(text: Any, without: NotConnectedError) -> Answer:
+    """Read what a monitor of a snapshot says."""
+    try:
+        return without if isinstance(text, CANothing) else Snapshot.from_json(str(text))
+    except MessageError as error:
+        return error
+
+
+async def read_follow(prefix: str) -> bool:
+    """Tell whether the geometry follows the links.
+
+    Raises
+    ------
+    NotConnectedError
+        The IOC does not answer.
+    """
+    return bool(await got(f"{prefix}Follow_RBV"))
 
 
 async def transact(prefix: str, request: Request, timeout: float = 30.0) -> Result:
@@ -58,9 +132,9 @@ async def transact(prefix: str, request: Request, timeout: float = 30.0) -> Resu
         await caput(pv, request_text(request), datatype=DBR_CHAR_STR, wait=True, timeout=timeout)
     except CANothing as error:
         if "disconnect" in str(error).lower() or "timed out" in str(error).lower() or "timeout" in str(error).lower():
-            raise NotConnectedError(_silent(pv, timeout)) from error
+            raise NotConnectedError(silent(pv, timeout)) from error
         refused = str(error)
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         for result in parse_results(await read_text(f"{prefix}Results_RBV")):
             if result.request == request.request and result.outcome != "undetermined":
                 if result.outcome == "refused":
@@ -68,66 +142,6 @@ async def transact(prefix: str, request: Request, timeout: float = 30.0) -> Resu
                 return result
         await asyncio.sleep(0.1)
     raise RefusedError(refused or "the result is no longer among the last ones: look at the history")
-
-
-async def read_revision(prefix: str, number: int) -> dict[str, object]:
-    """Read one revision of the history.
-
-    Raises
-    ------
-    RefusedError
-        There is none of that number.
-    NotConnectedError
-        The IOC does not answer.
-    """
-    if number < 1:
-        raise RefusedError(f"there is no revision {number}: they are numbered from 1 on")
-    for _ in range(_TRIES):  # somebody else may be looking at another one
-        await select(prefix, number)
-        text = await read_text(f"{prefix}History:Selected_RBV")
-        if text:
-            values = cast("dict[str, object]", strictjson.loads(text))
-            if values["revision"] == number:
-                return values
-        await asyncio.sleep(0.05)
-    raise RefusedError(f"revision {number} could not be read: another client selects others")
-
-
-async def read_revisions(prefix: str, *numbers: int) -> list[dict[str, object]]:
-    """Read several revisions; raises as `read_revision`."""
-    return [await read_revision(prefix, number) for number in numbers]
-
-
-async def read_history(prefix: str, around: int) -> str:
-    """Read the list of revisions around one; 0 is the one in force.
-
-    Raises
-    ------
-    RefusedError
-        There is none of that number.
-    NotConnectedError
-        The IOC does not answer.
-    """
-    await select(prefix, around)
-    return await read_text(f"{prefix}History:List_RBV")
-
-
-async def select(prefix: str, number: int) -> None:
-    """Select a revision to look at; 0 is the one in force.
-
-    Raises
-    ------
-    RefusedError
-        There is none of that number.
-    """
-    pv = f"{prefix}History:Select"
-    count = int(await _got(f"{prefix}History:Count_RBV", None, TIMEOUT))
-    if not 0 <= number <= count:
-        raise RefusedError(f"there is no revision {number}: the history has {f'1 to {count}' if count else 'none'}")
-    try:
-        await caput(pv, number, wait=True, timeout=TIMEOUT)
-    except CANothing as error:
-        raise NotConnectedError(_silent(pv, TIMEOUT)) from error
 
 
 async def watch(prefix: str, show: Callable[[Snapshot], None]) -> None:
@@ -156,14 +170,16 @@ async def watch(prefix: str, show: Callable[[Snapshot], None]) -> None:
         subscription.close()
 
 
-async def _got(pv: str, datatype: Any, timeout: float) -> Any:
+async def got(pv: str, datatype: Any = None, timeout: float = TIMEOUT) -> Any:
+    """Read one PV; raises `NotConnectedError` where it does not answer."""
     try:
         return await caget(pv, datatype=datatype, timeout=timeout)
     except CANothing as error:
-        raise NotConnectedError(_silent(pv, timeout)) from error
+        raise NotConnectedError(silent(pv, timeout)) from error
 
 
-def _silent(pv: str, timeout: float) -> str:
+def silent(pv: str, timeout: float) -> str:
+    """Say that a PV does not answer, and what to look at."""
     where = os.environ.get("EPICS_CA_ADDR_LIST", "not set")
     return (
         f"{pv} does not answer within {timeout:g} s: is the prefix right, is the IOC running, "
