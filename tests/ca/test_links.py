@@ -121,7 +121,7 @@ def test_commit_at_the_position_now_stores_where_the_links_stood(at_rest, motors
     assert position(at_rest) == stood
     assert [link.calibrated for link in links(at_rest)] == [1000.0123456789, 74.69, 1.0]
     put(motors.pv("Z:RBV"), 1500.0)
-    until(at_rest, lambda z, *_: z.value == 1500.0)
+    until(at_rest, lambda z, *_: z.value == 1500.0 and not z.moving)
     assert put(f"{at_rest}Dist", 0.77) is None
     assert position(at_rest) == {**stood, "z": {"value": 1500.0, "units": "mm"}}
     assert put(f"{at_rest}Stage:Rot1", 0.07) is None
@@ -142,7 +142,7 @@ def test_explicit_position_is_stored_as_it_is_given_and_none_as_unknown(at_rest)
 def test_calibrated_values_follow_an_activation(at_rest, motors):
     first = commit(at_rest, "at 1000", position="now", label="near")["revision"]
     put(motors.pv("Z:RBV"), 2000.0)
-    until(at_rest, lambda z, *_: z.value == 2000.0)
+    until(at_rest, lambda z, *_: z.value == 2000.0 and not z.moving)
     commit(at_rest, "at 2000", position="now", label="far")
     assert links(at_rest)[0].calibrated == 2000.0
     assert put(f"{at_rest}Activate", str(first)) is None
@@ -195,7 +195,7 @@ def test_pv_whose_monitor_fails_has_no_value_until_it_works(linked, motors):
 def test_two_detectors_share_a_link(linked, at_rest, motors):
     second = prefix_of(linked, SECOND)
     put(motors.pv("Z:RBV"), 1234.5)
-    (distance,) = until(second, lambda distance: distance.value == 1234.5)
+    (distance,) = until(second, lambda distance: distance.value == 1234.5 and not distance.moving)
     until(at_rest, lambda z, *_: z.value == 1234.5)
     assert (distance.name, distance.pv) == ("distance", motors.pv("Z:RBV"))
     commit(second, "shared", position="now")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ponikeeper.errors import StoreError
 from ponikeeper.geometry import Geometry
-from ponikeeper.history import Draft, History
+from ponikeeper.history import FOLLOWED, Draft, History, Judgement, Standing
 from ponikeeper.history import history as writing
 from ponikeeper.strictjson import canonical
 from strategies import VALUES
@@ -29,6 +29,15 @@ def draft(number: int, label: str | None = None) -> Draft:
     return Draft(replace(GEOMETRY, dist=0.2 + number / 997), provenance, label, {"z": {"value": 1.0, "units": "mm"}})
 
 
+def judgements(revisions: int) -> list[Judgement]:
+    """Give what was found out later about revisions of a small store."""
+    time = time_of(revisions)
+    return [
+        Judgement(1, "supersede", 1, 2, time_of(0), None, "wavelength typed wrong", time, "alice@here"),
+        Judgement(2, "retract", 3, None, None, None, "beam stop", time, "bob@there"),
+    ]
+
+
 def commit(history: History, prefix: str, number: int) -> None:
     """Commit the n-th draft with a request id of its own."""
     request = (f"request-{number}", f"{number:064x}", "commit")
@@ -43,7 +52,12 @@ def small_store(path: Path, revisions: int = 4) -> Path:
             for prefix in PREFIXES:
                 commit(history, prefix, number)
         for prefix in PREFIXES:
-            history.activate(prefix, 2, time_of(revisions), "activate", "bob@there", ("back", "f" * 64, "activate"))
+            request = ("back", "f" * 64, "activate")
+            standing = Standing(True, {"z": {"value": 1.0, "units": "mm"}})
+            history.activate(prefix, 2, time_of(revisions), "activate", "bob@there", request, standing)
+            history.activate(prefix, 3, time_of(revisions), FOLLOWED, "links")
+            for judgement in judgements(revisions):
+                history.judge(prefix, judgement)
     finally:
         history.close()
     return path
@@ -94,6 +108,8 @@ def _of_one(history: History, prefix: str) -> tuple[object, ...]:
         [history.labelled(prefix, label) for label in LABELS if label],
         history.labels(prefix),
         [history.answer(prefix, request) for request in requests],
+        history.kept(prefix),
+        history.puts(prefix, None, 100),
     )
 
 

@@ -3,15 +3,16 @@
 import math
 import sqlite3
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 
-from campaigns.stores import GEOMETRY, NAME, PREFIXES, commit, digest, draft, small_store, time_of
+from campaigns.stores import GEOMETRY, NAME, PREFIXES, commit, digest, draft, judgements, small_store, time_of
 from ponikeeper import strictjson
 from ponikeeper.errors import BusyStoreError, DamagedStoreError, StoreError
-from ponikeeper.history import Activation, Answer, Draft, History, verify
+from ponikeeper.history import FOLLOWED, Activation, Answer, Draft, History, Kept, Put, Standing, verify
 from strategies import geometries
 
 PREFIX, OTHER = PREFIXES
@@ -46,6 +47,8 @@ def test_empty_history_has_nothing(history):
     assert history.revisions(PREFIX, 1, 10) == []
     assert (history.count(PREFIX), history.labels(PREFIX), history.labelled(PREFIX, "near")) == (0, [], None)
     assert history.answer(PREFIX, "request-1") is None
+    assert history.kept(PREFIX) == Kept()
+    assert history.puts(PREFIX, None, 10) == []
     assert not history.verify_next()
 
 
@@ -93,6 +96,46 @@ def test_label_means_its_newest_revision(history):
     assert [history.labelled(PREFIX, label) for label in ("near", "far", "other")] == [4, 5, None]
 
 
+def test_label_means_its_newest_revision_that_is_not_wrong(history):
+    for number in range(6):
+        commit(history, PREFIX, number)
+    found = [history.labelled(PREFIX, "near", besides) for besides in ((), (4,), (4, 1), (1,), (2, 3))]
+    assert found == [4, 1, None, 4, 4]
+
+
+def test_judgements_are_kept_in_their_order(history):
+    commit(history, PREFIX, 1)
+    written = [history.judge(PREFIX, replace(judgement, number=0)) for judgement in judgements(4)]
+    assert written == judgements(4)
+    assert reopened(history).judgements(PREFIX) == written
+    assert history.judgements(OTHER) == []
+    assert history.kept(PREFIX).judgements == tuple(written)
+
+
+def test_standing_is_kept_with_what_it_belongs_to_and_the_last_one_holds(history):
+    first, second = (Standing(follow, {"z": {"value": 1.5, "units": "mm"}}) for follow in (True, False))
+    history.commit(PREFIX, draft(1), time_of(1), "commit", "a", standing=first)
+    assert reopened(history).standing(PREFIX) == first
+    history.stand(PREFIX, second, time_of(2), "alice", Answer("off", "d", "follow", 1, 1, time_of(2)))
+    commit(history, PREFIX, 3)
+    assert reopened(history).kept(PREFIX).standing == second
+    assert history.answer(PREFIX, "off").op == "follow"
+    assert history.standing(OTHER) is None
+
+
+def test_what_was_put_in_force_is_read_back_without_what_followed(history):
+    for number in range(3):
+        commit(history, PREFIX, number)
+    history.activate(PREFIX, 1, time_of(4), FOLLOWED, "links")
+    history.activate(PREFIX, 2, time_of(5), "activate", "bob")
+    history.activate(PREFIX, 3, time_of(6), FOLLOWED, "links")
+    position = draft(1).position
+    puts = [Put(5, 2, position), Put(3, 3, position), Put(2, 2, position), Put(1, 1, position)]
+    assert history.puts(PREFIX, None, 10) == puts
+    assert history.puts(PREFIX, 5, 2) == puts[1:3]
+    assert history.puts(OTHER, None, 10) == []
+
+
 def test_request_id_gets_the_answer_that_was_stored_with_its_row(history):
     commit(history, PREFIX, 3)
     assert reopened(history).answer(PREFIX, "request-3") == Answer("request-3", f"{3:064x}", "commit", 1, 1, time_of(3))
@@ -132,6 +175,8 @@ def test_checksum_covers_every_column(path):
         ("revision", "uid created label geometry position provenance"),
         ("activation", "revision time cause author"),
         ("answer", "digest op revision serial time"),
+        ("judgement", "kind revision by since reason time author"),
+        ("standing", "follow rested time author"),
     ):
         for column in columns.split():
             sound = path.read_bytes()
@@ -147,7 +192,7 @@ def test_checksum_covers_every_column(path):
     History(path).close()
 
 
-@pytest.mark.parametrize("table", ["revision", "activation", "answer"])
+@pytest.mark.parametrize("table", ["revision", "activation", "answer", "judgement", "standing"])
 @pytest.mark.parametrize("which", ["min", "max"])
 def test_missing_row_is_noticed(path, table, which):
     small_store(path)

@@ -69,9 +69,8 @@ class Group:
 
     async def publish(self, state: State, change: Change) -> None:
         """Show what is new: the single PVs first, then snapshot and serial, the results last."""
-        now = time.time()
+        stamp = _timestamp(state) if Change.ACTIVATION in change else time.time()
         if Change.ACTIVATION in change:
-            stamp = _timestamp(state)
             shown = activation_values(state)
             last = {suffix: shown.pop(suffix) for suffix in ("Snapshot_RBV", "Serial_RBV")}
             await self._show(shown, stamp)
@@ -79,11 +78,11 @@ class Group:
             await self._show_setpoints(state, stamp)
             await self._show(last, stamp)
         elif Change.STATUS in change:
-            await self._show(status_values(state), now)
+            await self._show(status_values(state), stamp)
         if Change.RESULT in change:
-            await self._show(transaction_values(state), now)
+            await self._show(transaction_values(state), stamp)
         if Change.FOLLOW in change:
-            await self._show({suffix: Shown(_SWITCHED[state.follow]) for suffix in ("Follow_RBV", "Follow")}, now)
+            await self._show({suffix: Shown(_SWITCHED[state.follow]) for suffix in ("Follow_RBV", "Follow")}, stamp)
         if Change.HISTORY in change or Change.ACTIVATION in change:
             self._history_changed.set()
 
