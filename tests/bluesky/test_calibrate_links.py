@@ -13,7 +13,7 @@ from ponikeeper.geometry import HC_KEV_ANGSTROM
 from ponikeeper.messages import LinkState
 from ponikeeper_client.demo import nickel
 from ponikeeper_client.demo.story import NEAR
-from ponikeeper_client.plans import calibrate
+from ponikeeper_client.plans import calibrate, positions
 from ponikeeper_client.plans.positions import position_of
 from ponikeeper_client.plans.wavelengths import Statement, choose, statements
 
@@ -96,11 +96,30 @@ def test_detector_that_moves_during_the_exposure_is_refused_and_its_image_kept(r
     assert list(tmp_path.glob("*.tiff"))
 
 
-def test_detector_in_motion_is_refused_though_it_has_not_moved_far(run, panel, motors):
-    assert speak.put(motors.pv("Z:MOVN"), 1) is None
-    wait_for(lambda: panel.calib.read_links()[0].moving)
+def test_detector_that_begins_to_move_during_the_exposure_is_refused_though_it_has_not_moved_far(run, panel, motors):
+    def start():
+        assert speak.put(motors.pv("Z:MOVN"), 1) is None
+        wait_for(lambda: panel.calib.read_links()[0].moving)
+
+    panel.meanwhile = start
     with pytest.raises(CalibrationError, match="was in motion during the exposure"):
         run(panel)
+
+
+def test_detector_that_was_just_moved_settles_before_it_is_exposed(run, panel, motors):
+    assert speak.put(motors.pv("Z:RBV"), 1100.0) is None
+    wait_for(lambda: panel.calib.read_links()[0].moving)
+    snapshot = run(panel)
+    assert (snapshot.position["z"]["value"], snapshot.status) == (1100.0, "VALID")
+
+
+def test_detector_that_goes_on_moving_is_not_exposed(run, panel, motors, monkeypatch):
+    monkeypatch.setattr(positions, "_PATIENCE", 0.5)
+    assert speak.put(motors.pv("Z:MOVN"), 1) is None
+    wait_for(lambda: panel.calib.read_links()[0].moving)
+    with pytest.raises(CalibrationError, match=r"z \(.*Z:RBV\) is in motion, after 0.5 s still: wait until it rests"):
+        run(panel)
+    assert panel.exposures == 0
 
 
 def test_wavelength_comes_from_the_energy_where_nothing_is_in_force(run, at_rest, linked):

@@ -10,7 +10,7 @@ from bluesky.utils import Msg
 
 from ponikeeper.geometry import Geometry
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.plans.positions import LinkWatch
+from ponikeeper_client.plans.positions import LinkWatch, rested
 from ponikeeper_client.plans.shutter import Shutter
 from ponikeeper_client.plans.wavelengths import Statement, choose, statements
 
@@ -80,6 +80,7 @@ def expose(
 
     def inside() -> Plan:
         exposed.extend(_settled(detector, calib, wavelength, begun[0], start) for detector, calib in pairs)
+        yield from rested([calib for _, calib in pairs])
         yield from _frames(detectors, how, [one.watch for one in exposed])
 
     run = bpp.stage_wrapper(bpp.run_wrapper(inside(), md=dict(metadata)), detectors)

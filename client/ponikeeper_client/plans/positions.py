@@ -1,15 +1,23 @@
 """Where the linked PVs stood while an image was taken."""
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
+
+import bluesky.plan_stubs as bps
 
 from ponikeeper.errors import CalibrationError, PonikeeperError
 from ponikeeper.messages import LinkState, is_within
 from ponikeeper_client.device import CalibrationData
 
 Links = tuple[LinkState, ...]
+
+_PATIENCE = 30.0
+"""Seconds for which a motion is waited for."""
+
+_PAUSE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +60,32 @@ def position_of(seen: Sequence[Links]) -> Position:
 
 
 def _moved(first: LinkState | None, link: LinkState) -> str | None:
-    if link.moving:
-        return f"{link.name} ({link.pv}) was in motion during the exposure: wait until it rests, and calibrate again"
     if first is None or first.value is None or link.value is None or is_within(link, link.value, first.value):
-        return None
+        moves = f"{link.name} ({link.pv}) was in motion during the exposure: wait until it rests, and calibrate again"
+        return moves if link.moving else None
     return (
         f"{link.name} ({link.pv}) moved during the exposure, from {first.value:g} to {link.value:g} {link.units} "
         f"(tolerance {link.tolerance:g}): the image belongs to no position; calibrate again"
     )
+
+
+def rested(calibs: Sequence[CalibrationData]) -> Generator[Any, Any, None]:
+    """Wait until no link is in motion: what a plan has just moved has to settle first.
+
+    Raises
+    ------
+    CalibrationError
+        One moves still after 30 s.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while moving := [link for calib in calibs for link in calib.read_links() if link.moving]:
+        if time.monotonic() > deadline:
+            link = moving[0]
+            raise CalibrationError(
+                f"{link.name} ({link.pv}) is in motion, after {_PATIENCE:g} s still: "
+                "wait until it rests, and calibrate again"
+            )
+        yield from bps.sleep(_PAUSE)
 
 
 class LinkWatch:
