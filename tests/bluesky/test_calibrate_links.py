@@ -191,6 +191,12 @@ def test_position_is_unknown_where_a_link_is_and_says_why():
     assert position_of([()]).values == {}
 
 
+def test_change_of_what_has_no_tolerance_is_refused():
+    binning = _link(name="binning", kind="equal", units="", tolerance=None, value=1.0, calibrated=1.0)
+    with pytest.raises(CalibrationError, match=r"from 1 to 2 \(any change counts\)"):
+        position_of([(binning,), (replace(binning, value=2.0),)])
+
+
 def test_motor_that_went_and_came_back_during_the_exposure_is_refused():
     motor = _link(name="z", kind="motor", units="mm", tolerance=0.05, value=1.0, calibrated=None)
     with pytest.raises(CalibrationError, match="from 1 to 3 mm"):

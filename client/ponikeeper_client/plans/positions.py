@@ -63,10 +63,15 @@ def _moved(first: LinkState | None, link: LinkState) -> str | None:
     if first is None or first.value is None or link.value is None or is_within(link, link.value, first.value):
         moves = f"{link.name} ({link.pv}) was in motion during the exposure: wait until it rests, and calibrate again"
         return moves if link.moving else None
+    allowed = "any change counts" if link.tolerance is None else f"tolerance {link.tolerance:g}"
     return (
-        f"{link.name} ({link.pv}) moved during the exposure, from {first.value:g} to {link.value:g} {link.units} "
-        f"(tolerance {link.tolerance:g}): the image belongs to no position; calibrate again"
+        f"{link.name} ({link.pv}) moved during the exposure, from {first.value:g} to {_number(link)} "
+        f"({allowed}): the image belongs to no position; calibrate again"
     )
+
+
+def _number(link: LinkState) -> str:
+    return f"{link.value:g} {link.units}".rstrip()
 
 
 def rested(calibs: Sequence[CalibrationData]) -> Generator[Any, Any, None]:
