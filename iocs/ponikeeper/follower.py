@@ -59,8 +59,10 @@ class Follower:
             await self._arrival.wait()
             failed = False
             try:
+                kept, put = self._board.state.kept, await self._belonging()  # commits go on: it takes its time
                 async with self._lock:
-                    await self._arrive()
+                    if self._board.state.kept is kept:
+                        await self._arrive(put)
             except StoreError as error:  # it is tried again, and told by the storage's own PVs too
                 failed = True
                 await self._board.post(None, f"not followed: {error}")
@@ -92,11 +94,9 @@ class Follower:
         self._set_out(travel)
         return standing
 
-    async def _arrive(self) -> None:
-        """Consider which geometry belongs to where the links have come to rest."""
+    async def _arrive(self, put: Put | None) -> None:
+        """Put in force what belongs to where the links have come to rest, unless they have moved on meanwhile."""
         links = self._links.states()
-        put = await self._belonging(links) if has_arrived(self._travel, links) else None
-        links = self._links.states()  # they may have moved on meanwhile
         if not has_arrived(self._travel, links) or (put is not None and not is_there(links, put.position)):
             return
         travel, state = arrived(self._travel, links), self._board.state
@@ -110,8 +110,9 @@ class Follower:
                 self._board.take_up(replace(state.kept, standing=standing))
         self._set_out(travel)
 
-    async def _belonging(self, links: Sequence[LinkState]) -> Put | None:
-        """Find what a commit or a person put in force last where the links are, if it is sound."""
+    async def _belonging(self) -> Put | None:
+        """Find what a commit or a person put in force last where the links are, of all that is sound."""
+        links = self._links.states()
         wrong = unsound(self._board.state.judgements)
         before: int | None = None
         while True:

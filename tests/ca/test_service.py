@@ -3,6 +3,7 @@
 import re
 import signal
 import subprocess
+import sys
 import time
 
 from live import TIMEOUT
@@ -68,3 +69,24 @@ def test_second_instance_on_the_prefix_of_a_detector_is_refused(make_ioc):
     refused = subprocess.run(rival.command(), env=rival.environment(), capture_output=True, text=True, timeout=TIMEOUT)
     assert refused.returncode == 1
     assert f"{first.prefixes[1]}Snapshot_RBV is served by 127.0.0.1:{first.port} already" in refused.stderr
+
+
+DEFECT = """
+from ponikeeper.__main__ import main
+from ponikeeper.keeper import Keeper
+
+async def look(self):
+    raise RuntimeError("a defect")
+
+Keeper.look = look
+main()
+"""
+
+
+def test_status_that_is_judged_no_more_ends_the_service(make_ioc):
+    """A status that stood still would look alive."""
+    ioc = make_ioc()
+    command = [sys.executable, "-c", DEFECT, "serve", str(ioc.config)]
+    done = subprocess.run(command, env=ioc.environment(), capture_output=True, text=True, timeout=TIMEOUT)
+    assert done.returncode not in (0, 2)
+    assert "RuntimeError: a defect" in done.stderr

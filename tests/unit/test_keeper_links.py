@@ -10,6 +10,7 @@ from campaigns.wire import new_request
 from ponikeeper.config import Link
 from ponikeeper.contract import Status
 from ponikeeper.errors import StoreError, UncertainStoreError
+from ponikeeper.follower import Follower
 from ponikeeper.history import History
 from ponikeeper.keeper import Keeper
 from ponikeeper.linked import Linked
@@ -504,6 +505,25 @@ def test_failure_in_the_last_step_is_settled_by_what_the_disk_has(path, monkeypa
         assert found == (("accepted", 1, True, "CONDEMNED") if stored else ("refused", 0, True, "VALID"))
     else:
         assert found == (("accepted", 0, False, "VALID") if stored else ("refused", 0, True, "VALID"))
+
+
+def test_what_is_found_wrong_while_its_place_is_looked_for_does_not_follow(path, monkeypatch):
+    real, once = Follower._belonging, iter([True])
+
+    async def work(bench):
+        await bench.near_and_far()
+
+        async def slow(self):
+            found = await real(self)
+            if next(once, False):
+                await bench.keeper.execute(Retract(1, "wrong"), BY)
+            return found
+
+        monkeypatch.setattr(Follower, "_belonging", slow)
+        await bench.go(NEAR)
+        return bench.revision, bench.status, bench.keeper.state.activation.serial
+
+    assert run(path, work) == (2, "MOVED", 2)
 
 
 def test_place_is_found_beyond_the_first_rows_of_a_long_history(path, monkeypatch):

@@ -61,7 +61,6 @@ class Group:
         self._stage = Stage(self._puts, detector.limits)
         self._selected = 0
         self._history_changed = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
         handlers = self._handlers()
         self._channels = {pv.suffix: make_channel(pv, handlers.get(pv.suffix)) for pv in DETECTOR_PVS}
         self.pvdb = {detector.prefix + suffix: channel for suffix, channel in self._channels.items()}
@@ -92,8 +91,12 @@ class Group:
         await self._show_stage()  # what may have been shown later than the activation before a restart
         self._history_changed.clear()
         await self._show_history(time.time())
-        works = (self._follow_history, self._look_at_links, self._keeper.follow)
-        self._tasks = [asyncio.create_task(work()) for work in works]
+
+    async def run(self) -> None:
+        """Judge, follow and show, for ever; ends only with an error that is a defect."""
+        async with asyncio.TaskGroup() as tasks:
+            for work in (self._follow_history, self._look_at_links, self._keeper.follow):
+                tasks.create_task(work())
 
     def _handlers(self) -> Mapping[str, Handler]:
         """Name what a put to each writable PV does."""

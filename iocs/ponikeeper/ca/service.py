@@ -93,18 +93,19 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         pvdb |= await _ioc_pvs(config, store)
         context = Context(pvdb, list(config.ioc.interfaces) if config.ioc.interfaces else None, config.port)
         server = asyncio.create_task(context.run(startup_hook=lambda _: _tell_ready(context, config, ready)))
-        watch = asyncio.create_task(store.watch())
-        links = asyncio.create_task(_watch_links(linked))
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({server, watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        works = [store.watch(), _watch_links(linked), *(group.run() for group in groups), stop.wait()]
+        tasks = [server, *(asyncio.create_task(work) for work in works)]
+        # one that fails ends the service: a status that nobody judges any more would look alive
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if server.done() and isinstance(server.exception(), (OSError, CaprotoRuntimeError)):
             raise ConfigError(
                 f"{config.source}: cannot listen on {', '.join(context.interfaces)} port {context.ca_server_port}: "
                 f"{server.exception()}; expected addresses of this host"
             ) from server.exception()
         _notify("STOPPING=1")
-        for task in (server, watch, links, stopped):
+        for task in tasks:
             task.cancel()
+        for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
     finally:
@@ -166,7 +167,7 @@ async def _watch_links(detectors: list[Linked]) -> None:
     """Watch the linked PVs of all detectors until cancelled; nobody waits for this."""
     pvs = {pv for linked in detectors for pv in linked.pvs}
     if not pvs:
-        return
+        await asyncio.Event().wait()
 
     def tell(pv: str, sample: Sample) -> None:
         for linked in detectors:

@@ -31,9 +31,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "here": request_text(Here(request="c30e17f2")),
         "follow": request_text(Follow(on=False, request="77d1a0c4")),
         "supersede": request_text(
-            Supersede(
-                12, 15, "wavelength typed wrong", since="2026-11-20T08:00:00.000000Z", request="e8f2b6a5", author="alice"
-            )
+            Supersede(12, 15, "wavelength typed wrong", since="2026-11-20T08:00:00.000000Z", request="e8f2b6a5")
         ),
         "retract": request_text(Retract(12, "beam stop touched the detector", request="1b7c94d3")),
         "results": results_json([Result("5f0c2c1e", "commit", "accepted", 13, 31, (), "2026-11-22T09:30:01.250000Z")]),
