@@ -1,8 +1,9 @@
-"""Simulated PVs that a geometry depends on, in a process of their own: ``python motors.py NAME MODE``.
+"""Simulated PVs that a geometry depends on, in a process of their own: ``python motors.py NAME MODE MOTOR...``.
 
-Two motors (`Z`, `Y`), an energy, a binning, an image, and a mode, which is a text or a number; all of
-them take puts. `Fragile` cannot be monitored as long as `Broken` is not 0. While `Speed` is not 0, every
-motor steps by that much, and waits for `Pause` (s).
+Motors (`Z` and `Y`, unless others are named), an energy, a binning, an image, and a mode, which is a text
+or a number; all of them take puts. `Fragile` cannot be monitored as long as `Broken` is not 0. While
+`Speed` is not 0, every motor steps by that much, and waits for `Pause` (s); while `Swing` is not 0, every
+second step leads back, the first one too.
 """
 
 import asyncio
@@ -31,6 +32,10 @@ class Motors:
         self.name, self.port = name, port
         self.mode: str | float = "idle"
         """What `Mode` says first, and with it its type, from the next start on."""
+        self.names = MOTORS
+        """The motors that there are, from the next start on."""
+        self.interface = "127.0.0.1"
+        """Where they are served, from the next start on."""
         self.process: subprocess.Popen[bytes] | None = None
 
     def pv(self, suffix: str) -> str:
@@ -49,14 +54,20 @@ class Motors:
         ]
         return "\n".join(["[[detector.link]]", *lines, ""])
 
-    def start(self) -> Self:
-        """Serve; whoever looks for the PVs finds them soon."""
+    def start(self, wrapper: tuple[str, ...] = ()) -> Self:
+        """Serve; whoever looks for the PVs finds them soon.
+
+        Parameters
+        ----------
+        wrapper
+            A command that runs the server inside it, such as nsenter.
+        """
         environment = {**os.environ, "EPICS_CA_SERVER_PORT": str(self.port)}
+        environment["EPICS_CAS_INTF_ADDR_LIST"] = self.interface
         environment["EPICS_CAS_AUTO_BEACON_ADDR_LIST"] = "NO"
         environment["EPICS_CAS_BEACON_ADDR_LIST"] = f"127.0.0.1:{environment['EPICS_CA_REPEATER_PORT']}"
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, self.name, str(self.mode)], env=environment, stdout=subprocess.PIPE
-        )
+        command = [*wrapper, sys.executable, __file__, self.name, str(self.mode), *self.names]
+        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == b"READY\n"
         return self
@@ -76,7 +87,7 @@ class Motors:
             self.process = None
 
 
-async def _serve(name: str, mode: str) -> None:
+async def _serve(name: str, mode: str, *motors: str) -> None:
     import caproto as ca
     from caproto.asyncio.server import Context
 
@@ -84,6 +95,7 @@ async def _serve(name: str, mode: str) -> None:
     channels = {"Energy": ca.ChannelDouble(value=74.69), "BinX": ca.ChannelInteger(value=1)}
     channels["Mode"] = ca.ChannelString(value=mode) if mode.isalpha() else ca.ChannelDouble(value=float(mode))
     channels |= {"Speed": ca.ChannelDouble(value=0.0), "Pause": ca.ChannelDouble(value=0.1)}
+    channels["Swing"] = ca.ChannelInteger(value=0)
     channels |= {"Image": ca.ChannelDouble(value=[0.0] * 4)}
     channels["Broken"] = ca.ChannelInteger(value=1)
 
@@ -94,7 +106,7 @@ async def _serve(name: str, mode: str) -> None:
             await super().subscribe(*args, **options)
 
     channels["Fragile"] = Fragile(value=7.0)
-    for motor in MOTORS:
+    for motor in motors:
         channels |= {f"{motor}:RBV": ca.ChannelDouble(value=1000.0), f"{motor}:MOVN": ca.ChannelInteger(value=0)}
 
     async def ready(_: object) -> None:
@@ -103,15 +115,18 @@ async def _serve(name: str, mode: str) -> None:
     context = Context({name + suffix: channel for suffix, channel in channels.items()})
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(context.run(startup_hook=ready))
-        tasks.create_task(_move(channels))
+        tasks.create_task(_move(channels, motors))
 
 
-async def _move(channels: dict) -> None:
+async def _move(channels: dict, motors: tuple[str, ...]) -> None:
+    back = False
     while True:
         await asyncio.sleep(channels["Pause"].value)
         speed = channels["Speed"].value
-        for motor in MOTORS if speed else ():
-            await channels[f"{motor}:RBV"].write(channels[f"{motor}:RBV"].value + speed)
+        back = bool(speed and channels["Swing"].value) and not back
+        for motor in motors if speed else ():
+            step = -speed if back else speed
+            await channels[f"{motor}:RBV"].write(channels[f"{motor}:RBV"].value + step)
 
 
 if __name__ == "__main__":
