@@ -161,12 +161,12 @@ def test_motion_is_what_the_value_did_within_the_settle_time(steps, settle):
     last = max([lived[0][0], *moved])
     rest = rests_from(MOTOR, reading, settle)
     at = last + settle
+    finest = settle / 16
     if in_motion(MOTOR, reading, settle, now):
-        assert now < at
-        assert rest <= at + 1e-9
-        assert rest >= at - settle / 16
+        assert now < at + finest
+        assert rest == pytest.approx(at, abs=finest)
     else:
-        assert at <= now + settle / 16
+        assert at <= now + finest
 
 
 def beyond(link, *samples, settle=SETTLE, reference=1.0):
