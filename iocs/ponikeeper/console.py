@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from ponikeeper.messages import Request, Result, parse_request, request_text
 
@@ -73,4 +74,4 @@ def emit(text: str) -> None:
 
 def tell(problem: str) -> None:
     """Print on stderr what went wrong."""
-    err.print(problem, style="bold red", markup=False, highlight=False, soft_wrap=True)
+    err.print(Text(problem, style="bold red"), soft_wrap=True)  # a str would have :a: of a PV's name made a picture

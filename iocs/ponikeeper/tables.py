@@ -58,10 +58,10 @@ def status_lines(heard: Mapping[str, Heard]) -> list[Text]:
 
 def _status_cells(said: Heard) -> tuple[Text, Text, Text, Text]:
     if not isinstance(said, Snapshot):
-        return Text("no answer", style="bold red"), Text("-"), Text("-"), Text(str(said))
+        return Text("no answer", style="bold red"), Text("-"), Text("-"), Text(in_a_line(str(said)))
     since = f"since {_seconds(said.activated)}" if said.activated else "-"
     revision = f"{said.revision}{_label(said.label)}" if said.revision else "-"
-    return Text(said.status, style=_style(said.status)), Text(revision), Text(since), Text(said.reason)
+    return Text(said.status, style=_style(said.status)), Text(revision), Text(since), Text(in_a_line(said.reason))
 
 
 def _aligned(row: Sequence[Text], widths: Sequence[int]) -> Text:
@@ -123,7 +123,7 @@ def diff_table(prefix: str, one: Mapping[str, Any], other: Mapping[str, Any]) ->
 
 def one_line(snapshot: Snapshot) -> str:
     """Tell a snapshot in one line, as ``watch`` prints it."""
-    reason = f": {snapshot.reason}" if snapshot.reason and snapshot.status != "VALID" else ""
+    reason = f": {in_a_line(snapshot.reason)}" if snapshot.reason and snapshot.status != "VALID" else ""
     if snapshot.geometry is None:
         return f"{snapshot.prefix} {snapshot.status}{reason}"
     return (
@@ -142,6 +142,11 @@ def period(since: str | None, until: str | None) -> str:
     if since is None:
         return "" if until is None else f"before {_instant(until)}"
     return f"from {_instant(since)} on" if until is None else f"from {_instant(since)} to {_instant(until)}"
+
+
+def in_a_line(text: str) -> str:
+    """Make one line of what somebody wrote, without what could do something to a terminal."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def value_text(name: str, value: object) -> str:

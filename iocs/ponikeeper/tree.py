@@ -6,7 +6,7 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
-from ponikeeper.tables import period
+from ponikeeper.tables import in_a_line, period
 
 _INDENT, _READABLE = 4, 50
 """Columns of one level, and of a text that can be read."""
@@ -79,4 +79,4 @@ def _name(row: Mapping[str, Any]) -> str:
 
 def _why(judgement: Mapping[str, Any]) -> str:
     when = period(judgement["since"], judgement["until"])
-    return f"{when and f' {when}'}: {judgement['reason']} ({judgement['author']})"
+    return f"{when and f' {when}'}: {in_a_line(judgement['reason'])} ({judgement['author']})"

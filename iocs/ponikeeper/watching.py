@@ -19,7 +19,7 @@ _ANSWER, _CHANGE = 5.0, 60.0
 
 
 def status(
-    prefixes: Annotated[list[str], typer.Argument(metavar="PREFIX...", help="PV prefixes of the detectors")],
+    prefixes: Annotated[list[str], typer.Argument(metavar="PREFIX", help="PV prefixes of the detectors")],
     wait: Annotated[str | None, typer.Option(metavar="STATUS", help="wait until all have this status at once")] = None,
     timeout: Annotated[
         float | None, typer.Option(help=f"seconds to wait; {_ANSWER:g}, with --wait {_CHANGE:g}", show_default=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from aioca import DBR_CHAR_STR, CANothing, caget, camonitor, caput
+from aioca import DBR_CHAR_STR, CANothing, caget, camonitor, caput, connect
 from epicscorelibs.ca.cadef import ca_context_create
 
 from ponikeeper.errors import MessageError, NotConnectedError, RefusedError
@@ -128,6 +128,7 @@ async def transact(prefix: str, request: Request, timeout: float = 30.0) -> Resu
     """
     pv = f"{prefix}Request"
     refused = ""
+    await _connected(pv)
     try:
         await caput(pv, request_text(request), datatype=DBR_CHAR_STR, wait=True, timeout=timeout)
     except CANothing as error:
@@ -168,6 +169,13 @@ async def watch(prefix: str, show: Callable[[Snapshot], None]) -> None:
         await ended
     finally:
         subscription.close()
+
+
+async def _connected(pv: str) -> None:
+    try:
+        await connect(pv, timeout=TIMEOUT)
+    except CANothing as error:
+        raise NotConnectedError(silent(pv, TIMEOUT)) from error
 
 
 async def got(pv: str, datatype: Any = None, timeout: float = TIMEOUT) -> Any:

@@ -1,0 +1,247 @@
+"""The commands that say what was found out later about a revision, and the history that shows it."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from ponikeeper.tree import history_tree, room
+from shell import Shell
+from speak import GEOMETRY, commit_text, get, request, results, snapshot
+
+FIT = {"method": "fit", "calibrant": "Ni", "author": "alice@beamline.example.org", "residual_px": 0.04}
+DETECTORS = tuple(f"{{Det:{number}}}Calib:" for number in range(9))
+
+
+@pytest.fixture(scope="module")
+def call():
+    """Run a command to its end."""
+    with Shell() as shell:
+        yield shell
+
+
+@pytest.fixture(scope="module")
+def unused(make_ioc_for_module):
+    """Give the prefixes of detectors, on one IOC, that no test has touched."""
+    return iter(make_ioc_for_module(detectors=DETECTORS).start().prefixes)
+
+
+@pytest.fixture
+def five(unused):
+    """Prefix of a detector with five revisions: near, far, near, far, near."""
+    prefix = next(unused)
+    for number in range(1, 6):
+        text = commit_text(
+            f"{number}",
+            geometry={**GEOMETRY, "dist": 0.2 + number / 100},
+            label="near" if number % 2 else "far",
+            provenance=FIT,
+        )
+        assert request(prefix, text)["revision"] == number
+    return prefix
+
+
+def judgements(call, prefix, number):
+    assert call("history", prefix, "--around", number).returncode == 0  # selects it
+    return json.loads(get(f"{prefix}History:Selected_RBV"))["judgements"]
+
+
+def test_supersede_says_which_revision_is_right(call, five):
+    done = call("supersede", five, 1, "--by", 2, "--reason", "wavelength typed wrong")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{five} revision 1 is superseded by revision 2\n"
+    (judgement,) = judgements(call, five, 1)
+    assert (judgement["kind"], judgement["by"], judgement["reason"]) == ("supersede", 2, "wavelength typed wrong")
+    assert (judgement["since"], judgement["until"]) == (None, None)
+    assert snapshot(five)["status"] == "VALID"
+
+
+def test_supersede_of_what_is_in_force_tells_that_it_stays_so(call, five):
+    done = call("supersede", five, 5, "--by", 4, "--reason", "worse")
+    assert done.stdout == (
+        f"{five} revision 5 is superseded by revision 4; it stays in force until another one is activated\n"
+    )
+    assert (snapshot(five)["status"], snapshot(five)["revision"]) == ("CONDEMNED", 5)
+
+
+def test_supersede_for_a_time_names_it_in_utc(call, five):
+    done = call(
+        "supersede", five, 5, "--by", 4, "--reason", "a bump",
+        "--since", "2026-01-01T00:00:00+01:00", "--until", "2026-01-02T06:30:00.250Z",
+    )  # fmt: skip
+    assert done.stdout == (
+        f"{five} revision 5 is superseded by revision 4 from 2025-12-31T23:00:00Z to 2026-01-02T06:30:00.250000Z\n"
+    )
+    (judgement,) = judgements(call, five, 5)
+    assert judgement["since"] == "2025-12-31T23:00:00.000000Z"
+    assert snapshot(five)["status"] == "VALID"  # it is right again now
+    open_ended = call("supersede", five, 3, "--by", 4, "--reason", "since then", "--since", "2026-01-02T00:00:00Z")
+    assert open_ended.stdout == f"{five} revision 3 is superseded by revision 4 from 2026-01-02T00:00:00Z on\n"
+
+
+def test_retract_and_json(call, five):
+    text = call("retract", five, 3, "--reason", "the panel was off")
+    assert (text.returncode, text.stdout) == (0, f"{five} revision 3 is retracted\n")
+    in_force = call("retract", five, 5, "--reason", "this one too", "--json")
+    result = json.loads(in_force.stdout)
+    assert result == results(five)[0]
+    assert (result["op"], result["outcome"], result["revision"]) == ("retract", "accepted", 5)
+    superseded = call("supersede", five, 5, "--by", 4, "--reason", "4 it is", "--json")
+    assert json.loads(superseded.stdout) == results(five)[0]
+    refused = call("activate", five, 3)
+    assert refused.returncode == 1
+    assert "revision 3 was retracted: the panel was off; activate one that is right" in refused.stderr
+    assert call("activate", five, 3, "--force").stdout == f"{five} revision 3 is in force (serial 6)\n"
+
+
+@pytest.fixture(scope="module")
+def judged(unused):
+    """Prefix of a detector with two revisions, the first of them retracted; no test changes it."""
+    prefix = next(unused)
+    for number in (1, 2):
+        assert request(prefix, commit_text(f"{number}", geometry={**GEOMETRY, "dist": number / 10}))["revision"]
+    retraction = {"v": 1, "request": "r", "op": "retract", "revision": 1, "reason": "bad"}
+    assert request(prefix, json.dumps(retraction))["outcome"] == "accepted"
+    return prefix
+
+
+REFUSED = {
+    "no such revision": (
+        ("supersede", 7, "--by", 2, "--reason", "x"),
+        "there is no revision 7: the history has revisions 1 to 2\n",
+    ),
+    "by itself": (("supersede", 2, "--by", 2, "--reason", "x"), "revision 2 cannot supersede itself"),
+    "by one that is wrong": (("supersede", 2, "--by", 1, "--reason", "x"), "revision 1 was retracted (bad)"),
+    "of the future": (
+        ("supersede", 1, "--by", 2, "--reason", "x", "--since", "2999-01-01T00:00:00Z"),
+        '"since": 2999-01-01T00:00:00.000000Z is in the future',
+    ),
+    "end before beginning": (
+        ("supersede", 1, "--by", 2, "--reason", "x", "--since", "2025-01-02T00:00:00Z", "--until", "2025-01-01T00:00Z"),
+        'is not before "until"',
+    ),
+    "retraction of nothing": (("retract", 9, "--reason", "x"), "there is no revision 9"),
+}
+
+
+@pytest.mark.parametrize(("words", "reason"), REFUSED.values(), ids=REFUSED)
+def test_judgement_that_cannot_be_is_refused_with_the_iocs_reason(call, judged, words, reason):
+    verb, *rest = words
+    done = call(verb, judged, *rest)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert reason in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("supersede", "P:", 1, "--reason", "x"), "--by"),
+        (("supersede", "P:", 1, "--by", 2), "--reason"),
+        (("supersede", "P:", "near", "--by", 2, "--reason", "x"), "revision"),
+        (("supersede", "P:", 1, "--by", 0, "--reason", "x"), '"by": 0 is not allowed'),
+        (("supersede", "P:", 1, "--by", 2, "--reason", "x", "--since", "yesterday"), '"since": "yesterday" is not'),
+        (("supersede", "P:", 1, "--by", 2, "--reason", "x", "--until", "2026-01-01T00:00:00"), '"until": "2026-'),
+        (("retract", "P:", 1), "--reason"),
+        (("retract", "P:", 1, "--reason", ""), '"reason": "" is not allowed'),
+        (("retract", "P:", 1, "--reason", "x" * 401), "a text of 1 to 400 bytes"),
+    ],
+    ids=str,
+)
+def test_judgement_that_says_too_little_is_a_usage_error_and_is_not_sent(call, words, reason):
+    done = call(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert reason in done.stderr
+
+
+def test_history_marks_what_was_judged_and_is_readable_in_80_columns(call, five):
+    assert "judged" not in call("history", five).stdout
+    call("supersede", five, 1, "--by", 2, "--reason", "typed wrong")
+    call("retract", five, 3, "--reason", "the panel was off")
+    lines = call("history", five).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split()[-1] == "judged"
+    rows = {int(line.split()[0]): line.rstrip() for line in lines[2:]}
+    assert sorted(rows) == [1, 2, 3, 4, 5]  # no cell is folded
+    assert rows[1].endswith(" by 2")
+    assert rows[3].endswith(" retracted")
+    assert all("alice" in row and " Ni " in row for row in rows.values())
+    assert not any(word in rows[number] for number in (2, 4, 5) for word in ("retracted", " by "))
+
+
+def test_tree_shows_what_superseded_what_and_why(call, five):
+    for words in (
+        ("supersede", five, 1, "--by", 2, "--reason", "typed wrong"),
+        ("supersede", five, 2, "--by", 3, "--reason", "a bump", "--until", "2026-01-02T00:00:00Z"),
+        ("supersede", five, 2, "--by", 4, "--reason", "better\n\x1b[31mfit"),
+        ("retract", five, 3, "--reason", "the panel was off"),
+        ("supersede", five, 5, "--by", 4, "--reason", "worse"),
+    ):
+        assert call(*words).returncode == 0
+    done = call("history", five, "--tree", COLUMNS="200")
+    assert (done.returncode, done.stderr) == (0, "")
+    newest = json.loads(get(f"{five}History:List_RBV"))["revisions"][0]
+    who, created = newest["judgement"]["author"], newest["created"][:16].replace("T", " ")
+    assert done.stdout.replace(created, "*").splitlines() == [
+        f"history of {five}",
+        "├── 4 (far) * fit Ni",
+        "│   ├── 5 (near) * fit Ni in force",
+        f"│   │   superseded by revision 4: worse ({who})",
+        "│   └── 2 (far) * fit Ni",
+        f"│       superseded by revision 3 before 2026-01-02T00:00:00Z: a bump ({who})",
+        f"│       superseded by revision 4: better [31mfit ({who})",
+        "│       └── 1 (near) * fit Ni",
+        f"│           superseded by revision 2: typed wrong ({who})",
+        "└── 3 (near) * fit Ni",
+        f"    retracted: the panel was off ({who})",
+        f"    └── 2 (far) superseded before 2026-01-02T00:00:00Z: a bump ({who})",
+    ]
+    assert int(get(f"{five}History:Select")) == 0  # as it is left by a look at the list
+
+
+def row(number, judgement=None):
+    return {
+        "revision": number, "created": "2026-11-22T09:30:00.000000Z", "label": None, "method": None,
+        "calibrant": None, "judgement": judgement,
+    }  # fmt: skip
+
+
+def judgement(number, by, **more):
+    return {"number": number, "by": by, "since": None, "until": None, "reason": "r", "author": "a"} | more
+
+
+def drawn(rows, judgements, in_force):
+    """Draw a tree as a narrow terminal shows it."""
+    tree, text = history_tree("P:", rows, judgements, in_force), io.StringIO()
+    Console(file=text, width=max(80, room(tree))).print(tree)
+    return text.getvalue().splitlines()
+
+
+def test_tree_stands_a_revision_at_the_top_where_its_replacement_is_not_listed():
+    gone = judgement(1, 70)
+    lines = drawn([row(9), row(8, gone)], {8: [gone], 9: []}, 70)
+    assert lines == [
+        "history of P:",
+        "├── 9 2026-11-22 09:30",
+        "└── 8 2026-11-22 09:30",
+        "    superseded by revision 70: r (a)",
+    ]
+
+
+def test_tree_is_readable_however_deep_it_is():
+    count = 60
+    found = {number: judgement(number, number + 1) for number in range(1, count)}
+    rows = [row(number, found.get(number)) for number in range(count, 0, -1)]
+    lines = drawn(rows, {number: [item] for number, item in found.items()}, count)
+    assert len(lines) == 2 * count  # no text is folded
+    assert lines[1] == "└── 60 2026-11-22 09:30 in force"
+    assert lines[-1].strip() == "superseded by revision 2: r (a)"
+    assert lines[-2].index("1 2026") == 4 * count
+
+
+def test_tree_names_a_revision_once_at_each_place_though_it_was_judged_again_and_again():
+    first, second, last = (judgement(number, by) for number, by in ((1, 2), (2, 2), (3, 3)))
+    lines = drawn([row(3), row(2), row(1, last)], {1: [first, second, last]}, 3)
+    assert sum("└── 1 2026" in line for line in lines) == 1
+    assert lines.count("    ├── 1 superseded: r (a)") == 1
+    assert lines.count("    └── 1 superseded: r (a)") == 1
