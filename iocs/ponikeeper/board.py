@@ -44,8 +44,7 @@ class Board:
         self._found: tuple[Finding, ...] = ()
         self._told: tuple[Finding, ...] = ()
         self._told_at = -math.inf
-        self.seeking = False
-        """Whether a geometry is looked for that belongs to where the links have come to rest."""
+        self._seeking = False
         self.state = State(prefix, Kept(), follow)
         self.take_up(Kept())
 
@@ -61,17 +60,25 @@ class Board:
         self._judge(self._findings())
 
     async def look(self) -> float | None:
-        """Judge again, and tell what has changed; gives the time at which to look again at the latest."""
+        """Judge again, and tell what has changed; gives the time at which to do so again though no link changes."""
         found = self._findings()
-        times = [self._links.next_change()]
         if found != self._told and not self._is_held(found):
             due = self._told_at if _kinds(found) != _kinds(self._told) else self._told_at + _REFRESH
             if self._links.clock() >= due:
                 self._judge(found)
                 await self.tell(Change.STATUS)
             else:
-                times.append(due)
-        return min((moment for moment in times if moment is not None), default=None)
+                return due
+        return None
+
+    def begin_search(self) -> None:
+        """Say that a geometry is looked for that belongs to where the links have come to rest."""
+        self._seeking = True
+
+    def end_search(self) -> None:
+        """Say that none is looked for any more: the links are told as they stand, as soon as somebody looks."""
+        self._seeking = False
+        self._links.wake()
 
     async def post(self, result: Result | None, message: str, change: Change = Change.RESULT) -> None:
         """Tell how a transaction ended, and whatever changed with it.
@@ -120,7 +127,7 @@ class Board:
 
     def _is_held(self, found: tuple[Finding, ...]) -> bool:
         """Tell whether a detector is still told to move, as long as the geometry of its new place is looked for."""
-        return self.seeking and self.state.status is Status.MOVING and status_of(found) in _AT_REST
+        return self._seeking and self.state.status is Status.MOVING and status_of(found) in _AT_REST
 
 
 def _kinds(found: tuple[Finding, ...]) -> set[tuple[Status, str]]:

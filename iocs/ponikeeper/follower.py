@@ -46,12 +46,14 @@ class Follower:
 
     async def look(self) -> float | None:
         """Take up how the links stand, and tell it; gives the time at which to look again at the latest."""
+        times = [self._links.next_change()]  # asked first: what changes while they are looked at is looked at again
         links = self._links.states()
         self._travel = gone_on(self._travel, links)
         if has_arrived(self._travel, links) and not self._arrival.is_set():
-            self._board.seeking = True
+            self._board.begin_search()
             self._arrival.set()
-        return await self._board.look()
+        times.append(await self._board.look())
+        return min((moment for moment in times if moment is not None), default=None)
 
     async def run(self) -> None:
         """Follow the links, for ever."""
@@ -66,12 +68,11 @@ class Follower:
             except StoreError as error:  # it is tried again, and told by the storage's own PVs too
                 failed = True
                 await self._board.post(None, f"not followed: {error}")
-            self._board.seeking = False
+            self._board.end_search()
             if failed:
-                await self._board.look()
                 await asyncio.sleep(PERIOD)
             self._arrival.clear()
-            await self.look()
+            self._links.wake()
 
     def standing(self) -> Standing | None:
         """Give what has to be stored with whatever is put in force; None where it is stored already."""

@@ -43,8 +43,7 @@ class Ledger:
         Where nobody asked for a transaction, the links are to be told as they stand in the meantime.
         """
         if request is None:
-            self._board.seeking = False
-            await self._board.look()
+            self._board.end_search()
             return
         result = Result(request.request, request.op, "undetermined", None, None, (why,), self._board.now())
         await self._board.post(result, f"{why}: it is not known yet whether the transaction is stored")

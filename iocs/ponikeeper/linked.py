@@ -93,6 +93,10 @@ class Linked:
         now = self.clock()
         return min((moment for moment in times if moment > now), default=None)
 
+    def wake(self) -> None:
+        """Let whoever waits for a change look again."""
+        self._changed.set()
+
     async def change(self, until: float | None) -> None:
         """Wait until a link says something, at the longest to a time; it may be over already."""
         with suppress(TimeoutError):

@@ -32,12 +32,18 @@ class Bench:
 
     def __init__(self, store, **options):
         self.now = 100.0
+        self.tick = 0.0
+        """What passes between two looks at the clock."""
         self.store = store
-        self.links = Linked([Z], SETTLE, lambda: self.now)
+        self.links = Linked([Z], SETTLE, self._clock)
         self.keeper = Keeper(PREFIX, store, {}, self.links, **options)
         self.published = []
         self.keeper.on_publish(self._publish)
         self._tasks = []
+
+    def _clock(self):
+        self.now += self.tick
+        return self.now
 
     async def _publish(self, state, change):
         self.published.append((state, change))
@@ -74,9 +80,14 @@ class Bench:
         """Let the keeper see how the links stand, and wait until it has found what belongs there."""
         await self.keeper.look()
         async with asyncio.timeout(20):
-            while self.keeper._board.seeking:  # noqa: ASYNC110  # it has no event of its own
+            while self.keeper._board._seeking:  # noqa: ASYNC110  # it has no event of its own
                 await asyncio.sleep(0.001)
         await self.keeper.look()
+
+    async def look_as_told(self):
+        """Look as often as the keeper wants it, and no more."""
+        while (again := await self.keeper.look()) is not None:
+            self.now = max(self.now, again)
 
     async def until(self, revision):
         """Wait until a revision is in force."""
@@ -226,6 +237,25 @@ def test_geometry_follows_from_place_to_place_and_is_valid_only_there(path):
     assert len({*map(len, results)}) == 1  # nobody asked for it
     assert (state.activation.cause, state.activation.author, state.activation.serial) == ("follow", "links", 5)
     assert state.message == "revision 1 followed the links: z 1000 mm"
+
+
+@pytest.mark.parametrize("early", [0.0, 1e-4, 2e-4, 3e-4, 4e-4, 5e-4, 6e-4, 1e-3])
+def test_rest_that_begins_while_it_is_looked_is_not_overlooked(path, early):
+    async def work(bench):
+        await bench.near_and_far()
+        bench.tell(FAR, 1.0)
+        await bench.keeper.look()
+        bench.tell(NEAR, 0.0)
+        again = await bench.keeper.look()
+        bench.tick = 1e-4
+        bench.now = again - early  # timers are early, and each look at the clock takes a while
+        await bench.links.change(None)
+        await bench.look_as_told()
+        await asyncio.wait_for(bench.links.change(None), 5)  # its geometry was looked for
+        await bench.look_as_told()
+        return bench.revision, *bench.told
+
+    assert run(path, work) == (1, "VALID", "")
 
 
 def test_rollback_stays_the_geometry_of_its_place(path):
