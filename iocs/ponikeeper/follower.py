@@ -1,7 +1,8 @@
 """The geometry follows the links: where they have come to rest, what was put in force there last is so again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -76,7 +77,7 @@ class Follower:
 
     def standing(self) -> Standing | None:
         """Give what has to be stored with whatever is put in force; None where it is stored already."""
-        standing = self._standing(self._travel)
+        standing = self._standing()
         return None if not self._links.units or standing == self._board.state.kept.standing else standing
 
     async def switch(self, follow: bool, store: Callable[[Standing], Awaitable[None]]) -> Standing:
@@ -87,12 +88,10 @@ class Follower:
         store
             Stores what has to be kept of it.
         """
-        travel = self._travel
-        if follow and not self._board.state.follow:
-            travel = arrived(travel, self._links.states())
-        standing = replace(self._standing(travel), follow=follow)
-        await store(standing)
-        self._set_out(travel)
+        begins = follow and not self._board.state.follow
+        with self._setting_out(self._links.states()) if begins else nullcontext():
+            standing = replace(self._standing(), follow=follow)
+            await store(standing)
         return standing
 
     async def _arrive(self, put: Put | None) -> None:
@@ -100,16 +99,17 @@ class Follower:
         links = self._links.states()
         if not has_arrived(self._travel, links) or (put is not None and not is_there(links, put.position)):
             return
-        travel, state = arrived(self._travel, links), self._board.state
-        if put is not None and state.revision is not None and put.revision != state.revision.number:
-            standing = self._standing(travel)
-            if state.follow and self._travel.away:
+        state, moved = self._board.state, bool(self._travel.away)
+        with self._setting_out(links):
+            if put is None or state.revision is None or put.revision == state.revision.number:
+                return
+            standing = self._standing()
+            if state.follow and moved:
                 await self._follow(put.revision, standing, links)
             else:
                 time = self._board.now()
                 await self._ledger.write(lambda history, prefix: history.stand(prefix, standing, time, _AUTHOR))
                 self._board.take_up(replace(state.kept, standing=standing))
-        self._set_out(travel)
 
     async def _belonging(self) -> Put | None:
         """Find what a commit or a person put in force last where the links are, of all that is sound."""
@@ -144,9 +144,16 @@ class Follower:
         message = f"revision {number} followed the links: {stands}"
         await self._board.post(None, message, Change.RESULT | Change.ACTIVATION)
 
-    def _standing(self, travel: Travel) -> Standing:
-        return Standing(self._board.state.follow, rested_position(travel, self._links.states()))
+    def _standing(self) -> Standing:
+        return Standing(self._board.state.follow, rested_position(self._travel, self._links.states()))
 
-    def _set_out(self, travel: Travel) -> None:
-        """Go on from where the links rested; they may have moved since."""
-        self._travel = gone_on(travel, self._links.states())
+    @contextmanager
+    def _setting_out(self, links: Sequence[LinkState]) -> Generator[None]:
+        """Let the links set out from where they are; what they did before counts again where the store fails."""
+        before, self._travel = self._travel, arrived(self._travel, links)
+        try:
+            yield
+        except BaseException:
+            now = self._travel
+            self._travel = replace(now, away=now.away | before.away, back=now.back | before.back)
+            raise

@@ -15,6 +15,8 @@ PRECEDENCE = (Status.UNSET, Status.UNKNOWN, Status.CONDEMNED, Status.MOVING, Sta
 """Which status is shown where several apply; none of them is VALID."""
 
 _CUT = "..."
+_LONGEST = 6
+"""Of what JSON makes of one character."""
 
 UNWATCHED = "nothing watches this geometry: the configuration has no links"
 
@@ -71,8 +73,9 @@ def reason_of(found: Sequence[Finding], *, watched: bool) -> str:
     if not watched and status_of(found) is not Status.UNSET:
         text = "; ".join([*([text] if text else []), UNWATCHED])
     text = text.encode("ascii", "backslashreplace").decode("ascii")
-    excess = len(strictjson.dumps(text)) - MAX_REASON
-    return text if excess <= 0 else text[: -excess - len(_CUT)] + _CUT
+    while (excess := len(strictjson.dumps(text)) - MAX_REASON) > 0:
+        text = text[: -len(_CUT) - excess // _LONGEST - 1] + _CUT
+    return text
 
 
 def _of_link(link: LinkState, revision: Revision) -> list[Finding]:

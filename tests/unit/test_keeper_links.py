@@ -1,6 +1,7 @@
 """The keeper and its links: judged with each transaction, followed from place to place; real store, time injected."""
 
 import asyncio
+import threading
 from dataclasses import replace
 
 import pytest
@@ -380,6 +381,48 @@ def test_following_is_switched_off_and_on_and_kept(path):
     assert run(path, on, follow=True) == ((False, 2), result.time, (2, "MOVED"), (1, "VALID"))
 
 
+def test_what_moved_before_following_was_switched_on_counts_no_more(path):
+    async def work(bench):
+        await bench.near_and_far()
+        await bench.keeper.execute(Follow(False), BY)
+        bench.tell(NEAR, 1.0)
+        await bench.keeper.look()
+        await bench.keeper.execute(Follow(True), BY)
+        await bench.stand(NEAR)
+        stopped = bench.revision, bench.status
+        await bench.go(FAR)
+        await bench.keeper.execute(Follow(True), BY)  # it is on: nothing changes
+        bench.tell(NEAR, 1.0)
+        await bench.keeper.look()
+        await bench.keeper.execute(Follow(True), BY)
+        await bench.stand(NEAR)
+        return stopped, (bench.revision, bench.status)
+
+    assert run(path, work) == ((2, "MOVED"), (1, "VALID"))
+
+
+def test_link_that_is_gone_and_back_while_the_disk_takes_its_time_makes_nothing_follow(path, monkeypatch):
+    real, once = Follower._follow, iter([True])
+
+    async def work(bench):
+        await bench.near_and_far()
+
+        async def slow(self, *values):
+            await real(self, *values)
+            if next(once, False):
+                for value in (None, FAR):
+                    bench.tell(value)
+                    await bench.keeper.look()
+
+        monkeypatch.setattr(Follower, "_follow", slow)
+        await bench.go(NEAR)
+        bench.now += SETTLE
+        await bench.settled()
+        return bench.revision, bench.told
+
+    assert run(path, work) == (1, ("MOVED", "z is at 1500 mm, calibrated at 1000 mm, tolerance 0.05 mm"))
+
+
 @pytest.mark.parametrize("follow", [True, False])
 def test_following_begins_as_the_configuration_says(path, follow):
     async def work(bench):
@@ -500,6 +543,34 @@ def test_follow_that_the_disk_refuses_is_told_and_done_when_the_disk_takes_it(pa
         2, ("MOVED", "z is at 1000 mm, calibrated at 1500 mm, tolerance 0.05 mm"), "not followed: disk full",
     )  # fmt: skip
     assert told == ("VALID", "")
+
+
+def test_links_are_told_as_they_stand_while_the_disk_hangs(path, monkeypatch):
+    real, answers = History.activate, threading.Event()
+
+    def hanging(self, *values, **named):
+        assert answers.wait(20)
+        return real(self, *values, **named)
+
+    async def work(bench):
+        await bench.near_and_far()
+        monkeypatch.setattr(History, "activate", hanging)
+        bench.tell(NEAR, 1.0)
+        await bench.keeper.look()
+        bench.tell(NEAR)
+        await bench.keeper.look()
+        bench.now += SETTLE
+        await bench.links.change(None)
+        await bench.keeper.look()
+        held = bench.told[0]
+        await asyncio.wait_for(bench.links.change(None), 20)  # it was told that the disk hangs
+        await bench.keeper.look()
+        hangs = bench.told[0]
+        answers.set()
+        await bench.until(revision=1)
+        return held, hangs, bench.told[0]
+
+    assert run(path, work) == ("MOVING", "MOVED", "VALID")
 
 
 @pytest.mark.parametrize("stored", [True, False])

@@ -91,6 +91,9 @@ CASES = {
     "in motion": (revision(), (), links(z={"value": 1500.0, "moving": True}), "MOVING", "z is in motion"),
     "in motion where it belongs": (revision(), (), links(z=MOVING), "MOVING", "z is in motion"),
     "disconnected": (revision(), (), links(z=GONE), "UNKNOWN", "z is not connected"),
+    "disconnected, though its moving PV says that it moves": (
+        revision(), (), links(z={**GONE, "moving": True}), "UNKNOWN", "z is not connected",
+    ),
     "not a number": (
         revision(), (), links(energy=NAN), "UNKNOWN", "energy: it says nan: expected a finite number",
     ),
@@ -175,6 +178,14 @@ def test_the_last_judgement_decides():
     assert judged(revision(), (SUPERSEDED, replace(BUMP, number=2)), links())[0] == "CONDEMNED"
 
 
+def test_reason_that_is_too_long_is_cut():
+    broken = [replace(link("z", None), error="\\" * 400, moving=None)] * 16
+    status, text = judged(revision(), (), broken)
+    assert status == "UNKNOWN"
+    assert text.endswith("...")
+    assert MAX_REASON - 10 <= len(strictjson.dumps(text)) <= MAX_REASON
+
+
 texts = st.text(max_size=400)
 
 
@@ -185,4 +196,4 @@ def test_reason_is_ascii_and_leaves_room_in_the_snapshot(reason, errors):
     status, text = judged(revision(), (retracted,), broken)
     assert status == ("UNKNOWN" if errors else "CONDEMNED")
     assert text.isascii()
-    assert len(strictjson.dumps(text)) <= MAX_REASON + 2
+    assert len(strictjson.dumps(text)) <= MAX_REASON

@@ -10,7 +10,7 @@ from ponikeeper.geometry import Geometry
 from ponikeeper.history import Revision
 from ponikeeper.messages import MAX_BYTES, Commit, LinkState
 from ponikeeper.parameters import NAMES, PARAMETERS
-from ponikeeper.transaction import decide_commit, is_unchanged, require_room
+from ponikeeper.transaction import decide_commit, decide_here, is_unchanged, require_room
 from strategies import VALUES, geometries, numbers
 
 LINKS = {"z": "mm", "energy": "keV"}
@@ -151,6 +151,18 @@ def test_position_that_is_given_is_not_that_of_now(position):
     draft = decide(in_force(), Commit({}, position=position), links=LINKS, readings=standing())
     values = draft.position and {name: place["value"] for name, place in draft.position.items()}
     assert values == (None if position == "unknown" else position)
+
+
+def test_here_needs_a_geometry_and_a_place_that_is_known():
+    for revision, readings, says in (
+        (None, standing(), "nothing is in force yet"),
+        (in_force(), (), "the configuration has no links, so there is no position that Here could record"),
+        (in_force(), standing(moving=True), "where the links stand is not known: z is in motion"),
+    ):
+        with pytest.raises(RefusedError, match=says):
+            decide_here(revision, (), readings)
+    commit = decide_here(in_force(), (), standing())
+    assert (commit.geometry, commit.position, commit.derived) == ({}, "now", True)
 
 
 @pytest.mark.parametrize(
