@@ -29,19 +29,7 @@ if TYPE_CHECKING:
 class Reader:
     """The store of one IOC, as far as it is read.
 
-    Parameters
-    ----------
-    path
-        The SQLite file; its directory is locked as long as this object is open.
-
-    Raises
-    ------
-    BusyStoreError
-        Another process has it open.
-    DamagedStoreError
-        It is not what was written to it; nothing is changed then.
-    StoreError
-        It cannot be made, or not be read.
+    Parameters and errors as `StoreFile`.
     """
 
     def __init__(self, path: Path) -> None:

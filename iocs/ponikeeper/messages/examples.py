@@ -23,8 +23,8 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
                 "near",
                 {"z": 1000.01},
                 12,
-                "5f0c2c1e",
-                "alice",
+                request="5f0c2c1e",
+                author="alice",
             )
         ),
         "activate": request_text(Activate(12, request="9a41b7d0")),

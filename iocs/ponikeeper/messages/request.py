@@ -12,13 +12,30 @@ _LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 _MAX_LABEL_BYTES = 38
 
-_ENVELOPE = ("request", "author", "digest")
-
 AskedPosition = Mapping[str, float] | Literal["now", "unknown"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What every request may say.
+
+    Parameters
+    ----------
+    request
+        An id, by which its result is found, and by which it can be asked again.
+    author
+        Who asks, where it is somebody else than who puts it.
+    digest
+        Of its content, by which the same id with another content is told apart.
+    """
+
+    request: str | None = None
+    author: str | None = None
+    digest: str = ""
+
+
 @dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Asked):
     """Ask that a geometry be stored as a new revision and put in force.
 
     Parameters
@@ -42,15 +59,12 @@ class Commit:
     label: str | None = None
     position: AskedPosition = "unknown"
     expect_revision: int | None = None
-    request: str | None = None
-    author: str | None = None
     inherit: bool = True
     derived: bool = False
-    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Activate:
+class Activate(Asked):
     """Ask that an old revision be put in force again.
 
     Parameters
@@ -64,34 +78,25 @@ class Activate:
     op: ClassVar[str] = "activate"
     revision: int | str
     force: bool = False
-    request: str | None = None
-    author: str | None = None
-    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
+class Here(Asked):
     """Say that the geometry in force holds where the links stand now: it becomes a revision with that position."""
 
     op: ClassVar[str] = "here"
-    request: str | None = None
-    author: str | None = None
-    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Follow:
+class Follow(Asked):
     """Switch on or off that the geometry follows the links to a known position."""
 
     op: ClassVar[str] = "follow"
     on: bool
-    request: str | None = None
-    author: str | None = None
-    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Supersede:
+class Supersede(Asked):
     """Say that a revision was wrong, and which one is right.
 
     Parameters
@@ -106,21 +111,15 @@ class Supersede:
     reason: str
     since: str | None = None
     until: str | None = None
-    request: str | None = None
-    author: str | None = None
-    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Retract:
+class Retract(Asked):
     """Say that a revision was wrong, and that nothing replaces it."""
 
     op: ClassVar[str] = "retract"
     revision: int
     reason: str
-    request: str | None = None
-    author: str | None = None
-    digest: str = ""
 
 
 Request = Commit | Activate | Here | Follow | Supersede | Retract
@@ -132,7 +131,7 @@ def request_text(request: Request) -> str:
     if request.author is not None:
         values["author"] = request.author
     if not isinstance(request, Commit):
-        asked = [item.name for item in fields(request) if item.name not in _ENVELOPE]
+        asked = [item.name for item in fields(request) if item.name not in Asked.__slots__]
         return strictjson.dumps(values | {name: getattr(request, name) for name in asked})
     values["geometry"] = strictjson.plain(request.geometry)
     if request.provenance:
