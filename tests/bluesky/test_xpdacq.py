@@ -20,6 +20,7 @@ from ophyd import Component as Cpt
 from ophyd import DeviceStatus, Signal
 from ophyd.sim import SynAxis
 
+from calibrating import Recorder
 from ponikeeper import poni
 from ponikeeper.errors import CalibrationError, RefusedError
 from ponikeeper_client.demo.story import NEAR
@@ -29,19 +30,7 @@ from ponikeeper_client.xpdacq import MissingDarkframesError, XrayBasicPlans
 SMALL = replace(NEAR, detector="Detector", detector_config={"max_shape": [200, 200], "orientation": 3})
 
 
-class RecordingShutter(Signal):
-    """A shutter that remembers what it was told."""
-
-    def __init__(self, **kwargs):
-        super().__init__(value="closed", **kwargs)
-        self.told = []
-
-    def set(self, value, **kwargs):
-        self.told.append(value)
-        return super().set(value, **kwargs)
-
-
-class WordlessShutter(RecordingShutter):
+class WordlessShutter(Recorder):
     """One that reads as a number, whatever word it was told."""
 
     def set(self, value, **kwargs):
@@ -72,7 +61,7 @@ class Detector(sim.DiffractionDetector):
 
 @pytest.fixture
 def shutter():
-    return RecordingShutter(name="shutter")
+    return Recorder(name="shutter")
 
 
 @pytest.fixture
