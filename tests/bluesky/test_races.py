@@ -69,13 +69,13 @@ def check(make_ioc, make, take, reads, runs):
     print(f"\n{reads} reads and {runs} runs saw {len(set(seen))} of {seen[-1]} activations; {torn} were mixed")
     assert torn == 0
     assert seen == sorted(seen), "a serial went back"
-    assert len(set(seen)) > 50
+    assert len(set(seen)) > 20
     methods = {panel.calib.read_snapshot().provenance["method"]}
     assert methods <= {"gui", "poni"}
 
 
 def test_no_read_and_no_run_mixes_two_geometries(make_ioc, make, take):
-    check(make_ioc, make, take, reads=1500, runs=20)
+    check(make_ioc, make, take, reads=700, runs=10)
 
 
 @pytest.mark.campaign

@@ -137,7 +137,7 @@ def campaign(ioc: LiveIoc, rounds: int, seed: int) -> None:
 
 
 def test_killed_under_puts_loses_nothing(make_ioc):
-    campaign(make_ioc(), 20, seed=1)
+    campaign(make_ioc(), 10, seed=1)
 
 
 @pytest.mark.campaign
