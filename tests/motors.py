@@ -1,9 +1,11 @@
-"""Simulated PVs that a geometry depends on, in a process of their own: ``python motors.py NAME MODE MOTOR...``.
+"""Simulated PVs that a geometry depends on, in a process of their own.
+
+``python motors.py NAME MODE PLACE SWING MOTOR...`` serves them.
 
 Motors (`Z` and `Y`, unless others are named), an energy, a binning, an image, and a mode, which is a text
 or a number; all of them take puts. `Fragile` cannot be monitored as long as `Broken` is not 0. While
 `Speed` is not 0, every motor steps by that much, and waits for `Pause` (s); while `Swing` is not 0, every
-second step leads back, the first one too.
+second step leads back, the first one too; both begin as `SWING` says.
 """
 
 import asyncio
@@ -36,6 +38,10 @@ class Motors:
         """The motors that there are, from the next start on."""
         self.interface = "127.0.0.1"
         """Where they are served, from the next start on."""
+        self.place = 1000.0
+        """Where every motor stands first, from the next start on."""
+        self.swing = 0.0
+        """By how much every motor steps there and back, from the next start on."""
         self.process: subprocess.Popen[bytes] | None = None
 
     def pv(self, suffix: str) -> str:
@@ -66,7 +72,8 @@ class Motors:
         environment["EPICS_CAS_INTF_ADDR_LIST"] = self.interface
         environment["EPICS_CAS_AUTO_BEACON_ADDR_LIST"] = "NO"
         environment["EPICS_CAS_BEACON_ADDR_LIST"] = f"127.0.0.1:{environment['EPICS_CA_REPEATER_PORT']}"
-        command = [*wrapper, sys.executable, __file__, self.name, str(self.mode), *self.names]
+        words = map(str, (self.name, self.mode, self.place, self.swing, *self.names))
+        command = [*wrapper, sys.executable, __file__, *words]
         self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == b"READY\n"
@@ -87,15 +94,15 @@ class Motors:
             self.process = None
 
 
-async def _serve(name: str, mode: str, *motors: str) -> None:
+async def _serve(name: str, mode: str, place: str, swing: str, *motors: str) -> None:
     import caproto as ca
     from caproto.asyncio.server import Context
 
     logging.getLogger("caproto").setLevel(logging.CRITICAL)  # no repeater takes its beacons
     channels = {"Energy": ca.ChannelDouble(value=74.69), "BinX": ca.ChannelInteger(value=1)}
     channels["Mode"] = ca.ChannelString(value=mode) if mode.isalpha() else ca.ChannelDouble(value=float(mode))
-    channels |= {"Speed": ca.ChannelDouble(value=0.0), "Pause": ca.ChannelDouble(value=0.1)}
-    channels["Swing"] = ca.ChannelInteger(value=0)
+    channels |= {"Speed": ca.ChannelDouble(value=float(swing)), "Pause": ca.ChannelDouble(value=0.1)}
+    channels["Swing"] = ca.ChannelInteger(value=int(float(swing) != 0))
     channels |= {"Image": ca.ChannelDouble(value=[0.0] * 4)}
     channels["Broken"] = ca.ChannelInteger(value=1)
 
@@ -107,7 +114,7 @@ async def _serve(name: str, mode: str, *motors: str) -> None:
 
     channels["Fragile"] = Fragile(value=7.0)
     for motor in motors:
-        channels |= {f"{motor}:RBV": ca.ChannelDouble(value=1000.0), f"{motor}:MOVN": ca.ChannelInteger(value=0)}
+        channels |= {f"{motor}:RBV": ca.ChannelDouble(value=float(place)), f"{motor}:MOVN": ca.ChannelInteger(value=0)}
 
     async def ready(_: object) -> None:
         print("READY", flush=True)

@@ -75,6 +75,11 @@ class Record:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it; what was seen stays."""
+
         async def close() -> None:
             for subscription in self._subscriptions:
                 subscription.close()

@@ -1,6 +1,7 @@
 """Monitors of the links' PVs, by aioca: caproto's client does not come back after a hung peer."""
 
 import asyncio
+import ctypes
 import logging
 import math
 import os
@@ -10,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from aioca import FORMAT_TIME, CANothing, Subscription, purge_channel_caches
-from epicscorelibs.ca.cadef import ca_context_create
+from epicscorelibs.ca.cadef import ca_clear_channel, ca_context_create, ca_create_channel, ca_flush_io
 
 from ponikeeper.links import Sample
 from ponikeeper.parameters import shown
@@ -19,8 +20,17 @@ log = logging.getLogger(__name__)
 
 Tell = Callable[[str, Sample], None]
 
-_ENVIRONMENT = {"EPICS_CA_CONN_TMO": "5", "EPICS_CA_MAX_SEARCH_PERIOD": "60"}
-"""Where the site says nothing: a hung peer is noticed before 30 s, a late one found before 5 min."""
+_CONN_TMO = "1"
+"""Seconds of silence after which libca asks a peer whether it lives, and waits 5 s more.
+
+The site's own patience does not count here: as long as a hung peer is not noticed, its last value looks alive.
+"""
+
+_SEARCH_PERIOD = "60"
+"""Seconds between two searches for a PV that never was there, at the longest, unless the site says otherwise."""
+
+_ANEW, _ANEW_AT_LAST = 5.0, 20.0
+"""Seconds after which a lost PV is searched for as if it had never been there; twice as many each time, to a limit."""
 
 _RETRY = 5.0
 """Seconds after which a PV whose updates could not be read is monitored anew."""
@@ -42,8 +52,8 @@ class Watch:
     """
 
     def __init__(self, pvs: Iterable[str], tell: Tell) -> None:
-        for name, value in _ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
+        os.environ["EPICS_CA_CONN_TMO"] = _CONN_TMO
+        os.environ.setdefault("EPICS_CA_MAX_SEARCH_PERIOD", _SEARCH_PERIOD)
         # not left to aioca: at exit it destroys the context that it made, and waits there for a hung peer
         ca_context_create(_PREEMPTIVE)
         self._monitors = [_Monitor(pv, tell) for pv in sorted(set(pvs))]
@@ -64,17 +74,21 @@ class _Monitor:
         self._loop = asyncio.get_running_loop()
         self._open = True
         self._failing = False
+        self._search: asyncio.TimerHandle | None = None
         self._subscription = _Subscription(pv, self._told)
 
     def close(self) -> None:
         self._open = False
         self._subscription.close()
+        if self._search is not None:
+            self._search.cancel()
 
     def _told(self, value: Any) -> None:
         if isinstance(value, CANothing):
             log.info("%s: disconnected", self._pv)
             self._tell(self._pv, Sample())
             self._loop.call_soon(self._renew)  # not at once: aioca is going through its subscriptions
+            self._search_in(_ANEW)
         elif isinstance(value, BaseException):
             if not self._failing:
                 log.warning("%s: its update cannot be read: %s", self._pv, value)
@@ -89,6 +103,17 @@ class _Monitor:
         if self._open:
             self._subscription.close()
             self._subscription = _Subscription(self._pv, self._told)
+
+    def _search_in(self, delay: float) -> None:
+        if self._search is not None:
+            self._search.cancel()
+        self._search = self._loop.call_later(delay, self._search_anew, delay)
+
+    def _search_anew(self, delay: float) -> None:
+        channel = self._subscription.channel
+        if self._open and not channel.connected():
+            _begin_anew(channel)
+            self._search_in(min(2 * delay, _ANEW_AT_LAST))
 
 
 class _Subscription(Subscription):
@@ -111,6 +136,20 @@ class _Subscription(Subscription):
         self.state = self.CLOSED
         if exc_info is not None:
             self.callback(exc_info[1])
+
+
+def _begin_anew(channel: Any) -> None:
+    """Let aioca's channel be a new one for libca.
+
+    libca keeps a circuit on which nobody answers, and waits for TCP, which tries again ever more rarely:
+    after a minute without packets it takes another minute. A circuit that loses its last channel ends, and
+    a new channel is searched for at once, by which it finds its server on another one.
+    """
+    ca_clear_channel(channel)
+    made = ctypes.c_void_p()
+    ca_create_channel(channel.name, channel.on_ca_connect, ctypes.py_object(channel), 0, ctypes.byref(made))
+    channel._as_parameter_ = made.value
+    ca_flush_io()
 
 
 def sample_of(value: Any) -> Sample:
