@@ -89,8 +89,8 @@ def trip(record, motors, label, through=(), timeout=30.0):
 
 def require_right(record):
     """See that no client was ever told VALID for long while the motor was elsewhere."""
-    wrong = {prefix: record.valid_beyond(prefix, TOLERANCE) for prefix in record.prefixes}
-    assert not any(wrong.values()), {prefix: (spans, record.history(prefix)[-20:]) for prefix, spans in wrong.items()}
+    wrong = [(prefix, span) for prefix in record.prefixes for span in record.valid_beyond(prefix, TOLERANCE)]
+    assert not wrong, "\n".join(f"{prefix}: {span}\n{record.around(span)}" for prefix, span in wrong)
 
 
 def worst(record, judge=Record.valid_beyond):

@@ -135,6 +135,18 @@ class Record:
             if seen.at >= since
         ]
 
+    def around(self, span: Span, margin: float = 1.0) -> str:
+        """Tell, for a person, all that was seen from a second before something wrong until a second after it."""
+        rows = []
+        for pv, updates in self.seen.items():
+            for seen in list(updates):
+                if span.at - margin < seen.at < span.at + span.length + margin and not pv.endswith("Links_RBV"):
+                    said = json.loads(seen.value) if pv.endswith("Snapshot_RBV") else seen.value
+                    words = [said[key] for key in ("status", "revision", "reason")] if isinstance(said, dict) else said
+                    rows.append((seen.at - span.at, seen.stamp - span.at, pv, words))
+        rows.sort(key=lambda row: row[0])
+        return "\n".join(f"{at:+.3f} (made {made:+.3f}) {pv}: {words}" for at, made, pv, words in rows)
+
     def statuses(self, prefix: str, since: float = 0.0) -> list[str]:
         """Give the statuses from an instant on in their order, each as often as it began anew."""
         said = [(seen.at, words["status"]) for seen, words in self.snapshots(prefix)]
