@@ -20,8 +20,9 @@ class Travel:
     ----------
     rested
         Where each of them rested then, or stood when it came back.
-    seen
-        Links that were seen since the start; before that what a store kept holds.
+    steady
+        Links that were seen at rest since the start, or since they came back: before that their values may be
+        those with which a server begins.
     away
         Links that moved since.
     back
@@ -29,7 +30,7 @@ class Travel:
     """
 
     rested: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    seen: frozenset[str] = frozenset()
+    steady: frozenset[str] = frozenset()
     away: frozenset[str] = frozenset()
     back: frozenset[str] = frozenset()
 
@@ -42,21 +43,24 @@ def begun(links: Sequence[LinkState], rested: Position) -> Travel:
 def gone_on(travel: Travel, links: Sequence[LinkState]) -> Travel:
     """Take up where the links stand now."""
     rested = dict(travel.rested)
-    seen, away, back = set(travel.seen), set(travel.away), set(travel.back)
+    steady, away, back = set(travel.steady), set(travel.away), set(travel.back)
     for link in links:
+        name = link.name
         if link.value is None or not link.connected:
-            if link.name in seen:
-                seen.discard(link.name)
-                away.discard(link.name)
-                rested.pop(link.name, None)
+            if name in steady:
+                steady.discard(name)
+                away.discard(name)
+                rested.pop(name, None)
             continue
-        seen.add(link.name)
-        if link.name not in rested:
-            rested[link.name] = link.value
-            back.add(link.name)
-        elif not is_within(link, link.value, rested[link.name]):
-            away.add(link.name)
-    return Travel(rested, frozenset(seen), frozenset(away), frozenset(back))
+        if name not in steady and link.moving is not False:
+            continue
+        steady.add(name)
+        if name not in rested:
+            rested[name] = link.value
+            back.add(name)
+        elif not is_within(link, link.value, rested[name]):
+            away.add(name)
+    return Travel(rested, frozenset(steady), frozenset(away), frozenset(back))
 
 
 def has_arrived(travel: Travel, links: Sequence[LinkState]) -> bool:
@@ -72,11 +76,12 @@ def arrived(travel: Travel, links: Sequence[LinkState]) -> Travel:
 
 def rested_position(travel: Travel, links: Sequence[LinkState]) -> Position:
     """Give what a store has to keep, so that after a restart it is known what moved."""
-    return {
-        link.name: {"value": travel.rested[link.name], "units": link.units}
-        for link in links
-        if link.name in travel.rested
-    }
+    return _position(travel.rested, links)
+
+
+def is_still_there(links: Sequence[LinkState], before: Sequence[LinkState]) -> bool:
+    """Tell whether every link stands where it stood before."""
+    return is_there(links, _position({link.name: link.value for link in before if link.value is not None}, before))
 
 
 def is_there(links: Sequence[LinkState], position: Position | None) -> bool:
@@ -87,3 +92,7 @@ def is_there(links: Sequence[LinkState], position: Position | None) -> bool:
         and is_within(link, link.value, stood)
         for link in links
     )
+
+
+def _position(values: Mapping[str, float], links: Sequence[LinkState]) -> Position:
+    return {link.name: {"value": values[link.name], "units": link.units} for link in links if link.name in values}

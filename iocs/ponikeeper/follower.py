@@ -8,7 +8,7 @@ from functools import partial
 
 from ponikeeper.board import Board
 from ponikeeper.errors import StoreError, UncertainStoreError
-from ponikeeper.follow import Travel, arrived, begun, gone_on, has_arrived, is_there, rested_position
+from ponikeeper.follow import Travel, arrived, begun, gone_on, has_arrived, is_still_there, is_there, rested_position
 from ponikeeper.history import FOLLOWED, History, Put, Standing
 from ponikeeper.judgements import unsound
 from ponikeeper.ledger import Ledger
@@ -39,6 +39,7 @@ class Follower:
         self._lock = lock
         self._travel = Travel()
         self._arrival = asyncio.Event()
+        self._trouble = ""
 
     def begin(self) -> None:
         """Take up where the links rested before a restart."""
@@ -62,23 +63,20 @@ class Follower:
             await self._arrival.wait()
             failed = False
             try:
-                kept, put = self._board.state.kept, await self._belonging()  # commits go on: it takes its time
+                kept, links = self._board.state.kept, self._links.states()
+                put = await self._belonging(links)  # commits go on: it takes its time
                 async with self._lock:
                     if self._board.state.kept is kept:
-                        await self._arrive(put)
+                        await self._arrive(put, links)
+                self._trouble = ""
             except StoreError as error:  # it is tried again, and told by the storage's own PVs too
                 failed = True
-                await self._board.post(None, f"not followed: {error}")
+                await self._complain(f"not followed: {error}")
             self._board.end_search()
             if failed:
                 await asyncio.sleep(PERIOD)
             self._arrival.clear()
             self._links.wake()
-
-    def standing(self) -> Standing | None:
-        """Give what has to be stored with whatever is put in force; None where it is stored already."""
-        standing = self._standing()
-        return None if not self._links.units or standing == self._board.state.kept.standing else standing
 
     async def switch(self, follow: bool, store: Callable[[Standing], Awaitable[None]]) -> Standing:
         """Switch following on or off; what the links did while it was off counts no more.
@@ -89,31 +87,55 @@ class Follower:
             Stores what has to be kept of it.
         """
         begins = follow and not self._board.state.follow
-        with self._setting_out(self._links.states()) if begins else nullcontext():
+        with self.setting_out() if begins else nullcontext():
             standing = replace(self._standing(), follow=follow)
             await store(standing)
         return standing
 
-    async def _arrive(self, put: Put | None) -> None:
-        """Put in force what belongs to where the links have come to rest, unless they have moved on meanwhile."""
+    @contextmanager
+    def setting_out(self) -> Generator[Standing | None]:
+        """Let the links set out from where they are: what they did before counts no more, unless the store fails.
+
+        Gives what has to be stored with whatever is put in force; None where it is stored already.
+        """
+        before, self._travel = self._travel, arrived(self._travel, self._links.states())
+        standing = self._standing()
+        try:
+            yield None if not self._links.units or standing == self._board.state.kept.standing else standing
+        except BaseException:
+            now = self._travel
+            self._travel = replace(now, away=now.away | before.away, back=now.back | before.back)
+            raise
+
+    def set_out(self) -> None:
+        """Let the links set out from where they are."""
+        self._travel = arrived(self._travel, self._links.states())
+
+    async def _arrive(self, put: Put | None, asked: Sequence[LinkState]) -> None:
+        """Put in force what belongs to where the links have come to rest.
+
+        Parameters
+        ----------
+        put
+            What belongs to where they were when it was asked; they may have moved on meanwhile.
+        """
         links = self._links.states()
-        if not has_arrived(self._travel, links) or (put is not None and not is_there(links, put.position)):
-            return
         state, moved = self._board.state, bool(self._travel.away)
-        with self._setting_out(links):
-            if put is None or state.revision is None or put.revision == state.revision.number:
-                return
-            standing = self._standing()
-            if state.follow and moved:
+        if not has_arrived(self._travel, links) or not is_still_there(links, asked):
+            return
+        if state.revision is None:
+            self.set_out()
+            return
+        with self.setting_out() as standing:
+            if put is not None and put.revision != state.revision.number and state.follow and moved:
                 await self._follow(put.revision, standing, links)
-            else:
+            elif standing is not None:
                 time = self._board.now()
                 await self._ledger.write(lambda history, prefix: history.stand(prefix, standing, time, _AUTHOR))
                 self._board.take_up(replace(state.kept, standing=standing))
 
-    async def _belonging(self) -> Put | None:
+    async def _belonging(self, links: Sequence[LinkState]) -> Put | None:
         """Find what a commit or a person put in force last where the links are, of all that is sound."""
-        links = self._links.states()
         wrong = unsound(self._board.state.judgements)
         before: int | None = None
         while True:
@@ -125,7 +147,7 @@ class Follower:
                 return None
             before = puts[-1].serial
 
-    async def _follow(self, number: int, standing: Standing, links: Sequence[LinkState]) -> None:
+    async def _follow(self, number: int, standing: Standing | None, links: Sequence[LinkState]) -> None:
         """Put a revision in force, because the links are where it holds."""
         time, state = self._board.now(), self._board.state
         revision = await self._ledger.read(lambda history, prefix: history.revision(prefix, number))
@@ -133,6 +155,7 @@ class Follower:
             activation = await self._ledger.write(
                 lambda history, prefix: history.activate(prefix, number, time, FOLLOWED, _AUTHOR, standing=standing)
             )
+            standing = standing or state.kept.standing
             kept = replace(state.kept, revision=revision, activation=activation, standing=standing)
         except UncertainStoreError:
             settled = await self._ledger.settled(None)
@@ -144,16 +167,11 @@ class Follower:
         message = f"revision {number} followed the links: {stands}"
         await self._board.post(None, message, Change.RESULT | Change.ACTIVATION)
 
+    async def _complain(self, trouble: str) -> None:
+        """Tell a person once of what goes on to fail, where something would follow."""
+        if self._board.state.follow and self._travel.away and trouble != self._trouble:
+            self._trouble = trouble
+            await self._board.post(None, trouble)
+
     def _standing(self) -> Standing:
         return Standing(self._board.state.follow, rested_position(self._travel, self._links.states()))
-
-    @contextmanager
-    def _setting_out(self, links: Sequence[LinkState]) -> Generator[None]:
-        """Let the links set out from where they are; what they did before counts again where the store fails."""
-        before, self._travel = self._travel, arrived(self._travel, links)
-        try:
-            yield
-        except BaseException:
-            now = self._travel
-            self._travel = replace(now, away=now.away | before.away, back=now.back | before.back)
-            raise

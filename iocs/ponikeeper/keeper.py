@@ -11,7 +11,7 @@ from functools import partial
 from ponikeeper.board import Board, Publish
 from ponikeeper.errors import ProblemsError, RefusedError, StoreError, UncertainStoreError
 from ponikeeper.follower import Follower
-from ponikeeper.history import Activation, Answer, History, Judgement, Kept, Revision, Standing
+from ponikeeper.history import Activation, Answer, History, Judgement, Revision, Standing
 from ponikeeper.judgements import judgement_of, judgement_problems, told, unsound
 from ponikeeper.ledger import Ledger
 from ponikeeper.linked import Linked
@@ -96,9 +96,8 @@ class Keeper:
                 if kept is None:
                     return await self._refuse_unstored(request, error)
                 self._board.take_up(kept)
-                message = f"stored, though the disk failed after it: {error}"
-                changes = Change.ACTIVATION | Change.FOLLOW | Change.HISTORY
-                return await self._accept(request, message, changes, _time(request, kept))
+                self._follower.set_out()
+                return await self._accept_settled(request, f"stored, though the disk failed after it: {error}")
             except StoreError as error:
                 return await self._refuse_unstored(request, error)
 
@@ -135,16 +134,23 @@ class Keeper:
         state, links = self.state, self._links.states()
         draft = decide_commit(state.revision, commit, by, self._limits, self._links.units, links)
         require_room(state.prefix, draft)
-        sound = state.revision is not None and judgement_of(state.judgements, state.revision.number) is None
-        if sound and is_unchanged(state.revision, draft, commit.derived, links):
-            return await self._keep_unchanged(request)
-        time, author, standing = self._board.now(), str(draft.provenance["author"]), self._follower.standing()
-        revision, activation = await self._ledger.write(
-            lambda history, prefix: history.commit(
-                prefix, draft, time, request.op, author, _identity(request), standing
-            ),
-            request,
-        )
+        if is_unchanged(state.revision, draft, commit.derived, links):
+            judgement = state.revision and judgement_of(state.judgements, state.revision.number)
+            if judgement is None:
+                return await self._keep_unchanged(request)
+            if commit.derived:
+                raise RefusedError(
+                    f"revision {judgement.revision} was {told(judgement)}, and this changes nothing of it: "
+                    "put in force one that is right, or commit all values anew"
+                )
+        time, author = self._board.now(), str(draft.provenance["author"])
+        with self._follower.setting_out() as standing:
+            revision, activation = await self._ledger.write(
+                lambda history, prefix: history.commit(
+                    prefix, draft, time, request.op, author, _identity(request), standing
+                ),
+                request,
+            )
         label = f" ({revision.label})" if revision.label else ""
         message = f"revision {revision.number}{label} committed by {author}"
         if commit.position == "now" and draft.position is None:
@@ -161,13 +167,14 @@ class Keeper:
                 f"revision {revision.number} was {told(judgement)}; activate one that is right, "
                 'or this one all the same with "force": true (ponikeeper activate --force)'
             )
-        time, standing = self._board.now(), self._follower.standing()
-        activation = await self._ledger.write(
-            lambda history, prefix: history.activate(
-                prefix, revision.number, time, request.op, author, _identity(request), standing
-            ),
-            request,
-        )
+        time = self._board.now()
+        with self._follower.setting_out() as standing:
+            activation = await self._ledger.write(
+                lambda history, prefix: history.activate(
+                    prefix, revision.number, time, request.op, author, _identity(request), standing
+                ),
+                request,
+            )
         message = f"revision {revision.number} activated by {author}"
         return await self._put_in_force(request, revision, activation, standing, message)
 
@@ -264,6 +271,19 @@ class Keeper:
         await self._board.post(result, message, change | Change.RESULT)
         return result
 
+    async def _accept_settled(self, request: Request, message: str) -> Result:
+        """Tell that a request was accepted after all, as its repetition will be told."""
+        self._board.count(accepted=True)
+        answer, activation = await self._known_answer(request), self.state.activation
+        if answer is not None:
+            result = _result(request, answer.revision, answer.serial, answer.time)
+        else:
+            number, serial = (activation.revision, activation.serial) if activation else (0, 0)
+            named = request.revision if isinstance(request, Supersede | Retract) else number
+            result = _result(request, named, serial, self._board.now())
+        await self._board.post(result, message, ~Change(0))
+        return result
+
     async def _refuse_unstored(self, request: Request, error: StoreError) -> Result:
         reason = f"not stored, the geometry in force stays: {error}"
         return await self._refuse(request.request, request.op, (reason,))
@@ -278,12 +298,6 @@ class Keeper:
 
 def _identity(request: Request) -> tuple[str, str, str] | None:
     return None if request.request is None else (request.request, request.digest, request.op)
-
-
-def _time(request: Request, kept: Kept) -> str | None:
-    """Give when a request took effect, where that is what is in force since; None is now."""
-    in_force = isinstance(request, Commit | Activate | Here) and kept.activation is not None
-    return kept.activation.time if in_force and kept.activation else None
 
 
 def _result(request: Request, revision: int, serial: int, time: str) -> Result:

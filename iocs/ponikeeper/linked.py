@@ -56,8 +56,10 @@ class Linked:
                 calibrated = calibrated_value(link, revision.position)
                 nominal = nominal_value(link, revision.geometry.wavelength)
             self._calibrated[link.name] = calibrated
-            self._references[link.name] = nominal if calibrated is None else calibrated
-        self._readings = {name: replace(reading, left=None) for name, reading in self._readings.items()}
+            reference = nominal if calibrated is None else calibrated
+            if reference != self._references.get(link.name):
+                self._references[link.name] = reference
+                self._readings[link.name] = replace(self._readings[link.name], left=None)
 
     def take(self, pv: str, sample: Sample) -> None:
         """Take up what one PV says; what concerns no link here is ignored."""

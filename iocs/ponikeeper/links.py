@@ -82,7 +82,7 @@ def updated(
         value.value,
         value.connected and (link.moving is None or moving.connected),
         flag,
-        _track(link, before, value.value, bool(flag), settle, now),
+        _track(before, value.value, bool(flag), settle, now),
         error=_error(link, value, moving),
     )
     return replace(reading, left=_left(link, before, reading, reference, settle, now))
@@ -142,17 +142,13 @@ def state_of(
     )
 
 
-def _track(
-    link: Link, before: Reading, value: float | None, flag: bool, settle: float, now: float
-) -> tuple[Place, ...]:
+def _track(before: Reading, value: float | None, flag: bool, settle: float, now: float) -> tuple[Place, ...]:
     """Remember where a link stood within the last `settle`."""
     if value is None:
         return ()
     here = Place(now, value)
-    if flag or before.flag:
+    if flag or before.flag or not before.track:  # where it was just before it was seen is not known
         return (Place(now, None), here)
-    if not before.track:  # it may have moved just before it was seen, where nothing says that it did not
-        return (here,) if link.moving is not None else (Place(now, None), here)
     track = before.track
     if len(track) > 1 and now - track[-2].since < settle / _FINEST:
         track = track[:-1]

@@ -69,13 +69,21 @@ def status_of(found: Sequence[Finding]) -> Status:
 
 def reason_of(found: Sequence[Finding], *, watched: bool) -> str:
     """List all that was found, in ASCII and short enough for a snapshot."""
-    text = "; ".join(finding.text for finding in found)
-    if not watched and status_of(found) is not Status.UNSET:
-        text = "; ".join([*([text] if text else []), UNWATCHED])
-    text = text.encode("ascii", "backslashreplace").decode("ascii")
+    general = [] if watched or status_of(found) is Status.UNSET else [UNWATCHED]
+    shown, left_out = [*found], 0
+    text = _joined([finding.text for finding in shown], general, left_out)
+    while len(strictjson.dumps(text)) > MAX_REASON and any(finding.about for finding in shown):
+        shown.remove([finding for finding in shown if finding.about][-1])  # what concerns all of it stays
+        left_out += 1
+        text = _joined([finding.text for finding in shown], general, left_out)
     while (excess := len(strictjson.dumps(text)) - MAX_REASON) > 0:
         text = text[: -len(_CUT) - excess // _LONGEST - 1] + _CUT
     return text
+
+
+def _joined(texts: Sequence[str], general: Sequence[str], left_out: int) -> str:
+    more = [f"and of {left_out} more links"] if left_out else []
+    return "; ".join([*texts, *more, *general]).encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _of_link(link: LinkState, revision: Revision) -> list[Finding]:

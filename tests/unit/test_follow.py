@@ -39,7 +39,7 @@ STORIES = {
     "noise": ([links(NEAR + 0.05), links(NEAR - 0.05), links(NEAR)], ["", "", ""]),
     "a drift": ([links(NEAR + 0.04), links(NEAR + 0.08), links(NEAR + 0.12)], ["", "follow", ""]),
     "to another place": ([links(NEAR, **MOVES), links(1200.0, **MOVES), links(FAR)], ["", "", "follow"]),
-    "there and back": ([links(1200.0, **MOVES), links(NEAR)], ["", "follow"]),
+    "there and back": ([links(), links(1200.0, **MOVES), links(NEAR)], ["", "", "follow"]),
     "a start that goes nowhere": ([links(NEAR, **MOVES), links(NEAR)], ["", ""]),
     "on from there": (
         [links(FAR), links(FAR), links(FAR + 0.04), links(1200.0, **MOVES), links(NEAR)],
@@ -47,15 +47,16 @@ STORIES = {
     ),
     "gone and back elsewhere": ([links(), links(**GONE), links(FAR)], ["", "", "look"]),
     "gone and back where it was": ([links(), links(**GONE), links()], ["", "", "look"]),
-    "gone on the way": (
-        [links(1200.0, **MOVES), links(**GONE), links(FAR)], ["", "", "look"],
-    ),
+    "gone on the way": ([links(), links(1200.0, **MOVES), links(**GONE), links(FAR)], ["", "", "", "look"]),
     "gone on the way, and seen to move again": (
-        [links(1200.0, **MOVES), links(**GONE), links(1300.0, **MOVES), links(FAR)], ["", "", "", "follow"],
+        [links(), links(1200.0, **MOVES), links(**GONE), links(1300.0, **MOVES), links(FAR)], ["", "", "", "", "look"],
+    ),
+    "back with what its server begins with": (
+        [links(), links(**GONE), links(0.0, **MOVES), links(NEAR, **MOVES), links(NEAR)], ["", "", "", "", "look"],
     ),
     "another one gone on the way": (
-        [links(1200.0, **MOVES), [links(1300.0, **MOVES)[0], replace(ENERGY, **GONE)], links(FAR)],
-        ["", "", "follow"],
+        [links(), links(1200.0, **MOVES), [links(1300.0, **MOVES)[0], replace(ENERGY, **GONE)], links(FAR)],
+        ["", "", "", "follow"],
     ),
     "waits for the other": (
         [[links(FAR)[0], replace(ENERGY, **GONE)], [links(FAR)[0], replace(ENERGY, moving=True)], links(FAR)],
@@ -77,6 +78,7 @@ STARTS = {
     "nothing moved": (KEPT, [ABSENT, links()], ["", ""]),
     "moved while it was down": (KEPT, [ABSENT, links(FAR)], ["", "follow"]),
     "one comes late": (KEPT, [ABSENT, [links(FAR)[0], ABSENT[1]], links(FAR)], ["", "", "follow"]),
+    "its server begins": (KEPT, [ABSENT, links(0.0, **MOVES), links(NEAR)], ["", "", ""]),
     "moves still": (KEPT, [ABSENT, links(1200.0, **MOVES), links(FAR)], ["", "", "follow"]),
     "nothing was kept": ({}, [ABSENT, links(FAR)], ["", "look"]),
     "a link was added": ({"energy": KEPT["energy"]}, [ABSENT, links(FAR)], ["", "look"]),

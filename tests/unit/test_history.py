@@ -121,6 +121,8 @@ def test_standing_is_kept_with_what_it_belongs_to_and_the_last_one_holds(history
     assert reopened(history).kept(PREFIX).standing == second
     assert history.answer(PREFIX, "off").op == "follow"
     assert history.standing(OTHER) is None
+    (rows,) = sqlite3.connect(history.path).execute("SELECT count(*) FROM standing").fetchone()
+    assert rows == 1  # a motor that rests a thousand times a day fills no disk
 
 
 def test_what_was_put_in_force_is_read_back_without_what_followed(history):

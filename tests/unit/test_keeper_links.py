@@ -16,7 +16,7 @@ from ponikeeper.history import History
 from ponikeeper.keeper import Keeper
 from ponikeeper.linked import Linked
 from ponikeeper.links import Sample
-from ponikeeper.messages import Activate, Follow, Here, Retract, Supersede
+from ponikeeper.messages import Activate, Commit, Follow, Here, Retract, Supersede
 from ponikeeper.state import Change
 from ponikeeper.store import Store
 from strategies import VALUES
@@ -291,6 +291,154 @@ def test_revision_that_was_found_wrong_is_not_followed(path):
         ("CONDEMNED", "revision 2 was superseded by revision 1: wrong"),
         (1, "MOVED"),
     )
+
+
+@pytest.mark.parametrize("put", ["commit", "activate"])
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_is_put_in_force_holds_until_the_links_move_after_it(path, put, waits):
+    """Whatever made the geometry of the place not follow yet: it was the links' way before."""
+
+    async def work(bench):
+        await bench.near_and_far()
+        await bench.commit(0.7, position="unknown", label="mine")
+        bench.tell(NEAR, 1.0)
+        await bench.keeper.look()
+        bench.tell(NEAR)
+        if waits:  # no later than the arrival itself
+            bench.now += SETTLE
+        asked = bench.commit(0.71, position="unknown") if put == "commit" else bench.keeper.execute(Activate(3), BY)
+        result = await asked
+        await bench.stand(NEAR)
+        kept = bench.revision
+        await bench.go(FAR)
+        return result.revision == kept, (bench.revision, bench.status)
+
+    assert run(path, work) == (True, (2, "VALID"))
+
+
+def test_commit_at_the_moment_of_rest_is_where_the_links_rested(path):
+    async def work(bench):
+        await bench.near_and_far()
+        bench.tell(NEAR, 1.0)
+        await bench.keeper.look()
+        bench.tell(NEAR)
+        bench.now += SETTLE  # at rest, and nobody has looked yet
+        await bench.commit(0.31, label="near")
+
+    async def moved(bench):
+        await bench.stand(FAR)
+        return bench.revision, bench.status
+
+    assert run(path, work, moved) == (2, "VALID")
+
+
+def test_arrival_where_the_right_one_is_in_force_already_is_remembered(path):
+    async def arrive(bench):
+        await bench.near_and_far()
+        await bench.keeper.execute(Activate(1), BY)
+        await bench.go(NEAR)
+
+    async def moved(bench):
+        await bench.stand(FAR)
+        return bench.revision, bench.status
+
+    async def retracted(bench):
+        await bench.stand(FAR)
+        await bench.keeper.execute(Retract(2, "wrong"), BY)
+        return bench.revision, bench.status
+
+    async def unmoved(bench):
+        await bench.stand(FAR)
+        return bench.revision, bench.status
+
+    assert run(path, arrive, moved) == (2, "VALID")
+    assert run(path, retracted, unmoved) == (2, "CONDEMNED")
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_values_with_which_a_server_begins_are_no_move(path, before):
+    """The server of a motor says what it begins with, and then where the motor is."""
+
+    async def leave(bench):
+        await bench.near_and_far()
+        await bench.keeper.execute(Activate(1), BY)  # a person wants this one, here
+
+    async def begins(bench):
+        if before:
+            await bench.stand(FAR)
+            await bench.stand(None)
+        bench.tell(0.0)
+        await bench.keeper.look()
+        bench.now += SETTLE / 10
+        await bench.stand(FAR)
+        return bench.revision, bench.status
+
+    assert run(path, leave, begins) == (1, "MOVED")
+
+
+def test_place_that_is_left_while_it_is_looked_for_is_not_taken_for_the_next_one(path, monkeypatch):
+    real, once = Follower._belonging, iter([True])
+
+    async def work(bench):
+        await bench.near_and_far()
+
+        async def slow(self, links):
+            found = await real(self, links)
+            if next(once, False):  # they go on to near, and rest there, before nothing is found at nowhere
+                bench.tell(NEAR, 1.0)
+                await bench.keeper.look()
+                bench.tell(NEAR)
+                bench.now += SETTLE
+                await bench.keeper.look()
+            return found
+
+        monkeypatch.setattr(Follower, "_belonging", slow)
+        await bench.go(NOWHERE)
+        await bench.settled()
+        return bench.revision, bench.status
+
+    assert run(path, work) == (1, "VALID")
+
+
+def test_wrong_geometry_does_not_come_back_by_an_edit_that_changes_nothing(path):
+    async def work(bench):
+        await bench.stand(NEAR)
+        await bench.commit(0.3, label="near")
+        await bench.keeper.execute(Retract(1, "wrong"), BY)
+        same = Commit({"dist": 0.3}, {"method": "manual"}, position="now", derived=True)
+        first = await bench.keeper.execute(replace(same, geometry={"dist": 0.31}), BY)
+        await bench.keeper.execute(Activate(1, force=True), BY)
+        return first.outcome, await bench.keeper.execute(replace(same, provenance={"method": "manual"}), BY)
+
+    async def manual(bench):
+        await bench.stand(NEAR)
+        edit = Commit({"dist": 0.4}, {"method": "manual"}, position="now", derived=True)
+        made = await bench.keeper.execute(edit, BY)
+        await bench.keeper.execute(Retract(made.revision, "wrong"), BY)
+        return await bench.keeper.execute(edit, BY)
+
+    outcome, _ = run(path, work)
+    assert outcome == "accepted"
+    refused = run(path, manual)
+    assert refused.outcome == "refused"
+    assert "was retracted: wrong, and this changes nothing of it" in refused.errors[0]
+
+
+def test_judgement_about_another_revision_does_not_calm_a_jitter(path):
+    async def work(bench):
+        await bench.stand(NEAR)
+        for dist in (0.3, 0.31):
+            await bench.commit(dist)
+        for step in range(20):
+            bench.tell(NEAR + (0.0501 if step % 2 else 0.0499))
+            bench.now += 0.1
+            await bench.keeper.look()
+            if step == 12:
+                await bench.keeper.execute(Retract(1, "wrong"), BY)
+        return bench.statuses
+
+    statuses = run(path, work)
+    assert statuses[statuses.index("MOVED") :] == ["MOVED"] * (len(statuses) - statuses.index("MOVED"))
 
 
 def test_link_that_was_gone_makes_nothing_follow(path):
@@ -614,8 +762,8 @@ def test_what_is_found_wrong_while_its_place_is_looked_for_does_not_follow(path,
     async def work(bench):
         await bench.near_and_far()
 
-        async def slow(self):
-            found = await real(self)
+        async def slow(self, links):
+            found = await real(self, links)
             if next(once, False):
                 await bench.keeper.execute(Retract(1, "wrong"), BY)
             return found

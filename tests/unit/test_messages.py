@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -15,8 +16,12 @@ from ponikeeper.messages import (
     MAX_RESULTS,
     Activate,
     Commit,
+    Follow,
+    Here,
     Result,
+    Retract,
     Snapshot,
+    Supersede,
     label_problem,
     links_json,
     parse_links,
@@ -29,6 +34,7 @@ from ponikeeper.messages import (
 from strategies import geometries, json_values
 
 labels = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,37}", fullmatch=True)
+lines = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), min_size=1, max_size=25)
 ids = st.text(st.characters(codec="utf-8"), min_size=1, max_size=25)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -40,23 +46,31 @@ commits = st.builds(
     position=st.sampled_from(["now", "unknown"]) | st.dictionaries(st.text("xyz", min_size=1), numbers, max_size=3),
     expect_revision=st.none() | st.integers(0, 2**53 - 1),
     request=ids,
-    author=st.none() | ids,
+    author=st.none() | lines,
 )
-activations = st.builds(
-    Activate, revision=st.integers(1, 2**53 - 1) | labels, force=st.booleans(), request=ids, author=st.none() | ids
-)
+instants = st.datetimes().map(lambda instant: instant.isoformat(timespec="microseconds") + "Z")
+revisions = st.integers(1, 2**53 - 1)
+who = {"request": ids, "author": st.none() | lines}
+others = st.one_of(
+    st.builds(Activate, revision=revisions | labels, force=st.booleans(), **who),
+    st.builds(Here, **who),
+    st.builds(Follow, on=st.booleans(), **who),
+    st.builds(
+        Supersede, revision=revisions, by=revisions, reason=lines, since=st.none() | instants,
+        until=st.none() | instants, **who,
+    ),
+    st.builds(Retract, revision=revisions, reason=lines, **who),
+)  # fmt: skip
 
 RESULT = Result("5f0c", "commit", "accepted", 13, 31, (), "2026-11-22T09:30:01.250000Z")
 
 
-@given(commits | activations)
+@given(commits | others)
 def test_request_is_read_as_it_was_written(request):
     text = request_text(request)
     read = parse_request(text)
     assert request_text(read) == text
-    assert {name: getattr(read, name) for name in type(request).__slots__ if name != "digest"} == {
-        name: getattr(request, name) for name in type(request).__slots__ if name != "digest"
-    }
+    assert replace(read, digest="") == request
 
 
 @given(commits)
@@ -155,3 +169,41 @@ def test_snapshot_floats_survive_bit_by_bit():
     values["geometry"]["dist"] = math.nextafter(0.3, 1)
     again = strictjson.loads(Snapshot.from_json(json.dumps(values)).as_json())
     assert again["geometry"]["dist"].hex() == values["geometry"]["dist"].hex()
+
+
+@pytest.mark.parametrize(
+    ("instant", "utc"),
+    [
+        ("2026-11-22T09:30:00Z", "2026-11-22T09:30:00.000000Z"),
+        ("2026-11-22T10:30:00.25+01:00", "2026-11-22T09:30:00.250000Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"),
+        ("2026-11-22T09:30:00", None),
+        ("2026-11-22", None),
+        ("yesterday", None),
+        ("9999-12-31T23:59:59-05:00", None),
+        (5, None),
+    ],
+)
+def test_instant_has_a_zone_and_is_kept_as_utc(instant, utc):
+    values = {"v": 1, "request": "a", "op": "supersede", "revision": 1, "by": 2, "reason": "wrong", "since": instant}
+    if utc is not None:
+        assert parse_request(json.dumps(values)).since == utc
+        return
+    with pytest.raises(MessageError, match=r'"since": .* is not allowed: expected an instant such as'):
+        parse_request(json.dumps(values))
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "a\nb", "\x1b[31m", "a\u2028b"])
+def test_reason_is_one_line(text):
+    values = {"v": 1, "request": "a", "op": "retract", "revision": 1, "reason": text}
+    with pytest.raises(MessageError, match=r'"reason": .* expected what was wrong, a text in one line of'):
+        parse_request(json.dumps(values))
+
+
+def test_comment_may_have_lines_and_nothing_that_hides_the_rest():
+    def commit(comment):
+        return json.dumps({"v": 1, "request": "a", "op": "commit", "geometry": {}, "provenance": {"comment": comment}})
+
+    assert parse_request(commit("one\r\n\ttwo")).provenance["comment"] == "one\r\n\ttwo"
+    with pytest.raises(MessageError, match="a text without control characters"):
+        parse_request(commit("one\x00two"))

@@ -1,5 +1,6 @@
 """What is thought of the geometry in force: the table of cases, each with its status and its reason."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -182,8 +183,18 @@ def test_reason_that_is_too_long_is_cut():
     broken = [replace(link("z", None), error="\\" * 400, moving=None)] * 16
     status, text = judged(revision(), (), broken)
     assert status == "UNKNOWN"
-    assert text.endswith("...")
-    assert MAX_REASON - 10 <= len(strictjson.dumps(text)) <= MAX_REASON
+    assert text.endswith("; and of 15 more links")
+    assert len(strictjson.dumps(text)) <= MAX_REASON
+
+
+def test_reason_that_is_too_long_says_of_the_revision_itself_what_it_says():
+    broken = [replace(link("z", None), error="x" * 90, moving=None)] * 16
+    text = judged(revision(), (RETRACTED,), broken)[1]
+    assert re.search(r"; revision 7 was retracted: beam stop touched; and of \d more links$", text), text
+    long = replace(RETRACTED, reason="\N{SNOWMAN}" * 400)
+    status, text = judged(revision(), (long,), broken)
+    assert (status, text[-3:]) == ("UNKNOWN", "...")
+    assert text.startswith("revision 7 was retracted: ")
 
 
 texts = st.text(max_size=400)

@@ -99,11 +99,18 @@ def list_text(revisions: Sequence[Revision], judgements: Sequence[Judgement], ar
 
 
 def selected_text(revision: Revision, judgements: Sequence[Judgement]) -> str:
-    """Show one revision whole, and the last that was found out about it, as many as fit a PV."""
-    about = [item.as_dict() for item in judgements if item.revision == revision.number]
-    while len(text := strictjson.dumps({"v": 1, **revision.as_dict(), "judgements": about})) >= MAX_BYTES and about:
-        about = about[1:]
-    return text
+    """Show one revision whole, what decides on it, and the last that was found out about it, as many as fit a PV."""
+    decides = judgement_of(judgements, revision.number)
+    about = [item for item in judgements if item.revision == revision.number]
+    left_out = 0
+    while True:
+        told = {"judgements": [item.as_dict() for item in about], "judgements_left_out": left_out}
+        text = strictjson.dumps({"v": 1, **revision.as_dict(), **told})
+        others = [item for item in about if item is not decides]
+        if len(text) < MAX_BYTES or not others:
+            return text
+        about.remove(others[0])
+        left_out += 1
 
 
 def _row(revision: Revision, judgements: Sequence[Judgement]) -> dict[str, object]:

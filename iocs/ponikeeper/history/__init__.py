@@ -1,6 +1,7 @@
 """Revisions, activations and judgements in SQLite: the only package that knows SQL.
 
-Every row carries a checksum; nothing is ever changed or deleted. `history` writes, `reader` reads,
+Every row carries a checksum; nothing is ever changed or deleted, but for the one row of each
+detector that says where its links stood last. `history` writes, `reader` reads,
 `records` are the values, `schema` makes and migrates the file, `verify` finds what is not what was
 written, `journal` judges what a crash left behind.
 """

@@ -153,10 +153,18 @@ def _activate(
 def _stand(
     connection: sqlite3.Connection, prefix: str, key: int, standing: Standing | None, time: str, author: str
 ) -> None:
-    if standing is not None:
-        rested = strictjson.canonical(strictjson.plain(standing.rested))
-        row = (_next(connection, "standing", "number", key), int(standing.follow), rested, time, author)
+    """Keep where the links stand now: no history, but the one row of a detector that is written over."""
+    if standing is None:
+        return
+    row = (int(standing.follow), strictjson.canonical(strictjson.plain(standing.rested)), time, author)
+    if connection.execute("SELECT 1 FROM standing WHERE detector = ?", (key,)).fetchone() is None:
         _insert(connection, prefix, "standing", key, row)
+        return
+    checksum = records.checksum(prefix, "standing", row)
+    connection.execute(
+        f"UPDATE standing SET ({CHECKED['standing']}, checksum) = (?, ?, ?, ?, ?) WHERE detector = ?",
+        (*row, checksum, key),
+    )
 
 
 def _insert_answer(connection: sqlite3.Connection, prefix: str, key: int, answer: Answer) -> None:

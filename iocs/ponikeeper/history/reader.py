@@ -159,12 +159,10 @@ class Reader:
     def standing(self, prefix: str) -> Standing | None:
         """Give what was kept last of where the links stood; None where nothing ever was."""
         with self._file.damage_told():
-            sql = (
-                f"SELECT {CHECKED['standing']}, checksum FROM standing WHERE detector = ? ORDER BY number DESC LIMIT 1"
-            )
+            sql = f"SELECT {CHECKED['standing']}, checksum FROM standing WHERE detector = ?"
             rows = self._verified("standing", sql, prefix)
             return (
-                Standing(bool(rows[0][1]), cast("Position", strictjson.loads(cast("str", rows[0][2]))))
+                Standing(bool(rows[0][0]), cast("Position", strictjson.loads(cast("str", rows[0][1]))))
                 if rows
                 else None
             )

@@ -22,7 +22,7 @@ CHECKED = MappingProxyType(
         "activation": "serial, revision, time, cause, author",
         "judgement": "number, kind, revision, by, since, until, reason, time, author",
         "answer": "request, digest, op, revision, serial, time",
-        "standing": "number, follow, rested, time, author",
+        "standing": "follow, rested, time, author",
     }
 )
 """The columns of each table that its checksum covers, with the detector's prefix; the first one names the row."""

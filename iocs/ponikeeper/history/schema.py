@@ -35,9 +35,8 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     """
     CREATE TABLE standing (
-        detector INTEGER NOT NULL REFERENCES detector(id), number INTEGER NOT NULL, follow INTEGER NOT NULL,
-        rested TEXT NOT NULL, time TEXT NOT NULL, author TEXT NOT NULL, checksum TEXT NOT NULL,
-        UNIQUE (detector, number));
+        detector INTEGER NOT NULL REFERENCES detector(id), follow INTEGER NOT NULL, rested TEXT NOT NULL,
+        time TEXT NOT NULL, author TEXT NOT NULL, checksum TEXT NOT NULL, UNIQUE (detector));
     """,
 )
 """What brings a store from each schema version to the next; its length is the version written here.

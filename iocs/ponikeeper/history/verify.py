@@ -21,11 +21,11 @@ _INDICES = {
     "activation": {"sqlite_autoindex_activation_1": "serial"},
     "judgement": {"sqlite_autoindex_judgement_1": "number"},
     "answer": {"sqlite_autoindex_answer_1": "request"},
-    "standing": {"sqlite_autoindex_standing_1": "number"},
+    "standing": {"sqlite_autoindex_standing_1": "detector"},
 }
 """The indices of each table, with the column that tells its rows apart within a detector."""
 
-_NUMBERED = ("revision", "activation", "judgement", "standing")
+_NUMBERED = ("revision", "activation", "judgement")
 
 
 @dataclass(frozen=True, slots=True)

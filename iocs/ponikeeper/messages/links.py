@@ -71,10 +71,10 @@ class LinkState:
     @property
     def doubt(self) -> str | None:
         """Say why it is not known where the link stands, or None: it stands at `value`, at rest."""
-        if not self.connected:
-            return f"{self.name} is not connected"
-        if self.value is None or self.moving is None:
+        if self.error is not None:
             return f"{self.name}: {self.error}"
+        if not self.connected or self.value is None or self.moving is None:
+            return f"{self.name} is not connected"
         return f"{self.name} is in motion" if self.moving else None
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,6 +40,20 @@ def _is_int(lowest: int) -> Callable[[object], bool]:
 def _is_text(longest: int) -> Callable[[object], bool]:
     # half of a surrogate pair, which JSON can hold, is no text: nothing can store it
     return lambda value: isinstance(value, str) and _is_unicode(value) and 0 < len(value.encode()) <= longest
+
+
+def _is_line(longest: int) -> Callable[[object], bool]:
+    return lambda value: _is_text(longest)(value) and not any(_is_control(char) for char in cast("str", value))
+
+
+def _is_prose(longest: int) -> Callable[[object], bool]:
+    return lambda value: (
+        _is_text(longest)(value) and not any(_is_control(char) and char not in "\r\n\t" for char in cast("str", value))
+    )
+
+
+def _is_control(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Zl", "Zp")
 
 
 def _is_unicode(value: str) -> bool:
@@ -118,7 +133,9 @@ def _label_problems(value: object) -> list[str]:
 
 _METHODS = ("fit", "gui", "poni", "manual")
 
-_TEXT = Kind("a text", _is_text(4000))
+_LINE = Kind("a text in one line, without control characters", _is_line(4000))
+
+_TEXT = Kind("a text without control characters", _is_prose(4000))
 
 _SIZE = Kind("a number, 0 or more", _is_size)
 
@@ -127,17 +144,17 @@ _COUNT = Kind("a whole number, 0 or more", _is_int(0))
 PROVENANCE: Mapping[str, Kind] = MappingProxyType(
     {
         "method": Kind(", ".join(_METHODS), lambda value: value in _METHODS),
-        "calibrant": _TEXT,
+        "calibrant": _LINE,
         "residual_px": _SIZE,
         "residual_rad": _SIZE,
         "n_points": _COUNT,
         "n_rings": _COUNT,
         "sigma": Kind("an object of numbers by the geometry's names", _is_sigma),
-        "wavelength_from": _TEXT,
-        "run_uid": _TEXT,
-        "image_sha256": _TEXT,
-        "software": _TEXT,
-        "author": _TEXT,
+        "wavelength_from": _LINE,
+        "run_uid": _LINE,
+        "image_sha256": _LINE,
+        "software": _LINE,
+        "author": _LINE,
         "comment": _TEXT,
         "derived_from": Kind("a revision number", _is_int(1)),
     }
@@ -146,7 +163,7 @@ PROVENANCE: Mapping[str, Kind] = MappingProxyType(
 
 _NUMBER = Kind("the number of the revision that was wrong", _is_int(1), required=True)
 
-_REASON = Kind("what was wrong, a text of 1 to 400 bytes", _is_text(400), required=True)
+_REASON = Kind("what was wrong, a text in one line of 1 to 400 bytes", _is_line(400), required=True)
 
 _INSTANT = Kind(
     'an instant such as "2026-11-22T09:30:00Z", or null', lambda value: value is None or utc(value) is not None
@@ -156,7 +173,7 @@ COMMON: dict[str, Kind] = {
     "v": Kind(f"the version, {VERSION}", lambda value: type(value) is int and value == VERSION, required=True),
     "request": Kind(f"an id of your own, a text of 1 to {MAX_ID_BYTES} bytes", _is_text(MAX_ID_BYTES), required=True),
     "op": Kind("what is asked", lambda value: isinstance(value, str), required=True),
-    "author": Kind("a name, a text of 1 to 200 bytes", _is_text(200)),
+    "author": Kind("a name, a text in one line of 1 to 200 bytes", _is_line(200)),
 }
 
 FIELDS: dict[str, dict[str, Kind]] = {
