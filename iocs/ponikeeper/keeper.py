@@ -134,15 +134,14 @@ class Keeper:
         state, links = self.state, self._links.states()
         draft = decide_commit(state.revision, commit, by, self._limits, self._links.units, links)
         require_room(state.prefix, draft)
-        if is_unchanged(state.revision, draft, commit.derived, links):
-            judgement = state.revision and judgement_of(state.judgements, state.revision.number)
-            if judgement is None:
-                return await self._keep_unchanged(request)
-            if commit.derived:
-                raise RefusedError(
-                    f"revision {judgement.revision} was {told(judgement)}, and this changes nothing of it: "
-                    "put in force one that is right, or commit all values anew"
-                )
+        judgement = state.revision and judgement_of(state.judgements, state.revision.number)
+        if judgement is None and is_unchanged(state.revision, draft, commit.derived, links):
+            return await self._keep_unchanged(request)
+        if judgement and commit.derived and state.revision and draft.geometry == state.revision.geometry:
+            raise RefusedError(
+                f"revision {judgement.revision} was {told(judgement)}, and this changes nothing of it: "
+                "put in force one that is right, or commit all values anew"
+            )
         time, author = self._board.now(), str(draft.provenance["author"])
         with self._follower.setting_out() as standing:
             revision, activation = await self._ledger.write(

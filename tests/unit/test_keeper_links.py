@@ -401,27 +401,19 @@ def test_place_that_is_left_while_it_is_looked_for_is_not_taken_for_the_next_one
 
 
 def test_wrong_geometry_does_not_come_back_by_an_edit_that_changes_nothing(path):
+    edit = Commit({"dist": 0.3}, {"method": "manual", "comment": "as it was"}, position="now", derived=True)
+
     async def work(bench):
         await bench.stand(NEAR)
         await bench.commit(0.3, label="near")
         await bench.keeper.execute(Retract(1, "wrong"), BY)
-        same = Commit({"dist": 0.3}, {"method": "manual"}, position="now", derived=True)
-        first = await bench.keeper.execute(replace(same, geometry={"dist": 0.31}), BY)
-        await bench.keeper.execute(Activate(1, force=True), BY)
-        return first.outcome, await bench.keeper.execute(replace(same, provenance={"method": "manual"}), BY)
+        refused = await bench.keeper.execute(edit, BY)
+        right = await bench.keeper.execute(replace(edit, geometry={"dist": 0.31}), BY)
+        return refused.errors, (right.outcome, right.revision), bench.status
 
-    async def manual(bench):
-        await bench.stand(NEAR)
-        edit = Commit({"dist": 0.4}, {"method": "manual"}, position="now", derived=True)
-        made = await bench.keeper.execute(edit, BY)
-        await bench.keeper.execute(Retract(made.revision, "wrong"), BY)
-        return await bench.keeper.execute(edit, BY)
-
-    outcome, _ = run(path, work)
-    assert outcome == "accepted"
-    refused = run(path, manual)
-    assert refused.outcome == "refused"
-    assert "was retracted: wrong, and this changes nothing of it" in refused.errors[0]
+    errors, right, status = run(path, work)
+    assert errors[0].startswith("revision 1 was retracted: wrong, and this changes nothing of it: put in force one")
+    assert (right, status) == (("accepted", 2), "VALID")
 
 
 def test_judgement_about_another_revision_does_not_calm_a_jitter(path):
