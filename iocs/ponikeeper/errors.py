@@ -64,6 +64,10 @@ class NoGeometryError(PonikeeperError, LookupError):
     """No geometry was recorded where one was looked for."""
 
 
+class RecordError(PonikeeperError, RuntimeError):
+    """What a run records of the geometry would not be true."""
+
+
 class CalibrantError(PonikeeperError, LookupError):
     """A powder standard that is not known, or a file that lists none."""
 
