@@ -48,6 +48,10 @@ class MessageError(ProblemsError):
         self.op = op
 
 
+class HistoryError(ProblemsError):
+    """A record of a history, or an exported history, that is not what was written."""
+
+
 class ConfigError(ProblemsError):
     """A configuration file that cannot be used; each problem names file, key and value."""
 

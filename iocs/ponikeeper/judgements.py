@@ -7,7 +7,7 @@ that replaces it, which may have been judged itself.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from ponikeeper.history import Judgement
+from ponikeeper.records import Judgement
 
 _SKEW = timedelta(seconds=60)
 """By which the clock of who judges may be ahead of this one."""

@@ -9,19 +9,9 @@ from dataclasses import replace
 from typing import cast
 
 from ponikeeper import strictjson
-from ponikeeper.history import records
 from ponikeeper.history.reader import Reader
-from ponikeeper.history.records import (
-    CHECKED,
-    Activation,
-    Answer,
-    Draft,
-    Judgement,
-    Revision,
-    Row,
-    Standing,
-    revision_of,
-)
+from ponikeeper.history.rows import CHECKED, Answer, Draft, Standing, revision_of
+from ponikeeper.records import Activation, Judgement, Revision, Row, checksum
 
 
 class History(Reader):
@@ -78,10 +68,10 @@ class History(Reader):
                 strictjson.canonical(strictjson.plain(draft.position)),
                 strictjson.canonical(strictjson.plain(draft.provenance)),
             )
-            checksum = _insert(connection, prefix, "revision", key, row)
+            digest = _insert(connection, prefix, "revision", key, row)
             activation = _activate(connection, prefix, key, number, time, cause, author, request)
             _stand(connection, prefix, key, standing, time, author)
-        return revision_of(prefix, (*row, checksum)), activation
+        return revision_of(prefix, (*row, digest)), activation
 
     def activate(
         self,
@@ -104,7 +94,7 @@ class History(Reader):
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
             numbered = replace(judgement, number=_next(connection, "judgement", "number", key))
-            _insert(connection, prefix, "judgement", key, tuple(numbered.as_dict().values()))
+            _insert(connection, prefix, "judgement", key, numbered.row())
             if answer is not None:
                 _insert_answer(connection, prefix, key, answer)
         return numbered
@@ -160,10 +150,9 @@ def _stand(
     if connection.execute("SELECT 1 FROM standing WHERE detector = ?", (key,)).fetchone() is None:
         _insert(connection, prefix, "standing", key, row)
         return
-    checksum = records.checksum(prefix, "standing", row)
     connection.execute(
         f"UPDATE standing SET ({CHECKED['standing']}, checksum) = (?, ?, ?, ?, ?) WHERE detector = ?",
-        (*row, checksum, key),
+        (*row, checksum(prefix, "standing", row), key),
     )
 
 
@@ -173,9 +162,9 @@ def _insert_answer(connection: sqlite3.Connection, prefix: str, key: int, answer
 
 
 def _insert(connection: sqlite3.Connection, prefix: str, table: str, key: int, row: Row) -> str:
-    checksum = records.checksum(prefix, table, row)
+    digest = checksum(prefix, table, row)
     marks = ", ".join("?" * (len(row) + 2))
     connection.execute(
-        f"INSERT INTO {table} (detector, {CHECKED[table]}, checksum) VALUES ({marks})", (key, *row, checksum)
+        f"INSERT INTO {table} (detector, {CHECKED[table]}, checksum) VALUES ({marks})", (key, *row, digest)
     )
-    return checksum
+    return digest

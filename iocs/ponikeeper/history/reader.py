@@ -6,21 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ponikeeper import strictjson
-from ponikeeper.history import records, verify
+from ponikeeper.history import verify
 from ponikeeper.history.file import StoreFile
-from ponikeeper.history.records import (
-    CHECKED,
-    FOLLOWED,
-    Activation,
-    Answer,
-    Judgement,
-    Kept,
-    Put,
-    Revision,
-    Row,
-    Standing,
-    revision_of,
-)
+from ponikeeper.history.rows import CHECKED, FOLLOWED, Answer, Kept, Put, Standing, revision_of, verify_row
+from ponikeeper.records import Activation, Judgement, Revision, Row
 
 if TYPE_CHECKING:
     from ponikeeper.messages import Position
@@ -86,7 +75,7 @@ class Reader:
             )
             if row is None:
                 return None
-            records.verify(prefix, "activation", row)
+            verify_row(prefix, "activation", row)
             activation = Activation(*row[:-1])  # type: ignore[arg-type]  # its checksum matches
             revision = self.revision(prefix, activation.revision)
             if revision is None:
@@ -147,7 +136,7 @@ class Reader:
             )
             if row is None:
                 return None
-            records.verify(prefix, "answer", row)
+            verify_row(prefix, "answer", row)
             return Answer(*row[:-1])  # type: ignore[arg-type]  # its checksum matches
 
     def judgements(self, prefix: str) -> list[Judgement]:
@@ -188,8 +177,8 @@ class Reader:
         found: list[Put] = []
         with self._file.damage_told():
             for row in self._rows(sql, prefix, before or 2**62, limit):
-                records.verify(prefix, "activation", row[:width])
-                records.verify(prefix, "revision", row[width:])
+                verify_row(prefix, "activation", row[:width])
+                verify_row(prefix, "revision", row[width:])
                 position = cast("Position | None", strictjson.loads(cast("str", row[width + 5])))
                 found.append(Put(cast("int", row[0]), cast("int", row[1]), position))
         return found
@@ -198,7 +187,7 @@ class Reader:
         """Read whole rows of one detector, each verified by the checksum that it ends with; without these."""
         rows = self._rows(sql, prefix, *values)
         for row in rows:
-            records.verify(prefix, table, row)
+            verify_row(prefix, table, row)
         return [row[:-1] for row in rows]
 
     def _row(self, sql: str, prefix: str, *values: object) -> Row | None:

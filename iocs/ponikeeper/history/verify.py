@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ponikeeper.history import schema
-from ponikeeper.history.records import CHECKED, verify
+from ponikeeper.history.rows import CHECKED, verify_row
 
 RECENT = 4000
 """Rows of each table that are verified before anything is served."""
@@ -109,7 +109,7 @@ def verify_slice(connection: sqlite3.Connection, rows: Slice, prefixes: Mapping[
     _expect(len(found) == expected, f"rows {rows.first} to {rows.last} of {rows.table} are not all there")
     for key, *row in found:
         _expect(key in prefixes, f"{rows.table} {row[0]!a} belongs to no detector")
-        verify(prefixes[key], rows.table, tuple(row))
+        verify_row(prefixes[key], rows.table, tuple(row))
     for index, column in _INDICES[rows.table].items():
         number = CHECKED[rows.table].partition(",")[0]
         sql = (

@@ -1,8 +1,7 @@
-"""The values that the history keeps, and the checksum that each of its rows carries."""
+"""What the store keeps beside the records, and how a row is verified and made into what it says."""
 
-import hashlib
 import sqlite3
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import cast
 
@@ -10,8 +9,7 @@ from ponikeeper import strictjson
 from ponikeeper.errors import GeometryError
 from ponikeeper.geometry import Geometry
 from ponikeeper.messages import Position
-
-Row = tuple[object, ...]
+from ponikeeper.records import Activation, Judgement, Revision, Row, checksum
 
 FOLLOWED = "follow"
 """The cause of an activation that nobody asked for: the links came to rest where its revision holds."""
@@ -29,44 +27,6 @@ CHECKED = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Revision:
-    """One geometry with provenance, label and position; never changed, never deleted."""
-
-    number: int
-    uid: str
-    created: str
-    label: str | None
-    geometry: Geometry
-    position: Position | None
-    provenance: dict[str, object]
-    checksum: str
-
-    def as_dict(self) -> dict[str, object]:
-        """Give the JSON object that the history PVs and the command line show."""
-        return {
-            "revision": self.number,
-            "uid": self.uid,
-            "checksum": self.checksum,
-            "created": self.created,
-            "label": self.label,
-            "geometry": self.geometry.as_dict(),
-            "position": strictjson.plain(self.position),
-            "provenance": strictjson.plain(self.provenance),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Activation:
-    """From `time` on, `revision` is in force, because of `cause`."""
-
-    serial: int
-    revision: int
-    time: str
-    cause: str
-    author: str
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """What a request id was answered the first time."""
 
@@ -76,33 +36,6 @@ class Answer:
     revision: int
     serial: int
     time: str
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """Somebody found out that `revision` was wrong, from `since` on and before `until` (None: open).
-
-    Parameters
-    ----------
-    kind
-        ``supersede`` or ``retract``.
-    by
-        The revision that is right; None where nothing replaces the one that was wrong.
-    """
-
-    number: int
-    kind: str
-    revision: int
-    by: int | None
-    since: str | None
-    until: str | None
-    reason: str
-    time: str
-    author: str
-
-    def as_dict(self) -> dict[str, object]:
-        """Give the JSON object that the history PVs and the command line show."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +82,7 @@ class Draft:
     position: Position | None = None
 
 
-def checksum(prefix: str, table: str, row: Row) -> str:
-    """Give the checksum of a row's checked columns."""
-    content = "\x1f".join([prefix, table, *["\x00" if value is None else str(value) for value in row]])
-    return "sha256:" + hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def verify(prefix: str, table: str, row: Row) -> None:
+def verify_row(prefix: str, table: str, row: Row) -> None:
     """See that a row (its checked columns, then its checksum) is what was written.
 
     Raises
@@ -175,7 +102,7 @@ def revision_of(prefix: str, row: Row) -> Revision:
     sqlite3.DatabaseError
         The row is not what was written.
     """
-    verify(prefix, "revision", row)
+    verify_row(prefix, "revision", row)
     number, uid, created, label, geometry, position, provenance, digest = cast(
         "tuple[int, str, str, str | None, str, str, str, str]", row
     )
