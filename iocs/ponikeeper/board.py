@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from ponikeeper.contract import Status
-from ponikeeper.history import Kept
+from ponikeeper.history import Activation, Kept, Revision, Standing
 from ponikeeper.linked import Linked
 from ponikeeper.messages import MAX_RESULTS, Result
 from ponikeeper.state import Change, State
@@ -58,6 +58,18 @@ class Board:
         self.state = replace(self.state, kept=kept, follow=follow)
         self._links.refer_to(kept.revision)
         self._judge(self._findings())
+
+    def put_in_force(self, revision: Revision, activation: Activation, standing: Standing | None) -> None:
+        """Hold that a revision is in force.
+
+        Parameters
+        ----------
+        standing
+            What is kept of the links from now on; None where that is what was kept before.
+        """
+        kept = self.state.kept
+        count, standing = max(kept.count, revision.number), standing or kept.standing
+        self.take_up(replace(kept, revision=revision, activation=activation, count=count, standing=standing))
 
     async def look(self) -> float | None:
         """Judge again, and tell what has changed; gives the time at which to do so again though no link changes."""

@@ -12,7 +12,8 @@ from ponikeeper.follow import Travel, arrived, begun, gone_on, has_arrived, is_s
 from ponikeeper.history import FOLLOWED, History, Put, Standing
 from ponikeeper.judgements import unsound
 from ponikeeper.ledger import Ledger
-from ponikeeper.linked import Linked
+from ponikeeper.linked import Linked, earliest
+from ponikeeper.links import quantity
 from ponikeeper.messages import LinkState
 from ponikeeper.state import Change
 from ponikeeper.store import PERIOD
@@ -55,7 +56,7 @@ class Follower:
             self._board.begin_search()
             self._arrival.set()
         times.append(await self._board.look())
-        return min((moment for moment in times if moment is not None), default=None)
+        return earliest(times)
 
     async def run(self) -> None:
         """Follow the links, for ever."""
@@ -98,7 +99,8 @@ class Follower:
 
         Gives what has to be stored with whatever is put in force; None where it is stored already.
         """
-        before, self._travel = self._travel, arrived(self._travel, self._links.states())
+        before = self._travel
+        self.set_out()
         standing = self._standing()
         try:
             yield None if not self._links.units or standing == self._board.state.kept.standing else standing
@@ -149,21 +151,20 @@ class Follower:
 
     async def _follow(self, number: int, standing: Standing | None, links: Sequence[LinkState]) -> None:
         """Put a revision in force, because the links are where it holds."""
-        time, state = self._board.now(), self._board.state
+        time = self._board.now()
         revision = await self._ledger.read(lambda history, prefix: history.revision(prefix, number))
+        assert revision is not None  # nothing is ever deleted
         try:
             activation = await self._ledger.write(
                 lambda history, prefix: history.activate(prefix, number, time, FOLLOWED, _AUTHOR, standing=standing)
             )
-            standing = standing or state.kept.standing
-            kept = replace(state.kept, revision=revision, activation=activation, standing=standing)
+            self._board.put_in_force(revision, activation, standing)
         except UncertainStoreError:
-            settled = await self._ledger.settled(None)
-            if settled is None:
+            if not await self._ledger.settle(None):
                 raise
-            kept = settled
-        self._board.take_up(kept)
-        stands = ", ".join(f"{link.name} {link.value:.10g} {link.units}".rstrip() for link in links)
+        stands = ", ".join(
+            f"{link.name} {quantity(link.value, link.units)}" for link in links if link.value is not None
+        )
         message = f"revision {number} followed the links: {stands}"
         await self._board.post(None, message, Change.RESULT | Change.ACTIVATION)
 

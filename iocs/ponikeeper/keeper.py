@@ -4,7 +4,6 @@ One lock per detector puts the transactions in a row; nothing is published that 
 """
 
 import asyncio
-from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 
@@ -83,7 +82,7 @@ class Keeper:
         """
         async with self._lock:
             try:
-                answer = await self._known_answer(request)
+                answer = await self._ledger.answer(request)
                 if answer is not None:
                     result = _result(request, answer.revision, answer.serial, answer.time)
                     await self._board.post(result, "")
@@ -92,10 +91,8 @@ class Keeper:
             except ProblemsError as error:
                 return await self._refuse(request.request, request.op, error.problems)
             except UncertainStoreError as error:
-                kept = await self._ledger.settled(request)
-                if kept is None:
+                if not await self._ledger.settle(request):
                     return await self._refuse_unstored(request, error)
-                self._board.take_up(kept)
                 self._follower.set_out()
                 return await self._accept_settled(request, f"stored, though the disk failed after it: {error}")
             except StoreError as error:
@@ -157,9 +154,7 @@ class Keeper:
         return await self._put_in_force(request, revision, activation, standing, message)
 
     async def _activate(self, request: Activate, author: str) -> Result:
-        wrong = unsound(self.state.judgements)
-        find = partial(_named, name=request.revision, wrong=wrong)
-        revision = await self._ledger.read(find, request)
+        revision = await self._ledger.named(request.revision, unsound(self.state.judgements), request)
         judgement = judgement_of(self.state.judgements, revision.number)
         if judgement is not None and not request.force:
             raise RefusedError(
@@ -210,77 +205,38 @@ class Keeper:
 
     async def _keep_unchanged(self, request: Commit | Here) -> Result:
         """Accept what is in force already; its id is kept all the same, so that a late retry changes nothing."""
-        assert self.state.activation is not None
-        time, number = self._board.now(), self.state.activation.revision
+        time = self._board.now()
         answer = self._answer(request, time)
         if answer is not None:
             await self._ledger.write(partial(History.keep_answer, answer=answer), request)
-        return await self._accept(request, f"revision {number} says this already: nothing changed", time=time)
-
-    async def _known_answer(self, request: Request) -> Answer | None:
-        """Look for an earlier answer to the same id, so that a retry is safe.
-
-        Raises
-        ------
-        RefusedError
-            The id was used for something else.
-        """
-        if request.request is None:
-            return None
-        key = request.request
-        answer = await self._ledger.read(partial(History.answer, request=key), request)
-        if answer is not None and answer.digest != request.digest:
-            raise RefusedError(f'the request id "{ascii(key)[1:-1]}" was used before with other content: use a new id')
-        return answer
+        message = f"revision {self.state.number} says this already: nothing changed"
+        return await self._accept(request, message, Change.RESULT, time)
 
     def _answer(self, request: Request, time: str, revision: int | None = None) -> Answer | None:
         """Give what a request is answered, to be stored with what it made; None where it has no id."""
-        identity, activation = _identity(request), self.state.activation
-        number, serial = (activation.revision, activation.serial) if activation else (0, 0)
-        return None if identity is None else Answer(*identity, revision or number, serial, time)
+        identity = _identity(request)
+        return None if identity is None else Answer(*identity, revision or self.state.number, self.state.serial, time)
 
     async def _put_in_force(
         self, request: Request, revision: Revision, activation: Activation, standing: Standing | None, message: str
     ) -> Result:
-        kept = self.state.kept
-        self._board.take_up(
-            replace(
-                kept,
-                revision=revision,
-                activation=activation,
-                count=max(kept.count, revision.number),
-                standing=standing or kept.standing,
-            )
-        )
+        self._board.put_in_force(revision, activation, standing)
         return await self._accept(request, message, Change.ACTIVATION, activation.time)
-
-    async def _accept(
-        self,
-        request: Request,
-        message: str,
-        change: Change = Change.RESULT,
-        time: str | None = None,
-        revision: int | None = None,
-    ) -> Result:
-        """Tell that a request was accepted; it names the revision in force, unless it was about another one."""
-        activation = self.state.activation
-        number, serial = (activation.revision, activation.serial) if activation else (0, 0)
-        result = _result(request, revision or number, serial, time or self._board.now())
-        self._board.count(accepted=True)
-        await self._board.post(result, message, change | Change.RESULT)
-        return result
 
     async def _accept_settled(self, request: Request, message: str) -> Result:
         """Tell that a request was accepted after all, as its repetition will be told."""
+        answer = await self._ledger.answer(request)
+        judged = request.revision if isinstance(request, Supersede | Retract) else None
+        time = self._board.now() if answer is None else answer.time
+        return await self._accept(request, message, ~Change(0), time, judged)
+
+    async def _accept(
+        self, request: Request, message: str, change: Change, time: str, revision: int | None = None
+    ) -> Result:
+        """Tell that a request was accepted; it names the revision in force, unless it was about another one."""
+        result = _result(request, revision or self.state.number, self.state.serial, time)
         self._board.count(accepted=True)
-        answer, activation = await self._known_answer(request), self.state.activation
-        if answer is not None:
-            result = _result(request, answer.revision, answer.serial, answer.time)
-        else:
-            number, serial = (activation.revision, activation.serial) if activation else (0, 0)
-            named = request.revision if isinstance(request, Supersede | Retract) else number
-            result = _result(request, named, serial, self._board.now())
-        await self._board.post(result, message, ~Change(0))
+        await self._board.post(result, message, change | Change.RESULT)
         return result
 
     async def _refuse_unstored(self, request: Request, error: StoreError) -> Result:
@@ -301,25 +257,3 @@ def _identity(request: Request) -> tuple[str, str, str] | None:
 
 def _result(request: Request, revision: int, serial: int, time: str) -> Result:
     return Result(request.request, request.op, "accepted", revision, serial, (), time)
-
-
-def _named(history: History, prefix: str, name: int | str, wrong: Collection[int]) -> Revision:
-    """Find the revision that a number or a label means; of a label the newest that is not wrong.
-
-    Raises
-    ------
-    RefusedError
-        There is none.
-    """
-    count = history.count(prefix)
-    number = name if isinstance(name, int) else history.labelled(prefix, name, wrong)
-    revision = history.revision(prefix, number) if number is not None and 1 <= number <= count else None
-    if revision is not None:
-        return revision
-    known = f"revisions 1 to {count}" if count else "no revision at all"
-    if isinstance(name, str):
-        judged = history.labelled(prefix, name)
-        if judged is not None:
-            raise RefusedError(f"every revision labelled {name} was superseded or retracted, the last one is {judged}")
-        known = f"labels {', '.join(history.labels(prefix)) or 'none'}"
-    raise RefusedError(f"there is no revision {name}: the history has {known}")

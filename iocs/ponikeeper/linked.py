@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -10,6 +10,11 @@ from ponikeeper.config import Link
 from ponikeeper.history import Revision
 from ponikeeper.links import Reading, Sample, calibrated_value, rests_from, returns_at, state_of, updated
 from ponikeeper.messages import LinkState, nominal_value
+
+
+def earliest(times: Iterable[float | None]) -> float | None:
+    """Give the first of several times, of which there may be none."""
+    return min((moment for moment in times if moment is not None), default=None)
 
 
 class Linked:
@@ -93,7 +98,7 @@ class Linked:
             reading = self._readings[link.name]
             times += [rests_from(link, reading, self._settle), returns_at(reading, self._settle)]
         now = self.clock()
-        return min((moment for moment in times if moment > now), default=None)
+        return earliest(moment for moment in times if moment > now)
 
     def wake(self) -> None:
         """Let whoever waits for a change look again."""

@@ -120,6 +120,11 @@ def calibrated_value(link: Link | LinkState, position: Position | None) -> float
     return value if isinstance(value, float) else None
 
 
+def quantity(value: float, units: str) -> str:
+    """Write where a link stands, for a person."""
+    return f"{value:.10g} {units}".rstrip()
+
+
 def state_of(
     link: Link, reading: Reading, calibrated: float | None, reference: float | None, settle: float, now: float
 ) -> LinkState:

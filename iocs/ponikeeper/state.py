@@ -43,6 +43,16 @@ class State:
         return self.kept.activation
 
     @property
+    def number(self) -> int:
+        """Number of the revision in force, 0 where there is none."""
+        return 0 if self.activation is None else self.activation.revision
+
+    @property
+    def serial(self) -> int:
+        """Serial of its activation, 0 where there is none."""
+        return 0 if self.activation is None else self.activation.serial
+
+    @property
     def count(self) -> int:
         """Number of the newest revision."""
         return self.kept.count

@@ -7,7 +7,7 @@ from ponikeeper import strictjson
 from ponikeeper.contract import Status
 from ponikeeper.history import Judgement, Revision
 from ponikeeper.judgements import judgement_of, told
-from ponikeeper.links import calibrated_value
+from ponikeeper.links import calibrated_value, quantity
 from ponikeeper.messages import LinkState, is_within, nominal_value
 from ponikeeper.transaction import MAX_REASON, WHERE_TO_BEGIN
 
@@ -115,14 +115,11 @@ def _apart(link: LinkState, reference: float | None, *, by_wavelength: bool) -> 
     """Say how far a link is from where it should be."""
     assert link.value is not None  # or it would not be known to be beyond
     assert reference is not None
+    stands = f"{link.name} is at {quantity(link.value, link.units)}"
     if is_within(link, link.value, reference):
-        return f"{link.name} is at {_number(link.value, link)} again, not for long enough yet"
+        return f"{stands} again, not for long enough yet"
     should = "the wavelength stands for" if by_wavelength else "calibrated at"
-    return f"{link.name} is at {_number(link.value, link)}, {should} {_number(reference, link)}, {_tolerance(link)}"
-
-
-def _number(value: float, link: LinkState) -> str:
-    return f"{value:.10g} {link.units}".rstrip()
+    return f"{stands}, {should} {quantity(reference, link.units)}, {_tolerance(link)}"
 
 
 def _tolerance(link: LinkState) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from campaigns.stores import GEOMETRY, NAME, commit, draft
+from campaigns.stores import GEOMETRY, commit, draft
 from campaigns.wire import new_request
 from ponikeeper.contract import Status
 from ponikeeper.errors import StoreError, UncertainStoreError
@@ -39,11 +39,6 @@ def run(path, work, links=None, **options):
             store.close()
 
     return asyncio.run(whole())
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / NAME
 
 
 def test_commit_is_published_only_when_it_is_stored(path):

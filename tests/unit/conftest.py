@@ -1,0 +1,11 @@
+"""What the tests of one unit have in common."""
+
+import pytest
+
+from campaigns.stores import NAME
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where a store may be made."""
+    return tmp_path / NAME
