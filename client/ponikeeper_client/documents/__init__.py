@@ -1,0 +1,21 @@
+"""A geometry in the documents of a run: how a descriptor records it, and how it comes back out.
+
+Pure: no ophyd here, so other readers of documents can use it too. pyFAI is loaded where a detector
+is built.
+"""
+
+from ponikeeper_client.documents.integrators import azimuthal_integrator, integrator_of
+from ponikeeper_client.documents.reading import Calibration, calibrations, geometry, image_shape
+from ponikeeper_client.documents.writing import RECORDED, Configuration, configuration
+
+__all__ = [
+    "RECORDED",
+    "Calibration",
+    "Configuration",
+    "azimuthal_integrator",
+    "calibrations",
+    "configuration",
+    "geometry",
+    "image_shape",
+    "integrator_of",
+]

@@ -1,0 +1,185 @@
+"""How a geometry comes back out of a descriptor. Pure: no ophyd here, so other readers of documents can use it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ponikeeper import strictjson
+from ponikeeper.contract import readback
+from ponikeeper.errors import GeometryError, NoGeometryError, ShapeError
+from ponikeeper.geometry import Geometry
+from ponikeeper.parameters import NAMES
+from ponikeeper_client.documents.writing import RECORDED
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a descriptor recorded of one calibration.
+
+    Parameters
+    ----------
+    detector
+        Name of the object that recorded it.
+    calib
+        Name of its component; empty where the calibration was recorded by itself.
+    values
+        By plain names: ``dist``, ``revision_uid``, ...
+    prefix
+        PV prefix that it was read from; None where the run does not say.
+    since
+        When it came into force (s since 1970); None where the run does not say.
+    """
+
+    detector: str
+    calib: str
+    values: Mapping[str, Any]
+    prefix: str | None = None
+    since: float | None = None
+
+    def geometry(self) -> Geometry:
+        """Give the geometry; raises as the function of this name does."""
+        values, name = self.values, self.detector
+        status = values.get("status", "not recorded")
+        missing = [key for key in NAMES if values.get(key) is None]
+        # revision 0 is none: numbers beside it are another descriptor's, which Tiled carries on into this one
+        if len(missing) == len(NAMES) or values.get("revision") == 0:
+            why = {
+                "UNSET": "no calibration had been committed when the run was taken",
+                "UNKNOWN": "the IOC did not answer when the run was taken",
+            }.get(status, "the ten values are not there")
+            raise NoGeometryError(f"the run recorded no geometry of {name}: the status is {status}, {why}")
+        if missing:
+            raise NoGeometryError(f"the run recorded no whole geometry of {name}: {', '.join(missing)} missing")
+        config = values.get("detector_config") or {}
+        if isinstance(config, str):
+            try:
+                config = strictjson.loads(config)
+            except ValueError as error:
+                raise GeometryError(f"the recorded detector_config of {name} is no JSON: {error}") from None
+        return Geometry.parse({**{key: values[key] for key in NAMES}, "detector_config": config})
+
+
+def calibrations(descriptor: Mapping[str, Any], calib: str | None = None) -> list[Calibration]:
+    """Find every calibration that a descriptor recorded; ophyd joins names by "_", ophyd-async by "-".
+
+    Parameters
+    ----------
+    descriptor
+        An event descriptor: the document, or what Tiled or databroker make of it.
+    calib
+        Name of the component; left out, those of any name, known by the keys that no other device has.
+    """
+    found: list[Calibration] = []
+    for name, recorded in (descriptor.get("configuration") or {}).items():
+        data: Mapping[str, Any] = recorded.get("data") or {}
+        for base in _bases(name, data, calib):
+            keys = _keys(base, data)
+            if keys:
+                prefix = _prefix(keys, recorded.get("data_keys") or {})
+                times = [time for key in keys.values() if (time := (recorded.get("timestamps") or {}).get(key))]
+                values = {plain: data[key] for plain, key in keys.items()}
+                component = base.removeprefix(name).lstrip("_-")
+                found.append(Calibration(name, component, values, prefix, min(times, default=None)))
+    return found
+
+
+def geometry(descriptor: Mapping[str, Any], detector: str | None = None, calib: str = "calib") -> Geometry:
+    """Give the geometry that a descriptor recorded.
+
+    Parameters
+    ----------
+    descriptor
+        An event descriptor: the document, or what Tiled or databroker make of it. Runs of xpdAcq,
+        which have the ten values alone, are read too.
+    detector
+        Which detector, where there are several.
+    calib
+        Name of the component that recorded the geometry.
+
+    Raises
+    ------
+    NoGeometryError
+        None was recorded, none was in force, or it is not clear whose is meant.
+    GeometryError
+        What was recorded is no geometry.
+    """
+    return recorded(descriptor, detector, calib).geometry()
+
+
+def image_shape(descriptor: Mapping[str, Any], detector: str) -> tuple[int, int] | None:
+    """Give the shape (y, x) of a detector's images as a descriptor tells it; None where it does not.
+
+    Parameters
+    ----------
+    detector
+        Name of the detector.
+
+    Raises
+    ------
+    ShapeError
+        Its images have several shapes.
+    """
+    keys: Mapping[str, Any] = descriptor.get("data_keys") or {}
+    owned = (descriptor.get("object_keys") or {}).get(detector)
+    if owned is None:
+        owned = [key for key in keys if key.startswith((f"{detector}_", f"{detector}-"))]
+    found = {key: tuple(keys[key].get("shape") or ())[-2:] for key in owned if key in keys}
+    shapes = {key: shape for key, shape in found.items() if len(shape) == 2 and all(shape)}
+    if len(set(shapes.values())) > 1:
+        told = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+        raise ShapeError(f"{detector} has images of several shapes ({told}): say with shape= which is meant")
+    return next(((int(shape[0]), int(shape[1])) for shape in shapes.values()), None)
+
+
+def recorded(descriptor: Mapping[str, Any], detector: str | None, calib: str) -> Calibration:
+    """Find the one calibration that is meant; parameters and errors as `geometry`."""
+    found = {each.detector: each for each in calibrations(descriptor, calib)}
+    names = ", ".join(found) or "none"
+    if detector is not None and detector not in found:
+        raise NoGeometryError(f"the run recorded no geometry of {detector}: detectors with a {calib} are {names}")
+    if not found:
+        others = ", ".join(descriptor.get("configuration") or {}) or "none"
+        raise NoGeometryError(
+            f"the run recorded no geometry: no detector has a component {calib} "
+            f"(it recorded the configuration of: {others})"
+        )
+    if detector is None and len(found) > 1:
+        raise NoGeometryError(
+            f"the run recorded the geometry of several detectors: say which with detector=, of {names}"
+        )
+    return found[detector or next(iter(found))]
+
+
+_OWN = ("poni1", "revision_uid", "revision-uid")
+"""Names that only a calibration has, whatever its component is called."""
+
+
+def _bases(name: str, data: Mapping[str, Any], calib: str | None) -> list[str]:
+    """Give what the keys of the calibrations of one object begin with."""
+    if calib is not None:
+        return [f"{name}{joint}{calib}" for joint in "_-"] + [name] * name.endswith(calib)
+    ends = [joint + own for joint in "_-" for own in _OWN]
+    found = (key.removesuffix(end) for key in data for end in ends if key.endswith(end))
+    return [base for base in dict.fromkeys(found) if base.startswith(name)]
+
+
+def _keys(base: str, data: Mapping[str, Any]) -> dict[str, str]:
+    """Name the key of each value that is there, by its plain name."""
+    spellings = (
+        (key, f"{base}{joint}{spelled}")
+        for key in (*NAMES, *RECORDED)
+        for joint in "_-"
+        for spelled in (key, key.replace("_", "-"))
+    )
+    return {key: spelled for key, spelled in spellings if spelled in data}
+
+
+def _prefix(keys: Mapping[str, str], data_keys: Mapping[str, Any]) -> str | None:
+    """Find the PV prefix in what the data keys say of their source."""
+    for plain, key in keys.items():
+        source = str((data_keys.get(key) or {}).get("source", ""))
+        suffix = readback(plain) if plain in NAMES else RECORDED[plain]
+        for scheme in ("PV:", "ca://"):
+            if source.startswith(scheme) and source.endswith(suffix):
+                return source.removeprefix(scheme).removesuffix(suffix)
+    return None

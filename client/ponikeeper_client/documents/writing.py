@@ -1,0 +1,89 @@
+"""How a descriptor records a geometry: from a snapshot to the configuration of a device. Pure."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ponikeeper import strictjson
+from ponikeeper.contract import readback
+from ponikeeper.messages import Snapshot
+from ponikeeper.parameters import NAMES, PARAMETERS
+
+RECORDED: Mapping[str, str] = {
+    "detector_config": readback("detector_config"),
+    "revision": "Revision_RBV",
+    "revision_uid": "Snapshot_RBV",
+    "serial": "Serial_RBV",
+    "checksum": "Snapshot_RBV",
+    "label": "Label_RBV",
+    "status": "Status_RBV",
+}
+"""What is recorded beside the ten values, and the PV that shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a descriptor holds of one calibration, each part by key.
+
+    Parameters
+    ----------
+    data
+        Values; never None.
+    timestamps
+        The activation's instant, for every key the same (s since 1970).
+    data_keys
+        ``dtype``, ``shape``, ``source`` and, for the nine numbers, ``units``.
+    """
+
+    data: dict[str, Any]
+    timestamps: dict[str, float]
+    data_keys: dict[str, dict[str, Any]]
+
+
+def configuration(snapshot: Snapshot, status: str, name: str) -> Configuration:
+    """Make of a snapshot what the descriptor of a run records.
+
+    Parameters
+    ----------
+    status
+        The status to record; it may be newer than the snapshot's.
+    name
+        Name of the device, with which each key begins: ``area_detector_calib``.
+
+    Returns
+    -------
+    Configuration
+        Without a geometry the ten values are left out: a number that is not there cannot be
+        mistaken for one that is.
+    """
+    values: dict[str, Any] = {}
+    config: object = {}
+    if snapshot.geometry is not None:
+        values = snapshot.geometry.as_dict()
+        config = values.pop("detector_config")
+    values |= {
+        "detector_config": strictjson.dumps(config),
+        "revision": snapshot.revision,
+        "revision_uid": snapshot.uid or "",
+        "serial": snapshot.serial,
+        "checksum": snapshot.checksum or "",
+        "label": snapshot.label or "",
+        "status": status,
+    }
+    since = time.time() if snapshot.activated is None else datetime.fromisoformat(snapshot.activated).timestamp()
+    return Configuration(
+        data={f"{name}_{key}": value for key, value in values.items()},
+        timestamps={f"{name}_{key}": since for key in values},
+        data_keys={f"{name}_{key}": _data_key(snapshot.prefix, key, value) for key, value in values.items()},
+    )
+
+
+def _data_key(prefix: str, key: str, value: object) -> dict[str, Any]:
+    dtype = "string" if isinstance(value, str) else "integer" if isinstance(value, int) else "number"
+    source = readback(key) if key in NAMES else RECORDED[key]
+    found: dict[str, Any] = {"source": f"PV:{prefix}{source}", "dtype": dtype, "shape": []}
+    if key in PARAMETERS:
+        found["units"] = PARAMETERS[key].unit
+    return found
