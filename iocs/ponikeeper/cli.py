@@ -1,7 +1,8 @@
 """The command line: serve and check on the IOC host, and from any host over Channel Access the rest.
 
-Exit codes: 0 done, 1 refused, a status that is not VALID (or not the one waited for), or a fit that
-cannot be stood for, 2 usage or configuration, 3 no connection, 4 store.
+Exit codes: 0 done, 1 refused, a status that is not VALID (or not the one waited for), a fit that
+cannot be stood for, or a history that is not what was written, 2 usage or configuration, 3 no
+connection, 4 store.
 """
 
 import logging
@@ -9,15 +10,16 @@ import os
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
-from ponikeeper import __version__, judging, poni, tables, watching
+from ponikeeper import __version__, exporting, judging, poni, tables, watching
 from ponikeeper.console import AsJson, Prefix, ask, client, emit, out, over_ca, revisions, tell
 from ponikeeper.errors import (
     ConfigError,
     FitError,
+    HistoryError,
     MissingExtraError,
     NotConnectedError,
     PonikeeperError,
@@ -25,6 +27,7 @@ from ponikeeper.errors import (
     RefusedError,
     StoreError,
 )
+from ponikeeper.listing import listed
 from ponikeeper.messages import Commit
 from ponikeeper.parameters import NAMES, PARAMETERS, parse_number
 from ponikeeper.strictjson import dumps, loads
@@ -61,7 +64,7 @@ def exit_code(error: PonikeeperError) -> int:
         return 3
     if isinstance(error, StoreError):
         return 4
-    return 1 if isinstance(error, RefusedError | FitError) else 2
+    return 1 if isinstance(error, RefusedError | FitError | HistoryError) else 2
 
 
 @app.callback(invoke_without_command=True)
@@ -79,7 +82,7 @@ def serve(
 ) -> None:
     """Run the IOC: ponikeeper serve /etc/ponikeeper/28id1.toml.
 
-    Prints one line when it answers: READY port=5064 pvs=151 detectors=2.
+    Prints one line when it answers: READY port=5064 pvs=155 detectors=2.
     """
     level = getattr(logging, log_level.upper(), None)
     if not isinstance(level, int):
@@ -195,25 +198,26 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """List the revisions, newest first: ponikeeper history 'XF:28ID1-ES{Det:PE1}Calib:' --tree."""
-    text = over_ca(revisions().read_history(prefix, around))
-    listing = cast("dict[str, list[dict[str, Any]]]", loads(text))["revisions"]
+    found, judgements, in_force = over_ca(revisions().read_around(prefix, around))
+    rows = [listed(revision, judgements) for revision in reversed(found)]
     if as_json:
-        emit(text)
+        emit(dumps({"v": 1, "revisions": rows}))
     elif tree:
-        judgements, in_force = over_ca(
-            revisions().read_judgements(prefix, [row["revision"] for row in listing], around)
-        )
-        found = history_tree(prefix, listing, judgements, in_force)
-        out.width = max(out.width, room(found))
-        out.print(found)
+        told = {
+            revision.number: [item.as_dict() for item in judgements if item.revision == revision.number]
+            for revision in found
+        }
+        shown = history_tree(prefix, rows, told, in_force)
+        out.width = max(out.width, room(shown))
+        out.print(shown)
     else:
-        out.print(tables.history_table(prefix, listing))
+        out.print(tables.history_table(prefix, rows))
 
 
 @app.command()
 def diff(prefix: Prefix, first: int, second: int, as_json: AsJson = False) -> None:
     """Compare two revisions: ponikeeper diff 'XF:28ID1-ES{Det:PE1}Calib:' 12 13."""
-    one, other = over_ca(revisions().read_revisions(prefix, first, second))
+    one, other = (revision.as_dict() for revision in over_ca(revisions().read_revisions(prefix, first, second)))
     if as_json:
         emit(dumps([one, other]))
     else:
@@ -224,6 +228,9 @@ for command in (judging.activate, judging.here, judging.follow, judging.supersed
     app.command()(command)
 for command in (watching.status, watching.watch):
     app.command()(command)
+app.add_typer(exporting.export, name="export")
+app.command()(exporting.verify)
+app.command(name="import")(exporting.import_)
 
 
 def _commit(prefix: str, commit: Commit, as_json: bool) -> None:

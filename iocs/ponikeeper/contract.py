@@ -166,6 +166,8 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("History:Select", Kind.LONG, "Revision to look at", writable=True),
     PV("History:Selected_RBV", Kind.TEXT, "The selected revision (JSON)"),
     PV("History:List_RBV", Kind.TEXT, "Revisions around the selected (JSON)"),
+    PV("History:Read", Kind.STRING, "Read records, such as: revision 12", writable=True),
+    PV("History:Read_RBV", Kind.TEXT, "The records that were read (JSON)"),
 )
 """The PVs of one detector."""
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ponikeeper.tree import history_tree, room
 from shell import Shell
-from speak import GEOMETRY, commit_text, get, request, results, snapshot
+from speak import GEOMETRY, commit_text, get, put, request, results, snapshot
 
 FIT = {"method": "fit", "calibrant": "Ni", "author": "alice@beamline.example.org", "residual_px": 0.04}
 DETECTORS = tuple(f"{{Det:{number}}}Calib:" for number in range(9))
@@ -42,8 +42,8 @@ def five(unused):
     return prefix
 
 
-def judgements(call, prefix, number):
-    assert call("history", prefix, "--around", number).returncode == 0  # selects it
+def judgements(prefix, number):
+    assert put(f"{prefix}History:Select", number) is None
     return json.loads(get(f"{prefix}History:Selected_RBV"))["judgements"]
 
 
@@ -51,7 +51,7 @@ def test_supersede_says_which_revision_is_right(call, five):
     done = call("supersede", five, 1, "--by", 2, "--reason", "wavelength typed wrong")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{five} revision 1 is superseded by revision 2\n"
-    (judgement,) = judgements(call, five, 1)
+    (judgement,) = judgements(five, 1)
     assert (judgement["kind"], judgement["by"], judgement["reason"]) == ("supersede", 2, "wavelength typed wrong")
     assert (judgement["since"], judgement["until"]) == (None, None)
     assert snapshot(five)["status"] == "VALID"
@@ -73,7 +73,7 @@ def test_supersede_for_a_time_names_it_in_utc(call, five):
     assert done.stdout == (
         f"{five} revision 5 is superseded by revision 4 from 2025-12-31T23:00:00Z to 2026-01-02T06:30:00.250000Z\n"
     )
-    (judgement,) = judgements(call, five, 5)
+    (judgement,) = judgements(five, 5)
     assert judgement["since"] == "2025-12-31T23:00:00.000000Z"
     assert snapshot(five)["status"] == "VALID"  # it is right again now
     open_ended = call("supersede", five, 3, "--by", 4, "--reason", "since then", "--since", "2026-01-02T00:00:00Z")
@@ -196,7 +196,7 @@ def test_tree_shows_what_superseded_what_and_why(call, five):
         f"    retracted: the panel was off ({who})",
         f"    └── 2 (far) superseded before 2026-01-02T00:00:00Z: a bump ({who})",
     ]
-    assert int(get(f"{five}History:Select")) == 0  # as it is left by a look at the list
+    assert int(get(f"{five}History:Select")) == 0  # whatever a person looks at stays there
 
 
 def row(number, judgement=None):

@@ -10,7 +10,7 @@ import pytest
 from live import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
-SHARED = ("geometry", "poni", "messages", "contract", "errors", "records", "judgements", "exported")
+SHARED = ("geometry", "poni", "messages", "contract", "errors", "records", "judgements", "exported", "inquiry")
 """What the client may import of the IOC package."""
 BENEATH = ("detectors", "parameters", "strictjson")
 """What these stand on."""

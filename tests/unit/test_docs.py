@@ -44,7 +44,7 @@ def pvdb(tmp_path_factory) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for detector in config.detector:
             links = Linked(detector.link, detector.settle)
-            found |= Group(detector, Keeper(detector.prefix, store, detector.limits, links), links).pvdb
+            found |= Group(detector, Keeper(detector.prefix, store, detector.limits, links), links, store).pvdb
         found |= await service._ioc_pvs(config, store)
         store.close()
         return found

@@ -6,9 +6,9 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
+from ponikeeper.ca.archive import Archive, timestamp
 from ponikeeper.ca.channels import Handler, Origin, make_channel
 from ponikeeper.ca.puts import Puts, Transaction
 from ponikeeper.ca.stage import Stage
@@ -16,26 +16,22 @@ from ponikeeper.ca.view import (
     Shown,
     activation_values,
     geometry_values,
-    list_text,
-    selected_text,
     status_values,
     transaction_values,
 )
 from ponikeeper.config import Detector
 from ponikeeper.contract import DETECTOR_PVS, setpoint, staged
-from ponikeeper.errors import RefusedError, StoreError
+from ponikeeper.errors import RefusedError
 from ponikeeper.keeper import Keeper
 from ponikeeper.linked import Linked
 from ponikeeper.messages import links_json
 from ponikeeper.parameters import NAMES
 from ponikeeper.state import Change, State
+from ponikeeper.store import Store
 
 log = logging.getLogger(__name__)
 
 _SWITCHED = {False: "Off", True: "On"}
-
-_WINDOW = 60
-"""Revisions that are read around the selected one; as many are shown as fit the PV."""
 
 _LINKS_PERIOD = 0.1
 """Seconds between two updates of the links: a motor says more than anybody can look at."""
@@ -52,15 +48,16 @@ class Group:
         Who runs its transactions.
     links
         The PVs that its geometry depends on.
+    store
+        Where its history is read.
     """
 
-    def __init__(self, detector: Detector, keeper: Keeper, links: Linked) -> None:
+    def __init__(self, detector: Detector, keeper: Keeper, links: Linked, store: Store) -> None:
         self._keeper = keeper
         self._links = links
         self._puts = Puts(keeper)
         self._stage = Stage(self._puts, detector.limits)
-        self._selected = 0
-        self._history_changed = asyncio.Event()
+        self._archive = Archive(keeper, store, self._show)
         handlers = self._handlers()
         self._channels = {pv.suffix: make_channel(pv, handlers.get(pv.suffix)) for pv in DETECTOR_PVS}
         self.pvdb = {detector.prefix + suffix: channel for suffix, channel in self._channels.items()}
@@ -68,7 +65,7 @@ class Group:
 
     async def publish(self, state: State, change: Change) -> None:
         """Show what is new: the single PVs first, then snapshot and serial, the results last."""
-        stamp = _timestamp(state) if Change.ACTIVATION in change else time.time()
+        stamp = timestamp(state) if Change.ACTIVATION in change else time.time()
         if Change.ACTIVATION in change:
             shown = activation_values(state)
             last = {suffix: shown.pop(suffix) for suffix in ("Snapshot_RBV", "Serial_RBV")}
@@ -83,29 +80,28 @@ class Group:
         if Change.FOLLOW in change:
             await self._show({suffix: Shown(_SWITCHED[state.follow]) for suffix in ("Follow_RBV", "Follow")}, stamp)
         if Change.HISTORY in change or Change.ACTIVATION in change:
-            self._history_changed.set()
+            self._archive.change()
 
     async def start(self) -> None:
         """Show what is in force before the first client comes."""
         await self.publish(self._keeper.state, Change.ACTIVATION | Change.FOLLOW | Change.RESULT)
         await self._show_stage()  # what may have been shown later than the activation before a restart
-        self._history_changed.clear()
-        await self._show_history(time.time())
+        await self._archive.start()
 
     async def run(self) -> None:
         """Judge, follow and show, for ever; ends only with an error that is a defect."""
         async with asyncio.TaskGroup() as tasks:
-            for work in (self._follow_history, self._look_at_links, self._keeper.follow):
+            for work in (self._archive.run, self._look_at_links, self._keeper.follow):
                 tasks.create_task(work())
 
     def _handlers(self) -> Mapping[str, Handler]:
         """Name what a put to each writable PV does."""
         transactions = {
             **self._puts.by_suffix(),
+            **self._archive.by_suffix(),
             **{staged(name): functools.partial(self._put_staged, name) for name in NAMES},
             "Stage:Apply": self._apply,
             "Stage:Clear": self._clear,
-            "History:Select": self._select,
         }
         return {suffix: self._on(transaction, suffix) for suffix, transaction in transactions.items()}
 
@@ -142,14 +138,6 @@ class Group:
             self._stage.clear()
             await self._show_stage()
 
-    async def _select(self, number: Any, origin: Origin) -> None:  # noqa: ARG002
-        if not 0 <= number <= self._keeper.state.count:
-            raise RefusedError(
-                f"there is no revision {number}: expected 1 to {self._keeper.state.count}, or 0 for the one in force"
-            )
-        self._selected = int(number)
-        await self._show_history(time.time())
-
     def _revision(self) -> int:
         revision = self._keeper.state.revision
         return 0 if revision is None else revision.number
@@ -171,14 +159,14 @@ class Group:
         values = geometry_values(state.revision and state.revision.geometry)
         setpoints = {setpoint(name): shown for name, shown in values.items()}
         if suffix in setpoints:
-            await self._show({suffix: setpoints[suffix]}, _timestamp(state))
+            await self._show({suffix: setpoints[suffix]}, timestamp(state))
             return
         by_suffix = self._stage_values() | {
             "Stage:Apply": Shown("Idle"),
             "Stage:Clear": Shown("Idle"),
             "Here": Shown("Idle"),
             "Follow": Shown(_SWITCHED[state.follow]),
-            "History:Select": Shown(self._selected),
+            "History:Select": Shown(self._archive.selected),
         }
         await self._show({suffix: by_suffix.get(suffix, Shown(""))}, time.time())
 
@@ -208,33 +196,3 @@ class Group:
 
     async def _show_links(self) -> None:
         await self._show({"Links_RBV": Shown(links_json(self._links.states()))}, time.time())
-
-    async def _follow_history(self) -> None:
-        """Show the history after each change, behind the acknowledgement: it takes longer than the commit."""
-        while True:
-            await self._history_changed.wait()
-            self._history_changed.clear()
-            await self._show_history(_timestamp(self._keeper.state))
-
-    async def _show_history(self, stamp: float) -> None:
-        """Show the selected revision, or the one in force, and those around it."""
-        number = self._selected or self._revision()
-        try:
-            revisions = await self._keeper.revisions(number - _WINDOW // 2, number + _WINDOW // 2)
-        except StoreError as error:
-            await self._show({"Message_RBV": Shown(f"the history cannot be read: {error}")}, time.time())
-            return
-        judgements = self._keeper.state.judgements
-        chosen = [revision for revision in revisions if revision.number == number]
-        await self._show(
-            {
-                "History:Selected_RBV": Shown(selected_text(chosen[0], judgements) if chosen else ""),
-                "History:List_RBV": Shown(list_text(revisions, judgements, number)),
-            },
-            stamp,
-        )
-
-
-def _timestamp(state: State) -> float:
-    """Give the instant of the activation in force (s since 1970); now, where there is none."""
-    return time.time() if state.activation is None else datetime.fromisoformat(state.activation.time).timestamp()

@@ -1,97 +1,120 @@
-"""What the command line reads of the history: it selects, as a person at a screen would (aioca)."""
+"""What the command line reads of a history (aioca); nothing that a person looks at is touched by it."""
 
 import asyncio
-from collections.abc import Sequence
+import random
 from typing import cast
 
 from aioca import CANothing, caput
 
-from ponikeeper import strictjson
 from ponikeeper.ca.client import TIMEOUT, TRIES, got, read_snapshot, read_text, silent
 from ponikeeper.errors import NotConnectedError, RefusedError
+from ponikeeper.inquiry import Inquiry, Reply, parse_reply
+from ponikeeper.records import Activation, Judgement, Record, Revision, name_of
+
+_PAUSE = 0.02
+"""Seconds, at most, before the first repetition of what somebody else's question has covered."""
+
+_WINDOW = 60
+"""Revisions that are listed around one of them."""
+
+Whole = tuple[list[Revision], list[Activation], list[Judgement]]
 
 
-async def read_revision(prefix: str, number: int) -> dict[str, object]:
+async def read_revision(prefix: str, number: int) -> Revision:
     """Read one revision of the history.
 
     Raises
     ------
     RefusedError
         There is none of that number.
+    HistoryError
+        What is answered is not what was written.
     NotConnectedError
         The IOC does not answer.
     """
     if number < 1:
         raise RefusedError(f"there is no revision {number}: they are numbered from 1 on")
-    for _ in range(TRIES):  # somebody else may be looking at another one
-        await select(prefix, number)
-        text = await read_text(f"{prefix}History:Selected_RBV")
-        if text:
-            values = cast("dict[str, object]", strictjson.loads(text))
-            if values["revision"] == number:
-                return values
-        await asyncio.sleep(0.05)
-    raise RefusedError(f"revision {number} could not be read: another client selects others")
+    reply = await _ask(prefix, Inquiry("revision", number))
+    if not reply.records:
+        raise _missing(number, reply.count)
+    return cast("Revision", reply.records[0])
 
 
-async def read_revisions(prefix: str, *numbers: int) -> list[dict[str, object]]:
+async def read_revisions(prefix: str, *numbers: int) -> list[Revision]:
     """Read several revisions; raises as `read_revision`."""
     return [await read_revision(prefix, number) for number in numbers]
 
 
-async def read_history(prefix: str, around: int) -> str:
-    """Read the list of revisions around one; 0 is the one in force.
-
-    Raises
-    ------
-    RefusedError
-        There is none of that number.
-    NotConnectedError
-        The IOC does not answer.
-    """
-    await select(prefix, around)
-    return await read_text(f"{prefix}History:List_RBV")
-
-
-async def read_judgements(
-    prefix: str, numbers: Sequence[int], around: int
-) -> tuple[dict[int, list[dict[str, object]]], int]:
-    """Read all that was judged of some revisions, and which revision is in force.
+async def read_around(prefix: str, around: int) -> tuple[list[Revision], list[Judgement], int]:
+    """Read the revisions around one, all judgements, and which revision is in force.
 
     Parameters
     ----------
     around
-        The revision that is selected when this returns.
-
-    Raises
-    ------
-    RefusedError
-        There is none of a number.
-    NotConnectedError
-        The IOC does not answer.
+        The number of the revision; 0 is the one in force. Raises as `read_revision`.
     """
-    revisions = await read_revisions(prefix, *numbers)
-    await select(prefix, around)
-    judgements = {
-        number: cast("list[dict[str, object]]", revision["judgements"])
-        for number, revision in zip(numbers, revisions, strict=True)
-    }
-    return judgements, (await read_snapshot(prefix)).revision
+    in_force = (await read_snapshot(prefix)).revision
+    centre = around or in_force
+    if around:
+        await read_revision(prefix, around)
+    revisions = await _read_from(prefix, "revision", max(1, centre - _WINDOW // 2), centre + _WINDOW // 2)
+    judgements = await _read_from(prefix, "judgement", 1)
+    return cast("list[Revision]", revisions), cast("list[Judgement]", judgements), in_force
 
 
-async def select(prefix: str, number: int) -> None:
-    """Select a revision to look at; 0 is the one in force.
+async def read_all(prefix: str) -> Whole:
+    """Read all records of a detector as they were at one instant, although commits go on; raises as `read_revision`.
 
-    Raises
-    ------
-    RefusedError
-        There is none of that number.
+    The activations are read while no judgement is added. Each revision was put in force by the
+    transaction that made it: those that were there at that instant are those up to the newest that
+    these activations name.
     """
-    pv = f"{prefix}History:Select"
-    count = int(await got(f"{prefix}History:Count_RBV"))
-    if not 0 <= number <= count:
-        raise RefusedError(f"there is no revision {number}: the history has {f'1 to {count}' if count else 'none'}")
-    try:
-        await caput(pv, number, wait=True, timeout=TIMEOUT)
-    except CANothing as error:
-        raise NotConnectedError(silent(pv, TIMEOUT)) from error
+    judgements: list[Record] = []
+    activations: list[Record] = []
+    for _ in range(TRIES):
+        judgements += await _read_from(prefix, "judgement", len(judgements) + 1)
+        activations += await _read_from(prefix, "activation", len(activations) + 1)
+        if (await _ask(prefix, Inquiry("judgement", len(judgements) + 1))).count == len(judgements):
+            break
+    else:
+        raise RefusedError(f"{prefix}: judgements are added all the time: try again when it is quiet")
+    named = cast("list[Activation]", activations)
+    newest = max((activation.revision for activation in named), default=0)
+    revisions = await _read_from(prefix, "revision", 1, newest)
+    return cast("list[Revision]", revisions), named, cast("list[Judgement]", judgements)
+
+
+async def _read_from(prefix: str, kind: str, first: int, last: int | None = None) -> list[Record]:
+    """Read the records of a kind from one on, to another one or to the newest."""
+    found: list[Record] = []
+    while last is None or first <= last:
+        reply = await _ask(prefix, Inquiry(kind, first))
+        found += [record for record in reply.records if last is None or name_of(record)[1] <= last]
+        first += len(reply.records)
+        if first > reply.count:
+            break
+        if not reply.records:
+            raise RefusedError(f"{prefix}: {kind} {first} of {reply.count} is not shown: it does not fit its PV")
+    return found
+
+
+async def _ask(prefix: str, inquiry: Inquiry) -> Reply:
+    """Ask for records, again where somebody else's question has covered the answer."""
+    pv = f"{prefix}History:Read"
+    await got(pv)
+    for number in range(TRIES):
+        try:
+            await caput(pv, str(inquiry), wait=True, timeout=TIMEOUT)
+        except CANothing as error:
+            if any(word in str(error).lower() for word in ("disconnect", "timed out", "timeout")):
+                raise NotConnectedError(silent(pv, TIMEOUT)) from error
+            raise RefusedError(f"{pv}: {await read_text(f'{prefix}Message_RBV')}") from error
+        reply = parse_reply(prefix, await read_text(f"{pv}_RBV"))
+        if reply.read == str(inquiry):
+            return reply
+        await asyncio.sleep(random.uniform(0, _PAUSE * (number + 1)))  # noqa: S311  # out of step with the others
+    raise RefusedError(f"{inquiry} of {prefix} could not be read: other clients ask all the time")
+
+
+def _missing(number: int, count: int) -> RefusedError:
+    return RefusedError(f"there is no revision {number}: the history has {f'1 to {count}' if count else 'none'}")

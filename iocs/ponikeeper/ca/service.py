@@ -158,7 +158,7 @@ async def _group(config: Config, detector: Detector, store: Store, links: Linked
         provenance = {"method": "poni", "comment": f"seed {detector.seed}"}
         result = await keeper.execute(Commit(geometry.as_dict(), provenance, inherit=False), "configuration")
         log.info("seed of %s: %s %s", detector.prefix, result.outcome, "; ".join(result.errors))
-    group = Group(detector, keeper, links)
+    group = Group(detector, keeper, links, store)
     await group.start()
     return group
 

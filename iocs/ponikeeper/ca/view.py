@@ -12,6 +12,7 @@ from ponikeeper.contract import Status, readback
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import Judgement, Revision
 from ponikeeper.judgements import judgement_of
+from ponikeeper.listing import ascii_only, listed
 from ponikeeper.messages import MAX_BYTES, MAX_STRING_BYTES, results_json
 from ponikeeper.parameters import NAMES
 from ponikeeper.state import State
@@ -80,14 +81,14 @@ def transaction_values(state: State) -> dict[str, Shown]:
     return {
         "Accepted_RBV": Shown(state.accepted),
         "Rejected_RBV": Shown(state.rejected),
-        "Message_RBV": Shown(_ascii(state.message)[:MAX_BYTES]),
+        "Message_RBV": Shown(ascii_only(state.message)[:MAX_BYTES]),
         "Results_RBV": Shown(results_json(state.results)),
     }
 
 
 def list_text(revisions: Sequence[Revision], judgements: Sequence[Judgement], around: int) -> str:
     """List revisions, newest first, as many around one of them as fit a PV."""
-    rows = {revision.number: strictjson.dumps(_row(revision, judgements)) for revision in revisions}
+    rows = {revision.number: strictjson.dumps(listed(revision, judgements)) for revision in revisions}
     kept: list[int] = []
     room = MAX_BYTES - 100
     for number in sorted(rows, key=lambda number: (abs(number - around), -number)):
@@ -111,19 +112,6 @@ def selected_text(revision: Revision, judgements: Sequence[Judgement]) -> str:
             return text
         about.remove(others[0])
         left_out += 1
-
-
-def _row(revision: Revision, judgements: Sequence[Judgement]) -> dict[str, object]:
-    provenance, judgement = revision.provenance, judgement_of(judgements, revision.number)
-    return {
-        "revision": revision.number,
-        "created": revision.created,
-        "label": revision.label,
-        **{key: provenance.get(key) for key in ("method", "calibrant", "residual_px", "author")},
-        **{key: getattr(revision.geometry, key) for key in ("dist", "poni1", "poni2", "wavelength", "detector")},
-        "comment": _ascii(str(provenance.get("comment", "")))[:80],
-        "judgement": judgement and {**judgement.as_dict(), "reason": _ascii(judgement.reason)[:80]},
-    }
 
 
 def _human_view(geometry: Geometry | None) -> dict[str, Shown]:
@@ -152,7 +140,7 @@ def _provenance(revision: Revision | None) -> dict[str, Shown]:
     found: Mapping[str, object] = {} if revision is None else revision.provenance
 
     def text(key: str) -> Shown:
-        return Shown(_ascii(str(found.get(key, "")))[:MAX_STRING_BYTES])
+        return Shown(ascii_only(str(found.get(key, "")))[:MAX_STRING_BYTES])
 
     return {
         "Method_RBV": text("method"),
@@ -162,10 +150,5 @@ def _provenance(revision: Revision | None) -> dict[str, Shown]:
         "NRings_RBV": Shown(min(cast("int", found.get("n_rings", 0)), 2**31 - 1)),
         "Author_RBV": text("author"),
         "RunUid_RBV": text("run_uid"),
-        "Comment_RBV": Shown(_ascii(str(found.get("comment", "")))[:MAX_BYTES]),
+        "Comment_RBV": Shown(ascii_only(str(found.get("comment", "")))[:MAX_BYTES]),
     }
-
-
-def _ascii(text: str) -> str:
-    """Keep clients from garbling what they do not know."""
-    return text.encode("ascii", "backslashreplace").decode("ascii")

@@ -5,13 +5,15 @@ A `History` belongs to one thread at a time (`ponikeeper.store` gives it one).
 
 import sqlite3
 import uuid
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import cast
 
 from ponikeeper import strictjson
+from ponikeeper.errors import StoreError
 from ponikeeper.history.reader import Reader
 from ponikeeper.history.rows import CHECKED, Answer, Draft, Standing, revision_of
-from ponikeeper.records import Activation, Judgement, Revision, Row, checksum
+from ponikeeper.records import Activation, Judgement, Record, Revision, Row, checksum, name_of
 
 
 class History(Reader):
@@ -98,6 +100,32 @@ class History(Reader):
             if answer is not None:
                 _insert_answer(connection, prefix, key, answer)
         return numbered
+
+    def add(self, prefix: str, records: Iterable[Record], time: str, author: str) -> None:
+        """Store records as another store has them, all or none; numbers, times and checksums stay what they are.
+
+        Where the links rested is forgotten: that was before what is in force now.
+
+        Parameters
+        ----------
+        records
+            Those that follow on what is here, in the order of their numbers.
+
+        Raises
+        ------
+        StoreError
+            None of them was stored.
+        """
+        with self._file.transaction() as connection:
+            key = self._detector(connection, prefix)
+            for record in records:
+                kind, number = name_of(record)
+                following = _next(connection, kind, CHECKED[kind].partition(",")[0], key)
+                if number != following:
+                    raise StoreError(f"{kind} {number} of {prefix} does not follow on: expected {kind} {following}")
+                _insert(connection, prefix, kind, key, record.row())
+            standing = self.standing(prefix)
+            _stand(connection, prefix, key, standing and replace(standing, rested={}), time, author)
 
     def stand(self, prefix: str, standing: Standing, time: str, author: str, answer: Answer | None = None) -> None:
         """Keep where the links stand and whether the geometry follows them; errors as `commit`."""

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, cast
 from ponikeeper import strictjson
 from ponikeeper.history import verify
 from ponikeeper.history.file import StoreFile
-from ponikeeper.history.rows import CHECKED, FOLLOWED, Answer, Kept, Put, Standing, revision_of, verify_row
-from ponikeeper.records import Activation, Judgement, Revision, Row
+from ponikeeper.history.rows import CHECKED, FOLLOWED, Answer, Kept, Put, Standing, record_of, verify_row
+from ponikeeper.records import Activation, Judgement, Record, Revision, Row, name_of
 
 if TYPE_CHECKING:
     from ponikeeper.messages import Position
+
+_NO_END = 2**62
 
 
 class Reader:
@@ -89,18 +91,20 @@ class Reader:
 
     def revisions(self, prefix: str, first: int, last: int) -> list[Revision]:
         """Give the revisions of a range of numbers, checksums verified, in ascending order."""
+        return cast("list[Revision]", self.records(prefix, "revision", first, last))
+
+    def records(self, prefix: str, kind: str, first: int = 1, last: int = _NO_END) -> list[Record]:
+        """Give the records of a kind and of a range of numbers, checksums verified, in ascending order."""
+        number = _number(kind)
+        sql = (
+            f"SELECT {CHECKED[kind]}, checksum FROM {kind} "
+            f"WHERE detector = ? AND {number} BETWEEN ? AND ? ORDER BY {number}"
+        )
         with self._file.damage_told():
-            rows = self._rows(
-                f"SELECT {CHECKED['revision']}, checksum FROM revision "
-                "WHERE detector = ? AND number BETWEEN ? AND ? ORDER BY number",
-                prefix,
-                first,
-                last,
-            )
-            found = [revision_of(prefix, row) for row in rows]
-            numbers = [revision.number for revision in found]
+            found = [record_of(prefix, kind, row) for row in self._rows(sql, prefix, first, last)]
+            numbers = [name_of(record)[1] for record in found]
             if numbers and numbers != list(range(max(1, first), numbers[-1] + 1)):
-                raise sqlite3.DatabaseError(f"of the revisions {first} to {last} of {prefix} some are missing")
+                raise sqlite3.DatabaseError(f"of the {kind}s {first} to {last} of {prefix} some are missing")
             return found
 
     def labelled(self, prefix: str, label: str, besides: Collection[int] = ()) -> int | None:
@@ -122,10 +126,10 @@ class Reader:
             sql = "SELECT DISTINCT label FROM revision WHERE detector = ? AND label IS NOT NULL"
             return sorted(cast("str", row[0]) for row in self._rows(sql, prefix))
 
-    def count(self, prefix: str) -> int:
-        """Give the number of the newest revision, 0 where there is none."""
+    def count(self, prefix: str, kind: str = "revision") -> int:
+        """Give the number of the newest record of a kind, 0 where there is none."""
         with self._file.damage_told():
-            row = self._row("SELECT max(number) FROM revision WHERE detector = ?", prefix)
+            row = self._row(f"SELECT max({_number(kind)}) FROM {kind} WHERE detector = ?", prefix)
             return cast("int | None", row and row[0]) or 0
 
     def answer(self, prefix: str, request: str) -> Answer | None:
@@ -141,20 +145,16 @@ class Reader:
 
     def judgements(self, prefix: str) -> list[Judgement]:
         """Give all that was found out later about the revisions of a detector, in its order."""
-        with self._file.damage_told():
-            sql = f"SELECT {CHECKED['judgement']}, checksum FROM judgement WHERE detector = ? ORDER BY number"
-            return [Judgement(*row) for row in self._verified("judgement", sql, prefix)]  # type: ignore[arg-type]
+        return cast("list[Judgement]", self.records(prefix, "judgement"))
 
     def standing(self, prefix: str) -> Standing | None:
         """Give what was kept last of where the links stood; None where nothing ever was."""
         with self._file.damage_told():
-            sql = f"SELECT {CHECKED['standing']}, checksum FROM standing WHERE detector = ?"
-            rows = self._verified("standing", sql, prefix)
-            return (
-                Standing(bool(rows[0][0]), cast("Position", strictjson.loads(cast("str", rows[0][1]))))
-                if rows
-                else None
-            )
+            row = self._row(f"SELECT {CHECKED['standing']}, checksum FROM standing WHERE detector = ?", prefix)
+            if row is None:
+                return None
+            verify_row(prefix, "standing", row)
+            return Standing(bool(row[0]), cast("Position", strictjson.loads(cast("str", row[1]))))
 
     def puts(self, prefix: str, before: int | None, limit: int) -> list[Put]:
         """Give what commits and people put in force, the newest first; what followed the links is left out.
@@ -176,19 +176,12 @@ class Reader:
         )
         found: list[Put] = []
         with self._file.damage_told():
-            for row in self._rows(sql, prefix, before or 2**62, limit):
+            for row in self._rows(sql, prefix, before or _NO_END, limit):
                 verify_row(prefix, "activation", row[:width])
                 verify_row(prefix, "revision", row[width:])
                 position = cast("Position | None", strictjson.loads(cast("str", row[width + 5])))
                 found.append(Put(cast("int", row[0]), cast("int", row[1]), position))
         return found
-
-    def _verified(self, table: str, sql: str, prefix: str, *values: object) -> list[Row]:
-        """Read whole rows of one detector, each verified by the checksum that it ends with; without these."""
-        rows = self._rows(sql, prefix, *values)
-        for row in rows:
-            verify_row(prefix, table, row)
-        return [row[:-1] for row in rows]
 
     def _row(self, sql: str, prefix: str, *values: object) -> Row | None:
         rows = self._rows(sql, prefix, *values)
@@ -204,3 +197,8 @@ class Reader:
                 return []
             key = self._detectors[prefix] = cast("int", row[0])
         return connection.execute(sql, (key, *values)).fetchall()
+
+
+def _number(kind: str) -> str:
+    """Name the column by which the records of a kind are numbered."""
+    return CHECKED[kind].partition(",")[0]

@@ -9,7 +9,7 @@ from ponikeeper import strictjson
 from ponikeeper.errors import GeometryError
 from ponikeeper.geometry import Geometry
 from ponikeeper.messages import Position
-from ponikeeper.records import Activation, Judgement, Revision, Row, checksum
+from ponikeeper.records import KINDS, Activation, Judgement, Record, Revision, Row, checksum
 
 FOLLOWED = "follow"
 """The cause of an activation that nobody asked for: the links came to rest where its revision holds."""
@@ -92,6 +92,14 @@ def verify_row(prefix: str, table: str, row: Row) -> None:
     """
     if checksum(prefix, table, row[:-1]) != row[-1]:
         raise sqlite3.DatabaseError(f"the checksum of {table} {row[0]!a} of {prefix} does not match")
+
+
+def record_of(prefix: str, kind: str, row: Row) -> Record:
+    """Make a record of its row, the checksum verified; errors as `revision_of`."""
+    if kind == "revision":
+        return revision_of(prefix, row)
+    verify_row(prefix, kind, row)
+    return KINDS[kind](*row[:-1])  # type: ignore[arg-type]  # its checksum matches
 
 
 def revision_of(prefix: str, row: Row) -> Revision:
