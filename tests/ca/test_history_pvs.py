@@ -6,6 +6,7 @@ import pytest
 
 from live import wait_for
 from ponikeeper.messages import MAX_BYTES
+from ponikeeper.records import KINDS
 from speak import GEOMETRY, commit_text, counters, get, put, request, results, snapshot
 
 
@@ -138,3 +139,67 @@ def test_activating_what_is_not_there_tells_what_is(kept, revision, reason):
 def test_activating_on_an_unset_detector_is_refused(prefix):
     assert put(f"{prefix}Activate", "1")
     assert results(prefix)[0]["errors"] == ["there is no revision 1: the history has no revision at all"]
+
+
+def asked(prefix, text):
+    """Ask for records, and give the answer."""
+    assert put(f"{prefix}History:Read", text) is None
+    return json.loads(get(f"{prefix}History:Read_RBV"))
+
+
+def test_records_are_read_from_one_on_and_nothing_else_moves(kept):
+    supersede = {"v": 1, "request": "s", "op": "supersede", "revision": 1, "by": 3, "reason": "typed wrong"}
+    assert request(kept, json.dumps(supersede))["outcome"] == "accepted"
+    assert put(f"{kept}Activate", "far") is None
+    assert put(f"{kept}History:Select", 1) is None
+    before = snapshot(kept), counters(kept), selected(kept), listed(kept), get(f"{kept}Message_RBV")
+    answers = {text: asked(kept, text) for text in ("revision 2", "activation 3", "judgement 1")}
+    assert (snapshot(kept), counters(kept), selected(kept), listed(kept), get(f"{kept}Message_RBV")) == before
+    assert (get(f"{kept}History:Select"), get(f"{kept}History:Read")) == (1, "")
+    assert {text: (answer["v"], answer["read"], answer["count"]) for text, answer in answers.items()} == {
+        "revision 2": (1, "revision 2", 3), "activation 3": (1, "activation 3", 4), "judgement 1": (1, "judgement 1", 1),
+    }  # fmt: skip
+    revisions, activations, (judgement,) = (answer["records"] for answer in answers.values())
+    assert [(item["revision"], item["geometry"]["dist"]) for item in revisions] == [(2, 0.9), (3, 0.21)]
+    assert [(item["serial"], item["revision"], item["cause"]) for item in activations] == [
+        (3, 3, "commit"), (4, 2, "activate"),
+    ]  # fmt: skip
+    assert (judgement["revision"], judgement["by"], judgement["reason"]) == (1, 3, "typed wrong")
+    for text, answer in answers.items():
+        for item in answer["records"]:
+            KINDS[text.split()[0]].parse(kept, item)  # proven by its checksum
+
+
+def test_reading_beyond_the_newest_is_answered_with_nothing(kept):
+    assert asked(kept, "revision 4") == {"v": 1, "read": "revision 4", "count": 3, "records": []}
+    assert asked(kept, "judgement 1") == {"v": 1, "read": "judgement 1", "count": 0, "records": []}
+    assert asked(kept, "activation 999999999999")["records"] == []
+
+
+def test_reading_an_unset_detector_is_answered_with_nothing(prefix):
+    for kind in KINDS:
+        assert asked(prefix, f"{kind} 1") == {"v": 1, "read": f"{kind} 1", "count": 0, "records": []}
+
+
+@pytest.mark.parametrize("text", ["", "revision", "revision 0", "geometry 1", "revision near", "12"])
+def test_reading_what_is_not_there_is_refused_with_what_can_be_read(kept, text):
+    answer = asked(kept, "revision 1")
+    before = snapshot(kept), counters(kept)
+    assert put(f"{kept}History:Read", text)
+    assert "expected one of revision N, activation N, judgement N; N from 1 on" in get(f"{kept}Message_RBV")
+    assert json.loads(get(f"{kept}History:Read_RBV")) == answer
+    assert (snapshot(kept), counters(kept)) == before
+
+
+def test_long_history_is_read_in_pieces_that_fit(prefix):
+    for number in range(30):
+        comment = {"method": "manual", "comment": "x" * 1000}
+        request(prefix, commit_text(f"r{number}", geometry={**GEOMETRY, "dist": 0.2 + number}, provenance=comment))
+    found, pieces = [], 0
+    while len(found) < 30:
+        answer = asked(prefix, f"revision {len(found) + 1}")
+        assert len(get(f"{prefix}History:Read_RBV")) < MAX_BYTES
+        found += answer["records"]
+        pieces += 1
+    assert [item["revision"] for item in found] == list(range(1, 31))
+    assert pieces < 6

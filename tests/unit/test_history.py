@@ -13,6 +13,7 @@ from campaigns.stores import GEOMETRY, NAME, PREFIXES, commit, digest, draft, ju
 from ponikeeper import strictjson
 from ponikeeper.errors import BusyStoreError, DamagedStoreError, StoreError
 from ponikeeper.history import FOLLOWED, Activation, Answer, Draft, History, Kept, Put, Standing, verify
+from ponikeeper.records import KINDS
 from strategies import geometries
 
 PREFIX, OTHER = PREFIXES
@@ -136,6 +137,69 @@ def test_what_was_put_in_force_is_read_back_without_what_followed(history):
     assert history.puts(PREFIX, None, 10) == puts
     assert history.puts(PREFIX, 5, 2) == puts[1:3]
     assert history.puts(OTHER, None, 10) == []
+
+
+def test_records_of_each_kind_are_read_by_their_numbers(history):
+    for number in range(3):
+        commit(history, PREFIX, number)
+    history.activate(PREFIX, 1, time_of(4), "activate", "bob")
+    for judgement in judgements(3):
+        history.judge(PREFIX, judgement)
+    assert [(item.serial, item.revision) for item in history.records(PREFIX, "activation", 2)] == [
+        (2, 2),
+        (3, 3),
+        (4, 1),
+    ]
+    assert history.records(PREFIX, "activation", 5, 9) == []
+    assert history.records(PREFIX, "revision", 1, 2) == history.revisions(PREFIX, 1, 2)
+    assert history.records(PREFIX, "judgement") == judgements(3)
+    assert [history.count(PREFIX, kind) for kind in KINDS] == [3, 4, 2]
+    assert [history.count(OTHER, kind) for kind in KINDS] == [0, 0, 0]
+
+
+def test_records_of_another_store_stay_what_they_are(tmp_path, history):
+    commit(history, PREFIX, 0)
+    history.judge(PREFIX, judgements(1)[0])
+    records = [record for kind in KINDS for record in history.records(PREFIX, kind)]
+    other = History(tmp_path / "other" / NAME)
+    try:
+        other.add(PREFIX, records, time_of(9), "import")
+        assert [record for kind in KINDS for record in reopened(other).records(PREFIX, kind)] == records
+        assert other.in_force(PREFIX) == history.in_force(PREFIX)
+        verify_all(other)
+        revision, activation = other.commit(PREFIX, draft(5), time_of(10), "commit", "alice")
+        assert (revision.number, activation.serial) == (2, 2)
+        assert other.answer(PREFIX, "request-0") is None
+    finally:
+        other.close()
+
+
+def test_records_that_do_not_follow_on_leave_nothing(tmp_path, history):
+    for number in range(3):
+        commit(history, PREFIX, number)
+    first, _, third = history.revisions(PREFIX, 1, 3)
+    other = History(tmp_path / "other" / NAME)
+    try:
+        with pytest.raises(StoreError, match=r"revision 3 of .* does not follow on: expected revision 2"):
+            other.add(PREFIX, [first, third], time_of(9), "import")
+        assert reopened(other).kept(PREFIX) == Kept()
+    finally:
+        other.close()
+
+
+def test_where_the_links_rested_before_is_forgotten_when_records_are_added(tmp_path, history):
+    commit(history, PREFIX, 0)
+    other = History(tmp_path / "other" / NAME)
+    try:
+        other.add(PREFIX, [record for kind in KINDS for record in history.records(PREFIX, kind)], time_of(1), "import")
+        other.stand(PREFIX, Standing(False, {"z": {"value": 1.5, "units": "mm"}}), time_of(2), "links")
+        commit(history, PREFIX, 1)
+        other.add(
+            PREFIX, [*history.revisions(PREFIX, 2, 2), *history.records(PREFIX, "activation", 2)], time_of(3), "i"
+        )
+        assert reopened(other).standing(PREFIX) == Standing(False, {})
+    finally:
+        other.close()
 
 
 def test_request_id_gets_the_answer_that_was_stored_with_its_row(history):
