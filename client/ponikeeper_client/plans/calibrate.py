@@ -170,7 +170,7 @@ def _later(
         descriptor = collector.descriptor(run_uid) or {}
         data_key = image_key(descriptor, one.detector.name, key)
         return Calibration(
-            wanted, one.detector.name, one.calib, one.in_force, source, run_uid, data_key, one.watch.position,
+            wanted, one.detector.name, one.calib, one.in_force, source, run_uid, data_key, one.position,
             one.wavelength, Files(folder, f"{run_uid}_{data_key}"),
         ).run(tell, cancelled)  # fmt: skip
 

@@ -10,7 +10,8 @@ from bluesky.utils import Msg
 
 from ponikeeper.geometry import Geometry
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.plans.positions import LinkWatch, rested
+from ponikeeper_client.motion import LinkWatch
+from ponikeeper_client.plans.positions import Position, position_of, rested
 from ponikeeper_client.plans.shutter import Shutter
 from ponikeeper_client.plans.wavelengths import Statement, choose, statements
 
@@ -55,6 +56,10 @@ class Exposed:
     in_force: Geometry | None
     watch: LinkWatch
     wavelength: Statement
+
+    def position(self) -> Position:
+        """Tell where the links stood meanwhile; raises as `position_of`."""
+        return position_of(self.watch.seen)
 
 
 def expose(

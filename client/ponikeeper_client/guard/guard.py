@@ -1,0 +1,85 @@
+"""A preprocessor that keeps a run's record of the geometry true: a change is recorded anew, or fails the run."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from bluesky import preprocessors as bpp
+from bluesky.utils import Msg, ensure_generator
+
+from ponikeeper_client.device import CalibrationData
+from ponikeeper_client.guard.runs import Guard, OnChange, OnStatus, Plan
+
+
+def calibration_guard(
+    plan: Iterable[Msg],
+    calibs: Sequence[CalibrationData] | None = None,
+    *,
+    on_change: OnChange = "new_descriptor",
+    on_status: OnStatus = "warn",
+    moving: Sequence[str] = (),
+) -> Plan:
+    """Keep what the runs of a plan record of the geometry true while they go on.
+
+    For one plan, or for all: ``RE.preprocessors.append(calibration_guard)``, after the others. It looks
+    before each exposure, before and after each reading, and at the end of the run. The runs of
+    `calibrate`, streams named ``dark``, and runs without a calibrated detector are left alone.
+
+    An event carries the geometry that was in force when it was read. Where that cannot be recorded
+    (a flyer that was under way, streams of different devices) the run fails.
+
+    Parameters
+    ----------
+    plan
+        Any plan.
+    calibs
+        What to guard; left out, each `CalibrationData` of a detector that is staged or read.
+    on_change
+        What a geometry that changes during a run does: a new descriptor, with which the next events are
+        recorded; or the run fails; or a new descriptor, with a warning, and where that is not possible
+        the warning alone.
+    on_status
+        What a status that is not VALID does, or a link that moves during an exposure. It is recorded
+        in any case.
+    moving
+        Names of links that the plan scans on purpose: that they are elsewhere is nothing to warn of.
+
+    Raises
+    ------
+    RecordError
+        The record would not be true, or the run was to fail.
+    NotConnectedError
+        The IOC does not answer (unless the device is to record that).
+    ValueError
+        An argument is unknown.
+    """
+    if on_change not in ("new_descriptor", "fail", "warn"):
+        raise ValueError(f'on_change={on_change!r} is unknown: expected "new_descriptor", "fail" or "warn"')
+    if on_status not in ("warn", "fail"):
+        raise ValueError(f'on_status={on_status!r} is unknown: expected "warn" or "fail"')
+    if isinstance(moving, str):
+        raise ValueError(f"moving={moving!r} is one text: expected a list of names, [{moving!r}]")
+    guard = Guard(None if calibs is None else tuple(calibs), on_change, on_status, tuple(moving))
+    return (yield from bpp.subs_wrapper(_guarded(plan, guard), {"all": [guard.records]}))
+
+
+def _guarded(plan: Iterable[Msg], guard: Guard) -> Plan:
+    """Let each message pass through the guard; what goes wrong there is raised in the plan."""
+    inner = ensure_generator(plan)
+    step = partial(inner.send, None)
+    try:
+        while True:
+            try:
+                msg = step()
+            except StopIteration as stop:
+                return stop.value
+            try:
+                answer = yield from guard.handle(msg)
+            except GeneratorExit:
+                inner.close()
+                raise
+            except BaseException as error:  # noqa: BLE001  # the plan has to clean up, whatever it is
+                step = partial(inner.throw, error)
+            else:
+                step = partial(inner.send, answer)
+    finally:
+        guard.end()

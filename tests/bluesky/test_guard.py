@@ -1,0 +1,497 @@
+"""Guarded runs: a geometry that changes meanwhile is recorded anew, or fails the run; no event has another's."""
+
+import contextlib
+import time
+from uuid import uuid4
+
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+import bluesky.preprocessors as bpp
+import pytest
+from bluesky.utils import Msg, RunEngineInterrupted
+from event_model import DocumentNames, schema_validators
+from ophyd import Component as Cpt
+from ophyd import Signal
+from ophyd.sim import NullStatus, motor
+
+import speak
+from panels import FlatPanel
+from ponikeeper.errors import RecordError
+from ponikeeper_client.guard import calibration_guard
+from speak import GEOMETRY, commit_text
+
+
+class Scripted(FlatPanel):
+    """A detector to which something happens at its n-th trigger, or its n-th reading."""
+
+    number = Cpt(Signal, value=0, kind="normal")
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.script = {}
+        self.done = {"trigger": 0, "read": 0}
+
+    def happen(self, what):
+        self.done[what] += 1
+        self.script.pop((what, self.done[what]), lambda: None)()
+
+    def trigger(self):
+        self.happen("trigger")
+        return NullStatus()
+
+    def read(self):
+        found = super().read()
+        self.happen("read")
+        return found
+
+
+@pytest.fixture
+def connect(make, fresh_prefix):
+    """Connect to a detector of its own, with a first geometry."""
+
+    def connected(name="pe1", cls=Scripted):
+        panel = make(cls, fresh_prefix().removesuffix("Calib:"), name)
+        commit(panel, GEOMETRY["dist"])
+        return panel
+
+    return connected
+
+
+@pytest.fixture
+def panel(connect):
+    return connect()
+
+
+def commit(panel, dist):
+    """Commit, as another session would, and return when it is in force."""
+    result = speak.request(panel.calib.prefix, commit_text(uuid4().hex, geometry={**GEOMETRY, "dist": dist}))
+    assert result["outcome"] == "accepted", result["errors"]
+    return result["serial"]
+
+
+def found(run, stream="primary", name="pe1"):
+    """Give the distance that each event of a stream was recorded with, in their order."""
+    descriptors = {descriptor["uid"]: descriptor for descriptor in run["descriptor"]}
+    for descriptor in run["descriptor"]:
+        schema_validators[DocumentNames.descriptor].validate(descriptor)
+    mine = [descriptors[event["descriptor"]] for event in run["event"]]
+    return [one["configuration"][name]["data"][f"{name}_calib_dist"] for one in mine if one["name"] == stream]
+
+
+FIRST = GEOMETRY["dist"]
+
+
+def test_event_after_a_change_is_recorded_with_the_new_geometry(panel, take):
+    panel.script[("trigger", 3)] = lambda: commit(panel, 0.5)
+    run = take(calibration_guard(bp.count([panel], 4)))
+    assert found(run) == [FIRST, FIRST, 0.5, 0.5]
+    assert len(run["descriptor"]) == 2
+    assert [event["seq_num"] for event in run["event"]] == [1, 2, 3, 4]
+
+
+def test_event_during_whose_reading_the_geometry_changes_is_read_again(panel, take):
+    panel.script[("read", 1)] = lambda: commit(panel, 0.5)
+    panel.script[("read", 4)] = lambda: commit(panel, 0.6)
+    run = take(calibration_guard(bp.count([panel], 3)))
+    assert found(run) == [0.5, 0.5, 0.6]
+    assert [event["seq_num"] for event in run["event"]] == [1, 2, 3]
+
+
+def test_run_fails_where_a_change_is_to_fail_it(panel, run_engine):
+    panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
+    run = {}
+    with pytest.raises(RecordError, match="pe1_calib: the geometry changed during the run, from serial 1 to 2"):
+        run_engine(
+            calibration_guard(bp.count([panel], 3), on_change="fail"),
+            lambda kind, document: run.setdefault(kind, []).append(document),
+        )
+    assert run["stop"][0]["exit_status"] == "fail"
+    assert found(run) == [FIRST]
+
+
+def test_warned_of_change_is_recorded_too(panel, take, caplog):
+    panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
+    run = take(calibration_guard(bp.count([panel], 3), on_change="warn"))
+    assert found(run) == [FIRST, 0.5, 0.5]
+    assert [r.message for r in caplog.records] == ["pe1_calib: the geometry changed during the run, from serial 1 to 2"]
+
+
+def attempt(run_engine, plan):
+    """Run a plan that fails; give its documents by kind."""
+    run = {}
+    with pytest.raises(RecordError) as failed:
+        run_engine(plan, lambda kind, document: run.setdefault(kind, []).append(document))
+    return run, str(failed.value)
+
+
+class Writing(Scripted):
+    """A detector that tells of its files when it is read, once."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.assets = []
+
+    def trigger(self):
+        self.assets.append(("resource", self._resource()))
+        return super().trigger()
+
+    def _resource(self):
+        return {"uid": uuid4().hex, "spec": "X", "root": "/", "resource_path": "x", "resource_kwargs": {}}
+
+    def collect_asset_docs(self):
+        told, self.assets = self.assets, []
+        yield from told
+
+
+def test_event_with_files_keeps_the_geometry_of_its_exposure_where_that_changes_while_it_is_read(connect, take):
+    panel = connect(cls=Writing)
+    panel.script[("read", 2)] = lambda: commit(panel, 0.5)
+    run = take(calibration_guard(bp.count([panel], 3)))
+    assert found(run) == [FIRST, FIRST, 0.5]
+    assert len(run["resource"]) == 3
+
+
+def judge(panel, serial=1):
+    prefix = panel.calib.prefix
+    text = f'{{"v": 1, "request": "{uuid4().hex}", "op": "retract", "revision": {serial}, "reason": "it was off"}}'
+    assert speak.request(prefix, text)["outcome"] == "accepted"
+
+
+def test_status_that_is_not_valid_is_warned_of_once_and_recorded(panel, take, caplog):
+    panel.script[("trigger", 2)] = lambda: judge(panel)
+    run = take(calibration_guard(bp.count([panel], 4)))
+    (told,) = [record.message for record in caplog.records]
+    assert told.startswith("pe1_calib: the status is CONDEMNED, revision 1 was retracted: it was off")
+    recorded = [one["configuration"]["pe1"]["data"]["pe1_calib_status"] for one in run["descriptor"]]
+    assert recorded == ["VALID", "CONDEMNED"]
+
+
+def test_status_that_is_not_valid_fails_the_run_before_its_first_event(panel, run_engine):
+    judge(panel)
+    run, told = attempt(run_engine, calibration_guard(bp.count([panel]), on_status="fail"))
+    assert "event" not in run
+    assert "the status is CONDEMNED" in told
+    assert run["stop"][0]["exit_status"] == "fail"
+    assert "CONDEMNED" in run["stop"][0]["reason"]
+
+
+def test_plan_cleans_up_when_the_guard_fails_its_run(panel, run_engine):
+    cleaned = []
+
+    def closing():
+        cleaned.append(True)
+        yield from bps.null()
+
+    judge(panel)
+    attempt(run_engine, calibration_guard(bpp.finalize_wrapper(bp.count([panel]), closing), on_status="fail"))
+    assert cleaned == [True]
+
+
+def test_guard_of_the_session_guards_each_run(panel, run_engine, take):
+    run_engine.preprocessors.append(calibration_guard)
+    try:
+        panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
+        panel.script[("trigger", 6)] = lambda: commit(panel, 0.6)
+
+        def plan():
+            yield from bp.count([panel], 3)
+            yield from bp.scan([panel], motor, -1, 1, 4)
+
+        run = take(plan())
+    finally:
+        run_engine.preprocessors.remove(calibration_guard)
+    assert found(run) == [FIRST, 0.5, 0.5, 0.5, 0.5, 0.6, 0.6]
+    assert len(run["start"]) == 2
+
+
+def test_guard_gives_back_what_the_plan_gives_and_every_answer(panel, run_engine, take):
+    answers = []
+
+    def plan():
+        uid = yield from bp.count([panel])
+        answers.append((uid, (yield from bps.rd(panel.number, default_value=7))))
+        return 3
+
+    def outer():
+        answers.append((yield from calibration_guard(plan())))
+
+    run = take(outer())
+    assert answers == [(run["start"][0]["uid"], 0), 3]
+
+
+def test_runs_without_a_calibrated_detector_are_left_alone(take):
+    def commands(plan):
+        return [msg.command for msg in plan if msg.command not in ("subscribe", "unsubscribe")]
+
+    plain, guarded = bp.scan([], motor, -1, 1, 3), calibration_guard(bp.scan([], motor, -1, 1, 3))
+    assert commands(guarded) == commands(plain)
+
+
+@pytest.mark.parametrize(
+    "unknown", [{"on_change": "ignore"}, {"on_status": "ignore"}, {"moving": "z"}, {"on_change": None}]
+)
+def test_unknown_argument_is_told_with_what_is_known(panel, take, unknown):
+    (name,) = unknown
+    with pytest.raises(ValueError, match=f"{name}=.*expected"):
+        take(calibration_guard(bp.count([panel]), **unknown))
+
+
+def test_only_the_calibrations_that_are_named_are_guarded(connect, take, run_engine):
+    panel, other = connect("pe1"), connect("pe2")
+    other.script[("trigger", 2)] = lambda: commit(other, 0.5)
+    run = take(calibration_guard(bp.count([panel, other], 3), [panel.calib], on_change="fail"))
+    assert len(run["descriptor"]) == 1
+    other.script[("trigger", 5)] = lambda: commit(other, 0.6)
+    _, told = attempt(run_engine, calibration_guard(bp.count([panel, other], 3), [other.calib], on_change="fail"))
+    assert told.startswith("pe2_calib")
+
+
+def test_stream_of_dark_frames_is_left_alone(panel, take, run_engine):
+    judge(panel)
+
+    @bpp.run_decorator()
+    def plan(stream):
+        yield from bps.trigger_and_read([panel], name=stream)
+
+    take(calibration_guard(plan("dark"), on_status="fail"))
+    attempt(run_engine, calibration_guard(plan("primary"), on_status="fail"))
+
+
+def streams(panel, *steps):
+    """Make a plan that takes events in streams, each of some devices."""
+
+    @bpp.stage_decorator([panel])
+    @bpp.run_decorator()
+    def plan():
+        for name, *devices in steps:
+            yield from bps.trigger_and_read(devices, name=name)
+
+    return plan()
+
+
+def test_each_stream_is_recorded_with_the_geometry_of_its_time(panel, take):
+    for number, dist in enumerate((0.5, 0.6, 0.7), 2):
+        panel.script[("trigger", number)] = lambda dist=dist: commit(panel, dist)
+    steps = [(name, panel) for name in ("near", "far", "near", "far", "far")]
+    run = take(calibration_guard(streams(panel, *steps)))
+    assert found(run, "near") == [FIRST, 0.6]
+    assert found(run, "far") == [0.5, 0.7, 0.7]
+
+
+def test_streams_of_which_one_has_a_further_device_are_recorded_right(panel, take):
+    for number, dist in enumerate((0.5, 0.6, 0.7), 2):
+        panel.script[("trigger", number)] = lambda dist=dist: commit(panel, dist)
+    steps = [("near", panel), ("far", panel, motor), ("near", panel), ("far", panel, motor)]
+    run = take(calibration_guard(streams(panel, *steps)))
+    assert found(run, "near") == [FIRST, 0.6]
+    assert found(run, "far") == [0.5, 0.7]
+
+
+def test_streams_of_which_each_has_a_device_of_its_own_are_right_or_fail(panel, run_engine):
+    from ponikeeper_client.guard.streams import KEEPS_PER_STREAM
+
+    panel.script[("trigger", 3)] = lambda: commit(panel, 0.6)
+    ring = Signal(name="ring", value=1)
+    steps = [("near", panel, ring), ("far", panel, motor), ("near", panel, ring)]
+    plan = calibration_guard(streams(panel, *steps))
+    if not KEEPS_PER_STREAM:
+        pytest.skip("this bluesky records it right")
+    run, told = attempt(run_engine, plan)
+    assert "cannot record a new geometry in a run whose streams read different devices" in told
+    assert "near pe1, ring; far pe1, motor" in told
+    assert found(run, "near") == [FIRST]
+
+
+def test_dark_frame_that_is_used_again_is_left_alone(make, panel, take, run_engine):
+    from bluesky_darkframes import DarkFramePreprocessor, SnapshotDevice
+
+    def dark_plan(detector):
+        yield from bps.trigger(detector, group="bluesky-darkframes-trigger")
+        yield from bps.wait("bluesky-darkframes-trigger")
+        return SnapshotDevice(detector)
+
+    dark = DarkFramePreprocessor(dark_plan=dark_plan, detector=panel, max_age=600)
+    take(calibration_guard(dark(bp.count([panel]))))
+    commit(panel, 0.5)
+    panel.script[("trigger", panel.done["trigger"] + 2)] = lambda: commit(panel, 0.6)
+    run = take(calibration_guard(dark(bp.count([panel, motor], 2)), on_change="new_descriptor"))
+    assert found(run, "dark") == [FIRST]
+    assert found(run) == [0.5, 0.6]
+
+
+def test_several_detectors_in_several_streams_are_each_recorded_right(connect, take):
+    panel, other = connect("pe1"), connect("pe2")
+    other.script[("trigger", 2)] = lambda: commit(other, 0.5)
+    panel.script[("trigger", 3)] = lambda: commit(panel, 0.6)
+    other.script[("trigger", 4)] = lambda: (commit(panel, 0.8), commit(other, 0.7))
+    names = ("near", "near", "far", "near", "far")
+    run = take(calibration_guard(streams(panel, *((name, panel, other) for name in names))))
+    assert [found(run, "near", "pe1"), found(run, "far", "pe1")] == [[FIRST, FIRST, 0.8], [0.6, 0.8]]
+    assert [found(run, "near", "pe2"), found(run, "far", "pe2")] == [[FIRST, 0.5, 0.7], [0.5, 0.7]]
+
+
+def test_runs_that_are_open_at_once_are_each_recorded_right(connect, take):
+    panel, other = connect("pe1"), connect("pe2")
+
+    def plan():
+        for key, detector in (("a", panel), ("b", other)):
+            yield from bpp.set_run_key_wrapper(bps.open_run(), key)
+            yield from bpp.set_run_key_wrapper(bps.trigger_and_read([detector, motor]), key)
+        commit(panel, 0.5)
+        commit(other, 0.6)
+        for key, detector in (("b", other), ("a", panel)):
+            yield from bpp.set_run_key_wrapper(bps.trigger_and_read([detector, motor]), key)
+            yield from bpp.set_run_key_wrapper(bps.close_run(), key)
+
+    run = take(calibration_guard(plan()))
+    one = {"descriptor": [each for each in run["descriptor"] if "pe1" in each["configuration"]]}
+    two = {"descriptor": [each for each in run["descriptor"] if "pe2" in each["configuration"]]}
+    for mine in (one, two):
+        mine["event"] = [
+            event for event in run["event"] if event["descriptor"] in {each["uid"] for each in mine["descriptor"]}
+        ]
+    assert found(one) == [FIRST, 0.5]
+    assert found(two, name="pe2") == [FIRST, 0.6]
+
+
+def test_plan_that_drops_its_first_event_records_the_geometry_of_the_next(panel, take):
+    @bpp.run_decorator()
+    def plan():
+        yield from bps.create("primary")
+        yield from bps.read(panel)
+        yield from bps.drop()
+        commit(panel, 0.5)
+        yield from bps.trigger_and_read([panel])
+
+    assert found(take(calibration_guard(plan()))) == [0.5]
+
+
+def test_first_geometry_of_all_in_a_run_is_recorded(make, prefix, take):
+    panel = make(Scripted, prefix.removesuffix("Calib:"), "pe1")
+    panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
+    run = take(calibration_guard(bp.count([panel], 2)))
+    configured = [one["configuration"]["pe1"]["data"] for one in run["descriptor"]]
+    assert [data["pe1_calib_status"] for data in configured] == ["UNSET", "VALID"]
+    assert [data.get("pe1_calib_dist") for data in configured] == [None, 0.5]
+
+
+class Flying(Scripted):
+    """A detector that flies: it takes three frames between kickoff and completion."""
+
+    def kickoff(self):
+        self.happen("trigger")
+        return NullStatus()
+
+    def complete(self):
+        self.happen("trigger")
+        return NullStatus()
+
+    def describe_collect(self):
+        return {self.number.name: self.number.describe()[self.number.name]}
+
+    def collect(self):
+        for _ in range(3):
+            yield {
+                "time": time.time(),
+                "data": {self.number.name: 1},
+                "timestamps": {self.number.name: time.time()},
+            }
+
+
+def fly(panel, times=2):
+    @bpp.run_decorator()
+    def plan():
+        yield from bps.declare_stream(panel, name="primary", collect=True)
+        for _ in range(times):
+            yield from bps.kickoff(panel, wait=True)
+            yield from bps.complete(panel, wait=True)
+            yield from bps.collect(panel, name="primary")
+
+    return plan()
+
+
+def flown(run):
+    descriptors = {each["uid"]: each["configuration"]["pe1"]["data"] for each in run["descriptor"]}
+    return [descriptors[page["descriptor"]]["pe1_calib_dist"] for page in run["event_page"]]
+
+
+def test_fly_scan_is_recorded_with_its_geometry(connect, take):
+    panel = connect(cls=Flying)
+    assert flown(take(calibration_guard(fly(panel)))) == [FIRST, FIRST]
+
+
+def test_geometry_that_changes_between_two_fly_scans_of_a_run_is_recorded_or_fails_it(connect, run_engine):
+    panel = connect(cls=Flying)
+
+    @bpp.run_decorator()
+    def plan():
+        yield from bps.declare_stream(panel, name="primary", collect=True)
+        for _ in range(2):
+            yield from bps.kickoff(panel, wait=True)
+            yield from bps.complete(panel, wait=True)
+            yield from bps.collect(panel, name="primary")
+            commit(panel, 0.5)
+
+    run = {}
+    with contextlib.suppress(RecordError):
+        run_engine(calibration_guard(plan()), lambda kind, doc: run.setdefault(kind, []).append(doc))
+    assert flown(run) == [FIRST, 0.5]
+
+
+def test_geometry_that_changes_during_a_fly_scan_fails_the_run(connect, run_engine):
+    panel = connect(cls=Flying)
+    panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
+    run, told = attempt(run_engine, calibration_guard(fly(panel)))
+    assert "pe1_calib: the geometry changed from serial 1 to 2 during a fly scan" in told
+    assert run["stop"][0]["exit_status"] == "fail"
+
+
+def steps(panel, pause):
+    """Take three events, and pause in one of them: before its messages of that number."""
+
+    @bpp.run_decorator()
+    def plan():
+        for event in (1, 2, 3):
+            yield from bps.checkpoint()
+            messages = [
+                Msg("trigger", panel, group="exposure"), Msg("wait", None, group="exposure"),
+                Msg("create", None, name="primary"), Msg("read", panel), Msg("save"), Msg("null"),
+            ]  # fmt: skip
+            for number, message in enumerate(messages):
+                if (event, number) == pause:
+                    yield from bps.pause()
+                yield message
+
+    return plan()
+
+
+AFTER_SAVE = 5
+
+
+@pytest.mark.parametrize("number", range(AFTER_SAVE))
+@pytest.mark.parametrize("event", [1, 2])
+def test_pause_during_which_the_geometry_changes_is_followed_by_the_new_one(panel, run_engine, event, number):
+    run = {}
+    with pytest.raises(RunEngineInterrupted):
+        run_engine(
+            calibration_guard(steps(panel, (event, number))),
+            lambda kind, document: run.setdefault(kind, []).append(document),
+        )
+    commit(panel, 0.5)
+    run_engine.resume()
+    assert found(run) == {1: [0.5, 0.5, 0.5], 2: [FIRST, 0.5, 0.5]}[event]
+    assert run["stop"][0]["exit_status"] == "success"
+
+
+def test_event_that_bluesky_records_once_more_after_a_pause_fails_the_run_where_the_geometry_changed(panel, run_engine):
+    """After a pause bluesky does the messages since the last checkpoint again, without the plan."""
+    run = {}
+    with pytest.raises(RunEngineInterrupted):
+        run_engine(
+            calibration_guard(steps(panel, (2, AFTER_SAVE))),
+            lambda kind, document: run.setdefault(kind, []).append(document),
+        )
+    commit(panel, 0.5)
+    with pytest.raises(RecordError, match="was recorded with serial 1, while serial 2 was in force"):
+        run_engine.resume()
+    assert run["stop"][0]["exit_status"] == "fail"
