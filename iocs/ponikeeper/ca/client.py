@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from aioca import DBR_CHAR_STR, CANothing, caget, camonitor, caput, connect
-from epicscorelibs.ca.cadef import ca_context_create
 
+from ponikeeper.ca.context import keep_context  # noqa: F401  # for whoever runs these calls
 from ponikeeper.errors import MessageError, NotConnectedError, RefusedError
 from ponikeeper.messages import Request, Result, Snapshot, parse_results, request_text
 
@@ -16,15 +16,8 @@ TIMEOUT = 5.0
 TRIES = 20
 """How often it is looked for what somebody else may have covered."""
 
-_PREEMPTIVE = 1
-
 Answer = Snapshot | NotConnectedError | MessageError
 """What a detector says, or why it says nothing that could be read."""
-
-
-def keep_context() -> None:
-    """Make the library's context here: one that aioca makes it destroys at exit, and waits there for a hung IOC."""
-    ca_context_create(_PREEMPTIVE)
 
 
 async def read_text(pv: str, timeout: float = TIMEOUT) -> str:

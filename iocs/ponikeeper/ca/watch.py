@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import Any
 
 from aioca import FORMAT_TIME, CANothing, Subscription, purge_channel_caches
-from epicscorelibs.ca.cadef import ca_clear_channel, ca_context_create, ca_create_channel, ca_flush_io
+from epicscorelibs.ca.cadef import ca_clear_channel, ca_create_channel, ca_flush_io
 
+from ponikeeper.ca.context import keep_context
 from ponikeeper.links import Sample
 from ponikeeper.parameters import shown
 
@@ -35,7 +36,6 @@ _ANEW, _ANEW_AT_LAST = 5.0, 20.0
 _RETRY = 5.0
 """Seconds after which a PV whose updates could not be read is monitored anew."""
 
-_PREEMPTIVE = 1
 _INVALID = 3
 _MAX_SHOWN = 40
 
@@ -54,8 +54,7 @@ class Watch:
     def __init__(self, pvs: Iterable[str], tell: Tell) -> None:
         os.environ["EPICS_CA_CONN_TMO"] = _CONN_TMO
         os.environ.setdefault("EPICS_CA_MAX_SEARCH_PERIOD", _SEARCH_PERIOD)
-        # not left to aioca: at exit it destroys the context that it made, and waits there for a hung peer
-        ca_context_create(_PREEMPTIVE)
+        keep_context()
         self._monitors = [_Monitor(pv, tell) for pv in sorted(set(pvs))]
 
     def close(self) -> None:
