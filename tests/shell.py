@@ -14,11 +14,20 @@ SLOW = ("epicscorelibs.path", "numpy", "typer.main", "typer._adapters", "rich.ta
 
 
 class Shell:
-    """Runs commands one after another, each in a process of its own."""
+    """Runs commands one after another, each in a process of its own.
+
+    Parameters
+    ----------
+    slow
+        Modules that these commands load beside `SLOW`.
+    """
+
+    def __init__(self, *slow: str) -> None:
+        self._slow = slow
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, *self._slow], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         return self
 
@@ -55,7 +64,7 @@ def _run(words: list[str], environment: dict[str, str], folder: str) -> None:
 
 
 def _serve() -> None:
-    for module in SLOW:
+    for module in (*SLOW, *sys.argv[1:]):
         __import__(module)
     for line in sys.stdin:
         pid = os.fork()

@@ -43,10 +43,15 @@ def clicking(monkeypatch, tmp_path):
     return click
 
 
+@pytest.fixture(scope="module")
+def frame():
+    return nickel.image(NEAR, (1024, 1024), seed=4)
+
+
 @pytest.fixture
-def panel(make, prefix):
+def panel(make, prefix, frame):
     found = make(Panel, prefix.removesuffix("Calib:"))
-    found.frames = [nickel.image(NEAR, (1024, 1024), seed=4)]
+    found.frames = [frame]
     return found
 
 

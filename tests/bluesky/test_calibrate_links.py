@@ -17,7 +17,7 @@ from ponikeeper_client.plans import calibrate, positions
 from ponikeeper_client.plans.positions import position_of
 from ponikeeper_client.plans.wavelengths import Statement, choose, statements
 
-TRUTH = replace(NEAR, poni1=0.2031)
+TRUTH = replace(NEAR, dist=0.2391, poni1=0.2013, poni2=0.2052, rot1=0.011, rot2=-0.006)
 ENERGY = HC_KEV_ANGSTROM / 0.1663
 
 pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")

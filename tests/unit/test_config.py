@@ -2,16 +2,13 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-import live
 from ponikeeper.config import Config, load
 from ponikeeper.errors import ConfigError
+from shell import Shell
 
 WHOLE = """
 [ioc]
@@ -75,10 +72,11 @@ def written(tmp_path):
     return write
 
 
-def check(path: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run `ponikeeper check`."""
-    command = [sys.executable, "-m", "ponikeeper", "check", str(path)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=live.TIMEOUT)
+@pytest.fixture(scope="module")
+def call():
+    """Run a command to its end."""
+    with Shell("ponikeeper.ca.service", "ponikeeper.history") as shell:
+        yield shell
 
 
 def test_every_key_is_read(written):
@@ -358,61 +356,54 @@ BAD_SEEDS = {
 
 
 @pytest.mark.parametrize(("poni", "told"), BAD_SEEDS.values(), ids=BAD_SEEDS)
-def test_check_tells_what_is_wrong_with_a_seed(written, tmp_path, poni, told):
+def test_check_tells_what_is_wrong_with_a_seed(call, written, tmp_path, poni, told):
     path = written(SEEDED)
     (tmp_path / "pe1.poni").write_text(poni)
-    done = check(path, STATE_DIRECTORY=str(tmp_path))
+    done = call("check", path, STATE_DIRECTORY=str(tmp_path))
     assert done.returncode == 2
     assert f'{path}: detector 1: seed = "pe1.poni": ' in done.stderr
     assert told in done.stderr
 
 
-def test_check_tells_where_it_looked_for_a_seed(written, tmp_path):
+def test_check_tells_where_it_looked_for_a_seed(call, written, tmp_path):
     path = written(SEEDED)
-    done = check(path, STATE_DIRECTORY=str(tmp_path))
+    done = call("check", path, STATE_DIRECTORY=str(tmp_path))
     assert done.returncode == 2
     assert f"{tmp_path}/pe1.poni: No such file or directory; expected a PONI file" in done.stderr
 
 
-def test_check_accepts_a_seed_and_says_so(written, tmp_path):
+def test_check_accepts_a_seed_and_says_so(call, written, tmp_path):
     path = written(SEEDED)
     (tmp_path / "pe1.poni").write_text(PONI)
-    done = check(path, STATE_DIRECTORY=str(tmp_path))
+    done = call("check", path, STATE_DIRECTORY=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     assert "OK, 1 detector, " in done.stdout
     assert "seed pe1.poni" in done.stdout
     assert not (tmp_path / "ponikeeper.sqlite").exists()
 
 
-def test_check_without_a_place_for_the_store_is_refused(written):
-    done = check(written(LEAST))
+def test_check_without_a_place_for_the_store_is_refused(call, written):
+    done = call("check", written(LEAST))
     assert done.returncode == 2
     assert "STATE_DIRECTORY is not set" in done.stderr
 
 
-def test_check_tells_each_problem_on_a_line_of_its_own(written):
-    done = check(written('[ioc]\nprefix = "a"\nprot = 1\nport = 0\n[[detector]]\nprefix = "b:"\n'))
+def test_check_tells_each_problem_on_a_line_of_its_own(call, written):
+    done = call("check", written('[ioc]\nprefix = "a"\nprot = 1\nport = 0\n[[detector]]\nprefix = "b:"\n'))
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 2
 
 
-def shown(ioc: live.LiveIoc) -> dict[str, Any]:
-    """Read what is in force as a person would."""
-    command = [sys.executable, "-m", "ponikeeper", "show", ioc.prefix, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=live.TIMEOUT, check=True)
-    return json.loads(done.stdout)
-
-
-def test_seed_is_committed_at_the_first_start_alone(make_ioc):
+def test_seed_is_committed_at_the_first_start_alone(call, make_ioc):
     ioc = make_ioc(detectors=("Calib:",), more={"Calib:": 'seed = "pe1.poni"'})
     seed = ioc.folder / "pe1.poni"
     seed.write_text(PONI)
     ioc.start()
-    first = shown(ioc)
+    first = json.loads(call("show", ioc.prefix, "--json").stdout)
     assert ioc.stop() == 0
     seed.write_text(PONI.replace("0.25", "0.5"))
     ioc.start()
-    second = shown(ioc)
+    second = json.loads(call("show", ioc.prefix, "--json").stdout)
     assert (first["revision"], first["serial"], first["geometry"]["dist"]) == (1, 1, 0.25)
     assert first["position"] is None
     assert (first["provenance"]["method"], first["provenance"]["comment"]) == ("poni", "seed pe1.poni")
