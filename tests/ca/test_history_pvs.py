@@ -157,8 +157,10 @@ def test_records_are_read_from_one_on_and_nothing_else_moves(kept):
     assert (snapshot(kept), counters(kept), selected(kept), listed(kept), get(f"{kept}Message_RBV")) == before
     assert (get(f"{kept}History:Select"), get(f"{kept}History:Read")) == (1, "")
     assert {text: (answer["v"], answer["read"], answer["count"]) for text, answer in answers.items()} == {
-        "revision 2": (1, "revision 2", 3), "activation 3": (1, "activation 3", 4), "judgement 1": (1, "judgement 1", 1),
-    }  # fmt: skip
+        "revision 2": (1, "revision 2", 3),
+        "activation 3": (1, "activation 3", 4),
+        "judgement 1": (1, "judgement 1", 1),
+    }
     revisions, activations, (judgement,) = (answer["records"] for answer in answers.values())
     assert [(item["revision"], item["geometry"]["dist"]) for item in revisions] == [(2, 0.9), (3, 0.21)]
     assert [(item["serial"], item["revision"], item["cause"]) for item in activations] == [
