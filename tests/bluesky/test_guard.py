@@ -9,40 +9,14 @@ import bluesky.plans as bp
 import bluesky.preprocessors as bpp
 import pytest
 from bluesky.utils import Msg, RunEngineInterrupted
-from event_model import DocumentNames, schema_validators
-from ophyd import Component as Cpt
 from ophyd import Signal
 from ophyd.sim import NullStatus, motor
 
 import speak
-from panels import FlatPanel
 from ponikeeper.errors import RecordError
 from ponikeeper_client.guard import calibration_guard
-from speak import GEOMETRY, commit_text
-
-
-class Scripted(FlatPanel):
-    """A detector to which something happens at its n-th trigger, or its n-th reading."""
-
-    number = Cpt(Signal, value=0, kind="normal")
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.script = {}
-        self.done = {"trigger": 0, "read": 0}
-
-    def happen(self, what):
-        self.done[what] += 1
-        self.script.pop((what, self.done[what]), lambda: None)()
-
-    def trigger(self):
-        self.happen("trigger")
-        return NullStatus()
-
-    def read(self):
-        found = super().read()
-        self.happen("read")
-        return found
+from scripted import Scripted, attempt, commit, recorded
+from speak import GEOMETRY
 
 
 @pytest.fixture
@@ -62,29 +36,13 @@ def panel(connect):
     return connect()
 
 
-def commit(panel, dist):
-    """Commit, as another session would, and return when it is in force."""
-    result = speak.request(panel.calib.prefix, commit_text(uuid4().hex, geometry={**GEOMETRY, "dist": dist}))
-    assert result["outcome"] == "accepted", result["errors"]
-    return result["serial"]
-
-
-def found(run, stream="primary", name="pe1"):
-    """Give the distance that each event of a stream was recorded with, in their order."""
-    descriptors = {descriptor["uid"]: descriptor for descriptor in run["descriptor"]}
-    for descriptor in run["descriptor"]:
-        schema_validators[DocumentNames.descriptor].validate(descriptor)
-    mine = [descriptors[event["descriptor"]] for event in run["event"]]
-    return [one["configuration"][name]["data"][f"{name}_calib_dist"] for one in mine if one["name"] == stream]
-
-
 FIRST = GEOMETRY["dist"]
 
 
 def test_event_after_a_change_is_recorded_with_the_new_geometry(panel, take):
     panel.script[("trigger", 3)] = lambda: commit(panel, 0.5)
     run = take(calibration_guard(bp.count([panel], 4)))
-    assert found(run) == [FIRST, FIRST, 0.5, 0.5]
+    assert recorded(run, "dist") == [FIRST, FIRST, 0.5, 0.5]
     assert len(run["descriptor"]) == 2
     assert [event["seq_num"] for event in run["event"]] == [1, 2, 3, 4]
 
@@ -93,7 +51,7 @@ def test_event_during_whose_reading_the_geometry_changes_is_read_again(panel, ta
     panel.script[("read", 1)] = lambda: commit(panel, 0.5)
     panel.script[("read", 4)] = lambda: commit(panel, 0.6)
     run = take(calibration_guard(bp.count([panel], 3)))
-    assert found(run) == [0.5, 0.5, 0.6]
+    assert recorded(run, "dist") == [0.5, 0.5, 0.6]
     assert [event["seq_num"] for event in run["event"]] == [1, 2, 3]
 
 
@@ -106,22 +64,14 @@ def test_run_fails_where_a_change_is_to_fail_it(panel, run_engine):
             lambda kind, document: run.setdefault(kind, []).append(document),
         )
     assert run["stop"][0]["exit_status"] == "fail"
-    assert found(run) == [FIRST]
+    assert recorded(run, "dist") == [FIRST]
 
 
 def test_warned_of_change_is_recorded_too(panel, take, caplog):
     panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
     run = take(calibration_guard(bp.count([panel], 3), on_change="warn"))
-    assert found(run) == [FIRST, 0.5, 0.5]
+    assert recorded(run, "dist") == [FIRST, 0.5, 0.5]
     assert [r.message for r in caplog.records] == ["pe1_calib: the geometry changed during the run, from serial 1 to 2"]
-
-
-def attempt(run_engine, plan):
-    """Run a plan that fails; give its documents by kind."""
-    run = {}
-    with pytest.raises(RecordError) as failed:
-        run_engine(plan, lambda kind, document: run.setdefault(kind, []).append(document))
-    return run, str(failed.value)
 
 
 class Writing(Scripted):
@@ -147,7 +97,7 @@ def test_event_with_files_keeps_the_geometry_of_its_exposure_where_that_changes_
     panel = connect(cls=Writing)
     panel.script[("read", 2)] = lambda: commit(panel, 0.5)
     run = take(calibration_guard(bp.count([panel], 3)))
-    assert found(run) == [FIRST, FIRST, 0.5]
+    assert recorded(run, "dist") == [FIRST, FIRST, 0.5]
     assert len(run["resource"]) == 3
 
 
@@ -162,8 +112,7 @@ def test_status_that_is_not_valid_is_warned_of_once_and_recorded(panel, take, ca
     run = take(calibration_guard(bp.count([panel], 4)))
     (told,) = [record.message for record in caplog.records]
     assert told.startswith("pe1_calib: the status is CONDEMNED, revision 1 was retracted: it was off")
-    recorded = [one["configuration"]["pe1"]["data"]["pe1_calib_status"] for one in run["descriptor"]]
-    assert recorded == ["VALID", "CONDEMNED"]
+    assert recorded(run, "status") == ["VALID", "CONDEMNED", "CONDEMNED", "CONDEMNED"]
 
 
 def test_status_that_is_not_valid_fails_the_run_before_its_first_event(panel, run_engine):
@@ -200,7 +149,7 @@ def test_guard_of_the_session_guards_each_run(panel, run_engine, take):
         run = take(plan())
     finally:
         run_engine.preprocessors.remove(calibration_guard)
-    assert found(run) == [FIRST, 0.5, 0.5, 0.5, 0.5, 0.6, 0.6]
+    assert recorded(run, "dist") == [FIRST, 0.5, 0.5, 0.5, 0.5, 0.6, 0.6]
     assert len(run["start"]) == 2
 
 
@@ -274,8 +223,8 @@ def test_each_stream_is_recorded_with_the_geometry_of_its_time(panel, take):
         panel.script[("trigger", number)] = lambda dist=dist: commit(panel, dist)
     steps = [(name, panel) for name in ("near", "far", "near", "far", "far")]
     run = take(calibration_guard(streams(panel, *steps)))
-    assert found(run, "near") == [FIRST, 0.6]
-    assert found(run, "far") == [0.5, 0.7, 0.7]
+    assert recorded(run, "dist", "near") == [FIRST, 0.6]
+    assert recorded(run, "dist", "far") == [0.5, 0.7, 0.7]
 
 
 def test_streams_of_which_one_has_a_further_device_are_recorded_right(panel, take):
@@ -283,8 +232,8 @@ def test_streams_of_which_one_has_a_further_device_are_recorded_right(panel, tak
         panel.script[("trigger", number)] = lambda dist=dist: commit(panel, dist)
     steps = [("near", panel), ("far", panel, motor), ("near", panel), ("far", panel, motor)]
     run = take(calibration_guard(streams(panel, *steps)))
-    assert found(run, "near") == [FIRST, 0.6]
-    assert found(run, "far") == [0.5, 0.7]
+    assert recorded(run, "dist", "near") == [FIRST, 0.6]
+    assert recorded(run, "dist", "far") == [0.5, 0.7]
 
 
 def test_streams_of_which_each_has_a_device_of_its_own_are_right_or_fail(panel, run_engine):
@@ -299,7 +248,7 @@ def test_streams_of_which_each_has_a_device_of_its_own_are_right_or_fail(panel, 
     run, told = attempt(run_engine, plan)
     assert "cannot record a new geometry in a run whose streams read different devices" in told
     assert "near pe1, ring; far pe1, motor" in told
-    assert found(run, "near") == [FIRST]
+    assert recorded(run, "dist", "near") == [FIRST]
 
 
 def test_dark_frame_that_is_used_again_is_left_alone(make, panel, take, run_engine):
@@ -315,8 +264,8 @@ def test_dark_frame_that_is_used_again_is_left_alone(make, panel, take, run_engi
     commit(panel, 0.5)
     panel.script[("trigger", panel.done["trigger"] + 2)] = lambda: commit(panel, 0.6)
     run = take(calibration_guard(dark(bp.count([panel, motor], 2)), on_change="new_descriptor"))
-    assert found(run, "dark") == [FIRST]
-    assert found(run) == [0.5, 0.6]
+    assert recorded(run, "dist", "dark") == [FIRST]
+    assert recorded(run, "dist") == [0.5, 0.6]
 
 
 def test_several_detectors_in_several_streams_are_each_recorded_right(connect, take):
@@ -326,8 +275,8 @@ def test_several_detectors_in_several_streams_are_each_recorded_right(connect, t
     other.script[("trigger", 4)] = lambda: (commit(panel, 0.8), commit(other, 0.7))
     names = ("near", "near", "far", "near", "far")
     run = take(calibration_guard(streams(panel, *((name, panel, other) for name in names))))
-    assert [found(run, "near", "pe1"), found(run, "far", "pe1")] == [[FIRST, FIRST, 0.8], [0.6, 0.8]]
-    assert [found(run, "near", "pe2"), found(run, "far", "pe2")] == [[FIRST, 0.5, 0.7], [0.5, 0.7]]
+    found = [[recorded(run, "dist", stream, name) for stream in ("near", "far")] for name in ("pe1", "pe2")]
+    assert found == [[[FIRST, FIRST, 0.8], [0.6, 0.8]], [[FIRST, 0.5, 0.7], [0.5, 0.7]]]
 
 
 def test_runs_that_are_open_at_once_are_each_recorded_right(connect, take):
@@ -350,8 +299,8 @@ def test_runs_that_are_open_at_once_are_each_recorded_right(connect, take):
         mine["event"] = [
             event for event in run["event"] if event["descriptor"] in {each["uid"] for each in mine["descriptor"]}
         ]
-    assert found(one) == [FIRST, 0.5]
-    assert found(two, name="pe2") == [FIRST, 0.6]
+    assert recorded(one, "dist") == [FIRST, 0.5]
+    assert recorded(two, "dist", name="pe2") == [FIRST, 0.6]
 
 
 def test_plan_that_drops_its_first_event_records_the_geometry_of_the_next(panel, take):
@@ -363,7 +312,7 @@ def test_plan_that_drops_its_first_event_records_the_geometry_of_the_next(panel,
         commit(panel, 0.5)
         yield from bps.trigger_and_read([panel])
 
-    assert found(take(calibration_guard(plan()))) == [0.5]
+    assert recorded(take(calibration_guard(plan())), "dist") == [0.5]
 
 
 def test_first_geometry_of_all_in_a_run_is_recorded(make, prefix, take):
@@ -479,7 +428,7 @@ def test_pause_during_which_the_geometry_changes_is_followed_by_the_new_one(pane
         )
     commit(panel, 0.5)
     run_engine.resume()
-    assert found(run) == {1: [0.5, 0.5, 0.5], 2: [FIRST, 0.5, 0.5]}[event]
+    assert recorded(run, "dist") == {1: [0.5, 0.5, 0.5], 2: [FIRST, 0.5, 0.5]}[event]
     assert run["stop"][0]["exit_status"] == "success"
 
 

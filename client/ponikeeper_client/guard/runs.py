@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bluesky.protocols import WritesExternalAssets
-from bluesky.utils import Msg
+from bluesky.utils import Msg, ensure_generator
 from ophyd import Device
 
 from ponikeeper.errors import NotConnectedError, PonikeeperError, RecordError
@@ -204,7 +204,7 @@ class Guard:
                 break
             yield Msg("drop", run=msg.run)
             yield from self._renewed(run, msg, event.stream, calibs)
-            yield from event.messages
+            yield from ensure_generator(event.messages)
         answer = yield msg
         self._verify(run)
         return answer

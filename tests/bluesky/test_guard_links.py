@@ -1,0 +1,226 @@
+"""Guarded runs of a detector that moves, and of an IOC that goes away: nothing is recorded that was not so."""
+
+import signal
+
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+import bluesky.preprocessors as bpp
+import pytest
+from ophyd import Component as Cpt
+
+import speak
+from live import wait_for
+from ponikeeper.errors import NotConnectedError
+from ponikeeper.messages import LinkState
+from ponikeeper_client.device import CalibrationData
+from ponikeeper_client.guard import calibration_guard
+from ponikeeper_client.guard.concern import concern, unknown_links
+from scripted import Scripted, attempt, commit, recorded
+from speak import GEOMETRY
+
+NEAR, FAR = 200.0, 1000.0
+
+
+@pytest.fixture(scope="module")
+def linked(make_ioc_for_module, motors):
+    links = motors.link("z", "Z:RBV", moving="Z:MOVN") + motors.link("y", "Y:RBV", moving="Y:MOVN")
+    return make_ioc_for_module(more={"{Det:1}Calib:": "settle = 0.2\n" + links}, beside=(motors.port,)).start()
+
+
+@pytest.fixture
+def move(motors):
+    """Move a motor there, and have it say so."""
+
+    def moved(name, place):
+        for suffix, value in (("MOVN", 1), ("RBV", place), ("MOVN", 0)):
+            assert speak.put(motors.pv(f"{name}:{suffix}"), value) is None
+
+    return moved
+
+
+@pytest.fixture
+def panel(make, linked, move):
+    """A detector with a geometry at far, and one at near."""
+    panel = make(Scripted, linked.prefix.removesuffix("Calib:"), "pe1")
+    move("Y", 0.0)
+    for place, dist in ((NEAR, 0.2), (FAR, 1.0)):
+        move("Z", place)
+        wait_for(lambda place=place: rests(panel, place))
+        panel.calib.set({**GEOMETRY, "dist": dist}).wait(timeout=30)
+        wait_for(lambda: panel.calib.read_snapshot().status == "VALID")
+    return panel
+
+
+def rests(panel, place):
+    z, y = panel.calib.read_links()
+    return z.value == place and y.value == 0.0 and not (z.doubt or y.doubt)
+
+
+def stands(panel, status):
+    return wait_for(lambda: panel.calib.read_snapshot().status == status)
+
+
+def scan(panel, move, *places, name="Z"):
+    """Take an event at each place, once the status is that which is named beside it."""
+
+    @bpp.stage_decorator([panel])
+    @bpp.run_decorator()
+    def plan():
+        for place, status in places:
+            move(name, place)
+            stands(panel, status)
+            yield from bps.trigger_and_read([panel])
+
+    return plan()
+
+
+def test_detector_that_moves_between_two_events_is_recorded_as_moved_and_warned_of(panel, move, take, caplog):
+    run = take(calibration_guard(scan(panel, move, (FAR, "VALID"), (900.0, "MOVED"))))
+    assert recorded(run, "status") == ["VALID", "MOVED"]
+    (told,) = [record.message for record in caplog.records]
+    assert "the status is MOVED, z is at 900 mm, calibrated at 1000 mm" in told
+
+
+def test_detector_that_has_moved_fails_a_run_that_is_to_fail(panel, move, run_engine):
+    plan = scan(panel, move, (FAR, "VALID"), (900.0, "MOVED"))
+    run, told = attempt(run_engine, calibration_guard(plan, on_status="fail"))
+    assert "the status is MOVED" in told
+    assert recorded(run, "status") == ["VALID"]
+
+
+def test_scan_of_a_link_on_purpose_is_nothing_to_warn_of_but_recorded(panel, move, take, caplog):
+    plan = scan(panel, move, (FAR, "VALID"), (900.0, "MOVED"), (FAR, "VALID"))
+    run = take(calibration_guard(plan, on_status="fail", moving=["z"]))
+    assert recorded(run, "status") == ["VALID", "MOVED", "VALID"]
+    assert caplog.records == []
+
+
+def test_link_that_moves_beside_one_that_is_scanned_is_told(panel, move, run_engine):
+    plan = scan(panel, move, (3.0, "MOVED"), name="Y")
+    _, told = attempt(run_engine, calibration_guard(plan, on_status="fail", moving=["z"]))
+    assert "y is at 3 mm" in told
+
+
+def test_geometry_that_follows_the_detector_within_a_run_is_recorded_for_each_event(panel, move, take):
+    plan = scan(panel, move, (FAR, "VALID"), (NEAR, "VALID"), (FAR, "VALID"))
+    run = take(calibration_guard(plan, moving=["z"]))
+    assert recorded(run, "dist") == [1.0, 0.2, 1.0]
+
+
+def test_link_that_goes_away_and_comes_back_during_an_exposure_is_told(panel, move, run_engine):
+    def there_and_back():
+        for place in (FAR + 3, FAR):
+            assert speak.put(panel.calib.read_links()[0].pv, place) is None
+        wait_for(lambda: rests(panel, FAR))
+        stands(panel, "VALID")
+
+    panel.script[("trigger", 1)] = there_and_back
+    _, told = attempt(run_engine, calibration_guard(bp.count([panel]), on_status="fail"))
+    assert "z (" in told
+    assert "during the exposure" in told
+
+
+def test_name_that_is_no_link_is_told_with_those_that_are(panel, take):
+    with pytest.raises(ValueError, match=r"moving=\['zz'\]: zz is no link of what is read; the links are y, z"):
+        take(calibration_guard(bp.count([panel]), moving=["zz"]))
+
+
+class Patient(Scripted):
+    """A detector that waits for an IOC to come back."""
+
+    calib = Cpt(CalibrationData, "Calib:", kind="config", timeout=30)
+
+
+class Recording(Scripted):
+    """A detector that records that its IOC does not answer."""
+
+    calib = Cpt(CalibrationData, "Calib:", kind="config", timeout=0.5, on_disconnect="record")
+
+
+@pytest.fixture
+def served(make_ioc, make):
+    """A detector, and its IOC."""
+
+    def connected(cls=Scripted):
+        ioc = make_ioc().start()
+        panel = make(cls, ioc.prefix.removesuffix("Calib:"), "pe1")
+        commit(panel, 0.3)
+        return ioc, panel
+
+    return connected
+
+
+def test_ioc_that_dies_in_a_run_fails_it(served, run_engine):
+    ioc, panel = served()
+    panel.script[("trigger", 3)] = ioc.kill
+    run, told = attempt(run_engine, calibration_guard(bp.count([panel], 5)), NotConnectedError)
+    assert "does not answer" in told
+    assert recorded(run, "dist") == [0.3, 0.3]
+    assert run["stop"][0]["exit_status"] == "fail"
+
+
+def test_ioc_that_dies_while_an_event_is_read_fails_the_run(served, run_engine):
+    ioc, panel = served()
+    panel.script[("read", 2)] = ioc.kill
+    run, _ = attempt(run_engine, calibration_guard(bp.count([panel], 5)), NotConnectedError)
+    assert recorded(run, "dist") == [0.3]
+
+
+def test_ioc_that_hangs_in_a_run_fails_it(served, run_engine):
+    ioc, panel = served()
+    panel.script[("trigger", 2)] = lambda: ioc.signal(signal.SIGSTOP)
+    try:
+        run, _ = attempt(run_engine, calibration_guard(bp.count([panel], 3)), NotConnectedError)
+    finally:
+        ioc.signal(signal.SIGCONT)
+    assert recorded(run, "dist") == [0.3]
+
+
+def test_ioc_that_comes_back_in_time_is_waited_for(served, take):
+    ioc, panel = served(Patient)
+
+    def restart():
+        ioc.kill()
+        ioc.start()
+
+    panel.script[("trigger", 2)] = restart
+    run = take(calibration_guard(bp.count([panel], 3)))
+    assert recorded(run, "dist") == [0.3, 0.3, 0.3]
+
+
+def test_ioc_that_is_away_for_a_while_is_recorded_as_unknown_without_numbers(served, take):
+    ioc, panel = served(Recording)
+    panel.script[("trigger", 2)] = ioc.kill
+    panel.script[("read", 3)] = lambda: (ioc.start(), panel.calib.wait_for_connection(30))
+    run = take(calibration_guard(bp.count([panel], 4)))
+    assert recorded(run, "status")[:2] == ["VALID", "UNKNOWN"]
+    assert recorded(run, "status")[3] == "VALID"
+    data = {one["uid"]: one["configuration"]["pe1"]["data"] for one in run["descriptor"]}
+    assert "pe1_calib_dist" not in data[run["event"][1]["descriptor"]]
+    assert data[run["event"][3]["descriptor"]]["pe1_calib_dist"] == 0.3
+
+
+def test_concerns_are_told_unless_a_declared_scan_is_their_cause():
+    def link(name, **keys):
+        values = {"pv": name, "kind": "motor", "units": "mm", "tolerance": 0.1, "value": 1.0, "calibrated": 1.0}
+        return LinkState(name, **{**values, "moving": False, "connected": True, "within": True, **keys})
+
+    here, away, unknown = link("z"), link("z", within=False), link("e", within=None)
+    table = [
+        ("VALID", [here], [], None),
+        ("MOVED", [away], ["z"], None),
+        ("MOVED", [away, link("y")], ["z"], None),
+        ("MOVED", [away, link("y", within=False)], ["z"], "told"),
+        ("MOVING", [link("z", moving=True)], ["z"], None),
+        ("MISMATCH", [here, unknown], ["e"], None),
+        ("MISMATCH", [here, unknown], ["z"], "told"),
+        ("MOVED", [away], [], "told"),
+        ("MOVED", [here], ["z"], "told"),
+        ("UNKNOWN", [link("z", connected=False, within=None)], ["z"], "told"),
+        ("CONDEMNED", [away], ["z"], "told"),
+        ("UNSET", [], ["z"], "told"),
+    ]
+    for status, links, moving, expected in table:
+        found = concern(status, "why", links, moving)
+        assert found == (expected and f"the status is {status}, why"), (status, links, moving)
+    assert unknown_links(["z"], [here]) is None

@@ -1,0 +1,63 @@
+"""Detectors to which something happens in the middle of a run, and what the run recorded of it."""
+
+from uuid import uuid4
+
+import pytest
+from event_model import DocumentNames, schema_validators
+from ophyd import Component as Cpt
+from ophyd import Signal
+from ophyd.sim import NullStatus
+
+import speak
+from panels import FlatPanel
+from ponikeeper.errors import RecordError
+from speak import GEOMETRY, commit_text
+
+
+class Scripted(FlatPanel):
+    """A detector to which something happens at its n-th trigger, or its n-th reading."""
+
+    number = Cpt(Signal, value=0, kind="normal")
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.script = {}
+        self.done = {"trigger": 0, "read": 0}
+
+    def happen(self, what):
+        """Count, and do what is to happen now."""
+        self.done[what] += 1
+        self.script.pop((what, self.done[what]), lambda: None)()
+
+    def trigger(self):
+        self.happen("trigger")
+        return NullStatus()
+
+    def read(self):
+        found = super().read()
+        self.happen("read")
+        return found
+
+
+def commit(panel, dist):
+    """Commit, as another session would, and return when it is in force."""
+    result = speak.request(panel.calib.prefix, commit_text(uuid4().hex, geometry={**GEOMETRY, "dist": dist}))
+    assert result["outcome"] == "accepted", result["errors"]
+    return result["serial"]
+
+
+def recorded(run, key, stream="primary", name="pe1"):
+    """Give what each event of a stream was recorded with, in their order."""
+    descriptors = {descriptor["uid"]: descriptor for descriptor in run["descriptor"]}
+    for descriptor in run["descriptor"]:
+        schema_validators[DocumentNames.descriptor].validate(descriptor)
+    mine = [descriptors[event["descriptor"]] for event in run.get("event", ())]
+    return [one["configuration"][name]["data"][f"{name}_calib_{key}"] for one in mine if one["name"] == stream]
+
+
+def attempt(run_engine, plan, error=RecordError):
+    """Run a plan that fails; give its documents by kind, and what it failed with."""
+    run = {}
+    with pytest.raises(error) as failed:
+        run_engine(plan, lambda kind, document: run.setdefault(kind, []).append(document))
+    return run, str(failed.value)
