@@ -6,8 +6,9 @@ answers, so that nobody takes another one's for his own.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import cast
 
 from ponikeeper import strictjson
@@ -15,8 +16,8 @@ from ponikeeper.errors import HistoryError
 from ponikeeper.messages import MAX_BYTES, VERSION
 from ponikeeper.records import KINDS, Record, sealed
 
-AT_ONCE = 100
-"""Records of which never more fit one answer."""
+AT_ONCE: Mapping[str, int] = MappingProxyType({"revision": 40, "activation": 110, "judgement": 110})
+"""How many records of a kind never fit one answer, so that no more have to be read for it."""
 
 _ASKED = re.compile(r"([a-z]+) +([1-9][0-9]{0,14})", re.ASCII)
 

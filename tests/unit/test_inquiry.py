@@ -66,8 +66,19 @@ def test_answer_has_as_many_as_fit(records):
     kept = parse_reply(PREFIX, text).records
     assert kept == tuple(many[: len(kept)])
     assert MAX_BYTES - 1500 < len(text) < MAX_BYTES
-    shortest = [Activation(number, 1, TIME, "", "") for number in range(1, AT_ONCE + 1)]
-    assert len(parse_reply(PREFIX, reply_text(PREFIX, Inquiry("activation", 1), 999, shortest)).records) < AT_ONCE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_more_are_read_for_an_answer_than_could_fit(kind):
+    lengths = dict.fromkeys(("dist", "poni1", "poni2", "rot1", "rot2", "rot3"), 1.0)
+    values = lengths | {"pixel1": 1e-5, "pixel2": 1e-5, "wavelength": 1e-9, "detector": "D"}
+    bare = Revision(1, "0" * 36, TIME, None, Geometry.parse(values), None, {}, "sha256:" + "0" * 64)
+    shortest = {
+        "revision": bare, "activation": Activation(1, 1, TIME, "", ""),
+        "judgement": Judgement(1, "retract", 1, None, None, None, "", TIME, ""),
+    }[kind]  # fmt: skip
+    answer = reply_text(PREFIX, Inquiry(kind, 1), 999, [shortest] * AT_ONCE[kind])
+    assert len(json.loads(answer)["records"]) < AT_ONCE[kind]
 
 
 def test_whatever_can_be_stored_fits_an_answer():

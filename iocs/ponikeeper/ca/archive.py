@@ -101,7 +101,8 @@ class Archive:
         prefix = self._keeper.state.prefix
 
         def read(history: History) -> str:
-            records = history.records(prefix, inquiry.kind, inquiry.first, inquiry.first + AT_ONCE - 1)
+            last = inquiry.first + AT_ONCE[inquiry.kind] - 1
+            records = history.records(prefix, inquiry.kind, inquiry.first, last)
             return reply_text(prefix, inquiry, history.count(prefix, inquiry.kind), records)
 
         return await self._store.read(read)
