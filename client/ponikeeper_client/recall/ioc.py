@@ -1,0 +1,103 @@
+"""The history of one detector as its IOC tells it now, piece by piece (Channel Access through ophyd)."""
+
+import random
+import time
+from collections.abc import Sequence
+from typing import Any, Self, cast
+
+from ophyd import EpicsSignal
+
+from ponikeeper.errors import NotConnectedError
+from ponikeeper.inquiry import Inquiry, Reply, parse_reply
+from ponikeeper.records import Judgement, Record, Revision, name_of
+from ponikeeper_client.fresh import raise_silent, wait_for
+from ponikeeper_client.signals import TextSignal
+
+_PATIENCE = 0.5
+"""How long an answer is waited for before it is asked again: somebody else's may have covered it (s)."""
+
+_NOBODYS = 10**14
+"""From here on there are no records: a question there is nobody else's."""
+
+
+class LiveHistory:
+    """The history of one detector, asked of its IOC; nothing that it gives is older than itself.
+
+    A context manager: what it opened is closed at the end.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the calibration.
+    timeout
+        How long the IOC may be silent (s).
+    """
+
+    def __init__(self, prefix: str, timeout: float) -> None:
+        self._prefix, self._timeout = prefix, timeout
+        self._question = EpicsSignal(f"{prefix}History:Read", name="history_read", string=True)
+        self._answer = TextSignal(f"{prefix}History:Read_RBV", name="history_answer")
+        self._revisions: dict[int, Revision] = {}
+        self._judgements: tuple[Judgement, ...] | None = None
+        self._proved = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._question.destroy()
+        self._answer.destroy()
+
+    @property
+    def authority(self) -> str:
+        """Whose history it is, for a person."""
+        return f"the IOC of {self._prefix}, now"
+
+    def revision(self, number: int) -> Revision | None:
+        """Give a revision by its number; None where there is none.
+
+        Raises
+        ------
+        NotConnectedError
+            The IOC does not answer.
+        HistoryError
+            What it answers is not what was written.
+        """
+        if number not in self._revisions and number >= 1:
+            for record in self._ask(Inquiry("revision", number)).records:
+                self._revisions[name_of(record)[1]] = cast("Revision", record)
+        return self._revisions.get(number)
+
+    def judgements(self) -> Sequence[Judgement]:
+        """Give all judgements, in their order; raises as `revision`."""
+        if self._judgements is None:
+            found: list[Record] = []
+            while True:
+                reply = self._ask(Inquiry("judgement", len(found) + 1))
+                found += reply.records
+                if len(found) >= reply.count or not reply.records:
+                    break
+            self._judgements = cast("tuple[Judgement, ...]", tuple(found))
+        return self._judgements
+
+    def _ask(self, inquiry: Inquiry) -> Reply:
+        if not self._proved:
+            # what the monitor brings first may be an old answer to the same question: this one nobody asked before,
+            # and what comes after its answer is newer
+            self._proved = True
+            self._ask(Inquiry("activation", random.randrange(_NOBODYS, 9 * _NOBODYS)))  # noqa: S311
+        deadline = time.monotonic() + self._timeout
+        pv: Any = self._question._write_pv
+        if not wait_for(lambda: pv.connected, deadline):
+            raise_silent(self._question.pvname, self._timeout)
+        while time.monotonic() < deadline:
+            pv.put(str(inquiry), use_complete=True)
+            if wait_for(lambda: self._heard(inquiry), min(deadline, time.monotonic() + _PATIENCE)):
+                reply = parse_reply(self._prefix, self._answer.newest(deadline))
+                if reply.read == str(inquiry):
+                    return reply
+        raise NotConnectedError(f"{self._answer.pvname} shows no answer to {inquiry} within {self._timeout:g} s")
+
+    def _heard(self, inquiry: Inquiry) -> bool:
+        text = self._answer.newest(time.monotonic() + self._timeout)
+        return f'"read": "{inquiry}"' in text[:80]

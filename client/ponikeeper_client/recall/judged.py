@@ -1,0 +1,127 @@
+"""What is known now of a recorded geometry, by the judgements of its history: pure.
+
+The revision is found by its uid, never by its number alone: a store that was begun anew numbers from 1
+again, and the same number means another geometry there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import groupby
+
+from ponikeeper.errors import NoGeometryError
+from ponikeeper.judgements import chain
+from ponikeeper.records import Judgement, Revision
+from ponikeeper_client.recall.histories import History
+from ponikeeper_client.recall.values import BestKnown, Recorded, iso
+
+Chain = tuple[Judgement, ...]
+
+
+def as_recorded(recorded: Recorded) -> BestKnown:
+    """Give what is known of a geometry that names no revision: what the run recorded."""
+    why = recorded.why
+    if recorded.geometry is not None:
+        why = "it names no revision, so nobody can have judged it: as it was recorded"
+    return BestKnown(recorded=recorded, geometry=recorded.geometry, why=why, authority="the run")
+
+
+def judged(recorded: Recorded, history: History) -> list[BestKnown]:
+    """Give what is known of a recorded geometry, for each of its events.
+
+    Parameters
+    ----------
+    recorded
+        With its revision.
+    history
+        Of its detector.
+
+    Returns
+    -------
+    list of BestKnown
+        One where the same holds for all events; else the events in parts, in their order.
+
+    Raises
+    ------
+    NoGeometryError
+        The history does not have the revision that the run recorded.
+    """
+    revision = _proven(recorded, history)
+    judgements = history.judgements()
+    if any(event.time is None for event in recorded.events) or not recorded.events:
+        return [_of_a_time(recorded, revision, judgements, history)]
+    parts = groupby(recorded.events, lambda event: tuple(chain(judgements, revision.number, iso(event.time or 0.0))))
+    return [_known(replace(recorded, events=tuple(events)), revision, way, history) for way, events in parts]
+
+
+def _proven(recorded: Recorded, history: History) -> Revision:
+    """Give the revision that the run recorded, proven by uid and checksum."""
+    number = recorded.revision or 0
+    where = f"{recorded.detector} {recorded.place}"
+    advice = "give the exported history that has it: best_known(run, history=...)"
+    revision = history.revision(number)
+    if revision is None:
+        raise NoGeometryError(f"{where}: {history.authority} has no revision {number} (was it begun anew?): {advice}")
+    if revision.uid != recorded.uid:
+        raise NoGeometryError(
+            f"{where}: revision {number} of {history.authority} has the uid {revision.uid}, the run recorded "
+            f"{recorded.uid}: it is another geometry of the same number, the store was begun anew; {advice}"
+        )
+    same = recorded.geometry in (None, revision.geometry)
+    if revision.checksum != recorded.checksum or not same:
+        raise NoGeometryError(
+            f"{where}: revision {number} of {history.authority} is not what the run recorded under the same uid "
+            f"({'checksum' if same else 'geometry'} differs): one of them was changed; {advice}"
+        )
+    return revision
+
+
+def _of_a_time(recorded: Recorded, revision: Revision, judgements: Sequence[Judgement], history: History) -> BestKnown:
+    """Judge events whose own time is not known by the time in which they were taken, if that is all of one kind."""
+    # between these instants nothing changes
+    edges = {datetime.fromisoformat(text) for item in judgements for text in (item.since, item.until) if text}
+    begins, ends = (
+        None if time is None else datetime.fromisoformat(iso(time)) for time in (recorded.begins, recorded.ends)
+    )
+    assert begins is not None, "a descriptor has a time"
+    inside = sorted(edge for edge in edges if begins < edge and (ends is None or edge <= ends))
+    instants = [begins, *inside]
+    ways = [tuple(chain(judgements, revision.number, instant.isoformat())) for instant in instants]
+    changes = [
+        edge for edge, way in zip(instants, ways, strict=True) if _right(way, revision) != _right(ways[0], revision)
+    ]
+    if not changes:
+        return _known(recorded, revision, ways[0], history)
+    why = (
+        f"when its events were taken is not recorded, only that it was from {iso(recorded.begins)} "
+        f"{'on' if recorded.ends is None else f'to {iso(recorded.ends)}'}, and from {changes[0].isoformat()} on "
+        "something else is right: it cannot be told which of the two"
+    )
+    told = next(way for way in ways if _right(way, revision) != _right(ways[0], revision)) or ways[0]
+    return BestKnown(recorded=recorded, geometry=None, why=why, chain=told, authority=history.authority)
+
+
+def _right(way: Chain, revision: Revision) -> int | None:
+    """Name the revision that is right; None where there is none."""
+    return way[-1].by if way else revision.number
+
+
+def _known(recorded: Recorded, revision: Revision, way: Chain, history: History) -> BestKnown:
+    number = _right(way, revision)
+    if number is None:
+        why = f"revision {way[-1].revision} was retracted: {way[-1].reason} [{way[-1].author}, {way[-1].time}]"
+        return BestKnown(recorded=recorded, geometry=None, why=why, chain=way, authority=history.authority)
+    right = revision if number == revision.number else history.revision(number)
+    if right is None or any(item.revision == number for item in way):
+        why = f"the judgements lead to revision {number}, which {history.authority} does not have or judged wrong, too"
+        return BestKnown(recorded=recorded, geometry=None, why=why, chain=way, authority=history.authority)
+    return BestKnown(
+        recorded=recorded,
+        geometry=right.geometry,
+        revision=right.number,
+        uid=right.uid,
+        checksum=right.checksum,
+        label=right.label,
+        chain=way,
+        authority=history.authority,
+    )

@@ -1,0 +1,248 @@
+"""What recall gives: a recorded geometry, and what is known of it now. Frozen values. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Generic, Self, TypeVar
+
+from ponikeeper.errors import NoGeometryError
+from ponikeeper.geometry import Geometry
+from ponikeeper.records import Judgement
+from ponikeeper_client.recall.runs import Event
+from ponikeeper_client.recall.telling import as_html, numbers
+
+PONIKEEPER, XPDACQ, METADATA = "ponikeeper", "xpdAcq", "calibration_md"
+"""How a run can have recorded a geometry: with its revision; the ten values alone; in its start document."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A geometry that a run recorded, and the events that it covers.
+
+    Parameters
+    ----------
+    run_uid
+        The run.
+    stream, detector, calib
+        Where it was recorded: the stream, the device, its component (empty where the calibration was
+        recorded by itself).
+    kind
+        ``ponikeeper``; ``xpdAcq``, the ten values alone; ``calibration_md``, in the start document.
+        Only the first names its revision.
+    prefix
+        PV prefix of the calibration; None where the run does not say.
+    geometry
+        None where there is none: `why` says why not.
+    revision, uid, serial, checksum, label, status
+        What was in force; None where the run does not say.
+    since
+        Since when it was in force, UTC ISO-8601; None where the run does not say.
+    events
+        The events that it covers, in their order.
+    begins, ends
+        The time that it covers (s since 1970), for events whose own time is not known; `ends` is None
+        where the run has no end.
+    untold
+        Why it cannot be told which events it covers; empty where that is known.
+    notes
+        What else has to be known about it.
+    image_shape
+        Shape (y, x) of the detector's images; None where the run does not say, or has several.
+    """
+
+    run_uid: str
+    stream: str
+    detector: str
+    calib: str
+    kind: str
+    geometry: Geometry | None
+    why: str = ""
+    prefix: str | None = None
+    revision: int | None = None
+    uid: str | None = None
+    serial: int | None = None
+    checksum: str | None = None
+    label: str | None = None
+    status: str | None = None
+    since: str | None = None
+    events: tuple[Event, ...] = field(default=(), repr=False)
+    begins: float = field(default=0.0, repr=False)
+    ends: float | None = field(default=None, repr=False)
+    untold: str = ""
+    notes: tuple[str, ...] = ()
+    image_shape: tuple[int, int] | None = field(default=None, repr=False)
+
+    @property
+    def seq_nums(self) -> tuple[int, ...]:
+        """The numbers of the events, in their order."""
+        return tuple(event.seq_num for event in self.events)
+
+    @property
+    def place(self) -> str:
+        """Which events these are: ``primary 1-4``."""
+        return _place(self)
+
+    @property
+    def told(self) -> str:
+        """What was recorded, in a few words: ``revision 12 near VALID``."""
+        if self.geometry is None:
+            return f"no geometry: {self.why}"
+        if self.kind != PONIKEEPER:
+            return f"{self.kind}, no revision"
+        return " ".join(str(part) for part in ("revision", self.revision, self.label, self.status) if part)
+
+    def require_geometry(self) -> Geometry:
+        """Give the geometry; raises `NoGeometryError` where there is none."""
+        if self.geometry is None:
+            raise NoGeometryError(f"{self.detector} {self.place}: {self.why}")
+        return self.geometry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BestKnown:
+    """What is known now of a geometry that a run recorded.
+
+    Parameters
+    ----------
+    recorded
+        What was recorded, with the events that this is about alone.
+    geometry
+        The geometry that is right; None where there is none: `why` says why not.
+    revision, uid, checksum, label
+        Of the revision that is right; None where there is none, or the run names none.
+    chain
+        The judgements that lead from the recorded revision to the right one; empty where it is sound.
+    authority
+        Whose judgements these are: the IOC, or which export.
+    """
+
+    recorded: Recorded
+    geometry: Geometry | None
+    why: str = ""
+    revision: int | None = None
+    uid: str | None = None
+    checksum: str | None = None
+    label: str | None = None
+    chain: tuple[Judgement, ...] = ()
+    authority: str = ""
+
+    @property
+    def changed(self) -> bool:
+        """Whether it was judged since the run recorded it."""
+        return bool(self.chain)
+
+    @property
+    def stream(self) -> str:
+        """The stream."""
+        return self.recorded.stream
+
+    @property
+    def detector(self) -> str:
+        """The device."""
+        return self.recorded.detector
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The events that it is about, in their order."""
+        return self.recorded.events
+
+    @property
+    def seq_nums(self) -> tuple[int, ...]:
+        """The numbers of the events, in their order."""
+        return self.recorded.seq_nums
+
+    @property
+    def place(self) -> str:
+        """Which events these are: ``primary 1-4``."""
+        return self.recorded.place
+
+    @property
+    def told(self) -> str:
+        """What is known, in a few words, with each judgement: who said so, when and why."""
+        if not self.chain:
+            return self.recorded.told + (f" ({self.why})" if self.why and self.recorded.geometry else "")
+        steps = "; ".join(explained(judgement) for judgement in self.chain)
+        right = f"no geometry: {self.why}" if self.geometry is None else f"revision {self.revision} {self.label or ''}"
+        return f"{right.strip()} (recorded: {self.recorded.told}; {steps})"
+
+    def require_geometry(self) -> Geometry:
+        """Give the geometry that is right; raises `NoGeometryError` where there is none."""
+        if self.geometry is None:
+            raise NoGeometryError(f"{self.detector} {self.place}: {self.why}")
+        return self.geometry
+
+
+Found = TypeVar("Found", Recorded, BestKnown)
+
+
+class Told(tuple[Found, ...], Generic[Found]):
+    """Geometries in the order of the run, shown as a person reads them."""
+
+    __slots__ = ()
+
+    def __new__(cls, found: Iterable[Found] = ()) -> Self:
+        """Take the geometries as they are."""
+        return super().__new__(cls, found)
+
+    def lines(self) -> list[str]:
+        """Tell each detector's geometries in one line: ``pe1: primary 1-4: revision 12 near VALID; 5-10: ...``."""
+        by_detector: dict[tuple[str, str], list[Found]] = {}
+        for each in self:
+            by_detector.setdefault(_device(each), []).append(each)
+        return [
+            f"{'.'.join(filter(None, device))}: {'; '.join(_parts(found))}" for device, found in by_detector.items()
+        ]
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines()) or "no geometry was recorded"
+
+    def _repr_html_(self) -> str:
+        return as_html([(".".join(filter(None, _device(each))), each.place, *_cells(each)) for each in self])
+
+
+def explained(judgement: Judgement) -> str:
+    """Say who judged what, when and why."""
+    what = "retracted" if judgement.by is None else f"superseded by revision {judgement.by}"
+    period = "".join(
+        f" {word} {instant}"
+        for word, instant in (("from", judgement.since), ("until", judgement.until))
+        if instant is not None
+    )
+    said = f"{judgement.author}, {judgement.time}"
+    return f"revision {judgement.revision} {what}{period}: {judgement.reason} [{said}]"
+
+
+def iso(time: float) -> str:
+    """Write an instant (s since 1970) as UTC ISO-8601."""
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _device(found: Recorded | BestKnown) -> tuple[str, str]:
+    recorded = found if isinstance(found, Recorded) else found.recorded
+    return recorded.detector, "" if recorded.calib == "calib" else recorded.calib
+
+
+def _place(recorded: Recorded) -> str:
+    if recorded.events:
+        return f"{recorded.stream} {numbers(recorded.seq_nums)}"
+    return f"{recorded.stream} ({recorded.untold or 'no events'})"
+
+
+def _parts(found: Sequence[Found]) -> list[str]:
+    """Tell each part, the stream where it changes alone; what has to be known of it in brackets."""
+    parts: list[str] = []
+    stream = None
+    for each in found:
+        place = each.place.removeprefix(f"{each.stream} ") if each.stream == stream else each.place
+        stream = each.stream
+        recorded = each if isinstance(each, Recorded) else each.recorded
+        notes = f" ({'; '.join(recorded.notes)})" if recorded.notes else ""
+        parts.append(f"{place}: {each.told}{notes}")
+    return parts
+
+
+def _cells(found: Recorded | BestKnown) -> tuple[str, ...]:
+    recorded = found if isinstance(found, Recorded) else found.recorded
+    geometry = found.geometry
+    shown = "" if geometry is None else f"{geometry.dist * 1e3:.6g} mm, {geometry.energy:.6g} keV"
+    return found.told, shown, recorded.since or "", "; ".join(recorded.notes)
