@@ -201,11 +201,7 @@ WITHOUT = "import sys; sys.modules[{0!r}] = None; sys.argv[1:] = {1!r}; from pon
 
 @pytest.mark.parametrize(
     ("missing", "words"),
-    [
-        ("caproto", ["serve", "ioc.toml"]),
-        ("caproto", ["check", "ioc.toml"]),
-        ("pydantic", ["import", "ioc.toml", "pe1.jsonl"]),
-    ],
+    [("caproto", ["serve", "ioc.toml"]), ("caproto", ["check", "ioc.toml"])],
     ids=str,
 )
 def test_missing_extra_is_told_with_the_line_that_installs_it(missing, words):

@@ -280,6 +280,13 @@ def test_history_of_a_detector_that_is_not_configured_is_refused(call, small, tm
     assert not (tmp_path / "state").exists()
 
 
+def test_import_without_its_extra_is_told_the_line_that_installs_it():
+    code = "import sys; sys.modules['pydantic'] = None; from pathlib import Path; from ponikeeper import exporting\n"
+    code += "exporting.import_(Path('ioc.toml'), Path('one.jsonl'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.stderr.endswith("MissingExtraError: pydantic is not installed: pip install 'ponikeeper[ioc]'\n")
+
+
 def test_import_killed_in_the_middle_leaves_all_or_nothing(tmp_path):
     file, config = tmp_path / "large.jsonl", config_of(tmp_path / "other")
     whole = of_store(large_store(tmp_path / "one" / NAME, PREFIXES[0], 3000))
