@@ -291,3 +291,11 @@ class CalibrationMixin(Device):
             else:
                 rest[key] = value
         return calibrations, rest
+
+
+def calibrations(device: Any) -> list[CalibrationData]:
+    """Give the calibrations of a detector, or of anything else that a plan reads; itself where it is one."""
+    if isinstance(device, CalibrationData):
+        return [device]
+    found = device.walk_subdevices(include_lazy=False) if isinstance(device, Device) else ()
+    return [each for _, each in found if isinstance(each, CalibrationData)]

@@ -11,7 +11,7 @@ from bluesky.utils import Msg, ensure_generator
 from ophyd import Device
 
 from ponikeeper.errors import NotConnectedError, PonikeeperError, RecordError
-from ponikeeper_client.device import CalibrationData
+from ponikeeper_client.device import CalibrationData, calibrations
 from ponikeeper_client.fresh import wait_for
 from ponikeeper_client.guard.concern import OF_LINKS, concern, off_links, unknown_links
 from ponikeeper_client.guard.state import Records, State, in_force, recorded
@@ -229,7 +229,7 @@ class Guard:
         """Give the guarded calibrations of an object, and remember that the run has them."""
         if obj not in self._found:
             self._found[obj] = tuple(
-                calib for calib in _calibrations(obj) if self._calibs is None or calib in self._calibs
+                calib for calib in calibrations(obj) if self._calibs is None or calib in self._calibs
             )
         for calib in self._found[obj]:
             run.devices.setdefault(calib, obj)
@@ -385,13 +385,3 @@ class Guard:
             problem = unknown_links(self._moving, [link for calib in run.devices for link in calib.read_links()])
             if problem is not None:
                 raise ValueError(problem)
-
-
-def _calibrations(obj: Any) -> Iterable[CalibrationData]:
-    """Give the calibrations that an object has, itself among them."""
-    if isinstance(obj, CalibrationData):
-        yield obj
-    elif isinstance(obj, Device):
-        for _, device in obj.walk_subdevices(include_lazy=False):
-            if isinstance(device, CalibrationData):
-                yield device

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, overload
 from bluesky import plans as bp
 from bluesky.utils import Msg
 
+from ponikeeper.geometry import Geometry
 from ponikeeper.messages import Commit, Result
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.start import read_poni
@@ -159,13 +160,7 @@ class XrayBasicPlans:
         NotConnectedError
             The IOC does not answer.
         """
-        geometry = read_poni(Path(file))
-        commit = Commit(geometry.as_dict(), {"method": "poni"}, label, "now" if here else "unknown")
-        # off the RunEngine's loop, in a thread that shares the session's Channel Access
-        work = Work(f"configure {calib.name}", lambda *_: calib.transact(commit), calib.snapshot.cl.thread_class)
-        yield from work.finish()
-        result: Result = work.result()
-        return result
+        return (yield from committed(calib, read_poni(Path(file)), label, here=here))
 
     def dark_plan(self, detector: Any) -> Generator[Msg, Any, "SnapshotDevice"]:
         """Take a dark frame, as bluesky-darkframes wants it; a shutter that was open is opened again.
@@ -222,3 +217,13 @@ class XrayBasicPlans:
             dark_plan=self.dark_plan, detector=detector, max_age=max_age, locked_signals=locked_signals, limit=limit,
             stream_name=stream_name,
         )  # fmt: skip
+
+
+def committed(calib: CalibrationData, geometry: Geometry, label: str | None, *, here: bool) -> Plan:
+    """Put a geometry in force; as `XrayBasicPlans.config_by_poni`."""
+    commit = Commit(geometry.as_dict(), {"method": "poni"}, label, "now" if here else "unknown")
+    # off the RunEngine's loop, in a thread that shares the session's Channel Access
+    work = Work(f"configure {calib.name}", lambda *_: calib.transact(commit), calib.snapshot.cl.thread_class)
+    yield from work.finish()
+    result: Result = work.result()
+    return result

@@ -1,0 +1,200 @@
+"""Several distances: each is measured when the IOC has followed the detector there, with what holds there."""
+
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from bluesky import plan_stubs as bps
+from bluesky import plans as bp
+from bluesky import preprocessors as bpp
+from bluesky.utils import Msg
+
+from ponikeeper.errors import CalibrationError
+from ponikeeper.messages import is_within
+from ponikeeper_client.device import CalibrationData, calibrations
+from ponikeeper_client.guard import calibration_guard
+
+Plan = Generator[Msg, Any, Any]
+
+TIMEOUT = 30.0
+"""Seconds for which it is waited for a geometry to hold."""
+
+_HINT = "was it calibrated there, and is Follow on?"
+
+_PAUSE = 0.05
+
+
+def at_positions(
+    detectors: Sequence[Any],
+    motor: Any,
+    positions: Mapping[str, float],
+    *,
+    num: int = 1,
+    per_position: Callable[..., Plan] | None = None,
+    one_run: bool = False,
+    timeout: float = TIMEOUT,
+    md: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Go to one position after the other, wait until the geometry that holds there is in force, and measure.
+
+    Parameters
+    ----------
+    detectors
+        To expose.
+    motor
+        Moves them; its readback is one of the linked PVs.
+    positions
+        Where to go, by name: ``{"near": 200.0, "far": 1000.0}``.
+    num
+        How many exposures at each.
+    per_position
+        What to do there instead, as a plan of one run: is given the detectors and ``md=``.
+    one_run
+        Whether to take one run with a stream for each position, named like it; else one run each, which
+        every reader of runs takes right.
+    timeout
+        How long to wait for a geometry to hold (s).
+    md
+        Metadata; each run's ``position`` is the name, too.
+
+    Returns
+    -------
+    tuple of str
+        The uids of the runs.
+
+    Raises
+    ------
+    CalibrationError
+        No geometry came to hold at a position in time: says what was waited for, and what was there instead.
+    RecordError
+        A run would not be recorded with the right geometry.
+    """
+    if one_run and per_position is not None:
+        raise CalibrationError("one_run and per_position are both given: a plan of one run has no place in another run")
+    if not positions:
+        raise CalibrationError('no positions are given: expected names and places, {"near": 200.0, "far": 1000.0}')
+    calibs = [calib for detector in detectors for calib in calibrations(detector)]
+    if not calibs:
+        names = ", ".join(detector.name for detector in detectors) or "nothing"
+        raise CalibrationError(f"{names} has no calibration that could follow: expected detectors with CalibrationData")
+    measure = partial(bp.count, [*detectors, motor], num) if per_position is None else partial(per_position, detectors)
+    metadata = {"plan_name": "at_positions", "positions": dict(positions), **(md or {})}
+
+    def visit(name: str) -> Plan:
+        yield from arrive(motor, positions[name], calibs, timeout)
+
+    def streams() -> Plan:
+        for name in positions:
+            yield from visit(name)
+            for _ in range(num):
+                yield from bps.checkpoint()
+                yield from bps.trigger_and_read([*detectors, motor], name=name)
+
+    def runs() -> Plan:
+        uids: list[str] = []
+        for name in positions:
+            yield from visit(name)
+            uids.append((yield from calibration_guard(measure(md={**metadata, "position": name}))))
+        return tuple(uids)
+
+    if not one_run:
+        return (yield from runs())
+    one = bpp.stage_wrapper(bpp.run_wrapper(streams(), md=metadata), list(detectors))
+    return ((yield from calibration_guard(one)),)
+
+
+def arrive(motor: Any, place: float, calibs: Sequence[CalibrationData], timeout: float = TIMEOUT) -> Plan:
+    """Move, and wait until the geometries that hold there are in force.
+
+    Parameters
+    ----------
+    motor
+        Its readback is one of the linked PVs.
+    place
+        Where to (the motor's units).
+    timeout
+        How long to wait once it is there (s).
+
+    Raises
+    ------
+    CalibrationError
+        No geometry came to hold in time, or the motor is linked to none.
+    """
+    yield from _moved(motor, place, calibs, timeout, _Departure.missing, "a geometry that holds", _HINT)
+
+
+def rest_at(motor: Any, place: float, calibs: Sequence[CalibrationData], timeout: float = TIMEOUT) -> Plan:
+    """Move, and wait until the IOC sees the links at rest there, whatever is in force; as `arrive`."""
+    yield from _moved(motor, place, calibs, timeout, _Departure.unrest, "rest", "does it move still?")
+
+
+def _moved(
+    motor: Any,
+    place: float,
+    calibs: Sequence[CalibrationData],
+    timeout: float,
+    missing: Callable[["_Departure"], str | None],
+    wanted: str,
+    hint: str,
+) -> Plan:
+    departures = [_Departure(calib, motor) for calib in calibs]
+    yield from bps.mv(motor, place)
+    deadline = time.monotonic() + timeout
+    for departure in departures:
+        while (why := missing(departure)) is not None:
+            if time.monotonic() > deadline:
+                raise CalibrationError(
+                    f"{departure.calib.name}: waited {timeout:g} s for {wanted} with {motor.name} at {place:g}: "
+                    f"{why}; {hint}"
+                )
+            yield from bps.sleep(_PAUSE)
+
+
+class _Departure:
+    """How a calibration and a motor stood before a move; what the IOC says is of after it where that fits.
+
+    Raises
+    ------
+    CalibrationError
+        The calibration has no links, so that it follows nothing.
+    """
+
+    def __init__(self, calib: CalibrationData, motor: Any) -> None:
+        self.calib, self._motor = calib, motor
+        links = calib.read_links()
+        if not links:
+            raise CalibrationError(f"{calib.name} does not follow {motor.name}: the IOC's configuration has no links")
+        signals = {signal.pvname: signal for signal in _signals(motor) if hasattr(signal, "pvname")}
+        self._readbacks = {link.name: signals[link.pv] for link in links if link.pv in signals}
+        self._place, self._serial = getattr(motor, "position", None), calib.read_snapshot().serial
+
+    def missing(self) -> str | None:
+        """Say what is missing for the geometry to hold here; None where nothing is."""
+        if (why := self.unrest()) is not None:
+            return why
+        off = [link for link in self.calib.read_links() if not link.within]
+        snapshot = self.calib.read_snapshot()
+        if snapshot.status != "VALID":
+            return f"the status is {snapshot.status}, {snapshot.reason}"
+        # without a readback among the links a new serial alone says that the IOC has seen the move
+        moved = getattr(self._motor, "position", None) != self._place
+        if moved and not self._readbacks and snapshot.serial == self._serial:
+            return f"the serial is {snapshot.serial} still, and no link is a PV of {self._motor.name}"
+        return f"{off[0].name} ({off[0].pv}) is not where the geometry holds" if off else None
+
+    def unrest(self) -> str | None:
+        """Say which link the IOC does not see at rest where it is; None where it sees all."""
+        for link in self.calib.read_links():
+            if link.doubt is not None:
+                return link.doubt
+            place = float(self._readbacks[link.name].get()) if link.name in self._readbacks else link.value
+            if link.value is None or place is None or not is_within(link, link.value, place):
+                return f"the IOC sees {link.name} ({link.pv}) at {link.value}, it is at {place}"
+        return None
+
+
+def _signals(motor: Any) -> Sequence[Any]:
+    if not hasattr(motor, "walk_signals"):
+        return [motor]
+    return [walked.item for walked in motor.walk_signals(include_lazy=False)]

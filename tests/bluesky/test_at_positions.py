@@ -1,0 +1,120 @@
+"""Several distances: no image is taken with the geometry of another one."""
+
+import bluesky.plans as bp
+import pytest
+from ophyd.sim import motor as unlinked
+
+from live import wait_for
+from ponikeeper.errors import CalibrationError
+from ponikeeper_client.plans import at_positions
+from scripted import Scripted, commit, recorded
+from speak import GEOMETRY
+from stages import Stage
+
+PLACES = {"near": 200.0, "far": 1000.0}
+DISTANCES = {"near": 0.2, "far": 1.0}
+
+
+@pytest.fixture(scope="module")
+def linked(make_ioc_for_module, motors):
+    links = "settle = 0.2\n" + motors.link("z", "Z:RBV", moving="Z:MOVN")
+    return make_ioc_for_module(more={"{Det:1}Calib:": links}, beside=(motors.port,)).start()
+
+
+@pytest.fixture
+def stage(make, motors):
+    return make(Stage, motors.name, "stage")
+
+
+@pytest.fixture
+def panel(make, linked, stage):
+    """A detector that was calibrated at both places."""
+    panel = make(Scripted, linked.prefix.removesuffix("Calib:"), "pe1")
+    for name, place in PLACES.items():
+        stage.set(place).wait(timeout=30)
+        wait_for(lambda place=place: (link := panel.calib.read_links()[0]).value == place and not link.doubt)
+        geometry = {**GEOMETRY, "dist": DISTANCES[name]}
+        panel.calib.set(geometry).wait(timeout=30)
+        wait_for(lambda: panel.calib.read_snapshot().status == "VALID")
+    return panel
+
+
+def per_run(run):
+    """Give, by the uid of each run, what its events recorded as the distance."""
+    found = {}
+    for start in run["start"]:
+        mine = [one for one in run["descriptor"] if one["run_start"] == start["uid"]]
+        uids = {one["uid"] for one in mine}
+        events = [event for event in run["event"] if event["descriptor"] in uids]
+        found[start["position"]] = recorded({"descriptor": mine, "event": events}, "dist")
+    return found
+
+
+def test_each_position_is_a_run_of_its_own_with_its_geometry(panel, stage, take):
+    run = take(at_positions([panel], stage, PLACES, num=3, md={"sample": "Ni"}))
+    assert per_run(run) == {"near": [0.2] * 3, "far": [1.0] * 3}
+    assert [start["sample"] for start in run["start"]] == ["Ni", "Ni"]
+    places = [event["data"]["stage_readback"] for event in run["event"]]
+    assert places == [200.0] * 3 + [1000.0] * 3
+
+
+def test_each_position_is_a_stream_of_one_run(panel, stage, take):
+    run = take(at_positions([panel], stage, PLACES, num=2, one_run=True))
+    assert len(run["start"]) == 1
+    assert recorded(run, "dist", "near") == [0.2, 0.2]
+    assert recorded(run, "dist", "far") == [1.0, 1.0]
+    assert set(recorded(run, "status", "near") + recorded(run, "status", "far")) == {"VALID"}
+
+
+def test_position_at_which_the_detector_stands_already_is_measured_at_once(panel, stage, take):
+    serial = panel.calib.read_snapshot().serial
+    assert per_run(take(at_positions([panel], stage, {"far": 1000.0}))) == {"far": [1.0]}
+    assert panel.calib.read_snapshot().serial == serial
+
+
+def test_plan_of_the_users_own_is_measured_at_each_position(panel, stage, take):
+    def scan(detectors, md):
+        return bp.scan(detectors, unlinked, 0, 1, 2, md=md)
+
+    run = take(at_positions([panel], stage, PLACES, per_position=scan))
+    assert per_run(run) == {"near": [0.2] * 2, "far": [1.0] * 2}
+    assert run["start"][0]["plan_name"] == "at_positions"
+
+
+def test_position_that_was_never_calibrated_is_told_and_not_measured(panel, stage, run_engine):
+    run = {}
+    plan = at_positions([panel], stage, {"far": 1000.0, "middle": 600.0}, timeout=0.5)
+    with pytest.raises(CalibrationError) as failed:
+        run_engine(plan, lambda kind, document: run.setdefault(kind, []).append(document))
+    told = str(failed.value)
+    assert "pe1_calib: waited 0.5 s for a geometry that holds with stage at 600" in told
+    assert "z is at 600 mm, calibrated at 1000 mm" in told
+    assert per_run(run) == {"far": [1.0]}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"positions": {}}, "no positions are given"),
+        ({"detectors": [unlinked]}, "motor has no calibration"),
+        ({"one_run": True, "per_position": bp.count}, "one_run and per_position are both given"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_before_anything_moves(panel, stage, take, wrong, told):
+    asked = {"detectors": [panel], "motor": stage, "positions": {"near": 200.0}, **wrong}
+    with pytest.raises(CalibrationError, match=told):
+        take(at_positions(**asked))
+    assert stage.position == 1000.0
+
+
+def test_detector_whose_ioc_has_no_links_cannot_follow(make, prefix, stage, take):
+    panel = make(Scripted, prefix.removesuffix("Calib:"), "pe9")
+    commit(panel, 0.3)
+    with pytest.raises(CalibrationError, match="pe9_calib does not follow stage: the IOC's configuration has no links"):
+        take(at_positions([panel], stage, {"near": 200.0}))
+
+
+def test_motor_that_is_no_link_is_told(panel, take):
+    place = unlinked.position + 1
+    with pytest.raises(CalibrationError, match=r"the serial is \d+ still, and no link is a PV of motor"):
+        take(at_positions([panel], unlinked, {"near": place}, timeout=0.5))
