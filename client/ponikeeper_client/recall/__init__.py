@@ -1,10 +1,24 @@
 """The geometry back from a run: as it was recorded, and as it is known now.
 
-Pure but for the catalog that the run is read from, and the IOC that is asked what was judged since.
+>>> recorded(catalog[uid])  # every geometry, with the events that it covers
+>>> best_known(catalog[uid])  # with what was judged since
+>>> azimuthal_integrator(catalog[uid], event=3, best=True)
 """
 
 from ponikeeper_client.recall.best import best_known
+from ponikeeper_client.recall.files import azimuthal_integrator, poni, write_poni
+from ponikeeper_client.recall.nexus import write_nexus
 from ponikeeper_client.recall.reading import recorded
 from ponikeeper_client.recall.values import BestKnown, Recorded, Told
 
-__all__ = ["BestKnown", "Recorded", "Told", "best_known", "recorded"]
+__all__ = [
+    "BestKnown",
+    "Recorded",
+    "Told",
+    "azimuthal_integrator",
+    "best_known",
+    "poni",
+    "recorded",
+    "write_nexus",
+    "write_poni",
+]

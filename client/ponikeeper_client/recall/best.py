@@ -59,7 +59,7 @@ def best_known(
                     "from: give the exported history, best_known(run, history='FILE')"
                 )
             if each.prefix not in live:
-                live[each.prefix] = _ask_ioc(opened, each.prefix, timeout)
+                live[each.prefix] = ask_ioc(opened, each.prefix, timeout)
             return live[each.prefix]
 
         known: list[BestKnown] = []
@@ -68,7 +68,14 @@ def best_known(
     return Told(known)
 
 
-def _ask_ioc(opened: ExitStack, prefix: str, timeout: float) -> History:
+def ask_ioc(opened: ExitStack, prefix: str, timeout: float) -> History:
+    """Give the history of the IOC that serves a prefix, closed with `opened`.
+
+    Raises
+    ------
+    NotConnectedError
+        It does not answer; the message says what to do then.
+    """
     try:
         from ponikeeper_client.recall.ioc import LiveHistory
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Histories that a recorded revision is looked up in; here those that were exported to a file. Pure but for the files."""
+"""Histories that a recorded revision is looked up in, and those among them that were exported to a file."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -78,27 +78,36 @@ def _proven(recorded: Recorded, history: History) -> Revision:
 
 def _of_a_time(recorded: Recorded, revision: Revision, judgements: Sequence[Judgement], history: History) -> BestKnown:
     """Judge events whose own time is not known by the time in which they were taken, if that is all of one kind."""
-    # between these instants nothing changes
-    edges = {datetime.fromisoformat(text) for item in judgements for text in (item.since, item.until) if text}
-    begins, ends = (
-        None if time is None else datetime.fromisoformat(iso(time)) for time in (recorded.begins, recorded.ends)
-    )
-    assert begins is not None, "a descriptor has a time"
-    inside = sorted(edge for edge in edges if begins < edge and (ends is None or edge <= ends))
-    instants = [begins, *inside]
-    ways = [tuple(chain(judgements, revision.number, instant.isoformat())) for instant in instants]
-    changes = [
-        edge for edge, way in zip(instants, ways, strict=True) if _right(way, revision) != _right(ways[0], revision)
+    ways = [
+        (instant, tuple(chain(judgements, revision.number, instant))) for instant in _instants(recorded, judgements)
     ]
-    if not changes:
-        return _known(recorded, revision, ways[0], history)
+    first = ways[0][1]
+    other = [(instant, way) for instant, way in ways if _right(way, revision) != _right(first, revision)]
+    if not other:
+        return _known(recorded, revision, first, history)
+    instant, way = other[0]
+    until = "on" if recorded.ends is None else f"to {iso(recorded.ends)}"
     why = (
-        f"when its events were taken is not recorded, only that it was from {iso(recorded.begins)} "
-        f"{'on' if recorded.ends is None else f'to {iso(recorded.ends)}'}, and from {changes[0].isoformat()} on "
-        "something else is right: it cannot be told which of the two"
+        f"when its events were taken is not recorded, only that it was from {iso(recorded.begins)} {until}; what was "
+        f"judged changes at {instant}, and it cannot be told on which side of it they are"
     )
-    told = next(way for way in ways if _right(way, revision) != _right(ways[0], revision)) or ways[0]
-    return BestKnown(recorded=recorded, geometry=None, why=why, chain=told, authority=history.authority)
+    return BestKnown(recorded=recorded, geometry=None, why=why, chain=way or first, authority=history.authority)
+
+
+def _instants(recorded: Recorded, judgements: Sequence[Judgement]) -> list[str]:
+    """Give an instant of each part of the time that is covered, between which nothing is judged differently."""
+    begins, ends = iso(recorded.begins), None if recorded.ends is None else iso(recorded.ends)
+    edges = {text for item in judgements for text in (item.since, item.until) if text is not None}
+    inside = [
+        edge
+        for edge in sorted(edges, key=datetime.fromisoformat)
+        if _before(begins, edge) and (ends is None or not _before(ends, edge))
+    ]
+    return [begins, *inside]
+
+
+def _before(one: str, other: str) -> bool:
+    return datetime.fromisoformat(one) < datetime.fromisoformat(other)
 
 
 def _right(way: Chain, revision: Revision) -> int | None:

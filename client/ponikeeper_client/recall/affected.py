@@ -1,0 +1,148 @@
+"""Which runs of a catalog were recorded with one revision."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ponikeeper.errors import NoGeometryError
+from ponikeeper_client.documents import Calibration, calibrations
+from ponikeeper_client.recall.histories import History
+from ponikeeper_client.recall.judged import judged
+from ponikeeper_client.recall.reading import recorded
+from ponikeeper_client.recall.sources import described
+from ponikeeper_client.recall.telling import numbers
+from ponikeeper_client.recall.values import BestKnown, Recorded, iso
+
+
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """Events of a run that were recorded with a revision of the number.
+
+    Parameters
+    ----------
+    scan_id
+        None where the run has none.
+    time
+        When the run began, UTC ISO-8601.
+    recorded
+        What was recorded, with the events.
+    now
+        What is known of it now; None where it is another geometry of the same number.
+    """
+
+    run_uid: str
+    scan_id: int | None
+    time: str
+    recorded: Recorded
+    now: BestKnown | None
+
+    def as_dict(self) -> dict[str, object]:
+        """Give it as a JSON object."""
+        now = self.now
+        return {
+            "run_uid": self.run_uid,
+            "scan_id": self.scan_id,
+            "time": self.time,
+            "detector": self.recorded.detector,
+            "stream": self.recorded.stream,
+            "events": list(self.recorded.seq_nums),
+            "untold": self.recorded.untold,
+            "revision": self.recorded.revision,
+            "uid": self.recorded.uid,
+            "judged": [] if now is None else [judgement.as_dict() for judgement in now.chain],
+            "right": None if now is None else now.revision,
+        }
+
+    def events(self) -> str:
+        """Tell the events by their ranges."""
+        return numbers(self.recorded.seq_nums) or f"({self.recorded.untold or 'none'})"
+
+    def known(self) -> str:
+        """Tell what is known now, in a few words."""
+        now = self.now
+        if now is None:
+            return f"another geometry of that number, uid {self.recorded.uid}"
+        if not now.chain:
+            return "sound"
+        return now.why or f"revision {now.revision} is right: {now.chain[0].reason}"
+
+
+@dataclass(slots=True)
+class Search:
+    """What was found in a catalog.
+
+    Parameters
+    ----------
+    affected
+        Recorded with the revision itself.
+    others
+        Recorded with another geometry that had the same number on the same PVs: the store was begun anew.
+    unreadable
+        Runs that could not be read, and why.
+    runs
+        How many there are.
+    """
+
+    affected: list[Affected] = field(default_factory=list)
+    others: list[Affected] = field(default_factory=list)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    runs: int = 0
+
+
+def search(runs: Iterable[Any], prefix: str, number: int, history: History) -> Search:
+    """Find the events that were recorded with a revision, by its uid; no image is loaded.
+
+    The descriptors alone are read of a run, unless they have the revision.
+
+    Parameters
+    ----------
+    runs
+        Of a catalog.
+    prefix
+        PV prefix of the calibration.
+    number
+        Of the revision.
+    history
+        Which says what uid it has, and what was judged.
+
+    Raises
+    ------
+    NoGeometryError
+        There is no revision of that number.
+    """
+    revision = history.revision(number)
+    if revision is None:
+        raise NoGeometryError(f"{history.authority} has no revision {number}")
+    found = Search()
+    for run in runs:
+        found.runs += 1
+        try:
+            _look(run, prefix, number, revision.uid, history, found)
+        except Exception as error:  # noqa: BLE001  # one run that is broken must not hide the others
+            start = run.metadata.get("start") or {}
+            found.unreadable.append((str(start.get("uid")), f"{type(error).__name__}: {error}"))
+    return found
+
+
+def _look(run: Any, prefix: str, number: int, uid: str, history: History, found: Search) -> None:
+    start, streams = described(run)
+    wanted = [
+        calibration
+        for descriptors in streams.values()
+        for descriptor in descriptors
+        for calibration in calibrations(descriptor)
+        if _is_of(calibration, prefix, number, uid)
+    ]
+    if not wanted:
+        return
+    head = (str(start["uid"]), start.get("scan_id"), iso(float(start["time"])))
+    for each in recorded(run):
+        if each.uid == uid:
+            found.affected += [Affected(*head, part.recorded, part) for part in judged(each, history)]
+        elif each.revision == number and each.prefix == prefix:
+            found.others.append(Affected(*head, each, None))
+
+
+def _is_of(calibration: Calibration, prefix: str, number: int, uid: str) -> bool:
+    values = calibration.values
+    return values.get("revision_uid") == uid or (values.get("revision") == number and calibration.prefix == prefix)

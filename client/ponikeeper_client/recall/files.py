@@ -1,0 +1,94 @@
+"""A recalled geometry for other programs: pyFAI's integrator, a PONI."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ponikeeper import poni as poni_text
+from ponikeeper_client.documents import integrator_of
+from ponikeeper_client.recall.choice import the_one
+from ponikeeper_client.recall.histories import Histories
+from ponikeeper_client.recall.values import BestKnown, Recorded, explained
+
+
+def azimuthal_integrator(
+    source: Any,
+    *,
+    detector: str | None = None,
+    stream: str | None = None,
+    event: int | None = None,
+    best: bool = False,
+    history: Histories | None = None,
+    shape: Sequence[int] | None = None,
+) -> Any:
+    """Rebuild pyFAI's integrator of one geometry of a run, bit-exact in the nine numbers.
+
+    Parameters
+    ----------
+    source
+        A run, or what `recorded` or `best_known` gave of one.
+    detector, stream, event
+        Of this detector, this stream, the event of this number: needed where the run has several
+        geometries that differ.
+    best
+        Of a run: what is known now, instead of what was recorded.
+    history
+        With `best`: exported histories to look in instead of asking the IOC.
+    shape
+        Shape (y, x) of the images. Given, the detector is made of that shape; else it is pyFAI's, and
+        has to fit the images that the run tells of.
+
+    Returns
+    -------
+    pyFAI.integrator.azimuthal.AzimuthalIntegrator
+
+    Raises
+    ------
+    NoGeometryError
+        There is none, or several would do: the message names them.
+    ShapeError
+        The detector does not have the shape of the images.
+    MissingExtraError
+        pyFAI is not installed.
+    """
+    found = the_one(source, detector, stream, event, best, history)
+    images = None if shape is not None else recorded_of(found).image_shape
+    return integrator_of(found.require_geometry(), images, shape)
+
+
+def poni(source: Recorded | BestKnown) -> str:
+    """Write a geometry as a PONI text, with comments that say where it comes from.
+
+    Raises
+    ------
+    NoGeometryError
+        There is none.
+    """
+    head = "".join(f"# {line}\n" for line in origin(source))
+    return head + poni_text.write(source.require_geometry())
+
+
+def write_poni(source: Recorded | BestKnown, path: str | Path) -> None:
+    """Write a geometry to a PONI file, in place of one that is there; raises as `poni`."""
+    Path(path).write_text(poni(source), encoding="ascii")
+
+
+def origin(source: Recorded | BestKnown) -> list[str]:
+    """Say in lines of ASCII where a geometry comes from."""
+    recorded = recorded_of(source)
+    lines = [f"of run {recorded.run_uid}, {recorded.detector} {recorded.place}"]
+    if source.uid is not None:
+        of = f" of {recorded.prefix}" if recorded.prefix else ""
+        lines.append(f"revision {source.revision}{of}, uid {source.uid}, {source.checksum}")
+    else:
+        lines.append(recorded.told)
+    if isinstance(source, BestKnown):
+        lines += [f"recorded was revision {recorded.revision}, uid {recorded.uid}"] * source.changed
+        lines += [explained(judgement) for judgement in source.chain]
+        lines.append(f"as known to {source.authority}")
+    return [line.encode("ascii", "backslashreplace").decode() for line in lines]
+
+
+def recorded_of(source: Recorded | BestKnown) -> Recorded:
+    """Give what was recorded, of what is known too."""
+    return source if isinstance(source, Recorded) else source.recorded

@@ -1,0 +1,119 @@
+"""Where pixels are, as NeXus says it: a chain of translations and rotations. Pure.
+
+pyFAI has axis 1 up, axis 2 to the right as seen from the sample, axis 3 along the beam; NeXus (McStas)
+has x to the left, y up, z along the beam: so 1 is y, 2 is -x, 3 is z, both right-handed. pyFAI turns
+about 1 and 2 left-handed, about 3 right-handed, in this order. The values in the chain are pyFAI's own,
+to the last bit; what differs is in the vectors.
+"""
+
+import math
+from dataclasses import dataclass
+
+from ponikeeper.errors import ShapeError
+from ponikeeper.geometry import Geometry
+
+Vector = tuple[float, float, float]
+
+UP: Vector = (0.0, 1.0, 0.0)
+DOWN: Vector = (0.0, -1.0, 0.0)
+RIGHT: Vector = (-1.0, 0.0, 0.0)
+LEFT: Vector = (1.0, 0.0, 0.0)
+BEAM: Vector = (0.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One step of the chain; the next one acts on what it gave.
+
+    Parameters
+    ----------
+    kind
+        ``translation`` along, or ``rotation`` about, `vector` (right-handed).
+    value
+        In `units`, ``m`` or ``rad``.
+    """
+
+    name: str
+    kind: str
+    value: float
+    units: str
+    vector: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """The grid of the pixels: pixel (i, j) has its centre at ``corner + slow * (i + 0.5) + fast * (j + 0.5)``.
+
+    Parameters
+    ----------
+    corner
+        The corner of the first pixel (m), before the chain.
+    slow, fast
+        The steps from a pixel to the next one.
+    """
+
+    corner: Vector
+    slow: Axis
+    fast: Axis
+
+
+def chain(geometry: Geometry) -> tuple[Axis, ...]:
+    """Give the steps from the corner where axes 1 and 2 of pyFAI begin to the laboratory."""
+    return (
+        Axis("poni1", "translation", geometry.poni1, "m", DOWN),
+        Axis("poni2", "translation", geometry.poni2, "m", LEFT),
+        Axis("dist", "translation", geometry.dist, "m", BEAM),
+        Axis("rot1", "rotation", geometry.rot1, "rad", DOWN),
+        Axis("rot2", "rotation", geometry.rot2, "rad", LEFT),
+        Axis("rot3", "rotation", geometry.rot3, "rad", BEAM),
+    )
+
+
+def pixels(geometry: Geometry, shape: tuple[int, int] | None) -> Pixels:
+    """Give the grid of the pixels.
+
+    Parameters
+    ----------
+    shape
+        Shape (y, x) of the image; only where the orientation is 3 is it not needed.
+
+    Raises
+    ------
+    ShapeError
+        It is needed and not known.
+    """
+    from_top, from_right = geometry.orientation in (1, 2), geometry.orientation in (1, 4)
+    if shape is None and (from_top or from_right):
+        raise ShapeError(
+            f"the orientation is {geometry.orientation}, so where the first pixel is depends on the shape of the "
+            "image: give shape=(y, x)"
+        )
+    height, width = shape or (0, 0)
+    right = -width * geometry.pixel2 if from_right else 0.0
+    up = height * geometry.pixel1 if from_top else 0.0
+    return Pixels(
+        (right, up, 0.0),
+        Axis("slow_pixel_direction", "translation", geometry.pixel1, "m", DOWN if from_top else UP),
+        Axis("fast_pixel_direction", "translation", geometry.pixel2, "m", LEFT if from_right else RIGHT),
+    )
+
+
+def beam(geometry: Geometry, shape: tuple[int, int] | None) -> tuple[float, float, float] | None:
+    """Say where the beam meets the detector.
+
+    Returns
+    -------
+    tuple of float or None
+        Along the fast and the slow axis, in pixels from the corner of the first one; and how far from
+        the sample (m). None where it does not meet it.
+    """
+    toward = math.cos(geometry.rot1) * math.cos(geometry.rot2)  # of the beam, along the detector's normal
+    if toward < 1e-9:
+        return None
+    along1, along2 = math.sin(geometry.rot2), -math.sin(geometry.rot1) * math.cos(geometry.rot2)  # and in its plane
+    up = (geometry.poni1 + geometry.dist * along1 / toward) / geometry.pixel1
+    right = (geometry.poni2 + geometry.dist * along2 / toward) / geometry.pixel2
+    height, width = shape or (0, 0)
+    slow = height - up if geometry.orientation in (1, 2) else up
+    fast = width - right if geometry.orientation in (1, 4) else right
+    return fast, slow, geometry.dist / toward

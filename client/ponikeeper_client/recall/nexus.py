@@ -1,0 +1,146 @@
+"""A recalled geometry as a NeXus file: NXdetector with the chain that leads from its pixels to the laboratory."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ponikeeper.errors import GeometryError, MissingExtraError
+from ponikeeper.geometry import Geometry
+from ponikeeper_client.documents import integrator_of
+from ponikeeper_client.recall import frame
+from ponikeeper_client.recall.files import origin, poni, recorded_of
+from ponikeeper_client.recall.values import BestKnown, Recorded
+
+_INSTRUMENT = "/entry/instrument"
+_DETECTOR = f"{_INSTRUMENT}/detector"
+_CHAIN = f"{_DETECTOR}/transformations"
+
+
+def write_nexus(source: Recorded | BestKnown, path: str | Path, shape: Sequence[int] | None = None) -> None:
+    """Write a geometry to a NeXus file, in place of one that is there.
+
+    The chain of ``transformations`` is exact, its values pyFAI's own; ``distance`` and the beam centre
+    follow from it, for people and for programs that know no chain.
+
+    Parameters
+    ----------
+    shape
+        Shape (y, x) of the images, where neither the run nor pyFAI knows it, or for another binning.
+
+    Raises
+    ------
+    NoGeometryError
+        There is none.
+    GeometryError
+        NeXus cannot say it so: the detector is not flat, its pixels are not all of one size, or the
+        geometry corrects for parallax.
+    ShapeError
+        The detector does not have the shape of the images, or the shape is needed and not known.
+    MissingExtraError
+        pyFAI or h5py is not installed.
+    """
+    geometry = source.require_geometry()
+    try:
+        import h5py
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("fit", error.name or "h5py") from error
+    images = None if shape is not None else recorded_of(source).image_shape
+    detector = integrator_of(geometry, images, shape).detector
+    _require_grid(geometry, detector)
+    found = None if detector.shape is None else (int(detector.shape[0]), int(detector.shape[1]))
+    pixels = frame.pixels(geometry, found)  # before the file is opened: what is refused leaves none
+    with h5py.File(path, "w") as file:
+        file.attrs["default"] = "entry"
+        entry = _group(file, "entry", "NXentry")
+        instrument = _group(entry, "instrument", "NXinstrument")
+        _value(_group(instrument, "beam", "NXbeam"), "incident_wavelength", geometry.wavelength * 1e10, "angstrom")
+        written = _group(instrument, "detector", "NXdetector")
+        _write_detector(written, geometry, recorded_of(source).detector, found)
+        _write_chain(_group(written, "transformations", "NXtransformations"), geometry)
+        _write_pixels(_group(written, "detector_module", "NXdetector_module"), pixels, found)
+        _write_origin(entry, source)
+
+
+def _require_grid(geometry: Geometry, detector: Any) -> None:
+    """See that the pixels of a detector make one even grid."""
+    if geometry.detector_config.get("parallax"):
+        why = "it corrects for parallax, so where a pixel is depends on the ray"
+    elif not detector.IS_FLAT:
+        why = f"{geometry.detector} is not flat"
+    elif not detector.uniform_pixel:
+        why = f"the pixels of {geometry.detector} are not all of one size"
+    else:
+        return
+    raise GeometryError(f"the geometry cannot be written as NeXus: {why}; write a PONI instead, write_poni(...)")
+
+
+def _write_detector(group: Any, geometry: Geometry, name: str, shape: tuple[int, int] | None) -> None:
+    group["local_name"] = name
+    group["description"] = geometry.detector
+    group["depends_on"] = f"{_CHAIN}/{frame.chain(geometry)[0].name}"
+    _value(group, "x_pixel_size", geometry.pixel2, "m")
+    _value(group, "y_pixel_size", geometry.pixel1, "m")
+    met = frame.beam(geometry, shape)
+    if met is not None:
+        fast, slow, distance = met
+        _value(group, "beam_center_x", fast, "pixel")
+        _value(group, "beam_center_y", slow, "pixel")
+        _value(group, "distance", distance, "m")
+
+
+def _write_chain(group: Any, geometry: Geometry) -> None:
+    axes = frame.chain(geometry)
+    following = [*(f"{_CHAIN}/{axis.name}" for axis in axes[1:]), "."]
+    for axis, after in zip(axes, following, strict=True):
+        _axis(group, axis, after)
+
+
+def _write_pixels(group: Any, pixels: frame.Pixels, shape: tuple[int, int] | None) -> None:
+    offset = frame.Axis("module_offset", "translation", 0.0, "m", frame.BEAM)
+    _axis(group, offset, f"{_CHAIN}/poni1")
+    group["module_offset"].attrs["offset"] = pixels.corner
+    group["module_offset"].attrs["offset_units"] = "m"
+    for axis in (pixels.slow, pixels.fast):
+        _axis(group, axis, f"{_DETECTOR}/detector_module/module_offset")
+    if shape is not None:
+        group["data_origin"], group["data_size"] = (0, 0), shape
+
+
+def _write_origin(entry: Any, source: Recorded | BestKnown) -> None:
+    """Say where the geometry comes from, and give it as pyFAI reads it, to the last bit."""
+    recorded = recorded_of(source)
+    entry["entry_identifier"] = recorded.run_uid
+    process = _group(entry, "calibration", "NXprocess")
+    process["program"] = "ponikeeper"
+    known = {
+        "revision": source.revision,
+        "revision_uid": source.uid,
+        "checksum": source.checksum,
+        "prefix": recorded.prefix,
+        "recorded_revision": recorded.revision,
+        "recorded_revision_uid": recorded.uid,
+        "run_uid": recorded.run_uid,
+        "stream": recorded.stream,
+    }
+    for name, value in known.items():
+        if value is not None:
+            process[name] = value
+    for name, text in (("origin", "\n".join(origin(source))), ("poni", poni(source))):
+        note = _group(process, name, "NXnote")
+        note["type"], note["data"] = "text/plain", text
+
+
+def _group(parent: Any, name: str, kind: str) -> Any:
+    group = parent.create_group(name)
+    group.attrs["NX_class"] = kind
+    return group
+
+
+def _axis(group: Any, axis: frame.Axis, after: str) -> None:
+    _value(group, axis.name, axis.value, axis.units)
+    group[axis.name].attrs.update({"transformation_type": axis.kind, "vector": axis.vector, "depends_on": after})
+
+
+def _value(group: Any, name: str, value: float, units: str) -> None:
+    group[name] = value
+    group[name].attrs["units"] = units
