@@ -118,3 +118,37 @@ def test_motor_that_is_no_link_is_told(panel, take):
     place = unlinked.position + 1
     with pytest.raises(CalibrationError, match=r"the serial is \d+ still, and no link is a PV of motor"):
         take(at_positions([panel], unlinked, {"near": place}, timeout=0.5))
+
+
+def mistaken(run):
+    """Count the events that were recorded with the geometry of another place, or with another status than VALID."""
+    descriptors = {one["uid"]: one["configuration"]["pe1"]["data"] for one in run["descriptor"]}
+    places = {place: DISTANCES[name] for name, place in PLACES.items()}
+    recorded_with = [(descriptors[event["descriptor"]], event["data"]["stage_readback"]) for event in run["event"]]
+    return sum(
+        data["pe1_calib_dist"] != places[place] or data["pe1_calib_status"] != "VALID" for data, place in recorded_with
+    )
+
+
+def measure(panel, stage, take, times):
+    """Measure near and far again and again, as runs of their own and as streams of one run."""
+    for one_run in (False, True):
+        events = wrong = 0
+        for number in range(times):
+            places = dict(sorted(PLACES.items(), reverse=number % 2 == 0))
+            run = take(at_positions([panel], stage, places, num=2, one_run=one_run))
+            events += len(run["event"])
+            wrong += mistaken(run)
+        how = "as streams of one run" if one_run else "as runs of their own"
+        print(f"\nnear and far {times} times {how}: {events} events, {wrong} with the geometry of the other place")
+        assert events == 4 * times
+        assert wrong == 0
+
+
+def test_no_event_has_the_geometry_of_another_place(panel, stage, take):
+    measure(panel, stage, take, 3)
+
+
+@pytest.mark.campaign
+def test_no_event_has_the_geometry_of_another_place_at_length(panel, stage, take):
+    measure(panel, stage, take, 200)

@@ -1,6 +1,8 @@
 """Guarded runs of a detector that moves, and of an IOC that goes away: nothing is recorded that was not so."""
 
+import contextlib
 import signal
+import threading
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
@@ -188,16 +190,69 @@ def test_ioc_that_comes_back_in_time_is_waited_for(served, take):
     assert recorded(run, "dist") == [0.3, 0.3, 0.3]
 
 
-def test_ioc_that_is_away_for_a_while_is_recorded_as_unknown_without_numbers(served, take):
+def check_outage(served, take, seconds):
+    """Let the IOC die in a run that records this, and be back after a while."""
     ioc, panel = served(Recording)
-    panel.script[("trigger", 2)] = ioc.kill
-    panel.script[("read", 3)] = lambda: (ioc.start(), panel.calib.wait_for_connection(30))
-    run = take(calibration_guard(bp.count([panel], 4)))
-    assert recorded(run, "status")[:2] == ["VALID", "UNKNOWN"]
-    assert recorded(run, "status")[3] == "VALID"
-    data = {one["uid"]: one["configuration"]["pe1"]["data"] for one in run["descriptor"]}
-    assert "pe1_calib_dist" not in data[run["event"][1]["descriptor"]]
-    assert data[run["event"][3]["descriptor"]]["pe1_calib_dist"] == 0.3
+    back = threading.Timer(seconds, ioc.start)
+    panel.script[("trigger", 3)] = lambda: (ioc.kill(), back.start())
+    died = []
+    panel.script[("read", 3)] = lambda: died.append(True)
+
+    def plan():
+        yield from bps.trigger_and_read([panel])
+        yield from bps.trigger_and_read([panel])
+        while not died or panel.calib.read_configuration()["pe1_calib_status"]["value"] != "VALID":
+            yield from bps.trigger_and_read([panel])
+        yield from bps.trigger_and_read([panel])
+
+    run = take(calibration_guard(bpp.run_wrapper(plan())))
+    back.join()
+    statuses = recorded(run, "status")
+    descriptors = {one["uid"]: one["configuration"]["pe1"]["data"] for one in run["descriptor"]}
+    numbers = ["pe1_calib_dist" in descriptors[event["descriptor"]] for event in run["event"]]
+    away = slice(2, 2 + statuses.count("UNKNOWN"))  # from the event in which it died
+    wrong = sum(status != "UNKNOWN" for status in statuses[away])
+    print(f"\nIOC back after {seconds:g} s: {len(statuses)} events, {statuses.count('UNKNOWN')} UNKNOWN, {wrong} wrong")
+    assert statuses[:2] == ["VALID", "VALID"]
+    assert statuses[-1] == "VALID"
+    assert numbers == [status == "VALID" for status in statuses]
+    assert "UNKNOWN" in statuses
+    assert wrong == 0
+
+
+def test_ioc_that_is_away_for_a_while_is_recorded_as_unknown_without_numbers(served, take):
+    check_outage(served, take, 1.0)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("seconds", [1.0, 10.0, 60.0])
+def test_ioc_that_is_away_is_recorded_as_unknown_without_numbers_at_length(served, take, seconds):
+    check_outage(served, take, seconds)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("seconds", [1.0, 10.0, 60.0])
+def test_run_in_which_the_ioc_dies_fails_and_the_next_one_records_what_is_live(served, run_engine, take, seconds):
+    ioc, panel = served()
+    back = threading.Timer(seconds, ioc.start)
+    panel.script[("trigger", 3)] = lambda: (ioc.kill(), back.start())
+    run = {}
+    with contextlib.suppress(NotConnectedError):
+        run_engine(calibration_guard(bp.count([panel], 5)), lambda kind, doc: run.setdefault(kind, []).append(doc))
+    # back within the timeout it is the same geometry, proved anew
+    assert recorded(run, "dist") == [0.3] * (5 if run["stop"][0]["exit_status"] == "success" else 2)
+    back.join()
+    panel.calib.wait_for_connection(60)
+    wait_for(lambda: heard(panel), timeout=60)
+    commit(panel, 0.4)
+    assert recorded(take(calibration_guard(bp.count([panel]))), "dist") == [0.4]
+
+
+def heard(panel):
+    try:
+        return panel.calib.read_snapshot()
+    except NotConnectedError:
+        return None
 
 
 def test_concerns_are_told_unless_a_declared_scan_is_their_cause():
