@@ -86,7 +86,7 @@ def origin(source: Recorded | BestKnown) -> list[str]:
         lines += [f"recorded was revision {recorded.revision}, uid {recorded.uid}"] * source.changed
         lines += [explained(judgement) for judgement in source.chain]
         lines.append(f"as known to {source.authority}")
-    return [line.encode("ascii", "backslashreplace").decode() for line in lines]
+    return [" ".join(line.split()).encode("ascii", "backslashreplace").decode() for line in lines]
 
 
 def recorded_of(source: Recorded | BestKnown) -> Recorded:

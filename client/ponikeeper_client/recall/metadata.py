@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ponikeeper import strictjson
 from ponikeeper.errors import GeometryError, NoGeometryError
 from ponikeeper.geometry import Geometry
 from ponikeeper.parameters import PARAMETERS
@@ -40,7 +41,10 @@ def geometry(start: Mapping[str, Any]) -> Geometry:
     spline = given.get("splineFile")
     if spline:
         raise NoGeometryError(f"{KEY} of the run needs the file {spline}, which corrects the detector: it is not kept")
-    config = {key: given[key] for key in _CONFIG if given.get(key) is not None}
+    try:  # as a catalog has it: what pyFAI gives of it is of its own types
+        config = strictjson.loads(strictjson.dumps({key: given[key] for key in _CONFIG if given.get(key) is not None}))
+    except (TypeError, ValueError) as error:
+        raise GeometryError(f"{KEY} of the run is no JSON: {error}") from None
     return Geometry.parse({**values, "detector": given.get("detector") or "Detector", "detector_config": config})
 
 

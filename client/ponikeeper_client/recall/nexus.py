@@ -15,6 +15,12 @@ _INSTRUMENT = "/entry/instrument"
 _DETECTOR = f"{_INSTRUMENT}/detector"
 _CHAIN = f"{_DETECTOR}/transformations"
 
+_EXACT = 1e-12
+"""By how much a pixel may be beside an even grid (m)."""
+
+_LATTICE = 257
+"""How many rows and columns, evenly spread, are looked at to see that the grid is even."""
+
 
 def write_nexus(source: Recorded | BestKnown, path: str | Path, shape: Sequence[int] | None = None) -> None:
     """Write a geometry to a NeXus file, in place of one that is there.
@@ -67,11 +73,27 @@ def _require_grid(geometry: Geometry, detector: Any) -> None:
         why = "it corrects for parallax, so where a pixel is depends on the ray"
     elif not detector.IS_FLAT:
         why = f"{geometry.detector} is not flat"
-    elif not detector.uniform_pixel:
-        why = f"the pixels of {geometry.detector} are not all of one size"
+    elif not detector.uniform_pixel or _deviation(geometry, detector) > _EXACT:
+        why = f"the pixels of {geometry.detector} make no even grid"
     else:
         return
     raise GeometryError(f"the geometry cannot be written as NeXus: {why}; write a PONI instead, write_poni(...)")
+
+
+def _deviation(geometry: Geometry, detector: Any) -> float:
+    """Tell how far the pixels are from an even grid (m): pyFAI calls detectors uniform whose modules are shifted."""
+    import numpy as np
+
+    if detector.shape is None:
+        return 0.0
+    rows, columns = (np.unique(np.linspace(0, size - 1, _LATTICE).round()) for size in detector.shape)
+    slow, fast = (each.ravel() for each in np.meshgrid(rows, columns, indexing="ij"))
+    up, right, _ = detector.calc_cartesian_positions(slow, fast)
+    from_top, from_right = geometry.orientation in (1, 2), geometry.orientation in (1, 4)
+    slow = detector.shape[0] - 1 - slow if from_top else slow
+    fast = detector.shape[1] - 1 - fast if from_right else fast
+    off = np.abs(up - (slow + 0.5) * geometry.pixel1), np.abs(right - (fast + 0.5) * geometry.pixel2)
+    return float(max(each.max() for each in off))
 
 
 def _write_detector(group: Any, geometry: Geometry, name: str, shape: tuple[int, int] | None) -> None:
