@@ -1,6 +1,5 @@
 """Guarded runs: a geometry that changes meanwhile is recorded anew, or fails the run; no event has another's."""
 
-import contextlib
 import time
 from uuid import uuid4
 
@@ -369,22 +368,19 @@ def test_fly_scan_is_recorded_with_its_geometry(connect, take):
     assert flown(take(calibration_guard(fly(panel)))) == [FIRST, FIRST]
 
 
-def test_geometry_that_changes_between_two_fly_scans_of_a_run_is_recorded_or_fails_it(connect, run_engine):
+def test_geometry_that_changes_between_two_fly_scans_of_a_run_is_recorded(connect, take):
     panel = connect(cls=Flying)
 
     @bpp.run_decorator()
     def plan():
         yield from bps.declare_stream(panel, name="primary", collect=True)
-        for _ in range(2):
+        for dist in (0.5, 0.6):
             yield from bps.kickoff(panel, wait=True)
             yield from bps.complete(panel, wait=True)
             yield from bps.collect(panel, name="primary")
-            commit(panel, 0.5)
+            commit(panel, dist)
 
-    run = {}
-    with contextlib.suppress(RecordError):
-        run_engine(calibration_guard(plan()), lambda kind, doc: run.setdefault(kind, []).append(doc))
-    assert flown(run) == [FIRST, 0.5]
+    assert flown(take(calibration_guard(plan()))) == [FIRST, 0.5]
 
 
 def test_geometry_that_changes_during_a_fly_scan_fails_the_run(connect, run_engine):

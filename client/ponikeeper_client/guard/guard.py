@@ -7,7 +7,8 @@ from bluesky import preprocessors as bpp
 from bluesky.utils import Msg, ensure_generator
 
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.guard.runs import Guard, OnChange, OnStatus, Plan
+from ponikeeper_client.guard.judge import Judge, OnChange, OnStatus
+from ponikeeper_client.guard.messages import Guard, Plan
 
 
 def calibration_guard(
@@ -58,7 +59,7 @@ def calibration_guard(
         raise ValueError(f'on_status={on_status!r} is unknown: expected "warn" or "fail"')
     if isinstance(moving, str):
         raise ValueError(f"moving={moving!r} is one text: expected a list of names, [{moving!r}]")
-    guard = Guard(None if calibs is None else tuple(calibs), on_change, on_status, tuple(moving))
+    guard = Guard(None if calibs is None else tuple(calibs), Judge(on_change, on_status, tuple(moving)))
     return (yield from bpp.subs_wrapper(_guarded(plan, guard), {"all": [guard.records]}))
 
 

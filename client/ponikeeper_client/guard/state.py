@@ -57,11 +57,12 @@ class Records:
         """Take a document."""
         if name == "descriptor":
             self._descriptors[document["uid"]] = document
-        elif name in _DOCUMENTS_OF_EVENTS:
+        elif name in _DOCUMENTS_OF_EVENTS and document["descriptor"] in self._descriptors:
             self._events.append(document["descriptor"])
         elif name == "stop":
             run = document["run_start"]
             self._descriptors = {uid: one for uid, one in self._descriptors.items() if one["run_start"] != run}
+            self._events = [uid for uid in self._events if uid in self._descriptors]
 
     def newest(self, run: str, stream: str | None, calib: str) -> State | None:
         """Give what was recorded last of a calibration in a stream of a run, in any stream where that is None."""
@@ -72,7 +73,8 @@ class Records:
                     return found
         return None
 
-    def take_events(self) -> Iterable[Mapping[str, Any]]:
-        """Give the descriptors that events referred to since this was asked last."""
-        events, self._events = dict.fromkeys(self._events), []
-        return [self._descriptors[uid] for uid in events if uid in self._descriptors]
+    def take_events(self, run: str) -> Iterable[Mapping[str, Any]]:
+        """Give the descriptors that events of a run referred to since this was asked last."""
+        mine = [uid for uid in dict.fromkeys(self._events) if self._descriptors[uid]["run_start"] == run]
+        self._events = [uid for uid in self._events if uid not in mine]
+        return [self._descriptors[uid] for uid in mine]
