@@ -6,6 +6,7 @@ from ophyd.sim import motor as unlinked
 
 from live import wait_for
 from ponikeeper.errors import CalibrationError
+from ponikeeper_client.guard import calibration_guard
 from ponikeeper_client.plans import at_positions
 from scripted import Scripted, commit, recorded
 from speak import GEOMETRY
@@ -152,3 +153,14 @@ def test_no_event_has_the_geometry_of_another_place(panel, stage, take):
 @pytest.mark.campaign
 def test_no_event_has_the_geometry_of_another_place_at_length(panel, stage, take):
     measure(panel, stage, take, 200)
+
+
+def test_two_positions_are_right_in_a_session_that_guards_every_run(panel, stage, run_engine, take):
+    run_engine.preprocessors.append(calibration_guard)
+    try:
+        one = take(at_positions([panel], stage, PLACES, num=2))
+        other = take(at_positions([panel], stage, PLACES, num=2, one_run=True))
+    finally:
+        run_engine.preprocessors.remove(calibration_guard)
+    assert per_run(one) == {"near": [0.2] * 2, "far": [1.0] * 2}
+    assert [recorded(other, "dist", name) for name in PLACES] == [[0.2] * 2, [1.0] * 2]

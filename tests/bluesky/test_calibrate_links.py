@@ -1,5 +1,6 @@
 """What `calibrate` makes of the linked PVs: the position at the exposure, the energy, a detector that moves."""
 
+import functools
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from ponikeeper.geometry import HC_KEV_ANGSTROM
 from ponikeeper.messages import LinkState
 from ponikeeper_client.demo import nickel
 from ponikeeper_client.demo.story import NEAR
+from ponikeeper_client.guard import calibration_guard
 from ponikeeper_client.plans import calibrate, positions
 from ponikeeper_client.plans.positions import position_of
 from ponikeeper_client.plans.wavelengths import Statement, choose, statements
@@ -201,3 +203,17 @@ def test_motor_that_went_and_came_back_during_the_exposure_is_refused():
     motor = _link(name="z", kind="motor", units="mm", tolerance=0.05, value=1.0, calibrated=None)
     with pytest.raises(CalibrationError, match="from 1 to 3 mm"):
         position_of([(motor,), (replace(motor, value=3.0),), (motor,)])
+
+
+def test_guard_of_the_session_leaves_calibrate_alone(run, run_engine, panel, motors):
+    """It is there because the geometry does not hold."""
+    run(panel)
+    assert speak.put(motors.pv("Z:RBV"), 1100.0) is None
+    wait_for(lambda: panel.calib.read_snapshot().status == "MOVED")
+    guard = functools.partial(calibration_guard, on_change="fail", on_status="fail")
+    run_engine.preprocessors.append(guard)
+    try:
+        snapshot = run(panel)
+    finally:
+        run_engine.preprocessors.remove(guard)
+    assert (snapshot.position["z"]["value"], snapshot.status) == (1100.0, "VALID")
