@@ -242,7 +242,7 @@ def test_run_in_which_the_ioc_dies_fails_and_the_next_one_records_what_is_live(s
     # back within the timeout it is the same geometry, proved anew
     assert recorded(run, "dist") == [0.3] * (5 if run["stop"][0]["exit_status"] == "success" else 2)
     back.join()
-    panel.calib.wait_for_connection(60)
+    panel.calib.wait_for_connection(timeout=60)
     wait_for(lambda: heard(panel), timeout=60)
     commit(panel, 0.4)
     assert recorded(take(calibration_guard(bp.count([panel]))), "dist") == [0.4]
