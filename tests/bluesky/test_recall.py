@@ -1,0 +1,484 @@
+"""Runs of a live IOC, kept in Tiled and databroker: each geometry comes back, and what is known of it now."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+import bluesky.preprocessors as bpp
+import pytest
+from ophyd import Component as Cpt
+from ophyd import Device, Signal
+
+import speak
+from live import TIMEOUT
+from ponikeeper.errors import NoGeometryError, NotConnectedError
+from ponikeeper.geometry import Geometry
+from ponikeeper_client.device import CalibrationData
+from ponikeeper_client.recall import azimuthal_integrator, best_known, recorded
+from recalling import configured, iso, revision, snapshot, taken
+from speak import GEOMETRY
+
+pytestmark = [
+    # Tiled, which databroker runs in the same process, imports a test client of a deprecated make
+    pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette:UserWarning"),
+]
+
+DAY = 86400.0
+
+
+class Panel(Device):
+    """A detector whose data are numbers, which every catalog keeps as they are."""
+
+    total = Cpt(Signal, value=1.0, kind="normal")
+    calib = Cpt(CalibrationData, "Calib:", kind="config")
+
+
+class Catalogs:
+    """A Tiled server and a databroker, into which the same documents go."""
+
+    def __init__(self, folder):
+        from bluesky_tiled_plugins import TiledWriter
+        from databroker import Broker
+        from tiled.client import from_uri
+        from tiled.server import SimpleTiledServer
+
+        self.server = SimpleTiledServer(directory=folder)
+        self.tiled = from_uri(self.server.uri)
+        self._write = TiledWriter(self.tiled)
+        self.broker = Broker.named("temp")
+
+    def insert(self, documents):
+        """Insert the documents of a run, and give its uid."""
+        for kind, document in documents:
+            self._write(kind, json.loads(json.dumps(document)))
+            self.broker.insert(kind, json.loads(json.dumps(document)))
+        return documents[0][1]["uid"]
+
+    def runs(self, uid):
+        """Give a run in each form in which a catalog has it, by name."""
+        return {
+            "Tiled": self.tiled[uid],
+            "databroker 2": self.broker.v2[uid],
+            "databroker 1": self.broker[uid],
+        }
+
+    def close(self):
+        self.tiled.context.close()
+        self.server.close()
+
+
+@pytest.fixture(scope="module")
+def catalogs(tmp_path_factory):
+    made = Catalogs(tmp_path_factory.mktemp("tiled"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def fresh_catalogs(tmp_path):
+    made = Catalogs(tmp_path / "tiled")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def documents_of(run_engine):
+    """Run a plan, and give its documents as they came."""
+
+    def run(plan):
+        found = []
+        run_engine(plan, lambda kind, document: found.append((kind, document)))
+        return found
+
+    return run
+
+
+def dist_of(number):
+    return 0.2 + 0.01 * number
+
+
+def commit(prefix, number, **values):
+    geometry = GEOMETRY | {"dist": dist_of(number)} | values
+    result = speak.request(prefix, speak.commit_text(f"commit-{number}", geometry=geometry))
+    assert (result["outcome"], result["revision"]) == ("accepted", number), result
+    return Geometry(**geometry)
+
+
+def ask(prefix, op, **values):
+    request = {"v": 1, "request": f"{op}-{random.random()}", "op": op, **values}
+    result = speak.request(prefix, json.dumps(request))
+    assert result["outcome"] == "accepted", result
+
+
+def shifted(documents, by):
+    """Move a run in time: its start, descriptors, events and stop."""
+    return [(kind, {**document, "time": document["time"] + by}) for kind, document in documents]
+
+
+def call(*arguments, **environment):
+    command = [sys.executable, "-m", "ponikeeper", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=TIMEOUT, check=False, env={**os.environ, **environment}
+    )
+
+
+# --- what the catalogs keep
+
+
+UNKNOWN = snapshot(None, status="UNKNOWN")
+ONE, TWO = revision(1, label="near"), revision(2)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        [(ONE, "primary", [1.0, 2.0, 3.0])],
+        [(ONE, "primary", [1.0, 2.0]), (TWO, "primary", [4.0]), (ONE, "primary", [6.0, 7.0, 8.0])],
+        [(ONE, "dark", [1.0]), (TWO, "primary", [3.0, 4.0]), (ONE, "primary", [6.0])],
+        [(None, "primary", [1.0]), (ONE, "primary", [3.0]), (None, "primary", [5.0, 6.0])],
+        [(ONE, "primary", [1.0]), (TWO, "primary", []), (ONE, "primary", [5.0])],
+        [(ONE, "primary", [])],
+    ],
+)
+def test_every_catalog_gives_back_what_the_documents_say(catalogs, sections):
+    parts = [(stream, configured(snapshot(found)), times) for found, stream, times in sections]
+    documents = taken(parts)
+    uid = catalogs.insert(documents)
+    truth = recorded(documents)
+    assert sum(len(each.events) for each in truth) == sum(len(times) for _, _, times in sections)
+    for name, run in catalogs.runs(uid).items():
+        found = recorded(run)
+        assert sorted(found, key=_place) == sorted(truth, key=_place), name
+
+
+def _place(each):
+    return each.stream, each.begins, each.seq_nums
+
+
+def test_geometry_that_was_gone_is_not_carried_on_from_the_descriptor_before(catalogs):
+    """Tiled's own descriptors do, and would give the second event the geometry of the first."""
+    parts = [configured(snapshot(ONE)), configured(snapshot(None, status="UNKNOWN"))]
+    parts[1]["pe1"]["data"]["pe1_calib_status"] = "UNKNOWN"
+    uid = catalogs.insert(taken([("primary", each, [at]) for each, at in zip(parts, (1.0, 3.0), strict=True)]))
+    carried = catalogs.tiled[uid]["primary"].descriptors[1]["configuration"]["pe1"]["data"]
+    assert carried["pe1_calib_dist"] == ONE.geometry.dist
+    first, second = recorded(catalogs.tiled[uid])
+    assert (first.geometry, second.geometry, second.seq_nums) == (ONE.geometry, None, (2,))
+    assert "the IOC did not answer" in second.why
+
+
+def test_events_that_tiled_cannot_assign_are_said_not_to_be_known(catalogs):
+    """The clock was set back by half a minute between two points: databroker knows, Tiled does not."""
+    documents = taken([("primary", configured(snapshot(each)), [at]) for each, at in ((ONE, 60.0), (TWO, 62.0))])
+    back = [
+        (kind, {**each, "time": each["time"] - 30.0}) if kind == "event" and each["seq_num"] == 2 else (kind, each)
+        for kind, each in documents
+    ]
+    uid = catalogs.insert(back)
+    assert [each.seq_nums for each in recorded(catalogs.broker[uid])] == [(1,), (2,)]
+    found = recorded(catalogs.tiled[uid])
+    assert [(each.revision, each.seq_nums) for each in found] == [(1, ()), (2, ())]
+    assert all("is older than the first descriptor" in each.untold for each in found)
+    with pytest.raises(
+        NoGeometryError, match="no geometry of event 1 was recorded: recorded are pe1 primary .an event"
+    ):
+        azimuthal_integrator(catalogs.tiled[uid], event=1)
+
+
+def test_number_that_is_none_comes_back_from_tiled_as_missing(catalogs):
+    lost = configured(snapshot(ONE))
+    lost["pe1"]["data"]["pe1_calib_dist"] = float("nan")
+    catalogs._write("start", (documents := taken([("primary", lost, [1.0])]))[0][1])
+    for kind, document in documents[1:]:
+        catalogs._write(kind, document)
+    (found,) = recorded(catalogs.tiled[documents[0][1]["uid"]])
+    assert found.why.endswith("no whole geometry of pe1: dist missing")
+
+
+# --- a live IOC
+
+
+@pytest.fixture
+def panel(make, prefix):
+    return make(Panel, prefix.removesuffix("Calib:"), "pe1")
+
+
+def changing(panel, numbers, points=2):
+    """Take some points with each of some revisions, in one run."""
+
+    @bpp.run_decorator(md={"detectors": [panel.name]})
+    def plan():
+        for number in numbers:
+            ask(panel.calib.prefix, "activate", revision=number, force=True)
+            yield from bps.configure(panel, {})
+            for _ in range(points):
+                yield from bps.trigger_and_read([panel])
+
+    return plan()
+
+
+def test_best_known_of_a_live_ioc_says_what_was_found_out_since(panel, catalogs, documents_of):
+    prefix = panel.calib.prefix
+    geometries = [commit(prefix, number) for number in (1, 2, 3)]
+    uid = catalogs.insert(documents_of(changing(panel, (1, 2))))
+    for run in catalogs.runs(uid).values():
+        assert [(each.revision, each.changed) for each in best_known(run)] == [(1, False), (2, False)]
+    ask(prefix, "supersede", revision=1, by=3, reason="wavelength typed wrong")
+    ask(prefix, "retract", revision=2, reason="beam stop touched the detector")
+    for run in catalogs.runs(uid).values():
+        first, second = best_known(run)
+        assert (first.revision, first.geometry, first.seq_nums) == (3, geometries[2], (1, 2))
+        assert (second.geometry, second.seq_nums) == (None, (3, 4))
+        assert "superseded by revision 3: wavelength typed wrong [" in first.told
+        assert "retracted: beam stop touched the detector" in second.why
+        assert first.authority == f"the IOC of {prefix}, now"
+        assert azimuthal_integrator(run, event=1, best=True, shape=(9, 9)).dist == dist_of(3)
+        assert azimuthal_integrator(run, event=1, shape=(9, 9)).dist == dist_of(1)
+
+
+def test_judgement_is_known_at_once_although_the_same_was_asked_before(panel, documents_of):
+    """What stood in the PV before is never taken for the answer."""
+    prefix = panel.calib.prefix
+    commit(prefix, 1)
+    documents = documents_of(bp.count([panel]))
+    for number in range(2, 12):
+        commit(prefix, number)
+        ask(prefix, "supersede", revision=number - 1, by=number, reason="again")
+        (found,) = best_known(documents)
+        assert (found.revision, len(found.chain)) == (number, number - 1)
+
+
+def test_more_judgements_than_fit_one_answer_are_all_read(panel, documents_of):
+    prefix = panel.calib.prefix
+    commit(prefix, 1)
+    commit(prefix, 2)
+    documents = documents_of(bp.count([panel]))  # revision 2
+    for number in range(60):
+        ask(prefix, "supersede", revision=1, by=2, reason=f"{number} " + "x" * 300)
+    ask(prefix, "retract", revision=2, reason="the last one")
+    assert "the last one" in best_known(documents)[0].why
+
+
+def test_ioc_that_is_gone_is_told_with_what_to_do(make_ioc, make, documents_of):
+    ioc = make_ioc().start()
+    panel = make(Panel, ioc.prefix.removesuffix("Calib:"), "pe1")
+    commit(ioc.prefix, 1)
+    documents = documents_of(bp.count([panel]))
+    ioc.stop()
+    with pytest.raises(
+        NotConnectedError, match=r"does not answer.*give its exported history: best_known\(run, history="
+    ):
+        best_known(documents, timeout=1.0)
+
+
+def right(rules, number, at):
+    """Tell by the rules themselves which revision is right for an instant; None is none."""
+    for wrong, by, since, until in reversed(rules):
+        if wrong == number and (since is None or since <= at) and (until is None or at < until):
+            return None if by is None else right(rules, by, at)
+    return number
+
+
+@pytest.mark.parametrize("count", [8, pytest.param(100, marks=pytest.mark.campaign)])
+def test_wrong_wavelength_that_is_found_a_week_later(panel, fresh_catalogs, documents_of, count):
+    """Every event of every run gets the geometry that is right for its time: out of Tiled, and out of databroker."""
+    prefix, dice = panel.calib.prefix, random.Random(count)
+    geometries = {number: commit(prefix, number) for number in range(1, 7)}
+    truth, times = {}, []
+    begin = time.time() - 14 * DAY
+    for index in range(count):
+        numbers = [dice.randint(1, 5) for _ in range(dice.choice((1, 1, 2, 3)))]
+        documents = documents_of(changing(panel, numbers, points=2))
+        at = begin + index * 7 * DAY / count
+        moved = shifted(documents, at - documents[0][1]["time"])
+        events = [document for kind, document in moved if kind == "event"]
+        taken_with = [number for number in numbers for _ in range(2)]
+        uid = fresh_catalogs.insert(moved)
+        truth[uid] = [(event["seq_num"], event["time"], n) for event, n in zip(events, taken_with, strict=True)]
+        times += [event["time"] for event in events]
+    times.sort()
+
+    def between(part):
+        """Give an instant between two events, mostly of one run."""
+        place = int(part * len(times)) // 2 * 2
+        return round((times[place] + times[place + 1]) / 2, 6)
+
+    rules = [
+        (1, 2, between(0.3), None),  # the wavelength was typed wrong from an instant on
+        (2, 6, between(0.6), None),  # a chain, for later
+        (3, 4, between(0.2), between(0.7)),  # a bump
+        (4, None, None, between(0.4)),  # retracted, until it was mended
+        (5, 6, None, None),
+        (5, None, between(0.5), between(0.8)),  # and later found to have been no better than nothing
+    ]
+    for wrong, by, since, until in rules:
+        instants = {"since": since and iso(since), "until": until and iso(until)}
+        if by is None and since is None and until is None:
+            ask(prefix, "retract", revision=wrong, reason="wrong")
+        elif by is None:
+            ask(prefix, "retract", revision=wrong, reason="wrong", **instants)
+        else:
+            ask(prefix, "supersede", revision=wrong, by=by, reason="wrong", **instants)
+    wrong, changed, asked = [], 0, 0
+    for uid, events in truth.items():
+        expected = {seq_num: right(rules, number, at) for seq_num, at, number in events}
+        for name in ("Tiled", "databroker 2"):
+            known = best_known(fresh_catalogs.runs(uid)[name])
+            found = {seq_num: (each.revision, each.geometry) for each in known for seq_num in each.seq_nums}
+            wanted = {seq_num: (n, n and geometries[n]) for seq_num, n in expected.items()}
+            wrong += [(uid, name)] * (found != wanted)
+            changed += sum(each.changed for each in known)
+            asked += len(found)
+    print(
+        f"\n{count} runs, {asked} events asked of two catalogs, {changed} geometries judged since: {len(wrong)} wrong"
+    )
+    assert changed
+    assert wrong == []
+
+
+# --- a store that was lost
+
+
+@contextmanager
+def begun_anew(ioc):
+    """Let the IOC begin again with an empty store."""
+    ioc.stop()
+    for file in ioc.state_dir.glob("ponikeeper.sqlite*"):
+        file.unlink()
+    ioc.start()
+    speak.forget()
+    yield
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(30, marks=pytest.mark.campaign)])
+def test_store_that_was_lost_and_begun_anew_never_gives_another_geometry(
+    make_ioc, make, fresh_catalogs, documents_of, tmp_path, count
+):
+    ioc, catalogs = make_ioc().start(), fresh_catalogs
+    panel = make(Panel, ioc.prefix.removesuffix("Calib:"), "pe1")
+    prefix, export = ioc.prefix, tmp_path / "old.jsonl"
+    old = {number: commit(prefix, number) for number in (1, 2, 3)}
+    uids = [catalogs.insert(documents_of(changing(panel, (1, 2)))) for _ in range(count)]
+    ask(prefix, "supersede", revision=2, by=3, reason="wrong")
+    done = call("export", "history", prefix, "-o", export)
+    assert done.returncode == 0, done.stderr
+    with begun_anew(ioc):
+        for number in (1, 2, 3):
+            commit(prefix, number, poni1=0.3)
+        panel.calib.wait_for_connection(timeout=TIMEOUT)
+        for uid in uids:
+            for run in catalogs.runs(uid).values():
+                with pytest.raises(NoGeometryError, match="the store was begun anew; give the exported history"):
+                    best_known(run)
+                found = best_known(run, history=export)
+                assert [(each.revision, each.geometry) for each in found] == [(1, old[1]), (3, old[3])]
+        new = catalogs.insert(documents_of(changing(panel, (2,))))
+        uri = catalogs.server.uri
+        now = json.loads(call("affected", prefix, 2, uri, "--json").stdout)
+        then = json.loads(call("affected", prefix, 2, uri, "--json", "--history", export).stdout)
+    assert {each["run_uid"] for each in now["affected"]} == {new}
+    assert {each["run_uid"] for each in now["same_number_other_uid"]} == set(uids)
+    assert {each["run_uid"] for each in then["affected"]} == set(uids)
+    assert {each["run_uid"] for each in then["same_number_other_uid"]} == {new}
+
+
+# --- which runs were taken with it
+
+
+@pytest.fixture
+def three_runs(panel, fresh_catalogs, documents_of):
+    """Runs with the revisions 1; 1 and 2; 2."""
+    for number in (1, 2, 3):
+        commit(panel.calib.prefix, number)
+    return [fresh_catalogs.insert(documents_of(changing(panel, numbers))) for numbers in ((1,), (1, 2), (2,))]
+
+
+def test_affected_names_runs_streams_and_events(panel, fresh_catalogs, three_runs):
+    prefix, uri = panel.calib.prefix, fresh_catalogs.server.uri
+    done = call("affected", prefix, 1, uri, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["runs"], told["unreadable"], told["same_number_other_uid"]) == (3, [], [])
+    places = [(each["run_uid"], each["detector"], each["stream"], each["events"]) for each in told["affected"]]
+    assert sorted(places) == sorted((uid, "pe1", "primary", [1, 2]) for uid in three_runs[:2])
+    assert {(tuple(each["judged"]), each["right"]) for each in told["affected"]} == {((), 1)}
+
+
+def test_affected_says_what_was_judged_since(panel, fresh_catalogs, three_runs):
+    prefix, uri = panel.calib.prefix, fresh_catalogs.server.uri
+    ask(prefix, "supersede", revision=2, by=3, reason="wavelength typed wrong")
+    done = call("affected", prefix, 2, uri, COLUMNS="200")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"2 of 3 runs have revision 2 of {prefix}, by the IOC of {prefix}, now\n")
+    assert three_runs[0] not in done.stdout
+    for uid, events in ((three_runs[1], "3-4"), (three_runs[2], "1-2")):
+        (line,) = (line for line in done.stdout.splitlines() if uid in line)
+        assert events in line
+        assert "revision 3 is right: wavelength typed wrong" in line
+
+
+def test_affected_takes_the_key_from_the_environment(panel, fresh_catalogs, three_runs):
+    uri, _, key = fresh_catalogs.server.uri.partition("?api_key=")
+    told = json.loads(call("affected", panel.calib.prefix, 2, uri, "--json", TILED_API_KEY=key).stdout)
+    assert {each["run_uid"] for each in told["affected"]} == set(three_runs[1:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("{prefix}", 9, "{uri}"), 1, "has no revision 9"),
+        (("{prefix}", 1, "no_such_catalog"), 2, "there is no catalog no_such_catalog: expected the address of a Tiled"),
+        (("{prefix}", 1, "http://127.0.0.1:9/?api_key=secret"), 3, "the catalog http://127.0.0.1:9/ cannot be opened"),
+        (("NO{Such}Calib:", 1, "{uri}"), 3, "give its exported history"),
+        (("{prefix}", 1, "{uri}", "--history", "none.jsonl"), 2, "none.jsonl: No such file or directory"),
+    ],
+)
+def test_affected_says_what_is_wrong(panel, fresh_catalogs, arguments, code, told):
+    commit(panel.calib.prefix, 1)
+    given = {"prefix": panel.calib.prefix, "uri": fresh_catalogs.server.uri}
+    done = call(
+        "affected",
+        *(each.format_map(given) if isinstance(each, str) and "{Such}" not in each else each for each in arguments),
+    )
+    assert (done.returncode, told in done.stderr) == (code, True), done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_one_run_that_cannot_be_read_does_not_hide_the_others(panel, fresh_catalogs, three_runs):
+    broken = fresh_catalogs.tiled[three_runs[0]]
+    broken.update_metadata({"start": {**broken.metadata["start"], "time": None}})
+    told = json.loads(call("affected", panel.calib.prefix, 1, fresh_catalogs.server.uri, "--json").stdout)
+    assert [each["run_uid"] for each in told["unreadable"]] == [three_runs[0]]
+    assert [each["run_uid"] for each in told["affected"]] == [three_runs[1]]
+
+
+@pytest.mark.campaign
+def test_affected_of_thousands_of_runs(panel, fresh_catalogs, documents_of):
+    """One run in ten was taken with the revision."""
+    prefix = panel.calib.prefix
+    for number in (1, 2):
+        commit(prefix, number)
+    one, other = documents_of(changing(panel, (1,))), documents_of(changing(panel, (2,)))
+    expected = set()
+    for index in range(2000):
+        text = json.dumps(other if index % 10 else one)
+        uid = f"{index:08d}-0000-4000-8000-000000000000"
+        for old in {each["uid"] for _, each in (other if index % 10 else one) if "uid" in each}:
+            text = text.replace(
+                old, uid if old == (other if index % 10 else one)[0][1]["uid"] else f"{old[:20]}{index:016d}"
+            )
+        documents = json.loads(text)
+        for kind, document in documents:
+            fresh_catalogs._write(kind, document)
+        expected |= set() if index % 10 else {uid}
+    began = time.monotonic()
+    command = [sys.executable, "-m", "ponikeeper", "affected", prefix, "1", fresh_catalogs.server.uri, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+    print(f"\n2000 runs searched in {time.monotonic() - began:.1f} s")
+    assert {each["run_uid"] for each in json.loads(done.stdout)["affected"]} == expected
