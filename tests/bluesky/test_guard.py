@@ -184,6 +184,13 @@ def test_unknown_argument_is_told_with_what_is_known(panel, take, unknown):
         take(calibration_guard(bp.count([panel]), **unknown))
 
 
+def test_calibs_that_are_none_are_told(panel, take):
+    with pytest.raises(ValueError, match=r"calibs is one calibration: expected a list of them, \[pe1_calib\]"):
+        take(calibration_guard(bp.count([panel]), panel.calib))
+    with pytest.raises(ValueError, match="are not all calibrations"):
+        take(calibration_guard(bp.count([panel]), [panel]))
+
+
 def test_only_the_calibrations_that_are_named_are_guarded(connect, take, run_engine):
     panel, other = connect("pe1"), connect("pe2")
     other.script[("trigger", 2)] = lambda: commit(other, 0.5)

@@ -57,8 +57,12 @@ def calibration_guard(
         raise ValueError(f'on_change={on_change!r} is unknown: expected "new_descriptor", "fail" or "warn"')
     if on_status not in ("warn", "fail"):
         raise ValueError(f'on_status={on_status!r} is unknown: expected "warn" or "fail"')
+    if isinstance(calibs, CalibrationData):
+        raise ValueError(f"calibs is one calibration: expected a list of them, [{calibs.name}]")
     if isinstance(moving, str):
         raise ValueError(f"moving={moving!r} is one text: expected a list of names, [{moving!r}]")
+    if calibs is not None and not all(isinstance(calib, CalibrationData) for calib in calibs):
+        raise ValueError(f"calibs={calibs!r} are not all calibrations: expected a list of CalibrationData, [pe1.calib]")
     guard = Guard(None if calibs is None else tuple(calibs), Judge(on_change, on_status, tuple(moving)))
     return (yield from bpp.subs_wrapper(_guarded(plan, guard), {"all": [guard.records]}))
 
