@@ -3,9 +3,11 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
+import uuid
 from contextlib import contextmanager
 
 import bluesky.plan_stubs as bps
@@ -17,10 +19,12 @@ from ophyd import Device, Signal
 
 import speak
 from live import TIMEOUT
-from ponikeeper.errors import NoGeometryError, NotConnectedError
+from ponikeeper.errors import ConfigError, HistoryError, NoGeometryError, NotConnectedError, RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.recall import azimuthal_integrator, best_known, recorded
+from ponikeeper_client.recall.catalogs import each_run, open_catalog
+from ponikeeper_client.recall.report import report
 from recalling import configured, iso, revision, snapshot, taken
 from speak import GEOMETRY
 
@@ -40,18 +44,13 @@ class Panel(Device):
 
 
 class Catalogs:
-    """A Tiled server and a databroker, into which the same documents go."""
+    """A folder of a Tiled server, and a databroker, into which the same documents go."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, broker):
         from bluesky_tiled_plugins import TiledWriter
-        from databroker import Broker
-        from tiled.client import from_uri
-        from tiled.server import SimpleTiledServer
 
-        self.server = SimpleTiledServer(directory=folder)
-        self.tiled = from_uri(self.server.uri)
-        self._write = TiledWriter(self.tiled)
-        self.broker = Broker.named("temp")
+        self.tiled, self.broker = folder, broker
+        self._write = TiledWriter(folder)
 
     def insert(self, documents):
         """Insert the documents of a run, and give its uid."""
@@ -59,6 +58,11 @@ class Catalogs:
             self._write(kind, json.loads(json.dumps(document)))
             self.broker.insert(kind, json.loads(json.dumps(document)))
         return documents[0][1]["uid"]
+
+    def insert_into_tiled(self, documents):
+        """Insert the documents of a run as they are."""
+        for kind, document in documents:
+            self._write(kind, document)
 
     def runs(self, uid):
         """Give a run in each form in which a catalog has it, by name."""
@@ -68,23 +72,32 @@ class Catalogs:
             "databroker 1": self.broker[uid],
         }
 
-    def close(self):
-        self.tiled.context.close()
-        self.server.close()
-
 
 @pytest.fixture(scope="module")
-def catalogs(tmp_path_factory):
-    made = Catalogs(tmp_path_factory.mktemp("tiled"))
-    yield made
-    made.close()
+def servers(tmp_path_factory):
+    from databroker import Broker
+    from tiled.client import from_uri
+    from tiled.server import SimpleTiledServer
+
+    server = SimpleTiledServer(directory=tmp_path_factory.mktemp("tiled"))
+    client = from_uri(server.uri)
+    yield server, client, Broker.named("temp")
+    client.context.close()
+    server.close()
 
 
 @pytest.fixture
-def fresh_catalogs(tmp_path):
-    made = Catalogs(tmp_path / "tiled")
-    yield made
-    made.close()
+def catalogs(servers):
+    """Catalogs with nothing in Tiled yet."""
+    _, client, broker = servers
+    return Catalogs(client.create_container(uuid.uuid4().hex), broker)
+
+
+@pytest.fixture
+def address(servers, catalogs):
+    """Where Tiled has the folder, and its key."""
+    server, _, _ = servers
+    return catalogs.tiled.uri, server.uri.partition("?api_key=")[2]
 
 
 @pytest.fixture
@@ -186,7 +199,7 @@ def test_events_that_tiled_cannot_assign_are_said_not_to_be_known(catalogs):
     assert [(each.revision, each.seq_nums) for each in found] == [(1, ()), (2, ())]
     assert all("is older than the first descriptor" in each.untold for each in found)
     with pytest.raises(
-        NoGeometryError, match="no geometry of event 1 was recorded: recorded are pe1 primary .an event"
+        NoGeometryError, match=r"no geometry of event 1 was recorded: recorded are pe1 primary \(an event"
     ):
         azimuthal_integrator(catalogs.tiled[uid], event=1)
 
@@ -194,9 +207,8 @@ def test_events_that_tiled_cannot_assign_are_said_not_to_be_known(catalogs):
 def test_number_that_is_none_comes_back_from_tiled_as_missing(catalogs):
     lost = configured(snapshot(ONE))
     lost["pe1"]["data"]["pe1_calib_dist"] = float("nan")
-    catalogs._write("start", (documents := taken([("primary", lost, [1.0])]))[0][1])
-    for kind, document in documents[1:]:
-        catalogs._write(kind, document)
+    documents = taken([("primary", lost, [1.0])])
+    catalogs.insert_into_tiled(documents)
     (found,) = recorded(catalogs.tiled[documents[0][1]["uid"]])
     assert found.why.endswith("no whole geometry of pe1: dist missing")
 
@@ -286,7 +298,7 @@ def right(rules, number, at):
 
 
 @pytest.mark.parametrize("count", [8, pytest.param(100, marks=pytest.mark.campaign)])
-def test_wrong_wavelength_that_is_found_a_week_later(panel, fresh_catalogs, documents_of, count):
+def test_wrong_wavelength_that_is_found_a_week_later(panel, catalogs, documents_of, count):
     """Every event of every run gets the geometry that is right for its time: out of Tiled, and out of databroker."""
     prefix, dice = panel.calib.prefix, random.Random(count)
     geometries = {number: commit(prefix, number) for number in range(1, 7)}
@@ -299,7 +311,7 @@ def test_wrong_wavelength_that_is_found_a_week_later(panel, fresh_catalogs, docu
         moved = shifted(documents, at - documents[0][1]["time"])
         events = [document for kind, document in moved if kind == "event"]
         taken_with = [number for number in numbers for _ in range(2)]
-        uid = fresh_catalogs.insert(moved)
+        uid = catalogs.insert(moved)
         truth[uid] = [(event["seq_num"], event["time"], n) for event, n in zip(events, taken_with, strict=True)]
         times += [event["time"] for event in events]
     times.sort()
@@ -313,23 +325,22 @@ def test_wrong_wavelength_that_is_found_a_week_later(panel, fresh_catalogs, docu
         (1, 2, between(0.3), None),  # the wavelength was typed wrong from an instant on
         (2, 6, between(0.6), None),  # a chain, for later
         (3, 4, between(0.2), between(0.7)),  # a bump
-        (4, None, None, between(0.4)),  # retracted, until it was mended
+        (4, None, None, None),  # retracted
+        (4, 6, between(0.5), None),  # and mended from an instant on
         (5, 6, None, None),
-        (5, None, between(0.5), between(0.8)),  # and later found to have been no better than nothing
+        (5, 2, between(0.5), between(0.8)),  # a later word about the same
     ]
     for wrong, by, since, until in rules:
         instants = {"since": since and iso(since), "until": until and iso(until)}
-        if by is None and since is None and until is None:
+        if by is None:
             ask(prefix, "retract", revision=wrong, reason="wrong")
-        elif by is None:
-            ask(prefix, "retract", revision=wrong, reason="wrong", **instants)
         else:
             ask(prefix, "supersede", revision=wrong, by=by, reason="wrong", **instants)
     wrong, changed, asked = [], 0, 0
     for uid, events in truth.items():
         expected = {seq_num: right(rules, number, at) for seq_num, at, number in events}
         for name in ("Tiled", "databroker 2"):
-            known = best_known(fresh_catalogs.runs(uid)[name])
+            known = best_known(catalogs.runs(uid)[name])
             found = {seq_num: (each.revision, each.geometry) for each in known for seq_num in each.seq_nums}
             wanted = {seq_num: (n, n and geometries[n]) for seq_num, n in expected.items()}
             wrong += [(uid, name)] * (found != wanted)
@@ -358,9 +369,9 @@ def begun_anew(ioc):
 
 @pytest.mark.parametrize("count", [2, pytest.param(30, marks=pytest.mark.campaign)])
 def test_store_that_was_lost_and_begun_anew_never_gives_another_geometry(
-    make_ioc, make, fresh_catalogs, documents_of, tmp_path, count
+    make_ioc, make, catalogs, address, documents_of, tmp_path, capsys, count
 ):
-    ioc, catalogs = make_ioc().start(), fresh_catalogs
+    ioc = make_ioc().start()
     panel = make(Panel, ioc.prefix.removesuffix("Calib:"), "pe1")
     prefix, export = ioc.prefix, tmp_path / "old.jsonl"
     old = {number: commit(prefix, number) for number in (1, 2, 3)}
@@ -379,9 +390,8 @@ def test_store_that_was_lost_and_begun_anew_never_gives_another_geometry(
                 found = best_known(run, history=export)
                 assert [(each.revision, each.geometry) for each in found] == [(1, old[1]), (3, old[3])]
         new = catalogs.insert(documents_of(changing(panel, (2,))))
-        uri = catalogs.server.uri
-        now = json.loads(call("affected", prefix, 2, uri, "--json").stdout)
-        then = json.loads(call("affected", prefix, 2, uri, "--json", "--history", export).stdout)
+        now = found_affected(capsys, prefix, 2, address)
+        then = found_affected(capsys, prefix, 2, address, [export])
     assert {each["run_uid"] for each in now["affected"]} == {new}
     assert {each["run_uid"] for each in now["same_number_other_uid"]} == set(uids)
     assert {each["run_uid"] for each in then["affected"]} == set(uids)
@@ -391,29 +401,33 @@ def test_store_that_was_lost_and_begun_anew_never_gives_another_geometry(
 # --- which runs were taken with it
 
 
+def found_affected(capsys, prefix, number, address, files=()):
+    """Give what `ponikeeper affected --json` prints, without another process."""
+    capsys.readouterr()
+    report(prefix, number, "?api_key=".join(address), files, as_json=True)
+    return json.loads(capsys.readouterr().out)
+
+
 @pytest.fixture
-def three_runs(panel, fresh_catalogs, documents_of):
+def three_runs(panel, catalogs, documents_of):
     """Runs with the revisions 1; 1 and 2; 2."""
     for number in (1, 2, 3):
         commit(panel.calib.prefix, number)
-    return [fresh_catalogs.insert(documents_of(changing(panel, numbers))) for numbers in ((1,), (1, 2), (2,))]
+    return [catalogs.insert(documents_of(changing(panel, numbers))) for numbers in ((1,), (1, 2), (2,))]
 
 
-def test_affected_names_runs_streams_and_events(panel, fresh_catalogs, three_runs):
-    prefix, uri = panel.calib.prefix, fresh_catalogs.server.uri
-    done = call("affected", prefix, 1, uri, "--json")
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+def test_affected_names_runs_streams_and_events(panel, three_runs, address, capsys):
+    told = found_affected(capsys, panel.calib.prefix, 1, address)
     assert (told["runs"], told["unreadable"], told["same_number_other_uid"]) == (3, [], [])
     places = [(each["run_uid"], each["detector"], each["stream"], each["events"]) for each in told["affected"]]
     assert sorted(places) == sorted((uid, "pe1", "primary", [1, 2]) for uid in three_runs[:2])
-    assert {(tuple(each["judged"]), each["right"]) for each in told["affected"]} == {((), 1)}
+    assert {(tuple(each["judged"]), each["right"], each["scan_id"] > 0) for each in told["affected"]} == {((), 1, True)}
 
 
-def test_affected_says_what_was_judged_since(panel, fresh_catalogs, three_runs):
-    prefix, uri = panel.calib.prefix, fresh_catalogs.server.uri
+def test_affected_says_what_was_judged_since_and_takes_the_key_from_the_environment(panel, three_runs, address):
+    prefix, (uri, key) = panel.calib.prefix, address
     ask(prefix, "supersede", revision=2, by=3, reason="wavelength typed wrong")
-    done = call("affected", prefix, 2, uri, COLUMNS="200")
+    done = call("affected", prefix, 2, uri, COLUMNS="200", TILED_API_KEY=key)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"2 of 3 runs have revision 2 of {prefix}, by the IOC of {prefix}, now\n")
     assert three_runs[0] not in done.stdout
@@ -423,62 +437,67 @@ def test_affected_says_what_was_judged_since(panel, fresh_catalogs, three_runs):
         assert "revision 3 is right: wavelength typed wrong" in line
 
 
-def test_affected_takes_the_key_from_the_environment(panel, fresh_catalogs, three_runs):
-    uri, _, key = fresh_catalogs.server.uri.partition("?api_key=")
-    told = json.loads(call("affected", panel.calib.prefix, 2, uri, "--json", TILED_API_KEY=key).stdout)
-    assert {each["run_uid"] for each in told["affected"]} == set(three_runs[1:])
-
-
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("asked", "number", "catalog", "files", "error", "told"),
     [
-        (("{prefix}", 9, "{uri}"), 1, "has no revision 9"),
-        (("{prefix}", 1, "no_such_catalog"), 2, "there is no catalog no_such_catalog: expected the address of a Tiled"),
-        (("{prefix}", 1, "http://127.0.0.1:9/?api_key=secret"), 3, "the catalog http://127.0.0.1:9/ cannot be opened"),
-        (("NO{Such}Calib:", 1, "{uri}"), 3, "give its exported history"),
-        (("{prefix}", 1, "{uri}", "--history", "none.jsonl"), 2, "none.jsonl: No such file or directory"),
+        (None, 9, None, (), RefusedError, "has no revision 9"),
+        (None, 1, "no_such_catalog", (), ConfigError, "there is no catalog no_such_catalog: expected the address of"),
+        ("NO{Such}Calib:", 1, None, (), NotConnectedError, "give its exported history"),
+        (None, 1, None, ["none.jsonl"], HistoryError, "none.jsonl: No such file or directory"),
     ],
 )
-def test_affected_says_what_is_wrong(panel, fresh_catalogs, arguments, code, told):
+def test_affected_says_what_is_wrong(panel, address, asked, number, catalog, files, error, told):
     commit(panel.calib.prefix, 1)
-    given = {"prefix": panel.calib.prefix, "uri": fresh_catalogs.server.uri}
-    done = call(
-        "affected",
-        *(each.format_map(given) if isinstance(each, str) and "{Such}" not in each else each for each in arguments),
-    )
-    assert (done.returncode, told in done.stderr) == (code, True), done.stderr
-    assert "secret" not in done.stderr
+    with pytest.raises(error, match=re.escape(told)):
+        report(asked or panel.calib.prefix, number, catalog or "?api_key=".join(address), files, as_json=True)
 
 
-def test_one_run_that_cannot_be_read_does_not_hide_the_others(panel, fresh_catalogs, three_runs):
-    broken = fresh_catalogs.tiled[three_runs[0]]
+def test_catalog_that_does_not_answer_is_told_without_its_key(monkeypatch):
+    from tiled.client import utils
+
+    monkeypatch.setattr(utils, "TILED_RETRY_ATTEMPTS", 1)
+    with pytest.raises(NotConnectedError, match=r"the catalog http://127\.0\.0\.1:9/ cannot be opened") as failed:
+        open_catalog("http://127.0.0.1:9/?api_key=secret")
+    assert "secret" not in str(failed.value)
+
+
+def test_one_run_that_cannot_be_read_does_not_hide_the_others(panel, catalogs, three_runs, address, capsys):
+    broken = catalogs.tiled[three_runs[0]]
     broken.update_metadata({"start": {**broken.metadata["start"], "time": None}})
-    told = json.loads(call("affected", panel.calib.prefix, 1, fresh_catalogs.server.uri, "--json").stdout)
+    told = found_affected(capsys, panel.calib.prefix, 1, address)
     assert [each["run_uid"] for each in told["unreadable"]] == [three_runs[0]]
     assert [each["run_uid"] for each in told["affected"]] == [three_runs[1]]
 
 
+def test_affected_reads_databroker_too(panel, catalogs, three_runs):
+    from ponikeeper_client.recall.affected import search
+    from ponikeeper_client.recall.ioc import LiveHistory
+
+    with LiveHistory(panel.calib.prefix, TIMEOUT) as history:
+        found = search(each_run(catalogs.broker.v2), panel.calib.prefix, 1, history)
+    assert {each.run_uid for each in found.affected} == set(three_runs[:2])
+    assert (found.others, found.unreadable) == ([], [])
+
+
 @pytest.mark.campaign
-def test_affected_of_thousands_of_runs(panel, fresh_catalogs, documents_of):
+def test_affected_of_thousands_of_runs(panel, catalogs, address, documents_of, capsys):
     """One run in ten was taken with the revision."""
     prefix = panel.calib.prefix
     for number in (1, 2):
         commit(prefix, number)
-    one, other = documents_of(changing(panel, (1,))), documents_of(changing(panel, (2,)))
+    kinds = [json.dumps(documents_of(changing(panel, (number,)))) for number in (1, 2)]
     expected = set()
     for index in range(2000):
-        text = json.dumps(other if index % 10 else one)
-        uid = f"{index:08d}-0000-4000-8000-000000000000"
-        for old in {each["uid"] for _, each in (other if index % 10 else one) if "uid" in each}:
-            text = text.replace(
-                old, uid if old == (other if index % 10 else one)[0][1]["uid"] else f"{old[:20]}{index:016d}"
-            )
+        text = kinds[0 if index % 10 == 0 else 1]
+        renamed = {each["uid"]: str(uuid.uuid4()) for _, each in json.loads(text) if "uid" in each}
+        for old, new in renamed.items():
+            text = text.replace(old, new)
         documents = json.loads(text)
-        for kind, document in documents:
-            fresh_catalogs._write(kind, document)
-        expected |= set() if index % 10 else {uid}
+        catalogs.insert_into_tiled(documents)
+        expected |= {documents[0][1]["uid"]} if index % 10 == 0 else set()
     began = time.monotonic()
-    command = [sys.executable, "-m", "ponikeeper", "affected", prefix, "1", fresh_catalogs.server.uri, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
-    print(f"\n2000 runs searched in {time.monotonic() - began:.1f} s")
-    assert {each["run_uid"] for each in json.loads(done.stdout)["affected"]} == expected
+    told = found_affected(capsys, prefix, 1, address)
+    with capsys.disabled():
+        print(f"\n2000 runs searched in {time.monotonic() - began:.1f} s")
+    assert told["runs"] == 2000
+    assert {each["run_uid"] for each in told["affected"]} == expected
