@@ -456,8 +456,9 @@ def test_catalog_that_does_not_answer_is_told_without_its_key(monkeypatch):
     from tiled.client import utils
 
     monkeypatch.setattr(utils, "TILED_RETRY_ATTEMPTS", 1)
-    with pytest.raises(NotConnectedError, match=r"the catalog http://127\.0\.0\.1:9/ cannot be opened") as failed:
-        open_catalog("http://127.0.0.1:9/?api_key=secret")
+    told = pytest.raises(NotConnectedError, match=r"the catalog http://127\.0\.0\.1:9/ cannot be opened")
+    with told as failed, open_catalog("http://127.0.0.1:9/?api_key=secret"):
+        pass
     assert "secret" not in str(failed.value)
 
 

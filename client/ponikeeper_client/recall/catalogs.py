@@ -10,8 +10,9 @@ _DEPTH = 3
 """How many folders down runs are looked for."""
 
 
-def open_catalog(name: str) -> Any:
-    """Open a catalog.
+@contextlib.contextmanager
+def open_catalog(name: str) -> Iterator[Any]:
+    """Open a catalog as long as the block lasts.
 
     Parameters
     ----------
@@ -35,14 +36,19 @@ def open_catalog(name: str) -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtraError("catalog", error.name or "tiled") from error
     profiles = list_profiles()
-    if not name.startswith(("http://", "https://")) and name not in profiles:
-        return _of_databroker(name, profiles)
+    if "://" not in name and name not in profiles:
+        yield _of_databroker(name, profiles)
+        return
     try:
-        return from_uri(name) if "://" in name else from_profile(name)
+        client = from_uri(name) if "://" in name else from_profile(name)
     except Exception as error:  # noqa: BLE001  # whatever its libraries raise on the way
         shown = name.partition("?")[0]  # the key stays unsaid
         told = f"{type(error).__name__}: {error}".replace(name, shown)
         raise NotConnectedError(f"the catalog {shown} cannot be opened: {told}") from None
+    try:
+        yield client
+    finally:
+        client.context.close()
 
 
 def each_run(catalog: Any, depth: int = _DEPTH) -> Iterator[Any]:

@@ -40,8 +40,9 @@ def report(prefix: str, number: int, catalog: str, files: Sequence[Path], as_jso
     """
     with ExitStack() as opened:
         history = _exported(prefix, number, files) if files else ask_ioc(opened, prefix, _TIMEOUT)
+        runs = each_run(opened.enter_context(open_catalog(catalog)))
         try:
-            found = search(each_run(open_catalog(catalog)), prefix, number, history)
+            found = search(runs, prefix, number, history)
         except NoGeometryError as error:
             raise RefusedError(str(error)) from None
         if as_json:
