@@ -1,0 +1,50 @@
+"""The catalogs in which runs are kept: Tiled and databroker."""
+
+import contextlib
+import json
+
+
+class Catalogs:
+    """A folder of a Tiled server, and a databroker, into which the same documents go."""
+
+    def __init__(self, folder, broker):
+        from bluesky_tiled_plugins import TiledWriter
+
+        self.tiled, self.broker = folder, broker
+        self._write = TiledWriter(folder)
+
+    def insert(self, documents):
+        """Insert the documents of a run, and give its uid."""
+        for kind, document in documents:
+            self._write(kind, json.loads(json.dumps(document)))
+            self.broker.insert(kind, json.loads(json.dumps(document)))
+        return documents[0][1]["uid"]
+
+    def insert_into_tiled(self, documents):
+        """Insert the documents of a run as they are."""
+        for kind, document in documents:
+            self._write(kind, document)
+
+    def runs(self, uid):
+        """Give a run in each form in which a catalog has it, by name."""
+        return {
+            "Tiled": self.tiled[uid],
+            "databroker 2": self.broker.v2[uid],
+            "databroker 1": self.broker[uid],
+        }
+
+
+@contextlib.contextmanager
+def serving(folder):
+    """Serve a Tiled catalog as long as the block lasts; gives the server, a client, and a databroker."""
+    from databroker import Broker
+    from tiled.client import from_uri
+    from tiled.server import SimpleTiledServer
+
+    server = SimpleTiledServer(directory=folder)
+    client = from_uri(server.uri)
+    try:
+        yield server, client, Broker.named("temp")
+    finally:
+        client.context.close()
+        server.close()
