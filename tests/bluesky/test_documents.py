@@ -13,7 +13,7 @@ from ponikeeper.errors import NoGeometryError, ShapeError
 from ponikeeper.geometry import Geometry
 from ponikeeper.messages import EXAMPLES, Snapshot
 from ponikeeper.parameters import NAMES, PARAMETERS
-from ponikeeper_client.documents import azimuthal_integrator, configuration, geometry, image_shape
+from ponikeeper_client.documents import azimuthal_integrator, calibrations, configuration, geometry, image_shape
 from strategies import VALUES, geometries
 
 NI = Geometry(**(VALUES | {"detector_config": {"orientation": 3}}))
@@ -132,6 +132,41 @@ def test_run_of_xpdacq_is_read():
     found = geometry(xpdacq_descriptor())
     assert {name: getattr(found, name) for name in NAMES} == XPDACQ
     assert found.detector_config == {}
+
+
+def test_calibrations_of_any_component_are_found_with_their_pvs():
+    both = descriptor()
+    for name, calib in (("pe1", "cam_geometry"), ("pe2_calib", "")):
+        start = f"{name}_{calib}".removesuffix("_")
+        found = configuration(SNAPSHOT, "VALID", start)
+        recorded = both["configuration"].setdefault(name, {"data": {}, "timestamps": {}, "data_keys": {}})
+        recorded["data"] |= found.data
+        recorded["timestamps"] |= found.timestamps
+        recorded["data_keys"] |= found.data_keys
+    both["configuration"]["motor"] = {"data": {"motor_rot1": 1.0, "motor_status": "VALID"}}
+    found = calibrations(both)
+    assert [(each.detector, each.calib) for each in found] == [
+        ("pe1", "calib"),
+        ("pe1", "cam_geometry"),
+        ("pe2_calib", ""),
+    ]
+    assert {each.prefix for each in found} == {SNAPSHOT.prefix}
+    assert {each.geometry() for each in found} == {NI}
+    assert {each.since for each in found} == {datetime(2026, 11, 22, 9, 30, 1, 250000, tzinfo=UTC).timestamp()}
+
+
+@pytest.mark.parametrize("source", ["SIM:pe1_calib_dist", "PV:X:Something", "", None])
+def test_source_that_is_no_pv_of_a_calibration_gives_no_prefix(source):
+    data_keys = {} if source is None else {"pe1_calib_poni1": {"source": source}}
+    document = {"configuration": {"pe1": {"data": {"pe1_calib_poni1": 1.0}, "data_keys": data_keys}}}
+    assert [each.prefix for each in calibrations(document)] == [None]
+
+
+def test_numbers_of_another_descriptor_beside_no_revision_are_no_geometry():
+    carried = descriptor()  # as Tiled gives a descriptor whose geometry was gone
+    carried["configuration"]["pe1"]["data"] |= {"pe1_calib_revision": 0, "pe1_calib_status": "UNKNOWN"}
+    with pytest.raises(NoGeometryError, match="the status is UNKNOWN, the IOC did not answer"):
+        geometry(carried)
 
 
 def test_image_shape_is_the_last_two_of_its_dimensions():

@@ -4,6 +4,7 @@ xpdAcq's `CalibrationData` has no prefix there, so this IOC serves a detector wi
 have plain names such as ``Dist``: no other IOC of the tests may do so.
 """
 
+import copy
 import importlib.util
 import json
 import shlex
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from ponikeeper_client.recall import azimuthal_integrator, recorded
 
 TESTS = Path(__file__).parents[1]
 
@@ -69,7 +72,7 @@ def clicking(monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("nameless_ioc")
-def test_notebook_does_what_it_did_and_its_calibration_is_kept(clicking, monkeypatch, tmp_path, request):
+def test_notebook_does_what_it_did_and_its_calibration_is_kept(clicking, monkeypatch, tmp_path, request, tiled):
     from bluesky_darkframes import sim
 
     monkeypatch.chdir(tmp_path)
@@ -98,6 +101,8 @@ def test_notebook_does_what_it_did_and_its_calibration_is_kept(clicking, monkeyp
     RE = RunEngine()  # noqa: N806
     RE.md["bt_wavelength"] = 1.6
     RE.subscribe(db.insert)
+    documents = {}
+    RE.subscribe(lambda kind, document: _of_run(documents, kind, document).append((kind, document)))
     myplans = XrayBasicPlans(shutter=shutter, shutter_open=0, shutter_close=1, db=db)
     plan = myplans.calibrate([detector], [detector.calib])
 
@@ -145,6 +150,84 @@ def test_notebook_does_what_it_did_and_its_calibration_is_kept(clicking, monkeyp
     assert (snapshot.revision, snapshot.provenance["method"]) == (2, "gui")
     assert snapshot.provenance["run_uid"] == second[0]
     assert shutter.get() == 1
+
+    later = {**expected, "dist": 0.9 * GEOMETRY["dist"]}
+    truth = dict(zip(documents, (None, None, expected, later), strict=True))
+    assert list(truth)[1:3] == [*first, *second]
+    for where, runs in (("documents", documents), ("databroker", db), ("Tiled", tiled(documents))):
+        for uid, geometry in truth.items():
+            found = recorded(runs[uid])
+            assert {_values(each.geometry) for each in found} == {_values(geometry)}, where
+            if geometry is None:
+                assert all("UNSET" in each.why for each in found)
+            else:
+                assert _rebuilt(runs[uid]) == geometry, where
+
+
+@pytest.fixture
+def tiled(tmp_path):
+    """Put runs into Tiled, and give the catalog; images of this simulation are of a kind that it does not take.
+
+    It is there before databroker, whose own Tiled would else not know its own key any more.
+    """
+    from bluesky_tiled_plugins import TiledWriter
+    from tiled.client import from_uri
+    from tiled.server import SimpleTiledServer
+
+    server = SimpleTiledServer(directory=tmp_path / "tiled")
+    client = from_uri(server.uri)
+
+    def insert(runs):
+        write = TiledWriter(client)
+        for documents in runs.values():
+            for kind, document in documents:
+                if kind in ("start", "descriptor", "event", "stop"):
+                    write(kind, _without_images(kind, document))
+        return client
+
+    yield insert
+    client.context.close()
+    server.close()
+
+
+def _of_run(documents, kind, document):
+    """Give the list that a document belongs to: that of the run that is under way."""
+    if kind == "start":
+        documents[document["uid"]] = []
+    return documents[list(documents)[-1]]
+
+
+def _without_images(kind, document):
+    """Leave out of a document what lies in a file, and the background that a person has put into the start."""
+    document = copy.deepcopy(dict(document))
+    document.pop("bkg_image", None)
+    if kind == "descriptor":
+        document["data_keys"] = {key: one for key, one in document["data_keys"].items() if "external" not in one}
+        document["object_keys"] = {
+            name: [key for key in keys if key in document["data_keys"]]
+            for name, keys in document["object_keys"].items()
+        }
+    for part in ("data", "timestamps") if kind == "event" else ():
+        document[part] = {key: one for key, one in document[part].items() if key not in document["filled"]}
+    if kind == "event":
+        document["filled"] = {}
+    return document
+
+
+def _values(geometry):
+    """Give the ten values of a geometry as something that can be compared; None where there is none."""
+    if geometry is None:
+        return None
+    return tuple(geometry[name] if isinstance(geometry, dict) else getattr(geometry, name) for name in KEYS)
+
+
+def _rebuilt(run):
+    """Give the ten values of what pyFAI's integrator was rebuilt to."""
+    integrator = azimuthal_integrator(run, stream="primary", shape=SHAPE)
+    detector = integrator.detector
+    assert detector.shape == SHAPE
+    values = {name: getattr(integrator, name) for name in (*GEOMETRY, "wavelength")}
+    return {**values, "pixel1": detector.pixel1, "pixel2": detector.pixel2, "detector": type(detector).__name__}
 
 
 def _recorded(run):
