@@ -11,6 +11,8 @@ from ponikeeper import exported
 from ponikeeper.errors import HistoryError, NoGeometryError
 from ponikeeper.parameters import NAMES
 from ponikeeper_client.recall import azimuthal_integrator, best_known, poni, recorded
+from ponikeeper_client.recall.histories import Exported
+from ponikeeper_client.recall.judged import judged
 from recalling import BEGIN, PREFIX, configured, history, judge, revision, snapshot, taken
 from speak import GEOMETRY
 
@@ -43,8 +45,8 @@ def test_chain_leads_to_the_right_revision_and_says_who_when_and_why():
 
 
 def test_instants_split_the_events_of_one_descriptor():
-    judged = [judge(1, 1, 2, since=BEGIN + 2, until=BEGIN + 4), judge(2, 2, 3, since=BEGIN + 3)]
-    found = best_known(run(1), history=history(3, judged))
+    later = [judge(1, 1, 2, since=BEGIN + 2, until=BEGIN + 4), judge(2, 2, 3, since=BEGIN + 3)]
+    found = best_known(run(1), history=history(3, later))
     assert [(each.revision, each.seq_nums) for each in found] == [(1, (1,)), (2, (2,)), (3, (3,)), (1, (4,))]
     assert repr(found).startswith("pe1: primary 1: revision 1 VALID; 2: revision 2 (recorded: revision 1 VALID; ")
 
@@ -63,6 +65,14 @@ def test_store_that_was_begun_anew_is_never_looked_up_by_number():
         best_known(run(2), history=history(5, store="two"))
     (found,) = best_known(run(2), history=[history(5, store="two"), history(3)])
     assert found.geometry == revision(2).geometry
+
+
+def test_another_uid_is_another_geometry_whoever_has_the_history():
+    (found,) = recorded(run(2))
+    with pytest.raises(
+        NoGeometryError, match="another geometry of the same number, the store was begun anew; give the"
+    ):
+        judged(found, Exported(history(5, store="two")))
 
 
 def test_of_several_exports_of_one_store_the_later_one_counts():
