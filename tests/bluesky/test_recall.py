@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from contextlib import contextmanager
@@ -261,9 +262,31 @@ def test_judgement_is_known_at_once_although_the_same_was_asked_before(panel, do
     documents = documents_of(bp.count([panel]))
     for number in range(2, 12):
         commit(prefix, number)
+        speak.put(f"{prefix}History:Read", "judgement 1")  # whose answer is old when it is asked again
         ask(prefix, "supersede", revision=number - 1, by=number, reason="again")
         (found,) = best_known(documents)
         assert (found.revision, len(found.chain)) == (number, number - 1)
+
+
+def test_others_that_ask_all_the_time_do_not_get_between(panel, documents_of):
+    prefix = panel.calib.prefix
+    geometries = [commit(prefix, number) for number in (1, 2)]
+    ask(prefix, "supersede", revision=2, by=1, reason="wrong")
+    documents = documents_of(bp.count([panel]))
+    enough = threading.Event()
+
+    def hammer():
+        while not enough.is_set():
+            speak.put(f"{prefix}History:Read", "activation 1")
+
+    other = threading.Thread(target=hammer)
+    other.start()
+    try:
+        for _ in range(20):
+            assert best_known(documents)[0].geometry == geometries[0]
+    finally:
+        enough.set()
+        other.join(TIMEOUT)
 
 
 def test_more_judgements_than_fit_one_answer_are_all_read(panel, documents_of):

@@ -84,12 +84,11 @@ class LiveHistory:
         if not self._proved:
             # what the monitor brings first may be an old answer to the same question: this one nobody asked before,
             # and what comes after its answer is newer
+            self._connect()
             self._proved = True
             self._ask(Inquiry("activation", random.randrange(_NOBODYS, 9 * _NOBODYS)))  # noqa: S311
         deadline = time.monotonic() + self._timeout
         pv: Any = self._question._write_pv
-        if not wait_for(lambda: pv.connected, deadline):
-            raise_silent(self._question.pvname, self._timeout)
         while time.monotonic() < deadline:
             pv.put(str(inquiry), use_complete=True)
             if wait_for(lambda: self._heard(inquiry), min(deadline, time.monotonic() + _PATIENCE)):
@@ -97,6 +96,14 @@ class LiveHistory:
                 if reply.read == str(inquiry):
                     return reply
         raise NotConnectedError(f"{self._answer.pvname} shows no answer to {inquiry} within {self._timeout:g} s")
+
+    def _connect(self) -> None:
+        """Wait until ophyd has all that it asks for, too: a signal that is destroyed before it prints tracebacks."""
+        for signal in (self._question, self._answer):
+            try:
+                signal.wait_for_connection(timeout=self._timeout)
+            except TimeoutError:
+                raise_silent(signal.pvname, self._timeout)
 
     def _heard(self, inquiry: Inquiry) -> bool:
         text = self._answer.newest(time.monotonic() + self._timeout)
