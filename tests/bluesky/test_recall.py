@@ -497,8 +497,8 @@ def test_affected_reads_databroker_too(panel, catalogs, three_runs):
     from ponikeeper_client.recall.affected import search
     from ponikeeper_client.recall.ioc import LiveHistory
 
-    with LiveHistory(panel.calib.prefix, TIMEOUT) as history:
-        found = search(each_run(catalogs.broker.v2), panel.calib.prefix, 1, history)
+    history = LiveHistory(panel.calib.prefix, TIMEOUT)
+    found = search(each_run(catalogs.broker.v2), panel.calib.prefix, 1, history)
     assert {each.run_uid for each in found.affected} == set(three_runs[:2])
     assert (found.others, found.unreadable) == ([], [])
 

@@ -1,6 +1,5 @@
 """What is known now of every geometry that a run recorded."""
 
-from contextlib import ExitStack
 from typing import Any
 
 from ponikeeper.errors import MissingExtraError, NoGeometryError, NotConnectedError
@@ -47,29 +46,28 @@ def best_known(
     """
     found = recorded(run, detector, stream)
     exports = None if history is None else read_all(history)
-    with ExitStack() as opened:
-        live: dict[str, History] = {}
+    live: dict[str, History] = {}
 
-        def history_of(each: Recorded) -> History:
-            if exports is not None:
-                return holding(exports, each)
-            if each.prefix is None:
-                raise NoGeometryError(
-                    f"{each.detector} {each.place}: the run does not say which PVs it had revision {each.revision} "
-                    "from: give the exported history, best_known(run, history='FILE')"
-                )
-            if each.prefix not in live:
-                live[each.prefix] = ask_ioc(opened, each.prefix, timeout)
-            return live[each.prefix]
+    def history_of(each: Recorded) -> History:
+        if exports is not None:
+            return holding(exports, each)
+        if each.prefix is None:
+            raise NoGeometryError(
+                f"{each.detector} {each.place}: the run does not say which PVs it had revision {each.revision} "
+                "from: give the exported history, best_known(run, history='FILE')"
+            )
+        if each.prefix not in live:
+            live[each.prefix] = ask_ioc(each.prefix, timeout)
+        return live[each.prefix]
 
-        known: list[BestKnown] = []
-        for each in found:
-            known += [as_recorded(each)] if each.revision is None else judged(each, history_of(each))
+    known: list[BestKnown] = []
+    for each in found:
+        known += [as_recorded(each)] if each.revision is None else judged(each, history_of(each))
     return Told(known)
 
 
-def ask_ioc(opened: ExitStack, prefix: str, timeout: float) -> History:
-    """Give the history of the IOC that serves a prefix, closed with `opened`.
+def ask_ioc(prefix: str, timeout: float) -> History:
+    """Give the history of the IOC that serves a prefix.
 
     Raises
     ------
@@ -80,7 +78,7 @@ def ask_ioc(opened: ExitStack, prefix: str, timeout: float) -> History:
         from ponikeeper_client.recall.ioc import LiveHistory
     except ModuleNotFoundError as error:
         raise MissingExtraError("client", error.name or "ophyd") from error
-    history = opened.enter_context(LiveHistory(prefix, timeout))
+    history = LiveHistory(prefix, timeout)
     try:
         history.judgements()
     except NotConnectedError as error:

@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Sequence
-from typing import Any, Self, cast
+from typing import Any, cast
 
 from ophyd import EpicsSignal
 
@@ -20,10 +20,13 @@ _NOBODYS = 10**14
 """From here on there are no records: a question there is nobody else's."""
 
 
+_signals: dict[str, tuple[EpicsSignal, TextSignal]] = {}
+"""Question and answer by prefix, kept as long as the process: a signal that is destroyed while a thread of ophyd's
+still asks for its metadata brings libca, and so the process, down."""
+
+
 class LiveHistory:
     """The history of one detector, asked of its IOC; nothing that it gives is older than itself.
-
-    A context manager: what it opened is closed at the end.
 
     Parameters
     ----------
@@ -35,18 +38,10 @@ class LiveHistory:
 
     def __init__(self, prefix: str, timeout: float) -> None:
         self._prefix, self._timeout = prefix, timeout
-        self._question = EpicsSignal(f"{prefix}History:Read", name="history_read", string=True)
-        self._answer = TextSignal(f"{prefix}History:Read_RBV", name="history_answer")
+        self._question, self._answer = _signals_of(prefix)
         self._revisions: dict[int, Revision] = {}
         self._judgements: tuple[Judgement, ...] | None = None
         self._proved = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._question.destroy()
-        self._answer.destroy()
 
     @property
     def authority(self) -> str:
@@ -84,12 +79,13 @@ class LiveHistory:
         if not self._proved:
             # what the monitor brings first may be an old answer to the same question: this one nobody asked before,
             # and what comes after its answer is newer
-            self._connect()
             self._proved = True
             self._ask(Inquiry("activation", random.randrange(_NOBODYS, 9 * _NOBODYS)))  # noqa: S311
         deadline = time.monotonic() + self._timeout
         pv: Any = self._question._write_pv
         while time.monotonic() < deadline:
+            if not wait_for(lambda: pv.connected, deadline):
+                raise_silent(self._question.pvname, self._timeout)
             pv.put(str(inquiry), use_complete=True)
             if wait_for(lambda: self._heard(inquiry), min(deadline, time.monotonic() + _PATIENCE)):
                 reply = parse_reply(self._prefix, self._answer.newest(deadline))
@@ -97,14 +93,15 @@ class LiveHistory:
                     return reply
         raise NotConnectedError(f"{self._answer.pvname} shows no answer to {inquiry} within {self._timeout:g} s")
 
-    def _connect(self) -> None:
-        """Wait until ophyd has all that it asks for, too: a signal that is destroyed before it prints tracebacks."""
-        for signal in (self._question, self._answer):
-            try:
-                signal.wait_for_connection(timeout=self._timeout)
-            except TimeoutError:
-                raise_silent(signal.pvname, self._timeout)
-
     def _heard(self, inquiry: Inquiry) -> bool:
         text = self._answer.newest(time.monotonic() + self._timeout)
         return f'"read": "{inquiry}"' in text[:80]
+
+
+def _signals_of(prefix: str) -> tuple[EpicsSignal, TextSignal]:
+    if prefix not in _signals:
+        _signals[prefix] = (
+            EpicsSignal(f"{prefix}History:Read", name="history_read", string=True),
+            TextSignal(f"{prefix}History:Read_RBV", name="history_answer"),
+        )
+    return _signals[prefix]

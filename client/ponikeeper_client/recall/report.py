@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -38,17 +37,16 @@ def report(prefix: str, number: int, catalog: str, files: Sequence[Path], as_jso
     NotConnectedError
         The IOC or the catalog does not answer.
     """
-    with ExitStack() as opened:
-        history = _exported(prefix, number, files) if files else ask_ioc(opened, prefix, _TIMEOUT)
-        runs = each_run(opened.enter_context(open_catalog(catalog)))
+    history = _exported(prefix, number, files) if files else ask_ioc(prefix, _TIMEOUT)
+    with open_catalog(catalog) as opened:
         try:
-            found = search(runs, prefix, number, history)
+            found = search(each_run(opened), prefix, number, history)
         except NoGeometryError as error:
             raise RefusedError(str(error)) from None
-        if as_json:
-            sys.stdout.write(dumps(_as_dict(prefix, number, found)) + "\n")
-        else:
-            _show(prefix, number, found, history)
+    if as_json:
+        sys.stdout.write(dumps(_as_dict(prefix, number, found)) + "\n")
+    else:
+        _show(prefix, number, found, history)
 
 
 def _exported(prefix: str, number: int, files: Sequence[Path]) -> History:
