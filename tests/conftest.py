@@ -3,6 +3,8 @@
 import contextlib
 import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +27,28 @@ _names = (f"T{number}" for number in itertools.count(1))
 _free = list(_PORTS[:PORTS])
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+_MEMORY = Path("/dev/shm")
+_ROOM = 200e6
+"""Free bytes without which memory is no place for stores: in a container it may have 64 MB in all."""
+
+
+@pytest.fixture(scope="session")
+def quick_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give a folder in memory, where there is one: most tests of a store are not about the disk under it."""
+    if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
+        with tempfile.TemporaryDirectory(dir=_MEMORY, prefix="ponikeeper-") as folder:
+            yield Path(folder)
+    else:
+        yield tmp_path_factory.mktemp("quick")
+
+
+@pytest.fixture
+def quick_path(quick_folder: Path) -> Iterator[Path]:
+    """Give a folder for one test in `quick_folder`."""
+    with tempfile.TemporaryDirectory(dir=quick_folder) as folder:
+        yield Path(folder)
 
 
 @contextlib.contextmanager
@@ -58,16 +82,16 @@ def _making_motors() -> Iterator[Callable[[], Motors]]:
 
 
 @pytest.fixture
-def make_ioc(tmp_path: Path) -> Iterator[Callable[..., LiveIoc]]:
+def make_ioc(quick_path: Path) -> Iterator[Callable[..., LiveIoc]]:
     """Make IOCs that are not started yet; they end with the test."""
-    with _making(tmp_path) as make:
+    with _making(quick_path) as make:
         yield make
 
 
 @pytest.fixture(scope="module")
-def make_ioc_for_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., LiveIoc]]:
+def make_ioc_for_module(quick_folder: Path) -> Iterator[Callable[..., LiveIoc]]:
     """Make IOCs that are not started yet; they end with the last test of the module."""
-    with _making(tmp_path_factory.mktemp("iocs")) as make:
+    with _making(quick_folder) as make:
         yield make
 
 
@@ -86,17 +110,17 @@ def motors() -> Iterator[Motors]:
 
 
 @pytest.fixture(scope="session")
-def ioc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveIoc]:
+def ioc(quick_folder: Path) -> Iterator[LiveIoc]:
     """One live IOC of two detectors for the whole session; tests leave it serving."""
-    with serving(LiveIoc(tmp_path_factory.mktemp("ioc"), _free.pop(0), next(_names))) as live:
+    with serving(LiveIoc(quick_folder / "ioc", _free.pop(0), next(_names))) as live:
         yield live
 
 
 @pytest.fixture(scope="session")
-def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveIoc]:
+def farm(quick_folder: Path) -> Iterator[LiveIoc]:
     """One live IOC of many detectors; see `fresh_prefix`."""
     detectors = tuple(f"{{Det:{number}}}Calib:" for number in range(250))
-    with serving(LiveIoc(tmp_path_factory.mktemp("farm"), _free.pop(0), next(_names), detectors)) as live:
+    with serving(LiveIoc(quick_folder / "farm", _free.pop(0), next(_names), detectors)) as live:
         yield live
 
 

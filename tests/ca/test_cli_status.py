@@ -249,9 +249,15 @@ def test_follow_switches_and_tells(call, ioc):
     assert call("follow", prefix, "maybe").returncode == 2
 
 
-@pytest.mark.parametrize("words", [("here",), ("follow",)], ids=" ".join)
-def test_ioc_that_is_silent_is_told_soon_with_exit_code_3(call, words):
-    done = call(*words, NOBODY)
-    assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr.startswith(f"{NOBODY}")
-    assert "does not answer within 5 s" in done.stderr
+def test_ioc_that_is_silent_is_told_soon_with_exit_code_3():
+    commands = ([sys.executable, "-m", "ponikeeper", verb, NOBODY] for verb in ("here", "follow"))
+    with contextlib.ExitStack() as ends:  # they wait together
+        processes = [
+            ends.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+            for command in commands
+        ]
+        for process in processes:
+            out, errors = process.communicate(timeout=TIMEOUT)
+            assert (process.returncode, out) == (3, "")
+            assert errors.startswith(f"{NOBODY}")
+            assert "does not answer within 5 s" in errors

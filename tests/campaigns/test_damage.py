@@ -3,6 +3,8 @@
 import collections
 import random
 import sqlite3
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,13 @@ def truth(tmp_path_factory, sound) -> dict[str, object]:
     return contents(path)
 
 
+@pytest.fixture
+def place(quick_folder) -> Iterator[Path]:
+    """Give a folder for thousands of damaged stores: what they hold is what matters, not what is under them."""
+    with tempfile.TemporaryDirectory(dir=quick_folder) as folder:
+        yield Path(folder)
+
+
 def flip_each(path: Path, sound: bytes, truth: dict[str, object], flips: list[tuple[int, int]]) -> None:
     verdicts: collections.Counter[str] = collections.Counter()
     wrong = []
@@ -45,32 +54,32 @@ def flip_each(path: Path, sound: bytes, truth: dict[str, object], flips: list[tu
     assert verdicts["refused"] > 0, "no flip was ever noticed: the test tests nothing"
 
 
-def test_no_flipped_byte_in_a_sample_of_the_first_page_falsifies_anything(tmp_path, sound, truth):
+def test_no_flipped_byte_in_a_sample_of_the_first_page_falsifies_anything(place, sound, truth):
     draw = random.Random(SEED)
     positions = range(draw.randrange(5), PAGE, 5)
-    flip_each(tmp_path / NAME, sound, truth, [(position, draw.randrange(1, 256)) for position in positions])
+    flip_each(place / NAME, sound, truth, [(position, draw.randrange(1, 256)) for position in positions])
 
 
 @pytest.mark.campaign
-def test_no_flipped_byte_in_the_first_page_falsifies_anything(tmp_path, sound, truth):
+def test_no_flipped_byte_in_the_first_page_falsifies_anything(place, sound, truth):
     draw = random.Random(SEED)
-    flip_each(tmp_path / NAME, sound, truth, [(position, draw.randrange(1, 256)) for position in range(PAGE)])
+    flip_each(place / NAME, sound, truth, [(position, draw.randrange(1, 256)) for position in range(PAGE)])
 
 
-def test_no_flipped_bit_in_the_header_falsifies_anything(tmp_path, sound, truth):
-    flip_each(tmp_path / NAME, sound, truth, [(position, 1 << bit) for position in range(100) for bit in range(8)])
+def test_no_flipped_bit_in_the_header_falsifies_anything(place, sound, truth):
+    flip_each(place / NAME, sound, truth, [(position, 1 << bit) for position in range(100) for bit in range(8)])
 
 
-def test_no_flipped_byte_in_a_sample_falsifies_anything(tmp_path, sound, truth):
+def test_no_flipped_byte_in_a_sample_falsifies_anything(place, sound, truth):
     draw = random.Random(SEED)
     positions = range(PAGE + draw.randrange(127), len(sound), 127)
-    flip_each(tmp_path / NAME, sound, truth, [(position, draw.randrange(1, 256)) for position in positions])
+    flip_each(place / NAME, sound, truth, [(position, draw.randrange(1, 256)) for position in positions])
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("pattern", [0xFF, 0x01, 0x02, 0x10, 0x80])
-def test_no_flipped_byte_anywhere_falsifies_anything(tmp_path, sound, truth, pattern):
-    flip_each(tmp_path / NAME, sound, truth, [(position, pattern) for position in range(len(sound))])
+def test_no_flipped_byte_anywhere_falsifies_anything(place, sound, truth, pattern):
+    flip_each(place / NAME, sound, truth, [(position, pattern) for position in range(len(sound))])
 
 
 def cut_each(path: Path, sound: bytes, truth: dict[str, object], lengths: list[int]) -> None:
@@ -79,41 +88,41 @@ def cut_each(path: Path, sound: bytes, truth: dict[str, object], lengths: list[i
         assert judged(path, truth) == "refused", f"cut at {length} of {len(sound)} bytes"
 
 
-def test_file_cut_at_any_512_bytes_is_refused(tmp_path, sound, truth):
-    cut_each(tmp_path / NAME, sound, truth, list(range(0, len(sound), 512)))
+def test_file_cut_at_any_512_bytes_is_refused(place, sound, truth):
+    cut_each(place / NAME, sound, truth, list(range(0, len(sound), 512)))
 
 
-def test_file_cut_anywhere_is_refused(tmp_path, sound, truth):
+def test_file_cut_anywhere_is_refused(place, sound, truth):
     draw = random.Random(SEED)
-    cut_each(tmp_path / NAME, sound, truth, [1, 15, 16, 99, 100, *draw.sample(range(len(sound)), 100)])
+    cut_each(place / NAME, sound, truth, [1, 15, 16, 99, 100, *draw.sample(range(len(sound)), 100)])
 
 
 @pytest.mark.campaign
-def test_file_cut_at_every_byte_is_refused(tmp_path, sound, truth):
-    cut_each(tmp_path / NAME, sound, truth, list(range(0, len(sound), 3)))
+def test_file_cut_at_every_byte_is_refused(place, sound, truth):
+    cut_each(place / NAME, sound, truth, list(range(0, len(sound), 3)))
 
 
-def test_zeroed_page_is_refused(tmp_path, sound, truth):
+def test_zeroed_page_is_refused(place, sound, truth):
     for page in range(len(sound) // PAGE):
-        (tmp_path / NAME).write_bytes(sound[: page * PAGE] + bytes(PAGE) + sound[(page + 1) * PAGE :])
-        verdict = judged(tmp_path / NAME, truth)
+        (place / NAME).write_bytes(sound[: page * PAGE] + bytes(PAGE) + sound[(page + 1) * PAGE :])
+        verdict = judged(place / NAME, truth)
         assert verdict == "refused", f"page {page + 1}: {verdict}"
 
 
-def test_two_pages_exchanged_are_refused(tmp_path, sound, truth):
+def test_two_pages_exchanged_are_refused(place, sound, truth):
     pages = [sound[start : start + PAGE] for start in range(0, len(sound), PAGE)]
     for first in range(len(pages)):
         for second in range(first):
             exchanged = list(pages)
             exchanged[first], exchanged[second] = pages[second], pages[first]
-            (tmp_path / NAME).write_bytes(b"".join(exchanged))
-            verdict = judged(tmp_path / NAME, truth)
+            (place / NAME).write_bytes(b"".join(exchanged))
+            verdict = judged(place / NAME, truth)
             expected = "sound" if pages[first] == pages[second] else "refused"
             assert verdict == expected, f"pages {first + 1} and {second + 1}: {verdict}"
 
 
-def test_foreign_files_are_refused_and_left_alone(tmp_path, truth):
-    path = tmp_path / NAME
+def test_foreign_files_are_refused_and_left_alone(place, truth):
+    path = place / NAME
     path.write_text("[ioc]\nprefix = 'X'\n" * 100)
     assert judged(path, truth) == "refused"
     path.unlink()
@@ -122,7 +131,7 @@ def test_foreign_files_are_refused_and_left_alone(tmp_path, truth):
     connection.close()
     assert judged(path, truth) == "refused"
     path.unlink()
-    path.symlink_to(tmp_path / "nowhere")
+    path.symlink_to(place / "nowhere")
     with pytest.raises(OSError, match=NAME):
         contents(path)
     assert path.is_symlink()

@@ -6,6 +6,6 @@ from campaigns.stores import NAME
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(quick_path):
     """Where a store may be made."""
-    return tmp_path / NAME
+    return quick_path / NAME

@@ -20,9 +20,9 @@ STEP = "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL); INSERT I
 
 
 @pytest.fixture
-def old(tmp_path) -> Path:
+def old(quick_path) -> Path:
     """Write a store of today's schema version."""
-    return small_store(tmp_path / "state" / NAME)
+    return small_store(quick_path / "state" / NAME)
 
 
 def version_of(path: Path) -> int:
@@ -46,12 +46,12 @@ def test_older_store_is_brought_up_with_all_its_rows(old, monkeypatch):
     history.close()
 
 
-def test_new_store_passes_through_the_same_steps(tmp_path, monkeypatch, old):
+def test_new_store_passes_through_the_same_steps(quick_path, monkeypatch, old):
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP))
-    History(tmp_path / "new" / NAME).close()
+    History(quick_path / "new" / NAME).close()
     History(old).close()
     schemas = []
-    for path in (tmp_path / "new" / NAME, old):
+    for path in (quick_path / "new" / NAME, old):
         connection = sqlite3.connect(path)
         schemas.append(schema.schema_of(connection))
         connection.close()
@@ -152,9 +152,9 @@ def half_done(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def left(half_done, tmp_path) -> Path:
+def left(half_done, quick_path) -> Path:
     """Copy it, for one test to damage."""
-    return Path(shutil.copytree(half_done, tmp_path / "left")) / NAME
+    return Path(shutil.copytree(half_done, quick_path / "left")) / NAME
 
 
 def test_damaged_header_of_a_journal_is_refused_and_both_files_kept(left):
