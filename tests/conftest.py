@@ -119,7 +119,7 @@ def ioc(quick_folder: Path) -> Iterator[LiveIoc]:
 @pytest.fixture(scope="session")
 def farm(quick_folder: Path) -> Iterator[LiveIoc]:
     """One live IOC of many detectors; see `fresh_prefix`."""
-    detectors = tuple(f"{{Det:{number}}}Calib:" for number in range(250))
+    detectors = tuple(f"{{Det:{number}}}Calib:" for number in range(500))
     with serving(LiveIoc(quick_folder / "farm", _free.pop(0), next(_names), detectors)) as live:
         yield live
 
@@ -127,8 +127,13 @@ def farm(quick_folder: Path) -> Iterator[LiveIoc]:
 @pytest.fixture(scope="session")
 def fresh_prefix(farm: LiveIoc) -> Callable[[], str]:
     """Give, at each call, the prefix of a detector on a live IOC that no test has touched."""
-    prefixes = iter(farm.prefixes)
-    return lambda: next(prefixes)
+    prefixes = list(farm.prefixes)
+
+    def fresh() -> str:
+        assert prefixes, "every detector of the farm is taken: give it more"
+        return prefixes.pop(0)
+
+    return fresh
 
 
 @pytest.fixture
