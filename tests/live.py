@@ -1,17 +1,21 @@
 """A live IOC for tests: the real service in a process of its own, on loopback ports of its own."""
 
 import contextlib
+import fcntl
+import itertools
 import os
 import queue
+import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import IO, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -21,19 +25,32 @@ TIMEOUT = 30.0
 DETECTORS = ("{Det:1}Calib:", "{Det:2}Calib:")
 
 
+_CLAIMABLE = range(20000, 32000)
+"""Below those that the kernel gives to whoever connects, so that a server that ends finds its port again."""
+
+_claims: list[IO[bytes]] = []
+
+
 def free_ports(count: int) -> list[int]:
-    """Find ports that are free for TCP and UDP on loopback."""
-    found: list[int] = []
-    with contextlib.ExitStack() as held:
-        while len(found) < count:
-            tcp = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            udp = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            tcp.bind(("127.0.0.1", 0))
-            port = tcp.getsockname()[1]
-            with contextlib.suppress(OSError):
-                udp.bind(("127.0.0.1", port))
-                found.append(port)
-    return found
+    """Find ports that are free for TCP and UDP on loopback, and claim them for as long as this process lives."""
+    candidates = random.SystemRandom().sample(_CLAIMABLE, len(_CLAIMABLE))  # a seed must not lead two runs to one
+    return list(itertools.islice(filter(_claim, candidates), count))
+
+
+def _claim(port: int) -> bool:
+    folder = Path(tempfile.gettempdir(), f"ponikeeper-ports-{os.getuid()}")
+    folder.mkdir(exist_ok=True)
+    claim = (folder / str(port)).open("wb")
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of others that run tests at this moment
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with socket.socket(socket.AF_INET, kind) as probe:
+                probe.bind(("127.0.0.1", port))
+    except OSError:
+        claim.close()
+        return False
+    _claims.append(claim)
+    return True
 
 
 def wait_for(condition: Callable[[], T], timeout: float = TIMEOUT, what: str = "the condition") -> T:

@@ -504,14 +504,14 @@ def test_affected_reads_databroker_too(panel, catalogs, three_runs):
 
 
 @pytest.mark.campaign
-def test_affected_of_thousands_of_runs(panel, catalogs, address, documents_of, capsys):
+def test_affected_of_many_runs(panel, catalogs, address, documents_of, capsys):
     """One run in ten was taken with the revision."""
     prefix = panel.calib.prefix
     for number in (1, 2):
         commit(prefix, number)
     kinds = [json.dumps(documents_of(changing(panel, (number,)))) for number in (1, 2)]
     expected = set()
-    for index in range(2000):
+    for index in range(500):
         text = kinds[0 if index % 10 == 0 else 1]
         renamed = {each["uid"]: str(uuid.uuid4()) for _, each in json.loads(text) if "uid" in each}
         for old, new in renamed.items():
@@ -522,6 +522,6 @@ def test_affected_of_thousands_of_runs(panel, catalogs, address, documents_of, c
     began = time.monotonic()
     told = found_affected(capsys, prefix, 1, address)
     with capsys.disabled():
-        print(f"\n2000 runs searched in {time.monotonic() - began:.1f} s")
-    assert told["runs"] == 2000
+        print(f"\n500 runs searched in {time.monotonic() - began:.1f} s")
+    assert told["runs"] == 500
     assert {each["run_uid"] for each in told["affected"]} == expected
