@@ -1,0 +1,188 @@
+"""The plans in a queue: the real manager of bluesky-queueserver, its worker, and a live IOC."""
+
+import ast
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from calibrating import Panel, off_px
+from ponikeeper import poni
+from ponikeeper.errors import CalibrationError, GeometryError
+from ponikeeper.geometry import Geometry
+from ponikeeper_client import documents
+from ponikeeper_client.demo import nickel
+from ponikeeper_client.demo.story import NEAR
+from ponikeeper_client.plans import Nominal
+from ponikeeper_client.queueserver import start_from
+from queueing import managing
+from speak import GEOMETRY, commit_text, request
+
+TRUTH = replace(NEAR, dist=0.2391, poni1=0.2013, poni2=0.2052, rot1=0.011, rot2=-0.006)
+START = {"dist": 0.25, "detector": "Perkin", "pixel": [4e-4, 4e-4]}
+RIGHT = 0.1
+PLACES = {"near": 200.0, "far": 1000.0}
+DISTANCES = {"near": 0.2, "far": 1.0}
+
+STARTUP = """
+import json
+from pathlib import Path
+
+import numpy as np
+from bluesky import RunEngine
+from bluesky.plans import count
+from ophyd import Signal
+
+from calibrating import Panel
+from ponikeeper_client.guard import calibration_guard
+from ponikeeper_client.queueserver import at_positions, calibrate
+from stages import Stage
+
+pe1 = Panel("{pe1}", name="pe1")
+pe2 = Panel("{pe2}", name="pe2")
+stage = Stage("{stage}", name="stage")
+shutter = Signal(name="shutter", value="closed")
+for device in (pe1, pe2, stage):
+    device.wait_for_connection(timeout=30)
+pe1.frames = [np.load("{folder}/frame.npy")]
+pe1.meanwhile = lambda: Path("{folder}/shutter").write_text(shutter.get())
+
+
+def keep(kind, document):
+    if kind == "start":
+        keep.uid = document["uid"]
+    with open(f"{folder}/{{keep.uid}}.jsonl", "a") as file:
+        print(json.dumps([kind, document], default=str), file=file)
+
+
+RE = RunEngine({{}}, call_returns_result=True)
+RE.preprocessors.append(calibration_guard)
+RE.subscribe(keep)
+"""
+
+
+@pytest.fixture(scope="module")
+def linked(make_ioc_for_module, motors):
+    """An IOC that knows two places."""
+    links = "settle = 0.2\n" + motors.link("z", "Z:RBV", moving="Z:MOVN")
+    ioc = make_ioc_for_module(more={"{Det:1}Calib:": links}, beside=(motors.port,)).start()
+    for name, place in PLACES.items():
+        text = commit_text(name, geometry={**GEOMETRY, "dist": DISTANCES[name]}, label=name, position={"z": place})
+        assert request(ioc.prefix, text)["outcome"] == "accepted"
+    return ioc
+
+
+@pytest.fixture(scope="module")
+def prefixes(fresh_prefix, linked):
+    return {"pe1": fresh_prefix(), "pe2": linked.prefix}
+
+
+@pytest.fixture(scope="module")
+def queue(prefixes, motors, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("queue")
+    np.save(folder / "frame.npy", nickel.image(TRUTH, (1024, 1024), seed=1))
+    parts = {name: prefix.removesuffix("Calib:") for name, prefix in prefixes.items()}
+    with managing(folder, STARTUP.format(**parts, stage=motors.name, folder=folder)) as queue:
+        yield queue
+
+
+@pytest.fixture
+def pe1(make, prefixes):
+    return make(Panel, prefixes["pe1"].removesuffix("Calib:"))
+
+
+def test_plans_are_offered_with_types_defaults_and_descriptions(queue):
+    found = queue.ask("plans_allowed", user_group="primary")["plans_allowed"]
+    told = {one["name"]: one for one in found["calibrate"]["parameters"]}
+    assert found["calibrate"]["description"].startswith("Expose a powder standard")
+    assert all("annotation" in one and "description" in one for one in told.values())
+    assert told["detectors"]["convert_device_names"]
+    assert told["calibs"]["convert_device_names"]
+    assert ast.literal_eval(told["calibrant"]["default"]) == "Ni"
+    assert {one["name"] for one in found["at_positions"]["parameters"]} >= {"detectors", "motor", "positions"}
+
+
+def test_calibration_from_the_queue_is_in_force_and_the_history_names_its_run(queue, pe1):
+    result = queue.run(
+        "calibrate", detectors=["pe1"], calibs=["pe1.calib"], start=START, wavelength=1.663e-11, label="near",
+        shutter="shutter", shutter_open="open", shutter_closed="closed", md={"sample": "Ni"},
+    )  # fmt: skip
+    assert (result["exit_status"], result["msg"]) == ("completed", "")
+    (uid,) = result["run_uids"]
+    snapshot = pe1.calib.read_snapshot()
+    assert (snapshot.revision, snapshot.label, snapshot.provenance["run_uid"]) == (1, "near", uid)
+    assert off_px(snapshot.geometry, TRUTH) < RIGHT
+    assert queue.documents(uid, "start")[0]["sample"] == "Ni"
+    assert (queue.folder / "shutter").read_text() == "open"
+
+
+def test_calibration_that_cannot_be_stood_for_fails_with_its_reason(queue):
+    result = queue.run("calibrate", detectors=["pe2"], start=START, wavelength=1.663e-11)
+    assert result["exit_status"] == "failed"
+    assert "pe2: every pixel is masked, saturated or negative" in result["msg"]
+    assert "nothing was put in force" in result["msg"]
+
+
+def test_count_from_the_queue_records_the_geometry_and_is_guarded(queue, pe1):
+    pe1.calib.set(TRUTH).wait(timeout=30)
+    result = queue.run("count", detectors=["pe1"], num=2)
+    assert result["exit_status"] == "completed"
+    (descriptor,) = queue.documents(result["run_uids"][0], "descriptor")
+    assert documents.geometry(descriptor) == TRUTH
+
+
+def test_places_of_the_queue_are_measured_with_their_own_geometries(queue):
+    result = queue.run("at_positions", detectors=["pe2"], motor="stage", positions=PLACES)
+    assert (result["exit_status"], len(result["run_uids"])) == ("completed", 2)
+    found = {}
+    for uid in result["run_uids"]:
+        (descriptor,) = queue.documents(uid, "descriptor")
+        found[queue.documents(uid, "start")[0]["position"]] = documents.geometry(descriptor, "pe2").dist
+    assert found == DISTANCES
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({"detectors": ["pe1"], "method": "gui"}, "method"),
+        ({"detectors": ["pe1"], "num": "many"}, "num"),
+        ({"calibrant": "Ni"}, "detectors"),
+        ({"detectors": ["pe1"], "db": "catalog"}, "db"),
+    ],
+)
+def test_request_of_a_wrong_type_is_refused_before_it_is_queued(queue, parameters, says):
+    with pytest.raises(RuntimeError, match=says):
+        queue.run("calibrate", **parameters)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({"detectors": ["pe9"]}, "pe9: no device of that name"),
+        ({"detectors": ["pe1"], "calibs": ["pe1.image"]}, "pe1_image is no calibration"),
+        ({"detectors": ["pe1"], "start": {"distance": 0.25}}, "is no place to begin"),
+    ],
+)
+def test_request_that_cannot_be_run_fails_with_what_to_write_instead(queue, parameters, says):
+    result = queue.run("calibrate", **parameters)
+    assert (result["exit_status"], result["run_uids"]) == ("failed", [])
+    assert says in result["msg"]
+
+
+def test_start_is_a_file_a_nominal_distance_or_a_geometry(tmp_path):
+    assert start_from(None) is None
+    assert start_from("near.poni") == "near.poni"
+    assert start_from(START) == Nominal(0.25, "Perkin", pixel=(4e-4, 4e-4))
+    assert start_from(GEOMETRY) == Geometry(**GEOMETRY)
+    assert start_from(poni.read(poni.write(TRUTH)).as_dict()) == TRUTH
+
+
+@pytest.mark.parametrize("start", [{}, {"dist": "0.25"}, {"dist": 0.25, "detektor": "Perkin"}])
+def test_start_that_is_no_place_says_what_is_one(start):
+    with pytest.raises(CalibrationError, match="expected a nominal distance"):
+        start_from(start)
+
+
+def test_start_of_half_a_geometry_says_what_is_missing():
+    with pytest.raises(GeometryError, match="wavelength"):
+        start_from({name: value for name, value in GEOMETRY.items() if name != "wavelength"})
