@@ -18,6 +18,7 @@ import pytest
 from ophyd import Component as Cpt
 from ophyd import Device, Signal
 
+import catalogs as catalogs_of
 import speak
 from live import TIMEOUT
 from ponikeeper.errors import ConfigError, HistoryError, NoGeometryError, NotConnectedError, RefusedError
@@ -44,54 +45,17 @@ class Panel(Device):
     calib = Cpt(CalibrationData, "Calib:", kind="config")
 
 
-class Catalogs:
-    """A folder of a Tiled server, and a databroker, into which the same documents go."""
-
-    def __init__(self, folder, broker):
-        from bluesky_tiled_plugins import TiledWriter
-
-        self.tiled, self.broker = folder, broker
-        self._write = TiledWriter(folder)
-
-    def insert(self, documents):
-        """Insert the documents of a run, and give its uid."""
-        for kind, document in documents:
-            self._write(kind, json.loads(json.dumps(document)))
-            self.broker.insert(kind, json.loads(json.dumps(document)))
-        return documents[0][1]["uid"]
-
-    def insert_into_tiled(self, documents):
-        """Insert the documents of a run as they are."""
-        for kind, document in documents:
-            self._write(kind, document)
-
-    def runs(self, uid):
-        """Give a run in each form in which a catalog has it, by name."""
-        return {
-            "Tiled": self.tiled[uid],
-            "databroker 2": self.broker.v2[uid],
-            "databroker 1": self.broker[uid],
-        }
-
-
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory):
-    from databroker import Broker
-    from tiled.client import from_uri
-    from tiled.server import SimpleTiledServer
-
-    server = SimpleTiledServer(directory=tmp_path_factory.mktemp("tiled"))
-    client = from_uri(server.uri)
-    yield server, client, Broker.named("temp")
-    client.context.close()
-    server.close()
+    with catalogs_of.serving(tmp_path_factory.mktemp("tiled")) as found:
+        yield found
 
 
 @pytest.fixture
 def catalogs(servers):
     """Catalogs with nothing in Tiled yet."""
     _, client, broker = servers
-    return Catalogs(client.create_container(uuid.uuid4().hex), broker)
+    return catalogs_of.Catalogs(client.create_container(uuid.uuid4().hex), broker)
 
 
 @pytest.fixture
