@@ -3,6 +3,8 @@
 import pytest
 from bluesky import RunEngine
 
+from stages import Stage
+
 
 @pytest.fixture
 def make():
@@ -18,6 +20,12 @@ def make():
     yield connected
     for device in made:
         device.destroy()
+
+
+@pytest.fixture
+def stage(make, motors):
+    """Connect to what moves a detector."""
+    return make(Stage, motors.name, "stage")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from ponikeeper_client.guard import calibration_guard
 from ponikeeper_client.plans import at_positions
 from scripted import Scripted, commit, recorded
 from speak import GEOMETRY
-from stages import Stage
 
 PLACES = {"near": 200.0, "far": 1000.0}
 DISTANCES = {"near": 0.2, "far": 1.0}
@@ -20,11 +19,6 @@ DISTANCES = {"near": 0.2, "far": 1.0}
 def linked(make_ioc_for_module, motors):
     links = "settle = 0.2\n" + motors.link("z", "Z:RBV", moving="Z:MOVN")
     return make_ioc_for_module(more={"{Det:1}Calib:": links}, beside=(motors.port,)).start()
-
-
-@pytest.fixture
-def stage(make, motors):
-    return make(Stage, motors.name, "stage")
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from ponikeeper_client.demo.story import NEAR
 from ponikeeper_client.xpdacq import MultiDistPlans
 from scripted import Scripted, recorded
 from speak import GEOMETRY
-from stages import Stage
 
 AT_NEAR = Geometry(**{**GEOMETRY, "dist": 0.2})
 AT_FAR = Geometry(**{**GEOMETRY, "dist": 1.0123456789012345, "rot1": 0.1 + 0.2})
@@ -27,11 +26,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")
 def linked(make_ioc, motors):
     links = "settle = 0.2\n" + motors.link("z", "Z:RBV", moving="Z:MOVN")
     return make_ioc(more={"{Det:1}Calib:": links}, beside=(motors.port,)).start()
-
-
-@pytest.fixture
-def stage(make, motors):
-    return make(Stage, motors.name, "stage")
 
 
 @pytest.fixture
