@@ -1,0 +1,402 @@
+"""The geometry in ophyd-async: what runs record, and what is set, beside pyepics in one process."""
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+import bluesky.preprocessors as bpp
+import pytest
+from bluesky import FailedStatus
+from bluesky.run_engine import call_in_bluesky_event_loop
+from event_model import DocumentNames, schema_validators
+from ophyd_async.core import NotConnectedError as NotThereError
+from ophyd_async.core import StandardReadable, StandardReadableFormat, soft_signal_rw
+from ophyd_async.epics.core import epics_signal_w
+
+import speak
+from live import wait_for
+from panels import FlatPanel
+from ponikeeper import strictjson
+from ponikeeper.errors import NoGeometryError, NotConnectedError, RecordError, RefusedError
+from ponikeeper.geometry import Geometry
+from ponikeeper.messages import Activate
+from ponikeeper.parameters import NAMES
+from ponikeeper_client import documents
+from ponikeeper_client.async_device import AsyncCalibrationData, AsyncCalibrationMixin, calibrations
+from ponikeeper_client.guard import calibration_guard
+from ponikeeper_client.recall import recorded
+from speak import GEOMETRY, commit_text
+from writer import number_of, whole
+
+WRITER = Path(__file__).parents[1] / "writer.py"
+
+WHOLE = Geometry(**{**GEOMETRY, "dist": 0.4567890123456789, "detector_config": {"orientation": 4}})
+
+
+class Detector(AsyncCalibrationMixin, StandardReadable):
+    """What a plan reads: a value, and the geometry as its configuration."""
+
+    def __init__(self, prefix, name="", **options):
+        with self.add_children_as_readables(StandardReadableFormat.HINTED_SIGNAL):
+            self.total = soft_signal_rw(float, 1.0)
+        with self.add_children_as_readables():
+            self.calib = AsyncCalibrationData(f"{prefix}Calib:", **options)
+        super().__init__(name=name)
+
+
+@pytest.fixture
+def connect(run_engine):
+    """Connect to a detector, in the loop of the RunEngine."""
+
+    def connected(prefix, name="pe1", **options):
+        detector = Detector(prefix.removesuffix("Calib:"), name, **options)
+        ask(detector.connect(timeout=20))
+        return detector
+
+    return connected
+
+
+@pytest.fixture
+def empty(connect, prefix):
+    """A detector whose geometry was never committed."""
+    return connect(prefix)
+
+
+@pytest.fixture
+def panel(empty):
+    assert speak.request(empty.calib.prefix, commit_text("begin", geometry=GEOMETRY))["outcome"] == "accepted"
+    return empty
+
+
+def ask(awaitable):
+    """Await something in the loop of the RunEngine."""
+    return call_in_bluesky_event_loop(awaitable)
+
+
+def put(detector, value, **options):
+    """Set the geometry, and wait until it is in force."""
+
+    async def done():
+        await detector.calib.set(value, **options)
+
+    ask(done())
+
+
+def values(detector):
+    """Give the configuration by plain names."""
+    start = f"{detector.name}-calib-"
+    return {key.removeprefix(start): row["value"] for key, row in ask(detector.read_configuration()).items()}
+
+
+def configured(descriptor, name="pe1"):
+    """Give what a descriptor has of the calibration, by plain names."""
+    data = descriptor["configuration"][name]["data"]
+    return {key.removeprefix(f"{name}-calib-"): value for key, value in data.items()}
+
+
+def test_count_records_the_geometry_whole_and_bit_exact(panel, take):
+    put(panel, WHOLE)
+    run = take(bp.count([panel], 3))
+    (descriptor,) = run["descriptor"]
+    schema_validators[DocumentNames.descriptor].validate(descriptor)
+    assert documents.geometry(descriptor) == WHOLE
+    assert len(run["event"]) == 3
+    found = configured(descriptor)
+    assert (found["revision"], found["serial"], found["status"]) == (2, 2, "VALID")
+    assert found["revision_uid"] == ask(panel.calib.read_snapshot()).uid
+
+
+def test_run_is_recalled_with_its_prefix_and_revision(panel, take):
+    run = take(bp.count([panel]))
+    (found,) = recorded([(kind, document) for kind, each in run.items() for document in each])
+    assert found.geometry == Geometry(**GEOMETRY)
+    assert (found.prefix, found.revision, found.calib) == (panel.calib.prefix, 1, "calib")
+
+
+def test_what_is_recorded_is_what_ophyds_device_records(panel, make, take):
+    other = make(FlatPanel, panel.calib.prefix.removesuffix("Calib:"), "pe2")
+    (descriptor,) = take(bp.count([panel, other]))["descriptor"]
+    ours, theirs = (descriptor["configuration"][name] for name in ("pe1", "pe2"))
+    for part in ("data", "timestamps", "data_keys"):
+        expected = {key: value for key, value in theirs[part].items() if key.startswith("pe2_calib_")}
+        assert {key.replace("pe1-calib-", "pe2_calib_"): value for key, value in ours[part].items()} == expected
+
+
+def test_names_are_joined_as_the_device_joins_them(panel, take):
+    panel.set_name("pe1", child_name_separator="_")
+    (descriptor,) = take(bp.count([panel]))["descriptor"]
+    assert descriptor["configuration"]["pe1"]["data"]["pe1_calib_dist"] == GEOMETRY["dist"]
+    assert documents.geometry(descriptor) == Geometry(**GEOMETRY)
+
+
+def test_unset_is_recorded_without_numbers_and_the_run_goes_on(empty, take):
+    run = take(bp.count([empty]))
+    (descriptor,) = run["descriptor"]
+    schema_validators[DocumentNames.descriptor].validate(descriptor)
+    found = configured(descriptor)
+    assert (found["status"], found["revision"]) == ("UNSET", 0)
+    assert not set(NAMES) & set(found)
+    with pytest.raises(NoGeometryError, match="UNSET"):
+        documents.geometry(descriptor)
+    assert run["stop"][0]["exit_status"] == "success"
+
+
+def test_geometry_set_in_a_plan_is_one_revision_and_recorded_by_the_next_run(empty, take):
+    def plan():
+        yield from bps.mv(empty.calib, WHOLE)
+        yield from bps.mv(empty.calib, {"dist": 0.5, "poni1": 0.6})
+        yield from bp.count([empty])
+
+    (descriptor,) = take(plan())["descriptor"]
+    found = documents.geometry(descriptor)
+    assert (found.dist, found.poni1, found.poni2) == (0.5, 0.6, WHOLE.poni2)
+    assert configured(descriptor)["revision"] == 2
+
+
+def test_change_within_a_run_is_in_a_new_descriptor(panel, take):
+    @bpp.stage_decorator([panel])
+    @bpp.run_decorator()
+    def plan():
+        yield from bps.trigger_and_read([panel])
+        yield from bps.abs_set(panel.calib, {"dist": 0.5}, wait=True)
+        yield from bps.configure(panel, {})
+        yield from bps.trigger_and_read([panel])
+
+    run = take(plan())
+    first, second = run["descriptor"]
+    assert [documents.geometry(descriptor).dist for descriptor in (first, second)] == [GEOMETRY["dist"], 0.5]
+    assert [event["descriptor"] for event in run["event"]] == [first["uid"], second["uid"]]
+
+
+def test_values_that_are_to_be_configured_are_refused_before_anything_is_set(panel, take):
+    with pytest.raises(ValueError, match=r"pe1: calib.dist cannot be configured: set them with bps.abs_set"):
+        take(bps.configure(panel, {"calib.dist": 0.5}))
+    assert values(panel)["revision"] == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"wavelength": 0.166}, "wavelength 0.166 m looks like angstrom: write 1.66e-11"),
+        ({"dist": float("nan")}, "dist nan is not finite"),
+        ({"distance": 0.2}, "did you mean dist"),
+    ],
+)
+def test_refusal_fails_the_plan_with_its_reasons_and_leaves_the_geometry(panel, take, value, reason):
+    with pytest.raises(FailedStatus) as failed:
+        take(bps.mv(panel.calib, value))
+    assert isinstance(failed.value.__cause__, RefusedError)
+    assert reason in str(failed.value.__cause__)
+    assert values(panel)["revision"] == 1
+
+
+def test_set_is_refused_where_another_revision_is_in_force(panel):
+    with pytest.raises(RefusedError, match="revision"):
+        put(panel, {"dist": 0.5}, expect_revision=7)
+    put(panel, {"dist": 0.5}, expect_revision=1)
+    assert values(panel)["dist"] == 0.5
+
+
+def test_any_request_is_a_transaction(panel):
+    put(panel, WHOLE)
+    result = ask(panel.calib.transact(Activate(1)))
+    assert (result.outcome, result.revision) == ("accepted", 1)
+    assert (values(panel)["revision"], values(panel)["serial"]) == (1, 3)
+
+
+@pytest.fixture
+def own(make_ioc):
+    """An IOC that this test may harm, with a geometry in force."""
+    ioc = make_ioc().start()
+    assert speak.request(ioc.prefix, commit_text("begin", geometry=GEOMETRY))["outcome"] == "accepted"
+    return ioc
+
+
+@contextlib.contextmanager
+def hung(ioc):
+    ioc.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        ioc.signal(signal.SIGCONT)
+
+
+def test_run_with_a_hung_ioc_fails_rather_than_record_what_may_be_old(own, connect, take):
+    panel = connect(own.prefix, timeout=1.0)
+    with hung(own), pytest.raises(NotConnectedError, match=f"{own.prefix}Snapshot_RBV does not answer within 1 s"):
+        take(bp.count([panel]))
+    assert documents.geometry(take(bp.count([panel]))["descriptor"][0]) == Geometry(**GEOMETRY)
+
+
+def test_killed_ioc_fails_the_run_naming_the_pv_and_is_read_again_after_its_restart(own, connect, take):
+    panel = connect(own.prefix, timeout=1.0)
+    own.kill()
+    with pytest.raises(NotConnectedError, match=f"{own.prefix}Snapshot_RBV does not answer within 1 s"):
+        take(bp.count([panel]))
+    own.start()
+
+    def answers():
+        with contextlib.suppress(NotConnectedError):
+            return take(bp.count([panel]))
+        return None
+
+    (descriptor,) = wait_for(answers)["descriptor"]
+    assert documents.geometry(descriptor) == Geometry(**GEOMETRY)
+    put(panel, {"dist": 0.3})
+    assert values(panel)["dist"] == 0.3
+
+
+def test_disconnection_can_be_recorded_as_unknown_without_numbers(own, connect, take):
+    panel = connect(own.prefix, timeout=1.0, on_disconnect="record")
+    with hung(own):
+        (descriptor,) = take(bp.count([panel]))["descriptor"]
+    found = configured(descriptor)
+    assert (found["status"], found["revision"]) == ("UNKNOWN", 0)
+    assert not set(NAMES) & set(found)
+    assert values(panel)["dist"] == GEOMETRY["dist"]
+
+
+def test_set_on_a_hung_ioc_fails_and_commits_nothing(own, connect):
+    panel = connect(own.prefix, timeout=1.0)
+    with hung(own), pytest.raises(NotConnectedError, match="Snapshot_RBV does not answer"):
+        put(panel, {"dist": 0.3})
+    assert values(panel)["revision"] == 1
+
+
+def test_transaction_whose_ioc_hangs_is_unknown_and_safe_to_send_again(own, connect):
+    panel = connect(own.prefix, timeout=1.0)
+    request = Activate(1, request="once")
+    with (
+        hung(own),
+        pytest.raises(NotConnectedError, match=r"Results_RBV shows no verdict within 2 s: .* same id, once"),
+    ):
+        ask(panel.calib.transact(request, timeout=2.0))
+    assert ask(panel.calib.transact(request)).outcome == "accepted"
+    assert values(panel)["serial"] == 2  # it was run once, whichever of its puts arrived
+
+
+def test_transaction_that_an_ioc_took_before_it_was_restarted_has_its_verdict(own, connect):
+    panel = connect(own.prefix, timeout=1.0)
+    first = ask(panel.calib.transact(Activate(1, request="once")))
+    own.kill()
+    own.start()
+    again = ask(panel.calib.transact(Activate(1, request="once")))
+    assert (again.revision, again.serial) == (first.revision, first.serial)
+
+
+def test_prefix_that_nobody_serves_is_named_when_it_is_connected(run_engine):
+    lost = Detector("NO{Such}", name="lost")
+    with pytest.raises(NotThereError, match=r"NO{Such}Calib:Snapshot_RBV"):
+        ask(lost.connect(timeout=1))
+
+
+def test_request_that_may_not_be_written_is_refused_naming_the_pv(prefix, run_engine):
+    calib = AsyncCalibrationData(prefix, name="c")
+    calib.request = epics_signal_w(str, f"{prefix}Message_RBV")  # as behind a gateway that lets nobody write
+    ask(calib.connect(timeout=20))
+    with pytest.raises(RefusedError, match=r"Message_RBV may not be written from here: .*denied"):
+        ask(calib.transact(Activate(1)))
+
+
+def test_unknown_reaction_to_a_disconnection_is_refused():
+    with pytest.raises(ValueError, match='on_disconnect=\'ignore\' is unknown: expected "raise" or "record"'):
+        AsyncCalibrationData("X", on_disconnect="ignore")
+
+
+@contextlib.contextmanager
+def writing(prefix):
+    """Let one process write by Request, another by Poni."""
+    ways = (("request", "1"), ("poni", "2"))
+    writers = [
+        subprocess.Popen([sys.executable, str(WRITER), prefix, *way], stdout=subprocess.PIPE, text=True) for way in ways
+    ]
+    try:
+        for writer in writers:
+            assert writer.stdout.readline() == "ready\n"
+        yield
+        assert [writer.poll() for writer in writers] == [None, None], "a writer ended before its readers"
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+            writer.stdout.close()
+
+
+def is_mixed(found):
+    """Tell whether values, by plain names, are not those of one geometry."""
+    own = {name: found[name] for name in NAMES} | {"detector_config": strictjson.loads(found["detector_config"])}
+    return own != whole(number_of(found["detector"])).as_dict()
+
+
+def check_races(ioc, connect, take, reads, runs):
+    panel = connect(ioc.prefix)
+    with writing(ioc.prefix):
+        wait_for(lambda: values(panel)["serial"] > 10)
+        seen = [values(panel) for _ in range(reads)]
+        for _ in range(runs):
+            (descriptor,) = take(bp.count([panel]))["descriptor"]
+            seen.append(configured(descriptor))
+            assert documents.geometry(descriptor) == whole(number_of(seen[-1]["detector"]))
+    serials = [each["serial"] for each in seen]
+    print(f"\n{reads} reads and {runs} runs saw {len(set(serials))} of {serials[-1]} activations")
+    assert sum(map(is_mixed, seen)) == 0
+    assert serials == sorted(serials), "a serial went back"
+    assert len(set(serials)) > 20
+
+
+def test_no_read_and_no_run_mixes_two_geometries(make_ioc, connect, take):
+    check_races(make_ioc().start(), connect, take, reads=400, runs=10)
+
+
+@pytest.mark.campaign
+def test_no_read_and_no_run_mixes_two_geometries_at_length(make_ioc, connect, take):
+    check_races(make_ioc().start(), connect, take, reads=5000, runs=100)
+
+
+def test_loop_goes_on_while_an_ioc_does_not_answer(own, connect):
+    panel = connect(own.prefix, timeout=1.0)
+
+    async def turns():
+        reading = asyncio.ensure_future(panel.read_configuration())
+        count = 0
+        while not reading.done():
+            await asyncio.sleep(0.01)
+            count += 1
+        with pytest.raises(NotConnectedError):
+            reading.result()
+        return count
+
+    with hung(own):
+        assert ask(turns()) > 20
+
+
+def test_calibrations_of_a_detector_are_found(panel):
+    assert calibrations(panel) == calibrations(panel.calib) == [panel.calib]
+    assert calibrations(panel.total) == calibrations(object()) == []
+
+
+def test_guard_refuses_what_it_cannot_watch_by_its_name(panel, take):
+    with pytest.raises(RecordError, match="pe1-calib: calibration_guard and at_positions cannot watch"):
+        take(calibration_guard(bp.count([panel])))
+
+
+def test_guard_lets_other_devices_of_ophyd_async_be(panel, take):
+    run = take(calibration_guard(bp.count([panel.total])))
+    assert run["stop"][0]["exit_status"] == "success"
+
+
+def test_without_ophyd_async_the_install_line_is_told():
+    program = (
+        "import sys; sys.modules['ophyd_async'] = None\n"
+        "try:\n"
+        "    import ponikeeper_client.async_device\n"
+        "except ImportError as error:\n"
+        "    print(type(error).__name__, error)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert told.stdout == "MissingOphydAsyncError ophyd-async is not installed: pip install ophyd-async\n"
