@@ -1,19 +1,17 @@
-"""The geometry of a detector as an ophyd-async device: recorded whole with every run, set as one transaction.
-
-Nothing here blocks: it runs in the RunEngine's loop.
-"""
+"""The geometry of a detector as an ophyd-async device: recorded whole with every run, set as one transaction."""
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, NoReturn
 from uuid import uuid4
 
-from ponikeeper.errors import MissingExtraError, NotConnectedError, RefusedError
+from ponikeeper.errors import MissingExtraError, NotConnectedError, RecordError, RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.messages import Request, Result, Snapshot, parse_results
 from ponikeeper_client import documents
+from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fresh import raise_silent
 from ponikeeper_client.transactions import _text as checked_text
 from ponikeeper_client.transactions import manual
@@ -36,12 +34,25 @@ _PAUSE = 0.05
 """How long to wait before an IOC is asked again that gave no answer, or no final one (s)."""
 
 
-class AsyncCalibrationData(StandardReadable):
+class _RecordedAnew(Device):
+    """A device whose configuration a plan can have recorded anew within a run."""
+
+    def configure(self, d: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Let bluesky read the configuration anew; raises `ValueError` where there is something to set."""
+        if d:  # bluesky does not await what this gives, and to wait here would stop its loop
+            raise ValueError(
+                f"{self.name}: {', '.join(d)} cannot be configured: set them with bps.abs_set(..., wait=True), then "
+                f"write bps.configure({self.name}, {{}})"
+            )
+        return {}, {}
+
+
+class AsyncCalibrationData(_RecordedAnew, StandardReadable):
     """The calibrated geometry of one detector, as the ponikeeper IOC has it in force, for ophyd-async.
 
-    As a readable child of a detector (``with self.add_children_as_readables(): self.calib = ...``) it
-    is recorded in the descriptor of each run. What it gives comes from one snapshot, which the
-    server is asked for each time: it is never half of one geometry and half of another, nor old.
+    As a child of a detector with `AsyncCalibrationMixin` it is recorded in the descriptor of each
+    run. What it gives comes from one snapshot, which the server is asked for each time: it is never
+    half of one geometry and half of another, nor old.
 
     Parameters
     ----------
@@ -68,11 +79,26 @@ class AsyncCalibrationData(StandardReadable):
         if on_disconnect not in ("raise", "record"):
             raise ValueError(f'on_disconnect={on_disconnect!r} is unknown: expected "raise" or "record"')
         self.prefix = prefix
-        self._silence, self._verdict_timeout, self._on_disconnect = timeout, verdict_timeout, on_disconnect
+        self._silence, self._verdict_timeout = timeout, verdict_timeout
+        self._on_disconnect: Literal["raise", "record"] = on_disconnect
         self.snapshot = epics_signal_r(str, f"ca://{prefix}Snapshot_RBV", timeout=timeout)
         self.results = epics_signal_r(str, f"ca://{prefix}Results_RBV", timeout=timeout)
         self.request = epics_signal_w(str, f"ca://{prefix}Request", timeout=timeout)
+        self._twin: CalibrationData | None = None
         super().__init__(name=name)
+
+    def twin(self) -> CalibrationData:
+        """Give the same calibration as a device of ophyd, always the same one: it can be asked without awaiting."""
+        if self._twin is None:
+            self._twin = CalibrationData(
+                self.prefix,
+                name=self.name,
+                timeout=self._silence,
+                verdict_timeout=self._verdict_timeout,
+                on_disconnect=self._on_disconnect,
+            )
+        self._twin.name = self.name
+        return self._twin
 
     async def read_snapshot(self) -> Snapshot:
         """Give all that is in force now, as the server says at this moment.
@@ -219,22 +245,24 @@ class AsyncCalibrationData(StandardReadable):
         raise_silent(_pv(self.snapshot), self._silence)
 
 
-class AsyncCalibrationMixin(StandardReadable):
-    """An ophyd-async detector of which a plan can have a new geometry recorded within a run.
+class AsyncCalibrationMixin(_RecordedAnew):
+    """An ophyd-async detector of any class that records the calibrations among its children.
 
-    ``yield from bps.abs_set(detector.calib, {"dist": 0.23}, wait=True)`` puts it in force, then
-    ``yield from bps.configure(detector, {})`` has bluesky read the configuration anew: the next
-    events have a descriptor of their own.
+    Put it before the detector's class, and a child ``self.calib = AsyncCalibrationData(...)`` into
+    it. ``yield from bps.abs_set(detector.calib, {"dist": 0.23}, wait=True)`` puts a geometry in
+    force; within a run ``yield from bps.configure(detector, {})`` has it recorded then.
     """
 
-    def configure(self, d: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Let bluesky read the configuration anew; raises `ValueError` where there is something to set."""
-        if d:  # bluesky does not await what this gives, and to wait here would stop its loop
-            raise ValueError(
-                f"{self.name}: {', '.join(d)} cannot be configured: set them with bps.abs_set(..., wait=True), then "
-                f"write bps.configure({self.name}, {{}})"
-            )
-        return {}, {}
+    async def read_configuration(self) -> dict[str, Any]:
+        """Give the configuration of the detector and of its calibrations; raises as theirs."""
+        detector: Any = super()
+        return await _merged(detector.read_configuration(), *(each.read_configuration() for each in calibrations(self)))
+
+    async def describe_configuration(self) -> dict[str, Any]:
+        """Give the data keys of what `read_configuration` gives; raises as that does."""
+        detector: Any = super()
+        own = (each.describe_configuration() for each in calibrations(self))
+        return await _merged(detector.describe_configuration(), *own)
 
 
 def calibrations(device: Any) -> list[AsyncCalibrationData]:
@@ -243,6 +271,27 @@ def calibrations(device: Any) -> list[AsyncCalibrationData]:
         return [device]
     children = device.children() if isinstance(device, Device) else ()
     return [calib for _, child in children for calib in calibrations(child)]
+
+
+def twins(device: Any) -> list[CalibrationData]:
+    """Give the same calibrations as devices of ophyd, for what cannot await.
+
+    Raises
+    ------
+    RecordError
+        The device cannot record a new geometry within a run.
+    """
+    found = calibrations(device)
+    if found and not isinstance(device, _RecordedAnew):
+        raise RecordError(
+            f"{device.name} could not record a change of {', '.join(calib.name for calib in found)} within a run: "
+            f"write class YourDetector(AsyncCalibrationMixin, {type(device).__name__})"
+        )
+    return [calib.twin() for calib in found]
+
+
+async def _merged(*parts: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    return {key: value for part in await asyncio.gather(*parts) for key, value in part.items()}
 
 
 def _pv(signal: Any) -> str:

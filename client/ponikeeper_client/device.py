@@ -11,7 +11,7 @@ from ophyd import Device, EpicsSignal, EpicsSignalRO
 from ophyd.status import Status
 
 from ponikeeper.contract import setpoint
-from ponikeeper.errors import NotConnectedError, RecordError
+from ponikeeper.errors import NotConnectedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.messages import LinkState, Request, Result, Snapshot, parse_links
 from ponikeeper_client import display, documents
@@ -297,20 +297,11 @@ class CalibrationMixin(Device):
 def calibrations(device: Any) -> list[CalibrationData]:
     """Give the calibrations of a detector, or of anything else that a plan reads; itself where it is one.
 
-    Raises
-    ------
-    RecordError
-        It has some of ophyd-async's, which cannot be watched from a plan as those of ophyd can.
+    For those of an ophyd-async detector their twins in ophyd; raises `RecordError` where those would not help.
     """
     if isinstance(device, CalibrationData):
         return [device]
-    beside = sys.modules.get("ponikeeper_client.async_device")  # where nobody loaded it there is none
-    unwatched = [] if beside is None else beside.calibrations(device)
-    if unwatched:
-        raise RecordError(
-            f"{', '.join(calib.name for calib in unwatched)}: calibration_guard and at_positions cannot watch a "
-            "calibration of ophyd-async, and a change during the run would not be recorded: take the run without them, "
-            "and let nobody change the geometry meanwhile"
-        )
-    found = device.walk_subdevices(include_lazy=False) if isinstance(device, Device) else ()
-    return [each for _, each in found if isinstance(each, CalibrationData)]
+    if isinstance(device, Device):
+        return [each for _, each in device.walk_subdevices(include_lazy=False) if isinstance(each, CalibrationData)]
+    beside = sys.modules.get("ponikeeper_client.async_device")  # where nobody loaded it there are none
+    return [] if beside is None else beside.twins(device)

@@ -14,9 +14,18 @@ import pytest
 from bluesky import FailedStatus
 from bluesky.run_engine import call_in_bluesky_event_loop
 from event_model import DocumentNames, schema_validators
+from ophyd_async.core import (
+    AsyncStatus,
+    StandardReadable,
+    StandardReadableFormat,
+    StaticPathProvider,
+    TriggerInfo,
+    UUIDFilenameProvider,
+    soft_signal_rw,
+)
 from ophyd_async.core import NotConnectedError as NotThereError
-from ophyd_async.core import StandardReadable, StandardReadableFormat, soft_signal_rw
 from ophyd_async.epics.core import epics_signal_w
+from ophyd_async.sim import SimBlobDetector
 
 import speak
 from live import wait_for
@@ -29,7 +38,11 @@ from ponikeeper.parameters import NAMES
 from ponikeeper_client import documents
 from ponikeeper_client.async_device import AsyncCalibrationData, AsyncCalibrationMixin, calibrations
 from ponikeeper_client.guard import calibration_guard
+from ponikeeper_client.guard.state import in_force
+from ponikeeper_client.guard.state import recorded as recorded_state
+from ponikeeper_client.plans import at_positions
 from ponikeeper_client.recall import recorded
+from scripted import attempt, commit
 from speak import GEOMETRY, commit_text
 from writer import number_of, whole
 
@@ -44,8 +57,7 @@ class Detector(AsyncCalibrationMixin, StandardReadable):
     def __init__(self, prefix, name="", **options):
         with self.add_children_as_readables(StandardReadableFormat.HINTED_SIGNAL):
             self.total = soft_signal_rw(float, 1.0)
-        with self.add_children_as_readables():
-            self.calib = AsyncCalibrationData(f"{prefix}Calib:", **options)
+        self.calib = AsyncCalibrationData(f"{prefix}Calib:", **options)
         super().__init__(name=name)
 
 
@@ -76,6 +88,13 @@ def panel(empty):
 def ask(awaitable):
     """Await something in the loop of the RunEngine."""
     return call_in_bluesky_event_loop(awaitable)
+
+
+def release(detector):
+    """End what watches the calibration for the guard; not while it still connects, of which pyepics would complain."""
+    twin = detector.calib.twin()
+    twin.wait_for_connection(timeout=30)
+    twin.destroy()
 
 
 def put(detector, value, **options):
@@ -380,9 +399,143 @@ def test_calibrations_of_a_detector_are_found(panel):
     assert calibrations(panel.total) == calibrations(object()) == []
 
 
-def test_guard_refuses_what_it_cannot_watch_by_its_name(panel, take):
-    with pytest.raises(RecordError, match="pe1-calib: calibration_guard and at_positions cannot watch"):
-        take(calibration_guard(bp.count([panel])))
+class Plain(StandardReadable):
+    """A detector that knows of the geometry as of any other child."""
+
+    def __init__(self, prefix, name=""):
+        with self.add_children_as_readables():
+            self.calib = AsyncCalibrationData(f"{prefix}Calib:")
+        super().__init__(name=name)
+
+
+@pytest.fixture
+def plain(panel):
+    detector = Plain(panel.calib.prefix.removesuffix("Calib:"), "pe1")
+    ask(detector.connect(timeout=20))
+    return detector
+
+
+def test_readable_child_is_recorded_without_the_mixin(plain, take):
+    (descriptor,) = take(bp.count([plain]))["descriptor"]
+    assert documents.geometry(descriptor) == Geometry(**GEOMETRY)
+
+
+def test_guard_refuses_a_detector_that_cannot_record_a_change(plain, take):
+    with pytest.raises(RecordError, match=r"pe1 could not record a change of pe1-calib .*Mixin, Plain\)"):
+        take(calibration_guard(bp.count([plain])))
+
+
+class Scripted(Detector):
+    """A detector to which something happens at its n-th trigger, or its n-th reading."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.script = {}
+        self.done = {"trigger": 0, "read": 0}
+
+    def happen(self, what):
+        self.done[what] += 1
+        self.script.pop((what, self.done[what]), lambda: None)()
+
+    @AsyncStatus.wrap
+    async def trigger(self):
+        self.happen("trigger")
+
+    async def read(self):
+        found = await super().read()
+        self.happen("read")
+        return found
+
+
+@pytest.fixture
+def scripted(panel):
+    detector = Scripted(panel.calib.prefix.removesuffix("Calib:"), "pe1")
+    ask(detector.connect(timeout=20))
+    yield detector
+    release(detector)
+
+
+def of_events(run, key="dist"):
+    """Give what each event was recorded with, in their order."""
+    descriptors = {descriptor["uid"]: configured(descriptor) for descriptor in run["descriptor"]}
+    return [descriptors[event["descriptor"]][key] for event in run.get("event", ())]
+
+
+def test_guard_records_a_change_in_a_new_descriptor(scripted, take):
+    scripted.script[("trigger", 3)] = lambda: commit(scripted, 0.5)
+    run = take(calibration_guard(bp.count([scripted], 4)))
+    assert of_events(run) == [GEOMETRY["dist"], GEOMETRY["dist"], 0.5, 0.5]
+    assert len(run["descriptor"]) == 2
+
+
+def test_guard_takes_an_event_again_during_whose_reading_the_geometry_changes(scripted, take):
+    scripted.script[("read", 1)] = lambda: commit(scripted, 0.5)
+    scripted.script[("read", 4)] = lambda: commit(scripted, 0.6)
+    run = take(calibration_guard(bp.count([scripted], 3)))
+    assert of_events(run) == [0.5, 0.5, 0.6]
+    assert [event["seq_num"] for event in run["event"]] == [1, 2, 3]
+
+
+def test_guard_reads_what_a_descriptor_recorded(scripted, take):
+    (descriptor,) = take(bp.count([scripted]))["descriptor"]
+    found = recorded_state(descriptor, "pe1-calib")
+    assert found == in_force(scripted.calib.twin())
+    assert (found.serial, found.status) == (1, "VALID")
+
+
+def test_each_position_is_a_run_of_its_own_with_its_geometry(make_ioc, motors, stage, connect, take):
+    links = "settle = 0.2\n" + motors.link("z", "Z:RBV", moving="Z:MOVN")
+    ioc = make_ioc(more={"{Det:1}Calib:": links}, beside=(motors.port,)).start()
+    panel = connect(ioc.prefix)
+    twin = panel.calib.twin()
+    places = {"near": 200.0, "far": 1000.0}
+    for place in places.values():
+        stage.set(place).wait(timeout=30)
+        wait_for(lambda place=place: (link := twin.read_links()[0]).value == place and not link.doubt)
+        put(panel, {**GEOMETRY, "dist": place / 1000})
+    run = take(at_positions([panel], stage, places, num=2))
+    assert of_events(run) == [0.2, 0.2, 1.0, 1.0]
+    assert len(run["start"]) == 2
+    release(panel)
+
+
+def test_guard_fails_a_run_where_a_change_is_to_fail_it(scripted, run_engine):
+    scripted.script[("trigger", 2)] = lambda: commit(scripted, 0.5)
+    run, told = attempt(run_engine, calibration_guard(bp.count([scripted], 3), on_change="fail"))
+    assert "pe1-calib: the geometry changed during the run, from serial 1 to 2" in told
+    assert of_events(run) == [GEOMETRY["dist"]]
+
+
+def test_guard_fails_a_run_over_a_status_that_is_to_fail_it(scripted, run_engine):
+    text = '{"v": 1, "request": "r", "op": "retract", "revision": 1, "reason": "it was off"}'
+    scripted.script[("trigger", 2)] = lambda: speak.request(scripted.calib.prefix, text)
+    run, told = attempt(run_engine, calibration_guard(bp.count([scripted], 3), on_status="fail"))
+    assert "pe1-calib: the status is CONDEMNED" in told
+    assert of_events(run, "status") == ["VALID"]
+
+
+def test_detector_that_writes_files_records_the_geometry_and_its_change(panel, take, tmp_path):
+    class Blob(AsyncCalibrationMixin, SimBlobDetector):
+        def __init__(self, prefix, name):
+            self.calib = AsyncCalibrationData(prefix)
+            super().__init__(StaticPathProvider(UUIDFilenameProvider(), tmp_path), name=name)
+
+    blob = Blob(panel.calib.prefix, "pe1")
+    ask(blob.connect(timeout=20))
+
+    @bpp.stage_decorator([blob])
+    @bpp.run_decorator()
+    def plan():
+        yield from bps.prepare(blob, TriggerInfo(livetime=0.01), wait=True)
+        for dist in (0.4, 0.5):
+            yield from bps.abs_set(blob.calib, {"dist": dist}, wait=True)
+            yield from bps.trigger_and_read([blob])
+
+    run = take(calibration_guard(plan()))
+    assert of_events(run) == [0.4, 0.5]
+    assert run["stream_resource"]
+    assert run["stream_datum"]
+    release(blob)
 
 
 def test_guard_lets_other_devices_of_ophyd_async_be(panel, take):

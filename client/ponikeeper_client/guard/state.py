@@ -41,8 +41,9 @@ def recorded(descriptor: Mapping[str, Any], calib: str) -> State | None:
     """Give what a descriptor recorded of a calibration, by its name; None where that is nothing."""
     for configured in (descriptor.get("configuration") or {}).values():
         data: Mapping[str, Any] = configured["data"]
-        if f"{calib}_serial" in data:
-            return State(data[f"{calib}_serial"], data[f"{calib}_revision_uid"], data[f"{calib}_status"])
+        for joint in "_-":  # ophyd-async's
+            if f"{calib}{joint}serial" in data:
+                return State(*(data[f"{calib}{joint}{key}"] for key in ("serial", "revision_uid", "status")))
     return None
 
 
