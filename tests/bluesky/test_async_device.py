@@ -46,6 +46,9 @@ from scripted import attempt, commit
 from speak import GEOMETRY, commit_text
 from writer import number_of, whole
 
+# of other tests, which spoke by aioca in a thread of their own before pyepics' context was there to be shared
+pytestmark = pytest.mark.filterwarnings("ignore:There is already a CA context for this thread")
+
 WRITER = Path(__file__).parents[1] / "writer.py"
 
 WHOLE = Geometry(**{**GEOMETRY, "dist": 0.4567890123456789, "detector_config": {"orientation": 4}})
