@@ -4,12 +4,16 @@ Each value of a geometry tells of which it is a part: `whole(number)` makes it, 
 """
 
 import asyncio
+import contextlib
 import itertools
+import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import aioca
 
-from ponikeeper import poni
+from ponikeeper import poni, strictjson
 from ponikeeper.geometry import Geometry
 from ponikeeper.messages import Commit, request_text
 from ponikeeper.parameters import NAMES
@@ -28,6 +32,33 @@ def whole(number: int) -> Geometry:
 def number_of(detector: str) -> int:
     """Find the number of a geometry by its detector's name."""
     return int(detector.removeprefix("Panel"))
+
+
+def is_mixed(values: Mapping[str, Any]) -> bool:
+    """Tell whether values, by plain names, are not those of one geometry."""
+    found = {name: values[name] for name in NAMES} | {"detector_config": strictjson.loads(values["detector_config"])}
+    return found != whole(number_of(values["detector"])).as_dict()
+
+
+@contextlib.contextmanager
+def writing(prefix: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """Let one process write by Request, another by Poni, as long as the block lasts."""
+    writers = [
+        subprocess.Popen([sys.executable, __file__, prefix, how, first], stdout=subprocess.PIPE, text=True)
+        for how, first in (("request", "1"), ("poni", "2"))
+    ]
+    try:
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "ready\n"
+        yield writers
+        assert [writer.poll() for writer in writers] == [None, None], "a writer ended before its readers"
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+            if writer.stdout is not None:
+                writer.stdout.close()
 
 
 async def write(prefix: str, how: str, first: int) -> None:

@@ -13,8 +13,7 @@ from ponikeeper.messages import Request, Result, Snapshot, parse_results
 from ponikeeper_client import documents
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fresh import raise_silent
-from ponikeeper_client.transactions import _text as checked_text
-from ponikeeper_client.transactions import manual
+from ponikeeper_client.transactions import checked_text, manual
 
 
 class MissingOphydAsyncError(MissingExtraError):

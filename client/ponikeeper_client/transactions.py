@@ -78,7 +78,7 @@ class Transactor:
             No verdict came in time.
         """
         request = request if request.request else replace(request, request=uuid4().hex)
-        text = _text(request)
+        text = checked_text(request)
         deadline = time.monotonic() + timeout
         result = None
         while result is None and time.monotonic() < deadline:
@@ -124,7 +124,8 @@ def _plain(name: str, value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _text(request: Request) -> str:
+def checked_text(request: Request) -> str:
+    """Write a request as JSON; raises `RefusedError` where it holds what JSON does not have."""
     try:
         return request_text(request)
     except (TypeError, ValueError) as error:  # NaN, say, which JSON does not have

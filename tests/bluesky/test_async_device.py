@@ -5,7 +5,6 @@ import contextlib
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
@@ -30,7 +29,6 @@ from ophyd_async.sim import SimBlobDetector
 import speak
 from live import wait_for
 from panels import FlatPanel
-from ponikeeper import strictjson
 from ponikeeper.errors import NoGeometryError, NotConnectedError, RecordError, RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.messages import Activate
@@ -44,12 +42,10 @@ from ponikeeper_client.plans import at_positions
 from ponikeeper_client.recall import recorded
 from scripted import attempt, commit
 from speak import GEOMETRY, commit_text
-from writer import number_of, whole
+from writer import is_mixed, number_of, whole, writing
 
 # of other tests, which spoke by aioca in a thread of their own before pyepics' context was there to be shared
 pytestmark = pytest.mark.filterwarnings("ignore:There is already a CA context for this thread")
-
-WRITER = Path(__file__).parents[1] / "writer.py"
 
 WHOLE = Geometry(**{**GEOMETRY, "dist": 0.4567890123456789, "detector_config": {"orientation": 4}})
 
@@ -328,31 +324,6 @@ def test_request_that_may_not_be_written_is_refused_naming_the_pv(prefix, run_en
 def test_unknown_reaction_to_a_disconnection_is_refused():
     with pytest.raises(ValueError, match='on_disconnect=\'ignore\' is unknown: expected "raise" or "record"'):
         AsyncCalibrationData("X", on_disconnect="ignore")
-
-
-@contextlib.contextmanager
-def writing(prefix):
-    """Let one process write by Request, another by Poni."""
-    ways = (("request", "1"), ("poni", "2"))
-    writers = [
-        subprocess.Popen([sys.executable, str(WRITER), prefix, *way], stdout=subprocess.PIPE, text=True) for way in ways
-    ]
-    try:
-        for writer in writers:
-            assert writer.stdout.readline() == "ready\n"
-        yield
-        assert [writer.poll() for writer in writers] == [None, None], "a writer ended before its readers"
-    finally:
-        for writer in writers:
-            writer.kill()
-            writer.wait()
-            writer.stdout.close()
-
-
-def is_mixed(found):
-    """Tell whether values, by plain names, are not those of one geometry."""
-    own = {name: found[name] for name in NAMES} | {"detector_config": strictjson.loads(found["detector_config"])}
-    return own != whole(number_of(found["detector"])).as_dict()
 
 
 def check_races(ioc, connect, take, reads, runs):
