@@ -158,7 +158,7 @@ class Guard:
         answer = yield msg
         group = msg.kwargs["group"] if "group" in msg.kwargs else next(iter(msg.args), None)
         for flight in run.flights.values():
-            flight.landed |= flight.ending == (group,)
+            flight.landed |= answer is not False and flight.ending == (group,)  # False: the wait ended before it
         return answer
 
     def _collect(self, run: Run, msg: Msg) -> Plan:

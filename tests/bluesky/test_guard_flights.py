@@ -1,0 +1,80 @@
+"""Guarded fly scans: whenever frames are collected, they have the geometry that they were taken with, or the run fails."""
+
+import time
+
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
+import pytest
+from ophyd.sim import NullStatus
+from ophyd.status import Status
+
+from ponikeeper_client.guard import calibration_guard
+from scripted import Scripted, attempt, commit
+from speak import GEOMETRY
+
+FIRST = GEOMETRY["dist"]
+
+
+class Flying(Scripted):
+    """A detector that flies, and gives a frame each time that its frames are collected."""
+
+    def kickoff(self):
+        return NullStatus()
+
+    def complete(self):
+        return NullStatus()
+
+    def describe_collect(self):
+        return self.number.describe()
+
+    def collect(self):
+        self.happen("read")
+        yield {"time": time.time(), "data": {self.number.name: 1}, "timestamps": {self.number.name: time.time()}}
+
+
+class Lasting(Flying):
+    """A detector whose flight lasts until somebody ends it."""
+
+    def complete(self):
+        self.flight = Status(self)
+        return self.flight
+
+
+@pytest.fixture
+def connect(make, prefix):
+    """Connect to a detector with a first geometry."""
+
+    def connected(cls):
+        panel = make(cls, prefix.removesuffix("Calib:"), "pe1")
+        commit(panel, FIRST)
+        return panel
+
+    return connected
+
+
+def flown(run):
+    """Give what each page of events was recorded with."""
+    data = {each["uid"]: each["configuration"]["pe1"]["data"] for each in run["descriptor"]}
+    return [data[page["descriptor"]]["pe1_calib_dist"] for page in run.get("event_page", ())]
+
+
+@bpp.run_decorator()
+def while_completing(panel):
+    yield from bps.declare_stream(panel, name="primary", collect=True)
+    yield from bps.kickoff(panel, wait=True)
+    yield from bps.collect_while_completing([panel], [panel], flush_period=0.01, stream_name="primary")
+
+
+def test_geometry_that_changes_between_two_collections_of_one_flight_fails_the_run(connect, run_engine):
+    panel = connect(Lasting)
+    panel.script[("read", 2)] = lambda: commit(panel, 0.5)
+    panel.script[("read", 4)] = lambda: panel.flight.set_finished()
+    run, told = attempt(run_engine, calibration_guard(while_completing(panel)))
+    assert "pe1_calib: the geometry changed from serial 1 to 2 during a fly scan" in told
+    assert flown(run) == [FIRST, FIRST]
+
+
+def test_flight_that_is_collected_while_it_lasts_is_recorded(connect, take):
+    panel = connect(Lasting)
+    panel.script[("read", 4)] = lambda: panel.flight.set_finished()
+    assert set(flown(take(calibration_guard(while_completing(panel))))) == {FIRST}
