@@ -131,7 +131,7 @@ def test_commands_that_the_pages_name_exist():
 @pytest.mark.parametrize("page", ["README.md", "client/README.md"])
 def test_four_lines_of_ophyd_make_a_detector(page):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
-    (block,) = (block for block in blocks if "CalibrationData, " in block)
+    (block,) = (block for block in blocks if "Cpt(CalibrationData, " in block)
     code = (
         "from ophyd import Component as Cpt\n"
         "from ophyd import Device as YourAreaDetector\n"
@@ -141,6 +141,22 @@ def test_four_lines_of_ophyd_make_a_detector(page):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=live.TIMEOUT)
     assert done.stdout.split() == ["XF:28ID1-ES{Det:PE1}Calib:", "area_detector_calib_dist", "config"], done.stderr
+
+
+def test_lines_of_ophyd_async_make_a_detector():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "client/README.md").read_text(), flags=re.DOTALL)
+    (block,) = (block for block in blocks if "AsyncCalibrationMixin" in block)
+    code = (
+        "from ophyd_async.core import StandardReadable\n"
+        "class YourStandardDetector(StandardReadable):\n"
+        "    def __init__(self, prefix, name):\n"
+        "        super().__init__(name)\n"
+        f"{block}\n"
+        "detector = Detector('XF:28ID1-ES{Det:PE1}', name='pe1')\n"
+        "print(detector.calib.prefix, detector.calib.name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=live.TIMEOUT)
+    assert done.stdout.split() == ["XF:28ID1-ES{Det:PE1}Calib:", "pe1-calib"], done.stderr
 
 
 def test_names_that_the_pages_import_exist():
