@@ -201,6 +201,11 @@ def test_only_the_calibrations_that_are_named_are_guarded(connect, take, run_eng
     assert told.startswith("pe2_calib")
 
 
+def test_calibrations_that_come_one_by_one_are_guarded(panel, run_engine):
+    panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
+    attempt(run_engine, calibration_guard(bp.count([panel], 3), (each.calib for each in [panel]), on_change="fail"))
+
+
 def test_stream_of_dark_frames_is_left_alone(panel, take, run_engine):
     judge(panel)
 

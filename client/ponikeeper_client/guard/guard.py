@@ -13,7 +13,7 @@ from ponikeeper_client.guard.messages import Guard, Plan
 
 def calibration_guard(
     plan: Iterable[Msg],
-    calibs: Sequence[CalibrationData] | None = None,
+    calibs: Iterable[CalibrationData] | None = None,
     *,
     on_change: OnChange = "new_descriptor",
     on_status: OnStatus = "warn",
@@ -61,9 +61,10 @@ def calibration_guard(
         raise ValueError(f"calibs is one calibration: expected a list of them, [{calibs.name}]")
     if isinstance(moving, str):
         raise ValueError(f"moving={moving!r} is one text: expected a list of names, [{moving!r}]")
-    if calibs is not None and not all(isinstance(calib, CalibrationData) for calib in calibs):
+    chosen = None if calibs is None else tuple(calibs)
+    if chosen is not None and not all(isinstance(calib, CalibrationData) for calib in chosen):
         raise ValueError(f"calibs={calibs!r} are not all calibrations: expected a list of CalibrationData, [pe1.calib]")
-    guard = Guard(None if calibs is None else tuple(calibs), Judge(on_change, on_status, tuple(moving)))
+    guard = Guard(chosen, Judge(on_change, on_status, tuple(moving)))
     return (yield from bpp.subs_wrapper(_guarded(plan, guard), {"all": [guard.records]}))
 
 
