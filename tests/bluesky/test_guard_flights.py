@@ -1,4 +1,4 @@
-"""Guarded fly scans: whenever frames are collected, they have the geometry that they were taken with, or the run fails."""
+"""Guarded fly scans: frames have the geometry that they were taken with, whenever collected, or the run fails."""
 
 import time
 
@@ -78,3 +78,30 @@ def test_flight_that_is_collected_while_it_lasts_is_recorded(connect, take):
     panel = connect(Lasting)
     panel.script[("read", 4)] = lambda: panel.flight.set_finished()
     assert set(flown(take(calibration_guard(while_completing(panel))))) == {FIRST}
+
+
+def flights(panel, meanwhile):
+    """Fly twice, and collect the frames of both at the end."""
+
+    @bpp.run_decorator()
+    def plan():
+        yield from bps.declare_stream(panel, name="primary", collect=True)
+        for number in (1, 2):
+            yield from bps.kickoff(panel, wait=True)
+            yield from bps.complete(panel, wait=True)
+            if number == 1:
+                meanwhile()
+        yield from bps.collect(panel, name="primary")
+
+    return plan()
+
+
+def test_geometry_that_changes_before_the_frames_of_a_flight_are_collected_fails_the_next_flight(connect, run_engine):
+    panel = connect(Flying)
+    run, told = attempt(run_engine, calibration_guard(flights(panel, lambda: commit(panel, 0.5))))
+    assert "pe1_calib: the geometry changed from serial 1 to 2 during a fly scan" in told
+    assert flown(run) == []
+
+
+def test_flights_that_are_collected_together_are_recorded(connect, take):
+    assert flown(take(calibration_guard(flights(connect(Flying), lambda: None)))) == [FIRST]

@@ -143,6 +143,8 @@ class Guard:
 
     def _kickoff(self, run: Run, msg: Msg) -> Plan:
         calibs = run.met(msg.obj)
+        for calib in run.flights.keys() & set(calibs):  # the frames of its last flight are still to be collected
+            self._judge.flight(run, calib, in_force(calib))
         stream = next((name for name, objects in run.streams.items() if msg.obj in objects), "")
         yield from self._renew(run, msg, stream, calibs)
         run.flights |= {calib: Flight(run.seen[calib][0]) for calib in calibs}
