@@ -452,3 +452,27 @@ def test_event_that_bluesky_records_once_more_after_a_pause_fails_the_run_where_
     with pytest.raises(RecordError, match="was recorded with serial 1, while serial 2 was in force"):
         run_engine.resume()
     assert run["stop"][0]["exit_status"] == "fail"
+
+
+@pytest.mark.parametrize("number", range(AFTER_SAVE))
+@pytest.mark.parametrize("event", [1, 3])
+def test_pause_during_which_the_status_changes_is_followed_by_the_new_one(panel, run_engine, event, number):
+    run = {}
+    with pytest.raises(RunEngineInterrupted):
+        run_engine(
+            calibration_guard(steps(panel, (event, number))),
+            lambda kind, document: run.setdefault(kind, []).append(document),
+        )
+    judge(panel)
+    run_engine.resume()
+    assert recorded(run, "status") == {1: ["CONDEMNED"] * 3, 3: ["VALID", "VALID", "CONDEMNED"]}[event]
+
+
+def test_event_that_bluesky_records_once_more_after_a_pause_fails_the_run_where_it_is_no_longer_valid(
+    panel, run_engine
+):
+    with pytest.raises(RunEngineInterrupted):
+        run_engine(calibration_guard(steps(panel, (3, AFTER_SAVE))))
+    judge(panel)
+    with pytest.raises(RecordError, match="was recorded as VALID, while the status was CONDEMNED"):
+        run_engine.resume()

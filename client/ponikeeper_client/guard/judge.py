@@ -69,14 +69,20 @@ class Judge:
     def recorded(self, run: Run, calib: CalibrationData, stream: str, found: State | None) -> None:
         """Judge with what an event was recorded."""
         seen = run.seen.get(calib)
-        if found is not None and seen and not any(found.has_geometry_of(state) for state in seen):
-            self.unrecordable(
-                RecordError(
-                    f"{calib.name}: an event of the stream {stream} was recorded with serial {found.serial}, while "
-                    f"serial {seen[-1].serial} was in force: what was exposed before a pause is not to be used; take "
-                    "the run again"
-                )
+        if found is None or not seen:
+            return
+        if not any(found.has_geometry_of(state) for state in seen):
+            told = f"with serial {found.serial}, while serial {seen[-1].serial} was in force"
+        elif found.status == "VALID" and all(state.status != "VALID" for state in seen):
+            told = f"as VALID, while the status was {seen[-1].status}"
+        else:
+            return
+        self.unrecordable(
+            RecordError(
+                f"{calib.name}: an event of the stream {stream} was recorded {told}: what was exposed before a pause "
+                "is not to be used; take the run again"
             )
+        )
 
     def links(self, run: Run) -> None:
         """See that what is declared to move can move; raises `ValueError`."""

@@ -230,9 +230,10 @@ class Guard:
         for calib in calibs:
             now = in_force(calib)
             self._judge.look(run, calib, now)
-            if not self._next(run, stream, calib).has_geometry_of(now):
-                run.seen[calib].append(now)
-                changed = True
+            described, seen = self._next(run, stream, calib), run.seen[calib]
+            # the status differs from what was looked at where bluesky exposed and read once more, after a pause
+            changed |= not described.has_geometry_of(now) or described.status != seen[0].status
+            seen.append(now)
         return changed
 
     def _verify(self, run: Run) -> None:
