@@ -262,6 +262,15 @@ def test_streams_of_which_each_has_a_device_of_its_own_are_right_or_fail(panel, 
     assert recorded(run, "dist", "near") == [FIRST]
 
 
+def test_calibration_that_is_in_the_baseline_by_itself_is_recorded_right_there_and_with_its_detector(panel, take):
+    panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
+    run = take(calibration_guard(bpp.baseline_wrapper(bp.count([panel], 3), [panel.calib])))
+    assert recorded(run, "dist") == [FIRST, 0.5, 0.5]
+    own = {each["uid"]: each["configuration"].get("pe1_calib", {}).get("data") for each in run["descriptor"]}
+    baseline = [data["pe1_calib_dist"] for event in run["event"] if (data := own[event["descriptor"]])]
+    assert baseline == [FIRST, 0.5]
+
+
 def test_dark_frame_that_is_used_again_is_left_alone(make, panel, take, run_engine):
     from bluesky_darkframes import DarkFramePreprocessor, SnapshotDevice
 

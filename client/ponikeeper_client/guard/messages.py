@@ -204,8 +204,8 @@ class Guard:
             stale = [calib for calib in calibs if self._next(run, stream, calib) != run.seen[calib][0]]
             if not stale:
                 return True
-            devices = [run.devices[calib] for calib in stale]
-            guarded = list(run.devices.values())
+            devices = run.recorders(stale, stream) or run.recorders(stale)
+            guarded = run.recorders(run.devices)
             try:
                 how = renewal(devices, guarded, run.streams, stream, per_stream=KEEPS_PER_STREAM)
             except RecordError as error:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bluesky.utils import Msg
-from ophyd import Device
 
 from ponikeeper_client.device import CalibrationData, calibrations
 from ponikeeper_client.guard.state import State
@@ -54,7 +53,7 @@ class Run:
     only
         What to guard; None is each calibration that is met.
     devices
-        The calibrations that were met, each with the device that records it.
+        The calibrations that were met, each with what records it: a detector, the calibration by itself.
     streams
         What was read in each stream.
     seen
@@ -69,7 +68,7 @@ class Run:
 
     uid: str
     only: tuple[CalibrationData, ...] | None = None
-    devices: dict[CalibrationData, Device] = field(default_factory=dict)
+    devices: dict[CalibrationData, list[Any]] = field(default_factory=dict)
     streams: dict[str, list[Any]] = field(default_factory=dict)
     seen: dict[CalibrationData, list[State]] = field(default_factory=dict)
     exposing: dict[CalibrationData, State] = field(default_factory=dict)
@@ -88,8 +87,15 @@ class Run:
                 found = calibrations(obj)
                 self._found[obj] = [calib for calib in found if self.only is None or calib in self.only]
             for calib in self._found[obj]:
-                self.devices.setdefault(calib, obj)
+                known = self.devices.setdefault(calib, [])
+                known += [obj] * (obj not in known)
         return [calib for obj in objects for calib in self._found[obj]]
+
+    def recorders(self, calibs: Iterable[CalibrationData], stream: str | None = None) -> list[Any]:
+        """Give what records some calibrations, of all that is read, or of a stream."""
+        among = self.streams.get(stream, ()) if stream is not None else None
+        found = [obj for calib in calibs for obj in self.devices[calib] if among is None or obj in among]
+        return list(dict.fromkeys(found))
 
     def read(self, stream: str, objects: Iterable[Any]) -> None:
         """Remember that objects are read in a stream, and with what bluesky keeps of their configuration."""
