@@ -80,6 +80,8 @@ class LiveIoc:
         Prefixes behind `name`.
     more
         Further TOML, by detector prefix.
+    access
+        The table of the access rules, as TOML.
     environment
         Further variables of the IOC's process.
     beside
@@ -95,6 +97,7 @@ class LiveIoc:
         more: dict[str, str] | None = None,
         environment: dict[str, str] | None = None,
         beside: tuple[int, ...] = (),
+        access: str = "",
     ) -> None:
         self.folder, self.port, self.name = folder, port, name
         self._beside = beside
@@ -108,11 +111,16 @@ class LiveIoc:
             f'[[detector]]\nprefix = "{prefix}"\n{(more or {}).get(detector, "")}\n'
             for prefix, detector in zip(self.prefixes, detectors, strict=True)
         ]
+        self._parts = parts
         folder.mkdir(parents=True, exist_ok=True)
-        self.config.write_text("\n".join(parts))
+        self.give_access(access)
         self.process: subprocess.Popen[str] | None = None
         self.ready = ""
         self.stderr = folder / f"{name}.log"
+
+    def give_access(self, rules: str) -> None:
+        """Write the configuration with other access rules."""
+        self.config.write_text("\n".join([*self._parts, f"[access]\n{rules}\n" if rules else ""]))
 
     @property
     def prefix(self) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from caproto import DBR_TYPES, ChannelType, native_types
+
 from live import wait_for
 from speak import counters, get, monitoring, results
 
@@ -26,3 +28,14 @@ def refused(prefix: str, suffix: str, action: Callable[[], Any]) -> dict[str, An
 def said(result: dict[str, Any]) -> str:
     """Give all reasons of a result as one text."""
     return "; ".join(result["errors"])
+
+
+def forged(data_type: ChannelType) -> Any:
+    """Make the metadata that a put of a type carries, with limits, units and alarm of the sender's own."""
+    if data_type in native_types or data_type in (ChannelType.PUT_ACKT, ChannelType.PUT_ACKS):
+        return None
+    metadata = DBR_TYPES[data_type]()
+    for name, value in {"upper_ctrl_limit": 100, "units": b"km", "severity": 2, "status": 3}.items():
+        if hasattr(metadata, name):
+            setattr(metadata, name, value)
+    return metadata

@@ -28,7 +28,7 @@ GEOMETRY: dict[str, Any] = {
 
 TEXTS = ("Snapshot_RBV", "Results_RBV", "Message_RBV", "Reason_RBV", "Poni_RBV", "DetectorConfig_RBV", "DetectorConfig",
     "History:Selected_RBV", "History:List_RBV", "History:Read_RBV", "Request", "Poni", "Comment_RBV",
-    "Links_RBV")  # fmt: skip
+    "Links_RBV", "Access:Message_RBV")  # fmt: skip
 
 
 class _Loop:
@@ -167,19 +167,33 @@ class Wire:
     ----------
     receive_buffer
         Size of the socket's receive buffer (bytes): a small one lets a client that does not read stall soon.
+    user, host
+        Who it claims to be; this user, where None, on localhost.
+    source
+        The address of loopback that it comes from.
     """
 
-    def __init__(self, port: int, receive_buffer: int | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        receive_buffer: int | None = None,
+        user: str | None = None,
+        host: str = "localhost",
+        source: str = "127.0.0.1",
+    ) -> None:
         self.circuit = ca.VirtualCircuit(our_role=ca.CLIENT, address=("127.0.0.1", port), priority=0)
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if receive_buffer is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(TIMEOUT)
+        self.sock.bind((source, 0))
         self.sock.connect(("127.0.0.1", port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.circuit.our_address = self.sock.getsockname()
         self._arrived: queue.Queue[Any] = queue.Queue()
-        self.send(ca.VersionRequest(0, 13), ca.HostNameRequest("localhost"), ca.ClientNameRequest(getpass.getuser()))
+        self.rights: dict[int, ca.AccessRights] = {}
+        names = (ca.HostNameRequest(host), ca.ClientNameRequest(user or getpass.getuser()))
+        self.send(ca.VersionRequest(0, 13), *names)
 
     def __enter__(self) -> Self:
         return self
@@ -203,6 +217,8 @@ class Wire:
                 raise ConnectionError("the server closed the circuit")
             for message in self.circuit.recv(data)[0]:
                 self.circuit.process_command(message)
+                if isinstance(message, ca.AccessRightsResponse):
+                    self.rights[message.cid] = ca.AccessRights(message.access_rights)
                 self._arrived.put(message)
 
     def channel(self, name: str) -> Any:

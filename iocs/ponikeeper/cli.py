@@ -82,7 +82,7 @@ def serve(
 ) -> None:
     """Run the IOC: ponikeeper serve /etc/ponikeeper/28id1.toml.
 
-    Prints one line when it answers: READY port=5064 pvs=155 detectors=2.
+    Prints one line when it answers: READY port=5064 pvs=158 detectors=2.
     """
     level = getattr(logging, log_level.upper(), None)
     if not isinstance(level, int):
@@ -102,14 +102,16 @@ def check(config: ConfigFile) -> None:
     """Check a configuration without serving it: ponikeeper check /etc/ponikeeper/28id1.toml."""
     try:
         from ponikeeper.ca import service
+        from ponikeeper.ca.access import read_rules
         from ponikeeper.config import load
     except ModuleNotFoundError as error:
         raise MissingExtraError("ioc", error.name or "pydantic") from error
     loaded = load(config)
+    rules = read_rules(loaded)
     seeds = [service.seed(loaded, detector) for detector in loaded.detector]
     store = loaded.store
     count = f"{len(loaded.detector)} detector{'s' * (len(loaded.detector) != 1)}"
-    emit(f"{config}: OK, {count}, store {store}")
+    emit(f"{config}: OK, {count}, store {store}, {rules}")
     for detector, geometry in zip(loaded.detector, seeds, strict=True):
         seed = f", seed {detector.seed}" if geometry else ""
         emit(f"  {detector.prefix}  {len(detector.link)} links{seed}")

@@ -8,7 +8,7 @@ import os
 import reprlib
 import tomllib
 from collections.abc import Mapping
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -36,9 +36,19 @@ def _check_address(text: str) -> str:
         raise ValueError(f'"{text}" is no IPv4 address: expected one such as 10.28.1.5') from None
 
 
+def _check_hosts(text: str) -> str:
+    try:
+        return str(IPv4Network(text))
+    except ValueError as error:
+        raise ValueError(f'"{text}" ({error}): expected an address or a network such as 10.28.0.0/16') from None
+
+
 # where a key has a description, it is what an error expects there; else pydantic's own words are
 Text = Annotated[str, Field(max_length=200)]
 Address = Annotated[str, AfterValidator(_check_address)]
+Hosts = Annotated[str, AfterValidator(_check_hosts)]
+User = Annotated[str, Field(min_length=1, max_length=60, description="the name of a user, which clients only claim")]
+GroupName = Annotated[str, Field(min_length=1, description="the name of an ASG of the file")]
 Prefix = Annotated[
     str,
     Field(
@@ -156,6 +166,26 @@ class Ioc(_Table):
     location: Text = ""
 
 
+class Access(_Table):
+    """Who may write; without this table everybody may."""
+
+    write: Annotated[tuple[Hosts, ...], Field(strict=False)] | None = None
+    users: Annotated[tuple[User, ...], Field(strict=False)] | None = None
+    file: Annotated[str, Field(min_length=1)] | None = None
+    asg: GroupName = "DEFAULT"
+
+    @model_validator(mode="after")
+    def _check_form(self) -> Self:
+        short = [key for key in ("write", "users") if getattr(self, key) is not None]
+        if self.file is None and not short:
+            raise ValueError('nothing says who may write: expected write = ["10.28.0.0/16"], users or file')
+        if self.file is not None and short:
+            raise ValueError(f"{' and '.join(short)} and file are both given: expected the short form or a file")
+        if self.file is None and self.asg != "DEFAULT":
+            raise ValueError(f'asg = "{self.asg}" names a group of a file: expected file = "...acf" beside it')
+        return self
+
+
 class Config(_Table):
     """The whole file. `source` is its path: relative names in it are meant beside it."""
 
@@ -164,6 +194,7 @@ class Config(_Table):
         tuple[Detector, ...],
         Field(min_length=1, strict=False, description="one table or more, each headed [[detector]]"),
     ]
+    access: Annotated[Access, Field(description="a table, headed [access]")] | None = None
     source: Annotated[Path, Field(exclude=True)] = Path()
 
     @model_validator(mode="after")
@@ -257,7 +288,7 @@ def load(path: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: this is no TOML: {error}") from error
     if "source" in table:
-        raise ConfigError(f"{path}: source: unknown key: expected {_names('ioc', 'detector')}")
+        raise ConfigError(f"{path}: source: unknown key: expected {_names('ioc', 'detector', 'access')}")
     try:
         return Config.model_validate({**table, "source": path.absolute()})
     except ValidationError as error:
@@ -298,7 +329,7 @@ def _where(place: list[Any]) -> str:
 
 
 def _model(place: list[Any]) -> type[BaseModel]:
-    models = {(): Config, ("ioc",): Ioc, ("detector",): Detector, ("detector", "link"): Link}
+    models = {(): Config, ("access",): Access, ("ioc",): Ioc, ("detector",): Detector, ("detector", "link"): Link}
     return models.get(tuple(part for part in place if not isinstance(part, int)), Config)
 
 

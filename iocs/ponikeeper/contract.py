@@ -56,6 +56,8 @@ class PV:
         Whether a client may put it.
     parameter
         The value of the geometry that it shows or sets.
+    asks
+        Whether a put changes nothing, and whoever may read may put.
     """
 
     suffix: str
@@ -67,6 +69,7 @@ class PV:
     limits: tuple[float, float] | None = None
     writable: bool = False
     parameter: str | None = None
+    asks: bool = False
 
     @property
     def record_type(self) -> str:
@@ -166,7 +169,7 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("History:Select", Kind.LONG, "Revision to look at", writable=True),
     PV("History:Selected_RBV", Kind.TEXT, "The selected revision (JSON)"),
     PV("History:List_RBV", Kind.TEXT, "Revisions around the selected (JSON)"),
-    PV("History:Read", Kind.STRING, "Read records, such as: revision 12", writable=True),
+    PV("History:Read", Kind.STRING, "Read records, such as: revision 12", writable=True, asks=True),
     PV("History:Read_RBV", Kind.TEXT, "The records that were read (JSON)"),
 )
 """The PVs of one detector."""
@@ -176,6 +179,9 @@ IOC_PVS: tuple[PV, ...] = (
     PV("Storage:Message_RBV", Kind.TEXT, "What is wrong with the store"),
     PV("Storage:Latency_RBV", Kind.DOUBLE, "Time of the last write to the store", "s", 4),
     PV("Storage:Free_RBV", Kind.DOUBLE, "Free space where the store is", "bytes", 0),
+    PV("Denied_RBV", Kind.LONG, "Puts that the access rules denied"),
+    PV("Access:Status_RBV", Kind.ENUM, "Whether the access rules could be read", states=("OK", "FAILED")),
+    PV("Access:Message_RBV", Kind.TEXT, "Which access rules are in force"),
     PV("Version_RBV", Kind.STRING, "Version of ponikeeper"),
 )
 """The IOC's own PVs."""

@@ -56,6 +56,10 @@ class ConfigError(ProblemsError):
     """A configuration file that cannot be used; each problem names file, key and value."""
 
 
+class AccessFileError(ProblemsError):
+    """An access security file that cannot be used; the problem names the line."""
+
+
 class RefusedError(ProblemsError):
     """The IOC refused a transaction; the problems are its own reasons."""
 

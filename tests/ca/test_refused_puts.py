@@ -4,12 +4,12 @@ import math
 
 import aioca
 import pytest
-from caproto import DBR_TYPES, ChannelType, ErrorResponse, native_types
+from caproto import ChannelType, ErrorResponse
 
 import speak
 from live import wait_for
 from ponikeeper.messages import MAX_BYTES
-from refusing import refused, said
+from refusing import forged, refused, said
 from speak import GEOMETRY, Wire, commit_text, counters, get, put
 
 
@@ -89,17 +89,6 @@ def test_put_of_another_type_is_refused_and_leaves_the_metadata(farm, kept, suff
     after = speak.info([f"{kept}Dist"])[0]
     for name in ("units", "precision", "lower_ctrl_limit", "upper_ctrl_limit", "severity", "status"):
         assert getattr(after, name) == getattr(before, name), name
-
-
-def forged(data_type):
-    """Make the metadata that a put of a type carries, with limits, units and alarm of the sender's own."""
-    if data_type in native_types or data_type in (ChannelType.PUT_ACKT, ChannelType.PUT_ACKS):
-        return None
-    metadata = DBR_TYPES[data_type]()
-    for name, value in {"upper_ctrl_limit": 1e9, "units": b"km", "severity": 2, "status": 3}.items():
-        if hasattr(metadata, name):
-            setattr(metadata, name, value)
-    return metadata
 
 
 def test_refusal_reaches_the_client_as_put_failure(kept):

@@ -156,6 +156,24 @@ MISTAKES = {
         in_link("tolerance", "tolerence"),
         "detector 1: link 2: tolerence = 0.1: unknown key (did you mean tolerance?): expected name pv kind units",
     ),
+    "unknown key of the access rules": (
+        LEAST + "[access]\nwirte = []\n",
+        "access: wirte = []: unknown key (did you mean write?): expected write users file asg",
+    ),
+    "access rules that say nothing": (LEAST + "[access]\n", "access: nothing says who may write: expected write ="),
+    "access rules in two forms": (
+        LEAST + "[access]\nwrite = []\nfile = 'a.acf'\n",
+        "access: write and file are both given: expected the short form or a file",
+    ),
+    "group without a file": (
+        LEAST + "[access]\nusers = ['a']\nasg = 'CALIB'\n",
+        'access: asg = "CALIB" names a group of a file: expected file',
+    ),
+    "network with bits of a host": (
+        LEAST + "[access]\nwrite = ['10.28.1.5/16']\n",
+        'access: write 1: "10.28.1.5/16" (10.28.1.5/16 has host bits set): expected an address or a network such as',
+    ),
+    "host by name": (LEAST + "[access]\nwrite = ['console']\n", 'access: write 1: "console"'),
     "unlike any key": (in_ioc("zzz = 1"), "ioc: zzz = 1: unknown key: expected prefix"),
     "missing prefix of the ioc": (
         LEAST.replace('prefix = "IOC:"', ""),

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import live
-from ponikeeper.config import Config, Detector, Ioc, Link, load
+from ponikeeper.access import Right
+from ponikeeper.ca.access import read_rules
+from ponikeeper.config import Access, Config, Detector, Ioc, Link, load
 from ponikeeper.deployed import deploy_folder
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -20,6 +22,8 @@ UNIT = DEPLOY / "systemd" / "ponikeeper@.service"
 
 TESTED = {
     "README.md": "test_readme_names_what_lies_beside_it",
+    "access/README.md": "test_readme_names_what_lies_beside_it",
+    "access/example.acf": "test_access_rules_of_the_example_are_accepted_and_let_those_in_whom_they_name",
     "config/README.md": "test_readme_names_what_lies_beside_it",
     "config/example.toml": "test_example_is_accepted_by_check",
     "phoebus/README.md": "test_readme_names_what_lies_beside_it",
@@ -111,7 +115,7 @@ def test_example_is_accepted_by_check(tmp_path):
 
 def test_example_shows_every_key_and_each_as_it_is_written(tmp_path):
     path = tmp_path / "28id1.toml"
-    path.write_text(re.sub(r"^# (\w+ = )", r"\1", EXAMPLE.read_text(encoding="ascii"), flags=re.MULTILINE))
+    path.write_text(re.sub(r"^# (\w+ = |\[)", r"\1", EXAMPLE.read_text(encoding="ascii"), flags=re.MULTILINE))
     load(path)
     table = tomllib.loads(path.read_text())
     detector = table["detector"][0]
@@ -119,6 +123,17 @@ def test_example_shows_every_key_and_each_as_it_is_written(tmp_path):
     assert set(table["ioc"]) == set(Ioc.model_fields)
     assert set(detector) == set(Detector.model_fields)
     assert set(detector["link"][0]) == set(Link.model_fields)
+    assert set(table["access"]) == set(Access.model_fields) - {"file", "asg"}
+    assert all(f" {key} = " in path.read_text() for key in ("file", "asg"))
+
+
+def test_access_rules_of_the_example_are_accepted_and_let_those_in_whom_they_name(tmp_path):
+    path = tmp_path / "28id1.toml"
+    shutil.copy(DEPLOY / "access" / "example.acf", tmp_path / "28id1.acf")
+    path.write_text(EXAMPLE.read_text(encoding="ascii") + '[access]\nfile = "28id1.acf"\n')
+    rules = read_rules(load(path))
+    clients = [("alice", "10.28.1.5"), ("alice", "10.28.2.1"), ("eve", "10.28.1.5")]
+    assert [rules.right(*client) for client in clients] == [Right.WRITE, Right.READ, Right.READ]
 
 
 def test_example_shows_the_defaults_as_they_are():

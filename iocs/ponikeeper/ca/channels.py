@@ -14,8 +14,8 @@ from caproto import AccessRights, AlarmSeverity, AlarmStatus, ChannelType
 from caproto._backend import convert_values
 from caproto._utils import ConversionDirection
 
+from ponikeeper.access import Right
 from ponikeeper.contract import PV, Kind
-from ponikeeper.errors import RefusedError
 from ponikeeper.parameters import parse_number
 
 Value = float | int | str
@@ -47,6 +47,9 @@ _BACKLOG = {Kind.TEXT: 4}
 class _Channel:
     """What all channels of ponikeeper share; stands before a caproto class in the bases."""
 
+    level = 0
+    """Access security level: that of a record's value."""
+
     def __init__(self, pv: PV, handler: Handler | None = None, **options: Any) -> None:
         self.pv = pv
         self._handler = handler
@@ -56,31 +59,21 @@ class _Channel:
         options["max_subscription_backlog"] = _BACKLOG.get(pv.kind, 32)
         super().__init__(**options)
 
-    def check_access(self, hostname: str, username: str) -> AccessRights:  # noqa: ARG002
-        """Let everybody read, and write what has a handler."""
-        return AccessRights.READ | AccessRights.WRITE if self._handler else AccessRights.READ
+    def offer(self, right: Right) -> AccessRights:
+        """Give what a client may do here that has a right: write what has a handler, ask what it may read."""
+        needed = Right.READ if self.pv.asks else Right.WRITE
+        offered = AccessRights.READ if right >= Right.READ else AccessRights.NO_ACCESS
+        return offered | AccessRights.WRITE if self._handler and right >= needed else offered
 
-    async def auth_write(
-        self,
-        hostname: str | None,
-        username: str | None,
-        data: Any,
-        data_type: ChannelType,
-        metadata: Any,  # noqa: ARG002
-        *,
-        flags: int = 0,  # noqa: ARG002
-        user_address: Any = None,
-    ) -> None:
-        """Hand a put to the handler.
+    async def take(self, data: Any, data_type: ChannelType, origin: Origin) -> None:
+        """Hand a put to the handler; whether its client may put has been judged before.
 
         Raises
         ------
         RefusedError
-            The PV takes no puts, or the handler refused it.
+            The handler refused it.
         """
-        if self._handler is None:
-            raise RefusedError(f"{self.pv.suffix} is read-only")
-        origin = Origin(username or "", hostname or "", user_address[0] if user_address else "")
+        assert self._handler is not None
         try:
             value = self._parsed(data, _plain(data_type))
         except (ValueError, TypeError, OverflowError, ca.CaprotoError) as error:
@@ -142,11 +135,10 @@ class _Channel:
 class _ReadOnly:
     """What the record fields share; stands before a caproto class in the bases."""
 
-    def check_access(self, hostname: str, username: str) -> AccessRights:  # noqa: ARG002
-        return AccessRights.READ
+    level = 1
 
-    async def auth_write(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        raise RefusedError("record fields are read-only")
+    def offer(self, right: Right) -> AccessRights:
+        return AccessRights.READ if right >= Right.READ else AccessRights.NO_ACCESS
 
 
 class _ReadOnlyString(_ReadOnly, ca.ChannelString):

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from aioca import DBR_CHAR_STR, CANothing, caget, camonitor, caput, connect
+from epicscorelibs.ca.cadef import CAException
 
 from ponikeeper.ca.context import keep_context  # noqa: F401  # for whoever runs these calls
 from ponikeeper.errors import MessageError, NotConnectedError, RefusedError
@@ -128,6 +129,8 @@ async def transact(prefix: str, request: Request, timeout: float = 30.0) -> Resu
         if "disconnect" in str(error).lower() or "timed out" in str(error).lower() or "timeout" in str(error).lower():
             raise NotConnectedError(silent(pv, timeout)) from error
         refused = str(error)
+    except CAException as error:
+        raise RefusedError(f"{pv} may not be written from here: the IOC's access rules forbid it ({error})") from error
     for _ in range(TRIES):
         for result in parse_results(await read_text(f"{prefix}Results_RBV")):
             if result.request == request.request and result.outcome != "undetermined":

@@ -5,13 +5,16 @@ import logging
 import socket
 import weakref
 from collections import deque
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
 
 import caproto as ca
 from caproto.asyncio.server import Context as _Context
 from caproto.asyncio.server import VirtualCircuit as _VirtualCircuit
 from caproto.server.common import DisconnectedCircuit
 
+from ponikeeper.access import OPEN, Right
+from ponikeeper.ca.channels import Origin
 from ponikeeper.errors import PonikeeperError
 
 log = logging.getLogger(__name__)
@@ -19,6 +22,14 @@ log = logging.getLogger(__name__)
 _KEPT_AT_LEAST = 1000
 _READ_PATIENCE = 0.25
 """How long a read waits for a put of the same client to the same channel: a disk may hang (s)."""
+
+
+class Access(Protocol):
+    """Who says what a client may do."""
+
+    def right(self, user: str, address: str, level: int = 0) -> Right:
+        """Give what a client may do with a field of a level."""
+        ...
 
 
 class UpdateQueue(asyncio.Queue[Any]):
@@ -52,6 +63,35 @@ class Circuit(_VirtualCircuit):
         super().__init__(circuit, client, context)
         self.subscription_queue = UpdateQueue()
         self._last_put: dict[int, asyncio.Task[None]] = {}
+        self._told: dict[int, ca.AccessRights] = {}
+
+    @property
+    def origin(self) -> Origin:
+        """Who is there: what the client claims, and where it is."""
+        return Origin(self.client_username or "", self.client_hostname or "", str(self.circuit.address[0]))
+
+    def rights(self, entry: Any, origin: Origin | None = None) -> ca.AccessRights:
+        """Give what the client may do with a channel now: THE gate, which every command passes that reads or puts."""
+        origin = origin or self.origin
+        return entry.offer(self.context.access.right(origin.user, origin.address, entry.level))
+
+    async def announce(self) -> None:
+        """Tell the client what it may do, where that has changed.
+
+        One that may read what it might not, or the other way, is closed: it comes back by itself, and
+        subscribes to what it may read then.
+        """
+        new = {sid: self.rights(self.context[self.circuit.channels_sid[sid].name]) for sid in self._told}
+        changed = {sid: rights for sid, rights in new.items() if rights != self._told[sid]}
+        if any((rights ^ self._told[sid]) & ca.AccessRights.READ for sid, rights in changed.items()):
+            self.client.close()
+            return
+        self._told.update(changed)
+        channels = self.circuit.channels_sid
+        try:
+            await self.send(*(ca.AccessRightsResponse(channels[sid].cid, rights) for sid, rights in changed.items()))
+        except DisconnectedCircuit:
+            log.debug("a client is gone that was to be told its rights")
 
     async def get_from_sub_queue(self, timeout: float | None = None) -> Any:
         """Give the next update; None at once where there is none.
@@ -66,6 +106,12 @@ class Circuit(_VirtualCircuit):
         if isinstance(command, (ca.WriteRequest, ca.WriteNotifyRequest)):
             self._queue_put(command)
             return []
+        if isinstance(command, (ca.ReadNotifyRequest, ca.ReadRequest, ca.EventAddRequest)):
+            channel, entry = self._get_db_entry_from_command(command)
+            if ca.AccessRights.READ not in self.rights(entry):
+                return [
+                    _error(command, channel, ca.CAStatus.ECA_NORDACCESS, "the access rules let nobody here read it")
+                ]
         if isinstance(command, ca.ReadNotifyRequest):
             await self._await_put(command.sid)
         if isinstance(command, ca.ClearChannelRequest):
@@ -74,7 +120,21 @@ class Circuit(_VirtualCircuit):
             channel, entry = self._get_db_entry_from_command(command)
             await self._cull_subscriptions(entry, lambda sub: sub.channel is channel)
             self._last_put.pop(command.sid, None)
-        return await super()._process_command(command)
+            self._told.pop(command.sid, None)
+        responses = await super()._process_command(command)
+        if isinstance(command, ca.CreateChanRequest):
+            return self._created(command, responses)
+        if isinstance(command, ca.ClientNameRequest):
+            await self.announce()  # it is somebody else now
+        return responses
+
+    def _created(self, command: Any, responses: list[Any]) -> list[Any]:
+        """Say what the client may do: caproto asks a channel that knows neither the rules nor where the client is."""
+        for response in responses:
+            if isinstance(response, ca.CreateChanResponse):
+                self._told[response.sid] = rights = self.rights(self.context[command.name])
+                return [ca.AccessRightsResponse(command.cid, rights), response]
+        return responses
 
     async def _await_put(self, sid: int) -> None:
         """Let a put to a channel end before the channel is read: caput reads to show what became of its put."""
@@ -90,35 +150,40 @@ class Circuit(_VirtualCircuit):
         """
         before = self._last_put.get(command.sid)
         channel, entry = self._get_db_entry_from_command(command)  # now: the client may clear it before its turn comes
-        task = self.tasks.create(self._put(command, channel, entry, before))
+        task = self.tasks.create(self._put(command, channel, entry, self.origin, before))
         self._last_put[command.sid] = task
 
-    async def _put(self, command: Any, channel: Any, entry: Any, before: "asyncio.Task[None] | None") -> None:
+    async def _put(
+        self, command: Any, channel: Any, entry: Any, origin: Origin, before: "asyncio.Task[None] | None"
+    ) -> None:
         if before is not None and not before.done():
             await asyncio.wait([before])
+        if ca.AccessRights.WRITE not in self.rights(entry, origin):
+            self.context.denied(channel.name, origin)
+            response = _error(command, channel, ca.CAStatus.ECA_NOWTACCESS, f"{channel.name} is not yours to write")
+        else:
+            response = await self._written(command, channel, entry, origin)
         try:
-            await entry.auth_write(
-                self.client_hostname,
-                self.client_username,
-                command.data,
-                command.data_type,
-                command.metadata,
-                user_address=self.circuit.address,
-            )
+            if response is not None:
+                await self.send(response)
+        except (DisconnectedCircuit, ca.LocalProtocolError):
+            log.debug("the client of a put to %s is gone, or has cleared the channel", channel.name)
+
+    async def _written(self, command: Any, channel: Any, entry: Any, origin: Origin) -> Any:
+        """Hand a put on, and give the answer to it, if it wants one."""
+        try:
+            await entry.take(command.data, command.data_type, origin)
         except Exception as error:  # a put must be answered whatever happened in it
             if not isinstance(error, (PonikeeperError, ca.CaprotoError)):
                 log.exception("put to %s failed", channel.name)
-            response = ca.ErrorResponse(
-                command, channel.cid, status=ca.CAStatus.ECA_PUTFAIL, error_message=str(error)[:200]
-            )
-        else:
-            if not isinstance(command, ca.WriteNotifyRequest):
-                return
-            response = channel.write(ioid=command.ioid, status=True, data_count=entry.length)
-        try:
-            await self.send(response)
-        except (DisconnectedCircuit, ca.LocalProtocolError):
-            log.debug("the client of a put to %s is gone, or has cleared the channel", channel.name)
+            return _error(command, channel, ca.CAStatus.ECA_PUTFAIL, str(error))
+        if not isinstance(command, ca.WriteNotifyRequest):
+            return None
+        return channel.write(ioid=command.ioid, status=True, data_count=entry.length)
+
+
+def _error(command: Any, channel: Any, status: Any, message: str) -> Any:
+    return ca.ErrorResponse(command, channel.cid, status=status, error_message=message[:200])
 
 
 class Context(_Context):
@@ -132,15 +197,32 @@ class Context(_Context):
         Addresses to listen on; the environment's, where None.
     port
         UDP port for searches and the first TCP port to try; the environment's, where None.
+    access
+        Says who may do what.
+    denied
+        Is told of each put that the rules did not let through: the PV, and whose it was.
     """
 
     CircuitClass = Circuit
 
-    def __init__(self, pvdb: dict[str, Any], interfaces: list[str] | None = None, port: int | None = None) -> None:
+    def __init__(
+        self,
+        pvdb: dict[str, Any],
+        interfaces: list[str] | None = None,
+        port: int | None = None,
+        access: Access = OPEN,
+        denied: Callable[[str, Origin], None] = lambda name, origin: None,  # noqa: ARG005
+    ) -> None:
         super().__init__(pvdb, interfaces)
+        self.access, self.denied = access, denied
         if port is not None:
             self.ca_server_port = port
         self._silent_beacons: set[Any] = set()
+
+    async def announce(self) -> None:
+        """Tell every client what it may do, after the rules have changed."""
+        for circuit in list(self.circuits):
+            await circuit.announce()
 
     async def _bind_tcp_sockets_with_consistent_port_number(self, make_socket: Any) -> Any:  # noqa: ARG002
         """Listen on sockets that say they are TCP: else asyncio leaves Nagle on, and a put takes 40 ms."""

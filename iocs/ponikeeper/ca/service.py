@@ -8,12 +8,14 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from caproto import AlarmSeverity, AlarmStatus, CaprotoRuntimeError
 
 from ponikeeper import __version__, poni
+from ponikeeper.ca.access import Access
 from ponikeeper.ca.channels import make_channel
+from ponikeeper.ca.gate import Gate
 from ponikeeper.ca.group import Group
 from ponikeeper.ca.search import found
 from ponikeeper.ca.server import Context, answers
@@ -73,6 +75,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    access = await asyncio.to_thread(Access, config)  # hosts are looked up
     alone = asyncio.create_task(_require_alone(config, force))  # its waiting costs no time of the start
     try:
         store = Store(await asyncio.to_thread(History, config.store))
@@ -90,10 +93,14 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
             for detector, links in zip(config.detector, linked, strict=True)
         ]
         pvdb = {name: channel for group in groups for name, channel in group.pvdb.items()}
-        pvdb |= await _ioc_pvs(config, store)
-        context = Context(pvdb, list(config.ioc.interfaces) if config.ioc.interfaces else None, config.port)
+        own = await _ioc_channels(store)
+        pvdb |= {config.ioc.prefix + suffix: channel for suffix, channel in own.items()}
+        gate = Gate(access, config.source, own)
+        interfaces = list(config.ioc.interfaces) if config.ioc.interfaces else None
+        context = Context(pvdb, interfaces, config.port, access, gate.deny)
         server = asyncio.create_task(context.run(startup_hook=lambda _: _tell_ready(context, config, ready)))
-        works = [store.watch(), _watch_links(linked), *(group.run() for group in groups), stop.wait()]
+        works = [store.watch(), _watch_links(linked), gate.run(context), stop.wait()]
+        works += [group.run() for group in groups]
         tasks = [server, *(asyncio.create_task(work) for work in works)]
         # one that fails ends the service: a status that nobody judges any more would look alive
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -187,9 +194,9 @@ def _watch_class() -> "type[Watch]":
     return Watch
 
 
-async def _ioc_pvs(config: Config, store: Store) -> dict[str, object]:
-    """Make the IOC's own PVs, and let them follow the store's health."""
-    channels = {pv.suffix: make_channel(pv) for pv in IOC_PVS}
+async def _ioc_channels(store: Store) -> dict[str, Any]:
+    """Make the IOC's own PVs by suffix, and let them follow the store's health."""
+    channels: dict[str, Any] = {pv.suffix: make_channel(pv) for pv in IOC_PVS}
 
     async def show(health: Health) -> None:
         alarm = (AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM)
@@ -203,7 +210,7 @@ async def _ioc_pvs(config: Config, store: Store) -> dict[str, object]:
     store.on_health(show)
     await show(store.health)
     await channels["Version_RBV"].show(__version__, time.time(), AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM)
-    return {config.ioc.prefix + suffix: channel for suffix, channel in channels.items()}
+    return channels
 
 
 async def _tell_ready(context: Context, config: Config, ready: Callable[[str], None]) -> None:

@@ -1,0 +1,258 @@
+"""Who may write, and read: every command of every client passes the rules, and clients are told what they may do."""
+
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import aioca
+import caproto as ca
+import pytest
+from caproto import AccessRights, AlarmSeverity, ChannelType
+from epicscorelibs.ca.cadef import CAException
+
+import speak
+from live import wait_for
+from ponikeeper.contract import DETECTOR_PVS, IOC_PVS
+from refusing import forged
+from speak import Wire, commit_text, counters, get
+
+READ = AccessRights.READ
+WRITE = AccessRights.READ | AccessRights.WRITE
+HUTCH, OFFICE = "127.0.0.2", "127.0.0.1"
+
+TYPES = [kind for kind in ChannelType if kind not in (ChannelType.STSACK_STRING, ChannelType.CLASS_NAME)]
+
+
+@pytest.fixture(scope="module")
+def guarded(make_ioc_for_module):
+    """An IOC on which alice may write, from the hutch."""
+    ioc = make_ioc_for_module(access=f'write = ["{HUTCH}/32"]\nusers = ["alice"]').start()
+    with Wire(ioc.port, user="alice", source=HUTCH) as wire:
+        answer = wire.put(wire.channel(f"{ioc.prefix}Request"), commit_text("begin").encode(), ChannelType.CHAR)
+        assert isinstance(answer, ca.WriteNotifyResponse)
+    return ioc
+
+
+def own(ioc, suffix):
+    return f"{ioc.name}{{IOC}}{suffix}"
+
+
+def state(pv):
+    """Give the state of an enum, and its severity."""
+    (found,) = speak.read([pv], datatype=aioca.DBR_STRING)
+    return str(found), int(found.severity)
+
+
+def denied(ioc):
+    return get(own(ioc, "Denied_RBV"))
+
+
+def read(wire, channel):
+    """Get a text."""
+    wire.send(channel.read())
+    return bytes(bytearray(int(byte) & 0xFF for byte in wire.receive(ca.ReadNotifyResponse).data))
+
+
+def is_denied(answer):
+    return isinstance(answer, ca.ErrorResponse) and answer.status == ca.CAStatus.ECA_NOWTACCESS.value
+
+
+def sample(data_type):
+    """Make a value of a type that is one for most PVs."""
+    return [b"1"] if data_type.name.endswith("STRING") else [1]
+
+
+STRANGERS = [("eve", HUTCH), ("alice", OFFICE), ("eve", OFFICE), (" ", HUTCH), ("Alice", HUTCH)]
+
+
+def intrude(ioc, user, source, fields, types):
+    """Put every type to every field as somebody; give how many puts there were, and those that were not denied."""
+    names = [ioc.prefix + pv.suffix for pv in DETECTOR_PVS if not pv.asks] + [own(ioc, pv.suffix) for pv in IOC_PVS]
+    passed, count = [], 0
+    with Wire(ioc.port, user=user, host="hutch", source=source) as wire:
+        for name in [each + field for each in names for field in fields]:
+            channel = wire.channel(name)
+            assert wire.rights[channel.cid] == READ, name
+            for data_type in types:
+                answer = wire.put(channel, sample(data_type), data_type, metadata=forged(data_type))
+                count += 1
+                if not is_denied(answer):
+                    passed.append((name, data_type.name, answer))
+    return count, passed
+
+
+def check_stranger(ioc, user, source, fields, types):
+    before = get(f"{ioc.prefix}Snapshot_RBV"), counters(ioc.prefix)
+    denied_before = denied(ioc)
+    count, passed = intrude(ioc, user, source, fields, types)
+    print(f"{count} puts of {user!r} at {source}: {len(passed)} passed")
+    assert passed == []
+    assert (get(f"{ioc.prefix}Snapshot_RBV"), counters(ioc.prefix)) == before
+    wait_for(lambda: denied(ioc) == denied_before + count)
+
+
+@pytest.mark.parametrize(("user", "source"), STRANGERS)
+def test_stranger_changes_nothing_by_any_pv(guarded, user, source):
+    check_stranger(guarded, user, source, ("",), (ChannelType.DOUBLE, ChannelType.STRING, ChannelType.CHAR))
+
+
+def test_stranger_changes_nothing_by_any_field_and_type(guarded):
+    check_stranger(guarded, "eve", HUTCH, ("", ".VAL", ".DESC"), TYPES[::5])
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize(("user", "source"), STRANGERS)
+def test_stranger_changes_nothing_by_any_pv_field_and_type(guarded, user, source):
+    check_stranger(guarded, user, source, ("", ".VAL", ".DESC", ".EGU", ".RTYP"), TYPES)
+
+
+def test_who_may_write_may_write_what_takes_puts_and_nothing_else(guarded):
+    with Wire(guarded.port, user="alice", source=HUTCH) as wire:
+        for pv in DETECTOR_PVS:
+            channel = wire.channel(guarded.prefix + pv.suffix)
+            assert wire.rights[channel.cid] == (WRITE if pv.writable else READ), pv.suffix
+            answer = wire.put(
+                channel,
+                sample(ChannelType.TIME_DOUBLE),
+                ChannelType.TIME_DOUBLE,
+                metadata=forged(ChannelType.TIME_DOUBLE),
+            )
+            assert is_denied(answer) == (not pv.writable), pv.suffix
+        answer = wire.put(wire.channel(f"{guarded.prefix}Dist"), [0.31], ChannelType.DOUBLE)
+    assert isinstance(answer, ca.WriteNotifyResponse)
+    assert get(f"{guarded.prefix}Dist_RBV") == 0.31
+
+
+def test_whoever_may_read_may_read_the_history(guarded):
+    with Wire(guarded.port, user="eve", source=OFFICE) as wire:
+        channel = wire.channel(f"{guarded.prefix}History:Read")
+        assert wire.rights[channel.cid] == WRITE
+        assert isinstance(wire.put(channel, [b"revision 1"], ChannelType.STRING), ca.WriteNotifyResponse)
+
+
+def test_put_without_completion_is_denied_too(guarded):
+    before = get(f"{guarded.prefix}Snapshot_RBV"), denied(guarded)
+    with Wire(guarded.port, user="eve", source=HUTCH) as wire:
+        wire.send(wire.channel(f"{guarded.prefix}Dist").write([0.4], data_type=ChannelType.DOUBLE))
+        assert is_denied(wire.receive(ca.ErrorResponse))
+    wait_for(lambda: denied(guarded) == before[1] + 1)
+    assert get(f"{guarded.prefix}Snapshot_RBV") == before[0]
+
+
+def test_put_counts_as_of_who_was_there_when_it_came(guarded):
+    """A name is a claim; but the put of eve must not be told as alice's, nor the other way."""
+    with Wire(guarded.port, user="eve", source=HUTCH) as wire:
+        channel = wire.channel(f"{guarded.prefix}Dist")
+        wire.send(channel.write([0.4], data_type=ChannelType.DOUBLE, notify=True), ca.ClientNameRequest("alice"))
+        assert is_denied(wire.receive((ca.ErrorResponse, ca.WriteNotifyResponse)))
+        assert isinstance(wire.put(channel, [0.32], ChannelType.DOUBLE), ca.WriteNotifyResponse)
+        assert wire.rights[channel.cid] == WRITE
+
+
+def test_client_of_libca_is_told_that_it_may_not_write(guarded):
+    with pytest.raises(CAException, match="Write access denied"):
+        speak.put(f"{guarded.prefix}Dist", 0.4)
+    assert not speak.run(aioca.cainfo(f"{guarded.prefix}Dist")).write
+
+
+@pytest.fixture
+def ioc(make_ioc):
+    return make_ioc(access='users = ["alice"]').start()
+
+
+def renew(ioc, rules):
+    """Have other rules read."""
+    ioc.give_access(rules)
+    ioc.signal(signal.SIGHUP)
+
+
+def test_rules_are_read_anew_and_clients_are_told(ioc):
+    with ExitStack() as stack:
+        alice, bob = (stack.enter_context(Wire(ioc.port, user=user)) for user in ("alice", "bob"))
+        channels = {wire: wire.channel(f"{ioc.prefix}Follow") for wire in (alice, bob)}
+        assert [wire.rights[channel.cid] for wire, channel in channels.items()] == [WRITE, READ]
+        renew(ioc, 'users = ["bob"]')
+        for wire, rights in ((alice, READ), (bob, WRITE)):
+            assert wire.receive(ca.AccessRightsResponse).access_rights == rights
+        assert is_denied(alice.put(channels[alice], [0], ChannelType.ENUM))
+        assert isinstance(bob.put(channels[bob], [0], ChannelType.ENUM), ca.WriteNotifyResponse)
+
+
+@pytest.mark.parametrize(
+    ("rules", "says"),
+    [
+        ('write = ["10.28.0.0/33"]', '"10.28.0.0/33"'),
+        ('file = "none.acf"', "No such file"),
+        ('file = "broken.acf"', "broken.acf: line 2"),
+        ('file = "sound.acf"\nasg = "OTHER"', "has no such ASG, only"),
+    ],
+)
+def test_rules_that_cannot_be_used_leave_those_that_are_in_force_and_an_alarm(ioc, rules, says):
+    (ioc.folder / "broken.acf").write_text("UAG(a) {b}\nASG(DEFAULT) {RULE(1 READ)}")
+    (ioc.folder / "sound.acf").write_text("ASG(DEFAULT) {RULE(1, WRITE)}")
+    renew(ioc, rules)
+    wait_for(lambda: state(own(ioc, "Access:Status_RBV")) == ("FAILED", AlarmSeverity.MAJOR_ALARM))
+    message = get(own(ioc, "Access:Message_RBV"))
+    assert says in message
+    assert message.startswith("the rules before are kept")
+    with Wire(ioc.port, user="bob") as wire:
+        assert is_denied(wire.put(wire.channel(f"{ioc.prefix}Follow"), [0], ChannelType.ENUM))
+    renew(ioc, 'file = "sound.acf"')
+    wait_for(lambda: state(own(ioc, "Access:Status_RBV")) == ("OK", AlarmSeverity.NO_ALARM))
+    with Wire(ioc.port, user="bob") as wire:
+        answer = wire.put(wire.channel(f"{ioc.prefix}Follow"), [0], ChannelType.ENUM)
+    assert isinstance(answer, ca.WriteNotifyResponse)
+
+
+def test_who_may_not_read_reads_nothing_until_the_rules_let_him(ioc):
+    (ioc.folder / "rules.acf").write_text(f"HAG(hutch) {{{HUTCH}}} ASG(DEFAULT) {{RULE(1, WRITE) {{HAG(hutch)}}}}")
+    renew(ioc, 'file = "rules.acf"')
+    with Wire(ioc.port, source=HUTCH) as wire:
+        name = wire.channel(own(ioc, "Access:Message_RBV"))
+        wait_for(lambda: b"rules.acf" in read(wire, name))
+    with Wire(ioc.port, source=OFFICE) as wire:
+        channel = wire.channel(f"{ioc.prefix}Snapshot_RBV")
+        assert wire.rights[channel.cid] == AccessRights.NO_ACCESS
+        for command in (channel.read(), channel.subscribe()):
+            wire.send(command)
+            assert wire.receive(ca.ErrorResponse).status == ca.CAStatus.ECA_NORDACCESS.value
+        (ioc.folder / "rules.acf").write_text("ASG(DEFAULT) {RULE(1, READ)}")
+        ioc.signal(signal.SIGHUP)
+        with pytest.raises(ConnectionError, match="closed"):
+            wire.receive(ca.AccessRightsResponse)
+    wait_for(lambda: state(f"{ioc.prefix}Status_RBV")[0] == "UNSET")
+
+
+def test_subscription_ends_with_the_right_to_read(ioc):
+    with Wire(ioc.port) as wire:
+        channel = wire.channel(f"{ioc.prefix}Snapshot_RBV")
+        wire.send(channel.subscribe())
+        assert wire.receive(ca.EventAddResponse)
+        (ioc.folder / "rules.acf").write_text("ASG(DEFAULT)")
+        renew(ioc, 'file = "rules.acf"')
+        with pytest.raises(ConnectionError, match="closed"):
+            wire.receive(ca.AccessRightsResponse)
+
+
+def test_ioc_with_rules_that_cannot_be_used_does_not_start(make_ioc):
+    ioc = make_ioc(access='file = "rules.acf"')
+    (ioc.folder / "rules.acf").write_text('ASG(DEFAULT) {\n INPA("some:pv")\n}')
+    done = subprocess.run(ioc.command(), env=ioc.environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert 'rules.acf: line 2: "INPA"' in done.stderr
+
+
+def test_command_line_says_that_the_rules_forbid_it(guarded):
+    command = [sys.executable, "-m", "ponikeeper", "activate", guarded.prefix, "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f"{guarded.prefix}Request may not be written from here: the IOC's access rules forbid"
+    )
+
+
+def test_check_says_which_rules_are_meant(guarded):
+    command = [sys.executable, "-m", "ponikeeper", "check", str(guarded.config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert f"access rules of {guarded.config}" in done.stdout
