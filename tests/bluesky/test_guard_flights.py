@@ -32,6 +32,13 @@ class Flying(Scripted):
         yield {"time": time.time(), "data": {self.number.name: 1}, "timestamps": {self.number.name: time.time()}}
 
 
+class Naming(Flying):
+    """A detector that names the streams of its frames itself."""
+
+    def describe_collect(self):
+        return {"flown": self.number.describe()}
+
+
 class Lasting(Flying):
     """A detector whose flight lasts until somebody ends it."""
 
@@ -105,3 +112,18 @@ def test_geometry_that_changes_before_the_frames_of_a_flight_are_collected_fails
 
 def test_flights_that_are_collected_together_are_recorded(connect, take):
     assert flown(take(calibration_guard(flights(connect(Flying), lambda: None)))) == [FIRST]
+
+
+def test_geometry_that_changes_between_two_flights_of_a_flyer_that_names_its_streams_is_recorded(connect, take):
+    panel = connect(Naming)
+
+    @bpp.run_decorator()
+    def plan():
+        for dist in (0.5, 0.6, None):
+            yield from bps.kickoff(panel, wait=True)
+            yield from bps.complete(panel, wait=True)
+            yield from bps.collect(panel)
+            if dist is not None:
+                commit(panel, dist)
+
+    assert flown(take(calibration_guard(plan()))) == [FIRST, 0.5, 0.6]

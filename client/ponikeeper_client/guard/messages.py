@@ -170,6 +170,9 @@ class Guard:
             self._judge.look(run, calib, now)
             self._judge.flight(run, calib, now)
         answer = yield msg
+        if msg.kwargs.get("name") is None and run.flights.keys() >= set(calibs):  # the flyer itself names its streams
+            for stream in self.records.streams(run.uid, msg.obj.name):
+                run.read(stream, [msg.obj])
         self._verify(run)
         for calib in calibs:
             if calib in run.flights and run.flights[calib].landed:

@@ -74,6 +74,11 @@ class Records:
                     return found
         return None
 
+    def streams(self, run: str, device: str) -> set[str]:
+        """Name the streams of a run in which a device was recorded, by its name."""
+        mine = [each for each in self._descriptors.values() if each["run_start"] == run]
+        return {each["name"] for each in mine if device in (each.get("configuration") or {})}
+
     def take_events(self, run: str) -> Iterable[Mapping[str, Any]]:
         """Give the descriptors that events of a run referred to since this was asked last."""
         mine = [uid for uid in dict.fromkeys(self._events) if self._descriptors[uid]["run_start"] == run]
