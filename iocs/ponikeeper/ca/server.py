@@ -62,6 +62,7 @@ class Circuit(_VirtualCircuit):
     def __init__(self, circuit: Any, client: Any, context: "Context") -> None:
         super().__init__(circuit, client, context)
         self.subscription_queue = UpdateQueue()
+        self._server = context
         self._last_put: dict[int, asyncio.Task[None]] = {}
         self._told: dict[int, ca.AccessRights] = {}
 
@@ -73,7 +74,7 @@ class Circuit(_VirtualCircuit):
     def rights(self, entry: Any, origin: Origin | None = None) -> ca.AccessRights:
         """Give what the client may do with a channel now: THE gate, which every command passes that reads or puts."""
         origin = origin or self.origin
-        return entry.offer(self.context.access.right(origin.user, origin.address, entry.level))
+        return entry.offer(self._server.access.right(origin.user, origin.address, entry.level))
 
     async def announce(self) -> None:
         """Tell the client what it may do, where that has changed.
@@ -159,7 +160,7 @@ class Circuit(_VirtualCircuit):
         if before is not None and not before.done():
             await asyncio.wait([before])
         if ca.AccessRights.WRITE not in self.rights(entry, origin):
-            self.context.denied(channel.name, origin)
+            self._server.denied(channel.name, origin)
             response = _error(command, channel, ca.CAStatus.ECA_NOWTACCESS, f"{channel.name} is not yours to write")
         else:
             response = await self._written(command, channel, entry, origin)
