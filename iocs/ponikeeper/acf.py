@@ -89,7 +89,9 @@ class _Parser:
         self._groups: dict[str, tuple[Rule, ...]] = {}
 
     def file(self) -> Mapping[str, tuple[Rule, ...]]:
-        while self._next.text or self._next.quoted:
+        if self._ended:
+            self._refuse(self._next, "UAG, HAG or ASG")
+        while not self._ended:
             token = self._take()
             if token.text == "UAG":
                 self._define(self._users, frozenset)
@@ -105,10 +107,17 @@ class _Parser:
     def _next(self) -> _Token:
         return self._tokens[self._at]
 
+    @property
+    def _ended(self) -> bool:
+        return self._at == len(self._tokens) - 1
+
     def _take(self) -> _Token:
         token = self._next
-        self._at += token.text != "" or token.quoted
+        self._at += not self._ended
         return token
+
+    def _is_next(self, mark: str) -> bool:
+        return self._next.text == mark and not self._next.quoted
 
     def _expect(self, mark: str) -> None:
         token = self._take()
@@ -124,7 +133,7 @@ class _Parser:
     def _names(self, opening: str, closing: str) -> list[_Token]:
         self._expect(opening)
         found = [self._name()]
-        while self._next.text == "," and not self._next.quoted:
+        while self._is_next(","):
             self._take()
             found.append(self._name())
         self._expect(closing)
@@ -140,21 +149,18 @@ class _Parser:
 
     def _define(self, groups: dict[str, frozenset[T]], members: Callable[[list[str]], frozenset[T]]) -> None:
         name = self._heading(groups)
-        found = [token.text for token in self._names("{", "}")] if self._opens() else []
+        found = [token.text for token in self._names("{", "}")] if self._is_next("{") else []
         groups[name] = members(found)
-
-    def _opens(self) -> bool:
-        return self._next.text == "{" and not self._next.quoted
 
     def _group(self) -> None:
         name = self._heading(self._groups)
         rules: list[Rule] = []
-        if self._opens():
+        if self._is_next("{"):
             self._take()
-            while self._next.text != "}" or self._next.quoted:
+            while not (rules and self._is_next("}")):
                 token = self._take()
                 if token.text != "RULE" or token.quoted:
-                    self._refuse(token, 'RULE or "}"', "INPA to INPU: rules cannot depend on PVs here")
+                    self._refuse(token, 'RULE or "}"' if rules else "RULE", "rules cannot depend on PVs here")
                 rules.append(self._rule())
             self._take()
         self._groups[name] = tuple(rules)
@@ -162,8 +168,8 @@ class _Parser:
     def _rule(self) -> Rule:
         self._expect("(")
         level = self._take()
-        if level.quoted or level.text not in ("0", "1"):
-            self._refuse(level, "the level, 0 or 1")
+        if level.quoted or not level.text.isdecimal():
+            self._refuse(level, "the level, such as 1")
         self._expect(",")
         right = self._take()
         if right.text not in Right.__members__:
@@ -174,7 +180,7 @@ class _Parser:
             if option.text not in ("TRAPWRITE", "NOTRAPWRITE"):  # puts are logged in either case
                 self._refuse(option, "TRAPWRITE or NOTRAPWRITE")
         self._expect(")")
-        users, hosts = self._conditions() if self._opens() else (None, None)
+        users, hosts = self._conditions() if self._is_next("{") else (None, None)
         return Rule(Right[right.text], users, hosts, int(level.text))
 
     def _conditions(self) -> tuple[frozenset[str] | None, frozenset[Network] | None]:
@@ -182,14 +188,14 @@ class _Parser:
         self._take()
         users: frozenset[str] | None = None
         hosts: frozenset[Network] | None = None
-        while self._next.text != "}" or self._next.quoted:
+        while not (self._is_next("}") and (users is not None or hosts is not None)):
             token = self._take()
             if token.text == "UAG" and not token.quoted:
                 users = (users or frozenset()).union(*self._members(token.text, self._users))
             elif token.text == "HAG" and not token.quoted:
                 hosts = (hosts or frozenset()).union(*self._members(token.text, self._hosts))
             else:
-                self._refuse(token, 'UAG, HAG or "}"', "CALC: rules cannot depend on PVs here")
+                self._refuse(token, 'UAG, HAG or "}"', "rules cannot depend on PVs here")
         self._take()
         return users, hosts
 

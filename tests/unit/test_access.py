@@ -48,7 +48,7 @@ def test_groups_are_those_of_the_file_and_default():
     assert set(groups) == {"DEFAULT", "OPEN", "NOBODY"}
     assert Rules(groups["OPEN"]).right("eve", "10.0.0.1") is Right.WRITE
     assert Rules(groups["NOBODY"]).right("alice", "10.28.1.5") is Right.NONE
-    assert parse("", resolve) == {DEFAULT: ()}
+    assert parse("UAG(a)", resolve) == {DEFAULT: ()}
 
 
 def test_rule_of_level_0_is_not_for_the_fields_of_level_1():
@@ -102,13 +102,16 @@ BAD = {
         "line 1: there is no UAG(b) above: expected one of those (none)",
     ),
     "group below": ("ASG(A) {RULE(1, READ) {HAG(b)}}\nHAG(b) {c}", "line 1: there is no HAG(b) above"),
-    "level": ("ASG(A) {RULE(2, READ)}", 'line 1: "2": expected the level, 0 or 1'),
+    "nothing": ("\n# later\n", "line 3: the end of the file: expected UAG, HAG or ASG"),
+    "no rules": ("ASG(A) {}", 'line 1: "}": expected RULE'),
+    "no conditions": ("ASG(A) {RULE(1, READ) {}}", 'line 1: "}": expected UAG, HAG or "}"'),
+    "level": ("ASG(A) {RULE(high, READ)}", 'line 1: "high": expected the level, such as 1'),
     "right": ("ASG(A) {\nRULE(1, write)}", 'line 2: "write": expected NONE, READ, WRITE'),
     "option": ("ASG(A) {RULE(1, WRITE, LOG)}", 'line 1: "LOG": expected TRAPWRITE or NOTRAPWRITE'),
-    "input": ('ASG(A) {\n INPA("x:y")\n}', 'line 2: "INPA": expected RULE or "}" (INPA to INPU: rules cannot depend'),
+    "input": ('ASG(A) {\n INPA("x:y")\n}', 'line 2: "INPA": expected RULE (rules cannot depend on PVs here)'),
     "formula": (
         'ASG(A) {RULE(1, WRITE) {\nCALC("A=1")}}',
-        'line 2: "CALC": expected UAG, HAG or "}" (CALC: rules cannot',
+        'line 2: "CALC": expected UAG, HAG or "}" (rules cannot depend',
     ),
     "method": ('ASG(A) {RULE(1, WRITE) {METHOD("x509")}}', 'line 1: "METHOD": expected UAG, HAG or "}"'),
 }
