@@ -164,6 +164,7 @@ class Ioc(_Table):
     port: Annotated[int, Field(ge=1, le=_MAX_PORT)] | None = None
     engineer: Text = ""
     location: Text = ""
+    putlog: Annotated[str, Field(min_length=1, description='"journal", or the path of a file')] | None = None
 
 
 class Access(_Table):

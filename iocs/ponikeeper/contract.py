@@ -182,6 +182,8 @@ IOC_PVS: tuple[PV, ...] = (
     PV("Denied_RBV", Kind.LONG, "Puts that the access rules denied"),
     PV("Access:Status_RBV", Kind.ENUM, "Whether the access rules could be read", states=("OK", "FAILED")),
     PV("Access:Message_RBV", Kind.TEXT, "Which access rules are in force"),
+    PV("PutLog:Status_RBV", Kind.ENUM, "Whether the put log is written", states=("OK", "FAILED")),
+    PV("PutLog:Message_RBV", Kind.TEXT, "What is wrong with the put log"),
     PV("Version_RBV", Kind.STRING, "Version of ponikeeper"),
 )
 """The IOC's own PVs."""

@@ -16,6 +16,7 @@ from caproto._utils import ConversionDirection
 
 from ponikeeper.access import Right
 from ponikeeper.contract import PV, Kind
+from ponikeeper.messages import Result
 from ponikeeper.parameters import parse_number
 
 Value = float | int | str
@@ -34,7 +35,8 @@ class Origin:
         return "".join(char for char in text if char.isascii() and char.isprintable())[:80]
 
 
-Handler = Callable[[Any, Origin], Awaitable[None]]
+Handler = Callable[[Any, Origin], Awaitable[Result | None]]
+"""What a put does; gives the result of a transaction, where it was one."""
 
 _PLAIN = {
     ChannelType.STRING, ChannelType.INT, ChannelType.FLOAT, ChannelType.ENUM,
@@ -65,8 +67,8 @@ class _Channel:
         offered = AccessRights.READ if right >= Right.READ else AccessRights.NO_ACCESS
         return offered | AccessRights.WRITE if self._handler and right >= needed else offered
 
-    async def take(self, data: Any, data_type: ChannelType, origin: Origin) -> None:
-        """Hand a put to the handler; whether its client may put has been judged before.
+    async def take(self, data: Any, data_type: ChannelType, origin: Origin) -> Result | None:
+        """Hand a put to the handler, and give its result; whether its client may put has been judged before.
 
         Raises
         ------
@@ -78,7 +80,7 @@ class _Channel:
             value = self._parsed(data, _plain(data_type))
         except (ValueError, TypeError, OverflowError, ca.CaprotoError) as error:
             value = error
-        await self._handler(value, origin)
+        return await self._handler(value, origin)
 
     async def show(self, value: Value, timestamp: float, severity: AlarmSeverity, status: AlarmStatus) -> None:
         """Publish a value with its time (never before the last one's) and alarm, to every subscriber."""

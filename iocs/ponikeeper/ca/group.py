@@ -24,7 +24,7 @@ from ponikeeper.contract import DETECTOR_PVS, setpoint, staged
 from ponikeeper.errors import RefusedError
 from ponikeeper.keeper import Keeper
 from ponikeeper.linked import Linked
-from ponikeeper.messages import links_json
+from ponikeeper.messages import Result, links_json
 from ponikeeper.parameters import NAMES
 from ponikeeper.state import Change, State
 from ponikeeper.store import Store
@@ -108,11 +108,11 @@ class Group:
     def _on(self, transaction: Transaction, suffix: str) -> Handler:
         """Wrap a transaction: unreadable input is refused, and afterwards the PV shows what holds."""
 
-        async def handle(value: Any, origin: Origin) -> None:
+        async def handle(value: Any, origin: Origin) -> Result | None:
             try:
                 if isinstance(value, Exception):
                     await self._puts.refuse((f"{suffix}: {value}",))
-                await transaction(value, origin)
+                return await transaction(value, origin)
             except RefusedError:
                 raise
             except Exception as error:
@@ -128,10 +128,12 @@ class Group:
         await self._stage.put(name, value, self._revision())
         await self._show_stage()
 
-    async def _apply(self, state: str, origin: Origin) -> None:
-        if state == "Do":
-            await self._stage.apply(self._revision(), origin)
-            await self._show_stage()
+    async def _apply(self, state: str, origin: Origin) -> Result | None:
+        if state != "Do":
+            return None
+        result = await self._stage.apply(self._revision(), origin)
+        await self._show_stage()
+        return result
 
     async def _clear(self, state: str, origin: Origin) -> None:  # noqa: ARG002
         if state == "Do":

@@ -2,19 +2,19 @@
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from ponikeeper import poni, strictjson
 from ponikeeper.ca.channels import Origin
 from ponikeeper.contract import setpoint
 from ponikeeper.errors import MessageError, PoniError, RefusedError
 from ponikeeper.keeper import Keeper
-from ponikeeper.messages import Activate, Commit, Follow, Here, Request, parse_request, require_whole
+from ponikeeper.messages import Activate, Commit, Follow, Here, Request, Result, parse_request, require_whole
 from ponikeeper.parameters import NAMES
 
 MANUAL = {"method": "manual"}
 
-Transaction = Callable[[Any, Origin], Awaitable[None]]
+Transaction = Callable[[Any, Origin], Awaitable[Result | None]]
 
 
 class Puts:
@@ -41,58 +41,54 @@ class Puts:
             "Follow": self._put_follow,
         }
 
-    async def execute(self, request: Request, origin: Origin) -> None:
-        """Run a transaction; raises `RefusedError` unless it is accepted."""
+    async def execute(self, request: Request, origin: Origin) -> Result:
+        """Run a transaction and give its result; raises `RefusedError` unless it is accepted."""
         result = await self._keeper.execute(request, str(origin))
         if result.outcome != "accepted":
             raise RefusedError(result.errors)
+        return result
 
-    async def refuse(self, problems: tuple[str, ...], op: str = "commit", request: str | None = None) -> None:
+    async def refuse(self, problems: tuple[str, ...], op: str = "commit", request: str | None = None) -> NoReturn:
         """Refuse what is no request at all; raises `RefusedError`."""
         result = await self._keeper.refuse(problems, op, request)
         raise RefusedError(result.errors)
 
-    async def _put_value(self, name: str, value: Any, origin: Origin) -> None:
-        await self.execute(Commit({name: value}, MANUAL, position="now", derived=True), origin)
+    async def _put_value(self, name: str, value: Any, origin: Origin) -> Result | None:
+        return await self.execute(Commit({name: value}, MANUAL, position="now", derived=True), origin)
 
-    async def _put_config(self, text: bytes, origin: Origin) -> None:
+    async def _put_config(self, text: bytes, origin: Origin) -> Result | None:
         try:
             require_whole(text, "detector_config")
             config = strictjson.loads(text.decode("utf-8"))
         except MessageError as error:
             await self.refuse(error.problems)
-            return
         except ValueError as error:
             await self.refuse((f"DetectorConfig is no JSON: {error}",))
-            return
-        await self._put_value("detector_config", config, origin)
+        return await self._put_value("detector_config", config, origin)
 
-    async def _put_request(self, text: bytes, origin: Origin) -> None:
+    async def _put_request(self, text: bytes, origin: Origin) -> Result | None:
         try:
             request = parse_request(text)
         except MessageError as error:
             await self.refuse(error.problems, error.op or "commit", error.request)
-            return
-        await self.execute(request, origin)
+        return await self.execute(request, origin)
 
-    async def _put_poni(self, text: bytes, origin: Origin) -> None:
+    async def _put_poni(self, text: bytes, origin: Origin) -> Result | None:
         try:
             require_whole(text, "PONI")
             geometry = poni.read(text)
         except (MessageError, PoniError) as error:
             await self.refuse(error.problems)
-            return
-        await self.execute(Commit(geometry.as_dict(), {"method": "poni"}, inherit=False), origin)
+        return await self.execute(Commit(geometry.as_dict(), {"method": "poni"}, inherit=False), origin)
 
-    async def _put_here(self, state: str, origin: Origin) -> None:
-        if state == "Do":
-            await self.execute(Here(), origin)
+    async def _put_here(self, state: str, origin: Origin) -> Result | None:
+        return await self.execute(Here(), origin) if state == "Do" else None
 
-    async def _put_activate(self, text: str, origin: Origin) -> None:
+    async def _put_activate(self, text: str, origin: Origin) -> Result | None:
         text = text.strip()
         if not text:
             await self.refuse(("Activate is empty: expected a revision number or a label",), "activate")
-        await self.execute(Activate(int(text) if text.isascii() and text.isdigit() else text), origin)
+        return await self.execute(Activate(int(text) if text.isascii() and text.isdigit() else text), origin)
 
-    async def _put_follow(self, state: str, origin: Origin) -> None:
-        await self.execute(Follow(state == "On"), origin)
+    async def _put_follow(self, state: str, origin: Origin) -> Result | None:
+        return await self.execute(Follow(state == "On"), origin)

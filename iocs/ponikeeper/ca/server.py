@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import socket
+import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, Protocol
 
 import caproto as ca
@@ -16,6 +17,8 @@ from caproto.server.common import DisconnectedCircuit
 from ponikeeper.access import OPEN, Right
 from ponikeeper.ca.channels import Origin
 from ponikeeper.errors import PonikeeperError
+from ponikeeper.messages import Result
+from ponikeeper.putlog import Outcome, Put
 
 log = logging.getLogger(__name__)
 
@@ -159,28 +162,39 @@ class Circuit(_VirtualCircuit):
     ) -> None:
         if before is not None and not before.done():
             await asyncio.wait([before])
-        if ca.AccessRights.WRITE not in self.rights(entry, origin):
-            self._server.denied(channel.name, origin)
-            response = _error(command, channel, ca.CAStatus.ECA_NOWTACCESS, f"{channel.name} is not yours to write")
-        else:
-            response = await self._written(command, channel, entry, origin)
+        old = entry.value
+        outcome, reason, result = await self._judged(command, channel, entry, origin)
+        if self._server.keep is not None:
+            new = command.data if command.data_type is not ca.ChannelType.CHAR else bytes(command.data)
+            who = (origin.user, origin.host, origin.address)
+            await self._server.keep(Put(time.time(), *who, channel.name, new, old, outcome, reason, result))
+        if outcome == "accepted" and not isinstance(command, ca.WriteNotifyRequest):
+            return
         try:
-            if response is not None:
-                await self.send(response)
+            await self.send(self._answer(command, channel, entry, outcome, reason))
         except (DisconnectedCircuit, ca.LocalProtocolError):
             log.debug("the client of a put to %s is gone, or has cleared the channel", channel.name)
 
-    async def _written(self, command: Any, channel: Any, entry: Any, origin: Origin) -> Any:
-        """Hand a put on, and give the answer to it, if it wants one."""
+    async def _judged(
+        self, command: Any, channel: Any, entry: Any, origin: Origin
+    ) -> tuple[Outcome, str, Result | None]:
+        """Hand a put on, if its client may put; give what became of it, and why."""
+        if ca.AccessRights.WRITE not in self.rights(entry, origin):
+            self._server.denied(channel.name, origin)
+            return "denied", f"{channel.name} is not yours to write", None
         try:
-            await entry.take(command.data, command.data_type, origin)
+            return "accepted", "", await entry.take(command.data, command.data_type, origin)
         except Exception as error:  # a put must be answered whatever happened in it
             if not isinstance(error, (PonikeeperError, ca.CaprotoError)):
                 log.exception("put to %s failed", channel.name)
-            return _error(command, channel, ca.CAStatus.ECA_PUTFAIL, str(error))
-        if not isinstance(command, ca.WriteNotifyRequest):
-            return None
-        return channel.write(ioid=command.ioid, status=True, data_count=entry.length)
+            return "refused", str(error), None
+
+    @staticmethod
+    def _answer(command: Any, channel: Any, entry: Any, outcome: Outcome, reason: str) -> Any:
+        if outcome == "accepted":
+            return channel.write(ioid=command.ioid, status=True, data_count=entry.length)
+        status = ca.CAStatus.ECA_NOWTACCESS if outcome == "denied" else ca.CAStatus.ECA_PUTFAIL
+        return _error(command, channel, status, reason)
 
 
 def _error(command: Any, channel: Any, status: Any, message: str) -> Any:
@@ -202,6 +216,8 @@ class Context(_Context):
         Says who may do what.
     denied
         Is told of each put that the rules did not let through: the PV, and whose it was.
+    keep
+        Keeps a record of each put, before it is answered.
     """
 
     CircuitClass = Circuit
@@ -213,9 +229,10 @@ class Context(_Context):
         port: int | None = None,
         access: Access = OPEN,
         denied: Callable[[str, Origin], None] = lambda name, origin: None,  # noqa: ARG005
+        keep: Callable[[Put], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(pvdb, interfaces)
-        self.access, self.denied = access, denied
+        self.access, self.denied, self.keep = access, denied, keep
         if port is not None:
             self.ca_server_port = port
         self._silent_beacons: set[Any] = set()

@@ -17,6 +17,7 @@ from ponikeeper.ca.access import Access
 from ponikeeper.ca.channels import make_channel
 from ponikeeper.ca.gate import Gate
 from ponikeeper.ca.group import Group
+from ponikeeper.ca.putlog import PutLog
 from ponikeeper.ca.search import found
 from ponikeeper.ca.server import Context, answers
 from ponikeeper.config import Config, Detector
@@ -28,6 +29,7 @@ from ponikeeper.keeper import Keeper
 from ponikeeper.linked import Linked
 from ponikeeper.links import Sample
 from ponikeeper.messages import Commit
+from ponikeeper.sinks import make_sink
 from ponikeeper.store import Health, Store
 
 if TYPE_CHECKING:
@@ -96,11 +98,14 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         own = await _ioc_channels(store)
         pvdb |= {config.ioc.prefix + suffix: channel for suffix, channel in own.items()}
         gate = Gate(access, config.source, own)
+        sink = make_sink(config.ioc.putlog, config.source.parent)
+        putlog = None if sink is None else PutLog(sink, own)
         interfaces = list(config.ioc.interfaces) if config.ioc.interfaces else None
-        context = Context(pvdb, interfaces, config.port, access, gate.deny)
+        context = Context(pvdb, interfaces, config.port, access, gate.deny, putlog and putlog.keep)
         server = asyncio.create_task(context.run(startup_hook=lambda _: _tell_ready(context, config, ready)))
         works = [store.watch(), _watch_links(linked), gate.run(context), stop.wait()]
         works += [group.run() for group in groups]
+        works += [] if putlog is None else [putlog.run()]
         tasks = [server, *(asyncio.create_task(work) for work in works)]
         # one that fails ends the service: a status that nobody judges any more would look alive
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -115,6 +120,8 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
+        if putlog is not None:
+            await putlog.close()
     finally:
         await _close(store)
 

@@ -5,7 +5,7 @@ from typing import Any
 from ponikeeper.ca.channels import Origin
 from ponikeeper.ca.puts import MANUAL, Puts
 from ponikeeper.geometry import value_problem
-from ponikeeper.messages import Commit
+from ponikeeper.messages import Commit, Result
 from ponikeeper.parameters import Limits
 
 
@@ -41,8 +41,8 @@ class Stage:
             self._begun_on = in_force
         self.values[name] = value
 
-    async def apply(self, in_force: int, origin: Origin) -> None:
-        """Commit what is staged; raises `RefusedError`, and keeps it, where that is refused."""
+    async def apply(self, in_force: int, origin: Origin) -> Result:
+        """Commit what is staged, and give the result; raises `RefusedError`, and keeps it, where that is refused."""
         if not self.values:
             await self._puts.refuse(("nothing is staged: put values to the Stage: fields first",))
         applied = dict(self.values)
@@ -54,8 +54,9 @@ class Stage:
                 )
             )
         commit = Commit(applied, MANUAL, position="now", derived=True, expect_revision=self._begun_on)
-        await self._puts.execute(commit, origin)
+        result = await self._puts.execute(commit, origin)
         self.values = {name: value for name, value in self.values.items() if applied.get(name) != value}
+        return result
 
     def clear(self) -> None:
         """Forget what is staged."""

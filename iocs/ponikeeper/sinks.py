@@ -1,0 +1,162 @@
+"""Where the put log goes: lines of a file, or entries of the systemd journal, with fields to search by."""
+
+import errno
+import fcntl
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from ponikeeper.errors import ConfigError
+from ponikeeper.putlog import Put
+
+JOURNAL = Path("/run/systemd/journal/socket")
+
+_IDENTIFIER = "ponikeeper-put"
+_PRIORITIES = {"accepted": 5, "refused": 5, "denied": 4}
+"""Syslog's: notice, warning."""
+
+
+class Sink(Protocol):
+    """Takes what was put, for good."""
+
+    def write(self, put: Put) -> None:
+        """Keep a put; raises `OSError` where that fails, and then nothing of it is kept."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        ...
+
+
+def make_sink(named: str | None, folder: Path) -> Sink | None:
+    """Open what a configuration names.
+
+    Parameters
+    ----------
+    named
+        ``"journal"``, the path of a file, or None: the journal where systemd has started us, else nothing.
+    folder
+        That a path is relative to.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be opened.
+    """
+    if named is None:
+        return JournalSink() if "JOURNAL_STREAM" in os.environ and JOURNAL.exists() else None
+    if named == "journal":
+        if not JOURNAL.exists():
+            raise ConfigError(
+                f'ioc: putlog = "journal": {JOURNAL} is not there: expected a host with systemd, or a file'
+            )
+        return JournalSink()
+    try:
+        return FileSink(folder / named)
+    except OSError as error:
+        raise ConfigError(
+            f'ioc: putlog = "{named}": {error}; expected "journal" or a file in a folder that is there'
+        ) from error
+
+
+class FileSink:
+    """Appends lines to a file, and begins a new one when it was rotated away.
+
+    Parameters
+    ----------
+    path
+        Of the file; its folder has to be there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = self._opened()
+
+    def write(self, put: Put) -> None:
+        """Append a line, whole or not at all."""
+        if not self._is_there():
+            os.close(self._file)
+            self._file = self._opened()
+        line = f"{put.line()}\n".encode("ascii")
+        end = os.fstat(self._file).st_size
+        written = os.write(self._file, line)
+        if written != len(line):  # a disk that is full takes a part
+            with suppress(OSError):
+                os.ftruncate(self._file, end)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def _opened(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def _is_there(self) -> bool:
+        try:
+            named = self._path.stat()
+        except FileNotFoundError:
+            return False
+        mine = os.fstat(self._file)
+        return (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino)
+
+
+class JournalSink:
+    """Sends entries to the journal by its own protocol, which cuts no line however long.
+
+    Parameters
+    ----------
+    address
+        Of the journal's socket.
+    """
+
+    def __init__(self, address: Path = JOURNAL) -> None:
+        self._address = str(address)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+
+    def write(self, put: Put) -> None:
+        """Send an entry; one that is too long for a datagram goes as a file in memory."""
+        entry = b"".join(_field(name, value) for name, value in _fields(put).items())
+        try:
+            self._socket.sendto(entry, self._address)
+        except OSError as error:
+            if error.errno not in (errno.EMSGSIZE, errno.ENOBUFS):
+                raise
+            self._send_file(entry)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def _send_file(self, entry: bytes) -> None:
+        memory = os.memfd_create("ponikeeper-put", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.write(memory, entry)
+            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+            fcntl.fcntl(memory, fcntl.F_ADD_SEALS, seals)
+            socket.send_fds(self._socket, [b""], [memory], 0, self._address)
+        finally:
+            os.close(memory)
+
+
+def _fields(put: Put) -> dict[str, str]:
+    fields = {
+        "MESSAGE": put.line(),
+        "PRIORITY": str(_PRIORITIES[put.outcome]),
+        "SYSLOG_IDENTIFIER": _IDENTIFIER,
+        "PONIKEEPER_PV": put.pv,
+        "PONIKEEPER_OUTCOME": put.outcome,
+        "PONIKEEPER_USER": put.user,
+        "PONIKEEPER_ADDRESS": put.address,
+    }
+    if put.result is not None and put.result.revision is not None:
+        fields["PONIKEEPER_REVISION"] = str(put.result.revision)
+    return fields
+
+
+def _field(name: str, value: str) -> bytes:
+    """Write a field with its length before it: a user's name may hold a line's end."""
+    data = value.encode("utf-8", "surrogatepass")
+    return name.encode("ascii") + b"\n" + len(data).to_bytes(8, "little") + data + b"\n"
