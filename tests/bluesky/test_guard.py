@@ -152,6 +152,47 @@ def test_guard_of_the_session_guards_each_run(panel, run_engine, take):
     assert len(run["start"]) == 2
 
 
+def test_guard_within_a_run_that_it_did_not_see_open_refuses_to_record_there(panel, run_engine, take):
+    def steps():
+        yield from bps.trigger_and_read([panel])
+
+    _, said = attempt(run_engine, bpp.run_wrapper(calibration_guard(steps())))
+    assert "did not see the run open in which pe1_calib is to be recorded" in said
+    take(calibration_guard(steps_outside_of_runs(panel)))
+
+
+def steps_outside_of_runs(panel):
+    """Look at a detector without a run."""
+    yield from bps.stage(panel)
+    yield from bps.trigger(panel, wait=True)
+    yield from bps.rd(panel.number)
+    yield from bps.unstage(panel)
+
+
+def test_readings_that_are_added_behind_the_guard_fail_the_run(panel, run_engine):
+    panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
+    added = bpp.SupplementalData(baseline=[panel.calib, motor])
+    run_engine.preprocessors.extend([calibration_guard, added])
+    try:
+        run, said = attempt(run_engine, bp.count([panel], 3))
+    finally:
+        run_engine.preprocessors.clear()
+    assert "pe1_calib was recorded in the stream baseline: append it to RE.preprocessors after those" in said
+    assert run["stop"][0]["exit_status"] == "fail"
+
+
+def test_readings_that_are_added_before_the_guard_are_recorded_right(panel, run_engine, take):
+    panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
+    run_engine.preprocessors.extend([bpp.SupplementalData(baseline=[panel.calib, motor]), calibration_guard])
+    try:
+        run = take(bp.count([panel], 3))
+    finally:
+        run_engine.preprocessors.clear()
+    assert recorded(run, "dist") == [FIRST, 0.5, 0.5]
+    (_, last) = [each for each in run["descriptor"] if each["name"] == "baseline"]
+    assert last["configuration"]["pe1_calib"]["data"]["pe1_calib_dist"] == 0.5
+
+
 def test_guard_gives_back_what_the_plan_gives_and_every_answer(panel, run_engine, take):
     answers = []
 

@@ -1,6 +1,6 @@
 """What the guard does about each message of a plan."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from bluesky.protocols import WritesExternalAssets
@@ -45,18 +45,43 @@ class Guard:
     def __init__(self, calibs: tuple[CalibrationData, ...] | None, judge: Judge) -> None:
         self._calibs, self._judge = calibs, judge
         self._runs: dict[Any, Run] = {}
+        self._left: set[Any] = set()  # the runs of `calibrate`, by key
+        self._reading = False  # in a run that is not ours
         self.records = Records()
 
     def handle(self, msg: Msg) -> Plan:
         """Pass a message on, with what has to come before and after it; gives its answer."""
         if msg.command == "open_run":
             uid = yield msg
-            if msg.kwargs.get("plan_name") != _CALIBRATE:
+            if msg.kwargs.get("plan_name") == _CALIBRATE:
+                self._left.add(msg.run)
+            else:
+                self._left.discard(msg.run)
                 self._runs[msg.run] = Run(uid, self._calibs)
             return uid
         run = self._runs.get(msg.run)
+        if run is None:
+            self._check_outside(msg)
         handler = None if run is None else getattr(self, f"_{msg.command}", None)
         return (yield msg) if handler is None else (yield from handler(run, msg))
+
+    def _check_outside(self, msg: Msg) -> None:
+        """Refuse to record in a run that was open before: what went on in it is not known."""
+        if msg.command == "close_run":
+            self._left.discard(msg.run)
+        if msg.run in self._left:
+            return
+        if msg.command == "create":
+            self._reading = _stream(msg) != _DARK
+        if msg.command in ("kickoff", "declare_stream") or (msg.command == "read" and self._reading):
+            names = ", ".join(calib.name for calib in Run("", self._calibs).met(*_objects(msg)))
+            if names:
+                raise RecordError(
+                    f"calibration_guard did not see the run open in which {names} is to be recorded: put it around the "
+                    "plan that opens the run, or append it to RE.preprocessors"
+                )
+        if msg.command in ("save", "drop"):
+            self._reading = False
 
     def end(self) -> None:
         """Watch no longer."""
@@ -95,7 +120,7 @@ class Guard:
         return answer
 
     def _create(self, run: Run, msg: Msg) -> Plan:
-        stream = msg.kwargs["name"] if "name" in msg.kwargs else msg.args[0]
+        stream = _stream(msg)
         exposing, run.exposing = run.exposing, {}
         watches = run.stop_watches()
         if stream == _DARK:
@@ -170,6 +195,8 @@ class Guard:
             self._judge.look(run, calib, now)
             self._judge.flight(run, calib, now)
         answer = yield msg
+        for stream in self.records.streams(run.uid, msg.obj.name) if msg.obj else ():
+            run.streams.setdefault(stream, [])
         if msg.kwargs.get("name") is None and run.flights.keys() >= set(calibs):  # the flyer itself names its streams
             for stream in self.records.streams(run.uid, msg.obj.name):
                 run.read(stream, [msg.obj])
@@ -242,5 +269,27 @@ class Guard:
     def _verify(self, run: Run) -> None:
         """See that events were recorded with what was in force; raises `RecordError`."""
         for descriptor in self.records.take_events(run.uid):
-            for calib in run.met(*run.streams.get(descriptor["name"], ())):
-                self._judge.recorded(run, calib, descriptor["name"], recorded(descriptor, calib.name))
+            stream = descriptor["name"]
+            if stream not in run.streams and stream != _DARK:
+                self._refuse_unseen(run, descriptor)
+            for calib in run.met(*run.streams.get(stream, ())):
+                self._judge.recorded(run, calib, stream, recorded(descriptor, calib.name))
+
+    def _refuse_unseen(self, run: Run, descriptor: Mapping[str, Any]) -> None:
+        """Refuse a run into which another preprocessor puts readings behind the guard's back."""
+        names = ", ".join(calib.name for calib in run.devices if recorded(descriptor, calib.name) is not None)
+        if names:
+            raise RecordError(
+                f"calibration_guard did not see how {names} was recorded in the stream {descriptor['name']}: append it "
+                "to RE.preprocessors after those that add readings, such as SupplementalData"
+            )
+
+
+def _stream(msg: Msg) -> str:
+    """Name the stream of a `create`."""
+    return msg.kwargs["name"] if "name" in msg.kwargs else msg.args[0]
+
+
+def _objects(msg: Msg) -> list[Any]:
+    """Give what a message is about."""
+    return [*([] if msg.obj is None else [msg.obj]), *msg.args]
