@@ -102,6 +102,14 @@ def test_what_cannot_be_measured_is_told_before_anything_moves(panel, stage, tak
     assert stage.position == 1000.0
 
 
+def test_detector_that_the_motor_does_not_move_is_measured_beside_one_that_it_does(make, linked, panel, stage, take):
+    fixed = make(Scripted, linked.prefixes[1].removesuffix("Calib:"), "pe2")
+    commit(fixed, 0.4)
+    run = take(at_positions([panel, fixed], stage, PLACES, num=2))
+    assert per_run(run) == {"near": [0.2] * 2, "far": [1.0] * 2}
+    assert recorded(run, "dist", name="pe2") == [0.4] * 4
+
+
 def test_detector_whose_ioc_has_no_links_cannot_follow(make, prefix, stage, take):
     panel = make(Scripted, prefix.removesuffix("Calib:"), "pe9")
     commit(panel, 0.3)

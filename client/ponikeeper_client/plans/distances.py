@@ -43,7 +43,8 @@ def at_positions(
     detectors
         To expose.
     motor
-        Moves them; its readback is one of the linked PVs.
+        Moves them; its readback is one of the linked PVs. A detector that it is not linked to is fixed,
+        where it is linked to another one.
     positions
         Where to go, by name: ``{"near": 200.0, "far": 1000.0}``.
     num
@@ -138,7 +139,7 @@ def _moved(
     wanted: str,
     hint: str,
 ) -> Plan:
-    departures = [_Departure(calib, motor) for calib in calibs]
+    departures = _departures(calibs, motor)
     yield from bps.mv(motor, place)
     deadline = time.monotonic() + timeout
     for departure in departures:
@@ -152,21 +153,14 @@ def _moved(
 
 
 class _Departure:
-    """How a calibration and a motor stood before a move; what the IOC says is of after it where that fits.
-
-    Raises
-    ------
-    CalibrationError
-        The calibration has no links, so that it follows nothing.
-    """
+    """How a calibration and a motor stood before a move; what the IOC says is of after it where that fits."""
 
     def __init__(self, calib: CalibrationData, motor: Any) -> None:
-        self.calib, self._motor = calib, motor
+        self.calib, self._motor, self.is_fixed = calib, motor, False
         links = calib.read_links()
-        if not links:
-            raise CalibrationError(f"{calib.name} does not follow {motor.name}: the IOC's configuration has no links")
+        self.has_links = bool(links)
         signals = {signal.pvname: signal for signal in _signals(motor) if hasattr(signal, "pvname")}
-        self._readbacks = {link.name: signals[link.pv] for link in links if link.pv in signals}
+        self.readbacks = {link.name: signals[link.pv] for link in links if link.pv in signals}
         self._place, self._serial = getattr(motor, "position", None), calib.read_snapshot().serial
 
     def missing(self) -> str | None:
@@ -179,7 +173,7 @@ class _Departure:
             return f"the status is {snapshot.status}, {snapshot.reason}"
         # without a readback among the links a new serial alone says that the IOC has seen the move
         moved = getattr(self._motor, "position", None) != self._place
-        if moved and not self._readbacks and snapshot.serial == self._serial:
+        if moved and not (self.readbacks or self.is_fixed) and snapshot.serial == self._serial:
             return f"the serial is {snapshot.serial} still, and no link is a PV of {self._motor.name}"
         return f"{off[0].name} ({off[0].pv}) is not where the geometry holds" if off else None
 
@@ -188,10 +182,23 @@ class _Departure:
         for link in self.calib.read_links():
             if link.doubt is not None:
                 return link.doubt
-            place = float(self._readbacks[link.name].get()) if link.name in self._readbacks else link.value
+            place = float(self.readbacks[link.name].get()) if link.name in self.readbacks else link.value
             if link.value is None or place is None or not is_within(link, link.value, place):
                 return f"the IOC sees {link.name} ({link.pv}) at {link.value}, it is at {place}"
         return None
+
+
+def _departures(calibs: Sequence[CalibrationData], motor: Any) -> list[_Departure]:
+    """See how all stand before a move; where the motor is linked to some, those that it is not linked to are fixed."""
+    found = [_Departure(calib, motor) for calib in calibs]
+    moves = any(departure.readbacks for departure in found)
+    for departure in found:
+        departure.is_fixed = moves and not departure.readbacks
+        if not (departure.has_links or departure.is_fixed):
+            raise CalibrationError(
+                f"{departure.calib.name} does not follow {motor.name}: the IOC's configuration has no links"
+            )
+    return found
 
 
 def _signals(motor: Any) -> Sequence[Any]:
