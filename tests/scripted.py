@@ -2,7 +2,10 @@
 
 from uuid import uuid4
 
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
 import pytest
+from bluesky.utils import Msg
 from event_model import DocumentNames, schema_validators
 from ophyd import Component as Cpt
 from ophyd import Signal
@@ -61,3 +64,26 @@ def attempt(run_engine, plan, error=RecordError):
     with pytest.raises(error) as failed:
         run_engine(plan, lambda kind, document: run.setdefault(kind, []).append(document))
     return run, str(failed.value)
+
+
+AFTER_SAVE = 5
+"""Before which message of `steps` an event is complete."""
+
+
+def steps(panel, pause):
+    """Take three events, and pause in one of them: before its messages of that number."""
+
+    @bpp.run_decorator()
+    def plan():
+        for event in (1, 2, 3):
+            yield from bps.checkpoint()
+            messages = [
+                Msg("trigger", panel, group="exposure"), Msg("wait", None, group="exposure"),
+                Msg("create", None, name="primary"), Msg("read", panel), Msg("save"), Msg("null"),
+            ]  # fmt: skip
+            for number, message in enumerate(messages):
+                if (event, number) == pause:
+                    yield from bps.pause()
+                yield message
+
+    return plan()

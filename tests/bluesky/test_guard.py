@@ -7,14 +7,14 @@ import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import bluesky.preprocessors as bpp
 import pytest
-from bluesky.utils import Msg, RunEngineInterrupted
+from bluesky.utils import RunEngineInterrupted
 from ophyd import Signal
 from ophyd.sim import NullStatus, motor
 
 import speak
 from ponikeeper.errors import RecordError
 from ponikeeper_client.guard import calibration_guard
-from scripted import Scripted, attempt, commit, recorded
+from scripted import AFTER_SAVE, Scripted, attempt, commit, recorded, steps
 from speak import GEOMETRY
 
 
@@ -451,28 +451,6 @@ def test_geometry_that_changes_during_a_fly_scan_fails_the_run(connect, run_engi
     run, told = attempt(run_engine, calibration_guard(fly(panel)))
     assert "pe1_calib: the geometry changed from serial 1 to 2 during a fly scan" in told
     assert run["stop"][0]["exit_status"] == "fail"
-
-
-def steps(panel, pause):
-    """Take three events, and pause in one of them: before its messages of that number."""
-
-    @bpp.run_decorator()
-    def plan():
-        for event in (1, 2, 3):
-            yield from bps.checkpoint()
-            messages = [
-                Msg("trigger", panel, group="exposure"), Msg("wait", None, group="exposure"),
-                Msg("create", None, name="primary"), Msg("read", panel), Msg("save"), Msg("null"),
-            ]  # fmt: skip
-            for number, message in enumerate(messages):
-                if (event, number) == pause:
-                    yield from bps.pause()
-                yield message
-
-    return plan()
-
-
-AFTER_SAVE = 5
 
 
 @pytest.mark.parametrize("number", range(AFTER_SAVE))

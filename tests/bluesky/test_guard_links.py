@@ -8,16 +8,17 @@ import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import bluesky.preprocessors as bpp
 import pytest
+from bluesky.utils import RunEngineInterrupted
 from ophyd import Component as Cpt
 
 import speak
 from live import wait_for
-from ponikeeper.errors import NotConnectedError
+from ponikeeper.errors import NotConnectedError, RecordError
 from ponikeeper.messages import LinkState
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.guard import calibration_guard
 from ponikeeper_client.guard.concern import concern, unknown_links
-from scripted import Scripted, attempt, commit, recorded
+from scripted import AFTER_SAVE, Scripted, attempt, commit, recorded, steps
 from speak import GEOMETRY
 
 NEAR, FAR = 200.0, 1000.0
@@ -109,17 +110,39 @@ def test_geometry_that_follows_the_detector_within_a_run_is_recorded_for_each_ev
     assert recorded(run, "dist") == [1.0, 0.2, 1.0]
 
 
-def test_link_that_goes_away_and_comes_back_during_an_exposure_is_told(panel, move, run_engine):
-    def there_and_back():
-        for place in (FAR + 3, FAR):
-            assert speak.put(panel.calib.read_links()[0].pv, place) is None
-        wait_for(lambda: rests(panel, FAR))
-        stands(panel, "VALID")
+def there_and_back(panel):
+    """Move the detector away and back, and wait until the IOC has seen it."""
+    for place in (FAR + 3, FAR):
+        assert speak.put(panel.calib.read_links()[0].pv, place) is None
+    wait_for(lambda: rests(panel, FAR))
+    stands(panel, "VALID")
 
-    panel.script[("trigger", 1)] = there_and_back
+
+def test_link_that_goes_away_and_comes_back_during_an_exposure_is_told(panel, move, run_engine):
+    panel.script[("trigger", 1)] = lambda: there_and_back(panel)
     _, told = attempt(run_engine, calibration_guard(bp.count([panel]), on_status="fail"))
     assert "z (" in told
     assert "during the exposure" in told
+
+
+@pytest.mark.parametrize("number", range(1, AFTER_SAVE + 1))
+def test_link_that_goes_away_and_comes_back_while_bluesky_exposes_once_more_is_told(panel, move, run_engine, number):
+    """After a pause bluesky does the messages since the last checkpoint again, without the plan."""
+    plan = calibration_guard(steps(panel, (2, number)), on_status="fail")
+    with pytest.raises(RunEngineInterrupted):
+        run_engine(plan)
+    panel.script[("trigger", 3)] = lambda: there_and_back(panel)
+    with pytest.raises(RecordError, match="during the exposure"):
+        run_engine.resume()
+
+
+@pytest.mark.parametrize("number", range(1, AFTER_SAVE + 1))
+def test_link_that_goes_away_and_comes_back_during_a_pause_is_nothing_to_tell(panel, move, run_engine, number):
+    plan = calibration_guard(steps(panel, (2, number)), on_status="fail")
+    with pytest.raises(RunEngineInterrupted):
+        run_engine(plan)
+    there_and_back(panel)
+    run_engine.resume()
 
 
 def test_name_that_is_no_link_is_told_with_those_that_are(panel, take):

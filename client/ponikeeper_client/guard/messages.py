@@ -1,6 +1,6 @@
 """What the guard does about each message of a plan."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 from bluesky.protocols import WritesExternalAssets
@@ -90,8 +90,8 @@ class Guard:
 
     def _close_run(self, run: Run, msg: Msg) -> Plan:
         del self._runs[msg.run]
-        run.stop_watches()
         if msg.kwargs.get("exit_status") in (None, "success"):
+            self._judge_motion(run.stop_watches())
             self._verify(run)
             for calib in run.seen:  # where it is by now is no matter: nothing is exposed there
                 try:
@@ -103,14 +103,23 @@ class Guard:
                     continue
                 self._judge.change(run, calib, now)
                 self._judge.flight(run, calib, now)
+        run.stop_watches()
         return (yield msg)
 
     def _trigger(self, run: Run, msg: Msg) -> Plan:
-        for calib in run.met(msg.obj):  # judged when it is known that it is no dark frame
-            run.exposing[calib] = in_force(calib)
-            if calib not in run.watches:
-                run.watches[calib] = LinkWatch(calib)
-                run.watches[calib].start()
+        calibs = run.met(msg.obj)
+        if calibs:
+            begun = False
+
+            def begin() -> None:
+                nonlocal begun
+                run.exposing |= {
+                    calib: in_force(calib) for calib in calibs
+                }  # judged when it is known to be no dark frame
+                run.watch([calib for calib in calibs if begun or calib not in run.watches])
+                begun = True
+
+            yield from _repeatedly(msg, begin)
         return (yield msg)
 
     def _declare_stream(self, run: Run, msg: Msg) -> Plan:
@@ -130,8 +139,7 @@ class Guard:
             self._judge.look(run, calib, state)
         known = run.streams.get(stream)
         yield from self._renew(run, msg, stream, list(run.devices) if known is None else run.met(*known))
-        for calib, watch in watches.items():
-            self._judge.motion(calib, watch)
+        self._judge_motion(watches)
         run.event = Event(stream, [msg])
         return (yield msg)
 
@@ -153,6 +161,7 @@ class Guard:
         event, run.event = run.event, None
         if event is None:
             return (yield msg)
+        self._judge_motion(run.stop_watches())  # of an exposure that bluesky did once more, after a pause
         # files that were told of while it was read would be lost with it; their exposure was over before the change
         final = any(isinstance(obj, WritesExternalAssets) for obj in event.objects)
         calibs = run.met(*event.objects)
@@ -207,23 +216,20 @@ class Guard:
         return answer
 
     def _note(self, run: Run, msg: Msg, calibs: Sequence[CalibrationData]) -> Plan:
-        """Look at what is in force, in a message of its own: where a pause has bluesky do messages again, this too."""
-        if not calibs:
-            return
-        failed: list[PonikeeperError] = []
+        """Look at what is in force."""
 
-        async def look() -> None:
-            failed.clear()
+        def look() -> None:
             for calib in calibs:
                 run.seen[calib] = []
-                try:
-                    run.seen[calib] = [in_force(calib)]
-                except PonikeeperError as error:
-                    failed.append(error)
+                run.seen[calib] = [in_force(calib)]
 
-        yield Msg("wait_for", None, [look], run=msg.run)
-        if failed:
-            raise failed[0]
+        if calibs:
+            yield from _repeatedly(msg, look)
+
+    def _judge_motion(self, watches: Mapping[CalibrationData, LinkWatch]) -> None:
+        """Judge what the links did during an exposure."""
+        for calib, watch in watches.items():
+            self._judge.motion(calib, watch)
 
     def _renew(self, run: Run, msg: Msg, stream: str, calibs: Sequence[CalibrationData]) -> Plan:
         """Have the next event of a stream recorded with what is in force; tells whether it will be."""
@@ -283,6 +289,22 @@ class Guard:
                 f"calibration_guard did not see how {names} was recorded in the stream {descriptor['name']}: append it "
                 "to RE.preprocessors after those that add readings, such as SupplementalData"
             )
+
+
+def _repeatedly(msg: Msg, act: Callable[[], None]) -> Plan:
+    """Do something in a message of its own: where a pause has bluesky do messages again, this too."""
+    failed: list[PonikeeperError] = []
+
+    async def do() -> None:
+        failed.clear()
+        try:
+            act()
+        except PonikeeperError as error:
+            failed.append(error)
+
+    yield Msg("wait_for", None, [do], run=msg.run)
+    if failed:
+        raise failed[0]
 
 
 def _stream(msg: Msg) -> str:

@@ -112,6 +112,15 @@ class Run:
         """Give what bluesky keeps, and describes a stream with that is new; None where it has read nothing."""
         return self._kept.get(self._key(stream, calib))
 
+    def watch(self, calibs: Iterable[CalibrationData]) -> None:
+        """Watch the links of some calibrations, from now on."""
+        for calib in calibs:
+            if calib in self.watches:
+                self.watches.pop(calib).stop()
+            watch = LinkWatch(calib)
+            watch.start()
+            self.watches[calib] = watch
+
     def stop_watches(self) -> Mapping[CalibrationData, LinkWatch]:
         """Watch no longer; gives what was watched."""
         watches, self.watches = self.watches, {}
