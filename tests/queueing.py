@@ -139,7 +139,8 @@ def managing(folder: Path, startup: str) -> Iterator[Queue]:
         "--redis-addr", f"127.0.0.1:{redis}", "--redis-name-prefix", "tests",
         "--zmq-control-addr", f"tcp://127.0.0.1:{control}", "--zmq-info-addr", f"tcp://127.0.0.1:{info}",
     ]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "MPLBACKEND": "Agg"}
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "MPLBACKEND": "Agg"}
     log = folder / "manager.log"
     with ending(serving, folder / "redis.log"):
         wait_for(lambda: _listens(redis), what="Redis")

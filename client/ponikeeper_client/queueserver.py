@@ -138,7 +138,7 @@ def at_positions(
         No geometry came to hold at a position in time.
     """
     measuring = plans.at_positions(
-        _devices(detectors), motor, positions, num=num, one_run=one_run, timeout=timeout, md=md
+        _devices(detectors), _devices([motor])[0], positions, num=num, one_run=one_run, timeout=timeout, md=md
     )
     return list((yield from measuring))
 

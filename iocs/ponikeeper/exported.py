@@ -64,6 +64,7 @@ def read(data: bytes) -> ExportedHistory:
     """
     if not data:
         raise HistoryError("the file is empty: expected an exported history")
+    _require_untouched(data)
     *lines, rest = data.split(b"\n")  # whole lines, and what stands behind the last of them
     prefix, exported = _head(lines[0] if lines else rest)
     records: dict[str, list[Record]] = {kind: [] for kind in KINDS}
@@ -135,6 +136,16 @@ def _last_line(counts: Mapping[str, int], body: bytes) -> str:
 
 def _head_checksum(head: Mapping[str, object]) -> str:
     return "sha256:" + hashlib.sha256(strictjson.canonical(head).encode()).hexdigest()
+
+
+def _require_untouched(data: bytes) -> None:
+    """Name what programs do to files on the way, of which each line would be told wrong."""
+    if data.startswith(b"\x1f\x8b"):
+        raise HistoryError("the file is compressed: expected it as it was exported, unpack it with gunzip")
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise HistoryError("the file begins with a byte order mark: an editor has saved it, take the exported one")
+    if data.startswith(b"{") and data.count(b"\r\n") == data.count(b"\n") > 0:
+        raise HistoryError("the lines end with CR LF: the file was copied as text, copy it once more as binary data")
 
 
 def _head(line: bytes) -> tuple[str, str]:

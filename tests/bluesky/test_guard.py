@@ -1,5 +1,6 @@
 """Guarded runs: a geometry that changes meanwhile is recorded anew, or fails the run; no event has another's."""
 
+import re
 import time
 from uuid import uuid4
 
@@ -217,19 +218,42 @@ def test_runs_without_a_calibrated_detector_are_left_alone(take):
 
 
 @pytest.mark.parametrize(
-    "unknown", [{"on_change": "ignore"}, {"on_status": "ignore"}, {"moving": "z"}, {"on_change": None}]
+    ("given", "told"),
+    [
+        ({"on_change": "ignore"}, 'on_change=\'ignore\' is unknown: expected "new_descriptor", "fail" or "warn"'),
+        ({"on_change": None}, "on_change=None is unknown: expected"),
+        ({"on_status": "ignore"}, 'on_status=\'ignore\' is unknown: expected "warn" or "fail"'),
+        ({"moving": "z"}, "moving='z' is no list: expected names of links"),
+        ({"moving": 3}, "moving=3 is no list: expected names of links"),
+        ({"moving": [3]}, "moving=(3,) are not all names: expected names of links"),
+        ({"calibs": []}, "calibs is empty: nothing would be guarded"),
+        ({"calibs": motor}, "calibs=motor is no list: expected a list of CalibrationData, [pe1.calib]"),
+        ({"calibs": [motor]}, "are not all calibrations: expected a list of CalibrationData"),
+    ],
 )
-def test_unknown_argument_is_told_with_what_is_known(panel, take, unknown):
-    (name,) = unknown
-    with pytest.raises(ValueError, match=f"{name}=.*expected"):
-        take(calibration_guard(bp.count([panel]), **unknown))
+def test_what_the_guard_cannot_do_is_told_before_a_plan_begins(given, told):
+    with pytest.raises(ValueError, match=re.escape(told)):
+        calibration_guard(bp.count([motor]), **given)
 
 
-def test_calibs_that_are_none_are_told(panel, take):
-    with pytest.raises(ValueError, match=r"calibs is one calibration: expected a list of them, \[pe1_calib\]"):
-        take(calibration_guard(bp.count([panel]), panel.calib))
-    with pytest.raises(ValueError, match="are not all calibrations"):
-        take(calibration_guard(bp.count([panel]), [panel]))
+def test_calibration_that_is_in_no_list_is_told(panel):
+    with pytest.raises(ValueError, match="calibs=pe1_calib is one calibration: expected a list"):
+        calibration_guard(bp.count([panel]), panel.calib)
+
+
+def test_function_that_would_give_a_plan_is_told():
+    with pytest.raises(ValueError, match=r"count is no plan: expected what it gives, count\(\.\.\.\)"):
+        calibration_guard(bp.count)
+
+
+def test_run_has_the_name_of_the_plan_that_is_guarded(panel, take):
+    def exposure():
+        yield from bps.open_run()
+        yield from bps.trigger_and_read([panel])
+        yield from bps.close_run()
+
+    (start,) = take(calibration_guard(exposure()))["start"]
+    assert start["plan_name"] == "exposure"
 
 
 def test_only_the_calibrations_that_are_named_are_guarded(connect, take, run_engine):

@@ -87,6 +87,12 @@ def test_flight_that_is_collected_while_it_lasts_is_recorded(connect, take):
     assert set(flown(take(calibration_guard(while_completing(panel))))) == {FIRST}
 
 
+def test_name_that_is_no_link_is_told_when_a_flight_begins(connect, run_engine):
+    plan = calibration_guard(flights(connect(Flying), lambda: None), moving=["zz"])
+    with pytest.raises(ValueError, match=r"moving=\['zz'\]: zz is no link of what is read; the links are none"):
+        run_engine(plan)
+
+
 def flights(panel, meanwhile):
     """Fly twice, and collect the frames of both at the end."""
 

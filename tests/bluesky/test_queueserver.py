@@ -169,6 +169,21 @@ def test_request_that_cannot_be_run_fails_with_what_to_write_instead(queue, para
     assert says in result["msg"]
 
 
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({"motor": "z9"}, "z9: no device of that name"),
+        ({"num": 0}, "num=0 is no number of exposures"),
+        ({"positions": {}}, "no positions are given"),
+    ],
+)
+def test_places_that_cannot_be_measured_fail_with_what_to_write_instead(queue, parameters, says):
+    asked = {"detectors": ["pe2"], "motor": "stage", "positions": PLACES, **parameters}
+    result = queue.run("at_positions", **asked)
+    assert (result["exit_status"], result["run_uids"]) == ("failed", [])
+    assert says in result["msg"]
+
+
 def test_start_is_a_file_a_nominal_distance_or_a_geometry(tmp_path):
     assert start_from(None) is None
     assert start_from("near.poni") == "near.poni"

@@ -429,6 +429,7 @@ def test_affected_says_what_was_judged_since_and_takes_the_key_from_the_environm
     [
         (None, 9, None, (), RefusedError, "has no revision 9"),
         (None, 1, "no_such_catalog", (), ConfigError, "there is no catalog no_such_catalog: expected the address of"),
+        (None, 1, "127.0.0.1:8000", (), ConfigError, "expected the address of a Tiled server (http://127.0.0.1:8000)"),
         ("NO{Such}Calib:", 1, None, (), NotConnectedError, "give its exported history"),
         (None, 1, None, ["none.jsonl"], HistoryError, "none.jsonl: No such file or directory"),
     ],
@@ -447,6 +448,11 @@ def test_catalog_that_does_not_answer_is_told_without_its_key(monkeypatch):
     with told as failed, open_catalog("http://127.0.0.1:9/?api_key=secret"):
         pass
     assert "secret" not in str(failed.value)
+
+
+def test_catalog_without_a_name_is_told():
+    with pytest.raises(ConfigError, match="there is no catalog without a name"), open_catalog(""):
+        pass
 
 
 def test_one_run_that_cannot_be_read_does_not_hide_the_others(panel, catalogs, three_runs, address, capsys):

@@ -1,5 +1,6 @@
 """An exported history: what was written is what is read, and whatever was done to the file is noticed."""
 
+import gzip
 import hashlib
 import json
 import re
@@ -178,6 +179,19 @@ def test_two_exports_pasted_together_are_refused(data):
 )
 def test_what_is_no_exported_history_is_told_as_such(text, message):
     assert re.match(message, refusal(text))
+
+
+@pytest.mark.parametrize(
+    ("done", "message"),
+    [
+        (lambda data: data.replace(b"\n", b"\r\n"), "the lines end with CR LF: .* copy it once more as binary data"),
+        (gzip.compress, "the file is compressed: .* gunzip"),
+        (lambda data: b"\xef\xbb\xbf" + data, "the file begins with a byte order mark"),
+        (lambda data: data.decode().encode("utf-16"), "the file begins with a byte order mark"),
+    ],
+)
+def test_what_was_done_to_a_file_on_its_way_is_told(data, done, message):
+    assert re.match(message, refusal(done(data)))
 
 
 def test_record_under_another_prefix_is_not_proven(history):

@@ -1,6 +1,7 @@
 """Every geometry of a run, whatever form its documents have, with the events that each covers."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from event_model import pack_event_page
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry import Geometry
 from ponikeeper.parameters import NAMES
-from ponikeeper_client.recall import Recorded, azimuthal_integrator, poni, recorded, write_poni
+from ponikeeper_client.recall import Recorded, azimuthal_integrator, poni, recorded, write_nexus, write_poni
 from recalling import BEGIN, PREFIX, configured, iso, revision, snapshot, taken
 from speak import GEOMETRY
 
@@ -244,6 +245,41 @@ def test_of_several_geometries_one_has_to_be_named(two):
     assert azimuthal_integrator(recorded(two)[1]).dist == FAR.geometry.dist
     with pytest.raises(NoGeometryError, match="no geometry of event 9 was recorded: recorded are pe1 primary 1-4"):
         azimuthal_integrator(two, event=9)
+
+
+@pytest.mark.parametrize("event", ["3", 2.0, True, [1]])
+def test_what_is_no_number_of_an_event_is_told(two, event):
+    with pytest.raises(ValueError, match=r"event=.* is no number of an event: expected 1, 2, \.\.\."):
+        azimuthal_integrator(two, event=event)
+
+
+def test_event_that_one_geometry_does_not_cover_is_told(two):
+    near, _ = recorded(two)
+    with pytest.raises(NoGeometryError, match="no geometry of event 6 was recorded: recorded are pe1 primary 1-4"):
+        azimuthal_integrator(near, event=6)
+
+
+def test_history_that_nobody_would_look_into_is_told(two):
+    with pytest.raises(ValueError, match="history= is given without best=True"):
+        azimuthal_integrator(two, event=1, history="pe1.jsonl")
+
+
+@pytest.mark.parametrize("asked", [{"detector": Path("pe1.jsonl")}, {"stream": 1}])
+def test_what_is_no_name_is_told(two, asked):
+    (which,) = asked
+    with pytest.raises(ValueError, match=f"{which}=.* is no name: expected a text"):
+        recorded(two, **asked)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [(lambda run: run, "a list is given"), (recorded, "2 geometries are given"), (len, "a int is given")],
+)
+@pytest.mark.parametrize("write", [write_poni, write_nexus])
+def test_file_is_written_of_one_geometry_alone(two, tmp_path, write, given, told):
+    with pytest.raises(ValueError, match=rf"{told}.*expected one geometry of a run, such as recorded\(run\)\[0\]"):
+        write(given(two), tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_same_geometry_in_two_streams_needs_no_name():

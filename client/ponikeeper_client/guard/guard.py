@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Any
 
 from bluesky import preprocessors as bpp
 from bluesky.utils import Msg, ensure_generator
@@ -53,19 +54,43 @@ def calibration_guard(
     ValueError
         An argument is unknown.
     """
+    if not isinstance(plan, Iterable):
+        name = getattr(plan, "__name__", repr(plan))
+        raise ValueError(f"{name} is no plan: expected what it gives, {name}(...)")
     if on_change not in ("new_descriptor", "fail", "warn"):
         raise ValueError(f'on_change={on_change!r} is unknown: expected "new_descriptor", "fail" or "warn"')
     if on_status not in ("warn", "fail"):
         raise ValueError(f'on_status={on_status!r} is unknown: expected "warn" or "fail"')
-    if isinstance(calibs, CalibrationData):
-        raise ValueError(f"calibs is one calibration: expected a list of them, [{calibs.name}]")
-    if isinstance(moving, str):
-        raise ValueError(f"moving={moving!r} is one text: expected a list of names, [{moving!r}]")
-    chosen = None if calibs is None else tuple(calibs)
-    if chosen is not None and not all(isinstance(calib, CalibrationData) for calib in chosen):
-        raise ValueError(f"calibs={calibs!r} are not all calibrations: expected a list of CalibrationData, [pe1.calib]")
-    guard = Guard(chosen, Judge(on_change, on_status, tuple(moving)))
-    return (yield from bpp.subs_wrapper(_guarded(plan, guard), {"all": [guard.records]}))
+    guard = Guard(_chosen(calibs), Judge(on_change, on_status, _names(moving)))
+    guarded: Any = bpp.subs_wrapper(_guarded(plan, guard), {"all": [guard.records]})
+    guarded.__name__ = getattr(plan, "__name__", guarded.__name__)  # bluesky writes it into the run as plan_name
+    return guarded
+
+
+def _chosen(calibs: Any) -> tuple[CalibrationData, ...] | None:
+    """Give the calibrations that are named; raises `ValueError` where they are none."""
+    if calibs is None:
+        return None
+    if not isinstance(calibs, Iterable):
+        name = getattr(calibs, "name", calibs)
+        what = "one calibration" if isinstance(calibs, CalibrationData) else "no list"
+        raise ValueError(f"calibs={name} is {what}: expected a list of CalibrationData, [pe1.calib]")
+    chosen = tuple(calibs)
+    if not chosen:
+        raise ValueError("calibs is empty: nothing would be guarded; left out, each that is read is")
+    if not all(isinstance(calib, CalibrationData) for calib in chosen):
+        raise ValueError(f"calibs={chosen!r} are not all calibrations: expected a list of CalibrationData, [pe1.calib]")
+    return chosen
+
+
+def _names(moving: Any) -> tuple[str, ...]:
+    """Give names of links; raises `ValueError` where they are none."""
+    if isinstance(moving, str) or not isinstance(moving, Iterable):
+        raise ValueError(f'moving={moving!r} is no list: expected names of links, ["z"]')
+    names = tuple(moving)
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f'moving={names!r} are not all names: expected names of links, ["z"]')
+    return names
 
 
 def _guarded(plan: Iterable[Msg], guard: Guard) -> Plan:

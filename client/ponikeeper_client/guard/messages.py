@@ -177,6 +177,7 @@ class Guard:
 
     def _kickoff(self, run: Run, msg: Msg) -> Plan:
         calibs = run.met(msg.obj)
+        self._judge.links(run)
         for calib in run.flights.keys() & set(calibs):  # the frames of its last flight are still to be collected
             self._judge.flight(run, calib, in_force(calib))
         stream = next((name for name, objects in run.streams.items() if msg.obj in objects), "")

@@ -14,6 +14,7 @@ from ponikeeper.errors import CalibrationError
 from ponikeeper.messages import is_within
 from ponikeeper_client.device import CalibrationData, calibrations
 from ponikeeper_client.guard import calibration_guard
+from ponikeeper_client.plans.asked import check
 
 Plan = Generator[Msg, Any, Any]
 
@@ -67,14 +68,13 @@ def at_positions(
     Raises
     ------
     CalibrationError
-        No geometry came to hold at a position in time: says what was waited for, and what was there instead.
+        No geometry came to hold at a position in time: says what was waited for, and what was there instead;
+        or something that was asked for cannot be measured: nothing has moved then.
     RecordError
         A run would not be recorded with the right geometry.
     """
-    if one_run and per_position is not None:
-        raise CalibrationError("one_run and per_position are both given: a plan of one run has no place in another run")
-    if not positions:
-        raise CalibrationError('no positions are given: expected names and places, {"near": 200.0, "far": 1000.0}')
+    check(detectors, motor, positions, num, per_position, one_run)
+    detectors = list(detectors)
     calibs = [calib for detector in detectors for calib in calibrations(detector)]
     if not calibs:
         names = ", ".join(detector.name for detector in detectors) or "nothing"
@@ -101,7 +101,7 @@ def at_positions(
 
     if not one_run:
         return (yield from runs())
-    one = bpp.stage_wrapper(bpp.run_wrapper(streams(), md=metadata), list(detectors))
+    one = bpp.stage_wrapper(bpp.run_wrapper(streams(), md=metadata), detectors)
     return ((yield from calibration_guard(one)),)
 
 

@@ -15,6 +15,7 @@ def best_known(
     run: Any,
     detector: str | None = None,
     stream: str | None = None,
+    *,
     history: Histories | None = None,
     timeout: float = 5.0,
 ) -> Told[BestKnown]:

@@ -67,7 +67,8 @@ def _of_databroker(name: str, profiles: Any) -> Any:
 
         return databroker.catalog[name]  # pyright: ignore[reportAttributeAccessIssue]  # version 1 has it
     known = ", ".join(profiles) or "none"
+    address = f"http://{name}" if {":", "/", "."} & set(name) else "http://..."
     raise ConfigError(
-        f"there is no catalog {name}: expected the address of a Tiled server (http://...), a Tiled profile "
-        f"(there are {known}), or a catalog of databroker"
+        f"there is no catalog {name or 'without a name'}: expected the address of a Tiled server ({address}), a "
+        f"profile (there are {known}), or a catalog of databroker"
     )

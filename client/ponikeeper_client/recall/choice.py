@@ -39,15 +39,21 @@ def the_one(
     ------
     NoGeometryError
         None is left, or several that differ are.
+    ValueError
+        An argument is none that could be meant.
     """
+    if isinstance(event, bool) or not (event is None or hasattr(event, "__index__")):
+        raise ValueError(f"event={event!r} is no number of an event: expected 1, 2, ...")
+    if history is not None and not best:
+        raise ValueError("history= is given without best=True: what was recorded is asked of the run alone")
     if isinstance(source, (Recorded, BestKnown)):
         found: Sequence[Recorded | BestKnown] = [source]
     elif isinstance(source, Told):
         found = source
     else:
-        found = best_known(source, detector, stream, history) if best else recorded(source, detector, stream)
+        found = best_known(source, detector, stream, history=history) if best else recorded(source, detector, stream)
     chosen = [each for each in found if detector in (None, each.detector) and stream in (None, each.stream)]
-    if event is not None and not isinstance(source, (Recorded, BestKnown)):
+    if event is not None:
         chosen = [each for each in chosen if event in each.seq_nums]
     if not chosen:
         there = "; ".join(_named(each) for each in found) or "none at all"

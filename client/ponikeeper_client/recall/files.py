@@ -8,7 +8,7 @@ from ponikeeper import poni as poni_text
 from ponikeeper_client.documents import integrator_of
 from ponikeeper_client.recall.choice import the_one
 from ponikeeper_client.recall.histories import Histories
-from ponikeeper_client.recall.values import BestKnown, Recorded, explained
+from ponikeeper_client.recall.values import BestKnown, Recorded, Told, explained
 
 
 def azimuthal_integrator(
@@ -63,8 +63,10 @@ def poni(source: Recorded | BestKnown) -> str:
     ------
     NoGeometryError
         There is none.
+    ValueError
+        It is no recalled geometry.
     """
-    head = "".join(f"# {line}\n" for line in origin(source))
+    head = "".join(f"# {line}\n" for line in origin(one(source)))
     return head + poni_text.write(source.require_geometry())
 
 
@@ -87,6 +89,14 @@ def origin(source: Recorded | BestKnown) -> list[str]:
         lines += [explained(judgement) for judgement in source.chain]
         lines.append(f"as known to {source.authority}")
     return [" ".join(line.split()).encode("ascii", "backslashreplace").decode() for line in lines]
+
+
+def one(source: Any) -> Recorded | BestKnown:
+    """Give what is one recalled geometry as it is; raises `ValueError` where it is several, or a run."""
+    if isinstance(source, (Recorded, BestKnown)):
+        return source
+    what = f"{len(source)} geometries are" if isinstance(source, Told) else f"a {type(source).__name__} is"
+    raise ValueError(f"{what} given: expected one geometry of a run, such as recorded(run)[0] or best_known(run)[0]")
 
 
 def recorded_of(source: Recorded | BestKnown) -> Recorded:

@@ -8,7 +8,7 @@ from ponikeeper.errors import GeometryError, MissingExtraError
 from ponikeeper.geometry import Geometry
 from ponikeeper_client.documents import integrator_of
 from ponikeeper_client.recall import frame
-from ponikeeper_client.recall.files import origin, poni, recorded_of
+from ponikeeper_client.recall.files import one, origin, poni, recorded_of
 from ponikeeper_client.recall.values import BestKnown, Recorded
 
 _INSTRUMENT = "/entry/instrument"
@@ -44,8 +44,10 @@ def write_nexus(source: Recorded | BestKnown, path: str | Path, shape: Sequence[
         The detector does not have the shape of the images, or the shape is needed and not known.
     MissingExtraError
         pyFAI or h5py is not installed.
+    ValueError
+        It is no recalled geometry.
     """
-    geometry = source.require_geometry()
+    geometry = one(source).require_geometry()
     try:
         import h5py
     except ModuleNotFoundError as error:

@@ -34,9 +34,14 @@ def recorded(run: Any, detector: str | None = None, stream: str | None = None) -
 
     Raises
     ------
+    ValueError
+        The detector or the stream is no name.
     NoGeometryError
         It is no run, or it recorded nothing of that detector or stream, not even that there was none.
     """
+    for which, name in (("detector", detector), ("stream", stream)):
+        if not isinstance(name, str | None):
+            raise ValueError(f"{which}={name!r} is no name: expected a text, {which}='pe1'; a history as history=...")
     whole = as_run(run)
     found = _recorded(whole)
     if detector is not None or stream is not None:
