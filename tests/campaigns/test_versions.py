@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 TESTS = (
     "test_runs.py",
     "test_guard.py",
+    "test_guard_flights.py",
     "test_guard_links.py",
     "test_guard_moments.py",
     "test_at_positions.py",
@@ -37,7 +38,8 @@ def test_runs_stay_true_with(version, tmp_path):
     """Only bluesky is another: it lies before the one that is installed."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "bluesky")]
     subprocess.run([*pip, f"bluesky{version}"], check=True, timeout=300)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "bluesky")}
+    paths = [str(tmp_path / "bluesky"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     wanted = "import bluesky; print(bluesky.__version__, bluesky.__file__)"
     told = subprocess.run([sys.executable, "-c", wanted], env=environment, capture_output=True, text=True, check=True)
     number, place = told.stdout.split()
