@@ -82,6 +82,8 @@ class LiveIoc:
         Further TOML, by detector prefix.
     access
         The table of the access rules, as TOML.
+    own
+        Further TOML of the IOC's own table.
     environment
         Further variables of the IOC's process.
     beside
@@ -98,6 +100,7 @@ class LiveIoc:
         environment: dict[str, str] | None = None,
         beside: tuple[int, ...] = (),
         access: str = "",
+        own: str = "",
     ) -> None:
         self.folder, self.port, self.name = folder, port, name
         self._beside = beside
@@ -106,7 +109,7 @@ class LiveIoc:
         self.config = folder / f"{name}.toml"
         self.state_dir = folder / "state"
         self.store = self.state_dir / "ponikeeper.sqlite"
-        parts = [f'[ioc]\nprefix = "{name}{{IOC}}"\nstate_dir = "{self.state_dir}"\n']
+        parts = [f'[ioc]\nprefix = "{name}{{IOC}}"\nstate_dir = "{self.state_dir}"\n{own}\n']
         parts += [
             f'[[detector]]\nprefix = "{prefix}"\n{(more or {}).get(detector, "")}\n'
             for prefix, detector in zip(self.prefixes, detectors, strict=True)

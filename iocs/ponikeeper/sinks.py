@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import socket
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -77,8 +78,9 @@ class FileSink:
     def write(self, put: Put) -> None:
         """Append a line, whole or not at all."""
         if not self._is_there():
+            new = self._opened()  # before the old one is closed: this can fail
             os.close(self._file)
-            self._file = self._opened()
+            self._file = new
         line = f"{put.line()}\n".encode("ascii")
         end = os.fstat(self._file).st_size
         written = os.write(self._file, line)
@@ -136,7 +138,8 @@ class JournalSink:
             os.write(memory, entry)
             seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
             fcntl.fcntl(memory, fcntl.F_ADD_SEALS, seals)
-            socket.send_fds(self._socket, [b""], [memory], 0, self._address)
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, memory.to_bytes(4, sys.byteorder))
+            self._socket.sendmsg([b""], [rights], 0, self._address)  # socket.send_fds drops the address
         finally:
             os.close(memory)
 
