@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from ponikeeper import __version__, exporting, judging, poni, tables, watching
+from ponikeeper import __version__, exporting, judging, poni, surroundings, tables, watching
 from ponikeeper.console import AsJson, Prefix, ask, client, emit, out, over_ca, revisions, tell
 from ponikeeper.errors import (
     ConfigError,
@@ -230,7 +230,7 @@ for command in (judging.activate, judging.here, judging.follow, judging.supersed
     app.command()(command)
 for command in (watching.status, watching.watch):
     app.command()(command)
-app.add_typer(exporting.export, name="export")
+app.add_typer(surroundings.export, name="export")
 app.command()(exporting.verify)
 app.command(name="import")(exporting.import_)
 

@@ -37,6 +37,25 @@ class Status(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Alarm:
+    """What an alarm system does with the severity of a PV.
+
+    Parameters
+    ----------
+    guidance
+        What an operator is to do.
+    delay
+        For how long it has to last (s).
+    latching
+        Whether one that is over is shown until somebody acknowledges it.
+    """
+
+    guidance: str
+    delay: int = 0
+    latching: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class PV:
     """One process variable.
 
@@ -58,6 +77,10 @@ class PV:
         The value of the geometry that it shows or sets.
     asks
         Whether a put changes nothing, and whoever may read may put.
+    archived
+        Whether an archiver keeps it. Texts are not: what was in force is in the history.
+    alarm
+        What its alarms mean; None where it has none, or shows that of another PV.
     """
 
     suffix: str
@@ -70,6 +93,8 @@ class PV:
     writable: bool = False
     parameter: str | None = None
     asks: bool = False
+    archived: bool = False
+    alarm: Alarm | None = None
 
     @property
     def record_type(self) -> str:
@@ -108,11 +133,11 @@ def _geometry_pvs() -> tuple[PV, ...]:
     for name, parameter in PARAMETERS.items():
         shown = PV(readback(name), Kind.DOUBLE, parameter.doc, parameter.unit, parameter.precision, parameter=name)
         put = replace(shown, suffix=setpoint(name), limits=(parameter.lower, parameter.upper), writable=True)
-        found += [put, shown, replace(put, suffix=staged(name))]
+        found += [put, replace(shown, archived=True), replace(put, suffix=staged(name))]
     text = "pyFAI name of the detector"
     found += [
         PV(setpoint("detector"), Kind.STRING, text, writable=True, parameter="detector"),
-        PV(readback("detector"), Kind.STRING, text, parameter="detector"),
+        PV(readback("detector"), Kind.STRING, text, parameter="detector", archived=True),
         PV(staged("detector"), Kind.STRING, text, writable=True, parameter="detector"),
     ]
     text = "pyFAI detector configuration (JSON)"
@@ -125,6 +150,17 @@ def _geometry_pvs() -> tuple[PV, ...]:
 
 _DO = ("Idle", "Do")
 _SWITCH = ("Off", "On")
+_HEALTH = ("OK", "FAILED")
+
+_LOST = Alarm(
+    "No image has this geometry now, Reason_RBV says why: move the detector back, put the geometry of this place in "
+    "force (Activate), or calibrate.",
+    delay=60,
+    latching=False,
+)
+_STORE = Alarm("Storage:Message_RBV says why. Nothing is lost, and every put is refused: make room where state_dir is.")
+_ACCESS = Alarm("Access:Message_RBV says why. The rules before are in force: mend the file, then reload the service.")
+_PUTLOG = Alarm("PutLog:Message_RBV says why. Its lines are kept in memory: make room where the log is.")
 
 DETECTOR_PVS: tuple[PV, ...] = (
     *_geometry_pvs(),
@@ -138,14 +174,21 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Poni_RBV", Kind.TEXT, "The geometry in force as PONI text"),
     PV("Here", Kind.ENUM, "The geometry holds where links stand", states=_DO, writable=True),
     PV("Activate", Kind.STRING, "Put a revision or label in force", writable=True),
-    PV("Revision_RBV", Kind.LONG, "Revision in force (0: none)"),
-    PV("Serial_RBV", Kind.LONG, "Number of the activation in force"),
+    PV("Revision_RBV", Kind.LONG, "Revision in force (0: none)", archived=True),
+    PV("Serial_RBV", Kind.LONG, "Number of the activation in force", archived=True),
     PV("Time_RBV", Kind.STRING, "In force since (UTC)"),
-    PV("Label_RBV", Kind.STRING, "Label of the revision in force"),
-    PV("Status_RBV", Kind.ENUM, "Whether the geometry holds", states=tuple(Status.__members__)),
+    PV("Label_RBV", Kind.STRING, "Label of the revision in force", archived=True),
+    PV(
+        "Status_RBV",
+        Kind.ENUM,
+        "Whether the geometry holds",
+        states=tuple(Status.__members__),
+        archived=True,
+        alarm=_LOST,
+    ),
     PV("Reason_RBV", Kind.TEXT, "Why the status is what it is"),
     PV("Follow", Kind.ENUM, "Let the geometry follow the links", states=_SWITCH, writable=True),
-    PV("Follow_RBV", Kind.ENUM, "Whether the geometry follows the links", states=_SWITCH),
+    PV("Follow_RBV", Kind.ENUM, "Whether the geometry follows the links", states=_SWITCH, archived=True),
     PV("Links_RBV", Kind.TEXT, "Where the linked PVs stand (JSON)"),
     PV("Accepted_RBV", Kind.LONG, "Transactions accepted since start"),
     PV("Rejected_RBV", Kind.LONG, "Transactions refused since start"),
@@ -175,15 +218,15 @@ DETECTOR_PVS: tuple[PV, ...] = (
 """The PVs of one detector."""
 
 IOC_PVS: tuple[PV, ...] = (
-    PV("Storage:Status_RBV", Kind.ENUM, "Whether the store takes writes", states=("OK", "FAILED")),
+    PV("Storage:Status_RBV", Kind.ENUM, "Whether the store takes writes", states=_HEALTH, archived=True, alarm=_STORE),
     PV("Storage:Message_RBV", Kind.TEXT, "What is wrong with the store"),
-    PV("Storage:Latency_RBV", Kind.DOUBLE, "Time of the last write to the store", "s", 4),
-    PV("Storage:Free_RBV", Kind.DOUBLE, "Free space where the store is", "bytes", 0),
-    PV("Denied_RBV", Kind.LONG, "Puts that the access rules denied"),
-    PV("Access:Status_RBV", Kind.ENUM, "Whether the access rules could be read", states=("OK", "FAILED")),
+    PV("Storage:Latency_RBV", Kind.DOUBLE, "Time of the last write to the store", "s", 4, archived=True),
+    PV("Storage:Free_RBV", Kind.DOUBLE, "Free space where the store is", "bytes", 0, archived=True),
+    PV("Denied_RBV", Kind.LONG, "Puts that the access rules denied", archived=True),
+    PV("Access:Status_RBV", Kind.ENUM, "Whether the access rules could be read", states=_HEALTH, alarm=_ACCESS),
     PV("Access:Message_RBV", Kind.TEXT, "Which access rules are in force"),
-    PV("PutLog:Status_RBV", Kind.ENUM, "Whether the put log is written", states=("OK", "FAILED")),
+    PV("PutLog:Status_RBV", Kind.ENUM, "Whether the put log is written", states=_HEALTH, alarm=_PUTLOG),
     PV("PutLog:Message_RBV", Kind.TEXT, "What is wrong with the put log"),
-    PV("Version_RBV", Kind.STRING, "Version of ponikeeper"),
+    PV("Version_RBV", Kind.STRING, "Version of ponikeeper", archived=True),
 )
 """The IOC's own PVs."""

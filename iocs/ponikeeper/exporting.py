@@ -1,7 +1,6 @@
 """The commands that take a history from one store to another: export, verify, import."""
 
 import contextlib
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +14,9 @@ from ponikeeper.errors import ConfigError, HistoryError, MissingExtraError, Refu
 from ponikeeper.exported import ExportedHistory
 from ponikeeper.records import KINDS
 from ponikeeper.strictjson import dumps
+from ponikeeper.wholefile import replace
 
-export = typer.Typer(help="Write what the IOC keeps to a file, from any host.", no_args_is_help=True)
+export = typer.Typer(help="Write what the IOC keeps, or what its surroundings need, to files.", no_args_is_help=True)
 
 ExportFile = Annotated[Path, typer.Argument(help="a file that was written by ponikeeper export history")]
 
@@ -40,10 +40,7 @@ def history(
     if output is None or str(output) == "-":
         sys.stdout.write(data.decode("ascii"))
         return
-    try:
-        _replace(output, data)
-    except OSError as error:
-        raise ConfigError(f"{output}: {error.strerror}: expected a file that can be written") from error
+    replace(output, data)
     emit(dumps(_told(found)) if as_json else f"{output}: {exported.counted(found.counts())} of {prefix}")
 
 
@@ -94,28 +91,6 @@ def _read(file: Path) -> ExportedHistory:
         raise ConfigError(f"{file}: {error.strerror}: expected an exported history") from error
     except HistoryError as error:
         raise HistoryError(f"{file}: {problem}" for problem in error.problems) from None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that at every instant, power cuts too, there is the old one or the whole new one."""
-    path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file():
-        raise ConfigError(f"{path} is no file: expected one, or - for stdout")
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _told(found: ExportedHistory) -> dict[str, object]:

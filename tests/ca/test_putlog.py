@@ -130,7 +130,9 @@ def write(ioc, user, numbers, answered):
         for number in numbers:
             dist = 0.2 + number * 1e-6 if number % 5 else -1.0
             text = commit_text(
-                f"r-{number}", geometry=speak.GEOMETRY | {"dist": dist}, provenance={"comment": "x" * (1 + number % 900)}
+                f"r-{number}",
+                geometry=speak.GEOMETRY | {"dist": dist},
+                provenance={"comment": "x" * (1 + number % 900)},
             )
             answer = wire.put(channel, text.encode(), ChannelType.CHAR)
             answered[number] = (text, OUTCOMES[type(answer)], user)

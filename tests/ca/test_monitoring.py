@@ -1,0 +1,26 @@
+"""What the surroundings are told of an IOC is there on a live one: every name, every alarm."""
+
+import json
+from xml.etree import ElementTree as ET
+
+from caproto import AlarmSeverity
+
+import speak
+from ponikeeper.config import load
+from ponikeeper.monitoring import alarm_tree, archiver_request, pv_list
+
+
+def test_list_has_just_the_pvs_that_are_served(ioc):
+    names = pv_list(load(ioc.config)).splitlines()
+    assert f" pvs={len(names)} " in ioc.ready
+    assert len(speak.read(names)) == len(names)
+
+
+def test_what_is_archived_and_what_alarms_answers(fresh_prefix, farm):
+    prefix, config = fresh_prefix(), load(farm.config)
+    archived = [row["pv"] for row in json.loads(archiver_request(config))]
+    alarms = [pv.get("name").removeprefix("ca://") for pv in ET.fromstring(alarm_tree(config, "A")).iter("pv")]
+    mine = [name for name in archived + alarms if name.startswith((prefix, config.ioc.prefix))]
+    values = dict(zip(mine, speak.read(mine), strict=True))
+    assert values[f"{prefix}Status_RBV"].severity == AlarmSeverity.INVALID_ALARM  # UNSET
+    assert values[f"{config.ioc.prefix}Storage:Status_RBV"].severity == AlarmSeverity.NO_ALARM
