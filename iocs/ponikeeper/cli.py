@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from ponikeeper import __version__, exporting, judging, poni, surroundings, tables, watching
+from ponikeeper import __version__, exporting, importing, judging, poni, surroundings, tables, watching
 from ponikeeper.console import AsJson, Prefix, ask, client, emit, out, over_ca, revisions, tell
 from ponikeeper.errors import (
     ConfigError,
@@ -232,7 +232,7 @@ for command in (watching.status, watching.watch):
     app.command()(command)
 app.add_typer(surroundings.export, name="export")
 app.command()(exporting.verify)
-app.command(name="import")(exporting.import_)
+app.command(name="import")(importing.import_)
 
 
 def _commit(prefix: str, commit: Commit, as_json: bool) -> None:

@@ -1,6 +1,5 @@
-"""The commands that take a history from one store to another: export, verify, import."""
+"""The commands for a history as a file: export, verify."""
 
-import contextlib
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +9,8 @@ import typer
 
 from ponikeeper import exported
 from ponikeeper.console import AsJson, Prefix, emit, over_ca, revisions
-from ponikeeper.errors import ConfigError, HistoryError, MissingExtraError, RefusedError
+from ponikeeper.errors import ConfigError, HistoryError
 from ponikeeper.exported import ExportedHistory
-from ponikeeper.records import KINDS
 from ponikeeper.strictjson import dumps
 from ponikeeper.wholefile import replace
 
@@ -46,44 +44,12 @@ def history(
 
 def verify(file: ExportFile, as_json: AsJson = False) -> None:
     """Tell whether an exported history is whole and unchanged: ponikeeper verify pe1.jsonl."""
-    found = _read(file)
+    found = read(file)
     counts = exported.counted(found.counts())
     emit(dumps(_told(found)) if as_json else f"{file}: OK, {counts} of {found.prefix}, exported {found.exported}")
 
 
-def import_(
-    config: Annotated[Path, typer.Argument(help="the configuration (TOML) of an IOC that does not run")],
-    file: ExportFile,
-    as_json: AsJson = False,
-) -> None:
-    """Bring an exported history into a store: ponikeeper import /etc/ponikeeper/28id1.toml pe1.jsonl."""
-    try:
-        from ponikeeper.config import load
-        from ponikeeper.history import History
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("ioc", error.name or "pydantic") from error
-    loaded, found = load(config), _read(file)
-    prefixes = [detector.prefix for detector in loaded.detector]
-    if found.prefix not in prefixes:
-        raise ConfigError(f"{file} is the history of {found.prefix}: expected one of {' '.join(prefixes)} ({config})")
-    with contextlib.closing(History(loaded.store)) as store:
-        kept = ExportedHistory(found.prefix, _now(), *(tuple(store.records(found.prefix, kind)) for kind in KINDS))  # type: ignore[arg-type]
-        try:
-            new = exported.added(kept, found)
-        except RefusedError as error:
-            raise RefusedError(f"{file}: {error}; {loaded.store} stays as it is") from None
-        records = [record for part in new.by_kind().values() for record in part]
-        if records:
-            store.add(found.prefix, records, _now(), "import")
-    if as_json:
-        emit(dumps({"prefix": found.prefix, "store": str(loaded.store), "had": kept.counts(), "added": new.counts()}))
-    elif records:
-        emit(f"{file}: {exported.counted(new.counts())} of {found.prefix} added to {loaded.store}")
-    else:
-        emit(f"{file}: nothing to do, {loaded.store} has all of it: {exported.counted(kept.counts())} of {kept.prefix}")
-
-
-def _read(file: Path) -> ExportedHistory:
+def read(file: Path) -> ExportedHistory:
     """Read an exported history; an error names the file."""
     try:
         return exported.read(file.read_bytes())

@@ -9,6 +9,7 @@ written, or 3 where parallax or a sensor need it.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import cast
 
 from ponikeeper import strictjson
@@ -19,6 +20,7 @@ from ponikeeper.parameters import PARAMETERS, PLAIN_NUMBER
 
 _VERSIONS = ("1", "2", "2.1", "3")
 _HEADER = "Nota: C-Order"  # pyFAI opens each entry with this comment
+_DONE = re.compile(r"#\s*Calibration done (?:at|on) (.+)")
 _ALIASES = {"dist": "distance"}
 _NUMBERS = ("Distance", "Poni1", "Poni2", "Rot1", "Rot2", "Rot3", "Wavelength")
 _PIXELS = ("PixelSize1", "PixelSize2")
@@ -29,6 +31,14 @@ _REQUIRED = {
     "3": ("Detector", "Detector_config", *_NUMBERS, "Parallax"),
 }
 _OPTIONAL = {"1": ("Detector", "SplineFile"), "2": (), "2.1": (), "3": ()}
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """A geometry, and when it was calibrated by the clock of the host that wrote it; None where it does not say."""
+
+    geometry: Geometry
+    calibrated: datetime | None
 
 
 def read(text: str | bytes) -> Geometry:
@@ -44,7 +54,23 @@ def read(text: str | bytes) -> Geometry:
     PoniError
         The text is cut, incomplete or not a PONI; each problem names a key.
     """
-    entry = _last_entry(_decoded(text))
+    *_, entry = _entries(_decoded(text))
+    return _read(entry)
+
+
+def read_all(text: str | bytes) -> list[Dated]:
+    """Read every entry of a PONI text, in their order, with the times that pyFAI wrote beside them.
+
+    Raises
+    ------
+    PoniError
+        As `read`, for any of them.
+    """
+    return [Dated(_read(entry), _time(entry.done)) for entry in _entries(_decoded(text))]
+
+
+def _read(entry: "_Entry") -> Geometry:
+    """Read one entry."""
     version = entry.values.get("poni_version", "1")
     version = version.removesuffix(".0")
     if version not in _VERSIONS:
@@ -92,9 +118,10 @@ def write(geometry: Geometry) -> str:
 
 @dataclass(slots=True)
 class _Entry:
-    """The keys (lower case) and values of one entry, and where it stands."""
+    """The keys (lower case) and values of one entry, where it stands, and what pyFAI says of its time."""
 
     place: str
+    done: str = ""
     values: dict[str, str] = field(default_factory=dict[str, str])
 
 
@@ -110,10 +137,10 @@ def _decoded(text: str | bytes) -> str:
     return text
 
 
-def _last_entry(text: str) -> _Entry:
-    """Split a text into its entries, as ``save()`` appends them, and give the last."""
+def _entries(text: str) -> list[_Entry]:
+    """Split a text into its entries, as ``save()`` appends them."""
     entry = _Entry("entry")
-    count = 1
+    found = [entry]
     for number, line in _lines(text):
         comment = line.startswith("#")
         key, colon, value = line.lstrip("#").partition(":")
@@ -125,11 +152,22 @@ def _last_entry(text: str) -> _Entry:
             if not comment and list(entry.values)[-1] in ("detector", "splinefile"):
                 # without a header before it, that line may belong to this entry or to the last
                 raise PoniError(f"line {number} repeats {key} without a header: expected # {_HEADER} between entries")
-            count += 1
-            entry = _Entry(f"last entry (number {count})")
+            found[-1].place = f"entry (number {len(found)})"
+            entry = _Entry(f"last entry (number {len(found) + 1})")
+            found.append(entry)
         if not comment:
             entry.values[key] = value.strip()
-    return entry
+        elif (done := _DONE.match(line)) is not None:
+            entry.done = done[1]
+    return found
+
+
+def _time(text: str) -> datetime | None:
+    """Read a time as ``time.ctime()`` writes it."""
+    try:
+        return datetime.strptime(text, "%a %b %d %H:%M:%S %Y").astimezone()
+    except ValueError:
+        return None
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

@@ -1,6 +1,7 @@
 """A history that leaves its IOC and comes to another one: exported, verified, imported."""
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,10 @@ import pytest
 import speak
 from campaigns.stores import NAME, PREFIXES, large_store, small_store
 from live import TIMEOUT, LiveIoc, serving, wait_for
+from ponikeeper import poni
 from ponikeeper.contract import DETECTOR_PVS, Kind
 from ponikeeper.exported import ExportedHistory, added, read, write
+from ponikeeper.geometry import Geometry
 from ponikeeper.history import History
 from ponikeeper.records import KINDS
 from shell import Shell
@@ -98,6 +101,22 @@ def test_another_host_shows_the_same_and_goes_on_counting(call, kept, tmp_path):
         assert (result["outcome"], result["revision"], result["serial"]) == ("accepted", 4, 5)
         newer = call("export", "history", prefix).stdout.encode()
     assert added(read(file.read_bytes()), read(newer)).counts() == {"revision": 1, "activation": 1, "judgement": 0}
+
+
+def test_what_was_calibrated_before_is_served_with_its_time_and_by_its_number(call, make_ioc, tmp_path):
+    ioc, folder = make_ioc(), tmp_path / "xpdacq_calib"
+    folder.mkdir()
+    for number, dist in enumerate((0.2, 0.3), 1):
+        path = folder / f"{number}.poni"
+        path.write_text(poni.write(Geometry.parse({**GEOMETRY, "dist": dist})))
+        os.utime(path, (1.6e9 + number, 1.6e9 + number))
+    assert call("import", ioc.config, folder, "--prefix", ioc.prefix).returncode == 0
+    with serving(ioc):
+        found = snapshot(ioc.prefix)
+        assert (found["revision"], found["geometry"]["dist"], found["status"]) == (2, 0.3, "VALID")
+        assert get(f"{ioc.prefix}Time_RBV").startswith("2020-09-13")
+        assert put(f"{ioc.prefix}Activate", "1") is None
+        assert snapshot(ioc.prefix)["geometry"]["dist"] == 0.2
 
 
 def test_json_says_the_same_to_programs(call, kept, tmp_path):
@@ -281,8 +300,8 @@ def test_history_of_a_detector_that_is_not_configured_is_refused(call, small, tm
 
 
 def test_import_without_its_extra_is_told_the_line_that_installs_it():
-    code = "import sys; sys.modules['pydantic'] = None; from pathlib import Path; from ponikeeper import exporting\n"
-    code += "exporting.import_(Path('ioc.toml'), Path('one.jsonl'))"
+    code = "import sys; sys.modules['pydantic'] = None; from pathlib import Path; from ponikeeper import importing\n"
+    code += "importing.import_(Path('ioc.toml'), Path('one.jsonl'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.stderr.endswith("MissingExtraError: pydantic is not installed: pip install 'ponikeeper[ioc]'\n")
 
