@@ -9,7 +9,7 @@ import typer
 
 from ponikeeper import exported, former
 from ponikeeper.console import AsJson, emit
-from ponikeeper.errors import ConfigError, HistoryError, MissingExtraError, ProblemsError, RefusedError
+from ponikeeper.errors import ConfigError, HistoryError, MissingExtraError, PoniError, RefusedError
 from ponikeeper.exported import ExportedHistory
 from ponikeeper.exporting import read
 from ponikeeper.former import Former
@@ -109,7 +109,7 @@ def _ponis(source: Path, skip: bool) -> list[Former]:
     for file in files:
         try:
             found += former.of_poni(file.name, _bytes(file), file.stat().st_mtime)
-        except ProblemsError as error:
+        except PoniError as error:
             problems += [f"{file.name}: {problem}" for problem in error.problems]
     if problems and not (skip and found):
         raise HistoryError(
