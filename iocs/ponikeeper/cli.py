@@ -230,7 +230,9 @@ for command in (judging.activate, judging.here, judging.follow, judging.supersed
     app.command()(command)
 for command in (watching.status, watching.watch):
     app.command()(command)
-app.add_typer(surroundings.export, name="export")
+for command in (surroundings.alarms, surroundings.archiver, surroundings.pvlist):
+    exporting.export.command()(command)
+app.add_typer(exporting.export, name="export")
 app.command()(exporting.verify)
 app.command(name="import")(importing.import_)
 

@@ -8,14 +8,12 @@ import typer
 
 from ponikeeper.console import emit
 from ponikeeper.errors import ConfigError, MissingExtraError
-from ponikeeper.exporting import export
 from ponikeeper.wholefile import replace
 
 ConfigFile = Annotated[Path, typer.Argument(help="the configuration (TOML)")]
 Folder = Annotated[Path, typer.Option("-o", "--output", help="folder to write to; it is made where it is not there")]
 
 
-@export.command()
 def alarms(
     config: ConfigFile,
     output: Folder = Path(),
@@ -27,13 +25,11 @@ def alarms(
     _write(config, output, "alarms.xml", lambda monitoring, loaded: monitoring.alarm_tree(loaded, root))
 
 
-@export.command()
 def archiver(config: ConfigFile, output: Folder = Path()) -> None:
     """Write what the Archiver Appliance is asked: ponikeeper export archiver /etc/ponikeeper/28id1.toml -o DIR."""
     _write(config, output, "archiver.json", lambda monitoring, loaded: monitoring.archiver_request(loaded))
 
 
-@export.command()
 def pvlist(config: ConfigFile, output: Folder = Path()) -> None:
     """Write the names of all PVs, one a line: ponikeeper export pvlist /etc/ponikeeper/28id1.toml -o DIR."""
     _write(config, output, "pvlist", lambda monitoring, loaded: monitoring.pv_list(loaded))
