@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from ponikeeper import __version__, exporting, importing, judging, poni, surroundings, tables, watching
+from ponikeeper import __version__, backup, exporting, importing, judging, poni, surroundings, tables, watching
 from ponikeeper.console import AsJson, Prefix, ask, client, emit, out, over_ca, revisions, tell
 from ponikeeper.errors import (
     ConfigError,
@@ -234,6 +234,7 @@ for command in (surroundings.alarms, surroundings.archiver, surroundings.pvlist)
     exporting.export.command()(command)
 app.add_typer(exporting.export, name="export")
 app.command()(exporting.verify)
+app.command()(backup.backup)
 app.command(name="import")(importing.import_)
 
 

@@ -1,6 +1,7 @@
 """The commands for a history as a file: export, verify."""
 
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -11,12 +12,11 @@ from ponikeeper import exported
 from ponikeeper.console import AsJson, Prefix, emit, over_ca, revisions
 from ponikeeper.errors import ConfigError, HistoryError
 from ponikeeper.exported import ExportedHistory
+from ponikeeper.history import copy
 from ponikeeper.strictjson import dumps
 from ponikeeper.wholefile import replace
 
 export = typer.Typer(help="Write what the IOC keeps, or what its surroundings need, to files.", no_args_is_help=True)
-
-ExportFile = Annotated[Path, typer.Argument(help="a file that was written by ponikeeper export history")]
 
 
 @export.callback()
@@ -42,8 +42,15 @@ def history(
     emit(dumps(_told(found)) if as_json else f"{output}: {exported.counted(found.counts())} of {prefix}")
 
 
-def verify(file: ExportFile, as_json: AsJson = False) -> None:
-    """Tell whether an exported history is whole and unchanged: ponikeeper verify pe1.jsonl."""
+def verify(
+    file: Annotated[Path, typer.Argument(help="an exported history, a store (its IOC may run), or a backup of one")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell whether a history is whole and unchanged: ponikeeper verify pe1.jsonl, or ponikeeper.sqlite."""
+    if _is_store(file):
+        contents = copy.inspect(file)
+        emit(dumps(asdict(contents)) if as_json else f"{file}: OK, {told(contents)}")
+        return
     found = read(file)
     counts = exported.counted(found.counts())
     emit(dumps(_told(found)) if as_json else f"{file}: OK, {counts} of {found.prefix}, exported {found.exported}")
@@ -57,6 +64,19 @@ def read(file: Path) -> ExportedHistory:
         raise ConfigError(f"{file}: {error.strerror}: expected an exported history") from error
     except HistoryError as error:
         raise HistoryError(f"{file}: {problem}" for problem in error.problems) from None
+
+
+def told(contents: copy.Contents) -> str:
+    """Tell what a store holds, a line for each detector."""
+    head = f"schema version {contents.version}, {len(contents.counts)} detector{'s' * (len(contents.counts) != 1)}"
+    return "\n".join([head, *(f"{exported.counted(counts)} of {prefix}" for prefix, counts in contents.counts.items())])
+
+
+def _is_store(file: Path) -> bool:
+    try:
+        return copy.is_store(file)
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}: expected an exported history, or a store") from error
 
 
 def _told(found: ExportedHistory) -> dict[str, object]:

@@ -3,14 +3,13 @@
 import os
 import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from ponikeeper.errors import DamagedStoreError, StoreError, UncertainStoreError
 from ponikeeper.history import journal, schema, verify
 
 _HEADER = 100
-_MAGIC = b"SQLite format 3\0"
 
 
 class StoreFile:
@@ -86,21 +85,9 @@ class StoreFile:
                 raise UncertainStoreError(str(error)) from error
             raise
 
-    @contextmanager
-    def damage_told(self) -> Generator[None]:
+    def damage_told(self) -> AbstractContextManager[None]:
         """Turn SQLite's errors and the system's into ours, with the file's name."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise StoreError(f"{self.path}: {error}{_hint(str(error))}") from error
-        except sqlite3.DatabaseError as error:
-            raise DamagedStoreError(_damaged(self.path, str(error))) from error
-        except UnicodeDecodeError as error:  # of a message of SQLite's that quotes what is damaged
-            raise DamagedStoreError(_damaged(self.path, "its texts are no UTF-8")) from error
-        except StoreError:
-            raise
-        except OSError as error:
-            raise StoreError(f"{self.path}: {error.strerror}") from error
+        return damage_told(self.path)
 
     def _is_to_be_undone(self) -> bool:
         """Tell whether the journal is there, by which the next opening undoes what a failed transaction left."""
@@ -149,6 +136,23 @@ class StoreFile:
             ) from error
 
 
+@contextmanager
+def damage_told(path: Path) -> Generator[None]:
+    """Turn SQLite's errors and the system's into ours, with the name of a file."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreError(f"{path}: {error}{_hint(str(error))}") from error
+    except sqlite3.DatabaseError as error:
+        raise DamagedStoreError(_damaged(path, str(error))) from error
+    except UnicodeDecodeError as error:  # of a message of SQLite's that quotes what is damaged
+        raise DamagedStoreError(_damaged(path, "its texts are no UTF-8")) from error
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+
+
 _HINTS = {
     "readonly": "expected a disk and a file that take writes",
     "unable to open": "expected a disk and a directory that take writes",
@@ -168,25 +172,41 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def check_header(path: Path, named: Path) -> None:
+    """Judge a file by its first bytes, before SQLite turns to another mode by them.
+
+    Parameters
+    ----------
+    named
+        What the errors call it.
+
+    Raises
+    ------
+    DamagedStoreError
+        It is empty, no SQLite file, or in another mode than it is written here.
+    """
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+    if len(header) < _HEADER:
+        raise DamagedStoreError(_damaged(named, f"it has {len(header)} bytes" if header else "it is empty"))
+    # bytes 18 and 19: 1 is the rollback journal, 2 the write-ahead log, to which SQLite would turn
+    if header[:16] != verify.MAGIC or header[18:20] != b"\1\1":
+        raise DamagedStoreError(_damaged(named, "its first bytes are not those of a store"))
+    if schema.wal_of(path).exists():
+        raise DamagedStoreError(
+            f"{schema.wal_of(path)} was left by another program, and SQLite would play it into the store: move it away"
+        )
+
+
 def _check_before_opening(path: Path) -> None:
     """Judge what SQLite would change, or pass over, as soon as it opens the file.
 
     Raises
     ------
     DamagedStoreError
-        The file is empty, no SQLite file, in another mode than it is written here, or its journal is damaged.
+        It is no store by its first bytes, or its journal is damaged.
     """
-    with path.open("rb") as file:
-        header = file.read(_HEADER)
-    if len(header) < _HEADER:
-        raise DamagedStoreError(_damaged(path, f"it has {len(header)} bytes" if header else "it is empty"))
-    # bytes 18 and 19: 1 is the rollback journal, 2 the write-ahead log, to which SQLite would turn
-    if header[:16] != _MAGIC or header[18:20] != b"\1\1":
-        raise DamagedStoreError(_damaged(path, "its first bytes are not those of a store"))
-    if schema.wal_of(path).exists():
-        raise DamagedStoreError(
-            f"{schema.wal_of(path)} was left by another program, and SQLite would play it into the store: move it away"
-        )
+    check_header(path, path)
     problem = journal.problem(schema.journal_of(path), path)
     if problem is not None:
         raise DamagedStoreError(

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from ponikeeper.history import schema
 from ponikeeper.history.rows import CHECKED, verify_row
 
+MAGIC = b"SQLite format 3\0"
+"""What a file of SQLite begins with."""
+
 RECENT = 4000
 """Rows of each table that are verified before anything is served."""
 
