@@ -163,7 +163,7 @@ def campaign(ioc, folder, count):
     print(
         f"\n{count} backups of {ioc.store.stat().st_size / 1e6:.1f} MB in {statistics.median(took):.3f} s each, under "
         f"{len(puts)} puts: {lacking} lack what was answered, {refused} puts refused; a put took "
-        f"{statistics.median(each[2] for each in puts) * 1e3:.1f} ms (median), {max(each[2] for each in puts):.3f} s at most"
+        f"{statistics.median(each[2] for each in puts) * 1e3:.1f} ms, {max(each[2] for each in puts):.3f} s at most"
     )
     assert (lacking, refused) == (0, 0)
     return there + len(puts)
