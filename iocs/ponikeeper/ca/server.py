@@ -237,6 +237,10 @@ class Context(_Context):
             self.ca_server_port = port
         self._silent_beacons: set[Any] = set()
 
+    def count_clients(self) -> tuple[int, int]:
+        """Give how many clients are connected, and how many channels they have."""
+        return len(self.circuits), sum(len(circuit.circuit.channels_sid) for circuit in self.circuits)
+
     async def announce(self) -> None:
         """Tell every client what it may do, after the rules have changed."""
         for circuit in list(self.circuits):

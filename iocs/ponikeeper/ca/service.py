@@ -20,6 +20,7 @@ from ponikeeper.ca.group import Group
 from ponikeeper.ca.putlog import PutLog
 from ponikeeper.ca.search import found
 from ponikeeper.ca.server import Context, answers
+from ponikeeper.ca.stats import Stats
 from ponikeeper.config import Config, Detector
 from ponikeeper.contract import IOC_PVS
 from ponikeeper.errors import ConfigError, GeometryError, PoniError, RefusedError
@@ -31,6 +32,7 @@ from ponikeeper.links import Sample
 from ponikeeper.messages import Commit
 from ponikeeper.sinks import make_sink
 from ponikeeper.store import Health, Store
+from ponikeeper.vitals import count_start
 
 if TYPE_CHECKING:
     from ponikeeper.ca.watch import Watch
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STOP_TIMEOUT = 1.0
+_STARTS = "starts"
+"""Name of the file, beside the store, that counts the starts."""
 _RIVAL_TRIES = 4
 _RIVAL_PAUSE = 0.5
 
@@ -98,12 +102,14 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         own = await _ioc_channels(store)
         pvdb |= {config.ioc.prefix + suffix: channel for suffix, channel in own.items()}
         gate = Gate(access, config.source, own)
+        starts = await asyncio.to_thread(count_start, config.store.with_name(_STARTS))
+        stats = Stats(own, config.ioc.engineer, config.ioc.location, starts)
         sink = make_sink(config.ioc.putlog, config.source.parent)
         putlog = None if sink is None else PutLog(sink, own)
         interfaces = list(config.ioc.interfaces) if config.ioc.interfaces else None
         context = Context(pvdb, interfaces, config.port, access, gate.deny, putlog and putlog.keep)
         server = asyncio.create_task(context.run(startup_hook=lambda _: _tell_ready(context, config, ready)))
-        works = [store.watch(), _watch_links(linked), gate.run(context), stop.wait()]
+        works = [store.watch(), _watch_links(linked), gate.run(context), stats.run(context), stop.wait()]
         works += [group.run() for group in groups]
         works += [] if putlog is None else [putlog.run()]
         tasks = [server, *(asyncio.create_task(work) for work in works)]

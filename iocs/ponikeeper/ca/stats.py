@@ -1,0 +1,101 @@
+"""The PVs of iocStats: what monitoring looks at on every IOC of a site."""
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import caproto
+from caproto import AlarmSeverity, AlarmStatus
+
+from ponikeeper import __version__, vitals
+
+_BEAT = 1.0
+"""Seconds between two heartbeats."""
+
+_SLOW = 10
+"""Heartbeats between two looks at memory, files and clients."""
+
+_FINE = (AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM)
+
+
+class Crowd(Protocol):
+    """Who knows how many clients there are."""
+
+    def count_clients(self) -> tuple[int, int]:
+        """Give how many clients are connected, and how many channels they have."""
+        ...
+
+
+class Stats:
+    """Shows the vitals of the IOC.
+
+    Parameters
+    ----------
+    channels
+        The IOC's own, by suffix.
+    engineer, location
+        As configured.
+    starts
+        How often this IOC was started.
+    """
+
+    def __init__(self, channels: Mapping[str, Any], engineer: str, location: str, starts: int) -> None:
+        self._channels = channels
+        self._fixed = {
+            "STARTTOD": _clock(time.time()),
+            "START_CNT": float(starts),
+            "HOSTNAME": vitals.host_name(),
+            "PROCESS_ID": float(os.getpid()),
+            "ENGINEER": engineer,
+            "LOCATION": location,
+            "APP_DIR": str(Path.cwd()),
+            "EPICS_VERSION": f"caproto {caproto.__version__}, ponikeeper {__version__}",
+        }
+        self._began = time.monotonic()
+
+    async def run(self, crowd: Crowd) -> None:
+        """Show them, anew at each heartbeat; for ever."""
+        await self._show(self._fixed)
+        beats = 0
+        while True:
+            uptime = time.monotonic() - self._began
+            await self._show({"HEARTBEAT": float(beats), "UPTIME": duration(uptime), "TOD": _clock(time.time())})
+            if beats % _SLOW == 0:
+                await self._show_use(crowd)
+            beats += 1
+            await asyncio.sleep(max(0.0, self._began + beats * _BEAT - time.monotonic()))
+
+    async def _show_use(self, crowd: Crowd) -> None:
+        used = vitals.read()
+        clients, connections = crowd.count_clients()
+        await self._show(
+            {
+                "CA_CLNT_CNT": float(clients),
+                "CA_CONN_CNT": float(connections),
+                "MEM_USED": used.memory,
+                "FD_CNT": float(used.open_files),
+                "FD_FREE": float(used.free_files),
+            }
+        )
+
+    async def _show(self, values: Mapping[str, Any]) -> None:
+        now = time.time()
+        for suffix, value in values.items():
+            shown = value.encode("ascii", "backslashreplace").decode("ascii") if isinstance(value, str) else value
+            await self._channels[suffix].show(shown, now, *_FINE)
+
+
+def duration(seconds: float) -> str:
+    """Write how long something has lasted as iocStats does: ``2 days, 03:04:05``."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    clock = f"{hour:02}:{minute:02}:{second:02}"
+    return f"{days} day{'s' * (days != 1)}, {clock}" if days else clock
+
+
+def _clock(instant: float) -> str:
+    return time.strftime("%m/%d/%Y %H:%M:%S", time.localtime(instant))

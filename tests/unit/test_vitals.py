@@ -1,0 +1,49 @@
+"""What the IOC knows of its own process."""
+
+import os
+import resource
+from pathlib import Path
+
+import pytest
+
+from ponikeeper import vitals
+from ponikeeper.ca.stats import duration
+
+
+def test_files_that_are_opened_are_counted():
+    before = vitals.read()
+    null = Path(os.devnull)
+    with null.open(), null.open():
+        now = vitals.read()
+    assert (now.open_files, now.free_files) == (before.open_files + 2, before.free_files - 2)
+    assert now.open_files + now.free_files == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def test_memory_that_is_taken_is_seen():
+    before = vitals.read().memory
+    taken = bytearray(b"x" * 50_000_000)
+    assert 40e6 < vitals.read().memory - before < 100e6
+    del taken
+
+
+def test_starts_are_counted_on(tmp_path):
+    assert [vitals.count_start(tmp_path / "starts") for _ in range(3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("text", ["", "many", "\0\0\0"])
+def test_count_that_cannot_be_read_begins_anew(tmp_path, text):
+    (tmp_path / "starts").write_text(text)
+    assert vitals.count_start(tmp_path / "starts") == 1
+
+
+def test_count_that_cannot_be_written_stops_nothing(tmp_path, caplog):
+    assert vitals.count_start(tmp_path / "gone" / "starts") == 1
+    assert "this start is not counted" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "00:00:00"), (59.9, "00:00:59"), (3661, "01:01:01"), (86400, "1 day, 00:00:00"), (200000, "2 days, 07:33:20")],
+)
+def test_duration_is_written_as_iocstats_does(seconds, text):
+    assert duration(seconds) == text
