@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,11 @@ os.environ.update(
 )
 for name in ("EPICS_CA_SERVER_PORT", "EPICS_CAS_SERVER_PORT", "EPICS_CA_NAME_SERVERS", "STATE_DIRECTORY"):
     os.environ.pop(name, None)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what runs in its background
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # and the children that tests interrupt would ignore it too
 
 _names = (f"T{number}" for number in itertools.count(1))
 _free = list(_PORTS[:PORTS])

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -50,6 +51,7 @@ class Store:
     def __init__(self, history: History) -> None:
         self._history = history
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._thread_id = 0
         self._listeners: list[Callable[[Health], Awaitable[None]]] = []
         self.health = Health(free=self._free())
         self.damage = ""
@@ -119,6 +121,17 @@ class Store:
         """Make a test write; its outcome is in `health`."""
         with suppress(StoreError):  # told by write: this is how a failing disk is found
             await self.write(History.probe)
+
+    async def ping(self) -> None:
+        """Return when the thread has done all that was given to it before."""
+        self._thread_id = await asyncio.get_running_loop().run_in_executor(self._thread, threading.get_native_id)
+
+    def waits_for_disk(self) -> bool:
+        """Tell whether the thread hangs in the kernel, as it does when a disk does not answer, or a debugger has it."""
+        stat = Path(f"/proc/self/task/{self._thread_id}/stat")
+        with suppress(OSError):
+            return stat.read_text().rpartition(")")[2].split()[0] in "DtT"
+        return False
 
     def close(self) -> None:
         """End the thread after what it is doing, and close the history."""

@@ -280,20 +280,3 @@ async def _tcp_socket(address: str, port: int) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-async def answers(host: str, port: int, timeout: float = 5.0) -> bool:
-    """Tell whether a CA server answers on a TCP port: it is sent an echo, as clients do."""
-    echo = bytes(ca.EchoRequest())
-    try:
-        async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_connection(host, port)
-            try:
-                writer.write(bytes(ca.VersionRequest(priority=0, version=13)) + echo)
-                while (await reader.readexactly(len(echo)))[:2] != echo[:2]:
-                    continue
-                return True
-            finally:
-                writer.close()
-    except (OSError, TimeoutError, asyncio.IncompleteReadError):
-        return False

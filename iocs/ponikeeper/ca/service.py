@@ -19,7 +19,8 @@ from ponikeeper.ca.gate import Gate
 from ponikeeper.ca.group import Group
 from ponikeeper.ca.putlog import PutLog
 from ponikeeper.ca.search import found
-from ponikeeper.ca.server import Context, answers
+from ponikeeper.ca.selfcheck import SelfCheck, feed
+from ponikeeper.ca.server import Context
 from ponikeeper.ca.stats import Stats
 from ponikeeper.config import Config, Detector
 from ponikeeper.contract import IOC_PVS
@@ -40,6 +41,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STOP_TIMEOUT = 1.0
+_FIRST_BEAT = 5.0
+"""Seconds in which the server has to answer itself after the start."""
+
+_PERIOD = 5.0
+"""Seconds between two looks at itself where no watchdog says how often."""
+
 _STARTS = "starts"
 """Name of the file, beside the store, that counts the starts."""
 _RIVAL_TRIES = 4
@@ -108,7 +115,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         putlog = None if sink is None else PutLog(sink, own)
         interfaces = list(config.ioc.interfaces) if config.ioc.interfaces else None
         context = Context(pvdb, interfaces, config.port, access, gate.deny, putlog and putlog.keep)
-        server = asyncio.create_task(context.run(startup_hook=lambda _: _tell_ready(context, config, ready)))
+        server = asyncio.create_task(context.run(startup_hook=lambda _: _check_itself(context, config, store, ready)))
         works = [store.watch(), _watch_links(linked), gate.run(context), stats.run(context), stop.wait()]
         works += [group.run() for group in groups]
         works += [] if putlog is None else [putlog.run()]
@@ -226,13 +233,27 @@ async def _ioc_channels(store: Store) -> dict[str, Any]:
     return channels
 
 
-async def _tell_ready(context: Context, config: Config, ready: Callable[[str], None]) -> None:
+async def _check_itself(context: Context, config: Config, store: Store, ready: Callable[[str], None]) -> None:
+    """Tell that it is ready when its own heartbeat arrives, and feed the watchdog as long as it does."""
     host = "127.0.0.1" if context.interfaces[0] == "0.0.0.0" else context.interfaces[0]  # noqa: S104
     port = int(str(context.port))  # known, now that it listens
-    if not await answers(host, port):
-        raise RuntimeError(f"the server does not answer itself on {host}:{port}")
-    ready(f"READY port={port} pvs={len(context.pvdb)} detectors={len(config.detector)}")
-    _notify("READY=1")
+    check = SelfCheck(host, port, f"{config.ioc.prefix}HEARTBEAT")
+    listening = asyncio.create_task(check.run())
+    try:
+        await check.first_beat(_FIRST_BEAT)
+        ready(f"READY port={port} pvs={len(context.pvdb)} detectors={len(config.detector)}")
+        _notify("READY=1")
+        await feed(check, store, _notify, _watchdog_period())
+    except TimeoutError:
+        raise RuntimeError(f"the server does not answer itself on {host}:{port}") from None
+    finally:
+        listening.cancel()
+
+
+def _watchdog_period() -> float:
+    """Give how often systemd's watchdog is fed (s): three times in the time that it allows (sd_watchdog_enabled(3))."""
+    allowed = os.environ.get("WATCHDOG_USEC", "")
+    return int(allowed) / 3e6 if allowed.isdecimal() else _PERIOD
 
 
 def _ascii(text: str) -> str:

@@ -1,0 +1,140 @@
+"""The IOC as its own client: it is alive as long as its heartbeat arrives by monitor, through a real circuit.
+
+A server can answer gets for hours while no monitor arrives any more, and clients that show a number
+do not notice. So systemd's watchdog is fed by a subscription, and by the store's thread beside it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NoReturn, Protocol
+
+import caproto as ca
+
+log = logging.getLogger(__name__)
+
+_PAUSE = 1.0
+"""Seconds before a circuit that was lost is made anew, and between two echoes."""
+
+_FRESH = 5.0
+"""For how long a heartbeat counts (s): it comes each second."""
+
+_PATIENCE = 10.0
+"""For how long the store's thread may be busy with something else than the disk (s)."""
+
+
+class Writer(Protocol):
+    """What writes to the disk."""
+
+    async def ping(self) -> None:
+        """Return when it has come to this."""
+        ...
+
+    def waits_for_disk(self) -> bool:
+        """Tell whether it is the disk that does not answer: then to start anew would not help."""
+        ...
+
+
+class SelfCheck:
+    """Watches one PV of a server, as any client does.
+
+    Parameters
+    ----------
+    host, port
+        Where the server listens (TCP).
+    pv
+        One that changes every second.
+    """
+
+    def __init__(self, host: str, port: int, pv: str) -> None:
+        self._host, self._port, self._pv = host, port, pv
+        self._beat = -_FRESH
+        self._first = asyncio.Event()
+
+    async def run(self) -> NoReturn:
+        """Subscribe, and again whenever the circuit is lost; for ever."""
+        while True:
+            with suppress(OSError, ca.CaprotoError):
+                await self._listen()
+            await asyncio.sleep(_PAUSE)
+
+    async def first_beat(self, timeout: float) -> None:
+        """Wait until the first one has arrived; raises `TimeoutError`."""
+        await asyncio.wait_for(self._first.wait(), timeout)
+
+    def is_fresh(self) -> bool:
+        """Tell whether the last one has arrived a short time ago."""
+        return time.monotonic() - self._beat < _FRESH
+
+    async def _listen(self) -> None:
+        reader, writer = await asyncio.open_connection(self._host, self._port)
+        circuit = ca.VirtualCircuit(ca.CLIENT, (self._host, self._port), 0)
+        channel = ca.ClientChannel(self._pv, circuit)
+
+        def send(*commands: Any) -> None:
+            for command in commands:
+                writer.writelines(map(bytes, circuit.send(command)))
+
+        echoes = None
+        try:
+            send(ca.VersionRequest(0, 13), ca.HostNameRequest("localhost"), ca.ClientNameRequest("selfcheck"))
+            send(channel.create())
+            while data := await reader.read(65536):
+                for message in circuit.recv(data)[0]:
+                    circuit.process_command(message)
+                    if isinstance(message, ca.CreateChanResponse):
+                        send(channel.subscribe())
+                    elif isinstance(message, (ca.EventAddResponse, ca.EchoResponse)):
+                        self._take()
+                    elif isinstance(message, ca.ErrorResponse) and echoes is None:
+                        # the access rules let nobody here read it: it can be seen that the server answers, no more
+                        log.warning("the access rules hide %s from this host: monitors are not checked", self._pv)
+                        echoes = asyncio.create_task(_echo(send))
+        finally:
+            if echoes is not None:
+                echoes.cancel()
+            writer.close()
+
+    def _take(self) -> None:
+        self._beat = time.monotonic()
+        self._first.set()
+
+
+async def _echo(send: Callable[[Any], None]) -> NoReturn:
+    while True:
+        send(ca.EchoRequest())
+        await asyncio.sleep(_PAUSE)
+
+
+async def feed(check: SelfCheck, store: Writer, notify: Callable[[str], None], period: float) -> NoReturn:
+    """Feed the watchdog as long as monitors arrive and the store's thread works; for ever.
+
+    A thread that waits for the disk counts as working: clients are told that by an alarm, values in force are
+    served on, and a restart would end in the same disk.
+
+    Parameters
+    ----------
+    notify
+        Tells systemd.
+    period
+        Between two meals (s).
+    """
+    loop = asyncio.get_running_loop()
+    ping, pinged = loop.create_task(store.ping()), time.monotonic()
+    told = ""
+    while True:
+        await asyncio.wait([ping], timeout=period)
+        now = time.monotonic()
+        problem = "" if check.is_fresh() else "no heartbeat has arrived by monitor"
+        if not ping.done() and now - pinged > _PATIENCE and not store.waits_for_disk():
+            problem = "the store's thread does not answer, and does not wait for the disk"
+        if problem and problem != told:
+            log.error("the watchdog is not fed: %s", problem)
+        told = problem
+        if not problem:
+            notify("WATCHDOG=1")
+        if ping.done():
+            await asyncio.sleep(period)
+            ping, pinged = loop.create_task(store.ping()), time.monotonic()

@@ -1,0 +1,221 @@
+"""The watchdog is fed as long as monitors arrive and the store's thread works, and not a moment longer."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from campaigns.trouble import require_strace, syncs
+from live import TIMEOUT, free_ports, wait_for
+from ponikeeper.ca import selfcheck
+from ponikeeper.ca.channels import make_channel
+from ponikeeper.ca.selfcheck import SelfCheck, feed
+from ponikeeper.ca.server import Circuit, Context
+from ponikeeper.contract import PV, Kind
+from ponikeeper.history import History
+from ponikeeper.store import Store
+from speak import Wire, get
+
+BEAT = 0.02
+FRESH = 0.5
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    monkeypatch.setattr(selfcheck, "_FRESH", FRESH)
+    monkeypatch.setattr(selfcheck, "_PATIENCE", FRESH)
+    monkeypatch.setattr(selfcheck, "_PAUSE", BEAT)
+    monkeypatch.setenv("EPICS_CA_SERVER_PORT", str(free_ports(1)[0]))
+    monkeypatch.setenv("EPICS_CAS_BEACON_ADDR_LIST", "127.0.0.1")
+    monkeypatch.setenv("EPICS_CAS_AUTO_BEACON_ADDR_LIST", "NO")
+
+
+async def until(condition):
+    """Wait for a condition; the server in the same loop goes on meanwhile."""
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(BEAT)
+
+
+class Watched:
+    """A server with a heartbeat, its self-check, a store, and the meals that the watchdog got."""
+
+    def __init__(self, folder):
+        self.channel = make_channel(PV("HEARTBEAT", Kind.DOUBLE, ""))
+        self.context = Context({"HEARTBEAT": self.channel})
+        self.store = Store(History(folder / "store" / "ponikeeper.sqlite"))
+        self.meals = []
+
+    async def beat(self):
+        number = 0.0
+        while True:
+            number += 1
+            await self.channel.show(number, time.time(), 0, 0)
+            await asyncio.sleep(BEAT)
+
+    def notify(self, message):
+        assert message == "WATCHDOG=1"
+        self.meals.append(time.monotonic())
+
+    async def get(self):
+        """Get the heartbeat as a client does, in a thread of its own; the server's loop goes on."""
+
+        def ask():
+            with Wire(self.context.port) as wire:
+                wire.send(wire.channel("HEARTBEAT").read())
+                return wire.receive(selfcheck.ca.ReadNotifyResponse).data[0]
+
+        return await asyncio.to_thread(ask)
+
+    async def fed(self):
+        """Wait for the next meal."""
+        had = len(self.meals)
+        await until(lambda: len(self.meals) > had)
+
+    async def starved(self):
+        """Wait until no meal has come for longer than any may be late."""
+        await until(lambda: time.monotonic() - self.meals[-1] > 3 * FRESH)
+
+
+def watch(folder, story):
+    """Run a story on a watched server."""
+
+    async def run():
+        watched = Watched(folder)
+        ready = asyncio.Event()
+
+        async def started(_):
+            ready.set()
+
+        tasks = [asyncio.create_task(watched.context.run(startup_hook=started)), asyncio.create_task(watched.beat())]
+        try:
+            await ready.wait()
+            check = SelfCheck("127.0.0.1", watched.context.port, "HEARTBEAT")
+            tasks.append(asyncio.create_task(check.run()))
+            await check.first_beat(TIMEOUT)
+            tasks.append(asyncio.create_task(feed(check, watched.store, watched.notify, BEAT)))
+            await watched.fed()
+            await story(watched)
+        finally:
+            for task in reversed(tasks):
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for circuit in list(watched.context.circuits):
+                circuit.client.close()
+            await asyncio.sleep(BEAT)  # sockets close in the loop's next round
+            watched.store.close()
+
+    asyncio.run(run())
+
+
+def test_monitors_that_die_while_gets_go_on_end_the_feeding(tmp_path, monkeypatch, caplog):
+    async def story(watched):
+        async def nothing(self, timeout=None):
+            await asyncio.Event().wait()
+
+        first = await watched.get()
+        with monkeypatch.context() as patch:
+            patch.setattr(Circuit, "get_from_sub_queue", nothing)
+            await watched.starved()
+            assert await watched.get() > first  # who asks sees nothing of it
+        assert "the watchdog is not fed: no heartbeat has arrived by monitor" in caplog.text
+
+    watch(tmp_path, story)
+
+
+def test_circuit_that_is_lost_is_made_anew(tmp_path):
+    async def story(watched):
+        for _ in range(3):
+            before = set(watched.context.circuits)
+            for circuit in before:
+                circuit.client.close()
+            await until(lambda before=before: set(watched.context.circuits) - before)
+            lost = time.monotonic()
+            while time.monotonic() < lost + 2 * FRESH:  # by then the heartbeats of before count no more
+                await watched.fed()
+
+    watch(tmp_path, story)
+
+
+def test_thread_that_hangs_for_another_reason_than_the_disk_ends_the_feeding(tmp_path, caplog):
+    async def story(watched):
+        going_on = threading.Event()
+        stuck = asyncio.create_task(watched.store.read(lambda _: going_on.wait(TIMEOUT)))
+        await watched.starved()
+        assert "the store's thread does not answer, and does not wait for the disk" in caplog.text
+        going_on.set()
+        await stuck
+        await watched.fed()
+
+    watch(tmp_path, story)
+
+
+def test_heartbeat_that_nobody_may_read_is_replaced_by_echoes(make_ioc, systemd, tmp_path, caplog):
+    rules = tmp_path / "none.acf"
+    rules.write_text("ASG(DEFAULT) {\n  RULE(0, NONE)\n}\n")
+    ioc = make_ioc(access=f'file = "{rules}"', environment=watchdog(systemd, 0.3)).start()
+    assert messages(systemd, 4) == ["READY=1", *["WATCHDOG=1"] * 3]
+    assert "the access rules hide" in ioc.stderr.read_text()
+
+
+# --- a live IOC, and what systemd hears of it
+
+
+@pytest.fixture
+def systemd(tmp_path):
+    """What systemd listens on."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(TIMEOUT)
+        yield listening
+
+
+def watchdog(systemd, seconds):
+    return {"NOTIFY_SOCKET": systemd.getsockname(), "WATCHDOG_USEC": str(round(seconds * 1e6))}
+
+
+def messages(systemd, count):
+    return [systemd.recv(100).decode() for _ in range(count)]
+
+
+def test_watchdog_is_fed_three_times_in_the_time_that_it_allows(make_ioc, systemd):
+    make_ioc(environment=watchdog(systemd, 1.5)).start()
+    assert messages(systemd, 2) == ["READY=1", "WATCHDOG=1"]
+    began = time.monotonic()
+    assert messages(systemd, 6) == ["WATCHDOG=1"] * 6
+    assert 2.5 < time.monotonic() - began < 6  # 3 s, and what a busy machine adds
+
+
+def test_process_that_is_stopped_is_not_fed(make_ioc, systemd):
+    ioc = make_ioc(environment=watchdog(systemd, 0.3)).start()
+    messages(systemd, 3)
+    ioc.signal(signal.SIGSTOP)
+    systemd.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            systemd.recv(100)
+    threading.Event().wait(1.0)  # nothing is to come, however long
+    with pytest.raises(BlockingIOError):
+        systemd.recv(100)
+    ioc.signal(signal.SIGCONT)
+    systemd.settimeout(TIMEOUT)
+    assert messages(systemd, 1) == ["WATCHDOG=1"]
+
+
+def test_disk_that_hangs_is_an_alarm_and_no_reason_to_start_anew(make_ioc, systemd):
+    require_strace()
+    ioc = make_ioc(environment=watchdog(systemd, 0.3)).start()
+    messages(systemd, 2)
+    with syncs(ioc, "delay_enter=13000000"), Wire(ioc.port) as wire:
+        wire.send(wire.channel(f"{ioc.prefix}Follow").write([0], notify=True))
+        status = f"{ioc.name}{{IOC}}Storage:Status_RBV"
+        wait_for(lambda: get(status) == 1, what="the alarm")
+        began = time.monotonic()
+        while time.monotonic() - began < 11:  # longer than a thread may be busy with something else
+            assert systemd.recv(100) == b"WATCHDOG=1"
+        assert get(status) == 1
