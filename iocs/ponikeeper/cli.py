@@ -82,7 +82,7 @@ def serve(
 ) -> None:
     """Run the IOC: ponikeeper serve /etc/ponikeeper/28id1.toml.
 
-    Prints one line when it answers: READY port=5064 pvs=176 detectors=2.
+    Prints one line when it answers: READY port=5064 pvs=180 detectors=2.
     """
     level = getattr(logging, log_level.upper(), None)
     if not isinstance(level, int):

@@ -1,9 +1,19 @@
-"""A revision as a list of the history shows it: pure."""
+"""A revision as a list of the history shows it, for programs and for a screen: pure."""
 
 from collections.abc import Sequence
 
 from ponikeeper.judgements import judgement_of
+from ponikeeper.parameters import PARAMETERS
 from ponikeeper.records import Judgement, Revision
+
+_ROWS = 24
+"""Revisions of a table: what a screen has room for."""
+
+_COLUMNS = (
+    ("", 2), ("rev", -5), ("created (UTC)", 16), ("label", 12), ("dist/mm", -10), ("keV", -9), ("calibrant", 10),
+    ("px", -6), ("author", 18), ("judged", 20),
+)  # fmt: skip
+"""The columns of a table and their widths; those of numbers are negative."""
 
 _SHORT = 80
 """Characters of a text that a list has room for."""
@@ -27,6 +37,66 @@ def listed(revision: Revision, judgements: Sequence[Judgement]) -> dict[str, obj
         "comment": ascii_only(str(provenance.get("comment", "")))[:_SHORT],
         "judgement": judgement and {**judgement.as_dict(), "reason": ascii_only(judgement.reason)[:_SHORT]},
     }
+
+
+def table_text(revisions: Sequence[Revision], judgements: Sequence[Judgement], selected: int, in_force: int) -> str:
+    """Write revisions as a table in lines of ASCII, the newest first; ``>`` is the selected one, ``*`` that in force.
+
+    Parameters
+    ----------
+    selected, in_force
+        Numbers of revisions; 0 is none.
+    """
+    rows = [
+        (
+            ">" * (each.number == selected) + "*" * (each.number == in_force),
+            str(each.number),
+            each.created[:16].replace("T", " "),
+            each.label or "",
+            f"{each.geometry.dist * 1e3:.3f}",
+            f"{each.geometry.energy:.4f}",
+            _told(each, "calibrant"),
+            _told(each, "residual_px", ".2f"),
+            _told(each, "author"),
+            _judged(judgement_of(judgements, each.number)),
+        )
+        for each in reversed(revisions)
+        if abs(each.number - selected) <= _ROWS // 2
+    ]
+    return "\n".join(
+        " ".join(
+            ascii_only(cell)[:width].ljust(width) if width > 0 else ascii_only(cell)[:-width].rjust(-width)
+            for cell, (_, width) in zip(row, _COLUMNS, strict=True)
+        ).rstrip()
+        for row in ([name for name, _ in _COLUMNS], *rows)
+    )
+
+
+def compare_text(one: Revision, other: Revision) -> str:
+    """Write the values of a revision beside those of another one, with the differences, in lines of ASCII."""
+    lines = [f"{'':<11} {f'revision {one.number}':>22} {f'revision {other.number}':>22} {'difference':>14}"]
+    for name, parameter in PARAMETERS.items():
+        mine, theirs = getattr(one.geometry, name), getattr(other.geometry, name)
+        change = f"{mine - theirs:+.4g} {parameter.unit}" if mine != theirs else ""
+        lines.append(f"{name:<11} {mine:>22.12g} {theirs:>22.12g} {change:>14}")
+    texts = {
+        "detector": (one.geometry.detector, other.geometry.detector),
+        "label": (one.label or "", other.label or ""),
+    }
+    texts |= {key: (_told(one, key), _told(other, key)) for key in ("method", "calibrant", "residual_px", "author")}
+    lines += [f"{name:<11} {mine[:22]:>22} {theirs[:22]:>22}" for name, (mine, theirs) in texts.items()]
+    return ascii_only("\n".join(line.rstrip() for line in lines))
+
+
+def _told(revision: Revision, key: str, form: str = "") -> str:
+    value = revision.provenance.get(key)
+    return "" if value is None else format(value, form) if isinstance(value, float) else str(value)
+
+
+def _judged(judgement: Judgement | None) -> str:
+    if judgement is None:
+        return ""
+    return "retracted" if judgement.by is None else f"superseded by {judgement.by}"
 
 
 def ascii_only(text: str) -> str:

@@ -13,6 +13,7 @@ from ponikeeper.errors import HistoryError, RefusedError, StoreError
 from ponikeeper.history import History
 from ponikeeper.inquiry import AT_ONCE, Inquiry, parse_inquiry, reply_text
 from ponikeeper.keeper import Keeper
+from ponikeeper.listing import compare_text, table_text
 from ponikeeper.state import State
 from ponikeeper.store import Store
 
@@ -85,6 +86,10 @@ class Archive:
             {
                 "History:Selected_RBV": Shown(selected_text(chosen[0], judgements) if chosen else ""),
                 "History:List_RBV": Shown(list_text(revisions, judgements, number)),
+                "History:Table_RBV": Shown(
+                    table_text(revisions, judgements, number, in_force.number if in_force else 0)
+                ),
+                "History:Compare_RBV": Shown(compare_text(chosen[0], in_force) if chosen and in_force else ""),
             },
             stamp,
         )

@@ -1,0 +1,20 @@
+"""The history as text, on a live IOC: what a screen shows without a script."""
+
+from live import wait_for
+from speak import GEOMETRY, commit_text, get, put, request
+
+
+def test_table_and_comparison_follow_what_is_selected(fresh_prefix):
+    prefix = fresh_prefix()
+    assert len(get(f"{prefix}History:Table_RBV").splitlines()) == 1
+    assert get(f"{prefix}History:Compare_RBV") == ""
+    for number, dist in enumerate((0.2, 0.3), 1):
+        request(prefix, commit_text(f"r{number}", geometry={**GEOMETRY, "dist": dist}))
+    wait_for(
+        lambda: get(f"{prefix}History:Table_RBV").splitlines()[1:2] and "300.000" in get(f"{prefix}History:Table_RBV")
+    )
+    assert [row.split()[0] for row in get(f"{prefix}History:Table_RBV").splitlines()[1:]] == [">*", "1"]
+    assert put(f"{prefix}History:Select", 1) is None
+    assert [row.split()[0] for row in get(f"{prefix}History:Table_RBV").splitlines()[1:]] == ["*", ">"]
+    (line,) = (line for line in get(f"{prefix}History:Compare_RBV").splitlines() if line.startswith("dist"))
+    assert line.split() == ["dist", "0.2", "0.3", "-0.1", "m"]

@@ -1,0 +1,61 @@
+"""The history as a person reads it on a screen: a table, and two revisions side by side."""
+
+from dataclasses import replace
+
+import pytest
+
+from campaigns.stores import GEOMETRY
+from ponikeeper.listing import compare_text, table_text
+from ponikeeper.records import Judgement, Revision
+
+
+def revision(number, label=None, **provenance):
+    geometry = replace(GEOMETRY, dist=0.2 + number / 1000)
+    return Revision(
+        number, f"uid-{number}", f"2026-11-22T09:{number % 60:02}:00.000000Z", label, geometry, None, provenance, ""
+    )
+
+
+@pytest.fixture
+def three():
+    return [
+        revision(1, "near", calibrant="Ni", residual_px=0.1234, author="alice@xpd"),
+        revision(2, "Größe", author="b" * 40),
+        revision(3),
+    ]
+
+
+def test_table_has_the_newest_first_and_marks_what_is_selected_and_in_force(three):
+    judged = [Judgement(1, "supersede", 2, 3, None, None, "typed wrong", "2026-11-22T10:00:00Z", "bob")]
+    head, *rows = table_text(three, judged, 2, 3).splitlines()
+    assert head.split() == ["rev", "created", "(UTC)", "label", "dist/mm", "keV", "calibrant", "px", "author", "judged"]
+    assert [row.split()[:2] for row in rows] == [["*", "3"], [">", "2"], ["1", "2026-11-22"]]
+    assert rows[1].endswith("superseded by 3")
+    assert rows[2].split()[3:] == ["near", "201.000", f"{GEOMETRY.energy:.4f}", "Ni", "0.12", "alice@xpd"]
+
+
+def test_columns_stand_one_below_the_other_whatever_their_texts(three):
+    text = table_text(three, [], 3, 3)
+    assert text.isascii()
+    head, *rows = text.splitlines()
+    begin = head.index("dist/mm") + len("dist/mm")
+    assert {row[:begin].rsplit(maxsplit=1)[1] for row in rows} == {"201.000", "202.000", "203.000"}
+
+
+def test_table_has_no_more_than_a_screen_has_room_for():
+    many = [revision(number) for number in range(1, 61)]
+    numbers = [int(row.split()[row[:2].strip() != ""]) for row in table_text(many, [], 30, 0).splitlines()[1:]]
+    assert numbers == list(range(42, 17, -1))
+
+
+def test_table_of_nothing_is_its_head():
+    assert len(table_text([], [], 0, 0).splitlines()) == 1
+
+
+def test_differences_are_told_where_there_are_any(three):
+    head, *lines = compare_text(three[0], three[2]).splitlines()
+    assert head.split() == ["revision", "1", "revision", "3", "difference"]
+    values = {line.split()[0]: line.split()[1:] for line in lines}
+    assert values["dist"] == ["0.201", "0.203", "-0.002", "m"]
+    assert len(values["poni1"]) == 2
+    assert values["calibrant"] == ["Ni"]
