@@ -82,7 +82,7 @@ def serve(
 ) -> None:
     """Run the IOC: ponikeeper serve /etc/ponikeeper/28id1.toml.
 
-    Prints one line when it answers: READY port=5064 pvs=180 detectors=2.
+    Prints one line when it answers: READY port=5064 pvs=182 detectors=2.
     """
     level = getattr(logging, log_level.upper(), None)
     if not isinstance(level, int):
@@ -230,7 +230,7 @@ for command in (judging.activate, judging.here, judging.follow, judging.supersed
     app.command()(command)
 for command in (watching.status, watching.watch):
     app.command()(command)
-for command in (surroundings.alarms, surroundings.archiver, surroundings.pvlist):
+for command in (surroundings.alarms, surroundings.archiver, surroundings.pvlist, surroundings.screens):
     exporting.export.command()(command)
 app.add_typer(exporting.export, name="export")
 app.command()(exporting.verify)

@@ -212,6 +212,7 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("History:Select", Kind.LONG, "Revision to look at", writable=True),
     PV("History:Selected_RBV", Kind.TEXT, "The selected revision (JSON)"),
     PV("History:List_RBV", Kind.TEXT, "Revisions around the selected (JSON)"),
+    PV("History:Activate", Kind.ENUM, "Put the selected revision in force", states=_DO, writable=True),
     PV("History:Table_RBV", Kind.TEXT, "Revisions around the selected: a table"),
     PV("History:Compare_RBV", Kind.TEXT, "The selected beside the one in force"),
     PV("History:Read", Kind.STRING, "Read records, such as: revision 12", writable=True, asks=True),

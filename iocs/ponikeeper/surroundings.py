@@ -1,4 +1,4 @@
-"""The commands that write what an IOC's surroundings need: the alarm server, the archiver, a list of its PVs."""
+"""The commands that write what an IOC's surroundings need: alarm server, archiver, screens, a list of its PVs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from ponikeeper import screens as drawing
 from ponikeeper.console import emit
+from ponikeeper.deployed import deploy_folder
 from ponikeeper.errors import ConfigError, MissingExtraError
 from ponikeeper.wholefile import replace
 
@@ -33,6 +35,23 @@ def archiver(config: ConfigFile, output: Folder = Path()) -> None:
 def pvlist(config: ConfigFile, output: Folder = Path()) -> None:
     """Write the names of all PVs, one a line: ponikeeper export pvlist /etc/ponikeeper/28id1.toml -o DIR."""
     _write(config, output, "pvlist", lambda monitoring, loaded: monitoring.pv_list(loaded))
+
+
+def screens(config: ConfigFile, output: Folder = Path()) -> None:
+    """Write the screens for Phoebus: ponikeeper export screens /etc/ponikeeper/28id1.toml -o DIR.
+
+    The overview is of this configuration's detectors; open it first, the others open from there.
+    """
+
+    def overview(_: Any, loaded: Any) -> str:
+        detectors = [(each.prefix, each.title or each.prefix) for each in loaded.detector]
+        return drawing.overview(f"{config.stem}: geometry of the area detectors", loaded.ioc.prefix, detectors)
+
+    _write(config, output, "bob", overview)
+    for screen in sorted((deploy_folder() / "phoebus").glob("*.bob")):
+        if screen.name != drawing.EXAMPLE:
+            replace(output / screen.name, screen.read_bytes())
+            emit(f"{output / screen.name}: written")
 
 
 def _write(config: Path, folder: Path, kind: str, text: Callable[[Any, Any], str]) -> None:

@@ -1,7 +1,7 @@
 """The history as text, on a live IOC: what a screen shows without a script."""
 
 from live import wait_for
-from speak import GEOMETRY, commit_text, get, put, request
+from speak import GEOMETRY, commit_text, get, put, request, snapshot
 
 
 def test_table_and_comparison_follow_what_is_selected(fresh_prefix):
@@ -16,5 +16,21 @@ def test_table_and_comparison_follow_what_is_selected(fresh_prefix):
     assert [row.split()[0] for row in get(f"{prefix}History:Table_RBV").splitlines()[1:]] == [">*", "1"]
     assert put(f"{prefix}History:Select", 1) is None
     assert [row.split()[0] for row in get(f"{prefix}History:Table_RBV").splitlines()[1:]] == ["*", ">"]
+    assert put(f"{prefix}History:Activate", 1) is None
+    assert snapshot(prefix)["geometry"]["dist"] == 0.2
+    assert get(f"{prefix}History:Activate") == 0
+    wait_for(lambda: get(f"{prefix}History:Table_RBV").splitlines()[2].startswith(">*"))
+    assert put(f"{prefix}History:Activate", 0) is None
+    assert snapshot(prefix)["serial"] == 3
+    assert put(f"{prefix}Activate", "2") is None
+    wait_for(lambda: "0.3" in get(f"{prefix}History:Compare_RBV"))
     (line,) = (line for line in get(f"{prefix}History:Compare_RBV").splitlines() if line.startswith("dist"))
     assert line.split() == ["dist", "0.2", "0.3", "-0.1", "m"]
+
+
+def test_nothing_that_is_selected_is_put_in_force_by_no_button(fresh_prefix):
+    prefix = fresh_prefix()
+    request(prefix, commit_text("first"))
+    assert put(f"{prefix}History:Activate", 1)
+    assert get(f"{prefix}Message_RBV").startswith("refused: no revision is selected: expected its number")
+    assert snapshot(prefix)["serial"] == 1

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import live
+import make_screens
+from ponikeeper import screens
 from ponikeeper.access import Right
 from ponikeeper.ca.access import read_rules
 from ponikeeper.config import Access, Config, Detector, Ioc, Link, load
@@ -29,6 +31,10 @@ TESTED = {
     "phoebus/README.md": "test_readme_names_what_lies_beside_it",
     "phoebus/ponikeeper_calibration.png": "test_picture_is_one",
     "phoebus/ponikeeper_demo.png": "test_picture_is_one",
+    **dict.fromkeys(
+        [f"phoebus/ponikeeper_{name}.bob" for name in ("detector", "history", "ioc", "overview", "row")],
+        "test_screen_is_one_that_is_made_and_tested_elsewhere",
+    ),
     "systemd/README.md": "test_readme_names_what_lies_beside_it",
     "systemd/ponikeeper@.service": "test_unit_is_clean_to_systemd",
 }
@@ -92,6 +98,11 @@ def test_picture_is_one(name):
     assert picture.startswith(b"\x89PNG\r\n\x1a\n")
     assert picture.endswith(b"IEND\xaeB`\x82")
     assert len(picture) < 500_000
+
+
+@pytest.mark.parametrize("name", [name for name in TESTED if name.endswith(".bob")])
+def test_screen_is_one_that_is_made_and_tested_elsewhere(name):
+    assert Path(name).name in {*make_screens.SCREENS, screens.EXAMPLE}
 
 
 def test_deploy_lies_beside_the_source_in_an_editable_install():

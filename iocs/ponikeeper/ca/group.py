@@ -100,6 +100,7 @@ class Group:
             **self._puts.by_suffix(),
             **self._archive.by_suffix(),
             **{staged(name): functools.partial(self._put_staged, name) for name in NAMES},
+            "History:Activate": self._activate_selected,
             "Stage:Apply": self._apply,
             "Stage:Clear": self._clear,
         }
@@ -148,6 +149,9 @@ class Group:
         for suffix, shown in values.items():
             await self._channels[suffix].show(shown.value, stamp, shown.severity, shown.status)
 
+    async def _activate_selected(self, state: str, origin: Origin) -> Result | None:
+        return await self._puts.activate(self._archive.selected, origin) if state == "Do" else None
+
     async def _show_setpoints(self, state: State, stamp: float) -> None:
         """Let the setpoints follow what is in force, and the stage where nobody has touched it."""
         values = geometry_values(state.revision and state.revision.geometry)
@@ -167,6 +171,7 @@ class Group:
             "Stage:Apply": Shown("Idle"),
             "Stage:Clear": Shown("Idle"),
             "Here": Shown("Idle"),
+            "History:Activate": Shown("Idle"),
             "Follow": Shown(_SWITCHED[state.follow]),
             "History:Select": Shown(self._archive.selected),
         }

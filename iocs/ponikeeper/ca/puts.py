@@ -81,6 +81,13 @@ class Puts:
             await self.refuse(error.problems)
         return await self.execute(Commit(geometry.as_dict(), {"method": "poni"}, inherit=False), origin)
 
+    async def activate(self, number: int, origin: Origin) -> Result:
+        """Put the revision in force that is selected; 0 is none."""
+        if not number:
+            nothing = "no revision is selected: expected its number in History:Select, or in Activate"
+            await self.refuse((nothing,), "activate")
+        return await self.execute(Activate(number), origin)
+
     async def _put_here(self, state: str, origin: Origin) -> Result | None:
         return await self.execute(Here(), origin) if state == "Do" else None
 
