@@ -10,8 +10,10 @@ EXAMPLE = "ponikeeper_overview.bob"
 """The overview of two detectors that lies beside the other screens; its prefixes and titles are macros."""
 
 _TOP = 92
-_HEADS = (("detector", 8, 200), ("status", 216, 130), ("label", 354, 140), ("revision", 502, 70), ("distance", 580, 120),
-    ("energy", 708, 110), ("in force since (UTC)", 826, 190), ("why", 1024, 240))  # fmt: skip
+_HEADS = (
+    ("detector", 8, 200), ("status", 216, 130), ("label", 354, 140), ("revision", 502, 70),
+    ("distance", 580, 120), ("energy", 708, 110), ("in force since (UTC)", 826, 190), ("why", 1024, 240),
+)  # fmt: skip
 """Text, place and width of the heads: those of the line's widgets."""
 
 
