@@ -6,7 +6,7 @@ from ponikeeper.judgements import judgement_of
 from ponikeeper.parameters import PARAMETERS
 from ponikeeper.records import Judgement, Revision
 
-_ROWS = 24
+_ROWS = 20
 """Revisions of a table: what a screen has room for."""
 
 _COLUMNS = (

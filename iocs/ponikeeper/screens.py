@@ -3,18 +3,22 @@
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
-WIDTH, ROW_HEIGHT = 1280, 34
+WIDTH, ROW_HEIGHT = 1280, 56
 """Of one line of the overview (px)."""
 
 EXAMPLE = "ponikeeper_overview.bob"
 """The overview of two detectors that lies beside the other screens; its prefixes and titles are macros."""
 
 _TOP = 92
-_HEADS = (
-    ("detector", 8, 200), ("status", 216, 130), ("label", 354, 140), ("revision", 502, 70),
-    ("distance", 580, 120), ("energy", 708, 110), ("in force since (UTC)", 826, 190), ("why", 1024, 240),
+HEADS = (
+    ("detector", 8, 180), ("status", 196, 110), ("label", 314, 110), ("revision", 432, 64),
+    ("distance", 504, 110), ("energy", 622, 104), ("in force since (UTC)", 734, 226), ("why", 968, 304),
 )  # fmt: skip
-"""Text, place and width of the heads: those of the line's widgets."""
+"""Text, place and width of the heads, and of what a line has below them (px)."""
+
+_COLORS = {"Background": (255, 255, 255), "Header_Background": (77, 77, 77), "Header_ForeGround": (255, 255, 255)}
+_FONTS = {"Header 1": ("BOLD", 22), "Default Bold": ("BOLD", 14)}
+"""Phoebus goes by the names; other programs that show its screens by the values, which are what it calls so."""
 
 
 def overview(title: str, ioc: str, detectors: Sequence[tuple[str, str]]) -> str:
@@ -39,7 +43,7 @@ def overview(title: str, ioc: str, detectors: Sequence[tuple[str, str]]) -> str:
     head = _label(display, title, 16, 6, 900, 32, "Header 1")
     _color(head, "foreground_color", "Header_ForeGround")
     _button(display, "IOC", "ponikeeper_ioc.bob", WIDTH - 150, 9, 140)
-    for text, x, width in _HEADS:
+    for text, x, width in HEADS:
         _label(display, text, x, 56, width, 26, "Default Bold")
     for number, (prefix, name) in enumerate(detectors):
         row = _widget(display, "embedded", 0, _TOP + number * ROW_HEIGHT, WIDTH, ROW_HEIGHT, name=name)
@@ -57,7 +61,9 @@ def _widget(parent: ET.Element, kind: str, x: int, y: int, width: int, height: i
 
 def _label(parent: ET.Element, text: str, x: int, y: int, width: int, height: int, font: str) -> ET.Element:
     label = _widget(parent, "label", x, y, width, height, name=text, text=text)
-    ET.SubElement(ET.SubElement(label, "font"), "font", name=font)
+    style, size = _FONTS[font]
+    described = {"name": font, "family": "Liberation Sans", "style": style, "size": str(size)}
+    ET.SubElement(ET.SubElement(label, "font"), "font", described)
     _texts(label, vertical_alignment=1)
     return label
 
@@ -69,7 +75,8 @@ def _button(parent: ET.Element, text: str, file: str, x: int, y: int, width: int
 
 
 def _color(widget: ET.Element, which: str, name: str) -> None:
-    ET.SubElement(ET.SubElement(widget, which), "color", name=name)
+    parts = dict(zip(("red", "green", "blue"), map(str, _COLORS[name]), strict=True))
+    ET.SubElement(ET.SubElement(widget, which), "color", {"name": name, **parts, "alpha": "255"})
 
 
 def _texts(parent: ET.Element, **texts: object) -> None:

@@ -10,7 +10,7 @@ _EXPONENTIAL = ("wavelength", "pixel1", "pixel2")
 _HUMAN = (
     ("Energy_RBV", "energy"),
     ("WavelengthA_RBV", "wavelength"),
-    ("DirectDist_RBV", "distance along the beam"),
+    ("DirectDist_RBV", "distance"),
     ("BeamX_RBV", "beam centre x"),
     ("BeamY_RBV", "beam centre y"),
     ("Tilt_RBV", "tilt"),
@@ -113,7 +113,7 @@ def _actions(sheet: Sheet, x: int, y: int, width: int) -> None:
     sheet.put("On", "Follow", 1, x + 190, top, 55)
     sheet.put("Off", "Follow", 0, x + 250, top, 55)
     sheet.put("It holds here", "Here", 1, x + 335, top, 135, "Does the geometry in force hold where $(DET) is now?")
-    sheet.text("accepted, refused", x, top + ROW + 8, 125)
+    sheet.text("puts taken, not", x, top + ROW + 8, 125)
     sheet.shown("Accepted_RBV", x + 125, top + ROW + 8, 85)
     sheet.shown("Rejected_RBV", x + 215, top + ROW + 8, 85)
 

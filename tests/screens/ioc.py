@@ -29,7 +29,7 @@ def ioc() -> Sheet:
 def _rows(sheet: Sheet, pvs: list[PV], x: int, y: int, width: int) -> int:
     for pv in pvs:
         height = 76 if pv.kind is Kind.TEXT else ROW - 4
-        sheet.text(pv.desc, x, y, 260)
-        sheet.shown(pv.suffix, x + 265, y, width - 265, height)
+        sheet.text(pv.desc, x, y, 300)
+        sheet.shown(pv.suffix, x + 305, y, width - 305, height)
         y += height + 8
     return y

@@ -1,18 +1,26 @@
 """One line of the overview: a detector, whether its geometry holds, and the way to its screen."""
 
-from ponikeeper.screens import ROW_HEIGHT, WIDTH
+from ponikeeper.screens import HEADS, ROW_HEIGHT, WIDTH
 from screens.sheet import Sheet
+
+_SHOWN = {
+    "Status_RBV": "status",
+    "Label_RBV": "label",
+    "Revision_RBV": "revision",
+    "DirectDist_RBV": "distance",
+    "Energy_RBV": "energy",
+    "Time_RBV": "in force since (UTC)",
+}
+"""What stands under each head of the overview."""
 
 
 def row() -> Sheet:
     """Draw it."""
+    places = {head: (x, width) for head, x, width in HEADS}
     sheet = Sheet("$(DET)", "P", WIDTH, ROW_HEIGHT)
-    sheet.opens("$(DET)", "ponikeeper_detector.bob", 8, 4, 200)
-    sheet.shown("Status_RBV", 216, 4, 130)
-    sheet.shown("Label_RBV", 354, 4, 140)
-    sheet.shown("Revision_RBV", 502, 4, 70)
-    sheet.shown("DirectDist_RBV", 580, 4, 120)
-    sheet.shown("Energy_RBV", 708, 4, 110)
-    sheet.shown("Time_RBV", 826, 4, 190)
-    sheet.shown("Reason_RBV", 1024, 4, 240)
+    x, width = places["detector"]
+    sheet.opens("$(DET)", "ponikeeper_detector.bob", x, 14, width)
+    for suffix, head in _SHOWN.items():
+        sheet.shown(suffix, places[head][0], 14, places[head][1])
+    sheet.shown("Reason_RBV", places["why"][0], 2, places["why"][1], ROW_HEIGHT - 6)
     return sheet

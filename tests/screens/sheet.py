@@ -19,6 +19,9 @@ ROW = 26
 _DETECTOR: Mapping[str, PV] = MappingProxyType({pv.suffix: pv for pv in DETECTOR_PVS})
 _IOC: Mapping[str, PV] = MappingProxyType({pv.suffix: pv for pv in IOC_PVS})
 _GAP = 4
+_DIGITS = 9
+"""Decimals that a box has room for."""
+
 _MONOSPACED = "Liberation Mono"
 """No named font of Phoebus has letters of one width, which tables need."""
 
@@ -92,7 +95,7 @@ class Sheet:
         if height <= ROW:
             shown.vertical_alignment_middle()
         if pv.kind is Kind.DOUBLE:
-            shown.precision(pv.precision)
+            shown.precision(min(pv.precision, _DIGITS))
             shown.horizontal_alignment_right()
         self._add(shown)
 
@@ -104,7 +107,8 @@ class Sheet:
         shown.font_style_regular()
         shown.predefined_background_color(colors.Read_Background)
         shown.format("String")
-        shown.wrap_words(False)
+        shown.wrap_words(True)
+        shown.vertical_alignment_top()
         shown.tool_tip(self._tip(self._pvs[suffix]))
         self._add(shown)
 
@@ -117,9 +121,8 @@ class Sheet:
         entry.show_units(False)
         entry.tool_tip(self._tip(pv))
         if pv.kind is Kind.DOUBLE:
-            entry.precision(pv.precision)
-        if form:
-            entry.format(form)
+            entry.precision(min(pv.precision, _DIGITS))
+        entry.format(form or ("String" if pv.kind is Kind.STRING else "Default"))
         self._add(entry)
 
     def put(self, text: str, suffix: str, value: str | int, x: int, y: int, width: int, confirm: str = "") -> None:

@@ -31,6 +31,9 @@ TESTED = {
     "phoebus/README.md": "test_readme_names_what_lies_beside_it",
     "phoebus/ponikeeper_calibration.png": "test_picture_is_one",
     "phoebus/ponikeeper_demo.png": "test_picture_is_one",
+    "phoebus/ponikeeper_detector.png": "test_picture_is_one",
+    "phoebus/ponikeeper_history.png": "test_picture_is_one",
+    "phoebus/ponikeeper_overview.png": "test_picture_is_one",
     **dict.fromkeys(
         [f"phoebus/ponikeeper_{name}.bob" for name in ("detector", "history", "ioc", "overview", "row")],
         "test_screen_is_one_that_is_made_and_tested_elsewhere",
