@@ -1,0 +1,121 @@
+"""The unit under a real systemd: killed, stopped, ended, and with a full disk."""
+
+import json
+import time
+
+import pytest
+
+from campaigns.machine import ROOT, booted
+from live import wait_for
+from ponikeeper import poni
+from ponikeeper.geometry import Geometry
+from speak import GEOMETRY
+
+pytestmark = pytest.mark.campaign
+
+UNIT = "ponikeeper@28id1.service"
+PREFIX = "XF:28ID1-ES{Det:PE1}Calib:"
+CONFIG = f"""
+[ioc]
+prefix = "XF:28ID1-CT{{IOC:Calib}}"
+interfaces = ["127.0.0.1"]
+
+[[detector]]
+prefix = "{PREFIX}"
+"""
+STATE = "/var/lib/private/ponikeeper"
+
+
+@pytest.fixture(scope="module")
+def machine():
+    """A machine with the unit, a configuration and a small disk for the history."""
+    with booted("ioc") as machine:
+        (machine.root / "etc/ponikeeper").mkdir(exist_ok=True)
+        (machine.root / "etc/ponikeeper/28id1.toml").write_text(CONFIG)
+        for name, dist in (("near", 0.2), ("far", 1.0)):
+            text = poni.write(Geometry.parse({**GEOMETRY, "dist": dist}))
+            (machine.root / f"root/{name}.poni").write_text(text)
+        unit = (ROOT / "deploy/systemd/ponikeeper@.service").read_text()
+        (machine.root / "etc/systemd/system/ponikeeper@.service").write_text(unit)
+        machine.run("mkdir", "-p", STATE)
+        machine.run("mount", "-t", "tmpfs", "-o", "size=4m", "none", STATE)
+        machine.run("systemctl", "daemon-reload")
+        yield machine
+
+
+@pytest.fixture
+def served(machine):
+    """The same, with the unit started and a geometry in force."""
+    machine.run("systemctl", "start", UNIT)
+    machine.ponikeeper("put", PREFIX, "/root/near.poni", "--label", "near")
+    yield machine
+    machine.run("systemctl", "stop", UNIT)
+
+
+def main_pid(machine):
+    return int(machine.property(UNIT, "MainPID"))
+
+
+def back_after(machine, signal):
+    """Send a signal to the service, and give how long it takes until another process of it is ready (s)."""
+    before, began = main_pid(machine), time.monotonic()
+    machine.run("kill", f"-{signal}", str(before))
+    wait_for(
+        lambda: machine.property(UNIT, "ActiveState") == "active" and main_pid(machine) not in (0, before),
+        timeout=60,
+        what="the restart",
+    )
+    return time.monotonic() - began
+
+
+def test_killed_service_is_back_with_its_values(served):
+    before = served.ponikeeper("get", PREFIX)
+    seconds = back_after(served, "KILL")
+    print(f"\nSIGKILL: ready again after {seconds:.1f} s")
+    assert served.ponikeeper("get", PREFIX) == before
+    assert seconds < 10
+
+
+def test_stopped_service_is_restarted_by_the_watchdog(served):
+    before = served.ponikeeper("get", PREFIX)
+    seconds = back_after(served, "STOP")
+    print(f"\nSIGSTOP: ready again after {seconds:.1f} s")
+    assert served.ponikeeper("get", PREFIX) == before
+    assert seconds < 20
+    assert "watchdog" in served.run("journalctl", "--no-pager", "-u", UNIT).lower()
+
+
+def test_watchdog_leaves_a_service_alone_that_lives(served):
+    before, began = main_pid(served), time.monotonic()
+    wait_for(lambda: time.monotonic() - began > 35, timeout=60)  # more than twice what the watchdog allows
+    assert main_pid(served) == before
+
+
+def test_service_that_is_told_to_end_is_gone_soon(served):
+    began = time.monotonic()
+    served.run("systemctl", "kill", "--signal=SIGTERM", "--kill-who=main", UNIT)
+    served.run("systemctl", "stop", UNIT)
+    seconds = time.monotonic() - began
+    print(f"\nSIGTERM: gone after {seconds:.2f} s")
+    assert served.property(UNIT, "ActiveState") == "inactive"
+    assert seconds < 2
+
+
+def test_full_disk_is_an_alarm_refuses_puts_and_is_recovered_from(served):
+    before = served.ponikeeper("get", PREFIX)
+    served.run("dd", "if=/dev/zero", f"of={STATE}/ballast", "bs=4096", check=False)
+    put = ("/opt/ponikeeper/bin/ponikeeper", "put", PREFIX, "/root/far.poni")
+    served.run(*put, check=False)
+    wait_for(lambda: "full" in served.run("journalctl", "--no-pager", "-t", "ponikeeper-put"), what="the refusal")
+    assert served.ponikeeper("get", PREFIX) == before
+    served.run("rm", f"{STATE}/ballast")
+    wait_for(lambda: "is in force" in served.run(*put, check=False), what="the recovery")
+    assert served.ponikeeper("get", PREFIX) != before
+
+
+def test_put_log_is_in_the_journal_with_fields_to_search_by(served):
+    lines = served.run(
+        "journalctl", "--no-pager", "-o", "cat", "-t", "ponikeeper-put", "PONIKEEPER_OUTCOME=accepted"
+    ).splitlines()
+    told = json.loads(lines[-1])
+    assert (told["outcome"], told["user"], told["pv"]) == ("accepted", "root", f"{PREFIX}Request")
