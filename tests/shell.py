@@ -14,7 +14,7 @@ SLOW = ("epicscorelibs.path", "numpy", "typer.main", "typer._adapters", "rich.ta
 
 
 class Shell:
-    """Runs commands one after another, each in a process of its own.
+    """Runs commands one after another, each in a process of its own; used by one thread.
 
     Parameters
     ----------

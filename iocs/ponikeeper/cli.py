@@ -14,7 +14,19 @@ from typing import Annotated
 
 import typer
 
-from ponikeeper import __version__, backup, exporting, importing, judging, poni, surroundings, tables, watching
+from ponikeeper import (
+    __version__,
+    backup,
+    exporting,
+    importing,
+    installing,
+    journal,
+    judging,
+    poni,
+    surroundings,
+    tables,
+    watching,
+)
 from ponikeeper.console import AsJson, Prefix, ask, client, emit, out, over_ca, revisions, tell
 from ponikeeper.errors import (
     ConfigError,
@@ -27,6 +39,7 @@ from ponikeeper.errors import (
     RefusedError,
     StoreError,
 )
+from ponikeeper.journal import Journal, JournalHandler
 from ponikeeper.listing import listed
 from ponikeeper.messages import Commit
 from ponikeeper.parameters import NAMES, PARAMETERS, parse_number
@@ -87,7 +100,10 @@ def serve(
     level = getattr(logging, log_level.upper(), None)
     if not isinstance(level, int):
         raise ConfigError(f"--log-level {log_level} is unknown: expected DEBUG, INFO, WARNING or ERROR")
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    if journal.is_ours():
+        logging.basicConfig(level=level, handlers=[JournalHandler(Journal())], format="%(message)s")
+    else:
+        logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("caproto").setLevel(max(level, logging.WARNING))
     try:
         from ponikeeper.ca import service
@@ -235,6 +251,7 @@ for command in (surroundings.alarms, surroundings.archiver, surroundings.pvlist,
 app.add_typer(exporting.export, name="export")
 app.command()(exporting.verify)
 app.command()(backup.backup)
+app.command(name="install-unit")(installing.install_unit)
 app.command(name="import")(importing.import_)
 
 

@@ -1,18 +1,15 @@
 """Where the put log goes: lines of a file, or entries of the systemd journal, with fields to search by."""
 
 import errno
-import fcntl
 import os
-import socket
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from ponikeeper import journal
 from ponikeeper.errors import ConfigError
+from ponikeeper.journal import Journal
 from ponikeeper.putlog import Put
-
-JOURNAL = Path("/run/systemd/journal/socket")
 
 _IDENTIFIER = "ponikeeper-put"
 _PRIORITIES = {"accepted": 5, "refused": 5, "denied": 4}
@@ -47,13 +44,13 @@ def make_sink(named: str | None, folder: Path) -> Sink | None:
         It cannot be opened.
     """
     if named is None:
-        return JournalSink() if "JOURNAL_STREAM" in os.environ and JOURNAL.exists() else None
+        return JournalSink(Journal()) if journal.is_ours() else None
     if named == "journal":
-        if not JOURNAL.exists():
+        if not journal.JOURNAL.exists():
             raise ConfigError(
-                f'ioc: putlog = "journal": {JOURNAL} is not there: expected a host with systemd, or a file'
+                f'ioc: putlog = "journal": {journal.JOURNAL} is not there: expected a host with systemd, or a file'
             )
-        return JournalSink()
+        return JournalSink(Journal())
     try:
         return FileSink(folder / named)
     except OSError as error:
@@ -106,42 +103,18 @@ class FileSink:
 
 
 class JournalSink:
-    """Sends entries to the journal by its own protocol, which cuts no line however long.
+    """Sends puts to the journal."""
 
-    Parameters
-    ----------
-    address
-        Of the journal's socket.
-    """
-
-    def __init__(self, address: Path = JOURNAL) -> None:
-        self._address = str(address)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
 
     def write(self, put: Put) -> None:
-        """Send an entry; one that is too long for a datagram goes as a file in memory."""
-        entry = b"".join(_field(name, value) for name, value in _fields(put).items())
-        try:
-            self._socket.sendto(entry, self._address)
-        except OSError as error:
-            if error.errno not in (errno.EMSGSIZE, errno.ENOBUFS):
-                raise
-            self._send_file(entry)
+        """Send an entry."""
+        self._journal.send(_fields(put))
 
     def close(self) -> None:
         """Close the socket."""
-        self._socket.close()
-
-    def _send_file(self, entry: bytes) -> None:
-        memory = os.memfd_create("ponikeeper-put", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        try:
-            os.write(memory, entry)
-            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
-            fcntl.fcntl(memory, fcntl.F_ADD_SEALS, seals)
-            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, memory.to_bytes(4, sys.byteorder))
-            self._socket.sendmsg([b""], [rights], 0, self._address)  # socket.send_fds drops the address
-        finally:
-            os.close(memory)
+        self._journal.close()
 
 
 def _fields(put: Put) -> dict[str, str]:
@@ -157,9 +130,3 @@ def _fields(put: Put) -> dict[str, str]:
     if put.result is not None and put.result.revision is not None:
         fields["PONIKEEPER_REVISION"] = str(put.result.revision)
     return fields
-
-
-def _field(name: str, value: str) -> bytes:
-    """Write a field with its length before it: a user's name may hold a line's end."""
-    data = value.encode("utf-8", "surrogatepass")
-    return name.encode("ascii") + b"\n" + len(data).to_bytes(8, "little") + data + b"\n"

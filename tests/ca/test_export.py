@@ -194,12 +194,14 @@ def test_export_is_of_one_instant_though_two_writers_commit(call, make_ioc, tmp_
 
 
 def test_several_readers_of_one_detector_all_get_their_own_answers(call, kept, tmp_path):
+    def export(shell, numbers):
+        """Export one after the other: a shell belongs to one thread."""
+        words = ("export", "history", kept.prefix, "-o")
+        return [shell(*words, tmp_path / f"{number}.jsonl") for number in numbers]
+
     with Shell() as second, Shell() as third, ThreadPoolExecutor(3) as pool:
-        works = [
-            pool.submit(shell, "export", "history", kept.prefix, "-o", tmp_path / f"{number}.jsonl")
-            for number, shell in enumerate([call, second, third] * 3)
-        ]
-        assert [(work.result().returncode, work.result().stderr) for work in works] == [(0, "")] * 9
+        works = pool.map(export, (call, second, third), (range(3), range(3, 6), range(6, 9)))
+        assert [(done.returncode, done.stderr) for work in works for done in work] == [(0, "")] * 9
     found = [read((tmp_path / f"{number}.jsonl").read_bytes()) for number in range(9)]
     assert {part.counts()["activation"] for part in found} == {4}
     assert all(replace(part, exported=EXPORTED) == replace(found[0], exported=EXPORTED) for part in found)

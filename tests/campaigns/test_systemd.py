@@ -22,6 +22,18 @@ interfaces = ["127.0.0.1"]
 
 [[detector]]
 prefix = "{PREFIX}"
+
+[[detector.link]]
+name = "z"
+pv = "XF:28ID1-CT{{IOC:Calib}}PROCESS_ID"
+kind = "motor"
+units = "mm"
+tolerance = 0.5
+"""
+_LINKS = """
+import asyncio, json, sys, aioca
+text = asyncio.run(aioca.caget(sys.argv[1] + "Links_RBV", datatype=aioca.DBR_CHAR_STR))
+print(json.loads(text)["links"][0]["value"])
 """
 STATE = "/var/lib/private/ponikeeper"
 
@@ -35,8 +47,8 @@ def machine():
         for name, dist in (("near", 0.2), ("far", 1.0)):
             text = poni.write(Geometry.parse({**GEOMETRY, "dist": dist}))
             (machine.root / f"root/{name}.poni").write_text(text)
-        unit = (ROOT / "deploy/systemd/ponikeeper@.service").read_text()
-        (machine.root / "etc/systemd/system/ponikeeper@.service").write_text(unit)
+        for unit in (ROOT / "deploy/systemd").glob("*@.*"):
+            (machine.root / "etc/systemd/system" / unit.name).write_text(unit.read_text())
         machine.run("mkdir", "-p", STATE)
         machine.run("mount", "-t", "tmpfs", "-o", "size=4m", "none", STATE)
         machine.run("systemctl", "daemon-reload")
@@ -111,6 +123,22 @@ def test_full_disk_is_an_alarm_refuses_puts_and_is_recovered_from(served):
     served.run("rm", f"{STATE}/ballast")
     wait_for(lambda: "is in force" in served.run(*put, check=False), what="the recovery")
     assert served.ponikeeper("get", PREFIX) != before
+
+
+def test_linked_pv_is_watched_within_the_rights_of_the_unit(served):
+    """Through libca and callbacks of ctypes; the PV is one of the IOC's own."""
+    links = ("/opt/ponikeeper/bin/python3", "-c", _LINKS, PREFIX)
+    wait_for(lambda: served.run(*links).strip() == str(float(main_pid(served))), what="the value of the link")
+
+
+def test_backup_is_made_while_it_is_served_and_verified(served):
+    served.run("systemctl", "enable", "--now", "ponikeeper-backup@28id1.timer")
+    served.run("systemctl", "start", "ponikeeper-backup@28id1.service")
+    told = served.run("journalctl", "--no-pager", "-o", "cat", "-u", "ponikeeper-backup@28id1.service")
+    assert f" of {PREFIX}" in told
+    made = served.run("ls", "/var/backups/ponikeeper").split()
+    assert "OK, schema version" in served.ponikeeper("verify", f"/var/backups/ponikeeper/{made[-1]}")
+    assert "ponikeeper-backup@28id1.timer" in served.run("systemctl", "list-timers", "--no-pager")
 
 
 def test_put_log_is_in_the_journal_with_fields_to_search_by(served):

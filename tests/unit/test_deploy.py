@@ -17,6 +17,7 @@ from ponikeeper.access import Right
 from ponikeeper.ca.access import read_rules
 from ponikeeper.config import Access, Config, Detector, Ioc, Link, load
 from ponikeeper.deployed import deploy_folder
+from ponikeeper.history import History
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 EXAMPLE = DEPLOY / "config" / "example.toml"
@@ -40,6 +41,8 @@ TESTED = {
     ),
     "systemd/README.md": "test_readme_names_what_lies_beside_it",
     "systemd/ponikeeper@.service": "test_unit_is_clean_to_systemd",
+    "systemd/ponikeeper-backup@.service": "test_unit_of_the_backup_calls_what_there_is",
+    "systemd/ponikeeper-backup@.timer": "test_unit_of_the_backup_calls_what_there_is",
 }
 """The test of each file."""
 
@@ -162,6 +165,19 @@ def test_unit_is_clean_to_systemd(unit):
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+def test_unit_of_the_backup_calls_what_there_is(tmp_path):
+    """It is run with a configuration of this test's; that it is clean to systemd is shown with install-unit."""
+    words = directives((DEPLOY / "systemd" / "ponikeeper-backup@.service").read_text())["ExecStart"].split()[1:]
+    config = tmp_path / "28id1.toml"
+    config.write_text(f'[ioc]\nprefix = "I:"\nstate_dir = "{tmp_path}"\n[[detector]]\nprefix = "P:"\n')
+    History(tmp_path / "ponikeeper.sqlite").close()
+    places = {"/etc/ponikeeper/%i.toml": str(config), "/var/backups/ponikeeper": str(tmp_path / "backups")}
+    command = [sys.executable, "-m", "ponikeeper", *(places.get(word, word) for word in words)]
+    assert subprocess.run(command, capture_output=True, timeout=live.TIMEOUT).returncode == 0
+    assert len(list((tmp_path / "backups").iterdir())) == 1
+    assert "[Timer]" in (DEPLOY / "systemd" / "ponikeeper-backup@.timer").read_text()
+
+
 @needs_systemd
 def test_unit_with_a_mistake_is_not_clean_to_systemd(unit):
     unit.write_text(unit.read_text().replace("RestartSec=1", "RestartSec=soon"))
@@ -170,7 +186,7 @@ def test_unit_with_a_mistake_is_not_clean_to_systemd(unit):
 
 @needs_systemd
 def test_unit_gives_few_rights(unit):
-    done = analyze("security", "--offline=true", "--threshold=20", "--no-pager", str(unit))
+    done = analyze("security", "--offline=true", "--threshold=10", "--no-pager", str(unit))
     assert done.returncode == 0, done.stdout[-500:]
 
 

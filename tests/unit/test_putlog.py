@@ -2,6 +2,7 @@
 
 import array
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -13,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from live import TIMEOUT
-from ponikeeper import sinks
+from ponikeeper import journal as taking
 from ponikeeper.errors import ConfigError
+from ponikeeper.journal import Journal, JournalHandler
 from ponikeeper.messages import Result
 from ponikeeper.putlog import Put
 from ponikeeper.sinks import FileSink, JournalSink, make_sink
@@ -184,7 +186,7 @@ def received(journal):
 @pytest.mark.parametrize("new", [0.3, LONG], ids=["short", "longer than a datagram"])
 def test_journal_is_given_fields_to_search_by_and_the_whole_line(journal, new):
     put = Put(PUT.time, "alice\nPRIORITY=0", "ws3", "10.28.1.7", "P:Request", new, "", "accepted", "", DONE)
-    sink = JournalSink(Path(journal.getsockname()))
+    sink = JournalSink(Journal(Path(journal.getsockname())))
     sink.write(put)
     sink.close()
     fields = received(journal)
@@ -201,14 +203,14 @@ def test_journal_is_given_fields_to_search_by_and_the_whole_line(journal, new):
 
 
 def test_denied_put_is_a_warning(journal):
-    sink = JournalSink(Path(journal.getsockname()))
+    sink = JournalSink(Journal(Path(journal.getsockname())))
     sink.write(Put(PUT.time, "eve", "ws3", "10.28.1.9", "P:Dist", 0.3, 0.2, "denied", "not yours"))
     sink.close()
     assert received(journal)["PRIORITY"] == "4"
 
 
 def test_journal_that_is_away_raises_and_is_written_when_it_is_back(tmp_path):
-    sink = JournalSink(tmp_path / "socket")
+    sink = JournalSink(Journal(tmp_path / "socket"))
     with pytest.raises(OSError, match="No such file"):
         sink.write(PUT)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
@@ -216,6 +218,38 @@ def test_journal_that_is_away_raises_and_is_written_when_it_is_back(tmp_path):
         sink.write(PUT)
         assert received(listening)["PONIKEEPER_PV"] == "P:Dist"
     sink.close()
+
+
+@pytest.fixture
+def logger(request):
+    """A logger that writes to the journal alone."""
+    logger = logging.getLogger(f"ponikeeper.{request.node.name}")
+    logger.propagate, logger.level = False, logging.DEBUG
+    yield logger
+    for handler in [each for each in logger.handlers if isinstance(each, JournalHandler)]:
+        logger.removeHandler(handler)
+        handler._journal.close()
+
+
+def test_what_is_logged_has_its_level_its_logger_and_its_place(journal, logger):
+    logger.addHandler(JournalHandler(Journal(Path(journal.getsockname()))))
+    try:
+        Path("/nowhere/ponikeeper.sqlite").read_bytes()
+    except OSError:
+        logger.exception("store of %s", "P:")
+    logger.debug("small")
+    fields = received(journal)
+    assert fields["MESSAGE"].startswith("store of P:\nTraceback")
+    assert fields["MESSAGE"].endswith("No such file or directory: '/nowhere/ponikeeper.sqlite'")
+    assert (fields["PRIORITY"], fields["PONIKEEPER_LOGGER"]) == ("3", logger.name)
+    assert fields["CODE_FILE"] == __file__
+    assert received(journal)["PRIORITY"] == "7"
+
+
+def test_what_the_journal_does_not_take_is_told_on_stderr(tmp_path, capsys, logger):
+    logger.addHandler(JournalHandler(Journal(tmp_path / "gone")))
+    logger.error("store")
+    assert capsys.readouterr().err == f"ERROR {logger.name}: store\n"
 
 
 # --- which of them
@@ -231,7 +265,7 @@ def test_log_is_the_file_that_is_named(tmp_path):
 
 def test_without_a_name_it_is_the_journal_that_systemd_gives_or_nothing(journal, monkeypatch, tmp_path):
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
-    monkeypatch.setattr(sinks, "JOURNAL", Path(journal.getsockname()))
+    monkeypatch.setattr(taking, "JOURNAL", Path(journal.getsockname()))
     assert make_sink(None, tmp_path) is None
     monkeypatch.setenv("JOURNAL_STREAM", "8:12345")
     sink = make_sink(None, tmp_path)
@@ -247,6 +281,6 @@ def test_without_a_name_it_is_the_journal_that_systemd_gives_or_nothing(journal,
     ],
 )
 def test_log_that_cannot_be_opened_is_told_at_the_start(named, told, tmp_path, monkeypatch):
-    monkeypatch.setattr(sinks, "JOURNAL", tmp_path / "socket")
+    monkeypatch.setattr(taking, "JOURNAL", tmp_path / "socket")
     with pytest.raises(ConfigError, match=told):
         make_sink(named, tmp_path)

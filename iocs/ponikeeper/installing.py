@@ -1,0 +1,82 @@
+"""The command that writes the systemd units for a configuration, and says what each step is for."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ponikeeper.console import emit
+from ponikeeper.deployed import deploy_folder
+from ponikeeper.errors import ConfigError, MissingExtraError, RefusedError
+from ponikeeper.wholefile import replace
+
+_EXPECTED = ("/opt/ponikeeper/bin/ponikeeper", "/etc/ponikeeper/%i.toml")
+"""Program and configuration, as the shipped units have them."""
+
+
+def install_unit(
+    config: Annotated[Path, typer.Argument(help="the configuration (TOML); its name is that of the instance")],
+    folder: Annotated[Path, typer.Option(help="where systemd looks for units")] = Path("/etc/systemd/system"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be written, and write nothing")] = False,
+    force: Annotated[bool, typer.Option("--force", help="overwrite files that somebody has edited")] = False,
+) -> None:
+    """Write the systemd units for a configuration: ponikeeper install-unit /etc/ponikeeper/28id1.toml.
+
+    Nothing is started: it prints the commands that do.
+    """
+    try:
+        from ponikeeper.config import load
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("ioc", error.name or "pydantic") from error
+    load(config)
+    files = planned(config.absolute(), Path(sys.prefix) / "bin" / "ponikeeper")
+    edited = [name for name, text in files.items() if (folder / name).exists() and (folder / name).read_text() != text]
+    if edited and not force:
+        raise RefusedError(
+            f"{', '.join(edited)} in {folder} is another than would be written: expected changes in drop-ins "
+            "of your own alone (systemctl edit); --force overwrites them"
+        )
+    for name, text in files.items():
+        state = "is as it should be" if (folder / name).exists() and name not in edited else "written"
+        if state == "written" and not dry_run:
+            _write(folder / name, text)
+        emit(f"{folder / name}: {'would be written' if dry_run and state == 'written' else state}")
+    emit(_NEXT.format(name=config.stem))
+
+
+_NEXT = """then, as root:
+  systemctl daemon-reload                                # systemd reads the units
+  systemctl enable --now ponikeeper@{name}              # starts it, now and at each boot, and waits until it answers
+  systemctl enable --now ponikeeper-backup@{name}.timer # copies its history to /var/backups/ponikeeper each night
+  journalctl -u ponikeeper@{name}                       # what it says; puts: journalctl -t ponikeeper-put"""
+
+
+def planned(config: Path, program: Path) -> dict[str, str]:
+    """Give the texts of the files by their names below systemd's folder: the units, and where others run, a drop-in.
+
+    Parameters
+    ----------
+    config
+        Absolute path of the configuration.
+    program
+        What serves it.
+    """
+    shipped = deploy_folder() / "systemd"
+    files = {path.name: path.read_text() for path in sorted(shipped.glob("ponikeeper*@.*"))}
+    if (str(program), str(config)) == (_EXPECTED[0], _EXPECTED[1].replace("%i", config.stem)):
+        return files
+    for unit in [name for name in files if name.endswith(".service")]:
+        (line,) = (line for line in files[unit].splitlines() if line.startswith("ExecStart="))
+        here = line.replace(_EXPECTED[0], str(program)).replace(_EXPECTED[1], str(config))
+        instance = unit.replace("@.", f"@{config.stem}.")
+        files[f"{instance}.d/place.conf"] = f"# written by ponikeeper install-unit\n[Service]\nExecStart=\n{here}\n"
+    return files
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path.parent}: {error.strerror}: expected a folder that can be written to") from error
+    replace(path, text.encode())
