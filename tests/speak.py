@@ -29,7 +29,7 @@ GEOMETRY: dict[str, Any] = {
 TEXTS = ("Snapshot_RBV", "Results_RBV", "Message_RBV", "Reason_RBV", "Poni_RBV", "DetectorConfig_RBV", "DetectorConfig",
     "History:Selected_RBV", "History:List_RBV", "History:Read_RBV", "History:Table_RBV",
     "History:Compare_RBV", "Request", "Poni", "Comment_RBV",
-    "Links_RBV", "Access:Message_RBV")  # fmt: skip
+    "Links_RBV", "Links:Table_RBV", "Access:Message_RBV")  # fmt: skip
 
 
 class _Loop:

@@ -95,7 +95,7 @@ def serve(
 ) -> None:
     """Run the IOC: ponikeeper serve /etc/ponikeeper/28id1.toml.
 
-    Prints one line when it answers: READY port=5064 pvs=182 detectors=2.
+    Prints one line when it answers: READY port=5064 pvs=184 detectors=2.
     """
     level = getattr(logging, log_level.upper(), None)
     if not isinstance(level, int):

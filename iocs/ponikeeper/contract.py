@@ -190,6 +190,7 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Follow", Kind.ENUM, "Let the geometry follow the links", states=_SWITCH, writable=True),
     PV("Follow_RBV", Kind.ENUM, "Whether the geometry follows the links", states=_SWITCH, archived=True),
     PV("Links_RBV", Kind.TEXT, "Where the linked PVs stand (JSON)"),
+    PV("Links:Table_RBV", Kind.TEXT, "Where the linked PVs stand: a table"),
     PV("Accepted_RBV", Kind.LONG, "Transactions accepted since start"),
     PV("Rejected_RBV", Kind.LONG, "Transactions refused since start"),
     PV("Message_RBV", Kind.TEXT, "The last word to a person"),

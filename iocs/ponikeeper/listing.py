@@ -1,8 +1,9 @@
-"""A revision as a list of the history shows it, for programs and for a screen: pure."""
+"""Revisions and links as lists show them, for programs and for a screen: pure."""
 
 from collections.abc import Sequence
 
 from ponikeeper.judgements import judgement_of
+from ponikeeper.messages import LinkState
 from ponikeeper.parameters import PARAMETERS
 from ponikeeper.records import Judgement, Revision
 
@@ -72,6 +73,21 @@ def table_text(revisions: Sequence[Revision], judgements: Sequence[Judgement], s
     )
 
 
+def links_text(links: Sequence[LinkState]) -> str:
+    """Write where the links of a detector stand as a table in lines of ASCII, as wide as its values."""
+    if not links:
+        return "no links are configured: nothing is watched"
+    rows = [
+        ("link", "now", "calibrated", "units", ""),
+        *((each.name, _number(each.value), _number(each.calibrated), each.units, _standing(each)) for each in links),
+    ]
+    cells = [[ascii_only(cell) for cell in row] for row in rows]
+    name, now, calibrated, units, _ = (max(map(len, column)) for column in zip(*cells, strict=True))
+    return "\n".join(
+        f"{row[0]:<{name}} {row[1]:>{now}} {row[2]:>{calibrated}} {row[3]:<{units}} {row[4]}".rstrip() for row in cells
+    )
+
+
 def compare_text(one: Revision, other: Revision) -> str:
     """Write the values of a revision beside those of another one, with the differences, in lines of ASCII."""
     lines = [f"{'':<11} {f'revision {one.number}':>22} {f'revision {other.number}':>22} {'difference':>14}"]
@@ -86,6 +102,19 @@ def compare_text(one: Revision, other: Revision) -> str:
     texts |= {key: (_told(one, key), _told(other, key)) for key in ("method", "calibrant", "residual_px", "author")}
     lines += [f"{name:<11} {mine[:22]:>22} {theirs[:22]:>22}" for name, (mine, theirs) in texts.items()]
     return ascii_only("\n".join(line.rstrip() for line in lines))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.8g}"
+
+
+def _standing(link: LinkState) -> str:
+    """Say in a word or two whether the geometry may be believed as far as this link goes."""
+    if link.moving and link.connected and link.value is not None:
+        return "moves"
+    if link.doubt is not None:
+        return "lost" if link.error is None else "no value"
+    return {True: "ok", False: "away", None: "not recorded"}[link.within]
 
 
 def _told(revision: Revision, key: str, form: str = "") -> str:

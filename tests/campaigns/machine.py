@@ -1,4 +1,4 @@
-"""A machine with a real systemd: this host's files under an overlay, booted by systemd-nspawn, without a network."""
+"""A machine with a real systemd, booted by systemd-nspawn without a network: of this host's files, or a bare Debian."""
 
 import contextlib
 import os
@@ -67,24 +67,43 @@ def booted(*installed: str) -> Iterator[Machine]:
     installed
         Extras of the project that it has.
     """
-    if os.geteuid() != 0 or not all(map(shutil.which, ("systemd-nspawn", "nsenter"))) or not PYTHON.exists():
-        pytest.skip("a machine is booted by root, with systemd-nspawn and /usr/bin/python3")
+    if not PYTHON.exists():
+        pytest.skip(f"{PYTHON} is not installed")
+    with overlaid(Path("/")) as root:
+        _install(root, ",".join(installed))
+        with running(root) as machine:
+            yield machine
+
+
+@contextlib.contextmanager
+def overlaid(lower: Path) -> Iterator[Path]:
+    """Give a folder that has the files of another, whose changes are forgotten after the block."""
+    if os.geteuid() != 0:
+        pytest.skip("only root mounts an overlay")
     with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="machine-") as folder:
         root = Path(folder) / "root"
         for name in ("upper", "work", "root"):
             (Path(folder) / name).mkdir()
-        layers = f"lowerdir=/,upperdir={folder}/upper,workdir={folder}/work"
+        layers = f"lowerdir={lower},upperdir={folder}/upper,workdir={folder}/work"
         done = subprocess.run(
             ["mount", "-t", "overlay", "overlay", "-o", layers, str(root)], capture_output=True, text=True, check=False
         )
         if done.returncode:
             pytest.skip(f"no overlay can be mounted here: {done.stderr.strip()}")
         try:
-            _install(root, ",".join(installed))
-            with _running(root, Path(folder) / "console") as leader:
-                yield Machine(leader, root)
+            yield root
         finally:
             subprocess.run(["umount", "--lazy", str(root)], check=True)
+
+
+def make_debian(folder: Path) -> None:
+    """Write the files of a Debian that has its base system and systemd alone; skips where it is not to be had."""
+    if shutil.which("debootstrap") is None or os.geteuid() != 0:
+        pytest.skip("a bare Debian is made by root, with debootstrap")
+    command = ["debootstrap", "--variant=minbase", "--include=systemd,systemd-sysv,dbus", "bookworm", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode:
+        pytest.skip(f"Debian's packages are not to be had: {done.stdout[-300:]}")
 
 
 def _install(root: Path, extras: str) -> None:
@@ -100,7 +119,10 @@ def _install(root: Path, extras: str) -> None:
 
 
 @contextlib.contextmanager
-def _running(root: Path, console: Path) -> Iterator[int]:
+def running(root: Path) -> Iterator[Machine]:
+    """Boot the files of a machine, without a network, as long as the block lasts; skips where that cannot be done."""
+    if os.geteuid() != 0 or not all(map(shutil.which, ("systemd-nspawn", "nsenter"))):
+        pytest.skip("a machine is booted by root, with systemd-nspawn")
     command = [
         "systemd-nspawn",
         "--quiet",
@@ -113,17 +135,17 @@ def _running(root: Path, console: Path) -> Iterator[int]:
     ]
     command += ["--keep-unit", "--private-network", "--console=pipe", "systemd.unit=multi-user.target"]
     with (
-        console.open("wb") as log,
-        subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL) as nspawn,
+        tempfile.TemporaryFile() as console,
+        subprocess.Popen(command, stdout=console, stderr=console, stdin=subprocess.DEVNULL) as nspawn,
     ):
         try:
-            leader = wait_for(lambda: _child(nspawn.pid), what="systemd")
-            machine = Machine(leader, root)
+            machine = Machine(wait_for(lambda: _child(nspawn.pid), what="systemd"), root)
             began = time.monotonic()
             while machine.run("systemctl", "is-system-running", check=False).strip() not in ("running", "degraded"):
                 if nspawn.poll() is not None or time.monotonic() - began > 3 * TIMEOUT:
-                    pytest.skip(f"systemd does not boot here: {console.read_text(errors='replace')[-500:]}")
-            yield leader
+                    console.seek(0)
+                    pytest.skip(f"systemd does not boot here: {console.read().decode(errors='replace')[-500:]}")
+            yield machine
         finally:
             nspawn.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):

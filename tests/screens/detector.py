@@ -61,8 +61,8 @@ def _standing(sheet: Sheet, x: int, y: int, width: int) -> None:
     top = y + 7 * (ROW + 4) + 8
     sheet.text("why", x, top, 160)
     sheet.shown("Reason_RBV", x, top + ROW, width, 110)
-    sheet.text("linked PVs (JSON)", x, top + 142, width)
-    sheet.shown("Links_RBV", x, top + 142 + ROW, width, 150)
+    sheet.text("the PVs it depends on", x, top + 142, width)
+    sheet.table("Links:Table_RBV", x, top + 142 + ROW, width, 150)
 
 
 def _geometry(sheet: Sheet, x: int, y: int, width: int) -> None:

@@ -1,6 +1,7 @@
 """What the pages say of PVs and commands is what the IOC has: the contract, the server and the tables agree."""
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -116,33 +117,54 @@ def test_page_names_every_module(folder):
     assert modules - {"__main__"} <= named
 
 
-def test_commands_that_the_pages_name_exist():
+@pytest.fixture(scope="module")
+def command():
+    """The command line with all its verbs."""
     import typer.main
 
     from ponikeeper.cli import app
     from ponikeeper_client.cli import add_commands
 
     add_commands(app)
-    commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    return typer.main.get_command(app)
+
+
+def test_commands_that_the_pages_name_exist(command):
     blocks = [block for page in PAGES for block in re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.DOTALL)]
-    named = set(re.findall(r"\bponikeeper ([a-z]+)", "\n".join(blocks)))
+    named = set(re.findall(r"\bponikeeper ([a-z-]*[a-z])", "\n".join(blocks)))
     assert named
-    assert named <= commands
+    assert named <= set(command.commands)
 
 
-@pytest.mark.parametrize("page", ["README.md", "client/README.md"])
-def test_four_lines_of_ophyd_make_a_detector(page):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
-    (block,) = (block for block in blocks if "Cpt(CalibrationData, " in block)
-    code = (
-        "from ophyd import Component as Cpt\n"
-        "from ophyd import Device as YourAreaDetector\n"
-        "from ponikeeper_client.device import CalibrationData\n"
-        f"{block}\n"
-        "print(detector.calib.prefix, detector.calib.dist.name, detector.calib.kind.name)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=live.TIMEOUT)
-    assert done.stdout.split() == ["XF:28ID1-ES{Det:PE1}Calib:", "area_detector_calib_dist", "config"], done.stderr
+def verbs(command, *words):
+    """Give the words and the help of each command."""
+    if not hasattr(command, "commands"):
+        yield " ".join(words), command.help
+        return
+    for name, each in command.commands.items():
+        yield from verbs(each, *words, name)
+
+
+def test_help_of_every_verb_has_an_example(command):
+    helps = dict(verbs(command))
+    assert len(helps) > 20
+    assert [verb for verb, text in helps.items() if f"ponikeeper {verb}" not in " ".join(text.split())] == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("inst", "install-unit"), ("export al", "alarms"), ("status --wa", "--wait")]
+)
+def test_verbs_and_options_are_completed(typed, meant):
+    words = f"ponikeeper {typed}"
+    environment = {
+        **os.environ,
+        "_PONIKEEPER_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    program = Path(sys.executable).parent / "ponikeeper"
+    done = subprocess.run([program], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == [meant]
 
 
 def test_lines_of_ophyd_async_make_a_detector():

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from campaigns.stores import GEOMETRY
-from ponikeeper.listing import compare_text, table_text
+from ponikeeper.listing import compare_text, links_text, table_text
+from ponikeeper.messages import LinkState
 from ponikeeper.records import Judgement, Revision
 
 
@@ -59,3 +60,35 @@ def test_differences_are_told_where_there_are_any(three):
     assert values["dist"] == ["0.201", "0.203", "-0.002", "m"]
     assert len(values["poni1"]) == 2
     assert values["calibrant"] == ["Ni"]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"within": True}, "ok"),
+        ({"within": False}, "away"),
+        ({}, "not recorded"),
+        ({"moving": True}, "moves"),
+        ({"connected": False, "moving": True}, "lost"),
+        ({"moving": None}, "lost"),
+        ({"value": None, "error": "no finite number"}, "no value"),
+    ],
+)
+def test_link_says_whether_the_geometry_may_be_believed_as_far_as_it_goes(values, says):
+    values = {"value": 200.0, "moving": False, "connected": True, **values}
+    link = LinkState("z", "Z.RBV", "motor", "mm", 0.05, calibrated=200.25, **values)
+    _, row = links_text([link]).splitlines()
+    now = "-" if values["value"] is None else "200"
+    assert row.split(maxsplit=4) == ["z", now, "200.25", "mm", says]
+
+
+def test_links_stand_one_below_the_other_as_wide_as_their_values():
+    values = {"moving": False, "connected": True, "within": True}
+    links = [
+        LinkState("z", "Z.RBV", "motor", "mm", 0.05, 200.0, -1234.5678, **values),
+        LinkState("monochromator", "E", "energy", "keV", 1e-4, 74.123456, None, **values),
+    ]
+    head, *rows = links_text(links).splitlines()
+    assert {row.rindex(" ok") for row in rows} == {len(head)}
+    assert rows[1].split() == ["monochromator", "74.123456", "-", "keV", "ok"]
+    assert links_text([]) == "no links are configured: nothing is watched"

@@ -24,6 +24,7 @@ from ponikeeper.contract import DETECTOR_PVS, setpoint, staged
 from ponikeeper.errors import RefusedError
 from ponikeeper.keeper import Keeper
 from ponikeeper.linked import Linked
+from ponikeeper.listing import links_text
 from ponikeeper.messages import Result, links_json
 from ponikeeper.parameters import NAMES
 from ponikeeper.state import Change, State
@@ -202,4 +203,6 @@ class Group:
             await self._links.change(min((moment for moment in times if moment is not None), default=None))
 
     async def _show_links(self) -> None:
-        await self._show({"Links_RBV": Shown(links_json(self._links.states()))}, time.time())
+        states = self._links.states()
+        shown = {"Links_RBV": Shown(links_json(states)), "Links:Table_RBV": Shown(links_text(states))}
+        await self._show(shown, time.time())

@@ -1,0 +1,75 @@
+"""What deploy/README.md says, word for word, on a Debian that has nothing but its base system."""
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from campaigns.machine import ROOT, make_debian, running
+from ponikeeper import poni
+from ponikeeper.geometry import Geometry
+from speak import GEOMETRY
+
+pytestmark = pytest.mark.campaign
+
+PREFIX = "XF:28ID1-ES{Det:PE1}Calib:"
+LEFT_BEHIND = shutil.ignore_patterns(".*", "__pycache__", "build", "dist")
+
+
+@pytest.fixture(scope="module")
+def blocks():
+    """The commands of the page: those for the checkout, and those for the host."""
+    return re.findall(r"^```sh\n(.*?)^```$", (ROOT / "deploy/README.md").read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory, blocks):
+    """The files of a bare host, with the wheels and a PONI in root's folder."""
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip("the wheels are made for the Python of Debian 12, 3.11")
+    wheels, _ = blocks
+    checkout = tmp_path_factory.mktemp("checkout") / "ponikeeper"
+    shutil.copytree(ROOT, checkout, ignore=LEFT_BEHIND)
+    root = tmp_path_factory.mktemp("host") / "root"
+    make_debian(root)
+    python = next(root.glob("usr/bin/python3.*"), None)
+    assert python is None, "a bare host has no Python"
+    subprocess.run(["bash", "-ec", wheels.replace("python3", sys.executable)], cwd=checkout, check=True, timeout=600)
+    shutil.copytree(checkout / "wheelhouse", root / "root/wheelhouse")
+    (root / "root/near.poni").write_text(poni.write(Geometry.parse(GEOMETRY)))
+    return root
+
+
+def test_bare_host_is_brought_to_a_running_ioc_by_the_commands_of_the_page(host, blocks):
+    _, commands = blocks
+    packages, offline = commands.split("\n", 1)
+    began = time.monotonic()
+    online = [
+        "chroot",
+        str(host),
+        "env",
+        "DEBIAN_FRONTEND=noninteractive",
+        "bash",
+        "-ec",
+        f"apt-get update; {packages}",
+    ]
+    subprocess.run(online, check=True, timeout=600, stdout=subprocess.DEVNULL)
+    with running(host) as machine:
+        told = machine.run("bash", "-exc", f"cd /root\n{offline}")
+        print(f"\n{told}\nfrom a bare host to a geometry in force: {time.monotonic() - began:.0f} s")
+        assert machine.property("ponikeeper@28id1", "ActiveState") == "active"
+        before = machine.run("ponikeeper", "get", PREFIX)
+        exported = sorted(path.name for path in (host / "root/site").iterdir())
+        assert [name for name in exported if name.startswith("28id1.")] == [
+            "28id1.alarms.xml",
+            "28id1.archiver.json",
+            "28id1.bob",
+            "28id1.pvlist",
+        ]
+    with running(host) as machine:  # it was switched off, and on
+        assert machine.property("ponikeeper@28id1", "ActiveState") == "active"
+        assert machine.run("ponikeeper", "get", PREFIX) == before
+        assert "ponikeeper-backup@28id1.timer" in machine.run("systemctl", "list-timers", "--no-pager")
