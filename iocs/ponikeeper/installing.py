@@ -42,14 +42,20 @@ def install_unit(
         if state == "written" and not dry_run:
             _write(folder / name, text)
         emit(f"{folder / name}: {'would be written' if dry_run and state == 'written' else state}")
-    emit(_NEXT.format(name=config.stem))
+    emit("then, as root:")
+    commands = [(command.format(config.stem), meaning) for command, meaning in _NEXT]
+    width = max(len(command) for command, _ in commands)
+    for command, meaning in commands:
+        emit(f"  {command:<{width}}  # {meaning}")
 
 
-_NEXT = """then, as root:
-  systemctl daemon-reload                                # systemd reads the units
-  systemctl enable --now ponikeeper@{name}              # starts it, now and at each boot, and waits until it answers
-  systemctl enable --now ponikeeper-backup@{name}.timer # copies its history to /var/backups/ponikeeper each night
-  journalctl -u ponikeeper@{name}                       # what it says; puts: journalctl -t ponikeeper-put"""
+_NEXT = (
+    ("systemctl daemon-reload", "systemd reads the units"),
+    ("systemctl enable --now ponikeeper@{}", "starts it, now and at each boot, and waits until it answers"),
+    ("systemctl enable --now ponikeeper-backup@{}.timer", "copies its history to /var/backups/ponikeeper each night"),
+    ("journalctl -u ponikeeper@{}", "what it says; puts: journalctl -t ponikeeper-put"),
+)
+"""The commands that come next, of an instance, and what each is for."""
 
 
 def planned(config: Path, program: Path) -> dict[str, str]:

@@ -41,7 +41,7 @@ class Machine:
         channel_access = [
             "EPICS_CA_ADDR_LIST=127.0.0.1",
             "EPICS_CA_AUTO_ADDR_LIST=NO",
-            "PATH=/usr/bin:/bin:/usr/sbin:/sbin",
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         ]
         done = subprocess.run(
             [*enter, *channel_access, *command], capture_output=True, text=True, timeout=3 * TIMEOUT, check=False
