@@ -147,3 +147,16 @@ def test_put_log_is_in_the_journal_with_fields_to_search_by(served):
     ).splitlines()
     told = json.loads(lines[-1])
     assert (told["outcome"], told["user"], told["pv"]) == ("accepted", "root", f"{PREFIX}Request")
+
+
+def test_put_log_that_is_a_file_is_written_and_the_port_taken_from_the_environment_file(machine):
+    """A second instance, of another user: what it writes and where it listens is its own."""
+    config = CONFIG.replace("PE1", "PE2").replace("[ioc]", '[ioc]\nputlog = "/var/log/ponikeeper/28id2/puts"')
+    (machine.root / "etc/ponikeeper/28id2.toml").write_text(config)
+    (machine.root / "etc/ponikeeper/28id2.env").write_text("EPICS_CA_SERVER_PORT=5066\n")
+    machine.run("systemctl", "start", "ponikeeper@28id2.service")
+    prefix = PREFIX.replace("PE1", "PE2")
+    machine.run("env", "EPICS_CA_SERVER_PORT=5066", "/opt/ponikeeper/bin/ponikeeper", "put", prefix, "/root/near.poni")
+    (line,) = machine.run("cat", "/var/log/ponikeeper/28id2/puts").splitlines()
+    assert (json.loads(line)["outcome"], json.loads(line)["pv"]) == ("accepted", f"{prefix}Request")
+    machine.run("systemctl", "stop", "ponikeeper@28id2.service")

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from live import TIMEOUT
+from ponikeeper.config import load
 from ponikeeper.deployed import deploy_folder
-from ponikeeper.installing import planned
+from ponikeeper.errors import ConfigError
+from ponikeeper.installing import obstacles, planned
 
+PROGRAM = Path("/opt/ponikeeper/bin/ponikeeper")
 UNITS = ["ponikeeper-backup@.service", "ponikeeper-backup@.timer", "ponikeeper@.service"]
 
 
@@ -46,7 +49,7 @@ def test_units_are_written_as_they_are_shipped_with_the_place_of_this_program_be
 
 
 def test_installation_at_the_usual_place_needs_no_drop_in():
-    assert sorted(planned(Path("/etc/ponikeeper/28id1.toml"), Path("/opt/ponikeeper/bin/ponikeeper"))) == UNITS
+    assert sorted(planned(Path("/etc/ponikeeper/28id1.toml"), PROGRAM)) == UNITS
 
 
 def test_dry_run_writes_nothing(config, tmp_path):
@@ -87,3 +90,35 @@ def test_backup_units_are_clean_to_systemd(tmp_path):
         shutil.copy(tmp_path / name, tmp_path / name.replace("@.", "@28id1."))
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
         assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["my ioc.toml", "a@b.toml", "%i.toml", "a$b.toml", "\u00fc.toml", ".toml/x y"])
+def test_name_that_no_unit_can_have_is_refused(name):
+    with pytest.raises(ConfigError, match="no unit can be called after it: expected a name of letters"):
+        planned(Path("/etc/ponikeeper") / name, PROGRAM)
+
+
+@pytest.mark.parametrize("folder", ["/etc/pony keeper", "/etc/%h", "/etc/$HOME", '/etc/"x"', "/etc/a\\b"])
+def test_path_that_means_something_else_to_systemd_is_refused(folder):
+    with pytest.raises(ConfigError, match="means something else to systemd"):
+        planned(Path(folder) / "28id1.toml", PROGRAM)
+    with pytest.raises(ConfigError, match="means something else to systemd"):
+        planned(Path("/etc/ponikeeper/28id1.toml"), Path(folder) / "ponikeeper")
+
+
+def test_what_the_unit_would_stop_is_said(config, tmp_path):
+    config.write_text(config.read_text().replace('"/var/lib/x"', '"/var/lib/x"\nputlog = "/var/log/28id1.puts"'))
+    said = obstacles(load(config), Path("/home/me/28id1.toml"), Path("/tmp/venv/bin/ponikeeper"))
+    assert [sentence.split(":")[0].split()[0] for sentence in said] == [
+        "/tmp/venv/bin/ponikeeper",
+        "/home/me/28id1.toml",
+        "ioc.state_dir",
+        "ioc.putlog",
+    ]
+    assert "ATTENTION: ioc.state_dir: the unit may not write to /var/lib/x" in install(config, tmp_path / "s").stdout
+
+
+@pytest.mark.parametrize("putlog", ["journal", "/var/log/ponikeeper/28id1/puts", "/var/lib/ponikeeper/28id1/puts"])
+def test_nothing_is_said_where_the_unit_stops_nothing(config, putlog):
+    config.write_text(config.read_text().replace('state_dir = "/var/lib/x"', f'putlog = "{putlog}"'))
+    assert obstacles(load(config), Path("/etc/ponikeeper/28id1.toml"), PROGRAM) == []
