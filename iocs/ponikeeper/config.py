@@ -165,6 +165,7 @@ class Ioc(_Table):
     engineer: Text = ""
     location: Text = ""
     putlog: Annotated[str, Field(min_length=1, description='"journal", or the path of a file')] | None = None
+    recsync_port: Annotated[int, Field(ge=1, le=_MAX_PORT)] | None = None
 
 
 class Access(_Table):

@@ -1,6 +1,7 @@
 """The service: store, keepers, groups and server put together, from start to stop."""
 
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from caproto import AlarmSeverity, AlarmStatus, CaprotoRuntimeError
 
 from ponikeeper import __version__, poni
+from ponikeeper.announcing import announce
 from ponikeeper.ca.access import Access
 from ponikeeper.ca.channels import make_channel
 from ponikeeper.ca.gate import Gate
@@ -115,8 +117,17 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         putlog = None if sink is None else PutLog(sink, own)
         interfaces = list(config.ioc.interfaces) if config.ioc.interfaces else None
         context = Context(pvdb, interfaces, config.port, access, gate.deny, putlog and putlog.keep)
-        server = asyncio.create_task(context.run(startup_hook=lambda _: _check_itself(context, config, store, ready)))
+        listening: asyncio.Future[int] = loop.create_future()
+
+        def answering(port: int) -> None:
+            listening.set_result(port)
+            ready(f"READY port={port} pvs={len(context.pvdb)} detectors={len(config.detector)}")
+
+        hook = functools.partial(_check_itself, context, config, store, answering)
+        server = asyncio.create_task(context.run(startup_hook=lambda _: hook()))
         works = [store.watch(), _watch_links(linked), gate.run(context), stats.run(context), stop.wait()]
+        heard_on = config.ioc.recsync_port
+        works += [] if heard_on is None else [announce(config, heard_on, listening)]
         works += [group.run() for group in groups]
         works += [] if putlog is None else [putlog.run()]
         tasks = [server, *(asyncio.create_task(work) for work in works)]
@@ -233,7 +244,7 @@ async def _ioc_channels(store: Store) -> dict[str, Any]:
     return channels
 
 
-async def _check_itself(context: Context, config: Config, store: Store, ready: Callable[[str], None]) -> None:
+async def _check_itself(context: Context, config: Config, store: Store, ready: Callable[[int], None]) -> None:
     """Tell that it is ready when its own heartbeat arrives, and feed the watchdog as long as it does."""
     host = "127.0.0.1" if context.interfaces[0] == "0.0.0.0" else context.interfaces[0]  # noqa: S104
     port = int(str(context.port))  # known, now that it listens
@@ -241,7 +252,7 @@ async def _check_itself(context: Context, config: Config, store: Store, ready: C
     listening = asyncio.create_task(check.run())
     try:
         await check.first_beat(_FIRST_BEAT)
-        ready(f"READY port={port} pvs={len(context.pvdb)} detectors={len(config.detector)}")
+        ready(port)
         _notify("READY=1")
         await feed(check, store, _notify, _watchdog_period())
     except TimeoutError:
