@@ -156,12 +156,13 @@ def test_notebook_does_what_it_did_and_its_calibration_is_kept(clicking, monkeyp
     assert list(truth)[1:3] == [*first, *second]
     for where, runs in (("documents", documents), ("databroker", db), ("Tiled", tiled(documents))):
         for uid, geometry in truth.items():
-            found = recorded(runs[uid])
+            run = runs[uid]
+            found = recorded(run)
             assert {_values(each.geometry) for each in found} == {_values(geometry)}, where
             if geometry is None:
                 assert all("UNSET" in each.why for each in found)
             else:
-                assert _rebuilt(runs[uid]) == geometry, where
+                assert _rebuilt(run) == geometry, where
 
 
 @pytest.fixture
