@@ -5,6 +5,7 @@ import itertools
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,6 +56,23 @@ def quick_path(quick_folder: Path) -> Iterator[Path]:
     """Give a folder for one test in `quick_folder`."""
     with tempfile.TemporaryDirectory(dir=quick_folder) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def make_small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mount a disk of a size that mount takes, such as 16k; skips where that is not allowed."""
+    with contextlib.ExitStack() as mounted:
+
+        def make(size: str) -> Path:
+            folder = Path(tempfile.mkdtemp(prefix="small-", dir=tmp_path))
+            mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
+            done = subprocess.run(mount, capture_output=True, text=True, check=False)
+            if done.returncode:
+                pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+            mounted.callback(subprocess.run, ["umount", str(folder)], check=True)
+            return folder
+
+        yield make
 
 
 @contextlib.contextmanager

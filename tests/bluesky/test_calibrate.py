@@ -1,7 +1,6 @@
 """The plan `calibrate`: a live IOC, a real RunEngine and the real fit, on a panel that shows a simulated image."""
 
 import contextlib
-import subprocess
 import threading
 from dataclasses import replace
 
@@ -357,15 +356,9 @@ def test_images_come_from_the_catalog_of_the_session(session, panel, run_engine,
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(make_small_disk):
     """A file system with room for a PONI, but not for an image."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip(f"nothing can be mounted here: {done.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    return make_small_disk("1m")
 
 
 def _image(path):

@@ -88,15 +88,9 @@ def test_full_disk_leaves_no_half_of_a_backup(config, store, small_disk):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(make_small_disk):
     """A file system with less room than a store needs."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", folder], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip(f"nothing can be mounted here: {done.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    return make_small_disk("16k")
 
 
 def test_store_that_is_not_there_is_told(config, tmp_path):

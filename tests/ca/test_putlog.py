@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import subprocess
 import threading
 from collections import Counter
 
@@ -12,6 +11,7 @@ import pytest
 from caproto import AlarmSeverity, ChannelType
 
 import speak
+from campaigns.trouble import fill
 from live import wait_for
 from ponikeeper.history import History
 from speak import Wire, commit_text, get
@@ -87,22 +87,9 @@ def test_log_that_is_rotated_goes_on_in_a_new_file(logged, path, tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(make_small_disk):
     """A file system with room for a few lines."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip(f"nothing can be mounted here: {done.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-def fill(path):
-    """Take all room that is left."""
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
+    return make_small_disk("64k")
 
 
 def test_full_disk_is_an_alarm_stops_no_put_and_loses_no_line(small_disk, make_ioc):
