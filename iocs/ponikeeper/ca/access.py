@@ -35,7 +35,12 @@ class Access:
 
     def renew(self, config: Config) -> None:
         """Put other rules in force; raises `ConfigError`, and leaves those that are, where they cannot be used."""
-        self.rules = read_rules(config)
+        rules = read_rules(config)
+        if rules is OPEN and self.rules is not OPEN:  # a file that was cut would let everybody in
+            raise ConfigError(
+                f"{config.source}: there is no [access] any more: expected rules; to serve without any, start anew"
+            )
+        self.rules = rules
 
 
 def read_rules(config: Config) -> Rules:
