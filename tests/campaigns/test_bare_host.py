@@ -73,3 +73,20 @@ def test_bare_host_is_brought_to_a_running_ioc_by_the_commands_of_the_page(host,
         assert machine.property("ponikeeper@28id1", "ActiveState") == "active"
         assert machine.run("ponikeeper", "get", PREFIX) == before
         assert "ponikeeper-backup@28id1.timer" in machine.run("systemctl", "list-timers", "--no-pager")
+        _move_in(machine)
+
+
+def _move_in(machine):
+    """Import what root has, before the first start of another instance, whose user owns it from then on."""
+    prefix = "XF:28ID2-ES{Det:PE1}Calib:"
+    (machine.root / "etc/ponikeeper/28id2.toml").write_text(
+        f'[ioc]\nprefix = "I2:"\n[[detector]]\nprefix = "{prefix}"\n'
+    )
+    (machine.root / "etc/ponikeeper/28id2.env").write_text("EPICS_CA_SERVER_PORT=5066\n")
+    state = "STATE_DIRECTORY=/var/lib/ponikeeper/28id2"
+    machine.run("env", state, "ponikeeper", "import", "/etc/ponikeeper/28id2.toml", "/root/near.poni")
+    machine.run("systemctl", "start", "ponikeeper@28id2")
+    told = machine.run("env", "EPICS_CA_SERVER_PORT=5066", "ponikeeper", "get", prefix)
+    assert f"Distance: {GEOMETRY['dist']}" in told
+    put = ("env", "EPICS_CA_SERVER_PORT=5066", "ponikeeper", "put", prefix, "/root/near.poni", "--label", "near")
+    assert "revision 2 is in force" in machine.run(*put)
