@@ -60,6 +60,7 @@ def shutter():
     return Shutter(Recorder(name="shutter"), "open", "closed")
 
 
+@pytest.mark.campaign  # the origin notebook goes this way too
 def test_what_a_person_fitted_and_saved_under_any_name_is_in_force(run_engine, panel, clicking, shutter, tmp_path):
     panel.calib.set(replace(NEAR, dist=0.2355)).wait(timeout=10)
     clicking("fit,save=whatever,close")

@@ -284,7 +284,7 @@ def right(rules, number, at):
     return number
 
 
-@pytest.mark.parametrize("count", [8, pytest.param(100, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("count", [4, pytest.param(100, marks=pytest.mark.campaign)])
 def test_wrong_wavelength_that_is_found_a_week_later(panel, catalogs, documents_of, count):
     """Every event of every run gets the geometry that is right for its time: out of Tiled, and out of databroker."""
     prefix, dice = panel.calib.prefix, random.Random(count)

@@ -56,7 +56,7 @@ def flip_each(path: Path, sound: bytes, truth: dict[str, object], flips: list[tu
 
 def test_no_flipped_byte_in_a_sample_of_the_first_page_falsifies_anything(place, sound, truth):
     draw = random.Random(SEED)
-    positions = range(draw.randrange(5), PAGE, 5)
+    positions = range(draw.randrange(11), PAGE, 11)
     flip_each(place / NAME, sound, truth, [(position, draw.randrange(1, 256)) for position in positions])
 
 
@@ -72,7 +72,7 @@ def test_no_flipped_bit_in_the_header_falsifies_anything(place, sound, truth):
 
 def test_no_flipped_byte_in_a_sample_falsifies_anything(place, sound, truth):
     draw = random.Random(SEED)
-    positions = range(PAGE + draw.randrange(127), len(sound), 127)
+    positions = range(PAGE + draw.randrange(257), len(sound), 257)
     flip_each(place / NAME, sound, truth, [(position, draw.randrange(1, 256)) for position in positions])
 
 
