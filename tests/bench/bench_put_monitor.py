@@ -30,13 +30,20 @@ def serve(server: str, port: int, ready) -> None:
     from caproto import ChannelDouble
     from caproto.asyncio.server import Context as Stock
 
+    from ponikeeper.ca.channels import make_channel
     from ponikeeper.ca.server import Context
+    from ponikeeper.contract import PV, Kind
+
+    async def show(value, _) -> None:
+        await ours.show(value, time.time(), 0, 0)  # a put never changes a channel of ponikeeper by itself
+
+    ours = make_channel(PV("X", Kind.DOUBLE, "", writable=True), show)
 
     async def run() -> None:
         async def tell(_) -> None:
             ready.set()
 
-        context = {"ponikeeper": Context, "caproto": Stock}[server]({"X": ChannelDouble(value=0.0)})
+        context = Context({"X": ours}) if server == "ponikeeper" else Stock({"X": ChannelDouble(value=0.0)})
         await context.run(startup_hook=tell)
 
     asyncio.run(run())
