@@ -207,7 +207,6 @@ def test_real_program_saves_none_before_a_fit_and_that_is_refused(clicked):
 
 @needs_qt
 def test_real_program_could_open_offscreen(monkeypatch):
-    screen.require_display()
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen:nonsense-is-ignored")
     screen.require_display()
 

@@ -159,7 +159,7 @@ def check(panel, stage, run_engine, catalogs, tmp_path, rounds):
 
 
 def test_every_geometry_of_a_day_comes_back(panel, stage, run_engine, catalogs, tmp_path):
-    check(panel, stage, run_engine, catalogs, tmp_path, rounds=3)
+    check(panel, stage, run_engine, catalogs, tmp_path, rounds=2)
 
 
 @pytest.mark.campaign

@@ -109,7 +109,12 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+SLOW = {"rings at even steps"}  # the search takes as long as for rings at random
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.campaign] * (name in SLOW)) for name in HOSTILE]
+)
 def test_an_image_without_the_standard_is_refused_with_the_reason(name):
     with pytest.raises(FitError) as error:
         fit_image(HOSTILE[name](), TRUTH, calibrant("Ni")).require_accepted()
