@@ -97,6 +97,20 @@ def test_detector_without_links_shows_an_empty_list(linked):
     assert json.loads(links_text(prefix_of(linked, QUIET))) == {"v": 1, "links": []}
 
 
+def test_links_are_shown_as_a_table_for_the_screen(at_rest, linked, motors):
+    def rows():
+        return [line.split() for line in get(f"{at_rest}Links:Table_RBV").splitlines()[1:]]
+
+    assert commit(at_rest, "table")["outcome"] == "accepted"
+    wait_for(lambda: rows()[0] == ["z", "1000", "-", "mm", "not", "recorded"])
+    assert put(f"{at_rest}Here", 1) is None
+    rest = [["energy", "74.69", "74.69", "keV", "ok"], ["binning", "1", "1", "ok"]]
+    wait_for(lambda: rows() == [["z", "1000", "1000", "mm", "ok"], *rest])
+    put(motors.pv("Z:RBV"), 900.0)
+    wait_for(lambda: rows() == [["z", "900", "1000", "mm", "away"], *rest])
+    assert get(f"{prefix_of(linked, QUIET)}Links:Table_RBV") == "no links are configured: nothing is watched"
+
+
 def test_moving_pv_tells_motion_and_without_one_change_does_until_it_settles(at_rest, motors):
     put(motors.pv("Z:MOVN"), 1)
     until(at_rest, lambda z, energy, _binning: z.moving and not energy.moving)
