@@ -1,7 +1,7 @@
 """A C IOC with access security, in a process of its own: ``python softioc.py NAME``.
 
-It serves one record for each access security group of `GROUPS`, reads from its standard input the path of one access
-security file after the other, and tells whether EPICS base takes it.
+It serves one record for each access security group of `GROUPS` and a text, reads from its standard input the path of
+one access security file after the other, and tells whether EPICS base takes it.
 """
 
 import os
@@ -19,7 +19,7 @@ class SoftIoc:
     Parameters
     ----------
     name
-        Opens every PV name: ``NAMEDEFAULT``, ``NAMEOPS``, ``NAMEMISSING``.
+        Opens every PV name: ``NAMEDEFAULT``, ``NAMEOPS``, ``NAMEMISSING``, ``NAMETEXT``.
     port
         Where it is served.
     folder
@@ -72,6 +72,9 @@ def _serve(name: str, folder: str) -> None:
 
     Path(folder, "open.acf").write_text("ASG(DEFAULT) {RULE(1, WRITE)}\n")
     records = "".join(f'record(ao, "{name}{group}") {{field(ASG, "{group}")}}\n' for group in GROUPS)
+    records += (
+        f'record(waveform, "{name}TEXT") {{field(FTVL, "CHAR") field(NELM, "16000") field(INP, {{const: "hello"}})}}\n'
+    )
     Path(folder, "records.db").write_text(records)
     ioc.iocshRegisterCommon()
     ioc.dbLoadDatabase(b"base.dbd", ioc.DEFAULT_DBD_PATH.encode(), None)

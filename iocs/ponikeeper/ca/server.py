@@ -16,6 +16,7 @@ from caproto.server.common import DisconnectedCircuit
 
 from ponikeeper.access import OPEN, Right
 from ponikeeper.ca.channels import Origin
+from ponikeeper.ca.counts import MOST, filled, is_too_much
 from ponikeeper.errors import PonikeeperError
 from ponikeeper.messages import Result
 from ponikeeper.putlog import Outcome, Put
@@ -106,6 +107,12 @@ class Circuit(_VirtualCircuit):
             return None
         return await self.subscription_queue.get()
 
+    async def send(self, *commands: Any) -> None:
+        """Send messages; updates with as many elements as their subscriber asked for."""
+        await super().send(
+            *(filled(each, each.data_count) if isinstance(each, ca.EventAddResponse) else each for each in commands)
+        )
+
     async def _process_command(self, command: Any) -> Any:
         if isinstance(command, (ca.WriteRequest, ca.WriteNotifyRequest)):
             self._queue_put(command)
@@ -116,6 +123,9 @@ class Circuit(_VirtualCircuit):
                 return [
                     _error(command, channel, ca.CAStatus.ECA_NORDACCESS, "the access rules let nobody here read it")
                 ]
+            if is_too_much(command.data_type, command.data_count):
+                reason = f"{command.data_count} elements are more than {MOST} bytes: ask for 0, that is for all"
+                return [_error(command, channel, ca.CAStatus.ECA_TOLARGE, reason)]
         if isinstance(command, ca.ReadNotifyRequest):
             await self._await_put(command.sid)
         if isinstance(command, ca.ClearChannelRequest):
@@ -126,6 +136,9 @@ class Circuit(_VirtualCircuit):
             self._last_put.pop(command.sid, None)
             self._told.pop(command.sid, None)
         responses = await super()._process_command(command)
+        if isinstance(command, (ca.ReadNotifyRequest, ca.ReadRequest)):
+            read = (ca.ReadNotifyResponse, ca.ReadResponse)
+            return [filled(each, command.data_count) if isinstance(each, read) else each for each in responses]
         if isinstance(command, ca.CreateChanRequest):
             return self._created(command, responses)
         if isinstance(command, ca.ClientNameRequest):

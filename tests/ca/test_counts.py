@@ -1,0 +1,90 @@
+"""A client is given as many elements as it asked for, as EPICS base gives them."""
+
+import caproto as ca
+import pytest
+from caproto import ChannelType
+from hypothesis import given
+from hypothesis import strategies as st
+
+from live import free_ports
+from ponikeeper.ca.counts import filled
+from softioc import SoftIoc
+from speak import Wire, commit_text, put
+
+COUNTS = 1, 3, 5, 8, 200, 16000, 20000
+NUMBER = "DEFAULT", "Dist_RBV"
+TEXT = "TEXT", "Comment_RBV"
+KINDS = {
+    NUMBER: ("DOUBLE", "TIME_DOUBLE", "CTRL_DOUBLE", "STS_LONG", "INT", "FLOAT", "STRING", "TIME_STRING", "GR_CHAR"),
+    TEXT: ("CHAR", "TIME_CHAR", "GR_CHAR", "CTRL_CHAR"),
+}
+PAIRS = [(names, ChannelType[kind]) for names, kinds in KINDS.items() for kind in kinds]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    (port,) = free_ports(1)
+    with SoftIoc("SOFT:", port, tmp_path_factory.mktemp("softioc")) as ioc:
+        yield ioc
+
+
+def answers(port, name, kind, count):
+    """Ask by a get and by a subscription: how many elements there are said to be, the size of all, their bytes."""
+    with Wire(port) as wire:
+        channel = wire.channel(name)
+        for command, answer in (
+            (channel.read(data_type=kind, data_count=count), ca.ReadNotifyResponse),
+            (channel.subscribe(data_type=kind, data_count=count), ca.EventAddResponse),
+        ):
+            wire.send(command)
+            message = wire.receive(answer)
+            yield message.header.data_count, message.payload_size, bytes(message.buffers[1])
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_as_many_as_base_gives(base, farm, prefix, count):
+    assert put(f"{prefix}Request", commit_text(provenance={"comment": "hello"})) is None
+    for (theirs, ours), kind in PAIRS:
+        at_base = list(answers(base.port, base.name + theirs, kind, count))
+        here = list(answers(farm.port, prefix + ours, kind, count))
+        assert [sizes for *sizes, _ in here] == [sizes for *sizes, _ in at_base], (ours, kind)
+        for (_, _, value), (there, _, whole) in zip(here, answers(farm.port, prefix + ours, kind, 0), strict=True):
+            if count >= there:
+                assert value.rstrip(b"\0") == whole.rstrip(b"\0"), (ours, kind)
+            else:
+                assert whole.startswith(value.rstrip(b"\0")), (ours, kind)
+
+
+def test_without_a_count_as_many_as_there_are(farm, prefix):
+    assert put(f"{prefix}Request", commit_text(provenance={"comment": "hello"})) is None
+    for count, _, value in answers(farm.port, f"{prefix}Comment_RBV", ChannelType.TIME_CHAR, 0):
+        assert (count, value.rstrip(b"\0")) == (5, b"hello")
+
+
+def test_acknowledgement_is_one_however_many_are_asked_for(farm, prefix):
+    for _, size, _ in answers(farm.port, f"{prefix}Dist_RBV", ChannelType.STSACK_STRING, 1):
+        assert size == 48
+
+
+def test_more_than_can_be_made_is_refused(farm, prefix):
+    with Wire(farm.port) as wire:
+        channel = wire.channel(f"{prefix}Dist_RBV")
+        for command in (channel.read(data_count=0xFFFFFFFF), channel.subscribe(data_count=131_073)):
+            wire.send(command)
+            answer = wire.receive((ca.ErrorResponse, ca.ReadNotifyResponse, ca.EventAddResponse))
+            assert answer.status == ca.CAStatus.ECA_TOLARGE.value
+            assert b"ask for 0" in answer.error_message
+        wire.send(channel.read(data_count=131_072))
+        assert wire.receive(ca.ReadNotifyResponse).header.data_count == 131_072
+
+
+@given(there=st.integers(0, 70_000), asked=st.integers(0, 70_000))
+def test_header_promises_what_is_in_the_message(there, asked):
+    promised = asked or there  # what caproto writes
+    update = ca.EventAddResponse(b"x" * min(there, promised), ChannelType.CHAR, promised, 1, 7)
+    made = filled(update, asked)
+    value = bytes(made.buffers[1])
+    assert made.header.data_count == len(value) == promised
+    assert made.header.payload_size == sum(map(len, map(bytes, made.buffers))) == -(-promised // 8) * 8
+    assert value == b"x" * min(there, promised) + bytes(max(promised - there, 0))
+    assert (made.subscriptionid, made.status) == (7, update.status)
