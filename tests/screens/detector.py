@@ -18,14 +18,15 @@ _HUMAN = (
 )
 
 _PROVENANCE = (
-    ("Method_RBV", "method"),
-    ("Calibrant_RBV", "calibrant"),
-    ("Residual_RBV", "residual"),
-    ("NPoints_RBV", "control points"),
-    ("NRings_RBV", "rings"),
-    ("Author_RBV", "author (a claim)"),
-    ("RunUid_RBV", "run of the image"),
+    ("Method_RBV", "method", 125),
+    ("Calibrant_RBV", "calibrant", 125),
+    ("Residual_RBV", "residual", 125),
+    ("NPoints_RBV", "control points", 125),
+    ("NRings_RBV", "rings", 125),
+    ("Author_RBV", "by (a claim)", 85),
+    ("RunUid_RBV", "image", 50),
 )
+"""What is shown, its label, and the room that this needs (px): a run's uid and a user with his host are long."""
 
 _IN_FORCE = "Put another geometry in force on $(DET)?"
 
@@ -92,9 +93,9 @@ def _human(sheet: Sheet, x: int, y: int, width: int) -> None:
 
 def _provenance(sheet: Sheet, x: int, y: int, width: int) -> None:
     sheet.section("Where it comes from", x, y, width)
-    for number, (suffix, text) in enumerate(_PROVENANCE, 1):
-        sheet.text(text, x, y + number * (ROW + 4) + 6, 125)
-        sheet.shown(suffix, x + 130, y + number * (ROW + 4) + 6, width - 130)
+    for number, (suffix, text, room) in enumerate(_PROVENANCE, 1):
+        sheet.text(text, x, y + number * (ROW + 4) + 6, room)
+        sheet.shown(suffix, x + room + 5, y + number * (ROW + 4) + 6, width - room - 5)
     top = y + (len(_PROVENANCE) + 1) * (ROW + 4) + 8
     sheet.shown("Comment_RBV", x, top, width, 72)
 

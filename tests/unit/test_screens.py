@@ -13,6 +13,17 @@ from ponikeeper.contract import DETECTOR_PVS, IOC_PVS
 from ponikeeper.screens import EXAMPLE, ROW_HEIGHT, overview
 from screens.sheet import HEIGHT, WIDTH, Sheet
 
+LETTER = 7.5
+"""Width of a letter of the default font, as Phoebus draws it (px)."""
+
+LONG = {
+    "RunUid_RBV": "5f0c83a2-1b6e-4c1d-9a3c-77d2a0b3c911",
+    "Time_RBV": "2026-11-23T17:36:13.279865Z",
+    "Author_RBV": "alice@xf28id1-ws3.nsls2.bnl.gov",
+    "Status_RBV": "CONDEMNED",
+}
+"""What is as long as a value is every day."""
+
 COMMITTED = sorted(FOLDER.glob("*.bob"))
 
 
@@ -38,6 +49,14 @@ def test_nothing_is_cut_off(path):
     for widget in display.iter("widget"):
         assert number(widget, "x") + number(widget, "width") <= number(display, "width"), widget.findtext("name")
         assert number(widget, "y") + number(widget, "height") <= number(display, "height"), widget.findtext("name")
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_long_values_have_room(path):
+    for widget in root(path).iter("widget"):
+        value = LONG.get((widget.findtext("pv_name") or "").removeprefix("$(P)"), "")
+        if widget.get("type") == "textupdate":
+            assert number(widget, "width") >= LETTER * len(value), widget.findtext("name")
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
