@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from ponikeeper.errors import MissingExtraError, NotConnectedError, RecordError, RefusedError
 from ponikeeper.geometry import Geometry
-from ponikeeper.messages import Request, Result, Snapshot, parse_results
+from ponikeeper.protocol import Request, Result, Snapshot, parse_results
 from ponikeeper_client import documents
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fresh import raise_silent

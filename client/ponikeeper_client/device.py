@@ -10,10 +10,10 @@ from ophyd import Component as Cpt
 from ophyd import Device, EpicsSignal, EpicsSignalRO
 from ophyd.status import Status
 
-from ponikeeper.contract import setpoint
 from ponikeeper.errors import NotConnectedError
 from ponikeeper.geometry import Geometry
-from ponikeeper.messages import LinkState, Request, Result, Snapshot, parse_links
+from ponikeeper.protocol import LinkState, Request, Result, Snapshot, parse_links
+from ponikeeper.protocol.pvs import setpoint
 from ponikeeper_client import display, documents
 from ponikeeper_client.signals import ParameterSignal, SnapshotSignal, TextSignal
 from ponikeeper_client.snapshots import SnapshotReader

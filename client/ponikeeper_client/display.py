@@ -4,7 +4,7 @@ import html
 import math
 
 from ponikeeper.geometry import Geometry
-from ponikeeper.messages import Snapshot
+from ponikeeper.protocol import Snapshot
 
 Row = tuple[str, str, str]
 

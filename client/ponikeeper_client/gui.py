@@ -18,9 +18,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from ponikeeper import poni
 from ponikeeper.errors import PoniError, PonikeeperError
-from ponikeeper.geometry import Geometry
+from ponikeeper.geometry import Geometry, poni
 from ponikeeper_client.screen import PROGRAM, default_command, find_program, told_code
 
 _NEVER_FITTED = b"Distance: None"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from ponikeeper.errors import PonikeeperError
-from ponikeeper.messages import LinkState, is_within
+from ponikeeper.protocol import LinkState, is_within
 from ponikeeper_client.device import CalibrationData
 
 Links = tuple[LinkState, ...]

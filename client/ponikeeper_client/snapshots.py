@@ -6,7 +6,7 @@ from dataclasses import replace
 from ophyd import EpicsSignalRO
 
 from ponikeeper.errors import NotConnectedError, PonikeeperError
-from ponikeeper.messages import Snapshot
+from ponikeeper.protocol import Snapshot
 from ponikeeper_client.fresh import LONG, STRING, fresh_values, wait_for
 from ponikeeper_client.signals import TextSignal
 

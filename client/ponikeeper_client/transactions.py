@@ -9,11 +9,11 @@ from uuid import uuid4
 
 from ophyd import EpicsSignal
 
-from ponikeeper import strictjson
 from ponikeeper.errors import NotConnectedError, RefusedError
 from ponikeeper.geometry import value_problem
-from ponikeeper.messages import Commit, Request, Result, Snapshot, parse_results, request_text
-from ponikeeper.parameters import NAMES
+from ponikeeper.geometry.parameters import NAMES
+from ponikeeper.protocol import Commit, Request, Result, Snapshot, parse_results, request_text
+from ponikeeper.text import strictjson
 from ponikeeper_client.fresh import raise_silent, wait_for
 from ponikeeper_client.signals import TextSignal
 

@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ponikeeper.contract import DETECTOR_PVS, IOC_PVS
 from ponikeeper.errors import ConfigError
-from ponikeeper.parameters import PARAMETERS
+from ponikeeper.geometry.parameters import PARAMETERS
+from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS
 
 STORE_NAME = "ponikeeper.sqlite"
 _MAX_PORT = 65535

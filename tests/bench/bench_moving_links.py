@@ -11,12 +11,13 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import conftest  # the environment of Channel Access, before any library of it is loaded
+
 from live import LiveIoc, serving, wait_for
 from motors import Motors
-from ponikeeper.messages import parse_links
+from ponikeeper.protocol import parse_links
 from speak import commit_text, get, put, request
 
 DETECTORS, LINKS = 20, 3

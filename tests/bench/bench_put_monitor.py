@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from live import free_ports
 from speak import Wire
@@ -32,7 +32,7 @@ def serve(server: str, port: int, ready) -> None:
 
     from ponikeeper.ca.channels import make_channel
     from ponikeeper.ca.server import Context
-    from ponikeeper.contract import PV, Kind
+    from ponikeeper.protocol.pvs import PV, Kind
 
     async def show(value, _) -> None:
         await ours.show(value, time.time(), 0, 0)  # a put never changes a channel of ponikeeper by itself

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import conftest  # sets the environment before any CA library is loaded
 
@@ -18,7 +18,7 @@ from ophyd import Component as Cpt  # isort: skip
 from ophyd import Device, Signal  # isort: skip
 
 from ponikeeper.geometry import Geometry
-from ponikeeper.parameters import NAMES
+from ponikeeper.geometry.parameters import NAMES
 from ponikeeper_client.device import CalibrationData
 from strategies import VALUES
 

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
-from campaigns.stores import large_store
-from campaigns.wire import Wire, new_request
 from live import LiveIoc, free_ports, wait_for
-from ponikeeper.history import History
-from ponikeeper.messages import Activate
+from ponikeeper.protocol import Activate
+from ponikeeper.store import History
+from stores import large_store
+from wire import Wire, new_request
 
 
 def main(revisions: int, rounds: int) -> None:

@@ -31,8 +31,8 @@ from live import wait_for
 from panels import FlatPanel
 from ponikeeper.errors import NoGeometryError, NotConnectedError, RecordError, RefusedError
 from ponikeeper.geometry import Geometry
-from ponikeeper.messages import Activate
-from ponikeeper.parameters import NAMES
+from ponikeeper.geometry.parameters import NAMES
+from ponikeeper.protocol import Activate
 from ponikeeper_client import documents
 from ponikeeper_client.async_device import AsyncCalibrationData, AsyncCalibrationMixin, calibrations
 from ponikeeper_client.guard import calibration_guard

@@ -11,8 +11,8 @@ from bluesky_tiled_plugins import TiledWriter
 
 from calibrating import Panel, Recorder, off_px
 from live import wait_for
-from ponikeeper import poni
 from ponikeeper.errors import CalibrantError, CalibrationError, PonikeeperError, WavelengthError
+from ponikeeper.geometry import poni
 from ponikeeper_client.demo import nickel
 from ponikeeper_client.demo.story import NEAR
 from ponikeeper_client.plans import Nominal, Shutter, calibrate

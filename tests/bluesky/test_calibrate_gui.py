@@ -19,7 +19,7 @@ from ponikeeper_client.demo import nickel
 from ponikeeper_client.demo.story import NEAR
 from ponikeeper_client.plans import Shutter, calibrate
 
-DRIVER = Path(__file__).parents[1] / "calib2_driver.py"
+DRIVER = Path(__file__).parents[1] / "support" / "calib2_driver.py"
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl"),

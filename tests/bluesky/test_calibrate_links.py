@@ -11,7 +11,7 @@ from calibrating import Panel
 from live import wait_for
 from ponikeeper.errors import CalibrationError, WavelengthError
 from ponikeeper.geometry import HC_KEV_ANGSTROM
-from ponikeeper.messages import LinkState
+from ponikeeper.protocol import LinkState
 from ponikeeper_client.demo import nickel
 from ponikeeper_client.demo.story import NEAR
 from ponikeeper_client.guard import calibration_guard

@@ -9,10 +9,10 @@ from ophyd import Device, Signal
 from ophyd.utils import ReadOnlyError
 
 import speak
-from ponikeeper.contract import Status
 from ponikeeper.geometry import Geometry
-from ponikeeper.messages import Snapshot
-from ponikeeper.parameters import NAMES, PARAMETERS
+from ponikeeper.geometry.parameters import NAMES, PARAMETERS
+from ponikeeper.protocol import Snapshot
+from ponikeeper.protocol.pvs import Status
 from ponikeeper_client.device import CalibrationData
 from speak import GEOMETRY, commit_text
 

@@ -8,8 +8,8 @@ import speak
 from panels import FlatPanel
 from ponikeeper.errors import RefusedError
 from ponikeeper.geometry import Geometry
-from ponikeeper.messages import Activate, Commit
-from ponikeeper.parameters import NAMES
+from ponikeeper.geometry.parameters import NAMES
+from ponikeeper.protocol import Activate, Commit
 from ponikeeper_client.device import CalibrationData
 from speak import GEOMETRY, commit_text
 

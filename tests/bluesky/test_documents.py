@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ponikeeper.errors import NoGeometryError, ShapeError
 from ponikeeper.geometry import Geometry
-from ponikeeper.messages import EXAMPLES, Snapshot
-from ponikeeper.parameters import NAMES, PARAMETERS
+from ponikeeper.geometry.parameters import NAMES, PARAMETERS
+from ponikeeper.protocol import EXAMPLES, Snapshot
 from ponikeeper_client.documents import azimuthal_integrator, calibrations, configuration, geometry, image_shape
 from strategies import VALUES, geometries
 

@@ -14,7 +14,7 @@ from ophyd import Component as Cpt
 import speak
 from live import wait_for
 from ponikeeper.errors import NotConnectedError, RecordError
-from ponikeeper.messages import LinkState
+from ponikeeper.protocol import LinkState
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.guard import calibration_guard
 from ponikeeper_client.guard.concern import concern, unknown_links

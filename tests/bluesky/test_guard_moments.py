@@ -10,8 +10,8 @@ import pytest
 from ophyd.status import Status
 
 import speak
-from campaigns.motion import Record
 from live import wait_for
+from motion import Record
 from panels import FlatPanel
 from ponikeeper_client.guard import calibration_guard
 from speak import GEOMETRY

@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 
 from live import wait_for
-from ponikeeper import poni
 from ponikeeper.errors import PonikeeperError
-from ponikeeper.geometry import Geometry
+from ponikeeper.geometry import Geometry, poni
 from ponikeeper_client import gui, screen
 from ponikeeper_client.demo import nickel
 
-DRIVER = Path(__file__).parents[1] / "calib2_driver.py"
+DRIVER = Path(__file__).parents[1] / "support" / "calib2_driver.py"
 TIMEOUT = 120
 SHAPE = (512, 512)
 TRUTH = Geometry(

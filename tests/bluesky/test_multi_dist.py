@@ -7,9 +7,8 @@ from ophyd import Signal
 
 from calibrating import Panel
 from live import wait_for
-from ponikeeper import poni
 from ponikeeper.errors import CalibrationError
-from ponikeeper.geometry import Geometry
+from ponikeeper.geometry import Geometry, poni
 from ponikeeper_client.demo import nickel
 from ponikeeper_client.demo.story import NEAR
 from ponikeeper_client.xpdacq import MultiDistPlans

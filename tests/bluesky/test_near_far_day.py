@@ -11,9 +11,8 @@ import catalogs as catalogs_of
 import speak
 from live import wait_for
 from panels import FlatPanel
-from ponikeeper import poni
-from ponikeeper.geometry import Geometry
-from ponikeeper.parameters import PARAMETERS
+from ponikeeper.geometry import Geometry, poni
+from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper_client import recall
 from ponikeeper_client.plans import at_positions
 from speak import GEOMETRY

@@ -17,7 +17,7 @@ import pytest
 
 from ponikeeper_client.recall import azimuthal_integrator, recorded
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[1] / "support"
 
 GEOMETRY = {
     "dist": 0.027647816455789107,

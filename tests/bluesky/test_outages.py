@@ -8,7 +8,7 @@ import pytest
 import speak
 from live import wait_for
 from ponikeeper.errors import NotConnectedError
-from ponikeeper.parameters import NAMES
+from ponikeeper.geometry.parameters import NAMES
 from ponikeeper_client.device import CalibrationData
 from speak import GEOMETRY, commit_text
 

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from calibrating import Panel, off_px
-from ponikeeper import poni
 from ponikeeper.errors import CalibrationError, GeometryError
-from ponikeeper.geometry import Geometry
+from ponikeeper.geometry import Geometry, poni
 from ponikeeper_client import documents
 from ponikeeper_client.demo import nickel
 from ponikeeper_client.demo.story import NEAR

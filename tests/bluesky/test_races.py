@@ -5,7 +5,7 @@ import pytest
 
 from live import wait_for
 from panels import FlatPanel
-from ponikeeper.parameters import NAMES
+from ponikeeper.geometry.parameters import NAMES
 from ponikeeper_client import documents
 from writer import is_mixed, number_of, whole, writing
 

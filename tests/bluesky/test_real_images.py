@@ -11,7 +11,7 @@ from ophyd import Device, Signal
 
 from live import TIMEOUT
 from peaks import fcc, two_theta_residuals
-from ponikeeper import poni
+from ponikeeper.geometry import poni
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.documents import azimuthal_integrator
 

@@ -15,7 +15,7 @@ import speak
 from panels import AnyPanel, FlatPanel, with_calibration
 from ponikeeper.errors import NoGeometryError, NotConnectedError, RefusedError
 from ponikeeper.geometry import Geometry
-from ponikeeper.parameters import NAMES
+from ponikeeper.geometry.parameters import NAMES
 from ponikeeper_client import documents
 from speak import GEOMETRY, commit_text
 

@@ -21,8 +21,8 @@ from ophyd import DeviceStatus, Signal
 from ophyd.sim import SynAxis
 
 from calibrating import Recorder
-from ponikeeper import poni
 from ponikeeper.errors import CalibrationError, RefusedError
+from ponikeeper.geometry import poni
 from ponikeeper_client.demo.story import NEAR
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.xpdacq import MissingDarkframesError, XrayBasicPlans

@@ -13,7 +13,7 @@ from epicscorelibs.ca.cadef import CAException
 
 import speak
 from live import wait_for
-from ponikeeper.contract import DETECTOR_PVS, IOC_PVS
+from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS
 from refusing import forged
 from speak import Wire, commit_text, counters, get
 

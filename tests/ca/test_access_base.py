@@ -7,8 +7,8 @@ from ipaddress import IPv4Network
 import pytest
 
 from live import free_ports
-from ponikeeper.access import Right, Rules
-from ponikeeper.acf import DEFAULT, parse
+from ponikeeper.access.acf import DEFAULT, parse
+from ponikeeper.access.rules import Right, Rules
 from ponikeeper.errors import AccessFileError
 from softioc import GROUPS, SoftIoc
 from speak import Wire

@@ -8,8 +8,8 @@ import pytest
 
 from live import TIMEOUT, free_ports, wait_for
 from ponikeeper.config import load
-from ponikeeper.contract import DETECTOR_PVS
-from ponikeeper.monitoring import pv_list
+from ponikeeper.protocol.pvs import DETECTOR_PVS
+from ponikeeper.site.exports import pv_list
 from speak import get
 
 KEY = 4711

@@ -11,11 +11,11 @@ import time
 
 import pytest
 
-from campaigns.stores import NAME, PREFIXES, contents, large_store, small_store
 from live import TIMEOUT, serving, wait_for
-from ponikeeper.history import History
-from ponikeeper.history.copy import copy
+from ponikeeper.store import History
+from ponikeeper.store.backup import copy
 from speak import GEOMETRY, Wire, commit_text, put, snapshot
+from stores import NAME, PREFIXES, contents, large_store, small_store
 
 
 def call(*words):

@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from live import TIMEOUT, wait_for
-from ponikeeper import poni
-from ponikeeper.geometry import Geometry
+from ponikeeper.geometry import Geometry, poni
 from shell import Shell
 from speak import GEOMETRY, commit_text, get, put, request, results, snapshot
 
@@ -196,7 +195,7 @@ def test_check_reads_a_configuration_and_serves_nothing(call, farm):
     assert f"{farm.config}: OK, {len(farm.prefixes)} detectors, store {farm.store}" in done.stdout
 
 
-WITHOUT = "import sys; sys.modules[{0!r}] = None; sys.argv[1:] = {1!r}; from ponikeeper.cli import run; run()"
+WITHOUT = "import sys; sys.modules[{0!r}] = None; sys.argv[1:] = {1!r}; from ponikeeper.cli.app import run; run()"
 
 
 @pytest.mark.parametrize(
@@ -214,7 +213,7 @@ def test_missing_extra_is_told_with_the_line_that_installs_it(missing, words):
 
 def test_reading_needs_no_extra(kept):
     program = "import sys; sys.modules.update(dict.fromkeys(['caproto', 'uvloop', 'ophyd', 'pyFAI'])); "
-    program += f"sys.argv[1:] = ['get', {kept!r}]; from ponikeeper.cli import run; run()"
+    program += f"sys.argv[1:] = ['get', {kept!r}]; from ponikeeper.cli.app import run; run()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert poni.read(done.stdout) == Geometry.parse(snapshot(kept)["geometry"])

@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from ponikeeper.tree import history_tree, room
+from ponikeeper.cli.history_tree import history_tree, room
 from shell import Shell
 from speak import GEOMETRY, commit_text, get, put, request, results, snapshot
 

@@ -9,9 +9,9 @@ from caproto import ChannelType, ErrorResponse
 
 import speak
 from live import wait_for
-from ponikeeper.contract import DETECTOR_PVS, IOC_PVS, MAX_DESC_BYTES, Kind, readback, setpoint, staged
-from ponikeeper.messages import MAX_BYTES
-from ponikeeper.parameters import NAMES, PARAMETERS
+from ponikeeper.geometry.parameters import NAMES, PARAMETERS
+from ponikeeper.protocol import MAX_BYTES
+from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, MAX_DESC_BYTES, Kind, readback, setpoint, staged
 from speak import GEOMETRY, TIMEOUT, Wire, commit_text, get, monitoring, put, read, run
 
 NATIVE = {

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from live import free_ports
-from ponikeeper.ca.counts import filled
+from ponikeeper.ca.element_counts import filled
 from softioc import SoftIoc
 from speak import Wire, commit_text, put
 

@@ -11,16 +11,15 @@ from pathlib import Path
 import pytest
 
 import speak
-from campaigns.stores import NAME, PREFIXES, large_store, small_store
 from live import TIMEOUT, LiveIoc, serving, wait_for
-from ponikeeper import poni
-from ponikeeper.contract import DETECTOR_PVS, Kind
-from ponikeeper.exported import ExportedHistory, added, read, write
-from ponikeeper.geometry import Geometry
-from ponikeeper.history import History
-from ponikeeper.records import KINDS
+from ponikeeper.geometry import Geometry, poni
+from ponikeeper.history.history_file import ExportedHistory, added, read, write
+from ponikeeper.history.records import KINDS
+from ponikeeper.protocol.pvs import DETECTOR_PVS, Kind
+from ponikeeper.store import History
 from shell import Shell
 from speak import GEOMETRY, commit_text, get, put, request, snapshot
+from stores import NAME, PREFIXES, large_store, small_store
 
 ONE = ("{Det:1}Calib:",)
 EXPORTED = "2026-11-23T04:00:00.000000Z"
@@ -163,7 +162,7 @@ def test_export_is_of_one_instant_though_two_writers_commit(call, make_ioc, tmp_
     ioc = make_ioc(detectors=ONE).start()
     begin(ioc.prefix, "near")
     assert put(f"{ioc.prefix}History:Select", 1) is None
-    program = Path(__file__).parents[1] / "writer.py"
+    program = Path(__file__).parents[1] / "support" / "writer.py"
     writers = [
         subprocess.Popen([sys.executable, program, ioc.prefix, how, str(first)], stdout=subprocess.PIPE)
         for how, first in (("request", 1), ("poni", 2))
@@ -240,7 +239,7 @@ def test_failed_write_leaves_the_old_file_and_nothing_beside_it(kept, tmp_path):
     file = tmp_path / "one.jsonl"
     file.write_text("what was there")
     limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
-    limited += "from ponikeeper.cli import run; run()"
+    limited += "from ponikeeper.cli.app import run; run()"
     words = ["export", "history", kept.prefix, "-o", str(file)]
     done = subprocess.run(
         [sys.executable, "-c", limited, *words], capture_output=True, text=True, timeout=TIMEOUT, check=False

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from live import wait_for
-from ponikeeper import poni
+from ponikeeper.geometry import poni
 from powder import Scene, off_px, on_detector, two_theta
 from shell import Shell
 from speak import commit_text, counters, request, snapshot

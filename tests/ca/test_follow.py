@@ -7,8 +7,8 @@ import time
 import aioca
 import pytest
 
-from campaigns.motion import Record, Span, move
 from live import TIMEOUT, wait_for
+from motion import Record, Span, move
 from speak import GEOMETRY, commit_text, forget, get, put, request, run, snapshot
 
 TOLERANCE = 0.05

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from live import wait_for
-from ponikeeper.messages import MAX_BYTES
-from ponikeeper.records import KINDS
+from ponikeeper.history.records import KINDS
+from ponikeeper.protocol import MAX_BYTES
 from speak import GEOMETRY, commit_text, counters, get, put, request, results, snapshot
 
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from campaigns.motion import WAY, Record, move
 from live import wait_for
+from motion import WAY, Record, move
 from speak import commit_text, put, request
 
 DETECTOR = "{Det:1}Calib:"
@@ -161,7 +161,7 @@ def test_link_that_comes_back_elsewhere_and_as_a_text_is_unknown_then_moved_and_
 def test_status_is_right_soon_after_a_minute_without_packets(mode):
     import subprocess
 
-    from campaigns import dropping
+    import dropping
 
     reason = dropping.why_not()
     if reason is not None:

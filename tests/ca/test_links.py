@@ -11,7 +11,7 @@ import pytest
 import speak
 from live import wait_for
 from ponikeeper.config import MAX_LINKS
-from ponikeeper.messages import parse_links
+from ponikeeper.protocol import parse_links
 from speak import GEOMETRY, commit_text, get, put, run
 
 FIRST, SECOND, ODD, QUIET = "{Det:1}Calib:", "{Det:2}Calib:", "{Det:3}Calib:", "{Det:4}Calib:"

@@ -11,10 +11,10 @@ import pytest
 from caproto import AlarmSeverity, ChannelType
 
 import speak
-from campaigns.trouble import fill
 from live import wait_for
-from ponikeeper.history import History
+from ponikeeper.store import History
 from speak import Wire, commit_text, get
+from trouble import fill
 
 OUTCOMES = {ca.WriteNotifyResponse: "accepted", ca.ErrorResponse: "refused"}
 

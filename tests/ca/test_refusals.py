@@ -6,9 +6,8 @@ import math
 import pytest
 
 import speak
-from ponikeeper import poni
-from ponikeeper.geometry import Geometry
-from ponikeeper.messages import MAX_BYTES
+from ponikeeper.geometry import Geometry, poni
+from ponikeeper.protocol import MAX_BYTES
 from refusing import refused, said
 from speak import GEOMETRY, commit_text, put
 

@@ -8,7 +8,7 @@ from caproto import ChannelType, ErrorResponse
 
 import speak
 from live import wait_for
-from ponikeeper.messages import MAX_BYTES
+from ponikeeper.protocol import MAX_BYTES
 from refusing import forged, refused, said
 from speak import GEOMETRY, Wire, commit_text, counters, get, put
 

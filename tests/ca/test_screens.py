@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import speak
-from make_screens import FOLDER
+from ponikeeper.site.screens.phoebus import FOLDER
 
 COMMITTED = sorted(FOLDER.glob("*.bob"))
 

@@ -9,16 +9,16 @@ import time
 
 import pytest
 
-from campaigns.trouble import require_strace, syncs
 from live import TIMEOUT, free_ports, wait_for
-from ponikeeper.ca import selfcheck
+from ponikeeper.ca import health_check
 from ponikeeper.ca.channels import make_channel
-from ponikeeper.ca.selfcheck import SelfCheck, feed
+from ponikeeper.ca.health_check import SelfCheck, feed
 from ponikeeper.ca.server import Circuit, Context
-from ponikeeper.contract import PV, Kind
-from ponikeeper.history import History
-from ponikeeper.store import Store
+from ponikeeper.protocol.pvs import PV, Kind
+from ponikeeper.store import History
+from ponikeeper.store.writer import Store
 from speak import Wire, get
+from trouble import require_strace, syncs
 
 BEAT = 0.02
 FRESH = 0.5
@@ -26,9 +26,9 @@ FRESH = 0.5
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
-    monkeypatch.setattr(selfcheck, "_FRESH", FRESH)
-    monkeypatch.setattr(selfcheck, "_PATIENCE", FRESH)
-    monkeypatch.setattr(selfcheck, "_PAUSE", BEAT)
+    monkeypatch.setattr(health_check, "_FRESH", FRESH)
+    monkeypatch.setattr(health_check, "_PATIENCE", FRESH)
+    monkeypatch.setattr(health_check, "_PAUSE", BEAT)
     monkeypatch.setenv("EPICS_CA_SERVER_PORT", str(free_ports(1)[0]))
     monkeypatch.setenv("EPICS_CAS_BEACON_ADDR_LIST", "127.0.0.1")
     monkeypatch.setenv("EPICS_CAS_AUTO_BEACON_ADDR_LIST", "NO")
@@ -68,7 +68,7 @@ class Watched:
         def ask():
             with Wire(self.context.port) as wire:
                 wire.send(wire.channel("HEARTBEAT").read())
-                return wire.receive(selfcheck.ca.ReadNotifyResponse).data[0]
+                return wire.receive(health_check.ca.ReadNotifyResponse).data[0]
 
         return await asyncio.to_thread(ask)
 

@@ -16,7 +16,7 @@ from caproto.asyncio.server import Context as Stock
 from live import TIMEOUT, free_ports, wait_for
 from ponikeeper.ca.channels import make_channel
 from ponikeeper.ca.server import Context
-from ponikeeper.contract import PV, Kind
+from ponikeeper.protocol.pvs import PV, Kind
 from speak import Wire, commit_text, put, snapshot
 
 FINE = AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from live import wait_for
-from ponikeeper.contract import readback, staged
-from ponikeeper.detectors import pixel_size
-from ponikeeper.parameters import NAMES
+from ponikeeper.geometry.detectors import pixel_size
+from ponikeeper.geometry.parameters import NAMES
+from ponikeeper.protocol.pvs import readback, staged
 from speak import GEOMETRY, commit_text, counters, get, monitoring, put, read, results, snapshot
 
 

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from campaigns.motion import Record, move
 from live import wait_for
-from ponikeeper.contract import DETECTOR_PVS
+from motion import Record, move
+from ponikeeper.protocol.pvs import DETECTOR_PVS
 from speak import commit_text, put, read, request
 
 TOLERANCE = 0.05

@@ -15,11 +15,11 @@ from caproto import ChannelType, WriteNotifyResponse
 
 import speak
 from live import wait_for
-from ponikeeper import poni, strictjson
-from ponikeeper.contract import readback, setpoint
-from ponikeeper.detectors import pixel_size
-from ponikeeper.geometry import Geometry
-from ponikeeper.parameters import NAMES
+from ponikeeper.geometry import Geometry, poni
+from ponikeeper.geometry.detectors import pixel_size
+from ponikeeper.geometry.parameters import NAMES
+from ponikeeper.protocol.pvs import readback, setpoint
+from ponikeeper.text import strictjson
 from speak import GEOMETRY, TIMEOUT, Wire, commit_text, counters, get, monitoring, put, request, results, run, snapshot
 
 FIT = {
@@ -254,7 +254,7 @@ def test_twenty_clients_at_once_find_each_its_own_result(prefix):
     begin(prefix)
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", CLIENT, str(Path(__file__).parents[1]), prefix, str(number)],
+            [sys.executable, "-c", CLIENT, str(Path(__file__).parents[1] / "support"), prefix, str(number)],
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -8,9 +8,8 @@ import time
 
 import pytest
 
-from campaigns.machine import ROOT, make_debian, running
-from ponikeeper import poni
-from ponikeeper.geometry import Geometry
+from machine import ROOT, make_debian, running
+from ponikeeper.geometry import Geometry, poni
 from speak import GEOMETRY
 
 pytestmark = pytest.mark.campaign

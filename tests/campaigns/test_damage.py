@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from campaigns.stores import NAME, contents, judged, small_store
+from stores import NAME, contents, judged, small_store
 
 SEED = 20261122
 PAGE = 4096

@@ -5,10 +5,10 @@ import subprocess
 import caproto as ca
 import pytest
 
-from campaigns.stores import GEOMETRY, large_store, small_store
-from campaigns.wire import Wire, new_request
 from live import TIMEOUT, wait_for
-from ponikeeper.history.schema import journal_of
+from ponikeeper.store.schema import journal_of
+from stores import GEOMETRY, large_store, small_store
+from wire import Wire, new_request
 
 
 def served(ioc) -> subprocess.CompletedProcess[str]:

@@ -9,23 +9,13 @@ from collections.abc import Callable
 import caproto as ca
 import pytest
 
-from campaigns.stores import NAME
-from campaigns.trouble import (
-    Stopwatch,
-    fill,
-    has_ended,
-    inside,
-    mounting,
-    require_namespaces,
-    require_strace,
-    seen_by,
-    syncs,
-)
-from campaigns.wire import Wire, new_request
 from live import TIMEOUT, LiveIoc, wait_for
-from ponikeeper.history import History
-from ponikeeper.messages import Result
+from ponikeeper.protocol import Result
+from ponikeeper.store import History
+from stores import NAME
 from strategies import VALUES
+from trouble import Stopwatch, fill, has_ended, inside, mounting, require_namespaces, require_strace, seen_by, syncs
+from wire import Wire, new_request
 
 STATUS, MESSAGE = "{IOC}Storage:Status_RBV", "{IOC}Storage:Message_RBV"
 

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from campaigns.stores import large_store
-from ponikeeper.exported import read
+from ponikeeper.history.history_file import read
 from shell import Shell
+from stores import large_store
 
 REVISIONS = 5000
 

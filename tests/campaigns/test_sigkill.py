@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from campaigns.stores import NAME
-from campaigns.wire import Wire, as_json, new_request
 from live import TIMEOUT, LiveIoc, wait_for
 from ponikeeper.geometry import Geometry
-from ponikeeper.history import Answer, History
-from ponikeeper.messages import Commit, Snapshot, request_text
+from ponikeeper.protocol import Commit, Snapshot, request_text
+from ponikeeper.store import Answer, History
+from stores import NAME
 from strategies import VALUES
+from wire import Wire, as_json, new_request
 
 WRITERS = 2
 """Writers of each detector."""

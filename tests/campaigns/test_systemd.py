@@ -5,10 +5,9 @@ import time
 
 import pytest
 
-from campaigns.machine import ROOT, booted
 from live import wait_for
-from ponikeeper import poni
-from ponikeeper.geometry import Geometry
+from machine import ROOT, booted
+from ponikeeper.geometry import Geometry, poni
 from speak import GEOMETRY
 
 pytestmark = pytest.mark.campaign

@@ -2,7 +2,7 @@
 
 import pytest
 
-from campaigns.stores import NAME
+from stores import NAME
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def written(tmp_path):
 @pytest.fixture(scope="module")
 def call():
     """Run a command to its end."""
-    with Shell("ponikeeper.ca.service", "ponikeeper.history") as shell:
+    with Shell("ponikeeper.ca.service", "ponikeeper.store") as shell:
         yield shell
 
 

@@ -19,9 +19,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ponikeeper import poni
-from ponikeeper.geometry import Geometry
-from ponikeeper.parameters import NAMES, PARAMETERS
+from ponikeeper.geometry import Geometry, poni
+from ponikeeper.geometry.parameters import NAMES, PARAMETERS
 
 PREFIXES = ("DEMO{Det:PE1}", "DEMO{Det:PE2}")
 PICTURE = "ponikeeper_demo.png"

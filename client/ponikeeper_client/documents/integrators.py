@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from ponikeeper.errors import MissingExtraError, ShapeError
 from ponikeeper.geometry import Geometry
-from ponikeeper.parameters import PARAMETERS
+from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper_client.documents.reading import image_shape, recorded
 
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ponikeeper import strictjson
-from ponikeeper.contract import readback
 from ponikeeper.errors import GeometryError, NoGeometryError, ShapeError
 from ponikeeper.geometry import Geometry
-from ponikeeper.parameters import NAMES
+from ponikeeper.geometry.parameters import NAMES
+from ponikeeper.protocol.pvs import readback
+from ponikeeper.text import strictjson
 from ponikeeper_client.documents.writing import RECORDED
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ponikeeper import strictjson
-from ponikeeper.contract import readback
-from ponikeeper.messages import Snapshot
-from ponikeeper.parameters import NAMES, PARAMETERS
+from ponikeeper.geometry.parameters import NAMES, PARAMETERS
+from ponikeeper.protocol import Snapshot
+from ponikeeper.protocol.pvs import readback
+from ponikeeper.text import strictjson
 
 RECORDED: Mapping[str, str] = {
     "detector_config": readback("detector_config"),

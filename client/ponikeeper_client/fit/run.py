@@ -8,10 +8,9 @@ from typing import Any
 from numpy.typing import NDArray
 from rich.console import Console
 
-from ponikeeper import poni
 from ponikeeper.errors import CalibrationError, ImageError, NotConnectedError
-from ponikeeper.geometry import Geometry, value_problem
-from ponikeeper.messages import Commit
+from ponikeeper.geometry import Geometry, poni, value_problem
+from ponikeeper.protocol import Commit
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
 from ponikeeper_client.fit.files import read_image, read_mask
 from ponikeeper_client.fit.fit import fit_image

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ponikeeper import poni
-from ponikeeper.detectors import pixel_size
 from ponikeeper.errors import CalibrationError, ProblemsError
-from ponikeeper.geometry import DEFAULT_ORIENTATION, Geometry
+from ponikeeper.geometry import DEFAULT_ORIENTATION, Geometry, poni
+from ponikeeper.geometry.detectors import pixel_size
 from ponikeeper_client.documents import azimuthal_integrator
 from ponikeeper_client.fit.verdict import NEAR, NOMINAL, Reach
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from ponikeeper.messages import LinkState
+from ponikeeper.protocol import LinkState
 
 OF_LINKS = ("MOVING", "MOVED", "MISMATCH")
 """The statuses that a link which is scanned on purpose explains."""

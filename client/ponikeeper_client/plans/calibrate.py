@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ponikeeper.errors import CalibrationError, ProblemsError
 from ponikeeper.geometry import Geometry
-from ponikeeper.messages import label_problem
+from ponikeeper.protocol import label_problem
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ponikeeper import __version__
 from ponikeeper.errors import CalibrationError, PonikeeperError, ProblemsError, ShapeError
 from ponikeeper.geometry import Geometry
-from ponikeeper.messages import Commit
+from ponikeeper.protocol import Commit
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.documents import azimuthal_integrator
 from ponikeeper_client.fit.calibrants import Calibrant

@@ -11,7 +11,7 @@ from bluesky import preprocessors as bpp
 from bluesky.utils import Msg
 
 from ponikeeper.errors import CalibrationError
-from ponikeeper.messages import is_within
+from ponikeeper.protocol import is_within
 from ponikeeper_client.device import CalibrationData, calibrations
 from ponikeeper_client.guard import calibration_guard
 from ponikeeper_client.plans.asked import check

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ponikeeper import poni
 from ponikeeper.errors import CalibrationError
-from ponikeeper.geometry import Geometry
+from ponikeeper.geometry import Geometry, poni
 
 
 @dataclass(frozen=True, slots=True)

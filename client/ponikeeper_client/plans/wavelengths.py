@@ -6,7 +6,7 @@ from typing import Any
 
 from ponikeeper.errors import WavelengthError
 from ponikeeper.geometry import Geometry, value_problem
-from ponikeeper.messages import LinkState, is_within, wavelength_of
+from ponikeeper.protocol import LinkState, is_within, wavelength_of
 
 MD_KEY = "bt_wavelength"
 """Where sessions keep the wavelength in the RunEngine's metadata, in angstrom (xpdAcq's name)."""

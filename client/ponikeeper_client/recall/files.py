@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ponikeeper import poni as poni_text
+from ponikeeper.geometry import poni as poni_text
 from ponikeeper_client.documents import integrator_of
 from ponikeeper_client.recall.choice import the_one
 from ponikeeper_client.recall.histories import Histories

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ponikeeper import exported
 from ponikeeper.errors import HistoryError, NoGeometryError
-from ponikeeper.exported import ExportedHistory
-from ponikeeper.records import Judgement, Revision
+from ponikeeper.history import history_file
+from ponikeeper.history.history_file import ExportedHistory
+from ponikeeper.history.records import Judgement, Revision
 from ponikeeper_client.recall.values import Recorded
 
 Histories = ExportedHistory | str | Path | Iterable[ExportedHistory | str | Path]
@@ -94,7 +94,7 @@ def holding(histories: Sequence[ExportedHistory], recorded: Recorded) -> Exporte
 
 def _read(path: Path) -> ExportedHistory:
     try:
-        return exported.read(path.read_bytes())
+        return history_file.read(path.read_bytes())
     except OSError as error:
         raise HistoryError(f"{path}: {error.strerror}: expected an exported history") from error
     except HistoryError as error:

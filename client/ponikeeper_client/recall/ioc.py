@@ -8,8 +8,8 @@ from typing import Any, cast
 from ophyd import EpicsSignal
 
 from ponikeeper.errors import NotConnectedError
-from ponikeeper.inquiry import Inquiry, Reply, parse_reply
-from ponikeeper.records import Judgement, Record, Revision, name_of
+from ponikeeper.history.records import Judgement, Record, Revision, name_of
+from ponikeeper.protocol.history_query import Inquiry, Reply, parse_reply
 from ponikeeper_client.fresh import raise_silent, wait_for
 from ponikeeper_client.signals import TextSignal
 

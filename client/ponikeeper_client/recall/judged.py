@@ -10,8 +10,8 @@ from datetime import datetime
 from itertools import groupby
 
 from ponikeeper.errors import NoGeometryError
-from ponikeeper.judgements import chain
-from ponikeeper.records import Judgement, Revision
+from ponikeeper.history.corrections import chain
+from ponikeeper.history.records import Judgement, Revision
 from ponikeeper_client.recall.histories import History
 from ponikeeper_client.recall.values import BestKnown, Recorded, iso
 

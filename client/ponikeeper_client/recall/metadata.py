@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ponikeeper import strictjson
 from ponikeeper.errors import GeometryError, NoGeometryError
 from ponikeeper.geometry import Geometry
-from ponikeeper.parameters import PARAMETERS
+from ponikeeper.geometry.parameters import PARAMETERS
+from ponikeeper.text import strictjson
 
 KEY = "calibration_md"
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ponikeeper.errors import NoGeometryError, RefusedError
-from ponikeeper.strictjson import dumps
+from ponikeeper.text.strictjson import dumps
 from ponikeeper_client.recall.affected import Affected, Search, search
 from ponikeeper_client.recall.best import ask_ioc
 from ponikeeper_client.recall.catalogs import each_run, open_catalog

@@ -7,7 +7,7 @@ from typing import Generic, Self, TypeVar
 
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry import Geometry
-from ponikeeper.records import Judgement
+from ponikeeper.history.records import Judgement
 from ponikeeper_client.recall.runs import Event
 from ponikeeper_client.recall.telling import as_html, numbers
 

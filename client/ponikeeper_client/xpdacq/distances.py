@@ -7,9 +7,8 @@ from typing import Any
 
 from bluesky import plan_stubs as bps
 
-from ponikeeper import poni
 from ponikeeper.errors import CalibrationError
-from ponikeeper.geometry import Geometry
+from ponikeeper.geometry import Geometry, poni
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.start import read_poni
 from ponikeeper_client.guard import calibration_guard

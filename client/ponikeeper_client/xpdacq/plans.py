@@ -9,7 +9,7 @@ from bluesky import plans as bp
 from bluesky.utils import Msg
 
 from ponikeeper.geometry import Geometry
-from ponikeeper.messages import Commit, Result
+from ponikeeper.protocol import Commit, Result
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.start import read_poni
 from ponikeeper_client.plans import Calibrated, calibrate

@@ -14,10 +14,10 @@ from caproto import AccessRights, AlarmSeverity, AlarmStatus, ChannelType
 from caproto._backend import convert_values
 from caproto._utils import ConversionDirection
 
-from ponikeeper.access import Right
-from ponikeeper.contract import PV, Kind
-from ponikeeper.messages import Result
-from ponikeeper.parameters import parse_number
+from ponikeeper.access.rules import Right
+from ponikeeper.geometry.parameters import parse_number
+from ponikeeper.protocol import Result
+from ponikeeper.protocol.pvs import PV, Kind
 
 Value = float | int | str
 

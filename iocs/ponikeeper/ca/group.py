@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ponikeeper.ca.archive import Archive, timestamp
 from ponikeeper.ca.channels import Handler, Origin, make_channel
+from ponikeeper.ca.history_pvs import Archive, timestamp
 from ponikeeper.ca.puts import Puts, Transaction
 from ponikeeper.ca.stage import Stage
 from ponikeeper.ca.view import (
@@ -20,15 +20,15 @@ from ponikeeper.ca.view import (
     transaction_values,
 )
 from ponikeeper.config import Detector
-from ponikeeper.contract import DETECTOR_PVS, setpoint, staged
+from ponikeeper.detector.keeper import Keeper
+from ponikeeper.detector.link_states import Linked
+from ponikeeper.detector.state import Change, State
 from ponikeeper.errors import RefusedError
-from ponikeeper.keeper import Keeper
-from ponikeeper.linked import Linked
-from ponikeeper.listing import links_text
-from ponikeeper.messages import Result, links_json
-from ponikeeper.parameters import NAMES
-from ponikeeper.state import Change, State
-from ponikeeper.store import Store
+from ponikeeper.geometry.parameters import NAMES
+from ponikeeper.protocol import Result, links_json
+from ponikeeper.protocol.pvs import DETECTOR_PVS, setpoint, staged
+from ponikeeper.protocol.text_tables import links_text
+from ponikeeper.store.writer import Store
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from caproto import AlarmSeverity, AlarmStatus
 
-from ponikeeper.putlog import Put
-from ponikeeper.sinks import Sink
+from ponikeeper.putlog.entry import Put
+from ponikeeper.putlog.sinks import Sink
 
 log = logging.getLogger(__name__)
 

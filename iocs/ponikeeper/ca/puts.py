@@ -4,13 +4,14 @@ import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NoReturn
 
-from ponikeeper import poni, strictjson
 from ponikeeper.ca.channels import Origin
-from ponikeeper.contract import setpoint
+from ponikeeper.detector.keeper import Keeper
 from ponikeeper.errors import MessageError, PoniError, RefusedError
-from ponikeeper.keeper import Keeper
-from ponikeeper.messages import Activate, Commit, Follow, Here, Request, Result, parse_request, require_whole
-from ponikeeper.parameters import NAMES
+from ponikeeper.geometry import poni
+from ponikeeper.geometry.parameters import NAMES
+from ponikeeper.protocol import Activate, Commit, Follow, Here, Request, Result, parse_request, require_whole
+from ponikeeper.protocol.pvs import setpoint
+from ponikeeper.text import strictjson
 
 MANUAL = {"method": "manual"}
 

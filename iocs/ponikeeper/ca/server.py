@@ -14,12 +14,12 @@ from caproto.asyncio.server import Context as _Context
 from caproto.asyncio.server import VirtualCircuit as _VirtualCircuit
 from caproto.server.common import DisconnectedCircuit
 
-from ponikeeper.access import OPEN, Right
+from ponikeeper.access.rules import OPEN, Right
 from ponikeeper.ca.channels import Origin
-from ponikeeper.ca.counts import MOST, filled, is_too_much
+from ponikeeper.ca.element_counts import MOST, filled, is_too_much
 from ponikeeper.errors import PonikeeperError
-from ponikeeper.messages import Result
-from ponikeeper.putlog import Outcome, Put
+from ponikeeper.protocol import Result
+from ponikeeper.putlog.entry import Outcome, Put
 
 log = logging.getLogger(__name__)
 

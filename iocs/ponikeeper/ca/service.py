@@ -13,29 +13,29 @@ from typing import TYPE_CHECKING, Any
 
 from caproto import AlarmSeverity, AlarmStatus, CaprotoRuntimeError
 
-from ponikeeper import __version__, poni
-from ponikeeper.announcing import announce
-from ponikeeper.ca.access import Access
+from ponikeeper import __version__
+from ponikeeper.access.loading import Access
+from ponikeeper.ca.access_pvs import Gate
 from ponikeeper.ca.channels import make_channel
-from ponikeeper.ca.gate import Gate
 from ponikeeper.ca.group import Group
+from ponikeeper.ca.health_check import SelfCheck, feed
 from ponikeeper.ca.putlog import PutLog
 from ponikeeper.ca.search import found
-from ponikeeper.ca.selfcheck import SelfCheck, feed
 from ponikeeper.ca.server import Context
 from ponikeeper.ca.stats import Stats
 from ponikeeper.config import Config, Detector
-from ponikeeper.contract import IOC_PVS
+from ponikeeper.detector.keeper import Keeper
+from ponikeeper.detector.link_rules import Sample
+from ponikeeper.detector.link_states import Linked
 from ponikeeper.errors import ConfigError, GeometryError, PoniError, RefusedError
-from ponikeeper.geometry import Geometry
-from ponikeeper.history import History
-from ponikeeper.keeper import Keeper
-from ponikeeper.linked import Linked
-from ponikeeper.links import Sample
-from ponikeeper.messages import Commit
-from ponikeeper.sinks import make_sink
-from ponikeeper.store import Health, Store
-from ponikeeper.vitals import count_start
+from ponikeeper.geometry import Geometry, poni
+from ponikeeper.protocol import Commit
+from ponikeeper.protocol.pvs import IOC_PVS
+from ponikeeper.putlog.sinks import make_sink
+from ponikeeper.site.channelfinder import announce
+from ponikeeper.store import History
+from ponikeeper.store.writer import Health, Store
+from ponikeeper.system.process_stats import count_start
 
 if TYPE_CHECKING:
     from ponikeeper.ca.watch import Watch

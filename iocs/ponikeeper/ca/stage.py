@@ -5,8 +5,8 @@ from typing import Any
 from ponikeeper.ca.channels import Origin
 from ponikeeper.ca.puts import MANUAL, Puts
 from ponikeeper.geometry import value_problem
-from ponikeeper.messages import Commit, Result
-from ponikeeper.parameters import Limits
+from ponikeeper.geometry.parameters import Limits
+from ponikeeper.protocol import Commit, Result
 
 
 class Stage:

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import caproto
 from caproto import AlarmSeverity, AlarmStatus
 
-from ponikeeper import __version__, vitals
+from ponikeeper import __version__
+from ponikeeper.system import process_stats
 
 _BEAT = 1.0
 """Seconds between two heartbeats."""
@@ -47,7 +48,7 @@ class Stats:
         self._fixed = {
             "STARTTOD": _clock(time.time()),
             "START_CNT": float(starts),
-            "HOSTNAME": vitals.host_name(),
+            "HOSTNAME": process_stats.host_name(),
             "PROCESS_ID": float(os.getpid()),
             "ENGINEER": engineer,
             "LOCATION": location,
@@ -69,7 +70,7 @@ class Stats:
             await asyncio.sleep(max(0.0, self._began + beats * _BEAT - time.monotonic()))
 
     async def _show_use(self, crowd: Crowd) -> None:
-        used = vitals.read()
+        used = process_stats.read()
         clients, connections = crowd.count_clients()
         await self._show(
             {

@@ -7,15 +7,15 @@ from typing import cast
 
 from caproto import AlarmSeverity, AlarmStatus
 
-from ponikeeper import poni, strictjson
-from ponikeeper.contract import Status, readback
-from ponikeeper.geometry import Geometry
+from ponikeeper.detector.state import State
+from ponikeeper.geometry import Geometry, poni
+from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.history import Judgement, Revision
-from ponikeeper.judgements import judgement_of
-from ponikeeper.listing import ascii_only, listed
-from ponikeeper.messages import MAX_BYTES, MAX_STRING_BYTES, results_json
-from ponikeeper.parameters import NAMES
-from ponikeeper.state import State
+from ponikeeper.history.corrections import judgement_of
+from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES, results_json
+from ponikeeper.protocol.pvs import Status, readback
+from ponikeeper.protocol.text_tables import ascii_only, listed
+from ponikeeper.text import strictjson
 
 _SEVERITY = {
     Status.UNSET: AlarmSeverity.INVALID_ALARM,

@@ -13,9 +13,9 @@ from typing import Any
 from aioca import FORMAT_TIME, CANothing, Subscription, purge_channel_caches
 from epicscorelibs.ca.cadef import ca_clear_channel, ca_create_channel, ca_flush_io
 
-from ponikeeper.ca.context import keep_context
-from ponikeeper.links import Sample
-from ponikeeper.parameters import shown
+from ponikeeper.caclient.context import keep_context
+from ponikeeper.detector.link_rules import Sample
+from ponikeeper.geometry.parameters import shown
 
 log = logging.getLogger(__name__)
 

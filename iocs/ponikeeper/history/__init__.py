@@ -1,13 +1,5 @@
-"""Revisions, activations and judgements in SQLite: the only package that knows SQL.
+"""What the history of a detector consists of: revisions, activations, corrections, and the history file. Pure."""
 
-Every row carries a checksum; nothing is ever changed or deleted, but for the one row of each
-detector that says where its links stood last. `history` writes, `reader` reads, `rows` are what is
-kept beside the records, `schema` makes and migrates the file, `verify` finds what is not what was
-written, `journal` judges what a crash left behind.
-"""
+from ponikeeper.history.records import Activation, Judgement, Position, Revision
 
-from ponikeeper.history.history import History
-from ponikeeper.history.rows import FOLLOWED, Answer, Draft, Kept, Put, Standing
-from ponikeeper.records import Activation, Judgement, Revision
-
-__all__ = ["FOLLOWED", "Activation", "Answer", "Draft", "History", "Judgement", "Kept", "Put", "Revision", "Standing"]
+__all__ = ["Activation", "Judgement", "Position", "Revision"]

@@ -1,0 +1,1 @@
+"""Who may write: access rules and EPICS access security files."""

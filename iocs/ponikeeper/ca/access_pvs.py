@@ -1,0 +1,94 @@
+"""What is seen of the access rules: denied puts counted, rules read anew on SIGHUP, an alarm where they cannot be."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from caproto import AlarmSeverity, AlarmStatus
+
+from ponikeeper.access.loading import Access
+from ponikeeper.ca.channels import Origin
+from ponikeeper.config import load
+from ponikeeper.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+_FINE = (AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM)
+_FAILED = (AlarmSeverity.MAJOR_ALARM, AlarmStatus.READ)
+
+
+class Announcer(Protocol):
+    """Who tells the clients."""
+
+    async def announce(self) -> None:
+        """Tell every client what it may do now."""
+        ...
+
+
+class Gate:
+    """The rules in force, and their PVs.
+
+    Parameters
+    ----------
+    access
+        The rules.
+    source
+        Path of the configuration that says where they are.
+    channels
+        The IOC's own, by suffix.
+    """
+
+    def __init__(self, access: Access, source: Path, channels: Mapping[str, Any]) -> None:
+        self._access, self._source, self._channels = access, source, channels
+        self._denied = 0
+        self._news = asyncio.Event()
+        self._reload = self._failed = False
+        self._message = f"in force: {access.rules}"
+
+    def deny(self, name: str, origin: Origin) -> None:
+        """Count a put that the rules did not let through."""
+        self._denied += 1
+        log.warning("denied: %s to %s, who is at %s", name, origin, origin.address)
+        self._news.set()
+
+    async def run(self, clients: Announcer) -> None:
+        """Show what is new, and read the rules anew on SIGHUP; for ever."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
+        self._news.set()
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._reload:
+                self._reload = False
+                await self._renew(clients)
+            await self._show()
+
+    def _hang_up(self) -> None:
+        self._reload = True
+        self._news.set()
+
+    async def _renew(self, clients: Announcer) -> None:
+        try:
+            config = await asyncio.to_thread(load, self._source)
+            await asyncio.to_thread(self._access.renew, config)  # hosts are looked up
+        except ConfigError as error:
+            self._message = f"the rules before are kept: {error}"
+            self._failed = True
+            log.error("access rules: %s", self._message)  # noqa: TRY400  # a mistake in a file has no traceback
+        else:
+            self._message = f"in force: {self._access.rules}"
+            self._failed = False
+            log.warning("access rules: %s", self._message)
+            await clients.announce()
+
+    async def _show(self) -> None:
+        now = time.time()
+        alarm = _FAILED if self._failed else _FINE
+        text = self._message.encode("ascii", "backslashreplace").decode("ascii")[:1000]
+        await self._channels["Access:Status_RBV"].show("FAILED" if self._failed else "OK", now, *alarm)
+        await self._channels["Access:Message_RBV"].show(text, now, *alarm)
+        await self._channels["Denied_RBV"].show(self._denied, now, *_FINE)

@@ -1,0 +1,191 @@
+"""The few CA calls that the command line needs (aioca)."""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from aioca import DBR_CHAR_STR, CANothing, caget, camonitor, caput, connect
+from epicscorelibs.ca.cadef import CAException
+
+from ponikeeper.caclient.context import keep_context  # noqa: F401  # for whoever runs these calls
+from ponikeeper.errors import MessageError, NotConnectedError, RefusedError
+from ponikeeper.protocol import Request, Result, Snapshot, parse_results, request_text
+
+TIMEOUT = 5.0
+TRIES = 20
+"""How often it is looked for what somebody else may have covered."""
+
+Answer = Snapshot | NotConnectedError | MessageError
+"""What a detector says, or why it says nothing that could be read."""
+
+
+async def read_text(pv: str, timeout: float = TIMEOUT) -> str:
+    """Read a text PV.
+
+    Raises
+    ------
+    NotConnectedError
+        It does not answer.
+    """
+    return str(await got(pv, DBR_CHAR_STR, timeout))
+
+
+async def read_snapshot(prefix: str, timeout: float = TIMEOUT) -> Snapshot:
+    """Read all that is in force on a detector.
+
+    Raises
+    ------
+    NotConnectedError
+        It does not answer.
+    """
+    return Snapshot.from_json(await read_text(f"{prefix}Snapshot_RBV", timeout))
+
+
+async def read_snapshots(prefixes: Sequence[str], timeout: float = TIMEOUT) -> dict[str, Answer]:
+    """Read what is in force on several detectors at once; none waits for another."""
+
+    async def one(prefix: str) -> Answer:
+        try:
+            return await read_snapshot(prefix, timeout)
+        except (NotConnectedError, MessageError) as error:
+            return error
+
+    return dict(zip(prefixes, await asyncio.gather(*map(one, prefixes)), strict=True))
+
+
+async def wait_for_status(prefixes: Sequence[str], status: str, timeout: float) -> dict[str, Answer]:
+    """Wait until several detectors have a status at once, by monitors.
+
+    Returns
+    -------
+    dict
+        What each of them says when that came true, or when the time was over.
+    """
+    pvs = {prefix: f"{prefix}Snapshot_RBV" for prefix in prefixes}
+    heard: dict[str, Answer] = {prefix: NotConnectedError(silent(pv, timeout)) for prefix, pv in pvs.items()}
+    came_true: asyncio.Future[dict[str, Answer]] = asyncio.get_running_loop().create_future()
+
+    def told(prefix: str, text: Any) -> None:
+        heard[prefix] = _heard(text, NotConnectedError(silent(pvs[prefix], timeout)))
+        have_it = all(isinstance(said, Snapshot) and said.status == status for said in heard.values())
+        if have_it and not came_true.done():
+            came_true.set_result(dict(heard))
+
+    subscriptions = [
+        camonitor(pv, partial(told, prefix), datatype=DBR_CHAR_STR, notify_disconnect=True)
+        for prefix, pv in pvs.items()
+    ]
+    try:
+        return await asyncio.wait_for(came_true, timeout)
+    except TimeoutError:
+        return heard
+    finally:
+        for subscription in subscriptions:
+            subscription.close()
+
+
+def _heard(text: Any, without: NotConnectedError) -> Answer:
+    """Read what a monitor of a snapshot says."""
+    try:
+        return without if isinstance(text, CANothing) else Snapshot.from_json(str(text))
+    except MessageError as error:
+        return error
+
+
+async def read_follow(prefix: str) -> bool:
+    """Tell whether the geometry follows the links.
+
+    Raises
+    ------
+    NotConnectedError
+        The IOC does not answer.
+    """
+    return bool(await got(f"{prefix}Follow_RBV"))
+
+
+async def transact(prefix: str, request: Request, timeout: float = 30.0) -> Result:
+    """Run one transaction and give its verdict.
+
+    Parameters
+    ----------
+    request
+        With an id, by which its result is found.
+
+    Raises
+    ------
+    RefusedError
+        With the IOC's reasons.
+    NotConnectedError
+        It does not answer; whether the transaction was stored is not known then.
+    """
+    pv = f"{prefix}Request"
+    refused = ""
+    await _connected(pv)
+    try:
+        await caput(pv, request_text(request), datatype=DBR_CHAR_STR, wait=True, timeout=timeout)
+    except CANothing as error:
+        if "disconnect" in str(error).lower() or "timed out" in str(error).lower() or "timeout" in str(error).lower():
+            raise NotConnectedError(silent(pv, timeout)) from error
+        refused = str(error)
+    except CAException as error:
+        raise RefusedError(f"{pv} may not be written from here: the IOC's access rules forbid it ({error})") from error
+    for _ in range(TRIES):
+        for result in parse_results(await read_text(f"{prefix}Results_RBV")):
+            if result.request == request.request and result.outcome != "undetermined":
+                if result.outcome == "refused":
+                    raise RefusedError(result.errors)
+                return result
+        await asyncio.sleep(0.1)
+    raise RefusedError(refused or "the result is no longer among the last ones: look at the history")
+
+
+async def watch(prefix: str, show: Callable[[Snapshot], None]) -> None:
+    """Call a function with each snapshot, for ever.
+
+    Raises
+    ------
+    NotConnectedError
+        The IOC does not answer at the beginning; later interruptions are waited for.
+    """
+    pv = f"{prefix}Snapshot_RBV"
+    await read_text(pv)
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def told(text: Any) -> None:
+        try:
+            show(Snapshot.from_json(str(text)))
+        except Exception as error:  # noqa: BLE001  # whatever it is ends the watching, and is told there
+            if not ended.done():
+                ended.set_exception(error)
+
+    subscription = camonitor(pv, told, datatype=DBR_CHAR_STR)
+    try:
+        await ended
+    finally:
+        subscription.close()
+
+
+async def _connected(pv: str) -> None:
+    try:
+        await connect(pv, timeout=TIMEOUT)
+    except CANothing as error:
+        raise NotConnectedError(silent(pv, TIMEOUT)) from error
+
+
+async def got(pv: str, datatype: Any = None, timeout: float = TIMEOUT) -> Any:
+    """Read one PV; raises `NotConnectedError` where it does not answer."""
+    try:
+        return await caget(pv, datatype=datatype, timeout=timeout)
+    except CANothing as error:
+        raise NotConnectedError(silent(pv, timeout)) from error
+
+
+def silent(pv: str, timeout: float) -> str:
+    """Say that a PV does not answer, and what to look at."""
+    where = os.environ.get("EPICS_CA_ADDR_LIST", "not set")
+    return (
+        f"{pv} does not answer within {timeout:g} s: is the prefix right, is the IOC running, "
+        f"is EPICS_CA_ADDR_LIST ({where}) right?"
+    )

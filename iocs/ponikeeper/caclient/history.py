@@ -1,0 +1,120 @@
+"""What the command line reads of a history (aioca); nothing that a person looks at is touched by it."""
+
+import asyncio
+import random
+from typing import cast
+
+from aioca import CANothing, caput
+
+from ponikeeper.caclient.client import TIMEOUT, TRIES, got, read_snapshot, read_text, silent
+from ponikeeper.errors import NotConnectedError, RefusedError
+from ponikeeper.history.records import Activation, Judgement, Record, Revision, name_of
+from ponikeeper.protocol.history_query import Inquiry, Reply, parse_reply
+
+_PAUSE = 0.02
+"""Seconds, at most, before the first repetition of what somebody else's question has covered."""
+
+_WINDOW = 60
+"""Revisions that are listed around one of them."""
+
+Whole = tuple[list[Revision], list[Activation], list[Judgement]]
+
+
+async def read_revision(prefix: str, number: int) -> Revision:
+    """Read one revision of the history.
+
+    Raises
+    ------
+    RefusedError
+        There is none of that number.
+    HistoryError
+        What is answered is not what was written.
+    NotConnectedError
+        The IOC does not answer.
+    """
+    if number < 1:
+        raise RefusedError(f"there is no revision {number}: they are numbered from 1 on")
+    reply = await _ask(prefix, Inquiry("revision", number))
+    if not reply.records:
+        raise _missing(number, reply.count)
+    return cast("Revision", reply.records[0])
+
+
+async def read_revisions(prefix: str, *numbers: int) -> list[Revision]:
+    """Read several revisions; raises as `read_revision`."""
+    return [await read_revision(prefix, number) for number in numbers]
+
+
+async def read_around(prefix: str, around: int) -> tuple[list[Revision], list[Judgement], int]:
+    """Read the revisions around one, all judgements, and which revision is in force.
+
+    Parameters
+    ----------
+    around
+        The number of the revision; 0 is the one in force. Raises as `read_revision`.
+    """
+    in_force = (await read_snapshot(prefix)).revision
+    centre = around or in_force
+    if around:
+        await read_revision(prefix, around)
+    revisions = await _read_from(prefix, "revision", max(1, centre - _WINDOW // 2), centre + _WINDOW // 2)
+    judgements = await _read_from(prefix, "judgement", 1)
+    return cast("list[Revision]", revisions), cast("list[Judgement]", judgements), in_force
+
+
+async def read_all(prefix: str) -> Whole:
+    """Read all records of a detector as they were at one instant, although commits go on; raises as `read_revision`.
+
+    The activations are read while no judgement is added. Each revision was put in force by the
+    transaction that made it: those that were there at that instant are those up to the newest that
+    these activations name.
+    """
+    judgements: list[Record] = []
+    activations: list[Record] = []
+    for _ in range(TRIES):
+        judgements += await _read_from(prefix, "judgement", len(judgements) + 1)
+        activations += await _read_from(prefix, "activation", len(activations) + 1)
+        if (await _ask(prefix, Inquiry("judgement", len(judgements) + 1))).count == len(judgements):
+            break
+    else:
+        raise RefusedError(f"{prefix}: judgements are added all the time: try again when it is quiet")
+    named = cast("list[Activation]", activations)
+    newest = max((activation.revision for activation in named), default=0)
+    revisions = await _read_from(prefix, "revision", 1, newest)
+    return cast("list[Revision]", revisions), named, cast("list[Judgement]", judgements)
+
+
+async def _read_from(prefix: str, kind: str, first: int, last: int | None = None) -> list[Record]:
+    """Read the records of a kind from one on, to another one or to the newest."""
+    found: list[Record] = []
+    while last is None or first <= last:
+        reply = await _ask(prefix, Inquiry(kind, first))
+        found += [record for record in reply.records if last is None or name_of(record)[1] <= last]
+        first += len(reply.records)
+        if first > reply.count:
+            break
+        if not reply.records:
+            raise RefusedError(f"{prefix}: {kind} {first} of {reply.count} is not shown: it does not fit its PV")
+    return found
+
+
+async def _ask(prefix: str, inquiry: Inquiry) -> Reply:
+    """Ask for records, again where somebody else's question has covered the answer."""
+    pv = f"{prefix}History:Read"
+    await got(pv)
+    for number in range(TRIES):
+        try:
+            await caput(pv, str(inquiry), wait=True, timeout=TIMEOUT)
+        except CANothing as error:
+            if any(word in str(error).lower() for word in ("disconnect", "timed out", "timeout")):
+                raise NotConnectedError(silent(pv, TIMEOUT)) from error
+            raise RefusedError(f"{pv}: {await read_text(f'{prefix}Message_RBV')}") from error
+        reply = parse_reply(prefix, await read_text(f"{pv}_RBV"))
+        if reply.read == str(inquiry):
+            return reply
+        await asyncio.sleep(random.uniform(0, _PAUSE * (number + 1)))  # noqa: S311  # out of step with the others
+    raise RefusedError(f"{inquiry} of {prefix} could not be read: other clients ask all the time")
+
+
+def _missing(number: int, count: int) -> RefusedError:
+    return RefusedError(f"there is no revision {number}: the history has {f'1 to {count}' if count else 'none'}")

@@ -1,0 +1,49 @@
+"""The commands that decide which revision holds: activate, here, follow."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from ponikeeper.cli.console import AsJson, Prefix, ask, client, emit, over_ca
+from ponikeeper.cli.tables import in_force_line
+from ponikeeper.protocol import Activate, Follow, Here
+from ponikeeper.text.strictjson import dumps
+
+
+def activate(
+    prefix: Prefix,
+    revision: Annotated[str, typer.Argument(help="number or label")],
+    force: Annotated[bool, typer.Option("--force", help="although it was judged wrong")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put an old revision in force again: ponikeeper activate 'XF:28ID1-ES{Det:PE1}Calib:' near."""
+    name = int(revision) if revision.isascii() and revision.isdigit() else revision
+    result = ask(prefix, Activate(name, force))
+    emit(dumps(result.as_dict()) if as_json else in_force_line(prefix, result))
+
+
+def here(prefix: Prefix, as_json: AsJson = False) -> None:
+    """Say that the geometry in force holds where the links stand: ponikeeper here 'XF:28ID1-ES{Det:PE1}Calib:'."""
+    result = ask(prefix, Here())
+    says = f"{prefix} revision {result.revision} holds where the links stand now (serial {result.serial})"
+    emit(dumps(result.as_dict()) if as_json else says)
+
+
+def follow(
+    prefix: Prefix,
+    state: Annotated[
+        Literal["on", "off"] | None, typer.Argument(help="left out: tell whether it does", case_sensitive=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the geometry follow the links to a known position: ponikeeper follow 'XF:28ID1-ES{Det:PE1}Calib:' on."""
+    if state is None:
+        follows = over_ca(client().read_follow(prefix))
+        emit(dumps({"prefix": prefix, "follow": follows}) if as_json else f"{prefix} {_following(follows)}")
+        return
+    result = ask(prefix, Follow(state == "on"))
+    emit(dumps(result.as_dict()) if as_json else f"{prefix} {_following(state == 'on')} from now on")
+
+
+def _following(follows: bool) -> str:
+    return "follows the links to known positions" if follows else "does not follow the links"

@@ -1,0 +1,49 @@
+"""The command that copies the store of an IOC while it is served."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ponikeeper.cli.console import AsJson, emit
+from ponikeeper.cli.export import told
+from ponikeeper.errors import ConfigError, MissingExtraError
+from ponikeeper.text.strictjson import dumps
+
+
+def backup(
+    config: Annotated[Path, typer.Argument(help="the configuration (TOML); its IOC may run")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="folder for the copy; better on another disk")],
+    keep: Annotated[int, typer.Option(min=0, help="how many copies of this store to keep there; 0 is all")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the whole history of an IOC, verified: ponikeeper backup /etc/ponikeeper/28id1.toml -o /backup.
+
+    To restore one, stop the IOC and put the copy in the place of its ponikeeper.sqlite.
+    """
+    try:
+        from ponikeeper.config import load
+        from ponikeeper.store.backup import copy
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("ioc", error.name or "pydantic") from error
+    store = load(config).store
+    target = output / f"{config.stem}.{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.sqlite"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{output}: {error.strerror}: expected a folder that can be written to") from error
+    contents = copy(store, target)
+    for old in _superfluous(output, config.stem, keep):
+        old.unlink()
+    if as_json:
+        emit(dumps({"backup": str(target), "version": contents.version, "counts": contents.counts}))
+    else:
+        emit(f"{target}: OK, {told(contents)}")
+
+
+def _superfluous(folder: Path, stem: str, keep: int) -> list[Path]:
+    """Give the oldest copies of a store that are more than are to be kept: their names are in the order of time."""
+    ours = re.compile(re.escape(stem) + r"\.\d{8}T\d{6}\.\d{6}Z\.sqlite")
+    return sorted(path for path in folder.iterdir() if ours.fullmatch(path.name))[:-keep] if keep else []

@@ -1,0 +1,77 @@
+"""What the commands have in common: their arguments, how they ask over Channel Access, how they print."""
+
+import asyncio
+import sys
+import uuid
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ponikeeper.protocol import Request, Result, parse_request, request_text
+
+T = TypeVar("T")
+
+out = Console()
+err = Console(stderr=True)
+
+Prefix = Annotated[str, typer.Argument(help="PV prefix of the detector, such as 'XF:28ID1-ES{Det:PE1}Calib:'")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+def client() -> Any:
+    """Give the CA calls; loaded where they are used, so that the other commands need no Channel Access."""
+    from ponikeeper.caclient import client
+
+    return client
+
+
+def revisions() -> Any:
+    """Give the CA calls for the history."""
+    from ponikeeper.caclient import history
+
+    return history
+
+
+def over_ca(work: Coroutine[Any, Any, T]) -> T:
+    """Run one exchange over Channel Access."""
+    client().keep_context()
+    return asyncio.run(work)
+
+
+def identified(request: Request) -> Request:
+    """Give a request an id of its own, as the IOC will read it: instants are UTC.
+
+    Raises
+    ------
+    MessageError
+        Something is wrong with it, which is told here, and not sent.
+    """
+    return parse_request(request_text(replace(request, request=str(uuid.uuid4()))))
+
+
+def ask(prefix: str, request: Request) -> Result:
+    """Send a request, with an id of its own, and give what became of it.
+
+    Raises
+    ------
+    RefusedError
+        With the IOC's reasons.
+    NotConnectedError
+        It does not answer.
+    """
+    return over_ca(client().transact(prefix, request if request.request else identified(request)))
+
+
+def emit(text: str) -> None:
+    """Print a text as it is, for people and for pipes."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def tell(problem: str) -> None:
+    """Print on stderr what went wrong."""
+    err.print(Text(problem, style="bold red"), soft_wrap=True)  # a str would have :a: of a PV's name made a picture

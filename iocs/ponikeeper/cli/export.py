@@ -1,0 +1,89 @@
+"""The commands for a history as a file: export, verify."""
+
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ponikeeper.cli.console import AsJson, Prefix, emit, over_ca, revisions
+from ponikeeper.errors import ConfigError, HistoryError
+from ponikeeper.history import history_file
+from ponikeeper.history.history_file import ExportedHistory
+from ponikeeper.store import backup
+from ponikeeper.system.atomic_write import replace
+from ponikeeper.text.strictjson import dumps
+
+export = typer.Typer(help="Write what the IOC keeps, or what its surroundings need, to files.", no_args_is_help=True)
+
+
+@export.callback()
+def _exports() -> None:
+    """Have a command of its own for each thing that can be exported."""
+
+
+@export.command()
+def history(
+    prefix: Prefix,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="file to write; - or none is stdout")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write all that the IOC keeps of a detector: ponikeeper export history 'P:' -o pe1.jsonl."""
+    parts = over_ca(revisions().read_all(prefix))
+    found = ExportedHistory(prefix, _now(), *map(tuple, parts))
+    data = history_file.write(found)
+    history_file.read(data)  # nothing is called a history that could not be read back
+    if output is None or str(output) == "-":
+        sys.stdout.write(data.decode("ascii"))
+        return
+    replace(output, data)
+    emit(dumps(_told(found)) if as_json else f"{output}: {history_file.counted(found.counts())} of {prefix}")
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(help="an exported history, a store (its IOC may run), or a backup of one")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell whether a history is whole and unchanged: ponikeeper verify pe1.jsonl, or ponikeeper.sqlite."""
+    if _is_store(file):
+        contents = backup.inspect(file)
+        emit(dumps(asdict(contents)) if as_json else f"{file}: OK, {told(contents)}")
+        return
+    found = read(file)
+    counts = history_file.counted(found.counts())
+    emit(dumps(_told(found)) if as_json else f"{file}: OK, {counts} of {found.prefix}, exported {found.exported}")
+
+
+def read(file: Path) -> ExportedHistory:
+    """Read an exported history; an error names the file."""
+    try:
+        return history_file.read(file.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}: expected an exported history") from error
+    except HistoryError as error:
+        raise HistoryError(f"{file}: {problem}" for problem in error.problems) from None
+
+
+def told(contents: backup.Contents) -> str:
+    """Tell what a store holds, a line for each detector."""
+    head = f"schema version {contents.version}, {len(contents.counts)} detector{'s' * (len(contents.counts) != 1)}"
+    return "\n".join(
+        [head, *(f"{history_file.counted(counts)} of {prefix}" for prefix, counts in contents.counts.items())]
+    )
+
+
+def _is_store(file: Path) -> bool:
+    try:
+        return backup.is_store(file)
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}: expected an exported history, or a store") from error
+
+
+def _told(found: ExportedHistory) -> dict[str, object]:
+    return {"prefix": found.prefix, "exported": found.exported, "counts": found.counts()}
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

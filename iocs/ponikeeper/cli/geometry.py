@@ -1,0 +1,112 @@
+"""The commands that read and commit a geometry: get, put, set, show."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ponikeeper.cli import tables
+from ponikeeper.cli.console import AsJson, Prefix, ask, client, emit, out, over_ca
+from ponikeeper.errors import ConfigError, ProblemsError, RefusedError
+from ponikeeper.geometry import poni
+from ponikeeper.geometry.parameters import NAMES, PARAMETERS, parse_number
+from ponikeeper.protocol import Commit
+from ponikeeper.text.strictjson import dumps, loads
+
+
+def get(
+    prefix: Prefix,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="file to write instead of stdout")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Get the geometry in force as a PONI: ponikeeper get 'XF:28ID1-ES{Det:PE1}Calib:' -o pe1.poni."""
+    snapshot = over_ca(client().read_snapshot(prefix))
+    if snapshot.geometry is None:
+        raise RefusedError(f"{prefix} is UNSET: {snapshot.reason}")
+    text = snapshot.as_json() + "\n" if as_json else poni.write(snapshot.geometry)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        try:
+            output.write_text(text, encoding="ascii")
+        except OSError as error:
+            raise ConfigError(f"{output}: {error.strerror}: expected a file that can be written") from error
+
+
+def put(
+    prefix: Prefix,
+    file: Annotated[Path, typer.Argument(help="the PONI file")],
+    label: Annotated[str | None, typer.Option(help="name of the revision, such as near")] = None,
+    comment: Annotated[str | None, typer.Option(help="what the next person should know")] = None,
+    calibrant: Annotated[str | None, typer.Option(help="the powder standard, such as Ni")] = None,
+    here: Annotated[bool, typer.Option("--here", help="the geometry holds where the links stand now")] = False,
+    expect_revision: Annotated[int | None, typer.Option(help="refuse if another revision is in force")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a PONI in force: ponikeeper put 'XF:28ID1-ES{Det:PE1}Calib:' near.poni --label near --calibrant Ni."""
+    try:
+        geometry = poni.read(file.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}: expected a PONI file") from error
+    except ProblemsError as error:
+        raise ConfigError(f"{file}: {problem}" for problem in error.problems) from None
+    provenance: dict[str, object] = {"method": "poni"}
+    provenance |= {key: value for key, value in (("comment", comment), ("calibrant", calibrant)) if value}
+    position = "now" if here else "unknown"
+    _commit(prefix, Commit(geometry.as_dict(), provenance, label, position, expect_revision), as_json)
+
+
+def set_(
+    prefix: Prefix,
+    values: Annotated[list[str], typer.Argument(help="name=value, SI units, such as dist=0.2345 rot1=0.001")],
+    comment: Annotated[str | None, typer.Option(help="what the next person should know")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change values of the geometry in force, as one: ponikeeper set 'XF:28ID1-ES{Det:PE1}Calib:' dist=0.2345."""
+    pairs = [_assignment(value) for value in values]
+    geometry = dict(pairs)
+    if len(geometry) < len(pairs):
+        raise ConfigError("a name stands twice: give each value once")
+    snapshot = over_ca(client().read_snapshot(prefix))
+    provenance: dict[str, object] = {"method": "manual"}
+    if snapshot.revision:
+        provenance["derived_from"] = snapshot.revision
+    if comment:
+        provenance["comment"] = comment
+    _commit(prefix, Commit(geometry, provenance, snapshot.label, "now", snapshot.revision), as_json)
+
+
+def show(prefix: Prefix, as_json: AsJson = False) -> None:
+    """Show all that is in force: ponikeeper show 'XF:28ID1-ES{Det:PE1}Calib:'."""
+    snapshot = over_ca(client().read_snapshot(prefix))
+    if as_json:
+        emit(snapshot.as_json())
+    else:
+        out.print(tables.snapshot_table(snapshot))
+
+
+def _commit(prefix: str, commit: Commit, as_json: bool) -> None:
+    """Commit a geometry, and print what became of it."""
+    result = ask(prefix, commit)
+    emit(dumps(result.as_dict()) if as_json else tables.in_force_line(prefix, result))
+
+
+def _assignment(text: str) -> tuple[str, object]:
+    """Read one name=value.
+
+    Raises
+    ------
+    ConfigError
+        It is none, or the value is no number.
+    """
+    name, sign, value = text.partition("=")
+    if not sign or name not in (*NAMES, "detector_config"):
+        raise ConfigError(f"{text}: expected name=value with one of the names {' '.join(NAMES)} detector_config")
+    try:
+        if name in PARAMETERS:
+            return name, parse_number(value)
+        return name, value if name == "detector" else loads(value)
+    except ValueError:
+        expected = "a number in SI units (m, rad)" if name in PARAMETERS else "JSON"
+        raise ConfigError(f"{text}: {value!r} is not {expected}") from None

@@ -1,0 +1,134 @@
+"""The command that brings a history into a store: one that was exported, or what was calibrated before ponikeeper."""
+
+import contextlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ponikeeper.cli.console import AsJson, emit
+from ponikeeper.cli.export import read
+from ponikeeper.errors import ConfigError, HistoryError, MissingExtraError, PoniError, RefusedError
+from ponikeeper.history import history_file
+from ponikeeper.history.history_file import ExportedHistory
+from ponikeeper.history.records import KINDS
+from ponikeeper.site import legacy_import
+from ponikeeper.site.legacy_import import Former
+from ponikeeper.text.strictjson import dumps
+
+if TYPE_CHECKING:
+    from ponikeeper.store import History
+
+
+def import_(
+    config: Annotated[Path, typer.Argument(help="the configuration (TOML) of an IOC that does not run")],
+    source: Annotated[
+        Path, typer.Argument(help="an exported history, a PONI file, a folder of them, or an autosave file (.sav)")
+    ],
+    prefix: Annotated[
+        str | None, typer.Option(help="the detector of PONI and autosave files, where the configuration has several")
+    ] = None,
+    old_prefix: Annotated[
+        str | None,
+        typer.Option("--from", help="what the PVs in an autosave file begin with, where it is another prefix"),
+    ] = None,
+    skip: Annotated[bool, typer.Option("--skip-unreadable", help="leave out PONI files that cannot be read")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a history into a store: ponikeeper import /etc/ponikeeper/28id1.toml pe1.jsonl.
+
+    PONI files (ponikeeper import 28id1.toml xpdacq_calib/) become revisions with the times that stand in
+    them, or of the files; where the detector stood then is not known.
+    """
+    try:
+        from ponikeeper.config import load
+        from ponikeeper.store import History
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("ioc", error.name or "pydantic") from error
+    loaded = load(config)
+    prefixes = [detector.prefix for detector in loaded.detector]
+    now = datetime.now(UTC)
+    if _is_export(source):
+        found = read(source)
+        if found.prefix not in ([prefix] if prefix else prefixes):
+            raise ConfigError(
+                f"{source} is the history of {found.prefix}: expected one of {prefix or ' '.join(prefixes)} ({config})"
+            )
+    else:
+        wanted = _wanted(prefix, prefixes, config)
+        kept = _autosaved(source, old_prefix or wanted) if _is_autosave(source) else _ponis(source, skip)
+        found = legacy_import.as_history(wanted, kept, now)
+    with contextlib.closing(History(loaded.store)) as store:
+        had, new = _compared(store, found, source)
+        records = [record for part in new.by_kind().values() for record in part]
+        if records:
+            store.add(found.prefix, records, legacy_import.iso(now), legacy_import.CAUSE)
+    if as_json:
+        emit(dumps({"prefix": found.prefix, "store": str(loaded.store), "had": had.counts(), "added": new.counts()}))
+    elif records:
+        emit(f"{source}: {history_file.counted(new.counts())} of {found.prefix} added to {loaded.store}")
+    else:
+        counts = history_file.counted(had.counts())
+        emit(f"{source}: nothing to do, {loaded.store} has all of it: {counts} of {had.prefix}")
+
+
+def _compared(store: "History", found: ExportedHistory, source: Path) -> tuple[ExportedHistory, ExportedHistory]:
+    """Give what a store has of a detector, and what it lacks of a history; raises `RefusedError` where they clash."""
+    here = (tuple(store.records(found.prefix, kind)) for kind in KINDS)
+    had = ExportedHistory(found.prefix, found.exported, *here)  # type: ignore[arg-type]  # in the order of KINDS
+    try:
+        return had, history_file.added(had, found)
+    except RefusedError as error:
+        raise RefusedError(f"{source}: {error}; {store.path} stays as it is") from None
+
+
+def _is_export(source: Path) -> bool:
+    """Tell an export from what was there before: that is a folder, or a file that is known by its name."""
+    return not (source.is_dir() or source.suffix.lower() == ".poni" or _is_autosave(source))
+
+
+def _is_autosave(source: Path) -> bool:
+    """Tell by the name: autosave's own copies are called .sav0, .savB, .sav_260101-120000 too."""
+    return ".sav" in source.name.lower() and not source.is_dir()
+
+
+def _wanted(prefix: str | None, prefixes: list[str], config: Path) -> str:
+    if prefix is None and len(prefixes) > 1:
+        raise ConfigError(f"{config} has several detectors: say with --prefix which one it is, of {' '.join(prefixes)}")
+    if prefix is not None and prefix not in prefixes:
+        raise ConfigError(f"--prefix {prefix} is no detector of {config}: expected one of {' '.join(prefixes)}")
+    return prefix or prefixes[0]
+
+
+def _ponis(source: Path, skip: bool) -> list[Former]:
+    """Read a PONI file, or each in a folder; what cannot be read is told all at once, or left out with a word."""
+    files = sorted(source.glob("*.poni")) if source.is_dir() else [source]
+    if not files:
+        raise ConfigError(f"{source}: there is no *.poni in this folder")
+    found: list[Former] = []
+    problems: list[str] = []
+    for file in files:
+        try:
+            found += legacy_import.of_poni(file.name, _bytes(file), file.stat().st_mtime)
+        except PoniError as error:
+            problems += [f"{file.name}: {problem}" for problem in error.problems]
+    if problems and not (skip and found):
+        raise HistoryError(
+            [*problems, "nothing was imported: mend these files, or leave them out with --skip-unreadable"]
+        )
+    for problem in problems:
+        emit(f"left out: {problem}")
+    return found
+
+
+def _autosaved(source: Path, prefix: str) -> list[Former]:
+    text = _bytes(source).decode("utf-8", "replace")
+    return [legacy_import.of_autosave(source.name, text, source.stat().st_mtime, prefix)]
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}: expected a file that can be read") from error

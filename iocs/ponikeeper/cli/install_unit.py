@@ -1,0 +1,130 @@
+"""The command that writes the systemd units for a configuration, and says what each step is for."""
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ponikeeper.cli.console import emit
+from ponikeeper.errors import ConfigError, MissingExtraError, RefusedError
+from ponikeeper.site.deploy_files import deploy_folder
+from ponikeeper.system.atomic_write import replace
+
+if TYPE_CHECKING:
+    from ponikeeper.config import Config
+
+_EXPECTED = ("/opt/ponikeeper/bin/ponikeeper", "/etc/ponikeeper/%i.toml")
+"""Program and configuration, as the shipped units have them."""
+
+_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108
+"""What the shipped units do not see."""
+
+
+def install_unit(
+    config: Annotated[Path, typer.Argument(help="the configuration (TOML); its name is that of the instance")],
+    folder: Annotated[Path, typer.Option(help="where systemd looks for units")] = Path("/etc/systemd/system"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be written, and write nothing")] = False,
+    force: Annotated[bool, typer.Option("--force", help="overwrite files that somebody has edited")] = False,
+) -> None:
+    """Write the systemd units for a configuration: ponikeeper install-unit /etc/ponikeeper/28id1.toml.
+
+    Nothing is started: it prints the commands that do.
+    """
+    try:
+        from ponikeeper.config import load
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("ioc", error.name or "pydantic") from error
+    loaded, place, program = load(config), config.absolute(), Path(sys.prefix) / "bin" / "ponikeeper"
+    files = planned(place, program)
+    edited = [name for name, text in files.items() if (folder / name).exists() and (folder / name).read_text() != text]
+    if edited and not force:
+        raise RefusedError(
+            f"{', '.join(edited)} in {folder} is another than would be written: expected changes in drop-ins "
+            "of your own alone (systemctl edit); --force overwrites them"
+        )
+    for name, text in files.items():
+        state = "is as it should be" if (folder / name).exists() and name not in edited else "written"
+        if state == "written" and not dry_run:
+            _write(folder / name, text)
+        emit(f"{folder / name}: {'would be written' if dry_run and state == 'written' else state}")
+    for sentence in obstacles(loaded, place, program):
+        emit(f"ATTENTION: {sentence}")
+    emit("then, as root:")
+    commands = [(command.format(config.stem), meaning) for command, meaning in _NEXT]
+    width = max(len(command) for command, _ in commands)
+    for command, meaning in commands:
+        emit(f"  {command:<{width}}  # {meaning}")
+
+
+_NEXT = (
+    ("systemctl daemon-reload", "systemd reads the units"),
+    ("systemctl enable --now ponikeeper@{}", "starts it, now and at each boot, and waits until it answers"),
+    ("systemctl enable --now ponikeeper-backup@{}.timer", "copies its history to /var/backups/ponikeeper each night"),
+    ("journalctl -u ponikeeper@{}", "what it says; puts: journalctl -t ponikeeper-put"),
+)
+"""The commands that come next, of an instance, and what each is for."""
+
+
+def planned(config: Path, program: Path) -> dict[str, str]:
+    """Give the texts of the files by their names below systemd's folder: the units, and where others run, a drop-in.
+
+    Parameters
+    ----------
+    config
+        Absolute path of the configuration.
+    program
+        What serves it.
+
+    Raises
+    ------
+    ConfigError
+        A path that means something else to systemd, or that no unit can be called after.
+    """
+    if not re.fullmatch(r"[\w.:-]+", config.stem, flags=re.ASCII):
+        raise ConfigError(
+            f"{config}: no unit can be called after it: expected a name of letters, digits, and any of . : _ -, "
+            "such as 28id1.toml"
+        )
+    for path in (config, program):
+        if found := re.search(r"[^\w@.:+/-]", str(path), flags=re.ASCII):
+            raise ConfigError(f"{path}: {found[0]!r} means something else to systemd: expected a path without it")
+    shipped = deploy_folder() / "systemd"
+    files = {path.name: path.read_text() for path in sorted(shipped.glob("ponikeeper*@.*"))}
+    if (str(program), str(config)) == (_EXPECTED[0], _EXPECTED[1].replace("%i", config.stem)):
+        return files
+    for unit in [name for name in files if name.endswith(".service")]:
+        (line,) = (line for line in files[unit].splitlines() if line.startswith("ExecStart="))
+        here = line.replace(_EXPECTED[0], str(program)).replace(_EXPECTED[1], str(config))
+        instance = unit.replace("@.", f"@{config.stem}.")
+        files[f"{instance}.d/place.conf"] = f"# written by ponikeeper install-unit\n[Service]\nExecStart=\n{here}\n"
+    return files
+
+
+def obstacles(loaded: "Config", config: Path, program: Path) -> list[str]:
+    """Say what the unit, which sees and writes little, would stop; parameters as `planned`."""
+    state, logs = Path("/var/lib/ponikeeper", config.stem), Path("/var/log/ponikeeper", config.stem)
+    found = [
+        f"{path} is hidden from the unit (ProtectHome, PrivateTmp), which would not start: expected one such as {usual}"
+        for path, usual in ((program, _EXPECTED[0]), (config, _EXPECTED[1].replace("%i", config.stem)))
+        if any(path.is_relative_to(folder) for folder in _HIDDEN)
+    ]
+    if loaded.ioc.state_dir is not None and not Path(loaded.ioc.state_dir).is_relative_to(state):
+        found.append(
+            f"ioc.state_dir: the unit may not write to {loaded.ioc.state_dir}: expected no state_dir, for {state}"
+        )
+    putlog = loaded.ioc.putlog
+    if putlog not in (None, "journal") and not any(Path(putlog).is_relative_to(folder) for folder in (state, logs)):
+        found.append(
+            f"ioc.putlog: the unit may not write to {putlog}: expected a file in {logs}, or none, for the journal"
+        )
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path.parent}: {error.strerror}: expected a folder that can be written to") from error
+    replace(path, text.encode())

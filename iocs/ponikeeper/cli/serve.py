@@ -1,0 +1,59 @@
+"""The commands of the IOC host: serve, check."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ponikeeper.cli.console import emit
+from ponikeeper.errors import ConfigError, MissingExtraError
+from ponikeeper.system import journal
+from ponikeeper.system.journal import Journal, JournalHandler
+
+ConfigFile = Annotated[Path, typer.Argument(help="the configuration (TOML)")]
+
+
+def serve(
+    config: ConfigFile,
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR")] = "INFO",
+    force: Annotated[bool, typer.Option("--force", help="although another server answers for the prefix")] = False,
+) -> None:
+    """Run the IOC: ponikeeper serve /etc/ponikeeper/28id1.toml.
+
+    Prints one line when it answers: READY port=5064 pvs=184 detectors=2.
+    """
+    level = getattr(logging, log_level.upper(), None)
+    if not isinstance(level, int):
+        raise ConfigError(f"--log-level {log_level} is unknown: expected DEBUG, INFO, WARNING or ERROR")
+    if journal.is_ours():
+        logging.basicConfig(level=level, handlers=[JournalHandler(Journal())], format="%(message)s")
+    else:
+        logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("caproto").setLevel(max(level, logging.WARNING))
+    try:
+        from ponikeeper.ca import service
+        from ponikeeper.config import load
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("ioc", error.name or "caproto") from error
+    service.run(load(config), lambda line: print(line, flush=True), force)  # noqa: T201  # what a supervisor waits for
+
+
+def check(config: ConfigFile) -> None:
+    """Check a configuration without serving it: ponikeeper check /etc/ponikeeper/28id1.toml."""
+    try:
+        from ponikeeper.access.loading import read_rules
+        from ponikeeper.ca import service
+        from ponikeeper.config import load
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("ioc", error.name or "pydantic") from error
+    loaded = load(config)
+    rules = read_rules(loaded)
+    seeds = [service.seed(loaded, detector) for detector in loaded.detector]
+    store = loaded.store
+    count = f"{len(loaded.detector)} detector{'s' * (len(loaded.detector) != 1)}"
+    emit(f"{config}: OK, {count}, store {store}, {rules}")
+    for detector, geometry in zip(loaded.detector, seeds, strict=True):
+        seed = f", seed {detector.seed}" if geometry else ""
+        emit(f"  {detector.prefix}  {len(detector.link)} links{seed}")

@@ -1,0 +1,71 @@
+"""The commands that write what an IOC's surroundings need: alarm server, archiver, screens, a list of its PVs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ponikeeper.cli.console import emit
+from ponikeeper.errors import ConfigError, MissingExtraError
+from ponikeeper.site.deploy_files import deploy_folder
+from ponikeeper.site.screens import overview as drawing
+from ponikeeper.system.atomic_write import replace
+
+ConfigFile = Annotated[Path, typer.Argument(help="the configuration (TOML)")]
+Folder = Annotated[Path, typer.Option("-o", "--output", help="folder to write to; it is made where it is not there")]
+
+
+def alarms(
+    config: ConfigFile,
+    output: Folder = Path(),
+    root: Annotated[
+        str, typer.Option(help="name of the alarm configuration that it becomes a part of")
+    ] = "Accelerator",
+) -> None:
+    """Write the alarm tree for Phoebus: ponikeeper export alarms /etc/ponikeeper/28id1.toml -o DIR."""
+    _write(config, output, "alarms.xml", lambda exports, loaded: exports.alarm_tree(loaded, root))
+
+
+def archiver(config: ConfigFile, output: Folder = Path()) -> None:
+    """Write what the Archiver Appliance is asked: ponikeeper export archiver /etc/ponikeeper/28id1.toml -o DIR."""
+    _write(config, output, "archiver.json", lambda exports, loaded: exports.archiver_request(loaded))
+
+
+def pvlist(config: ConfigFile, output: Folder = Path()) -> None:
+    """Write the names of all PVs, one a line: ponikeeper export pvlist /etc/ponikeeper/28id1.toml -o DIR."""
+    _write(config, output, "pvlist", lambda exports, loaded: exports.pv_list(loaded))
+
+
+def screens(config: ConfigFile, output: Folder = Path()) -> None:
+    """Write the screens for Phoebus: ponikeeper export screens /etc/ponikeeper/28id1.toml -o DIR.
+
+    The overview is of this configuration's detectors; open it first, the others open from there.
+    """
+
+    def overview(_: Any, loaded: Any) -> str:
+        detectors = [(each.prefix, each.title or each.prefix) for each in loaded.detector]
+        return drawing.overview(f"{config.stem}: geometry of the area detectors", loaded.ioc.prefix, detectors)
+
+    _write(config, output, "bob", overview)
+    for screen in sorted((deploy_folder() / "phoebus").glob("*.bob")):
+        if screen.name != drawing.EXAMPLE:
+            replace(output / screen.name, screen.read_bytes())
+            emit(f"{output / screen.name}: written")
+
+
+def _write(config: Path, folder: Path, kind: str, text: Callable[[Any, Any], str]) -> None:
+    """Write one file, called after the configuration: 28id1.alarms.xml."""
+    try:
+        from ponikeeper.config import load
+        from ponikeeper.site import exports
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("ioc", error.name or "pydantic") from error
+    data = text(exports, load(config)).encode()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror}: expected a folder that can be written to") from error
+    path = folder / f"{config.stem}.{kind}"
+    replace(path, data)
+    emit(f"{path}: written")

@@ -1,0 +1,87 @@
+"""The commands that tell what is to be thought of the geometry now: status, watch."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from ponikeeper.cli import tables
+from ponikeeper.cli.console import AsJson, Prefix, client, emit, out, over_ca, tell
+from ponikeeper.cli.tables import Heard
+from ponikeeper.errors import ConfigError
+from ponikeeper.protocol import Snapshot
+from ponikeeper.protocol.pvs import Status
+from ponikeeper.text.strictjson import dumps
+
+_ANSWER, _CHANGE = 5.0, 60.0
+"""Seconds to wait for an answer, and for a status, where nothing is said."""
+
+
+def status(
+    prefixes: Annotated[list[str], typer.Argument(metavar="PREFIX", help="PV prefixes of the detectors")],
+    wait: Annotated[str | None, typer.Option(metavar="STATUS", help="wait until all have this status at once")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help=f"seconds to wait; {_ANSWER:g}, with --wait {_CHANGE:g}", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell whether geometries hold: ponikeeper status 'XF:28ID1-ES{Det:PE1}Calib:' --wait VALID --timeout 60.
+
+    Ends with 0 if all are VALID (with --wait: have that status), 1 if not, 3 if one does not answer.
+    """
+    wanted = Status.VALID.name if wait is None else _status(wait)
+    seconds = _seconds(timeout, _ANSWER if wait is None else _CHANGE)
+    names = list(dict.fromkeys(prefixes))
+    calls = client()
+    heard: Mapping[str, Heard] = over_ca(
+        calls.read_snapshots(names, seconds) if wait is None else calls.wait_for_status(names, wanted, seconds)
+    )
+    if as_json:
+        emit(f"[{', '.join(_as_json(name, said) for name, said in heard.items())}]")
+    else:
+        for line in tables.status_lines(heard):
+            out.print(line, soft_wrap=True)
+    others = {name: said for name, said in heard.items() if not isinstance(said, Snapshot) or said.status != wanted}
+    if others and wait is not None:
+        stand = ", ".join(f"{name} {_stands(said)}" for name, said in others.items())
+        tell(f"waited {seconds:g} s for {wanted} in vain: {stand}")
+    silent = any(not isinstance(said, Snapshot) for said in others.values())
+    raise typer.Exit(3 if silent else 1 if others else 0)
+
+
+def watch(prefix: Prefix, as_json: AsJson = False) -> None:
+    """Print a line at every change, until Ctrl-C: ponikeeper watch 'XF:28ID1-ES{Det:PE1}Calib:'."""
+
+    def line(snapshot: Snapshot) -> None:
+        emit(snapshot.as_json() if as_json else tables.one_line(snapshot))
+
+    try:
+        over_ca(client().watch(prefix, line))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+def _status(text: str) -> str:
+    """Read the name of a status; raises `ConfigError` with all names where it is none."""
+    if text.upper() not in Status.__members__:
+        raise ConfigError(f"--wait {text} is no status: expected one of {' '.join(Status.__members__)}")
+    return text.upper()
+
+
+def _seconds(given: float | None, default: float) -> float:
+    """Give how long to wait; raises `ConfigError` where that is no time."""
+    seconds = default if given is None else given
+    if not 0 < seconds < math.inf:
+        raise ConfigError(f"--timeout {seconds:g} is no time to wait: expected seconds, more than 0")
+    return seconds
+
+
+def _as_json(prefix: str, said: Heard) -> str:
+    if isinstance(said, Snapshot):
+        return said.as_json()
+    return dumps({"prefix": prefix, "status": None, "reason": str(said)})
+
+
+def _stands(said: Heard) -> str:
+    return f"is {said.status}" if isinstance(said, Snapshot) else "does not answer"

@@ -1,0 +1,186 @@
+"""What the command line shows of snapshots and revisions, as tables for a terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from ponikeeper.errors import PonikeeperError
+from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.parameters import NAMES, PARAMETERS
+from ponikeeper.protocol import Result, Snapshot
+
+_SHORTENED = ("label", "calibrant", "author")
+"""Columns that give way where the terminal is narrow."""
+
+_STYLES = {"VALID": "bold green", "MOVING": "bold yellow"}
+
+Heard = Snapshot | PonikeeperError
+"""What a detector says, or why it says nothing that could be read."""
+
+
+def snapshot_table(snapshot: Snapshot) -> Table:
+    """Show all that is in force: status, the geometry in SI and in the human view, provenance."""
+    table = Table(title=Text(snapshot.prefix), title_justify="left", show_header=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    table.add_row("status", Text(snapshot.status, style=_style(snapshot.status)), Text(snapshot.reason))
+    if snapshot.geometry is None:
+        return table
+    since = f"since {snapshot.activated}" if snapshot.activated else ""
+    table.add_row(
+        "revision", Text(f"{snapshot.revision}{_label(snapshot.label)}"), Text(f"serial {snapshot.serial}, {since}")
+    )
+    table.add_section()
+    human = human_view(snapshot.geometry)
+    for name in NAMES:
+        table.add_row(name, Text(value_text(name, getattr(snapshot.geometry, name))), Text(human.get(name, "")))
+    table.add_row("detector_config", Text(str(snapshot.geometry.as_dict()["detector_config"])), "")
+    table.add_section()
+    position = snapshot.position
+    place = "never recorded" if position is None else ", ".join(
+        f"{name} {item['value']} {item['units']}" for name, item in position.items()
+    ) or "no links"  # fmt: skip
+    table.add_row("position", Text(place), "")
+    for key, value in snapshot.provenance.items():
+        table.add_row(key, Text(str(value)), "")
+    return table
+
+
+def status_lines(heard: Mapping[str, Heard]) -> list[Text]:
+    """Tell of each detector, in one line, what is to be thought of its geometry; the columns are aligned."""
+    rows = [(Text(prefix), *_status_cells(said)) for prefix, said in heard.items()]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    return [_aligned(row, widths) for row in rows]
+
+
+def _status_cells(said: Heard) -> tuple[Text, Text, Text, Text]:
+    if not isinstance(said, Snapshot):
+        return Text("no answer", style="bold red"), Text("-"), Text("-"), Text(in_a_line(str(said)))
+    since = f"since {_seconds(said.activated)}" if said.activated else "-"
+    revision = f"{said.revision}{_label(said.label)}" if said.revision else "-"
+    return Text(said.status, style=_style(said.status)), Text(revision), Text(since), Text(in_a_line(said.reason))
+
+
+def _aligned(row: Sequence[Text], widths: Sequence[int]) -> Text:
+    for cell, width in zip(row, widths, strict=True):
+        cell.pad_right(width - cell.cell_len)
+    line = Text("  ").join(row)
+    line.rstrip()
+    return line
+
+
+def history_table(prefix: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """List revisions, newest first; what was judged wrong is marked, where anything was."""
+    table = Table(title=Text(f"history of {prefix}"), title_justify="left", box=None, padding=(0, 1, 0, 0))
+    judged = any(row.get("judgement") for row in rows)
+    names = ("rev", "created (UTC)", "label", "method", "calibrant", "dist/m", "angstrom", "px", "author")
+    for name in (*names, *(["judged"] if judged else [])):
+        table.add_column(name, no_wrap=name not in _SHORTENED)
+    for row in rows:
+        cells = (row["revision"], row["created"][:16].replace("T", " "), row["label"], row["method"], row["calibrant"])
+        residual = row["residual_px"]
+        cells += (
+            f"{row['dist']:.6g}",
+            f"{row['wavelength'] * 1e10:.6g}",
+            residual and f"{residual:.2g}",
+            row["author"],
+        )
+        mark = _judged(row.get("judgement"))
+        texts = ("" if cell is None else str(cell) for cell in (*cells, *([mark] if judged else [])))
+        style = "dim" if mark else ""
+        table.add_row(*(Text(text, no_wrap=True, overflow="ellipsis", style=style) for text in texts))
+    return table
+
+
+def _judged(judgement: Mapping[str, Any] | None) -> str:
+    """Say in one word or two what became of a revision."""
+    if judgement is None:
+        return ""
+    return "retracted" if judgement["by"] is None else f"by {judgement['by']}"
+
+
+def diff_table(prefix: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Table:
+    """Compare two revisions: what is the same is left out."""
+    table = Table(title=Text(f"{prefix} revision {one['revision']} and {other['revision']}"), title_justify="left")
+    table.add_column("")
+    table.add_column(f"revision {one['revision']}", overflow="fold")
+    table.add_column(f"revision {other['revision']}", overflow="fold")
+    table.add_column("difference", justify="right")
+    for part in ("geometry", "provenance"):
+        for key in dict.fromkeys((*one[part], *other[part])):
+            old, new = one[part].get(key), other[part].get(key)
+            if old != new:
+                change = f"{new - old:+.6g} {PARAMETERS[key].unit}" if key in PARAMETERS else ""
+                table.add_row(key, Text(value_text(key, old)), Text(value_text(key, new)), change)
+    for key in ("label", "position", "created"):
+        if one[key] != other[key]:
+            table.add_row(key, Text(value_text(key, one[key])), Text(value_text(key, other[key])), "")
+    return table
+
+
+def one_line(snapshot: Snapshot) -> str:
+    """Tell a snapshot in one line, as ``watch`` prints it."""
+    reason = f": {in_a_line(snapshot.reason)}" if snapshot.reason and snapshot.status != "VALID" else ""
+    if snapshot.geometry is None:
+        return f"{snapshot.prefix} {snapshot.status}{reason}"
+    return (
+        f"{snapshot.activated} {snapshot.prefix} {snapshot.status} serial {snapshot.serial} "
+        f"revision {snapshot.revision}{_label(snapshot.label)} dist {snapshot.geometry.dist:.6g} m{reason}"
+    )
+
+
+def in_force_line(prefix: str, result: Result) -> str:
+    """Tell what an accepted request put in force."""
+    return f"{prefix} revision {result.revision} is in force (serial {result.serial})"
+
+
+def period(since: str | None, until: str | None) -> str:
+    """Tell for which time something is said; nothing where it is said for all time."""
+    if since is None:
+        return "" if until is None else f"before {_instant(until)}"
+    return f"from {_instant(since)} on" if until is None else f"from {_instant(since)} to {_instant(until)}"
+
+
+def in_a_line(text: str) -> str:
+    """Make one line of what somebody wrote, without what could do something to a terminal."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def value_text(name: str, value: object) -> str:
+    """Show a value with its unit."""
+    if value is None:
+        return "-"
+    return f"{value!r} {PARAMETERS[name].unit}" if name in PARAMETERS else str(value)
+
+
+def human_view(geometry: Geometry) -> dict[str, str]:
+    """Tell the geometry as people speak of it, beside the names of the values it belongs to."""
+    found = {"wavelength": f"{geometry.wavelength_angstrom:.6g} angstrom, {geometry.energy:.5g} keV"}
+    fit2d = geometry.fit2d
+    if fit2d is not None:
+        found["dist"] = f"{fit2d.direct_dist:.4f} mm to the beam spot"
+        found["poni1"] = f"beam centre y {fit2d.beam_y:.2f} px"
+        found["poni2"] = f"beam centre x {fit2d.beam_x:.2f} px"
+        found["rot1"] = f"tilt {fit2d.tilt:.4f} deg in plane {fit2d.tilt_plane:.2f} deg"
+    return found
+
+
+def _style(status: str) -> str:
+    return _STYLES.get(status, "bold red")
+
+
+def _label(label: str | None) -> str:
+    return f" ({label})" if label else ""
+
+
+def _seconds(instant: str) -> str:
+    """Shorten an instant to whole seconds."""
+    return f"{instant[:19]}Z"
+
+
+def _instant(instant: str) -> str:
+    """Show an instant with no more digits than it needs."""
+    return _seconds(instant) if instant.endswith(".000000Z") else instant

@@ -1,0 +1,236 @@
+"""The geometry of one detector: pyFAI's names, units and signs; limits; derived values.
+
+A `Geometry` exists only whole and valid: to construct one is to have it checked. What is checked,
+and what a mistake is called, stands in `PARAMETERS`, from which the PV contract takes its units,
+limits and texts too.
+"""
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import cast
+
+from ponikeeper.errors import GeometryError
+from ponikeeper.geometry.parameters import NAMES, PARAMETERS, Limits, shown
+from ponikeeper.text import strictjson
+
+HC_KEV_ANGSTROM = 12.398419843320026
+"""Planck's constant times the speed of light (keV angstrom), exact in the SI of 2019."""
+
+MAX_DETECTOR_BYTES = 38
+"""A CA string holds 39 bytes; one that is full was probably cut on its way."""
+
+DEFAULT_ORIENTATION = 3
+"""The orientation of pyFAI where none is named, and the only one that Fit2D values exist for."""
+
+_CONFIG_DEPTH = strictjson.MAX_DEPTH // 2
+"""How deep a configuration may be nested: every text that it is put into can still be read."""
+
+_CONFIG_KEYS = ("orientation", "max_shape", "sensor", "parallax")
+
+
+@dataclass(frozen=True, slots=True)
+class Fit2D:
+    """The human view: what Fit2D calls the same geometry (orientation 3 only)."""
+
+    direct_dist: float  #: sample to beam spot along the beam (mm)
+    beam_x: float  #: beam spot along axis 2 (px)
+    beam_y: float  #: beam spot along axis 1 (px)
+    tilt: float  #: tilt of the detector (deg)
+    tilt_plane: float  #: rotation of the tilt plane (deg)
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """A calibrated geometry, as pyFAI defines it: whole, valid and unchangeable.
+
+    Parameters
+    ----------
+    dist, poni1, poni2
+        Distance to, and place on the detector of, the point of normal incidence (m).
+    rot1, rot2, rot3
+        Rotations of the detector (rad).
+    pixel1, pixel2
+        Pixel size along axis 1 (slow, y) and axis 2 (fast, x) (m).
+    wavelength
+        Wavelength of the beam (m).
+    detector
+        pyFAI's name of the detector, ASCII, at most 38 bytes.
+    detector_config
+        What a PONI keeps beside these: ``orientation``, ``max_shape``, ``sensor``, and
+        ``parallax``; JSON values, kept unchangeable (arrays as tuples). Never the pixels.
+
+    Raises
+    ------
+    GeometryError
+        With every problem that was found.
+    """
+
+    dist: float
+    poni1: float
+    poni2: float
+    rot1: float
+    rot2: float
+    rot3: float
+    pixel1: float
+    pixel2: float
+    wavelength: float
+    detector: str
+    detector_config: Mapping[str, object] = field(default_factory=dict[str, object], hash=False)  # mappings have none
+
+    def __post_init__(self) -> None:
+        problems = _value_problems({item.name: getattr(self, item.name) for item in fields(self)}, None)
+        if problems:
+            raise GeometryError(problems)
+        for name in PARAMETERS:
+            object.__setattr__(self, name, float(getattr(self, name)))
+        config = cast("dict[str, object]", strictjson.plain(self.detector_config))
+        if config.get("parallax") is False:  # the default: said or not, it is the same geometry
+            del config["parallax"]
+        object.__setattr__(self, "detector_config", _frozen(config))
+
+    def __reduce__(self) -> tuple[object, ...]:  # a frozen mapping can be neither copied nor pickled by itself
+        return type(self).parse, (self.as_dict(),)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, object], limits: Limits | None = None) -> "Geometry":
+        """Make a geometry from named values, as a request or a file gives them.
+
+        Parameters
+        ----------
+        values
+            The ten values and, optionally, ``detector_config``.
+        limits
+            Tighter limits of one detector.
+
+        Raises
+        ------
+        GeometryError
+            With every unknown, missing and bad value.
+        """
+        problems = unknown_names(values)
+        missing = [name for name in NAMES if name not in values]
+        if missing:
+            problems.append(f"incomplete: {', '.join(missing)} missing, expected all of {' '.join(NAMES)}")
+        problems += _value_problems(values, limits)
+        if problems:
+            raise GeometryError(problems)
+        return cls(**values)  # type: ignore[arg-type]  # the problems above are exactly what the types ask
+
+    def as_dict(self) -> dict[str, object]:
+        """Give the eleven values as plain JSON types, in their order."""
+        return {item.name: strictjson.plain(getattr(self, item.name)) for item in fields(self)}
+
+    @property
+    def energy(self) -> float:
+        """Photon energy (keV)."""
+        return HC_KEV_ANGSTROM / self.wavelength_angstrom
+
+    @property
+    def wavelength_angstrom(self) -> float:
+        """Wavelength (angstrom)."""
+        return self.wavelength * 1e10
+
+    @property
+    def orientation(self) -> int:
+        """Where the first pixel is, 1 to 4; pyFAI's default is 3."""
+        return cast("int", self.detector_config.get("orientation", DEFAULT_ORIENTATION))
+
+    @property
+    def fit2d(self) -> Fit2D | None:
+        """The human view; None where it is not defined (orientation not 3, tilt of 90 degrees or more).
+
+        Source: the conversion of ``pyFAI.geometry.fit2d.convert_to_Fit2d``.
+        """
+        cos_tilt = math.cos(self.rot1) * math.cos(self.rot2)
+        if self.orientation != DEFAULT_ORIENTATION or cos_tilt < 1e-9:
+            return None
+        sin_tilt = math.sqrt(1.0 - cos_tilt * cos_tilt)
+        cos_plane, sin_plane = 1.0, 0.0
+        if sin_tilt > 0:
+            cos_plane = max(-1.0, min(1.0, -math.cos(self.rot2) * math.sin(self.rot1) / sin_tilt))
+            sin_plane = math.sin(self.rot2) / sin_tilt
+        offset = self.dist * sin_tilt / cos_tilt
+        return Fit2D(
+            direct_dist=1e3 * self.dist / cos_tilt,
+            beam_x=(self.poni2 + offset * cos_plane) / self.pixel2,
+            beam_y=(self.poni1 + offset * sin_plane) / self.pixel1,
+            tilt=math.degrees(math.acos(min(1.0, cos_tilt))),
+            tilt_plane=math.copysign(math.degrees(math.acos(cos_plane)), sin_plane if sin_plane < 0 else 1.0),
+        )
+
+
+def unknown_names(values: Mapping[str, object]) -> list[str]:
+    """Name each key that is no value of a geometry, with the one that was probably meant."""
+    known = (*NAMES, "detector_config")
+    problems: list[str] = []
+    for name in values:
+        if name not in known:
+            close = difflib.get_close_matches(str(name).lower(), known, n=1)
+            meant = f" (did you mean {close[0]}?)" if close else ""
+            problems.append(f"unknown value {shown(name)}{meant}: expected {' '.join(known)}")
+    return problems
+
+
+def value_problem(name: str, value: object, limits: Limits | None = None) -> str | None:
+    """Say what is wrong with one of the eleven values, or None."""
+    return next(iter(_value_problems({name: value}, limits)), None)
+
+
+def _value_problems(values: Mapping[str, object], limits: Limits | None) -> list[str]:
+    found = [parameter.problem(values[name], limits) for name, parameter in PARAMETERS.items() if name in values]
+    if "detector" in values:
+        found.append(_detector_problem(values["detector"]))
+    if "detector_config" in values:
+        found += _config_problems(values["detector_config"])
+    return [problem for problem in found if problem is not None]
+
+
+def _detector_problem(name: object) -> str | None:
+    expected = "expected pyFAI's name of the detector, such as Perkin or Pilatus1M"
+    if not isinstance(name, str):
+        return f"detector {shown(name)} is not a text: {expected}"
+    if not name or name != name.strip() or not (name.isascii() and name.isprintable()):
+        return f"detector {shown(name)} is empty, padded or not printable ASCII: {expected}"
+    if len(name) > MAX_DETECTOR_BYTES:
+        return (
+            f"detector {shown(name)} has {len(name)} bytes, at most {MAX_DETECTOR_BYTES} fit "
+            f"(a name that fills its PV was probably cut by its client): {expected}"
+        )
+    return None
+
+
+def _config_problems(config: object) -> list[str]:
+    if not isinstance(config, Mapping):
+        return [f'detector_config {shown(config)} is not a JSON object: expected such as {{"orientation": 3}}']
+    items = cast("Mapping[str, object]", config)
+    problems: list[str] = []
+    for key in items:
+        name = str(key).lower()  # pyFAI ignores the case of these keys: one of them must not hide another
+        if name in ("pixel1", "pixel2"):
+            problems.append(f"detector_config holds {key}: give it as the value {name} of the geometry")
+        elif name in _CONFIG_KEYS and key != name:
+            problems.append(f"detector_config holds {key}: write it as {name}")
+    if "orientation" in items and (type(items["orientation"]) is not int or not 1 <= items["orientation"] <= 4):
+        problems.append(
+            f"detector_config.orientation {shown(items['orientation'])} is not allowed: expected 1, 2, 3 or 4"
+        )
+    if "parallax" in items and not isinstance(items["parallax"], bool):
+        problems.append(f"detector_config.parallax {shown(items['parallax'])} is not allowed: expected true or false")
+    try:
+        strictjson.canonical(strictjson.plain(items, _CONFIG_DEPTH))
+    except (TypeError, ValueError) as error:
+        problems.append(f"detector_config is no JSON: {error}")
+    return problems
+
+
+def _frozen(value: object) -> object:
+    """Make plain JSON values unchangeable, all the way down."""
+    if isinstance(value, dict):
+        items = cast("dict[str, object]", value).items()
+        return MappingProxyType({key: _frozen(item) for key, item in items})
+    if isinstance(value, list):
+        return tuple(_frozen(item) for item in cast("list[object]", value))
+    return value

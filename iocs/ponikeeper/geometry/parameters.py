@@ -1,0 +1,158 @@
+"""The nine numbers of a geometry: their units, the ranges that physics allows, and what a slip is called.
+
+Written once: the geometry checks by them, and the PV contract takes its units, limits and texts from here.
+"""
+
+import math
+import re
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from ponikeeper.text import strictjson
+
+Limits = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One number of a geometry, with the range that physics allows.
+
+    Parameters
+    ----------
+    unit
+        Unit symbol, SI.
+    lower, upper
+        Inclusive range, in `unit`; `above_zero` makes a lower bound of 0 exclusive.
+    slips
+        Other units that are often typed by mistake: name and factor to `unit`, likeliest first.
+    """
+
+    name: str
+    unit: str
+    lower: float
+    upper: float
+    doc: str
+    precision: int
+    slips: tuple[tuple[str, float], ...] = ()
+    above_zero: bool = False
+
+    def problem(self, value: object, limits: Limits | None = None) -> str | None:
+        """Say what is wrong with a value, or None.
+
+        Parameters
+        ----------
+        limits
+            Tighter limits of this detector, in `unit`.
+        """
+        number = _number(value)
+        if number is None:
+            return f"{self.name} {shown(value)} is not a number: expected {self.expected()}"
+        if not math.isfinite(number):
+            return f"{self.name} {shown(number)} is not finite: expected {self.expected()}"
+        if not self._allows(number):
+            for unit, factor in self.slips:
+                if self._allows(number * factor):
+                    meant = f"{number * factor:.12g}"
+                    if not self._allows(float(meant)):  # 180 degrees: rounded, it is more than pi
+                        meant = repr(number * factor)
+                    return f"{self.name} {shown(number)} {self.unit} looks like {unit}: write {meant}"
+            return f"{self.name} {shown(number)} {self.unit} is out of range: expected {self.expected()}"
+        if limits and self.name in limits:
+            low, high = limits[self.name]
+            if not low <= number <= high:
+                return (
+                    f"{self.name} {shown(number)} {self.unit} is outside the limits of this detector: "
+                    f"expected {low!r} <= {self.name} <= {high!r} {self.unit}"
+                )
+        return None
+
+    def expected(self) -> str:
+        """Say which values are allowed."""
+        sign = "<" if self.above_zero else "<="
+        return f"{self.lower:.6g} {sign} {self.name} <= {self.upper:.6g} {self.unit}"
+
+    def _allows(self, number: float) -> bool:
+        return self.lower <= number <= self.upper and not (self.above_zero and number <= 0)
+
+
+PLAIN_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+"""How JSON, a PONI and a person write a number."""
+
+_MILLIMETRE = ("millimetre", 1e-3)
+_MICROMETRE = ("micrometre", 1e-6)
+_ROTATION: dict[str, Any] = {
+    "unit": "rad",
+    "lower": -math.pi,
+    "upper": math.pi,
+    "slips": (("degree", math.pi / 180),),
+    "precision": 9,
+}
+_PIXEL: dict[str, Any] = {
+    "unit": "m",
+    "lower": 1e-6,
+    "upper": 1e-2,
+    "slips": (_MICROMETRE, _MILLIMETRE),
+    "precision": 9,
+}
+
+PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
+    {
+        parameter.name: parameter
+        for parameter in (
+            Parameter("dist", "m", 0.0, 100.0, "Sample to PONI distance", 9, (_MILLIMETRE,), above_zero=True),
+            Parameter("poni1", "m", -100.0, 100.0, "PONI along axis 1 (slow, y)", 9, (_MILLIMETRE,)),
+            Parameter("poni2", "m", -100.0, 100.0, "PONI along axis 2 (fast, x)", 9, (_MILLIMETRE,)),
+            Parameter("rot1", doc="Rotation about axis 1 (vertical)", **_ROTATION),
+            Parameter("rot2", doc="Rotation about axis 2 (horizontal)", **_ROTATION),
+            Parameter("rot3", doc="Rotation about axis 3 (beam)", **_ROTATION),
+            Parameter("pixel1", doc="Pixel size along axis 1 (slow, y)", **_PIXEL),
+            Parameter("pixel2", doc="Pixel size along axis 2 (fast, x)", **_PIXEL),
+            Parameter("wavelength", "m", 1e-13, 1e-8, "Wavelength of the beam", 16, (("angstrom", 1e-10),)),
+        )
+    }
+)
+"""The nine numbers of a geometry, in the order in which they are told everywhere."""
+
+NAMES: tuple[str, ...] = (*PARAMETERS, "detector")
+"""The ten values of a geometry; `detector_config` stands beside them."""
+
+
+def _number(value: object) -> float | None:
+    """Take what is a number and nothing that Python merely counts as one (a bool)."""
+    if type(value) is not int and not isinstance(value, float):  # numpy's double is a float by inheritance
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def parse_number(text: str) -> float:
+    """Read a number as JSON, a PONI and a person write it; Python's own reader takes more.
+
+    Raises
+    ------
+    ValueError
+        It is none, or not finite.
+    """
+    if PLAIN_NUMBER.fullmatch(text.strip()) is None:
+        raise ValueError(f"{text!a} is not a number")
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text!a} is too large for a double")
+    return number
+
+
+def shown(value: object) -> str:
+    """Show a value as it would be typed in JSON, short and in ASCII."""
+    if isinstance(value, float):
+        text = repr(float(value))
+    else:
+        try:
+            text = strictjson.dumps(value)
+        except (TypeError, ValueError, RecursionError):
+            text = reprlib.repr(value).encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= 80 else text[:77] + "..."

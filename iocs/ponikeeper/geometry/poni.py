@@ -1,0 +1,254 @@
+"""The PONI text, read strictly and written plainly.
+
+pyFAI's own reader takes whatever it finds: a file that was cut short loads with defaults, entries
+that were appended to one another are merged. Here a text gives one whole geometry or an error that
+names what is missing. Versions 1, 2, 2.1 and 3 are read, of several entries the last; 2.1 is
+written, or 3 where parallax or a sensor need it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import cast
+
+from ponikeeper.errors import GeometryError, PoniError
+from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.detectors import pixel_size
+from ponikeeper.geometry.parameters import PARAMETERS, PLAIN_NUMBER
+from ponikeeper.text import strictjson
+
+_VERSIONS = ("1", "2", "2.1", "3")
+_HEADER = "Nota: C-Order"  # pyFAI opens each entry with this comment
+_DONE = re.compile(r"#\s*Calibration done (?:at|on) (.+)")
+_ALIASES = {"dist": "distance"}
+_NUMBERS = ("Distance", "Poni1", "Poni2", "Rot1", "Rot2", "Rot3", "Wavelength")
+_PIXELS = ("PixelSize1", "PixelSize2")
+_REQUIRED = {
+    "1": (*_PIXELS, *_NUMBERS),
+    "2": ("Detector", "Detector_config", *_NUMBERS),
+    "2.1": ("Detector", "Detector_config", *_NUMBERS),
+    "3": ("Detector", "Detector_config", *_NUMBERS, "Parallax"),
+}
+_OPTIONAL = {"1": ("Detector", "SplineFile"), "2": (), "2.1": (), "3": ()}
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """A geometry, and when it was calibrated by the clock of the host that wrote it; None where it does not say."""
+
+    geometry: Geometry
+    calibrated: datetime | None
+
+
+def read(text: str | bytes) -> Geometry:
+    """Read a PONI text to the geometry of its last entry.
+
+    Parameters
+    ----------
+    text
+        PONI version 1, 2, 2.1 or 3; any line ends; a line that starts with ``#`` is a comment.
+
+    Raises
+    ------
+    PoniError
+        The text is cut, incomplete or not a PONI; each problem names a key.
+    """
+    *_, entry = _entries(_decoded(text))
+    return _read(entry)
+
+
+def read_all(text: str | bytes) -> list[Dated]:
+    """Read every entry of a PONI text, in their order, with the times that pyFAI wrote beside them.
+
+    Raises
+    ------
+    PoniError
+        As `read`, for any of them.
+    """
+    return [Dated(_read(entry), _time(entry.done)) for entry in _entries(_decoded(text))]
+
+
+def _read(entry: "_Entry") -> Geometry:
+    """Read one entry."""
+    version = entry.values.get("poni_version", "1")
+    version = version.removesuffix(".0")
+    if version not in _VERSIONS:
+        raise PoniError(f"poni_version {_short(version)} is unknown: expected {', '.join(_VERSIONS)}")
+    known = {key.lower() for key in ("poni_version", *_REQUIRED[version], *_OPTIONAL[version])}
+    problems = [
+        f"the key {_short(key)} does not belong into a PONI of version {version}"
+        for key in entry.values
+        if key not in known
+    ]
+    missing = [key for key in _REQUIRED[version] if key.lower() not in entry.values]
+    if missing:
+        problems.append(f"the {entry.place} is incomplete: {', '.join(missing)} missing (was the text cut?)")
+    elif (last := list(entry.values)[-1]) in {key.lower() for key in _OPTIONAL[version]}:
+        # else a text cut just before it would read as another geometry
+        problems.append(f"{last} stands last: expected it before {_REQUIRED[version][-1]}")
+    if problems:
+        raise PoniError(problems)
+    return _geometry(version, entry.values)
+
+
+def write(geometry: Geometry) -> str:
+    """Write a geometry as a PONI text of one entry; ``read(write(g)) == g``.
+
+    Version 2.1, or 3 where the geometry has parallax or a sensor. Nothing is added: without an
+    orientation in `detector_config` none is written, and pyFAI takes its default.
+    """
+    config = cast("dict[str, object]", geometry.as_dict()["detector_config"])
+    parallax = config.pop("parallax", False)
+    version = "3" if parallax or "sensor" in config else "2.1"
+    config = {"pixel1": geometry.pixel1, "pixel2": geometry.pixel2, **config}
+    lines = [
+        f"# {_HEADER}, 1 refers to the Y axis, 2 to the X axis",
+        f"poni_version: {version}",
+        f"Detector: {geometry.detector}",
+        f"Detector_config: {strictjson.dumps(config)}",
+        f"Distance: {geometry.dist!r}",
+        *(f"{name.capitalize()}: {getattr(geometry, name)!r}" for name in ("poni1", "poni2", "rot1", "rot2", "rot3")),
+        f"Wavelength: {geometry.wavelength!r}",
+    ]
+    if version == "3":
+        lines.append(f"Parallax: {bool(parallax)}")
+    return "\n".join(lines) + "\n"
+
+
+@dataclass(slots=True)
+class _Entry:
+    """The keys (lower case) and values of one entry, where it stands, and what pyFAI says of its time."""
+
+    place: str
+    done: str = ""
+    values: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def _decoded(text: str | bytes) -> str:
+    if isinstance(text, bytes):
+        try:
+            text = text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise PoniError(f"the text is not UTF-8: byte {error.start} is 0x{text[error.start]:02x}") from None
+    text = text.removeprefix("\ufeff")
+    if "\0" in text:
+        raise PoniError("the text holds a NUL character: expected a PONI text")
+    return text
+
+
+def _entries(text: str) -> list[_Entry]:
+    """Split a text into its entries, as ``save()`` appends them."""
+    entry = _Entry("entry")
+    found = [entry]
+    for number, line in _lines(text):
+        comment = line.startswith("#")
+        key, colon, value = line.lstrip("#").partition(":")
+        key = _ALIASES.get(key.strip().lower(), key.strip().lower())
+        if not comment and not colon:
+            raise PoniError(f'line {number} "{_short(line)}" has no colon: expected "Key: value"')
+        starts = line.lstrip("# ").startswith(_HEADER) if comment else key == "poni_version" or key in entry.values
+        if starts and entry.values:
+            if not comment and list(entry.values)[-1] in ("detector", "splinefile"):
+                # without a header before it, that line may belong to this entry or to the last
+                raise PoniError(f"line {number} repeats {key} without a header: expected # {_HEADER} between entries")
+            found[-1].place = f"entry (number {len(found)})"
+            entry = _Entry(f"last entry (number {len(found) + 1})")
+            found.append(entry)
+        if not comment:
+            entry.values[key] = value.strip()
+        elif (done := _DONE.match(line)) is not None:
+            entry.done = done[1]
+    return found
+
+
+def _time(text: str) -> datetime | None:
+    """Read a time as ``time.ctime()`` writes it."""
+    try:
+        return datetime.strptime(text, "%a %b %d %H:%M:%S %Y").astimezone()
+    except ValueError:
+        return None
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Give the lines that say something, numbered; refuse a last one that may have been cut."""
+    lines = re.split(r"\r\n|\n|\r", text)
+    unfinished = lines.pop()  # empty where the text ends with a line end
+    comment = unfinished.lstrip().startswith("#") and not _HEADER.startswith(unfinished.strip("# "))  # a cut header
+    if unfinished.strip() and not comment:
+        raise PoniError(
+            f'the last line "{_short(unfinished)}" has no line end: the text was probably cut there; '
+            f"expected a whole file (if it is whole, end it with a newline)"
+        )
+    for number, line in enumerate([*lines, unfinished], start=1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def _geometry(version: str, values: dict[str, str]) -> Geometry:
+    problems: list[str] = []
+    found: dict[str, object] = {"detector": values.get("detector", "Detector"), "detector_config": {}}
+    for key in _NUMBERS:
+        name = "dist" if key == "Distance" else key.lower()
+        found[name] = _number(values[key.lower()])
+    if version == "1":
+        for name, key in zip(("pixel1", "pixel2"), _PIXELS, strict=True):
+            found[name] = _number(values[key.lower()])
+        if values.get("splinefile", "None").lower() not in ("none", ""):
+            problems.append(
+                f"SplineFile {_short(values['splinefile'])} cannot be kept: expected None (a corrected detector)"
+            )
+    else:
+        _take_config(values, found, problems)
+    if version == "3":
+        _take_parallax(values["parallax"], found, problems)
+    if problems:  # the numbers are judged too, so that all that is wrong is told at once
+        judged = (parameter.problem(found[name]) for name, parameter in PARAMETERS.items() if name in found)
+        raise PoniError([*problems, *(problem for problem in judged if problem)])
+    try:
+        return Geometry.parse(found)
+    except GeometryError as error:
+        raise PoniError(error.problems) from None
+
+
+def _take_config(values: dict[str, str], found: dict[str, object], problems: list[str]) -> None:
+    """Read the detector's configuration and move the pixels out of it, or out of the table."""
+    try:
+        config = strictjson.loads(values["detector_config"])
+    except ValueError as error:
+        problems.append(f"Detector_config is no JSON: {error}")
+        return
+    if not isinstance(config, dict):
+        problems.append(f"Detector_config {_short(values['detector_config'])} is not a JSON object")
+        return
+    config = cast("dict[str, object]", config)
+    if "parallax" in config:
+        problems.append("Detector_config holds parallax: expected it as the key Parallax of a PONI of version 3")
+    pixels = pixel_size(values["detector"])
+    given = {name: config.pop(name, None) for name in ("pixel1", "pixel2")}
+    missing = [name for name, value in given.items() if value is None]
+    if pixels is not None:
+        given |= {name: size for name, size in zip(given, pixels, strict=True) if name in missing}
+    elif missing:
+        detector = _short(values["detector"])
+        problems.append(
+            f"Detector_config names no {', '.join(missing)} and the detector {detector} is not in the table"
+        )
+    found |= {name: value for name, value in given.items() if value is not None}
+    found["detector_config"] = config
+
+
+def _take_parallax(text: str, found: dict[str, object], problems: list[str]) -> None:
+    if text.lower() not in ("true", "false"):
+        problems.append(f"Parallax {_short(text)} is not allowed: expected True or False")
+    elif text.lower() == "true":
+        found["detector_config"] = {**cast("dict[str, object]", found["detector_config"]), "parallax": True}
+
+
+def _number(text: str) -> float | str:
+    """Give the number, or the text as it stands: the geometry says what is wrong with it."""
+    return float(text) if PLAIN_NUMBER.fullmatch(text) else text
+
+
+def _short(text: str) -> str:
+    return ascii(text.strip())[1:-1][:60]

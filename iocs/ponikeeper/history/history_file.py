@@ -1,0 +1,265 @@
+"""The history of one detector as one file: lines of JSON, each proven, in one order only. Pure.
+
+The first line says whose history it is, then stands a line for each record, the last one has the
+counts and the hash of all bytes before it. Each line is written in one way only, and numbers run from 1
+on without a gap: whatever was cut, changed, left out, doubled or moved is noticed, and its line named.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from ponikeeper.errors import HistoryError, RefusedError
+from ponikeeper.history.records import KINDS, Activation, Judgement, Record, Revision, name_of, sealed
+from ponikeeper.text import strictjson
+
+_VERSION = 1
+_WHAT = "ponikeeper history"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedHistory:
+    """All records of one detector, as they were at one instant.
+
+    Parameters
+    ----------
+    prefix
+        The detector's PV prefix.
+    exported
+        When it was exported, UTC ISO-8601.
+    revisions, activations, judgements
+        All of them, in their order.
+    """
+
+    prefix: str
+    exported: str
+    revisions: tuple[Revision, ...] = ()
+    activations: tuple[Activation, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+
+    def by_kind(self) -> dict[str, tuple[Record, ...]]:
+        """Give the records by the names of their kinds, in the order of the file."""
+        return dict(zip(KINDS, (self.revisions, self.activations, self.judgements), strict=True))
+
+    def counts(self) -> dict[str, int]:
+        """Give how many records there are of each kind."""
+        return {kind: len(records) for kind, records in self.by_kind().items()}
+
+
+def write(history: ExportedHistory) -> bytes:
+    """Write a history as the bytes of a file; ``read`` gives it back."""
+    body = "".join(f"{line}\n" for line in _body(history)).encode("ascii")
+    return body + f"{_last_line(history.counts(), body)}\n".encode("ascii")
+
+
+def read(data: bytes) -> ExportedHistory:
+    """Read the bytes of a file, if they are just what was written.
+
+    Raises
+    ------
+    HistoryError
+        They are not; the message names the line and what is wrong with it.
+    """
+    if not data:
+        raise HistoryError("the file is empty: expected an exported history")
+    _require_untouched(data)
+    *lines, rest = data.split(b"\n")  # whole lines, and what stands behind the last of them
+    prefix, exported = _head(lines[0] if lines else rest)
+    records: dict[str, list[Record]] = {kind: [] for kind in KINDS}
+    for number, line in enumerate(lines[1:], 2):
+        values = _object(number, line)
+        if "sha256" not in values:
+            _take(number, line, prefix, values, records)
+            continue
+        history = _made(prefix, exported, records)
+        _require_right(number, line, values, history, b"\n".join([*lines[: number - 1], b""]))
+        if lines[number:] or rest:
+            raise HistoryError(f"line {number + 1}: here is more, where the export has ended: expected one alone")
+        return history
+    raise HistoryError(f"line {len(lines) + bool(rest)}: the file ends without its last line: it was cut short")
+
+
+def added(kept: ExportedHistory, given: ExportedHistory) -> ExportedHistory:
+    """Give what a history has beyond one of the same detector that is its beginning.
+
+    Where it is itself the beginning of the other one, that is nothing.
+
+    Parameters
+    ----------
+    kept
+        What the store has.
+    given
+        What is to be added to it.
+
+    Raises
+    ------
+    RefusedError
+        Neither is the beginning of the other one: the first record is named that differs.
+    """
+    mine, theirs = kept.by_kind(), given.by_kind()
+    for kind in KINDS:
+        for one, other in zip(mine[kind], theirs[kind], strict=False):
+            if one != other:
+                raise RefusedError(_clash(one, other))
+    more = [theirs[kind][len(mine[kind])] for kind in KINDS if len(theirs[kind]) > len(mine[kind])]
+    less = [mine[kind][len(theirs[kind])] for kind in KINDS if len(theirs[kind]) < len(mine[kind])]
+    if more and less:
+        raise RefusedError(
+            f"the file goes on with {_named(more[0])}, the store with {_named(less[0])}: neither continues the other"
+        )
+    parts = (theirs[kind][len(mine[kind]) :] for kind in KINDS)
+    return ExportedHistory(given.prefix, given.exported, *parts)  # type: ignore[arg-type]  # in the order of KINDS
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Tell counts: ``57 revisions, 1 activation, 0 judgements``."""
+    return ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items())
+
+
+def _body(history: ExportedHistory) -> Iterator[str]:
+    head = {"v": _VERSION, "what": _WHAT, "prefix": history.prefix, "exported": history.exported}
+    yield strictjson.dumps({**head, "checksum": _head_checksum(head)})
+    for records in history.by_kind().values():
+        for record in records:
+            yield _line(history.prefix, record)
+
+
+def _line(prefix: str, record: Record) -> str:
+    return strictjson.dumps({name_of(record)[0]: sealed(prefix, record)})
+
+
+def _last_line(counts: Mapping[str, int], body: bytes) -> str:
+    return strictjson.dumps({"counts": dict(counts), "sha256": hashlib.sha256(body).hexdigest()})
+
+
+def _head_checksum(head: Mapping[str, object]) -> str:
+    return "sha256:" + hashlib.sha256(strictjson.canonical(head).encode()).hexdigest()
+
+
+def _require_untouched(data: bytes) -> None:
+    """Name what programs do to files on the way, of which each line would be told wrong."""
+    if data.startswith(b"\x1f\x8b"):
+        raise HistoryError("the file is compressed: expected it as it was exported, unpack it with gunzip")
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise HistoryError("the file begins with a byte order mark: an editor has saved it, take the exported one")
+    if data.startswith(b"{") and data.count(b"\r\n") == data.count(b"\n") > 0:
+        raise HistoryError("the lines end with CR LF: the file was copied as text, copy it once more as binary data")
+
+
+def _head(line: bytes) -> tuple[str, str]:
+    """Read the first line: the prefix, and when it was exported."""
+    expected = f'expected a first line such as {{"v": {_VERSION}, "what": "{_WHAT}", ...}}'
+    try:
+        values = _object(1, line)
+    except HistoryError as error:
+        raise HistoryError(f"{error}: {expected}") from None
+    if values.get("what") != _WHAT:
+        raise HistoryError(f"line 1: this is no exported history: {expected}")
+    digest = values.pop("checksum", None)
+    if values.get("v") != _VERSION:
+        raise HistoryError(f"line 1: this ponikeeper knows version {_VERSION} of such files alone: {expected}")
+    if digest != _head_checksum(values) or line.decode("ascii") != strictjson.dumps({**values, "checksum": digest}):
+        raise HistoryError("line 1: its checksum does not match: it is not what was written")
+    prefix, exported = values.get("prefix"), values.get("exported")
+    if not isinstance(prefix, str) or not _is_instant(exported):
+        raise HistoryError(f'line 1: expected a "prefix", and an instant as "exported"; {expected}')
+    return prefix, cast("str", exported)
+
+
+def _object(number: int, line: bytes) -> dict[str, object]:
+    try:
+        values = strictjson.loads(line.decode("ascii"))
+    except ValueError as error:  # of the decoding, too
+        raise HistoryError(f"line {number}: this is no JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise HistoryError(f"line {number}: this is no JSON object")
+    return cast("dict[str, object]", values)
+
+
+def _take(
+    number: int, line: bytes, prefix: str, values: Mapping[str, object], records: Mapping[str, list[Record]]
+) -> None:
+    """Add the record of a line to those before it."""
+    kind = next(iter(values), "")
+    record_class, inner = KINDS.get(kind), values.get(kind)
+    if len(values) != 1 or record_class is None or not isinstance(inner, dict):
+        what = "here begins another export" if "what" in values else "this is no record"
+        raise HistoryError(f"line {number}: {what}: expected one of {', '.join(KINDS)}, or the last line")
+    try:
+        record = record_class.parse(prefix, cast("dict[str, object]", inner))
+    except HistoryError as error:
+        raise HistoryError(f"line {number}: {problem}" for problem in error.problems) from None
+    if line.decode("ascii") != _line(prefix, record):
+        raise HistoryError(f"line {number}: {_named(record)} is not written as it was exported")
+    kinds, (_, found) = list(KINDS), name_of(record)
+    expected = len(records[kind]) + 1
+    if found != expected or any(records[later] for later in kinds[kinds.index(kind) + 1 :]):
+        raise HistoryError(
+            f"line {number}: {_named(record)} stands here, where {_expected(kind, expected, records)}: "
+            "a line was left out, doubled or moved"
+        )
+    records[kind].append(record)
+
+
+def _expected(kind: str, number: int, records: Mapping[str, list[Record]]) -> str:
+    kinds = list(KINDS)
+    begun = [later for later in kinds[kinds.index(kind) + 1 :] if records[later]]
+    return f"no {kind} can stand behind the first {begun[0]}" if begun else f"{kind} {number} was expected"
+
+
+def _made(prefix: str, exported: str, records: Mapping[str, Sequence[Record]]) -> ExportedHistory:
+    parts = (tuple(records[kind]) for kind in KINDS)
+    return ExportedHistory(prefix, exported, *parts)  # type: ignore[arg-type]  # in the order of KINDS
+
+
+def _require_right(
+    number: int, line: bytes, values: Mapping[str, object], history: ExportedHistory, before: bytes
+) -> None:
+    """See that the last line says what stands before it."""
+    counts = history.counts()
+    if values.get("counts") != counts:
+        said = strictjson.dumps(strictjson.plain(values.get("counts")))[:80]
+        raise HistoryError(f"line {number}: it counts {said}, but before it stand {counted(counts)}")
+    if line.decode("ascii") != _last_line(counts, before):
+        raise HistoryError(f"line {number}: its sha256 is not that of the lines before it: the file was changed")
+    _require_closed(number, history)
+
+
+def _require_closed(number: int, history: ExportedHistory) -> None:
+    """See that what is named is there: a file that this ponikeeper wrote never fails here."""
+    activated = max((activation.revision for activation in history.activations), default=0)
+    judged = max((max(item.revision, item.by or 0) for item in history.judgements), default=0)
+    if activated != len(history.revisions) or judged > len(history.revisions):
+        raise HistoryError(
+            f"line {number}: there are {len(history.revisions)} revisions, the newest that was put in force is "
+            f"{activated}, and the newest that is judged {judged}: expected all of one instant"
+        )
+
+
+def _named(record: Record) -> str:
+    return " ".join(map(str, name_of(record)))
+
+
+def _clash(one: Record, other: Record) -> str:
+    def told(record: Record) -> str:
+        match record:
+            case Revision():
+                return f"made {record.created}, uid {record.uid}"
+            case Activation():
+                return f"of revision {record.revision}, {record.time}"
+            case Judgement():
+                return f"on revision {record.revision}, {record.time}"
+
+    return (
+        f"{_named(one)} differs: in the store it is the one {told(one)}, in the file the one {told(other)}; "
+        "a number must never mean two things: bring the file into an empty state_dir, or go on with this store"
+    )
+
+
+def _is_instant(value: object) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False

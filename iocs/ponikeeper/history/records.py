@@ -1,0 +1,288 @@
+"""What a history is made of: revisions, activations and judgements, each with a checksum. Pure.
+
+A record is the same in the store, in a PV and in an exported file. There it is a JSON object with its
+`checksum`, and is made back of that object only if the checksum says that it is what was written.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import cast
+
+from ponikeeper.errors import GeometryError, HistoryError
+from ponikeeper.geometry import Geometry
+from ponikeeper.text import strictjson
+
+Position = Mapping[str, Mapping[str, object]]
+"""The links' readbacks when the image was taken: ``{"z": {"value": 1000.01, "units": "mm"}}``."""
+
+Row = tuple[object, ...]
+"""What a checksum covers of a record, in the order of the store's columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One geometry with provenance, label and position; never changed, never deleted."""
+
+    number: int
+    uid: str
+    created: str
+    label: str | None
+    geometry: Geometry
+    position: Position | None
+    provenance: dict[str, object]
+    checksum: str
+
+    def row(self) -> Row:
+        """Give what the checksum covers."""
+        return (
+            self.number,
+            self.uid,
+            self.created,
+            self.label,
+            strictjson.canonical(self.geometry.as_dict()),
+            strictjson.canonical(strictjson.plain(self.position)),
+            strictjson.canonical(strictjson.plain(self.provenance)),
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """Give the JSON object that the history PVs and the command line show."""
+        return {
+            "revision": self.number,
+            "uid": self.uid,
+            "checksum": self.checksum,
+            "created": self.created,
+            "label": self.label,
+            "geometry": self.geometry.as_dict(),
+            "position": strictjson.plain(self.position),
+            "provenance": strictjson.plain(self.provenance),
+        }
+
+    @classmethod
+    def parse(cls, prefix: str, values: Mapping[str, object]) -> "Revision":
+        """Make a revision of its JSON object, the checksum verified.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix, which the checksum covers.
+
+        Raises
+        ------
+        HistoryError
+            It is not what was written.
+        """
+        name = _checked("revision", "revision", values)
+        try:
+            geometry = Geometry.parse(cast("Mapping[str, object]", values["geometry"]))
+        except GeometryError as error:
+            raise HistoryError(f"{name}: {problem}" for problem in error.problems) from None
+        given = {key: value for key, value in values.items() if key not in ("revision", "geometry")}
+        revision = cls(number=cast("int", values["revision"]), geometry=geometry, **given)  # type: ignore[arg-type]
+        _verify(prefix, name, "revision", revision, values)
+        return revision
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """From `time` on, `revision` is in force, because of `cause`."""
+
+    serial: int
+    revision: int
+    time: str
+    cause: str
+    author: str
+
+    def row(self) -> Row:
+        """Give what the checksum covers."""
+        return tuple(asdict(self).values())
+
+    def as_dict(self) -> dict[str, object]:
+        """Give its JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, prefix: str, values: Mapping[str, object]) -> "Activation":
+        """Make an activation of its JSON object; parameters and errors as `Revision.parse`."""
+        name = _checked("activation", "serial", values)
+        activation = cls(**{key: value for key, value in values.items() if key != "checksum"})  # type: ignore[arg-type]
+        _verify(prefix, name, "activation", activation, values)
+        return activation
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Somebody found out that `revision` was wrong, from `since` on and before `until` (None: open).
+
+    Parameters
+    ----------
+    kind
+        ``supersede`` or ``retract``.
+    by
+        The revision that is right; None where nothing replaces the one that was wrong.
+    """
+
+    number: int
+    kind: str
+    revision: int
+    by: int | None
+    since: str | None
+    until: str | None
+    reason: str
+    time: str
+    author: str
+
+    def row(self) -> Row:
+        """Give what the checksum covers."""
+        return tuple(asdict(self).values())
+
+    def as_dict(self) -> dict[str, object]:
+        """Give the JSON object that the history PVs and the command line show."""
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, prefix: str, values: Mapping[str, object]) -> "Judgement":
+        """Make a judgement of its JSON object; parameters and errors as `Revision.parse`."""
+        name = _checked("judgement", "number", values)
+        judgement = cls(**{key: value for key, value in values.items() if key != "checksum"})  # type: ignore[arg-type]
+        _verify(prefix, name, "judgement", judgement, values)
+        return judgement
+
+
+Record = Revision | Activation | Judgement
+
+KINDS: Mapping[str, type[Revision] | type[Activation] | type[Judgement]] = MappingProxyType(
+    {"revision": Revision, "activation": Activation, "judgement": Judgement}
+)
+"""The kinds of records by their names, in the order in which each needs those before it alone."""
+
+
+def name_of(record: Record) -> tuple[str, int]:
+    """Name a record by its kind and its number: ``("activation", 310)``."""
+    match record:
+        case Revision():
+            return "revision", record.number
+        case Activation():
+            return "activation", record.serial
+        case Judgement():
+            return "judgement", record.number
+
+
+def sealed(prefix: str, record: Record) -> dict[str, object]:
+    """Give the JSON object of a record with its checksum, of which `parse` makes it back."""
+    kind, _ = name_of(record)
+    return {**record.as_dict(), "checksum": checksum(prefix, kind, record.row())}
+
+
+def checksum(prefix: str, kind: str, row: Row) -> str:
+    """Give the checksum of what a row of the store says of a detector."""
+    content = "\x1f".join([prefix, kind, *["\x00" if value is None else str(value) for value in row]])
+    return "sha256:" + hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_Check = tuple[str, Callable[[object], bool]]
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 1 <= value < 2**53
+
+
+def _is_line(value: object) -> bool:
+    # a control character could be taken for what separates the values under the checksum
+    return isinstance(value, str) and not any(char < " " for char in value)
+
+
+def _is_instant(value: object) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_position(value: object) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_object, cast("Mapping[str, object]", value).values()))
+
+
+def _or_null(check: _Check) -> _Check:
+    expected, allows = check
+    return f"{expected}, or null", lambda value: value is None or allows(value)
+
+
+_NUMBER: _Check = ("a whole number from 1 on", _is_number)
+_LINE: _Check = ("a text in one line", _is_line)
+_INSTANT: _Check = ("an instant such as 2026-11-22T09:30:00.250000Z", _is_instant)
+_OBJECT: _Check = ("an object", _is_object)
+
+_CHECKS: Mapping[str, Mapping[str, _Check]] = MappingProxyType(
+    {
+        "revision": {
+            "revision": _NUMBER,
+            "uid": _LINE,
+            "checksum": _LINE,
+            "created": _INSTANT,
+            "label": _or_null(_LINE),
+            "geometry": _OBJECT,
+            "position": _or_null(("an object of objects", _is_position)),
+            "provenance": _OBJECT,
+        },
+        "activation": {
+            "serial": _NUMBER,
+            "revision": _NUMBER,
+            "time": _INSTANT,
+            "cause": _LINE,
+            "author": _LINE,
+            "checksum": _LINE,
+        },
+        "judgement": {
+            "number": _NUMBER,
+            "kind": ("supersede or retract", lambda value: value in ("supersede", "retract")),
+            "revision": _NUMBER,
+            "by": _or_null(_NUMBER),
+            "since": _or_null(_INSTANT),
+            "until": _or_null(_INSTANT),
+            "reason": _LINE,
+            "time": _INSTANT,
+            "author": _LINE,
+            "checksum": _LINE,
+        },
+    }
+)
+"""What the JSON object of each kind holds, and what is expected there."""
+
+
+def _checked(kind: str, number: str, values: Mapping[str, object]) -> str:
+    """See that an object has the keys of its kind, each with a value of its type; gives the record's name.
+
+    Raises
+    ------
+    HistoryError
+        It has not.
+    """
+    checks = _CHECKS[kind]
+    name = f"{kind} {strictjson.dumps(values.get(number))[:40]}"
+    problems = [f'{name}: "{key}" is missing: expected {checks[key][0]}' for key in checks if key not in values]
+    problems += [
+        f"{name}: unknown key {strictjson.dumps(key)[:60]}: expected {' '.join(checks)}"
+        for key in values
+        if key not in checks
+    ]
+    problems += [
+        f'{name}: "{key}": {strictjson.dumps(strictjson.plain(values[key]))[:80]} is not allowed: expected {expected}'
+        for key, (expected, allows) in checks.items()
+        if key in values and not allows(values[key])
+    ]
+    if problems:
+        raise HistoryError(problems)
+    return name
+
+
+def _verify(prefix: str, name: str, kind: str, record: Record, values: Mapping[str, object]) -> None:
+    """See that a record is what was written; raises `HistoryError`."""
+    if checksum(prefix, kind, record.row()) != values["checksum"]:
+        raise HistoryError(f"the checksum of {name} of {prefix} does not match: it is not what was written")

@@ -1,0 +1,67 @@
+"""Requests, results, snapshots and links: the JSON texts that cross Channel Access, version 1.
+
+A request asks for one transaction, a result tells how it ended, a snapshot holds all that is in
+force: the only atomic read that CA offers; the links tell where the detector stands. `EXAMPLES` has
+one of each.
+"""
+
+from ponikeeper.protocol.examples import EXAMPLES
+from ponikeeper.protocol.json_text import MAX_BYTES, MAX_STRING_BYTES, VERSION, require_whole
+from ponikeeper.protocol.links import (
+    LinkState,
+    is_within,
+    links_json,
+    nominal_value,
+    parse_links,
+    position_now,
+    wavelength_of,
+)
+from ponikeeper.protocol.parse import parse_request
+from ponikeeper.protocol.request import (
+    Activate,
+    AskedPosition,
+    Commit,
+    Follow,
+    Here,
+    Request,
+    Retract,
+    Supersede,
+    label_problem,
+    request_text,
+)
+from ponikeeper.protocol.result import MAX_RESULTS, Result, parse_results, results_json, shortened
+from ponikeeper.protocol.schema import PROVENANCE
+from ponikeeper.protocol.snapshot import Snapshot
+
+__all__ = [
+    "EXAMPLES",
+    "MAX_BYTES",
+    "MAX_RESULTS",
+    "MAX_STRING_BYTES",
+    "PROVENANCE",
+    "VERSION",
+    "Activate",
+    "AskedPosition",
+    "Commit",
+    "Follow",
+    "Here",
+    "LinkState",
+    "Request",
+    "Result",
+    "Retract",
+    "Snapshot",
+    "Supersede",
+    "is_within",
+    "label_problem",
+    "links_json",
+    "nominal_value",
+    "parse_links",
+    "parse_request",
+    "parse_results",
+    "position_now",
+    "request_text",
+    "require_whole",
+    "results_json",
+    "shortened",
+    "wavelength_of",
+]

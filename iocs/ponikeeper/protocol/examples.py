@@ -1,0 +1,62 @@
+"""One text of each kind, as the documentation shows it."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ponikeeper.geometry import Geometry
+from ponikeeper.protocol.links import LinkState, links_json
+from ponikeeper.protocol.request import Activate, Commit, Follow, Here, Retract, Supersede, request_text
+from ponikeeper.protocol.result import Result, results_json
+from ponikeeper.protocol.snapshot import Snapshot
+
+_EXAMPLE_GEOMETRY = Geometry(
+    dist=0.2345, poni1=0.1, poni2=0.1, rot1=0.002, rot2=0.001, rot3=0.0, pixel1=0.0002, pixel2=0.0002,
+    wavelength=1.66e-11, detector="Perkin", detector_config={"orientation": 3},
+)  # fmt: skip
+
+EXAMPLES: Mapping[str, str] = MappingProxyType(
+    {
+        "commit": request_text(
+            Commit(
+                {"dist": 0.2345},
+                {"method": "fit", "calibrant": "Ni", "residual_px": 0.04},
+                "near",
+                {"z": 1000.01},
+                12,
+                request="5f0c2c1e",
+                author="alice",
+            )
+        ),
+        "activate": request_text(Activate(12, request="9a41b7d0")),
+        "here": request_text(Here(request="c30e17f2")),
+        "follow": request_text(Follow(on=False, request="77d1a0c4")),
+        "supersede": request_text(
+            Supersede(12, 15, "wavelength typed wrong", since="2026-11-20T08:00:00.000000Z", request="e8f2b6a5")
+        ),
+        "retract": request_text(Retract(12, "beam stop touched the detector", request="1b7c94d3")),
+        "results": results_json([Result("5f0c2c1e", "commit", "accepted", 13, 31, (), "2026-11-22T09:30:01.250000Z")]),
+        "snapshot": Snapshot(
+            prefix="XF:28ID1-ES{Det:PE1}Calib:",
+            status="VALID",
+            reason="",
+            serial=31,
+            revision=13,
+            uid="0d1f7c52-7d0a-4c8e-9a39-0a3f8a5f5d11",
+            checksum="sha256:" + "0" * 64,
+            label="near",
+            activated="2026-11-22T09:30:01.250000Z",
+            geometry=_EXAMPLE_GEOMETRY,
+            position={"z": {"value": 1000.01, "units": "mm"}},
+            provenance={"method": "fit", "calibrant": "Ni"},
+        ).as_json(),
+        "links": links_json(
+            [
+                LinkState(
+                    "z", "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.RBV", "motor", "mm", 0.05, 1000.02, 1000.01, False, True, True
+                ),
+                LinkState("energy", "XF:28ID1-OP{Mono}Energy-I", "energy", "keV", 1e-4, None, 74.69, None, False),
+            ]
+        ),
+    }
+)
+"""One text of each kind, as the documentation shows it."""

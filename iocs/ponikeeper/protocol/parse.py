@@ -1,0 +1,89 @@
+"""Reading the text of a request: checked key by key, every problem told at once."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+from ponikeeper.errors import MessageError
+from ponikeeper.protocol.json_text import decoded, read_object, require_whole
+from ponikeeper.protocol.request import Activate, AskedPosition, Commit, Follow, Here, Request, Retract, Supersede
+from ponikeeper.protocol.schema import COMMON, FIELDS, MAX_ID_BYTES, unknown_key, utc
+from ponikeeper.text import strictjson
+
+_KINDS = {kind.op: kind for kind in (Activate, Here, Follow, Supersede, Retract)}
+
+
+def parse_request(text: str | bytes) -> Request:
+    """Read and check the text of one request.
+
+    Parameters
+    ----------
+    text
+        One JSON object, UTF-8.
+
+    Raises
+    ------
+    MessageError
+        With every problem, and with the request id wherever it can be read.
+    """
+    try:
+        require_whole(text, "request")
+        values = read_object(decoded(text), "request")
+    except MessageError as error:
+        found = _rescued(text if isinstance(text, str) else text.decode("utf-8", "replace"))
+        raise MessageError(error.problems, found.get("request"), found.get("op")) from None
+    request, op = _text_or_none(values.get("request")), _text_or_none(values.get("op"))
+    fields = FIELDS.get(op or "")
+    problems: list[str] = []
+    if fields is None:
+        problems.append(f"op {strictjson.dumps(values.get('op'))} is unknown: expected {' or '.join(FIELDS)}")
+        fields = COMMON
+    problems += [unknown_key(key, fields) for key in values if key not in fields]
+    problems += [
+        f'"{key}" is missing: expected {kind.expected}'
+        for key, kind in fields.items()
+        if kind.required and key not in values
+    ]
+    problems += [
+        problem for key, kind in fields.items() if key in values for problem in kind.problems(key, values[key])
+    ]
+    if problems:
+        raise MessageError(problems, request, op)
+    digest = hashlib.sha256(strictjson.canonical(values).encode()).hexdigest()
+    return _made(cast("str", op), values, digest)
+
+
+def _made(op: str, values: Mapping[str, object], digest: str) -> Request:
+    request, author = cast("str", values["request"]), cast("str | None", values.get("author"))
+    if op != Commit.op:
+        asked: dict[str, Any] = {key: value for key, value in values.items() if key not in ("v", "op")}
+        for key in ("since", "until"):
+            if asked.get(key) is not None:
+                asked[key] = utc(asked[key])
+        return _KINDS[op](**asked, digest=digest)
+    position = values.get("position")
+    return Commit(
+        geometry=cast("dict[str, object]", values["geometry"]),
+        provenance=cast("dict[str, object]", values.get("provenance", {})),
+        label=cast("str | None", values.get("label")),
+        position="unknown" if position is None else cast("AskedPosition", position),
+        expect_revision=cast("int | None", values.get("expect_revision")),
+        request=request,
+        author=author,
+        digest=digest,
+    )
+
+
+def _rescued(text: str) -> dict[str, str]:
+    """Read the ids out of a text that is bad elsewhere, so that its client finds the refusal."""
+    found: dict[str, str] = {}
+    for key in ("request", "op"):
+        match = re.search(rf'"{key}"\s*:\s*"([^"\\]{{1,{MAX_ID_BYTES}}})"', text)
+        if match:
+            found[key] = match.group(1)
+    return found
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) and len(value) <= MAX_ID_BYTES else None

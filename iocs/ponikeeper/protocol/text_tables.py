@@ -1,0 +1,133 @@
+"""Revisions and links as lists show them, for programs and for a screen: pure."""
+
+from collections.abc import Sequence
+
+from ponikeeper.geometry.parameters import PARAMETERS
+from ponikeeper.history.corrections import judgement_of
+from ponikeeper.history.records import Judgement, Revision
+from ponikeeper.protocol.links import LinkState
+
+_ROWS = 20
+"""Revisions of a table: what a screen has room for."""
+
+_COLUMNS = (
+    ("", 2), ("rev", -5), ("created (UTC)", 16), ("label", 12), ("dist/mm", -10), ("keV", -9), ("calibrant", 10),
+    ("px", -6), ("author", 18), ("judged", 20),
+)  # fmt: skip
+"""The columns of a table and their widths; those of numbers are negative."""
+
+_SHORT = 80
+"""Characters of a text that a list has room for."""
+
+
+def listed(revision: Revision, judgements: Sequence[Judgement]) -> dict[str, object]:
+    """Give the JSON object that a list shows of a revision, with the judgement that decides on it now.
+
+    Parameters
+    ----------
+    judgements
+        All of the detector, in their order.
+    """
+    provenance, judgement = revision.provenance, judgement_of(judgements, revision.number)
+    return {
+        "revision": revision.number,
+        "created": revision.created,
+        "label": revision.label,
+        **{key: provenance.get(key) for key in ("method", "calibrant", "residual_px", "author")},
+        **{key: getattr(revision.geometry, key) for key in ("dist", "poni1", "poni2", "wavelength", "detector")},
+        "comment": ascii_only(str(provenance.get("comment", "")))[:_SHORT],
+        "judgement": judgement and {**judgement.as_dict(), "reason": ascii_only(judgement.reason)[:_SHORT]},
+    }
+
+
+def table_text(revisions: Sequence[Revision], judgements: Sequence[Judgement], selected: int, in_force: int) -> str:
+    """Write revisions as a table in lines of ASCII, the newest first; ``>`` is the selected one, ``*`` that in force.
+
+    Parameters
+    ----------
+    selected, in_force
+        Numbers of revisions; 0 is none.
+    """
+    rows = [
+        (
+            ">" * (each.number == selected) + "*" * (each.number == in_force),
+            str(each.number),
+            each.created[:16].replace("T", " "),
+            each.label or "",
+            f"{each.geometry.dist * 1e3:.3f}",
+            f"{each.geometry.energy:.4f}",
+            _told(each, "calibrant"),
+            _told(each, "residual_px", ".2f"),
+            _told(each, "author"),
+            _judged(judgement_of(judgements, each.number)),
+        )
+        for each in reversed(revisions)
+        if abs(each.number - selected) <= _ROWS // 2
+    ]
+    return "\n".join(
+        " ".join(
+            ascii_only(cell)[:width].ljust(width) if width > 0 else ascii_only(cell)[:-width].rjust(-width)
+            for cell, (_, width) in zip(row, _COLUMNS, strict=True)
+        ).rstrip()
+        for row in ([name for name, _ in _COLUMNS], *rows)
+    )
+
+
+def links_text(links: Sequence[LinkState]) -> str:
+    """Write where the links of a detector stand as a table in lines of ASCII, as wide as its values."""
+    if not links:
+        return "no links are configured: nothing is watched"
+    rows = [
+        ("link", "now", "calibrated", "units", ""),
+        *((each.name, _number(each.value), _number(each.calibrated), each.units, _standing(each)) for each in links),
+    ]
+    cells = [[ascii_only(cell) for cell in row] for row in rows]
+    name, now, calibrated, units, _ = (max(map(len, column)) for column in zip(*cells, strict=True))
+    return "\n".join(
+        f"{row[0]:<{name}} {row[1]:>{now}} {row[2]:>{calibrated}} {row[3]:<{units}} {row[4]}".rstrip() for row in cells
+    )
+
+
+def compare_text(one: Revision, other: Revision) -> str:
+    """Write the values of a revision beside those of another one, with the differences, in lines of ASCII."""
+    lines = [f"{'':<11} {f'revision {one.number}':>22} {f'revision {other.number}':>22} {'difference':>14}"]
+    for name, parameter in PARAMETERS.items():
+        mine, theirs = getattr(one.geometry, name), getattr(other.geometry, name)
+        change = f"{mine - theirs:+.4g} {parameter.unit}" if mine != theirs else ""
+        lines.append(f"{name:<11} {mine:>22.12g} {theirs:>22.12g} {change:>14}")
+    texts = {
+        "detector": (one.geometry.detector, other.geometry.detector),
+        "label": (one.label or "", other.label or ""),
+    }
+    texts |= {key: (_told(one, key), _told(other, key)) for key in ("method", "calibrant", "residual_px", "author")}
+    lines += [f"{name:<11} {mine[:22]:>22} {theirs[:22]:>22}" for name, (mine, theirs) in texts.items()]
+    return ascii_only("\n".join(line.rstrip() for line in lines))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.8g}"
+
+
+def _standing(link: LinkState) -> str:
+    """Say in a word or two whether the geometry may be believed as far as this link goes."""
+    if link.moving and link.connected and link.value is not None:
+        return "moves"
+    if link.doubt is not None:
+        return "lost" if link.error is None else "no value"
+    return {True: "ok", False: "away", None: "not recorded"}[link.within]
+
+
+def _told(revision: Revision, key: str, form: str = "") -> str:
+    value = revision.provenance.get(key)
+    return "" if value is None else format(value, form) if isinstance(value, float) else str(value)
+
+
+def _judged(judgement: Judgement | None) -> str:
+    if judgement is None:
+        return ""
+    return "retracted" if judgement.by is None else f"superseded by {judgement.by}"
+
+
+def ascii_only(text: str) -> str:
+    """Keep clients from garbling what they do not know."""
+    return text.encode("ascii", "backslashreplace").decode("ascii")

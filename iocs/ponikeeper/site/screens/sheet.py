@@ -1,0 +1,162 @@
+"""A screen that is drawn from the contract: a PV is named by its suffix, and one that does not exist is an error."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from phoebusgen import colors, fonts, widget
+from phoebusgen.screen import Screen
+
+from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, PV, Kind
+
+WIDTH, HEIGHT = 1280, 800
+"""What each screen fits into (px)."""
+
+ROW = 26
+"""Height of a line (px)."""
+
+_DETECTOR: Mapping[str, PV] = MappingProxyType({pv.suffix: pv for pv in DETECTOR_PVS})
+_IOC: Mapping[str, PV] = MappingProxyType({pv.suffix: pv for pv in IOC_PVS})
+_GAP = 4
+_DIGITS = 9
+"""Decimals that a box has room for."""
+
+_MONOSPACED = "Liberation Mono"
+"""No named font of Phoebus has letters of one width, which tables need."""
+
+
+class Sheet:
+    """One screen.
+
+    Parameters
+    ----------
+    title
+        Of the window; macros are expanded.
+    macro
+        Of the prefix: ``P`` of a detector, ``IOC`` of the IOC.
+    """
+
+    def __init__(self, title: str, macro: str, width: int = WIDTH, height: int = HEIGHT) -> None:
+        self._screen = Screen(title)
+        self._screen.width(width)
+        self._screen.height(height)
+        self._screen.predefined_background_color(colors.Background)
+        self._macro = macro
+        self._pvs = _DETECTOR if macro == "P" else _IOC
+        self._count = 0
+
+    def write(self, path: Path) -> None:
+        """Write the file."""
+        self._screen.write_screen(str(path))
+
+    def text(self, text: str, x: int, y: int, width: int, font: Any = None, height: int = ROW) -> None:
+        """Draw a text."""
+        label = widget.Label(self._name("text"), text, x, y, width, height)
+        label.predefined_font(font or fonts.Default)
+        label.vertical_alignment_middle()
+        self._add(label)
+
+    def header(self, text: str) -> None:
+        """Draw the bar with the title."""
+        bar = widget.Rectangle(self._name("bar"), 0, 0, WIDTH, 44)
+        bar.predefined_background_color(colors.Header_Background)
+        bar.predefined_line_color(colors.Header_Background)
+        self._add(bar)
+        label = widget.Label(self._name("title"), text, 16, 6, 820, 32)
+        label.predefined_font(fonts.Header1)
+        label.predefined_foreground_color(colors.Header_ForeGround)
+        label.vertical_alignment_middle()
+        self._add(label)
+
+    def section(self, text: str, x: int, y: int, width: int) -> None:
+        """Draw the head of a part."""
+        self.text(text, x, y, width, fonts.Header3)
+        line = widget.Rectangle(self._name("line"), x, y + ROW, width, 2)
+        line.predefined_background_color(colors.Header_Background)
+        line.predefined_line_color(colors.Header_Background)
+        self._add(line)
+
+    def shown(
+        self, suffix: str, x: int, y: int, width: int, height: int = ROW - _GAP, *, form: str = "", units: bool = True
+    ) -> None:
+        """Show a value; a text is wrapped, one of another form is written so."""
+        pv = self._pvs[suffix]
+        shown = widget.TextUpdate(self._name(suffix), self._pv(suffix), x, y + _GAP // 2, width, height)
+        shown.predefined_font(fonts.Default)
+        shown.predefined_background_color(colors.Read_Background)
+        shown.show_units(units)
+        shown.wrap_words(height > ROW)
+        shown.tool_tip(self._tip(pv))
+        if pv.kind is Kind.TEXT:
+            shown.format("String")
+        elif form:
+            shown.format(form)
+        if height <= ROW:
+            shown.vertical_alignment_middle()
+        if pv.kind is Kind.DOUBLE:
+            shown.precision(min(pv.precision, _DIGITS))
+            shown.horizontal_alignment_right()
+        self._add(shown)
+
+    def table(self, suffix: str, x: int, y: int, width: int, height: int) -> None:
+        """Show a text whose columns stand one below the other."""
+        shown = widget.TextUpdate(self._name(suffix), self._pv(suffix), x, y, width, height)
+        shown.font_family(_MONOSPACED)
+        shown.font_size(13)
+        shown.font_style_regular()
+        shown.predefined_background_color(colors.Read_Background)
+        shown.format("String")
+        shown.wrap_words(True)
+        shown.vertical_alignment_top()
+        shown.tool_tip(self._tip(self._pvs[suffix]))
+        self._add(shown)
+
+    def entry(self, suffix: str, x: int, y: int, width: int, *, form: str = "") -> None:
+        """Let a value be typed."""
+        pv = self._pvs[suffix]
+        entry = widget.TextEntry(self._name(suffix), self._pv(suffix), x, y + _GAP // 2, width, ROW - _GAP)
+        entry.predefined_font(fonts.Default)
+        entry.predefined_background_color(colors.Write_Background)
+        entry.show_units(False)
+        entry.tool_tip(self._tip(pv))
+        if pv.kind is Kind.DOUBLE:
+            entry.precision(min(pv.precision, _DIGITS))
+        entry.format(form or ("String" if pv.kind is Kind.STRING else "Default"))
+        self._add(entry)
+
+    def put(self, text: str, suffix: str, value: str | int, x: int, y: int, width: int, confirm: str = "") -> None:
+        """Draw a button that puts a value, after a question where there is one."""
+        assert self._pvs[suffix].writable, suffix
+        button = self._button(text, x, y, width)
+        button.action_write_pv(self._pv(suffix), value, text)
+        button.tool_tip(self._tip(self._pvs[suffix]))
+        if confirm:
+            button.confirmation_dialog(confirm)
+        self._add(button)
+
+    def opens(self, text: str, file: str, x: int, y: int, width: int, *, target: str = "tab") -> None:
+        """Draw a button that opens another screen, which gets the macros of this one."""
+        button = self._button(text, x, y, width)
+        button.action_open_display(file, target, text)
+        self._add(button)
+
+    def _button(self, text: str, x: int, y: int, width: int) -> Any:
+        button = widget.ActionButton(self._name("button"), text, "", x, y, width, ROW)
+        button.predefined_font(fonts.Default)
+        button.predefined_background_color(colors.Button_Background)
+        return button
+
+    def _pv(self, suffix: str) -> str:
+        return f"$({self._macro}){self._pvs[suffix].suffix}"
+
+    def _tip(self, pv: PV) -> str:
+        unit = f" ({pv.units})" if pv.units else ""
+        return f"{pv.desc}{unit}\n$(pv_name)"
+
+    def _name(self, what: str) -> str:
+        self._count += 1
+        return f"{what} {self._count}"
+
+    def _add(self, drawn: Any) -> None:
+        self._screen.add_widget(drawn)

@@ -1,0 +1,129 @@
+"""What the store keeps beside the records, and how a row is verified and made into what it says."""
+
+import sqlite3
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import cast
+
+from ponikeeper.errors import GeometryError
+from ponikeeper.geometry import Geometry
+from ponikeeper.history import Position
+from ponikeeper.history.records import KINDS, Activation, Judgement, Record, Revision, Row, checksum
+from ponikeeper.text import strictjson
+
+FOLLOWED = "follow"
+"""The cause of an activation that nobody asked for: the links came to rest where its revision holds."""
+
+CHECKED = MappingProxyType(
+    {
+        "revision": "number, uid, created, label, geometry, position, provenance",
+        "activation": "serial, revision, time, cause, author",
+        "judgement": "number, kind, revision, by, since, until, reason, time, author",
+        "answer": "request, digest, op, revision, serial, time",
+        "standing": "follow, rested, time, author",
+    }
+)
+"""The columns of each table that its checksum covers, with the detector's prefix; the first one names the row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request id was answered the first time."""
+
+    request: str
+    digest: str
+    op: str
+    revision: int
+    serial: int
+    time: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether the geometry follows the links, and where they had come to rest when that was last considered."""
+
+    follow: bool
+    rested: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """All that the store says of one detector now; nothing where nothing was ever committed.
+
+    Parameters
+    ----------
+    count
+        Number of the newest revision.
+    """
+
+    revision: Revision | None = None
+    activation: Activation | None = None
+    count: int = 0
+    judgements: tuple[Judgement, ...] = ()
+    standing: Standing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What a commit or a person put in force, and where that holds."""
+
+    serial: int
+    revision: int
+    position: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a revision is made of before it has a number."""
+
+    geometry: Geometry
+    provenance: dict[str, object]
+    label: str | None = None
+    position: Position | None = None
+
+
+def verify_row(prefix: str, table: str, row: Row) -> None:
+    """See that a row (its checked columns, then its checksum) is what was written.
+
+    Raises
+    ------
+    sqlite3.DatabaseError
+        It is not.
+    """
+    if checksum(prefix, table, row[:-1]) != row[-1]:
+        raise sqlite3.DatabaseError(f"the checksum of {table} {row[0]!a} of {prefix} does not match")
+
+
+def record_of(prefix: str, kind: str, row: Row) -> Record:
+    """Make a record of its row, the checksum verified; errors as `revision_of`."""
+    if kind == "revision":
+        return revision_of(prefix, row)
+    verify_row(prefix, kind, row)
+    return KINDS[kind](*row[:-1])  # type: ignore[arg-type]  # its checksum matches
+
+
+def revision_of(prefix: str, row: Row) -> Revision:
+    """Make a revision of its row, the checksum verified.
+
+    Raises
+    ------
+    sqlite3.DatabaseError
+        The row is not what was written.
+    """
+    verify_row(prefix, "revision", row)
+    number, uid, created, label, geometry, position, provenance, digest = cast(
+        "tuple[int, str, str, str | None, str, str, str, str]", row
+    )
+    try:
+        return Revision(
+            number,
+            uid,
+            created,
+            label,
+            Geometry.parse(cast("dict[str, object]", strictjson.loads(geometry))),
+            cast("Position | None", strictjson.loads(position)),
+            cast("dict[str, object]", strictjson.loads(provenance)),
+            digest,
+        )
+    except (GeometryError, ValueError) as error:
+        raise sqlite3.DatabaseError(f"revision {number} of {prefix} cannot be read: {error}") from error

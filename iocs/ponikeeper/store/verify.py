@@ -1,0 +1,141 @@
+"""Whether a store is what was written to it: SQLite's structures, and each row by its checksum.
+
+SQLite's own check does not see a row that is reached by a wrong entry of an index, nor one that an
+index has lost; so tables and indices are counted, and each row is looked up in every index.
+"""
+
+import sqlite3
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ponikeeper.store import schema
+from ponikeeper.store.rows import CHECKED, verify_row
+
+MAGIC = b"SQLite format 3\0"
+"""What a file of SQLite begins with."""
+
+RECENT = 4000
+"""Rows of each table that are verified before anything is served."""
+
+_SLICE = 500
+_INDICES = {
+    "revision": {"sqlite_autoindex_revision_1": "number", "revision_label": "label"},
+    "activation": {"sqlite_autoindex_activation_1": "serial"},
+    "judgement": {"sqlite_autoindex_judgement_1": "number"},
+    "answer": {"sqlite_autoindex_answer_1": "request"},
+    "standing": {"sqlite_autoindex_standing_1": "detector"},
+}
+"""The indices of each table, with the column that tells its rows apart within a detector."""
+
+_NUMBERED = ("revision", "activation", "judgement")
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Rows of one table that are to be verified, by their place in it; `depth` counts from its newest."""
+
+    table: str
+    first: int
+    last: int
+    depth: int
+
+
+def check_structure(connection: sqlite3.Connection) -> int:
+    """See that the file is a store as its schema version makes it, and give that version.
+
+    A version that is newer than this program's is given back as it is: what it holds is not known.
+
+    Raises
+    ------
+    sqlite3.DatabaseError
+        It is not.
+    """
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != schema.APPLICATION_ID:
+        raise sqlite3.DatabaseError("it is no ponikeeper store")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(schema.MIGRATIONS):
+        return version
+    if version < 1:
+        raise sqlite3.DatabaseError(f"schema version {version} does not exist")
+    # the quick form leaves out whether the indices fit their tables: that grows with the history, and is done in slices
+    for check in ("PRAGMA quick_check(1)", "PRAGMA integrity_check(detector)"):
+        (verdict,) = connection.execute(check).fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(" ".join(verdict.split()))
+    if schema.schema_of(connection) != schema.expected_schema(version):
+        raise sqlite3.DatabaseError(f"its tables are not those of schema version {version}")
+    return version
+
+
+def slices(connection: sqlite3.Connection) -> deque[Slice]:
+    """See that no row is missing, and cut the tables into slices, the newest first.
+
+    Raises
+    ------
+    sqlite3.DatabaseError
+        A row is missing.
+    """
+    found: list[Slice] = []
+    for table in CHECKED:
+        (last,) = connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()
+        (count,) = connection.execute(f"SELECT count(*) FROM {table} NOT INDEXED").fetchone()
+        _expect(count == last, f"of {last} rows of {table} {last - count} are missing")
+        for index in _INDICES[table]:
+            # count(*) alone would take the smallest index, whichever is named
+            sql = f"SELECT count(*) FROM {table} INDEXED BY {index} WHERE detector >= -9223372036854775808"
+            (indexed,) = connection.execute(sql).fetchone()
+            _expect(indexed == count, f"the index {index} has {indexed} entries for {count} rows")
+        found += [Slice(table, max(1, top - _SLICE + 1), top, last - top) for top in range(last, 0, -_SLICE)]
+    for table in _NUMBERED:
+        _check_numbers(connection, table)
+    return deque(sorted(found, key=lambda item: item.depth))
+
+
+def verify_slice(connection: sqlite3.Connection, rows: Slice, prefixes: Mapping[int, str]) -> None:
+    """Verify the checksums of some rows, and that every index leads to each of them.
+
+    Parameters
+    ----------
+    prefixes
+        The prefix of each detector by its key.
+
+    Raises
+    ------
+    sqlite3.DatabaseError
+        A row is not what was written.
+    """
+    sql = f"SELECT detector, {CHECKED[rows.table]}, checksum FROM {rows.table} NOT INDEXED WHERE rowid BETWEEN ? AND ?"
+    found = connection.execute(sql, (rows.first, rows.last)).fetchall()
+    expected = rows.last - rows.first + 1
+    _expect(len(found) == expected, f"rows {rows.first} to {rows.last} of {rows.table} are not all there")
+    for key, *row in found:
+        _expect(key in prefixes, f"{rows.table} {row[0]!a} belongs to no detector")
+        verify_row(prefixes[key], rows.table, tuple(row))
+    for index, column in _INDICES[rows.table].items():
+        number = CHECKED[rows.table].partition(",")[0]
+        sql = (
+            f"SELECT count(*) FROM {rows.table} AS a NOT INDEXED CROSS JOIN {rows.table} AS b INDEXED BY {index} "
+            f"ON b.detector = a.detector AND b.{column} IS a.{column} AND b.{number} = a.{number} "
+            "AND b.rowid = a.rowid "
+            "WHERE a.rowid BETWEEN ? AND ?"
+        )
+        (indexed,) = connection.execute(sql, (rows.first, rows.last)).fetchone()
+        _expect(indexed == expected, f"the index {index} does not lead to rows {rows.first} to {rows.last}")
+
+
+def _check_numbers(connection: sqlite3.Connection, table: str) -> None:
+    """See that each detector's rows are numbered from 1 on without a gap."""
+    index, number = next(iter(_INDICES[table].items()))
+    sql = f"SELECT detector, count(*), min({number}), max({number}) FROM {table} INDEXED BY {index} GROUP BY detector"
+    seen: set[int] = set()
+    for key, count, first, last in connection.execute(sql):
+        _expect(key not in seen, f"the index {index} is out of order")
+        seen.add(key)
+        _expect((count, first) == (last, 1), f"the rows {first!a} to {last!a} of {table} of a detector are {count}")
+
+
+def _expect(sound: bool, what: str) -> None:
+    if not sound:
+        raise sqlite3.DatabaseError(what)

@@ -1,0 +1,1 @@
+"""What the operating system offers: the journal, atomic file writes, process statistics."""

@@ -1,1 +1,0 @@
-"""The screens for Phoebus, made from the contract; ``python tests/make_screens.py`` writes them."""

@@ -1,0 +1,271 @@
+"""What a site copies from deploy/: each file is tried here, and one that no test names fails the build."""
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import live
+from ponikeeper.access.loading import read_rules
+from ponikeeper.access.rules import Right
+from ponikeeper.config import Access, Config, Detector, Ioc, Link, load
+from ponikeeper.site.deploy_files import deploy_folder
+from ponikeeper.site.screens import overview, phoebus
+from ponikeeper.store import History
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+EXAMPLE = DEPLOY / "config" / "example.toml"
+UNIT = DEPLOY / "systemd" / "ponikeeper@.service"
+
+TESTED = {
+    "README.md": "test_readme_names_what_lies_beside_it",
+    "access/README.md": "test_readme_names_what_lies_beside_it",
+    "access/example.acf": "test_access_rules_of_the_example_are_accepted_and_let_those_in_whom_they_name",
+    "config/README.md": "test_readme_names_what_lies_beside_it",
+    "config/example.toml": "test_example_is_accepted_by_check",
+    "phoebus/README.md": "test_readme_names_what_lies_beside_it",
+    "phoebus/ponikeeper_calibration.png": "test_picture_is_one",
+    "phoebus/ponikeeper_demo.png": "test_picture_is_one",
+    "phoebus/ponikeeper_detector.png": "test_picture_is_one",
+    "phoebus/ponikeeper_history.png": "test_picture_is_one",
+    "phoebus/ponikeeper_overview.png": "test_picture_is_one",
+    **dict.fromkeys(
+        [f"phoebus/ponikeeper_{name}.bob" for name in ("detector", "history", "ioc", "overview", "row")],
+        "test_screen_is_one_that_is_made_and_tested_elsewhere",
+    ),
+    "systemd/README.md": "test_readme_names_what_lies_beside_it",
+    "systemd/ponikeeper@.service": "test_unit_is_clean_to_systemd",
+    "systemd/ponikeeper-backup@.service": "test_unit_of_the_backup_calls_what_there_is",
+    "systemd/ponikeeper-backup@.timer": "test_unit_of_the_backup_calls_what_there_is",
+}
+"""The test of each file."""
+
+PONI = """poni_version: 2
+Detector: Perkin
+Detector_config: {"pixel1": 0.0002, "pixel2": 0.0002}
+Distance: 0.25
+Poni1: 0.2
+Poni2: 0.2
+Rot1: 0.0
+Rot2: 0.0
+Rot3: 0.0
+Wavelength: 1.6e-11
+"""
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+def directives(unit: str) -> dict[str, str]:
+    """Read a unit file: the last value of each directive."""
+    return dict(re.findall(r"^([A-Za-z]+)=(.*)$", unit, flags=re.MULTILINE))
+
+
+def analyze(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, timeout=live.TIMEOUT)
+
+
+@pytest.fixture
+def unit(tmp_path):
+    """Copy the unit with the program that is installed here: systemd looks for it."""
+    program = Path(sys.executable).parent / "ponikeeper"
+    text = UNIT.read_text()
+    copy = tmp_path / UNIT.name
+    copy.write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={program}", text, flags=re.MULTILINE))
+    assert copy.read_text() != text
+    return copy
+
+
+def test_every_file_has_a_test():
+    files = {path.relative_to(DEPLOY).as_posix() for path in DEPLOY.rglob("*") if path.is_file()}
+    assert files == set(TESTED)
+    assert [name for name in TESTED.values() if name not in globals()] == []
+
+
+@pytest.mark.parametrize("readme", [name for name in TESTED if name.endswith("README.md")])
+def test_readme_names_what_lies_beside_it(readme):
+    path = DEPLOY / readme
+    text = path.read_text(encoding="ascii")
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert [link for link in links if not (path.parent / link).exists()] == []
+    beside = {item.name for item in path.parent.iterdir()} - {"README.md"}
+    assert beside == {Path(link).parts[0] for link in links}
+    assert len(text.splitlines()) < 40
+
+
+@pytest.mark.parametrize("name", [name for name in TESTED if name.endswith(".png")])
+def test_picture_is_one(name):
+    picture = (DEPLOY / name).read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    assert picture.endswith(b"IEND\xaeB`\x82")
+    assert len(picture) < 500_000
+
+
+@pytest.mark.parametrize("name", [name for name in TESTED if name.endswith(".bob")])
+def test_screen_is_one_that_is_made_and_tested_elsewhere(name):
+    assert Path(name).name in {*phoebus.SCREENS, overview.EXAMPLE}
+
+
+def test_deploy_lies_beside_the_source_in_an_editable_install():
+    assert deploy_folder() == DEPLOY
+
+
+def test_deploy_lies_in_the_package_when_it_was_installed(monkeypatch, tmp_path):
+    (tmp_path / "ponikeeper" / "deploy").mkdir(parents=True)
+    monkeypatch.setattr(
+        "ponikeeper.site.deploy_files.__file__", str(tmp_path / "ponikeeper" / "site" / "deploy_files.py")
+    )
+    assert deploy_folder() == tmp_path / "ponikeeper" / "deploy"
+
+
+def test_example_is_accepted_by_check(tmp_path):
+    command = [sys.executable, "-m", "ponikeeper", "check", str(EXAMPLE)]
+    environment = {"STATE_DIRECTORY": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=live.TIMEOUT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"OK, 2 detectors, store {tmp_path}/ponikeeper.sqlite" in done.stdout
+    assert "XF:28ID1-ES{Det:PE1}Calib:  3 links" in done.stdout
+
+
+def test_example_shows_every_key_and_each_as_it_is_written(tmp_path):
+    path = tmp_path / "28id1.toml"
+    path.write_text(re.sub(r"^# (\w+ = |\[)", r"\1", EXAMPLE.read_text(encoding="ascii"), flags=re.MULTILINE))
+    load(path)
+    table = tomllib.loads(path.read_text())
+    detector = table["detector"][0]
+    assert set(table) == set(Config.model_fields) - {"source"}
+    assert set(table["ioc"]) == set(Ioc.model_fields)
+    assert set(detector) == set(Detector.model_fields)
+    assert set(detector["link"][0]) == set(Link.model_fields)
+    assert set(table["access"]) == set(Access.model_fields) - {"file", "asg"}
+    assert all(f" {key} = " in path.read_text() for key in ("file", "asg"))
+
+
+def test_access_rules_of_the_example_are_accepted_and_let_those_in_whom_they_name(tmp_path):
+    path = tmp_path / "28id1.toml"
+    shutil.copy(DEPLOY / "access" / "example.acf", tmp_path / "28id1.acf")
+    path.write_text(EXAMPLE.read_text(encoding="ascii") + '[access]\nfile = "28id1.acf"\n')
+    rules = read_rules(load(path))
+    clients = [("alice", "10.28.1.5"), ("alice", "10.28.2.1"), ("eve", "10.28.1.5")]
+    assert [rules.right(*client) for client in clients] == [Right.WRITE, Right.READ, Right.READ]
+
+
+def test_example_shows_the_defaults_as_they_are():
+    detectors = load(EXAMPLE).detector
+    shown, bare = detectors[0], detectors[1]
+    assert (shown.follow, shown.settle, shown.seed) == (bare.follow, bare.settle, bare.seed)
+
+
+@needs_systemd
+def test_unit_is_clean_to_systemd(unit):
+    done = analyze("verify", "--man=no", str(unit))
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_unit_of_the_backup_calls_what_there_is(tmp_path):
+    """It is run with a configuration of this test's; that it is clean to systemd is shown with install-unit."""
+    words = directives((DEPLOY / "systemd" / "ponikeeper-backup@.service").read_text())["ExecStart"].split()[1:]
+    config = tmp_path / "28id1.toml"
+    config.write_text(f'[ioc]\nprefix = "I:"\nstate_dir = "{tmp_path}"\n[[detector]]\nprefix = "P:"\n')
+    History(tmp_path / "ponikeeper.sqlite").close()
+    places = {"/etc/ponikeeper/%i.toml": str(config), "/var/backups/ponikeeper": str(tmp_path / "backups")}
+    command = [sys.executable, "-m", "ponikeeper", *(places.get(word, word) for word in words)]
+    assert subprocess.run(command, capture_output=True, timeout=live.TIMEOUT).returncode == 0
+    assert len(list((tmp_path / "backups").iterdir())) == 1
+    assert "[Timer]" in (DEPLOY / "systemd" / "ponikeeper-backup@.timer").read_text()
+
+
+@needs_systemd
+def test_unit_with_a_mistake_is_not_clean_to_systemd(unit):
+    unit.write_text(unit.read_text().replace("RestartSec=1", "RestartSec=soon"))
+    assert "ignoring: soon" in analyze("verify", "--man=no", str(unit)).stderr
+
+
+@needs_systemd
+def test_unit_gives_few_rights(unit):
+    done = analyze("security", "--offline=true", "--threshold=10", "--no-pager", str(unit))
+    assert done.returncode == 0, done.stdout[-500:]
+
+
+def allowed_calls(unit: str) -> set[str]:
+    """Expand the unit's SystemCallFilter to the names of system calls."""
+    sets: dict[str, set[str]] = {}
+    name = ""
+    for line in analyze("syscall-filter", "--no-pager").stdout.splitlines():
+        if line.startswith("@"):
+            name = line.strip()
+        elif line.strip() and not line.strip().startswith("#"):
+            sets.setdefault(name, set()).add(line.strip())
+
+    def calls(item: str) -> set[str]:
+        return set().union(*map(calls, sets[item])) if item.startswith("@") else {item}
+
+    allowed: set[str] = set()
+    for value in re.findall(r"^SystemCallFilter=(.*)$", unit, flags=re.MULTILINE):
+        for item in value.lstrip("~").split():
+            allowed = allowed - calls(item) if value.startswith("~") else allowed | calls(item)
+    return allowed
+
+
+DENIED = {
+    "fchown",  # SQLite gives a journal to the owner of its database, where root writes it
+    "mbind",  # numpy's linear algebra would like memory near its processor
+}
+"""What the unit denies and an IOC started here asks for; it has to do without."""
+
+
+@needs_systemd
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_ioc_serves_with_the_system_calls_and_sockets_that_the_unit_allows(make_ioc, tmp_path):
+    trace, near = tmp_path / "trace", tmp_path / "near.poni"
+    near.write_text(PONI)
+    deny = ("-e", f"inject={','.join(sorted(DENIED))}:error=EPERM")
+    ioc = make_ioc().start(wrapper=("strace", "-D", "-f", "-qq", "-e", "signal=none", *deny, "-o", str(trace)))
+    put = [sys.executable, "-m", "ponikeeper", "put", ioc.prefix, str(near)]
+    subprocess.run(put, check=True, capture_output=True, timeout=live.TIMEOUT)
+    assert ioc.stop() == 0
+    calls = set(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), flags=re.MULTILINE))
+    families = set(re.findall(r"socket\((AF_\w+)", trace.read_text()))
+    unit = UNIT.read_text()
+    assert {"bind", "listen"} <= calls
+    assert {"fsync", "fdatasync"} & calls
+    assert calls - allowed_calls(unit) <= DENIED
+    assert {"AF_INET"} <= families <= set(directives(unit)["RestrictAddressFamilies"].split())
+
+
+def test_unit_serves_the_configuration_of_its_instance():
+    told = directives(UNIT.read_text(encoding="ascii"))
+    assert told["ExecStart"].split()[1:] == ["serve", "/etc/ponikeeper/%i.toml"]
+    assert (told["Type"], told["Restart"], told["RestartSec"], told["TimeoutStopSec"]) == ("notify", "always", "1", "5")
+    assert (told["StateDirectory"], told["DynamicUser"]) == ("ponikeeper/%i", "yes")
+    assert {"AF_INET", "AF_UNIX"} <= set(told["RestrictAddressFamilies"].split())
+
+
+def test_mistake_in_the_configuration_ends_with_the_code_that_systemd_does_not_restart(tmp_path):
+    command = [sys.executable, "-m", "ponikeeper", "serve", str(tmp_path / "none.toml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=live.TIMEOUT)
+    told = directives(UNIT.read_text())
+    assert str(done.returncode) == told["RestartPreventExitStatus"]
+
+
+def test_systemd_is_told_when_the_ioc_is_ready_and_when_it_stops(make_ioc, tmp_path):
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(address))
+        systemd.settimeout(live.TIMEOUT)
+        ioc = make_ioc(environment={"NOTIFY_SOCKET": str(address)}).start()
+        assert systemd.recv(100) == b"READY=1"
+        assert ioc.stop() == 0
+        assert set(iter(lambda: systemd.recv(100), b"STOPPING=1")) <= {b"WATCHDOG=1"}
+
+
+def test_store_is_where_systemd_says(make_ioc, tmp_path):
+    ioc = make_ioc(environment={"STATE_DIRECTORY": str(tmp_path / "systemd")})
+    ioc.config.write_text(re.sub(r"^state_dir.*$", "", ioc.config.read_text(), flags=re.MULTILINE))
+    ioc.start()
+    assert (tmp_path / "systemd" / "ponikeeper.sqlite").exists()
+    assert not ioc.store.exists()

@@ -1,0 +1,149 @@
+"""The wheel: what is in it, and that it works alone, in an empty environment, without the extras."""
+
+import email
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import live
+
+ROOT = Path(__file__).parents[2]
+EXTRAS = {"ioc", "client", "fit", "catalog", "all", "test"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Build the wheel, with hatchling as it is installed here."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "-q", "-w", str(folder), str(ROOT)]
+    done = subprocess.run([sys.executable, "-m", "pip", *build], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def names(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("dist-info/METADATA"))
+        return email.message_from_bytes(archive.read(name))
+
+
+@pytest.fixture(scope="module")
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.mark.parametrize("folder", ["iocs/ponikeeper", "client/ponikeeper_client"])
+def test_wheel_has_every_file_of_the_packages(names, folder):
+    package = ROOT / folder
+    files = {p.relative_to(package.parent).as_posix() for p in package.rglob("*") if p.is_file()}
+    files = {name for name in files if "__pycache__" not in name}
+    assert {f"{package.name}/__init__.py", f"{package.name}/py.typed"} <= files <= names
+
+
+def test_wheel_has_the_table_of_detectors_and_the_licence(names):
+    assert "ponikeeper/geometry/detectors.json" in names
+    assert [name for name in names if name.endswith("dist-info/licenses/LICENSE")]
+
+
+def test_wheel_has_what_a_site_copies(names):
+    deploy = {
+        f"ponikeeper/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "deploy").rglob("*") if path.is_file()
+    }
+    assert deploy
+    assert deploy == {name for name in names if name.startswith("ponikeeper/deploy/")}
+
+
+def test_wheel_has_nothing_else(names):
+    assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {
+        "ponikeeper",
+        "ponikeeper_client",
+    }
+    assert [name for name in names if "__pycache__" in name or "test" in name.lower()] == []
+
+
+def test_the_extras_are_those_of_the_readme_and_the_base_is_small(metadata, project):
+    assert set(metadata.get_all("Provides-Extra")) == EXTRAS == set(project["optional-dependencies"])
+    base = {line.split(">")[0].split("<")[0] for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
+    assert base == {"typer", "rich", "aioca"}
+    assert project["optional-dependencies"]["all"] == ["ponikeeper[ioc,client,fit,catalog]"]
+
+
+def test_every_dependency_has_a_lower_bound(project):
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    assert [line for line in lines if ">=" not in line and not line.startswith("ponikeeper[")] == []
+
+
+def test_version_is_written_alike_everywhere(metadata, project):
+    import ponikeeper
+
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert metadata["Version"] == project["version"] == ponikeeper.__version__
+    assert f"\n## {ponikeeper.__version__}\n" in changes
+
+
+def test_older_python_gets_a_sentence():
+    code = (
+        "import sys; sys.version_info = (3, 10); sys.version = '3.10.1 (main)'\n"
+        "from ponikeeper.__main__ import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=live.TIMEOUT)
+    assert (done.returncode, done.stderr) == (1, "ponikeeper needs Python 3.11 or newer, this is 3.10.1\n")
+
+
+@pytest.mark.parametrize("verb", ["serve", "check"])
+def test_missing_extra_answers_with_the_line_that_installs_it(tmp_path, verb):
+    config = tmp_path / "x.toml"
+    config.write_text('[ioc]\nprefix = "a"\n[[detector]]\nprefix = ""\n')
+    code = (
+        f"import sys; sys.modules['caproto'] = None; sys.argv = ['ponikeeper', '{verb}', {str(config)!r}]\n"
+        "from ponikeeper.__main__ import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=live.TIMEOUT)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "caproto is not installed: pip install 'ponikeeper[ioc]'\n"
+
+
+@pytest.mark.campaign
+def test_wheel_works_in_an_empty_environment(wheel, tmp_path):
+    """Install from the package index what the base needs, and nothing else."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    programs = tmp_path / "venv" / "bin"
+
+    def run(program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = (str(programs / program), *arguments)
+        return subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path)
+
+    assert run("pip", "install", "-q", str(wheel)).returncode == 0
+    installed = {line.partition("==")[0].lower() for line in run("pip", "freeze").stdout.splitlines()}
+    assert not installed & {"caproto", "ophyd", "bluesky", "pyfai"}
+
+    assert run("ponikeeper", "--version").stdout.strip() in wheel.name
+    told = run("ponikeeper", "--help")
+    assert told.returncode == 0
+    assert "serve" in told.stdout
+
+    (tmp_path / "x.toml").write_text('[ioc]\nprefix = "a"\n[[detector]]\nprefix = ""\n')
+    refused = run("ponikeeper", "serve", "x.toml")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "pip install 'ponikeeper[ioc]'" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+    find = "from ponikeeper.site.deploy_files import deploy_folder; print(deploy_folder())"
+    deploy = Path(run("python", "-c", find).stdout.strip())
+    assert programs.parent in deploy.parents
+    assert (deploy / "config" / "example.toml").read_text() == (ROOT / "deploy/config/example.toml").read_text()

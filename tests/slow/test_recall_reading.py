@@ -1,0 +1,318 @@
+"""Every geometry of a run, whatever form its documents have, with the events that each covers."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from event_model import pack_event_page
+
+from ponikeeper.errors import NoGeometryError
+from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.parameters import NAMES
+from ponikeeper_client.recall import Recorded, azimuthal_integrator, poni, recorded, write_nexus, write_poni
+from recalling import BEGIN, PREFIX, configured, iso, revision, snapshot, taken
+from speak import GEOMETRY
+
+NEAR, FAR = revision(12, label="near"), revision(13, label="far")
+
+
+@pytest.fixture
+def two():
+    """A run whose geometry was changed behind its fourth event."""
+    parts = [(NEAR, [1.0, 2.0, 3.0, 4.0]), (FAR, [6.0, 7.0])]
+    return taken([("primary", configured(snapshot(found)), times) for found, times in parts])
+
+
+def by_kind(documents):
+    found = {}
+    for kind, document in documents:
+        found.setdefault(kind, []).append(document)
+    return found
+
+
+def in_pages(documents):
+    kinds = by_kind(documents)
+    owners = {}
+    for event in kinds.pop("event"):
+        owners.setdefault(event["descriptor"], []).append(event)
+    kinds["event_page"] = [pack_event_page(*events) for events in owners.values()]
+    return kinds
+
+
+def covered(found):
+    return [(each.stream, each.seq_nums, each.geometry) for each in found]
+
+
+@pytest.mark.parametrize("form", [list, tuple, by_kind, in_pages, lambda documents: iter(in_pages(documents).items())])
+def test_every_geometry_comes_back_with_its_events_from_any_form_of_documents(two, form):
+    made = form(two)
+    if not isinstance(made, (list, tuple, dict)):
+        made = [(kind, document) for kind, several in made for document in several]
+    assert covered(recorded(made)) == [("primary", (1, 2, 3, 4), NEAR.geometry), ("primary", (5, 6), FAR.geometry)]
+
+
+def test_all_that_was_recorded_is_told(two):
+    first = recorded(two)[0]
+    told = (first.detector, first.calib, first.stream, first.prefix, first.revision, first.uid, first.serial)
+    assert told == ("pe1", "calib", "primary", PREFIX, 12, NEAR.uid, 1)
+    assert (first.checksum, first.label, first.status) == (NEAR.checksum, "near", "VALID")
+    assert first.since == iso(BEGIN - 500)
+    assert [event.time for event in first.events] == [BEGIN + time for time in (1, 2, 3, 4)]
+    assert first.run_uid == two[0][1]["uid"]
+
+
+def test_descriptors_newest_first_are_put_in_order(two):
+    kinds = by_kind(two)
+    kinds["descriptor"].reverse()  # as databroker 1 has them
+    assert [each.revision for each in recorded(kinds)] == [12, 13]
+
+
+def test_descriptor_that_changed_in_something_else_is_the_same_geometry():
+    gain = {"pe1_gain": {"data": {"pe1_gain": 2}, "timestamps": {"pe1_gain": 0.0}, "data_keys": {}}}
+    parts = [
+        ("primary", configured(snapshot(NEAR)), [1.0]),
+        ("primary", configured(snapshot(NEAR)) | gain, [3.0, 4.0]),
+    ]
+    (found,) = recorded(taken(parts))
+    assert found.seq_nums == (1, 2, 3)
+
+
+def test_geometry_that_comes_back_is_told_thrice():
+    parts = [("primary", configured(snapshot(each)), [at]) for at, each in ((1.0, NEAR), (3.0, FAR), (5.0, NEAR))]
+    assert [(each.revision, each.seq_nums) for each in recorded(taken(parts))] == [(12, (1,)), (13, (2,)), (12, (3,))]
+
+
+def test_it_is_shown_as_a_person_reads_it(two):
+    found = recorded(two)
+    assert repr(found) == "pe1: primary 1-4: revision 12 near VALID; 5-6: revision 13 far VALID"
+    assert "<td>revision 12 near VALID</td>" in found._repr_html_()
+    assert "<td>primary 5-6</td>" in found._repr_html_()
+
+
+def test_detectors_and_streams_are_told_apart():
+    both = configured(snapshot(NEAR)) | configured(snapshot(FAR), "pe2", "geometry")
+    run = taken([("primary", both, [1.0]), ("baseline", configured(snapshot(FAR)), [3.0])])
+    assert [(each.detector, each.calib, each.stream, each.revision) for each in recorded(run)] == [
+        ("pe1", "calib", "primary", 12),
+        ("pe2", "geometry", "primary", 13),
+        ("pe1", "calib", "baseline", 13),
+    ]
+    assert [each.revision for each in recorded(run, "pe1", "baseline")] == [13]
+    assert repr(recorded(run, "pe2")) == "pe2.geometry: primary 1: revision 13 far VALID"
+    with pytest.raises(NoGeometryError, match="of pe3: recorded are pe1 in primary, pe2 in primary, pe1 in baseline"):
+        recorded(run, "pe3")
+
+
+def test_keys_joined_by_a_dash_are_read():
+    plain = configured(snapshot(NEAR))["pe1"]
+    dashed = {part: {key.replace("_", "-"): value for key, value in values.items()} for part, values in plain.items()}
+    (found,) = recorded(taken([("primary", {"pe1": dashed}, [1.0])]))
+    assert (found.calib, found.uid, found.prefix, found.geometry) == ("calib", NEAR.uid, PREFIX, NEAR.geometry)
+
+
+def test_nothing_in_force_is_told_with_its_reason():
+    parts = [("primary", configured(snapshot(None)), [1.0]), ("primary", configured(snapshot(NEAR)), [3.0])]
+    first, second = recorded(taken(parts))
+    assert (first.geometry, first.revision, first.since) == (None, None, None)
+    assert "no calibration had been committed when the run was taken" in first.why
+    with pytest.raises(NoGeometryError, match=r"pe1 primary 1: .*UNSET"):
+        first.require_geometry()
+    assert second.geometry == NEAR.geometry
+
+
+def test_value_that_was_lost_on_the_way_is_named():
+    lost = configured(snapshot(NEAR))
+    lost["pe1"]["data"]["pe1_calib_rot1"] = None  # NaN comes back from Tiled as None
+    (found,) = recorded(taken([("primary", lost, [1.0])]))
+    assert (found.geometry, found.revision) == (None, 12)
+    assert found.why.endswith("no whole geometry of pe1: rot1 missing")
+
+
+def test_dark_frames_are_told_to_have_the_geometry_of_their_own_time():
+    run = taken([("dark", configured(snapshot(NEAR)), [1.0]), ("primary", configured(snapshot(FAR)), [3.0])])
+    dark, light = recorded(run)
+    assert (dark.revision, light.revision, light.notes) == (12, 13, ())
+    assert "used again" in dark.notes[0]
+
+
+def test_events_of_stream_datums_have_numbers_but_no_time():
+    run = taken([("primary", configured(snapshot(NEAR)), []), ("primary", configured(snapshot(FAR)), [])])
+    uids = [document["uid"] for kind, document in run if kind == "descriptor"]
+    for uid, first, stop in ((uids[0], 1, 3), (uids[1], 3, 4)):
+        indices = {"start": first - 1, "stop": stop - 1}
+        datum = {"uid": f"{uid}/0", "stream_resource": "r", "descriptor": uid, "indices": indices}
+        run.insert(-1, ("stream_datum", datum | {"seq_nums": {"start": first, "stop": stop}}))
+    first, second = recorded(run)
+    assert (first.seq_nums, second.seq_nums) == ((1, 2), (3,))
+    assert {event.time for event in (*first.events, *second.events)} == {None}
+    assert (first.begins, first.ends, second.ends) == (BEGIN + 1.0, BEGIN + 2.0, BEGIN + 3.0)
+
+
+def test_run_without_an_end_is_told(two):
+    found = recorded(two[:-1])
+    assert all("the run has no end" in each.notes[0] for each in found)
+    assert found[-1].ends is None
+
+
+@pytest.mark.parametrize("what", ["3f8a", None, 5, [1, 2], {"descriptor": []}, []])
+def test_what_is_no_run_is_refused(what):
+    with pytest.raises(NoGeometryError, match=r"is no run: expected|the documents of 0 runs"):
+        recorded(what)
+
+
+def test_documents_of_two_runs_are_refused(two):
+    with pytest.raises(NoGeometryError, match="these are the documents of 2 runs"):
+        recorded([*two, *two])
+
+
+# --- runs of xpdAcq
+
+
+def test_run_of_xpdacq_is_read_and_marked():
+    values = {name: GEOMETRY[name] for name in NAMES}
+    (found,) = recorded(taken([("primary", configured(values, "area_detector"), [1.0])]))
+    assert (found.kind, found.detector, found.revision, found.uid) == ("xpdAcq", "area_detector", None, None)
+    assert found.geometry == Geometry(**values)
+    assert found.told == "xpdAcq, no revision"
+
+
+def test_device_of_xpdacq_that_was_never_set_is_no_geometry():
+    values = dict.fromkeys(NAMES, 0.0) | {"dist": 1.0, "detector": ""}
+    (found,) = recorded(taken([("primary", configured(values, "area_detector"), [1.0])]))
+    assert found.geometry is None
+    assert "wavelength 0" in found.why
+
+
+MD = {
+    "dist": 0.2345, "poni1": 0.1, "poni2": 0.11, "rot1": 0.002, "rot2": 0.001, "rot3": 0.0,
+    "pixel1": 2e-4, "pixel2": 2e-4, "detector": "Perkin detector", "max_shape": [2048, 2048], "orientation": 3,
+    "splineFile": None, "directDist": 234.5, "centerX": 550.0, "centerY": 500.0, "tilt": 0.1, "tiltPlanRotation": 3.0,
+    "pixelX": 200.0, "pixelY": 200.0, "poni_file_name": "Ni_calib.poni", "time": "20190412-1205",
+}  # fmt: skip
+
+
+def test_calibration_of_the_start_document_is_read_with_the_wavelength_of_the_beamline():
+    start = {"calibration_md": MD, "bt_wavelength": 0.1863}
+    (found,) = recorded(taken([("primary", {}, [1.0, 2.0])], start))
+    assert (found.kind, found.detector, found.seq_nums) == ("calibration_md", "pe1", (1, 2))
+    assert found.notes == ("from Ni_calib.poni", "calibrated 20190412-1205")
+    config = {"orientation": 3, "max_shape": [2048, 2048]}
+    values = {name: MD[name] for name in NAMES if name != "wavelength"}
+    assert found.geometry == Geometry(**values, wavelength=0.1863 * 1e-10, detector_config=config)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({}, "no whole geometry: wavelength missing"),
+        ({"wavelength": 0.1863}, "looks like angstrom"),
+        ({"wavelength": 1e-11, "dist": None}, "dist missing"),
+        ({"wavelength": 1e-11, "splineFile": "frelon.spline"}, "needs the file frelon.spline"),
+    ],
+)
+def test_calibration_of_the_start_document_that_is_none_says_why(change, why):
+    (found,) = recorded(taken([("primary", {}, [1.0])], {"calibration_md": MD | change}))
+    assert found.geometry is None
+    assert why in found.why
+
+
+def test_pyfais_own_dictionary_as_it_is_today_is_read():
+    pytest.importorskip("pyFAI", reason="install [fit]")
+    from pyFAI.geometry import Geometry as PyfaiGeometry
+
+    made = PyfaiGeometry(0.2, 0.1, 0.11, 0.01, 0.02, 0.03, detector="Pilatus1M", wavelength=1e-11)
+    given = made.detector.getPyFAI() | dict(
+        zip(("dist", "poni1", "poni2", "rot1", "rot2", "rot3"), made.param, strict=True)
+    )
+    given |= {"wavelength": made.wavelength, "max_shape": list(made.detector.max_shape)}
+    (found,) = recorded(taken([("primary", {}, [1.0])], {"calibration_md": given}))
+    integrator = azimuthal_integrator(found)
+    assert integrator.detector.shape == made.detector.shape
+    assert integrator.param == made.param
+
+
+# --- one of them, for other programs
+
+
+def test_of_several_geometries_one_has_to_be_named(two):
+    pytest.importorskip("pyFAI", reason="install [fit]")
+    told = r"several geometries would do: .*\(pe1 primary 1-4: revision 12 near VALID; pe1 primary 5-6: revision 13"
+    with pytest.raises(NoGeometryError, match=told):
+        azimuthal_integrator(two)
+    assert azimuthal_integrator(two, event=4).dist == NEAR.geometry.dist
+    assert azimuthal_integrator(two, event=5, stream="primary", detector="pe1").dist == FAR.geometry.dist
+    assert azimuthal_integrator(recorded(two)[1]).dist == FAR.geometry.dist
+    with pytest.raises(NoGeometryError, match="no geometry of event 9 was recorded: recorded are pe1 primary 1-4"):
+        azimuthal_integrator(two, event=9)
+
+
+@pytest.mark.parametrize("event", ["3", 2.0, True, [1]])
+def test_what_is_no_number_of_an_event_is_told(two, event):
+    with pytest.raises(ValueError, match=r"event=.* is no number of an event: expected 1, 2, \.\.\."):
+        azimuthal_integrator(two, event=event)
+
+
+def test_event_that_one_geometry_does_not_cover_is_told(two):
+    near, _ = recorded(two)
+    with pytest.raises(NoGeometryError, match="no geometry of event 6 was recorded: recorded are pe1 primary 1-4"):
+        azimuthal_integrator(near, event=6)
+
+
+def test_history_that_nobody_would_look_into_is_told(two):
+    with pytest.raises(ValueError, match="history= is given without best=True"):
+        azimuthal_integrator(two, event=1, history="pe1.jsonl")
+
+
+@pytest.mark.parametrize("asked", [{"detector": Path("pe1.jsonl")}, {"stream": 1}])
+def test_what_is_no_name_is_told(two, asked):
+    (which,) = asked
+    with pytest.raises(ValueError, match=f"{which}=.* is no name: expected a text"):
+        recorded(two, **asked)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [(lambda run: run, "a list is given"), (recorded, "2 geometries are given"), (len, "a int is given")],
+)
+@pytest.mark.parametrize("write", [write_poni, write_nexus])
+def test_file_is_written_of_one_geometry_alone(two, tmp_path, write, given, told):
+    with pytest.raises(ValueError, match=rf"{told}.*expected one geometry of a run, such as recorded\(run\)\[0\]"):
+        write(given(two), tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_same_geometry_in_two_streams_needs_no_name():
+    pytest.importorskip("pyFAI", reason="install [fit]")
+    run = taken([("dark", configured(snapshot(NEAR)), [1.0]), ("primary", configured(snapshot(NEAR)), [3.0])])
+    assert azimuthal_integrator(run).dist == NEAR.geometry.dist
+
+
+def test_poni_says_where_it_comes_from_and_is_read_back_equal(two, tmp_path):
+    from ponikeeper.geometry import poni as strict
+
+    first = recorded(two)[0]
+    text = poni(first)
+    assert text.isascii()
+    assert f"# of run {first.run_uid}, pe1 primary 1-4\n# revision 12 of {PREFIX}, uid {NEAR.uid}" in text
+    write_poni(first, tmp_path / "a.poni")
+    assert strict.read((tmp_path / "a.poni").read_bytes()) == NEAR.geometry
+    odd = poni(dataclasses.replace(first, detector="Größe\nDist: 5"))
+    assert strict.read(odd) == NEAR.geometry
+    assert all(line.startswith("#") for line in odd.splitlines()[:3])
+
+
+def test_poni_is_read_by_pyfai(two, tmp_path):
+    pyfai = pytest.importorskip("pyFAI", reason="install [fit]")
+    write_poni(recorded(two)[1], tmp_path / "a.poni")
+    found = pyfai.load(str(tmp_path / "a.poni"))
+    assert np.array_equal(found.param, azimuthal_integrator(two, event=6).param)
+
+
+def test_what_was_recorded_is_a_value(two):
+    one, other = recorded(two), recorded(list(two))
+    assert one == other
+    assert len({*one, *other}) == 2
+    assert isinstance(one[0], Recorded)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one[0].revision = 5

@@ -1,0 +1,145 @@
+"""One keeper with one motor, on a real store, with a clock and a motor that a test moves."""
+
+import asyncio
+
+from ponikeeper.config import Link
+from ponikeeper.detector.keeper import Keeper
+from ponikeeper.detector.link_rules import Sample
+from ponikeeper.detector.link_states import Linked
+from ponikeeper.detector.state import Change
+from ponikeeper.store import History
+from ponikeeper.store.writer import Store
+from strategies import VALUES
+from wire import new_request
+
+PREFIX = "XF:1{Det:1}Calib:"
+Z = Link(name="z", pv="Z.RBV", kind="motor", units="mm", tolerance=0.05, moving="Z.MOVN")
+SETTLE = 1.0
+NEAR, FAR, NOWHERE = 1000.0, 1500.0, 1200.0
+BY = "alice@here"
+
+
+class Bench:
+    """One keeper with one motor, whose clock and whose motor a test moves."""
+
+    def __init__(self, store, **options):
+        self.now = 100.0
+        self.tick = 0.0
+        """What passes between two looks at the clock."""
+        self.store = store
+        self.links = Linked([Z], SETTLE, self._clock)
+        self.keeper = Keeper(PREFIX, store, {}, self.links, **options)
+        self.published = []
+        self.keeper.on_publish(self._publish)
+        self._tasks = []
+
+    def _clock(self):
+        self.now += self.tick
+        return self.now
+
+    async def _publish(self, state, change):
+        self.published.append((state, change))
+
+    async def start(self):
+        await self.keeper.load()
+        self._tasks.append(asyncio.create_task(self.keeper.follow()))
+
+    async def stop(self):
+        for task in self._tasks:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def tell(self, value, moving=0.0):
+        self.links.take("Z.RBV", Sample(True, value) if value is not None else Sample())
+        self.links.take("Z.MOVN", Sample(True, moving) if value is not None else Sample())
+
+    async def stand(self, value, after=SETTLE):
+        """Let the motor say where it is, and some time pass; all that follows from it has happened then."""
+        self.tell(value)
+        await self.keeper.look()
+        self.now += after
+        await self.settled()
+
+    async def go(self, value):
+        """Move to a place as a motor does."""
+        self.tell(self.links.states()[0].value, 1.0)
+        await self.keeper.look()
+        self.tell(value, 1.0)
+        await self.keeper.look()
+        await self.stand(value)
+
+    async def settled(self):
+        """Let the keeper see how the links stand, and wait until it has found what belongs there."""
+        await self.keeper.look()
+        async with asyncio.timeout(20):
+            while self.keeper._board._seeking:  # noqa: ASYNC110  # it has no event of its own
+                await asyncio.sleep(0.001)
+        await self.keeper.look()
+
+    async def look_as_told(self):
+        """Look as often as the keeper wants it, and no more."""
+        while (again := await self.keeper.look()) is not None:
+            self.now = max(self.now, again)
+
+    async def until(self, revision):
+        """Wait until a revision is in force."""
+        async with asyncio.timeout(20):
+            while self.revision != revision:
+                await asyncio.sleep(0.01)
+                await self.settled()
+
+    async def commit(self, dist, **more):
+        request = new_request({**VALUES, "dist": dist}, **({"position": "now"} | more))
+        return await self.keeper.execute(request, BY)
+
+    async def near_and_far(self):
+        """Commit revision 1 at near, and revision 2 at far."""
+        await self.stand(NEAR)
+        await self.commit(0.3, label="near")
+        await self.go(FAR)
+        await self.commit(0.5, label="far")
+
+    @property
+    def status(self):
+        return self.keeper.state.status.name
+
+    @property
+    def told(self):
+        """What was published last, of what every PV shows: a status that nobody was told is none."""
+        states = [state for state, change in self.published if change & (Change.STATUS | Change.ACTIVATION)]
+        return states[-1].status.name, states[-1].reason
+
+    @property
+    def revision(self):
+        return self.keeper.state.revision.number
+
+    @property
+    def statuses(self):
+        states = [state for state, change in self.published if change & (Change.STATUS | Change.ACTIVATION)]
+        return [state.status.name for state in states]
+
+
+def run(path, *works, **options):
+    """Run coroutine functions, one after another, each with a keeper of its own on the same store."""
+
+    async def whole(work):
+        store = Store(await asyncio.to_thread(History, path))
+        bench = Bench(store, **options)
+        try:
+            await bench.start()
+            return await work(bench)
+        finally:
+            await bench.stop()
+            store.close()
+
+    return [asyncio.run(whole(work)) for work in works][-1]
+
+
+def stands_at(place):
+    """Let the motor be at a place when the keeper begins; gives what is in force, and what is thought of it."""
+
+    async def work(bench):
+        await bench.stand(place)
+        return bench.revision, bench.status
+
+    return work

@@ -1,0 +1,133 @@
+"""Small stores with known contents, and all that can be read from one: for tests that damage them."""
+
+import hashlib
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+from ponikeeper.errors import StoreError
+from ponikeeper.geometry import Geometry
+from ponikeeper.history import Judgement
+from ponikeeper.store import FOLLOWED, Draft, History, Standing
+from ponikeeper.store import history as writing
+from ponikeeper.text.strictjson import canonical
+from strategies import VALUES
+
+PREFIXES = ("XF:1{Det:1}Calib:", "XF:1{Det:2}Calib:")
+GEOMETRY = Geometry.parse(VALUES)
+LABELS = ("near", "far", None)
+NAME = "ponikeeper.sqlite"
+
+
+def time_of(number: int) -> str:
+    """Give an instant for the n-th write."""
+    return f"2026-11-22T09:30:{number % 60:02d}.250000Z"
+
+
+def draft(number: int, label: str | None = None) -> Draft:
+    """Give a draft that differs from every other."""
+    provenance = {"method": "fit", "calibrant": "Ni", "author": "alice", "comment": f"number {number}"}
+    return Draft(replace(GEOMETRY, dist=0.2 + number / 997), provenance, label, {"z": {"value": 1.0, "units": "mm"}})
+
+
+def judgements(revisions: int) -> list[Judgement]:
+    """Give what was found out later about revisions of a small store."""
+    time = time_of(revisions)
+    return [
+        Judgement(1, "supersede", 1, 2, time_of(0), None, "wavelength typed wrong", time, "alice@here"),
+        Judgement(2, "retract", 3, None, None, None, "beam stop", time, "bob@there"),
+    ]
+
+
+def commit(history: History, prefix: str, number: int) -> None:
+    """Commit the n-th draft with a request id of its own."""
+    request = (f"request-{number}", f"{number:064x}", "commit")
+    history.commit(prefix, draft(number, LABELS[number % 3]), time_of(number), "commit", "alice@here", request)
+
+
+def small_store(path: Path, revisions: int = 4) -> Path:
+    """Write a few revisions, activations and answers for two detectors."""
+    history = History(path)
+    try:
+        for number in range(revisions):
+            for prefix in PREFIXES:
+                commit(history, prefix, number)
+        for prefix in PREFIXES:
+            request = ("back", "f" * 64, "activate")
+            standing = Standing(True, {"z": {"value": 1.0, "units": "mm"}})
+            history.activate(prefix, 2, time_of(revisions), "activate", "bob@there", request, standing)
+            history.activate(prefix, 3, time_of(revisions), FOLLOWED, "links")
+            for judgement in judgements(revisions):
+                history.judge(prefix, judgement)
+    finally:
+        history.close()
+    return path
+
+
+def large_store(path: Path, prefix: str, revisions: int) -> Path:
+    """Write many revisions in one transaction; each is what a commit of its own would write."""
+    history = History(path)
+    text, provenance = canonical(GEOMETRY.as_dict()), canonical({"author": "alice", "calibrant": "Ni", "method": "fit"})
+    try:
+        with history._file.transaction() as connection:
+            key = history._detector(connection, prefix)
+            for number in range(1, revisions + 1):
+                label = LABELS[number % 3]
+                row = (number, str(uuid.uuid4()), time_of(number), label, text, "null", provenance)
+                writing._insert(connection, prefix, "revision", key, row)
+                request = (f"request-{number}", f"{number:064x}", "commit")
+                writing._activate(connection, prefix, key, number, time_of(number), "commit", "alice@here", request)
+    finally:
+        history.close()
+    return path
+
+
+def contents(path: Path) -> dict[str, object]:
+    """Open a store, verify all of it, and read whatever the public methods give.
+
+    Raises
+    ------
+    StoreError
+        As the history raises it; any other error is a defect.
+    """
+    history = History(path)
+    try:
+        while history.verify_next():
+            continue
+        return {prefix: _of_one(history, prefix) for prefix in PREFIXES}
+    finally:
+        history.close()
+
+
+def _of_one(history: History, prefix: str) -> tuple[object, ...]:
+    count = history.count(prefix)
+    requests = ("back", *(f"request-{number}" for number in range(count + 1)))
+    return (
+        history.in_force(prefix),
+        count,
+        history.revisions(prefix, 1, count),
+        [history.labelled(prefix, label) for label in LABELS if label],
+        history.labels(prefix),
+        [history.answer(prefix, request) for request in requests],
+        history.kept(prefix),
+        history.puts(prefix, None, 100),
+    )
+
+
+def judged(path: Path, truth: dict[str, object]) -> str:
+    """Read a store that may be damaged: ``sound``, ``refused``, or what it made of the truth."""
+    before = digest(path)
+    try:
+        found = contents(path)
+    except StoreError as error:
+        message = str(error)
+        assert str(path) in message, f"the message does not name the file: {message}"
+        assert "\n" not in message, f"the message is no single sentence: {message}"
+        assert digest(path) == before, f"a refused store was changed: {message}"
+        return "refused"
+    return "sound" if found == truth else f"falsified: {found}"
+
+
+def digest(path: Path) -> str:
+    """Give the hash of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

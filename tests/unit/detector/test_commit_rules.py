@@ -1,0 +1,225 @@
+"""What a request makes of the geometry in force, decided without a store or a socket."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ponikeeper.detector.commit_rules import decide_commit, decide_here, is_unchanged, require_room
+from ponikeeper.errors import RefusedError
+from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.detectors import pixel_size
+from ponikeeper.geometry.parameters import NAMES, PARAMETERS
+from ponikeeper.history import Revision
+from ponikeeper.protocol import MAX_BYTES, Commit, LinkState
+from strategies import VALUES, geometries, numbers
+
+LINKS = {"z": "mm", "energy": "keV"}
+FIT = {"method": "fit", "residual_px": 0.04, "sigma": {"dist": 1e-6}, "author": "alice", "derived_from": 2}
+
+
+def in_force(geometry=None, **more):
+    values = {"label": "near", "position": {}, "provenance": FIT} | more
+    geometry = Geometry.parse(VALUES) if geometry is None else geometry
+    return Revision(7, "uid", "2026-11-22T09:30:01.250000Z", geometry=geometry, checksum="sha256:", **values)
+
+
+def decide(revision, commit, limits=None, links=None, readings=()):
+    return decide_commit(revision, commit, "bob@host", limits or {}, links or {}, readings)
+
+
+def standing(z=1000.0, energy=75.0, **more):
+    """Tell the links as they stand, at rest unless `more` says otherwise of the first one."""
+    values = {"moving": False, "connected": True} | more
+    return (
+        LinkState("z", "Z.RBV", "motor", "mm", 0.05, z, None, **values),
+        LinkState("energy", "E", "energy", "keV", 1e-4, energy, None, False, True),
+    )
+
+
+POSITION = {"z": {"value": 1000.0, "units": "mm"}, "energy": {"value": 75.0, "units": "keV"}}
+
+
+def problems(*arguments, **options):
+    with pytest.raises(RefusedError) as caught:
+        decide(*arguments, **options)
+    return caught.value.problems
+
+
+@given(geometries(), st.sampled_from(sorted(PARAMETERS)).flatmap(lambda name: st.tuples(st.just(name), numbers(name))))
+def test_edit_by_hand_changes_one_value_and_inherits_no_provenance(geometry, edit):
+    name, value = edit
+    draft = decide(in_force(geometry), Commit({name: value}, {"method": "manual"}, position="now", derived=True))
+    assert draft.geometry == Geometry.parse({**geometry.as_dict(), name: value})
+    assert draft.provenance == {"method": "manual", "author": "bob@host", "derived_from": 7}
+    assert (draft.label, draft.position) == ("near", {})
+
+
+def test_commit_that_is_no_edit_keeps_its_own_label_and_position():
+    draft = decide(in_force(), Commit({"dist": 0.3}, {"method": "fit"}))
+    assert (draft.label, draft.position, draft.provenance) == (None, None, {"method": "fit", "author": "bob@host"})
+
+
+def test_commit_without_inheritance_takes_nothing_over():
+    values = {name: VALUES[name] for name in NAMES}
+    assert decide(in_force(), Commit(values, inherit=False)).geometry.detector_config == {}
+    assert (
+        "incomplete: dist missing"
+        in problems(in_force(), Commit({k: v for k, v in values.items() if k != "dist"}, inherit=False))[0]
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_first_commit_lacks_nothing(name):
+    values = {key: value for key, value in VALUES.items() if key != name}
+    (told,) = problems(None, Commit(values))
+    assert told.startswith(f"nothing is in force yet and {name} missing: give all of them at once")
+
+
+def test_change_of_detector_brings_pixels_and_empties_the_configuration():
+    geometry = decide(in_force(), Commit({"detector": "Pilatus1M"})).geometry
+    assert (geometry.pixel1, geometry.pixel2) == pixel_size("Pilatus1M")
+    assert geometry.detector_config == {}
+    assert decide(in_force(), Commit({"detector": "Perkin"})).geometry == Geometry.parse(VALUES)
+
+
+def test_what_is_given_with_a_detector_goes_before_the_table():
+    values = {"detector": "Pilatus1M", "pixel1": 5e-5, "detector_config": {"orientation": 2}}
+    geometry = decide(in_force(), Commit(values)).geometry
+    assert (geometry.pixel1, geometry.pixel2) == (5e-5, pixel_size("Pilatus1M")[1])
+    assert geometry.detector_config == {"orientation": 2}
+
+
+def test_detector_that_nobody_knows_needs_both_pixels():
+    assert "is not in the table" in problems(in_force(), Commit({"detector": "Own", "pixel1": 1e-4}))[0]
+    assert decide(in_force(), Commit({"detector": "Own", "pixel1": 1e-4, "pixel2": 2e-4})).geometry.pixel2 == 2e-4
+
+
+def test_limits_of_the_detector_hold():
+    told = problems(in_force(), Commit({"dist": 5.0}), limits={"dist": (0.1, 3.0)})
+    assert told == ("dist 5.0 m is outside the limits of this detector: expected 0.1 <= dist <= 3.0 m",)
+
+
+def test_all_problems_are_told_at_once():
+    commit = Commit({"dist": -1, "rot1": 90, "detector": "Own"}, label="7", position={"y": 1.0}, expect_revision=3)
+    told = problems(in_force(), commit, links=LINKS)
+    for word in (
+        "expect_revision 3",
+        'label "7"',
+        'names "y"',
+        "dist -1",
+        "rot1 90",
+        '"Own"',
+    ):
+        assert sum(word in problem for problem in told) == 1, word
+    assert len(told) == 6
+
+
+def test_position_is_stored_with_its_units():
+    assert decide(in_force(), Commit({}, position={"z": 1.5, "energy": 75}), links=LINKS).position == {
+        "z": {"value": 1.5, "units": "mm"},
+        "energy": {"value": 75.0, "units": "keV"},
+    }
+    assert decide(in_force(), Commit({}, position="unknown"), links=LINKS).position is None
+    part = decide(in_force(), Commit({}, position={"z": 1.5}), links=LINKS).position
+    assert part == {"z": {"value": 1.5, "units": "mm"}}  # where the others stood is not known
+
+
+@pytest.mark.parametrize("derived", [True, False])
+def test_position_now_is_where_the_links_stand(derived):
+    commit = Commit({"dist": 0.3}, position="now", derived=derived)
+    assert decide(in_force(), commit, links=LINKS, readings=standing()).position == POSITION
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        (),  # nobody watches yet
+        standing()[:1],
+        standing(moving=True),
+        standing(moving=None),
+        standing(connected=False),
+        standing(z=None),
+        standing(energy=None),
+    ],
+)
+def test_position_now_is_unknown_unless_every_link_is_known(readings):
+    assert decide(in_force(), Commit({}, position="now"), links=LINKS, readings=readings).position is None
+
+
+@pytest.mark.parametrize("position", ["unknown", {"z": 1.5, "energy": 70.0}])
+def test_position_that_is_given_is_not_that_of_now(position):
+    draft = decide(in_force(), Commit({}, position=position), links=LINKS, readings=standing())
+    values = draft.position and {name: place["value"] for name, place in draft.position.items()}
+    assert values == (None if position == "unknown" else position)
+
+
+def test_here_needs_a_geometry_and_a_place_that_is_known():
+    for revision, readings, says in (
+        (None, standing(), "nothing is in force yet"),
+        (in_force(), (), "the configuration has no links, so there is no position that Here could record"),
+        (in_force(), standing(moving=True), "where the links stand is not known: z is in motion"),
+    ):
+        with pytest.raises(RefusedError, match=says):
+            decide_here(revision, (), readings)
+    commit = decide_here(in_force(), (), standing())
+    assert (commit.geometry, commit.position, commit.derived) == ({}, "now", True)
+
+
+@pytest.mark.parametrize(
+    ("z", "energy", "unchanged"),
+    [(1000.0, 75.0, True), (1000.05, 75.007, True), (1000.06, 75.0, False), (1000.0, 75.008, False)],
+)
+def test_commit_is_unchanged_where_the_links_are_within_tolerance(z, energy, unchanged):
+    commit = Commit({}, FIT, "near", position="now")
+    readings = standing(z, energy)
+    draft = decide(in_force(position=POSITION), commit, links=LINKS, readings=readings)
+    assert is_unchanged(in_force(position=POSITION), draft, False, readings) is unchanged
+
+
+@pytest.mark.parametrize(
+    "position", [None, {}, {"z": POSITION["z"]}, {**POSITION, "z": {"value": 1000.0, "units": "m"}}], ids=str
+)
+def test_commit_at_another_kind_of_position_is_a_change(position):
+    draft = decide(in_force(), Commit({}, FIT, "near", position="now"), links=LINKS, readings=standing())
+    assert not is_unchanged(in_force(position=position), draft, False, standing())
+
+
+def test_edit_that_says_nothing_new_is_unchanged():
+    edit = Commit({"dist": 0.3}, {"method": "manual"}, position="now", derived=True)
+    first = decide(in_force(), edit)
+    stored = in_force(first.geometry, provenance=first.provenance)
+    assert is_unchanged(stored, decide(stored, edit), derived=True)
+    assert not is_unchanged(in_force(), first, derived=True)
+    assert not is_unchanged(None, first, derived=True)
+
+
+@pytest.mark.parametrize(
+    "more", [{"label": "far"}, {"provenance": {**FIT, "comment": "x"}}, {"position": None}, {"geometry": {"dist": 0.3}}]
+)
+def test_commit_that_differs_in_anything_is_a_change(more):
+    same = {"geometry": {}, "provenance": FIT, "label": "near", "position": "now"}
+    assert is_unchanged(in_force(), decide(in_force(), Commit(**same)), derived=False)
+    other = same | more if more.get("position", 0) is not None else {**same, "position": "unknown"}
+    assert not is_unchanged(in_force(), decide(in_force(), Commit(**other)), derived=False)
+
+
+def test_snapshot_that_would_not_fit_is_refused():
+    fits = decide(in_force(), Commit({"detector_config": {"a": "x" * 14_000}}))
+    require_room("P:", fits)
+    with pytest.raises(RefusedError, match="shorten detector_config or the comment"):
+        require_room("P:", decide(in_force(), Commit({"detector_config": {"a": "x" * 15_800}})))
+
+
+def test_change_that_python_calls_equal_is_a_change():
+    geometry = Geometry.parse({**VALUES, "detector_config": {"a": 1}})
+    draft = decide(in_force(geometry), Commit({"detector_config": {"a": True}}))
+    assert not is_unchanged(in_force(geometry), draft, derived=False)
+
+
+def test_snapshot_fits_its_pv_whatever_reason_is_told():
+    geometry = Geometry.parse({**VALUES, "detector_config": {"a": "x" * (MAX_BYTES - 1500)}})
+    draft = decide(None, Commit(geometry.as_dict(), inherit=False))
+    with pytest.raises(RefusedError, match="the snapshot would have"):
+        require_room("X:", draft)
+    shorter = Geometry.parse({**VALUES, "detector_config": {"a": "x" * (MAX_BYTES - 3000)}})
+    require_room("X:", decide(None, Commit(shorter.as_dict(), inherit=False)))

@@ -1,0 +1,116 @@
+"""When the links have moved to another place: lived through, step by step."""
+
+from dataclasses import replace
+
+import pytest
+
+from ponikeeper.detector.follow import Travel, arrived, begun, gone_on, has_arrived, is_there, rested_position
+from ponikeeper.protocol import LinkState
+
+NEAR, FAR = 1000.0, 1500.0
+REST = LinkState("z", "Z.RBV", "motor", "mm", 0.05, NEAR, None, moving=False, connected=True)
+ENERGY = LinkState("energy", "E", "energy", "keV", 1e-4, 75.0, None, moving=False, connected=True)
+GONE = {"value": None, "connected": False, "moving": None}
+KEPT = {"z": {"value": NEAR, "units": "mm"}, "energy": {"value": 75.0, "units": "keV"}}
+
+
+def links(z=NEAR, energy=75.0, **more):
+    return [replace(REST, **({"value": z} | more)), replace(ENERGY, value=energy)]
+
+
+def lived(*steps, travel=None):
+    """Live through what the links do; tells at each step whether a geometry is to be looked for, and if it follows."""
+    travel = begun(links(), KEPT) if travel is None else travel
+    told = []
+    for step in steps:
+        travel = gone_on(travel, step)
+        told.append(
+            "follow" if has_arrived(travel, step) and travel.away else "look" if has_arrived(travel, step) else ""
+        )
+        if told[-1]:
+            travel = arrived(travel, step)
+    return told
+
+
+MOVES = {"moving": True}
+
+STORIES = {
+    "nothing happens": ([links(), links()], ["", ""]),
+    "noise": ([links(NEAR + 0.05), links(NEAR - 0.05), links(NEAR)], ["", "", ""]),
+    "a drift": ([links(NEAR + 0.04), links(NEAR + 0.08), links(NEAR + 0.12)], ["", "follow", ""]),
+    "to another place": ([links(NEAR, **MOVES), links(1200.0, **MOVES), links(FAR)], ["", "", "follow"]),
+    "there and back": ([links(), links(1200.0, **MOVES), links(NEAR)], ["", "", "follow"]),
+    "a start that goes nowhere": ([links(NEAR, **MOVES), links(NEAR)], ["", ""]),
+    "on from there": (
+        [links(FAR), links(FAR), links(FAR + 0.04), links(1200.0, **MOVES), links(NEAR)],
+        ["follow", "", "", "", "follow"],
+    ),
+    "gone and back elsewhere": ([links(), links(**GONE), links(FAR)], ["", "", "look"]),
+    "gone and back where it was": ([links(), links(**GONE), links()], ["", "", "look"]),
+    "gone on the way": ([links(), links(1200.0, **MOVES), links(**GONE), links(FAR)], ["", "", "", "look"]),
+    "gone on the way, and seen to move again": (
+        [links(), links(1200.0, **MOVES), links(**GONE), links(1300.0, **MOVES), links(FAR)], ["", "", "", "", "look"],
+    ),
+    "back with what its server begins with": (
+        [links(), links(**GONE), links(0.0, **MOVES), links(NEAR, **MOVES), links(NEAR)], ["", "", "", "", "look"],
+    ),
+    "another one gone on the way": (
+        [links(), links(1200.0, **MOVES), [links(1300.0, **MOVES)[0], replace(ENERGY, **GONE)], links(FAR)],
+        ["", "", "", "follow"],
+    ),
+    "waits for the other": (
+        [[links(FAR)[0], replace(ENERGY, **GONE)], [links(FAR)[0], replace(ENERGY, moving=True)], links(FAR)],
+        ["", "", "follow"],
+    ),
+    "energy": ([links(energy=75.007), links(energy=75.008)], ["", "follow"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
+def test_story(story):
+    steps, told = story
+    assert lived(*steps) == told
+
+
+ABSENT = [replace(REST, **GONE), replace(ENERGY, **GONE)]
+
+STARTS = {
+    "nothing moved": (KEPT, [ABSENT, links()], ["", ""]),
+    "moved while it was down": (KEPT, [ABSENT, links(FAR)], ["", "follow"]),
+    "one comes late": (KEPT, [ABSENT, [links(FAR)[0], ABSENT[1]], links(FAR)], ["", "", "follow"]),
+    "its server begins": (KEPT, [ABSENT, links(0.0, **MOVES), links(NEAR)], ["", "", ""]),
+    "moves still": (KEPT, [ABSENT, links(1200.0, **MOVES), links(FAR)], ["", "", "follow"]),
+    "nothing was kept": ({}, [ABSENT, links(FAR)], ["", "look"]),
+    "a link was added": ({"energy": KEPT["energy"]}, [ABSENT, links(FAR)], ["", "look"]),
+    "its units are others now": ({**KEPT, "z": {"value": 1.0, "units": "m"}}, [ABSENT, links(FAR)], ["", "look"]),
+}
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+def test_start(start):
+    kept, steps, told = start
+    assert lived(*steps, travel=begun(ABSENT, kept)) == told
+
+
+def test_what_is_kept_is_where_the_links_rested():
+    travel = gone_on(begun(links(), KEPT), links(1200.0, **MOVES))
+    assert rested_position(travel, links()) == KEPT  # after a restart it has moved, whether it is on the way or there
+    assert rested_position(arrived(travel, links(FAR)), links())["z"] == {"value": FAR, "units": "mm"}
+    assert rested_position(Travel(), links()) == {}
+
+
+@pytest.mark.parametrize(
+    ("position", "there"),
+    [
+        (KEPT, True),
+        ({**KEPT, "z": {"value": NEAR + 0.05, "units": "mm"}}, True),
+        ({**KEPT, "z": {"value": NEAR + 0.06, "units": "mm"}}, False),
+        ({**KEPT, "z": {"value": 1.0, "units": "m"}}, False),
+        ({"z": KEPT["z"]}, False),  # where the energy was then is not known
+        ({**KEPT, "y": {"value": 1.0, "units": "mm"}}, True),  # a link that is no more
+        (None, False),
+        ({}, False),
+    ],
+)
+def test_place(position, there):
+    assert is_there(links(), position) is there

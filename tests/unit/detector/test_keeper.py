@@ -1,0 +1,205 @@
+"""The transaction: validated, stored, published, acknowledged; with the real store, and no CA."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from ponikeeper.detector.keeper import Keeper
+from ponikeeper.detector.link_states import Linked
+from ponikeeper.detector.state import Change, State
+from ponikeeper.errors import StoreError, UncertainStoreError
+from ponikeeper.protocol import Activate
+from ponikeeper.protocol.pvs import Status
+from ponikeeper.store import History, verify
+from ponikeeper.store.writer import Store
+from stores import GEOMETRY, commit, draft
+from strategies import VALUES
+from wire import new_request
+
+PREFIX = "XF:1{Det:1}Calib:"
+
+
+def run(path, work, links=None, **options):
+    """Run a coroutine function with a keeper on a store, and give the states that were published too."""
+
+    async def whole():
+        store = Store(await asyncio.to_thread(History, path))
+        try:
+            keeper = Keeper(PREFIX, store, {}, links or Linked(), **options)
+            await keeper.load()
+            published: list[State] = []
+
+            async def publish(state: State, _: Change) -> None:
+                published.append(state)
+
+            keeper.on_publish(publish)
+            return await work(keeper, store), published
+        finally:
+            store.close()
+
+    return asyncio.run(whole())
+
+
+def test_commit_is_published_only_when_it_is_stored(path):
+    async def work(keeper, store):
+        result = await keeper.execute(new_request(dict(VALUES)), "alice@here")
+        return result, await store.read(lambda history: history.in_force(PREFIX))
+
+    (result, stored), published = run(path, work)
+    (state,) = published
+    assert (result.outcome, result.revision, result.serial) == ("accepted", 1, 1)
+    assert (state.revision, state.activation) == stored
+    assert state.status is Status.VALID
+    assert state.snapshot().geometry == GEOMETRY
+    (_, again) = run(path, lambda keeper, _: asyncio.sleep(0, keeper.state))
+    assert again == []
+
+
+def test_state_after_a_restart_is_the_one_before_it(path):
+    async def work(keeper, _):
+        await keeper.execute(new_request(dict(VALUES)), "alice@here")
+        await keeper.execute(new_request({"dist": 0.5}), "alice@here")
+        await keeper.execute(Activate(1, request="back", digest="d"), "bob@there")
+        return keeper.state.snapshot()
+
+    before, _ = run(path, work)
+    after, _ = run(path, lambda keeper, _: asyncio.sleep(0, keeper.state.snapshot()))
+    assert before == after
+    assert (after.revision, after.serial) == (1, 3)
+
+
+def test_same_id_gets_the_first_answer_even_after_a_restart(path):
+    request = new_request(dict(VALUES))
+    other = replace(request, digest="another content")
+
+    async def twice(keeper, _):
+        first = await keeper.execute(request, "alice@here")
+        await keeper.execute(new_request({"dist": 0.5}), "alice@here")
+        return first, await keeper.execute(request, "alice@here")
+
+    (first, second), published = run(path, twice)
+    assert first == second
+    assert published[-1].activation.serial == 2
+    (third, refused), _ = run(path, lambda keeper, _: both(keeper.execute(request, "a"), keeper.execute(other, "a")))
+    assert third == first
+    assert refused.outcome == "refused"
+    assert "was used before with other content: use a new id" in refused.errors[0]
+
+
+async def both(first, second):
+    return await first, await second
+
+
+def test_refused_id_is_judged_anew(path):
+    async def work(keeper, _):
+        request = new_request({"dist": 0.5})
+        refused = await keeper.execute(request, "alice@here")
+        await keeper.execute(new_request(dict(VALUES)), "alice@here")
+        return refused, await keeper.execute(request, "alice@here")
+
+    (refused, accepted), _ = run(path, work)
+    assert (refused.outcome, accepted.outcome) == ("refused", "accepted")
+
+
+def test_repetition_changes_nothing_and_its_late_retry_neither(path):
+    same = new_request(dict(VALUES))
+
+    async def work(keeper, _):
+        await keeper.execute(new_request(dict(VALUES)), "alice@here")
+        repeated = await keeper.execute(same, "alice@here")
+        await keeper.execute(new_request({"dist": 0.5}), "alice@here")
+        return repeated, await keeper.execute(same, "alice@here"), keeper.state
+
+    (repeated, late, state), _ = run(path, work)
+    assert (repeated.revision, repeated.serial) == (late.revision, late.serial) == (1, 1)
+    assert (state.revision.number, state.count, state.activation.serial) == (2, 2, 2)
+
+
+def test_time_never_goes_back_though_the_clock_does(path):
+    history = History(path)
+    history.commit(PREFIX, draft(1), "2096-01-01T00:00:00.000000Z", "commit", "a")
+    history.close()
+    result, _ = run(path, lambda keeper, _: keeper.execute(new_request({"dist": 0.5}), "alice@here"))
+    assert result.time == "2096-01-01T00:00:00.000001Z"
+
+
+def test_store_that_cannot_be_written_refuses_and_keeps_the_geometry(path):
+    async def work(keeper, store):
+        await keeper.execute(new_request(dict(VALUES)), "alice@here")
+        before = keeper.state.snapshot()
+        path.rename(path.with_name("away"))
+        refused = await keeper.execute(new_request({"dist": 0.5}), "alice@here")
+        bad = store.health
+        path.with_name("away").rename(path)
+        await store.probe()
+        accepted = await keeper.execute(new_request({"dist": 0.5}), "alice@here")
+        return before, refused, bad, accepted, store.health
+
+    (before, refused, bad, accepted, good), published = run(path, work)
+    assert refused.outcome == "refused"
+    assert refused.errors[0].startswith(f"not stored, the geometry in force stays: {path} was moved")
+    assert published[1].snapshot() == before
+    assert (bad.ok, good.ok) == (False, True)
+    assert accepted.revision == 2
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_failure_in_the_last_step_is_settled_by_what_the_disk_has(path, monkeypatch, stored):
+    real_commit, real_probe = History.commit, History.probe
+    failures = iter([True, False])
+
+    def failing_commit(self, *values):
+        if stored:
+            real_commit(self, *values)
+        raise UncertainStoreError("disk I/O error")
+
+    def failing_probe(self):
+        if next(failures):
+            raise StoreError("disk I/O error")
+        real_probe(self)
+
+    async def work(keeper, _):
+        await keeper.execute(new_request(dict(VALUES)), "alice@here")
+        monkeypatch.setattr(History, "commit", failing_commit)
+        monkeypatch.setattr(History, "probe", failing_probe)
+        return await keeper.execute(new_request({"dist": 0.5}), "alice@here")
+
+    result, published = run(path, work)
+    outcomes = [state.results[0].outcome for state in published]
+    if stored:
+        assert outcomes == ["accepted", "undetermined", "accepted"]
+        assert published[1].snapshot() == published[0].snapshot()  # nothing is shown that could still vanish
+        assert (result.revision, published[2].snapshot().geometry.dist) == (2, 0.5)
+    else:
+        assert outcomes == ["accepted", "refused"]
+        assert published[1].snapshot() == published[0].snapshot()
+    assert [entry.request for entry in published[-1].results].count(result.request) == 1
+    after, _ = run(path, lambda keeper, _: asyncio.sleep(0, keeper.state.snapshot()))
+    assert after == published[-1].snapshot()
+
+
+def test_damage_found_while_serving_ends_all_writing(path):
+    history = History(path)
+    for number in range(3):
+        commit(history, PREFIX, number)
+    with history._file.transaction() as connection:
+        connection.execute("UPDATE revision SET uid = 'x' WHERE number = 1")
+    history._file.close()
+
+    async def work(keeper, store):
+        with pytest.raises(StoreError):
+            await store.read(lambda history: history.revision(PREFIX, 1))
+        before = keeper.state.snapshot()
+        refused = await keeper.execute(new_request({"dist": 0.5}), "alice@here")
+        await store.probe()
+        return before, refused, keeper.state.snapshot(), store.health
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify, "RECENT", 0)
+        (before, refused, after, health), _ = run(path, work)
+    assert refused.outcome == "refused"
+    assert "the checksum of revision 1" in refused.errors[0]
+    assert before == after
+    assert not health.ok
+    assert "the checksum of revision 1" in health.message

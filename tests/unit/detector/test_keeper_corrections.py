@@ -1,0 +1,116 @@
+"""What was found wrong is neither followed nor put in force again by chance; real store, time injected."""
+
+from dataclasses import replace
+
+from keeping import BY, FAR, NEAR, run
+from ponikeeper.detector.follower import Follower
+from ponikeeper.protocol import Activate, Commit, Retract, Supersede
+
+
+def test_revision_that_was_found_wrong_is_not_followed(path):
+    async def work(bench):
+        await bench.near_and_far()
+        await bench.commit(0.51, label="far")
+        await bench.go(NEAR)
+        await bench.keeper.execute(Retract(3, "beam stop"), BY)
+        await bench.go(FAR)
+        one = bench.revision, bench.status
+        await bench.keeper.execute(Supersede(2, 1, "wrong"), BY)
+        condemned = bench.told
+        await bench.go(NEAR)
+        await bench.go(FAR)
+        return one, condemned, (bench.revision, bench.status)
+
+    assert run(path, work) == (
+        (2, "VALID"),
+        ("CONDEMNED", "revision 2 was superseded by revision 1: wrong"),
+        (1, "MOVED"),
+    )
+
+
+def test_what_is_found_wrong_while_its_place_is_looked_for_does_not_follow(path, monkeypatch):
+    real, once = Follower._belonging, iter([True])
+
+    async def work(bench):
+        await bench.near_and_far()
+
+        async def slow(self, links):
+            found = await real(self, links)
+            if next(once, False):
+                await bench.keeper.execute(Retract(1, "wrong"), BY)
+            return found
+
+        monkeypatch.setattr(Follower, "_belonging", slow)
+        await bench.go(NEAR)
+        return bench.revision, bench.status, bench.keeper.state.activation.serial
+
+    assert run(path, work) == (2, "MOVED", 2)
+
+
+def test_wrong_geometry_does_not_come_back_by_an_edit_that_changes_nothing(path):
+    edit = Commit({"dist": 0.3}, {"method": "manual", "comment": "as it was"}, position="now", derived=True)
+
+    async def work(bench):
+        await bench.stand(NEAR)
+        await bench.commit(0.3, label="near")
+        await bench.keeper.execute(Retract(1, "wrong"), BY)
+        refused = await bench.keeper.execute(edit, BY)
+        right = await bench.keeper.execute(replace(edit, geometry={"dist": 0.31}), BY)
+        return refused.errors, (right.outcome, right.revision), bench.status
+
+    errors, right, status = run(path, work)
+    assert errors[0].startswith("revision 1 was retracted: wrong, and this changes nothing of it: put in force one")
+    assert (right, status) == (("accepted", 2), "VALID")
+
+
+def test_commit_of_the_same_geometry_makes_a_revision_where_the_old_one_was_found_wrong(path):
+    async def work(bench):
+        await bench.stand(NEAR)
+        first = await bench.commit(0.3)
+        same = await bench.commit(0.3)
+        await bench.keeper.execute(Retract(1, "wrong"), BY)
+        return first.revision, same.revision, (await bench.commit(0.3)).revision, bench.status
+
+    assert run(path, work) == (1, 1, 2, "VALID")
+
+
+def test_judged_revision_is_activated_by_force_only_and_its_label_means_the_sound_one(path):
+    async def work(bench):
+        await bench.stand(NEAR)
+        for dist in (0.3, 0.31, 0.32):
+            await bench.commit(dist, label="near")
+        await bench.commit(0.5, label="far")
+        await bench.keeper.execute(Retract(3, "wrong"), BY)
+        refused = await bench.keeper.execute(Activate(3), BY)
+        label = await bench.keeper.execute(Activate("near"), BY)
+        forced = await bench.keeper.execute(Activate(3, force=True), BY)
+        status = bench.told
+        for number in (1, 2):
+            await bench.keeper.execute(Supersede(number, 4, "wrong"), BY)
+        none = await bench.keeper.execute(Activate("near"), BY)
+        return refused.errors, label.revision, (forced.outcome, forced.revision), status, none.errors
+
+    refused, label, forced, status, none = run(path, work)
+    assert refused[0].startswith("revision 3 was retracted: wrong; activate one that is right")
+    assert (label, forced) == (2, ("accepted", 3))
+    assert status == ("CONDEMNED", "revision 3 was retracted: wrong")
+    assert none == ("every revision labelled near was superseded or retracted, the last one is 3",)
+
+
+def test_judgement_survives_a_restart_and_its_repetition_is_safe(path):
+    asked = Supersede(1, 2, "wrong", since="2026-11-20T00:00:00.000000Z", request="s", digest="d")
+
+    async def judge(bench):
+        await bench.near_and_far()
+        return await bench.keeper.execute(asked, BY), bench.keeper.state.judgements
+
+    async def again(bench):
+        result = await bench.keeper.execute(asked, BY)
+        other = await bench.keeper.execute(replace(asked, digest="e"), BY)
+        return result, other.outcome, bench.keeper.state.judgements
+
+    result, judgements = run(path, judge)
+    assert (result.outcome, result.op, result.revision, result.serial) == ("accepted", "supersede", 1, 2)
+    (judgement,) = judgements
+    assert (judgement.revision, judgement.by, judgement.since, judgement.author) == (1, 2, asked.since, BY)
+    assert run(path, again) == (result, "refused", judgements)

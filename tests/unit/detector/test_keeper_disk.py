@@ -1,0 +1,120 @@
+"""Links that move while the disk hangs, or refuses; real store, time injected."""
+
+import asyncio
+import threading
+
+import pytest
+
+from keeping import BY, FAR, NEAR, SETTLE, run
+from ponikeeper.detector.follower import Follower
+from ponikeeper.errors import StoreError, UncertainStoreError
+from ponikeeper.protocol import Follow, Retract
+from ponikeeper.store import History
+
+
+def test_follow_that_the_disk_refuses_is_told_and_done_when_the_disk_takes_it(path, monkeypatch):
+    real, failures = History.activate, iter([True, True])
+
+    def failing(self, *values, **named):
+        if next(failures, False):
+            raise StoreError("disk full")
+        return real(self, *values, **named)
+
+    async def work(bench):
+        await bench.near_and_far()
+        monkeypatch.setattr(History, "activate", failing)
+        await bench.go(NEAR)
+        refused = bench.revision, bench.told, bench.keeper.state.message
+        await bench.until(revision=1)
+        return refused, bench.told
+
+    refused, told = run(path, work)
+    assert refused == (
+        2, ("MOVED", "z is at 1000 mm, calibrated at 1500 mm, tolerance 0.05 mm"), "not followed: disk full",
+    )  # fmt: skip
+    assert told == ("VALID", "")
+
+
+def test_links_are_told_as_they_stand_while_the_disk_hangs(path, monkeypatch):
+    real, answers = History.activate, threading.Event()
+
+    def hanging(self, *values, **named):
+        assert answers.wait(20)
+        return real(self, *values, **named)
+
+    async def work(bench):
+        await bench.near_and_far()
+        monkeypatch.setattr(History, "activate", hanging)
+        bench.tell(NEAR, 1.0)
+        await bench.keeper.look()
+        bench.tell(NEAR)
+        await bench.keeper.look()
+        bench.now += SETTLE
+        await bench.links.change(None)
+        await bench.keeper.look()
+        held = bench.told[0]
+        await asyncio.wait_for(bench.links.change(None), 20)  # it was told that the disk hangs
+        await bench.keeper.look()
+        hangs = bench.told[0]
+        answers.set()
+        await bench.until(revision=1)
+        return held, hangs, bench.told[0]
+
+    assert run(path, work) == ("MOVING", "MOVED", "VALID")
+
+
+def test_link_that_is_gone_and_back_while_the_disk_takes_its_time_makes_nothing_follow(path, monkeypatch):
+    real, once = Follower._follow, iter([True])
+
+    async def work(bench):
+        await bench.near_and_far()
+
+        async def slow(self, *values):
+            await real(self, *values)
+            if next(once, False):
+                for value in (None, FAR):
+                    bench.tell(value)
+                    await bench.keeper.look()
+
+        monkeypatch.setattr(Follower, "_follow", slow)
+        await bench.go(NEAR)
+        bench.now += SETTLE
+        await bench.settled()
+        return bench.revision, bench.told
+
+    assert run(path, work) == (1, ("MOVED", "z is at 1500 mm, calibrated at 1000 mm, tolerance 0.05 mm"))
+
+
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("what", ["activate", "judge", "stand"])
+def test_failure_in_the_last_step_is_settled_by_what_the_disk_has(path, monkeypatch, what, stored):
+    real = getattr(History, what)
+    failures = iter([True])
+
+    def failing(self, *values, **named):
+        failed = next(failures, False)
+        if stored or not failed:
+            result = real(self, *values, **named)
+        if failed:
+            raise UncertainStoreError("disk I/O error")
+        return result
+
+    async def work(bench):
+        await bench.near_and_far()
+        monkeypatch.setattr(History, what, failing)
+        if what == "activate":
+            await bench.go(NEAR)
+            if not stored:
+                await bench.until(revision=1)
+            return bench.revision, bench.told[0]
+        request = Retract(2, "wrong") if what == "judge" else Follow(False)
+        result = await bench.keeper.execute(request, BY)
+        return result.outcome, len(bench.keeper.state.judgements), bench.keeper.state.follow, bench.told[0]
+
+    found = run(path, work)
+    if what == "activate":
+        assert found == (1, "VALID")
+    elif what == "judge":
+        assert found == (("accepted", 1, True, "CONDEMNED") if stored else ("refused", 0, True, "VALID"))
+    else:
+        assert found == (("accepted", 0, False, "VALID") if stored else ("refused", 0, True, "VALID"))

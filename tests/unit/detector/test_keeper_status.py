@@ -1,0 +1,121 @@
+"""With each transaction, and each word of the links, it is judged where the detector is; real store, time injected."""
+
+from keeping import BY, FAR, NEAR, NOWHERE, SETTLE, run
+from ponikeeper.protocol import Here, Retract
+from ponikeeper.protocol.pvs import Status
+
+
+def test_commit_stores_where_the_links_stand_when_its_turn_comes(path):
+    async def work(bench):
+        await bench.commit(0.3)
+        absent = bench.keeper.state
+        await bench.stand(NEAR)
+        await bench.commit(0.4)
+        known = bench.keeper.state
+        bench.tell(NEAR, 1.0)
+        await bench.commit(0.5)
+        return absent, known, bench.keeper.state
+
+    absent, known, moving = run(path, work)
+    assert (absent.revision.position, absent.status) == (None, Status.UNKNOWN)
+    assert absent.message == f"revision 1 committed by {BY}, position unknown: z is not connected"
+    assert (known.revision.position, known.status) == ({"z": {"value": NEAR, "units": "mm"}}, Status.VALID)
+    assert (moving.revision.position, moving.status) == (None, Status.UNKNOWN)
+    assert moving.message == f"revision 3 committed by {BY}, position unknown: z is in motion"
+
+
+def test_commit_of_where_the_detector_no_longer_is_was_never_valid(path):
+    async def work(bench):
+        await bench.stand(NEAR)
+        await bench.commit(0.3)
+        await bench.go(FAR)
+        before = len(bench.published)
+        await bench.commit(0.31, position={"z": NEAR})
+        return [state.status for state, _ in bench.published[before:]], bench.told
+
+    statuses, told = run(path, work)
+    assert statuses == [Status.MOVED]
+    assert told == ("MOVED", "z is at 1500 mm, calibrated at 1000 mm, tolerance 0.05 mm")
+
+
+def test_slow_drift_is_told_once_when_it_is_beyond_and_its_numbers_now_and_then(path):
+    async def work(bench):
+        await bench.stand(NEAR)
+        await bench.commit(0.3)
+        before = len(bench.published)
+        for step in range(1, 101):  # a tenth of the tolerance at a time, which takes ten times the settle time
+            bench.tell(NEAR + 0.005 * step)
+            bench.now += SETTLE
+            await bench.keeper.look()
+            beyond = step > 10
+            assert bench.told[0] == ("MOVED" if beyond else "VALID"), step
+        return bench.published[before:]
+
+    published = run(path, work)
+    statuses = [state.status.name for state, _ in published]
+    assert statuses == ["MOVED"] * len(statuses)
+    assert published[-1][0].reason.startswith("z is at 1000.5 mm")
+
+
+def test_reason_of_a_detector_that_goes_on_moving_is_not_told_at_every_step(path):
+    async def work(bench):
+        await bench.stand(NEAR)
+        await bench.commit(0.3)
+        await bench.go(NOWHERE)
+        before = len(bench.published)
+        for step in range(200):  # 2 s of a drift, at 100 Hz
+            bench.tell(NOWHERE + 0.0004 * step)
+            bench.now += 0.01
+            await bench.keeper.look()
+        return bench.published[before:]
+
+    assert 1 <= len(run(path, work)) <= 3
+
+
+def test_judgement_about_another_revision_does_not_calm_a_jitter(path):
+    async def work(bench):
+        await bench.stand(NEAR)
+        for dist in (0.3, 0.31):
+            await bench.commit(dist)
+        for step in range(20):
+            bench.tell(NEAR + (0.0501 if step % 2 else 0.0499))
+            bench.now += 0.1
+            await bench.keeper.look()
+            if step == 12:
+                await bench.keeper.execute(Retract(1, "wrong"), BY)
+        return bench.statuses
+
+    statuses = run(path, work)
+    assert statuses[statuses.index("MOVED") :] == ["MOVED"] * (len(statuses) - statuses.index("MOVED"))
+
+
+def test_here_makes_the_place_one_where_the_geometry_holds(path):
+    async def work(bench):
+        refused = [await bench.keeper.execute(Here(), BY)]
+        await bench.stand(NEAR)
+        first = await bench.commit(0.3, label="near", position="unknown")
+        unknown = bench.told
+        here = await bench.keeper.execute(Here(request="h", digest="d"), BY)
+        state = bench.keeper.state
+        again = await bench.keeper.execute(Here(), BY)
+        bench.tell(NEAR, 1.0)
+        refused.append(await bench.keeper.execute(Here(), BY))
+        await bench.go(NEAR)
+        await bench.keeper.execute(Retract(2, "wrong"), BY)
+        refused.append(await bench.keeper.execute(Here(), BY))
+        return first, unknown, here, state, again, refused
+
+    first, unknown, here, state, again, refused = run(path, work)
+    assert unknown == (
+        "UNKNOWN", "where the links stood for revision 1 was never recorded: put Here where it holds",
+    )  # fmt: skip
+    assert (first.revision, here.revision, here.op, here.outcome) == (1, 2, "here", "accepted")
+    assert (state.status, state.revision.label) == (Status.VALID, "near")
+    assert state.revision.position == {"z": {"value": NEAR, "units": "mm"}}
+    assert state.revision.provenance == {"method": "manual", "author": BY, "derived_from": 1}
+    assert (again.revision, again.outcome) == (2, "accepted")  # nothing changed
+    assert [result.errors[0].partition(":")[0] for result in refused] == [
+        "nothing is in force yet, so nothing can hold here",
+        "where the links stand is not known",
+        "revision 2 was retracted",
+    ]

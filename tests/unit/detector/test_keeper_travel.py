@@ -1,0 +1,197 @@
+"""The geometry follows the links from place to place; real store, time injected."""
+
+import asyncio
+
+import pytest
+
+from keeping import BY, FAR, NEAR, NOWHERE, SETTLE, run, stands_at
+from ponikeeper.detector.follower import Follower
+from ponikeeper.protocol import Activate, Follow
+
+
+def test_geometry_follows_from_place_to_place_and_is_valid_only_there(path):
+    async def work(bench):
+        await bench.near_and_far()
+        before = len(bench.published)
+        seen = []
+        for place in (NEAR, NOWHERE, FAR, NEAR):
+            await bench.go(place)
+            seen.append((bench.revision, *bench.told))
+        return seen, bench.statuses, [state.results for state, _ in bench.published[before:]], bench.keeper.state
+
+    seen, statuses, results, state = run(path, work)
+    assert seen == [
+        (1, "VALID", ""),
+        (1, "MOVED", "z is at 1200 mm, calibrated at 1000 mm, tolerance 0.05 mm"),
+        (2, "VALID", ""),
+        (1, "VALID", ""),
+    ]
+    # never MOVED between MOVING and the geometry of the new place
+    assert "".join(name[0] if name != "MOVING" else "m" for name in statuses).endswith("mVmMmVmV")
+    assert len({*map(len, results)}) == 1  # nobody asked for it
+    assert (state.activation.cause, state.activation.author, state.activation.serial) == ("follow", "links", 5)
+    assert state.message == "revision 1 followed the links: z 1000 mm"
+
+
+@pytest.mark.parametrize("early", [0.0, 1e-4, 2e-4, 3e-4, 4e-4, 5e-4, 6e-4, 1e-3])
+def test_rest_that_begins_while_it_is_looked_is_not_overlooked(path, early):
+    async def work(bench):
+        await bench.near_and_far()
+        bench.tell(FAR, 1.0)
+        await bench.keeper.look()
+        bench.tell(NEAR, 0.0)
+        again = await bench.keeper.look()
+        bench.tick = 1e-4
+        bench.now = again - early  # timers are early, and each look at the clock takes a while
+        await bench.links.change(None)
+        await bench.look_as_told()
+        await asyncio.wait_for(bench.links.change(None), 5)  # its geometry was looked for
+        await bench.look_as_told()
+        return bench.revision, *bench.told
+
+    assert run(path, work) == (1, "VALID", "")
+
+
+def test_rollback_stays_the_geometry_of_its_place(path):
+    async def work(bench):
+        await bench.near_and_far()
+        await bench.commit(0.51, label="far")
+        await bench.keeper.execute(Activate(2), BY)
+        await bench.go(NEAR)
+        first = bench.revision
+        await bench.go(FAR)
+        return first, bench.revision, bench.status
+
+    assert run(path, work) == (1, 2, "VALID")
+
+
+@pytest.mark.parametrize("put", ["commit", "activate"])
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_is_put_in_force_holds_until_the_links_move_after_it(path, put, waits):
+    """Whatever made the geometry of the place not follow yet: it was the links' way before."""
+
+    async def work(bench):
+        await bench.near_and_far()
+        await bench.commit(0.7, position="unknown", label="mine")
+        bench.tell(NEAR, 1.0)
+        await bench.keeper.look()
+        bench.tell(NEAR)
+        if waits:  # no later than the arrival itself
+            bench.now += SETTLE
+        asked = bench.commit(0.71, position="unknown") if put == "commit" else bench.keeper.execute(Activate(3), BY)
+        result = await asked
+        await bench.stand(NEAR)
+        kept = bench.revision
+        await bench.go(FAR)
+        return result.revision == kept, (bench.revision, bench.status)
+
+    assert run(path, work) == (True, (2, "VALID"))
+
+
+def test_commit_at_the_moment_of_rest_is_where_the_links_rested(path):
+    async def work(bench):
+        await bench.near_and_far()
+        bench.tell(NEAR, 1.0)
+        await bench.keeper.look()
+        bench.tell(NEAR)
+        bench.now += SETTLE  # at rest, and nobody has looked yet
+        await bench.commit(0.31, label="near")
+
+    assert run(path, work, stands_at(FAR)) == (2, "VALID")
+
+
+def test_place_that_is_left_while_it_is_looked_for_is_not_taken_for_the_next_one(path, monkeypatch):
+    real, once = Follower._belonging, iter([True])
+
+    async def work(bench):
+        await bench.near_and_far()
+
+        async def slow(self, links):
+            found = await real(self, links)
+            if next(once, False):  # they go on to near, and rest there, before nothing is found at nowhere
+                bench.tell(NEAR, 1.0)
+                await bench.keeper.look()
+                bench.tell(NEAR)
+                bench.now += SETTLE
+                await bench.keeper.look()
+            return found
+
+        monkeypatch.setattr(Follower, "_belonging", slow)
+        await bench.go(NOWHERE)
+        await bench.settled()
+        return bench.revision, bench.status
+
+    assert run(path, work) == (1, "VALID")
+
+
+def test_place_is_found_beyond_the_first_rows_of_a_long_history(path, monkeypatch):
+    monkeypatch.setattr("ponikeeper.detector.follower._AT_ONCE", 3)
+
+    async def work(bench):
+        await bench.near_and_far()
+        for number in range(10):
+            await bench.commit(0.6 + number / 100, position={"z": 2000.0 + number})
+        await bench.go(NEAR)
+        near = bench.revision, bench.status
+        await bench.go(NOWHERE)
+        return near, (bench.revision, bench.status)
+
+    assert run(path, work) == ((1, "VALID"), (1, "MOVED"))
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_following_begins_as_the_configuration_says(path, follow):
+    async def work(bench):
+        await bench.near_and_far()
+        await bench.go(NEAR)
+        return bench.revision, bench.keeper.state.follow
+
+    async def later(bench):
+        return bench.keeper.state.follow
+
+    assert run(path, work, follow=follow) == (1 if follow else 2, follow)
+    assert run(path, later, follow=not follow) is follow
+
+
+def test_following_is_switched_off_and_on_and_kept(path):
+    async def off(bench):
+        await bench.near_and_far()
+        result = await bench.keeper.execute(Follow(False, request="off", digest="d"), BY)
+        await bench.go(NEAR)
+        return result, bench.revision, bench.told, bench.keeper.state.follow
+
+    async def on(bench):
+        await bench.stand(NEAR)
+        still = bench.keeper.state.follow, bench.revision
+        again = await bench.keeper.execute(Follow(False, request="off", digest="d"), BY)
+        await bench.keeper.execute(Follow(True), BY)
+        await bench.settled()
+        unmoved = bench.revision, bench.status
+        await bench.go(FAR)
+        await bench.go(NEAR)
+        return still, again.time, unmoved, (bench.revision, bench.status)
+
+    result, number, told, follow = run(path, off)
+    assert (result.outcome, result.revision, result.serial) == ("accepted", 2, 2)
+    assert (number, told[0], follow) == (2, "MOVED", False)
+    assert run(path, on, follow=True) == ((False, 2), result.time, (2, "MOVED"), (1, "VALID"))
+
+
+def test_what_moved_before_following_was_switched_on_counts_no_more(path):
+    async def work(bench):
+        await bench.near_and_far()
+        await bench.keeper.execute(Follow(False), BY)
+        bench.tell(NEAR, 1.0)
+        await bench.keeper.look()
+        await bench.keeper.execute(Follow(True), BY)
+        await bench.stand(NEAR)
+        stopped = bench.revision, bench.status
+        await bench.go(FAR)
+        await bench.keeper.execute(Follow(True), BY)  # it is on: nothing changes
+        bench.tell(NEAR, 1.0)
+        await bench.keeper.look()
+        await bench.keeper.execute(Follow(True), BY)
+        await bench.stand(NEAR)
+        return stopped, (bench.revision, bench.status)
+
+    assert run(path, work) == ((2, "MOVED"), (1, "VALID"))

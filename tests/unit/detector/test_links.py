@@ -1,0 +1,405 @@
+"""Tolerance and motion of a link, decided without a socket; the text that tells the links, and when it is told."""
+
+import asyncio
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ponikeeper.config import MAX_LINKS, Link
+from ponikeeper.detector.link_rules import Reading, Sample, calibrated_value, in_motion, rests_from, state_of, updated
+from ponikeeper.detector.link_states import Linked
+from ponikeeper.errors import MessageError
+from ponikeeper.geometry.parameters import shown
+from ponikeeper.history import Revision
+from ponikeeper.protocol import (
+    EXAMPLES,
+    MAX_BYTES,
+    LinkState,
+    is_within,
+    links_json,
+    nominal_value,
+    parse_links,
+    position_now,
+    wavelength_of,
+)
+from stores import GEOMETRY
+from strategies import finite
+
+MOTOR = Link(name="z", pv="Z.RBV", kind="motor", units="mm", tolerance=0.05)
+WATCHED = Link(name="z", pv="Z.RBV", kind="motor", units="mm", tolerance=0.05, moving="Z.MOVN")
+ENERGY = Link(name="energy", pv="E", kind="energy", units="keV", tolerance=1e-4)
+WAVELENGTH = Link(name="beam", pv="W", kind="wavelength", units="m", tolerance=1e-3)
+BINNING = Link(name="binning", pv="B", kind="equal")
+
+GONE = Sample()
+SETTLE = 2.0
+
+
+def says(value):
+    return Sample(connected=True, value=value)
+
+
+def wrong(error="it says nan: expected a finite number"):
+    return Sample(connected=True, error=error)
+
+
+def readings(link, *samples, settle=SETTLE, reference=None):
+    """Let a link live through what its PVs say: (time, value) or (time, value, moving)."""
+    reading = Reading()
+    for time, value, *moving in samples:
+        reading = updated(link, reading, value, *(moving or [GONE]), reference, settle, time)
+    return reading
+
+
+@pytest.mark.parametrize(
+    ("link", "value", "reference", "within"),
+    [
+        (MOTOR, 1000.0, 1000.0, True),
+        (MOTOR, 1000.03, 1000.0, True),
+        (MOTOR, 10.05, 10.0, True),  # in doubles this is 0.0500000000000007 apart
+        (MOTOR, 999.95, 1000.0, True),
+        (MOTOR, 10.05000001, 10.0, False),
+        (MOTOR, 1000.06, 1000.0, False),
+        (MOTOR, -1000.0, 1000.0, False),
+        (ENERGY, 75.0075, 75.0, True),
+        (ENERGY, 74.9925, 75.0, True),
+        (ENERGY, 75.0076, 75.0, False),
+        (ENERGY, 0.0, 0.0, True),
+        (ENERGY, 1e-9, 0.0, False),
+        (WAVELENGTH, 1.001e-11, 1e-11, True),
+        (WAVELENGTH, 1.0011e-11, 1e-11, False),
+        (BINNING, 2.0, 2.0, True),
+        (BINNING, 2.0, 1.0, False),
+        (BINNING, math.nextafter(2.0, 3.0), 2.0, False),
+    ],
+)
+def test_tolerance(link, value, reference, within):
+    assert is_within(link, value, reference) is within
+
+
+@given(finite, finite)
+def test_value_is_within_itself_and_motors_are_judged_both_ways_alike(value, other):
+    assert all(is_within(link, value, value) for link in (MOTOR, ENERGY, WAVELENGTH, BINNING))
+    assert is_within(MOTOR, value, other) is is_within(MOTOR, other, value)
+
+
+NEVER = -math.inf
+
+
+@pytest.mark.parametrize(
+    ("samples", "now", "moving", "rests"),
+    [
+        ([], 10.0, None, NEVER),  # nothing is known yet
+        ([(0.0, GONE)], 10.0, None, NEVER),
+        ([(0.0, wrong())], 10.0, None, NEVER),
+        ([(0.0, says(1.0))], 1.9, True, 2.0),  # it may have moved just before it was seen
+        ([(0.0, says(1.0))], 2.0, False, 2.0),
+        ([(0.0, says(1.0)), (10.0, says(1.06))], 11.5, True, 12.0),
+        ([(0.0, says(1.0)), (10.0, says(1.06))], 12.0, False, 12.0),
+        ([(0.0, says(1.0)), (10.0, says(1.05))], 10.0, False, NEVER),  # noise
+        ([(0.0, says(1.0)), (10.0, says(1.04)), (11.0, says(1.08))], 11.0, True, 12.0),  # more than that within settle
+        ([(0.0, says(1.0)), (10.0, says(1.04)), (12.5, says(1.08))], 12.5, False, NEVER),  # a drift
+        ([(0.0, says(1.0)), (10.0, says(1.2)), (11.0, says(1.0))], 12.0, True, 13.0),  # there and back
+        ([(0.0, says(1.0)), (10.0, GONE), (11.0, says(1.0))], 12.0, True, 13.0),  # back: not seen at rest since
+        ([(0.0, says(1.0)), (10.0, wrong()), (11.0, says(1.0))], 12.0, True, 13.0),
+        ([(0.0, says(1.0)), (10.0, says(1.0))], 10.0, False, NEVER),
+    ],
+)
+def test_motion_of_a_link_without_a_moving_pv(samples, now, moving, rests):
+    reading = readings(MOTOR, *samples)
+    assert in_motion(MOTOR, reading, SETTLE, now) is moving
+    assert rests_from(MOTOR, reading, SETTLE) == rests
+
+
+@pytest.mark.parametrize(
+    ("value", "flag", "moving", "connected", "error"),
+    [
+        (says(1.0), says(0.0), True, True, None),  # it may have moved just before it was seen
+        (says(1.0), says(1.0), True, True, None),
+        (says(1.0), says(-2.0), True, True, None),
+        (says(1.0), GONE, None, False, "Z.MOVN is not connected"),
+        (says(1.0), wrong("it says no"), None, True, "Z.MOVN: it says no"),
+        (GONE, says(1.0), True, False, None),
+        (wrong("it says no"), says(0.0), False, True, "it says no"),
+        (wrong("it says no"), GONE, None, False, "it says no"),
+    ],
+)
+def test_moving_pv_tells_motion_at_once(value, flag, moving, connected, error):
+    reading = readings(WATCHED, (0.0, value, flag))
+    assert in_motion(WATCHED, reading, SETTLE, 0.0) is moving
+    assert (reading.value, reading.connected, reading.error) == (value.value, connected, error)
+
+
+def test_link_is_at_rest_once_nothing_has_told_of_motion_for_the_settle_time():
+    still, moves = (says(1.0), says(0.0)), (says(1.0), says(1.0))
+    assert rests_from(WATCHED, readings(WATCHED, (1.0, *still), (9.0, *still)), SETTLE) == NEVER  # long ago
+    stopped = readings(WATCHED, (1.0, *still), (5.0, *moves), (9.0, *still))
+    assert [in_motion(WATCHED, stopped, SETTLE, now) for now in (9.0, 10.9, 11.0)] == [True, True, False]
+    # a flag that never comes does not hide what the value says
+    jumped = readings(WATCHED, (1.0, *still), (5.0, says(2.0), says(0.0)))
+    assert [in_motion(WATCHED, jumped, SETTLE, now) for now in (5.0, 6.9, 7.0)] == [True, True, False]
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.001, 3.0), st.floats(0.9, 1.1)), min_size=1, max_size=60),
+    st.sampled_from([0.0, 0.5, SETTLE]),
+)
+def test_motion_is_what_the_value_did_within_the_settle_time(steps, settle):
+    """The few places that are remembered decide as all of them would, but for the finest part of the settle time."""
+    reading, now, lived = Reading(), 0.0, []
+    for pause, value in steps:
+        now += pause
+        reading = updated(MOTOR, reading, says(value), GONE, None, settle, now)
+        lived.append((now, value))
+    assert len(reading.track) < 80
+    ends = [time for time, _ in lived[1:]]
+    moved = [end for (_, value), end in zip(lived, ends, strict=False) if not is_within(MOTOR, lived[-1][1], value)]
+    last = max([lived[0][0], *moved])
+    rest = rests_from(MOTOR, reading, settle)
+    at = last + settle
+    finest = settle / 16
+    if in_motion(MOTOR, reading, settle, now):
+        assert now < at + finest
+        assert rest == pytest.approx(at, abs=finest)
+    else:
+        assert at <= now + finest
+
+
+def beyond(link, *samples, settle=SETTLE, reference=1.0):
+    """Tell at which of the samples, the last one said again later too, a link is not within its tolerance."""
+    reading, found = Reading(), []
+    for time, value, *moving in samples:
+        if value is not None:
+            reading = updated(link, reading, says(value), *(moving or [says(0.0)]), reference, settle, time)
+        found.append(state_of(link, reading, reference, reference, settle, time).within is False)
+    return found
+
+
+def test_link_that_jitters_about_the_edge_is_beyond_until_it_stays_within():
+    jitter = [(10.0 + step / 10, 1.051 if step % 2 == 0 else 1.049) for step in range(20)]
+    samples = [(0.0, 1.0), (9.0, 1.049), *jitter, (13.8, None), (14.0, None)]
+    assert beyond(WATCHED, *samples) == [False, False, *[True] * 20, True, False]
+
+
+def test_link_that_has_come_back_by_a_move_is_within_at_once_when_it_rests():
+    stop, go = says(0.0), says(1.0)
+    samples = [(0.0, 1.0, stop), (5.0, 1.0, go), (6.0, 2.0, go), (7.0, 2.0, stop), (9.0, None),
+        (10.0, 2.0, go), (11.0, 1.0, go), (12.0, 1.0, stop), (14.0, None)]  # fmt: skip
+    assert beyond(WATCHED, *samples)[-5:] == [True, True, False, False, False]
+
+
+def test_jitter_is_calmed_where_nothing_settles_too():
+    samples = [(0.0, 1.0), (1.0, 1.051), (1.1, 1.049), (1.2, 1.051), (1.3, 1.049), (1.7, None), (1.8, None)]
+    assert beyond(WATCHED, *samples, settle=0.0) == [False, True, True, True, True, True, False]
+
+
+def test_where_a_link_should_be_is_judged_anew_for_another_geometry():
+    reading = readings(WATCHED, (0.0, says(1.0), says(0.0)), reference=None)
+    assert state_of(WATCHED, reading, None, None, SETTLE, 0.0).within is None
+    assert state_of(WATCHED, reading, 1.0, 1.0, SETTLE, 0.0).within is True
+    assert state_of(WATCHED, reading, 2.0, 2.0, SETTLE, 0.0).within is False
+    assert state_of(WATCHED, readings(WATCHED, (0.0, GONE, GONE)), 2.0, 2.0, SETTLE, 0.0).within is None
+
+
+def test_settle_of_zero_never_tells_motion():
+    assert in_motion(MOTOR, readings(MOTOR, (0.0, says(1.0)), settle=0.0), 0.0, 0.0) is False
+
+
+@pytest.mark.parametrize(
+    ("link", "wavelength", "value"),
+    [
+        (ENERGY, 1.239841984332e-11, 100.0),
+        (ENERGY.model_copy(update={"units": "eV"}), 1.239841984332e-11, 100_000.0),
+        (WAVELENGTH, 1.5e-11, 1.5e-11),
+        (WAVELENGTH.model_copy(update={"units": "angstrom"}), 1.5e-11, 0.15),
+    ],
+)
+def test_energy_and_wavelength_stand_for_each_other(link, wavelength, value):
+    assert nominal_value(link, wavelength) == pytest.approx(value, rel=1e-12)
+    assert wavelength_of(link, value) == pytest.approx(wavelength, rel=1e-12)
+    assert nominal_value(MOTOR, wavelength) is None
+
+
+@pytest.mark.parametrize(
+    ("position", "value"),
+    [
+        (None, None),
+        ({}, None),
+        ({"y": {"value": 1.0, "units": "mm"}}, None),
+        ({"z": {"value": 1.0, "units": "mm"}}, 1.0),
+        ({"z": {"value": 1.0, "units": "m"}}, None),  # the configuration said metres then
+    ],
+)
+def test_calibrated_value(position, value):
+    assert calibrated_value(MOTOR, position) == value
+
+
+def state(name="z", **more):
+    values = {"value": 1.0, "calibrated": None, "moving": False, "connected": True} | more
+    return LinkState(name, "Z.RBV", "motor", "mm", 0.05, **values)
+
+
+@pytest.mark.parametrize(
+    ("more", "doubt"),
+    [
+        ({}, None),
+        ({"moving": True}, "z is in motion"),
+        ({"connected": False}, "z is not connected"),
+        ({"connected": False, "moving": None, "error": "Z.MOVN is not connected"}, "z: Z.MOVN is not connected"),
+        ({"connected": False, "value": None, "moving": None}, "z is not connected"),
+        ({"value": None, "error": "it says nan"}, "z: it says nan"),
+        ({"moving": None, "error": "Z.MOVN: it says no"}, "z: Z.MOVN: it says no"),
+        ({"value": 0.0}, None),
+    ],
+)
+def test_position_is_known_where_every_link_is_connected_at_rest_and_a_number(more, doubt):
+    links = [state("y", value=2.0), state(**more)]
+    assert links[1].doubt == doubt
+    assert position_now(links) == (None if doubt else {"y": 2.0, "z": links[1].value})
+
+
+def test_without_links_the_position_is_known():
+    assert position_now([]) == {}
+
+
+link_states = st.builds(
+    LinkState,
+    st.text(min_size=1, max_size=32),
+    st.text(min_size=1, max_size=60),
+    st.sampled_from(["motor", "energy", "wavelength", "equal"]),
+    st.text(max_size=16),
+    st.none() | finite,
+    st.none() | finite,
+    st.none() | finite,
+    st.none() | st.booleans(),
+    st.booleans(),
+    st.none() | st.booleans(),
+    st.none() | st.text(max_size=80),
+)
+
+
+@given(st.lists(link_states, max_size=5))
+def test_links_are_read_as_they_were_written(links):
+    text = links_json(links)
+    assert text.isascii()
+    assert parse_links(text) == tuple(links)
+    assert links_json(parse_links(text)) == text
+
+
+def test_example_is_read_and_a_newer_one_may_say_more():
+    values = json.loads(EXAMPLES["links"])
+    assert links_json(parse_links(EXAMPLES["links"])) == EXAMPLES["links"]
+    newer = {**values, "colour": "red", "links": [{**link, "speed": 1.0} for link in values["links"]]}
+    assert parse_links(json.dumps(newer)) == parse_links(EXAMPLES["links"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"v": 2, "links": []}', '{"v": 1}', '{"v": 1, "links": 7}', '{"v": 1, "links": [7]}',
+     '{"v": 1, "links": [{"name": "z"}]}', '{"v": 1, "links": [{"name": NaN}]}'],
+)  # fmt: skip
+def test_what_is_no_list_of_links_is_refused(text):
+    with pytest.raises(MessageError):
+        parse_links(text)
+
+
+def test_as_many_links_as_the_configuration_takes_fit_the_pv_whatever_they_are_called():
+    number = -1.2345678901234567e-300
+    link = Link(
+        name="n" * 32, pv='"' * 60, kind="motor", units="\N{MATHEMATICAL BOLD SMALL MU}" * 16, tolerance=-number,
+        moving='"' * 60,
+    )  # fmt: skip
+    worst = Sample(connected=True, error=f"it says {shown(chr(92) * 40)}: expected a finite number")
+    reading = updated(link, Reading(), says(number), worst, number, SETTLE, 0.0)
+    told = state_of(link, reading, number, number, SETTLE, 0.0)
+    assert None not in (told.value, told.calibrated, told.error)
+    assert len(links_json([told] * MAX_LINKS)) <= MAX_BYTES
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def revision(position, wavelength=GEOMETRY.wavelength):
+    return Revision(7, "uid", "time", None, replace(GEOMETRY, wavelength=wavelength), position, {}, "checksum")
+
+
+def test_one_pv_may_be_that_of_several_links(clock):
+    shared = Link(name="again", pv="Z.RBV", kind="equal")
+    linked = Linked([WATCHED, shared, ENERGY], SETTLE, clock)
+    assert linked.pvs == {"Z.RBV", "Z.MOVN", "E"}
+    linked.take("Z.RBV", says(7.0))
+    linked.take("Z.MOVN", says(0.0))
+    linked.take("nobody asked", says(1.0))
+    linked.refer_to(revision({"z": {"value": 6.0, "units": "mm"}}))
+    z, again, energy = linked.states()
+    assert (z.value, z.calibrated, z.within, z.moving, z.connected) == (7.0, 6.0, False, True, True)
+    assert (again.value, again.within, again.moving, energy.connected) == (7.0, None, True, False)
+
+
+@pytest.mark.parametrize(
+    ("position", "calibrated", "within"),
+    [
+        ({"energy": {"value": 75.0, "units": "keV"}}, 75.0, True),
+        ({"energy": {"value": 76.0, "units": "keV"}}, 76.0, False),
+        ({}, None, False),  # by the wavelength, which is for 74.69 keV
+        (None, None, False),
+        ({"energy": {"value": 75000.0, "units": "eV"}}, None, False),
+    ],
+)
+def test_energy_that_was_not_recorded_is_judged_by_the_wavelength(clock, position, calibrated, within):
+    linked = Linked([ENERGY], 0.0, clock)
+    linked.take("E", says(75.0))
+    linked.refer_to(revision(position, wavelength=1.66e-11))
+    (energy,) = linked.states()
+    assert (energy.calibrated, energy.within) == (calibrated, within)
+    linked.take("E", says(74.69))
+    clock.now += 1.0
+    linked.refer_to(revision({}, wavelength=1.66e-11))
+    assert linked.states()[0].within is True
+
+
+def test_link_that_comes_to_rest_while_nobody_waits_is_told_all_the_same(clock):
+    async def work():
+        linked = Linked([MOTOR], SETTLE, clock)
+        linked.take("Z.RBV", says(1.0))
+        await linked.change(None)
+        rest = linked.next_change()
+        assert rest == 102.0
+        assert linked.states()[0].moving
+        clock.now = 105.0
+        await asyncio.wait_for(linked.change(rest), 10.0)
+        assert linked.states()[0].moving is False
+        assert linked.next_change() is None
+
+    asyncio.run(work())
+
+
+def test_change_is_waited_for_and_told_once(clock):
+    async def work():
+        linked = Linked([WATCHED], SETTLE, clock)
+        waiting = asyncio.create_task(linked.change(linked.next_change()))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        linked.take("Z.RBV", says(1.0))
+        linked.take("Z.RBV", says(2.0))
+        await asyncio.wait_for(waiting, 10.0)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(linked.change(None), 0.01)
+
+    asyncio.run(work())

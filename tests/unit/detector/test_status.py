@@ -1,0 +1,210 @@
+"""What is thought of the geometry in force: the table of cases, each with its status and its reason."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ponikeeper.detector.commit_rules import MAX_REASON
+from ponikeeper.detector.status import UNWATCHED, findings, reason_of, status_of
+from ponikeeper.history import Judgement, Revision
+from ponikeeper.protocol import LinkState, is_within, nominal_value
+from ponikeeper.protocol.pvs import Status
+from ponikeeper.text import strictjson
+from stores import GEOMETRY
+
+WAVELENGTH = 1.66e-11  # 74.689 keV
+POSITION = {
+    "z": {"value": 1000.0, "units": "mm"},
+    "energy": {"value": 74.69, "units": "keV"},
+    "binning": {"value": 1.0, "units": ""},
+}
+RETRACTED = Judgement(1, "retract", 7, None, None, None, "beam stop touched", "2026-11-22T09:30:00.000000Z", "alice")
+SUPERSEDED = replace(RETRACTED, kind="supersede", by=9, reason="wavelength typed wrong")
+BUMP = replace(SUPERSEDED, since="2026-11-20T00:00:00.000000Z", until="2026-11-21T00:00:00.000000Z")
+OTHER = replace(RETRACTED, revision=3)
+
+
+def revision(position=POSITION, wavelength=WAVELENGTH):
+    return Revision(7, "uid", "time", None, replace(GEOMETRY, wavelength=wavelength), position, {}, "checksum")
+
+
+STANDS = {"z": 1000.0, "energy": 74.69, "binning": 1.0}
+KINDS = {"z": ("motor", "mm", 0.05), "energy": ("energy", "keV", 1e-4), "binning": ("equal", "", None)}
+
+
+def link(name, stands, position=POSITION):
+    """Give one link as it stands, a value or what is changed of it, judged as the links of a detector are."""
+    more = stands if isinstance(stands, dict) else {"value": stands}
+    value = more.get("value", STANDS[name])
+    kind, units, tolerance = KINDS[name]
+    stood = (position or {}).get(name, {}).get("value")
+    bare = LinkState(name, name.upper(), kind, units, tolerance, value, stood, moving=False, connected=True)
+    reference = nominal_value(bare, WAVELENGTH) if stood is None else stood
+    within = None if value is None or reference is None else is_within(bare, value, reference)
+    return replace(bare, **({"within": within} | more))
+
+
+def links(position=POSITION, **stands):
+    """Give all three."""
+    return [link(name, value, position) for name, value in {**STANDS, **stands}.items()]
+
+
+def judged(in_force, judgements, links_now):
+    found = findings(in_force, judgements, links_now)
+    return status_of(found).name, reason_of(found, watched=bool(links_now))
+
+
+GONE = {"value": None, "connected": False, "moving": None, "within": None}
+NAN = {"value": None, "error": "it says nan: expected a finite number", "moving": None, "within": None}
+MOVING = {"moving": True}
+WITHOUT_ENERGY = {name: POSITION[name] for name in ("z", "binning")}
+WITHOUT_BINNING = {name: POSITION[name] for name in ("z", "energy")}
+IN_METRES = {**POSITION, "z": {"value": 1.0, "units": "m"}}
+
+Z_BEYOND = "z is at 1000.0501 mm, calibrated at 1000 mm, tolerance 0.05 mm"
+Z_FAR = "z is at 1500 mm, calibrated at 1000 mm, tolerance 0.05 mm"
+NEVER = "where the links stood for revision 7 was never recorded: put Here where it holds"
+OFF = "energy is at 75.2 keV, the wavelength stands for 74.6893 keV, tolerance 0.0001 relative"
+WRONG = "revision 7 was superseded by revision 9: wavelength typed wrong"
+
+CASES = {
+    "at the position": (revision(), (), links(), "VALID", ""),
+    "within": (revision(), (), links(z=1000.03), "VALID", ""),
+    "at the tolerance": (revision(), (), links(z=1000.05), "VALID", ""),
+    "just beyond": (revision(), (), links(z=1000.0501), "MOVED", Z_BEYOND),
+    "just beyond, below": (
+        revision(), (), links(z=999.9499), "MOVED", "z is at 999.9499 mm, calibrated at 1000 mm, tolerance 0.05 mm",
+    ),
+    "back, but not for long": (
+        revision(), (), links(z={"value": 1000.049, "within": False}), "MOVED",
+        "z is at 1000.049 mm again, not for long enough yet",
+    ),
+    "energy moved": (
+        revision(), (), links(energy=74.7), "MOVED",
+        "energy is at 74.7 keV, calibrated at 74.69 keV, tolerance 0.0001 relative",
+    ),
+    "binning changed": (
+        revision(), (), links(binning=2.0), "MOVED", "binning is at 2, calibrated at 1, any change counts",
+    ),
+    "in motion": (revision(), (), links(z={"value": 1500.0, "moving": True}), "MOVING", "z is in motion"),
+    "in motion where it belongs": (revision(), (), links(z=MOVING), "MOVING", "z is in motion"),
+    "disconnected": (revision(), (), links(z=GONE), "UNKNOWN", "z is not connected"),
+    "disconnected, though its moving PV says that it moves": (
+        revision(), (), links(z={**GONE, "moving": True}), "UNKNOWN", "z is not connected",
+    ),
+    "not a number": (
+        revision(), (), links(energy=NAN), "UNKNOWN", "energy: it says nan: expected a finite number",
+    ),
+    "moving PV says nothing": (
+        revision(), (), links(z={"moving": None, "error": "Z.MOVN is not connected"}), "UNKNOWN",
+        "z: Z.MOVN is not connected",
+    ),
+    "position never recorded": (revision(None), (), links(position=None), "UNKNOWN", NEVER),
+    "link added after the revision": (
+        revision(WITHOUT_BINNING), (), links(position=WITHOUT_BINNING), "UNKNOWN",
+        "binning was not recorded for revision 7: put Here where it holds",
+    ),
+    "units changed after the revision": (
+        revision(IN_METRES), (), links(z={"calibrated": None, "within": None}), "UNKNOWN",
+        "z was recorded in m, the configuration says mm",
+    ),
+    "energy added after the revision, and right": (
+        revision(WITHOUT_ENERGY), (), links(energy=74.6893, position=WITHOUT_ENERGY), "VALID", "",
+    ),
+    "energy added after the revision, and off": (
+        revision(WITHOUT_ENERGY), (), links(energy=75.2, position=WITHOUT_ENERGY), "MISMATCH",
+        OFF.replace("74.6893", "74.68927616"),
+    ),
+    "energy off from a refined wavelength, but unmoved": (revision(wavelength=1.665e-11), (), links(), "VALID", ""),
+    "no links": (revision({}), (), [], "VALID", UNWATCHED),
+    "no links, position never recorded": (revision(None), (), [], "VALID", UNWATCHED),
+    "superseded": (revision(), (SUPERSEDED,), links(), "CONDEMNED", WRONG),
+    "retracted": (revision(), (RETRACTED,), links(), "CONDEMNED", "revision 7 was retracted: beam stop touched"),
+    "retracted, no links": (
+        revision(), (RETRACTED,), [], "CONDEMNED", f"revision 7 was retracted: beam stop touched; {UNWATCHED}",
+    ),
+    "wrong for a time that is over": (revision(), (BUMP,), links(), "VALID", ""),
+    "another one retracted": (revision(), (OTHER,), links(), "VALID", ""),
+    "unset": (None, (), links(), "UNSET", None),
+    "unset, no links": (None, (), [], "UNSET", None),
+    # precedence: UNSET, UNKNOWN, CONDEMNED, MOVING, MOVED, MISMATCH; the reason lists all that applies
+    "everything at once": (
+        revision(WITHOUT_ENERGY), (SUPERSEDED,),
+        links(z=1500.0, energy=75.2, position=WITHOUT_ENERGY, binning=GONE), "UNKNOWN",
+        f"binning is not connected; {WRONG}; {Z_FAR}; {OFF.replace('74.6893', '74.68927616')}",
+    ),
+    "condemned and in motion": (
+        revision(), (SUPERSEDED,), links(z=MOVING), "CONDEMNED", f"{WRONG}; z is in motion",
+    ),
+    "one in motion, another one moved": (
+        revision(), (), links(z=1500.0, energy=MOVING), "MOVING", f"energy is in motion; {Z_FAR}",
+    ),
+    "moved and mismatched": (
+        revision(WITHOUT_ENERGY), (), links(z=1500.0, energy=75.2, position=WITHOUT_ENERGY), "MOVED",
+        f"{Z_FAR}; {OFF.replace('74.6893', '74.68927616')}",
+    ),
+    "never recorded, disconnected": (
+        revision(None), (), links(position=None, z=GONE), "UNKNOWN", f"{NEVER}; z is not connected",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_status_and_reason(case):
+    in_force, judgements, links_now, status, reason = case
+    found = judged(in_force, judgements, links_now)
+    assert found[0] == status
+    if reason is None:
+        assert found[1].startswith("no geometry was ever committed: give all of them at once")
+    else:
+        assert found[1] == reason
+
+
+def test_every_status_has_a_case():
+    assert {case[3] for case in CASES.values()} == set(Status.__members__)
+
+
+def test_energy_that_is_nominally_off_is_told_only_where_it_was_not_recorded():
+    assert judged(revision(), (), links(energy=74.69))[0] == "VALID"
+    off = replace(link("energy", 80.0, {}), within=False)
+    assert judged(revision({}), (), [off])[0] == "MISMATCH"
+
+
+def test_the_last_judgement_decides():
+    assert judged(revision(), (SUPERSEDED, replace(RETRACTED, number=2)), links())[1].startswith("revision 7 was retr")
+    # a bump that was added later does not take back that the revision is wrong
+    assert judged(revision(), (SUPERSEDED, replace(BUMP, number=2)), links())[0] == "CONDEMNED"
+
+
+def test_reason_that_is_too_long_is_cut():
+    broken = [replace(link("z", None), error="\\" * 400, moving=None)] * 16
+    status, text = judged(revision(), (), broken)
+    assert status == "UNKNOWN"
+    assert text.endswith("; and of 15 more links")
+    assert len(strictjson.dumps(text)) <= MAX_REASON
+
+
+def test_reason_that_is_too_long_says_of_the_revision_itself_what_it_says():
+    broken = [replace(link("z", None), error="x" * 90, moving=None)] * 16
+    text = judged(revision(), (RETRACTED,), broken)[1]
+    assert re.search(r"; revision 7 was retracted: beam stop touched; and of \d more links$", text), text
+    long = replace(RETRACTED, reason="\N{SNOWMAN}" * 400)
+    status, text = judged(revision(), (long,), broken)
+    assert (status, text[-3:]) == ("UNKNOWN", "...")
+    assert text.startswith("revision 7 was retracted: ")
+
+
+texts = st.text(max_size=400)
+
+
+@given(texts, st.lists(texts, max_size=16))
+def test_reason_is_ascii_and_leaves_room_in_the_snapshot(reason, errors):
+    retracted = replace(RETRACTED, reason=reason)
+    broken = [replace(link("z", None), error=error, moving=None) for error in errors]
+    status, text = judged(revision(), (retracted,), broken)
+    assert status == ("UNKNOWN" if errors else "CONDEMNED")
+    assert text.isascii()
+    assert len(strictjson.dumps(text)) <= MAX_REASON

@@ -1,0 +1,274 @@
+"""A PONI text gives one whole geometry or an error; never a default, never a mixture of two entries."""
+
+import dataclasses
+import itertools
+import json
+
+import pytest
+from hypothesis import given
+
+from ponikeeper.errors import PoniError
+from ponikeeper.geometry import Geometry, poni
+from strategies import VALUES, geometries
+
+HEADER = "# Nota: C-Order, 1 refers to the Y axis, 2 to the X axis\n"
+
+
+def body(dist=0.2, wavelength="4.066e-11"):
+    numbers = {"Distance": dist, "Poni1": 0.0872, "Poni2": 0.0799, "Rot1": -0.0184, "Rot2": 0.0041, "Rot3": -2.7e-08}
+    return "".join(f"{key}: {value}\n" for key, value in numbers.items()) + f"Wavelength: {wavelength}\n"
+
+
+def version1(dist=0.2, detector=""):
+    head = f"PixelSize1: 0.000172\nPixelSize2: 0.000172\n{detector}"
+    return head + body(dist).replace("Wavelength", "SplineFile: None\nWavelength")
+
+
+def version2(dist=0.2, version="2", config='{"pixel1": 0.0002, "pixel2": 0.0002}', detector="Perkin"):
+    return f"poni_version: {version}\nDetector: {detector}\nDetector_config: {config}\n{body(dist)}"
+
+
+def version21(dist=0.2):
+    return version2(dist, "2.1", '{"pixel1": 0.0002, "pixel2": 0.0002, "orientation": 2}')
+
+
+def version3(dist=0.2):
+    sensor = '{"pixel1": 0.0002, "pixel2": 0.0002, "orientation": 3, "sensor": {"material": "Si", "thickness": 0.0003}}'
+    return version2(dist, "3", sensor) + "Parallax: True\n"
+
+
+VERSIONS = {"1": version1, "2": version2, "2.1": version21, "3": version3}
+PAIRS = list(itertools.product(VERSIONS, VERSIONS))
+EXPECTED = {
+    "1": ("Detector", 0.000172, {}),
+    "2": ("Perkin", 0.0002, {}),
+    "2.1": ("Perkin", 0.0002, {"orientation": 2}),
+    "3": ("Perkin", 0.0002, {"orientation": 3, "sensor": {"material": "Si", "thickness": 0.0003}, "parallax": True}),
+}
+
+
+def expected(version, dist=0.2):
+    detector, pixel, config = EXPECTED[version]
+    numbers = (dist, 0.0872, 0.0799, -0.0184, 0.0041, -2.7e-08, pixel, pixel, 4.066e-11)
+    return Geometry(*numbers, detector, config)
+
+
+def problems_of(text):
+    with pytest.raises(PoniError) as refusal:
+        poni.read(text)
+    assert str(refusal.value).isascii()
+    return list(refusal.value.problems)
+
+
+def read_or_none(text):
+    try:
+        return poni.read(text)
+    except PoniError:
+        return None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_version_reads_to_its_values(version):
+    text = VERSIONS[version]()
+    assert poni.read(text) == poni.read(text.encode()) == poni.read(HEADER + text) == expected(version)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n", "\r"),
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace("\n", "\n\n# a comment: with a colon, and an ångström\n   \n"),
+        lambda text: text + "# Calibrant: LaB6\n# no line end, but then it says nothing either",
+        lambda text: text.replace(": ", " :   ").replace("\n", "  \n\t"),
+        lambda text: text.replace("Distance", "dist"),
+        lambda text: "".join(key.upper() + colon + rest for key, colon, rest in parts(text)),
+        lambda text: "".join(key.lower() + colon + rest for key, colon, rest in parts(text)),
+        lambda text: text.replace("poni_version: 2\n", "poni_version: 2.0\n").replace(": 3\n", ": 3.0\n"),
+    ],
+    ids=["CRLF", "CR", "BOM", "comments", "trailing", "spaces", "dist", "upper", "lower", "version-as-float"],
+)
+def test_same_text_in_another_dress_reads_to_the_same(version, disguise):
+    text = disguise(HEADER + VERSIONS[version]())
+    assert poni.read(text) == poni.read(text.encode()) == expected(version)
+
+
+def parts(text):
+    return [line.partition(":") for line in text.splitlines(keepends=True)]
+
+
+@given(geometries())
+def test_geometry_survives_writing_and_reading(geometry):
+    text = poni.write(geometry)
+    assert text.isascii()
+    assert poni.read(text) == poni.read(text.encode()) == geometry
+    assert poni.write(poni.read(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("config", "version"),
+    [
+        ({}, "2.1"),
+        ({"orientation": 2, "max_shape": [1, 2]}, "2.1"),
+        ({"parallax": False}, "2.1"),
+        ({"parallax": True}, "3"),
+        ({"sensor": {"material": "Si"}}, "3"),
+    ],
+)
+def test_version_3_is_written_only_where_it_says_more(config, version):
+    text = poni.write(Geometry(**(VALUES | {"detector_config": config})))
+    lines = dict(line.split(": ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert lines["poni_version"] == version
+    assert lines.get("Parallax") == (str(config.get("parallax", False)) if version == "3" else None)
+    kept = {key: value for key, value in config.items() if key != "parallax"}
+    assert json.loads(lines["Detector_config"]) == {"pixel1": 0.0002, "pixel2": 0.0002, **kept}  # and nothing added
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_text_cut_at_any_byte_reads_to_the_same_geometry_or_is_refused(version, newline):
+    whole = (HEADER + "# µm: a comment\n" + VERSIONS[version]() + "# Image: x.tif\n").replace("\n", newline).encode()
+    last_value = whole.index(b"# Image") - len(newline) + 1  # a bare CR ends a line too
+    for cut in range(len(whole) + 1):
+        read = read_or_none(whole[:cut])
+        assert read in (None, expected(version))
+        assert (read is None) or cut >= last_value
+    assert read == expected(version)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("versions", PAIRS, ids="-then-".join)
+def test_two_entries_cut_at_any_byte_give_the_first_only_while_the_second_has_not_begun(versions, newline):
+    first, second = (
+        (HEADER + VERSIONS[version](dist)).replace("\n", newline)
+        for version, dist in zip(versions, (0.1, 0.2), strict=True)
+    )
+    whole = first + second
+    begun, finished = len(first) + 1, len(whole.rstrip()) + 1
+    for cut in range(len(whole) + 1):
+        read = read_or_none(whole[:cut])
+        if cut <= len(first.rstrip()) or begun <= cut < finished:
+            assert read is None, whole[:cut]
+        else:
+            assert read == (expected(versions[0], 0.1) if cut < begun else expected(versions[1]))
+
+
+@pytest.mark.parametrize("versions", PAIRS, ids="-then-".join)
+def test_two_entries_without_a_header_between_are_never_mixed(versions):
+    first, second = (VERSIONS[version](dist) for version, dist in zip(versions, (0.1, 0.2), strict=True))
+    whole = first + second
+    for cut in range(len(first) + 1, len(whole)):
+        assert read_or_none(whole[:cut]) is None
+    # a version 1 has no line by which it begins: after another version it is taken for a part of that, and refused
+    told_apart = versions[1] != "1" or versions[0] == "1"
+    assert read_or_none(whole) == (expected(versions[1]) if told_apart else None)
+
+
+def test_of_many_entries_the_last_is_read_and_named_when_it_is_bad():
+    entries = [HEADER + VERSIONS[version](0.1 * number) for number, version in enumerate(VERSIONS, start=1)]
+    assert poni.read("\n".join(entries)) == expected("3", 0.4)
+    assert poni.read("".join(reversed(entries))) == expected("1", 0.1)
+    bad = HEADER + version21().replace("Rot3: -2.7e-08\n", "")
+    assert problems_of("".join([*entries, bad])) == [
+        "the last entry (number 5) is incomplete: Rot3 missing (was the text cut?)"
+    ]
+    assert poni.read("".join([bad, *entries])) == expected("3", 0.4)  # what was replaced does not matter any more
+
+
+def test_line_that_could_belong_to_either_of_two_entries_is_refused():
+    assert problems_of(version1() + "Detector: Pilatus1M\n" + version1(0.1)) == [
+        "line 12 repeats pixelsize1 without a header: expected # Nota: C-Order between entries"
+    ]
+    assert poni.read(version1() + HEADER + "Detector: Pilatus1M\n" + version1(0.1)).detector == "Pilatus1M"
+
+
+REQUIRED = {
+    "1": ["PixelSize1", "PixelSize2"],
+    "2": ["Detector", "Detector_config"],
+    "2.1": ["Detector", "Detector_config"],
+    "3": ["Detector", "Detector_config", "Parallax"],
+}
+NUMBERS = ["Distance", "Poni1", "Poni2", "Rot1", "Rot2", "Rot3", "Wavelength"]
+
+
+@pytest.mark.parametrize(("version", "key"), [(v, key) for v, keys in REQUIRED.items() for key in [*keys, *NUMBERS]])
+def test_every_key_is_required_and_named_when_missing(version, key):
+    lines = [line for line in VERSIONS[version]().splitlines(keepends=True) if not line.startswith(f"{key}:")]
+    problems = problems_of("".join(lines))
+    assert f"the entry is incomplete: {key} missing (was the text cut?)" in problems
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "the entry is incomplete: PixelSize1, PixelSize2, Distance, Poni1, Poni2, Rot1, Rot2, Rot3, Wavelength"),
+        (version2(version="4"), "poni_version 4 is unknown: expected 1, 2, 2.1, 3"),
+        (version2(version="2.2"), "poni_version 2.2 is unknown"),
+        (version2(version="å"), "poni_version \\xe5 is unknown"),
+        (version2() + "Mask: x.edf\n", "the key mask does not belong into a PONI of version 2"),
+        (version2() + "Parallax: True\n", "the key parallax does not belong into a PONI of version 2"),
+        (version2() + "å: 1\n", "the key \\xe5 does not belong"),
+        (version1() + "Detector: Perkin\n", "detector stands last: expected it before Wavelength"),
+        (version2() + "and so on\n", 'line 11 "and so on" has no colon: expected "Key: value"'),
+        (version2()[:-1], 'the last line "Wavelength: 4.066e-11" has no line end: the text was probably cut there'),
+        (version2() + "# Nota", 'the last line "# Nota" has no line end'),
+        (version2() + "\0", "the text holds a NUL character"),
+        (version2(config="{}", detector="MyOwn"), "Detector_config names no pixel1, pixel2 and the detector MyOwn"),
+        (version2(config='{"pixel1": 0.0001}', detector="Detector"), "Detector_config names no pixel2 and"),
+        (version2(config='{"pixel1": "1e-4"}'), 'pixel1 "1e-4" is not a number: expected 1e-06 <= pixel1 <= 0.01 m'),
+        (version2(config='{"Pixel1": 0.0001}'), "detector_config holds Pixel1: give it as the value pixel1"),
+        (version2(config="[1]"), "Detector_config [1] is not a JSON object"),
+        (version2(config="null"), "Detector_config null is not a JSON object"),
+        (version2(config='{"pixel1": NaN}'), "Detector_config is no JSON: NaN is no JSON"),
+        (version2(config='{"pixel1": 1, "pixel1": 1}'), 'Detector_config is no JSON: the key "pixel1" stands twice'),
+        (version2(config='{"parallax": true}'), "Detector_config holds parallax: expected it as the key Parallax"),
+        (version2(config='{"orientation": 7}'), "detector_config.orientation 7 is not allowed"),
+        (version2(detector=""), 'detector "" is empty'),
+        (version2(detector="Å"), 'detector "\\u00c5" is empty, padded or not printable ASCII'),
+        (version3().replace("Parallax: True", "Parallax: 1"), "Parallax 1 is not allowed: expected True or False"),
+        (version1().replace("SplineFile: None", "SplineFile: /a.spline"), "SplineFile /a.spline cannot be kept"),
+        (version2(dist="nan"), 'dist "nan" is not a number'),
+        (version2(dist="1e999"), "dist inf is not finite"),
+        (version2(dist="0.2 # m"), 'dist "0.2 # m" is not a number'),
+        (version2(dist="1_0"), 'dist "1_0" is not a number'),
+        (version2(dist="٣"), 'dist "\\u0663" is not a number'),
+        (version2(dist=""), 'dist "" is not a number'),
+        (version2(dist="234.4"), "dist 234.4 m looks like millimetre: write 0.2344"),
+        (version2().replace("4.066e-11", "0.4066"), "wavelength 0.4066 m looks like angstrom: write 4.066e-11"),
+    ],
+)
+def test_text_that_is_not_one_whole_geometry_is_refused_with_the_reason(text, problem):
+    (told,) = problems_of(text)
+    assert told.startswith(problem)
+
+
+def test_all_that_is_wrong_is_told_at_once():
+    text = version2("x", "3", '{"pixel2": 7, "parallax": true}', "MyOwn") + "Parallax: maybe\n"
+    starts = ["Detector_config holds", "Detector_config names no pixel1", "Parallax maybe", 'dist "x"', "pixel2 7.0 m"]
+    told = problems_of(text)
+    assert len(told) == len(starts)
+    assert all(problem.startswith(start) for problem, start in zip(told, starts, strict=True)), told
+
+
+@pytest.mark.parametrize(
+    ("position", "byte"), [(0, b"\xff"), (len(HEADER), b"\xe9"), (len(HEADER + version2()), b"\xc3")]
+)
+def test_bytes_that_are_no_utf8_are_refused_and_located(position, byte):
+    text = (HEADER + version2()).encode()
+    message = f"the text is not UTF-8: byte {position} is 0x{byte.hex()}"
+    assert problems_of(text[:position] + byte + text[position:]) == [message]
+    assert problems_of((HEADER + version2()).encode("utf-16"))[0].startswith("the text is not UTF-8: byte 0 is 0xff")
+
+
+@pytest.mark.parametrize(("name", "pixel"), [("Pilatus1M", 0.000172), ("Perkin detector", 0.0002)])
+def test_known_detector_without_pixels_takes_them_from_the_table(name, pixel):
+    geometry = poni.read(version2(config="{}", detector=name))
+    same = dataclasses.replace(expected("2"), detector=name, pixel1=pixel, pixel2=pixel)
+    assert geometry == same == poni.read(version2(config='{"pixel1": null}', detector=name))
+    assert poni.read(poni.write(geometry)) == geometry
+
+
+def test_pixels_that_are_given_win_over_the_table():
+    assert poni.read(version2(config='{"pixel1": 0.0004, "pixel2": 0.0005}')).pixel1 == 0.0004

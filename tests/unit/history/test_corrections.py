@@ -1,0 +1,161 @@
+"""What was found out later: which revision is right for an instant, and what cannot be judged."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ponikeeper.history import Judgement
+from ponikeeper.history.corrections import chain, covers, judgement_of, judgement_problems, unsound
+
+NOW = "2026-11-22T12:00:00.000000Z"
+
+
+def day(number):
+    return f"2026-11-{number:02d}T00:00:00.000000Z"
+
+
+def judge(revision, by=None, since=None, until=None, number=1):
+    kind = "retract" if by is None else "supersede"
+    return Judgement(number, kind, revision, by, since and day(since), until and day(until), "why", NOW, "alice")
+
+
+def listed(*judgements):
+    return [judge(*args, number=number) for number, args in enumerate(judgements, 1)]
+
+
+def right(judgements, revision, instant):
+    """Name the revision that is right; None where there is none."""
+    way = chain(judgements, revision, instant)
+    return way[-1].by if way else revision
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "inside"),
+    [
+        (None, None, [1, 10, 20, None]),
+        (10, None, [10, 20, None]),
+        (None, 10, [1]),
+        (10, 20, [10]),
+        (2, 21, [10, 20]),
+    ],
+)
+def test_time_that_a_judgement_is_about(since, until, inside):
+    judgement = judge(7, 9, since, until)
+    instants = [1, 10, 20, None]
+    assert [n for n in instants if covers(judgement, n and day(n))] == inside
+
+
+def test_instants_are_compared_as_instants_whatever_their_zone():
+    judgement = judge(7, 9, since=10)
+    assert not covers(judgement, "2026-11-10T00:30:00+01:00")
+    assert covers(judgement, "2026-11-09T23:30:00-01:00")
+
+
+def test_chain_leads_to_the_one_that_is_right():
+    judgements = listed((1, 2), (2, 3), (4,), (5, 4))
+    assert [right(judgements, n, None) for n in range(1, 7)] == [3, 3, 3, None, None, 6]
+    assert unsound(judgements) == {1, 2, 4, 5}
+
+
+def test_bump_is_wrong_for_its_time_only():
+    judgements = listed((1, 2, 10, 12))
+    assert [right(judgements, 1, day(n)) for n in (9, 10, 11, 12, 13)] == [1, 2, 2, 1, 1]
+    assert right(judgements, 1, None) == 1
+    assert unsound(judgements) == frozenset()
+
+
+def test_chain_is_followed_for_one_instant():
+    judgements = listed((1, 2, 10, None), (2, 3, None, 15))
+    assert [right(judgements, 1, day(n)) for n in (9, 10, 14, 15)] == [1, 3, 3, 2]
+    assert right(judgements, 1, None) == 2
+
+
+def test_later_judgement_about_the_same_revision_replaces_the_earlier_one():
+    judgements = listed((1, 2), (1, 3), (1, 4, 10, 12))
+    assert [right(judgements, 1, instant) for instant in (day(5), day(11), None)] == [3, 4, 3]
+    assert judgement_of(judgements, 1).by == 3
+
+
+def problems(judgements, asked, count=9):
+    return judgement_problems(judgements, asked, count, NOW)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (judge(10, 2), "there is no revision 10: the history has revisions 1 to 9"),
+        (judge(1, 10), "there is no revision 10: the history has revisions 1 to 9"),
+        (judge(10), "there is no revision 10: the history has revisions 1 to 9"),
+        (judge(1, 1), "revision 1 cannot supersede itself: commit the right one first, and name it"),
+        (judge(1, 2, 23), f'"since": {day(23)} is in the future: expected an instant before {NOW}'),
+        (judge(1, 2, 10, 23), f'"until": {day(23)} is in the future: expected an instant before {NOW}'),
+        (judge(1, 2, 12, 10), f'"since" {day(12)} is not before "until" {day(10)}: expected the earlier one first'),
+        (judge(1, 2, 12, 12), f'"since" {day(12)} is not before "until" {day(12)}: expected the earlier one first'),
+    ],
+)
+def test_judgement_that_cannot_be_is_refused(asked, told):
+    assert problems([], asked) == [told]
+
+
+def test_all_problems_are_told_at_once():
+    assert len(problems([], judge(11, 12, 24, 23), count=0)) == 5
+    assert problems([], judge(1), count=0) == ["there is no revision 1: the history has no revision at all"]
+
+
+@pytest.mark.parametrize(
+    ("before", "asked"),
+    [
+        ([(1, 2)], judge(2, 1)),
+        ([(1, 2), (2, 3)], judge(3, 1)),
+        ([(1, 2), (2, 3)], judge(3, 2)),
+        ([(1, 2, 10, None)], judge(2, 1, 12)),
+        ([(1, 2, None, 10)], judge(2, 1)),
+        ([(1, 2, 10, 12), (1, 3, 10, 11)], judge(2, 1, 10, 12)),
+    ],
+)
+def test_circle_is_refused(before, asked):
+    (problem,) = problems(listed(*before), asked)
+    assert problem.startswith(
+        f"revision {asked.revision} cannot be superseded by {asked.by}, for that leads back to it ("
+    )
+    assert problem.endswith("commit the right geometry anew, and name that revision")
+
+
+@pytest.mark.parametrize(
+    ("before", "asked"),
+    [
+        ([], judge(1, 2)),
+        ([(1, 2)], judge(1, 3)),
+        ([(1, 2)], judge(2, 3)),
+        ([(1, 2)], judge(2)),
+        ([(1, 2), (1, 3)], judge(2, 1)),  # 1 leads to 3 now
+        ([(1, 2, 10, None)], judge(2, 1, None, 10)),  # each for the other's time
+        ([(3,)], judge(1, 2)),
+    ],
+)
+def test_what_is_no_circle_is_taken(before, asked):
+    assert problems(listed(*before), asked) == []
+
+
+@pytest.mark.parametrize("before", [[(2,)], [(2, 3), (3,)]])
+def test_one_that_was_retracted_replaces_nothing(before):
+    (problem,) = problems(listed(*before), judge(1, 2))
+    assert problem == f"revision {before[-1][0]} was retracted (why): expected one that is right"
+
+
+numbers = st.integers(1, 6)
+days = st.none() | st.integers(1, 20)
+
+
+@given(st.lists(st.tuples(numbers, st.none() | numbers, days, days), max_size=12))
+def test_whatever_is_taken_leads_every_revision_to_an_end(asked):
+    taken = []
+    for args in asked:
+        judgement = judge(*args, number=len(taken) + 1)
+        if not problems(taken, judgement):
+            taken.append(judgement)
+    for instant in [None, *(day(n) for n in range(1, 22))]:
+        for revision in range(1, 7):
+            way = chain(taken, revision, instant)
+            assert len({item.revision for item in way}) == len(way)
+            assert not way or way[-1].by is None or judgement_of(taken, way[-1].by, instant) is None

@@ -1,0 +1,270 @@
+"""An exported history: what was written is what is read, and whatever was done to the file is noticed."""
+
+import gzip
+import hashlib
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from ponikeeper.errors import HistoryError, ProblemsError, RefusedError
+from ponikeeper.history.history_file import ExportedHistory, added, counted, read, write
+from ponikeeper.history.records import KINDS, Activation, Judgement, Revision, checksum, sealed
+from ponikeeper.store import History
+from stores import NAME, PREFIXES, small_store
+from strategies import geometries, json_values
+
+PREFIX = PREFIXES[0]
+EXPORTED = "2026-11-23T04:00:00.000000Z"
+
+
+def of_store(path, revisions=4) -> ExportedHistory:
+    """Export one detector of a small store."""
+    store = History(small_store(path, revisions))
+    try:
+        return ExportedHistory(PREFIX, EXPORTED, *(tuple(store.records(PREFIX, kind)) for kind in KINDS))
+    finally:
+        store.close()
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory):
+    return of_store(tmp_path_factory.mktemp("one") / NAME)
+
+
+@pytest.fixture(scope="module")
+def data(history):
+    return write(history)
+
+
+def refusal(data: bytes) -> str:
+    with pytest.raises(HistoryError) as caught:
+        read(data)
+    return str(caught.value)
+
+
+def line_of(message: str) -> int:
+    return int(re.match(r"line (\d+): ", message)[1])
+
+
+def test_what_was_written_is_read(history, data):
+    assert read(data) == history
+    assert data.isascii()
+    assert write(read(data)) == data
+    assert history.counts() == {"revision": 4, "activation": 6, "judgement": 2}
+    assert counted(history.counts()) == "4 revisions, 6 activations, 2 judgements"
+    assert counted({"revision": 1, "judgement": 0}) == "1 revision, 0 judgements"
+
+
+def test_file_is_one_json_object_a_line_and_ends_with_the_hash_of_all_before(data):
+    *lines, end = data.splitlines(keepends=True)
+    head = json.loads(lines[0])
+    assert (head["v"], head["what"], head["prefix"], head["exported"]) == (1, "ponikeeper history", PREFIX, EXPORTED)
+    assert [next(iter(json.loads(line))) for line in lines[1:]] == 4 * ["revision"] + 6 * ["activation"] + [
+        "judgement", "judgement",
+    ]  # fmt: skip
+    assert json.loads(end) == {
+        "counts": {"revision": 4, "activation": 6, "judgement": 2},
+        "sha256": hashlib.sha256(b"".join(lines)).hexdigest(),
+    }
+
+
+def test_history_of_nothing_is_a_history():
+    empty = ExportedHistory(PREFIX, EXPORTED)
+    assert read(write(empty)) == empty
+
+
+@settings(max_examples=50)
+@given(geometry=geometries(), provenance=st.dictionaries(st.text(max_size=5), json_values, max_size=3))
+def test_geometry_and_provenance_are_read_bit_by_bit_as_they_were_written(geometry, provenance):
+    bare = Revision(1, "uid", EXPORTED, "near", geometry, None, provenance, "")
+    revision = replace(bare, checksum=checksum(PREFIX, "revision", bare.row()))
+    activation = Activation(1, 1, EXPORTED, "commit", "al\u00efce")
+    whole = ExportedHistory(PREFIX, EXPORTED, (revision,), (activation,))
+    found = read(write(whole))
+    assert found == whole
+    assert found.revisions[0].row() == revision.row()
+
+
+@settings(max_examples=300)
+@given(drawn=st.data())
+def test_any_changed_byte_is_noticed_in_its_line(data, drawn):
+    place = drawn.draw(st.integers(0, len(data) - 1))
+    changed = bytearray(data)
+    changed[place] ^= drawn.draw(st.integers(1, 255))
+    assert line_of(refusal(bytes(changed))) == data.count(b"\n", 0, place) + 1
+
+
+@settings(max_examples=200)
+@given(drawn=st.data())
+def test_any_cut_is_noticed(data, drawn):
+    kept = drawn.draw(st.integers(1, len(data) - 1))
+    line = data.count(b"\n", 0, kept)
+    assert line_of(refusal(data[:kept])) in (line, line + 1)
+
+
+def test_every_cut_between_two_lines_is_called_one(data):
+    lines = data.splitlines(keepends=True)
+    for count in range(1, len(lines)):
+        message = refusal(b"".join(lines[:count]))
+        assert message == f"line {count}: the file ends without its last line: it was cut short"
+    assert "cut short" in refusal(data[:-1])
+
+
+@settings(max_examples=100)
+@given(drawn=st.data())
+def test_any_line_left_out_doubled_or_moved_is_noticed(data, drawn):
+    lines = data.splitlines(keepends=True)
+    some = st.integers(0, len(lines) - 1)
+    one, other = drawn.draw(some), drawn.draw(some)
+    what = drawn.draw(st.sampled_from(["left out", "doubled", "swapped", "moved"]))
+    changed = list(lines)
+    if what == "left out":
+        del changed[one]
+    elif what == "doubled":
+        changed.insert(other, lines[one])
+    elif what == "swapped":
+        changed[one], changed[other] = lines[other], lines[one]
+    else:
+        changed.insert(other, changed.pop(one))
+    assume(changed != lines)
+    assert line_of(refusal(b"".join(changed)))  # the last of a kind that is missing is told by the counts
+
+
+def with_end(lines: list[bytes]) -> bytes:
+    """Put the last line to lines that it fits: what remains to be noticed is what stands in them."""
+    body = b"".join(lines)
+    counts = {kind: sum(line.startswith(f'{{"{kind}"'.encode()) for line in lines) for kind in KINDS}
+    return body + json.dumps({"counts": counts, "sha256": hashlib.sha256(body).hexdigest()}).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        ((0, 1, 3, 4), "line 3: revision 3 stands here, where revision 2 was expected: a line was left out, doubled"),
+        ((0, 1, 1, 2), "line 3: revision 1 stands here, where revision 2 was expected"),
+        ((0, 5, 1), "line 3: revision 1 stands here, where no revision can stand behind the first activation"),
+        ((0, 1, 5, 6), "line 5: there are 1 revisions, the newest that was put in force is 2"),
+        ((0, 1, 2, 5), "line 5: there are 2 revisions, the newest that was put in force is 1"),
+        ((0, 1, 5, 11), "line 5: there are 1 revisions, the newest that was put in force is 1, and the newest that"),
+    ],
+)
+def test_lines_that_make_no_history_are_refused_though_counts_and_hash_fit(data, order, message):
+    lines = data.splitlines(keepends=True)
+    assert refusal(with_end([lines[number] for number in order])).startswith(message)
+
+
+def test_two_exports_pasted_together_are_refused(data):
+    last = len(data.splitlines())
+    assert refusal(data + data) == f"line {last + 1}: here is more, where the export has ended: expected one alone"
+    assert line_of(refusal(data + b"\n")) == last + 1
+    without_end = b"".join(data.splitlines(keepends=True)[:-1])
+    assert refusal(without_end + data).startswith(f"line {last}: here begins another export: expected one of")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "the file is empty: expected an exported history"),
+        (b"poni_version: 2.1\n", "line 1: this is no JSON: .*: expected a first line such as"),
+        (b"\x89PNG\r\n\x1a\n", "line 1: this is no JSON: .*: expected a first line such as"),
+        (b"[1]\n", "line 1: this is no JSON object: expected a first line"),
+        (b'{"v": 1, "prefix": "P:"}\n', "line 1: this is no exported history: expected a first line"),
+        (b'{"v": 2, "what": "ponikeeper history"}\n', "line 1: this ponikeeper knows version 1 of such files alone"),
+        (b'{"v": 1, "what": "ponikeeper history"}\n', "line 1: its checksum does not match"),
+    ],
+)
+def test_what_is_no_exported_history_is_told_as_such(text, message):
+    assert re.match(message, refusal(text))
+
+
+@pytest.mark.parametrize(
+    ("done", "message"),
+    [
+        (lambda data: data.replace(b"\n", b"\r\n"), "the lines end with CR LF: .* copy it once more as binary data"),
+        (gzip.compress, "the file is compressed: .* gunzip"),
+        (lambda data: b"\xef\xbb\xbf" + data, "the file begins with a byte order mark"),
+        (lambda data: data.decode().encode("utf-16"), "the file begins with a byte order mark"),
+    ],
+)
+def test_what_was_done_to_a_file_on_its_way_is_told(data, done, message):
+    assert re.match(message, refusal(done(data)))
+
+
+def test_record_under_another_prefix_is_not_proven(history):
+    for record in (history.revisions[0], history.activations[0], history.judgements[0]):
+        values = sealed(PREFIX, record)
+        assert type(record).parse(PREFIX, values) == record
+        with pytest.raises(ProblemsError, match=r"the checksum of .* does not match: it is not what was written"):
+            type(record).parse("OTHER:", values)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        (Revision, {"label": 3}, 'revision 1: "label": 3 is not allowed: expected a text in one line, or null'),
+        (Revision, {"revision": 0}, 'revision 0: "revision": 0 is not allowed: expected a whole number from 1 on'),
+        (Revision, {"revision": True}, '"revision": true is not allowed'),
+        (Revision, {"created": "yesterday"}, '"created": "yesterday" is not allowed: expected an instant'),
+        (Revision, {"geometry": None}, '"geometry": null is not allowed: expected an object'),
+        (Revision, {"geometry": {"dist": 1.0}}, "revision 1: incomplete: poni1, poni2"),
+        (Revision, {"position": {"z": 3}}, '"position": {"z": 3} is not allowed: expected an object of objects'),
+        (Revision, {"more": 1}, 'revision 1: unknown key "more": expected revision uid checksum'),
+        (Activation, {"serial": None}, 'activation null: "serial": null is not allowed'),
+        (Activation, {"author": "a\x1fb"}, '"author": "a\\u001fb" is not allowed: expected a text in one line'),
+        (Activation, {"time": "2026-11-22T09:30:00"}, '"time": "2026-11-22T09:30:00" is not allowed'),
+        (Judgement, {"kind": "praise"}, 'judgement 1: "kind": "praise" is not allowed: expected supersede or retract'),
+        (Judgement, {"by": 1.5}, '"by": 1.5 is not allowed: expected a whole number from 1 on, or null'),
+        (Judgement, {"reason": "other"}, "the checksum of judgement 1 of"),
+    ],
+)
+def test_record_that_cannot_be_is_refused_with_what_is_expected(history, kind, change, message):
+    record = {Revision: history.revisions, Activation: history.activations, Judgement: history.judgements}[kind][0]
+    with pytest.raises(HistoryError) as caught:
+        kind.parse(PREFIX, sealed(PREFIX, record) | change)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_missing_key_is_named(history, kind):
+    values = sealed(PREFIX, history.by_kind()[kind][0])
+    for key in values:
+        with pytest.raises(HistoryError, match=f'"{key}" is missing: expected '):
+            KINDS[kind].parse(PREFIX, {name: value for name, value in values.items() if name != key})
+
+
+def cut(history, revisions, activations, judgements):
+    """Give the beginning of a history."""
+    return replace(
+        history,
+        revisions=history.revisions[:revisions],
+        activations=history.activations[:activations],
+        judgements=history.judgements[:judgements],
+    )
+
+
+@pytest.mark.parametrize("kept", [(0, 0, 0), (1, 1, 0), (4, 4, 1), (4, 6, 2)])
+def test_what_continues_a_history_is_what_is_added(history, kept):
+    beginning = cut(history, *kept)
+    new = added(beginning, history)
+    for kind, records in history.by_kind().items():
+        assert beginning.by_kind()[kind] + new.by_kind()[kind] == records
+    assert added(history, beginning).counts() == {"revision": 0, "activation": 0, "judgement": 0}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_first_record_that_differs_is_named(history, kind):
+    field = {"revision": "revisions", "activation": "activations", "judgement": "judgements"}[kind]
+    one, two, *more = getattr(history, field)
+    change = {"created": EXPORTED} if kind == "revision" else {"author": "mallory"}
+    other = replace(history, **{field: (one, replace(two, **change), *more)})
+    with pytest.raises(RefusedError, match=rf"{kind} 2 differs: in the store it is the one .*, in the file the one"):
+        added(history, other)
+
+
+def test_histories_that_went_two_ways_are_refused(history):
+    with pytest.raises(RefusedError, match="the file goes on with judgement 1, the store with activation 5: neither"):
+        added(cut(history, 4, 6, 0), cut(history, 4, 4, 2))

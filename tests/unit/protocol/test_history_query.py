@@ -1,0 +1,112 @@
+"""How a history is read piece by piece: what may be asked, and that the answers fit and are proven."""
+
+import json
+
+import pytest
+
+from ponikeeper.detector.commit_rules import require_room
+from ponikeeper.errors import HistoryError
+from ponikeeper.geometry import Geometry
+from ponikeeper.history.records import KINDS, Activation, Judgement, Revision, checksum
+from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES
+from ponikeeper.protocol.history_query import AT_ONCE, Inquiry, Reply, parse_inquiry, parse_reply, reply_text
+from ponikeeper.store import History
+from stores import GEOMETRY, NAME, PREFIXES, small_store
+
+PREFIX = PREFIXES[0]
+TIME = "2026-11-22T09:30:00.250000Z"
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    store = History(small_store(tmp_path_factory.mktemp("small") / NAME))
+    found = {kind: store.records(PREFIX, kind) for kind in KINDS}
+    store.close()
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answer_says_what_it_answers_and_is_read_back(records, kind):
+    text = reply_text(PREFIX, Inquiry(kind, 2), 7, records[kind][1:])
+    values = json.loads(text)
+    assert (values["v"], values["read"], values["count"]) == (1, f"{kind} 2", 7)
+    assert all(item["checksum"].startswith("sha256:") for item in values["records"])
+    assert parse_reply(PREFIX, text) == Reply(f"{kind} 2", 7, tuple(records[kind][1:]))
+
+
+def test_what_is_asked_is_read():
+    for text in ("revision 12", " revision 12 ", "revision  12"):
+        assert parse_inquiry(text) == Inquiry("revision", 12)
+    longest = Inquiry("activation", 10**15 - 1)
+    assert parse_inquiry(str(longest)) == longest
+    assert len(str(longest)) <= MAX_STRING_BYTES
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "12", "revision", "revision 0", "revision -1", "revision near", "Revision 1", "answer 1", "revision 1 2",
+     "revision 1.0", "revision \u0661", "revision 01", "revision " + "9" * 25],
+)  # fmt: skip
+def test_what_asks_for_nothing_is_refused_with_what_may_be_asked(text):
+    with pytest.raises(HistoryError) as caught:
+        parse_inquiry(text)
+    assert "expected one of revision N, activation N, judgement N; N from 1 on" in str(caught.value)
+    assert str(caught.value).isascii()
+
+
+def revision(number, comment="", config=None):
+    values = {**GEOMETRY.as_dict(), "detector_config": config or {}}
+    bare = Revision(number, "0" * 36, TIME, None, Geometry.parse(values), None, {"comment": comment}, "0" * 71)
+    return Revision(*bare.row()[:4], bare.geometry, None, bare.provenance, checksum(PREFIX, "revision", bare.row()))
+
+
+def test_answer_has_as_many_as_fit(records):
+    many = [revision(number, "x" * 500) for number in range(1, 40)]
+    text = reply_text(PREFIX, Inquiry("revision", 1), 39, many)
+    kept = parse_reply(PREFIX, text).records
+    assert kept == tuple(many[: len(kept)])
+    assert MAX_BYTES - 1500 < len(text) < MAX_BYTES
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_more_are_read_for_an_answer_than_could_fit(kind):
+    lengths = dict.fromkeys(("dist", "poni1", "poni2", "rot1", "rot2", "rot3"), 1.0)
+    values = lengths | {"pixel1": 1e-5, "pixel2": 1e-5, "wavelength": 1e-9, "detector": "D"}
+    bare = Revision(1, "0" * 36, TIME, None, Geometry.parse(values), None, {}, "sha256:" + "0" * 64)
+    shortest = {
+        "revision": bare, "activation": Activation(1, 1, TIME, "", ""),
+        "judgement": Judgement(1, "retract", 1, None, None, None, "", TIME, ""),
+    }[kind]  # fmt: skip
+    answer = reply_text(PREFIX, Inquiry(kind, 1), 999, [shortest] * AT_ONCE[kind])
+    assert len(json.loads(answer)["records"]) < AT_ONCE[kind]
+
+
+def test_whatever_can_be_stored_fits_an_answer():
+    fits, number = None, 10**9
+    for size in range(14_000, MAX_BYTES, 25):  # until a commit would be refused
+        large = revision(number, config={"note": "x" * size})
+        try:
+            require_room(PREFIX, large)  # it has all that a draft has
+        except ValueError:
+            break
+        fits = large
+    assert fits is not None
+    wordy = Judgement(1, "supersede", 1, 2, TIME, TIME, "\U0001f600" * 100, TIME, "\U0001f600" * 50)
+    for record, kind in ((fits, "revision"), (wordy, "judgement")):
+        assert parse_reply(PREFIX, reply_text(PREFIX, Inquiry(kind, number), number, [record])).records == (record,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"v": 2, "read": "revision 1", "count": 0, "records": []}',
+     '{"v": 1, "read": "answer 1", "count": 0, "records": []}', '{"v": 1, "read": "revision 1", "count": 0}'],
+)  # fmt: skip
+def test_what_is_no_answer_is_refused(text):
+    with pytest.raises(HistoryError, match=r"History:Read_RBV .*: expected \{\"v\": 1"):
+        parse_reply(PREFIX, text)
+
+
+def test_record_that_was_changed_on_its_way_is_refused(records):
+    text = reply_text(PREFIX, Inquiry("judgement", 1), 2, records["judgement"])
+    with pytest.raises(HistoryError, match="the checksum of judgement 1"):
+        parse_reply(PREFIX, text.replace("typed wrong", "typed right"))

@@ -1,0 +1,67 @@
+"""The table of PVs is consistent in itself, and with the geometry that it shows."""
+
+import pytest
+
+from ponikeeper.geometry.parameters import NAMES, PARAMETERS
+from ponikeeper.protocol import MAX_BYTES
+from ponikeeper.protocol.pvs import (
+    DETECTOR_PVS,
+    IOC_PVS,
+    MAX_DESC_BYTES,
+    Kind,
+    Status,
+    pv_name,
+    readback,
+    setpoint,
+    staged,
+)
+
+BY_SUFFIX = {pv.suffix: pv for pv in DETECTOR_PVS}
+EVERY = (*DETECTOR_PVS, *IOC_PVS)
+
+
+@pytest.mark.parametrize("pv", EVERY, ids=lambda pv: pv.suffix)
+def test_every_row_is_complete(pv):
+    assert 0 < len(pv.desc.encode("ascii")) <= MAX_DESC_BYTES
+    assert pv.units.isascii()
+    assert bool(pv.states) == (pv.kind is Kind.ENUM)
+    assert pv.max_length == (MAX_BYTES if pv.kind is Kind.TEXT else 1)
+    assert (pv.suffix.endswith("_RBV") or pv.suffix.isupper()) == (not pv.writable)  # in capitals: iocStats' names
+    assert pv.record_type == pv.kind.value[pv.writable]
+    assert all(len(state) < 26 for state in pv.states)  # what a CA enum holds
+
+
+def test_suffixes_are_given_once():
+    assert len(BY_SUFFIX) == len(DETECTOR_PVS)
+    assert len({pv.suffix for pv in IOC_PVS}) == len(IOC_PVS)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_number_has_setpoint_readback_and_stage_of_its_own_unit_and_limits(name):
+    parameter = PARAMETERS[name]
+    for suffix in (setpoint(name), readback(name), staged(name)):
+        pv = BY_SUFFIX[suffix]
+        assert (pv.kind, pv.parameter, pv.units, pv.precision) == (
+            Kind.DOUBLE,
+            name,
+            parameter.unit,
+            parameter.precision,
+        )
+        assert pv.limits == ((parameter.lower, parameter.upper) if pv.writable else None)
+
+
+def test_every_value_of_a_geometry_is_there():
+    shown = {pv.parameter for pv in DETECTOR_PVS if not pv.writable}
+    assert shown == {*NAMES, "detector_config", None}
+    assert pv_name("detector_config") == "DetectorConfig"
+
+
+def test_status_indices_are_never_reused():
+    assert [(status.name, status.value) for status in Status] == [
+        ("UNSET", 0), ("VALID", 1), ("MOVING", 2), ("MOVED", 3), ("MISMATCH", 4), ("UNKNOWN", 5), ("CONDEMNED", 6),
+    ]  # fmt: skip
+    assert BY_SUFFIX["Status_RBV"].states == tuple(status.name for status in Status)
+
+
+def test_links_are_one_text_that_nobody_puts():
+    assert (BY_SUFFIX["Links_RBV"].kind, BY_SUFFIX["Links_RBV"].writable) == (Kind.TEXT, False)

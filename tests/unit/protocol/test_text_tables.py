@@ -1,0 +1,94 @@
+"""The history as a person reads it on a screen: a table, and two revisions side by side."""
+
+from dataclasses import replace
+
+import pytest
+
+from ponikeeper.history.records import Judgement, Revision
+from ponikeeper.protocol import LinkState
+from ponikeeper.protocol.text_tables import compare_text, links_text, table_text
+from stores import GEOMETRY
+
+
+def revision(number, label=None, **provenance):
+    geometry = replace(GEOMETRY, dist=0.2 + number / 1000)
+    return Revision(
+        number, f"uid-{number}", f"2026-11-22T09:{number % 60:02}:00.000000Z", label, geometry, None, provenance, ""
+    )
+
+
+@pytest.fixture
+def three():
+    return [
+        revision(1, "near", calibrant="Ni", residual_px=0.1234, author="alice@xpd"),
+        revision(2, "Größe", author="b" * 40),
+        revision(3),
+    ]
+
+
+def test_table_has_the_newest_first_and_marks_what_is_selected_and_in_force(three):
+    judged = [Judgement(1, "supersede", 2, 3, None, None, "typed wrong", "2026-11-22T10:00:00Z", "bob")]
+    head, *rows = table_text(three, judged, 2, 3).splitlines()
+    assert head.split() == ["rev", "created", "(UTC)", "label", "dist/mm", "keV", "calibrant", "px", "author", "judged"]
+    assert [row.split()[:2] for row in rows] == [["*", "3"], [">", "2"], ["1", "2026-11-22"]]
+    assert rows[1].endswith("superseded by 3")
+    assert rows[2].split()[3:] == ["near", "201.000", f"{GEOMETRY.energy:.4f}", "Ni", "0.12", "alice@xpd"]
+
+
+def test_columns_stand_one_below_the_other_whatever_their_texts(three):
+    text = table_text(three, [], 3, 3)
+    assert text.isascii()
+    head, *rows = text.splitlines()
+    begin = head.index("dist/mm") + len("dist/mm")
+    assert {row[:begin].rsplit(maxsplit=1)[1] for row in rows} == {"201.000", "202.000", "203.000"}
+
+
+def test_table_has_no_more_than_a_screen_has_room_for():
+    many = [revision(number) for number in range(1, 61)]
+    numbers = [int(row.split()[row[:2].strip() != ""]) for row in table_text(many, [], 30, 0).splitlines()[1:]]
+    assert numbers == list(range(40, 19, -1))
+
+
+def test_table_of_nothing_is_its_head():
+    assert len(table_text([], [], 0, 0).splitlines()) == 1
+
+
+def test_differences_are_told_where_there_are_any(three):
+    head, *lines = compare_text(three[0], three[2]).splitlines()
+    assert head.split() == ["revision", "1", "revision", "3", "difference"]
+    values = {line.split()[0]: line.split()[1:] for line in lines}
+    assert values["dist"] == ["0.201", "0.203", "-0.002", "m"]
+    assert len(values["poni1"]) == 2
+    assert values["calibrant"] == ["Ni"]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"within": True}, "ok"),
+        ({"within": False}, "away"),
+        ({}, "not recorded"),
+        ({"moving": True}, "moves"),
+        ({"connected": False, "moving": True}, "lost"),
+        ({"moving": None}, "lost"),
+        ({"value": None, "error": "no finite number"}, "no value"),
+    ],
+)
+def test_link_says_whether_the_geometry_may_be_believed_as_far_as_it_goes(values, says):
+    values = {"value": 200.0, "moving": False, "connected": True, **values}
+    link = LinkState("z", "Z.RBV", "motor", "mm", 0.05, calibrated=200.25, **values)
+    _, row = links_text([link]).splitlines()
+    now = "-" if values["value"] is None else "200"
+    assert row.split(maxsplit=4) == ["z", now, "200.25", "mm", says]
+
+
+def test_links_stand_one_below_the_other_as_wide_as_their_values():
+    values = {"moving": False, "connected": True, "within": True}
+    links = [
+        LinkState("z", "Z.RBV", "motor", "mm", 0.05, 200.0, -1234.5678, **values),
+        LinkState("monochromator", "E", "energy", "keV", 1e-4, 74.123456, None, **values),
+    ]
+    head, *rows = links_text(links).splitlines()
+    assert {row.rindex(" ok") for row in rows} == {len(head)}
+    assert rows[1].split() == ["monochromator", "74.123456", "-", "keV", "ok"]
+    assert links_text([]) == "no links are configured: nothing is watched"

@@ -1,0 +1,143 @@
+"""The screens for Phoebus are what the contract makes today, fit the window, and use named colours."""
+
+import re
+import subprocess
+import sys
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from live import TIMEOUT
+from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS
+from ponikeeper.site.screens.overview import EXAMPLE, ROW_HEIGHT, overview
+from ponikeeper.site.screens.phoebus import FOLDER, write
+from ponikeeper.site.screens.sheet import HEIGHT, WIDTH, Sheet
+
+LETTER = 7.5
+"""Width of a letter of the default font, as Phoebus draws it (px)."""
+
+LONG = {
+    "RunUid_RBV": "5f0c83a2-1b6e-4c1d-9a3c-77d2a0b3c911",
+    "Time_RBV": "2026-11-23T17:36:13.279865Z",
+    "Author_RBV": "alice@xf28id1-ws3.nsls2.bnl.gov",
+    "Status_RBV": "CONDEMNED",
+}
+"""What is as long as a value is every day."""
+
+COMMITTED = sorted(FOLDER.glob("*.bob"))
+
+
+def root(path):
+    return ET.fromstring(path.read_bytes().replace(b"\n  <display", b"\n<display"))
+
+
+def number(widget, tag):
+    return int(widget.findtext(tag))
+
+
+def test_committed_screens_are_those_that_are_made(tmp_path):
+    write(tmp_path)
+    made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert {path.name: path.read_bytes() for path in COMMITTED} == made
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_nothing_is_cut_off(path):
+    display = root(path)
+    assert number(display, "width") <= WIDTH
+    assert number(display, "height") <= HEIGHT
+    for widget in display.iter("widget"):
+        assert number(widget, "x") + number(widget, "width") <= number(display, "width"), widget.findtext("name")
+        assert number(widget, "y") + number(widget, "height") <= number(display, "height"), widget.findtext("name")
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_long_values_have_room(path):
+    for widget in root(path).iter("widget"):
+        value = LONG.get((widget.findtext("pv_name") or "").removeprefix("$(P)"), "")
+        if widget.get("type") == "textupdate":
+            assert number(widget, "width") >= LETTER * len(value), widget.findtext("name")
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_no_widget_lies_on_another(path):
+    """The bar behind the title alone has something on it."""
+    boxes = [
+        (widget.findtext("name"), *(number(widget, tag) for tag in ("x", "y", "width", "height")))
+        for widget in root(path).iter("widget")
+        if not widget.findtext("name").startswith("bar")
+    ]
+    for place, (name, x, y, width, height) in enumerate(boxes):
+        for other, left, top, wide, high in boxes[place + 1 :]:
+            apart = x + width <= left or left + wide <= x or y + height <= top or top + high <= y
+            assert apart, f"{name} and {other}"
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_colours_and_fonts_are_named(path):
+    assert all(color.get("name") for color in root(path).iter("color"))
+    fonts = {font.get("name") or font.get("family") for font in root(path).findall(".//font/font")}
+    assert fonts <= {"Default", "Default Bold", "Header 1", "Header 3", "Liberation Mono"}
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_screens_open_screens_that_lie_beside_them(path):
+    files = {element.text for element in root(path).iter("file")}
+    assert {file for file in files if not (FOLDER / file).exists()} == set()
+
+
+def test_everything_that_takes_effect_on_the_geometry_asks_first():
+    puts = [
+        (widget, widget.findtext(".//action/pv_name"))
+        for path in COMMITTED
+        for widget in root(path).iter("widget")
+        if widget.get("type") == "action_button" and widget.findtext(".//action/pv_name")
+    ]
+    names = {name for widget, name in puts if widget.findtext("show_confirm_dialog") == "true"}
+    assert names == {"$(P)Activate", "$(P)Here", "$(P)Stage:Apply", "$(P)History:Activate"}
+    assert {name for _, name in puts} - names == {"$(P)Stage:Clear", "$(P)Follow"}
+
+
+def test_detector_screen_shows_what_a_person_needs():
+    there = set(re.findall(r"\$\(P\)([\w:]+)", (FOLDER / "ponikeeper_detector.bob").read_text()))
+    needed = {pv.suffix for pv in DETECTOR_PVS if pv.parameter and pv.suffix.endswith("_RBV")} - {"DetectorConfig_RBV"}
+    assert needed | {"Status_RBV", "Reason_RBV", "Message_RBV", "Stage:Apply", "Energy_RBV", "BeamX_RBV"} <= there
+
+
+def test_ioc_screen_shows_all_that_the_ioc_has():
+    there = set(re.findall(r"\$\(IOC\)(\w[\w:]+)", (FOLDER / "ponikeeper_ioc.bob").read_text()))
+    assert there == {pv.suffix for pv in IOC_PVS}
+
+
+def test_pv_that_does_not_exist_is_on_no_screen():
+    sheet = Sheet("x", "P")
+    with pytest.raises(KeyError):
+        sheet.shown("Distance_RBV", 0, 0, 100)
+    with pytest.raises(AssertionError):
+        sheet.put("Go", "Dist_RBV", 1, 0, 0, 100)
+
+
+def test_overview_embeds_a_line_for_each_detector():
+    text = overview("28id1 <test>", "I:", [("A{1}:", "One & only"), ("B:", "Two")])
+    display = ET.fromstring(text)
+    rows = [widget for widget in display.iter("widget") if widget.get("type") == "embedded"]
+    assert [(row.findtext("macros/P"), row.findtext("macros/DET")) for row in rows] == [
+        ("A{1}:", "One & only"),
+        ("B:", "Two"),
+    ]
+    assert number(rows[1], "y") - number(rows[0], "y") == ROW_HEIGHT
+    assert display.findtext("macros/IOC") == "I:"
+
+
+def test_command_writes_all_screens_for_a_configuration(tmp_path):
+    config = tmp_path / "28id1.toml"
+    detectors = '[[detector]]\nprefix = "A:"\ntitle = "PE"\n[[detector]]\nprefix = "B:"\n'
+    config.write_text(f'[ioc]\nprefix = "I:"\nstate_dir = "s"\n{detectors}')
+    command = [sys.executable, "-m", "ponikeeper", "export", "screens", str(config), "-o", str(tmp_path / "opi")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    made = {path.name for path in (tmp_path / "opi").iterdir()}
+    assert made == {path.name for path in COMMITTED} - {EXAMPLE} | {"28id1.bob"}
+    assert done.stdout.count(": written\n") == len(made)
+    titles = [element.text for element in ET.parse(tmp_path / "opi" / "28id1.bob").iter("DET")]
+    assert titles == ["PE", "B:"]

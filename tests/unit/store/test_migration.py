@@ -1,0 +1,303 @@
+"""From one schema to the next: the old store is brought up whole, or left as it is."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from live import TIMEOUT, wait_for
+from ponikeeper.errors import DamagedStoreError, StoreError
+from ponikeeper.store import History, schema
+from stores import NAME, PREFIXES, commit, contents, digest, small_store
+
+STEP = "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL); INSERT INTO note VALUES (1, 'brought up')"
+
+
+@pytest.fixture
+def old(quick_path) -> Path:
+    """Write a store of today's schema version."""
+    return small_store(quick_path / "state" / NAME)
+
+
+def version_of(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute("PRAGMA user_version").fetchone()[0]
+    finally:
+        connection.close()
+
+
+def test_older_store_is_brought_up_with_all_its_rows(old, monkeypatch):
+    before = contents(old)
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP))
+    assert contents(old) == before
+    assert version_of(old) == len(schema.MIGRATIONS)
+    connection = sqlite3.connect(old)
+    assert connection.execute("SELECT text FROM note").fetchall() == [("brought up",)]
+    connection.close()
+    history = History(old)
+    commit(history, PREFIXES[0], 50)
+    history.close()
+
+
+def test_new_store_passes_through_the_same_steps(quick_path, monkeypatch, old):
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP))
+    History(quick_path / "new" / NAME).close()
+    History(old).close()
+    schemas = []
+    for path in (quick_path / "new" / NAME, old):
+        connection = sqlite3.connect(path)
+        schemas.append(schema.schema_of(connection))
+        connection.close()
+    assert schemas[0] == schemas[1] == schema.expected_schema(len(schema.MIGRATIONS))
+
+
+def test_newer_store_is_refused_with_what_to_do_and_left_as_it_is(old, monkeypatch):
+    newest = len(schema.MIGRATIONS)
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP))
+    History(old).close()
+    monkeypatch.undo()
+    before = digest(old)
+    with pytest.raises(StoreError) as refused:
+        History(old)
+    assert str(refused.value) == (
+        f"{old} has schema version {newest + 1}, this ponikeeper knows up to {newest}: "
+        "start the newer ponikeeper that wrote it"
+    )
+    assert not isinstance(refused.value, DamagedStoreError)
+    assert digest(old) == before
+
+
+@pytest.mark.parametrize(
+    "step", ["CREATE TABLE note (x); CREATE TABLE note (x)", "INSERT INTO detector VALUES (1, 'x')"]
+)
+def test_failing_step_leaves_the_old_store_as_it_was(old, monkeypatch, step):
+    before, bytes_before = contents(old), digest(old)
+    newest = len(schema.MIGRATIONS)
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP.replace("note", "first"), step))
+        with pytest.raises(
+            StoreError, match=f"stays at schema version {newest}, it could not be brought to {newest + 2}"
+        ):
+            History(old)
+    assert digest(old) == bytes_before
+    assert contents(old) == before
+
+
+def test_schema_version_that_its_tables_do_not_have_is_damage(old):
+    connection = sqlite3.connect(old)
+    connection.execute("DROP INDEX revision_label")
+    connection.commit()
+    connection.close()
+    with pytest.raises(DamagedStoreError, match=f"its tables are not those of schema version {len(schema.MIGRATIONS)}"):
+        History(old)
+
+
+SLOW_STEP = """
+    UPDATE answer SET time = time || 'x';
+    UPDATE revision SET uid = uid || 'x';
+    CREATE TABLE endless AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n
+"""
+
+CHILD = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    from ponikeeper.store import History, schema
+    schema.MIGRATIONS = (*schema.MIGRATIONS, sys.argv[2])
+    History(Path(sys.argv[1]))
+    """
+)
+
+
+def killed_in_migration(path: Path) -> None:
+    """Start a migration in another process and kill it when part of it lies in the store already."""
+    small = path.stat().st_size
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(path), SLOW_STEP])
+    try:
+        wait_for(lambda: child.poll() is not None or path.stat().st_size > 20 * small, what="the migration")
+        assert child.poll() is None
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+
+
+def test_sigkill_in_the_middle_of_a_migration_loses_nothing(old, monkeypatch):
+    before, newest = contents(old), len(schema.MIGRATIONS)
+    killed_in_migration(old)
+    journal = schema.journal_of(old)
+    assert journal.stat().st_size > 0  # what is half done is to be undone
+    shutil.copytree(old.parent, old.parent.with_name("again"))
+    assert contents(old) == before
+    assert version_of(old) == newest
+    assert not journal.exists()
+    again = old.parent.with_name("again") / NAME
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP))
+    assert contents(again) == before
+    assert version_of(again) == newest + 1
+
+
+OPENING = "import sys; from pathlib import Path; from ponikeeper.store import History; History(Path(sys.argv[1]))"
+
+
+def first_version(path: Path) -> Path:
+    """Write a store as the first schema version had it."""
+    history = History(path)
+    for number in range(4):
+        for prefix in PREFIXES:
+            commit(history, prefix, number)
+    history.close()
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TABLE standing")  # what the second version brought
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    return path
+
+
+def killed_at_each(folder: Path, calls: tuple[str, ...]) -> dict[str, int]:
+    """Kill an upgrade before each of its calls of some kinds; each time the next opening has to find all."""
+    old = first_version(folder / "old" / NAME)
+    shutil.copytree(old.parent, folder / "truth")
+    truth = contents(folder / "truth" / NAME)
+    kills = dict.fromkeys(calls, 0)
+    for call in calls:
+        while True:
+            path = Path(shutil.copytree(old.parent, folder / f"{call}-{kills[call]}")) / NAME
+            inject = f"inject={call}:signal=SIGKILL:when={kills[call] + 1}"
+            command = ["strace", "-qq", "-f", "-o", "/dev/null", "-e", inject, sys.executable, "-c", OPENING, str(path)]
+            done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
+            survived = done.returncode == 0
+            assert survived or done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), done.stderr
+            assert survived or version_of_copy(path) in (1, len(schema.MIGRATIONS))
+            assert contents(path) == truth
+            assert version_of(path) == len(schema.MIGRATIONS)
+            if survived:
+                break
+            kills[call] += 1
+    print(f"\nkilled before each of its calls: {kills}, 0 lost anything")
+    return kills
+
+
+def version_of_copy(path: Path) -> int:
+    """Read the version that a store has once its journal is played back, and leave the store itself as it was left."""
+    beside = path.parent.with_name(f"{path.parent.name}-beside")
+    shutil.copytree(path.parent, beside)
+    return version_of(beside / NAME)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_upgrade_killed_before_each_of_its_calls_loses_nothing(quick_path):
+    kills = killed_at_each(quick_path, ("pwrite64", "fdatasync", "unlink"))
+    assert all(kills.values())
+
+
+@pytest.fixture(scope="module")
+def half_done(tmp_path_factory) -> Path:
+    """Make a store with the journal of a transaction that a SIGKILL cut off."""
+    path = small_store(tmp_path_factory.mktemp("half") / "state" / NAME)
+    killed_in_migration(path)
+    return path.parent
+
+
+@pytest.fixture
+def left(half_done, quick_path) -> Path:
+    """Copy it, for one test to damage."""
+    return Path(shutil.copytree(half_done, quick_path / "left")) / NAME
+
+
+def test_damaged_header_of_a_journal_is_refused_and_both_files_kept(left):
+    journal = schema.journal_of(left)
+    sound = journal.read_bytes()
+    refused = 0
+    for position in range(28):
+        for pattern in (0x01, 0x80, sound[position] or 0xFF):
+            damaged = bytearray(sound)
+            damaged[position] ^= pattern
+            journal.write_bytes(damaged)
+            before = digest(left), digest(journal)
+            with pytest.raises(DamagedStoreError, match=r"-journal is damaged .* both files were left as they are"):
+                History(left)
+            assert (digest(left), digest(journal)) == before
+            refused += 1
+    assert refused == 84
+
+
+def test_truncated_journal_is_refused_and_both_files_kept(left):
+    journal = schema.journal_of(left)
+    sound = journal.read_bytes()
+    for length in (*range(1, 28), 511, 512, 513, 4096, 5000, 512 + 4104 * 2, 512 + 4104 * 2 + 4100):
+        assert length < len(sound)
+        journal.write_bytes(sound[:length])
+        before = digest(left), digest(journal)
+        with pytest.raises(DamagedStoreError, match="-journal is damaged"):
+            History(left)
+        assert (digest(left), digest(journal)) == before
+
+
+def verdict_on(path: Path, truth: dict[str, object]) -> str:
+    try:
+        return "sound" if contents(path) == truth else "falsified"
+    except StoreError as error:
+        return "refused" if NAME in str(error) else str(error)
+
+
+def test_flipped_byte_in_a_journal_falsifies_nothing(half_done, left):
+    journal = schema.journal_of(left)
+    sound, store = journal.read_bytes(), left.read_bytes()
+    truth = contents(left)
+    verdicts = set()
+    for position in range(28, len(sound), 101):
+        damaged = bytearray(sound)
+        damaged[position] ^= 0x55
+        left.write_bytes(store)
+        journal.write_bytes(damaged)
+        verdicts.add(verdict_on(left, truth))
+    assert verdicts == {"sound", "refused"}
+
+
+@pytest.mark.parametrize("content", [b"garbage", os.urandom(10_000), b"\0" * 3 + os.urandom(9000)])
+def test_garbage_in_place_of_a_journal_is_refused_and_kept(old, content):
+    schema.journal_of(old).write_bytes(content)
+    before = digest(old)
+    with pytest.raises(DamagedStoreError, match=r"-journal is damaged .at byte 0 stands no header"):
+        History(old)
+    assert digest(old) == before
+    assert schema.journal_of(old).read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", bytes(512), bytes(12) + os.urandom(20) + bytes(480) + os.urandom(4104)])
+def test_journal_that_was_never_synced_undoes_nothing(old, content):
+    before = contents(old)
+    schema.journal_of(old).write_bytes(content)
+    assert contents(old) == before
+
+
+@pytest.mark.parametrize("suffix", ["-journal", "-wal"])
+def test_store_that_is_gone_while_its_journal_is_there_is_not_begun_anew(left, suffix):
+    left.unlink()
+    schema.journal_of(left).rename(left.with_name(NAME + suffix))
+    for _ in range(2):
+        with pytest.raises(DamagedStoreError, match=f"is gone, but its journal {NAME}{suffix} is still there"):
+            History(left)
+    assert not left.exists()
+
+
+def test_empty_file_is_no_store_to_begin_with(tmp_path):
+    (tmp_path / NAME).touch()
+    with pytest.raises(DamagedStoreError, match="it is empty"):
+        History(tmp_path / NAME)
+    assert (tmp_path / NAME).read_bytes() == b""
+
+
+def test_log_of_another_program_is_not_played_into_the_store(old):
+    schema.wal_of(old).write_bytes(os.urandom(5000))
+    before = digest(old)
+    with pytest.raises(DamagedStoreError, match="was left by another program"):
+        History(old)
+    assert digest(old) == before
