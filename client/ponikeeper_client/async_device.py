@@ -11,9 +11,9 @@ from ponikeeper.errors import MissingExtraError, NotConnectedError, RecordError,
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import Request, Result, Snapshot, parse_results
 from ponikeeper_client import documents
+from ponikeeper_client._fresh_gets import raise_silent
+from ponikeeper_client._transactions import checked_text, manual
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.fresh import raise_silent
-from ponikeeper_client.transactions import checked_text, manual
 
 
 class MissingOphydAsyncError(MissingExtraError):

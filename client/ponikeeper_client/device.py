@@ -14,10 +14,10 @@ from ponikeeper.errors import NotConnectedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import LinkState, Request, Result, Snapshot, parse_links
 from ponikeeper.protocol.pvs import setpoint
-from ponikeeper_client import display, documents
-from ponikeeper_client.signals import ParameterSignal, SnapshotSignal, TextSignal
-from ponikeeper_client.snapshots import SnapshotReader
-from ponikeeper_client.transactions import Transactor, manual
+from ponikeeper_client import _display, documents
+from ponikeeper_client._signals import ParameterSignal, SnapshotSignal, TextSignal
+from ponikeeper_client._snapshots import SnapshotReader
+from ponikeeper_client._transactions import Transactor, manual
 
 
 def _parameter(name: str) -> Any:
@@ -241,11 +241,11 @@ class CalibrationData(Device):
 
     def __repr__(self) -> str:
         snapshot = self._heard()
-        told = "not connected" if snapshot is None else display.as_text(snapshot)
+        told = "not connected" if snapshot is None else _display.as_text(snapshot)
         return f"{type(self).__name__}(prefix={self.prefix!r}, name={self.name!r}): {told}"
 
     def _repr_html_(self) -> str:
-        return display.as_html(f"{self.name} {self.prefix}", self._heard())
+        return _display.as_html(f"{self.name} {self.prefix}", self._heard())
 
     def _repr_info(self) -> Any:
         yield from super()._repr_info()

@@ -14,9 +14,9 @@ from bluesky.utils import RunEngineInterrupted
 from calibrating import Panel, Recorder
 from live import wait_for
 from ponikeeper.errors import CalibrationError
-from ponikeeper_client import screen
 from ponikeeper_client.demo import nickel
 from ponikeeper_client.demo.story import NEAR
+from ponikeeper_client.gui import screen
 from ponikeeper_client.plans import Shutter, calibrate
 
 DRIVER = Path(__file__).parents[1] / "support" / "calib2_driver.py"

@@ -17,8 +17,8 @@ import pytest
 from live import wait_for
 from ponikeeper.errors import PonikeeperError
 from ponikeeper.geometry import Geometry, poni
-from ponikeeper_client import gui, screen
 from ponikeeper_client.demo import nickel
+from ponikeeper_client.gui import calib2, screen
 
 DRIVER = Path(__file__).parents[1] / "support" / "calib2_driver.py"
 TIMEOUT = 120
@@ -66,15 +66,15 @@ def make(files, tmp_path):
     """Make calibrations whose program ends with the test; what they tell is in `told`."""
     made = []
 
-    def calib2(command, start=START, **changes):
+    def begin(command, start=START, **changes):
         told = []
         options = {**files, "wavelength": TRUTH.wavelength, "folder": tmp_path / "calib", **changes}
-        calibration = gui.Calib2(start=start, command=command, say=told.append, **options)
+        calibration = calib2.Calib2(start=start, command=command, say=told.append, **options)
         calibration.told = told
         made.append(calibration)
         return calibration.start()
 
-    yield calib2
+    yield begin
     for calibration in made:
         calibration.close()
 
@@ -168,13 +168,13 @@ def test_real_program_keeps_the_orientation_and_what_was_saved_last_counts(click
 @needs_qt
 @pytest.mark.campaign
 def test_real_program_begins_from_the_detector_alone(clicked):
-    panel = gui.Panel("Perkin", 8e-4, 8e-4, {"orientation": 2})
+    panel = calib2.Panel("Perkin", 8e-4, 8e-4, {"orientation": 2})
     found, report = clicked("show,close", start=panel, mask=None)
     settings = report["settings"]
     assert (settings["detector"], settings["orientation"], settings["shape"]) == ("Perkin", 2, list(SHAPE))
     assert (settings["wavelength"], settings["mask"]) == (TRUTH.wavelength, None)
     assert report["start"]["dist"] is None
-    assert isinstance(found, gui.CalibrationCancelled)
+    assert isinstance(found, calib2.CalibrationCancelled)
 
 
 @needs_qt
@@ -183,7 +183,7 @@ def test_real_program_is_given_the_wavelength_where_there_is_no_start(clicked):
     found, report = clicked("close", start=None)
     assert report["settings"]["wavelength"] == pytest.approx(TRUTH.wavelength, rel=1e-12)
     assert report["settings"]["detector"] is None
-    assert isinstance(found, gui.CalibrationCancelled)
+    assert isinstance(found, calib2.CalibrationCancelled)
 
 
 @needs_qt
@@ -191,7 +191,7 @@ def test_real_program_is_given_the_wavelength_where_there_is_no_start(clicked):
 def test_closing_without_saving_what_was_changed_is_a_cancel(clicked, tmp_path):
     found, report = clicked("move,close")
     assert "not saved" in report["asked"]
-    assert isinstance(found, gui.CalibrationCancelled)
+    assert isinstance(found, calib2.CalibrationCancelled)
     assert str(found).startswith(f"cancelled: pyFAI-calib2 was closed and no PONI saved in {tmp_path / 'calib'}")
 
 
@@ -199,7 +199,7 @@ def test_closing_without_saving_what_was_changed_is_a_cancel(clicked, tmp_path):
 @pytest.mark.campaign
 def test_real_program_saves_none_before_a_fit_and_that_is_refused(clicked):
     found, report = clicked("save=mine,close")
-    assert isinstance(found, gui.Calib2Error)
+    assert isinstance(found, calib2.Calib2Error)
     assert str(found).startswith("mine.poni is no whole PONI and was left out: pyFAI-calib2 writes None")
     assert report["told"][1].startswith("mine.poni was saved without a geometry: ")
 
@@ -221,7 +221,7 @@ def test_poni_of_any_name_is_taken_and_half_of_one_is_waited_for(make, tmp_path)
     assert calibration.poll() is None
     assert not any("was saved" in line for line in calibration.told)
     (folder / "go").touch()
-    assert outcome(calibration) == gui.Saved(OTHER, folder / "odd name.poni")
+    assert outcome(calibration) == calib2.Saved(OTHER, folder / "odd name.poni")
 
 
 def test_poni_that_is_whole_only_after_the_end_is_waited_for(make, tmp_path):
@@ -233,8 +233,8 @@ def test_poni_that_is_whole_only_after_the_end_is_waited_for(make, tmp_path):
 
 
 def test_poni_that_stays_cut_is_refused_by_name(make, monkeypatch):
-    monkeypatch.setattr(gui, "_GRACE", 0.1)
-    with pytest.raises(gui.Calib2Error, match=r"a\.poni is no whole PONI and was left out: .* cut"):
+    monkeypatch.setattr(calib2, "_GRACE", 0.1)
+    with pytest.raises(calib2.Calib2Error, match=r"a\.poni is no whole PONI and was left out: .* cut"):
         outcome(make(script("save('a.poni', WHOLE[:-20])")))
 
 
@@ -267,7 +267,7 @@ def test_older_poni_that_is_copied_in_last_counts(make):
 
 
 def test_whole_poni_is_taken_where_the_one_after_it_was_cut_and_that_is_said(make, monkeypatch):
-    monkeypatch.setattr(gui, "_GRACE", 0.1)
+    monkeypatch.setattr(calib2, "_GRACE", 0.1)
     saved = outcome(make(script(save_later("a.poni", end=-20))))
     assert saved.geometry == OTHER
     assert saved.warnings[0].startswith("a.poni is no whole PONI and was left out")
@@ -280,7 +280,7 @@ def test_wavelength_that_only_went_through_angstrom_is_the_one_that_was_given(ma
 
 
 def test_start_poni_counts_only_when_it_was_changed(make):
-    with pytest.raises(gui.CalibrationCancelled, match="cancelled"):
+    with pytest.raises(calib2.CalibrationCancelled, match="cancelled"):
         outcome(make(script("os.utime('calibration.poni'); os.rename('calibration.poni', 'near.poni')")))
     assert outcome(make(script("save('calibration.poni', WHOLE)"))).geometry == OTHER
 
@@ -288,7 +288,7 @@ def test_start_poni_counts_only_when_it_was_changed(make):
 def test_poni_that_was_there_before_does_not_count(make, tmp_path):
     (tmp_path / "calib").mkdir()
     (tmp_path / "calib" / "old.poni").write_text(poni.write(OTHER))
-    with pytest.raises(gui.CalibrationCancelled):
+    with pytest.raises(calib2.CalibrationCancelled):
         outcome(make(script("")))
 
 
@@ -308,7 +308,7 @@ def test_every_given_value_that_was_changed_is_said(make):
 
 def test_crash_is_told_with_the_end_of_what_it_said(make):
     with pytest.raises(
-        gui.Calib2Error, match=r"(?s)exit code 1 and saved nothing.*calib2\.log: .*ValueError: no such thing"
+        calib2.Calib2Error, match=r"(?s)exit code 1 and saved nothing.*calib2\.log: .*ValueError: no such thing"
     ):
         outcome(make(script("print('x' * 5000, file=sys.stderr); raise ValueError('no such thing')")))
 
@@ -322,7 +322,7 @@ def test_crash_after_saving_loses_nothing_and_is_said(make):
 def test_program_that_was_killed_is_told(make):
     calibration = make(script("signal.pause()"))
     os.kill(calibration._process.pid, signal.SIGKILL)
-    with pytest.raises(gui.Calib2Error, match="ended with SIGKILL and saved nothing"):
+    with pytest.raises(calib2.Calib2Error, match="ended with SIGKILL and saved nothing"):
         outcome(calibration)
 
 
@@ -350,7 +350,7 @@ def test_cancelling_the_wait_ends_the_program_and_its_children(make, tmp_path):
     def wait():
         try:
             calibration.wait(cancelled)
-        except gui.CalibrationCancelled as error:
+        except calib2.CalibrationCancelled as error:
             raised.append(str(error))
 
     waiter = threading.Thread(target=wait)
@@ -367,13 +367,13 @@ def test_closing_from_another_thread_is_a_cancel_and_may_be_repeated(make):
     calibration = make(script("signal.pause()"))
     calibration.close()
     calibration.close()
-    with pytest.raises(gui.CalibrationCancelled, match="cancelled"):
+    with pytest.raises(calib2.CalibrationCancelled, match="cancelled"):
         outcome(calibration)
 
 
 def test_context_ends_the_program(files, tmp_path):
     options = {**files, "wavelength": TRUTH.wavelength, "start": START, "command": script("signal.pause()")}
-    with gui.Calib2(folder=tmp_path / "calib", **options) as calibration:
+    with calib2.Calib2(folder=tmp_path / "calib", **options) as calibration:
         assert calibration.poll() is None
     assert calibration._process.returncode == -signal.SIGTERM
 
@@ -387,15 +387,15 @@ def test_interrupt_at_the_prompt_does_not_reach_the_window(make):
 
 
 def test_calibration_that_was_not_started_says_so(files, tmp_path):
-    calibration = gui.Calib2(folder=tmp_path, wavelength=TRUTH.wavelength, start=START, **files)
+    calibration = calib2.Calib2(folder=tmp_path, wavelength=TRUTH.wavelength, start=START, **files)
     calibration.close()
-    with pytest.raises(gui.Calib2Error, match=r"not started: call start\(\)"):
+    with pytest.raises(calib2.Calib2Error, match=r"not started: call start\(\)"):
         calibration.poll()
 
 
 @pytest.mark.parametrize("name", ["image", "mask", "calibrant"])
 def test_file_that_is_not_there_is_named(make, name, tmp_path):
-    with pytest.raises(gui.Calib2Error, match=r"nowhere\.D is not there"):
+    with pytest.raises(calib2.Calib2Error, match=r"nowhere\.D is not there"):
         make(script(""), **{name: tmp_path / "nowhere.D"})
 
 
@@ -412,7 +412,7 @@ def test_program_and_options_are_taken_from_the_environment(make, monkeypatch, t
     monkeypatch.setenv(
         screen.VARIABLE, f"{sys.executable} -c \"import sys; open('args', 'w').write(repr(sys.argv))\" --remote-bug"
     )
-    with pytest.raises(gui.CalibrationCancelled):
+    with pytest.raises(calib2.CalibrationCancelled):
         outcome(make(None))
     assert (folder / "args").read_text().startswith("['-c', '--remote-bug', '--fix-wavelength', '--fix-rot3', '-c'")
 
@@ -458,10 +458,10 @@ def test_module_that_is_missing_is_named(monkeypatch):
 
 
 def test_start_of_a_panel_has_no_place_and_of_a_geometry_its_orientation_always():
-    panel = gui.start_text(gui.Panel("Perkin", 2e-4, 2e-4), 1.6e-11)
+    panel = calib2.start_text(calib2.Panel("Perkin", 2e-4, 2e-4), 1.6e-11)
     assert [line.partition(":")[0] for line in panel.splitlines()[1:]] == [
         "poni_version", "Detector", "Detector_config", "Wavelength",
     ]  # fmt: skip
     assert '"orientation": 3' in panel.replace('":3', '": 3')
-    whole = gui.start_text(replace(TRUTH, detector_config={}), 1.6e-11)
+    whole = calib2.start_text(replace(TRUTH, detector_config={}), 1.6e-11)
     assert poni.read(whole) == replace(TRUTH, wavelength=1.6e-11)

@@ -58,7 +58,7 @@ def nameless_ioc(make_ioc):
 @pytest.fixture
 def clicking(monkeypatch, tmp_path):
     """Let somebody click in the next pyFAI-calib2."""
-    from ponikeeper_client import screen
+    from ponikeeper_client.gui import screen
 
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

@@ -42,7 +42,7 @@ def five(unused):
     return prefix
 
 
-def judgements(prefix, number):
+def corrections(prefix, number):
     assert put(f"{prefix}History:Select", number) is None
     return json.loads(get(f"{prefix}History:Selected_RBV"))["judgements"]
 
@@ -51,9 +51,9 @@ def test_supersede_says_which_revision_is_right(call, five):
     done = call("supersede", five, 1, "--by", 2, "--reason", "wavelength typed wrong")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{five} revision 1 is superseded by revision 2\n"
-    (judgement,) = judgements(five, 1)
-    assert (judgement["kind"], judgement["by"], judgement["reason"]) == ("supersede", 2, "wavelength typed wrong")
-    assert (judgement["since"], judgement["until"]) == (None, None)
+    (correction,) = corrections(five, 1)
+    assert (correction["kind"], correction["by"], correction["reason"]) == ("supersede", 2, "wavelength typed wrong")
+    assert (correction["since"], correction["until"]) == (None, None)
     assert snapshot(five)["status"] == "VALID"
 
 
@@ -73,8 +73,8 @@ def test_supersede_for_a_time_names_it_in_utc(call, five):
     assert done.stdout == (
         f"{five} revision 5 is superseded by revision 4 from 2025-12-31T23:00:00Z to 2026-01-02T06:30:00.250000Z\n"
     )
-    (judgement,) = judgements(five, 5)
-    assert judgement["since"] == "2025-12-31T23:00:00.000000Z"
+    (correction,) = corrections(five, 5)
+    assert correction["since"] == "2025-12-31T23:00:00.000000Z"
     assert snapshot(five)["status"] == "VALID"  # it is right again now
     open_ended = call("supersede", five, 3, "--by", 4, "--reason", "since then", "--since", "2026-01-02T00:00:00Z")
     assert open_ended.stdout == f"{five} revision 3 is superseded by revision 4 from 2026-01-02T00:00:00Z on\n"
@@ -199,26 +199,26 @@ def test_tree_shows_what_superseded_what_and_why(call, five):
     assert int(get(f"{five}History:Select")) == 0  # whatever a person looks at stays there
 
 
-def row(number, judgement=None):
+def row(number, correction=None):
     return {
         "revision": number, "created": "2026-11-22T09:30:00.000000Z", "label": None, "method": None,
-        "calibrant": None, "judgement": judgement,
+        "calibrant": None, "judgement": correction,
     }  # fmt: skip
 
 
-def judgement(number, by, **more):
+def correction(number, by, **more):
     return {"number": number, "by": by, "since": None, "until": None, "reason": "r", "author": "a"} | more
 
 
-def drawn(rows, judgements, in_force):
+def drawn(rows, corrections, in_force):
     """Draw a tree as a narrow terminal shows it."""
-    tree, text = history_tree("P:", rows, judgements, in_force), io.StringIO()
+    tree, text = history_tree("P:", rows, corrections, in_force), io.StringIO()
     Console(file=text, width=max(80, room(tree))).print(tree)
     return text.getvalue().splitlines()
 
 
 def test_tree_stands_a_revision_at_the_top_where_its_replacement_is_not_listed():
-    gone = judgement(1, 70)
+    gone = correction(1, 70)
     lines = drawn([row(9), row(8, gone)], {8: [gone], 9: []}, 70)
     assert lines == [
         "history of P:",
@@ -230,7 +230,7 @@ def test_tree_stands_a_revision_at_the_top_where_its_replacement_is_not_listed()
 
 def test_tree_is_readable_however_deep_it_is():
     count = 60
-    found = {number: judgement(number, number + 1) for number in range(1, count)}
+    found = {number: correction(number, number + 1) for number in range(1, count)}
     rows = [row(number, found.get(number)) for number in range(count, 0, -1)]
     lines = drawn(rows, {number: [item] for number, item in found.items()}, count)
     assert len(lines) == 2 * count  # no text is folded
@@ -240,7 +240,7 @@ def test_tree_is_readable_however_deep_it_is():
 
 
 def test_tree_names_a_revision_once_at_each_place_though_it_was_judged_again_and_again():
-    first, second, last = (judgement(number, by) for number, by in ((1, 2), (2, 2), (3, 3)))
+    first, second, last = (correction(number, by) for number, by in ((1, 2), (2, 2), (3, 3)))
     lines = drawn([row(3), row(2), row(1, last)], {1: [first, second, last]}, 3)
     assert sum("└── 1 2026" in line for line in lines) == 1
     assert lines.count("    ├── 1 superseded: r (a)") == 1

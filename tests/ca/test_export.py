@@ -188,7 +188,7 @@ def test_export_is_of_one_instant_though_two_writers_commit(call, make_ioc, tmp_
         for writer in writers:
             writer.kill()
             writer.communicate()
-    assert len(last.judgements) == 3
+    assert len(last.corrections) == 3
     assert get(f"{ioc.prefix}History:Select") == 1
 
 
@@ -301,7 +301,9 @@ def test_history_of_a_detector_that_is_not_configured_is_refused(call, small, tm
 
 
 def test_import_without_its_extra_is_told_the_line_that_installs_it():
-    code = "import sys; sys.modules['pydantic'] = None; from pathlib import Path; from ponikeeper import importing\n"
+    code = (
+        "import sys; sys.modules['pydantic'] = None; from pathlib import Path; from ponikeeper.cli import importing\n"
+    )
     code += "importing.import_(Path('ioc.toml'), Path('one.jsonl'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.stderr.endswith("MissingExtraError: pydantic is not installed: pip install 'ponikeeper[ioc]'\n")

@@ -161,12 +161,12 @@ def test_records_are_read_from_one_on_and_nothing_else_moves(kept):
         "activation 3": (1, "activation 3", 4),
         "judgement 1": (1, "judgement 1", 1),
     }
-    revisions, activations, (judgement,) = (answer["records"] for answer in answers.values())
+    revisions, activations, (correction,) = (answer["records"] for answer in answers.values())
     assert [(item["revision"], item["geometry"]["dist"]) for item in revisions] == [(2, 0.9), (3, 0.21)]
     assert [(item["serial"], item["revision"], item["cause"]) for item in activations] == [
         (3, 3, "commit"), (4, 2, "activate"),
     ]  # fmt: skip
-    assert (judgement["revision"], judgement["by"], judgement["reason"]) == (1, 3, "typed wrong")
+    assert (correction["revision"], correction["by"], correction["reason"]) == (1, 3, "typed wrong")
     for text, answer in answers.items():
         for item in answer["records"]:
             KINDS[text.split()[0]].parse(kept, item)  # proven by its checksum

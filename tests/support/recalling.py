@@ -10,7 +10,7 @@ from event_model import compose_run
 
 from ponikeeper.geometry import Geometry
 from ponikeeper.history.history_file import ExportedHistory
-from ponikeeper.history.records import Activation, Judgement, Revision, checksum
+from ponikeeper.history.records import Activation, Correction, Revision, checksum
 from ponikeeper.protocol import Snapshot
 from ponikeeper_client.documents import configuration
 from speak import GEOMETRY
@@ -38,22 +38,22 @@ def revision(number: int, store: str = "one", label: str | None = None, prefix: 
 
 def judge(
     number: int, wrong: int, by: int | None = None, since: float | None = None, until: float | None = None
-) -> Judgement:
+) -> Correction:
     """Make a judgement; the instants in s since 1970."""
     instants = (None if time is None else iso(time) for time in (since, until))
     kind = "retract" if by is None else "supersede"
-    return Judgement(number, kind, wrong, by, *instants, f"reason {number}", iso(BEGIN + 1e6), "alice")
+    return Correction(number, kind, wrong, by, *instants, f"reason {number}", iso(BEGIN + 1e6), "alice")
 
 
 def history(
-    count: int, judgements: Iterable[Judgement] = (), store: str = "one", prefix: str = PREFIX
+    count: int, corrections: Iterable[Correction] = (), store: str = "one", prefix: str = PREFIX
 ) -> ExportedHistory:
     """Make an exported history of some revisions."""
     revisions = tuple(revision(number, store, prefix=prefix) for number in range(1, count + 1))
     activations = tuple(
         Activation(number, number, iso(BEGIN - 900), "commit", "alice") for number in range(1, count + 1)
     )
-    return ExportedHistory(prefix, iso(BEGIN + 2e6), revisions, activations, tuple(judgements))
+    return ExportedHistory(prefix, iso(BEGIN + 2e6), revisions, activations, tuple(corrections))
 
 
 def snapshot(found: Revision | None, prefix: str = PREFIX, status: str = "VALID", serial: int = 1) -> Snapshot:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ponikeeper.errors import StoreError
 from ponikeeper.geometry import Geometry
-from ponikeeper.history import Judgement
+from ponikeeper.history import Correction
 from ponikeeper.store import FOLLOWED, Draft, History, Standing
 from ponikeeper.store import history as writing
 from ponikeeper.text.strictjson import canonical
@@ -30,12 +30,12 @@ def draft(number: int, label: str | None = None) -> Draft:
     return Draft(replace(GEOMETRY, dist=0.2 + number / 997), provenance, label, {"z": {"value": 1.0, "units": "mm"}})
 
 
-def judgements(revisions: int) -> list[Judgement]:
+def corrections(revisions: int) -> list[Correction]:
     """Give what was found out later about revisions of a small store."""
     time = time_of(revisions)
     return [
-        Judgement(1, "supersede", 1, 2, time_of(0), None, "wavelength typed wrong", time, "alice@here"),
-        Judgement(2, "retract", 3, None, None, None, "beam stop", time, "bob@there"),
+        Correction(1, "supersede", 1, 2, time_of(0), None, "wavelength typed wrong", time, "alice@here"),
+        Correction(2, "retract", 3, None, None, None, "beam stop", time, "bob@there"),
     ]
 
 
@@ -57,8 +57,8 @@ def small_store(path: Path, revisions: int = 4) -> Path:
             standing = Standing(True, {"z": {"value": 1.0, "units": "mm"}})
             history.activate(prefix, 2, time_of(revisions), "activate", "bob@there", request, standing)
             history.activate(prefix, 3, time_of(revisions), FOLLOWED, "links")
-            for judgement in judgements(revisions):
-                history.judge(prefix, judgement)
+            for correction in corrections(revisions):
+                history.judge(prefix, correction)
     finally:
         history.close()
     return path

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ponikeeper.errors import NotConnectedError, RecordError
+from ponikeeper_client._fresh_gets import wait_for
+from ponikeeper_client._motion import LinkWatch, moves
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.fresh import wait_for
 from ponikeeper_client.guard.concern import OF_LINKS, concern, off_links, unknown_links
 from ponikeeper_client.guard.run import Run
 from ponikeeper_client.guard.state import State
-from ponikeeper_client.motion import LinkWatch, moves
 
 OnChange = Literal["new_descriptor", "fail", "warn"]
 OnStatus = Literal["warn", "fail"]

@@ -6,10 +6,10 @@ from typing import Any
 
 from bluesky.utils import Msg
 
+from ponikeeper_client._motion import LinkWatch
 from ponikeeper_client.device import CalibrationData, calibrations
 from ponikeeper_client.guard.state import State
 from ponikeeper_client.guard.streams import KEEPS_PER_STREAM
-from ponikeeper_client.motion import LinkWatch
 
 
 @dataclass

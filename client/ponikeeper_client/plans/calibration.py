@@ -19,7 +19,7 @@ from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.fit import Fit, fit_image, measure_image
 from ponikeeper_client.fit.picture import draw
 from ponikeeper_client.fit.start import Start, beginning
-from ponikeeper_client.gui import Calib2, Panel
+from ponikeeper_client.gui.calib2 import Calib2, Panel
 from ponikeeper_client.images import ImageSource, mean_image
 from ponikeeper_client.plans.keeping import Files
 from ponikeeper_client.plans.positions import Position

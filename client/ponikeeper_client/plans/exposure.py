@@ -9,8 +9,8 @@ from bluesky import preprocessors as bpp
 from bluesky.utils import Msg
 
 from ponikeeper.geometry import Geometry
+from ponikeeper_client._motion import LinkWatch
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.motion import LinkWatch
 from ponikeeper_client.plans.positions import Position, position_of, rested
 from ponikeeper_client.plans.shutter import Shutter
 from ponikeeper_client.plans.wavelengths import Statement, choose, statements

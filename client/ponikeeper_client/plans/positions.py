@@ -8,8 +8,8 @@ from typing import Any, Literal
 import bluesky.plan_stubs as bps
 
 from ponikeeper.errors import CalibrationError
+from ponikeeper_client._motion import Links, moves
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.motion import Links, moves
 
 _PATIENCE = 30.0
 """Seconds for which a motion is waited for."""

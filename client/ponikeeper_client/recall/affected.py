@@ -49,7 +49,7 @@ class Affected:
             "untold": self.recorded.untold,
             "revision": self.recorded.revision,
             "uid": self.recorded.uid,
-            "judged": [] if now is None else [judgement.as_dict() for judgement in now.chain],
+            "judged": [] if now is None else [correction.as_dict() for correction in now.chain],
             "right": None if now is None else now.revision,
         }
 

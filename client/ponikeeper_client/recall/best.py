@@ -81,7 +81,7 @@ def ask_ioc(prefix: str, timeout: float) -> History:
         raise MissingExtraError("client", error.name or "ophyd") from error
     history = LiveHistory(prefix, timeout)
     try:
-        history.judgements()
+        history.corrections()
     except NotConnectedError as error:
         raise NotConnectedError(f"{error}; {_ADVICE}") from error
     return history

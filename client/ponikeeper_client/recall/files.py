@@ -86,7 +86,7 @@ def origin(source: Recorded | BestKnown) -> list[str]:
         lines.append(recorded.told)
     if isinstance(source, BestKnown):
         lines += [f"recorded was revision {recorded.revision}, uid {recorded.uid}"] * source.changed
-        lines += [explained(judgement) for judgement in source.chain]
+        lines += [explained(correction) for correction in source.chain]
         lines.append(f"as known to {source.authority}")
     return [" ".join(line.split()).encode("ascii", "backslashreplace").decode() for line in lines]
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from ponikeeper.errors import HistoryError, NoGeometryError
 from ponikeeper.history import history_file
 from ponikeeper.history.history_file import ExportedHistory
-from ponikeeper.history.records import Judgement, Revision
+from ponikeeper.history.records import Correction, Revision
 from ponikeeper_client.recall.values import Recorded
 
 Histories = ExportedHistory | str | Path | Iterable[ExportedHistory | str | Path]
@@ -26,7 +26,7 @@ class History(Protocol):
         """Give a revision by its number; None where there is none."""
         ...
 
-    def judgements(self) -> Sequence[Judgement]:
+    def corrections(self) -> Sequence[Correction]:
         """Give all judgements, in their order."""
         ...
 
@@ -45,16 +45,16 @@ class Exported:
     @property
     def length(self) -> tuple[int, int]:
         """How much it knows: of two exports of one store the later one has more."""
-        return len(self._history.judgements), len(self._history.revisions)
+        return len(self._history.corrections), len(self._history.revisions)
 
     def revision(self, number: int) -> Revision | None:
         """Give a revision by its number; None where there is none."""
         revisions = self._history.revisions
         return revisions[number - 1] if 1 <= number <= len(revisions) else None
 
-    def judgements(self) -> Sequence[Judgement]:
+    def corrections(self) -> Sequence[Correction]:
         """Give all judgements, in their order."""
-        return self._history.judgements
+        return self._history.corrections
 
 
 def read_all(given: Histories) -> list[ExportedHistory]:

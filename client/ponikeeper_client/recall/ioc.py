@@ -8,10 +8,10 @@ from typing import Any, cast
 from ophyd import EpicsSignal
 
 from ponikeeper.errors import NotConnectedError
-from ponikeeper.history.records import Judgement, Record, Revision, name_of
-from ponikeeper.protocol.history_query import Inquiry, Reply, parse_reply
-from ponikeeper_client.fresh import raise_silent, wait_for
-from ponikeeper_client.signals import TextSignal
+from ponikeeper.history.records import Correction, Record, Revision, name_of
+from ponikeeper.protocol.history_query import HistoryQuery, Reply, parse_reply
+from ponikeeper_client._fresh_gets import raise_silent, wait_for
+from ponikeeper_client._signals import TextSignal
 
 _PATIENCE = 0.5
 """How long an answer is waited for before it is asked again: somebody else's may have covered it (s)."""
@@ -40,7 +40,7 @@ class LiveHistory:
         self._prefix, self._timeout = prefix, timeout
         self._question, self._answer = _signals_of(prefix)
         self._revisions: dict[int, Revision] = {}
-        self._judgements: tuple[Judgement, ...] | None = None
+        self._corrections: tuple[Correction, ...] | None = None
         self._proved = False
 
     @property
@@ -59,43 +59,43 @@ class LiveHistory:
             What it answers is not what was written.
         """
         if number not in self._revisions and number >= 1:
-            for record in self._ask(Inquiry("revision", number)).records:
+            for record in self._ask(HistoryQuery("revision", number)).records:
                 self._revisions[name_of(record)[1]] = cast("Revision", record)
         return self._revisions.get(number)
 
-    def judgements(self) -> Sequence[Judgement]:
+    def corrections(self) -> Sequence[Correction]:
         """Give all judgements, in their order; raises as `revision`."""
-        if self._judgements is None:
+        if self._corrections is None:
             found: list[Record] = []
             while True:
-                reply = self._ask(Inquiry("judgement", len(found) + 1))
+                reply = self._ask(HistoryQuery("judgement", len(found) + 1))
                 found += reply.records
                 if len(found) >= reply.count or not reply.records:
                     break
-            self._judgements = cast("tuple[Judgement, ...]", tuple(found))
-        return self._judgements
+            self._corrections = cast("tuple[Correction, ...]", tuple(found))
+        return self._corrections
 
-    def _ask(self, inquiry: Inquiry) -> Reply:
+    def _ask(self, query: HistoryQuery) -> Reply:
         if not self._proved:
             # what the monitor brings first may be an old answer to the same question: this one nobody asked before,
             # and what comes after its answer is newer
             self._proved = True
-            self._ask(Inquiry("activation", random.randrange(_NOBODYS, 9 * _NOBODYS)))  # noqa: S311
+            self._ask(HistoryQuery("activation", random.randrange(_NOBODYS, 9 * _NOBODYS)))  # noqa: S311
         deadline = time.monotonic() + self._timeout
         pv: Any = self._question._write_pv
         while time.monotonic() < deadline:
             if not wait_for(lambda: pv.connected, deadline):
                 raise_silent(self._question.pvname, self._timeout)
-            pv.put(str(inquiry), use_complete=True)
-            if wait_for(lambda: self._heard(inquiry), min(deadline, time.monotonic() + _PATIENCE)):
+            pv.put(str(query), use_complete=True)
+            if wait_for(lambda: self._heard(query), min(deadline, time.monotonic() + _PATIENCE)):
                 reply = parse_reply(self._prefix, self._answer.newest(deadline))
-                if reply.read == str(inquiry):
+                if reply.read == str(query):
                     return reply
-        raise NotConnectedError(f"{self._answer.pvname} shows no answer to {inquiry} within {self._timeout:g} s")
+        raise NotConnectedError(f"{self._answer.pvname} shows no answer to {query} within {self._timeout:g} s")
 
-    def _heard(self, inquiry: Inquiry) -> bool:
+    def _heard(self, query: HistoryQuery) -> bool:
         text = self._answer.newest(time.monotonic() + self._timeout)
-        return f'"read": "{inquiry}"' in text[:80]
+        return f'"read": "{query}"' in text[:80]
 
 
 def _signals_of(prefix: str) -> tuple[EpicsSignal, TextSignal]:

@@ -11,11 +11,11 @@ from itertools import groupby
 
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.history.corrections import chain
-from ponikeeper.history.records import Judgement, Revision
+from ponikeeper.history.records import Correction, Revision
 from ponikeeper_client.recall.histories import History
 from ponikeeper_client.recall.values import BestKnown, Recorded, iso
 
-Chain = tuple[Judgement, ...]
+Chain = tuple[Correction, ...]
 
 
 def as_recorded(recorded: Recorded) -> BestKnown:
@@ -47,10 +47,10 @@ def judged(recorded: Recorded, history: History) -> list[BestKnown]:
         The history does not have the revision that the run recorded.
     """
     revision = _proven(recorded, history)
-    judgements = history.judgements()
+    corrections = history.corrections()
     if any(event.time is None for event in recorded.events) or not recorded.events:
-        return [_of_a_time(recorded, revision, judgements, history)]
-    parts = groupby(recorded.events, lambda event: tuple(chain(judgements, revision.number, iso(event.time or 0.0))))
+        return [_of_a_time(recorded, revision, corrections, history)]
+    parts = groupby(recorded.events, lambda event: tuple(chain(corrections, revision.number, iso(event.time or 0.0))))
     return [_known(replace(recorded, events=tuple(events)), revision, way, history) for way, events in parts]
 
 
@@ -76,10 +76,12 @@ def _proven(recorded: Recorded, history: History) -> Revision:
     return revision
 
 
-def _of_a_time(recorded: Recorded, revision: Revision, judgements: Sequence[Judgement], history: History) -> BestKnown:
+def _of_a_time(
+    recorded: Recorded, revision: Revision, corrections: Sequence[Correction], history: History
+) -> BestKnown:
     """Judge events whose own time is not known by the time in which they were taken, if that is all of one kind."""
     ways = [
-        (instant, tuple(chain(judgements, revision.number, instant))) for instant in _instants(recorded, judgements)
+        (instant, tuple(chain(corrections, revision.number, instant))) for instant in _instants(recorded, corrections)
     ]
     first = ways[0][1]
     other = [(instant, way) for instant, way in ways if _right(way, revision) != _right(first, revision)]
@@ -94,10 +96,10 @@ def _of_a_time(recorded: Recorded, revision: Revision, judgements: Sequence[Judg
     return BestKnown(recorded=recorded, geometry=None, why=why, chain=way or first, authority=history.authority)
 
 
-def _instants(recorded: Recorded, judgements: Sequence[Judgement]) -> list[str]:
+def _instants(recorded: Recorded, corrections: Sequence[Correction]) -> list[str]:
     """Give an instant of each part of the time that is covered, between which nothing is judged differently."""
     begins, ends = iso(recorded.begins), None if recorded.ends is None else iso(recorded.ends)
-    edges = {text for item in judgements for text in (item.since, item.until) if text is not None}
+    edges = {text for item in corrections for text in (item.since, item.until) if text is not None}
     inside = [
         edge
         for edge in sorted(edges, key=datetime.fromisoformat)

@@ -7,7 +7,7 @@ from typing import Generic, Self, TypeVar
 
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry import Geometry
-from ponikeeper.history.records import Judgement
+from ponikeeper.history.records import Correction
 from ponikeeper_client.recall.runs import Event
 from ponikeeper_client.recall.telling import as_html, numbers
 
@@ -123,7 +123,7 @@ class BestKnown:
     uid: str | None = None
     checksum: str | None = None
     label: str | None = None
-    chain: tuple[Judgement, ...] = ()
+    chain: tuple[Correction, ...] = ()
     authority: str = ""
 
     @property
@@ -161,7 +161,7 @@ class BestKnown:
         """What is known, in a few words, with each judgement: who said so, when and why."""
         if not self.chain:
             return self.recorded.told + (f" ({self.why})" if self.why and self.recorded.geometry else "")
-        steps = "; ".join(explained(judgement) for judgement in self.chain)
+        steps = "; ".join(explained(correction) for correction in self.chain)
         right = f"no geometry: {self.why}" if self.geometry is None else f"revision {self.revision} {self.label or ''}"
         return f"{right.strip()} (recorded: {self.recorded.told}; {steps})"
 
@@ -200,16 +200,16 @@ class Told(tuple[Found, ...], Generic[Found]):
         return as_html([(".".join(filter(None, _device(each))), each.place, *_cells(each)) for each in self])
 
 
-def explained(judgement: Judgement) -> str:
+def explained(correction: Correction) -> str:
     """Say who judged what, when and why."""
-    what = "retracted" if judgement.by is None else f"superseded by revision {judgement.by}"
+    what = "retracted" if correction.by is None else f"superseded by revision {correction.by}"
     period = "".join(
         f" {word} {instant}"
-        for word, instant in (("from", judgement.since), ("until", judgement.until))
+        for word, instant in (("from", correction.since), ("until", correction.until))
         if instant is not None
     )
-    said = f"{judgement.author}, {judgement.time}"
-    return f"revision {judgement.revision} {what}{period}: {judgement.reason} [{said}]"
+    said = f"{correction.author}, {correction.time}"
+    return f"revision {correction.revision} {what}{period}: {correction.reason} [{said}]"
 
 
 def iso(time: float) -> str:

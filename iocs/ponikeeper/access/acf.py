@@ -191,9 +191,9 @@ class _Parser:
         while not (self._is_next("}") and (users is not None or hosts is not None)):
             token = self._take()
             if token.text == "UAG" and not token.quoted:
-                users = (users or frozenset()).union(*self._members(token.text, self._users))
+                users = (users or frozenset[str]()).union(*self._members(token.text, self._users))
             elif token.text == "HAG" and not token.quoted:
-                hosts = (hosts or frozenset()).union(*self._members(token.text, self._hosts))
+                hosts = (hosts or frozenset[Network]()).union(*self._members(token.text, self._hosts))
             else:
                 self._refuse(token, 'UAG, HAG or "}"', "rules cannot depend on PVs here")
         self._take()

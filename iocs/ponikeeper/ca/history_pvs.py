@@ -12,7 +12,7 @@ from ponikeeper.ca.view import Shown, list_text, selected_text
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.state import State
 from ponikeeper.errors import HistoryError, RefusedError, StoreError
-from ponikeeper.protocol.history_query import AT_ONCE, Inquiry, parse_inquiry, reply_text
+from ponikeeper.protocol.history_query import AT_ONCE, HistoryQuery, parse_query, reply_text
 from ponikeeper.protocol.text_tables import compare_text, table_text
 from ponikeeper.store import History
 from ponikeeper.store.writer import Store
@@ -80,14 +80,14 @@ class Archive:
         except StoreError as error:
             await self._tell(f"the history cannot be read: {error}")
             return
-        judgements = self._keeper.state.judgements
+        corrections = self._keeper.state.corrections
         chosen = [revision for revision in revisions if revision.number == number]
         await self._show(
             {
-                "History:Selected_RBV": Shown(selected_text(chosen[0], judgements) if chosen else ""),
-                "History:List_RBV": Shown(list_text(revisions, judgements, number)),
+                "History:Selected_RBV": Shown(selected_text(chosen[0], corrections) if chosen else ""),
+                "History:List_RBV": Shown(list_text(revisions, corrections, number)),
                 "History:Table_RBV": Shown(
-                    table_text(revisions, judgements, number, in_force.number if in_force else 0)
+                    table_text(revisions, corrections, number, in_force.number if in_force else 0)
                 ),
                 "History:Compare_RBV": Shown(compare_text(chosen[0], in_force) if chosen and in_force else ""),
             },
@@ -96,19 +96,19 @@ class Archive:
 
     async def _read(self, text: str, origin: Origin) -> None:  # noqa: ARG002
         try:
-            answer = await self._answer(parse_inquiry(text))
+            answer = await self._answer(parse_query(text))
         except (HistoryError, StoreError) as error:
             await self._tell(f"refused: {error}")  # libca drops the words of a refusal
             raise RefusedError(str(error)) from error
         await self._show({"History:Read_RBV": Shown(answer)}, time.time())
 
-    async def _answer(self, inquiry: Inquiry) -> str:
+    async def _answer(self, query: HistoryQuery) -> str:
         prefix = self._keeper.state.prefix
 
         def read(history: History) -> str:
-            last = inquiry.first + AT_ONCE[inquiry.kind] - 1
-            records = history.records(prefix, inquiry.kind, inquiry.first, last)
-            return reply_text(prefix, inquiry, history.count(prefix, inquiry.kind), records)
+            last = query.first + AT_ONCE[query.kind] - 1
+            records = history.records(prefix, query.kind, query.first, last)
+            return reply_text(prefix, query, history.count(prefix, query.kind), records)
 
         return await self._store.read(read)
 

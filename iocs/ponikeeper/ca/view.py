@@ -10,8 +10,8 @@ from caproto import AlarmSeverity, AlarmStatus
 from ponikeeper.detector.state import State
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper.geometry.parameters import NAMES
-from ponikeeper.history import Judgement, Revision
-from ponikeeper.history.corrections import judgement_of
+from ponikeeper.history import Correction, Revision
+from ponikeeper.history.corrections import correction_of
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES, results_json
 from ponikeeper.protocol.pvs import Status, readback
 from ponikeeper.protocol.text_tables import ascii_only, listed
@@ -86,9 +86,9 @@ def transaction_values(state: State) -> dict[str, Shown]:
     }
 
 
-def list_text(revisions: Sequence[Revision], judgements: Sequence[Judgement], around: int) -> str:
+def list_text(revisions: Sequence[Revision], corrections: Sequence[Correction], around: int) -> str:
     """List revisions, newest first, as many around one of them as fit a PV."""
-    rows = {revision.number: strictjson.dumps(listed(revision, judgements)) for revision in revisions}
+    rows = {revision.number: strictjson.dumps(listed(revision, corrections)) for revision in revisions}
     kept: list[int] = []
     room = MAX_BYTES - 100
     for number in sorted(rows, key=lambda number: (abs(number - around), -number)):
@@ -99,10 +99,10 @@ def list_text(revisions: Sequence[Revision], judgements: Sequence[Judgement], ar
     return f'{{"v": 1, "revisions": [{", ".join(rows[number] for number in sorted(kept, reverse=True))}]}}'
 
 
-def selected_text(revision: Revision, judgements: Sequence[Judgement]) -> str:
+def selected_text(revision: Revision, corrections: Sequence[Correction]) -> str:
     """Show one revision whole, what decides on it, and the last that was found out about it, as many as fit a PV."""
-    decides = judgement_of(judgements, revision.number)
-    about = [item for item in judgements if item.revision == revision.number]
+    decides = correction_of(corrections, revision.number)
+    about = [item for item in corrections if item.revision == revision.number]
     left_out = 0
     while True:
         told = {"judgements": [item.as_dict() for item in about], "judgements_left_out": left_out}

@@ -8,8 +8,8 @@ from aioca import CANothing, caput
 
 from ponikeeper.caclient.client import TIMEOUT, TRIES, got, read_snapshot, read_text, silent
 from ponikeeper.errors import NotConnectedError, RefusedError
-from ponikeeper.history.records import Activation, Judgement, Record, Revision, name_of
-from ponikeeper.protocol.history_query import Inquiry, Reply, parse_reply
+from ponikeeper.history.records import Activation, Correction, Record, Revision, name_of
+from ponikeeper.protocol.history_query import HistoryQuery, Reply, parse_reply
 
 _PAUSE = 0.02
 """Seconds, at most, before the first repetition of what somebody else's question has covered."""
@@ -17,7 +17,7 @@ _PAUSE = 0.02
 _WINDOW = 60
 """Revisions that are listed around one of them."""
 
-Whole = tuple[list[Revision], list[Activation], list[Judgement]]
+Whole = tuple[list[Revision], list[Activation], list[Correction]]
 
 
 async def read_revision(prefix: str, number: int) -> Revision:
@@ -34,7 +34,7 @@ async def read_revision(prefix: str, number: int) -> Revision:
     """
     if number < 1:
         raise RefusedError(f"there is no revision {number}: they are numbered from 1 on")
-    reply = await _ask(prefix, Inquiry("revision", number))
+    reply = await _ask(prefix, HistoryQuery("revision", number))
     if not reply.records:
         raise _missing(number, reply.count)
     return cast("Revision", reply.records[0])
@@ -45,7 +45,7 @@ async def read_revisions(prefix: str, *numbers: int) -> list[Revision]:
     return [await read_revision(prefix, number) for number in numbers]
 
 
-async def read_around(prefix: str, around: int) -> tuple[list[Revision], list[Judgement], int]:
+async def read_around(prefix: str, around: int) -> tuple[list[Revision], list[Correction], int]:
     """Read the revisions around one, all judgements, and which revision is in force.
 
     Parameters
@@ -58,8 +58,8 @@ async def read_around(prefix: str, around: int) -> tuple[list[Revision], list[Ju
     if around:
         await read_revision(prefix, around)
     revisions = await _read_from(prefix, "revision", max(1, centre - _WINDOW // 2), centre + _WINDOW // 2)
-    judgements = await _read_from(prefix, "judgement", 1)
-    return cast("list[Revision]", revisions), cast("list[Judgement]", judgements), in_force
+    corrections = await _read_from(prefix, "judgement", 1)
+    return cast("list[Revision]", revisions), cast("list[Correction]", corrections), in_force
 
 
 async def read_all(prefix: str) -> Whole:
@@ -69,26 +69,26 @@ async def read_all(prefix: str) -> Whole:
     transaction that made it: those that were there at that instant are those up to the newest that
     these activations name.
     """
-    judgements: list[Record] = []
+    corrections: list[Record] = []
     activations: list[Record] = []
     for _ in range(TRIES):
-        judgements += await _read_from(prefix, "judgement", len(judgements) + 1)
+        corrections += await _read_from(prefix, "judgement", len(corrections) + 1)
         activations += await _read_from(prefix, "activation", len(activations) + 1)
-        if (await _ask(prefix, Inquiry("judgement", len(judgements) + 1))).count == len(judgements):
+        if (await _ask(prefix, HistoryQuery("judgement", len(corrections) + 1))).count == len(corrections):
             break
     else:
         raise RefusedError(f"{prefix}: judgements are added all the time: try again when it is quiet")
     named = cast("list[Activation]", activations)
     newest = max((activation.revision for activation in named), default=0)
     revisions = await _read_from(prefix, "revision", 1, newest)
-    return cast("list[Revision]", revisions), named, cast("list[Judgement]", judgements)
+    return cast("list[Revision]", revisions), named, cast("list[Correction]", corrections)
 
 
 async def _read_from(prefix: str, kind: str, first: int, last: int | None = None) -> list[Record]:
     """Read the records of a kind from one on, to another one or to the newest."""
     found: list[Record] = []
     while last is None or first <= last:
-        reply = await _ask(prefix, Inquiry(kind, first))
+        reply = await _ask(prefix, HistoryQuery(kind, first))
         found += [record for record in reply.records if last is None or name_of(record)[1] <= last]
         first += len(reply.records)
         if first > reply.count:
@@ -98,22 +98,22 @@ async def _read_from(prefix: str, kind: str, first: int, last: int | None = None
     return found
 
 
-async def _ask(prefix: str, inquiry: Inquiry) -> Reply:
+async def _ask(prefix: str, query: HistoryQuery) -> Reply:
     """Ask for records, again where somebody else's question has covered the answer."""
     pv = f"{prefix}History:Read"
     await got(pv)
     for number in range(TRIES):
         try:
-            await caput(pv, str(inquiry), wait=True, timeout=TIMEOUT)
+            await caput(pv, str(query), wait=True, timeout=TIMEOUT)
         except CANothing as error:
             if any(word in str(error).lower() for word in ("disconnect", "timed out", "timeout")):
                 raise NotConnectedError(silent(pv, TIMEOUT)) from error
             raise RefusedError(f"{pv}: {await read_text(f'{prefix}Message_RBV')}") from error
         reply = parse_reply(prefix, await read_text(f"{pv}_RBV"))
-        if reply.read == str(inquiry):
+        if reply.read == str(query):
             return reply
         await asyncio.sleep(random.uniform(0, _PAUSE * (number + 1)))  # noqa: S311  # out of step with the others
-    raise RefusedError(f"{inquiry} of {prefix} could not be read: other clients ask all the time")
+    raise RefusedError(f"{query} of {prefix} could not be read: other clients ask all the time")
 
 
 def _missing(number: int, count: int) -> RefusedError:

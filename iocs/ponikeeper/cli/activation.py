@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from ponikeeper.cli.console import AsJson, Prefix, ask, client, emit, over_ca
-from ponikeeper.cli.tables import in_force_line
+from ponikeeper.cli.tables import activation_line
 from ponikeeper.protocol import Activate, Follow, Here
 from ponikeeper.text.strictjson import dumps
 
@@ -19,7 +19,7 @@ def activate(
     """Put an old revision in force again: ponikeeper activate 'XF:28ID1-ES{Det:PE1}Calib:' near."""
     name = int(revision) if revision.isascii() and revision.isdigit() else revision
     result = ask(prefix, Activate(name, force))
-    emit(dumps(result.as_dict()) if as_json else in_force_line(prefix, result))
+    emit(dumps(result.as_dict()) if as_json else activation_line(prefix, result))
 
 
 def here(prefix: Prefix, as_json: AsJson = False) -> None:

@@ -89,7 +89,7 @@ def show(prefix: Prefix, as_json: AsJson = False) -> None:
 def _commit(prefix: str, commit: Commit, as_json: bool) -> None:
     """Commit a geometry, and print what became of it."""
     result = ask(prefix, commit)
-    emit(dumps(result.as_dict()) if as_json else tables.in_force_line(prefix, result))
+    emit(dumps(result.as_dict()) if as_json else tables.activation_line(prefix, result))
 
 
 def _assignment(text: str) -> tuple[str, object]:

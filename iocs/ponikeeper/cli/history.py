@@ -18,13 +18,13 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """List the revisions, newest first: ponikeeper history 'XF:28ID1-ES{Det:PE1}Calib:' --tree."""
-    found, judgements, in_force = over_ca(revisions().read_around(prefix, around))
-    rows = [listed(revision, judgements) for revision in reversed(found)]
+    found, corrections, in_force = over_ca(revisions().read_around(prefix, around))
+    rows = [listed(revision, corrections) for revision in reversed(found)]
     if as_json:
         emit(dumps({"v": 1, "revisions": rows}))
     elif tree:
         told = {
-            revision.number: [item.as_dict() for item in judgements if item.revision == revision.number]
+            revision.number: [item.as_dict() for item in corrections if item.revision == revision.number]
             for revision in found
         }
         shown = history_tree(prefix, rows, told, in_force)

@@ -15,7 +15,7 @@ _INDENT, _READABLE = 4, 50
 def history_tree(
     prefix: str,
     rows: Sequence[Mapping[str, Any]],
-    judgements: Mapping[int, Sequence[Mapping[str, Any]]],
+    corrections: Mapping[int, Sequence[Mapping[str, Any]]],
     in_force: int,
 ) -> Tree:
     """Show revisions, newest first, each under the one that replaces it now.
@@ -30,15 +30,15 @@ def history_tree(
         Number of the revision in force.
     """
     tree = Tree(Text(f"history of {prefix}"))
-    nodes = {row["revision"]: Tree(_label(row, judgements.get(row["revision"], ()), in_force)) for row in rows}
+    nodes = {row["revision"]: Tree(_label(row, corrections.get(row["revision"], ()), in_force)) for row in rows}
     for row in rows:
         home = row["judgement"] and row["judgement"]["by"]
         nodes.get(home, tree).children.append(nodes[row["revision"]])
     for row in rows:
         decides = row["judgement"] and row["judgement"]["number"]
-        for judgement in judgements.get(row["revision"], ()):
-            if judgement["number"] != decides and judgement["by"] in nodes:
-                nodes[judgement["by"]].add(_mention(row, judgement))
+        for correction in corrections.get(row["revision"], ()):
+            if correction["number"] != decides and correction["by"] in nodes:
+                nodes[correction["by"]].add(_mention(row, correction))
     return tree
 
 
@@ -54,7 +54,7 @@ def _depth(tree: Tree) -> int:
     return depth
 
 
-def _label(row: Mapping[str, Any], judgements: Sequence[Mapping[str, Any]], in_force: int) -> Text:
+def _label(row: Mapping[str, Any], corrections: Sequence[Mapping[str, Any]], in_force: int) -> Text:
     """Tell of a revision, and in a line of its own each thing that was found out about it."""
     wrong = row["judgement"] is not None
     text = Text(_name(row), style="dim" if wrong else "")
@@ -62,21 +62,21 @@ def _label(row: Mapping[str, Any], judgements: Sequence[Mapping[str, Any]], in_f
     text.append("".join(f" {row[key]}" for key in ("method", "calibrant") if row[key]))
     if row["revision"] == in_force:
         text.append(" in force", style="bold red" if wrong else "bold green")
-    for judgement in judgements:
-        what = "retracted" if judgement["by"] is None else f"superseded by revision {judgement['by']}"
-        text.append(f"\n{what}{_why(judgement)}", style="red")
+    for correction in corrections:
+        what = "retracted" if correction["by"] is None else f"superseded by revision {correction['by']}"
+        text.append(f"\n{what}{_why(correction)}", style="red")
     return text
 
 
-def _mention(row: Mapping[str, Any], judgement: Mapping[str, Any]) -> Text:
+def _mention(row: Mapping[str, Any], correction: Mapping[str, Any]) -> Text:
     """Tell, at the revision that is right, of one that is replaced for a time, or was until something else was said."""
-    return Text(f"{_name(row)} superseded{_why(judgement)}", style="dim")
+    return Text(f"{_name(row)} superseded{_why(correction)}", style="dim")
 
 
 def _name(row: Mapping[str, Any]) -> str:
     return f"{row['revision']} ({row['label']})" if row["label"] else str(row["revision"])
 
 
-def _why(judgement: Mapping[str, Any]) -> str:
-    when = period(judgement["since"], judgement["until"])
-    return f"{when and f' {when}'}: {in_a_line(judgement['reason'])} ({judgement['author']})"
+def _why(correction: Mapping[str, Any]) -> str:
+    when = period(correction["since"], correction["until"])
+    return f"{when and f' {when}'}: {in_a_line(correction['reason'])} ({correction['author']})"

@@ -95,11 +95,11 @@ def history_table(prefix: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _judged(judgement: Mapping[str, Any] | None) -> str:
+def _judged(correction: Mapping[str, Any] | None) -> str:
     """Say in one word or two what became of a revision."""
-    if judgement is None:
+    if correction is None:
         return ""
-    return "retracted" if judgement["by"] is None else f"by {judgement['by']}"
+    return "retracted" if correction["by"] is None else f"by {correction['by']}"
 
 
 def diff_table(prefix: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Table:
@@ -132,7 +132,7 @@ def one_line(snapshot: Snapshot) -> str:
     )
 
 
-def in_force_line(prefix: str, result: Result) -> str:
+def activation_line(prefix: str, result: Result) -> str:
     """Tell what an accepted request put in force."""
     return f"{prefix} revision {result.revision} is in force (serial {result.serial})"
 

@@ -131,7 +131,7 @@ class Board:
         return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def _findings(self) -> tuple[Finding, ...]:
-        return findings(self.state.revision, self.state.judgements, self._links.states())
+        return findings(self.state.revision, self.state.corrections, self._links.states())
 
     def _judge(self, found: tuple[Finding, ...]) -> None:
         self._found = found

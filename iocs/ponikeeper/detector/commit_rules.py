@@ -8,8 +8,8 @@ from ponikeeper.errors import GeometryError, RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.detectors import pixel_size
 from ponikeeper.geometry.parameters import NAMES, Limits
-from ponikeeper.history import Judgement, Position, Revision
-from ponikeeper.history.corrections import judgement_of, told
+from ponikeeper.history import Correction, Position, Revision
+from ponikeeper.history.corrections import correction_of, told
 from ponikeeper.protocol import MAX_BYTES, Commit, LinkState, Snapshot, is_within, label_problem, position_now
 from ponikeeper.store import Draft
 from ponikeeper.text import strictjson
@@ -67,7 +67,7 @@ def decide_commit(
     return Draft(geometry, provenance, label, _position(commit, links, readings))
 
 
-def decide_here(revision: Revision | None, judgements: Sequence[Judgement], readings: Sequence[LinkState]) -> Commit:
+def decide_here(revision: Revision | None, corrections: Sequence[Correction], readings: Sequence[LinkState]) -> Commit:
     """Judge that the geometry in force holds where the links stand now, and make of it what is to be committed.
 
     Raises
@@ -80,9 +80,9 @@ def decide_here(revision: Revision | None, judgements: Sequence[Judgement], read
     problems = [f"where the links stand is not known: {link.doubt}" for link in readings if link.doubt]
     if not readings:
         problems.append("the configuration has no links, so there is no position that Here could record")
-    judgement = judgement_of(judgements, revision.number)
-    if judgement is not None:
-        problems.append(f"revision {revision.number} was {told(judgement)}: put one in force that is right")
+    correction = correction_of(corrections, revision.number)
+    if correction is not None:
+        problems.append(f"revision {revision.number} was {told(correction)}: put one in force that is right")
     if problems:
         raise RefusedError(problems)
     provenance = {key: value for key, value in revision.provenance.items() if key != "author"}

@@ -147,7 +147,7 @@ class Follower:
 
     async def _belonging(self, links: Sequence[LinkState]) -> Put | None:
         """Find what a commit or a person put in force last where the links are, of all that is sound."""
-        wrong = unsound(self._board.state.judgements)
+        wrong = unsound(self._board.state.corrections)
         before: int | None = None
         while True:
             puts = await self._ledger.read(partial(History.puts, before=before, limit=_AT_ONCE))

@@ -15,8 +15,8 @@ from ponikeeper.detector.state import Change, State
 from ponikeeper.detector.store import Ledger
 from ponikeeper.errors import ProblemsError, RefusedError, StoreError, UncertainStoreError
 from ponikeeper.geometry.parameters import Limits
-from ponikeeper.history import Activation, Judgement, Revision
-from ponikeeper.history.corrections import judgement_of, judgement_problems, told, unsound
+from ponikeeper.history import Activation, Correction, Revision
+from ponikeeper.history.corrections import correction_of, correction_problems, told, unsound
 from ponikeeper.protocol import Activate, Commit, Follow, Here, Request, Result, Retract, Supersede, shortened
 from ponikeeper.store import Answer, History, Standing
 from ponikeeper.store.writer import Store
@@ -119,7 +119,7 @@ class Keeper:
             case Commit():
                 return await self._commit(request, request, author)
             case Here():
-                commit = decide_here(self.state.revision, self.state.judgements, self._links.states())
+                commit = decide_here(self.state.revision, self.state.corrections, self._links.states())
                 return await self._commit(request, commit, author)
             case Activate():
                 return await self._activate(request, author)
@@ -132,12 +132,12 @@ class Keeper:
         state, links = self.state, self._links.states()
         draft = decide_commit(state.revision, commit, by, self._limits, self._links.units, links)
         require_room(state.prefix, draft)
-        judgement = state.revision and judgement_of(state.judgements, state.revision.number)
-        if judgement is None and is_unchanged(state.revision, draft, commit.derived, links):
+        correction = state.revision and correction_of(state.corrections, state.revision.number)
+        if correction is None and is_unchanged(state.revision, draft, commit.derived, links):
             return await self._keep_unchanged(request)
-        if judgement and commit.derived and state.revision and draft.geometry == state.revision.geometry:
+        if correction and commit.derived and state.revision and draft.geometry == state.revision.geometry:
             raise RefusedError(
-                f"revision {judgement.revision} was {told(judgement)}, and this changes nothing of it: "
+                f"revision {correction.revision} was {told(correction)}, and this changes nothing of it: "
                 "put in force one that is right, or commit all values anew"
             )
         time, author = self._board.now(), str(draft.provenance["author"])
@@ -155,11 +155,11 @@ class Keeper:
         return await self._put_in_force(request, revision, activation, standing, message)
 
     async def _activate(self, request: Activate, author: str) -> Result:
-        revision = await self._ledger.named(request.revision, unsound(self.state.judgements), request)
-        judgement = judgement_of(self.state.judgements, revision.number)
-        if judgement is not None and not request.force:
+        revision = await self._ledger.named(request.revision, unsound(self.state.corrections), request)
+        correction = correction_of(self.state.corrections, revision.number)
+        if correction is not None and not request.force:
             raise RefusedError(
-                f"revision {revision.number} was {told(judgement)}; activate one that is right, "
+                f"revision {revision.number} was {told(correction)}; activate one that is right, "
                 'or this one all the same with "force": true (ponikeeper activate --force)'
             )
         time = self._board.now()
@@ -194,14 +194,14 @@ class Keeper:
         by, since, until = (
             (request.by, request.since, request.until) if isinstance(request, Supersede) else (None, None, None)
         )
-        asked = Judgement(0, request.op, request.revision, by, since, until, request.reason, time, author)
-        problems = judgement_problems(kept.judgements, asked, kept.count, time)
+        asked = Correction(0, request.op, request.revision, by, since, until, request.reason, time, author)
+        problems = correction_problems(kept.corrections, asked, kept.count, time)
         if problems:
             raise RefusedError(problems)
         answer = self._answer(request, time, request.revision)
-        judgement = await self._ledger.write(lambda history, prefix: history.judge(prefix, asked, answer), request)
-        self._board.take_up(replace(kept, judgements=(*kept.judgements, judgement)))
-        message = f"revision {request.revision} was {told(judgement)}, says {author}"
+        correction = await self._ledger.write(lambda history, prefix: history.judge(prefix, asked, answer), request)
+        self._board.take_up(replace(kept, corrections=(*kept.corrections, correction)))
+        message = f"revision {request.revision} was {told(correction)}, says {author}"
         return await self._accept(request, message, Change.STATUS | Change.HISTORY, time, request.revision)
 
     async def _keep_unchanged(self, request: Commit | Here) -> Result:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import Flag, auto
 
-from ponikeeper.history import Activation, Judgement, Revision
+from ponikeeper.history import Activation, Correction, Revision
 from ponikeeper.protocol import Result, Snapshot
 from ponikeeper.protocol.pvs import Status
 from ponikeeper.store import Kept
@@ -59,9 +59,9 @@ class State:
         return self.kept.count
 
     @property
-    def judgements(self) -> tuple[Judgement, ...]:
+    def corrections(self) -> tuple[Correction, ...]:
         """All that was found out later."""
-        return self.kept.judgements
+        return self.kept.corrections
 
     def snapshot(self) -> Snapshot:
         """Give what ``Snapshot_RBV`` holds."""

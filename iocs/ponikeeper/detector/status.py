@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from ponikeeper.detector.commit_rules import MAX_REASON, WHERE_TO_BEGIN
 from ponikeeper.detector.link_rules import calibrated_value, quantity
-from ponikeeper.history import Judgement, Revision
-from ponikeeper.history.corrections import judgement_of, told
+from ponikeeper.history import Correction, Revision
+from ponikeeper.history.corrections import correction_of, told
 from ponikeeper.protocol import LinkState, is_within, nominal_value
 from ponikeeper.protocol.pvs import Status
 from ponikeeper.text import strictjson
@@ -37,7 +37,7 @@ class Finding:
 
 
 def findings(
-    revision: Revision | None, judgements: Sequence[Judgement], links: Sequence[LinkState]
+    revision: Revision | None, corrections: Sequence[Correction], links: Sequence[LinkState]
 ) -> tuple[Finding, ...]:
     """Find all that speaks against the revision in force, the gravest first.
 
@@ -56,9 +56,9 @@ def findings(
     if links and revision.position is None:
         text = f"where the links stood for revision {revision.number} was never recorded: put Here where it holds"
         found.insert(0, Finding(Status.UNKNOWN, "", text))
-    judgement = judgement_of(judgements, revision.number)
-    if judgement is not None:
-        found.append(Finding(Status.CONDEMNED, "", f"revision {revision.number} was {told(judgement)}"))
+    correction = correction_of(corrections, revision.number)
+    if correction is not None:
+        found.append(Finding(Status.CONDEMNED, "", f"revision {revision.number} was {told(correction)}"))
     return tuple(sorted(found, key=lambda finding: PRECEDENCE.index(finding.status)))
 
 

@@ -7,13 +7,13 @@ that replaces it, which may have been judged itself.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from ponikeeper.history.records import Judgement
+from ponikeeper.history.records import Correction
 
 _SKEW = timedelta(seconds=60)
 """By which the clock of who judges may be ahead of this one."""
 
 
-def judgement_of(judgements: Sequence[Judgement], revision: int, instant: str | None = None) -> Judgement | None:
+def correction_of(corrections: Sequence[Correction], revision: int, instant: str | None = None) -> Correction | None:
     """Give the judgement that decides on a revision; None where it is sound.
 
     Parameters
@@ -23,49 +23,49 @@ def judgement_of(judgements: Sequence[Judgement], revision: int, instant: str | 
     instant
         For which it is asked, UTC ISO-8601; None is now.
     """
-    covering = (item for item in reversed(judgements) if item.revision == revision and covers(item, instant))
+    covering = (item for item in reversed(corrections) if item.revision == revision and covers(item, instant))
     return next(covering, None)
 
 
-def covers(judgement: Judgement, instant: str | None = None) -> bool:
+def covers(correction: Correction, instant: str | None = None) -> bool:
     """Tell whether a judgement is about an instant, from `since` on and before `until`; None is now."""
     if instant is None:  # neither may lie in the future
-        return judgement.until is None
+        return correction.until is None
     asked = datetime.fromisoformat(instant)
-    if judgement.since is not None and asked < datetime.fromisoformat(judgement.since):
+    if correction.since is not None and asked < datetime.fromisoformat(correction.since):
         return False
-    return judgement.until is None or asked < datetime.fromisoformat(judgement.until)
+    return correction.until is None or asked < datetime.fromisoformat(correction.until)
 
 
-def chain(judgements: Sequence[Judgement], revision: int, instant: str | None = None) -> list[Judgement]:
+def chain(corrections: Sequence[Correction], revision: int, instant: str | None = None) -> list[Correction]:
     """Follow a revision to the one that is right: each judgement on the way; ends at a circle, too.
 
     The revision that is right is the last one's `by`, or the revision asked for where there is none; after
     a retraction there is no right one.
     """
-    found: list[Judgement] = []
-    while (judgement := judgement_of(judgements, revision, instant)) is not None:
-        if judgement in found:
+    found: list[Correction] = []
+    while (correction := correction_of(corrections, revision, instant)) is not None:
+        if correction in found:
             break
-        found.append(judgement)
-        if judgement.by is None:
+        found.append(correction)
+        if correction.by is None:
             break
-        revision = judgement.by
+        revision = correction.by
     return found
 
 
-def unsound(judgements: Sequence[Judgement]) -> frozenset[int]:
+def unsound(corrections: Sequence[Correction]) -> frozenset[int]:
     """Name the revisions that are wrong now."""
-    return frozenset(item.revision for item in judgements if judgement_of(judgements, item.revision) is not None)
+    return frozenset(item.revision for item in corrections if correction_of(corrections, item.revision) is not None)
 
 
-def told(judgement: Judgement) -> str:
+def told(correction: Correction) -> str:
     """Say what was judged: ``superseded by revision 15: wavelength typed wrong``."""
-    what = "retracted" if judgement.by is None else f"superseded by revision {judgement.by}"
-    return f"{what}: {judgement.reason}"
+    what = "retracted" if correction.by is None else f"superseded by revision {correction.by}"
+    return f"{what}: {correction.reason}"
 
 
-def judgement_problems(judgements: Sequence[Judgement], asked: Judgement, count: int, now: str) -> list[str]:
+def correction_problems(corrections: Sequence[Correction], asked: Correction, count: int, now: str) -> list[str]:
     """Say what is wrong with a judgement before it is stored.
 
     Parameters
@@ -88,12 +88,12 @@ def judgement_problems(judgements: Sequence[Judgement], asked: Judgement, count:
     ]
     if len(instants) == 2 and datetime.fromisoformat(instants["since"]) >= datetime.fromisoformat(instants["until"]):
         problems.append(f'"since" {asked.since} is not before "until" {asked.until}: expected the earlier one first')
-    return problems or _dead_end(judgements, asked)
+    return problems or _dead_end(corrections, asked)
 
 
-def _dead_end(judgements: Sequence[Judgement], asked: Judgement) -> list[str]:
+def _dead_end(corrections: Sequence[Correction], asked: Correction) -> list[str]:
     """See that the revision that replaces another leads to one that is right, for every instant."""
-    later = [*judgements, asked]
+    later = [*corrections, asked]
     # between these instants nothing changes; the first stands for all before the others
     edges = {text for item in later for text in (item.since, item.until) if text is not None}
     for instant in sorted({"0001-01-01T00:00:00Z", *edges}, key=datetime.fromisoformat):

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import cast
 
 from ponikeeper.errors import HistoryError, RefusedError
-from ponikeeper.history.records import KINDS, Activation, Judgement, Record, Revision, name_of, sealed
+from ponikeeper.history.records import KINDS, Activation, Correction, Record, Revision, name_of, sealed
 from ponikeeper.text import strictjson
 
 _VERSION = 1
@@ -37,11 +37,11 @@ class ExportedHistory:
     exported: str
     revisions: tuple[Revision, ...] = ()
     activations: tuple[Activation, ...] = ()
-    judgements: tuple[Judgement, ...] = ()
+    corrections: tuple[Correction, ...] = ()
 
     def by_kind(self) -> dict[str, tuple[Record, ...]]:
         """Give the records by the names of their kinds, in the order of the file."""
-        return dict(zip(KINDS, (self.revisions, self.activations, self.judgements), strict=True))
+        return dict(zip(KINDS, (self.revisions, self.activations, self.corrections), strict=True))
 
     def counts(self) -> dict[str, int]:
         """Give how many records there are of each kind."""
@@ -230,7 +230,7 @@ def _require_right(
 def _require_closed(number: int, history: ExportedHistory) -> None:
     """See that what is named is there: a file that this ponikeeper wrote never fails here."""
     activated = max((activation.revision for activation in history.activations), default=0)
-    judged = max((max(item.revision, item.by or 0) for item in history.judgements), default=0)
+    judged = max((max(item.revision, item.by or 0) for item in history.corrections), default=0)
     if activated != len(history.revisions) or judged > len(history.revisions):
         raise HistoryError(
             f"line {number}: there are {len(history.revisions)} revisions, the newest that was put in force is "
@@ -249,7 +249,7 @@ def _clash(one: Record, other: Record) -> str:
                 return f"made {record.created}, uid {record.uid}"
             case Activation():
                 return f"of revision {record.revision}, {record.time}"
-            case Judgement():
+            case Correction():
                 return f"on revision {record.revision}, {record.time}"
 
     return (

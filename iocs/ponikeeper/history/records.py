@@ -113,7 +113,7 @@ class Activation:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Correction:
     """Somebody found out that `revision` was wrong, from `since` on and before `until` (None: open).
 
     Parameters
@@ -143,18 +143,18 @@ class Judgement:
         return asdict(self)
 
     @classmethod
-    def parse(cls, prefix: str, values: Mapping[str, object]) -> "Judgement":
+    def parse(cls, prefix: str, values: Mapping[str, object]) -> "Correction":
         """Make a judgement of its JSON object; parameters and errors as `Revision.parse`."""
         name = _checked("judgement", "number", values)
-        judgement = cls(**{key: value for key, value in values.items() if key != "checksum"})  # type: ignore[arg-type]
-        _verify(prefix, name, "judgement", judgement, values)
-        return judgement
+        correction = cls(**{key: value for key, value in values.items() if key != "checksum"})  # type: ignore[arg-type]
+        _verify(prefix, name, "judgement", correction, values)
+        return correction
 
 
-Record = Revision | Activation | Judgement
+Record = Revision | Activation | Correction
 
-KINDS: Mapping[str, type[Revision] | type[Activation] | type[Judgement]] = MappingProxyType(
-    {"revision": Revision, "activation": Activation, "judgement": Judgement}
+KINDS: Mapping[str, type[Revision] | type[Activation] | type[Correction]] = MappingProxyType(
+    {"revision": Revision, "activation": Activation, "judgement": Correction}
 )
 """The kinds of records by their names, in the order in which each needs those before it alone."""
 
@@ -166,7 +166,7 @@ def name_of(record: Record) -> tuple[str, int]:
             return "revision", record.number
         case Activation():
             return "activation", record.serial
-        case Judgement():
+        case Correction():
             return "judgement", record.number
 
 

@@ -23,7 +23,7 @@ _ASKED = re.compile(r"([a-z]+) +([1-9][0-9]{0,14})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Inquiry:
+class HistoryQuery:
     """What is asked: the records of a kind, from one of them on; as a text ``revision 12``."""
 
     kind: str
@@ -52,7 +52,7 @@ class Reply:
     records: tuple[Record, ...]
 
 
-def parse_inquiry(text: str) -> Inquiry:
+def parse_query(text: str) -> HistoryQuery:
     """Read what is asked.
 
     Raises
@@ -66,10 +66,10 @@ def parse_inquiry(text: str) -> Inquiry:
         raise HistoryError(
             f"History:Read: {text[:40]!a} asks for nothing that is there: expected one of {kinds}; N from 1 on"
         )
-    return Inquiry(found[1], int(found[2]))
+    return HistoryQuery(found[1], int(found[2]))
 
 
-def reply_text(prefix: str, inquiry: Inquiry, count: int, records: Sequence[Record]) -> str:
+def reply_text(prefix: str, query: HistoryQuery, count: int, records: Sequence[Record]) -> str:
     """Write the answer, with as many of the records as fit.
 
     Parameters
@@ -79,7 +79,7 @@ def reply_text(prefix: str, inquiry: Inquiry, count: int, records: Sequence[Reco
     count
         Number of the newest record of the kind.
     """
-    head = f'{{"v": {VERSION}, "read": "{inquiry}", "count": {count}, "records": ['
+    head = f'{{"v": {VERSION}, "read": "{query}", "count": {count}, "records": ['
     room = MAX_BYTES - len(head) - len("]}")
     kept: list[str] = []
     for record in records:

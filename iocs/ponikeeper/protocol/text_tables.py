@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from ponikeeper.geometry.parameters import PARAMETERS
-from ponikeeper.history.corrections import judgement_of
-from ponikeeper.history.records import Judgement, Revision
+from ponikeeper.history.corrections import correction_of
+from ponikeeper.history.records import Correction, Revision
 from ponikeeper.protocol.links import LinkState
 
 _ROWS = 20
@@ -20,7 +20,7 @@ _SHORT = 80
 """Characters of a text that a list has room for."""
 
 
-def listed(revision: Revision, judgements: Sequence[Judgement]) -> dict[str, object]:
+def listed(revision: Revision, corrections: Sequence[Correction]) -> dict[str, object]:
     """Give the JSON object that a list shows of a revision, with the judgement that decides on it now.
 
     Parameters
@@ -28,7 +28,7 @@ def listed(revision: Revision, judgements: Sequence[Judgement]) -> dict[str, obj
     judgements
         All of the detector, in their order.
     """
-    provenance, judgement = revision.provenance, judgement_of(judgements, revision.number)
+    provenance, correction = revision.provenance, correction_of(corrections, revision.number)
     return {
         "revision": revision.number,
         "created": revision.created,
@@ -36,11 +36,11 @@ def listed(revision: Revision, judgements: Sequence[Judgement]) -> dict[str, obj
         **{key: provenance.get(key) for key in ("method", "calibrant", "residual_px", "author")},
         **{key: getattr(revision.geometry, key) for key in ("dist", "poni1", "poni2", "wavelength", "detector")},
         "comment": ascii_only(str(provenance.get("comment", "")))[:_SHORT],
-        "judgement": judgement and {**judgement.as_dict(), "reason": ascii_only(judgement.reason)[:_SHORT]},
+        "judgement": correction and {**correction.as_dict(), "reason": ascii_only(correction.reason)[:_SHORT]},
     }
 
 
-def table_text(revisions: Sequence[Revision], judgements: Sequence[Judgement], selected: int, in_force: int) -> str:
+def table_text(revisions: Sequence[Revision], corrections: Sequence[Correction], selected: int, in_force: int) -> str:
     """Write revisions as a table in lines of ASCII, the newest first; ``>`` is the selected one, ``*`` that in force.
 
     Parameters
@@ -59,7 +59,7 @@ def table_text(revisions: Sequence[Revision], judgements: Sequence[Judgement], s
             _told(each, "calibrant"),
             _told(each, "residual_px", ".2f"),
             _told(each, "author"),
-            _judged(judgement_of(judgements, each.number)),
+            _judged(correction_of(corrections, each.number)),
         )
         for each in reversed(revisions)
         if abs(each.number - selected) <= _ROWS // 2
@@ -122,10 +122,10 @@ def _told(revision: Revision, key: str, form: str = "") -> str:
     return "" if value is None else format(value, form) if isinstance(value, float) else str(value)
 
 
-def _judged(judgement: Judgement | None) -> str:
-    if judgement is None:
+def _judged(correction: Correction | None) -> str:
+    if correction is None:
         return ""
-    return "retracted" if judgement.by is None else f"superseded by {judgement.by}"
+    return "retracted" if correction.by is None else f"superseded by {correction.by}"
 
 
 def ascii_only(text: str) -> str:

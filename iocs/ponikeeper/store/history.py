@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import cast
 
 from ponikeeper.errors import StoreError
-from ponikeeper.history.records import Activation, Judgement, Record, Revision, Row, checksum, name_of
+from ponikeeper.history.records import Activation, Correction, Record, Revision, Row, checksum, name_of
 from ponikeeper.store.reader import Reader
 from ponikeeper.store.rows import CHECKED, Answer, Draft, Standing, revision_of
 from ponikeeper.text import strictjson
@@ -91,11 +91,11 @@ class History(Reader):
             _stand(connection, prefix, key, standing, time, author)
             return _activate(connection, prefix, key, revision, time, cause, author, request)
 
-    def judge(self, prefix: str, judgement: Judgement, answer: Answer | None = None) -> Judgement:
+    def judge(self, prefix: str, correction: Correction, answer: Answer | None = None) -> Correction:
         """Store a judgement, which gets its number here, with the answer to its request; errors as `commit`."""
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
-            numbered = replace(judgement, number=_next(connection, "judgement", "number", key))
+            numbered = replace(correction, number=_next(connection, "judgement", "number", key))
             _insert(connection, prefix, "judgement", key, numbered.row())
             if answer is not None:
                 _insert_answer(connection, prefix, key, answer)

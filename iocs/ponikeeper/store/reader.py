@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from ponikeeper.history.records import Activation, Judgement, Record, Revision, Row, name_of
+from ponikeeper.history.records import Activation, Correction, Record, Revision, Row, name_of
 from ponikeeper.store import verify
 from ponikeeper.store.database import StoreFile
 from ponikeeper.store.rows import CHECKED, FOLLOWED, Answer, Kept, Put, Standing, record_of, verify_row
@@ -64,8 +64,8 @@ class Reader:
     def kept(self, prefix: str) -> Kept:
         """Give all that holds for a detector now."""
         revision, activation = self.in_force(prefix) or (None, None)
-        judgements = tuple(self.judgements(prefix))
-        return Kept(revision, activation, self.count(prefix), judgements, self.standing(prefix))
+        corrections = tuple(self.corrections(prefix))
+        return Kept(revision, activation, self.count(prefix), corrections, self.standing(prefix))
 
     def in_force(self, prefix: str) -> tuple[Revision, Activation] | None:
         """Give what was put in force last on a detector; None where nothing ever was."""
@@ -143,9 +143,9 @@ class Reader:
             verify_row(prefix, "answer", row)
             return Answer(*row[:-1])  # type: ignore[arg-type]  # its checksum matches
 
-    def judgements(self, prefix: str) -> list[Judgement]:
+    def corrections(self, prefix: str) -> list[Correction]:
         """Give all that was found out later about the revisions of a detector, in its order."""
-        return cast("list[Judgement]", self.records(prefix, "judgement"))
+        return cast("list[Correction]", self.records(prefix, "judgement"))
 
     def standing(self, prefix: str) -> Standing | None:
         """Give what was kept last of where the links stood; None where nothing ever was."""

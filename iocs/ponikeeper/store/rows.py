@@ -8,7 +8,7 @@ from typing import cast
 from ponikeeper.errors import GeometryError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import Position
-from ponikeeper.history.records import KINDS, Activation, Judgement, Record, Revision, Row, checksum
+from ponikeeper.history.records import KINDS, Activation, Correction, Record, Revision, Row, checksum
 from ponikeeper.text import strictjson
 
 FOLLOWED = "follow"
@@ -59,7 +59,7 @@ class Kept:
     revision: Revision | None = None
     activation: Activation | None = None
     count: int = 0
-    judgements: tuple[Judgement, ...] = ()
+    corrections: tuple[Correction, ...] = ()
     standing: Standing | None = None
 
 

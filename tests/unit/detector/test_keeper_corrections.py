@@ -102,15 +102,15 @@ def test_judgement_survives_a_restart_and_its_repetition_is_safe(path):
 
     async def judge(bench):
         await bench.near_and_far()
-        return await bench.keeper.execute(asked, BY), bench.keeper.state.judgements
+        return await bench.keeper.execute(asked, BY), bench.keeper.state.corrections
 
     async def again(bench):
         result = await bench.keeper.execute(asked, BY)
         other = await bench.keeper.execute(replace(asked, digest="e"), BY)
-        return result, other.outcome, bench.keeper.state.judgements
+        return result, other.outcome, bench.keeper.state.corrections
 
-    result, judgements = run(path, judge)
+    result, corrections = run(path, judge)
     assert (result.outcome, result.op, result.revision, result.serial) == ("accepted", "supersede", 1, 2)
-    (judgement,) = judgements
-    assert (judgement.revision, judgement.by, judgement.since, judgement.author) == (1, 2, asked.since, BY)
-    assert run(path, again) == (result, "refused", judgements)
+    (correction,) = corrections
+    assert (correction.revision, correction.by, correction.since, correction.author) == (1, 2, asked.since, BY)
+    assert run(path, again) == (result, "refused", corrections)

@@ -109,7 +109,7 @@ def test_failure_in_the_last_step_is_settled_by_what_the_disk_has(path, monkeypa
             return bench.revision, bench.told[0]
         request = Retract(2, "wrong") if what == "judge" else Follow(False)
         result = await bench.keeper.execute(request, BY)
-        return result.outcome, len(bench.keeper.state.judgements), bench.keeper.state.follow, bench.told[0]
+        return result.outcome, len(bench.keeper.state.corrections), bench.keeper.state.follow, bench.told[0]
 
     found = run(path, work)
     if what == "activate":

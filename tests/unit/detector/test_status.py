@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ponikeeper.detector.commit_rules import MAX_REASON
 from ponikeeper.detector.status import UNWATCHED, findings, reason_of, status_of
-from ponikeeper.history import Judgement, Revision
+from ponikeeper.history import Correction, Revision
 from ponikeeper.protocol import LinkState, is_within, nominal_value
 from ponikeeper.protocol.pvs import Status
 from ponikeeper.text import strictjson
@@ -21,7 +21,7 @@ POSITION = {
     "energy": {"value": 74.69, "units": "keV"},
     "binning": {"value": 1.0, "units": ""},
 }
-RETRACTED = Judgement(1, "retract", 7, None, None, None, "beam stop touched", "2026-11-22T09:30:00.000000Z", "alice")
+RETRACTED = Correction(1, "retract", 7, None, None, None, "beam stop touched", "2026-11-22T09:30:00.000000Z", "alice")
 SUPERSEDED = replace(RETRACTED, kind="supersede", by=9, reason="wavelength typed wrong")
 BUMP = replace(SUPERSEDED, since="2026-11-20T00:00:00.000000Z", until="2026-11-21T00:00:00.000000Z")
 OTHER = replace(RETRACTED, revision=3)
@@ -52,8 +52,8 @@ def links(position=POSITION, **stands):
     return [link(name, value, position) for name, value in {**STANDS, **stands}.items()]
 
 
-def judged(in_force, judgements, links_now):
-    found = findings(in_force, judgements, links_now)
+def judged(in_force, corrections, links_now):
+    found = findings(in_force, corrections, links_now)
     return status_of(found).name, reason_of(found, watched=bool(links_now))
 
 
@@ -154,8 +154,8 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_status_and_reason(case):
-    in_force, judgements, links_now, status, reason = case
-    found = judged(in_force, judgements, links_now)
+    in_force, corrections, links_now, status, reason = case
+    found = judged(in_force, corrections, links_now)
     assert found[0] == status
     if reason is None:
         assert found[1].startswith("no geometry was ever committed: give all of them at once")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponikeeper.history import Judgement
-from ponikeeper.history.corrections import chain, covers, judgement_of, judgement_problems, unsound
+from ponikeeper.history import Correction
+from ponikeeper.history.corrections import chain, correction_of, correction_problems, covers, unsound
 
 NOW = "2026-11-22T12:00:00.000000Z"
 
@@ -16,16 +16,16 @@ def day(number):
 
 def judge(revision, by=None, since=None, until=None, number=1):
     kind = "retract" if by is None else "supersede"
-    return Judgement(number, kind, revision, by, since and day(since), until and day(until), "why", NOW, "alice")
+    return Correction(number, kind, revision, by, since and day(since), until and day(until), "why", NOW, "alice")
 
 
-def listed(*judgements):
-    return [judge(*args, number=number) for number, args in enumerate(judgements, 1)]
+def listed(*corrections):
+    return [judge(*args, number=number) for number, args in enumerate(corrections, 1)]
 
 
-def right(judgements, revision, instant):
+def right(corrections, revision, instant):
     """Name the revision that is right; None where there is none."""
-    way = chain(judgements, revision, instant)
+    way = chain(corrections, revision, instant)
     return way[-1].by if way else revision
 
 
@@ -40,44 +40,44 @@ def right(judgements, revision, instant):
     ],
 )
 def test_time_that_a_judgement_is_about(since, until, inside):
-    judgement = judge(7, 9, since, until)
+    correction = judge(7, 9, since, until)
     instants = [1, 10, 20, None]
-    assert [n for n in instants if covers(judgement, n and day(n))] == inside
+    assert [n for n in instants if covers(correction, n and day(n))] == inside
 
 
 def test_instants_are_compared_as_instants_whatever_their_zone():
-    judgement = judge(7, 9, since=10)
-    assert not covers(judgement, "2026-11-10T00:30:00+01:00")
-    assert covers(judgement, "2026-11-09T23:30:00-01:00")
+    correction = judge(7, 9, since=10)
+    assert not covers(correction, "2026-11-10T00:30:00+01:00")
+    assert covers(correction, "2026-11-09T23:30:00-01:00")
 
 
 def test_chain_leads_to_the_one_that_is_right():
-    judgements = listed((1, 2), (2, 3), (4,), (5, 4))
-    assert [right(judgements, n, None) for n in range(1, 7)] == [3, 3, 3, None, None, 6]
-    assert unsound(judgements) == {1, 2, 4, 5}
+    corrections = listed((1, 2), (2, 3), (4,), (5, 4))
+    assert [right(corrections, n, None) for n in range(1, 7)] == [3, 3, 3, None, None, 6]
+    assert unsound(corrections) == {1, 2, 4, 5}
 
 
 def test_bump_is_wrong_for_its_time_only():
-    judgements = listed((1, 2, 10, 12))
-    assert [right(judgements, 1, day(n)) for n in (9, 10, 11, 12, 13)] == [1, 2, 2, 1, 1]
-    assert right(judgements, 1, None) == 1
-    assert unsound(judgements) == frozenset()
+    corrections = listed((1, 2, 10, 12))
+    assert [right(corrections, 1, day(n)) for n in (9, 10, 11, 12, 13)] == [1, 2, 2, 1, 1]
+    assert right(corrections, 1, None) == 1
+    assert unsound(corrections) == frozenset()
 
 
 def test_chain_is_followed_for_one_instant():
-    judgements = listed((1, 2, 10, None), (2, 3, None, 15))
-    assert [right(judgements, 1, day(n)) for n in (9, 10, 14, 15)] == [1, 3, 3, 2]
-    assert right(judgements, 1, None) == 2
+    corrections = listed((1, 2, 10, None), (2, 3, None, 15))
+    assert [right(corrections, 1, day(n)) for n in (9, 10, 14, 15)] == [1, 3, 3, 2]
+    assert right(corrections, 1, None) == 2
 
 
 def test_later_judgement_about_the_same_revision_replaces_the_earlier_one():
-    judgements = listed((1, 2), (1, 3), (1, 4, 10, 12))
-    assert [right(judgements, 1, instant) for instant in (day(5), day(11), None)] == [3, 4, 3]
-    assert judgement_of(judgements, 1).by == 3
+    corrections = listed((1, 2), (1, 3), (1, 4, 10, 12))
+    assert [right(corrections, 1, instant) for instant in (day(5), day(11), None)] == [3, 4, 3]
+    assert correction_of(corrections, 1).by == 3
 
 
-def problems(judgements, asked, count=9):
-    return judgement_problems(judgements, asked, count, NOW)
+def problems(corrections, asked, count=9):
+    return correction_problems(corrections, asked, count, NOW)
 
 
 @pytest.mark.parametrize(
@@ -151,11 +151,11 @@ days = st.none() | st.integers(1, 20)
 def test_whatever_is_taken_leads_every_revision_to_an_end(asked):
     taken = []
     for args in asked:
-        judgement = judge(*args, number=len(taken) + 1)
-        if not problems(taken, judgement):
-            taken.append(judgement)
+        correction = judge(*args, number=len(taken) + 1)
+        if not problems(taken, correction):
+            taken.append(correction)
     for instant in [None, *(day(n) for n in range(1, 22))]:
         for revision in range(1, 7):
             way = chain(taken, revision, instant)
             assert len({item.revision for item in way}) == len(way)
-            assert not way or way[-1].by is None or judgement_of(taken, way[-1].by, instant) is None
+            assert not way or way[-1].by is None or correction_of(taken, way[-1].by, instant) is None

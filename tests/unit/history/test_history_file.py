@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ponikeeper.errors import HistoryError, ProblemsError, RefusedError
 from ponikeeper.history.history_file import ExportedHistory, added, counted, read, write
-from ponikeeper.history.records import KINDS, Activation, Judgement, Revision, checksum, sealed
+from ponikeeper.history.records import KINDS, Activation, Correction, Revision, checksum, sealed
 from ponikeeper.store import History
 from stores import NAME, PREFIXES, small_store
 from strategies import geometries, json_values
@@ -195,7 +195,7 @@ def test_what_was_done_to_a_file_on_its_way_is_told(data, done, message):
 
 
 def test_record_under_another_prefix_is_not_proven(history):
-    for record in (history.revisions[0], history.activations[0], history.judgements[0]):
+    for record in (history.revisions[0], history.activations[0], history.corrections[0]):
         values = sealed(PREFIX, record)
         assert type(record).parse(PREFIX, values) == record
         with pytest.raises(ProblemsError, match=r"the checksum of .* does not match: it is not what was written"):
@@ -216,13 +216,13 @@ def test_record_under_another_prefix_is_not_proven(history):
         (Activation, {"serial": None}, 'activation null: "serial": null is not allowed'),
         (Activation, {"author": "a\x1fb"}, '"author": "a\\u001fb" is not allowed: expected a text in one line'),
         (Activation, {"time": "2026-11-22T09:30:00"}, '"time": "2026-11-22T09:30:00" is not allowed'),
-        (Judgement, {"kind": "praise"}, 'judgement 1: "kind": "praise" is not allowed: expected supersede or retract'),
-        (Judgement, {"by": 1.5}, '"by": 1.5 is not allowed: expected a whole number from 1 on, or null'),
-        (Judgement, {"reason": "other"}, "the checksum of judgement 1 of"),
+        (Correction, {"kind": "praise"}, 'judgement 1: "kind": "praise" is not allowed: expected supersede or retract'),
+        (Correction, {"by": 1.5}, '"by": 1.5 is not allowed: expected a whole number from 1 on, or null'),
+        (Correction, {"reason": "other"}, "the checksum of judgement 1 of"),
     ],
 )
 def test_record_that_cannot_be_is_refused_with_what_is_expected(history, kind, change, message):
-    record = {Revision: history.revisions, Activation: history.activations, Judgement: history.judgements}[kind][0]
+    record = {Revision: history.revisions, Activation: history.activations, Correction: history.corrections}[kind][0]
     with pytest.raises(HistoryError) as caught:
         kind.parse(PREFIX, sealed(PREFIX, record) | change)
     assert message in str(caught.value)
@@ -236,13 +236,13 @@ def test_missing_key_is_named(history, kind):
             KINDS[kind].parse(PREFIX, {name: value for name, value in values.items() if name != key})
 
 
-def cut(history, revisions, activations, judgements):
+def cut(history, revisions, activations, corrections):
     """Give the beginning of a history."""
     return replace(
         history,
         revisions=history.revisions[:revisions],
         activations=history.activations[:activations],
-        judgements=history.judgements[:judgements],
+        corrections=history.corrections[:corrections],
     )
 
 
@@ -257,7 +257,7 @@ def test_what_continues_a_history_is_what_is_added(history, kept):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_first_record_that_differs_is_named(history, kind):
-    field = {"revision": "revisions", "activation": "activations", "judgement": "judgements"}[kind]
+    field = {"revision": "revisions", "activation": "activations", "judgement": "corrections"}[kind]
     one, two, *more = getattr(history, field)
     change = {"created": EXPORTED} if kind == "revision" else {"author": "mallory"}
     other = replace(history, **{field: (one, replace(two, **change), *more)})

@@ -7,9 +7,9 @@ import pytest
 from ponikeeper.detector.commit_rules import require_room
 from ponikeeper.errors import HistoryError
 from ponikeeper.geometry import Geometry
-from ponikeeper.history.records import KINDS, Activation, Judgement, Revision, checksum
+from ponikeeper.history.records import KINDS, Activation, Correction, Revision, checksum
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES
-from ponikeeper.protocol.history_query import AT_ONCE, Inquiry, Reply, parse_inquiry, parse_reply, reply_text
+from ponikeeper.protocol.history_query import AT_ONCE, HistoryQuery, Reply, parse_query, parse_reply, reply_text
 from ponikeeper.store import History
 from stores import GEOMETRY, NAME, PREFIXES, small_store
 
@@ -27,7 +27,7 @@ def records(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_answer_says_what_it_answers_and_is_read_back(records, kind):
-    text = reply_text(PREFIX, Inquiry(kind, 2), 7, records[kind][1:])
+    text = reply_text(PREFIX, HistoryQuery(kind, 2), 7, records[kind][1:])
     values = json.loads(text)
     assert (values["v"], values["read"], values["count"]) == (1, f"{kind} 2", 7)
     assert all(item["checksum"].startswith("sha256:") for item in values["records"])
@@ -36,9 +36,9 @@ def test_answer_says_what_it_answers_and_is_read_back(records, kind):
 
 def test_what_is_asked_is_read():
     for text in ("revision 12", " revision 12 ", "revision  12"):
-        assert parse_inquiry(text) == Inquiry("revision", 12)
-    longest = Inquiry("activation", 10**15 - 1)
-    assert parse_inquiry(str(longest)) == longest
+        assert parse_query(text) == HistoryQuery("revision", 12)
+    longest = HistoryQuery("activation", 10**15 - 1)
+    assert parse_query(str(longest)) == longest
     assert len(str(longest)) <= MAX_STRING_BYTES
 
 
@@ -49,7 +49,7 @@ def test_what_is_asked_is_read():
 )  # fmt: skip
 def test_what_asks_for_nothing_is_refused_with_what_may_be_asked(text):
     with pytest.raises(HistoryError) as caught:
-        parse_inquiry(text)
+        parse_query(text)
     assert "expected one of revision N, activation N, judgement N; N from 1 on" in str(caught.value)
     assert str(caught.value).isascii()
 
@@ -62,7 +62,7 @@ def revision(number, comment="", config=None):
 
 def test_answer_has_as_many_as_fit(records):
     many = [revision(number, "x" * 500) for number in range(1, 40)]
-    text = reply_text(PREFIX, Inquiry("revision", 1), 39, many)
+    text = reply_text(PREFIX, HistoryQuery("revision", 1), 39, many)
     kept = parse_reply(PREFIX, text).records
     assert kept == tuple(many[: len(kept)])
     assert MAX_BYTES - 1500 < len(text) < MAX_BYTES
@@ -75,9 +75,9 @@ def test_no_more_are_read_for_an_answer_than_could_fit(kind):
     bare = Revision(1, "0" * 36, TIME, None, Geometry.parse(values), None, {}, "sha256:" + "0" * 64)
     shortest = {
         "revision": bare, "activation": Activation(1, 1, TIME, "", ""),
-        "judgement": Judgement(1, "retract", 1, None, None, None, "", TIME, ""),
+        "judgement": Correction(1, "retract", 1, None, None, None, "", TIME, ""),
     }[kind]  # fmt: skip
-    answer = reply_text(PREFIX, Inquiry(kind, 1), 999, [shortest] * AT_ONCE[kind])
+    answer = reply_text(PREFIX, HistoryQuery(kind, 1), 999, [shortest] * AT_ONCE[kind])
     assert len(json.loads(answer)["records"]) < AT_ONCE[kind]
 
 
@@ -91,9 +91,11 @@ def test_whatever_can_be_stored_fits_an_answer():
             break
         fits = large
     assert fits is not None
-    wordy = Judgement(1, "supersede", 1, 2, TIME, TIME, "\U0001f600" * 100, TIME, "\U0001f600" * 50)
+    wordy = Correction(1, "supersede", 1, 2, TIME, TIME, "\U0001f600" * 100, TIME, "\U0001f600" * 50)
     for record, kind in ((fits, "revision"), (wordy, "judgement")):
-        assert parse_reply(PREFIX, reply_text(PREFIX, Inquiry(kind, number), number, [record])).records == (record,)
+        assert parse_reply(PREFIX, reply_text(PREFIX, HistoryQuery(kind, number), number, [record])).records == (
+            record,
+        )
 
 
 @pytest.mark.parametrize(
@@ -107,6 +109,6 @@ def test_what_is_no_answer_is_refused(text):
 
 
 def test_record_that_was_changed_on_its_way_is_refused(records):
-    text = reply_text(PREFIX, Inquiry("judgement", 1), 2, records["judgement"])
+    text = reply_text(PREFIX, HistoryQuery("judgement", 1), 2, records["judgement"])
     with pytest.raises(HistoryError, match="the checksum of judgement 1"):
         parse_reply(PREFIX, text.replace("typed wrong", "typed right"))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ponikeeper.history.records import Judgement, Revision
+from ponikeeper.history.records import Correction, Revision
 from ponikeeper.protocol import LinkState
 from ponikeeper.protocol.text_tables import compare_text, links_text, table_text
 from stores import GEOMETRY
@@ -27,7 +27,7 @@ def three():
 
 
 def test_table_has_the_newest_first_and_marks_what_is_selected_and_in_force(three):
-    judged = [Judgement(1, "supersede", 2, 3, None, None, "typed wrong", "2026-11-22T10:00:00Z", "bob")]
+    judged = [Correction(1, "supersede", 2, 3, None, None, "typed wrong", "2026-11-22T10:00:00Z", "bob")]
     head, *rows = table_text(three, judged, 2, 3).splitlines()
     assert head.split() == ["rev", "created", "(UTC)", "label", "dist/mm", "keV", "calibrant", "px", "author", "judged"]
     assert [row.split()[:2] for row in rows] == [["*", "3"], [">", "2"], ["1", "2026-11-22"]]

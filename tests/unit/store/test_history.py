@@ -14,7 +14,7 @@ from ponikeeper.history import Activation
 from ponikeeper.history.records import KINDS
 from ponikeeper.store import FOLLOWED, Answer, Draft, History, Kept, Put, Standing, verify
 from ponikeeper.text import strictjson
-from stores import GEOMETRY, NAME, PREFIXES, commit, digest, draft, judgements, small_store, time_of
+from stores import GEOMETRY, NAME, PREFIXES, commit, corrections, digest, draft, small_store, time_of
 from strategies import geometries
 
 PREFIX, OTHER = PREFIXES
@@ -107,11 +107,11 @@ def test_label_means_its_newest_revision_that_is_not_wrong(history):
 
 def test_judgements_are_kept_in_their_order(history):
     commit(history, PREFIX, 1)
-    written = [history.judge(PREFIX, replace(judgement, number=0)) for judgement in judgements(4)]
-    assert written == judgements(4)
-    assert reopened(history).judgements(PREFIX) == written
-    assert history.judgements(OTHER) == []
-    assert history.kept(PREFIX).judgements == tuple(written)
+    written = [history.judge(PREFIX, replace(correction, number=0)) for correction in corrections(4)]
+    assert written == corrections(4)
+    assert reopened(history).corrections(PREFIX) == written
+    assert history.corrections(OTHER) == []
+    assert history.kept(PREFIX).corrections == tuple(written)
 
 
 def test_standing_is_kept_with_what_it_belongs_to_and_the_last_one_holds(history):
@@ -144,8 +144,8 @@ def test_records_of_each_kind_are_read_by_their_numbers(history):
     for number in range(3):
         commit(history, PREFIX, number)
     history.activate(PREFIX, 1, time_of(4), "activate", "bob")
-    for judgement in judgements(3):
-        history.judge(PREFIX, judgement)
+    for correction in corrections(3):
+        history.judge(PREFIX, correction)
     assert [(item.serial, item.revision) for item in history.records(PREFIX, "activation", 2)] == [
         (2, 2),
         (3, 3),
@@ -153,14 +153,14 @@ def test_records_of_each_kind_are_read_by_their_numbers(history):
     ]
     assert history.records(PREFIX, "activation", 5, 9) == []
     assert history.records(PREFIX, "revision", 1, 2) == history.revisions(PREFIX, 1, 2)
-    assert history.records(PREFIX, "judgement") == judgements(3)
+    assert history.records(PREFIX, "judgement") == corrections(3)
     assert [history.count(PREFIX, kind) for kind in KINDS] == [3, 4, 2]
     assert [history.count(OTHER, kind) for kind in KINDS] == [0, 0, 0]
 
 
 def test_records_of_another_store_stay_what_they_are(tmp_path, history):
     commit(history, PREFIX, 0)
-    history.judge(PREFIX, judgements(1)[0])
+    history.judge(PREFIX, corrections(1)[0])
     records = [record for kind in KINDS for record in history.records(PREFIX, kind)]
     other = History(tmp_path / "other" / NAME)
     try:

@@ -5,7 +5,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from phoebusgen import colors, fonts, widget
+import phoebusgen
+from phoebusgen import widget
 from phoebusgen.screen import Screen
 
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, PV, Kind
@@ -19,6 +20,8 @@ ROW = 26
 _DETECTOR: Mapping[str, PV] = MappingProxyType({pv.suffix: pv for pv in DETECTOR_PVS})
 _IOC: Mapping[str, PV] = MappingProxyType({pv.suffix: pv for pv in IOC_PVS})
 _GAP = 4
+_colors: Any = phoebusgen.colors  # its names are made when it is imported
+_fonts: Any = phoebusgen.fonts
 _DIGITS = 9
 """Decimals that a box has room for."""
 
@@ -41,7 +44,7 @@ class Sheet:
         self._screen = Screen(title)
         self._screen.width(width)
         self._screen.height(height)
-        self._screen.predefined_background_color(colors.Background)
+        self._screen.predefined_background_color(_colors.Background)
         self._macro = macro
         self._pvs = _DETECTOR if macro == "P" else _IOC
         self._count = 0
@@ -53,28 +56,28 @@ class Sheet:
     def text(self, text: str, x: int, y: int, width: int, font: Any = None, height: int = ROW) -> None:
         """Draw a text."""
         label = widget.Label(self._name("text"), text, x, y, width, height)
-        label.predefined_font(font or fonts.Default)
+        label.predefined_font(font or _fonts.Default)
         label.vertical_alignment_middle()
         self._add(label)
 
     def header(self, text: str) -> None:
         """Draw the bar with the title."""
         bar = widget.Rectangle(self._name("bar"), 0, 0, WIDTH, 44)
-        bar.predefined_background_color(colors.Header_Background)
-        bar.predefined_line_color(colors.Header_Background)
+        bar.predefined_background_color(_colors.Header_Background)
+        bar.predefined_line_color(_colors.Header_Background)
         self._add(bar)
         label = widget.Label(self._name("title"), text, 16, 6, 820, 32)
-        label.predefined_font(fonts.Header1)
-        label.predefined_foreground_color(colors.Header_ForeGround)
+        label.predefined_font(_fonts.Header1)
+        label.predefined_foreground_color(_colors.Header_ForeGround)
         label.vertical_alignment_middle()
         self._add(label)
 
     def section(self, text: str, x: int, y: int, width: int) -> None:
         """Draw the head of a part."""
-        self.text(text, x, y, width, fonts.Header3)
+        self.text(text, x, y, width, _fonts.Header3)
         line = widget.Rectangle(self._name("line"), x, y + ROW, width, 2)
-        line.predefined_background_color(colors.Header_Background)
-        line.predefined_line_color(colors.Header_Background)
+        line.predefined_background_color(_colors.Header_Background)
+        line.predefined_line_color(_colors.Header_Background)
         self._add(line)
 
     def shown(
@@ -83,8 +86,8 @@ class Sheet:
         """Show a value; a text is wrapped, one of another form is written so."""
         pv = self._pvs[suffix]
         shown = widget.TextUpdate(self._name(suffix), self._pv(suffix), x, y + _GAP // 2, width, height)
-        shown.predefined_font(fonts.Default)
-        shown.predefined_background_color(colors.Read_Background)
+        shown.predefined_font(_fonts.Default)
+        shown.predefined_background_color(_colors.Read_Background)
         shown.show_units(units)
         shown.wrap_words(height > ROW)
         shown.tool_tip(self._tip(pv))
@@ -105,7 +108,7 @@ class Sheet:
         shown.font_family(_MONOSPACED)
         shown.font_size(13)
         shown.font_style_regular()
-        shown.predefined_background_color(colors.Read_Background)
+        shown.predefined_background_color(_colors.Read_Background)
         shown.format("String")
         shown.wrap_words(True)
         shown.vertical_alignment_top()
@@ -116,8 +119,8 @@ class Sheet:
         """Let a value be typed."""
         pv = self._pvs[suffix]
         entry = widget.TextEntry(self._name(suffix), self._pv(suffix), x, y + _GAP // 2, width, ROW - _GAP)
-        entry.predefined_font(fonts.Default)
-        entry.predefined_background_color(colors.Write_Background)
+        entry.predefined_font(_fonts.Default)
+        entry.predefined_background_color(_colors.Write_Background)
         entry.show_units(False)
         entry.tool_tip(self._tip(pv))
         if pv.kind is Kind.DOUBLE:
@@ -143,8 +146,8 @@ class Sheet:
 
     def _button(self, text: str, x: int, y: int, width: int) -> Any:
         button = widget.ActionButton(self._name("button"), text, "", x, y, width, ROW)
-        button.predefined_font(fonts.Default)
-        button.predefined_background_color(colors.Button_Background)
+        button.predefined_font(_fonts.Default)
+        button.predefined_background_color(_colors.Button_Background)
         return button
 
     def _pv(self, suffix: str) -> str:

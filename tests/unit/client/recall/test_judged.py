@@ -182,11 +182,11 @@ def test_edges_of_what_is_not_about_it_do_not_matter():
 # --- any judgements, against rules of their own
 
 
-def oracle(judgements, number, time):
+def oracle(corrections, number, time):
     """Tell which revision is right, by the latest rule that is about the number and the time; None is none."""
-    for wrong, by, since, until in reversed(judgements):
+    for wrong, by, since, until in reversed(corrections):
         if wrong == number and (since is None or since <= time) and (until is None or time < until):
-            return None if by is None else oracle(judgements, by, time)
+            return None if by is None else oracle(corrections, by, time)
     return number
 
 

@@ -14,8 +14,8 @@ from ponikeeper.geometry import value_problem
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol import Commit, Request, Result, Snapshot, parse_results, request_text
 from ponikeeper.text import strictjson
-from ponikeeper_client.fresh import raise_silent, wait_for
-from ponikeeper_client.signals import TextSignal
+from ponikeeper_client._fresh_gets import raise_silent, wait_for
+from ponikeeper_client._signals import TextSignal
 
 _LOOK = 0.1
 """How long to wait for a first value of the monitor when a verdict is looked for (s)."""

@@ -8,7 +8,7 @@ from ophyd.areadetector.base import EpicsSignalWithRBV
 from ophyd.status import Status
 from ophyd.utils import ReadOnlyError
 
-from ponikeeper_client.fresh import raise_silent, wait_for
+from ponikeeper_client._fresh_gets import raise_silent, wait_for
 
 
 class ParameterSignal(EpicsSignalWithRBV):

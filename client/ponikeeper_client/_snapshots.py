@@ -7,8 +7,8 @@ from ophyd import EpicsSignalRO
 
 from ponikeeper.errors import NotConnectedError, PonikeeperError
 from ponikeeper.protocol import Snapshot
-from ponikeeper_client.fresh import LONG, STRING, fresh_values, wait_for
-from ponikeeper_client.signals import TextSignal
+from ponikeeper_client._fresh_gets import LONG, STRING, fresh_values, wait_for
+from ponikeeper_client._signals import TextSignal
 
 _AGREEMENT = 0.1
 """How long the snapshot's status may lag behind the status PV before the latter is believed alone (s)."""
