@@ -10,7 +10,7 @@ import pytest
 from live import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
-SHARED = ("errors", "geometry", "history", "protocol", "text")
+SHARED = ("errors", "geometry", "history", "protocol", "system", "text")
 """The packages of the IOC that the client may import."""
 
 MAX_LAYERS = 9

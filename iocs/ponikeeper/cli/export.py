@@ -13,7 +13,7 @@ from ponikeeper.errors import ConfigError, HistoryError
 from ponikeeper.history import history_file
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.store import backup
-from ponikeeper.system.atomic_write import replace
+from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.text.strictjson import dumps
 
 export = typer.Typer(help="Write what the IOC keeps, or what its surroundings need, to files.", no_args_is_help=True)
@@ -38,7 +38,7 @@ def history(
     if output is None or str(output) == "-":
         sys.stdout.write(data.decode("ascii"))
         return
-    replace(output, data)
+    write_atomic(output, data)
     emit(dumps(_told(found)) if as_json else f"{output}: {history_file.counted(found.counts())} of {prefix}")
 
 

@@ -10,7 +10,7 @@ import typer
 from ponikeeper.cli.console import emit
 from ponikeeper.errors import ConfigError, MissingExtraError, RefusedError
 from ponikeeper.site.deploy_files import deploy_folder
-from ponikeeper.system.atomic_write import replace
+from ponikeeper.system.atomic_write import write_atomic
 
 if TYPE_CHECKING:
     from ponikeeper.config import Config
@@ -127,4 +127,4 @@ def _write(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{path.parent}: {error.strerror}: expected a folder that can be written to") from error
-    replace(path, text.encode())
+    write_atomic(path, text.encode())

@@ -10,7 +10,7 @@ from ponikeeper.cli.console import emit
 from ponikeeper.errors import ConfigError, MissingExtraError
 from ponikeeper.site.deploy_files import deploy_folder
 from ponikeeper.site.screens import overview as drawing
-from ponikeeper.system.atomic_write import replace
+from ponikeeper.system.atomic_write import write_atomic
 
 ConfigFile = Annotated[Path, typer.Argument(help="the configuration (TOML)")]
 Folder = Annotated[Path, typer.Option("-o", "--output", help="folder to write to; it is made where it is not there")]
@@ -50,7 +50,7 @@ def screens(config: ConfigFile, output: Folder = Path()) -> None:
     _write(config, output, "bob", overview)
     for screen in sorted((deploy_folder() / "phoebus").glob("*.bob")):
         if screen.name != drawing.EXAMPLE:
-            replace(output / screen.name, screen.read_bytes())
+            write_atomic(output / screen.name, screen.read_bytes())
             emit(f"{output / screen.name}: written")
 
 
@@ -67,5 +67,5 @@ def _write(config: Path, folder: Path, kind: str, text: Callable[[Any, Any], str
     except OSError as error:
         raise ConfigError(f"{folder}: {error.strerror}: expected a folder that can be written to") from error
     path = folder / f"{config.stem}.{kind}"
-    replace(path, data)
+    write_atomic(path, data)
     emit(f"{path}: written")

@@ -6,7 +6,7 @@ from pathlib import Path
 from ponikeeper.errors import ConfigError
 
 
-def replace(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that at every instant, power cuts too, there is the old one or the whole new one.
 
     Raises
@@ -15,12 +15,12 @@ def replace(path: Path, data: bytes) -> None:
         It cannot be written; then it is as it was.
     """
     try:
-        _replace(Path(os.path.realpath(path)), data)
+        _write(Path(os.path.realpath(path)), data)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}: expected a file that can be written") from error
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes) -> None:
     if path.exists() and not path.is_file():
         raise ConfigError(f"{path} is no file: expected one, or - for stdout")
     beside = path.with_name(f".{path.name}.{os.getpid()}")

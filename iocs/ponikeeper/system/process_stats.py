@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ponikeeper.errors import ConfigError
-from ponikeeper.system.atomic_write import replace
+from ponikeeper.system.atomic_write import write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def count_start(path: Path) -> int:
     except (OSError, ValueError):
         before = 0
     try:
-        replace(path, f"{before + 1}\n".encode())
+        write_atomic(path, f"{before + 1}\n".encode())
     except ConfigError as error:
         log.warning("this start is not counted: %s", error)
     return before + 1
