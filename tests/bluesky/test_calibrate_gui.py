@@ -16,7 +16,7 @@ from live import wait_for
 from ponikeeper.errors import CalibrationError
 from ponikeeper_client.demo import nickel
 from ponikeeper_client.demo.story import NEAR
-from ponikeeper_client.gui import screen
+from ponikeeper_client.gui import display
 from ponikeeper_client.plans import Shutter, calibrate
 
 DRIVER = Path(__file__).parents[1] / "support" / "calib2_driver.py"
@@ -38,7 +38,7 @@ def clicking(monkeypatch, tmp_path):
 
     def click(steps):
         command = [sys.executable, str(DRIVER), str(tmp_path / "report.json"), steps]
-        monkeypatch.setenv(screen.VARIABLE, shlex.join(command))
+        monkeypatch.setenv(display.VARIABLE, shlex.join(command))
 
     return click
 
@@ -87,7 +87,7 @@ def test_window_closed_without_saving_is_cancelled_and_the_image_kept(run_engine
 def test_no_display_is_told_before_the_exposure(run_engine, panel, monkeypatch, shutter, tmp_path):
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(screen.NoDisplayError, match="log in with ssh -X"):
+    with pytest.raises(display.NoDisplayError, match="log in with ssh -X"):
         run_engine(calibrate([panel], method="gui", start=NEAR, shutter=shutter, output_dir=tmp_path))
     assert panel.exposures == 0
     assert shutter.device.told == []

@@ -18,7 +18,7 @@ from live import wait_for
 from ponikeeper.errors import PonikeeperError
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper_client.demo import nickel
-from ponikeeper_client.gui import calib2, screen
+from ponikeeper_client.gui import calib2, display
 
 DRIVER = Path(__file__).parents[1] / "support" / "calib2_driver.py"
 TIMEOUT = 120
@@ -42,7 +42,7 @@ needs_qt = pytest.mark.skipif(
 def no_screen(monkeypatch, tmp_path):
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # the program remembers its windows
-    monkeypatch.delenv(screen.VARIABLE, raising=False)
+    monkeypatch.delenv(display.VARIABLE, raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def test_real_program_saves_none_before_a_fit_and_that_is_refused(clicked):
 @needs_qt
 def test_real_program_could_open_offscreen(monkeypatch):
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen:nonsense-is-ignored")
-    screen.require_display()
+    display.require_display()
 
 
 # any program: what counts as saved
@@ -400,17 +400,17 @@ def test_file_that_is_not_there_is_named(make, name, tmp_path):
 
 
 def test_program_that_is_not_there_is_named_with_what_to_do(make, monkeypatch):
-    with pytest.raises(screen.NoDisplayError, match=r"no program no-such-calib2: pip install .*method=\"auto\""):
+    with pytest.raises(display.NoDisplayError, match=r"no program no-such-calib2: pip install .*method=\"auto\""):
         make(("no-such-calib2",))
-    monkeypatch.setenv(screen.VARIABLE, "no-such-calib2 --remote-bug")
-    with pytest.raises(screen.NoDisplayError, match="no program no-such-calib2"):
-        screen.require_display()
+    monkeypatch.setenv(display.VARIABLE, "no-such-calib2 --remote-bug")
+    with pytest.raises(display.NoDisplayError, match="no program no-such-calib2"):
+        display.require_display()
 
 
 def test_program_and_options_are_taken_from_the_environment(make, monkeypatch, tmp_path):
     folder = tmp_path / "calib"
     monkeypatch.setenv(
-        screen.VARIABLE, f"{sys.executable} -c \"import sys; open('args', 'w').write(repr(sys.argv))\" --remote-bug"
+        display.VARIABLE, f"{sys.executable} -c \"import sys; open('args', 'w').write(repr(sys.argv))\" --remote-bug"
     )
     with pytest.raises(calib2.CalibrationCancelled):
         outcome(make(None))
@@ -421,24 +421,24 @@ def test_missing_display_is_told_with_what_to_do(monkeypatch):
     for name in ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(
-        screen.NoDisplayError, match=r"neither DISPLAY nor WAYLAND_DISPLAY is set: .*ssh -X.*method=\"auto\""
+        display.NoDisplayError, match=r"neither DISPLAY nor WAYLAND_DISPLAY is set: .*ssh -X.*method=\"auto\""
     ):
-        screen.require_display()
+        display.require_display()
 
 
 @pytest.mark.parametrize("name", ["DISPLAY", "WAYLAND_DISPLAY"])
 def test_program_of_another_python_is_asked_for_a_display_alone(monkeypatch, name):
     monkeypatch.delenv("QT_QPA_PLATFORM")
     monkeypatch.setenv(name, "nowhere:77")
-    screen.require_display((sys.executable,))
+    display.require_display((sys.executable,))
 
 
 def test_missing_qt_is_told_with_what_to_install(monkeypatch):
-    monkeypatch.setattr(screen, "_BINDINGS", ("NoSuchQt",))
+    monkeypatch.setattr(display, "_BINDINGS", ("NoSuchQt",))
     with pytest.raises(
-        screen.NoDisplayError, match=r"needs one of NoSuchQt, and none is installed: pip install 'pyFAI\[gui\]'"
+        display.NoDisplayError, match=r"needs one of NoSuchQt, and none is installed: pip install 'pyFAI\[gui\]'"
     ):
-        screen.require_display()
+        display.require_display()
 
 
 @needs_qt
@@ -446,15 +446,15 @@ def test_display_that_is_gone_is_found_out(monkeypatch):
     monkeypatch.delenv("QT_QPA_PLATFORM")
     monkeypatch.setenv("DISPLAY", "127.0.0.1:77")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(screen.NoDisplayError, match=r"could not open a window .*qt\.qpa.*ssh -X"):
-        screen.require_display()
+    with pytest.raises(display.NoDisplayError, match=r"could not open a window .*qt\.qpa.*ssh -X"):
+        display.require_display()
 
 
 def test_module_that_is_missing_is_named(monkeypatch):
-    monkeypatch.setattr(screen, "_PROBE", "import no_such_module")
-    monkeypatch.setattr(screen, "_BINDINGS", ("json",))
-    with pytest.raises(screen.NoDisplayError, match="No module named 'no_such_module'"):
-        screen.require_display()
+    monkeypatch.setattr(display, "_PROBE", "import no_such_module")
+    monkeypatch.setattr(display, "_BINDINGS", ("json",))
+    with pytest.raises(display.NoDisplayError, match="No module named 'no_such_module'"):
+        display.require_display()
 
 
 def test_start_of_a_panel_has_no_place_and_of_a_geometry_its_orientation_always():

@@ -312,7 +312,7 @@ def read_beside(collector, uid, key):
 @pytest.fixture
 def polled(monkeypatch):
     """How often a reader has paused for files."""
-    from ponikeeper_client.images.waiting import Pauses
+    from ponikeeper_client.images._waiting import Pauses
 
     times = []
     pause = Pauses.pause
@@ -466,7 +466,7 @@ def test_frame_that_is_still_being_written_again_is_not_taken(cls, tmp_path, cou
     """A file that was readable, and then became another."""
     detector = cls(tmp_path, name="pe1")
     uid = count(detector, collector)
-    from ponikeeper_client.images.waiting import Pauses
+    from ponikeeper_client.images._waiting import Pauses
 
     (first,) = detector.taken
     changes = [first + 1, first + 2]

@@ -58,14 +58,14 @@ def nameless_ioc(make_ioc):
 @pytest.fixture
 def clicking(monkeypatch, tmp_path):
     """Let somebody click in the next pyFAI-calib2."""
-    from ponikeeper_client.gui import screen
+    from ponikeeper_client.gui import display
 
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     report = tmp_path / "report.json"
 
     def click(steps):
-        monkeypatch.setenv(screen.VARIABLE, shlex.join([sys.executable, __file__, str(report), steps]))
+        monkeypatch.setenv(display.VARIABLE, shlex.join([sys.executable, __file__, str(report), steps]))
         return report
 
     return click

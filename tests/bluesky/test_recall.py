@@ -25,8 +25,8 @@ from ponikeeper.errors import ConfigError, HistoryError, NoGeometryError, NotCon
 from ponikeeper.geometry import Geometry
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.recall import azimuthal_integrator, best_known, recorded
-from ponikeeper_client.recall.catalogs import each_run, open_catalog
-from ponikeeper_client.recall.report import report
+from ponikeeper_client.recall._affected import each_run, open_catalog
+from ponikeeper_client.recall._affected_report import report
 from recalling import configured, iso, revision, snapshot, taken
 from speak import GEOMETRY
 
@@ -464,8 +464,8 @@ def test_one_run_that_cannot_be_read_does_not_hide_the_others(panel, catalogs, t
 
 
 def test_affected_reads_databroker_too(panel, catalogs, three_runs):
-    from ponikeeper_client.recall.affected import search
-    from ponikeeper_client.recall.ioc import LiveHistory
+    from ponikeeper_client.recall._affected import search
+    from ponikeeper_client.recall._ioc_history import LiveHistory
 
     history = LiveHistory(panel.calib.prefix, TIMEOUT)
     found = search(each_run(catalogs.broker.v2), panel.calib.prefix, 1, history)

@@ -4,9 +4,9 @@ Pure: no ophyd here, so other readers of documents can use it too. pyFAI is load
 is built.
 """
 
-from ponikeeper_client.documents.integrators import azimuthal_integrator, integrator_of
-from ponikeeper_client.documents.reading import Calibration, calibrations, geometry, image_shape
-from ponikeeper_client.documents.writing import RECORDED, Configuration, configuration
+from ponikeeper_client.documents._integrators import azimuthal_integrator, integrator_of
+from ponikeeper_client.documents._reading import Calibration, calibrations, geometry, image_shape
+from ponikeeper_client.documents._writing import RECORDED, Configuration, configuration
 
 __all__ = [
     "RECORDED",

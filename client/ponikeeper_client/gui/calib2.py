@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from ponikeeper.errors import PoniError, PonikeeperError
 from ponikeeper.geometry import Geometry, poni
-from ponikeeper_client.gui.screen import PROGRAM, default_command, find_program, told_code
+from ponikeeper_client.gui.display import PROGRAM, default_command, find_program, told_code
 
 _NEVER_FITTED = b"Distance: None"
 _FIT_FIRST = f"{PROGRAM} writes None for each value as long as nothing was fitted or typed; fit, and save again"

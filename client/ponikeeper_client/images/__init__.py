@@ -5,10 +5,9 @@ A `Collector` listens to the run and reads the files that its documents tell of;
 of exactly the run that is asked for.
 """
 
-from ponikeeper_client.images.catalog import CatalogImages
-from ponikeeper_client.images.collector import Collector
-from ponikeeper_client.images.frames import Frames, as_frames, image_key, mean_image
-from ponikeeper_client.images.source import ImageSource, UserImages, image_source
+from ponikeeper_client.images._collector import Collector
+from ponikeeper_client.images._frames import Frames, as_frames, image_key, mean_image
+from ponikeeper_client.images._sources import CatalogImages, ImageSource, UserImages, image_source
 
 __all__ = [
     "CatalogImages",

@@ -5,11 +5,11 @@
 >>> azimuthal_integrator(catalog[uid], event=3, best=True)
 """
 
-from ponikeeper_client.recall.best import best_known
-from ponikeeper_client.recall.files import azimuthal_integrator, poni, write_poni
-from ponikeeper_client.recall.nexus import write_nexus
-from ponikeeper_client.recall.reading import recorded
-from ponikeeper_client.recall.values import BestKnown, Recorded, Told
+from ponikeeper_client.recall._best_known import best_known
+from ponikeeper_client.recall._nexus import write_nexus
+from ponikeeper_client.recall._pyfai import azimuthal_integrator, poni, write_poni
+from ponikeeper_client.recall._reading import recorded
+from ponikeeper_client.recall._values import BestKnown, Recorded, Told
 
 __all__ = [
     "BestKnown",

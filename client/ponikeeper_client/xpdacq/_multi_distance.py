@@ -13,8 +13,8 @@ from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.start import read_poni
 from ponikeeper_client.guard import calibration_guard
 from ponikeeper_client.plans.distances import TIMEOUT, arrive, rest_at
-from ponikeeper_client.xpdacq.exposing import Plan
-from ponikeeper_client.xpdacq.plans import XrayBasicPlans, committed
+from ponikeeper_client.xpdacq._basic_plans import XrayBasicPlans, committed
+from ponikeeper_client.xpdacq._exposing import Plan
 
 Source = Geometry | str | Path | Any
 """A geometry, a PONI file, or an integrator of pyFAI's."""

@@ -1,5 +1,6 @@
 """What recall gives: a recorded geometry, and what is known of it now. Frozen values. Pure."""
 
+import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -8,8 +9,7 @@ from typing import Generic, Self, TypeVar
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history.records import Correction
-from ponikeeper_client.recall.runs import Event
-from ponikeeper_client.recall.telling import as_html, numbers
+from ponikeeper_client.recall._runs import Event, numbers
 
 PONIKEEPER, XPDACQ, METADATA = "ponikeeper", "xpdAcq", "calibration_md"
 """How a run can have recorded a geometry: with its revision; the ten values alone; in its start document."""
@@ -197,7 +197,7 @@ class Told(tuple[Found, ...], Generic[Found]):
         return "\n".join(self.lines()) or "no geometry was recorded"
 
     def _repr_html_(self) -> str:
-        return as_html([(".".join(filter(None, _device(each))), each.place, *_cells(each)) for each in self])
+        return _as_html([(".".join(filter(None, _device(each))), each.place, *_cells(each)) for each in self])
 
 
 def explained(correction: Correction) -> str:
@@ -246,3 +246,13 @@ def _cells(found: Recorded | BestKnown) -> tuple[str, ...]:
     geometry = found.geometry
     shown = "" if geometry is None else f"{geometry.dist * 1e3:.6g} mm, {geometry.energy:.6g} keV"
     return found.told, shown, recorded.since or "", "; ".join(recorded.notes)
+
+
+_HEAD = ("detector", "events", "geometry", "", "in force since", "")
+
+
+def _as_html(rows: Iterable[Sequence[str]]) -> str:
+    """Tell rows as a table for a notebook."""
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in _HEAD)
+    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"

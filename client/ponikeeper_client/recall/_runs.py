@@ -105,3 +105,15 @@ def sections(
         Section(descriptor, tuple(covered), since, until)
         for descriptor, covered, since, until in zip(descriptors, events, times, untils, strict=True)
     )
+
+
+def numbers(seq_nums: Sequence[int]) -> str:
+    """Tell numbers of events by their ranges: ``1-4, 7``."""
+    ordered = sorted(set(seq_nums))
+    ranges: list[list[int]] = []
+    for number in ordered:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges)

@@ -11,8 +11,8 @@ from ponikeeper.errors import HistoryError, NoGeometryError
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.history import history_file
 from ponikeeper_client.recall import azimuthal_integrator, best_known, poni, recorded
-from ponikeeper_client.recall.histories import Exported
-from ponikeeper_client.recall.judged import judged
+from ponikeeper_client.recall._best_known import judged
+from ponikeeper_client.recall._histories import Exported
 from recalling import BEGIN, PREFIX, configured, history, judge, revision, snapshot, taken
 from speak import GEOMETRY
 

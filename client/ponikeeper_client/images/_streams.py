@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from ponikeeper.errors import ImageError, MissingExtraError
-from ponikeeper_client.images.frames import Frames, as_frames, described_image_shape, require_shape
+from ponikeeper_client.images._frames import Frames, as_frames, described_image_shape, require_shape
 
 Document = Mapping[str, Any]
 

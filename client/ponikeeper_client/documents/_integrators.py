@@ -6,7 +6,7 @@ from typing import Any, cast
 from ponikeeper.errors import MissingExtraError, ShapeError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import PARAMETERS
-from ponikeeper_client.documents.reading import image_shape, recorded
+from ponikeeper_client.documents._reading import image_shape, recorded
 
 
 def azimuthal_integrator(

@@ -9,7 +9,7 @@ from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol.pvs import readback
 from ponikeeper.text import strictjson
-from ponikeeper_client.documents.writing import RECORDED
+from ponikeeper_client.documents._writing import RECORDED
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from ponikeeper.errors import ImageError, PonikeeperError
-from ponikeeper_client.images.frames import Frames
+from ponikeeper_client.images._frames import Frames
 
 TIMEOUT = 30.0
 """How long to wait for images that are not there yet (s)."""

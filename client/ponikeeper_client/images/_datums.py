@@ -11,7 +11,7 @@ import numpy as np
 from event_model import EventModelError, Filler
 
 from ponikeeper.errors import ImageError
-from ponikeeper_client.images.frames import Frames, as_frames, described_image_shape, require_shape
+from ponikeeper_client.images._frames import Frames, as_frames, described_image_shape, require_shape
 
 Document = Mapping[str, Any]
 

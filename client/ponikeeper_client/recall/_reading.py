@@ -6,11 +6,12 @@ from typing import Any
 
 from ponikeeper.errors import GeometryError, NoGeometryError, ShapeError
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.parameters import PARAMETERS
+from ponikeeper.text import strictjson
 from ponikeeper_client.documents import Calibration, calibrations, image_shape
-from ponikeeper_client.recall import metadata
-from ponikeeper_client.recall.runs import Run, Section
-from ponikeeper_client.recall.sources import as_run
-from ponikeeper_client.recall.values import METADATA, PONIKEEPER, XPDACQ, Recorded, Told, iso
+from ponikeeper_client.recall._runs import Run, Section
+from ponikeeper_client.recall._sources import as_run
+from ponikeeper_client.recall._values import METADATA, PONIKEEPER, XPDACQ, Recorded, Told, iso
 
 _TEXTS = ("uid", "checksum", "label", "status")
 _DARK = "a dark frame that was used again has the geometry of its own time"
@@ -88,14 +89,14 @@ def _recorded(run: Run) -> list[Recorded]:
 
 def _in_start(run: Run) -> Iterator[Recorded]:
     """Give the calibration of the start document for each stream: it holds for the whole run."""
-    if not isinstance(run.start.get(metadata.KEY), Mapping):
+    if not isinstance(run.start.get(KEY), Mapping):
         return
     geometry, why = None, ""
     try:
-        geometry = metadata.geometry(run.start)
+        geometry = geometry_of_start(run.start)
     except (NoGeometryError, GeometryError) as error:
         why = str(error)
-    given = run.start[metadata.KEY]
+    given = run.start[KEY]
     time = given.get("time")
     notes = [f"from {given['poni_file_name']}"] if given.get("poni_file_name") else []
     notes += [f"calibrated {iso(time)}"] if isinstance(time, (int, float)) else [f"calibrated {time}"] * bool(time)
@@ -107,7 +108,7 @@ def _in_start(run: Run) -> Iterator[Recorded]:
                 run_uid=run.uid,
                 stream=stream,
                 detector=detector,
-                calib=metadata.KEY,
+                calib=KEY,
                 kind=METADATA,
                 geometry=geometry,
                 why=why,
@@ -170,3 +171,50 @@ def _same(one: Recorded, other: Recorded) -> bool:
 
 def _joined(one: Recorded, other: Recorded) -> Recorded:
     return replace(one, events=(*one.events, *other.events), ends=other.ends)
+
+
+KEY = "calibration_md"
+
+_ANGSTROM = 1e-10
+_CONFIG = ("orientation", "max_shape", "sensor", "parallax")
+
+
+def geometry_of_start(start: Mapping[str, Any]) -> Geometry:
+    """Give the geometry of a start document.
+
+    The values are pyFAI's, in m and rad; those of Fit2D beside them (mm, px, deg, um) say the same, rounded.
+
+    Parameters
+    ----------
+    start
+        The start document; where its calibration has no wavelength, ``bt_wavelength`` (angstrom) is it.
+
+    Raises
+    ------
+    NoGeometryError
+        Something is missing.
+    GeometryError
+        A value is none of a geometry.
+    """
+    given: Mapping[str, Any] = start[KEY]
+    values = {name: given[name] for name in PARAMETERS if given.get(name) is not None}
+    if "wavelength" not in values and start.get("bt_wavelength") is not None:
+        values["wavelength"] = _angstrom(start["bt_wavelength"])
+    missing = [name for name in PARAMETERS if name not in values]
+    if missing:
+        raise NoGeometryError(f"{KEY} of the run is no whole geometry: {', '.join(missing)} missing")
+    spline = given.get("splineFile")
+    if spline:
+        raise NoGeometryError(f"{KEY} of the run needs the file {spline}, which corrects the detector: it is not kept")
+    try:  # as a catalog has it: what pyFAI gives of it is of its own types
+        config = strictjson.loads(strictjson.dumps({key: given[key] for key in _CONFIG if given.get(key) is not None}))
+    except (TypeError, ValueError) as error:
+        raise GeometryError(f"{KEY} of the run is no JSON: {error}") from None
+    return Geometry.parse({**values, "detector": given.get("detector") or "Detector", "detector_config": config})
+
+
+def _angstrom(value: Any) -> float:
+    try:
+        return float(value) * _ANGSTROM
+    except (TypeError, ValueError):
+        raise GeometryError(f"bt_wavelength {value!r} of the run is no number: expected angstrom") from None

@@ -10,10 +10,8 @@ from rich.text import Text
 
 from ponikeeper.errors import NoGeometryError, RefusedError
 from ponikeeper.text.strictjson import dumps
-from ponikeeper_client.recall.affected import Affected, Search, search
-from ponikeeper_client.recall.best import ask_ioc
-from ponikeeper_client.recall.catalogs import each_run, open_catalog
-from ponikeeper_client.recall.histories import Exported, History, read_all
+from ponikeeper_client.recall._affected import Affected, Search, each_run, open_catalog, search
+from ponikeeper_client.recall._histories import Exported, History, ask_ioc, read_all
 
 _TIMEOUT = 5.0
 

@@ -4,14 +4,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ponikeeper.errors import HistoryError, NoGeometryError
+from ponikeeper.errors import HistoryError, MissingExtraError, NoGeometryError, NotConnectedError
 from ponikeeper.history import history_file
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.records import Correction, Revision
-from ponikeeper_client.recall.values import Recorded
+from ponikeeper_client.recall._values import Recorded
 
 Histories = ExportedHistory | str | Path | Iterable[ExportedHistory | str | Path]
 """An exported history, the file of one, or several."""
+
+_ADVICE = "where the IOC is gone for good, give its exported history: best_known(run, history='FILE')"
 
 
 class History(Protocol):
@@ -90,6 +92,26 @@ def holding(histories: Sequence[ExportedHistory], recorded: Recorded) -> Exporte
     others = [f"{there.uid} in {each.authority}" for each in made if (there := each.revision(number)) is not None]
     told = f"there it has the uid {', '.join(others)}: the store was begun anew" if others else "they end before it"
     raise NoGeometryError(f"{where} is in none of the histories that were given ({told}): give an export that has it")
+
+
+def ask_ioc(prefix: str, timeout: float) -> History:
+    """Give the history of the IOC that serves a prefix.
+
+    Raises
+    ------
+    NotConnectedError
+        It does not answer; the message says what to do then.
+    """
+    try:
+        from ponikeeper_client.recall._ioc_history import LiveHistory
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("client", error.name or "ophyd") from error
+    history = LiveHistory(prefix, timeout)
+    try:
+        history.corrections()
+    except NotConnectedError as error:
+        raise NotConnectedError(f"{error}; {_ADVICE}") from error
+    return history
 
 
 def _read(path: Path) -> ExportedHistory:

@@ -4,11 +4,12 @@ Its clients' own ``descriptors`` are not used: they carry a value that a later d
 on from the one before it, so a geometry that was gone would seem to be there.
 """
 
-from collections.abc import Iterator, Mapping
+import bisect
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ponikeeper_client.recall.rows import deal
-from ponikeeper_client.recall.runs import Document, Event, Run, Section, sections
+from ponikeeper_client.recall._runs import Document, Event, Run, Section, sections
 
 
 def is_table_run(source: Any) -> bool:
@@ -81,3 +82,50 @@ def _sections(
     if len(found) == 1:  # of stream datums: all are of the one descriptor, when is not kept
         return sections(found, [tuple(Event(number, None) for number in range(1, announced + 1))], end)
     return sections(found, [], end, "Tiled keeps neither time nor descriptor of the events of this stream")
+
+
+def deal(times: Sequence[float], rows: Iterable[Event]) -> tuple[list[tuple[Event, ...]], str]:
+    """Deal the rows of a stream out to its descriptors.
+
+    Parameters
+    ----------
+    times
+        When each descriptor was made (s since 1970), in their order.
+    rows
+        Of the table, in any order; a row that was written twice counts once.
+
+    Returns
+    -------
+    list of tuple of Event
+        For each descriptor what it covers, in the order of time.
+    str
+        Why that cannot be told; empty where it can.
+    """
+    ordered = sorted(set(rows), key=lambda row: (row.time or 0.0, row.seq_num))
+    if len(times) == 1:
+        return [tuple(ordered)], ""
+    doubt = _doubt(times, ordered)
+    dealt: list[list[Event]] = [[] for _ in times]
+    if not doubt:
+        for row in ordered:
+            dealt[bisect.bisect_right(times, row.time or 0.0) - 1].append(row)
+    return [tuple(each) for each in dealt], doubt
+
+
+def _doubt(times: Sequence[float], ordered: Sequence[Event]) -> str:
+    """Say why the times do not tell the order in which descriptors and rows were made."""
+    if any(row.time is None for row in ordered):
+        return "the catalog does not say when the events were made"
+    if any(later <= earlier for earlier, later in itertools.pairwise(times)):
+        return "the times of the descriptors do not rise: the clock was set during the run"
+    if any(row.time in times for row in ordered):
+        return "an event and a descriptor have the same time"
+    if ordered and (ordered[0].time or 0.0) < times[0]:
+        return "an event is older than the first descriptor: its time is not that of the run"
+    newest, seen = 0, set[int]()
+    for row in ordered:
+        if row.seq_num not in seen and row.seq_num < newest:
+            return f"event {newest} is older than event {row.seq_num}: the clock was set during the run"
+        newest = max(newest, row.seq_num)
+        seen.add(row.seq_num)
+    return ""

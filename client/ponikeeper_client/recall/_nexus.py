@@ -7,9 +7,9 @@ from typing import Any
 from ponikeeper.errors import GeometryError, MissingExtraError
 from ponikeeper.geometry import Geometry
 from ponikeeper_client.documents import integrator_of
-from ponikeeper_client.recall import frame
-from ponikeeper_client.recall.files import one, origin, poni, recorded_of
-from ponikeeper_client.recall.values import BestKnown, Recorded
+from ponikeeper_client.recall import _nexus_axes
+from ponikeeper_client.recall._pyfai import one, origin, poni, recorded_of
+from ponikeeper_client.recall._values import BestKnown, Recorded
 
 _INSTRUMENT = "/entry/instrument"
 _DETECTOR = f"{_INSTRUMENT}/detector"
@@ -56,7 +56,7 @@ def write_nexus(source: Recorded | BestKnown, path: str | Path, shape: Sequence[
     detector = integrator_of(geometry, images, shape).detector
     _require_grid(geometry, detector)
     found = None if detector.shape is None else (int(detector.shape[0]), int(detector.shape[1]))
-    pixels = frame.pixels(geometry, found)  # before the file is opened: what is refused leaves none
+    pixels = _nexus_axes.pixels(geometry, found)  # before the file is opened: what is refused leaves none
     with h5py.File(path, "w") as file:
         file.attrs["default"] = "entry"
         entry = _group(file, "entry", "NXentry")
@@ -101,10 +101,10 @@ def _deviation(geometry: Geometry, detector: Any) -> float:
 def _write_detector(group: Any, geometry: Geometry, name: str, shape: tuple[int, int] | None) -> None:
     group["local_name"] = name
     group["description"] = geometry.detector
-    group["depends_on"] = f"{_CHAIN}/{frame.chain(geometry)[0].name}"
+    group["depends_on"] = f"{_CHAIN}/{_nexus_axes.chain(geometry)[0].name}"
     _value(group, "x_pixel_size", geometry.pixel2, "m")
     _value(group, "y_pixel_size", geometry.pixel1, "m")
-    met = frame.beam(geometry, shape)
+    met = _nexus_axes.beam(geometry, shape)
     if met is not None:
         fast, slow, distance = met
         _value(group, "beam_center_x", fast, "pixel")
@@ -113,14 +113,14 @@ def _write_detector(group: Any, geometry: Geometry, name: str, shape: tuple[int,
 
 
 def _write_chain(group: Any, geometry: Geometry) -> None:
-    axes = frame.chain(geometry)
+    axes = _nexus_axes.chain(geometry)
     following = [*(f"{_CHAIN}/{axis.name}" for axis in axes[1:]), "."]
     for axis, after in zip(axes, following, strict=True):
         _axis(group, axis, after)
 
 
-def _write_pixels(group: Any, pixels: frame.Pixels, shape: tuple[int, int] | None) -> None:
-    offset = frame.Axis("module_offset", "translation", 0.0, "m", frame.BEAM)
+def _write_pixels(group: Any, pixels: _nexus_axes.Pixels, shape: tuple[int, int] | None) -> None:
+    offset = _nexus_axes.Axis("module_offset", "translation", 0.0, "m", _nexus_axes.BEAM)
     _axis(group, offset, f"{_CHAIN}/poni1")
     group["module_offset"].attrs["offset"] = pixels.corner
     group["module_offset"].attrs["offset_units"] = "m"
@@ -160,7 +160,7 @@ def _group(parent: Any, name: str, kind: str) -> Any:
     return group
 
 
-def _axis(group: Any, axis: frame.Axis, after: str) -> None:
+def _axis(group: Any, axis: _nexus_axes.Axis, after: str) -> None:
     _value(group, axis.name, axis.value, axis.units)
     group[axis.name].attrs.update({"transformation_type": axis.kind, "vector": axis.vector, "depends_on": after})
 

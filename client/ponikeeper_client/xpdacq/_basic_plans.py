@@ -14,8 +14,7 @@ from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.start import read_poni
 from ponikeeper_client.plans import Calibrated, calibrate
 from ponikeeper_client.plans.work import Work
-from ponikeeper_client.xpdacq.darkframes import dark_plan, require_darkframes
-from ponikeeper_client.xpdacq.exposing import Plan, RememberedShutter, with_shutter
+from ponikeeper_client.xpdacq._exposing import Plan, RememberedShutter, dark_plan, require_darkframes, with_shutter
 
 if TYPE_CHECKING:
     from bluesky_darkframes import DarkFramePreprocessor, SnapshotDevice

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponikeeper_client.recall.rows import deal
-from ponikeeper_client.recall.runs import Event
+from ponikeeper_client.recall._runs import Event
+from ponikeeper_client.recall._tiled import deal
 
 
 def rows(*pairs):

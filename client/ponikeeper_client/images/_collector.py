@@ -9,9 +9,9 @@ import numpy as np
 from event_model import unpack_datum_page, unpack_event_page
 
 from ponikeeper.errors import ImageError
-from ponikeeper_client.images import datums, streams
-from ponikeeper_client.images.frames import Frames, as_frames
-from ponikeeper_client.images.waiting import TIMEOUT, Asset, load_when_whole
+from ponikeeper_client.images import _datums, _streams
+from ponikeeper_client.images._frames import Frames, as_frames
+from ponikeeper_client.images._waiting import TIMEOUT, Asset, load_when_whole
 
 Document = Mapping[str, Any]
 
@@ -121,8 +121,8 @@ class Collector:
         if data_key not in keys:
             raise ImageError(f"{what} were not recorded: the stream has the keys {', '.join(sorted(keys))}")
         assets: Sequence[Asset] = [
-            *datums.assets(run.documents, descriptors, data_key, self._handlers, self._root_map),
-            *streams.assets(run.documents, descriptors, data_key, self._root_map),
+            *_datums.assets(run.documents, descriptors, data_key, self._handlers, self._root_map),
+            *_streams.assets(run.documents, descriptors, data_key, self._root_map),
         ]
         pieces = load_when_whole(assets, what, self._timeout)
         pieces += [as_frames(value, what) for value in _embedded(run, descriptors, data_key)]
@@ -163,5 +163,5 @@ def _embedded(run: RunDocuments, descriptors: Mapping[str, Document], data_key: 
     """Give the values that are in the events themselves."""
     for event in run.of("event"):
         descriptor = descriptors.get(event["descriptor"])
-        if descriptor and data_key in event["data"] and not datums.is_external(event, descriptor, data_key):
+        if descriptor and data_key in event["data"] and not _datums.is_external(event, descriptor, data_key):
             yield event["data"][data_key]
