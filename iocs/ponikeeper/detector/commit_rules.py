@@ -95,7 +95,7 @@ def is_unchanged(in_force: Revision | None, draft: Draft, derived: bool, reading
     For an edit by hand `derived_from` says nothing new: it always names the revision in force. Nor do
     positions that are within the tolerances of the links (`readings`).
     """
-    if in_force is None:
+    if in_force is None or in_force.geometry != draft.geometry:
         return False
     ignored = {"derived_from"} if derived else set[str]()
     old, new = ({k: v for k, v in p.items() if k not in ignored} for p in (in_force.provenance, draft.provenance))

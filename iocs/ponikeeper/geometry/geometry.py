@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import cast
+from typing import Any, cast
 
 from ponikeeper.errors import GeometryError
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS, Limits, shown
@@ -81,15 +81,11 @@ class Geometry:
     detector_config: Mapping[str, object] = field(default_factory=dict[str, object], hash=False)  # mappings have none
 
     def __post_init__(self) -> None:
-        problems = _value_problems({item.name: getattr(self, item.name) for item in fields(self)}, None)
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        problems = _value_problems(values, None)
         if problems:
             raise GeometryError(problems)
-        for name in PARAMETERS:
-            object.__setattr__(self, name, float(getattr(self, name)))
-        config = cast("dict[str, object]", strictjson.plain(self.detector_config))
-        if config.get("parallax") is False:  # the default: said or not, it is the same geometry
-            del config["parallax"]
-        object.__setattr__(self, "detector_config", _frozen(config))
+        self._set(values)
 
     def __reduce__(self) -> tuple[object, ...]:  # a frozen mapping can be neither copied nor pickled by itself
         return type(self).parse, (self.as_dict(),)
@@ -117,11 +113,23 @@ class Geometry:
         problems += _value_problems(values, limits)
         if problems:
             raise GeometryError(problems)
-        return cls(**values)  # type: ignore[arg-type]  # the problems above are exactly what the types ask
+        geometry = cls.__new__(cls)  # __init__ would check the values a second time
+        geometry._set({"detector_config": {}, **values})
+        return geometry
 
     def as_dict(self) -> dict[str, object]:
         """Give the eleven values as plain JSON types, in their order."""
         return {item.name: strictjson.plain(getattr(self, item.name)) for item in fields(self)}
+
+    def _set(self, values: Mapping[str, Any]) -> None:
+        """Set all values, which were checked: numbers as floats, the configuration unchangeable."""
+        for name in PARAMETERS:
+            object.__setattr__(self, name, float(values[name]))
+        object.__setattr__(self, "detector", values["detector"])
+        config = cast("dict[str, object]", strictjson.plain(values["detector_config"]))
+        if config.get("parallax") is False:  # the default: written or not, it is the same geometry
+            del config["parallax"]
+        object.__setattr__(self, "detector_config", _frozen(config))
 
     @property
     def energy(self) -> float:

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import cast
 
 from ponikeeper.errors import StoreError
-from ponikeeper.history.records import Activation, Correction, Record, Revision, Row, checksum, name_of
+from ponikeeper.history.records import Activation, Correction, Position, Record, Revision, Row, checksum, name_of
 from ponikeeper.store.reader import Reader
-from ponikeeper.store.rows import CHECKED, Answer, Draft, Standing, revision_of
+from ponikeeper.store.rows import CHECKED, Answer, Draft, Standing
 from ponikeeper.text import strictjson
 
 
@@ -60,20 +60,20 @@ class History(Reader):
         """
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
-            number = _next(connection, "revision", "number", key)
-            row = (
-                number,
+            revision = Revision(
+                _next(connection, "revision", "number", key),
                 str(uuid.uuid4()),
                 time,
                 draft.label,
-                strictjson.canonical(draft.geometry.as_dict()),
-                strictjson.canonical(strictjson.plain(draft.position)),
-                strictjson.canonical(strictjson.plain(draft.provenance)),
+                draft.geometry,
+                cast("Position | None", strictjson.plain(draft.position)),
+                cast("dict[str, object]", strictjson.plain(draft.provenance)),
+                checksum="",
             )
-            digest = _insert(connection, prefix, "revision", key, row)
-            activation = _activate(connection, prefix, key, number, time, cause, author, request)
+            digest = _insert(connection, prefix, "revision", key, revision.row())
+            activation = _activate(connection, prefix, key, revision.number, time, cause, author, request)
             _stand(connection, prefix, key, standing, time, author)
-        return revision_of(prefix, (*row, digest)), activation
+        return replace(revision, checksum=digest), activation
 
     def activate(
         self,
@@ -162,7 +162,7 @@ def _activate(
     request: tuple[str, str, str] | None,
 ) -> Activation:
     activation = Activation(_next(connection, "activation", "serial", key), revision, time, cause, author)
-    _insert(connection, prefix, "activation", key, (activation.serial, revision, time, cause, author))
+    _insert(connection, prefix, "activation", key, activation.row())
     if request is not None:
         _insert_answer(connection, prefix, key, Answer(*request, revision, activation.serial, time))
     return activation
