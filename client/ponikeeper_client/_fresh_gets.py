@@ -16,7 +16,7 @@ from ponikeeper.errors import NotConnectedError
 LONG, STRING = dbr.LONG, dbr.STRING
 """The CA types that can be asked for."""
 
-_POLL = 0.0005
+POLL = 0.0005
 """How long a thread sleeps before it looks again at what a monitor brings (s)."""
 
 
@@ -25,7 +25,7 @@ def wait_for(condition: Callable[[], object], deadline: float) -> bool:
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(_POLL)
+        time.sleep(POLL)
     return True
 
 
@@ -61,12 +61,17 @@ def fresh_values(wanted: Sequence[tuple[Any, int]], deadline: float) -> list[Any
                 raise_silent(pv.pvname, deadline - began)
         if not any(get.failed for get in gets):
             return [get.value for get in gets]
-        time.sleep(_POLL)  # the circuit was lost in between: its return is waited for
+        time.sleep(POLL)  # the circuit was lost in between: its return is waited for
 
 
 def raise_silent(pv: str, timeout: float) -> NoReturn:
     """Say that a PV does not answer; `timeout` in s."""
-    raise NotConnectedError(
+    raise NotConnectedError(silent_text(pv, timeout))
+
+
+def silent_text(pv: str, timeout: float) -> str:
+    """Return the message that a PV does not answer within a time (s), with what to check."""
+    return (
         f"{pv} does not answer within {max(0.0, timeout):.3g} s: is the prefix right, is the IOC running, "
         "does EPICS_CA_ADDR_LIST name its host?"
     )

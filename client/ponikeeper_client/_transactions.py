@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -12,9 +13,10 @@ from ophyd import EpicsSignal
 from ponikeeper.errors import NotConnectedError, RefusedError
 from ponikeeper.geometry import value_problem
 from ponikeeper.geometry.parameters import NAMES
-from ponikeeper.protocol import Commit, Request, Result, Snapshot, parse_results, request_text
+from ponikeeper.protocol import Commit, Request, Result, Snapshot, request_text
+from ponikeeper.protocol.exchange import Exchange, Read, Wait
 from ponikeeper.text import strictjson
-from ponikeeper_client._fresh_gets import raise_silent, wait_for
+from ponikeeper_client._fresh_gets import POLL, silent_text, wait_for
 from ponikeeper_client._signals import TextSignal
 
 _LOOK = 0.1
@@ -57,62 +59,58 @@ class Transactor:
         self._pv: Any = request._write_pv
         self._results, self._timeout = results, timeout
         self._put_lock = threading.Lock()
-        self._parsed: tuple[str, list[Result]] = ("", [])
 
     def run(self, request: Request, timeout: float) -> Result:
-        """Run one transaction to its verdict.
-
-        A put that was acknowledged is no verdict, so that is looked for by the request's id. While
-        there is none the request is put again: the IOC runs one id only once.
+        """Run one transaction and return its result, an accepted one.
 
         Parameters
         ----------
         timeout
-            How long to wait for the verdict (s).
+            How long to wait for the result (s).
 
         Raises
         ------
         RefusedError
             With the IOC's reasons.
         NotConnectedError
-            No verdict came in time.
+            No result came in time.
         """
-        request = request if request.request else replace(request, request=uuid4().hex)
-        text = checked_text(request)
-        deadline = time.monotonic() + timeout
-        result = None
-        while result is None and time.monotonic() < deadline:
-            self._put(text, deadline)
-            patience = min(deadline, time.monotonic() + self._timeout)
-            if wait_for(lambda: self._found(request) is not None, patience):
-                wait_for(lambda: self._outcome(request) != "undetermined", deadline)
-            result = self._found(request)
-        if result is None or result.outcome == "undetermined":
-            raise NotConnectedError(
-                f"{self._results.pvname} shows no verdict within {timeout:g} s: whether the transaction was stored is "
-                f"not known; look at the history, or send it again with the same id, {request.request}"
-            )
-        if result.outcome == "refused":
-            raise RefusedError(result.errors)
-        return result
+        request = identified(request)
+        text, clock = checked_text(request), time.monotonic
+        exchange = Exchange(
+            str(request.request),
+            self._pv.pvname,
+            self._results.pvname,
+            now=clock(),
+            timeout=timeout,
+            answer_timeout=self._timeout,
+            pause=POLL,
+        )
+        while not isinstance(step := exchange.step(clock()), Result):
+            if isinstance(step, Wait):
+                time.sleep(max(0.0, step.until - clock()))
+            elif isinstance(step, Read):
+                with suppress(NotConnectedError):
+                    exchange.read(self._results.newest(min(step.until, clock() + _LOOK)), clock())
+            else:
+                self._put(exchange, text, step.until)
+        return step
 
-    def _put(self, text: str, deadline: float) -> None:
-        if not wait_for(lambda: self._pv.connected, min(deadline, time.monotonic() + self._timeout)):
-            raise_silent(self._pv.pvname, self._timeout)
-        if not self._pv.write_access:
-            raise RefusedError(f"{self._pv.pvname} may not be written from here: the IOC's access rules forbid it")
-        with self._put_lock:
-            self._pv.put(text, use_complete=True)  # without it libca would print each refusal
+    def _put(self, exchange: Exchange, text: str, until: float) -> None:
+        """Put a request, and report to the exchange what came of it."""
+        if not wait_for(lambda: self._pv.connected, until):
+            exchange.not_connected(silent_text(self._pv.pvname, self._timeout), time.monotonic())
+        elif not self._pv.write_access:
+            exchange.denied()
+        else:
+            with self._put_lock:
+                self._pv.put(text, use_complete=True)  # without it libca would print each refusal
+            exchange.sent(time.monotonic())
 
-    def _found(self, request: Request) -> Result | None:
-        text = self._results.newest(time.monotonic() + _LOOK)
-        if text != self._parsed[0]:
-            self._parsed = (text, parse_results(text))
-        return next((result for result in self._parsed[1] if result.request == request.request), None)
 
-    def _outcome(self, request: Request) -> str:
-        result = self._found(request)
-        return "undetermined" if result is None else result.outcome
+def identified(request: Request) -> Request:
+    """Return a request with an id: its own, or a new one."""
+    return request if request.request else replace(request, request=uuid4().hex)
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -3,16 +3,15 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Mapping
-from dataclasses import replace
 from typing import Any, Literal, NoReturn
-from uuid import uuid4
 
-from ponikeeper.errors import MissingExtraError, NotConnectedError, RecordError, RefusedError
+from ponikeeper.errors import MissingExtraError, NotConnectedError, RecordError
 from ponikeeper.geometry import Geometry
-from ponikeeper.protocol import Request, Result, Snapshot, parse_results
+from ponikeeper.protocol import Request, Result, Snapshot
+from ponikeeper.protocol.exchange import Exchange, Read, Wait
 from ponikeeper_client import documents
 from ponikeeper_client._fresh_gets import raise_silent
-from ponikeeper_client._transactions import checked_text, manual
+from ponikeeper_client._transactions import checked_text, identified, manual
 from ponikeeper_client.device import CalibrationData
 
 
@@ -181,51 +180,45 @@ class AsyncCalibrationData(_RecordedAnew, StandardReadable):
         NotConnectedError
             No verdict came in time; whether the transaction was stored is not known then.
         """
-        request = request if request.request else replace(request, request=uuid4().hex)
-        text = checked_text(request)
-        timeout = self._verdict_timeout if timeout is None else timeout
+        request = identified(request)
+        text, clock = checked_text(request), time.monotonic
+        exchange = Exchange(
+            str(request.request),
+            _pv(self.request),
+            _pv(self.results),
+            now=clock(),
+            timeout=self._verdict_timeout if timeout is None else timeout,
+            answer_timeout=self._silence,
+            pause=_PAUSE,
+        )
+        while not isinstance(step := exchange.step(clock()), Result):
+            left = max(0.0, step.until - clock())
+            if isinstance(step, Wait):
+                await asyncio.sleep(left)
+            elif isinstance(step, Read):
+                await self._read_results(exchange, left)
+            else:
+                await self._put(exchange, text, left)
+        return step  # an IOC publishes what is active before it publishes the result
+
+    async def _put(self, exchange: Exchange, text: str, timeout: float) -> None:
+        """Put a request, and report to the exchange what came of it."""
         try:
-            async with asyncio.timeout(timeout):
-                result = await self._verdict(str(request.request), text)
+            await asyncio.wait_for(self.request.set(text), timeout)
         except TimeoutError:
-            raise NotConnectedError(
-                f"{_pv(self.results)} shows no verdict within {timeout:g} s: whether the transaction was stored is not "
-                f"known; look at the history, or send it again with the same id, {request.request}"
-            ) from None
-        if result.outcome == "refused":
-            raise RefusedError(result.errors)
-        return result  # an IOC shows what is in force before it says that it is
+            exchange.sent(time.monotonic())
+        except Exception as error:  # noqa: BLE001  # each transport of ophyd-async raises its own
+            exchange.put_failed(str(error), time.monotonic())
+        else:
+            exchange.sent(time.monotonic())
 
-    async def _verdict(self, request: str, text: str) -> Result:
-        """Put a request until its verdict is found by its id: the IOC runs one id only once."""
-        while True:
-            refusal = await self._put(text)
-            result = await self._found(request)
-            while result is not None and result.outcome == "undetermined":
-                await asyncio.sleep(_PAUSE)
-                result = await self._found(request)
-            if result is not None:
-                return result
-            if refusal is not None:
-                raise RefusedError(f"{_pv(self.request)} may not be written from here: {refusal}") from refusal
-            await asyncio.sleep(_PAUSE)
-
-    async def _put(self, text: str) -> Exception | None:
-        """Put a request; gives why that was not allowed, None where only its verdict can tell."""
+    async def _read_results(self, exchange: Exchange, timeout: float) -> None:
+        """Read the results for an exchange; an IOC that is away for a while may have stored the transaction."""
         try:
-            await self.request.set(text)
-        except TimeoutError:
-            return None
-        except Exception as error:  # noqa: BLE001  # whatever the transport says
-            return None if "disconnect" in str(error).lower() else error
-        return None
-
-    async def _found(self, request: str) -> Result | None:
-        try:
-            results = parse_results(await self.results.get_value(cached=False))
-        except Exception:  # noqa: BLE001  # an IOC that is away for a while may have stored it
-            return None
-        return next((result for result in results if result.request == request), None)
+            text = await asyncio.wait_for(self.results.get_value(cached=False), timeout)
+        except Exception:  # noqa: BLE001  # each transport of ophyd-async raises its own
+            return
+        exchange.read(text, time.monotonic())
 
     async def _configuration(self) -> documents.Configuration:
         try:

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -10,12 +12,15 @@ from aioca import DBR_CHAR_STR, CANothing, caget, camonitor, caput, connect
 from epicscorelibs.ca.cadef import CAException
 
 from ponikeeper.caclient.context import keep_context  # noqa: F401  # for whoever runs these calls
-from ponikeeper.errors import MessageError, NotConnectedError, RefusedError
-from ponikeeper.protocol import Request, Result, Snapshot, parse_results, request_text
+from ponikeeper.errors import MessageError, NotConnectedError
+from ponikeeper.protocol import Request, Result, Snapshot, request_text
+from ponikeeper.protocol.exchange import Exchange, Read, Wait
 
 TIMEOUT = 5.0
-TRIES = 20
-"""How often it is looked for what somebody else may have covered."""
+"""How long one get or put may take (s)."""
+
+_PAUSE = 0.05
+"""Seconds between two reads of the results."""
 
 Answer = Snapshot | NotConnectedError | MessageError
 """What a detector says, or why it says nothing that could be read."""
@@ -64,11 +69,11 @@ async def wait_for_status(prefixes: Sequence[str], status: str, timeout: float) 
         What each of them says when that came true, or when the time was over.
     """
     pvs = {prefix: f"{prefix}Snapshot_RBV" for prefix in prefixes}
-    heard: dict[str, Answer] = {prefix: NotConnectedError(silent(pv, timeout)) for prefix, pv in pvs.items()}
+    heard: dict[str, Answer] = {prefix: NotConnectedError(no_answer(pv, timeout)) for prefix, pv in pvs.items()}
     came_true: asyncio.Future[dict[str, Answer]] = asyncio.get_running_loop().create_future()
 
     def told(prefix: str, text: Any) -> None:
-        heard[prefix] = _heard(text, NotConnectedError(silent(pvs[prefix], timeout)))
+        heard[prefix] = _heard(text, NotConnectedError(no_answer(pvs[prefix], timeout)))
         have_it = all(isinstance(said, Snapshot) and said.status == status for said in heard.values())
         if have_it and not came_true.done():
             came_true.set_result(dict(heard))
@@ -106,39 +111,59 @@ async def read_follow(prefix: str) -> bool:
 
 
 async def transact(prefix: str, request: Request, timeout: float = 30.0) -> Result:
-    """Run one transaction and give its verdict.
+    """Run one transaction and return its result.
 
     Parameters
     ----------
+    prefix
+        PV prefix of the detector.
     request
         With an id, by which its result is found.
+    timeout
+        How long to wait for the result (s).
+
+    Returns
+    -------
+    Result
+        An accepted one.
 
     Raises
     ------
     RefusedError
         With the IOC's reasons.
     NotConnectedError
-        It does not answer; whether the transaction was stored is not known then.
+        The IOC does not answer; the message says whether the transaction may have been stored.
     """
-    pv = f"{prefix}Request"
-    refused = ""
-    await _connected(pv)
+    pv, results = f"{prefix}Request", f"{prefix}Results_RBV"
+    text, clock = request_text(request), time.monotonic
+    exchange = Exchange(
+        str(request.request), pv, results, now=clock(), timeout=timeout, answer_timeout=TIMEOUT, pause=_PAUSE
+    )
+    while not isinstance(step := exchange.step(clock()), Result):
+        left = max(0.0, step.until - clock())
+        if isinstance(step, Wait):
+            await asyncio.sleep(left)
+        elif isinstance(step, Read):
+            with suppress(NotConnectedError):
+                exchange.read(await read_text(results, left), clock())
+        else:
+            await _put(exchange, pv, text, left)
+    return step
+
+
+async def _put(exchange: Exchange, pv: str, text: str, timeout: float) -> None:
+    """Put a request, and report to the exchange what came of it."""
     try:
-        await caput(pv, request_text(request), datatype=DBR_CHAR_STR, wait=True, timeout=timeout)
-    except CANothing as error:
-        if "disconnect" in str(error).lower() or "timed out" in str(error).lower() or "timeout" in str(error).lower():
-            raise NotConnectedError(silent(pv, timeout)) from error
-        refused = str(error)
-    except CAException as error:
-        raise RefusedError(f"{pv} may not be written from here: the IOC's access rules forbid it ({error})") from error
-    for _ in range(TRIES):
-        for result in parse_results(await read_text(f"{prefix}Results_RBV")):
-            if result.request == request.request and result.outcome != "undetermined":
-                if result.outcome == "refused":
-                    raise RefusedError(result.errors)
-                return result
-        await asyncio.sleep(0.1)
-    raise RefusedError(refused or "the result is no longer among the last ones: look at the history")
+        await connect(pv, timeout=timeout)
+    except CANothing:
+        exchange.not_connected(no_answer(pv, timeout), time.monotonic())
+        return
+    try:
+        await caput(pv, text, datatype=DBR_CHAR_STR, wait=True, timeout=timeout)
+    except (CANothing, CAException) as error:
+        exchange.put_failed(str(error), time.monotonic())
+    else:
+        exchange.sent(time.monotonic())
 
 
 async def watch(prefix: str, show: Callable[[Snapshot], None]) -> None:
@@ -167,22 +192,15 @@ async def watch(prefix: str, show: Callable[[Snapshot], None]) -> None:
         subscription.close()
 
 
-async def _connected(pv: str) -> None:
-    try:
-        await connect(pv, timeout=TIMEOUT)
-    except CANothing as error:
-        raise NotConnectedError(silent(pv, TIMEOUT)) from error
-
-
 async def got(pv: str, datatype: Any = None, timeout: float = TIMEOUT) -> Any:
     """Read one PV; raises `NotConnectedError` where it does not answer."""
     try:
         return await caget(pv, datatype=datatype, timeout=timeout)
     except CANothing as error:
-        raise NotConnectedError(silent(pv, timeout)) from error
+        raise NotConnectedError(no_answer(pv, timeout)) from error
 
 
-def silent(pv: str, timeout: float) -> str:
+def no_answer(pv: str, timeout: float) -> str:
     """Say that a PV does not answer, and what to look at."""
     where = os.environ.get("EPICS_CA_ADDR_LIST", "not set")
     return (

@@ -6,10 +6,13 @@ from typing import cast
 
 from aioca import CANothing, caput
 
-from ponikeeper.caclient.client import TIMEOUT, TRIES, got, read_snapshot, read_text, silent
+from ponikeeper.caclient.client import TIMEOUT, got, no_answer, read_snapshot, read_text
 from ponikeeper.errors import NotConnectedError, RefusedError
 from ponikeeper.history.records import Activation, Correction, Record, Revision, name_of
 from ponikeeper.protocol.history_query import HistoryQuery, Reply, parse_reply
+
+_TRIES = 20
+"""How often to ask again where another client's question has replaced the answer."""
 
 _PAUSE = 0.02
 """Seconds, at most, before the first repetition of what somebody else's question has covered."""
@@ -71,7 +74,7 @@ async def read_all(prefix: str) -> Whole:
     """
     corrections: list[Record] = []
     activations: list[Record] = []
-    for _ in range(TRIES):
+    for _ in range(_TRIES):
         corrections += await _read_from(prefix, "judgement", len(corrections) + 1)
         activations += await _read_from(prefix, "activation", len(activations) + 1)
         if (await _ask(prefix, HistoryQuery("judgement", len(corrections) + 1))).count == len(corrections):
@@ -102,12 +105,12 @@ async def _ask(prefix: str, query: HistoryQuery) -> Reply:
     """Ask for records, again where somebody else's question has covered the answer."""
     pv = f"{prefix}History:Read"
     await got(pv)
-    for number in range(TRIES):
+    for number in range(_TRIES):
         try:
             await caput(pv, str(query), wait=True, timeout=TIMEOUT)
         except CANothing as error:
             if any(word in str(error).lower() for word in ("disconnect", "timed out", "timeout")):
-                raise NotConnectedError(silent(pv, TIMEOUT)) from error
+                raise NotConnectedError(no_answer(pv, TIMEOUT)) from error
             raise RefusedError(f"{pv}: {await read_text(f'{prefix}Message_RBV')}") from error
         reply = parse_reply(prefix, await read_text(f"{pv}_RBV"))
         if reply.read == str(query):
