@@ -9,12 +9,12 @@ from ponikeeper_client.recall._best_known import best_known
 from ponikeeper_client.recall._nexus import write_nexus
 from ponikeeper_client.recall._pyfai import azimuthal_integrator, poni, write_poni
 from ponikeeper_client.recall._reading import recorded
-from ponikeeper_client.recall._values import BestKnown, Recorded, Told
+from ponikeeper_client.recall._values import BestKnown, Geometries, Recorded
 
 __all__ = [
     "BestKnown",
+    "Geometries",
     "Recorded",
-    "Told",
     "azimuthal_integrator",
     "best_known",
     "poni",

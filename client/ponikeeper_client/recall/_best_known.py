@@ -15,7 +15,7 @@ from ponikeeper.history.corrections import chain
 from ponikeeper.history.records import Correction, Revision
 from ponikeeper_client.recall._histories import Histories, History, ask_ioc, holding, read_all
 from ponikeeper_client.recall._reading import recorded
-from ponikeeper_client.recall._values import BestKnown, Recorded, Told, iso
+from ponikeeper_client.recall._values import BestKnown, Geometries, Recorded, iso
 
 
 def best_known(
@@ -25,7 +25,7 @@ def best_known(
     *,
     history: Histories | None = None,
     timeout: float = 5.0,
-) -> Told[BestKnown]:
+) -> Geometries[BestKnown]:
     """Give what is known now of every geometry that a run recorded, with what was judged since.
 
     A judgement counts for an event by the event's own time, which is that of its document: the end of
@@ -71,7 +71,7 @@ def best_known(
     known: list[BestKnown] = []
     for each in found:
         known += [as_recorded(each)] if each.revision is None else judged(each, history_of(each))
-    return Told(known)
+    return Geometries(known)
 
 
 Chain = tuple[Correction, ...]

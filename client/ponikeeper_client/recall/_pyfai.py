@@ -10,7 +10,7 @@ from ponikeeper_client.documents import integrator_of
 from ponikeeper_client.recall._best_known import best_known
 from ponikeeper_client.recall._histories import Histories
 from ponikeeper_client.recall._reading import recorded
-from ponikeeper_client.recall._values import BestKnown, Recorded, Told, explained
+from ponikeeper_client.recall._values import BestKnown, Geometries, Recorded, explained
 
 
 def azimuthal_integrator(
@@ -97,7 +97,7 @@ def one(source: Any) -> Recorded | BestKnown:
     """Give what is one recalled geometry as it is; raises `ValueError` where it is several, or a run."""
     if isinstance(source, (Recorded, BestKnown)):
         return source
-    what = f"{len(source)} geometries are" if isinstance(source, Told) else f"a {type(source).__name__} is"
+    what = f"{len(source)} geometries are" if isinstance(source, Geometries) else f"a {type(source).__name__} is"
     raise ValueError(f"{what} given: expected one geometry of a run, such as recorded(run)[0] or best_known(run)[0]")
 
 
@@ -145,7 +145,7 @@ def the_one(
         raise ValueError("history= is given without best=True: what was recorded is asked of the run alone")
     if isinstance(source, (Recorded, BestKnown)):
         found: Sequence[Recorded | BestKnown] = [source]
-    elif isinstance(source, Told):
+    elif isinstance(source, Geometries):
         found = source
     else:
         found = best_known(source, detector, stream, history=history) if best else recorded(source, detector, stream)

@@ -11,13 +11,13 @@ from ponikeeper.text import strictjson
 from ponikeeper_client.documents import Calibration, calibrations, image_shape
 from ponikeeper_client.recall._runs import Run, Section
 from ponikeeper_client.recall._sources import as_run
-from ponikeeper_client.recall._values import METADATA, PONIKEEPER, XPDACQ, Recorded, Told, iso
+from ponikeeper_client.recall._values import METADATA, PONIKEEPER, XPDACQ, Geometries, Recorded, iso
 
 _TEXTS = ("uid", "checksum", "label", "status")
 _DARK = "a dark frame that was used again has the geometry of its own time"
 
 
-def recorded(run: Any, detector: str | None = None, stream: str | None = None) -> Told[Recorded]:
+def recorded(run: Any, detector: str | None = None, stream: str | None = None) -> Geometries[Recorded]:
     """Give every geometry that a run recorded, in order, with the events that each covers.
 
     Parameters
@@ -52,7 +52,7 @@ def recorded(run: Any, detector: str | None = None, stream: str | None = None) -
             asked = " ".join(filter(None, (detector and f"of {detector}", stream and f"in {stream}")))
             raise NoGeometryError(f"run {whole.uid} recorded no geometry {asked}: recorded are {there}")
         found = chosen
-    return Told(found)
+    return Geometries(found)
 
 
 def of_descriptor(section: Section, run: Run, stream: str) -> Iterator[Recorded]:

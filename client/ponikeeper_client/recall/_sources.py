@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from event_model import unpack_event_page
-
 from ponikeeper.errors import NoGeometryError
 from ponikeeper_client.recall import _tiled
 from ponikeeper_client.recall._runs import Document, Event, Run, Section, sections
@@ -72,8 +70,12 @@ def _events(documents: Mapping[str, Any]) -> dict[str, list[Event]]:
 
 def _each_event(documents: Mapping[str, Any]) -> Iterator[Any]:
     yield from documents.get("event") or ()
-    for page in documents.get("event_page") or ():
-        yield from unpack_event_page(page)
+    pages = documents.get("event_page") or ()
+    if pages:
+        from event_model import unpack_event_page
+
+        for page in pages:
+            yield from unpack_event_page(page)
 
 
 def as_run(source: Any) -> Run:

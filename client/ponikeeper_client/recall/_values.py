@@ -175,7 +175,7 @@ class BestKnown:
 Found = TypeVar("Found", Recorded, BestKnown)
 
 
-class Told(tuple[Found, ...], Generic[Found]):
+class Geometries(tuple[Found, ...], Generic[Found]):
     """Geometries in the order of the run, shown as a person reads them."""
 
     __slots__ = ()

@@ -1,0 +1,61 @@
+"""What a session imports of the client: every public name is there, and only what it needs is loaded."""
+
+import subprocess
+import sys
+
+import pytest
+
+import live
+import ponikeeper_client
+
+
+def python(code: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=live.TIMEOUT
+    )
+
+
+def test_every_public_name_is_loaded_from_its_module():
+    values = {name: getattr(ponikeeper_client, name) for name in ponikeeper_client.__all__}
+    modules = ponikeeper_client._MODULES
+    assert [
+        name
+        for name, value in values.items()
+        if not f"{value.__module__}.".startswith(f"ponikeeper_client.{modules[name]}.")
+    ] == ["Nominal"]  # a value of the fit, offered with the plans that take it
+    assert {name: getattr(sys.modules[f"ponikeeper_client.{modules[name]}"], name) for name in values} == values
+
+
+@pytest.mark.parametrize("name", ["CalibrationData", "calibration_guard", "calibrate", "recorded", "write_poni"])
+def test_name_costs_no_pyfai(name):
+    done = python(
+        f"import sys\nfrom ponikeeper_client import {name}\n"
+        "roots = {name.partition('.')[0] for name in sys.modules}\n"
+        "print(sorted(roots & {'pyFAI', 'fabio', 'matplotlib', 'tiled', 'databroker', 'h5py'}))"
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "library", "message"),
+    [
+        (
+            "AsyncCalibrationData",
+            "ophyd_async",
+            "MissingOphydAsyncError ophyd-async is not installed: pip install ophyd-async",
+        ),
+        ("calibrate", "bluesky", "MissingExtraError bluesky is not installed: pip install 'ponikeeper[client]'"),
+        (
+            "calibration_guard",
+            "bluesky",
+            "MissingExtraError bluesky is not installed: pip install 'ponikeeper[client]'",
+        ),
+    ],
+)
+def test_name_whose_library_is_missing_says_what_to_install(name, library, message):
+    done = python(
+        f"import sys; sys.modules[{library!r}] = None\n"
+        f"try:\n    from ponikeeper_client import {name}\n"
+        "except ImportError as error:\n    print(type(error).__name__, error)"
+    )
+    assert done.stdout == f"{message}\n", done.stderr
