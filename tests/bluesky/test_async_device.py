@@ -36,8 +36,8 @@ from ponikeeper.protocol import Activate
 from ponikeeper_client import documents
 from ponikeeper_client.async_device import AsyncCalibrationData, AsyncCalibrationMixin, calibrations
 from ponikeeper_client.guard import calibration_guard
-from ponikeeper_client.guard.state import in_force
-from ponikeeper_client.guard.state import recorded as recorded_state
+from ponikeeper_client.guard._run_record import in_force
+from ponikeeper_client.guard._run_record import recorded as recorded_state
 from ponikeeper_client.plans import at_positions
 from ponikeeper_client.recall import recorded
 from scripted import attempt, commit

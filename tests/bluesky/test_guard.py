@@ -313,7 +313,7 @@ def test_streams_of_which_one_has_a_further_device_are_recorded_right(panel, tak
 
 
 def test_streams_of_which_each_has_a_device_of_its_own_are_right_or_fail(panel, run_engine):
-    from ponikeeper_client.guard.streams import KEEPS_PER_STREAM
+    from ponikeeper_client.guard._run_record import KEEPS_PER_STREAM
 
     panel.script[("trigger", 3)] = lambda: commit(panel, 0.6)
     ring = Signal(name="ring", value=1)

@@ -17,7 +17,7 @@ from ponikeeper.errors import NotConnectedError, RecordError
 from ponikeeper.protocol import LinkState
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.guard import calibration_guard
-from ponikeeper_client.guard.concern import concern, unknown_links
+from ponikeeper_client.guard._policy import concern, unknown_links
 from scripted import AFTER_SAVE, Scripted, attempt, commit, recorded, steps
 from speak import GEOMETRY
 

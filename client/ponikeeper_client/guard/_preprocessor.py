@@ -8,8 +8,8 @@ from bluesky import preprocessors as bpp
 from bluesky.utils import Msg, ensure_generator
 
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.guard.judge import Judge, OnChange, OnStatus
-from ponikeeper_client.guard.messages import Guard, Plan
+from ponikeeper_client.guard._messages import Guard, Plan
+from ponikeeper_client.guard._policy import Judge, OnChange, OnStatus
 
 
 def calibration_guard(

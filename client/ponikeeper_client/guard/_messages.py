@@ -9,10 +9,18 @@ from bluesky.utils import Msg, ensure_generator
 from ponikeeper.errors import NotConnectedError, PonikeeperError, RecordError
 from ponikeeper_client._motion import LinkWatch
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.guard.judge import Judge, log
-from ponikeeper_client.guard.run import Event, Flight, Run
-from ponikeeper_client.guard.state import Records, State, in_force, recorded
-from ponikeeper_client.guard.streams import KEEPS_PER_STREAM, renewal
+from ponikeeper_client.guard._policy import Judge, log
+from ponikeeper_client.guard._run_record import (
+    KEEPS_PER_STREAM,
+    Event,
+    Flight,
+    Records,
+    Run,
+    State,
+    in_force,
+    recorded,
+    renewal,
+)
 
 Plan = Generator[Msg, Any, Any]
 
