@@ -11,9 +11,9 @@ import pytest
 
 from ponikeeper.errors import FitError
 from ponikeeper.geometry import Geometry
+from ponikeeper_client.fit._acceptance import NOMINAL
 from ponikeeper_client.fit.calibrants import calibrant
 from ponikeeper_client.fit.fit import fit_image, measure_image
-from ponikeeper_client.fit.verdict import NOMINAL
 from powder import displaced, off_px, real_arc, real_ceria, real_nickel
 
 SAME = 0.1

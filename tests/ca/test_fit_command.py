@@ -24,7 +24,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 @pytest.fixture(scope="module")
 def call():
     """Run a command to its end."""
-    with Shell("ponikeeper_client.fit.run", "pyFAI.calibrant", "fabio", "matplotlib.backends.backend_agg") as shell:
+    with Shell("ponikeeper_client.fit.command", "pyFAI.calibrant", "fabio", "matplotlib.backends.backend_agg") as shell:
         yield shell
 
 

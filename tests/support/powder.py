@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from peaks import fcc
 from ponikeeper.geometry import Geometry, poni
-from ponikeeper_client.fit.rays import geometry_at
+from ponikeeper_client.fit._forward_model import geometry_at
 
 SPLIT = 16
 """Geometries are compared at every so many-th pixel along both axes."""

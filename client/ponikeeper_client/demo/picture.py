@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ponikeeper.geometry import Geometry
 from ponikeeper_client.demo.nickel import lines
 from ponikeeper_client.documents import azimuthal_integrator
-from ponikeeper_client.fit.picture import show_pattern, show_rings
+from ponikeeper_client.fit.figure import show_pattern, show_rings
 
 _POINTS = 1500
 _LARGEST_ANGLE = 30.0

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ponikeeper.errors import CalibrantError
-from ponikeeper_client.fit.rays import Floats
+from ponikeeper_client.fit._forward_model import Floats
 
 NICKEL_LATTICE = 3.524e-10
 """Of nickel at room temperature (m), as xpdAcq has it; pyFAI's 3.5239 is nearer to it than any beam is known."""
@@ -128,3 +129,16 @@ def _distinct(spacings: Iterable[float]) -> tuple[float, ...]:
         if not found or found[-1] - spacing > _SAME * spacing:
             found.append(spacing)
     return tuple(found)
+
+
+def nearest_index(ascending: Floats, values: Floats) -> NDArray[np.intp]:
+    """Give the index of the nearest of some ascending numbers."""
+    return np.searchsorted((ascending[1:] + ascending[:-1]) / 2, values)
+
+
+def spacing(lines: Floats) -> Floats:
+    """Give each line's distance to its nearest neighbour (rad)."""
+    if len(lines) == 1:
+        return np.array([np.pi])
+    gaps = np.diff(lines)
+    return np.minimum(np.r_[gaps[0], gaps], np.r_[gaps, gaps[-1]])

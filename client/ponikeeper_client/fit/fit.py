@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from ponikeeper.errors import FitError
 from ponikeeper.geometry import Geometry
+from ponikeeper_client.fit._acceptance import NEAR, Reach, doubts, problems, rings_found
+from ponikeeper_client.fit._control_points import control_points
+from ponikeeper_client.fit._forward_model import Floats, derivative_of_geometry, geometry_at, place_of
+from ponikeeper_client.fit._frame import Frame
+from ponikeeper_client.fit._refine import Refined, left_over, refine
+from ponikeeper_client.fit._search import search
 from ponikeeper_client.fit.calibrants import Calibrant
-from ponikeeper_client.fit.frame import Frame
-from ponikeeper_client.fit.points import control_points
-from ponikeeper_client.fit.rays import Floats, derivative_of_geometry, geometry_at, place_of
-from ponikeeper_client.fit.refine import Refined, left_over, refine
-from ponikeeper_client.fit.search import search
-from ponikeeper_client.fit.verdict import NEAR, Reach, doubts, problems, rings_found
 
 _RINGS = 20
 """How many rings are used, from the innermost on: those farther out are weak and lie close together,

@@ -9,7 +9,7 @@ from ponikeeper.errors import CalibrationError, ProblemsError
 from ponikeeper.geometry import DEFAULT_ORIENTATION, Geometry, poni
 from ponikeeper.geometry.detectors import pixel_size
 from ponikeeper_client.documents import azimuthal_integrator
-from ponikeeper_client.fit.verdict import NEAR, NOMINAL, Reach
+from ponikeeper_client.fit._acceptance import NEAR, NOMINAL, Reach
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from ponikeeper.protocol import label_problem
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
-from ponikeeper_client.fit.files import read_mask
+from ponikeeper_client.fit.image_files import read_mask
 from ponikeeper_client.fit.start import Start, read_poni, require_beginning
 from ponikeeper_client.gui.display import require_display
 from ponikeeper_client.images import Collector, ImageSource, image_key, image_source

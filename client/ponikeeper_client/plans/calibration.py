@@ -16,8 +16,8 @@ from ponikeeper.protocol import Commit
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.documents import azimuthal_integrator
 from ponikeeper_client.fit.calibrants import Calibrant
+from ponikeeper_client.fit.figure import draw
 from ponikeeper_client.fit.fit import Fit, fit_image, measure_image
-from ponikeeper_client.fit.picture import draw
 from ponikeeper_client.fit.start import Start, beginning
 from ponikeeper_client.gui.calib2 import Calib2, Panel
 from ponikeeper_client.images import ImageSource, mean_image

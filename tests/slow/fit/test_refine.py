@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import pyfai_alone
+from ponikeeper_client.fit._control_points import Points
+from ponikeeper_client.fit._forward_model import geometry_at, meeting_point, place_of
+from ponikeeper_client.fit._refine import refine
 from ponikeeper_client.fit.calibrants import calibrant
 from ponikeeper_client.fit.fit import fit_image
-from ponikeeper_client.fit.points import Points
-from ponikeeper_client.fit.rays import geometry_at, meeting_point, place_of
-from ponikeeper_client.fit.refine import refine
 from powder import Scene, integrator, off_px, on_detector
 
 NAMES = ("dist", "poni1", "poni2", "rot1", "rot2")

@@ -7,8 +7,8 @@ from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
 from ponikeeper.errors import CalibrationError, ShapeError
 from ponikeeper.geometry import Geometry, poni
+from ponikeeper_client.fit._acceptance import NEAR, NOMINAL
 from ponikeeper_client.fit.start import Nominal, beginning, read_poni
-from ponikeeper_client.fit.verdict import NEAR, NOMINAL
 
 SHAPE = (2048, 2048)
 GEOMETRY = Geometry(0.23, 0.2, 0.21, 0.01, -0.02, 0.03, 2e-4, 2e-4, 1.663e-11, "Perkin", {"orientation": 2})

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from ponikeeper_client.fit.grow import STEPS
-from ponikeeper_client.fit.points import Points
-from ponikeeper_client.fit.rays import DISTANCE, Floats, radius_scale, two_theta
+from ponikeeper_client.fit._control_points import Points
+from ponikeeper_client.fit._forward_model import DISTANCE, STEPS, Floats, radius_scale, two_theta
 
 _ROUNDS = 3
 _OUTLIER = 4.0
@@ -31,7 +30,7 @@ class Refined:
     Parameters
     ----------
     place
-        See `ponikeeper_client.fit.rays`.
+        See `ponikeeper_client.fit._forward_model`.
     points
         What it was fitted to: outliers are left out.
     residuals

@@ -9,9 +9,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ponikeeper_client.fit.frame import Frame
-from ponikeeper_client.fit.lines import nearest_index, spacing
-from ponikeeper_client.fit.rays import DISTANCE, Floats, azimuth, cosine, meeting_point, radius_scale, two_theta
+from ponikeeper_client.fit._forward_model import (
+    DISTANCE,
+    Floats,
+    azimuth,
+    cosine,
+    meeting_point,
+    radius_scale,
+    two_theta,
+)
+from ponikeeper_client.fit._frame import Frame
+from ponikeeper_client.fit.calibrants import nearest_index, spacing
 
 _ARC = 24.0
 """Length of a sector along its ring (px)."""

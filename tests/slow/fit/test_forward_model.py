@@ -8,7 +8,7 @@ from pyFAI.detectors import detector_factory
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
 from ponikeeper.geometry import Geometry
-from ponikeeper_client.fit.rays import (
+from ponikeeper_client.fit._forward_model import (
     azimuth,
     beam_direction,
     cosine,

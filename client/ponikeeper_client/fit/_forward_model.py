@@ -22,6 +22,9 @@ Floats = NDArray[np.float64]
 
 DISTANCE, SPOT1, SPOT2, ROT1, ROT2 = range(5)
 
+STEPS = (0.01, 5e-3, 5e-3, 0.02, 0.02)
+"""By how much each number of a place is of interest: distance (relative), spot (m), rotations (rad)."""
+
 
 def place_of(geometry: Geometry) -> Floats:
     """Give the place that a geometry stands for."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ponikeeper_client.fit.frame import Frame
-from ponikeeper_client.fit.rays import Floats
+from ponikeeper_client.fit._forward_model import Floats
+from ponikeeper_client.fit._frame import Frame
 
 _SIGNIFICANT = 0.35
 """Least curvature of a crest, in units of the noise around it."""

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from ponikeeper.errors import FitError
+from ponikeeper_client.fit._acceptance import NEAR, NOMINAL, Reach, problems, rings_found
+from ponikeeper_client.fit._control_points import Points
+from ponikeeper_client.fit._forward_model import meeting_point, place_of
+from ponikeeper_client.fit._frame import Frame
+from ponikeeper_client.fit._refine import refine
 from ponikeeper_client.fit.calibrants import Calibrant, calibrant
 from ponikeeper_client.fit.fit import fit_image
-from ponikeeper_client.fit.frame import Frame
-from ponikeeper_client.fit.points import Points
-from ponikeeper_client.fit.rays import meeting_point, place_of
-from ponikeeper_client.fit.refine import refine
-from ponikeeper_client.fit.verdict import NEAR, NOMINAL, Reach, problems, rings_found
 from powder import Scene, lines_of, on_detector
 
 TRUTH = on_detector("Pilatus300k", 1.72e-4, 0.15, (0.45, 0.55), (2, -1), 4e-11)

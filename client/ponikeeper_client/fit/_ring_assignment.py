@@ -4,12 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from ponikeeper_client.fit.lines import nearest_index, spacing
-from ponikeeper_client.fit.rays import DISTANCE, Floats, radius_scale, two_theta
-from ponikeeper_client.fit.ridges import Ridges
-
-STEPS = (0.01, 5e-3, 5e-3, 0.02, 0.02)
-"""By how much each number of a place is of interest: distance (relative), spot (m), rotations (rad)."""
+from ponikeeper_client.fit._forward_model import DISTANCE, STEPS, Floats, radius_scale, two_theta
+from ponikeeper_client.fit._ridges import Ridges
+from ponikeeper_client.fit.calibrants import nearest_index, spacing
 
 _FEWEST = 15
 _WITHIN = 1.5

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ponikeeper_client.documents import azimuthal_integrator
+from ponikeeper_client.fit._refine import misfit
 from ponikeeper_client.fit.fit import Fit
-from ponikeeper_client.fit.refine import misfit
 
 _POINTS = 1500
 _DOTS = 90

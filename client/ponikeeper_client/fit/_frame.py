@@ -10,7 +10,7 @@ from scipy import ndimage
 from ponikeeper.errors import ImageError, ShapeError
 from ponikeeper.geometry import Geometry
 from ponikeeper_client.documents import azimuthal_integrator
-from ponikeeper_client.fit.rays import Floats
+from ponikeeper_client.fit._forward_model import Floats
 
 Mask = NDArray[np.bool_]
 
