@@ -15,9 +15,9 @@ from ponikeeper.protocol import LinkState
 from ponikeeper_client.demo import nickel
 from ponikeeper_client.demo.story import NEAR
 from ponikeeper_client.guard import calibration_guard
-from ponikeeper_client.plans import calibrate, positions
-from ponikeeper_client.plans.positions import position_of
-from ponikeeper_client.plans.wavelengths import Statement, choose, statements
+from ponikeeper_client.plans import _exposure, calibrate
+from ponikeeper_client.plans._exposure import position_of
+from ponikeeper_client.plans._wavelength import Statement, choose, statements
 
 TRUTH = replace(NEAR, dist=0.2391, poni1=0.2013, poni2=0.2052, rot1=0.011, rot2=-0.006)
 ENERGY = HC_KEV_ANGSTROM / 0.1663
@@ -116,7 +116,7 @@ def test_detector_that_was_just_moved_settles_before_it_is_exposed(run, panel, m
 
 
 def test_detector_that_goes_on_moving_is_not_exposed(run, panel, motors, monkeypatch):
-    monkeypatch.setattr(positions, "_PATIENCE", 0.5)
+    monkeypatch.setattr(_exposure, "_PATIENCE", 0.5)
     assert speak.put(motors.pv("Z:MOVN"), 1) is None
     wait_for(lambda: panel.calib.read_links()[0].moving)
     with pytest.raises(CalibrationError, match=r"z \(.*Z:RBV\) is in motion, after 0.5 s still: wait until it rests"):

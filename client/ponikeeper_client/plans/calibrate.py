@@ -20,12 +20,11 @@ from ponikeeper_client.fit.image_files import read_mask
 from ponikeeper_client.fit.start import Start, read_poni, require_beginning
 from ponikeeper_client.gui.display import require_display
 from ponikeeper_client.images import Collector, ImageSource, image_key, image_source
-from ponikeeper_client.plans.calibration import Calibration, Method, Wanted
-from ponikeeper_client.plans.exposure import Exposed, Exposure, Plan, expose
-from ponikeeper_client.plans.keeping import Files, require_folder
-from ponikeeper_client.plans.results import Calibrated
-from ponikeeper_client.plans.shutter import Shutter
-from ponikeeper_client.plans.work import Told, Work
+from ponikeeper_client.plans._detector_calibration import Calibration, Method, Wanted
+from ponikeeper_client.plans._exposure import Exposed, Exposure, Plan, Shutter, expose
+from ponikeeper_client.plans._output_files import Files, require_folder
+from ponikeeper_client.plans._result import Calibrated
+from ponikeeper_client.plans.background import Told, Work
 
 
 def calibrate(

@@ -13,7 +13,7 @@ from ponikeeper.protocol import Commit, Result
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.start import read_poni
 from ponikeeper_client.plans import Calibrated, calibrate
-from ponikeeper_client.plans.work import Work
+from ponikeeper_client.plans.background import Work
 from ponikeeper_client.xpdacq._exposing import Plan, RememberedShutter, dark_plan, require_darkframes, with_shutter
 
 if TYPE_CHECKING:

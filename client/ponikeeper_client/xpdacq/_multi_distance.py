@@ -12,7 +12,7 @@ from ponikeeper.geometry import Geometry, poni
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.start import read_poni
 from ponikeeper_client.guard import calibration_guard
-from ponikeeper_client.plans.distances import TIMEOUT, arrive, rest_at
+from ponikeeper_client.plans.arrival import TIMEOUT, arrive, rest_at
 from ponikeeper_client.xpdacq._basic_plans import XrayBasicPlans, committed
 from ponikeeper_client.xpdacq._exposing import Plan
 

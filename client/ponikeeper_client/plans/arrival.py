@@ -1,20 +1,15 @@
-"""Several distances: each is measured when the IOC has followed the detector there, with what holds there."""
+"""Move a detector, and wait until the IOC has followed it there."""
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from bluesky import plan_stubs as bps
-from bluesky import plans as bp
-from bluesky import preprocessors as bpp
 from bluesky.utils import Msg
 
 from ponikeeper.errors import CalibrationError
 from ponikeeper.protocol import is_within
-from ponikeeper_client.device import CalibrationData, calibrations
-from ponikeeper_client.guard import calibration_guard
-from ponikeeper_client.plans.asked import check
+from ponikeeper_client.device import CalibrationData
 
 Plan = Generator[Msg, Any, Any]
 
@@ -24,85 +19,6 @@ TIMEOUT = 30.0
 _HINT = "was it calibrated there, and is Follow on?"
 
 _PAUSE = 0.05
-
-
-def at_positions(
-    detectors: Sequence[Any],
-    motor: Any,
-    positions: Mapping[str, float],
-    *,
-    num: int = 1,
-    per_position: Callable[..., Plan] | None = None,
-    one_run: bool = False,
-    timeout: float = TIMEOUT,
-    md: Mapping[str, Any] | None = None,
-) -> Plan:
-    """Go to one position after the other, wait until the geometry that holds there is in force, and measure.
-
-    Parameters
-    ----------
-    detectors
-        To expose.
-    motor
-        Moves them; its readback is one of the linked PVs. A detector that it is not linked to is fixed,
-        where it is linked to another one.
-    positions
-        Where to go, by name: ``{"near": 200.0, "far": 1000.0}``.
-    num
-        How many exposures at each.
-    per_position
-        What to do there instead, as a plan of one run: is given the detectors and ``md=``.
-    one_run
-        Whether to take one run with a stream for each position, named like it; else one run each, which
-        every reader of runs takes right.
-    timeout
-        How long to wait for a geometry to hold (s).
-    md
-        Metadata; each run's ``position`` is the name, too.
-
-    Returns
-    -------
-    tuple of str
-        The uids of the runs.
-
-    Raises
-    ------
-    CalibrationError
-        No geometry came to hold at a position in time: says what was waited for, and what was there instead;
-        or something that was asked for cannot be measured: nothing has moved then.
-    RecordError
-        A run would not be recorded with the right geometry.
-    """
-    check(detectors, motor, positions, num, per_position, one_run)
-    detectors = list(detectors)
-    calibs = [calib for detector in detectors for calib in calibrations(detector)]
-    if not calibs:
-        names = ", ".join(detector.name for detector in detectors) or "nothing"
-        raise CalibrationError(f"{names} has no calibration that could follow: expected detectors with CalibrationData")
-    measure = partial(bp.count, [*detectors, motor], num) if per_position is None else partial(per_position, detectors)
-    metadata = {"plan_name": "at_positions", "positions": dict(positions), **(md or {})}
-
-    def visit(name: str) -> Plan:
-        yield from arrive(motor, positions[name], calibs, timeout)
-
-    def streams() -> Plan:
-        for name in positions:
-            yield from visit(name)
-            for _ in range(num):
-                yield from bps.checkpoint()
-                yield from bps.trigger_and_read([*detectors, motor], name=name)
-
-    def runs() -> Plan:
-        uids: list[str] = []
-        for name in positions:
-            yield from visit(name)
-            uids.append((yield from calibration_guard(measure(md={**metadata, "position": name}))))
-        return tuple(uids)
-
-    if not one_run:
-        return (yield from runs())
-    one = bpp.stage_wrapper(bpp.run_wrapper(streams(), md=metadata), detectors)
-    return ((yield from calibration_guard(one)),)
 
 
 def arrive(motor: Any, place: float, calibs: Sequence[CalibrationData], timeout: float = TIMEOUT) -> Plan:

@@ -21,11 +21,11 @@ from ponikeeper_client.fit.fit import Fit, fit_image, measure_image
 from ponikeeper_client.fit.start import Start, beginning
 from ponikeeper_client.gui.calib2 import Calib2, Panel
 from ponikeeper_client.images import ImageSource, mean_image
-from ponikeeper_client.plans.keeping import Files
-from ponikeeper_client.plans.positions import Position
-from ponikeeper_client.plans.results import Calibrated
-from ponikeeper_client.plans.wavelengths import Statement
-from ponikeeper_client.plans.work import Told
+from ponikeeper_client.plans._exposure import Position
+from ponikeeper_client.plans._output_files import Files
+from ponikeeper_client.plans._result import Calibrated
+from ponikeeper_client.plans._wavelength import Statement
+from ponikeeper_client.plans.background import Told
 
 Method = Literal["auto", "gui", "poni"]
 

@@ -6,7 +6,7 @@ from typing import Any
 from ponikeeper.geometry import Geometry
 from ponikeeper_client.fit.fit import Fit
 from ponikeeper_client.fit.table import fit_html, fit_table
-from ponikeeper_client.plans.keeping import Files
+from ponikeeper_client.plans._output_files import Files
 
 
 @dataclass(frozen=True, slots=True)
