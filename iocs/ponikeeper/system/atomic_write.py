@@ -1,40 +1,75 @@
-"""Files that are there whole, or as they were before."""
+"""Atomic file replacement: at every instant a file is either the old one or the whole new one."""
 
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ponikeeper.errors import ConfigError
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that at every instant, power cuts too, there is the old one or the whole new one.
+    """Write a file atomically, also across a power cut.
+
+    Parameters
+    ----------
+    path
+        The file to write; a symbolic link is followed.
+    data
+        Its whole content.
 
     Raises
     ------
     ConfigError
-        It cannot be written; then it is as it was.
+        The file cannot be written; the old one is unchanged.
     """
     try:
-        _write(Path(os.path.realpath(path)), data)
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{path} is no file: expected one, or - for stdout")
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}: expected a file that can be written") from error
 
 
-def _write(path: Path, data: bytes) -> None:
-    if path.exists() and not path.is_file():
-        raise ConfigError(f"{path} is no file: expected one, or - for stdout")
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path whose file replaces `path` when the block ends without an error.
+
+    For libraries that write to a path. The file is synced before it is renamed, and the folder after.
+
+    Parameters
+    ----------
+    path
+        The file to replace; a symbolic link is followed.
+
+    Yields
+    ------
+    Path
+        In the same folder and with the same suffix; no file of this name exists.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; the old one is unchanged, and the temporary one is removed.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}.{secrets.token_hex(4)}{target.suffix}")
     try:
-        with beside.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        yield temporary
+        _sync(temporary)
+        temporary.replace(target)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)
