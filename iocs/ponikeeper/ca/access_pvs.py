@@ -8,17 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from caproto import AlarmSeverity, AlarmStatus
+from caproto import AlarmStatus
 
 from ponikeeper.access.loading import Access
 from ponikeeper.ca.channels import Origin
+from ponikeeper.ca.health_pvs import HealthPVs
 from ponikeeper.config import load
 from ponikeeper.errors import ConfigError
 
 log = logging.getLogger(__name__)
-
-_FINE = (AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM)
-_FAILED = (AlarmSeverity.MAJOR_ALARM, AlarmStatus.READ)
 
 
 class Announcer(Protocol):
@@ -43,7 +41,8 @@ class Gate:
     """
 
     def __init__(self, access: Access, source: Path, channels: Mapping[str, Any]) -> None:
-        self._access, self._source, self._channels = access, source, channels
+        self._access, self._source = access, source
+        self._health, self._denied_pv = HealthPVs(channels, "Access", AlarmStatus.READ), channels["Denied_RBV"]
         self._denied = 0
         self._news = asyncio.Event()
         self._reload = self._failed = False
@@ -86,9 +85,5 @@ class Gate:
             await clients.announce()
 
     async def _show(self) -> None:
-        now = time.time()
-        alarm = _FAILED if self._failed else _FINE
-        text = self._message.encode("ascii", "backslashreplace").decode("ascii")[:1000]
-        await self._channels["Access:Status_RBV"].show("FAILED" if self._failed else "OK", now, *alarm)
-        await self._channels["Access:Message_RBV"].show(text, now, *alarm)
-        await self._channels["Denied_RBV"].show(self._denied, now, *_FINE)
+        await self._health.publish(not self._failed, self._message)
+        await self._denied_pv.show(self._denied, time.time())

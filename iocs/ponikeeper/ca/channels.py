@@ -82,7 +82,13 @@ class _Channel:
             value = error
         return await self._handler(value, origin)
 
-    async def show(self, value: Value, timestamp: float, severity: AlarmSeverity, status: AlarmStatus) -> None:
+    async def show(
+        self,
+        value: Value,
+        timestamp: float,
+        severity: AlarmSeverity = AlarmSeverity.NO_ALARM,
+        status: AlarmStatus = AlarmStatus.NO_ALARM,
+    ) -> None:
         """Publish a value with its time (never before the last one's) and alarm, to every subscriber."""
         self._shown_at = timestamp = max(timestamp, self._shown_at)  # clocks are set back
         await self.alarm.write(status=status, severity=severity, publish=False)  # type: ignore[attr-defined]

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from caproto import AlarmSeverity, AlarmStatus
+from caproto import AlarmStatus
 
+from ponikeeper.ca.health_pvs import HealthPVs
 from ponikeeper.putlog.entry import Put
 from ponikeeper.putlog.sinks import Sink
 
@@ -24,9 +24,6 @@ _PERIOD = 1.0
 _KEPT = 10_000
 """Puts that are kept for a sink that fails or hangs; more are lost, and counted."""
 
-_FINE = (AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM)
-_FAILED = (AlarmSeverity.MAJOR_ALARM, AlarmStatus.WRITE)
-
 
 class PutLog:
     """Keeps each put, in the order of their answers.
@@ -40,7 +37,7 @@ class PutLog:
     """
 
     def __init__(self, sink: Sink, channels: Mapping[str, Any]) -> None:
-        self._sink, self._channels = sink, channels
+        self._sink, self._health = sink, HealthPVs(channels, "PutLog", AlarmStatus.WRITE)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="putlog")
         self._waiting: deque[Put] = deque()  # the thread's own
         self._unanswered = self._kept = self._lost = 0
@@ -93,9 +90,5 @@ class PutLog:
         return "", 0
 
     async def _show(self) -> None:
-        now = time.time()
         message = self._problem + (f"; {self._lost} puts are lost" if self._lost else "")
-        alarm = _FAILED if self._problem or self._lost else _FINE
-        text = message.encode("ascii", "backslashreplace").decode("ascii")[:1000]
-        await self._channels["PutLog:Status_RBV"].show("FAILED" if alarm is _FAILED else "OK", now, *alarm)
-        await self._channels["PutLog:Message_RBV"].show(text, now, *alarm)
+        await self._health.publish(not self._problem and not self._lost, message)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from caproto import AlarmSeverity, AlarmStatus, CaprotoRuntimeError
+from caproto import AlarmStatus, CaprotoRuntimeError
 
 from ponikeeper import __version__
 from ponikeeper.access.loading import Access
@@ -19,6 +19,7 @@ from ponikeeper.ca.access_pvs import Gate
 from ponikeeper.ca.channels import make_channel
 from ponikeeper.ca.group import Group
 from ponikeeper.ca.health_check import SelfCheck, feed
+from ponikeeper.ca.health_pvs import HealthPVs
 from ponikeeper.ca.putlog import PutLog
 from ponikeeper.ca.search import found
 from ponikeeper.ca.server import Context
@@ -229,18 +230,16 @@ async def _ioc_channels(store: Store) -> dict[str, Any]:
     """Make the IOC's own PVs by suffix, and let them follow the store's health."""
     channels: dict[str, Any] = {pv.suffix: make_channel(pv) for pv in IOC_PVS}
 
+    storage = HealthPVs(channels, "Storage", AlarmStatus.WRITE)
+
     async def show(health: Health) -> None:
-        alarm = (AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM)
-        failed = alarm if health.ok else (AlarmSeverity.MAJOR_ALARM, AlarmStatus.WRITE)
-        now = time.time()
-        await channels["Storage:Status_RBV"].show("OK" if health.ok else "FAILED", now, *failed)
-        await channels["Storage:Message_RBV"].show(_ascii(health.message)[:1000], now, *failed)
-        await channels["Storage:Latency_RBV"].show(health.latency, now, *alarm)
-        await channels["Storage:Free_RBV"].show(health.free, now, *alarm)
+        await storage.publish(health.ok, health.message)
+        await channels["Storage:Latency_RBV"].show(health.latency, time.time())
+        await channels["Storage:Free_RBV"].show(health.free, time.time())
 
     store.on_health(show)
     await show(store.health)
-    await channels["Version_RBV"].show(__version__, time.time(), AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM)
+    await channels["Version_RBV"].show(__version__, time.time())
     return channels
 
 
@@ -265,11 +264,6 @@ def _watchdog_period() -> float:
     """Give how often systemd's watchdog is fed (s): three times in the time that it allows (sd_watchdog_enabled(3))."""
     allowed = os.environ.get("WATCHDOG_USEC", "")
     return int(allowed) / 3e6 if allowed.isdecimal() else _PERIOD
-
-
-def _ascii(text: str) -> str:
-    """Keep clients from garbling what a path or the system's words may hold."""
-    return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _notify(message: str) -> None:

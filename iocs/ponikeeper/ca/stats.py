@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import caproto
-from caproto import AlarmSeverity, AlarmStatus
 
 from ponikeeper import __version__
+from ponikeeper.protocol.text_tables import ascii_only
 from ponikeeper.system import process_stats
 
 _BEAT = 1.0
@@ -18,8 +18,6 @@ _BEAT = 1.0
 
 _SLOW = 10
 """Heartbeats between two looks at memory, files and clients."""
-
-_FINE = (AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM)
 
 
 class Crowd(Protocol):
@@ -85,8 +83,7 @@ class Stats:
     async def _show(self, values: Mapping[str, Any]) -> None:
         now = time.time()
         for suffix, value in values.items():
-            shown = value.encode("ascii", "backslashreplace").decode("ascii") if isinstance(value, str) else value
-            await self._channels[suffix].show(shown, now, *_FINE)
+            await self._channels[suffix].show(ascii_only(value) if isinstance(value, str) else value, now)
 
 
 def duration(seconds: float) -> str:
