@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -331,6 +332,10 @@ def kill_at(size: int, store: Path, command: list[str]) -> None:
     """Run a command until its transaction has grown the store to a size, and kill it there."""
     journal = store.with_name(f"{NAME}-journal")
     importing = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wait_for(lambda: importing.poll() is not None or (journal.exists() and store.stat().st_size > size))
+    deadline = time.monotonic() + TIMEOUT
+    while importing.poll() is None and not (
+        journal.exists() and store.stat().st_size > size
+    ):  # without a pause: the growth is short
+        assert time.monotonic() < deadline, f"the store did not grow to {size} bytes"
     importing.kill()
     importing.communicate()

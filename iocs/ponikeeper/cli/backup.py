@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ponikeeper.cli.console import AsJson, emit
+from ponikeeper.cli.console import AsJson, emit, make_folder
 from ponikeeper.cli.export import told
-from ponikeeper.errors import ConfigError, MissingExtraError
+from ponikeeper.errors import MissingExtraError
 from ponikeeper.text.strictjson import dumps
 
 
@@ -30,10 +30,7 @@ def backup(
         raise MissingExtraError("ioc", error.name or "pydantic") from error
     store = load(config).store
     target = output / f"{config.stem}.{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.sqlite"
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{output}: {error.strerror}: expected a folder that can be written to") from error
+    make_folder(output)
     contents = copy(store, target)
     for old in _superfluous(output, config.stem, keep):
         old.unlink()

@@ -5,13 +5,16 @@ import sys
 import uuid
 from collections.abc import Coroutine
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from ponikeeper.errors import ConfigError
 from ponikeeper.protocol import Request, Result, parse_request, request_text
+from ponikeeper.system.atomic_write import write_atomic
 
 T = TypeVar("T")
 
@@ -70,6 +73,34 @@ def emit(text: str) -> None:
     """Print a text as it is, for people and for pipes."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def write_output(output: Path | None, text: str) -> bool:
+    """Write a text to a file, whole or not at all, or to stdout.
+
+    Parameters
+    ----------
+    output
+        The file; ``-`` or None is stdout.
+
+    Returns
+    -------
+    bool
+        Whether it was a file.
+    """
+    if output is None or str(output) == "-":
+        sys.stdout.write(text)
+        return False
+    write_atomic(output, text.encode("ascii"))
+    return True
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for output; raises `ConfigError` if that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror}: expected a folder that can be written to") from error
 
 
 def tell(problem: str) -> None:

@@ -1,6 +1,5 @@
 """The commands for a history as a file: export, verify."""
 
-import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from ponikeeper.cli.console import AsJson, Prefix, emit, over_ca, revisions
+from ponikeeper.cli.console import AsJson, Prefix, emit, over_ca, revisions, write_output
 from ponikeeper.errors import ConfigError, HistoryError
 from ponikeeper.history import history_file
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.store import backup
-from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.text.strictjson import dumps
 
 export = typer.Typer(help="Write what the IOC keeps, or what its surroundings need, to files.", no_args_is_help=True)
@@ -35,11 +33,8 @@ def history(
     found = ExportedHistory(prefix, _now(), *map(tuple, parts))
     data = history_file.write(found)
     history_file.read(data)  # nothing is called a history that could not be read back
-    if output is None or str(output) == "-":
-        sys.stdout.write(data.decode("ascii"))
-        return
-    write_atomic(output, data)
-    emit(dumps(_told(found)) if as_json else f"{output}: {history_file.counted(found.counts())} of {prefix}")
+    if write_output(output, data.decode("ascii")):
+        emit(dumps(_told(found)) if as_json else f"{output}: {history_file.counted(found.counts())} of {prefix}")
 
 
 def verify(

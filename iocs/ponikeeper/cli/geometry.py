@@ -1,13 +1,12 @@
 """The commands that read and commit a geometry: get, put, set, show."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ponikeeper.cli import tables
-from ponikeeper.cli.console import AsJson, Prefix, ask, client, emit, out, over_ca
+from ponikeeper.cli.console import AsJson, Prefix, ask, client, emit, out, over_ca, write_output
 from ponikeeper.errors import ConfigError, ProblemsError, RefusedError
 from ponikeeper.geometry import poni
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS, parse_number
@@ -17,7 +16,7 @@ from ponikeeper.text.strictjson import dumps, loads
 
 def get(
     prefix: Prefix,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="file to write instead of stdout")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="file to write; - or none is stdout")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Get the geometry in force as a PONI: ponikeeper get 'XF:28ID1-ES{Det:PE1}Calib:' -o pe1.poni."""
@@ -25,13 +24,7 @@ def get(
     if snapshot.geometry is None:
         raise RefusedError(f"{prefix} is UNSET: {snapshot.reason}")
     text = snapshot.as_json() + "\n" if as_json else poni.write(snapshot.geometry)
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        try:
-            output.write_text(text, encoding="ascii")
-        except OSError as error:
-            raise ConfigError(f"{output}: {error.strerror}: expected a file that can be written") from error
+    write_output(output, text)
 
 
 def put(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ponikeeper.cli.console import emit
+from ponikeeper.cli.console import emit, make_folder
 from ponikeeper.errors import ConfigError, MissingExtraError, RefusedError
 from ponikeeper.site.deploy_files import deploy_folder
 from ponikeeper.system.atomic_write import write_atomic
@@ -47,7 +47,8 @@ def install_unit(
     for name, text in files.items():
         state = "is as it should be" if (folder / name).exists() and name not in edited else "written"
         if state == "written" and not dry_run:
-            _write(folder / name, text)
+            make_folder((folder / name).parent)
+            write_atomic(folder / name, text.encode())
         emit(f"{folder / name}: {'would be written' if dry_run and state == 'written' else state}")
     for sentence in obstacles(loaded, place, program):
         emit(f"ATTENTION: {sentence}")
@@ -120,11 +121,3 @@ def obstacles(loaded: "Config", config: Path, program: Path) -> list[str]:
             f"ioc.putlog: the unit may not write to {putlog}: expected a file in {logs}, or none, for the journal"
         )
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{path.parent}: {error.strerror}: expected a folder that can be written to") from error
-    write_atomic(path, text.encode())

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ponikeeper.cli.console import emit
-from ponikeeper.errors import ConfigError, MissingExtraError
+from ponikeeper.cli.console import emit, make_folder
+from ponikeeper.errors import MissingExtraError
 from ponikeeper.site.deploy_files import deploy_folder
 from ponikeeper.site.screens import overview as drawing
 from ponikeeper.system.atomic_write import write_atomic
@@ -62,10 +62,7 @@ def _write(config: Path, folder: Path, kind: str, text: Callable[[Any, Any], str
     except ModuleNotFoundError as error:
         raise MissingExtraError("ioc", error.name or "pydantic") from error
     data = text(exports, load(config)).encode()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{folder}: {error.strerror}: expected a folder that can be written to") from error
+    make_folder(folder)
     path = folder / f"{config.stem}.{kind}"
     write_atomic(path, data)
     emit(f"{path}: written")
