@@ -3,13 +3,13 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
 from ponikeeper.protocol import Snapshot
 from ponikeeper.protocol.pvs import readback
 from ponikeeper.text import strictjson
+from ponikeeper.text.timestamps import to_posix
 
 RECORDED: Mapping[str, str] = {
     "detector_config": readback("detector_config"),
@@ -72,7 +72,7 @@ def configuration(snapshot: Snapshot, status: str, name: str) -> Configuration:
         "label": snapshot.label or "",
         "status": status,
     }
-    since = time.time() if snapshot.activated is None else datetime.fromisoformat(snapshot.activated).timestamp()
+    since = time.time() if snapshot.activated is None else to_posix(snapshot.activated)
     return Configuration(
         data={f"{name}_{key}": value for key, value in values.items()},
         timestamps={f"{name}_{key}": since for key in values},

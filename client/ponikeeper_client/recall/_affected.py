@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ponikeeper.errors import ConfigError, MissingExtraError, NoGeometryError, NotConnectedError
+from ponikeeper.text.timestamps import from_posix
 from ponikeeper_client.documents import Calibration, calibrations
 from ponikeeper_client.recall._best_known import judged
 from ponikeeper_client.recall._histories import History
 from ponikeeper_client.recall._reading import recorded
 from ponikeeper_client.recall._runs import numbers
 from ponikeeper_client.recall._sources import described
-from ponikeeper_client.recall._values import BestKnown, Recorded, iso
+from ponikeeper_client.recall._values import BestKnown, Recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def _look(run: Any, prefix: str, number: int, uid: str, history: History, found:
     ]
     if not wanted:
         return
-    head = (str(start["uid"]), start.get("scan_id"), iso(float(start["time"])))
+    head = (str(start["uid"]), start.get("scan_id"), from_posix(float(start["time"])))
     for each in recorded(run):
         if each.uid == uid:
             found.affected += [Affected(*head, part.recorded, part) for part in judged(each, history)]

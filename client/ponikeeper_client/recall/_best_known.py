@@ -6,16 +6,16 @@ again, and the same number means another geometry there.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from itertools import groupby
 from typing import Any
 
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.history.corrections import chain
 from ponikeeper.history.records import Correction, Revision
+from ponikeeper.text.timestamps import from_posix, to_datetime
 from ponikeeper_client.recall._histories import Histories, History, ask_ioc, holding, read_all
 from ponikeeper_client.recall._reading import recorded
-from ponikeeper_client.recall._values import BestKnown, Geometries, Recorded, iso
+from ponikeeper_client.recall._values import BestKnown, Geometries, Recorded
 
 
 def best_known(
@@ -109,7 +109,9 @@ def judged(recorded: Recorded, history: History) -> list[BestKnown]:
     corrections = history.corrections()
     if any(event.time is None for event in recorded.events) or not recorded.events:
         return [_of_a_time(recorded, revision, corrections, history)]
-    parts = groupby(recorded.events, lambda event: tuple(chain(corrections, revision.number, iso(event.time or 0.0))))
+    parts = groupby(
+        recorded.events, lambda event: tuple(chain(corrections, revision.number, from_posix(event.time or 0.0)))
+    )
     return [_known(replace(recorded, events=tuple(events)), revision, way, history) for way, events in parts]
 
 
@@ -147,28 +149,28 @@ def _of_a_time(
     if not other:
         return _known(recorded, revision, first, history)
     instant, way = other[0]
-    until = "on" if recorded.ends is None else f"to {iso(recorded.ends)}"
+    until = "on" if recorded.ends is None else f"to {from_posix(recorded.ends)}"
     why = (
-        f"when its events were taken is not recorded, only that it was from {iso(recorded.begins)} {until}; what was "
-        f"judged changes at {instant}, and it cannot be told on which side of it they are"
+        f"when its events were taken is not recorded, only that it was from {from_posix(recorded.begins)} {until}; "
+        f"what was judged changes at {instant}, and it cannot be told on which side of it they are"
     )
     return BestKnown(recorded=recorded, geometry=None, why=why, chain=way or first, authority=history.authority)
 
 
 def _instants(recorded: Recorded, corrections: Sequence[Correction]) -> list[str]:
     """Give an instant of each part of the time that is covered, between which nothing is judged differently."""
-    begins, ends = iso(recorded.begins), None if recorded.ends is None else iso(recorded.ends)
+    begins, ends = from_posix(recorded.begins), None if recorded.ends is None else from_posix(recorded.ends)
     edges = {text for item in corrections for text in (item.since, item.until) if text is not None}
     inside = [
         edge
-        for edge in sorted(edges, key=datetime.fromisoformat)
+        for edge in sorted(edges, key=to_datetime)
         if _before(begins, edge) and (ends is None or not _before(ends, edge))
     ]
     return [begins, *inside]
 
 
 def _before(one: str, other: str) -> bool:
-    return datetime.fromisoformat(one) < datetime.fromisoformat(other)
+    return to_datetime(one) < to_datetime(other)
 
 
 def _right(way: Chain, revision: Revision) -> int | None:

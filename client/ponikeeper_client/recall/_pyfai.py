@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry import poni as poni_text
+from ponikeeper.text.ascii import to_ascii
 from ponikeeper_client.documents import integrator_of
 from ponikeeper_client.recall._best_known import best_known
 from ponikeeper_client.recall._histories import Histories
@@ -90,7 +91,7 @@ def origin(source: Recorded | BestKnown) -> list[str]:
         lines += [f"recorded was revision {recorded.revision}, uid {recorded.uid}"] * source.changed
         lines += [explained(correction) for correction in source.chain]
         lines.append(f"as known to {source.authority}")
-    return [" ".join(line.split()).encode("ascii", "backslashreplace").decode() for line in lines]
+    return [to_ascii(" ".join(line.split())) for line in lines]
 
 
 def one(source: Any) -> Recorded | BestKnown:

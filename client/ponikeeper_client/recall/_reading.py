@@ -8,10 +8,11 @@ from ponikeeper.errors import GeometryError, NoGeometryError, ShapeError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.text import strictjson
+from ponikeeper.text.timestamps import from_posix
 from ponikeeper_client.documents import Calibration, calibrations, image_shape
 from ponikeeper_client.recall._runs import Run, Section
 from ponikeeper_client.recall._sources import as_run
-from ponikeeper_client.recall._values import METADATA, PONIKEEPER, XPDACQ, Geometries, Recorded, iso
+from ponikeeper_client.recall._values import METADATA, PONIKEEPER, XPDACQ, Geometries, Recorded
 
 _TEXTS = ("uid", "checksum", "label", "status")
 _DARK = "a dark frame that was used again has the geometry of its own time"
@@ -99,7 +100,9 @@ def _in_start(run: Run) -> Iterator[Recorded]:
     given = run.start[KEY]
     time = given.get("time")
     notes = [f"from {given['poni_file_name']}"] if given.get("poni_file_name") else []
-    notes += [f"calibrated {iso(time)}"] if isinstance(time, (int, float)) else [f"calibrated {time}"] * bool(time)
+    notes += (
+        [f"calibrated {from_posix(time)}"] if isinstance(time, (int, float)) else [f"calibrated {time}"] * bool(time)
+    )
     detectors = run.start.get("detectors") or []
     detector = detectors[0] if len(detectors) == 1 else ""
     for stream, sections in run.streams.items():
@@ -135,7 +138,7 @@ def _identity(calibration: Calibration) -> dict[str, Any]:
         "kind": PONIKEEPER,
         "revision": int(values["revision"]) or None,
         "serial": None if values.get("serial") is None else int(values["serial"]),
-        "since": None if since is None else iso(since),
+        "since": None if since is None else from_posix(since),
         **{name: values.get(name) or None for name in _TEXTS},
     }
 

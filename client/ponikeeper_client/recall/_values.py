@@ -3,7 +3,6 @@
 import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Generic, Self, TypeVar
 
 from ponikeeper.errors import NoGeometryError
@@ -210,11 +209,6 @@ def explained(correction: Correction) -> str:
     )
     said = f"{correction.author}, {correction.time}"
     return f"revision {correction.revision} {what}{period}: {correction.reason} [{said}]"
-
-
-def iso(time: float) -> str:
-    """Write an instant (s since 1970) as UTC ISO-8601."""
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _device(found: Recorded | BestKnown) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from caproto import AlarmSeverity, AlarmStatus
 
-from ponikeeper.protocol.text_tables import ascii_only
+from ponikeeper.text.ascii import to_ascii
 
 _MAX_MESSAGE = 1000
 """Characters of a message: what a screen has room for."""
@@ -34,4 +34,4 @@ class HealthPVs:
         alarm = (AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM) if ok else (AlarmSeverity.MAJOR_ALARM, self._failure)
         now = time.time()
         await self._status.show("OK" if ok else "FAILED", now, *alarm)
-        await self._message.show(ascii_only(message)[:_MAX_MESSAGE], now, *alarm)
+        await self._message.show(to_ascii(message)[:_MAX_MESSAGE], now, *alarm)

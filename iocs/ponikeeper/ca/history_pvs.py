@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
 from typing import Any
 
 from ponikeeper.ca.channels import Origin
@@ -16,6 +15,7 @@ from ponikeeper.protocol.history_query import AT_ONCE, HistoryQuery, parse_query
 from ponikeeper.protocol.text_tables import compare_text, table_text
 from ponikeeper.store import History
 from ponikeeper.store.writer import Store
+from ponikeeper.text.timestamps import to_posix
 
 _WINDOW = 60
 """Revisions that are read around the selected one; as many are shown as fit the PV."""
@@ -118,4 +118,4 @@ class Archive:
 
 def timestamp(state: State) -> float:
     """Give the instant of the activation in force (s since 1970); now, where there is none."""
-    return time.time() if state.activation is None else datetime.fromisoformat(state.activation.time).timestamp()
+    return time.time() if state.activation is None else to_posix(state.activation.time)

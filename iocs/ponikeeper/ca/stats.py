@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import caproto
 
 from ponikeeper import __version__
-from ponikeeper.protocol.text_tables import ascii_only
 from ponikeeper.system import process_stats
+from ponikeeper.text.ascii import to_ascii
 
 _BEAT = 1.0
 """Seconds between two heartbeats."""
@@ -83,7 +83,7 @@ class Stats:
     async def _show(self, values: Mapping[str, Any]) -> None:
         now = time.time()
         for suffix, value in values.items():
-            await self._channels[suffix].show(ascii_only(value) if isinstance(value, str) else value, now)
+            await self._channels[suffix].show(to_ascii(value) if isinstance(value, str) else value, now)
 
 
 def duration(seconds: float) -> str:

@@ -14,8 +14,9 @@ from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import correction_of
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES, results_json
 from ponikeeper.protocol.pvs import Status, readback
-from ponikeeper.protocol.text_tables import ascii_only, listed
+from ponikeeper.protocol.text_tables import listed
 from ponikeeper.text import strictjson
+from ponikeeper.text.ascii import to_ascii
 
 _SEVERITY = {
     Status.UNSET: AlarmSeverity.INVALID_ALARM,
@@ -81,7 +82,7 @@ def transaction_values(state: State) -> dict[str, Shown]:
     return {
         "Accepted_RBV": Shown(state.accepted),
         "Rejected_RBV": Shown(state.rejected),
-        "Message_RBV": Shown(ascii_only(state.message)[:MAX_BYTES]),
+        "Message_RBV": Shown(to_ascii(state.message)[:MAX_BYTES]),
         "Results_RBV": Shown(results_json(state.results)),
     }
 
@@ -140,7 +141,7 @@ def _provenance(revision: Revision | None) -> dict[str, Shown]:
     found: Mapping[str, object] = {} if revision is None else revision.provenance
 
     def text(key: str) -> Shown:
-        return Shown(ascii_only(str(found.get(key, "")))[:MAX_STRING_BYTES])
+        return Shown(to_ascii(str(found.get(key, "")))[:MAX_STRING_BYTES])
 
     return {
         "Method_RBV": text("method"),
@@ -150,5 +151,5 @@ def _provenance(revision: Revision | None) -> dict[str, Shown]:
         "NRings_RBV": Shown(min(cast("int", found.get("n_rings", 0)), 2**31 - 1)),
         "Author_RBV": text("author"),
         "RunUid_RBV": text("run_uid"),
-        "Comment_RBV": Shown(ascii_only(str(found.get("comment", "")))[:MAX_BYTES]),
+        "Comment_RBV": Shown(to_ascii(str(found.get("comment", "")))[:MAX_BYTES]),
     }

@@ -15,7 +15,7 @@ from epicscorelibs.ca.cadef import ca_clear_channel, ca_create_channel, ca_flush
 
 from ponikeeper.caclient.context import keep_context
 from ponikeeper.detector.link_rules import Sample
-from ponikeeper.geometry.parameters import shown
+from ponikeeper.text.ascii import json_literal
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ def sample_of(value: Any) -> Sample:
     if value.element_count != 1:
         problem = f"it is an array of {value.element_count}"
     elif isinstance(value, str):
-        problem = f"it says {shown(str(value)[:_MAX_SHOWN])}"
+        problem = f"it says {json_literal(str(value)[:_MAX_SHOWN])}"
     elif value.severity >= _INVALID:
         problem = "its alarm is INVALID"
     elif not math.isfinite(value):

@@ -1,7 +1,6 @@
 """The command that copies the store of an IOC while it is served."""
 
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 from ponikeeper.cli.console import AsJson, emit, make_folder
 from ponikeeper.cli.export import told
 from ponikeeper.errors import MissingExtraError
+from ponikeeper.text import timestamps
 from ponikeeper.text.strictjson import dumps
 
 
@@ -29,7 +29,7 @@ def backup(
     except ModuleNotFoundError as error:
         raise MissingExtraError("ioc", error.name or "pydantic") from error
     store = load(config).store
-    target = output / f"{config.stem}.{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.sqlite"
+    target = output / f"{config.stem}.{timestamps.for_file_name(timestamps.now())}.sqlite"
     make_folder(output)
     contents = copy(store, target)
     for old in _superfluous(output, config.stem, keep):

@@ -1,7 +1,6 @@
 """The commands for a history as a file: export, verify."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from ponikeeper.errors import ConfigError, HistoryError
 from ponikeeper.history import history_file
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.store import backup
+from ponikeeper.text import timestamps
 from ponikeeper.text.strictjson import dumps
 
 export = typer.Typer(help="Write what the IOC keeps, or what its surroundings need, to files.", no_args_is_help=True)
@@ -30,7 +30,7 @@ def history(
 ) -> None:
     """Write all that the IOC keeps of a detector: ponikeeper export history 'P:' -o pe1.jsonl."""
     parts = over_ca(revisions().read_all(prefix))
-    found = ExportedHistory(prefix, _now(), *map(tuple, parts))
+    found = ExportedHistory(prefix, timestamps.from_datetime(timestamps.now()), *map(tuple, parts))
     data = history_file.write(found)
     history_file.read(data)  # nothing is called a history that could not be read back
     if write_output(output, data.decode("ascii")):
@@ -78,7 +78,3 @@ def _is_store(file: Path) -> bool:
 
 def _told(found: ExportedHistory) -> dict[str, object]:
     return {"prefix": found.prefix, "exported": found.exported, "counts": found.counts()}
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

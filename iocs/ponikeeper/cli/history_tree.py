@@ -7,6 +7,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ponikeeper.cli.tables import in_a_line, period
+from ponikeeper.text import timestamps
 
 _INDENT, _READABLE = 4, 50
 """Columns of one level, and of a text that can be read."""
@@ -58,7 +59,7 @@ def _label(row: Mapping[str, Any], corrections: Sequence[Mapping[str, Any]], in_
     """Tell of a revision, and in a line of its own each thing that was found out about it."""
     wrong = row["judgement"] is not None
     text = Text(_name(row), style="dim" if wrong else "")
-    text.append(f" {row['created'][:16].replace('T', ' ')}")
+    text.append(f" {timestamps.to_minutes(row['created'])}")
     text.append("".join(f" {row[key]}" for key in ("method", "calibrant") if row[key]))
     if row["revision"] == in_force:
         text.append(" in force", style="bold red" if wrong else "bold green")

@@ -1,7 +1,6 @@
 """The command that brings a history into a store: one that was exported, or what was calibrated before ponikeeper."""
 
 import contextlib
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +14,7 @@ from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.records import KINDS
 from ponikeeper.site import legacy_import
 from ponikeeper.site.legacy_import import Former
+from ponikeeper.text import timestamps
 from ponikeeper.text.strictjson import dumps
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def import_(
         raise MissingExtraError("ioc", error.name or "pydantic") from error
     loaded = load(config)
     prefixes = [detector.prefix for detector in loaded.detector]
-    now = datetime.now(UTC)
+    now = timestamps.now()
     if _is_export(source):
         found = read(source)
         if found.prefix not in ([prefix] if prefix else prefixes):
@@ -63,7 +63,7 @@ def import_(
         had, new = _compared(store, found, source)
         records = [record for part in new.by_kind().values() for record in part]
         if records:
-            store.add(found.prefix, records, legacy_import.iso(now), legacy_import.CAUSE)
+            store.add(found.prefix, records, timestamps.from_datetime(now), legacy_import.CAUSE)
     if as_json:
         emit(dumps({"prefix": found.prefix, "store": str(loaded.store), "had": had.counts(), "added": new.counts()}))
     elif records:

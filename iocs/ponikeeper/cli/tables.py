@@ -10,6 +10,7 @@ from ponikeeper.errors import PonikeeperError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
 from ponikeeper.protocol import Result, Snapshot
+from ponikeeper.text import timestamps
 
 _SHORTENED = ("label", "calibrant", "author")
 """Columns that give way where the terminal is narrow."""
@@ -59,7 +60,7 @@ def status_lines(heard: Mapping[str, Heard]) -> list[Text]:
 def _status_cells(said: Heard) -> tuple[Text, Text, Text, Text]:
     if not isinstance(said, Snapshot):
         return Text("no answer", style="bold red"), Text("-"), Text("-"), Text(in_a_line(str(said)))
-    since = f"since {_seconds(said.activated)}" if said.activated else "-"
+    since = f"since {timestamps.to_seconds(said.activated)}" if said.activated else "-"
     revision = f"{said.revision}{_label(said.label)}" if said.revision else "-"
     return Text(said.status, style=_style(said.status)), Text(revision), Text(since), Text(in_a_line(said.reason))
 
@@ -80,7 +81,7 @@ def history_table(prefix: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     for name in (*names, *(["judged"] if judged else [])):
         table.add_column(name, no_wrap=name not in _SHORTENED)
     for row in rows:
-        cells = (row["revision"], row["created"][:16].replace("T", " "), row["label"], row["method"], row["calibrant"])
+        cells = (row["revision"], timestamps.to_minutes(row["created"]), row["label"], row["method"], row["calibrant"])
         residual = row["residual_px"]
         cells += (
             f"{row['dist']:.6g}",
@@ -140,8 +141,12 @@ def activation_line(prefix: str, result: Result) -> str:
 def period(since: str | None, until: str | None) -> str:
     """Tell for which time something is said; nothing where it is said for all time."""
     if since is None:
-        return "" if until is None else f"before {_instant(until)}"
-    return f"from {_instant(since)} on" if until is None else f"from {_instant(since)} to {_instant(until)}"
+        return "" if until is None else f"before {timestamps.shortest(until)}"
+    return (
+        f"from {timestamps.shortest(since)} on"
+        if until is None
+        else f"from {timestamps.shortest(since)} to {timestamps.shortest(until)}"
+    )
 
 
 def in_a_line(text: str) -> str:
@@ -174,13 +179,3 @@ def _style(status: str) -> str:
 
 def _label(label: str | None) -> str:
     return f" ({label})" if label else ""
-
-
-def _seconds(instant: str) -> str:
-    """Shorten an instant to whole seconds."""
-    return f"{instant[:19]}Z"
-
-
-def _instant(instant: str) -> str:
-    """Show an instant with no more digits than it needs."""
-    return _seconds(instant) if instant.endswith(".000000Z") else instant

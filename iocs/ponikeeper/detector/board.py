@@ -5,7 +5,7 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from ponikeeper.detector.link_states import Linked
 from ponikeeper.detector.state import Change, State
@@ -14,6 +14,7 @@ from ponikeeper.history import Activation, Revision
 from ponikeeper.protocol import MAX_RESULTS, Result
 from ponikeeper.protocol.pvs import Status
 from ponikeeper.store import Kept, Standing
+from ponikeeper.text import timestamps
 
 Publish = Callable[[State, Change], Awaitable[None]]
 
@@ -125,10 +126,10 @@ class Board:
 
     def now(self) -> str:
         """Give the time, later than the last activation's even where the clock was set back."""
-        now = datetime.now(UTC)
+        now = timestamps.now()
         if self.state.activation is not None:
-            now = max(now, datetime.fromisoformat(self.state.activation.time) + timedelta(microseconds=1))
-        return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            now = max(now, timestamps.to_datetime(self.state.activation.time) + timedelta(microseconds=1))
+        return timestamps.from_datetime(now)
 
     def _findings(self) -> tuple[Finding, ...]:
         return findings(self.state.revision, self.state.corrections, self._links.states())

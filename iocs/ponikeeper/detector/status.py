@@ -10,6 +10,7 @@ from ponikeeper.history.corrections import correction_of, told
 from ponikeeper.protocol import LinkState, is_within, nominal_value
 from ponikeeper.protocol.pvs import Status
 from ponikeeper.text import strictjson
+from ponikeeper.text.ascii import to_ascii
 
 PRECEDENCE = (Status.UNSET, Status.UNKNOWN, Status.CONDEMNED, Status.MOVING, Status.MOVED, Status.MISMATCH)
 """Which status is shown where several apply; none of them is VALID."""
@@ -83,7 +84,7 @@ def reason_of(found: Sequence[Finding], *, watched: bool) -> str:
 
 def _joined(texts: Sequence[str], general: Sequence[str], left_out: int) -> str:
     more = [f"and of {left_out} more links"] if left_out else []
-    return "; ".join([*texts, *more, *general]).encode("ascii", "backslashreplace").decode("ascii")
+    return to_ascii("; ".join([*texts, *more, *general]))
 
 
 def _of_link(link: LinkState, revision: Revision) -> list[Finding]:

@@ -13,8 +13,9 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from ponikeeper.errors import GeometryError
-from ponikeeper.geometry.parameters import NAMES, PARAMETERS, Limits, shown
+from ponikeeper.geometry.parameters import NAMES, PARAMETERS, Limits
 from ponikeeper.text import strictjson
+from ponikeeper.text.ascii import json_literal
 
 HC_KEV_ANGSTROM = 12.398419843320026
 """Planck's constant times the speed of light (keV angstrom), exact in the SI of 2019."""
@@ -178,7 +179,7 @@ def unknown_names(values: Mapping[str, object]) -> list[str]:
         if name not in known:
             close = difflib.get_close_matches(str(name).lower(), known, n=1)
             meant = f" (did you mean {close[0]}?)" if close else ""
-            problems.append(f"unknown value {shown(name)}{meant}: expected {' '.join(known)}")
+            problems.append(f"unknown value {json_literal(name)}{meant}: expected {' '.join(known)}")
     return problems
 
 
@@ -199,12 +200,12 @@ def _value_problems(values: Mapping[str, object], limits: Limits | None) -> list
 def _detector_problem(name: object) -> str | None:
     expected = "expected pyFAI's name of the detector, such as Perkin or Pilatus1M"
     if not isinstance(name, str):
-        return f"detector {shown(name)} is not a text: {expected}"
+        return f"detector {json_literal(name)} is not a text: {expected}"
     if not name or name != name.strip() or not (name.isascii() and name.isprintable()):
-        return f"detector {shown(name)} is empty, padded or not printable ASCII: {expected}"
+        return f"detector {json_literal(name)} is empty, padded or not printable ASCII: {expected}"
     if len(name) > MAX_DETECTOR_BYTES:
         return (
-            f"detector {shown(name)} has {len(name)} bytes, at most {MAX_DETECTOR_BYTES} fit "
+            f"detector {json_literal(name)} has {len(name)} bytes, at most {MAX_DETECTOR_BYTES} fit "
             f"(a name that fills its PV was probably cut by its client): {expected}"
         )
     return None
@@ -212,7 +213,7 @@ def _detector_problem(name: object) -> str | None:
 
 def _config_problems(config: object) -> list[str]:
     if not isinstance(config, Mapping):
-        return [f'detector_config {shown(config)} is not a JSON object: expected such as {{"orientation": 3}}']
+        return [f'detector_config {json_literal(config)} is not a JSON object: expected such as {{"orientation": 3}}']
     items = cast("Mapping[str, object]", config)
     problems: list[str] = []
     for key in items:
@@ -223,10 +224,12 @@ def _config_problems(config: object) -> list[str]:
             problems.append(f"detector_config holds {key}: write it as {name}")
     if "orientation" in items and (type(items["orientation"]) is not int or not 1 <= items["orientation"] <= 4):
         problems.append(
-            f"detector_config.orientation {shown(items['orientation'])} is not allowed: expected 1, 2, 3 or 4"
+            f"detector_config.orientation {json_literal(items['orientation'])} is not allowed: expected 1, 2, 3 or 4"
         )
     if "parallax" in items and not isinstance(items["parallax"], bool):
-        problems.append(f"detector_config.parallax {shown(items['parallax'])} is not allowed: expected true or false")
+        problems.append(
+            f"detector_config.parallax {json_literal(items['parallax'])} is not allowed: expected true or false"
+        )
     try:
         strictjson.canonical(strictjson.plain(items, _CONFIG_DEPTH))
     except (TypeError, ValueError) as error:

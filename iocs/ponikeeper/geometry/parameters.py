@@ -5,13 +5,12 @@ Written once: the geometry checks by them, and the PV contract takes its units, 
 
 import math
 import re
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from ponikeeper.text import strictjson
+from ponikeeper.text.ascii import json_literal
 
 Limits = Mapping[str, tuple[float, float]]
 
@@ -49,22 +48,22 @@ class Parameter:
         """
         number = _number(value)
         if number is None:
-            return f"{self.name} {shown(value)} is not a number: expected {self.expected()}"
+            return f"{self.name} {json_literal(value)} is not a number: expected {self.expected()}"
         if not math.isfinite(number):
-            return f"{self.name} {shown(number)} is not finite: expected {self.expected()}"
+            return f"{self.name} {json_literal(number)} is not finite: expected {self.expected()}"
         if not self._allows(number):
             for unit, factor in self.slips:
                 if self._allows(number * factor):
                     meant = f"{number * factor:.12g}"
                     if not self._allows(float(meant)):  # 180 degrees: rounded, it is more than pi
                         meant = repr(number * factor)
-                    return f"{self.name} {shown(number)} {self.unit} looks like {unit}: write {meant}"
-            return f"{self.name} {shown(number)} {self.unit} is out of range: expected {self.expected()}"
+                    return f"{self.name} {json_literal(number)} {self.unit} looks like {unit}: write {meant}"
+            return f"{self.name} {json_literal(number)} {self.unit} is out of range: expected {self.expected()}"
         if limits and self.name in limits:
             low, high = limits[self.name]
             if not low <= number <= high:
                 return (
-                    f"{self.name} {shown(number)} {self.unit} is outside the limits of this detector: "
+                    f"{self.name} {json_literal(number)} {self.unit} is outside the limits of this detector: "
                     f"expected {low!r} <= {self.name} <= {high!r} {self.unit}"
                 )
         return None
@@ -144,15 +143,3 @@ def parse_number(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text!a} is too large for a double")
     return number
-
-
-def shown(value: object) -> str:
-    """Show a value as it would be typed in JSON, short and in ASCII."""
-    if isinstance(value, float):
-        text = repr(float(value))
-    else:
-        try:
-            text = strictjson.dumps(value)
-        except (TypeError, ValueError, RecursionError):
-            text = reprlib.repr(value).encode("ascii", "backslashreplace").decode()
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -5,9 +5,10 @@ that replaces it, which may have been judged itself.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from ponikeeper.history.records import Correction
+from ponikeeper.text.timestamps import to_datetime
 
 _SKEW = timedelta(seconds=60)
 """By which the clock of who judges may be ahead of this one."""
@@ -31,10 +32,10 @@ def covers(correction: Correction, instant: str | None = None) -> bool:
     """Tell whether a judgement is about an instant, from `since` on and before `until`; None is now."""
     if instant is None:  # neither may lie in the future
         return correction.until is None
-    asked = datetime.fromisoformat(instant)
-    if correction.since is not None and asked < datetime.fromisoformat(correction.since):
+    asked = to_datetime(instant)
+    if correction.since is not None and asked < to_datetime(correction.since):
         return False
-    return correction.until is None or asked < datetime.fromisoformat(correction.until)
+    return correction.until is None or asked < to_datetime(correction.until)
 
 
 def chain(corrections: Sequence[Correction], revision: int, instant: str | None = None) -> list[Correction]:
@@ -84,9 +85,9 @@ def correction_problems(corrections: Sequence[Correction], asked: Correction, co
     problems += [
         f'"{name}": {text} is in the future: expected an instant before {now}'
         for name, text in instants.items()
-        if datetime.fromisoformat(text) > datetime.fromisoformat(now) + _SKEW
+        if to_datetime(text) > to_datetime(now) + _SKEW
     ]
-    if len(instants) == 2 and datetime.fromisoformat(instants["since"]) >= datetime.fromisoformat(instants["until"]):
+    if len(instants) == 2 and to_datetime(instants["since"]) >= to_datetime(instants["until"]):
         problems.append(f'"since" {asked.since} is not before "until" {asked.until}: expected the earlier one first')
     return problems or _dead_end(corrections, asked)
 
@@ -96,7 +97,7 @@ def _dead_end(corrections: Sequence[Correction], asked: Correction) -> list[str]
     later = [*corrections, asked]
     # between these instants nothing changes; the first stands for all before the others
     edges = {text for item in later for text in (item.since, item.until) if text is not None}
-    for instant in sorted({"0001-01-01T00:00:00Z", *edges}, key=datetime.fromisoformat):
+    for instant in sorted({"0001-01-01T00:00:00Z", *edges}, key=to_datetime):
         if not covers(asked, instant) or asked.by is None:
             continue
         way = chain(later, asked.by, instant)

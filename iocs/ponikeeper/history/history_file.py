@@ -8,12 +8,11 @@ on without a gap: whatever was cut, changed, left out, doubled or moved is notic
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import cast
 
 from ponikeeper.errors import HistoryError, RefusedError
 from ponikeeper.history.records import KINDS, Activation, Correction, Record, Revision, name_of, sealed
-from ponikeeper.text import strictjson
+from ponikeeper.text import strictjson, timestamps
 
 _VERSION = 1
 _WHAT = "ponikeeper history"
@@ -163,7 +162,7 @@ def _head(line: bytes) -> tuple[str, str]:
     if digest != _head_checksum(values) or line.decode("ascii") != strictjson.dumps({**values, "checksum": digest}):
         raise HistoryError("line 1: its checksum does not match: it is not what was written")
     prefix, exported = values.get("prefix"), values.get("exported")
-    if not isinstance(prefix, str) or not _is_instant(exported):
+    if not isinstance(prefix, str) or not timestamps.is_timestamp(exported):
         raise HistoryError(f'line 1: expected a "prefix", and an instant as "exported"; {expected}')
     return prefix, cast("str", exported)
 
@@ -256,10 +255,3 @@ def _clash(one: Record, other: Record) -> str:
         f"{_named(one)} differs: in the store it is the one {told(one)}, in the file the one {told(other)}; "
         "a number must never mean two things: bring the file into an empty state_dir, or go on with this store"
     )
-
-
-def _is_instant(value: object) -> bool:
-    try:
-        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
-        return False

@@ -7,13 +7,12 @@ A record is the same in the store, in a PV and in an exported file. There it is 
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from types import MappingProxyType
 from typing import cast
 
 from ponikeeper.errors import GeometryError, HistoryError
 from ponikeeper.geometry import Geometry
-from ponikeeper.text import strictjson
+from ponikeeper.text import strictjson, timestamps
 
 Position = Mapping[str, Mapping[str, object]]
 """The links' readbacks when the image was taken: ``{"z": {"value": 1000.01, "units": "mm"}}``."""
@@ -194,13 +193,6 @@ def _is_line(value: object) -> bool:
     return isinstance(value, str) and not any(char < " " for char in value)
 
 
-def _is_instant(value: object) -> bool:
-    try:
-        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
-        return False
-
-
 def _is_object(value: object) -> bool:
     return isinstance(value, Mapping)
 
@@ -216,7 +208,7 @@ def _or_null(check: _Check) -> _Check:
 
 _NUMBER: _Check = ("a whole number from 1 on", _is_number)
 _LINE: _Check = ("a text in one line", _is_line)
-_INSTANT: _Check = ("an instant such as 2026-11-22T09:30:00.250000Z", _is_instant)
+_INSTANT: _Check = ("an instant such as 2026-11-22T09:30:00.250000Z", timestamps.is_timestamp)
 _OBJECT: _Check = ("an object", _is_object)
 
 _CHECKS: Mapping[str, Mapping[str, _Check]] = MappingProxyType(

@@ -60,9 +60,3 @@ def _hint(error: ValueError, text: str) -> str:
     if any(word in error.msg for word in ("control character", "delimiter", "property name")):
         return ' (caput -S turns \\n and \\" into plain characters: put the text from Python, or escape twice)'
     return ""
-
-
-def shown(value: object) -> str:
-    """Show a value as JSON, short."""
-    text = strictjson.dumps(value)
-    return text if len(text) <= 80 else text[:77] + "..."

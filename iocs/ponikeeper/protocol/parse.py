@@ -8,8 +8,9 @@ from typing import Any, cast
 from ponikeeper.errors import MessageError
 from ponikeeper.protocol.json_text import decoded, read_object, require_whole
 from ponikeeper.protocol.request import Activate, AskedPosition, Commit, Follow, Here, Request, Retract, Supersede
-from ponikeeper.protocol.schema import COMMON, FIELDS, MAX_ID_BYTES, unknown_key, utc
+from ponikeeper.protocol.schema import COMMON, FIELDS, MAX_ID_BYTES, unknown_key
 from ponikeeper.text import strictjson
+from ponikeeper.text.timestamps import normalized
 
 _KINDS = {kind.op: kind for kind in (Activate, Here, Follow, Supersede, Retract)}
 
@@ -60,7 +61,7 @@ def _made(op: str, values: Mapping[str, object], digest: str) -> Request:
         asked: dict[str, Any] = {key: value for key, value in values.items() if key not in ("v", "op")}
         for key in ("since", "until"):
             if asked.get(key) is not None:
-                asked[key] = utc(asked[key])
+                asked[key] = normalized(asked[key])
         return _KINDS[op](**asked, digest=digest)
     position = values.get("position")
     return Commit(

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal
 
-from ponikeeper.protocol.json_text import VERSION, shown
+from ponikeeper.protocol.json_text import VERSION
 from ponikeeper.text import strictjson
+from ponikeeper.text.ascii import json_literal
 
 _LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
@@ -148,7 +149,7 @@ def label_problem(label: object) -> str | None:
     """Say what is wrong with a label, or None."""
     if not isinstance(label, str) or not _LABEL.fullmatch(label) or len(label) > _MAX_LABEL_BYTES:
         return (
-            f"label {shown(label)} is not allowed: expected a letter, then letters, digits, _ or -, "
+            f"label {json_literal(label)} is not allowed: expected a letter, then letters, digits, _ or -, "
             f"at most {_MAX_LABEL_BYTES}, such as near"
         )
     return None

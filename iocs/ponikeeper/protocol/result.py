@@ -7,6 +7,7 @@ from typing import Literal, cast
 from ponikeeper.errors import MessageError
 from ponikeeper.protocol.json_text import MAX_BYTES, VERSION, read_object
 from ponikeeper.text import strictjson
+from ponikeeper.text.ascii import to_ascii
 
 MAX_RESULTS = 32
 
@@ -81,4 +82,4 @@ def shortened(errors: Sequence[str]) -> tuple[str, ...]:
     kept = [error if len(error) <= _MAX_ERROR_LENGTH else error[: _MAX_ERROR_LENGTH - 3] + "..." for error in errors]
     if len(kept) > _MAX_ERRORS:
         kept[_MAX_ERRORS - 1 :] = [f"and {len(kept) - _MAX_ERRORS + 1} more problems"]
-    return tuple(error.encode("ascii", "backslashreplace").decode("ascii") for error in kept)
+    return tuple(to_ascii(error) for error in kept)

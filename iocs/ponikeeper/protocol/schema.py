@@ -5,14 +5,15 @@ import math
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import cast
 
 from ponikeeper.geometry import unknown_names
 from ponikeeper.geometry.parameters import NAMES
-from ponikeeper.protocol.json_text import VERSION, shown
+from ponikeeper.protocol.json_text import VERSION
 from ponikeeper.protocol.request import label_problem
+from ponikeeper.text.ascii import json_literal
+from ponikeeper.text.timestamps import normalized
 
 MAX_ID_BYTES = 100
 
@@ -29,7 +30,7 @@ class Kind:
     def problems(self, key: str, value: object) -> list[str]:
         """Say what is wrong with the value of a key; nothing where it may stand."""
         if not self.allows(value):
-            return [f'"{key}": {shown(value)} is not allowed: expected {self.expected}']
+            return [f'"{key}": {json_literal(value)} is not allowed: expected {self.expected}']
         return self.details(value) if self.details else []
 
 
@@ -93,22 +94,11 @@ def _is_bool(value: object) -> bool:
     return isinstance(value, bool)
 
 
-def utc(value: object) -> str | None:
-    """Write an instant with its zone as UTC ISO-8601; None where it is none."""
-    try:
-        instant = datetime.fromisoformat(cast("str", value))
-        if instant.tzinfo is None:
-            return None
-        return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
 def unknown_key(key: str, known: Mapping[str, object], where: str = "") -> str:
     """Say that a key is unknown, and which was probably meant."""
     close = difflib.get_close_matches(key, known, n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
-    return f'unknown key "{where}{shown(key)[1:-1]}"{meant}: expected {" ".join(known)}'
+    return f'unknown key "{where}{json_literal(key)[1:-1]}"{meant}: expected {" ".join(known)}'
 
 
 def _provenance_problems(value: object) -> list[str]:
@@ -166,7 +156,7 @@ _NUMBER = Kind("the number of the revision that was wrong", _is_int(1), required
 _REASON = Kind("what was wrong, a text in one line of 1 to 400 bytes", _is_line(400), required=True)
 
 _INSTANT = Kind(
-    'an instant such as "2026-11-22T09:30:00Z", or null', lambda value: value is None or utc(value) is not None
+    'an instant such as "2026-11-22T09:30:00Z", or null', lambda value: value is None or normalized(value) is not None
 )
 
 COMMON: dict[str, Kind] = {

@@ -6,6 +6,8 @@ from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.history.corrections import correction_of
 from ponikeeper.history.records import Correction, Revision
 from ponikeeper.protocol.links import LinkState
+from ponikeeper.text import timestamps
+from ponikeeper.text.ascii import to_ascii
 
 _ROWS = 20
 """Revisions of a table: what a screen has room for."""
@@ -35,8 +37,8 @@ def listed(revision: Revision, corrections: Sequence[Correction]) -> dict[str, o
         "label": revision.label,
         **{key: provenance.get(key) for key in ("method", "calibrant", "residual_px", "author")},
         **{key: getattr(revision.geometry, key) for key in ("dist", "poni1", "poni2", "wavelength", "detector")},
-        "comment": ascii_only(str(provenance.get("comment", "")))[:_SHORT],
-        "judgement": correction and {**correction.as_dict(), "reason": ascii_only(correction.reason)[:_SHORT]},
+        "comment": to_ascii(str(provenance.get("comment", "")))[:_SHORT],
+        "judgement": correction and {**correction.as_dict(), "reason": to_ascii(correction.reason)[:_SHORT]},
     }
 
 
@@ -52,7 +54,7 @@ def table_text(revisions: Sequence[Revision], corrections: Sequence[Correction],
         (
             ">" * (each.number == selected) + "*" * (each.number == in_force),
             str(each.number),
-            each.created[:16].replace("T", " "),
+            timestamps.to_minutes(each.created),
             each.label or "",
             f"{each.geometry.dist * 1e3:.3f}",
             f"{each.geometry.energy:.4f}",
@@ -66,7 +68,7 @@ def table_text(revisions: Sequence[Revision], corrections: Sequence[Correction],
     ]
     return "\n".join(
         " ".join(
-            ascii_only(cell)[:width].ljust(width) if width > 0 else ascii_only(cell)[:-width].rjust(-width)
+            to_ascii(cell)[:width].ljust(width) if width > 0 else to_ascii(cell)[:-width].rjust(-width)
             for cell, (_, width) in zip(row, _COLUMNS, strict=True)
         ).rstrip()
         for row in ([name for name, _ in _COLUMNS], *rows)
@@ -81,7 +83,7 @@ def links_text(links: Sequence[LinkState]) -> str:
         ("link", "now", "calibrated", "units", ""),
         *((each.name, _number(each.value), _number(each.calibrated), each.units, _standing(each)) for each in links),
     ]
-    cells = [[ascii_only(cell) for cell in row] for row in rows]
+    cells = [[to_ascii(cell) for cell in row] for row in rows]
     name, now, calibrated, units, _ = (max(map(len, column)) for column in zip(*cells, strict=True))
     return "\n".join(
         f"{row[0]:<{name}} {row[1]:>{now}} {row[2]:>{calibrated}} {row[3]:<{units}} {row[4]}".rstrip() for row in cells
@@ -101,7 +103,7 @@ def compare_text(one: Revision, other: Revision) -> str:
     }
     texts |= {key: (_told(one, key), _told(other, key)) for key in ("method", "calibrant", "residual_px", "author")}
     lines += [f"{name:<11} {mine[:22]:>22} {theirs[:22]:>22}" for name, (mine, theirs) in texts.items()]
-    return ascii_only("\n".join(line.rstrip() for line in lines))
+    return to_ascii("\n".join(line.rstrip() for line in lines))
 
 
 def _number(value: float | None) -> str:
@@ -126,8 +128,3 @@ def _judged(correction: Correction | None) -> str:
     if correction is None:
         return ""
     return "retracted" if correction.by is None else f"superseded by {correction.by}"
-
-
-def ascii_only(text: str) -> str:
-    """Keep clients from garbling what they do not know."""
-    return text.encode("ascii", "backslashreplace").decode("ascii")

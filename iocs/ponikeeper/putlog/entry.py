@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from ponikeeper.protocol import Result
-from ponikeeper.text import strictjson
+from ponikeeper.text import strictjson, timestamps
 
 Outcome = Literal["accepted", "refused", "denied"]
 
@@ -62,7 +62,7 @@ class Put:
             "pv": self.pv,
             "new": _plain(self.new),
             "old": _plain(self.old),
-            "utc": f"{datetime.fromtimestamp(self.time, UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+            "utc": timestamps.from_posix(self.time),
             "address": self.address,
             "outcome": self.outcome,
         }

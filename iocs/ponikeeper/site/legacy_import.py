@@ -14,6 +14,7 @@ from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.records import Activation, Revision, checksum
 from ponikeeper.protocol.pvs import DETECTOR_PVS
 from ponikeeper.text import strictjson
+from ponikeeper.text.timestamps import from_datetime
 
 CAUSE = "import"
 """Of the activations, and their author."""
@@ -127,16 +128,11 @@ def as_history(prefix: str, found: Iterable[Former], now: datetime) -> ExportedH
     ordered = sorted(found, key=lambda each: each.time)
     late = [each for each in ordered if each.time > now]
     if late:
-        raise HistoryError(f"{each.source}: its time, {iso(each.time)}, is in the future" for each in late)
+        raise HistoryError(f"{each.source}: its time, {from_datetime(each.time)}, is in the future" for each in late)
     chosen = _without_copies(ordered)
     revisions = [_revision(prefix, number, each) for number, each in enumerate(chosen, 1)]
     activations = [Activation(each.number, each.number, each.created, CAUSE, CAUSE) for each in revisions]
-    return ExportedHistory(prefix, iso(now), tuple(revisions), tuple(activations))
-
-
-def iso(time: datetime) -> str:
-    """Write an instant as UTC ISO-8601."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return ExportedHistory(prefix, from_datetime(now), tuple(revisions), tuple(activations))
 
 
 def _without_copies(ordered: Sequence[Former]) -> list[Former]:
@@ -147,7 +143,7 @@ def _without_copies(ordered: Sequence[Former]) -> list[Former]:
 
 
 def _revision(prefix: str, number: int, each: Former) -> Revision:
-    created = iso(each.time)
+    created = from_datetime(each.time)
     geometry = strictjson.canonical(each.geometry.as_dict())
     uid = str(uuid.uuid5(_UIDS, f"{prefix}\x1f{created}\x1f{geometry}"))
     name = re.sub(r"[^ -~]", "?", each.source)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ponikeeper.errors import DamagedStoreError, StoreError, UncertainStoreError
 from ponikeeper.store import rollback_journal, schema, verify
+from ponikeeper.text.ascii import to_ascii
 
 _HEADER = 100
 
@@ -216,7 +217,7 @@ def _check_before_opening(path: Path) -> None:
 
 
 def _damaged(path: Path, what: str) -> str:
-    shown = " ".join(what.split()).encode("ascii", "backslashreplace").decode("ascii")[:200]
+    shown = to_ascii(" ".join(what.split()))[:200]
     return (
         f"{path} is damaged ({shown}); it was left as it is: "
         "restore it from a backup, or move it away to begin with an empty history"

@@ -13,7 +13,6 @@ from ponikeeper.config import MAX_LINKS, Link
 from ponikeeper.detector.link_rules import Reading, Sample, calibrated_value, in_motion, rests_from, state_of, updated
 from ponikeeper.detector.link_states import Linked
 from ponikeeper.errors import MessageError
-from ponikeeper.geometry.parameters import shown
 from ponikeeper.history import Revision
 from ponikeeper.protocol import (
     EXAMPLES,
@@ -26,6 +25,7 @@ from ponikeeper.protocol import (
     position_now,
     wavelength_of,
 )
+from ponikeeper.text.ascii import json_literal
 from stores import GEOMETRY
 from strategies import finite
 
@@ -313,7 +313,7 @@ def test_as_many_links_as_the_configuration_takes_fit_the_pv_whatever_they_are_c
         name="n" * 32, pv='"' * 60, kind="motor", units="\N{MATHEMATICAL BOLD SMALL MU}" * 16, tolerance=-number,
         moving='"' * 60,
     )  # fmt: skip
-    worst = Sample(connected=True, error=f"it says {shown(chr(92) * 40)}: expected a finite number")
+    worst = Sample(connected=True, error=f"it says {json_literal(chr(92) * 40)}: expected a finite number")
     reading = updated(link, Reading(), says(number), worst, number, SETTLE, 0.0)
     told = state_of(link, reading, number, number, SETTLE, 0.0)
     assert None not in (told.value, told.calibrated, told.error)

@@ -1,0 +1,38 @@
+"""Text that every Channel Access client can show: printable ASCII, values as they would be typed."""
+
+import reprlib
+
+from ponikeeper.text import strictjson
+
+_LONGEST_LITERAL = 80
+
+
+def to_ascii(text: str) -> str:
+    r"""Escape every character that is not ASCII: ``"2 µm"`` becomes ``"2 \\xb5m"``.
+
+    CA has no encoding; clients decode other bytes each in their own way.
+    """
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def json_literal(value: object) -> str:
+    """Format a value for a message as it would be typed in JSON.
+
+    Parameters
+    ----------
+    value
+        Any object; one that JSON cannot express is formatted as Python does.
+
+    Returns
+    -------
+    str
+        ASCII, at most 80 characters, with ``...`` at the end where it was cut.
+    """
+    if isinstance(value, float):
+        text = repr(float(value))  # numpy's double is a float with another repr
+    else:
+        try:
+            text = strictjson.dumps(value)
+        except (TypeError, ValueError, RecursionError):
+            text = to_ascii(reprlib.repr(value))
+    return text if len(text) <= _LONGEST_LITERAL else text[: _LONGEST_LITERAL - 3] + "..."
