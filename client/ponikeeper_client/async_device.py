@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Mapping
 from typing import Any, Literal, NoReturn
 
-from ponikeeper.errors import MissingExtraError, NotConnectedError, RecordError
+from ponikeeper.errors import MissingOphydAsyncError, NotConnectedError, RecordError
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import Request, Result, Snapshot
 from ponikeeper.protocol.exchange import Exchange, Read, Wait
@@ -13,14 +13,6 @@ from ponikeeper_client import documents
 from ponikeeper_client._fresh_gets import raise_silent
 from ponikeeper_client._transactions import checked_text, identified, manual
 from ponikeeper_client.device import CalibrationData
-
-
-class MissingOphydAsyncError(MissingExtraError):
-    """ophyd-async is not installed; no extra of ponikeeper brings it."""
-
-    def __init__(self) -> None:
-        ImportError.__init__(self, "ophyd-async is not installed: pip install ophyd-async")
-
 
 try:
     from ophyd_async.core import AsyncStatus, Device, StandardReadable

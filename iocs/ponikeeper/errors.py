@@ -106,6 +106,22 @@ class CalibrationError(ProblemsError):
         self.results = dict(results or {})
 
 
+class Calib2Error(PonikeeperError, RuntimeError):
+    """pyFAI-calib2 could not be started, failed, or saved a file that is not a whole PONI."""
+
+
+class CalibrationCancelled(PonikeeperError, RuntimeError):  # noqa: N818  # a person's decision is not an error
+    """The window of pyFAI-calib2 was closed, or the plan ended, before a PONI was saved."""
+
+
+class NoDisplayError(PonikeeperError, RuntimeError):
+    """pyFAI-calib2 cannot open its window here."""
+
+
+class FileWriteError(PonikeeperError, OSError):
+    """A file cannot be written; it is as it was before."""
+
+
 class StoreError(PonikeeperError, OSError):
     """The store on disk cannot be read or written now; nothing of it is lost."""
 
@@ -131,3 +147,19 @@ class MissingExtraError(PonikeeperError, ImportError):
 
     def __init__(self, extra: str, missing: str) -> None:
         super().__init__(f"{missing} is not installed: pip install 'ponikeeper[{extra}]'")
+
+
+class MissingOphydAsyncError(MissingExtraError):
+    """ophyd-async is not installed; no extra of ponikeeper installs it."""
+
+    def __init__(self) -> None:
+        ImportError.__init__(self, "ophyd-async is not installed: pip install ophyd-async")
+
+
+class MissingDarkframesError(MissingExtraError):
+    """bluesky-darkframes is not installed; no extra of ponikeeper installs it."""
+
+    def __init__(self) -> None:
+        ImportError.__init__(
+            self, "dark frames need bluesky-darkframes, which is not installed: pip install bluesky-darkframes"
+        )

@@ -13,7 +13,7 @@ from bluesky.utils import RunEngineInterrupted
 
 from calibrating import Panel, Recorder
 from live import wait_for
-from ponikeeper.errors import CalibrationError
+from ponikeeper.errors import CalibrationError, NoDisplayError
 from ponikeeper_client.demo import nickel
 from ponikeeper_client.demo.story import NEAR
 from ponikeeper_client.gui import display
@@ -87,7 +87,7 @@ def test_window_closed_without_saving_is_cancelled_and_the_image_kept(run_engine
 def test_no_display_is_told_before_the_exposure(run_engine, panel, monkeypatch, shutter, tmp_path):
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(display.NoDisplayError, match="log in with ssh -X"):
+    with pytest.raises(NoDisplayError, match="log in with ssh -X"):
         run_engine(calibrate([panel], method="gui", start=NEAR, shutter=shutter, output_dir=tmp_path))
     assert panel.exposures == 0
     assert shutter.device.told == []

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from live import wait_for
-from ponikeeper.errors import PonikeeperError
+from ponikeeper.errors import Calib2Error, CalibrationCancelled, NoDisplayError, PonikeeperError
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper_client.demo import nickel
 from ponikeeper_client.gui import calib2, display
@@ -174,7 +174,7 @@ def test_real_program_begins_from_the_detector_alone(clicked):
     assert (settings["detector"], settings["orientation"], settings["shape"]) == ("Perkin", 2, list(SHAPE))
     assert (settings["wavelength"], settings["mask"]) == (TRUTH.wavelength, None)
     assert report["start"]["dist"] is None
-    assert isinstance(found, calib2.CalibrationCancelled)
+    assert isinstance(found, CalibrationCancelled)
 
 
 @needs_qt
@@ -183,7 +183,7 @@ def test_real_program_is_given_the_wavelength_where_there_is_no_start(clicked):
     found, report = clicked("close", start=None)
     assert report["settings"]["wavelength"] == pytest.approx(TRUTH.wavelength, rel=1e-12)
     assert report["settings"]["detector"] is None
-    assert isinstance(found, calib2.CalibrationCancelled)
+    assert isinstance(found, CalibrationCancelled)
 
 
 @needs_qt
@@ -191,7 +191,7 @@ def test_real_program_is_given_the_wavelength_where_there_is_no_start(clicked):
 def test_closing_without_saving_what_was_changed_is_a_cancel(clicked, tmp_path):
     found, report = clicked("move,close")
     assert "not saved" in report["asked"]
-    assert isinstance(found, calib2.CalibrationCancelled)
+    assert isinstance(found, CalibrationCancelled)
     assert str(found).startswith(f"cancelled: pyFAI-calib2 was closed and no PONI saved in {tmp_path / 'calib'}")
 
 
@@ -199,7 +199,7 @@ def test_closing_without_saving_what_was_changed_is_a_cancel(clicked, tmp_path):
 @pytest.mark.campaign
 def test_real_program_saves_none_before_a_fit_and_that_is_refused(clicked):
     found, report = clicked("save=mine,close")
-    assert isinstance(found, calib2.Calib2Error)
+    assert isinstance(found, Calib2Error)
     assert str(found).startswith("mine.poni is no whole PONI and was left out: pyFAI-calib2 writes None")
     assert report["told"][1].startswith("mine.poni was saved without a geometry: ")
 
@@ -234,7 +234,7 @@ def test_poni_that_is_whole_only_after_the_end_is_waited_for(make, tmp_path):
 
 def test_poni_that_stays_cut_is_refused_by_name(make, monkeypatch):
     monkeypatch.setattr(calib2, "_GRACE", 0.1)
-    with pytest.raises(calib2.Calib2Error, match=r"a\.poni is no whole PONI and was left out: .* cut"):
+    with pytest.raises(Calib2Error, match=r"a\.poni is no whole PONI and was left out: .* cut"):
         outcome(make(script("save('a.poni', WHOLE[:-20])")))
 
 
@@ -280,7 +280,7 @@ def test_wavelength_that_only_went_through_angstrom_is_the_one_that_was_given(ma
 
 
 def test_start_poni_counts_only_when_it_was_changed(make):
-    with pytest.raises(calib2.CalibrationCancelled, match="cancelled"):
+    with pytest.raises(CalibrationCancelled, match="cancelled"):
         outcome(make(script("os.utime('calibration.poni'); os.rename('calibration.poni', 'near.poni')")))
     assert outcome(make(script("save('calibration.poni', WHOLE)"))).geometry == OTHER
 
@@ -288,7 +288,7 @@ def test_start_poni_counts_only_when_it_was_changed(make):
 def test_poni_that_was_there_before_does_not_count(make, tmp_path):
     (tmp_path / "calib").mkdir()
     (tmp_path / "calib" / "old.poni").write_text(poni.write(OTHER))
-    with pytest.raises(calib2.CalibrationCancelled):
+    with pytest.raises(CalibrationCancelled):
         outcome(make(script("")))
 
 
@@ -308,7 +308,7 @@ def test_every_given_value_that_was_changed_is_said(make):
 
 def test_crash_is_told_with_the_end_of_what_it_said(make):
     with pytest.raises(
-        calib2.Calib2Error, match=r"(?s)exit code 1 and saved nothing.*calib2\.log: .*ValueError: no such thing"
+        Calib2Error, match=r"(?s)exit code 1 and saved nothing.*calib2\.log: .*ValueError: no such thing"
     ):
         outcome(make(script("print('x' * 5000, file=sys.stderr); raise ValueError('no such thing')")))
 
@@ -322,7 +322,7 @@ def test_crash_after_saving_loses_nothing_and_is_said(make):
 def test_program_that_was_killed_is_told(make):
     calibration = make(script("signal.pause()"))
     os.kill(calibration._process.pid, signal.SIGKILL)
-    with pytest.raises(calib2.Calib2Error, match="ended with SIGKILL and saved nothing"):
+    with pytest.raises(Calib2Error, match="ended with SIGKILL and saved nothing"):
         outcome(calibration)
 
 
@@ -350,7 +350,7 @@ def test_cancelling_the_wait_ends_the_program_and_its_children(make, tmp_path):
     def wait():
         try:
             calibration.wait(cancelled)
-        except calib2.CalibrationCancelled as error:
+        except CalibrationCancelled as error:
             raised.append(str(error))
 
     waiter = threading.Thread(target=wait)
@@ -367,7 +367,7 @@ def test_closing_from_another_thread_is_a_cancel_and_may_be_repeated(make):
     calibration = make(script("signal.pause()"))
     calibration.close()
     calibration.close()
-    with pytest.raises(calib2.CalibrationCancelled, match="cancelled"):
+    with pytest.raises(CalibrationCancelled, match="cancelled"):
         outcome(calibration)
 
 
@@ -389,21 +389,21 @@ def test_interrupt_at_the_prompt_does_not_reach_the_window(make):
 def test_calibration_that_was_not_started_says_so(files, tmp_path):
     calibration = calib2.Calib2(folder=tmp_path, wavelength=TRUTH.wavelength, start=START, **files)
     calibration.close()
-    with pytest.raises(calib2.Calib2Error, match=r"not started: call start\(\)"):
+    with pytest.raises(Calib2Error, match=r"not started: call start\(\)"):
         calibration.poll()
 
 
 @pytest.mark.parametrize("name", ["image", "mask", "calibrant"])
 def test_file_that_is_not_there_is_named(make, name, tmp_path):
-    with pytest.raises(calib2.Calib2Error, match=r"nowhere\.D is not there"):
+    with pytest.raises(Calib2Error, match=r"nowhere\.D is not there"):
         make(script(""), **{name: tmp_path / "nowhere.D"})
 
 
 def test_program_that_is_not_there_is_named_with_what_to_do(make, monkeypatch):
-    with pytest.raises(display.NoDisplayError, match=r"no program no-such-calib2: pip install .*method=\"auto\""):
+    with pytest.raises(NoDisplayError, match=r"no program no-such-calib2: pip install .*method=\"auto\""):
         make(("no-such-calib2",))
     monkeypatch.setenv(display.VARIABLE, "no-such-calib2 --remote-bug")
-    with pytest.raises(display.NoDisplayError, match="no program no-such-calib2"):
+    with pytest.raises(NoDisplayError, match="no program no-such-calib2"):
         display.require_display()
 
 
@@ -412,7 +412,7 @@ def test_program_and_options_are_taken_from_the_environment(make, monkeypatch, t
     monkeypatch.setenv(
         display.VARIABLE, f"{sys.executable} -c \"import sys; open('args', 'w').write(repr(sys.argv))\" --remote-bug"
     )
-    with pytest.raises(calib2.CalibrationCancelled):
+    with pytest.raises(CalibrationCancelled):
         outcome(make(None))
     assert (folder / "args").read_text().startswith("['-c', '--remote-bug', '--fix-wavelength', '--fix-rot3', '-c'")
 
@@ -420,9 +420,7 @@ def test_program_and_options_are_taken_from_the_environment(make, monkeypatch, t
 def test_missing_display_is_told_with_what_to_do(monkeypatch):
     for name in ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(
-        display.NoDisplayError, match=r"neither DISPLAY nor WAYLAND_DISPLAY is set: .*ssh -X.*method=\"auto\""
-    ):
+    with pytest.raises(NoDisplayError, match=r"neither DISPLAY nor WAYLAND_DISPLAY is set: .*ssh -X.*method=\"auto\""):
         display.require_display()
 
 
@@ -436,7 +434,7 @@ def test_program_of_another_python_is_asked_for_a_display_alone(monkeypatch, nam
 def test_missing_qt_is_told_with_what_to_install(monkeypatch):
     monkeypatch.setattr(display, "_BINDINGS", ("NoSuchQt",))
     with pytest.raises(
-        display.NoDisplayError, match=r"needs one of NoSuchQt, and none is installed: pip install 'pyFAI\[gui\]'"
+        NoDisplayError, match=r"needs one of NoSuchQt, and none is installed: pip install 'pyFAI\[gui\]'"
     ):
         display.require_display()
 
@@ -446,14 +444,14 @@ def test_display_that_is_gone_is_found_out(monkeypatch):
     monkeypatch.delenv("QT_QPA_PLATFORM")
     monkeypatch.setenv("DISPLAY", "127.0.0.1:77")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(display.NoDisplayError, match=r"could not open a window .*qt\.qpa.*ssh -X"):
+    with pytest.raises(NoDisplayError, match=r"could not open a window .*qt\.qpa.*ssh -X"):
         display.require_display()
 
 
 def test_module_that_is_missing_is_named(monkeypatch):
     monkeypatch.setattr(display, "_PROBE", "import no_such_module")
     monkeypatch.setattr(display, "_BINDINGS", ("json",))
-    with pytest.raises(display.NoDisplayError, match="No module named 'no_such_module'"):
+    with pytest.raises(NoDisplayError, match="No module named 'no_such_module'"):
         display.require_display()
 
 

@@ -21,11 +21,11 @@ from ophyd import DeviceStatus, Signal
 from ophyd.sim import SynAxis
 
 from calibrating import Recorder
-from ponikeeper.errors import CalibrationError, RefusedError
+from ponikeeper.errors import CalibrationError, MissingDarkframesError, RefusedError
 from ponikeeper.geometry import poni
 from ponikeeper_client.demo.story import NEAR
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.xpdacq import MissingDarkframesError, XrayBasicPlans
+from ponikeeper_client.xpdacq import XrayBasicPlans
 
 SMALL = replace(NEAR, detector="Detector", detector_config={"max_shape": [200, 200], "orientation": 3})
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ponikeeper.geometry import Geometry
+from ponikeeper.system.atomic_write import atomic_path
 from ponikeeper_client.demo.nickel import lines
 from ponikeeper_client.documents import azimuthal_integrator
 from ponikeeper_client.fit.figure import show_pattern, show_rings
@@ -41,4 +42,5 @@ def draw(path: Path, frame: NDArray[Any], geometry: Geometry, title: str) -> Non
     show_rings(left, frame, two_theta, angles)
     show_pattern(right, pattern, angles, _LARGEST_ANGLE)
     figure.suptitle(title)
-    figure.savefig(path, dpi=80)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=80)

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
+from ponikeeper.system.atomic_write import write_atomic
 
 PREFIXES = ("DEMO{Det:PE1}", "DEMO{Det:PE2}")
 PICTURE = "ponikeeper_demo.png"
@@ -123,7 +124,7 @@ def _tell_runs(folder: Path) -> None:
 
 def _put(folder: Path, geometry: Geometry, label: str) -> None:
     file = folder / f"{label}.poni"
-    file.write_text(poni.write(geometry))
+    write_atomic(file, poni.write(geometry).encode("ascii"))
     why = f"The geometry of the calibration ({label}) goes in as one transaction"
     _ponikeeper("put", f"{PREFIXES[0]}Calib:", str(file), "--label", label, "--calibrant", "Ni", why=why)
 
@@ -185,7 +186,7 @@ def _next_lines(port: int, stay: bool) -> None:
 def _ioc(folder: Path, port: int) -> Iterator[str]:
     """Serve two detectors as long as the block lasts; gives the READY line."""
     config = folder / "demo.toml"
-    config.write_text(_CONFIG.format(state_dir=folder / "state", port=port))
+    write_atomic(config, _CONFIG.format(state_dir=folder / "state", port=port).encode())
     log = folder / "ioc.log"
     with log.open("w") as errors:
         process = subprocess.Popen(

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from ponikeeper.errors import PoniError, PonikeeperError
+from ponikeeper.errors import Calib2Error, CalibrationCancelled, PoniError
 from ponikeeper.geometry import Geometry, poni
+from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper_client.gui.display import PROGRAM, default_command, find_program, told_code
 
 _NEVER_FITTED = b"Distance: None"
@@ -33,14 +34,6 @@ _GRACE = 3.0
 _TERMINATE = 3.0
 _SAME_WAVELENGTH = 1e-9
 """Relative: a conversion to angstrom and back changes less, a person more."""
-
-
-class Calib2Error(PonikeeperError, RuntimeError):
-    """pyFAI-calib2 could not be given its task, failed, or saved what is no whole PONI."""
-
-
-class CalibrationCancelled(PonikeeperError, RuntimeError):  # noqa: N818  # that a person decides is no error
-    """The window was closed, or the plan ended, and no PONI was saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +136,7 @@ class Calib2:
         program = find_program(self._command[0])
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._start is not None:
-            (self._folder / _START).write_text(start_text(self._start, self._wavelength))
+            write_atomic(self._folder / _START, start_text(self._start, self._wavelength).encode("ascii"))
         self._known = {path: path.read_bytes() for path in self._folder.glob("*.poni")}
         with (self._folder / _LOG).open("wb") as log:
             self._process = subprocess.Popen(

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ponikeeper.errors import PonikeeperError
+from ponikeeper.errors import NoDisplayError
 
 PROGRAM = "pyFAI-calib2"
 VARIABLE = "PONIKEEPER_CALIB2"
@@ -20,10 +20,6 @@ _BINDINGS = ("PySide6", "PyQt6", "PyQt5")
 _PROBE = "from pyFAI.gui import CalibrationContext; from silx.gui import qt; qt.QApplication([])"
 _PROBE_TIMEOUT = 30.0
 _OTHERWISE = 'or calibrate without a window: method="auto"'
-
-
-class NoDisplayError(PonikeeperError, RuntimeError):
-    """pyFAI-calib2 cannot open its window here."""
 
 
 def default_command() -> tuple[str, ...]:

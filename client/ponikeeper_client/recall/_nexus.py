@@ -6,6 +6,7 @@ from typing import Any
 
 from ponikeeper.errors import GeometryError, MissingExtraError
 from ponikeeper.geometry import Geometry
+from ponikeeper.system.atomic_write import atomic_path
 from ponikeeper_client.documents import integrator_of
 from ponikeeper_client.recall import _nexus_axes
 from ponikeeper_client.recall._pyfai import one, origin, poni, recorded_of
@@ -57,7 +58,7 @@ def write_nexus(source: Recorded | BestKnown, path: str | Path, shape: Sequence[
     _require_grid(geometry, detector)
     found = None if detector.shape is None else (int(detector.shape[0]), int(detector.shape[1]))
     pixels = _nexus_axes.pixels(geometry, found)  # before the file is opened: what is refused leaves none
-    with h5py.File(path, "w") as file:
+    with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["default"] = "entry"
         entry = _group(file, "entry", "NXentry")
         instrument = _group(entry, "instrument", "NXinstrument")

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry import poni as poni_text
+from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.text.ascii import to_ascii
 from ponikeeper_client.documents import integrator_of
 from ponikeeper_client.recall._best_known import best_known
@@ -75,7 +76,7 @@ def poni(source: Recorded | BestKnown) -> str:
 
 def write_poni(source: Recorded | BestKnown, path: str | Path) -> None:
     """Write a geometry to a PONI file, in place of one that is there; raises as `poni`."""
-    Path(path).write_text(poni(source), encoding="ascii")
+    write_atomic(Path(path), poni(source).encode("ascii"))
 
 
 def origin(source: Recorded | BestKnown) -> list[str]:

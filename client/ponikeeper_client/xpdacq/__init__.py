@@ -1,7 +1,6 @@
 """xpdAcq's face: `XrayBasicPlans` and `MultiDistPlans`, for profiles and notebooks that were written for xpdAcq."""
 
 from ponikeeper_client.xpdacq._basic_plans import XrayBasicPlans
-from ponikeeper_client.xpdacq._exposing import MissingDarkframesError
 from ponikeeper_client.xpdacq._multi_distance import MultiDistPlans
 
-__all__ = ["MissingDarkframesError", "MultiDistPlans", "XrayBasicPlans"]
+__all__ = ["MultiDistPlans", "XrayBasicPlans"]

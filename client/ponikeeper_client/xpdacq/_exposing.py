@@ -9,7 +9,7 @@ from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.utils import Msg
 
-from ponikeeper.errors import PonikeeperError
+from ponikeeper.errors import MissingDarkframesError
 from ponikeeper_client.plans import Shutter
 
 Plan = Generator[Msg, Any, Any]
@@ -72,13 +72,6 @@ def _opened_before(msg: Msg, shutter: Shutter) -> Plan:
 
 if TYPE_CHECKING:
     from bluesky_darkframes import SnapshotDevice
-
-
-class MissingDarkframesError(PonikeeperError, ImportError):
-    """bluesky-darkframes is not installed; the message is the line that installs it."""
-
-    def __init__(self) -> None:
-        super().__init__("dark frames need bluesky-darkframes, which is not installed: pip install bluesky-darkframes")
 
 
 def require_darkframes() -> Any:

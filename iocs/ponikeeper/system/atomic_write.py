@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ponikeeper.errors import ConfigError
+from ponikeeper.errors import FileWriteError
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -21,16 +21,16 @@ def write_atomic(path: Path, data: bytes) -> None:
 
     Raises
     ------
-    ConfigError
+    FileWriteError
         The file cannot be written; the old one is unchanged.
     """
+    if path.exists() and not path.is_file():
+        raise FileWriteError(f"{path} is no file: expected one, or - for stdout")
     try:
-        if path.exists() and not path.is_file():
-            raise ConfigError(f"{path} is no file: expected one, or - for stdout")
         with atomic_path(path) as temporary:
             temporary.write_bytes(data)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}: expected a file that can be written") from error
+        raise FileWriteError(f"{path}: {error.strerror}: expected a file that can be written") from error
 
 
 @contextmanager

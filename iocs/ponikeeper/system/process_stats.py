@@ -6,7 +6,7 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-from ponikeeper.errors import ConfigError
+from ponikeeper.errors import FileWriteError
 from ponikeeper.system.atomic_write import write_atomic
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def count_start(path: Path) -> int:
         before = 0
     try:
         write_atomic(path, f"{before + 1}\n".encode())
-    except ConfigError as error:
+    except FileWriteError as error:
         log.warning("this start is not counted: %s", error)
     return before + 1
 

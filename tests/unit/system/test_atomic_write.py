@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ponikeeper.errors import ConfigError
+from ponikeeper.errors import FileWriteError
 from ponikeeper.system.atomic_write import atomic_path, write_atomic
 
 
@@ -87,12 +87,12 @@ def test_file_and_folder_are_synced_in_this_order(tmp_path, monkeypatch):
 
 
 def test_folder_that_is_missing_is_reported(tmp_path):
-    with pytest.raises(ConfigError, match="No such file or directory: expected a file that can be written"):
+    with pytest.raises(FileWriteError, match="No such file or directory: expected a file that can be written"):
         write_atomic(tmp_path / "missing" / "some.txt", b"new")
 
 
 def test_folder_in_the_place_of_the_file_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="is no file: expected one"):
+    with pytest.raises(FileWriteError, match="is no file: expected one"):
         write_atomic(tmp_path, b"new")
 
 
