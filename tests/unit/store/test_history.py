@@ -2,7 +2,7 @@
 
 import math
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,7 +123,8 @@ def test_standing_is_kept_with_what_it_belongs_to_and_the_last_one_holds(history
     assert reopened(history).kept(PREFIX).standing == second
     assert history.answer(PREFIX, "off").op == "follow"
     assert history.standing(OTHER) is None
-    (rows,) = sqlite3.connect(history.path).execute("SELECT count(*) FROM standing").fetchone()
+    with closing(sqlite3.connect(history.path)) as connection:
+        (rows,) = connection.execute("SELECT count(*) FROM standing").fetchone()
     assert rows == 1  # a motor that rests a thousand times a day fills no disk
 
 
