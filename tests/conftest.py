@@ -15,6 +15,8 @@ import pytest
 from live import PORTS, LiveIoc, free_ports, serving
 from motors import Motors
 
+pytest_plugins = ["time_limits"]
+
 _PORTS = free_ports(PORTS + 1)
 os.environ.update(
     EPICS_CA_ADDR_LIST=" ".join(f"127.0.0.1:{port}" for port in _PORTS[:PORTS]),
@@ -89,6 +91,7 @@ def _making(folder: Path) -> Iterator[Callable[..., LiveIoc]]:
     for ioc, port in made:
         ioc.kill()
         _free.append(port)
+    assert [ioc.warnings() for ioc, _ in made if ioc.warnings()] == []
 
 
 @contextlib.contextmanager

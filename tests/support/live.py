@@ -6,6 +6,7 @@ import itertools
 import os
 import queue
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -29,6 +30,9 @@ _CLAIMABLE = range(20000, 32000)
 """Below those that the kernel gives to whoever connects, so that a server that ends finds its port again."""
 
 _claims: list[IO[bytes]] = []
+
+_WARNING = re.compile(r"^.*/ponikeeper(?:_client)?/[^:]*\.py:\d+: \w+Warning: .*$", re.MULTILINE)
+"""A warning that Python printed for a line of ponikeeper's own code."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -174,6 +178,10 @@ class LiveIoc:
                     raise RuntimeError(f"no READY line: {self.stderr.read_text()[-2000:]}") from None
         return self
 
+    def warnings(self) -> list[str]:
+        """Return the warnings that ponikeeper's own code raised in the process: there must be none."""
+        return _WARNING.findall(self.stderr.read_text()) if self.stderr.exists() else []
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process."""
         assert self.process is not None
@@ -208,3 +216,4 @@ def serving(ioc: LiveIoc) -> Iterator[LiveIoc]:
         yield ioc.start()
     finally:
         ioc.kill()
+    assert ioc.warnings() == []
