@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ponikeeper.errors import CalibrantError
+from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper_client.fit._forward_model import Floats
 
 NICKEL_LATTICE = 3.524e-10
@@ -53,7 +54,7 @@ class Calibrant:
     def write(self, path: Path) -> None:
         """Write the .D file that pyFAI reads, lattice spacings in angstrom."""
         lines = "\n".join(f"{spacing * 1e10:.8f}" for spacing in self.spacings)
-        path.write_text(f"# Calibrant: {self.name}\n{lines}\n", encoding="ascii")
+        write_atomic(path, f"# Calibrant: {self.name}\n{lines}\n".encode("ascii"))
 
 
 def calibrant(name: str | Path | Calibrant) -> Calibrant:

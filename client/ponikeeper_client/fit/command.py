@@ -11,6 +11,7 @@ from rich.console import Console
 from ponikeeper.errors import CalibrationError, ImageError, NotConnectedError
 from ponikeeper.geometry import Geometry, poni, value_problem
 from ponikeeper.protocol import Commit
+from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
 from ponikeeper_client.fit.figure import draw
 from ponikeeper_client.fit.fit import fit_image
@@ -63,8 +64,8 @@ def fit(
     )
     geometry = found.require_accepted()
     if output is not None:
-        output.write_text(poni.write(geometry), encoding="ascii")
-        draw(output.with_suffix(".png"), found, raw, hidden, image.name)
+        write_atomic(output, poni.write(geometry).encode("ascii"))
+        write_atomic(output.with_suffix(".png"), draw(found, raw, hidden, image.name))
     if put is not None:
         digest = hashlib.sha256(image.read_bytes()).hexdigest()
         told = "argument" if wavelength is not None else begun.told

@@ -1,6 +1,6 @@
 """The picture of a fit: rings on the image, what they leave over, and the integrated pattern."""
 
-from pathlib import Path
+import io
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ _DOTS = 90
 """Resolution of the file (1/inch)."""
 
 
-def draw(path: Path, fit: Fit, image: NDArray[Any], mask: NDArray[Any] | None, title: str) -> None:
-    """Draw a fit into a PNG.
+def draw(fit: Fit, image: NDArray[Any], mask: NDArray[Any] | None, title: str) -> bytes:
+    """Draw a fit as a PNG.
 
     Parameters
     ----------
@@ -24,6 +24,11 @@ def draw(path: Path, fit: Fit, image: NDArray[Any], mask: NDArray[Any] | None, t
         Shape (y, x).
     mask
         Nonzero is masked.
+
+    Returns
+    -------
+    bytes
+        The content of a PNG file.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -42,7 +47,9 @@ def draw(path: Path, fit: Fit, image: NDArray[Any], mask: NDArray[Any] | None, t
     show_pattern(panels["pattern"], pattern, np.degrees(fit.lines), largest)
     verdict = "accepted" if fit.accepted else "NOT ACCEPTED: " + fit.problems[0].split(";")[0]
     figure.suptitle(f"{title}\n{verdict}", color="black" if fit.accepted else "tab:red")
-    figure.savefig(path, dpi=_DOTS, format="png")
+    content = io.BytesIO()
+    figure.savefig(content, dpi=_DOTS, format="png")
+    return content.getvalue()
 
 
 def show_rings(axes: Any, image: NDArray[Any], two_theta: NDArray[Any], angles: NDArray[Any]) -> None:

@@ -116,7 +116,7 @@ class Calibration:
         tell(0.95, "draw the picture")
         try:
             title = f"{self.detector}, run {self.run_uid}"
-            self.files.keep_picture(lambda path: draw(path, fit, image, self.wanted.mask, title))
+            self.files.keep_picture(draw(fit, image, self.wanted.mask, title))
         except Exception as error:  # noqa: BLE001  # a picture that fails takes no geometry back
             result = replace(result, warnings=(*result.warnings, f"no picture could be drawn: {error}"))
         return result

@@ -1,17 +1,17 @@
 """The files of a calibration: image, PONI and picture, each there whole or not at all."""
 
-import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ponikeeper.errors import CalibrationError
 from ponikeeper.geometry import Geometry, poni
+from ponikeeper.system.atomic_write import atomic_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +51,20 @@ class Files:
 
     def keep_image(self, image: NDArray[np.float64]) -> None:
         """Write the image in single precision: what counts is not lost, and every program reads it."""
+        from fabio.tifimage import TifImage
 
-        def write(path: Path) -> None:
-            from fabio.tifimage import TifImage
-
-            TifImage(data=image.astype(np.float32)).write(str(path))
-
-        _whole(self.image, write)
+        with _reported(self.image), atomic_path(self.image) as temporary:
+            TifImage(data=image.astype(np.float32)).write(str(temporary))
 
     def keep_poni(self, geometry: Geometry) -> None:
         """Write the geometry."""
-        _whole(self.poni, lambda path: path.write_text(poni.write(geometry), encoding="ascii"))
+        with _reported(self.poni), atomic_path(self.poni) as temporary:
+            temporary.write_bytes(poni.write(geometry).encode("ascii"))
 
-    def keep_picture(self, draw: Callable[[Path], Any]) -> None:
-        """Write what a function draws."""
-        _whole(self.picture, draw)
+    def keep_picture(self, png: bytes) -> None:
+        """Write the picture."""
+        with _reported(self.picture), atomic_path(self.picture) as temporary:
+            temporary.write_bytes(png)
 
 
 def require_folder(folder: Path) -> None:
@@ -86,20 +85,16 @@ def require_folder(folder: Path) -> None:
         ) from error
 
 
-def _whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let a function write a file that is in its place only when it is whole, and on disk.
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """Report a file that cannot be written.
 
     Raises
     ------
     CalibrationError
         It could not be written.
     """
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
-        write(part)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        yield
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise CalibrationError(f"{path} could not be written ({error.strerror or error}): make room there") from error
