@@ -30,24 +30,24 @@ def demo(
 def fit(
     image: Annotated[Path, typer.Argument(help="the image of a powder standard (TIFF, EDF, CBF, NPY, ...)")],
     calibrant: Annotated[str, typer.Option(help="the powder standard: pyFAI's name, or a .D file")] = "Ni",
-    wavelength: Annotated[float | None, typer.Option(help="in m; left out, that of --start")] = None,
-    detector: Annotated[str | None, typer.Option(help="pyFAI's name; left out, that of --start")] = None,
-    start: Annotated[Path | None, typer.Option(help="a PONI that is roughly right")] = None,
+    wavelength: Annotated[float | None, typer.Option(help="in m; if omitted, that of --start")] = None,
+    detector: Annotated[str | None, typer.Option(help="pyFAI's name; if omitted, that of --start")] = None,
+    start: Annotated[Path | None, typer.Option(help="a PONI file that is roughly right")] = None,
     dist: Annotated[float | None, typer.Option(help="without --start: the distance in m, to about 25 %")] = None,
     centre: Annotated[str | None, typer.Option(help="with --dist: centre of the rings y,x (px)")] = None,
     orientation: Annotated[int | None, typer.Option(help="with --dist: of the image, 1 to 4")] = None,
     dark: Annotated[Path | None, typer.Option(help="an image to subtract")] = None,
     mask: Annotated[Path | None, typer.Option(help="an image or array, nonzero is masked")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="the PONI to write, a PNG beside it")] = None,
-    put: Annotated[str | None, typer.Option(help="PV prefix of the detector to put it in force for")] = None,
-    label: Annotated[str | None, typer.Option(help="with --put: name of the revision, such as near")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="the PONI file to write, and a PNG")] = None,
+    put: Annotated[str | None, typer.Option(help="PV prefix of the detector: commit the geometry there")] = None,
+    label: Annotated[str | None, typer.Option(help="with --put: label of the revision, such as near")] = None,
 ) -> None:
     """Fit a geometry: ponikeeper fit Ni.tiff --calibrant Ni --wavelength 1.663e-11 --start near.poni -o new.poni."""
     try:
         from ponikeeper_client.fit import command
     except ModuleNotFoundError as error:
         raise MissingExtraError("fit", error.name or "a library") from error
-    begin = command.start(start, dist, detector, centre, orientation)
+    begin = command.parse_start(start, dist, detector, centre, orientation)
     command.fit(image, calibrant, wavelength, begin, dark, mask, output, put, label)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from ponikeeper.errors import FitError
 from ponikeeper.geometry import Geometry
-from ponikeeper_client.fit._acceptance import NOMINAL
+from ponikeeper_client.fit._acceptance import NOMINAL_START
 from ponikeeper_client.fit.calibrants import calibrant
 from ponikeeper_client.fit.fit import fit_image, measure_image
 from powder import displaced, off_px, real_arc, real_ceria, real_nickel
@@ -107,7 +107,7 @@ def test_what_is_given_stays_as_it_is(nickel, of_nickel):
 
 def test_nickel_needs_no_more_than_a_distance_from_a_scale(nickel, of_nickel):
     start = replace(nickel.published, dist=0.27, poni1=0.2048, poni2=0.2048, rot1=0.0, rot2=0.0)
-    found = fit(nickel, start, reach=NOMINAL)
+    found = fit(nickel, start, tolerance=NOMINAL_START)
     assert found.problems == ()
     assert off_px(of_nickel.geometry, found.geometry) < SAME
 
@@ -145,7 +145,7 @@ def test_one_short_arc_is_refused(real_data):
     for dist in (0.2, 0.3):
         start = Geometry(dist, 0.0168, 0.1268, 0, 0, 0, 1.72e-4, 1.72e-4, wavelength, "Pilatus300kw")
         with pytest.raises(FitError):
-            fit_image(image, start, calibrant("LaB6"), reach=NOMINAL).require_accepted()
+            fit_image(image, start, calibrant("LaB6"), tolerance=NOMINAL_START).require_accepted()
 
 
 HOSTILE_NICKEL = {

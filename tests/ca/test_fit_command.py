@@ -97,11 +97,11 @@ def test_a_dark_is_subtracted_and_what_is_masked_does_not_count(fit, files, tmp_
     assert off_px(TRUTH, poni.read(output.read_bytes())) < RIGHT
 
 
-def test_it_is_put_in_force_with_its_provenance(fit, files, prefix, tmp_path):
+def test_it_is_committed_with_its_provenance(fit, files, prefix, tmp_path):
     output = tmp_path / "new.poni"
     done = fit("image.npy", *("--start", files / "start.poni", "-o", output, "--put", prefix, "--label", "near"))
     assert done.returncode == 0, done.stderr
-    assert f"{prefix} revision 1 is in force" in plain(done.stdout)
+    assert f"{prefix} revision 1 is active" in plain(done.stdout)
     wait_for(lambda: snapshot(prefix)["revision"] == 1)
     kept = snapshot(prefix)
     written = poni.read(output.read_bytes())
@@ -136,7 +136,7 @@ MISTAKES = {
     "unknown calibrant": (("--calibrant", "lab6"), "did you mean LaB6?"),
     "missing mask": (("--mask", "none.npy"), "No such file"),
     "missing dark": (("--dark", "none.npy"), "No such file"),
-    "start and distance": (("--dist", 0.2), "leave the others out"),
+    "start and distance": (("--dist", 0.2), "omit --dist, --centre and --orientation"),
     "label without put": (("--label", "near"), "it needs --put"),
     "unknown option": (("--wavelenght", 4e-11), "No such option"),
 }

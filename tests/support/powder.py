@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from peaks import fcc
 from ponikeeper.geometry import Geometry, poni
-from ponikeeper_client.fit._forward_model import geometry_at
+from ponikeeper_client.fit._forward_model import geometry_of
 
 SPLIT = 16
 """Geometries are compared at every so many-th pixel along both axes."""
@@ -179,7 +179,7 @@ def on_detector(name, pixel, dist, spot, tilt=(0.0, 0.0), wavelength=1.663e-11, 
     detector = _of_detector(name, pixel, pixel, orientation)
     y, x = (part * side * pixel for part, side in zip(spot, detector.shape, strict=True))
     template = Geometry(dist, 0, 0, 0, 0, 0, pixel, pixel, wavelength, name, {"orientation": orientation})
-    return geometry_at(np.array([dist, y, x, *np.radians(tilt)]), template)
+    return geometry_of(np.array([dist, y, x, *np.radians(tilt)]), template)
 
 
 @dataclass(frozen=True)

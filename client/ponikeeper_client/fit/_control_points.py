@@ -1,7 +1,7 @@
-"""Control points: where the rings' centres are, to a part of a pixel, sector by sector.
+"""Control points: positions on the rings with sub-pixel precision, one per ring and sector of azimuth.
 
-Around each line of the standard the pixels of one sector of azimuth make a profile; its peak over a
-straight background has a centroid, and that is a point on the ring.
+The pixels near a calibrant line within one sector form a radial profile. The centroid of its peak above a
+straight background is a point on the ring.
 """
 
 from dataclasses import dataclass, replace
@@ -14,98 +14,108 @@ from ponikeeper_client.fit._forward_model import (
     Floats,
     azimuth,
     cosine,
-    meeting_point,
-    radius_scale,
+    detector_point,
+    radius_per_angle,
     two_theta,
 )
 from ponikeeper_client.fit._frame import Frame
-from ponikeeper_client.fit.calibrants import nearest_index, spacing
+from ponikeeper_client.fit.calibrants import line_spacing, nearest_index
 
 _ARC = 24.0
 """Length of a sector along its ring (px)."""
 
-_FEWEST_SECTORS, _MOST_SECTORS = 12, 720
+_MIN_SECTORS, _MAX_SECTORS = 12, 720
 _BINS = 33
-_FEWEST_PIXELS = 30
-_NARROWEST = 2.0
-"""Rings whose neighbours are nearer than about twice this are left out (px)."""
+_MIN_PIXELS = 30
+_MIN_HALF_WIDTH = 2.0
+"""Rings whose neighbours are nearer than about twice this are not used (px)."""
 
 _EDGE = 0.62
-"""Beyond this part of the profile's half width lies the background."""
+"""The background lies beyond this part of the profile's half width."""
 
-_COVERED = 0.8
-"""Of a profile, how much must be measured: a peak cut by a gap has its centre elsewhere."""
+_MIN_COVERAGE = 0.8
+"""Part of a profile that must be measured: a gap would shift the centroid."""
 
-_SIGNIFICANT = 4.0
+_MIN_SIGNAL = 4.0
+"""Least height of a peak, in units of the noise of its background."""
+
 _PASSES = 6
 _COARSE = 8
-_TABLE = 4
-"""Entries for each px of the table that finds the line near a pixel."""
+_ENTRIES_PER_PX = 4
+"""Of the table that tells by radius whether a line is near."""
 
 
 @dataclass(frozen=True, slots=True)
-class Points:
-    """Points on rings.
+class ControlPoints:
+    """Measured points on rings.
 
     Parameters
     ----------
     y, x
-        On the detector (m), shape (n,).
+        Coordinates on the detector (m), shape (n,).
     line
-        Index of the line that each belongs to, shape (n,).
+        Index of the calibrant line of each point, shape (n,).
     azimuth
-        About the beam (rad), shape (n,).
-    looked_for
-        Number of sectors that were measured, of each line; so many points it could have.
+        Azimuth about the beam (rad), shape (n,).
+    measured_sectors
+        Number of sectors that are covered by pixels, of each line: the largest possible number of its points.
     ring_width
-        Full width of the rings at half of their height, the median (px).
+        Median full width of the rings at half maximum (px).
     """
 
     y: Floats
     x: Floats
     line: NDArray[np.intp]
     azimuth: Floats
-    looked_for: NDArray[np.intp]
+    measured_sectors: NDArray[np.intp]
     ring_width: float = 0.0
 
     def __len__(self) -> int:
         return len(self.y)
 
     def rings(self) -> NDArray[np.intp]:
-        """List the lines that have points."""
+        """Return the indices of the lines that have points, ascending."""
         return np.unique(self.line)
 
-    def only(self, kept: NDArray[np.bool_]) -> "Points":
-        """Give some of them."""
-        y, x, line, azimuth = (values[kept] for values in (self.y, self.x, self.line, self.azimuth))
+    def select(self, mask: NDArray[np.bool_]) -> "ControlPoints":
+        """Return the points at which a mask of shape (n,) is true."""
+        y, x, line, azimuth = (values[mask] for values in (self.y, self.x, self.line, self.azimuth))
         return replace(self, y=y, x=x, line=line, azimuth=azimuth)
 
 
 def control_points(
-    frame: Frame, place: Floats, lines: Floats, half_width: float, most: int, ring_width: float = 0.0
-) -> Points:
-    """Measure the rings near where a place has them.
+    frame: Frame, params: Floats, lines: Floats, half_width: float, max_lines: int, ring_width: float = 0.0
+) -> ControlPoints:
+    """Measure control points near the rings that fit parameters predict.
 
     Parameters
     ----------
+    params
+        Fit parameters, shape (5,).
     lines
-        Scattering angles, ascending (rad).
+        Scattering angles of the calibrant, ascending (rad).
     half_width
-        How far from a line to look (px).
-    most
-        How many lines to measure at most, from the innermost on.
+        Half width of the radial profiles (px).
+    max_lines
+        Largest number of lines to measure, from the innermost on.
     ring_width
-        Of a ring (px), where it is known: lines nearer to each other than twice that do not stand alone.
+        Full width of the rings (px) if known, else 0: lines nearer to each other than twice that overlap and
+        are not used.
+
+    Returns
+    -------
+    ControlPoints
+        Empty if no peak is high enough.
     """
-    widths = np.minimum(half_width, 0.48 * spacing(lines) * radius_scale(place, lines) / frame.pixel)
-    apart = (widths > _NARROWEST) & _on_the_image(frame, place, lines)
-    widths[~apart | (np.cumsum(apart) > most) | (widths <= ring_width)] = 0
+    widths = np.minimum(half_width, 0.48 * line_spacing(lines) * radius_per_angle(params, lines) / frame.pixel)
+    separate = (widths > _MIN_HALF_WIDTH) & _on_the_image(frame, params, lines)
+    widths[~separate | (np.cumsum(separate) > max_lines) | (widths <= ring_width)] = 0
     sectors = np.clip(
-        2 * np.pi * place[DISTANCE] * np.tan(np.minimum(lines, 1.5)) / frame.pixel / _ARC,
-        _FEWEST_SECTORS, _MOST_SECTORS,
+        2 * np.pi * params[DISTANCE] * np.tan(np.minimum(lines, 1.5)) / frame.pixel / _ARC,
+        _MIN_SECTORS, _MAX_SECTORS,
     ).astype(int)  # fmt: skip
     first = np.r_[0, np.cumsum(sectors)]
-    intensity, offset, line, turn = _pixels_near_lines(frame, place, lines, widths)
+    intensity, offset, line, turn = _pixels_near_lines(frame, params, lines, widths)
     sector = first[line] + np.minimum((turn + np.pi) / (2 * np.pi) * sectors[line], sectors[line] - 1).astype(int)
     part = ((offset / widths[line] + 1) / 2 * _BINS).astype(int).clip(0, _BINS - 1)
 
@@ -116,72 +126,73 @@ def control_points(
     )
     pixels = counts.sum(1)
     turns = np.bincount(sector, turn, minlength=int(first[-1])) / np.maximum(pixels, 1)
-    of_line = np.repeat(np.arange(len(lines)), sectors)
-    measured = pixels >= _FEWEST_PIXELS
-    profiles = _Profiles.of(counts[measured], sums[measured], offsets[measured], widths[of_line[measured]])
-    line, turn = of_line[measured], turns[measured]
+    line_of_sector = np.repeat(np.arange(len(lines)), sectors)
+    measured = pixels >= _MIN_PIXELS
+    profiles = _Profiles.of(counts[measured], sums[measured], offsets[measured], widths[line_of_sector[measured]])
+    line, turn = line_of_sector[measured], turns[measured]
     centre, peak = profiles.centres()
     covered = profiles.covered()
-    kept = covered & peak
-    angle = lines[line[kept]] + centre[kept] * frame.pixel / radius_scale(place, lines[line[kept]])
-    y, x = meeting_point(place, angle, turn[kept])
-    looked_for = np.bincount(line[covered], minlength=len(lines))
-    return Points(y, x, line[kept], turn[kept], looked_for, profiles.ring_width(kept))
+    usable = covered & peak
+    angle = lines[line[usable]] + centre[usable] * frame.pixel / radius_per_angle(params, lines[line[usable]])
+    y, x = detector_point(params, angle, turn[usable])
+    measured_sectors = np.bincount(line[covered], minlength=len(lines))
+    return ControlPoints(y, x, line[usable], turn[usable], measured_sectors, profiles.ring_width(usable))
 
 
-def _on_the_image(frame: Frame, place: Floats, lines: Floats) -> NDArray[np.bool_]:
-    """Tell which lines some pixel that counts can see."""
-    some = (slice(None, None, _COARSE),) * 2
-    angles = two_theta(place, frame.y[some], frame.x[some])[frame.valid[some]]
+def _on_the_image(frame: Frame, params: Floats, lines: Floats) -> NDArray[np.bool_]:
+    """Find the lines whose angle occurs in the valid part of the image."""
+    coarse = (slice(None, None, _COARSE),) * 2
+    angles = two_theta(params, frame.y[coarse], frame.x[coarse])[frame.valid[coarse]]
     return (lines >= angles.min(initial=np.inf)) & (lines <= angles.max(initial=0))
 
 
 def _pixels_near_lines(
-    frame: Frame, place: Floats, lines: Floats, widths: Floats
+    frame: Frame, params: Floats, lines: Floats, widths: Floats
 ) -> tuple[Floats, Floats, NDArray[np.intp], Floats]:
-    """Give intensity, offset from the line (px), line and azimuth of the pixels that lie near a line."""
-    reach = place[DISTANCE] / frame.pixel
-    along = cosine(place, frame.y, frame.x)
-    radius = reach * np.sqrt(np.maximum(1 / (along * along) - 1, 0))
-    near = _table_of_lines(lines[widths > 0], widths[widths > 0], reach)
-    entry = np.minimum(radius * _TABLE, len(near) - 1).astype(np.int32)
+    """Return intensity, offset from the line (px), index of the line and azimuth (rad) of the pixels near a line."""
+    distance = params[DISTANCE] / frame.pixel
+    along = cosine(params, frame.y, frame.x)
+    radius = distance * np.sqrt(np.maximum(1 / (along * along) - 1, 0))
+    near = _table_of_lines(lines[widths > 0], widths[widths > 0], distance)
+    entry = np.minimum(radius * _ENTRIES_PER_PX, len(near) - 1).astype(np.int32)
     picked = near[entry] & frame.valid & (along > 0)
     y, x = frame.y[picked], frame.x[picked]
-    angle = two_theta(place, y, x)
+    angle = two_theta(params, y, x)
     line = nearest_index(lines, angle)
-    offset = (angle - lines[line]) * radius_scale(place, angle) / frame.pixel
+    offset = (angle - lines[line]) * radius_per_angle(params, angle) / frame.pixel
     close = np.abs(offset) < widths[line]
     return (
-        frame.image[picked][close].astype(float), offset[close], line[close], azimuth(place, y[close], x[close])
+        frame.image[picked][close].astype(float), offset[close], line[close], azimuth(params, y[close], x[close])
     )  # fmt: skip
 
 
-def _table_of_lines(lines: Floats, widths: Floats, reach: float) -> NDArray[np.bool_]:
-    """Tell for each radius, in parts of a px, whether a line is near: quicker than to ask every pixel."""
-    radius = reach * np.tan(np.minimum(lines, 1.5))
-    table = np.zeros(int((radius.max(initial=0) + 20) * _TABLE) + 2, bool)
+def _table_of_lines(lines: Floats, widths: Floats, distance: float) -> NDArray[np.bool_]:
+    """Compute for each radius, in parts of a px, whether a line is near: faster than a search for every pixel."""
+    radius = distance * np.tan(np.minimum(lines, 1.5))
+    table = np.zeros(int((radius.max(initial=0) + 20) * _ENTRIES_PER_PX) + 2, bool)
     for middle, width in zip(radius, widths, strict=True):
-        table[max(0, int((middle - width - 1) * _TABLE)) : int((middle + width + 1) * _TABLE) + 1] = True
-    table[-1] = False  # whatever lies farther out
+        first, last = int((middle - width - 1) * _ENTRIES_PER_PX), int((middle + width + 1) * _ENTRIES_PER_PX)
+        table[max(0, first) : last + 1] = True
+    table[-1] = False  # all larger radii
     return table
 
 
 @dataclass(frozen=True, slots=True)
 class _Profiles:
-    """Profiles across rings, one a row.
+    """Radial profiles, one per row.
 
     Parameters
     ----------
     counts
-        Pixels in each bin, shape (n, bins).
+        Number of pixels in each bin, shape (n, bins).
     height
-        Intensity above a straight background, shape (n, bins).
+        Intensity above a straight background (counts), shape (n, bins).
     offset
         Mean offset of the bin's pixels from the line (px), shape (n, bins).
     width
         Half width (px), shape (n,).
     noise
-        Of the background, shape (n,).
+        Root mean square of the background (counts), shape (n,).
     """
 
     counts: Floats
@@ -192,9 +203,10 @@ class _Profiles:
 
     @classmethod
     def of(cls, counts: Floats, sums: Floats, offsets: Floats, width: Floats) -> "_Profiles":
-        some = np.maximum(counts, 1)
+        """Subtract the background from histograms of counts, intensities and offsets, shape (n, bins)."""
+        divisor = np.maximum(counts, 1)
         middles = ((np.arange(_BINS) + 0.5) / _BINS * 2 - 1) * width[:, None]
-        mean, offset = sums / some, np.where(counts > 0, offsets / some, middles)
+        mean, offset = sums / divisor, np.where(counts > 0, offsets / divisor, middles)
         edge = np.where(np.abs(offset) > _EDGE * width[:, None], counts, 0)
         level, slope = _straight_line(offset, mean, edge)
         height = np.where(counts > 0, mean - level[:, None] - slope[:, None] * offset, 0)
@@ -202,47 +214,47 @@ class _Profiles:
         return cls(counts, height, offset, width, np.maximum(noise, 1e-9))
 
     def covered(self) -> NDArray[np.bool_]:
-        """Tell which are measured on both sides of the peak and throughout."""
+        """Find the profiles that are measured on both sides of the peak and without large gaps, shape (n,)."""
         outside = (self.counts > 0) & (np.abs(self.offset) > _EDGE * self.width[:, None])
         both = (outside & (self.offset < 0)).sum(1) * (outside & (self.offset > 0)).sum(1)
-        # a bin may be narrower than a pixel: then not each one can have one
+        # a bin may be narrower than a pixel: then some bins are empty
         expected = np.minimum(_BINS, 2 * self.width * 1.5)
-        return ((self.counts > 0).sum(1) >= _COVERED * expected) & (both > 1)
+        return ((self.counts > 0).sum(1) >= _MIN_COVERAGE * expected) & (both > 1)
 
-    def ring_width(self, kept: NDArray[np.bool_]) -> float:
-        """Give the rings' full width at half height (px), the median over some; of those with most room about them.
+    def ring_width(self, usable: NDArray[np.bool_]) -> float:
+        """Compute the median full width of the rings at half maximum (px), from the widest usable profiles.
 
-        Source: area over height of a Gaussian.
+        Source: area over height of a Gaussian, FWHM = 0.94 area / height.
         """
-        kept = kept & (self.width > 0.9 * self.width[kept].max(initial=0.0))
-        if not kept.any():
+        widest = usable & (self.width > 0.9 * self.width[usable].max(initial=0.0))
+        if not widest.any():
             return 0.0
         inside = (np.abs(self.offset) <= _EDGE * self.width[:, None]) & (self.counts > 0)
-        height = np.where(inside, np.maximum(self.height, 0), 0)[kept]
-        area = height.sum(1) / inside[kept].sum(1) * 2 * _EDGE * self.width[kept]
+        height = np.where(inside, np.maximum(self.height, 0), 0)[widest]
+        area = height.sum(1) / inside[widest].sum(1) * 2 * _EDGE * self.width[widest]
         return float(np.median(0.94 * area / np.maximum(height.max(1), 1e-30)))
 
     def centres(self) -> tuple[Floats, NDArray[np.bool_]]:
-        """Give the peaks' centroids (px), and which of them are peaks at all."""
+        """Compute the centroids of the peaks (px), and which of them are high enough; each shape (n,)."""
         inside = np.abs(self.offset) <= _EDGE * self.width[:, None]
         top = np.argmax(np.where(inside & (self.counts > 0), self.height, -np.inf), axis=1)
         rows = np.arange(len(top))
         centre = self.offset[rows, top]
-        high = self.height[rows, top] > _SIGNIFICANT * self.noise
+        high = self.height[rows, top] > _MIN_SIGNAL * self.noise
         window = np.maximum(1.5, 0.35 * self.width)
-        for _ in range(_PASSES):  # a window that follows the centroid: no side is favoured
+        for _ in range(_PASSES):  # the window follows the centroid, so that no side is favoured
             away = self.offset - centre[:, None]
             weight = np.where(np.abs(away) < window[:, None], np.maximum(self.height, 0) * (self.counts > 0), 0)
             weight = weight * np.exp(-0.5 * (away / (0.6 * window[:, None])) ** 2)
             total = weight.sum(1)
             high &= total > 0
-            # a weighted window draws the centroid to its middle: step farther than it says
+            # a weighted window biases the centroid towards its middle: take longer steps
             centre = centre + 1.6 * (weight * away).sum(1) / np.maximum(total, 1e-30)
         return centre, high & (np.abs(centre) < 0.6 * self.width)
 
 
 def _straight_line(x: Floats, y: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    """Fit level and slope, row by row."""
+    """Fit a weighted straight line to each row; return levels and slopes, shape (n,)."""
     total = np.maximum(weight.sum(1), 1e-30)
     mean_x, mean_y = (weight * x).sum(1) / total, (weight * y).sum(1) / total
     away = x - mean_x[:, None]

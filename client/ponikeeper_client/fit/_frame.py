@@ -1,4 +1,4 @@
-"""An image as the fit sees it: intensities, which pixels count, and where each lies on the detector."""
+"""Input of the fit: intensities, which pixels are valid, and where each pixel lies on the detector."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -15,7 +15,7 @@ from ponikeeper_client.fit._forward_model import Floats
 Mask = NDArray[np.bool_]
 
 _SATURATED = 20
-"""So many pixels at one largest value of an integer image are saturated, not bright."""
+"""If more pixels than this share the largest value of an integer image, they are saturated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,13 @@ class Frame:
     Parameters
     ----------
     image
-        Intensities, shape (y, x), finite where they count.
+        Intensities (counts), shape (y, x), finite where valid.
     valid
-        Which pixels count, shape (y, x).
+        Which pixels are used, shape (y, x).
     y, x
-        Where the pixels' centres lie on the detector along axes 1 and 2 (m), shape (y, x).
+        Coordinates of the pixels' centres on the detector along axes 1 and 2 (m), shape (y, x).
     pixel
-        Geometric mean of the pixel's sides (m): in which lengths on the detector are told.
+        Geometric mean of the pixel's sides (m): the unit px of lengths on the detector.
     """
 
     image: NDArray[np.float32]
@@ -42,22 +42,30 @@ class Frame:
 
     @classmethod
     def of(cls, image: NDArray[Any], geometry: Geometry, mask: NDArray[Any] | None = None) -> Self:
-        """Lay an image on the detector of a geometry.
+        """Build the frame of an image on the detector of a geometry.
 
-        Left out are masked pixels, the detector's gaps, values that are not finite or negative
-        far beyond noise, and saturated ones.
+        Not valid are masked pixels, the detector's gaps, values that are not finite or far more negative
+        than noise, and saturated ones.
 
         Parameters
         ----------
         image
-            Shape (y, x).
+            Intensities, shape (y, x), integers or floats.
+        geometry
+            Its detector, pixels and orientation are used.
         mask
             Shape (y, x); nonzero is masked.
+
+        Returns
+        -------
+        Frame
+            With at least one valid pixel.
 
         Raises
         ------
         ImageError
-            The image or the mask has no two dimensions, their shapes differ, or nothing is left.
+            The image does not have two dimensions or holds no real numbers, the mask has another shape, the
+            detector is curved, or no pixel is valid.
         ShapeError
             The detector does not have the image's shape.
         """
@@ -68,8 +76,8 @@ class Frame:
         detector = _detector(geometry, image.shape)
         y, x, z = detector.calc_cartesian_positions()
         if z is not None:
-            raise ImageError(f"the detector {geometry.detector} is curved: the fit knows flat ones only, use the GUI")
-        valid = _sound(image)
+            raise ImageError(f"the detector {geometry.detector} is curved: the fit needs a flat one; use the GUI")
+        valid = _valid_pixels(image)
         if detector.mask is not None and detector.mask.shape == image.shape:
             valid &= np.asarray(detector.mask) == 0
         if mask is not None:
@@ -82,7 +90,18 @@ class Frame:
         return cls(values, valid, np.asarray(y), np.asarray(x), float(np.sqrt(geometry.pixel1 * geometry.pixel2)))
 
     def binned(self, largest: int) -> Self:
-        """Average blocks of pixels, so that no side has more than `largest`."""
+        """Average square blocks of pixels, so that no side has more than `largest` of them.
+
+        Parameters
+        ----------
+        largest
+            Largest number of blocks along a side.
+
+        Returns
+        -------
+        Frame
+            Itself if it is small enough; a block is valid if at least half of its pixels are.
+        """
         block = -(-max(self.image.shape) // largest)
         if block == 1:
             return self
@@ -91,10 +110,16 @@ class Frame:
         y, x = (_blocks(values, block)[:, [0, -1]][:, :, :, [0, -1]].mean((1, 3)) for values in (self.y, self.x))
         return type(self)(summed / np.maximum(counted, 1), counted >= block * block / 2, y, x, self.pixel * block)
 
-    def flattened(self) -> NDArray[np.float32]:
-        """Give the image with its noise made even (square root) and its holes filled from around them.
+    def stabilized(self) -> NDArray[np.float32]:
+        """Compute the image with uniform noise and without holes, for the detection of ridges.
 
-        Hot pixels are cut: a ring's detection must not see them.
+        The square root makes Poisson noise uniform (Anscombe); invalid pixels are filled from their
+        surroundings; hot pixels are clipped.
+
+        Returns
+        -------
+        ndarray, shape (y, x)
+            Square roots of counts above the background.
         """
         counted = self.image[self.valid]
         low, high = np.percentile(counted, (0.5, 99.8))
@@ -105,12 +130,12 @@ class Frame:
 
 
 def _detector(geometry: Geometry, shape: tuple[int, ...]) -> Any:
-    """Build pyFAI's detector for an image; one that pyFAI does not know is taken to be of the image's shape.
+    """Build pyFAI's detector for an image; a detector without a shape of its own gets the image's.
 
     Raises
     ------
     ShapeError
-        pyFAI's has another shape: its gaps would lie elsewhere.
+        The detector has another shape: its gaps would lie elsewhere.
     """
     try:
         own = azimuthal_integrator(geometry).detector
@@ -126,8 +151,8 @@ def _detector(geometry: Geometry, shape: tuple[int, ...]) -> Any:
     return own
 
 
-def _sound(image: NDArray[Any]) -> Mask:
-    """Tell which pixels hold an intensity: finite, not a flag below zero, not saturated."""
+def _valid_pixels(image: NDArray[Any]) -> Mask:
+    """Find the pixels that hold an intensity: finite, not a flag below zero, not saturated."""
     valid = np.isfinite(image)
     if not valid.any():
         raise ImageError("no pixel of the image is finite: there is no image to fit")
@@ -142,12 +167,13 @@ def _sound(image: NDArray[Any]) -> Mask:
 
 
 def _blocks(values: NDArray[Any], block: int) -> NDArray[Any]:
+    """Split an array into square blocks: shape (rows, block, columns, block)."""
     height, width = (side // block for side in values.shape)
     return values[: height * block, : width * block].reshape(height, block, width, block)
 
 
 def _filled(image: NDArray[np.float32], valid: Mask) -> NDArray[np.float32]:
-    """Fill what does not count with the mean around it, from ever farther away."""
+    """Fill invalid pixels with the mean of their surroundings, in ever wider circles."""
     missing = ~valid
     out = image.copy()
     weight = valid.astype(np.float32)
@@ -156,8 +182,8 @@ def _filled(image: NDArray[np.float32], valid: Mask) -> NDArray[np.float32]:
             return out
         near = ndimage.gaussian_filter(weight, width)
         mean = ndimage.gaussian_filter(np.where(valid, image, 0), width)
-        found = missing & (near > 0.02)
-        out[found] = mean[found] / near[found]
-        missing &= ~found
+        fillable = missing & (near > 0.02)
+        out[fillable] = mean[fillable] / near[fillable]
+        missing &= ~fillable
     out[missing] = np.median(image[valid])
     return out

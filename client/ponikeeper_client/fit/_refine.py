@@ -1,4 +1,4 @@
-"""The place that fits the control points best, how sure that is, and what it leaves over."""
+"""Refinement: the fit parameters that match the control points best, their covariance and their residuals."""
 
 from dataclasses import dataclass, replace
 
@@ -6,47 +6,47 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from ponikeeper_client.fit._control_points import Points
-from ponikeeper_client.fit._forward_model import DISTANCE, STEPS, Floats, radius_scale, two_theta
+from ponikeeper_client.fit._control_points import ControlPoints
+from ponikeeper_client.fit._forward_model import DISTANCE, PARAMETER_SCALES, Floats, radius_per_angle, two_theta
 
 _ROUNDS = 3
 _OUTLIER = 4.0
-_FINEST = 0.03
-"""Scatter below which nothing is an outlier (px)."""
+_MIN_SCATTER = 0.03
+"""Lower limit of the scatter by which outliers are judged (px)."""
 
-_ENOUGH = 8
-"""Points of a ring from which its own scatter is taken."""
+_MIN_RING_POINTS = 8
+"""Number of points from which on a ring has a scatter of its own."""
 
-_WORST = 2.0
-"""A ring that scatters more than this, or is so far off, in units of the common scatter, is wrong in part."""
+_MAX_SCATTER = 2.0
+"""Upper limit of a ring's scatter, in units of the common one: a ring above it contains wrong points."""
 
-_FREE = 5
+_PARAMETERS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Refined:
-    """A fitted place.
+    """Fit parameters, and the control points that they belong to.
 
     Parameters
     ----------
-    place
-        See `ponikeeper_client.fit._forward_model`.
+    params
+        See `ponikeeper_client.fit._forward_model`, shape (5,).
     points
-        What it was fitted to: outliers are left out.
+        The control points, without outliers.
     residuals
-        Of each point, angle minus that of its line (rad).
+        Scattering angle of each point minus that of its line (rad), shape (n,).
     residual_px
-        Their root mean square as lengths on the detector (px).
+        Root mean square of the residuals as lengths on the detector (px); NaN without points.
     covariance
-        Of the place, shape (5, 5), from the scatter of the points (m, rad); None where the place was
+        Of the parameters, from the scatter of the points (m, rad), shape (5, 5); None if the parameters were
         given, not fitted.
     condition
-        Of the problem with columns of equal length: large where the points do not tell the five
-        numbers apart.
+        Condition number of the Jacobian with columns scaled to length 1: large if the points do not determine
+        the five parameters independently.
     """
 
-    place: Floats
-    points: Points
+    params: Floats
+    points: ControlPoints
     residuals: Floats
     residual_px: float
     covariance: Floats | None = None
@@ -58,90 +58,133 @@ class Refined:
         return float(np.sqrt(np.mean(self.residuals**2)))
 
 
-def refine(place: Floats, points: Points, lines: Floats, pixel: float, rounds: int = _ROUNDS) -> Refined | None:
-    """Fit a place to control points by robust least squares; None where there are too few of them.
+def refine(params: Floats, points: ControlPoints, lines: Floats, pixel: float, rounds: int = _ROUNDS) -> Refined | None:
+    """Fit parameters to control points by robust least squares.
 
     Parameters
     ----------
+    params
+        Fit parameters to begin at, shape (5,).
+    lines
+        Scattering angles of the calibrant, ascending (rad).
+    pixel
+        Length of one pixel (m).
     rounds
-        How often outliers are left out; 0 keeps every point.
+        Number of rounds in which outliers are removed; 0 uses every point.
+
+    Returns
+    -------
+    Refined or None
+        None if there are too few points.
     """
-    kept, weights = np.ones(len(points), bool), np.ones(len(points))
+    inliers, weights = np.ones(len(points), bool), np.ones(len(points))
     for _ in range(rounds):
-        if np.count_nonzero(kept) <= _FREE:
+        if np.count_nonzero(inliers) <= _PARAMETERS:
             return None
-        place = _solved(place, points.only(kept), weights[kept], lines, pixel, "soft_l1").x
-        off = misfit(place, points, lines, pixel)
-        scatter = _scatter(points, off, kept)
-        kept = np.abs(off) < _OUTLIER * scatter
+        params = _solve(params, points.select(inliers), weights[inliers], lines, pixel, "soft_l1").x
+        offset = residuals_px(params, points, lines, pixel)
+        scatter = _scatter(points, offset, inliers)
+        inliers = np.abs(offset) < _OUTLIER * scatter
         weights = np.median(scatter) / scatter
-    if np.count_nonzero(kept) <= _FREE:
+    if np.count_nonzero(inliers) <= _PARAMETERS:
         return None
-    points, weights = points.only(kept), weights[kept]
-    found = _solved(place, points, weights, lines, pixel, "linear")
-    sizes = np.linalg.norm(found.jac, axis=0)
-    scaled = np.linalg.svd(found.jac / np.where(sizes > 0, sizes, 1), compute_uv=False)
-    condition = float(scaled[0] / scaled[-1]) if scaled[-1] > 0 else np.inf
-    variance = float(found.fun @ found.fun) / max(len(points) - _FREE, 1)
-    covariance = np.linalg.pinv(found.jac.T @ found.jac) * variance
-    return replace(left_over(found.x, points, lines, pixel), covariance=covariance, condition=condition)
+    points, weights = points.select(inliers), weights[inliers]
+    solution = _solve(params, points, weights, lines, pixel, "linear")
+    sizes = np.linalg.norm(solution.jac, axis=0)
+    singular = np.linalg.svd(solution.jac / np.where(sizes > 0, sizes, 1), compute_uv=False)
+    condition = float(singular[0] / singular[-1]) if singular[-1] > 0 else np.inf
+    variance = float(solution.fun @ solution.fun) / max(len(points) - _PARAMETERS, 1)
+    covariance = np.linalg.pinv(solution.jac.T @ solution.jac) * variance
+    return replace(evaluate(solution.x, points, lines, pixel), covariance=covariance, condition=condition)
 
 
-def left_over(place: Floats, points: Points, lines: Floats, pixel: float) -> Refined:
-    """Tell what a place leaves over of control points, without fitting it."""
-    residuals = two_theta(place, points.y, points.x) - lines[points.line]
-    off = misfit(place, points, lines, pixel)
-    return Refined(place, points, residuals, float(np.sqrt(np.mean(off**2))) if len(off) else np.nan)
+def evaluate(params: Floats, points: ControlPoints, lines: Floats, pixel: float) -> Refined:
+    """Compute the residuals of given parameters, without fitting them.
 
+    Parameters
+    ----------
+    params
+        Fit parameters, shape (5,).
+    lines
+        Scattering angles of the calibrant, ascending (rad).
+    pixel
+        Length of one pixel (m).
 
-def _scatter(points: Points, off: Floats, kept: NDArray[np.bool_]) -> Floats:
-    """Give the scatter of each point's ring (px): a faint ring says less than a bright one.
-
-    What is common to a ring does not scatter: wavelength and standard, which are given, shift whole rings.
+    Returns
+    -------
+    Refined
+        Without a covariance.
     """
-    common = max(1.4826 * float(np.median(np.abs(off[kept]))), _FINEST)
-    found = np.full(len(off), common)
+    residuals = two_theta(params, points.y, points.x) - lines[points.line]
+    offset = residuals_px(params, points, lines, pixel)
+    return Refined(params, points, residuals, float(np.sqrt(np.mean(offset**2))) if len(offset) else np.nan)
+
+
+def residuals_px(params: Floats, points: ControlPoints, lines: Floats, pixel: float) -> Floats:
+    """Compute the signed distance of each point from its ring (px), shape (n,); parameters as `evaluate`."""
+    target = lines[points.line]
+    return (two_theta(params, points.y, points.x) - target) * radius_per_angle(params, target) / pixel
+
+
+def ring_uncertainty(refined: Refined, y: Floats, x: Floats, pixel: float) -> float:
+    """Compute the standard deviation of ring positions on the detector, propagated from the covariance.
+
+    Parameters
+    ----------
+    refined
+        With a covariance.
+    y, x
+        Points on the detector (m), any shape.
+    pixel
+        Length of one pixel (m).
+
+    Returns
+    -------
+    float
+        Root mean square over the points (px).
+    """
+    assert refined.covariance is not None, "fitted parameters have a covariance"
+    angle = two_theta(refined.params, y, x)
+    steps = np.array(PARAMETER_SCALES) * np.r_[refined.params[DISTANCE], 1, 1, 1, 1] * 1e-3
+    slopes = np.stack([(two_theta(refined.params + step, y, x) - angle) for step in np.diag(steps)], axis=-1) / steps
+    variance = np.einsum("...i,ij,...j->...", slopes, refined.covariance, slopes)
+    return float(np.sqrt(np.mean(variance * (radius_per_angle(refined.params, angle) / pixel) ** 2)))
+
+
+def _scatter(points: ControlPoints, offset: Floats, inliers: NDArray[np.bool_]) -> Floats:
+    """Compute the scatter of each point's ring (px), shape (n,): points of a faint ring get less weight.
+
+    An offset that is common to a ring is not scatter: an error of the wavelength or of the calibrant, which are
+    given, shifts whole rings.
+    """
+    common = max(1.4826 * float(np.median(np.abs(offset[inliers]))), _MIN_SCATTER)
+    scatter = np.full(len(offset), common)
     for ring in points.rings():
         of_ring = points.line == ring
-        some = off[of_ring & kept]
-        if len(some) >= _ENOUGH:
-            own = 1.4826 * float(np.median(np.abs(some - np.median(some))))
-            found[of_ring] = np.clip(max(own, abs(float(np.median(some)))), _FINEST, _WORST * common)
-    return found
-
-
-def uncertainty(refined: Refined, y: Floats, x: Floats, pixel: float) -> float:
-    """Give how far rings are probably off at some points of the detector (m), by the covariance (px, rms)."""
-    assert refined.covariance is not None, "a place that was fitted has one"
-    angle = two_theta(refined.place, y, x)
-    steps = np.array(STEPS) * np.r_[refined.place[DISTANCE], 1, 1, 1, 1] * 1e-3
-    slopes = np.stack([(two_theta(refined.place + step, y, x) - angle) for step in np.diag(steps)], axis=-1) / steps
-    variance = np.einsum("...i,ij,...j->...", slopes, refined.covariance, slopes)
-    return float(np.sqrt(np.mean(variance * (radius_scale(refined.place, angle) / pixel) ** 2)))
-
-
-def misfit(place: Floats, points: Points, lines: Floats, pixel: float) -> Floats:
-    """Give how far each point is from its ring (px)."""
-    target = lines[points.line]
-    return (two_theta(place, points.y, points.x) - target) * radius_scale(place, target) / pixel
-
-
-def _solved(place: Floats, points: Points, weights: Floats, lines: Floats, pixel: float, loss: str) -> "Solution":
-    steps = np.array(STEPS) * np.r_[place[DISTANCE], 1, 1, 1, 1]
-    target = lines[points.line]
-    scale = weights * radius_scale(place, target) / pixel  # held: else a small distance would look like a good fit
-
-    def off(values: Floats) -> Floats:
-        return (two_theta(values, points.y, points.x) - target) * scale
-
-    found = least_squares(off, place, x_scale=steps, loss=loss, f_scale=0.3, max_nfev=40)
-    return Solution(found.x, found.fun, found.jac)
+        used = offset[of_ring & inliers]
+        if len(used) >= _MIN_RING_POINTS:
+            own = 1.4826 * float(np.median(np.abs(used - np.median(used))))
+            scatter[of_ring] = np.clip(max(own, abs(float(np.median(used)))), _MIN_SCATTER, _MAX_SCATTER * common)
+    return scatter
 
 
 @dataclass(frozen=True, slots=True)
-class Solution:
-    """What the solver found: the place, misfits there (px), and their derivatives."""
+class _Solution:
+    """Result of the solver: the parameters, the weighted distances from the rings (px), and their Jacobian."""
 
     x: Floats
     fun: Floats
     jac: NDArray[np.float64]
+
+
+def _solve(params: Floats, points: ControlPoints, weights: Floats, lines: Floats, pixel: float, loss: str) -> _Solution:
+    """Minimize the weighted distances from the rings (px) under one loss function of `scipy.optimize`."""
+    scales = np.array(PARAMETER_SCALES) * np.r_[params[DISTANCE], 1, 1, 1, 1]
+    target = lines[points.line]
+    scale = weights * radius_per_angle(params, target) / pixel  # constant: else a short distance would fit well
+
+    def residuals(values: Floats) -> Floats:
+        return (two_theta(values, points.y, points.x) - target) * scale
+
+    solution = least_squares(residuals, params, x_scale=scales, loss=loss, f_scale=0.3, max_nfev=40)
+    return _Solution(solution.x, solution.fun, solution.jac)

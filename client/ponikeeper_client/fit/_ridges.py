@@ -1,4 +1,4 @@
-"""Points on the rings, found without knowing any ring: the crests of the image, and their directions.
+"""Ridge detection: points on the rings of an image and their directions, without knowing any ring.
 
 Source: C. Steger, "An unbiased detector of curvilinear structures", IEEE Trans. Pattern Anal. Mach.
 Intell. 20, 113 (1998).
@@ -14,28 +14,28 @@ from scipy import ndimage
 from ponikeeper_client.fit._forward_model import Floats
 from ponikeeper_client.fit._frame import Frame
 
-_SIGNIFICANT = 0.35
-"""Least curvature of a crest, in units of the noise around it."""
+_MIN_CURVATURE = 0.35
+"""Least curvature across a ridge, in units of the noise around it."""
 
-_LONG = 0.3
-"""Least difference between the curvatures across and along: a crest is no spot."""
+_MIN_ANISOTROPY = 0.3
+"""Least relative difference between the curvatures across and along a ridge: excludes spots."""
 
-_STRONGEST = 2.0
-"""No crest counts more than this: one bright ring must not decide alone."""
+_MAX_WEIGHT = 2.0
+"""Upper limit of a point's weight: one bright ring must not dominate the fit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ridges:
-    """Points on crests.
+class RidgePoints:
+    """Points on ridges.
 
     Parameters
     ----------
     y, x
-        On the detector (m), shape (n,).
+        Coordinates on the detector (m), shape (n,).
     normal_y, normal_x
-        Direction across the crest, of length 1, shape (n,).
+        Unit vector across the ridge, shape (n,).
     weight
-        How much each stands out, shape (n,).
+        Height of the ridge in units of the noise, limited, shape (n,).
     """
 
     y: Floats
@@ -47,8 +47,8 @@ class Ridges:
     def __len__(self) -> int:
         return len(self.y)
 
-    def some(self, count: int, seed: int = 0) -> Self:
-        """Give at most `count` of them, those that stand out preferred, the same ones each time."""
+    def sample(self, count: int, seed: int = 0) -> Self:
+        """Draw at most `count` of the points, high ridges preferred; the same ones for the same seed."""
         if len(self) <= count:
             return self
         chance = np.minimum(self.weight, np.percentile(self.weight, 90))
@@ -56,17 +56,22 @@ class Ridges:
         return type(self)(*(getattr(self, name)[picked] for name in ("y", "x", "normal_y", "normal_x", "weight")))
 
 
-def find_ridges(frame: Frame, image: NDArray[np.float32], width: float) -> Ridges:
-    """Find the crests of a width.
+def find_ridges(frame: Frame, image: NDArray[np.float32], width: float) -> RidgePoints:
+    """Find the ridge points of an image at one scale.
 
     Parameters
     ----------
     frame
-        Where the pixels lie, and which count.
+        Pixel coordinates, and which pixels are valid.
     image
-        What `Frame.flattened` gives.
+        Result of `Frame.stabilized`, shape (y, x).
     width
-        Standard deviation of the smoothing (px): crests of about twice that are found.
+        Standard deviation of the smoothing (px): ridges of about twice this width are found.
+
+    Returns
+    -------
+    RidgePoints
+        One point for each pixel that contains the top of a ridge.
     """
     near = ndimage.gaussian_filter(frame.valid.astype(np.float32), 1.5 * width)
     by_y, by_x, by_yy, by_xx, by_xy = (
@@ -74,13 +79,13 @@ def find_ridges(frame: Frame, image: NDArray[np.float32], width: float) -> Ridge
         for order in ((1, 0), (0, 1), (2, 0), (0, 2), (1, 1))
     )
     half, spread = (by_yy + by_xx) / 2, np.sqrt(((by_yy - by_xx) / 2) ** 2 + by_xy**2)
-    across, along = half - spread, half + spread  # the curvatures; across a crest it is negative
+    across, along = half - spread, half + spread  # the curvatures; across a ridge it is negative
     rough = image - ndimage.gaussian_filter(image, 4 * width)
     noise = np.sqrt(ndimage.gaussian_filter(rough * rough, 10 * width)) + 1e-6
     height = -across * width**2 / noise
-    length = (np.abs(across) - np.abs(along)) / (np.abs(across) + np.abs(along) + 1e-12)
+    anisotropy = (np.abs(across) - np.abs(along)) / (np.abs(across) + np.abs(along) + 1e-12)
 
-    candidates = (across < 0) & (near > 0.97) & frame.valid & (height > _SIGNIFICANT) & (length > _LONG)
+    candidates = (across < 0) & (near > 0.97) & frame.valid & (height > _MIN_CURVATURE) & (anisotropy > _MIN_ANISOTROPY)
     edge = int(3 * width) + 1
     candidates[:edge] = candidates[-edge:] = False
     candidates[:, :edge] = candidates[:, -edge:] = False
@@ -88,16 +93,16 @@ def find_ridges(frame: Frame, image: NDArray[np.float32], width: float) -> Ridge
     picked = (rows, columns)
     normal_y, normal_x = _normals(across[picked], by_yy[picked], by_xx[picked], by_xy[picked])
     offset = -(by_y[picked] * normal_y + by_x[picked] * normal_x) / across[picked]
-    on_top = (np.abs(offset * normal_y) <= 0.6) & (np.abs(offset * normal_x) <= 0.6)  # the crest is in this pixel
+    on_top = (np.abs(offset * normal_y) <= 0.6) & (np.abs(offset * normal_x) <= 0.6)  # the top is in this pixel
     rows, columns, normal_y, normal_x, offset = (
         values[on_top] for values in (rows, columns, normal_y, normal_x, offset)
     )
-    weight = np.minimum(height[rows, columns], _STRONGEST)
+    weight = np.minimum(height[rows, columns], _MAX_WEIGHT)
     return _on_the_detector(frame, rows, columns, normal_y, normal_x, offset, weight)
 
 
 def _normals(across: Floats, by_yy: Floats, by_xx: Floats, by_xy: Floats) -> tuple[Floats, Floats]:
-    """Give the eigenvectors across the crest; of the two ways to write them the longer one."""
+    """Compute the unit eigenvectors across the ridge; of the two equivalent formulas the longer result is used."""
     first, second = (across - by_xx, by_xy), (by_xy, across - by_yy)
     longer = np.hypot(*first) > np.hypot(*second)
     y, x = (np.where(longer, one, other) for one, other in zip(first, second, strict=True))
@@ -108,15 +113,15 @@ def _normals(across: Floats, by_yy: Floats, by_xx: Floats, by_xy: Floats) -> tup
 def _on_the_detector(
     frame: Frame, rows: NDArray[np.intp], columns: NDArray[np.intp], normal_y: Floats, normal_x: Floats,
     offset: Floats, weight: Floats,
-) -> Ridges:  # fmt: skip
-    """Carry points from pixels to metres; the steps between pixels are even, but for gaps and signs."""
+) -> RidgePoints:  # fmt: skip
+    """Convert points from pixels to metres; the pixel steps are uniform, except at gaps, and may be negative."""
     if len(rows) == 0:
-        nothing = np.zeros(0)
-        return Ridges(nothing, nothing, nothing, nothing, nothing)
+        empty = np.zeros(0)
+        return RidgePoints(empty, empty, empty, empty, empty)
     step_y = (frame.y[-1, 0] - frame.y[0, 0]) / (frame.y.shape[0] - 1)
     step_x = (frame.x[0, -1] - frame.x[0, 0]) / (frame.x.shape[1] - 1)
     y, x = frame.y[rows, columns] + offset * normal_y * step_y, frame.x[rows, columns] + offset * normal_x * step_x
-    # a normal stretches the other way round than a step
+    # a normal scales with the inverse of the step
     across_y, across_x = normal_y / step_y, normal_x / step_x
     size = np.hypot(across_y, across_x)
-    return Ridges(*(np.asarray(values, float) for values in (y, x, across_y / size, across_x / size, weight)))
+    return RidgePoints(*(np.asarray(values, float) for values in (y, x, across_y / size, across_x / size, weight)))

@@ -1,107 +1,136 @@
-"""From a rough place to a good one: crests are given to lines, from the inner rings outwards."""
+"""Ring assignment: ridge points are assigned to calibrant lines, from the inner rings outwards, and fitted."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from ponikeeper_client.fit._forward_model import DISTANCE, STEPS, Floats, radius_scale, two_theta
-from ponikeeper_client.fit._ridges import Ridges
-from ponikeeper_client.fit.calibrants import nearest_index, spacing
+from ponikeeper_client.fit._forward_model import DISTANCE, PARAMETER_SCALES, Floats, radius_per_angle, two_theta
+from ponikeeper_client.fit._ridges import RidgePoints
+from ponikeeper_client.fit.calibrants import line_spacing, nearest_index
 
-_FEWEST = 15
-_WITHIN = 1.5
-"""How near a crest is to its line (px)."""
+_MIN_POINTS = 15
+_MAX_OFFSET = 1.5
+"""A ridge point nearer to a line than this belongs to it (px)."""
 
-_APART = 0.01
-"""Distances nearer to each other than this (relative) lead to the same place."""
+_MIN_SEPARATION = 0.01
+"""Distances nearer to each other than this (relative) lead to the same parameters."""
 
-_PARTS = (0.15, 0.3, 0.6, 1.0)
-"""Of the crests, by angle: the rings inside first, where the lines are far apart."""
+_FRACTIONS = (0.15, 0.3, 0.6, 1.0)
+"""Parts of the ridge points, by angle: the inner rings first, where the lines are far apart."""
 
 
-def grow(place: Floats, ridges: Ridges, lines: Floats, pixel: float, gates: tuple[float, ...]) -> Floats | None:
-    """Fit a place to the crests, each given to its nearest line.
+def assign_rings(
+    params: Floats, ridges: RidgePoints, lines: Floats, pixel: float, gates: tuple[float, ...]
+) -> Floats | None:
+    """Fit parameters to ridge points, each assigned to its nearest line, with ever narrower gates.
 
     Parameters
     ----------
+    params
+        Rough fit parameters, shape (5,).
     lines
-        Scattering angles, ascending (rad).
+        Scattering angles of the calibrant, ascending (rad).
     pixel
-        Length of one px (m).
+        Length of one pixel (m).
     gates
-        How far a crest may be from its line, ever smaller (px); the first ones while growing.
+        Largest allowed distance of a ridge point from its line (px), descending; the first one is used
+        while rings are added from the inside outwards.
 
     Returns
     -------
-    ndarray of 5, or None
-        None where too few crests are near a line.
+    ndarray, shape (5,), or None
+        None if too few ridge points are near a line.
     """
     prior = 0.05 * np.sqrt(len(ridges))
-    apart = spacing(lines)
-    schedule = [(part, gates[0]) for part in _PARTS] + [(1.0, gate) for gate in gates[1:] for _ in range(2)]
+    spacing = line_spacing(lines)
+    schedule = [(part, gates[0]) for part in _FRACTIONS] + [(1.0, gate) for gate in gates[1:] for _ in range(2)]
     for part, gate in schedule:
-        angle = two_theta(place, ridges.y, ridges.x)
+        angle = two_theta(params, ridges.y, ridges.x)
         line = nearest_index(lines, angle)
-        scale = radius_scale(place, angle) / pixel
-        off = (angle - lines[line]) * scale
-        near = (np.abs(off) < np.minimum(gate, 0.35 * apart[line] * scale)) & (angle <= np.quantile(angle, part))
-        if np.count_nonzero(near) < _FEWEST:
+        scale = radius_per_angle(params, angle) / pixel
+        offset = (angle - lines[line]) * scale
+        near = (np.abs(offset) < np.minimum(gate, 0.35 * spacing[line] * scale)) & (angle <= np.quantile(angle, part))
+        if np.count_nonzero(near) < _MIN_POINTS:
             if part < 1:
                 continue
             return None
-        place = _refined(place, ridges, lines[line], scale, near, prior, max(0.3, gate / 4))
-        if not place[DISTANCE] > 0:
+        params = _fitted(params, ridges, lines[line], scale, near, prior, max(0.3, gate / 4))
+        if not params[DISTANCE] > 0:
             return None
-    return place
+    return params
 
 
-def significance(place: Floats, ridges: Ridges, lines: Floats, pixel: float) -> float:
-    """Tell by how many standard deviations the lines explain more of the crests than chance would.
+def match_z_score(params: Floats, ridges: RidgePoints, lines: Floats, pixel: float) -> float:
+    """Compute by how many standard deviations more ridge points lie on lines than by chance.
 
-    Where lines are dense a crest is near one by chance, and says little. Crests side by side are not
-    independent, so the number is good for comparisons only.
+    Where lines are dense, a point is near one by chance and contributes little. Neighbouring ridge points
+    are not independent, so the number serves for comparisons only.
+
+    Parameters
+    ----------
+    params
+        Fit parameters, shape (5,).
+    lines
+        Scattering angles of the calibrant, ascending (rad).
+    pixel
+        Length of one pixel (m).
+
+    Returns
+    -------
+    float
+        The z-score; 0 if nothing can be said.
     """
-    angle = two_theta(place, ridges.y, ridges.x)
+    angle = two_theta(params, ridges.y, ridges.x)
     line = nearest_index(lines, angle)
-    scale = radius_scale(place, angle) / pixel
-    near = np.abs(angle - lines[line]) * scale < _WITHIN
-    chance = np.minimum(2 * _WITHIN / (spacing(lines)[line] * scale), 1)
+    scale = radius_per_angle(params, angle) / pixel
+    near = np.abs(angle - lines[line]) * scale < _MAX_OFFSET
+    chance = np.minimum(2 * _MAX_OFFSET / (line_spacing(lines)[line] * scale), 1)
     deviation = np.sqrt((ridges.weight**2 * chance * (1 - chance)).sum())
     return float((ridges.weight * (near - chance)).sum() / deviation) if deviation > 0 else 0.0
 
 
-def likely_distances(
-    place: Floats, ridges: Ridges, lines: Floats, distances: Floats, pixel: float, count: int
+def best_distances(
+    params: Floats, ridges: RidgePoints, lines: Floats, distances: Floats, pixel: float, count: int
 ) -> list[float]:
-    """Give the distances (m) at which the lines explain the crests best, the best first.
+    """Find the distances at which the lines match the ridge points best.
 
     Parameters
     ----------
-    place
-        Centre and tilt; its distance is not used.
+    params
+        Fit parameters, shape (5,); the distance in them is not used.
+    lines
+        Scattering angles of the calibrant, ascending (rad).
     distances
-        To try (m).
+        The distances to try (m), shape (n,).
+    pixel
+        Length of one pixel (m).
     count
-        How many to give at most.
+        Largest number of distances to return.
+
+    Returns
+    -------
+    list of float
+        Distances (m), the best one first.
     """
-    scores = np.array([significance(np.r_[distance, place[1:]], ridges, lines, pixel) for distance in distances])
-    found: list[float] = []
+    scores = np.array([match_z_score(np.r_[distance, params[1:]], ridges, lines, pixel) for distance in distances])
+    chosen: list[float] = []
     for best in np.argsort(-scores):
-        if all(abs(np.log(distances[best] / distance)) > _APART for distance in found):
-            found.append(float(distances[best]))
-        if len(found) == count:
+        if all(abs(np.log(distances[best] / distance)) > _MIN_SEPARATION for distance in chosen):
+            chosen.append(float(distances[best]))
+        if len(chosen) == count:
             break
-    return found
+    return chosen
 
 
-def _refined(
-    place: Floats, ridges: Ridges, target: Floats, scale: Floats, near: NDArray[np.bool_],
+def _fitted(
+    params: Floats, ridges: RidgePoints, target: Floats, scale: Floats, near: NDArray[np.bool_],
     prior: float, soft: float,
 ) -> Floats:  # fmt: skip
+    """Fit parameters to the points that are near their target angles (rad), with a weak prior on no tilt."""
     y, x, target, scale = (values[near] for values in (ridges.y, ridges.x, target, scale * np.sqrt(ridges.weight)))
 
-    def misfit(values: Floats) -> Floats:
+    def residuals(values: Floats) -> Floats:
         return np.r_[(two_theta(values, y, x) - target) * scale, prior * values[3:]]
 
-    steps = np.array(STEPS) * np.r_[place[DISTANCE], 1, 1, 1, 1]
-    return least_squares(misfit, place, x_scale=steps, loss="soft_l1", f_scale=soft, max_nfev=12).x
+    scales = np.array(PARAMETER_SCALES) * np.r_[params[DISTANCE], 1, 1, 1, 1]
+    return least_squares(residuals, params, x_scale=scales, loss="soft_l1", f_scale=soft, max_nfev=12).x

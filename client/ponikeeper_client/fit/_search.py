@@ -1,4 +1,4 @@
-"""From a geometry that is roughly known to places worth a closer look."""
+"""Search around a start for fit parameters that are worth refining: beam centre, tilt and distance."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,153 +8,179 @@ from scipy.optimize import least_squares
 
 from ponikeeper_client.fit._forward_model import DISTANCE, Floats, beam_direction, ray
 from ponikeeper_client.fit._frame import Frame
-from ponikeeper_client.fit._ridges import Ridges, find_ridges
-from ponikeeper_client.fit._ring_assignment import grow, likely_distances, significance
-
-_PAIRS = 4000
-_VOTERS = 1500
-_APART = 0.02
-"""Least sine between two normals that say where they cross."""
-
-_DIRECTION = 0.04
-"""How well a normal points at the centre (rad); a tilt of a few degrees is within it."""
-
-_TILT_PRIOR = 0.01
-"""Weight of no tilt against directions: on short arcs they say little of it."""
-
-
-def vote(ridges: Ridges, size: float, count: int, seed: int = 0) -> list[tuple[float, float]]:
-    """Find the points at which most normals point, the best first.
-
-    Parameters
-    ----------
-    size
-        Of the detector (m): centres nearer to each other than a part of it are one.
-    count
-        How many to give at most.
-
-    Returns
-    -------
-    list of (float, float)
-        Coordinates on the detector (m).
-    """
-    random = np.random.default_rng(seed)
-    one, other = random.integers(0, len(ridges), (2, _PAIRS))
-    crossing = ridges.normal_x[one] * ridges.normal_y[other] - ridges.normal_y[one] * ridges.normal_x[other]
-    apart = np.abs(crossing) > _APART
-    one, other, crossing = one[apart], other[apart], crossing[apart]
-    step_y, step_x = ridges.y[other] - ridges.y[one], ridges.x[other] - ridges.x[one]
-    along = (step_x * ridges.normal_y[other] - step_y * ridges.normal_x[other]) / crossing
-    y, x = ridges.y[one] + along * ridges.normal_y[one], ridges.x[one] + along * ridges.normal_x[one]
-    votes = _votes(ridges.some(_VOTERS, seed), y, x)
-    found: list[tuple[float, float]] = []
-    for best in np.argsort(-votes):
-        if all(np.hypot(y[best] - near[0], x[best] - near[1]) > 0.05 * size for near in found):
-            found.append((float(y[best]), float(x[best])))
-        if len(found) == count:
-            break
-    return found
-
-
-def aim(ridges: Ridges, place: Floats) -> Floats:
-    """Turn and shift the detector until every crest lies along a ring; the distance stays."""
-    step = np.array([4e-3, 4e-3, 0.05, 0.05])
-    found = least_squares(
-        lambda values: _misdirections(np.r_[place[0], values], ridges),
-        place[1:], loss="cauchy", f_scale=0.05, x_scale=step, max_nfev=25,
-    )  # fmt: skip
-    return np.r_[place[0], found.x]
-
-
-def _votes(voters: Ridges, y: Floats, x: Floats) -> Floats:
-    found = np.empty(len(y))
-    for start in range(0, len(y), 250):
-        part = slice(start, start + 250)
-        to_y, to_x = voters.y - y[part, None], voters.x - x[part, None]
-        sine = np.abs(to_y * voters.normal_x - to_x * voters.normal_y) / (np.hypot(to_y, to_x) + 1e-12)
-        found[part] = (voters.weight * np.exp(-0.5 * (sine / _DIRECTION) ** 2)).sum(1)
-    return found
-
-
-def _misdirections(place: Floats, ridges: Ridges) -> Floats:
-    """Give the sines between crests and rings, and the tilt's prior."""
-    q1, q2, q3 = ray(place, ridges.y, ridges.x)
-    b1, b2, b3 = beam_direction(place[3], place[4])
-    square, along = q1 * q1 + q2 * q2 + q3 * q3, q1 * b1 + q2 * b2 + q3 * b3
-    up_y, up_x = along * q1 - b1 * square, along * q2 - b2 * square  # where the scattering angle grows fastest
-    sine = (up_x * ridges.normal_y - up_y * ridges.normal_x) / (np.hypot(up_y, up_x) + 1e-30)
-    prior = _TILT_PRIOR * np.sqrt(len(ridges))
-    return np.r_[sine * np.sqrt(ridges.weight), prior * place[3], prior * place[4]]
-
+from ponikeeper_client.fit._ridges import RidgePoints, find_ridges
+from ponikeeper_client.fit._ring_assignment import assign_rings, best_distances, match_z_score
 
 _LARGEST_SIDE = 1024
 _WIDTHS = (1.3, 2.6, 5.0)
-_CRESTS = 5000
-_FEWEST_CRESTS = 60
-_AIMERS = 2500
+"""Widths at which ridges are looked for, one after the other (px of the binned image)."""
+
+_RIDGE_POINTS = 5000
+_MIN_RIDGE_POINTS = 60
+_POINTS_FOR_TILT = 2500
 _CENTRES = 2
-_LARGEST_TILT = 1.2
+_MAX_TILT = 1.2
 _GATES = (8.0, 5.0, 3.0, 2.0, 1.5)
 
 _CONVINCING = 30.0
-"""From where on there is no need to look at other places."""
+"""A z-score from which on no other parameters need to be tried."""
 
 _DISTANCES = 3
-_STEP = 0.001
+_DISTANCE_STEP = 0.001
 """Of the distances to try (relative)."""
+
+_PAIRS = 4000
+_VOTERS = 1500
+_MIN_SINE = 0.02
+"""Least sine of the angle between two normals whose intersection is used."""
+
+_DIRECTION_SIGMA = 0.04
+"""Standard deviation of a normal's direction towards the centre (rad); covers a tilt of a few degrees."""
+
+_TILT_PRIOR = 0.01
+"""Weight of no tilt relative to directions: short arcs hardly determine a tilt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A place, and how significantly it explains the image's crests."""
+    """Fit parameters, and the z-score with which they match the ridge points (see `match_z_score`)."""
 
-    place: Floats
-    significance: float
+    params: Floats
+    z_score: float
 
 
-def search(frame: Frame, start: Floats, lines: Floats, reach: float) -> list[Candidate]:
-    """Find places around a start, the best first.
+def search(frame: Frame, start: Floats, lines: Floats, max_distance_change: float) -> list[Candidate]:
+    """Search fit parameters around a start.
 
     Parameters
     ----------
     start
-        The place to begin at.
+        The fit parameters to begin at, shape (5,).
     lines
-        Scattering angles, ascending (rad).
-    reach
+        Scattering angles of the calibrant, ascending (rad).
+    max_distance_change
         How far the distance may be from the start's (relative).
+
+    Returns
+    -------
+    list of Candidate
+        The best one first; empty if nothing looks like rings.
     """
     small = frame.binned(_LARGEST_SIDE)
-    image = small.flattened()
-    found: list[Candidate] = []
+    image = small.stabilized()
+    candidates: list[Candidate] = []
     for width in _WIDTHS:
         ridges = find_ridges(small, image, width)
-        if len(ridges) < _FEWEST_CRESTS:
+        if len(ridges) < _MIN_RIDGE_POINTS:
             continue
-        some = ridges.some(_CRESTS)
-        for place in _rough(small, some, start, lines, reach):
-            grown = grow(place, some, lines, small.pixel, _GATES)
-            if grown is None or any(_same(grown, other.place, small.pixel) for other in found):
+        sample = ridges.sample(_RIDGE_POINTS)
+        for rough in _rough_params(small, sample, start, lines, max_distance_change):
+            params = assign_rings(rough, sample, lines, small.pixel, _GATES)
+            if params is None or any(_same(params, other.params, small.pixel) for other in candidates):
                 continue
-            found.append(Candidate(grown, significance(grown, ridges, lines, small.pixel)))
-            if found[-1].significance > _CONVINCING:
-                return [found[-1]]
-    return sorted(found, key=lambda candidate: -candidate.significance)
+            candidates.append(Candidate(params, match_z_score(params, ridges, lines, small.pixel)))
+            if candidates[-1].z_score > _CONVINCING:
+                return [candidates[-1]]
+    return sorted(candidates, key=lambda candidate: -candidate.z_score)
 
 
 def _same(one: Floats, other: Floats, pixel: float) -> bool:
-    """Tell whether two places lead to the same control points."""
+    """Check whether two sets of parameters lead to the same control points."""
     return bool(abs(one[DISTANCE] / other[DISTANCE] - 1) < 0.002 and np.hypot(*(one[1:3] - other[1:3])) < pixel)
 
 
-def _rough(frame: Frame, some: Ridges, start: Floats, lines: Floats, reach: float) -> Iterator[Floats]:
-    """Give places from centre and distance, one after the other, the best first; the start itself is the last."""
+def _rough_params(
+    frame: Frame, ridges: RidgePoints, start: Floats, lines: Floats, max_distance_change: float
+) -> Iterator[Floats]:
+    """Yield rough parameters from centre and distance, the best first; the start itself is the last."""
     size = float(np.hypot(np.ptp(frame.y), np.ptp(frame.x)))
-    aimers = some.some(_AIMERS, seed=1)
-    tried = start[DISTANCE] * np.exp(np.linspace(-reach, reach, 1 + 2 * int(reach / _STEP)))
-    for spot in vote(some, size, _CENTRES):
-        place = aim(aimers, np.r_[start[DISTANCE], spot, start[3:]])
-        if np.hypot(*place[3:]) < _LARGEST_TILT:
-            for distance in likely_distances(place, aimers, lines, tried, frame.pixel, _DISTANCES):
-                yield np.r_[distance, place[1:]]
+    sample = ridges.sample(_POINTS_FOR_TILT, seed=1)
+    change = np.linspace(-max_distance_change, max_distance_change, 1 + 2 * int(max_distance_change / _DISTANCE_STEP))
+    distances = start[DISTANCE] * np.exp(change)
+    for spot in find_centres(ridges, size, _CENTRES):
+        params = fit_centre_and_tilt(sample, np.r_[start[DISTANCE], spot, start[3:]])
+        if np.hypot(*params[3:]) < _MAX_TILT:
+            for distance in best_distances(params, sample, lines, distances, frame.pixel, _DISTANCES):
+                yield np.r_[distance, params[1:]]
     yield start
+
+
+def find_centres(ridges: RidgePoints, size: float, count: int, seed: int = 0) -> list[tuple[float, float]]:
+    """Find the points at which most ridge normals point: candidates for the common centre of the rings.
+
+    No line needs to be known. Intersections of random pairs of normals are candidates, for which the ridge
+    points vote (a Hough transform on a sample).
+
+    Parameters
+    ----------
+    size
+        Diagonal of the detector (m): centres nearer to each other than 5 % of it are one.
+    count
+        Largest number of centres to return.
+    seed
+        Of the random choice of pairs and voters.
+
+    Returns
+    -------
+    list of (float, float)
+        Coordinates on the detector (m), the best first.
+    """
+    random = np.random.default_rng(seed)
+    one, other = random.integers(0, len(ridges), (2, _PAIRS))
+    sine = ridges.normal_x[one] * ridges.normal_y[other] - ridges.normal_y[one] * ridges.normal_x[other]
+    usable = np.abs(sine) > _MIN_SINE
+    one, other, sine = one[usable], other[usable], sine[usable]
+    step_y, step_x = ridges.y[other] - ridges.y[one], ridges.x[other] - ridges.x[one]
+    along = (step_x * ridges.normal_y[other] - step_y * ridges.normal_x[other]) / sine
+    y, x = ridges.y[one] + along * ridges.normal_y[one], ridges.x[one] + along * ridges.normal_x[one]
+    votes = _votes(ridges.sample(_VOTERS, seed), y, x)
+    centres: list[tuple[float, float]] = []
+    for best in np.argsort(-votes):
+        if all(np.hypot(y[best] - near[0], x[best] - near[1]) > 0.05 * size for near in centres):
+            centres.append((float(y[best]), float(x[best])))
+        if len(centres) == count:
+            break
+    return centres
+
+
+def fit_centre_and_tilt(ridges: RidgePoints, params: Floats) -> Floats:
+    """Fit beam spot and rotations so that each ridge runs along a ring; the distance is kept.
+
+    Parameters
+    ----------
+    params
+        Fit parameters to begin at, shape (5,).
+
+    Returns
+    -------
+    ndarray, shape (5,)
+        The fitted parameters.
+    """
+    scales = np.array([4e-3, 4e-3, 0.05, 0.05])
+    solution = least_squares(
+        lambda values: _direction_residuals(np.r_[params[0], values], ridges),
+        params[1:], loss="cauchy", f_scale=0.05, x_scale=scales, max_nfev=25,
+    )  # fmt: skip
+    return np.r_[params[0], solution.x]
+
+
+def _votes(voters: RidgePoints, y: Floats, x: Floats) -> Floats:
+    """Compute for each point (m) the weight of the ridge points whose normals point at it."""
+    votes = np.empty(len(y))
+    for start in range(0, len(y), 250):
+        part = slice(start, start + 250)
+        to_y, to_x = voters.y - y[part, None], voters.x - x[part, None]
+        sine = np.abs(to_y * voters.normal_x - to_x * voters.normal_y) / (np.hypot(to_y, to_x) + 1e-12)
+        votes[part] = (voters.weight * np.exp(-0.5 * (sine / _DIRECTION_SIGMA) ** 2)).sum(1)
+    return votes
+
+
+def _direction_residuals(params: Floats, ridges: RidgePoints) -> Floats:
+    """Compute the weighted sines between ridges and rings, followed by the prior on the two rotations."""
+    q1, q2, q3 = ray(params, ridges.y, ridges.x)
+    b1, b2, b3 = beam_direction(params[3], params[4])
+    square, along = q1 * q1 + q2 * q2 + q3 * q3, q1 * b1 + q2 * b2 + q3 * b3
+    up_y, up_x = along * q1 - b1 * square, along * q2 - b2 * square  # gradient of the scattering angle
+    sine = (up_x * ridges.normal_y - up_y * ridges.normal_x) / (np.hypot(up_y, up_x) + 1e-30)
+    prior = _TILT_PRIOR * np.sqrt(len(ridges))
+    return np.r_[sine * np.sqrt(ridges.weight), prior * params[3], prior * params[4]]

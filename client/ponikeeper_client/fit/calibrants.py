@@ -1,4 +1,4 @@
-"""The powder standards: pyFAI's by name, or a .D file; which angles their lines have."""
+"""Powder standards: pyFAI's by name, or a .D file; the scattering angles of their lines."""
 
 import difflib
 import itertools
@@ -14,11 +14,12 @@ from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper_client.fit._forward_model import Floats
 
 NICKEL_LATTICE = 3.524e-10
-"""Of nickel at room temperature (m), as xpdAcq has it; pyFAI's 3.5239 is nearer to it than any beam is known."""
+"""Lattice constant of nickel at room temperature (m), as in xpdAcq; pyFAI's 3.5239 angstrom differs by less than
+the accuracy of any wavelength."""
 
 _FCC_LINES = 60
 _SAME = 1e-6
-"""Lines nearer to each other than this (relative) are one."""
+"""Spacings that differ by less than this (relative) are one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +29,52 @@ class Calibrant:
     Parameters
     ----------
     name
-        As a record names it.
+        Name in the provenance.
     spacings
-        Lattice spacings, descending (m).
+        Lattice spacings d, descending (m).
     """
 
     name: str
     spacings: tuple[float, ...]
 
     def lines(self, wavelength: float, largest: float = np.pi / 2) -> Floats:
-        """List the scattering angles 2 theta of the lines (rad), ascending, up to a largest one.
+        """Compute the scattering angles of the lines: Bragg's law, 2 theta = 2 arcsin(wavelength / 2 d).
 
-        Source: Bragg's law.
+        Parameters
+        ----------
+        wavelength
+            Wavelength of the beam (m).
+        largest
+            Upper limit of the angles (rad).
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            2 theta, ascending (rad).
         """
         sines = wavelength / 2 / np.array(self.spacings)
         angles = 2 * np.arcsin(sines[sines < 1])
         return angles[angles < largest]
 
     def pyfai(self, wavelength: float) -> object:
-        """Give pyFAI's calibrant of the same lines."""
+        """Return pyFAI's calibrant with the same lines at a wavelength (m)."""
         from pyFAI.calibrant import Calibrant as PyFaiCalibrant
 
         return PyFaiCalibrant(dspacing=[spacing * 1e10 for spacing in self.spacings], wavelength=wavelength)
 
     def write(self, path: Path) -> None:
-        """Write the .D file that pyFAI reads, lattice spacings in angstrom."""
+        """Write the .D file that pyFAI reads, lattice spacings in angstrom.
+
+        Parameters
+        ----------
+        path
+            The file to write.
+
+        Raises
+        ------
+        ConfigError
+            It cannot be written.
+        """
         lines = "\n".join(f"{spacing * 1e10:.8f}" for spacing in self.spacings)
         write_atomic(path, f"# Calibrant: {self.name}\n{lines}\n".encode("ascii"))
 
@@ -65,10 +87,15 @@ def calibrant(name: str | Path | Calibrant) -> Calibrant:
     name
         One of pyFAI's names (``Ni``, ``LaB6``, ``CeO2``, ``AgBh``, ``Si``, ...), or a .D file.
 
+    Returns
+    -------
+    Calibrant
+        With at least one lattice spacing.
+
     Raises
     ------
     CalibrantError
-        There is none of that name, or the file lists no lattice spacings; the message lists what exists.
+        The name is unknown (the message lists the known ones), or the file lists no lattice spacings.
     """
     if isinstance(name, Calibrant):
         return name
@@ -89,18 +116,19 @@ def calibrant(name: str | Path | Calibrant) -> Calibrant:
 
 
 def calibrant_names() -> list[str]:
-    """List the names that `calibrant` knows."""
+    """Return the names that `calibrant` knows, sorted."""
     from pyFAI.calibrant import names
 
     return sorted(names())
 
 
 def _read(path: Path) -> tuple[float, ...]:
+    """Read the lattice spacings (m) of a .D file."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise CalibrantError(f"{path}: {error.strerror}: expected a .D file, lattice spacings in angstrom") from error
-    found: list[float] = []
+    spacings: list[float] = []
     for number, line in enumerate(lines, 1):
         text = line.split("#", 1)[0].strip()
         if not text:
@@ -111,34 +139,59 @@ def _read(path: Path) -> tuple[float, ...]:
             value = 0.0
         if not 0.01 < value < 1000:
             raise CalibrantError(f"{path}: line {number}, {text!r}: expected a lattice spacing in angstrom")
-        found.append(value * 1e-10)
-    if not found:
-        raise CalibrantError(f"{path} lists no lattice spacings: expected one a line, in angstrom")
-    return _distinct(found)
+        spacings.append(value * 1e-10)
+    if not spacings:
+        raise CalibrantError(f"{path} lists no lattice spacings: expected one per line, in angstrom")
+    return _distinct(spacings)
 
 
 def _face_centred(lattice: float) -> tuple[float, ...]:
-    """List the spacings of a face-centred cubic lattice: h, k, l all even or all odd."""
+    """Compute the spacings of a face-centred cubic lattice: d = a / sqrt(h^2 + k^2 + l^2), all even or all odd."""
     indices = itertools.product(range(13), repeat=3)
     squares = {h * h + k * k + m * m for h, k, m in indices if h % 2 == k % 2 == m % 2} - {0}
     return tuple(lattice / float(np.sqrt(square)) for square in sorted(squares)[:_FCC_LINES])
 
 
 def _distinct(spacings: Iterable[float]) -> tuple[float, ...]:
-    found: list[float] = []
+    """Sort spacings in descending order, without those that are equal to another one."""
+    distinct: list[float] = []
     for spacing in sorted(spacings, reverse=True):
-        if not found or found[-1] - spacing > _SAME * spacing:
-            found.append(spacing)
-    return tuple(found)
+        if not distinct or distinct[-1] - spacing > _SAME * spacing:
+            distinct.append(spacing)
+    return tuple(distinct)
 
 
 def nearest_index(ascending: Floats, values: Floats) -> NDArray[np.intp]:
-    """Give the index of the nearest of some ascending numbers."""
+    """Find the nearest of ascending numbers.
+
+    Parameters
+    ----------
+    ascending
+        Shape (n,).
+    values
+        Any shape.
+
+    Returns
+    -------
+    ndarray
+        Indices into `ascending`, in the shape of `values`.
+    """
     return np.searchsorted((ascending[1:] + ascending[:-1]) / 2, values)
 
 
-def spacing(lines: Floats) -> Floats:
-    """Give each line's distance to its nearest neighbour (rad)."""
+def line_spacing(lines: Floats) -> Floats:
+    """Compute the distance of each line to its nearest neighbour.
+
+    Parameters
+    ----------
+    lines
+        Scattering angles, ascending (rad), shape (n,).
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Distances (rad); pi for a single line.
+    """
     if len(lines) == 1:
         return np.array([np.pi])
     gaps = np.diff(lines)

@@ -1,4 +1,4 @@
-"""What `ponikeeper fit` does: an image file in, a PONI out, or why there is none."""
+"""Implementation of `ponikeeper fit`: an image file in, a PONI file out, or the reasons against it."""
 
 import hashlib
 from dataclasses import replace
@@ -16,12 +16,12 @@ from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
 from ponikeeper_client.fit.figure import draw
 from ponikeeper_client.fit.fit import fit_image
 from ponikeeper_client.fit.image_files import read_image, read_mask
-from ponikeeper_client.fit.start import Nominal, Start, beginning, read_poni
+from ponikeeper_client.fit.start import Nominal, Start, read_poni, resolve_start
 from ponikeeper_client.fit.table import fit_table
 
-out = Console()
+_console = Console()
 
-_PATIENCE = 10.0
+_CONNECT_TIMEOUT = 10.0
 """How long to wait for an IOC (s)."""
 
 
@@ -29,23 +29,42 @@ def fit(
     image: Path,
     calibrant: str,
     wavelength: float | None,
-    begin: Start,
+    start: Start,
     dark: Path | None,
     mask: Path | None,
     output: Path | None,
     put: str | None,
     label: str | None,
 ) -> None:
-    """Fit, show what was found, and write and put it where it can be stood for.
+    """Fit a geometry, print the result, and write and commit it if the fit is accepted.
+
+    Parameters
+    ----------
+    image, dark, mask
+        Image files.
+    calibrant
+        pyFAI's name of the standard, or a .D file.
+    wavelength
+        Wavelength of the beam (m); None is that of the start.
+    start
+        Where the search begins.
+    output
+        The PONI file to write, with a PNG next to it.
+    put
+        PV prefix of the detector to commit to.
+    label
+        Label of the revision.
 
     Raises
     ------
     CalibrationError, CalibrantError, ImageError
-        What was given cannot be used.
+        An argument or a file cannot be used.
     FitError
-        No geometry that could be stood for; says why.
+        The fit was rejected; the message says why.
+    ConfigError
+        A file cannot be written.
     RefusedError, NotConnectedError
-        The IOC did not take it.
+        The IOC did not accept the geometry, or does not answer.
     """
     if label is not None and put is None:
         raise CalibrationError("--label names a revision: it needs --put PREFIX too")
@@ -53,46 +72,58 @@ def fit(
     problem = None if wavelength is None else value_problem("wavelength", wavelength)
     if problem:
         raise CalibrationError(problem)
-    if wavelength is None and isinstance(begin, Nominal):
+    if wavelength is None and isinstance(start, Nominal):
         raise CalibrationError("--wavelength is missing: expected metres, such as 1.663e-11; it is never guessed")
-    begun = beginning(begin, None, wavelength, (raw.shape[0], raw.shape[1]))
-    found = fit_image(_without(raw, dark), begun.geometry, find_calibrant(calibrant), mask=hidden, reach=begun.reach)
-    out.print(
-        fit_table(
-            found, None if isinstance(begin, Nominal) else begun.geometry, f"{image.name}, started from {begun.told}"
-        )
+    begin = resolve_start(start, None, wavelength, (raw.shape[0], raw.shape[1]))
+    result = fit_image(
+        _subtract(raw, dark), begin.geometry, find_calibrant(calibrant), mask=hidden, tolerance=begin.tolerance
     )
-    geometry = found.require_accepted()
+    previous = None if isinstance(start, Nominal) else begin.geometry
+    _console.print(fit_table(result, previous, f"{image.name}, started from {begin.source}"))
+    geometry = result.require_accepted()
     if output is not None:
         write_atomic(output, poni.write(geometry).encode("ascii"))
-        write_atomic(output.with_suffix(".png"), draw(found, raw, hidden, image.name))
+        write_atomic(output.with_suffix(".png"), draw(result, raw, hidden, image.name))
     if put is not None:
-        digest = hashlib.sha256(image.read_bytes()).hexdigest()
-        told = "argument" if wavelength is not None else begun.told
-        _put(
-            put,
-            geometry,
-            found.provenance() | {"method": "fit", "wavelength_from": told, "image_sha256": digest},
-            label,
-        )
+        provenance = {
+            **result.provenance(),
+            "method": "fit",
+            "wavelength_from": "argument" if wavelength is not None else begin.source,
+            "image_sha256": hashlib.sha256(image.read_bytes()).hexdigest(),
+        }
+        _commit(put, geometry, provenance, label)
 
 
-def start(
+def parse_start(
     poni_file: Path | None, dist: float | None, detector: str | None, centre: str | None, orientation: int | None
 ) -> Start:
-    """Settle what the options say of where to begin.
+    """Parse the options that describe where a fit starts.
+
+    Parameters
+    ----------
+    poni_file
+        Value of ``--start``.
+    dist, detector, centre, orientation
+        Values of the options of these names (m, -, px, -).
+
+    Returns
+    -------
+    Start
+        A PONI file, a geometry or a nominal distance.
 
     Raises
     ------
     CalibrationError
-        They say too little, or too much.
+        An option is missing, or two contradict each other.
     """
     if poni_file is not None:
         if dist is not None or centre is not None or orientation is not None:
-            raise CalibrationError("--start says distance, centre and orientation: leave the others out")
+            raise CalibrationError(
+                "--start already gives distance, centre and orientation: omit --dist, --centre and --orientation"
+            )
         return poni_file if detector is None else replace(read_poni(poni_file), detector=detector)
     if dist is None or detector is None:
-        raise CalibrationError("the fit has to begin somewhere: give --start PONI, or --dist 0.25 --detector Perkin")
+        raise CalibrationError("the fit needs a start: give --start PONI, or --dist 0.25 --detector Perkin")
     if centre is None:
         return Nominal(dist, detector, orientation=orientation)
     try:
@@ -102,8 +133,8 @@ def start(
     return Nominal(dist, detector, (y, x), orientation=orientation)
 
 
-def _without(raw: NDArray[Any], dark: Path | None) -> NDArray[Any]:
-    """Subtract a dark, in double precision: counts are unsigned."""
+def _subtract(raw: NDArray[Any], dark: Path | None) -> NDArray[Any]:
+    """Subtract a dark in double precision, for counts are unsigned."""
     if dark is None:
         return raw
     background = read_image(dark)
@@ -112,19 +143,19 @@ def _without(raw: NDArray[Any], dark: Path | None) -> NDArray[Any]:
     return raw.astype(float) - background
 
 
-def _put(prefix: str, geometry: Geometry, provenance: dict[str, object], label: str | None) -> None:
-    """Commit it, and wait for the verdict."""
+def _commit(prefix: str, geometry: Geometry, provenance: dict[str, object], label: str | None) -> None:
+    """Commit a geometry and wait for the result."""
     from ponikeeper_client.device import CalibrationData
 
     calib = CalibrationData(prefix, name="calib")
     try:
-        calib.wait_for_connection(timeout=_PATIENCE)
+        calib.wait_for_connection(timeout=_CONNECT_TIMEOUT)
         result = calib.transact(Commit(geometry.as_dict(), provenance, label, "unknown"))
     except TimeoutError as error:
         raise NotConnectedError(
-            f"{prefix}Snapshot_RBV does not answer within {_PATIENCE:g} s: is the prefix right, is the IOC running? "
-            "The geometry is not lost where it was written with -o"
+            f"{prefix}Snapshot_RBV does not answer within {_CONNECT_TIMEOUT:g} s: check the prefix, and that the IOC "
+            "is running; a PONI file written with -o can be committed later, with ponikeeper put"
         ) from error
     finally:
         calib.destroy()
-    out.print(f"{prefix} revision {result.revision} is in force (serial {result.serial})", highlight=False)
+    _console.print(f"{prefix} revision {result.revision} is active (serial {result.serial})", highlight=False)

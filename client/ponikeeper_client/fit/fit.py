@@ -1,7 +1,6 @@
-"""From an image and a geometry that is roughly known to one that can be stood for, or to why there is none.
+"""Fit of a geometry to one image: from a start that is roughly right to a geometry, or to the reasons against it.
 
-The wavelength, the third rotation and the orientation stay as they are given: one image cannot tell
-them.
+Wavelength, third rotation and orientation are kept as given: one image does not determine them.
 """
 
 from collections.abc import Callable
@@ -13,44 +12,47 @@ from numpy.typing import NDArray
 
 from ponikeeper.errors import FitError
 from ponikeeper.geometry import Geometry
-from ponikeeper_client.fit._acceptance import NEAR, Reach, doubts, problems, rings_found
+from ponikeeper_client.fit._acceptance import CALIBRATED_START, StartTolerance, image_problems, problems
 from ponikeeper_client.fit._control_points import control_points
-from ponikeeper_client.fit._forward_model import Floats, derivative_of_geometry, geometry_at, place_of
+from ponikeeper_client.fit._forward_model import Floats, geometry_jacobian, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
-from ponikeeper_client.fit._refine import Refined, left_over, refine
+from ponikeeper_client.fit._quality import detected_rings
+from ponikeeper_client.fit._refine import Refined, evaluate, refine
 from ponikeeper_client.fit._search import search
 from ponikeeper_client.fit.calibrants import Calibrant
 
-_RINGS = 20
-"""How many rings are used, from the innermost on: those farther out are weak and lie close together,
-and tell of the wavelength, which is given, rather than of the geometry."""
+_MAX_RINGS = 20
+"""Number of rings that are used, from the innermost on: those farther out are weak and lie close together,
+and depend on the wavelength, which is given, rather than on the geometry."""
 
 _HALF_WIDTHS = (8.0, 6.0)
+"""Half widths of the profiles in the two passes (px)."""
+
 _CANDIDATES = 4
 _FITTED = ("dist", "poni1", "poni2", "rot1", "rot2")
 
 Progress = Callable[[float, str], None]
-"""Told how much is done (0 to 1) and what comes next."""
+"""Called with the finished part (0 to 1) and the next step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What a fit found.
+    """Result of a fit.
 
     Parameters
     ----------
     geometry
-        The best one; whether it can be stood for is another question.
+        The best geometry, accepted or not.
     start
-        What it was started from.
+        The geometry at which the fit was started.
     calibrant
-        The standard.
+        The powder standard.
     lines
-        Its scattering angles at the wavelength (rad).
+        Its scattering angles at the wavelength, ascending (rad).
     refined
         Control points, residuals and covariance.
     problems
-        Why the geometry cannot be stood for; empty where it can.
+        Why the fit was rejected; empty if it was accepted.
     """
 
     geometry: Geometry
@@ -62,44 +64,51 @@ class Fit:
 
     @property
     def accepted(self) -> bool:
-        """Whether the geometry can be stood for."""
+        """Whether the fit was accepted."""
         return not self.problems
 
     @property
     def rings(self) -> tuple[int, ...]:
-        """Which lines of the standard it rests on."""
-        return rings_found(self.refined.points)
+        """Indices of the calibrant lines that were detected as rings, ascending."""
+        return detected_rings(self.refined.points)
 
     @property
     def sigma(self) -> dict[str, float]:
-        """Standard deviations by name (m, rad), from the scatter of the points; empty where nothing was fitted.
+        """Standard deviations by name (m, rad), from the scatter of the points; empty if nothing was fitted.
 
-        What the wavelength and the standard's lines are off is not in them.
+        Errors of the wavelength and of the standard's lines are not included.
         """
         if self.refined.covariance is None:
             return {}
-        carry = derivative_of_geometry(self.refined.place)
-        variances = np.diag(carry @ self.refined.covariance @ carry.T)
+        jacobian = geometry_jacobian(self.refined.params)
+        variances = np.diag(jacobian @ self.refined.covariance @ jacobian.T)
         return dict(zip(_FITTED, np.sqrt(variances).tolist(), strict=True))
 
     def provenance(self) -> dict[str, object]:
-        """Give what a revision says of how well the geometry fits its image."""
-        found: dict[str, object] = {
+        """Return what a revision records about the quality of the fit.
+
+        Returns
+        -------
+        dict
+            Calibrant, numbers of points and rings; residuals (px, rad) if there are points; sigma (m, rad) if the
+            geometry was fitted.
+        """
+        record: dict[str, object] = {
             "calibrant": self.calibrant.name,
             "n_points": len(self.refined.points),
             "n_rings": len(self.rings),
         }
         if len(self.refined.points):
-            found |= {"residual_px": self.refined.residual_px, "residual_rad": self.refined.residual_rad}
-        return found | ({"sigma": self.sigma} if self.sigma else {})
+            record |= {"residual_px": self.refined.residual_px, "residual_rad": self.refined.residual_rad}
+        return record | ({"sigma": self.sigma} if self.sigma else {})
 
     def require_accepted(self) -> Geometry:
-        """Give the geometry.
+        """Return the geometry of an accepted fit.
 
         Raises
         ------
         FitError
-            It cannot be stood for; says why.
+            The fit was rejected; each problem says why.
         """
         if self.problems:
             raise FitError(self.problems)
@@ -112,7 +121,7 @@ def fit_image(
     calibrant: Calibrant,
     *,
     mask: NDArray[Any] | None = None,
-    reach: Reach = NEAR,
+    tolerance: StartTolerance = CALIBRATED_START,
     progress: Progress | None = None,
 ) -> Fit:
     """Fit the geometry of a detector to one image of a powder standard.
@@ -120,79 +129,104 @@ def fit_image(
     Parameters
     ----------
     image
-        Shape (y, x), the dark subtracted.
+        Intensities with the dark subtracted (counts), shape (y, x).
     start
-        Where the search begins; wavelength, rot3, pixels, detector and orientation are its.
+        Where the search begins. Wavelength, rot3, pixels, detector and orientation of the result are the start's.
+    calibrant
+        The powder standard.
     mask
-        Shape (y, x), nonzero is masked.
-    reach
+        Shape (y, x); nonzero is masked.
+    tolerance
         How far the result may be from the start.
     progress
-        Is told how far it is.
+        Called before each step.
 
     Returns
     -------
     Fit
-        Accepted or not.
+        Accepted or rejected.
 
     Raises
     ------
     FitError
-        No rings were found at all.
+        No rings were found, or the standard has fewer than two lines at the wavelength.
     ImageError, ShapeError
         The image cannot be used.
     """
-    tell = progress or _silent
-    tell(0.0, "read the image")
+    report = progress or _ignore
+    report(0.0, "read the image")
     frame = Frame.of(image, start, mask)
     lines = calibrant.lines(start.wavelength)
-    if len(lines) < 2:  # with a wavelength in angstrom, say
-        raise FitError(f"{calibrant.name} has no two lines at a wavelength of {start.wavelength:g} m: check both")
-    tell(0.1, "look for rings")
-    candidates = search(frame, place_of(start), lines, reach.distance)
-    tell(0.6, "measure the rings")
-    found: list[tuple[int, float, Refined, list[str]]] = []
-    for candidate in candidates[:_CANDIDATES]:
-        refined = _measured(frame, candidate.place, lines)
-        if refined is not None:
-            wrong = problems(frame, refined, lines, start, reach)
-            found.append((len(wrong), refined.residual_px, refined, wrong))
-            if not wrong:
-                break
-    if not found:
+    if len(lines) < 2:  # for example with a wavelength in angstrom
         raise FitError(
-            f"no rings of {calibrant.name} were found: is this an image of it, is the shutter open, is the start right?"
+            f"{calibrant.name} has fewer than two lines at a wavelength of {start.wavelength:g} m: check both"
         )
-    _, _, best, wrong = min(found, key=lambda item: item[:2])
-    tell(1.0, "done")
-    return Fit(geometry_at(best.place, start), start, calibrant, lines, best, tuple(wrong))
+    report(0.1, "look for rings")
+    candidates = search(frame, params_of(start), lines, tolerance.distance)
+    report(0.6, "measure the rings")
+    results: list[tuple[int, float, Refined, list[str]]] = []
+    for candidate in candidates[:_CANDIDATES]:
+        refined = _measure_and_refine(frame, candidate.params, lines)
+        if refined is not None:
+            reasons = problems(frame, refined, lines, start, tolerance)
+            results.append((len(reasons), refined.residual_px, refined, reasons))
+            if not reasons:
+                break
+    if not results:
+        raise FitError(
+            f"no rings of {calibrant.name} were found: check that this is an image of it, that the shutter was open, "
+            "and the start"
+        )
+    _, _, best, reasons = min(results, key=lambda item: item[:2])
+    report(1.0, "done")
+    return Fit(geometry_of(best.params, start), start, calibrant, lines, best, tuple(reasons))
 
 
 def measure_image(
     image: NDArray[Any], geometry: Geometry, calibrant: Calibrant, *, mask: NDArray[Any] | None = None
 ) -> Fit:
-    """Measure how well a geometry, whoever found it, fits an image; nothing is fitted.
+    """Measure how well a geometry fits an image; nothing is fitted.
 
-    Parameters and errors are those of `fit_image`; `Fit.problems` holds what speaks against it.
+    Parameters
+    ----------
+    image
+        Intensities with the dark subtracted (counts), shape (y, x).
+    geometry
+        From any source; it is returned unchanged.
+    calibrant
+        The powder standard.
+    mask
+        Shape (y, x); nonzero is masked.
+
+    Returns
+    -------
+    Fit
+        `Fit.problems` holds every reason against the geometry.
+
+    Raises
+    ------
+    ImageError, ShapeError
+        The image cannot be used.
     """
     frame = Frame.of(image, geometry, mask)
     lines = calibrant.lines(geometry.wavelength)
-    place = place_of(geometry)
-    found = left_over(place, control_points(frame, place, lines, _HALF_WIDTHS[0], _RINGS), lines, frame.pixel)
-    return Fit(geometry, geometry, calibrant, lines, found, tuple(doubts(frame, found, lines)))
+    params = params_of(geometry)
+    points = control_points(frame, params, lines, _HALF_WIDTHS[0], _MAX_RINGS)
+    refined = evaluate(params, points, lines, frame.pixel)
+    return Fit(geometry, geometry, calibrant, lines, refined, tuple(image_problems(frame, refined, lines)))
 
 
-def _silent(_done: float, _what: str) -> None:
-    """Tell nobody."""
+def _ignore(_done: float, _step: str) -> None:
+    """Ignore the progress."""
 
 
-def _measured(frame: Frame, place: Floats, lines: Floats) -> Refined | None:
-    """Measure control points where a place has the rings, and refine it; twice, the better for the first time."""
+def _measure_and_refine(frame: Frame, params: Floats, lines: Floats) -> Refined | None:
+    """Measure control points near the predicted rings and refine; twice, for the second prediction is better."""
     refined, ring_width = None, 0.0
     for half_width in _HALF_WIDTHS:
-        points = control_points(frame, place, lines, half_width, _RINGS, ring_width)
-        refined = refine(place, points, lines, frame.pixel)
+        points = control_points(frame, params, lines, half_width, _MAX_RINGS, ring_width)
+        refined = refine(params, points, lines, frame.pixel)
         if refined is None:
             return None
-        place, ring_width = refined.place, points.ring_width
+        params, ring_width = refined.params, points.ring_width
     return refined

@@ -1,4 +1,4 @@
-"""Images and masks from files."""
+"""Read images and masks from files."""
 
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,24 @@ from ponikeeper.errors import ImageError, MissingExtraError
 
 
 def read_image(path: Path) -> NDArray[Any]:
-    """Read an image; of several frames the mean.
+    """Read an image; several frames are averaged.
 
     Parameters
     ----------
     path
-        A .npy, or whatever fabio reads: TIFF, EDF, CBF, ...
+        A .npy file, or any format of fabio: TIFF, EDF, CBF, ...
 
     Returns
     -------
     ndarray, shape (y, x)
-        Of one frame as it is stored, of several in double precision.
+        A single frame in its stored type, the mean of several in double precision.
 
     Raises
     ------
     ImageError
-        It is no image.
+        The file is not an image.
+    MissingExtraError
+        fabio is not installed.
     """
     frames = _frames(path)
     if frames.ndim == 2:
@@ -36,11 +38,12 @@ def read_image(path: Path) -> NDArray[Any]:
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
-    """Read a mask: nonzero is masked; raises as `read_image`."""
+    """Read a mask, shape (y, x): nonzero is masked; raises as `read_image`."""
     return np.asarray(read_image(path)) != 0
 
 
 def _frames(path: Path) -> NDArray[Any]:
+    """Read a file, shape (y, x) or (n, y, x)."""
     try:
         if path.suffix == ".npy":
             loaded = np.load(path, allow_pickle=False)
@@ -59,5 +62,5 @@ def _frames(path: Path) -> NDArray[Any]:
             return np.array(file.data)
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror or error}; expected an image file") from error
-    except Exception as error:  # fabio raises whatever its readers stumble over
-        raise ImageError(f"{path} is no image that can be read ({type(error).__name__}: {error})") from error
+    except Exception as error:  # the readers of fabio raise errors of many types
+        raise ImageError(f"{path} is not a readable image ({type(error).__name__}: {error})") from error

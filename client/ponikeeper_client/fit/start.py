@@ -1,4 +1,4 @@
-"""Where a fit begins: a geometry that was calibrated, or what somebody read off a scale."""
+"""Start of a fit: the active geometry, a PONI file, a geometry, or a nominal distance."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,26 +9,27 @@ from ponikeeper.errors import CalibrationError, ProblemsError
 from ponikeeper.geometry import DEFAULT_ORIENTATION, Geometry, poni
 from ponikeeper.geometry.detectors import pixel_size
 from ponikeeper_client.documents import azimuthal_integrator
-from ponikeeper_client.fit._acceptance import NEAR, NOMINAL, Reach
+from ponikeeper_client.fit._acceptance import CALIBRATED_START, NOMINAL_START, StartTolerance
 
 
 @dataclass(frozen=True, slots=True)
 class Nominal:
-    """A distance that is roughly known, and the rest of what a geometry needs.
+    """A nominal distance, and what else is known about the detector.
 
     Parameters
     ----------
     dist
-        From the sample to the detector (m), good to about 25 %.
+        Distance from the sample to the detector (m), correct to about 25 %.
     detector
-        pyFAI's name of the detector; left out, that of the geometry in force.
+        pyFAI's name of the detector; if omitted, that of the active geometry.
     centre
-        Of the rings in the image as it is stored (y, x) (px); left out, the image's middle.
+        Centre of the rings in the image as it is stored, (y, x) (px); if omitted, the middle of the image.
     pixel
-        Size along axes 1 and 2 (m); left out, the detector's, or half as many pixels each twice as
-        large where the image says that it is binned.
+        Pixel size along axes 1 and 2 (m); if omitted, that of the active geometry if it has the same
+        detector, else that in the table of detectors.
     orientation
-        Of the image, as pyFAI counts: one image cannot tell it. Left out, that in force, or 3.
+        pyFAI's orientation of the image, 1 to 4, which one image does not determine; if omitted, that of the
+        active geometry, or 3.
     """
 
     dist: float
@@ -42,77 +43,106 @@ Start = Nominal | Geometry | str | Path
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
-    """Where a fit begins, and how far from there its result may be.
+class ResolvedStart:
+    """The geometry at which a fit starts, and how far its result may be from there.
 
     Parameters
     ----------
-    told
-        What to say of it.
+    geometry
+        With the wavelength of the fit.
+    tolerance
+        How far the result may be from `geometry`.
+    source
+        Where the geometry comes from, for people and for the provenance.
     """
 
     geometry: Geometry
-    reach: Reach
-    told: str
+    tolerance: StartTolerance
+    source: str
 
 
-def beginning(
-    start: Start | None, in_force: Geometry | None, wavelength: float | None, shape: tuple[int, int]
-) -> Beginning:
-    """Settle where a fit begins.
+def resolve_start(
+    start: Start | None, active: Geometry | None, wavelength: float | None, shape: tuple[int, int]
+) -> ResolvedStart:
+    """Resolve a user's start to a geometry.
 
     Parameters
     ----------
     start
-        As the user said it; None is the geometry in force.
+        As given by the user; None is the active geometry.
+    active
+        The active geometry; None if the detector has none.
     wavelength
-        To fit with (m); None is that of the start.
+        The wavelength of the fit (m); None is that of the start.
     shape
-        Of the image (y, x).
+        Shape of the image (y, x).
+
+    Returns
+    -------
+    ResolvedStart
+        The geometry, its tolerance and its source.
 
     Raises
     ------
     CalibrationError
-        There is nothing to begin with, or it cannot be read; says what to give.
+        No start is given and no geometry is active, or the file cannot be read; the message says what to give.
     ShapeError
-        The detector cannot have such images.
+        The detector cannot have images of this shape.
     """
-    require_beginning(start, in_force)
+    check_start(start, active)
     if start is None:
-        assert in_force is not None
-        return Beginning(_with(in_force, wavelength), NEAR, "the geometry in force")
+        assert active is not None
+        return ResolvedStart(_with_wavelength(active, wavelength), CALIBRATED_START, "the active geometry")
     if isinstance(start, Nominal):
-        told = f"a nominal distance of {start.dist:g} m"
-        return Beginning(_nominal(start, in_force, wavelength, shape), NOMINAL, told)
+        source = f"a nominal distance of {start.dist:g} m"
+        return ResolvedStart(_nominal_geometry(start, active, wavelength, shape), NOMINAL_START, source)
     if isinstance(start, Geometry):
-        return Beginning(_with(start, wavelength), NEAR, "the geometry that was given")
-    return Beginning(_with(read_poni(Path(start)), wavelength), NEAR, str(start))
+        return ResolvedStart(_with_wavelength(start, wavelength), CALIBRATED_START, "the given geometry")
+    return ResolvedStart(_with_wavelength(read_poni(Path(start)), wavelength), CALIBRATED_START, str(start))
 
 
-def require_beginning(start: Start | None, in_force: Geometry | None) -> None:
-    """See that there is something to begin with.
+def check_start(start: Start | None, active: Geometry | None) -> None:
+    """Check that a fit has a start.
+
+    Parameters
+    ----------
+    start, active
+        As for `resolve_start`.
 
     Raises
     ------
     CalibrationError
-        There is nothing; says what to give.
+        It has none; the message says what to give.
     """
-    if start is None and in_force is None:
+    if start is None and active is None:
         raise CalibrationError(
-            "nothing is in force yet, so the fit does not know where to begin: give start=Nominal(dist=0.25, "
+            "no geometry is active yet, so the fit needs a start: give start=Nominal(dist=0.25, "
             'detector="Perkin"), start="some.poni", or method="gui"'
         )
-    if isinstance(start, Nominal) and start.detector is None and in_force is None:
-        raise CalibrationError("a nominal start needs the detector too: nothing is in force that would say it")
+    if isinstance(start, Nominal) and start.detector is None and active is None:
+        raise CalibrationError(
+            "a nominal start needs a detector, because no geometry is active: "
+            'give start=Nominal(dist=0.25, detector="Perkin")'
+        )
 
 
 def read_poni(path: Path) -> Geometry:
-    """Read a PONI file to the geometry in it.
+    """Read the geometry of a PONI file.
+
+    Parameters
+    ----------
+    path
+        A PONI file of any version.
+
+    Returns
+    -------
+    Geometry
+        All ten values.
 
     Raises
     ------
     CalibrationError
-        It cannot be read to one whole geometry.
+        The file cannot be read, or does not hold one complete geometry.
     """
     try:
         return poni.read(path.read_bytes())
@@ -122,22 +152,25 @@ def read_poni(path: Path) -> Geometry:
         raise CalibrationError(f"{path}: {problem}" for problem in error.problems) from error
 
 
-def _with(geometry: Geometry, wavelength: float | None) -> Geometry:
+def _with_wavelength(geometry: Geometry, wavelength: float | None) -> Geometry:
     return geometry if wavelength is None else replace(geometry, wavelength=wavelength)
 
 
-def _nominal(start: Nominal, in_force: Geometry | None, wavelength: float | None, shape: tuple[int, int]) -> Geometry:
-    name = start.detector or (in_force.detector if in_force else None)
+def _nominal_geometry(
+    start: Nominal, active: Geometry | None, wavelength: float | None, shape: tuple[int, int]
+) -> Geometry:
+    """Build a geometry without tilt whose PONI is the centre of the rings."""
+    name = start.detector or (active.detector if active else None)
     if name is None or wavelength is None:
         raise CalibrationError("a nominal start needs a detector and a wavelength")
-    same = in_force is not None and in_force.detector == name
-    config = dict(in_force.detector_config) if same and in_force else {}
+    same = active is not None and active.detector == name
+    config = dict(active.detector_config) if same and active else {}
     config["orientation"] = start.orientation or config.get("orientation", DEFAULT_ORIENTATION)
-    pixel = start.pixel or ((in_force.pixel1, in_force.pixel2) if same and in_force else pixel_size(name))
+    pixel = start.pixel or ((active.pixel1, active.pixel2) if same and active else pixel_size(name))
     if pixel is None:
         raise CalibrationError(f"detector {name} is not in the table of detectors: give pixel=(2e-4, 2e-4) too (m)")
-    middle = Geometry(start.dist, 0, 0, 0, 0, 0, *pixel, wavelength, name, config)
+    untilted = Geometry(start.dist, 0, 0, 0, 0, 0, *pixel, wavelength, name, config)
     y, x = start.centre or ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
-    detector = azimuthal_integrator(middle, shape=shape).detector
+    detector = azimuthal_integrator(untilted, shape=shape).detector
     poni1, poni2, _ = detector.calc_cartesian_positions(np.array([y], float), np.array([x], float))
-    return replace(middle, poni1=float(poni1[0]), poni2=float(poni2[0]))
+    return replace(untilted, poni1=float(poni1[0]), poni2=float(poni2[0]))

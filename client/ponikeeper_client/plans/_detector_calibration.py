@@ -18,7 +18,7 @@ from ponikeeper_client.documents import azimuthal_integrator
 from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.figure import draw
 from ponikeeper_client.fit.fit import Fit, fit_image, measure_image
-from ponikeeper_client.fit.start import Start, beginning
+from ponikeeper_client.fit.start import Start, resolve_start
 from ponikeeper_client.gui.calib2 import Calib2, Panel
 from ponikeeper_client.images import ImageSource, mean_image
 from ponikeeper_client.plans._exposure import Position
@@ -144,13 +144,13 @@ class Calibration:
         wanted, shape = self.wanted, (image.shape[0], image.shape[1])
         if wanted.method == "gui":
             return self._from_gui(image, tell, cancelled)
-        begun = beginning(wanted.start, self.in_force, self.wavelength.wavelength, shape)
+        begun = resolve_start(wanted.start, self.in_force, self.wavelength.wavelength, shape)
         if wanted.method == "poni":
             tell(0.5, "measure the rings")
             fit = measure_image(image, begun.geometry, wanted.calibrant, mask=wanted.mask)
             return fit, fit.problems
         fit = fit_image(
-            image, begun.geometry, wanted.calibrant, mask=wanted.mask, reach=begun.reach,
+            image, begun.geometry, wanted.calibrant, mask=wanted.mask, tolerance=begun.tolerance,
             progress=lambda done, what: tell(0.1 + 0.7 * done, what),
         )  # fmt: skip
         fit.require_accepted()
@@ -182,7 +182,7 @@ class Calibration:
         """Give what the window shows at first: with nothing known the person chooses the detector."""
         if self.wanted.start is None and self.in_force is None:
             return None
-        return beginning(self.wanted.start, self.in_force, self.wavelength.wavelength, shape).geometry
+        return resolve_start(self.wanted.start, self.in_force, self.wavelength.wavelength, shape).geometry
 
     def _committed(self, found: Calibrated, position: Position, tell: Told, cancelled: threading.Event) -> Calibrated:
         tell(0.9, "commit")

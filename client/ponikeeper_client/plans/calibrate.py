@@ -17,7 +17,7 @@ from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
 from ponikeeper_client.fit.image_files import read_mask
-from ponikeeper_client.fit.start import Start, read_poni, require_beginning
+from ponikeeper_client.fit.start import Start, check_start, read_poni
 from ponikeeper_client.gui.display import require_display
 from ponikeeper_client.images import Collector, ImageSource, image_key, image_source
 from ponikeeper_client.plans._detector_calibration import Calibration, Method, Wanted
@@ -115,7 +115,7 @@ def calibrate(
     for calib in dict.fromkeys(calib for _, calib in pairs):
         in_force = calib.read_snapshot().geometry  # an IOC that does not answer is told before anything is exposed
         if method == "auto":
-            require_beginning(start, in_force)
+            check_start(start, in_force)
     metadata = {
         "plan_name": "calibrate",
         "detectors": [detector.name for detector in detectors],

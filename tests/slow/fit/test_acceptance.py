@@ -1,4 +1,4 @@
-"""The verdict: for each reason there is an image that is refused for it alone."""
+"""Acceptance of a fit: for each reason there is an image that is rejected for it alone."""
 
 from dataclasses import replace
 
@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from ponikeeper.errors import FitError
-from ponikeeper_client.fit._acceptance import NEAR, NOMINAL, Reach, problems, rings_found
-from ponikeeper_client.fit._control_points import Points
-from ponikeeper_client.fit._forward_model import meeting_point, place_of
+from ponikeeper_client.fit._acceptance import CALIBRATED_START, NOMINAL_START, StartTolerance, problems
+from ponikeeper_client.fit._control_points import ControlPoints
+from ponikeeper_client.fit._forward_model import detector_point, params_of
 from ponikeeper_client.fit._frame import Frame
+from ponikeeper_client.fit._quality import detected_rings
 from ponikeeper_client.fit._refine import refine
 from ponikeeper_client.fit.calibrants import Calibrant, calibrant
 from ponikeeper_client.fit.fit import fit_image
@@ -19,7 +20,7 @@ TRUTH = on_detector("Pilatus300k", 1.72e-4, 0.15, (0.45, 0.55), (2, -1), 4e-11)
 SCENE = Scene(TRUTH, "LaB6", counts=400, stop=0.0)
 STANDARD = calibrant("LaB6")
 LINES = STANDARD.lines(TRUTH.wavelength)
-PLACE = place_of(TRUTH)
+PARAMS = params_of(TRUTH)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")
 
@@ -39,52 +40,52 @@ def frame(image):
     return Frame.of(image, TRUTH)
 
 
-def only(found, beginning):
-    """See that there is one reason, and that it is the one that is meant; give it."""
-    assert [problem.split(":")[0] for problem in found] == [beginning], found
-    return found[0]
+def only(reasons, expected):
+    """Check that there is one reason and that it is the expected one; return it."""
+    assert [reason.split(":")[0] for reason in reasons] == [expected], reasons
+    return reasons[0]
 
 
-def judged(frame, points, lines=LINES, start=TRUTH, reach=NEAR, place=PLACE):
-    refined = refine(place, points, lines, frame.pixel)
+def reasons_against(frame, points, lines=LINES, start=TRUTH, tolerance=CALIBRATED_START, params=PARAMS):
+    refined = refine(params, points, lines, frame.pixel)
     assert refined is not None
-    return problems(frame, refined, lines, start, reach)
+    return problems(frame, refined, lines, start, tolerance)
 
 
-def points_on(lines, rings, scatter=0.05, sectors=60, place=PLACE):
+def points_on(lines, rings, scatter=0.05, sectors=60, params=PARAMS):
     line = np.repeat(np.array(rings), sectors)
     turn = np.tile(np.linspace(-np.pi, np.pi, sectors, endpoint=False), len(rings))
     noise = np.random.default_rng(5).normal(0, scatter, len(line)) * TRUTH.pixel1 / TRUTH.dist
-    y, x = meeting_point(place, lines[line] + noise * np.cos(lines[line]) ** 2, turn)
-    return Points(y, x, line, turn, np.bincount(line, minlength=len(lines)))
+    y, x = detector_point(params, lines[line] + noise * np.cos(lines[line]) ** 2, turn)
+    return ControlPoints(y, x, line, turn, np.bincount(line, minlength=len(lines)))
 
 
-def test_a_sound_fit_has_no_reason_against_it(fitted, frame):
+def test_sound_fit_is_accepted(fitted, frame):
     assert fitted.accepted
-    assert judged(frame, fitted.refined.points) == []
-    assert judged(frame, points_on(LINES, range(8))) == []
+    assert reasons_against(frame, fitted.refined.points) == []
+    assert reasons_against(frame, points_on(LINES, range(8))) == []
 
 
 def test_two_rings_do_not_determine_it(frame):
-    said = only(judged(frame, points_on(LINES, (1, 9))), "not determined")
+    said = only(reasons_against(frame, points_on(LINES, (1, 9))), "not determined")
     assert "on 2 rings" in said
 
 
 def test_few_points_do_not_determine_it(frame):
-    said = only(judged(frame, points_on(LINES, range(4), sectors=6, scatter=0.01)), "not determined")
+    said = only(reasons_against(frame, points_on(LINES, range(4), sectors=6, scatter=0.01)), "not determined")
     assert "24 points" in said
 
 
 def test_a_short_arc_does_not_determine_it(frame):
     points = points_on(LINES, range(10), scatter=0.3, sectors=400)
-    arc = points.only(np.abs(points.azimuth) < 0.06)
-    arc = replace(arc, looked_for=np.bincount(arc.line, minlength=len(LINES)))
-    said = only(judged(frame, arc), "not determined")
-    assert "cannot be told apart" in said
+    arc = points.select(np.abs(points.azimuth) < 0.06)
+    arc = replace(arc, measured_sectors=np.bincount(arc.line, minlength=len(LINES)))
+    said = only(reasons_against(frame, arc), "not determined")
+    assert "does not determine distance, tilt and centre" in said
 
 
 def test_points_that_scatter_are_not_precise(frame):
-    said = only(judged(frame, points_on(LINES, range(10), scatter=0.8)), "not precise")
+    said = only(reasons_against(frame, points_on(LINES, range(10), scatter=0.8)), "not precise")
     assert "px rms" in said
 
 
@@ -94,47 +95,47 @@ def test_missing_lines_are_of_another_standard(image):
     declared = Calibrant("declared", tuple(sorted((*STANDARD.spacings, *middles), reverse=True)))
     lines = declared.lines(TRUTH.wavelength)
     truly = points_on(lines, range(0, 21, 2))
-    looked_for = np.where(np.arange(len(lines)) < 21, 60, 0)
-    found = judged(Frame.of(image, TRUTH), replace(truly, looked_for=looked_for), lines)
-    assert "are seen" in only(found, "not this standard")
+    measured_sectors = np.where(np.arange(len(lines)) < 21, 60, 0)
+    found = reasons_against(Frame.of(image, TRUTH), replace(truly, measured_sectors=measured_sectors), lines)
+    assert "are visible" in only(found, "not this standard")
 
 
 def test_rings_without_a_line_are_of_another_standard(image):
     """Each third line that the image shows is missing in what is declared."""
     declared = Calibrant("declared", tuple(np.delete(STANDARD.spacings, np.s_[2::3])))
     found = fit_image(image, TRUTH, declared)
-    assert "lies on none of its lines" in only(found.problems, "not this standard")
+    assert "lie on none of its lines" in only(found.problems, "not this standard")
 
 
-def test_rings_of_another_wavelength_are_told(frame):
+def test_rings_of_another_wavelength_are_reported(frame):
     lines = STANDARD.lines(TRUTH.wavelength * 1.03)
     points = points_on(LINES, range(6), scatter=0.02)
-    flat = refine(PLACE, points, lines, frame.pixel)
+    flat = refine(PARAMS, points, lines, frame.pixel)
     assert flat.residual_px < 0.5, "it would pass as precise"
-    found = judged(frame, points, lines, replace(TRUTH, wavelength=TRUTH.wavelength * 1.03))
+    found = reasons_against(frame, points, lines, replace(TRUTH, wavelength=TRUTH.wavelength * 1.03))
     assert "about 4.0" in only(found, "not this wavelength")
 
 
 def test_rings_at_a_constant_ratio_are_ambiguous():
-    """Each ring taken for its neighbour is the same image at another distance."""
+    """With each ring assigned to the next line it is the same image at another distance."""
     angles = np.arctan(np.tan(0.12) * 1.15 ** np.arange(9))
     spacings = tuple(TRUTH.wavelength / 2 / np.sin(angles / 2))
     facing = on_detector("Pilatus300k", 1.72e-4, 0.15, (0.45, 0.55), (0, 0), 4e-11)
     scene = Scene(facing, spacings, counts=400, stop=0.0)
     found = fit_image(scene.image(), facing, Calibrant("geometric", spacings))
-    assert "taken for its neighbour" in only(found.problems, "ambiguous")
+    assert "assigned to the neighbouring line" in only(found.problems, "ambiguous")
 
 
 @pytest.mark.parametrize(
-    ("reach", "start", "said"),
+    ("tolerance", "start", "said"),
     [
-        (Reach(0.02, 120.0, 0.1), replace(TRUTH, dist=TRUTH.dist * 1.04), "at most 2 %"),
-        (Reach(0.1, 20.0, 0.1), replace(TRUTH, poni1=TRUTH.poni1 + 40 * TRUTH.pixel1), "20 px"),
-        (Reach(0.1, 500.0, 0.02), replace(TRUTH, rot1=TRUTH.rot1 + 0.05), "at most 10 %, 500 px, 1 deg"),
+        (StartTolerance(0.02, 120.0, 0.1), replace(TRUTH, dist=TRUTH.dist * 1.04), "at most 2 %"),
+        (StartTolerance(0.1, 20.0, 0.1), replace(TRUTH, poni1=TRUTH.poni1 + 40 * TRUTH.pixel1), "20 px"),
+        (StartTolerance(0.1, 500.0, 0.02), replace(TRUTH, rot1=TRUTH.rot1 + 0.05), "at most 10 %, 500 px, 1 deg"),
     ],
 )
-def test_a_result_too_far_from_its_start_is_refused(frame, reach, start, said):
-    found = judged(frame, points_on(LINES, range(8)), start=start, reach=reach)
+def test_a_result_too_far_from_its_start_is_refused(frame, tolerance, start, said):
+    found = reasons_against(frame, points_on(LINES, range(8)), start=start, tolerance=tolerance)
     assert said in only(found, "far from the start")
 
 
@@ -147,15 +148,15 @@ def test_a_start_at_a_very_different_distance_is_refused(image, part):
 
 def test_a_nominal_start_reaches_farther_than_a_calibrated_one(image):
     start = replace(TRUTH, dist=1.2 * TRUTH.dist, poni1=0.05, poni2=0.04, rot1=0.0, rot2=0.0)
-    assert not fit_image(image, start, STANDARD, reach=NEAR).accepted
-    assert fit_image(image, start, STANDARD, reach=NOMINAL).accepted
+    assert not fit_image(image, start, STANDARD, tolerance=CALIBRATED_START).accepted
+    assert fit_image(image, start, STANDARD, tolerance=NOMINAL_START).accepted
 
 
-def test_a_ring_counts_where_enough_of_it_was_found():
+def test_ring_is_detected_if_enough_sectors_have_points():
     points = points_on(LINES, range(3))
-    assert rings_found(points) == (0, 1, 2)
-    sparse = points.only((points.line != 1) | (np.arange(len(points)) % 60 < 2))
-    assert rings_found(sparse) == (0, 2)
+    assert detected_rings(points) == (0, 1, 2)
+    sparse = points.select((points.line != 1) | (np.arange(len(points)) % 60 < 2))
+    assert detected_rings(sparse) == (0, 2)
 
 
 def test_the_lines_of_the_scene_are_those_that_are_looked_for():

@@ -12,10 +12,10 @@ from ponikeeper_client.fit._forward_model import (
     azimuth,
     beam_direction,
     cosine,
-    derivative_of_geometry,
-    geometry_at,
-    meeting_point,
-    place_of,
+    detector_point,
+    geometry_jacobian,
+    geometry_of,
+    params_of,
     two_theta,
 )
 
@@ -58,51 +58,52 @@ def test_scattering_angles_are_those_of_pyfai(orientation, values):
     integrator = pyfai(found)
     y, x, _ = integrator.detector.calc_cartesian_positions()
     expected = integrator.array_from_unit(unit="2th_rad")
-    place = place_of(found)
+    params = params_of(found)
     # pyFAI gives positions in single precision, and computes angles from double
-    assert two_theta(place, y, x) == pytest.approx(expected, rel=3e-6, abs=1e-7)
-    assert cosine(place, y, x) == pytest.approx(np.cos(expected), abs=3e-6)
+    assert two_theta(params, y, x) == pytest.approx(expected, rel=3e-6, abs=1e-7)
+    assert cosine(params, y, x) == pytest.approx(np.cos(expected), abs=3e-6)
 
 
 @given(values=numbers)
 def test_geometry_comes_back_from_its_place(values):
     found = geometry(values)
-    back = geometry_at(place_of(found), found)
+    back = geometry_of(params_of(found), found)
     assert fitted(back) == pytest.approx(fitted(found), rel=1e-12, abs=1e-12)
     assert back.as_dict() | dict.fromkeys(FITTED) == found.as_dict() | dict.fromkeys(FITTED)
 
 
 @given(values=numbers)
 def test_place_comes_back_from_its_geometry(values):
-    place = np.array(values[:5])
-    assert place_of(geometry_at(place, geometry(values))) == pytest.approx(place, rel=1e-12, abs=1e-12)
+    params = np.array(values[:5])
+    assert params_of(geometry_of(params, geometry(values))) == pytest.approx(params, rel=1e-12, abs=1e-12)
 
 
 @given(values=numbers)
 def test_the_beam_spot_of_a_place_has_no_angle(values):
-    place = np.array(values[:5])
-    assert two_theta(place, place[1], place[2]) == pytest.approx(0, abs=1e-7)
+    params = np.array(values[:5])
+    assert two_theta(params, params[1], params[2]) == pytest.approx(0, abs=1e-7)
     assert np.linalg.norm(beam_direction(values[3], values[4])) == pytest.approx(1)
 
 
 @given(values=numbers)
 def test_the_third_rotation_changes_no_place(values):
-    assert (place_of(geometry(values)) == place_of(geometry((*values[:5], 0.0)))).all()
+    assert (params_of(geometry(values)) == params_of(geometry((*values[:5], 0.0)))).all()
 
 
 @given(values=numbers, angle=st.floats(0.01, 0.6), turn=st.floats(-3.1, 3.1))
 def test_a_ray_meets_the_detector_where_its_angles_are_measured(values, angle, turn):
-    place = np.array(values[:5])
-    y, x = meeting_point(place, np.array([angle]), np.array([turn]))
-    assert two_theta(place, y, x) == pytest.approx([angle], rel=1e-9)
-    assert azimuth(place, y, x) == pytest.approx([turn], abs=1e-7)
+    params = np.array(values[:5])
+    y, x = detector_point(params, np.array([angle]), np.array([turn]))
+    assert two_theta(params, y, x) == pytest.approx([angle], rel=1e-9)
+    assert azimuth(params, y, x) == pytest.approx([turn], abs=1e-7)
 
 
 @given(values=numbers)
 def test_derivative_of_the_geometry_is_that_of_differences(values):
-    place, template = np.array(values[:5]), geometry(values)
+    params, template = np.array(values[:5]), geometry(values)
     step = 1e-6 * np.eye(5)
     differences = [
-        (fitted(geometry_at(place + one, template)) - fitted(geometry_at(place - one, template))) / 2e-6 for one in step
+        (fitted(geometry_of(params + one, template)) - fitted(geometry_of(params - one, template))) / 2e-6
+        for one in step
     ]
-    assert derivative_of_geometry(place) == pytest.approx(np.array(differences).T, abs=1e-6)
+    assert geometry_jacobian(params) == pytest.approx(np.array(differences).T, abs=1e-6)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import pyfai_alone
-from ponikeeper_client.fit._control_points import Points
-from ponikeeper_client.fit._forward_model import geometry_at, meeting_point, place_of
+from ponikeeper_client.fit._control_points import ControlPoints
+from ponikeeper_client.fit._forward_model import detector_point, geometry_of, params_of
 from ponikeeper_client.fit._refine import refine
 from ponikeeper_client.fit.calibrants import calibrant
 from ponikeeper_client.fit.fit import fit_image
@@ -17,18 +17,18 @@ NAMES = ("dist", "poni1", "poni2", "rot1", "rot2")
 SCENE = Scene(on_detector("Pilatus300k", 1.72e-4, 0.15, (0.45, 0.55), (2, -1), 4e-11), "LaB6", counts=40, stop=0.0)
 PIXEL = SCENE.pixel
 LINES = calibrant("LaB6").lines(SCENE.truth.wavelength)
-PLACE = place_of(SCENE.truth)
+PARAMS = params_of(SCENE.truth)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")
 
 
 def points_on_rings(random=None, scatter=0.0, rings=range(8), sectors=60):
-    """Make control points on the rings of the truth, off by a scatter (px)."""
+    """Build control points on the true rings, with a scatter (px)."""
     line = np.repeat(np.fromiter(rings, int), sectors)
     turn = np.tile(np.linspace(-np.pi, np.pi, sectors, endpoint=False), len(rings))
     noise = 0 if random is None else random.normal(0, scatter, len(line)) * PIXEL / SCENE.truth.dist
-    y, x = meeting_point(PLACE, LINES[line] + noise * np.cos(LINES[line]) ** 2, turn)
-    return Points(y, x, line, turn, np.bincount(line, minlength=len(LINES)))
+    y, x = detector_point(PARAMS, LINES[line] + noise * np.cos(LINES[line]) ** 2, turn)
+    return ControlPoints(y, x, line, turn, np.bincount(line, minlength=len(LINES)))
 
 
 @pytest.fixture(scope="module")
@@ -37,33 +37,33 @@ def fitted():
 
 
 def test_points_without_scatter_give_the_truth():
-    begin = PLACE * [1.03, 1, 1, 1, 1] + [0, 2e-3, -2e-3, 0.02, -0.02]
+    begin = PARAMS * [1.03, 1, 1, 1, 1] + [0, 2e-3, -2e-3, 0.02, -0.02]
     found = refine(begin, points_on_rings(), LINES, PIXEL)
     assert found.residual_px < 1e-6
-    assert off_px(SCENE.truth, geometry_at(found.place, SCENE.truth)) < 1e-5
+    assert off_px(SCENE.truth, geometry_of(found.params, SCENE.truth)) < 1e-5
 
 
 def test_outliers_change_nothing():
     points = points_on_rings(np.random.default_rng(0), 0.05)
-    without = refine(PLACE, points, LINES, PIXEL)
+    without = refine(PARAMS, points, LINES, PIXEL)
     y = points.y.copy()
     y[::13] += 5 * PIXEL
-    found = refine(PLACE, replace(points, y=y), LINES, PIXEL)
-    geometries = [geometry_at(one.place, SCENE.truth) for one in (without, found)]
+    found = refine(PARAMS, replace(points, y=y), LINES, PIXEL)
+    geometries = [geometry_of(one.params, SCENE.truth) for one in (without, found)]
     assert off_px(*geometries) < 0.01
     assert found.residual_px == pytest.approx(0.05, rel=0.15)
 
 
 def test_too_few_points_give_nothing():
-    assert refine(PLACE, points_on_rings(rings=(0,), sectors=5), LINES, PIXEL) is None
+    assert refine(PARAMS, points_on_rings(rings=(0,), sectors=5), LINES, PIXEL) is None
 
 
 def test_covariance_is_the_spread_of_repeated_measurements():
     random = np.random.default_rng(1)
-    found = [refine(PLACE, points_on_rings(random, 0.1), LINES, PIXEL) for _ in range(60)]
-    spread = np.std([one.place for one in found], axis=0)
-    told = np.sqrt(np.mean([np.diag(one.covariance) for one in found], axis=0))
-    assert told == pytest.approx(spread, rel=0.3)
+    found = [refine(PARAMS, points_on_rings(random, 0.1), LINES, PIXEL) for _ in range(60)]
+    spread = np.std([one.params for one in found], axis=0)
+    expected = np.sqrt(np.mean([np.diag(one.covariance) for one in found], axis=0))
+    assert expected == pytest.approx(spread, rel=0.3)
 
 
 def test_sigma_is_the_spread_of_fits_of_many_exposures():
@@ -72,14 +72,14 @@ def test_sigma_is_the_spread_of_fits_of_many_exposures():
     found = [fit_image(scene.image(noise), truth, calibrant("LaB6")) for noise in range(8)]
     for name in NAMES:
         spread = np.std([getattr(one.geometry, name) for one in found], ddof=1)
-        told = np.mean([one.sigma[name] for one in found])
-        assert 0.5 < told / spread < 2.2, name
+        sigma = np.mean([one.sigma[name] for one in found])
+        assert 0.5 < sigma / spread < 2.2, name
 
 
 def test_condition_is_larger_for_a_short_arc():
-    around = refine(PLACE, points_on_rings(), LINES, PIXEL)
+    around = refine(PARAMS, points_on_rings(), LINES, PIXEL)
     points = points_on_rings(sectors=600)
-    arc = refine(PLACE, points.only(np.abs(points.azimuth) < 0.2), LINES, PIXEL)
+    arc = refine(PARAMS, points.select(np.abs(points.azimuth) < 0.2), LINES, PIXEL)
     assert arc.condition > 5 * around.condition
 
 

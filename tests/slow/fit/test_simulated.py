@@ -53,12 +53,12 @@ def test_the_truth_comes_back_from(scene, seen):
 
 
 def test_progress_ends_with_everything_done(nickel):
-    told = []
-    fit_image(nickel, TRUTH, calibrant("Ni"), progress=lambda done, what: told.append((done, what)))
-    shares = [done for done, _ in told]
+    reports = []
+    fit_image(nickel, TRUTH, calibrant("Ni"), progress=lambda done, what: reports.append((done, what)))
+    shares = [done for done, _ in reports]
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0, 1)
-    assert all(what for _, what in told)
+    assert all(what for _, what in reports)
 
 
 def test_two_fits_of_one_image_are_the_same_to_the_last_bit(nickel):
@@ -66,18 +66,18 @@ def test_two_fits_of_one_image_are_the_same_to_the_last_bit(nickel):
     assert one == other
 
 
-def test_what_a_revision_says_of_a_fit_is_complete(nickel):
+def test_provenance_of_a_fit_is_complete(nickel):
     found = fit_image(nickel, TRUTH, calibrant("Ni"))
-    told = found.provenance()
-    assert told["calibrant"] == "Ni"
-    assert told["n_points"] == len(found.refined.points) > 100
-    assert told["n_rings"] == len(found.rings) > 5
-    assert 0 < told["residual_px"] < 0.2
-    assert set(told["sigma"]) == {"dist", "poni1", "poni2", "rot1", "rot2"}
+    provenance = found.provenance()
+    assert provenance["calibrant"] == "Ni"
+    assert provenance["n_points"] == len(found.refined.points) > 100
+    assert provenance["n_rings"] == len(found.rings) > 5
+    assert 0 < provenance["residual_px"] < 0.2
+    assert set(provenance["sigma"]) == {"dist", "poni1", "poni2", "rot1", "rot2"}
     assert found.require_accepted() == found.geometry
 
 
-def test_a_measured_geometry_is_not_changed_and_a_wrong_one_is_told(nickel):
+def test_a_measured_geometry_is_not_changed_and_a_wrong_one_has_problems(nickel):
     sound = measure_image(nickel, TRUTH, calibrant("Ni"))
     assert (sound.geometry, sound.problems) == (TRUTH, ())
     assert "sigma" not in sound.provenance()

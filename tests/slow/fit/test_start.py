@@ -1,4 +1,4 @@
-"""Where a fit begins: what is in force, a file, a geometry, or what somebody read off a scale."""
+"""Start of a fit: the active geometry, a PONI file, a geometry, or a nominal distance."""
 
 from dataclasses import replace
 
@@ -7,8 +7,8 @@ from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
 from ponikeeper.errors import CalibrationError, ShapeError
 from ponikeeper.geometry import Geometry, poni
-from ponikeeper_client.fit._acceptance import NEAR, NOMINAL
-from ponikeeper_client.fit.start import Nominal, beginning, read_poni
+from ponikeeper_client.fit._acceptance import CALIBRATED_START, NOMINAL_START
+from ponikeeper_client.fit.start import Nominal, read_poni, resolve_start
 
 SHAPE = (2048, 2048)
 GEOMETRY = Geometry(0.23, 0.2, 0.21, 0.01, -0.02, 0.03, 2e-4, 2e-4, 1.663e-11, "Perkin", {"orientation": 2})
@@ -19,21 +19,21 @@ def middle_of(detector):
     return [pytest.approx((values.min() + values.max()) / 2) for values in (y, x)]
 
 
-def test_what_is_in_force_is_where_a_fit_begins_when_nothing_is_said():
-    found = beginning(None, GEOMETRY, None, SHAPE)
-    assert (found.geometry, found.reach) == (GEOMETRY, NEAR)
-    assert "in force" in found.told
+def test_without_a_start_the_fit_begins_at_the_active_geometry():
+    found = resolve_start(None, GEOMETRY, None, SHAPE)
+    assert (found.geometry, found.tolerance) == (GEOMETRY, CALIBRATED_START)
+    assert "active" in found.source
 
 
-def test_without_anything_it_is_said_what_to_give():
-    with pytest.raises(CalibrationError, match="nothing is in force yet") as error:
-        beginning(None, None, 1e-11, SHAPE)
+def test_without_start_and_active_geometry_the_message_says_what_to_give():
+    with pytest.raises(CalibrationError, match="no geometry is active yet") as error:
+        resolve_start(None, None, 1e-11, SHAPE)
     assert "Nominal(dist=" in str(error.value)
 
 
-def test_a_wavelength_that_is_given_stands_above_that_of_the_start():
+def test_given_wavelength_replaces_that_of_the_start():
     for start in (None, GEOMETRY):
-        found = beginning(start, GEOMETRY, 1.7e-11, SHAPE)
+        found = resolve_start(start, GEOMETRY, 1.7e-11, SHAPE)
         assert found.geometry == replace(GEOMETRY, wavelength=1.7e-11)
 
 
@@ -41,8 +41,8 @@ def test_a_wavelength_that_is_given_stands_above_that_of_the_start():
 def test_a_file_is_read_whole(tmp_path, kind):
     file = tmp_path / "some.poni"
     file.write_text(poni.write(GEOMETRY))
-    found = beginning(kind(file), None, None, SHAPE)
-    assert (found.geometry, found.reach, found.told) == (GEOMETRY, NEAR, str(file))
+    found = resolve_start(kind(file), None, None, SHAPE)
+    assert (found.geometry, found.tolerance, found.source) == (GEOMETRY, CALIBRATED_START, str(file))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
@@ -55,64 +55,64 @@ def test_a_file_that_is_no_whole_poni_is_refused_by_its_name(tmp_path, content):
     file = tmp_path / "bad.poni"
     file.write_bytes(content)
     with pytest.raises(CalibrationError) as error:
-        beginning(file, None, None, SHAPE)
+        resolve_start(file, None, None, SHAPE)
     assert str(file) in str(error.value)
 
 
 @pytest.mark.parametrize("orientation", [1, 2, 3, 4])
 def test_a_nominal_start_has_the_beam_in_the_middle_of_the_image(orientation):
-    found = beginning(Nominal(0.25, "Perkin", orientation=orientation), None, 1.663e-11, SHAPE)
+    found = resolve_start(Nominal(0.25, "Perkin", orientation=orientation), None, 1.663e-11, SHAPE)
     detector = AzimuthalIntegrator(detector="Perkin").detector.__class__(orientation=orientation)
     assert [found.geometry.poni1, found.geometry.poni2] == middle_of(detector)
-    assert (found.geometry.orientation, found.geometry.dist, found.reach) == (orientation, 0.25, NOMINAL)
+    assert (found.geometry.orientation, found.geometry.dist, found.tolerance) == (orientation, 0.25, NOMINAL_START)
     assert (found.geometry.rot1, found.geometry.rot2, found.geometry.rot3) == (0, 0, 0)
-    assert "0.25 m" in found.told
+    assert "0.25 m" in found.source
 
 
 @pytest.mark.parametrize("orientation", [1, 2, 3, 4])
 def test_a_centre_is_that_of_the_image_as_it_is_stored(orientation):
     """The pixel that is named has, by pyFAI, no scattering angle."""
     nominal = Nominal(0.25, "Perkin", centre=(100, 1900), orientation=orientation)
-    found = beginning(nominal, None, 1.663e-11, SHAPE).geometry
+    found = resolve_start(nominal, None, 1.663e-11, SHAPE).geometry
     detector = AzimuthalIntegrator(detector="Perkin").detector.__class__(orientation=orientation)
     numbers = {name: getattr(found, name) for name in ("dist", "poni1", "poni2", "rot1", "rot2", "rot3")}
     angles = AzimuthalIntegrator(**numbers, detector=detector).array_from_unit(unit="2th_rad")
     assert divmod(int(angles.argmin()), 2048) == (100, 1900)
 
 
-def test_of_the_geometry_in_force_a_nominal_start_takes_what_was_not_said():
-    found = beginning(Nominal(0.3), GEOMETRY, 1.7e-11, SHAPE).geometry
+def test_nominal_start_takes_omitted_values_from_the_active_geometry():
+    found = resolve_start(Nominal(0.3), GEOMETRY, 1.7e-11, SHAPE).geometry
     assert (found.detector, found.orientation, found.pixel1, found.wavelength) == ("Perkin", 2, 2e-4, 1.7e-11)
     assert found.dist == 0.3
 
 
-def test_another_detector_takes_neither_pixel_nor_orientation_from_the_one_in_force():
-    found = beginning(Nominal(0.3, "Pilatus1M"), GEOMETRY, 1.7e-11, (1043, 981)).geometry
+def test_another_detector_takes_neither_pixel_nor_orientation_from_the_active_one():
+    found = resolve_start(Nominal(0.3, "Pilatus1M"), GEOMETRY, 1.7e-11, (1043, 981)).geometry
     assert (found.pixel1, found.orientation) == (1.72e-4, 3)
 
 
 def test_a_pixel_that_is_given_is_taken():
-    found = beginning(Nominal(0.3, "Perkin", pixel=(4e-4, 4e-4)), GEOMETRY, 1.7e-11, (1024, 1024)).geometry
+    found = resolve_start(Nominal(0.3, "Perkin", pixel=(4e-4, 4e-4)), GEOMETRY, 1.7e-11, (1024, 1024)).geometry
     assert (found.pixel1, found.pixel2) == (4e-4, 4e-4)
 
 
 def test_a_nominal_start_without_a_detector_is_refused():
     with pytest.raises(CalibrationError, match=r"a nominal start needs .*detector"):
-        beginning(Nominal(0.3), None, 1.7e-11, SHAPE)
+        resolve_start(Nominal(0.3), None, 1.7e-11, SHAPE)
 
 
 def test_a_nominal_start_without_a_wavelength_is_refused():
     with pytest.raises(CalibrationError, match=r"a nominal start needs .*wavelength"):
-        beginning(Nominal(0.3, "Perkin"), None, None, SHAPE)
+        resolve_start(Nominal(0.3, "Perkin"), None, None, SHAPE)
 
 
 def test_a_detector_of_unknown_pixels_asks_for_them():
     with pytest.raises(CalibrationError, match="give pixel="):
-        beginning(Nominal(0.3, "Unheard"), None, 1.7e-11, SHAPE)
+        resolve_start(Nominal(0.3, "Unheard"), None, 1.7e-11, SHAPE)
     given = Nominal(0.3, "Unheard", pixel=(1e-4, 1e-4))
-    assert beginning(given, None, 1.7e-11, SHAPE).geometry.pixel1 == 1e-4
+    assert resolve_start(given, None, 1.7e-11, SHAPE).geometry.pixel1 == 1e-4
 
 
 def test_a_curved_detector_of_another_shape_is_refused():
     with pytest.raises(ShapeError, match="not flat"):
-        beginning(Nominal(0.3, "Aarhus"), None, 1.7e-11, (100, 100))
+        resolve_start(Nominal(0.3, "Aarhus"), None, 1.7e-11, (100, 100))

@@ -1,0 +1,177 @@
+"""Quality of a fit: detected rings, completeness, the residual of other assignments and wavelengths, other rings."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, signal
+from scipy.optimize import least_squares
+
+from ponikeeper_client.fit._control_points import ControlPoints
+from ponikeeper_client.fit._forward_model import DISTANCE, PARAMETER_SCALES, Floats, cosine, two_theta
+from ponikeeper_client.fit._frame import Frame
+from ponikeeper_client.fit._refine import Refined, refine
+from ponikeeper_client.fit.calibrants import nearest_index
+
+MIN_POINTS = 30
+"""Least number of control points of a fit."""
+
+_RING_SHARE = 0.08
+"""A ring counts as detected if this part of its measured sectors has control points."""
+
+_BACKGROUND_WIDTH = 41
+"""Width over which the background is taken (px): rings are narrower, scattering of glass or air is wider."""
+
+_MIN_PROMINENCE = 8.0
+_MAX_OFFSET = 3.0
+"""How near to a line a peak of the radial pattern must be (px)."""
+
+_MIN_RELATIVE_HEIGHT = 0.1
+"""Peaks lower than this, relative to a typical peak, are ignored."""
+
+
+def detected_rings(points: ControlPoints) -> tuple[int, ...]:
+    """Return the indices of the lines that have enough control points to count as a detected ring, ascending."""
+    count = np.bincount(points.line, minlength=len(points.measured_sectors))
+    detected = (count >= 3) & (count >= _RING_SHARE * points.measured_sectors)
+    return tuple(int(line) for line in np.flatnonzero(detected))
+
+
+def completeness(points: ControlPoints) -> float:
+    """Compute the part of the measured sectors with a control point, from the innermost detected ring to the outermost.
+
+    Returns
+    -------
+    float
+        0 to 1; 0 without a detected ring.
+    """
+    rings = detected_rings(points)
+    if not rings:
+        return 0.0
+    between = slice(rings[0], rings[-1] + 1)
+    count = np.bincount(points.line, minlength=len(points.measured_sectors))[between].sum()
+    return float(count / max(points.measured_sectors[between].sum(), 1))
+
+
+def shifted_residual(refined: Refined, lines: Floats, pixel: float) -> float:
+    """Compute the residual of the best fit in which every ring is assigned to a neighbouring line.
+
+    Parameters
+    ----------
+    lines
+        Scattering angles of the calibrant, ascending (rad).
+    pixel
+        Length of one pixel (m).
+
+    Returns
+    -------
+    float
+        Root mean square (px), the smaller of both directions; infinite if neither can be fitted.
+    """
+    residuals = [np.inf]
+    points = refined.points
+    for step in (-1, 1):
+        moved = points.line + step
+        inside = (moved >= 0) & (moved < len(lines))
+        if np.count_nonzero(inside) < MIN_POINTS:
+            continue
+        shifted = ControlPoints(
+            points.y[inside], points.x[inside], moved[inside], points.azimuth[inside], points.measured_sectors
+        )
+        ratio = np.median(np.tan(lines[points.line[inside]]) / np.tan(lines[moved[inside]]))
+        start = refined.params * np.r_[ratio, 1, 1, 1, 1]
+        other = refine(start, shifted, lines, pixel, rounds=0)
+        residuals.append(np.inf if other is None else other.residual_px)
+    return float(min(residuals))
+
+
+def best_wavelength(refined: Refined, lines: Floats, wavelength: float) -> tuple[float, float]:
+    """Compute the wavelength that fits best; it is no measurement, for distance and wavelength are correlated.
+
+    Parameters
+    ----------
+    lines
+        Scattering angles of the calibrant at `wavelength`, ascending (rad).
+    wavelength
+        The one of the fit (m).
+
+    Returns
+    -------
+    wavelength : float
+        The best one (m).
+    gain : float
+        The residual with it divided by the residual without it.
+    """
+    points = refined.points
+    halves = np.sin(lines[points.line] / 2) / wavelength
+
+    def residuals(values: Floats) -> Floats:
+        sines = halves * wavelength * values[5]
+        return two_theta(values[:5], points.y, points.x) - 2 * np.arcsin(np.minimum(sines, 1))
+
+    scales = np.r_[np.array(PARAMETER_SCALES) * np.r_[refined.params[DISTANCE], 1, 1, 1, 1], 0.01]
+    solution = least_squares(residuals, np.r_[refined.params, 1.0], x_scale=scales, max_nfev=50)
+    gain = float(np.linalg.norm(solution.fun) / np.linalg.norm(refined.residuals))
+    return wavelength * float(solution.x[5]), gain
+
+
+def unexplained_share(frame: Frame, params: Floats, lines: Floats, inner: float, outer: float) -> float:
+    """Compute the share of sharp peaks of the radial pattern that lie on no line: rings of another material.
+
+    Each peak has the square root of its height as weight, so that one bright ring does not hide the others.
+
+    Parameters
+    ----------
+    params
+        Fit parameters, shape (5,).
+    lines
+        Scattering angles of the calibrant, ascending (rad).
+    inner, outer
+        Range of scattering angles (rad).
+
+    Returns
+    -------
+    float
+        0 to 1; 0 without peaks.
+    """
+    radius, height = sharp_peaks(frame, params)
+    distance = params[DISTANCE] / frame.pixel
+    between = (radius > distance * np.tan(inner) - _MAX_OFFSET) & (radius < distance * np.tan(outer) + _MAX_OFFSET)
+    radius, height = radius[between], height[between]
+    if len(radius) == 0:
+        return 0.0
+    expected = distance * np.tan(np.minimum(lines, 1.5))
+    offset = np.abs(radius - expected[nearest_index(expected, radius)])
+    typical = np.median(height[offset < _MAX_OFFSET]) if (offset < _MAX_OFFSET).any() else 0.0
+    weight = np.sqrt(np.where(height > _MIN_RELATIVE_HEIGHT * typical, height, 0))
+    return float(weight[offset >= _MAX_OFFSET].sum() / max(weight.sum(), 1e-30))
+
+
+def sharp_peaks(frame: Frame, params: Floats) -> tuple[Floats, Floats]:
+    """Find the sharp peaks of the radial pattern.
+
+    Returns
+    -------
+    radius, height : ndarray, shape (n,)
+        Radius on a detector perpendicular to the beam (px), and prominence (counts).
+    """
+    pattern = radial_pattern(frame, params)
+    sharp = pattern - ndimage.percentile_filter(pattern, 30, size=_BACKGROUND_WIDTH)
+    noise = 1.4826 * np.median(np.abs(np.diff(sharp))) / np.sqrt(2) + 1e-12
+    peaks, properties = signal.find_peaks(sharp, prominence=_MIN_PROMINENCE * noise, width=(0, _BACKGROUND_WIDTH / 2))
+    return peaks + 0.5, properties["prominences"]
+
+
+def radial_pattern(frame: Frame, params: Floats) -> NDArray[np.float64]:
+    """Compute the mean intensity by radius.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Counts, one value per px of radius; where there is no pixel, the value of the radius before it.
+    """
+    along = cosine(params, frame.y, frame.x)
+    used = frame.valid & (along > 0.1)
+    radius = (params[DISTANCE] / frame.pixel * np.sqrt(np.maximum(1 / along[used] ** 2 - 1, 0))).astype(np.intp)
+    intensity = np.minimum(frame.image[used], np.percentile(frame.image[used][::16], 99.9))
+    counts, sums = np.bincount(radius), np.bincount(radius, intensity)
+    filled = np.maximum.accumulate(np.where(counts > 0, np.arange(len(counts)), 0))
+    return (sums / np.maximum(counts, 1))[filled]
