@@ -72,7 +72,7 @@ class Calibrant:
 
         Raises
         ------
-        ConfigError
+        FileWriteError
             It cannot be written.
         """
         lines = "\n".join(f"{spacing * 1e10:.8f}" for spacing in self.spacings)

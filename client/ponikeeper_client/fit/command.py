@@ -61,7 +61,7 @@ def fit(
         An argument or a file cannot be used.
     FitError
         The fit was rejected; the message says why.
-    ConfigError
+    FileWriteError
         A file cannot be written.
     RefusedError, NotConnectedError
         The IOC did not accept the geometry, or does not answer.
