@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from pages import PAGES
+
 ROOT = Path(__file__).parents[2]
 COMMANDS = sorted(set(re.findall(r"`python (tests/bench/[^`]+)`", (ROOT / "README.md").read_text())))
 
 
 def test_every_bench_is_named():
     named = {Path(command.split()[0]).name for command in COMMANDS}
-    pages = (ROOT / "client" / "README.md").read_text() + (ROOT / "iocs" / "README.md").read_text()
+    pages = "".join(page.read_text() for page in PAGES)
     benches = {path.name for path in (ROOT / "tests" / "bench").glob("bench_*.py")}
     assert benches == named | {name for name in benches if f"tests/bench/{name}" in pages}
 

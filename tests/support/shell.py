@@ -44,17 +44,19 @@ class Shell:
         """
         with tempfile.TemporaryDirectory() as folder:
             environment = {**os.environ, "COLUMNS": "80"} | environment
-            self._process.stdin.write(json.dumps([[str(word) for word in words], environment, folder]) + "\n")
+            command = [[str(word) for word in words], environment, folder, str(Path.cwd())]
+            self._process.stdin.write(json.dumps(command) + "\n")
             self._process.stdin.flush()
             code = int(self._process.stdout.readline())
             out, err = (Path(folder, name).read_text() for name in ("out", "err"))
         return subprocess.CompletedProcess(words, code, out, err)
 
 
-def _run(words: list[str], environment: dict[str, str], folder: str) -> None:
+def _run(words: list[str], environment: dict[str, str], folder: str, place: str) -> None:
     """Become the command."""
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(Path(folder, name), os.O_CREAT | os.O_WRONLY), number)
+    os.chdir(place)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv[1:] = words

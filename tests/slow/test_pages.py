@@ -1,0 +1,303 @@
+"""Every code block of every page runs: on an IOC, a bluesky session and a Tiled server of this test's.
+
+A page runs from top to bottom, with one namespace and one folder, on a detector of its own. Python is executed; the
+commands `ponikeeper` and `caput` are run; other programs, and the other languages, have a rule in `page_rules`. A block
+``text`` is what the block before it printed; ``...`` in it stands for anything.
+"""
+
+import contextlib
+import doctest
+import io
+import re
+import shutil
+import warnings
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+
+import catalogs as catalogs_of
+import page_rules
+import page_session
+from live import wait_for
+from make_references import command_tree
+from pages import PAGES, blocks, page_id
+from ponikeeper.protocol import parse_links
+from shell import Shell
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # of libraries; a page is not about them
+]
+
+RUNNING = [page for page in PAGES if {"python", "sh"} & {block.language for block in blocks(page)}]
+PARSED_ONLY = {"deploy/README.md": "a campaign runs it word for word: tests/campaigns/test_bare_host.py"}
+REVISIONS = {"README.md": 12}
+"""How many revisions the history has before the page begins; else none."""
+
+DETECTORS = tuple(f"{{Det:{number}}}Calib:" for number in range(len(RUNNING)))
+
+
+@pytest.fixture(scope="module")
+def site(make_ioc_for_module, motors, tmp_path_factory):
+    """Serve the PVs of the example configuration: an IOC of one detector for each page, and the linked PVs."""
+    links = "".join(
+        [
+            motors.link("z", "Z:RBV", moving="Z:MOVN"),
+            motors.link("energy", "Energy", kind="energy", units="keV", tolerance=1e-4),
+            motors.link("binning", "BinX", kind="equal"),
+        ]
+    )
+    ioc = make_ioc_for_module(
+        detectors=DETECTORS, more=dict.fromkeys(DETECTORS, f"settle = 0.5\n{links}"), beside=(motors.port,)
+    )
+    return Site(ioc.start(), motors, tmp_path_factory)
+
+
+class Site:
+    """The beamline of the pages.
+
+    Parameters
+    ----------
+    ioc, motors
+        What serves the detectors' PVs and the linked PVs.
+    """
+
+    def __init__(self, ioc, motors, folders):
+        self.ioc, self.motors, self._folders = ioc, motors, folders
+        self._open = contextlib.ExitStack()
+        self._tiled = None
+
+    def names(self, number, folder):
+        """Return what stands for each name of the pages, longest first."""
+        links = {
+            "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.RBV": self.motors.pv("Z:RBV"),
+            "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.MOVN": self.motors.pv("Z:MOVN"),
+            "XF:28ID1-OP{Mono}Energy-I": self.motors.pv("Energy"),
+            "XF:28ID1-ES{Det:PE1}cam1:BinX_RBV": self.motors.pv("BinX"),
+        }
+        return {
+            **links,
+            "XF:28ID1-ES{Det:PE1}": f"{self.ioc.name}{{Det:{number}}}",
+            "XF:28ID1-CT{IOC:Calib}": f"{self.ioc.name}{{IOC}}",
+            "/etc/ponikeeper/28id1.toml": str(folder / "28id1.toml"),
+        }
+
+    def tiled(self):
+        """Serve Tiled from the first page on that needs it."""
+        if self._tiled is None:
+            self._tiled = self._open.enter_context(catalogs_of.serving(self._folders.mktemp("tiled")))
+        return self._tiled
+
+    def close(self):
+        self._open.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _closing(site):
+    yield
+    site.close()
+
+
+@pytest.fixture(scope="module")
+def call():
+    with Shell() as shell:
+        yield shell
+
+
+@pytest.fixture(scope="module")
+def tree():
+    return command_tree()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_block_has_a_rule(page, tmp_path, tree):
+    for block in blocks(page):
+        if block.language in ("python", "sh"):
+            continue
+        if block.language == "text":
+            assert page in RUNNING, f"{block.where}: there is no block before it whose output this is"
+            continue
+        rule = page_rules.STATIC.get(block.language)
+        assert rule, f"{block.where}: no rule for a block of {block.language or 'no language'}"
+        try:
+            rule(block, tmp_path, tree)
+        except Exception as error:
+            raise AssertionError(f"{block.where}: {error}") from error
+
+
+@pytest.mark.parametrize("page", RUNNING, ids=page_id)
+def test_page_runs_from_top_to_bottom(page, site, call, tree, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    session = Session(page, site, call, tree, tmp_path)
+    try:
+        for block in blocks(page):
+            session.run(block)
+    finally:
+        session.close()
+
+
+class Session:
+    """One page that runs: its namespace, its folder, and what it printed last."""
+
+    def __init__(self, page, site, call, tree, folder):
+        self.page, self.site, self.folder, self._call, self._tree = page, site, folder, call, tree
+        self.names = site.names(RUNNING.index(page), folder)
+        self.printed = ""
+        self.namespace = None
+        shutil.copy(site.ioc.config, folder / "28id1.toml")
+        page_session.write_files(folder)
+        wait_for(self._reset, what="the linked PVs")
+        wait_for(self._rests, what="links at rest")
+        for _ in range(REVISIONS.get(page_id(page), 0)):
+            self._ponikeeper("", ["put", "XF:28ID1-ES{Det:PE1}Calib:", "near.poni", "--here"])
+
+    def _reset(self):
+        """Bring the linked PVs to where every page begins."""
+        values = {"Z:RBV": PLACE, "Z:MOVN": 0, "Energy": ENERGY, "BinX": 1}
+        return all(_caput(self.site.motors.pv(name), value) for name, value in values.items())
+
+    def _rests(self):
+        """Whether the IOC has seen that every link is at rest where the page begins."""
+        import epics
+
+        links = parse_links(epics.caget(self._here("XF:28ID1-ES{Det:PE1}Calib:Links_RBV"), as_string=True, timeout=20))
+        return all(link.connected and link.moving is False for link in links) and links[0].value == PLACE
+
+    def run(self, block):
+        """Run one block; an error names the page and the line."""
+        try:
+            if block.language == "python":
+                self.printed = self._python(block)
+            elif block.language == "sh":
+                self.printed = self._shell(block)
+            elif block.language == "text":
+                self._compare(block)
+        except Exception as error:
+            raise AssertionError(f"{block.where}: {type(error).__name__}: {error}") from error
+
+    def _here(self, text):
+        for name, stands_for in self.names.items():
+            text = text.replace(name, stands_for)
+        return text
+
+    def _there(self, text):
+        for name, stands_for in self.names.items():
+            text = text.replace(stands_for, name)
+        return text
+
+    def _python(self, block):
+        if self.namespace is None:
+            self.namespace = page_session.namespace(self._here, self.site, self.folder, self.page)
+        code = compile("\n" * (block.line - 1) + self._here(block.text), str(self.page), "exec")
+        with contextlib.redirect_stdout(io.StringIO()) as out, warnings.catch_warnings():
+            exec(code, self.namespace)  # what the page says is what a reader types
+        return self._there(out.getvalue())
+
+    def _shell(self, block):
+        printed = []
+        for line, command in page_rules.statements(block):
+            try:
+                printed.append(self._statement(command) or "")
+            except Exception as error:
+                raise AssertionError(f"line {line}: {command}: {error}") from error
+        return "".join(printed)
+
+    def _statement(self, command):
+        if page_id(self.page) in PARSED_ONLY or any(
+            sign in command.partition(" #")[0] for sign in ("$(", "; do", " && ")
+        ):
+            return self._parse_only(command)
+        words = page_rules.words(command)
+        while words and "=" in words[0] and words[0].partition("=")[0].isupper():
+            words = words[1:]
+        program, rest = words[0], words[1:]
+        if program == "ponikeeper":
+            return self._ponikeeper(command, rest)
+        if program in ("caput", "caget"):
+            return self._caput(program, [self._here(word) for word in rest])
+        page_rules.check_program(command, words)
+        return ""
+
+    def _parse_only(self, command):
+        """Parse each command of a compound line."""
+        for part in re.split(r" && |; do |; done", re.sub(r"=\$\(.*\)$", "=", command)):
+            words = page_rules.words(part)
+            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                words = words[1:]
+            if not words or words[0] == "for":
+                continue
+            if Path(words[0]).name != "ponikeeper":
+                page_rules.check_program(part, words)
+            elif "$what" not in words:
+                page_rules.parse_ponikeeper(self._tree, words[1:])
+        return ""
+
+    def _ponikeeper(self, command, arguments):
+        page_rules.parse_ponikeeper(self._tree, arguments)
+        verb = next((word for word in arguments if not word.startswith("-")), "")
+        if verb in page_rules.NOT_RUN or "--install-completion" in arguments:
+            return ""
+        environment = {"COLUMNS": "200"}
+        words = [self._here(word) for word in arguments]
+        if "http://tiled:8000" in words:
+            parts = urlsplit(self.site.tiled()[0].uri)
+            environment["TILED_API_KEY"] = parse_qs(parts.query)["api_key"][0]
+            words = [parts._replace(query="").geturl() if word == "http://tiled:8000" else word for word in words]
+        if verb == "import":
+            words = [
+                self._offline_config() if word == self.names["/etc/ponikeeper/28id1.toml"] else word for word in words
+            ]
+        done = self._call(*words, **environment)
+        printed = done.stdout + done.stderr
+        assert done.returncode == page_rules.exit_code(command), f"exit code {done.returncode}: {printed}"
+        return self._there(printed)
+
+    def _offline_config(self):
+        """Write the same configuration for an IOC that does not run."""
+        path = self.folder / "new-host" / "28id1.toml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(self.site.ioc.config.read_text().replace(str(self.site.ioc.state_dir), str(path.parent)))
+        return str(path)
+
+    def _caput(self, program, arguments):
+        import epics
+
+        name = arguments[0]
+        if program == "caget":
+            value = epics.caget(name, as_string=True, timeout=20)
+            return f"{self._there(name)} {value}\n"
+        assert _caput(name, " ".join(arguments[1:])), f"{name} cannot be put"
+        return ""
+
+    def _compare(self, block):
+        checker = doctest.OutputChecker()
+        flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+        same = checker.check_output(block.text, self.printed, flags)
+        assert same, f"the page shows\n{block.text}\nprinted was\n{self.printed}"
+
+    def close(self):
+        if self.namespace is not None:
+            self.namespace["_close"]()
+
+
+PLACE = 200.0
+"""Where the stage is when a page begins (mm)."""
+
+ENERGY = 74.5545
+"""Of the wavelength of near.poni (keV)."""
+
+
+def _caput(name, value):
+    import epics
+
+    pv = epics.get_pv(name, connect=True, timeout=20)
+    if not pv.connected:
+        return False
+    if pv.count > 1 and isinstance(value, str):
+        value = np.frombuffer(value.encode() + b"\0", np.uint8)
+    elif pv.type.endswith("enum"):
+        value = int(value) if str(value).isdigit() else pv.enum_strs.index(value)
+    elif "string" not in pv.type:
+        value = float(value)
+    return pv.put(value, wait=True, timeout=20) is not None

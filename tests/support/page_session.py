@@ -1,0 +1,120 @@
+"""What a page takes for granted in its Python: a RunEngine, a detector that sees nickel, a stage, a Tiled catalog.
+
+The detector stands where its stage is: the distance is the stage's reading plus 34.5 mm.
+"""
+
+import re
+from functools import cache, partial
+
+import numpy as np
+from bluesky import RunEngine
+from bluesky import plan_stubs as bps
+from bluesky import plans as bp
+from ophyd import Component as Cpt
+from ophyd import Device, DeviceStatus, Kind, Signal
+
+from calibrating import Recorder
+from ponikeeper.geometry import Geometry, poni
+from ponikeeper_client.demo.nickel import image
+from stages import Stage
+
+SHAPE = (1024, 1024)
+
+NEAR = Geometry(
+    dist=0.2345, poni1=0.2021, poni2=0.2011, rot1=0.0022, rot2=0.0014, rot3=0.0, pixel1=4e-4, pixel2=4e-4,
+    wavelength=1.663e-11, detector="Perkin", detector_config={"orientation": 3},
+)  # fmt: skip
+DARK = 10
+"""Counts of a dark image."""
+
+OFFSET = 34.5
+"""Distance from the sample when the stage reads 0 (mm)."""
+
+
+def truth(place):
+    """Return the true geometry where the stage reads `place` (mm)."""
+    return Geometry.parse({**NEAR.as_dict(), "dist": (place + OFFSET) / 1000})
+
+
+@cache
+def _image(place):
+    return image(truth(place), SHAPE, seed=1)
+
+
+class _Frame(Signal):
+    def describe(self):
+        return {self.name: {"source": "SIM:frame", "dtype": "array", "shape": list(SHAPE), "dtype_numpy": "<u2"}}
+
+
+class NickelPanel(Device):
+    """The area detector of the pages, without its calibration."""
+
+    image = Cpt(_Frame, value=np.zeros(SHAPE, np.uint16), kind="normal")
+
+    where = 200.0
+    """What the stage reads; the session keeps it."""
+
+    shutter = None
+    """Closed where it reads 0."""
+
+    def trigger(self):
+        is_dark = type(self).shutter is not None and type(self).shutter.get() == 0
+        self.image.put(np.full(SHAPE, DARK, np.uint16) if is_dark else _image(type(self).where) + np.uint16(DARK))
+        status = DeviceStatus(self)
+        status.set_finished()
+        return status
+
+
+def write_files(folder):
+    """Write the files that the pages use: PONI files and an image of nickel."""
+    import fabio.tifimage
+
+    for name, place in {"near": 200.0, "far": 1000.0}.items():
+        (folder / f"{name}.poni").write_text(poni.write(truth(place)))
+    fabio.tifimage.TifImage(data=_image(200.0)).write(str(folder / "Ni.tiff"))
+
+
+def namespace(here, site, folder, page):
+    """Make the namespace of one page."""
+    text = page.read_text(encoding="utf-8")
+    devices = []
+
+    class YourAreaDetector(NickelPanel):
+        def __init__(self, prefix, **kwargs):
+            super().__init__(prefix, **kwargs)
+            devices.append(self)
+            self.wait_for_connection(timeout=20)
+
+    stage = Stage(site.motors.name, name="stage")
+    stage.wait_for_connection(timeout=20)
+    stage.readback.subscribe(lambda value, **_: setattr(YourAreaDetector, "where", float(value)), run=True)
+    YourAreaDetector.shutter = Recorder(name="fast_shutter")
+    run_engine = RunEngine({}, context_managers=[])
+    names = {
+        "RE": run_engine, "bp": bp, "bps": bps, "Cpt": Cpt, "Kind": Kind, "stage": stage,
+        "YourAreaDetector": YourAreaDetector, "fast_shutter": YourAreaDetector.shutter,
+    }  # fmt: skip
+    for line in re.findall(r"`(from [\w.]+ import [^`]+)`", text):  # what a page says in its text is typed too
+        exec(line, names)
+    devices.append(stage)
+    if re.search(r"\bcatalog\b", text):
+        from bluesky_tiled_plugins import TiledWriter
+
+        catalog = site.tiled()[1]
+        run_engine.subscribe(TiledWriter(catalog))
+        names["catalog"] = catalog
+    if re.search(r"\bdetector\b", text) and "class Detector(YourAreaDetector)" not in text:
+        from ponikeeper_client.device import CalibrationData, CalibrationMixin
+
+        class Detector(CalibrationMixin, YourAreaDetector):
+            calib = Cpt(CalibrationData, "Calib:", kind="config")
+
+        names["Detector"] = Detector
+        names["detector"] = Detector(here("XF:28ID1-ES{Det:PE1}"), name="area_detector")
+    names["_close"] = partial(_close, devices)
+    return names
+
+
+def _close(devices):
+    for device in devices:
+        device.destroy()
