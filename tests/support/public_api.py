@@ -39,6 +39,11 @@ class Public:
     node: ast.AST
     doc: str
 
+    @property
+    def has_docstring_of_its_own(self) -> bool:
+        """Whether it is a class or a function: a constant needs no docstring."""
+        return isinstance(self.node, ast.ClassDef | ast.FunctionDef)
+
 
 def module_file(module: str) -> Path:
     """Return the source file of a module or package."""
