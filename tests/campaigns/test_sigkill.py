@@ -83,7 +83,7 @@ def require_all_there(history: History, known: Acknowledged) -> None:
     while history.verify_next():
         continue
     for prefix, accepted in known.accepted.items():
-        in_force = history.in_force(prefix)
+        in_force = history.active(prefix)
         assert in_force is not None
         answers = {request: history.answer(prefix, request) for request in accepted}
         lost = [request for request, answer in answers.items() if answer is None]
@@ -106,7 +106,7 @@ def _require_content(history: History, prefix: str, answer: Answer | None, commi
 
 def require_in_force(snapshot: Snapshot, history: History) -> None:
     """See that the snapshot shows exactly what the disk holds."""
-    found = history.in_force(snapshot.prefix)
+    found = history.active(snapshot.prefix)
     assert found is not None
     revision, activation = found
     assert (snapshot.serial, snapshot.revision, snapshot.uid) == (activation.serial, revision.number, revision.uid)

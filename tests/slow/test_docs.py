@@ -19,7 +19,7 @@ from ponikeeper.ca import service
 from ponikeeper.ca.group import Group
 from ponikeeper.config import load
 from ponikeeper.detector.keeper import Keeper
-from ponikeeper.detector.link_states import Linked
+from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS
 from ponikeeper.store import History
 from ponikeeper.store.writer import Store
@@ -43,7 +43,7 @@ def pvdb(tmp_path_factory) -> dict[str, Any]:
         store = Store(History(config.store))
         found: dict[str, Any] = {}
         for detector in config.detector:
-            links = Linked(detector.link, detector.settle)
+            links = LinkStates(detector.link, detector.settle)
             found |= Group(detector, Keeper(detector.prefix, store, detector.limits, links), links, store).pvdb
         own = await service._ioc_channels(store)
         found |= {config.ioc.prefix + suffix: channel for suffix, channel in own.items()}

@@ -5,7 +5,7 @@ import asyncio
 from ponikeeper.config import Link
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_rules import Sample
-from ponikeeper.detector.link_states import Linked
+from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.state import Change
 from ponikeeper.store import History
 from ponikeeper.store.writer import Store
@@ -27,7 +27,7 @@ class Bench:
         self.tick = 0.0
         """What passes between two looks at the clock."""
         self.store = store
-        self.links = Linked([Z], SETTLE, self._clock)
+        self.links = LinkStates([Z], SETTLE, self._clock)
         self.keeper = Keeper(PREFIX, store, {}, self.links, **options)
         self.published = []
         self.keeper.on_publish(self._publish)
@@ -42,7 +42,7 @@ class Bench:
 
     async def start(self):
         await self.keeper.load()
-        self._tasks.append(asyncio.create_task(self.keeper.follow()))
+        self._tasks.append(asyncio.create_task(self.keeper.follow_links()))
 
     async def stop(self):
         for task in self._tasks:
@@ -50,35 +50,35 @@ class Bench:
             await asyncio.gather(task, return_exceptions=True)
 
     def tell(self, value, moving=0.0):
-        self.links.take("Z.RBV", Sample(True, value) if value is not None else Sample())
-        self.links.take("Z.MOVN", Sample(True, moving) if value is not None else Sample())
+        self.links.update("Z.RBV", Sample(True, value) if value is not None else Sample())
+        self.links.update("Z.MOVN", Sample(True, moving) if value is not None else Sample())
 
     async def stand(self, value, after=SETTLE):
         """Let the motor say where it is, and some time pass; all that follows from it has happened then."""
         self.tell(value)
-        await self.keeper.look()
+        await self.keeper.check_links()
         self.now += after
         await self.settled()
 
     async def go(self, value):
         """Move to a place as a motor does."""
         self.tell(self.links.states()[0].value, 1.0)
-        await self.keeper.look()
+        await self.keeper.check_links()
         self.tell(value, 1.0)
-        await self.keeper.look()
+        await self.keeper.check_links()
         await self.stand(value)
 
     async def settled(self):
         """Let the keeper see how the links stand, and wait until it has found what belongs there."""
-        await self.keeper.look()
+        await self.keeper.check_links()
         async with asyncio.timeout(20):
-            while self.keeper._board._seeking:  # noqa: ASYNC110  # it has no event of its own
+            while self.keeper._publisher._searching:  # noqa: ASYNC110  # it has no event of its own
                 await asyncio.sleep(0.001)
-        await self.keeper.look()
+        await self.keeper.check_links()
 
     async def look_as_told(self):
         """Look as often as the keeper wants it, and no more."""
-        while (again := await self.keeper.look()) is not None:
+        while (again := await self.keeper.check_links()) is not None:
             self.now = max(self.now, again)
 
     async def until(self, revision):

@@ -8,7 +8,7 @@ from pathlib import Path
 from ponikeeper.errors import StoreError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import Correction
-from ponikeeper.store import FOLLOWED, Draft, History, Standing
+from ponikeeper.store import FOLLOWED, Draft, FollowState, History
 from ponikeeper.store import history as writing
 from ponikeeper.text.strictjson import canonical
 from strategies import VALUES
@@ -54,11 +54,11 @@ def small_store(path: Path, revisions: int = 4) -> Path:
                 commit(history, prefix, number)
         for prefix in PREFIXES:
             request = ("back", "f" * 64, "activate")
-            standing = Standing(True, {"z": {"value": 1.0, "units": "mm"}})
+            standing = FollowState(True, {"z": {"value": 1.0, "units": "mm"}})
             history.activate(prefix, 2, time_of(revisions), "activate", "bob@there", request, standing)
             history.activate(prefix, 3, time_of(revisions), FOLLOWED, "links")
             for correction in corrections(revisions):
-                history.judge(prefix, correction)
+                history.correct(prefix, correction)
     finally:
         history.close()
     return path
@@ -103,14 +103,14 @@ def _of_one(history: History, prefix: str) -> tuple[object, ...]:
     count = history.count(prefix)
     requests = ("back", *(f"request-{number}" for number in range(count + 1)))
     return (
-        history.in_force(prefix),
+        history.active(prefix),
         count,
         history.revisions(prefix, 1, count),
-        [history.labelled(prefix, label) for label in LABELS if label],
+        [history.find_label(prefix, label) for label in LABELS if label],
         history.labels(prefix),
         [history.answer(prefix, request) for request in requests],
-        history.kept(prefix),
-        history.puts(prefix, None, 100),
+        history.stored_state(prefix),
+        history.follow_candidates(prefix, None, 100),
     )
 
 

@@ -21,8 +21,8 @@ from ponikeeper.ca.view import (
 )
 from ponikeeper.config import Detector
 from ponikeeper.detector.keeper import Keeper
-from ponikeeper.detector.link_states import Linked
-from ponikeeper.detector.state import Change, State
+from ponikeeper.detector.link_states import LinkStates
+from ponikeeper.detector.state import Change, DetectorState
 from ponikeeper.errors import RefusedError
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol import Result, links_json
@@ -53,7 +53,7 @@ class Group:
         Where its history is read.
     """
 
-    def __init__(self, detector: Detector, keeper: Keeper, links: Linked, store: Store) -> None:
+    def __init__(self, detector: Detector, keeper: Keeper, links: LinkStates, store: Store) -> None:
         self._keeper = keeper
         self._links = links
         self._puts = Puts(keeper)
@@ -64,7 +64,7 @@ class Group:
         self.pvdb = {detector.prefix + suffix: channel for suffix, channel in self._channels.items()}
         keeper.on_publish(self.publish)
 
-    async def publish(self, state: State, change: Change) -> None:
+    async def publish(self, state: DetectorState, change: Change) -> None:
         """Show what is new: the single PVs first, then snapshot and serial, the results last."""
         stamp = timestamp(state) if Change.ACTIVATION in change else time.time()
         if Change.ACTIVATION in change:
@@ -92,7 +92,7 @@ class Group:
     async def run(self) -> None:
         """Judge, follow and show, for ever; ends only with an error that is a defect."""
         async with asyncio.TaskGroup() as tasks:
-            for work in (self._archive.run, self._look_at_links, self._keeper.follow):
+            for work in (self._archive.run, self._look_at_links, self._keeper.follow_links):
                 tasks.create_task(work())
 
     def _handlers(self) -> Mapping[str, Handler]:
@@ -153,7 +153,7 @@ class Group:
     async def _activate_selected(self, state: str, origin: Origin) -> Result | None:
         return await self._puts.activate(self._archive.selected, origin) if state == "Do" else None
 
-    async def _show_setpoints(self, state: State, stamp: float) -> None:
+    async def _show_setpoints(self, state: DetectorState, stamp: float) -> None:
         """Let the setpoints follow what is in force, and the stage where nobody has touched it."""
         values = geometry_values(state.revision and state.revision.geometry)
         await self._show({setpoint(name): shown for name, shown in values.items()}, stamp)
@@ -193,14 +193,14 @@ class Group:
         """Judge the geometry at each change of the links, and show them, but not more often than anybody can look."""
         shown_at, shown = -math.inf, self._links.states()
         while True:
-            times = [await self._keeper.look()]
+            times = [await self._keeper.check_links()]
             now, states = self._links.clock(), self._links.states()
             if states != shown and now >= shown_at + _LINKS_PERIOD:
                 shown_at, shown = now, states
                 await self._show_links()
             elif states != shown:
                 times.append(shown_at + _LINKS_PERIOD)
-            await self._links.change(min((moment for moment in times if moment is not None), default=None))
+            await self._links.wait_for_change(min((moment for moment in times if moment is not None), default=None))
 
     async def _show_links(self) -> None:
         states = self._links.states()

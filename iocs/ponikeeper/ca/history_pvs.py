@@ -9,7 +9,7 @@ from ponikeeper.ca.channels import Origin
 from ponikeeper.ca.puts import Transaction
 from ponikeeper.ca.view import Shown, list_text, selected_text
 from ponikeeper.detector.keeper import Keeper
-from ponikeeper.detector.state import State
+from ponikeeper.detector.state import DetectorState
 from ponikeeper.errors import HistoryError, RefusedError, StoreError
 from ponikeeper.protocol.history_query import AT_ONCE, HistoryQuery, parse_query, reply_text
 from ponikeeper.protocol.text_tables import compare_text, table_text
@@ -116,6 +116,6 @@ class Archive:
         await self._show({"Message_RBV": Shown(message)}, time.time())
 
 
-def timestamp(state: State) -> float:
+def timestamp(state: DetectorState) -> float:
     """Give the instant of the activation in force (s since 1970); now, where there is none."""
     return time.time() if state.activation is None else to_posix(state.activation.time)

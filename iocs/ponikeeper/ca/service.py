@@ -27,7 +27,7 @@ from ponikeeper.ca.stats import Stats
 from ponikeeper.config import Config, Detector
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_rules import Sample
-from ponikeeper.detector.link_states import Linked
+from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.errors import ConfigError, GeometryError, PoniError, RefusedError
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper.protocol import Commit
@@ -103,7 +103,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         await store.probe()
         if not store.health.ok:
             log.error("the store takes no writes, serving what is in force: %s", store.health.message)
-        linked = [Linked(detector.link, detector.settle) for detector in config.detector]
+        linked = [LinkStates(detector.link, detector.settle) for detector in config.detector]
         groups = [
             await _group(config, detector, store, links)
             for detector, links in zip(config.detector, linked, strict=True)
@@ -189,7 +189,7 @@ async def _require_alone(config: Config, force: bool) -> None:
     raise RefusedError(f"{rival} already: stop that server, or give this one another prefix (--force overrides)")
 
 
-async def _group(config: Config, detector: Detector, store: Store, links: Linked) -> Group:
+async def _group(config: Config, detector: Detector, store: Store, links: LinkStates) -> Group:
     keeper = Keeper(detector.prefix, store, detector.limits, links, detector.follow)
     await keeper.load()
     geometry = seed(config, detector)
@@ -202,7 +202,7 @@ async def _group(config: Config, detector: Detector, store: Store, links: Linked
     return group
 
 
-async def _watch_links(detectors: list[Linked]) -> None:
+async def _watch_links(detectors: list[LinkStates]) -> None:
     """Watch the linked PVs of all detectors until cancelled; nobody waits for this."""
     pvs = {pv for linked in detectors for pv in linked.pvs}
     if not pvs:
@@ -210,7 +210,7 @@ async def _watch_links(detectors: list[Linked]) -> None:
 
     def tell(pv: str, sample: Sample) -> None:
         for linked in detectors:
-            linked.take(pv, sample)
+            linked.update(pv, sample)
 
     watch = (await asyncio.to_thread(_watch_class))(pvs, tell)
     try:

@@ -7,7 +7,7 @@ from typing import cast
 
 from caproto import AlarmSeverity, AlarmStatus
 
-from ponikeeper.detector.state import State
+from ponikeeper.detector.state import DetectorState
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.history import Correction, Revision
@@ -49,7 +49,7 @@ def geometry_values(geometry: Geometry | None) -> dict[str, Shown]:
     return values
 
 
-def activation_values(state: State) -> dict[str, Shown]:
+def activation_values(state: DetectorState) -> dict[str, Shown]:
     """Show, by suffix, all that changes with an activation, the snapshot and the serial last."""
     revision, geometry = state.revision, state.revision and state.revision.geometry
     shown = {readback(name): value for name, value in geometry_values(geometry).items()}
@@ -64,7 +64,7 @@ def activation_values(state: State) -> dict[str, Shown]:
     return shown
 
 
-def status_values(state: State) -> dict[str, Shown]:
+def status_values(state: DetectorState) -> dict[str, Shown]:
     """Show, by suffix, what changes with the status, which these alone carry as their alarm; the snapshot last."""
     severity = _SEVERITY[state.status]
     alarm = (severity, AlarmStatus.STATE if severity else AlarmStatus.NO_ALARM)
@@ -77,7 +77,7 @@ def status_values(state: State) -> dict[str, Shown]:
     }
 
 
-def transaction_values(state: State) -> dict[str, Shown]:
+def transaction_values(state: DetectorState) -> dict[str, Shown]:
     """Show, by suffix, what every transaction changes, refused ones too."""
     return {
         "Accepted_RBV": Shown(state.accepted),

@@ -63,7 +63,7 @@ def import_(
         had, new = _compared(store, found, source)
         records = [record for part in new.by_kind().values() for record in part]
         if records:
-            store.add(found.prefix, records, timestamps.from_datetime(now), legacy_import.CAUSE)
+            store.append(found.prefix, records, timestamps.from_datetime(now), legacy_import.CAUSE)
     if as_json:
         emit(dumps({"prefix": found.prefix, "store": str(loaded.store), "had": had.counts(), "added": new.counts()}))
     elif records:

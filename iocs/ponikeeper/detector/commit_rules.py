@@ -109,6 +109,38 @@ def is_unchanged(in_force: Revision | None, draft: Draft, derived: bool, reading
     return said == says and _same_position(in_force.position, draft.position, readings)
 
 
+def is_repetition(
+    in_force: Revision | None,
+    corrections: Sequence[Correction],
+    draft: Draft,
+    derived: bool,
+    readings: Sequence[LinkState] = (),
+) -> bool:
+    """Return whether a commit would store the active revision again; if that was corrected, a new one is needed.
+
+    Raises
+    ------
+    RefusedError
+        The active revision was corrected, and an edit by hand changes nothing of its geometry.
+    """
+    correction = in_force and correction_of(corrections, in_force.number)
+    if not in_force or not correction:
+        return is_unchanged(in_force, draft, derived, readings)
+    if derived and draft.geometry == in_force.geometry:
+        raise RefusedError(
+            f"revision {correction.revision} was {told(correction)}, and this changes nothing of it: "
+            "put in force one that is right, or commit all values anew"
+        )
+    return False
+
+
+def position_note(commit: Commit, draft: Draft, readings: Sequence[LinkState]) -> str:
+    """Explain, for the message about a commit, why the position that it asked for is unknown."""
+    if commit.position != "now" or draft.position is not None:
+        return ""
+    return f", position unknown: {'; '.join(link.doubt for link in readings if link.doubt)}"
+
+
 def _same_position(old: Position | None, new: Position | None, readings: Sequence[LinkState]) -> bool:
     if old is None or new is None:
         return old is new

@@ -1,187 +1,185 @@
-"""The geometry follows the links: where they have come to rest, what was put in force there last is so again."""
+"""Following: when the links come to rest at a known position, the revision that belongs there is activated."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
 
-from ponikeeper.detector.board import Board
-from ponikeeper.detector.follow import (
-    Travel,
-    arrived,
-    begun,
-    gone_on,
+from ponikeeper.detector.follow_rules import (
+    LinkMotion,
+    baseline_position,
     has_arrived,
-    is_still_there,
-    is_there,
-    rested_position,
+    is_at,
+    is_unmoved,
+    motion_after_restart,
+    rebased,
+    updated_motion,
 )
 from ponikeeper.detector.link_rules import quantity
-from ponikeeper.detector.link_states import Linked, earliest
+from ponikeeper.detector.link_states import LinkStates, earliest
+from ponikeeper.detector.publisher import Publisher
 from ponikeeper.detector.state import Change
-from ponikeeper.detector.store import Ledger
+from ponikeeper.detector.store import DetectorStore
 from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.history.corrections import unsound
 from ponikeeper.protocol import LinkState
-from ponikeeper.store import FOLLOWED, History, Put, Standing
+from ponikeeper.store import FollowCandidate, FollowState
 from ponikeeper.store.writer import PERIOD
 
-_AT_ONCE = 500
-"""Rows of the history that are read between two moments at which others may use the store."""
-
-_AUTHOR = "links"
+_PAGE = 500
+"""Rows of the history that are read at once; between two pages others may use the store."""
 
 
 class Follower:
-    """Puts the geometry of the place in force at which the links of one detector have arrived.
+    """Activates the revision that belongs to the position at which the links of one detector have arrived.
 
     Parameters
     ----------
+    store
+        What the store has of the detector.
+    publisher
+        Owner of the detector's state.
+    links
+        The detector's links.
     lock
-        Held by every transaction of the detector.
+        Held during every request of the detector.
     """
 
-    def __init__(self, ledger: Ledger, board: Board, links: Linked, lock: asyncio.Lock) -> None:
-        self._ledger = ledger
-        self._board = board
+    def __init__(self, store: DetectorStore, publisher: Publisher, links: LinkStates, lock: asyncio.Lock) -> None:
+        self._store = store
+        self._publisher = publisher
         self._links = links
         self._lock = lock
-        self._travel = Travel()
+        self._motion = LinkMotion()
         self._arrival = asyncio.Event()
-        self._trouble = ""
+        self._reported = ""
 
     def begin(self) -> None:
-        """Take up where the links rested before a restart."""
-        standing = self._board.state.kept.standing
-        self._travel = begun(self._links.states(), standing.rested if standing else {})
+        """Start from where the links rested before a restart."""
+        follow_state = self._publisher.state.stored.follow_state
+        self._motion = motion_after_restart(self._links.states(), follow_state.rested if follow_state else {})
 
-    async def look(self) -> float | None:
-        """Take up how the links stand, and tell it; gives the time at which to look again at the latest."""
-        times = [self._links.next_change()]  # asked first: what changes while they are looked at is looked at again
+    async def check_links(self) -> float | None:
+        """Update motion and status from the links; return when to call this again at the latest, if ever."""
+        times = [self._links.next_change()]  # first: a link that changes during the rest is checked again
         links = self._links.states()
-        self._travel = gone_on(self._travel, links)
-        if has_arrived(self._travel, links) and not self._arrival.is_set():
-            self._board.begin_search()
+        self._motion = updated_motion(self._motion, links)
+        if has_arrived(self._motion, links) and not self._arrival.is_set():
+            self._publisher.begin_search()
             self._arrival.set()
-        times.append(await self._board.look())
+        times.append(await self._publisher.update_status())
         return earliest(times)
 
     async def run(self) -> None:
-        """Follow the links, for ever."""
+        """Follow the links; runs for ever."""
         while True:
             await self._arrival.wait()
             failed = False
             try:
-                kept, links = self._board.state.kept, self._links.states()
-                put = await self._belonging(links)  # commits go on: it takes its time
+                stored, links = self._publisher.state.stored, self._links.states()
+                candidate = await self._find_candidate(links)  # takes its time: requests are executed meanwhile
                 async with self._lock:
-                    if self._board.state.kept is kept:
-                        await self._arrive(put, links)
-                self._trouble = ""
-            except StoreError as error:  # it is tried again, and told by the storage's own PVs too
+                    if self._publisher.state.stored is stored:
+                        await self._arrive(candidate, links)
+                self._reported = ""
+            except StoreError as error:  # tried again, and shown by the Storage: PVs too
                 failed = True
-                await self._complain(f"not followed: {error}")
-            self._board.end_search()
+                await self._report(f"not followed: {error}")
+            self._publisher.end_search()
             if failed:
                 await asyncio.sleep(PERIOD)
             self._arrival.clear()
             self._links.wake()
 
-    async def switch(self, follow: bool, store: Callable[[Standing], Awaitable[None]]) -> Standing:
-        """Switch following on or off; what the links did while it was off counts no more.
-
-        Parameters
-        ----------
-        store
-            Stores what has to be kept of it.
-        """
-        begins = follow and not self._board.state.follow
-        with self.setting_out() if begins else nullcontext():
-            standing = replace(self._standing(), follow=follow)
-            await store(standing)
-        return standing
-
     @contextmanager
-    def setting_out(self) -> Generator[Standing | None]:
-        """Let the links set out from where they are: what they did before counts no more, unless the store fails.
+    def new_baseline(self, links: Sequence[LinkState]) -> Generator[FollowState | None]:
+        """Make the links as they are now the baseline while something is stored; undo it if that fails.
 
-        Gives what has to be stored with whatever is put in force; None where it is stored already.
+        Yields
+        ------
+        FollowState or None
+            What to store with the activation; None if that is stored already.
         """
-        before = self._travel
-        self.set_out()
-        standing = self._standing()
+        before = self._motion
+        self.set_baseline(links)
+        follow_state = self._follow_state(links)
+        unchanged = not links or follow_state == self._publisher.state.stored.follow_state
         try:
-            yield None if not self._links.units or standing == self._board.state.kept.standing else standing
+            yield None if unchanged else follow_state
         except BaseException:
-            now = self._travel
-            self._travel = replace(now, away=now.away | before.away, back=now.back | before.back)
+            now = self._motion
+            self._motion = replace(now, moved=now.moved | before.moved, returned=now.returned | before.returned)
             raise
 
-    def set_out(self) -> None:
-        """Let the links set out from where they are."""
-        self._travel = arrived(self._travel, self._links.states())
+    def set_baseline(self, links: Sequence[LinkState]) -> None:
+        """Make the links as they are now the baseline: what they did before does not count."""
+        self._motion = rebased(self._motion, links)
 
-    async def _arrive(self, put: Put | None, asked: Sequence[LinkState]) -> None:
-        """Put in force what belongs to where the links have come to rest.
+    @contextmanager
+    def switched(self, follow: bool) -> Generator[FollowState]:
+        """Switch following on or off while that is stored; yield what to store.
+
+        What the links did while it was off does not count after it is switched on.
+        """
+        links = self._links.states()
+        switched_on = follow and not self._publisher.state.follow
+        with self.new_baseline(links) if switched_on else nullcontext():
+            yield replace(self._follow_state(links), follow=follow)
+
+    async def _arrive(self, candidate: FollowCandidate | None, before: Sequence[LinkState]) -> None:
+        """Activate the revision that belongs to where the links have come to rest.
 
         Parameters
         ----------
-        put
-            What belongs to where they were when it was asked; they may have moved on meanwhile.
+        candidate
+            What was found for the links as they were `before`; they may have moved on meanwhile.
         """
         links = self._links.states()
-        state, moved = self._board.state, bool(self._travel.away)
-        if not has_arrived(self._travel, links) or not is_still_there(links, asked):
+        state, moved = self._publisher.state, bool(self._motion.moved)
+        if not has_arrived(self._motion, links) or not is_unmoved(links, before):
             return
         if state.revision is None:
-            self.set_out()
+            self.set_baseline(links)
             return
-        with self.setting_out() as standing:
-            if put is not None and put.revision != state.revision.number and state.follow and moved:
-                await self._follow(put.revision, standing, links)
-            elif standing is not None:
-                time = self._board.now()
-                await self._ledger.write(lambda history, prefix: history.stand(prefix, standing, time, _AUTHOR))
-                self._board.take_up(replace(state.kept, standing=standing))
+        with self.new_baseline(links) as follow_state:
+            if candidate is not None and candidate.revision != state.revision.number and state.follow and moved:
+                await self._follow(candidate.revision, follow_state, links)
+            elif follow_state is not None:
+                stored = await self._store.set_rested(follow_state, self._publisher.timestamp())
+                self._publisher.update_stored(stored)
 
-    async def _belonging(self, links: Sequence[LinkState]) -> Put | None:
-        """Find what a commit or a person put in force last where the links are, of all that is sound."""
-        wrong = unsound(self._board.state.corrections)
+    async def _find_candidate(self, links: Sequence[LinkState]) -> FollowCandidate | None:
+        """Find what a commit or a user activated last at the links' position, and was not corrected since."""
+        wrong = unsound(self._publisher.state.corrections)
         before: int | None = None
         while True:
-            puts = await self._ledger.read(partial(History.puts, before=before, limit=_AT_ONCE))
-            for put in puts:
-                if put.revision not in wrong and is_there(links, put.position):
-                    return put
-            if len(puts) < _AT_ONCE:
+            candidates = await self._store.follow_candidates(before, _PAGE)
+            for candidate in candidates:
+                if candidate.revision not in wrong and is_at(links, candidate.position):
+                    return candidate
+            if len(candidates) < _PAGE:
                 return None
-            before = puts[-1].serial
+            before = candidates[-1].serial
 
-    async def _follow(self, number: int, standing: Standing | None, links: Sequence[LinkState]) -> None:
-        """Put a revision in force, because the links are where it holds."""
-        time = self._board.now()
-        revision = await self._ledger.read(lambda history, prefix: history.revision(prefix, number))
-        assert revision is not None  # nothing is ever deleted
+    async def _follow(self, number: int, follow_state: FollowState | None, links: Sequence[LinkState]) -> None:
+        """Activate a revision because the links are at its position."""
         try:
-            activation = await self._ledger.write(
-                lambda history, prefix: history.activate(prefix, number, time, FOLLOWED, _AUTHOR, standing=standing)
-            )
-            self._board.put_in_force(revision, activation, standing)
+            stored = await self._store.follow(number, self._publisher.timestamp(), follow_state)
         except UncertainStoreError:
-            if not await self._ledger.settle(None):
+            stored = await self._store.settle(None)
+            if stored is None:
                 raise
-        stands = ", ".join(
+        values = ", ".join(
             f"{link.name} {quantity(link.value, link.units)}" for link in links if link.value is not None
         )
-        message = f"revision {number} followed the links: {stands}"
-        await self._board.post(None, message, Change.RESULT | Change.ACTIVATION)
+        message = f"revision {number} followed the links: {values}"
+        await self._publisher.publish(Change.RESULT | Change.ACTIVATION, stored=stored, message=message)
 
-    async def _complain(self, trouble: str) -> None:
-        """Tell a person once of what goes on to fail, where something would follow."""
-        if self._board.state.follow and self._travel.away and trouble != self._trouble:
-            self._trouble = trouble
-            await self._board.post(None, trouble)
+    async def _report(self, problem: str) -> None:
+        """Publish once why following goes on to fail, if something would follow."""
+        if self._publisher.state.follow and self._motion.moved and problem != self._reported:
+            self._reported = problem
+            await self._publisher.publish(Change.RESULT, message=problem)
 
-    def _standing(self) -> Standing:
-        return Standing(self._board.state.follow, rested_position(self._travel, self._links.states()))
+    def _follow_state(self, links: Sequence[LinkState]) -> FollowState:
+        return FollowState(self._publisher.state.follow, baseline_position(self._motion, links))

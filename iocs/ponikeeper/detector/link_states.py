@@ -17,7 +17,7 @@ def earliest(times: Iterable[float | None]) -> float | None:
     return min((moment for moment in times if moment is not None), default=None)
 
 
-class Linked:
+class LinkStates:
     """The links of one detector.
 
     Parameters
@@ -39,18 +39,15 @@ class Linked:
         self._calibrated: dict[str, float | None] = {}
         self._references: dict[str, float | None] = {}
         self._changed = asyncio.Event()
-
-    @property
-    def units(self) -> Mapping[str, str]:
+        self.units: Mapping[str, str] = {link.name: link.units for link in links}
         """Units of each link by its name."""
-        return {link.name: link.units for link in self._links}
 
     @property
     def pvs(self) -> set[str]:
         """The PVs that have to be watched."""
         return {pv for link in self._links for pv in (link.pv, link.moving) if pv is not None}
 
-    def refer_to(self, revision: Revision | None) -> None:
+    def set_reference(self, revision: Revision | None) -> None:
         """Judge from now on where the links stand by where they stood for a revision.
 
         An energy or a wavelength that its position lacks is judged by the wavelength of its geometry.
@@ -66,7 +63,7 @@ class Linked:
                 self._references[link.name] = reference
                 self._readings[link.name] = replace(self._readings[link.name], left=None)
 
-    def take(self, pv: str, sample: Sample) -> None:
+    def update(self, pv: str, sample: Sample) -> None:
         """Take up what one PV says; what concerns no link here is ignored."""
         self._samples[pv] = sample
         for link in self._links:
@@ -104,7 +101,7 @@ class Linked:
         """Let whoever waits for a change look again."""
         self._changed.set()
 
-    async def change(self, until: float | None) -> None:
+    async def wait_for_change(self, until: float | None) -> None:
         """Wait until a link says something, at the longest to a time; it may be over already."""
         with suppress(TimeoutError):
             async with asyncio.timeout(None if until is None else until - self.clock()):

@@ -1,16 +1,18 @@
-"""All that is known of one detector at one instant: what its PVs show."""
+"""The state of one detector: everything that its PVs show at one instant. Pure."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import Flag, auto
 
 from ponikeeper.history import Activation, Correction, Revision
-from ponikeeper.protocol import Result, Snapshot
+from ponikeeper.protocol import MAX_RESULTS, Result, Snapshot
 from ponikeeper.protocol.pvs import Status
-from ponikeeper.store import Kept
+from ponikeeper.store import StoredState
+from ponikeeper.text import timestamps
 
 
 class Change(Flag):
-    """What of a state is new."""
+    """Which parts of a state are new."""
 
     RESULT = auto()
     STATUS = auto()
@@ -20,11 +22,29 @@ class Change(Flag):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """All that the PVs of one detector show."""
+class DetectorState:
+    """Everything that the PVs of one detector show, at one instant.
+
+    Parameters
+    ----------
+    prefix
+        The detector's PV prefix.
+    stored
+        What the store has of the detector.
+    follow
+        Whether the geometry follows the linked PVs.
+    status, reason
+        Whether the active revision applies now, and everything that is against it.
+    accepted, rejected
+        Number of requests since the start.
+    message
+        The last message to a person.
+    results
+        The last results, newest first.
+    """
 
     prefix: str
-    kept: Kept
+    stored: StoredState
     follow: bool
     status: Status = Status.UNSET
     reason: str = ""
@@ -35,48 +55,68 @@ class State:
 
     @property
     def revision(self) -> Revision | None:
-        """The revision in force."""
-        return self.kept.revision
+        """The active revision."""
+        return self.stored.revision
 
     @property
     def activation(self) -> Activation | None:
-        """What put it in force."""
-        return self.kept.activation
-
-    @property
-    def number(self) -> int:
-        """Number of the revision in force, 0 where there is none."""
-        return 0 if self.activation is None else self.activation.revision
-
-    @property
-    def serial(self) -> int:
-        """Serial of its activation, 0 where there is none."""
-        return 0 if self.activation is None else self.activation.serial
+        """Its activation."""
+        return self.stored.activation
 
     @property
     def count(self) -> int:
         """Number of the newest revision."""
-        return self.kept.count
+        return self.stored.count
 
     @property
     def corrections(self) -> tuple[Correction, ...]:
-        """All that was found out later."""
-        return self.kept.corrections
+        """All corrections of the detector's revisions, in their order."""
+        return self.stored.corrections
 
     def snapshot(self) -> Snapshot:
-        """Give what ``Snapshot_RBV`` holds."""
+        """Return what ``Snapshot_RBV`` holds."""
         head = Snapshot(self.prefix, self.status.name, self.reason)
-        if self.revision is None or self.activation is None:
+        revision, activation = self.stored.revision, self.stored.activation
+        if revision is None or activation is None:
             return head
         return replace(
             head,
-            serial=self.activation.serial,
-            revision=self.revision.number,
-            uid=self.revision.uid,
-            checksum=self.revision.checksum,
-            label=self.revision.label,
-            activated=self.activation.time,
-            geometry=self.revision.geometry,
-            position=self.revision.position,
-            provenance=self.revision.provenance,
+            serial=activation.serial,
+            revision=revision.number,
+            uid=revision.uid,
+            checksum=revision.checksum,
+            label=revision.label,
+            activated=activation.time,
+            geometry=revision.geometry,
+            position=revision.position,
+            provenance=revision.provenance,
         )
+
+    def after(self, result: Result | None, message: str, *, counted: bool) -> "DetectorState":
+        """Return the state after a result or a message; parameters as `Publisher.publish`."""
+        results = self.results
+        if result is not None:
+            if results and results[0].outcome == "undetermined":
+                results = results[1:]
+            results = (result, *results)[:MAX_RESULTS]
+        accepted = counted and result is not None and result.outcome == "accepted"
+        rejected = counted and result is not None and result.outcome == "refused"
+        return replace(
+            self,
+            results=results,
+            message=message or self.message,
+            accepted=self.accepted + accepted,
+            rejected=self.rejected + rejected,
+        )
+
+    def timestamp(self, now: datetime) -> str:
+        """Format the time of the next record, UTC ISO-8601.
+
+        Parameters
+        ----------
+        now
+            The clock, in UTC; where it was set back, the time is later than the last activation all the same.
+        """
+        if self.stored.activation is not None:
+            now = max(now, timestamps.to_datetime(self.stored.activation.time) + timedelta(microseconds=1))
+        return timestamps.from_datetime(now)

@@ -1,112 +1,234 @@
-"""The store as the transactions of one detector use it: while the disk hangs, whoever waits is told so."""
+"""The store as the requests of one detector use it: typed, and a disk that hangs is reported meanwhile."""
 
 import asyncio
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
-from ponikeeper.detector.board import Board
+from ponikeeper.detector.publisher import Publisher
+from ponikeeper.detector.state import Change
 from ponikeeper.errors import RefusedError, StoreError
-from ponikeeper.history import Revision
+from ponikeeper.history import Activation, Correction, Revision
 from ponikeeper.protocol import Request, Result
-from ponikeeper.store import Answer, History
+from ponikeeper.store import FOLLOWED, Answer, Draft, FollowCandidate, FollowState, History, StoredState
 from ponikeeper.store.writer import PERIOD, Store
 
+_FOLLOW_AUTHOR = "links"
+"""The author of activations that follow the links."""
+
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Ledger:
-    """What the store keeps of one detector.
+class DetectorStore:
+    """What the store has of one detector.
+
+    Every write returns what the store has afterwards; it is on disk then. Reads raise `StoreError` if the
+    store cannot be read now; writes raise `StoreError` if nothing was stored, and `UncertainStoreError` if
+    that is not known: `settle` finds it out.
 
     Parameters
     ----------
     prefix
-        The detector's PV prefix, by which the store knows it.
-    board
-        Where the outcome of a transaction is told while it is not known.
+        The detector's PV prefix, which is its key in the store.
+    store
+        The store of the IOC.
+    publisher
+        Publishes, while the disk hangs, that the outcome of a request is not known yet.
     """
 
-    def __init__(self, prefix: str, store: Store, board: Board) -> None:
-        self.prefix = prefix
+    def __init__(self, prefix: str, store: Store, publisher: Publisher) -> None:
+        self._prefix = prefix
         self._store = store
-        self._board = board
+        self._publisher = publisher
 
-    async def read(self, method: Callable[[History, str], T], request: Request | None = None) -> T:
-        """Read with a method that takes the history and the prefix; errors as `Store.read`."""
-        return await self._store.read(lambda history: method(history, self.prefix), lambda: self.tell(request))
+    async def load(self) -> StoredState:
+        """Read everything that holds for the detector now."""
+        return await self._read(None, History.stored_state)
 
-    async def write(self, method: Callable[[History, str], T], request: Request | None = None) -> T:
-        """Write with a method that takes the history and the prefix; errors as `Store.write`."""
-        return await self._store.write(lambda history: method(history, self.prefix), lambda: self.tell(request))
+    async def revisions(self, first: int, last: int) -> list[Revision]:
+        """Read the revisions of a range of numbers, in ascending order."""
+        return await self._read(None, History.revisions, first, last)
 
-    async def named(self, name: int | str, wrong: Collection[int], request: Request) -> Revision:
-        """Find the revision that a number or a label means; of a label the newest that is not wrong.
+    async def find_revision(self, name: int | str, wrong: Collection[int], request: Request) -> Revision:
+        """Read the revision with a number, or the newest one with a label that is not wrong.
 
         Raises
         ------
         RefusedError
             There is none.
         """
-        return await self.read(partial(_named, name=name, wrong=wrong), request)
+        return await self._read(request, _find_revision, name, wrong)
+
+    async def follow_candidates(self, before: int | None, limit: int) -> list[FollowCandidate]:
+        """Read what commits and users activated, newest first, before a serial (None: from the newest on)."""
+        return await self._read(None, History.follow_candidates, before, limit)
 
     async def answer(self, request: Request) -> Answer | None:
-        """Look for an earlier answer to the same id, so that a retry is safe.
+        """Read the first answer to a request id, so that repeating a request is safe; None if the id is new.
 
         Raises
         ------
         RefusedError
-            The id was used for something else.
+            The id was used for another request.
         """
-        if request.request is None:
-            return None
         key = request.request
-        answer = await self.read(partial(History.answer, request=key), request)
+        if key is None:
+            return None
+        answer = await self._read(request, History.answer, key)
         if answer is not None and answer.digest != request.digest:
             raise RefusedError(f'the request id "{ascii(key)[1:-1]}" was used before with other content: use a new id')
         return answer
 
-    async def tell(self, request: Request | None, why: str = "the disk hangs") -> None:
-        """Tell that the outcome is not known yet; the result that is posted next takes this one's place.
+    async def commit(
+        self, request: Request, draft: Draft, time: str, author: str, follow_state: FollowState | None
+    ) -> StoredState:
+        """Store a new revision and activate it.
 
-        Where nobody asked for a transaction, the links are to be told as they stand in the meantime.
+        Parameters
+        ----------
+        time
+            Of both, UTC ISO-8601.
+        follow_state
+            Stored with it; None if it has not changed.
         """
-        if request is None:
-            self._board.end_search()
-            return
-        result = Result(request.request, request.op, "undetermined", None, None, (why,), self._board.now())
-        await self._board.post(result, f"{why}: it is not known yet whether the transaction is stored")
+        revision, activation = await self._write(
+            request, History.commit, draft, time, request.op, author, _identity(request), follow_state
+        )
+        return self._activated(revision, activation, follow_state)
 
-    async def settle(self, request: Request | None) -> bool:
-        """Take up what the store keeps after a transaction whose last step failed; tells whether it has kept it.
+    async def activate(
+        self, request: Request, revision: Revision, time: str, author: str, follow_state: FollowState | None
+    ) -> StoredState:
+        """Activate a stored revision; parameters as `commit`."""
+        activation = await self._write(
+            request, History.activate, revision.number, time, request.op, author, _identity(request), follow_state
+        )
+        return self._activated(revision, activation, follow_state)
 
-        That step is to sync the directory from which the journal is gone. Where it fails the store has
-        the transaction, but a power cut could bring the journal back and undo it. So it is neither
-        refused, nor accepted before a test write has synced the directory too. Asks until the disk tells.
+    async def follow(self, number: int, time: str, follow_state: FollowState | None) -> StoredState:
+        """Activate a stored revision because the links are at its position; parameters as `commit`."""
+        (revision,) = await self._read(None, History.revisions, number, number)
+        activation = await self._write(
+            None, History.activate, number, time, FOLLOWED, _FOLLOW_AUTHOR, None, follow_state
+        )
+        return self._activated(revision, activation, follow_state)
+
+    async def correct(self, request: Request, correction: Correction, result: Result) -> StoredState:
+        """Store a correction, which gets its number here, and the result of its request."""
+        numbered = await self._write(request, History.correct, correction, _answer(request, result))
+        before = self._publisher.state.stored
+        return replace(before, corrections=(*before.corrections, numbered))
+
+    async def set_follow(self, request: Request, follow_state: FollowState, author: str, result: Result) -> StoredState:
+        """Store whether the geometry follows the links, and the result of the request."""
+        answer = _answer(request, result)
+        await self._write(request, History.set_follow_state, follow_state, result.time, author, answer)
+        return replace(self._publisher.state.stored, follow_state=follow_state)
+
+    async def set_rested(self, follow_state: FollowState, time: str) -> StoredState:
+        """Store where the links rest now; nothing else changes."""
+        await self._write(None, History.set_follow_state, follow_state, time, _FOLLOW_AUTHOR)
+        return replace(self._publisher.state.stored, follow_state=follow_state)
+
+    async def store_result(self, request: Request, result: Result) -> None:
+        """Store the result of a request that changed nothing, if it has an id: a late repetition changes nothing."""
+        answer = _answer(request, result)
+        if answer is not None:
+            await self._write(request, History.store_answer, answer)
+
+    async def settle(self, request: Request | None) -> StoredState | None:
+        """Return what the store has after a write whose last step failed; None if it is as before.
+
+        That step is to sync the directory from which the journal was deleted. If it fails, the store has
+        the transaction, but a power cut could bring the journal back, which undoes it. So the request is
+        neither refused, nor accepted before a test write has synced the directory too. This tries again
+        until the disk answers.
         """
         while True:
             try:
-                found = await self._store.read(lambda history: history.kept(self.prefix))
-                if found == self._board.state.kept:
-                    return False
+                stored = await self._store.read(partial(History.stored_state, prefix=self._prefix))
+                if stored == self._publisher.state.stored:
+                    return None
                 await self._store.write(History.probe)
             except StoreError as error:
-                await self.tell(request, str(error))
+                await self._report_undetermined(request, str(error))
                 await asyncio.sleep(PERIOD)
             else:
-                self._board.take_up(found)
-                return True
+                return stored
+
+    async def _read(
+        self,
+        request: Request | None,
+        method: Callable[Concatenate[History, str, P], T],
+        *values: P.args,
+        **named: P.kwargs,
+    ) -> T:
+        return await self._store.read(
+            lambda history: method(history, self._prefix, *values, **named),
+            partial(self._report_undetermined, request),
+        )
+
+    async def _write(
+        self,
+        request: Request | None,
+        method: Callable[Concatenate[History, str, P], T],
+        *values: P.args,
+        **named: P.kwargs,
+    ) -> T:
+        return await self._store.write(
+            lambda history: method(history, self._prefix, *values, **named),
+            partial(self._report_undetermined, request),
+        )
+
+    def _activated(self, revision: Revision, activation: Activation, follow_state: FollowState | None) -> StoredState:
+        before = self._publisher.state.stored
+        return replace(
+            before,
+            revision=revision,
+            activation=activation,
+            count=max(before.count, revision.number),
+            follow_state=follow_state or before.follow_state,
+        )
+
+    async def _report_undetermined(self, request: Request | None, why: str = "the disk hangs") -> None:
+        """Publish that the outcome of a request is not known yet; its final result replaces this one.
+
+        Without a request it was to follow the links: their status is published as it is in the meantime.
+        """
+        if request is None:
+            self._publisher.end_search()
+            return
+        time = self._publisher.timestamp()
+        result = Result(request.request, request.op, "undetermined", None, None, (why,), time)
+        message = f"{why}: it is not known yet whether the transaction is stored"
+        await self._publisher.publish(Change.RESULT, result=result, message=message)
 
 
-def _named(history: History, prefix: str, name: int | str, wrong: Collection[int]) -> Revision:
+def _identity(request: Request) -> tuple[str, str, str] | None:
+    return None if request.request is None else (request.request, request.digest, request.op)
+
+
+def _answer(request: Request, result: Result) -> Answer | None:
+    identity = _identity(request)
+    if identity is None:
+        return None
+    return Answer(*identity, result.revision or 0, result.serial or 0, result.time)
+
+
+def _find_revision(history: History, prefix: str, name: int | str, wrong: Collection[int]) -> Revision:
     count = history.count(prefix)
-    number = name if isinstance(name, int) else history.labelled(prefix, name, wrong)
+    number = name if isinstance(name, int) else history.find_label(prefix, name, wrong)
     revision = history.revision(prefix, number) if number is not None and 1 <= number <= count else None
     if revision is not None:
         return revision
     known = f"revisions 1 to {count}" if count else "no revision at all"
     if isinstance(name, str):
-        judged = history.labelled(prefix, name)
-        if judged is not None:
-            raise RefusedError(f"every revision labelled {name} was superseded or retracted, the last one is {judged}")
+        wrong_one = history.find_label(prefix, name)
+        if wrong_one is not None:
+            raise RefusedError(
+                f"every revision labelled {name} was superseded or retracted, the last one is {wrong_one}"
+            )
         known = f"labels {', '.join(history.labels(prefix)) or 'none'}"
     raise RefusedError(f"there is no revision {name}: the history has {known}")

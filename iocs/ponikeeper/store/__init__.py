@@ -7,6 +7,6 @@ written, `journal` judges what a crash left behind.
 """
 
 from ponikeeper.store.history import History
-from ponikeeper.store.rows import FOLLOWED, Answer, Draft, Kept, Put, Standing
+from ponikeeper.store.rows import FOLLOWED, Answer, Draft, FollowCandidate, FollowState, StoredState
 
-__all__ = ["FOLLOWED", "Answer", "Draft", "History", "Kept", "Put", "Standing"]
+__all__ = ["FOLLOWED", "Answer", "Draft", "FollowCandidate", "FollowState", "History", "StoredState"]

@@ -1,6 +1,6 @@
-"""The history of one IOC: reads and writes, each whole or not at all.
+"""Writing the store of one IOC: each write is one transaction, stored whole or not at all.
 
-A `History` belongs to one thread at a time (`ponikeeper.store.writer` gives it one).
+A `History` belongs to one thread at a time (`ponikeeper.store.writer` runs that thread).
 """
 
 import sqlite3
@@ -12,12 +12,15 @@ from typing import cast
 from ponikeeper.errors import StoreError
 from ponikeeper.history.records import Activation, Correction, Position, Record, Revision, Row, checksum, name_of
 from ponikeeper.store.reader import Reader
-from ponikeeper.store.rows import CHECKED, Answer, Draft, Standing
+from ponikeeper.store.rows import CHECKED, Answer, Draft, FollowState
 from ponikeeper.text import strictjson
 
 
 class History(Reader):
-    """The store of one IOC, read and written; parameters and errors as `Reader`."""
+    """The store of one IOC, read and written; parameters and errors of the constructor as `Reader`.
+
+    Every write is one transaction: it is on disk when the method returns. Times are UTC ISO-8601.
+    """
 
     def probe(self) -> None:
         """Write to the disk without changing the history.
@@ -25,7 +28,7 @@ class History(Reader):
         Raises
         ------
         StoreError
-            The disk does not take writes.
+            The disk does not accept writes.
         """
         with self._file.transaction() as connection:
             connection.execute("UPDATE probe SET written = written + 1")
@@ -38,18 +41,30 @@ class History(Reader):
         cause: str,
         author: str,
         request: tuple[str, str, str] | None = None,
-        standing: Standing | None = None,
+        follow_state: FollowState | None = None,
     ) -> tuple[Revision, Activation]:
-        """Store a revision and put it in force, in one transaction that is on disk on return.
+        """Store a new revision and activate it.
 
         Parameters
         ----------
+        prefix
+            The detector's PV prefix.
+        draft
+            The revision without number and checksum.
         time
-            The instant of both, UTC ISO-8601.
+            Of revision and activation.
+        cause
+            Of the activation, such as ``commit``.
+        author
+            Of the activation.
         request
-            Id, digest and op of the request, where it had an id.
-        standing
-            Kept with it, where it is not what was kept before.
+            Id, digest and op of the request, if it has an id.
+        follow_state
+            Stored with it; None if it has not changed.
+
+        Returns
+        -------
+        tuple of Revision and Activation
 
         Raises
         ------
@@ -72,7 +87,7 @@ class History(Reader):
             )
             digest = _insert(connection, prefix, "revision", key, revision.row())
             activation = _activate(connection, prefix, key, revision.number, time, cause, author, request)
-            _stand(connection, prefix, key, standing, time, author)
+            _set_follow_state(connection, prefix, key, follow_state, time, author)
         return replace(revision, checksum=digest), activation
 
     def activate(
@@ -83,16 +98,55 @@ class History(Reader):
         cause: str,
         author: str,
         request: tuple[str, str, str] | None = None,
-        standing: Standing | None = None,
+        follow_state: FollowState | None = None,
     ) -> Activation:
-        """Put a stored revision in force; parameters and errors as `commit`."""
+        """Activate a stored revision.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+        revision
+            Number of the revision.
+        time, cause, author, request, follow_state
+            As `commit`.
+
+        Returns
+        -------
+        Activation
+
+        Raises
+        ------
+        StoreError
+            As `commit`.
+        """
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
-            _stand(connection, prefix, key, standing, time, author)
+            _set_follow_state(connection, prefix, key, follow_state, time, author)
             return _activate(connection, prefix, key, revision, time, cause, author, request)
 
-    def judge(self, prefix: str, correction: Correction, answer: Answer | None = None) -> Correction:
-        """Store a judgement, which gets its number here, with the answer to its request; errors as `commit`."""
+    def correct(self, prefix: str, correction: Correction, answer: Answer | None = None) -> Correction:
+        """Store a correction and the answer to its request.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+        correction
+            The correction; its number is not used.
+        answer
+            None if the request has no id.
+
+        Returns
+        -------
+        Correction
+            The correction with its number.
+
+        Raises
+        ------
+        StoreError
+            As `commit`.
+        """
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
             numbered = replace(correction, number=_next(connection, "judgement", "number", key))
@@ -101,15 +155,19 @@ class History(Reader):
                 _insert_answer(connection, prefix, key, answer)
         return numbered
 
-    def add(self, prefix: str, records: Iterable[Record], time: str, author: str) -> None:
-        """Store records as another store has them, all or none; numbers, times and checksums stay what they are.
+    def append(self, prefix: str, records: Iterable[Record], time: str, author: str) -> None:
+        """Store records of another store, all or none; numbers, times and checksums do not change.
 
-        Where the links rested is forgotten: that was before what is in force now.
+        Where the links rested is deleted: that was before what is active now.
 
         Parameters
         ----------
+        prefix
+            The detector's PV prefix.
         records
-            Those that follow on what is here, in the order of their numbers.
+            Records that continue those of this store, in the order of their numbers.
+        time, author
+            Of this change of the follow state.
 
         Raises
         ------
@@ -120,23 +178,56 @@ class History(Reader):
             key = self._detector(connection, prefix)
             for record in records:
                 kind, number = name_of(record)
-                following = _next(connection, kind, CHECKED[kind].partition(",")[0], key)
-                if number != following:
-                    raise StoreError(f"{kind} {number} of {prefix} does not follow on: expected {kind} {following}")
+                expected = _next(connection, kind, CHECKED[kind].partition(",")[0], key)
+                if number != expected:
+                    raise StoreError(f"{kind} {number} of {prefix} does not follow on: expected {kind} {expected}")
                 _insert(connection, prefix, kind, key, record.row())
-            standing = self.standing(prefix)
-            _stand(connection, prefix, key, standing and replace(standing, rested={}), time, author)
+            follow_state = self.follow_state(prefix)
+            without_position = follow_state and replace(follow_state, rested={})
+            _set_follow_state(connection, prefix, key, without_position, time, author)
 
-    def stand(self, prefix: str, standing: Standing, time: str, author: str, answer: Answer | None = None) -> None:
-        """Keep where the links stand and whether the geometry follows them; errors as `commit`."""
+    def set_follow_state(
+        self, prefix: str, follow_state: FollowState, time: str, author: str, answer: Answer | None = None
+    ) -> None:
+        """Store whether the geometry follows the links and where they rest, with the answer to its request.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+        follow_state
+            Replaces what was stored before.
+        time, author
+            Of this change.
+        answer
+            None if there was no request, or one without an id.
+
+        Raises
+        ------
+        StoreError
+            As `commit`.
+        """
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
-            _stand(connection, prefix, key, standing, time, author)
+            _set_follow_state(connection, prefix, key, follow_state, time, author)
             if answer is not None:
                 _insert_answer(connection, prefix, key, answer)
 
-    def keep_answer(self, prefix: str, answer: Answer) -> None:
-        """Store the answer to a request that changed nothing, so that its repetition changes nothing either."""
+    def store_answer(self, prefix: str, answer: Answer) -> None:
+        """Store the answer to a request that changed nothing, so that a repetition changes nothing either.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+        answer
+            The answer.
+
+        Raises
+        ------
+        StoreError
+            As `commit`.
+        """
         with self._file.transaction() as connection:
             _insert_answer(connection, prefix, self._detector(connection, prefix), answer)
 
@@ -168,13 +259,13 @@ def _activate(
     return activation
 
 
-def _stand(
-    connection: sqlite3.Connection, prefix: str, key: int, standing: Standing | None, time: str, author: str
+def _set_follow_state(
+    connection: sqlite3.Connection, prefix: str, key: int, follow_state: FollowState | None, time: str, author: str
 ) -> None:
-    """Keep where the links stand now: no history, but the one row of a detector that is written over."""
-    if standing is None:
+    """Write the follow state, unless it is None: the only row of a detector that is ever overwritten."""
+    if follow_state is None:
         return
-    row = (int(standing.follow), strictjson.canonical(strictjson.plain(standing.rested)), time, author)
+    row = (int(follow_state.follow), strictjson.canonical(strictjson.plain(follow_state.rested)), time, author)
     if connection.execute("SELECT 1 FROM standing WHERE detector = ?", (key,)).fetchone() is None:
         _insert(connection, prefix, "standing", key, row)
         return

@@ -1,4 +1,4 @@
-"""What the history of one IOC holds: every row is verified when it is read."""
+"""Reading the store of one IOC: every row is verified when it is read."""
 
 import sqlite3
 from collections.abc import Collection
@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, cast
 from ponikeeper.history.records import Activation, Correction, Record, Revision, Row, name_of
 from ponikeeper.store import verify
 from ponikeeper.store.database import StoreFile
-from ponikeeper.store.rows import CHECKED, FOLLOWED, Answer, Kept, Put, Standing, record_of, verify_row
+from ponikeeper.store.rows import (
+    CHECKED,
+    FOLLOWED,
+    Answer,
+    FollowCandidate,
+    FollowState,
+    StoredState,
+    record_of,
+    verify_row,
+)
 from ponikeeper.text import strictjson
 
 if TYPE_CHECKING:
@@ -18,9 +27,24 @@ _NO_END = 2**62
 
 
 class Reader:
-    """The store of one IOC, as far as it is read.
+    """The store of one IOC, read only.
 
-    Parameters and errors as `StoreFile`.
+    Every row is verified by its checksum when it is read. The newest rows are verified in the constructor,
+    whose time therefore does not grow with the history; `verify_next` verifies the others.
+
+    Parameters
+    ----------
+    path
+        The file; its directory is locked until `close`. Created if it does not exist.
+
+    Raises
+    ------
+    BusyStoreError
+        Another process has it open.
+    DamagedStoreError
+        It is not what was written; the file is not changed.
+    StoreError
+        It cannot be created or read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,14 +62,16 @@ class Reader:
             raise
 
     def close(self) -> None:
-        """Close the file and give up the lock."""
+        """Close the file and release the lock."""
         self._file.close()
 
     def verify_next(self) -> bool:
-        """Verify the checksums of the next slice of old rows; tell whether any are left.
+        """Verify the next slice of old rows.
 
-        The newest rows are verified before the constructor returns, so that the time it takes does
-        not grow with the history; whatever is read is verified then, too.
+        Returns
+        -------
+        bool
+            Whether any slices are left.
 
         Raises
         ------
@@ -61,14 +87,48 @@ class Reader:
             self._pending.popleft()
         return bool(self._pending)
 
-    def kept(self, prefix: str) -> Kept:
-        """Give all that holds for a detector now."""
-        revision, activation = self.in_force(prefix) or (None, None)
-        corrections = tuple(self.corrections(prefix))
-        return Kept(revision, activation, self.count(prefix), corrections, self.standing(prefix))
+    def stored_state(self, prefix: str) -> StoredState:
+        """Read everything that holds for a detector now.
 
-    def in_force(self, prefix: str) -> tuple[Revision, Activation] | None:
-        """Give what was put in force last on a detector; None where nothing ever was."""
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+
+        Returns
+        -------
+        StoredState
+            Empty if nothing was ever committed.
+
+        Raises
+        ------
+        DamagedStoreError
+            A row is not what was written.
+        StoreError
+            It cannot be read now.
+        """
+        revision, activation = self.active(prefix) or (None, None)
+        corrections = tuple(self.corrections(prefix))
+        return StoredState(revision, activation, self.count(prefix), corrections, self.follow_state(prefix))
+
+    def active(self, prefix: str) -> tuple[Revision, Activation] | None:
+        """Read the active revision of a detector and its activation.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+
+        Returns
+        -------
+        tuple of Revision and Activation, or None
+            None if nothing was ever committed.
+
+        Raises
+        ------
+        StoreError
+            As `stored_state`.
+        """
         with self._file.damage_told():
             row = self._row(
                 f"SELECT {CHECKED['activation']}, checksum FROM activation "
@@ -85,34 +145,92 @@ class Reader:
             return revision, activation
 
     def revision(self, prefix: str, number: int) -> Revision | None:
-        """Give one revision, its checksum verified; None where there is none of that number."""
-        found = self.revisions(prefix, number, number)
-        return found[0] if found else None
+        """Read one revision.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+        number
+            Number of the revision.
+
+        Returns
+        -------
+        Revision or None
+            None if there is no revision with that number.
+
+        Raises
+        ------
+        StoreError
+            As `stored_state`.
+        """
+        revisions = self.revisions(prefix, number, number)
+        return revisions[0] if revisions else None
 
     def revisions(self, prefix: str, first: int, last: int) -> list[Revision]:
-        """Give the revisions of a range of numbers, checksums verified, in ascending order."""
+        """Read the revisions of a range of numbers; as `records`."""
         return cast("list[Revision]", self.records(prefix, "revision", first, last))
 
     def records(self, prefix: str, kind: str, first: int = 1, last: int = _NO_END) -> list[Record]:
-        """Give the records of a kind and of a range of numbers, checksums verified, in ascending order."""
+        """Read the records of a kind and of a range of numbers.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+        kind
+            ``revision``, ``activation`` or ``judgement``.
+        first, last
+            Numbers, both inclusive.
+
+        Returns
+        -------
+        list of Revision, Activation or Correction
+            In ascending order.
+
+        Raises
+        ------
+        StoreError
+            As `stored_state`.
+        """
         number = _number(kind)
         sql = (
             f"SELECT {CHECKED[kind]}, checksum FROM {kind} "
             f"WHERE detector = ? AND {number} BETWEEN ? AND ? ORDER BY {number}"
         )
         with self._file.damage_told():
-            found = [record_of(prefix, kind, row) for row in self._rows(sql, prefix, first, last)]
-            numbers = [name_of(record)[1] for record in found]
+            records = [record_of(prefix, kind, row) for row in self._rows(sql, prefix, first, last)]
+            numbers = [name_of(record)[1] for record in records]
             if numbers and numbers != list(range(max(1, first), numbers[-1] + 1)):
                 raise sqlite3.DatabaseError(f"of the {kind}s {first} to {last} of {prefix} some are missing")
-            return found
+            return records
 
-    def labelled(self, prefix: str, label: str, besides: Collection[int] = ()) -> int | None:
-        """Give the number of the newest revision with a label; those named in `besides` do not count."""
+    def find_label(self, prefix: str, label: str, excluded: Collection[int] = ()) -> int | None:
+        """Find the newest revision with a label.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+        label
+            The label.
+        excluded
+            Numbers of revisions that do not count.
+
+        Returns
+        -------
+        int or None
+            Its number; None if there is none.
+
+        Raises
+        ------
+        StoreError
+            As `stored_state`.
+        """
         with self._file.damage_told():
             sql = "SELECT number FROM revision WHERE detector = ? AND label = ? ORDER BY number DESC LIMIT ?"
-            numbers = (cast("int", row[0]) for row in self._rows(sql, prefix, label, len(besides) + 1))
-            number = next((number for number in numbers if number not in besides), None)
+            numbers = (cast("int", row[0]) for row in self._rows(sql, prefix, label, len(excluded) + 1))
+            number = next((number for number in numbers if number not in excluded), None)
             if number is None:
                 return None
             revision = self.revision(prefix, number)
@@ -121,19 +239,54 @@ class Reader:
             return number
 
     def labels(self, prefix: str) -> list[str]:
-        """List the labels of a detector."""
+        """List the labels of a detector's revisions, in alphabetical order; errors as `stored_state`."""
         with self._file.damage_told():
             sql = "SELECT DISTINCT label FROM revision WHERE detector = ? AND label IS NOT NULL"
             return sorted(cast("str", row[0]) for row in self._rows(sql, prefix))
 
     def count(self, prefix: str, kind: str = "revision") -> int:
-        """Give the number of the newest record of a kind, 0 where there is none."""
+        """Return the number of the newest record of a kind, 0 if there is none.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+        kind
+            ``revision``, ``activation`` or ``judgement``.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        StoreError
+            As `stored_state`.
+        """
         with self._file.damage_told():
             row = self._row(f"SELECT max({_number(kind)}) FROM {kind} WHERE detector = ?", prefix)
             return cast("int | None", row and row[0]) or 0
 
     def answer(self, prefix: str, request: str) -> Answer | None:
-        """Give what a request id was answered, None where it is new."""
+        """Read the answer to a request.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+        request
+            Id of the request.
+
+        Returns
+        -------
+        Answer or None
+            None if the id is new.
+
+        Raises
+        ------
+        StoreError
+            As `stored_state`.
+        """
         with self._file.damage_told():
             row = self._row(
                 f"SELECT {CHECKED['answer']}, checksum FROM answer WHERE detector = ? AND request = ?", prefix, request
@@ -144,25 +297,55 @@ class Reader:
             return Answer(*row[:-1])  # type: ignore[arg-type]  # its checksum matches
 
     def corrections(self, prefix: str) -> list[Correction]:
-        """Give all that was found out later about the revisions of a detector, in its order."""
+        """Read all corrections of a detector's revisions, in their order; errors as `stored_state`."""
         return cast("list[Correction]", self.records(prefix, "judgement"))
 
-    def standing(self, prefix: str) -> Standing | None:
-        """Give what was kept last of where the links stood; None where nothing ever was."""
+    def follow_state(self, prefix: str) -> FollowState | None:
+        """Read the follow state of a detector.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+
+        Returns
+        -------
+        FollowState or None
+            None if it was never stored.
+
+        Raises
+        ------
+        StoreError
+            As `stored_state`.
+        """
         with self._file.damage_told():
             row = self._row(f"SELECT {CHECKED['standing']}, checksum FROM standing WHERE detector = ?", prefix)
             if row is None:
                 return None
             verify_row(prefix, "standing", row)
-            return Standing(bool(row[0]), cast("Position", strictjson.loads(cast("str", row[1]))))
+            return FollowState(bool(row[0]), cast("Position", strictjson.loads(cast("str", row[1]))))
 
-    def puts(self, prefix: str, before: int | None, limit: int) -> list[Put]:
-        """Give what commits and people put in force, the newest first; what followed the links is left out.
+    def follow_candidates(self, prefix: str, before: int | None, limit: int) -> list[FollowCandidate]:
+        """Read what commits and users activated; activations that followed the links are left out.
 
         Parameters
         ----------
+        prefix
+            The detector's PV prefix.
         before
-            The serial before which to begin; None begins at the newest.
+            Read activations with a smaller serial; None reads from the newest on.
+        limit
+            Largest number of candidates.
+
+        Returns
+        -------
+        list of FollowCandidate
+            The newest first.
+
+        Raises
+        ------
+        StoreError
+            As `stored_state`.
         """
         activation, revision = (
             ", ".join(f"{table}.{column}" for column in (*CHECKED[table].split(", "), "checksum"))
@@ -174,14 +357,14 @@ class Reader:
             "AND revision.number = activation.revision WHERE activation.detector = ? AND activation.serial < ? "
             f"AND activation.cause != '{FOLLOWED}' ORDER BY activation.serial DESC LIMIT ?"
         )
-        found: list[Put] = []
+        candidates: list[FollowCandidate] = []
         with self._file.damage_told():
             for row in self._rows(sql, prefix, before or _NO_END, limit):
                 verify_row(prefix, "activation", row[:width])
                 verify_row(prefix, "revision", row[width:])
                 position = cast("Position | None", strictjson.loads(cast("str", row[width + 5])))
-                found.append(Put(cast("int", row[0]), cast("int", row[1]), position))
-        return found
+                candidates.append(FollowCandidate(cast("int", row[0]), cast("int", row[1]), position))
+        return candidates
 
     def _row(self, sql: str, prefix: str, *values: object) -> Row | None:
         rows = self._rows(sql, prefix, *values)
@@ -200,5 +383,5 @@ class Reader:
 
 
 def _number(kind: str) -> str:
-    """Name the column by which the records of a kind are numbered."""
+    """Return the name of the column by which the records of a kind are numbered."""
     return CHECKED[kind].partition(",")[0]

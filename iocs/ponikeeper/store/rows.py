@@ -39,33 +39,69 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Whether the geometry follows the links, and where they had come to rest when that was last considered."""
+class FollowState:
+    """The state of following, stored so that it survives a restart.
+
+    Parameters
+    ----------
+    follow
+        Whether the geometry follows the linked PVs.
+    rested
+        The position at which the links rested when the geometry that belongs there was last decided on.
+    """
 
     follow: bool
     rested: Position
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """All that the store says of one detector now; nothing where nothing was ever committed.
+class StoredState:
+    """Everything that the store has of one detector now; empty if nothing was ever committed.
 
     Parameters
     ----------
+    revision
+        The active revision.
+    activation
+        Its activation.
     count
         Number of the newest revision.
+    corrections
+        All corrections, in their order.
+    follow_state
+        None if nothing was ever stored about following.
     """
 
     revision: Revision | None = None
     activation: Activation | None = None
     count: int = 0
     corrections: tuple[Correction, ...] = ()
-    standing: Standing | None = None
+    follow_state: FollowState | None = None
+
+    @property
+    def number(self) -> int:
+        """Number of the active revision, 0 if there is none."""
+        return 0 if self.activation is None else self.activation.revision
+
+    @property
+    def serial(self) -> int:
+        """Serial of its activation, 0 if there is none."""
+        return 0 if self.activation is None else self.activation.serial
 
 
 @dataclass(frozen=True, slots=True)
-class Put:
-    """What a commit or a person put in force, and where that holds."""
+class FollowCandidate:
+    """A revision that a commit or a user activated, with its position: following may activate it again there.
+
+    Parameters
+    ----------
+    serial
+        Of that activation.
+    revision
+        Number of the revision.
+    position
+        None if it was never recorded.
+    """
 
     serial: int
     revision: int

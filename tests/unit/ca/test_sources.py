@@ -16,7 +16,7 @@ from ponikeeper.ca.putlog import PutLog
 from ponikeeper.ca.stats import Stats
 from ponikeeper.config import load
 from ponikeeper.detector.keeper import Keeper
-from ponikeeper.detector.link_states import Linked
+from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.errors import RefusedError
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, Kind
 from ponikeeper.putlog.sinks import make_sink
@@ -75,7 +75,7 @@ def test_every_pv_of_a_detector_is_published_at_the_start_or_after_a_put(config)
     async def work():
         store = Store(await asyncio.to_thread(History, config.store))
         try:
-            links = Linked(detector.link, detector.settle)
+            links = LinkStates(detector.link, detector.settle)
             keeper = Keeper(detector.prefix, store, detector.limits, links)
             await keeper.load()
             group = Group(detector, keeper, links, store)

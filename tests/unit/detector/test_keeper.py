@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from ponikeeper.detector.keeper import Keeper
-from ponikeeper.detector.link_states import Linked
-from ponikeeper.detector.state import Change, State
+from ponikeeper.detector.link_states import LinkStates
+from ponikeeper.detector.state import Change, DetectorState
 from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.protocol import Activate
 from ponikeeper.protocol.pvs import Status
@@ -26,11 +26,11 @@ def run(path, work, links=None, **options):
     async def whole():
         store = Store(await asyncio.to_thread(History, path))
         try:
-            keeper = Keeper(PREFIX, store, {}, links or Linked(), **options)
+            keeper = Keeper(PREFIX, store, {}, links or LinkStates(), **options)
             await keeper.load()
-            published: list[State] = []
+            published: list[DetectorState] = []
 
-            async def publish(state: State, _: Change) -> None:
+            async def publish(state: DetectorState, _: Change) -> None:
                 published.append(state)
 
             keeper.on_publish(publish)
@@ -44,7 +44,7 @@ def run(path, work, links=None, **options):
 def test_commit_is_published_only_when_it_is_stored(path):
     async def work(keeper, store):
         result = await keeper.execute(new_request(dict(VALUES)), "alice@here")
-        return result, await store.read(lambda history: history.in_force(PREFIX))
+        return result, await store.read(lambda history: history.active(PREFIX))
 
     (result, stored), published = run(path, work)
     (state,) = published

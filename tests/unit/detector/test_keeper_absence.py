@@ -33,7 +33,7 @@ def test_values_with_which_a_server_begins_are_no_move(path, before):
             await bench.stand(FAR)
             await bench.stand(None)
         bench.tell(0.0)
-        await bench.keeper.look()
+        await bench.keeper.check_links()
         bench.now += SETTLE / 10
         await bench.stand(FAR)
         return bench.revision, bench.status
@@ -64,7 +64,7 @@ def test_kill_on_the_way_is_followed_when_it_is_over(path):
     async def on_the_way(bench):
         await bench.near_and_far()
         bench.tell(NOWHERE, 1.0)
-        await bench.keeper.look()
+        await bench.keeper.check_links()
         await bench.keeper.execute(Activate(2), BY)
 
     async def after(bench):

@@ -29,7 +29,7 @@ def test_revision_that_was_found_wrong_is_not_followed(path):
 
 
 def test_what_is_found_wrong_while_its_place_is_looked_for_does_not_follow(path, monkeypatch):
-    real, once = Follower._belonging, iter([True])
+    real, once = Follower._find_candidate, iter([True])
 
     async def work(bench):
         await bench.near_and_far()
@@ -40,7 +40,7 @@ def test_what_is_found_wrong_while_its_place_is_looked_for_does_not_follow(path,
                 await bench.keeper.execute(Retract(1, "wrong"), BY)
             return found
 
-        monkeypatch.setattr(Follower, "_belonging", slow)
+        monkeypatch.setattr(Follower, "_find_candidate", slow)
         await bench.go(NEAR)
         return bench.revision, bench.status, bench.keeper.state.activation.serial
 

@@ -46,15 +46,15 @@ def test_links_are_told_as_they_stand_while_the_disk_hangs(path, monkeypatch):
         await bench.near_and_far()
         monkeypatch.setattr(History, "activate", hanging)
         bench.tell(NEAR, 1.0)
-        await bench.keeper.look()
+        await bench.keeper.check_links()
         bench.tell(NEAR)
-        await bench.keeper.look()
+        await bench.keeper.check_links()
         bench.now += SETTLE
-        await bench.links.change(None)
-        await bench.keeper.look()
+        await bench.links.wait_for_change(None)
+        await bench.keeper.check_links()
         held = bench.told[0]
-        await asyncio.wait_for(bench.links.change(None), 20)  # it was told that the disk hangs
-        await bench.keeper.look()
+        await asyncio.wait_for(bench.links.wait_for_change(None), 20)  # it was told that the disk hangs
+        await bench.keeper.check_links()
         hangs = bench.told[0]
         answers.set()
         await bench.until(revision=1)
@@ -74,7 +74,7 @@ def test_link_that_is_gone_and_back_while_the_disk_takes_its_time_makes_nothing_
             if next(once, False):
                 for value in (None, FAR):
                     bench.tell(value)
-                    await bench.keeper.look()
+                    await bench.keeper.check_links()
 
         monkeypatch.setattr(Follower, "_follow", slow)
         await bench.go(NEAR)
@@ -86,7 +86,7 @@ def test_link_that_is_gone_and_back_while_the_disk_takes_its_time_makes_nothing_
 
 
 @pytest.mark.parametrize("stored", [True, False])
-@pytest.mark.parametrize("what", ["activate", "judge", "stand"])
+@pytest.mark.parametrize("what", ["activate", "correct", "set_follow_state"])
 def test_failure_in_the_last_step_is_settled_by_what_the_disk_has(path, monkeypatch, what, stored):
     real = getattr(History, what)
     failures = iter([True])
@@ -107,14 +107,14 @@ def test_failure_in_the_last_step_is_settled_by_what_the_disk_has(path, monkeypa
             if not stored:
                 await bench.until(revision=1)
             return bench.revision, bench.told[0]
-        request = Retract(2, "wrong") if what == "judge" else Follow(False)
+        request = Retract(2, "wrong") if what == "correct" else Follow(False)
         result = await bench.keeper.execute(request, BY)
         return result.outcome, len(bench.keeper.state.corrections), bench.keeper.state.follow, bench.told[0]
 
     found = run(path, work)
     if what == "activate":
         assert found == (1, "VALID")
-    elif what == "judge":
+    elif what == "correct":
         assert found == (("accepted", 1, True, "CONDEMNED") if stored else ("refused", 0, True, "VALID"))
     else:
         assert found == (("accepted", 0, False, "VALID") if stored else ("refused", 0, True, "VALID"))

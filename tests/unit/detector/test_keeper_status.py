@@ -46,7 +46,7 @@ def test_slow_drift_is_told_once_when_it_is_beyond_and_its_numbers_now_and_then(
         for step in range(1, 101):  # a tenth of the tolerance at a time, which takes ten times the settle time
             bench.tell(NEAR + 0.005 * step)
             bench.now += SETTLE
-            await bench.keeper.look()
+            await bench.keeper.check_links()
             beyond = step > 10
             assert bench.told[0] == ("MOVED" if beyond else "VALID"), step
         return bench.published[before:]
@@ -66,7 +66,7 @@ def test_reason_of_a_detector_that_goes_on_moving_is_not_told_at_every_step(path
         for step in range(200):  # 2 s of a drift, at 100 Hz
             bench.tell(NOWHERE + 0.0004 * step)
             bench.now += 0.01
-            await bench.keeper.look()
+            await bench.keeper.check_links()
         return bench.published[before:]
 
     assert 1 <= len(run(path, work)) <= 3
@@ -80,7 +80,7 @@ def test_judgement_about_another_revision_does_not_calm_a_jitter(path):
         for step in range(20):
             bench.tell(NEAR + (0.0501 if step % 2 else 0.0499))
             bench.now += 0.1
-            await bench.keeper.look()
+            await bench.keeper.check_links()
             if step == 12:
                 await bench.keeper.execute(Retract(1, "wrong"), BY)
         return bench.statuses

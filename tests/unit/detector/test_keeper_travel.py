@@ -38,14 +38,14 @@ def test_rest_that_begins_while_it_is_looked_is_not_overlooked(path, early):
     async def work(bench):
         await bench.near_and_far()
         bench.tell(FAR, 1.0)
-        await bench.keeper.look()
+        await bench.keeper.check_links()
         bench.tell(NEAR, 0.0)
-        again = await bench.keeper.look()
+        again = await bench.keeper.check_links()
         bench.tick = 1e-4
         bench.now = again - early  # timers are early, and each look at the clock takes a while
-        await bench.links.change(None)
+        await bench.links.wait_for_change(None)
         await bench.look_as_told()
-        await asyncio.wait_for(bench.links.change(None), 5)  # its geometry was looked for
+        await asyncio.wait_for(bench.links.wait_for_change(None), 5)  # its geometry was looked for
         await bench.look_as_told()
         return bench.revision, *bench.told
 
@@ -74,7 +74,7 @@ def test_what_is_put_in_force_holds_until_the_links_move_after_it(path, put, wai
         await bench.near_and_far()
         await bench.commit(0.7, position="unknown", label="mine")
         bench.tell(NEAR, 1.0)
-        await bench.keeper.look()
+        await bench.keeper.check_links()
         bench.tell(NEAR)
         if waits:  # no later than the arrival itself
             bench.now += SETTLE
@@ -92,7 +92,7 @@ def test_commit_at_the_moment_of_rest_is_where_the_links_rested(path):
     async def work(bench):
         await bench.near_and_far()
         bench.tell(NEAR, 1.0)
-        await bench.keeper.look()
+        await bench.keeper.check_links()
         bench.tell(NEAR)
         bench.now += SETTLE  # at rest, and nobody has looked yet
         await bench.commit(0.31, label="near")
@@ -101,7 +101,7 @@ def test_commit_at_the_moment_of_rest_is_where_the_links_rested(path):
 
 
 def test_place_that_is_left_while_it_is_looked_for_is_not_taken_for_the_next_one(path, monkeypatch):
-    real, once = Follower._belonging, iter([True])
+    real, once = Follower._find_candidate, iter([True])
 
     async def work(bench):
         await bench.near_and_far()
@@ -110,13 +110,13 @@ def test_place_that_is_left_while_it_is_looked_for_is_not_taken_for_the_next_one
             found = await real(self, links)
             if next(once, False):  # they go on to near, and rest there, before nothing is found at nowhere
                 bench.tell(NEAR, 1.0)
-                await bench.keeper.look()
+                await bench.keeper.check_links()
                 bench.tell(NEAR)
                 bench.now += SETTLE
-                await bench.keeper.look()
+                await bench.keeper.check_links()
             return found
 
-        monkeypatch.setattr(Follower, "_belonging", slow)
+        monkeypatch.setattr(Follower, "_find_candidate", slow)
         await bench.go(NOWHERE)
         await bench.settled()
         return bench.revision, bench.status
@@ -125,7 +125,7 @@ def test_place_that_is_left_while_it_is_looked_for_is_not_taken_for_the_next_one
 
 
 def test_place_is_found_beyond_the_first_rows_of_a_long_history(path, monkeypatch):
-    monkeypatch.setattr("ponikeeper.detector.follower._AT_ONCE", 3)
+    monkeypatch.setattr("ponikeeper.detector.follower._PAGE", 3)
 
     async def work(bench):
         await bench.near_and_far()
@@ -182,14 +182,14 @@ def test_what_moved_before_following_was_switched_on_counts_no_more(path):
         await bench.near_and_far()
         await bench.keeper.execute(Follow(False), BY)
         bench.tell(NEAR, 1.0)
-        await bench.keeper.look()
+        await bench.keeper.check_links()
         await bench.keeper.execute(Follow(True), BY)
         await bench.stand(NEAR)
         stopped = bench.revision, bench.status
         await bench.go(FAR)
         await bench.keeper.execute(Follow(True), BY)  # it is on: nothing changes
         bench.tell(NEAR, 1.0)
-        await bench.keeper.look()
+        await bench.keeper.check_links()
         await bench.keeper.execute(Follow(True), BY)
         await bench.stand(NEAR)
         return stopped, (bench.revision, bench.status)

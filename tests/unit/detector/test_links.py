@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ponikeeper.config import MAX_LINKS, Link
 from ponikeeper.detector.link_rules import Reading, Sample, calibrated_value, in_motion, rests_from, state_of, updated
-from ponikeeper.detector.link_states import Linked
+from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.errors import MessageError
 from ponikeeper.history import Revision
 from ponikeeper.protocol import (
@@ -341,12 +341,12 @@ def revision(position, wavelength=GEOMETRY.wavelength):
 
 def test_one_pv_may_be_that_of_several_links(clock):
     shared = Link(name="again", pv="Z.RBV", kind="equal")
-    linked = Linked([WATCHED, shared, ENERGY], SETTLE, clock)
+    linked = LinkStates([WATCHED, shared, ENERGY], SETTLE, clock)
     assert linked.pvs == {"Z.RBV", "Z.MOVN", "E"}
-    linked.take("Z.RBV", says(7.0))
-    linked.take("Z.MOVN", says(0.0))
-    linked.take("nobody asked", says(1.0))
-    linked.refer_to(revision({"z": {"value": 6.0, "units": "mm"}}))
+    linked.update("Z.RBV", says(7.0))
+    linked.update("Z.MOVN", says(0.0))
+    linked.update("nobody asked", says(1.0))
+    linked.set_reference(revision({"z": {"value": 6.0, "units": "mm"}}))
     z, again, energy = linked.states()
     assert (z.value, z.calibrated, z.within, z.moving, z.connected) == (7.0, 6.0, False, True, True)
     assert (again.value, again.within, again.moving, energy.connected) == (7.0, None, True, False)
@@ -363,27 +363,27 @@ def test_one_pv_may_be_that_of_several_links(clock):
     ],
 )
 def test_energy_that_was_not_recorded_is_judged_by_the_wavelength(clock, position, calibrated, within):
-    linked = Linked([ENERGY], 0.0, clock)
-    linked.take("E", says(75.0))
-    linked.refer_to(revision(position, wavelength=1.66e-11))
+    linked = LinkStates([ENERGY], 0.0, clock)
+    linked.update("E", says(75.0))
+    linked.set_reference(revision(position, wavelength=1.66e-11))
     (energy,) = linked.states()
     assert (energy.calibrated, energy.within) == (calibrated, within)
-    linked.take("E", says(74.69))
+    linked.update("E", says(74.69))
     clock.now += 1.0
-    linked.refer_to(revision({}, wavelength=1.66e-11))
+    linked.set_reference(revision({}, wavelength=1.66e-11))
     assert linked.states()[0].within is True
 
 
 def test_link_that_comes_to_rest_while_nobody_waits_is_told_all_the_same(clock):
     async def work():
-        linked = Linked([MOTOR], SETTLE, clock)
-        linked.take("Z.RBV", says(1.0))
-        await linked.change(None)
+        linked = LinkStates([MOTOR], SETTLE, clock)
+        linked.update("Z.RBV", says(1.0))
+        await linked.wait_for_change(None)
         rest = linked.next_change()
         assert rest == 102.0
         assert linked.states()[0].moving
         clock.now = 105.0
-        await asyncio.wait_for(linked.change(rest), 10.0)
+        await asyncio.wait_for(linked.wait_for_change(rest), 10.0)
         assert linked.states()[0].moving is False
         assert linked.next_change() is None
 
@@ -392,14 +392,14 @@ def test_link_that_comes_to_rest_while_nobody_waits_is_told_all_the_same(clock):
 
 def test_change_is_waited_for_and_told_once(clock):
     async def work():
-        linked = Linked([WATCHED], SETTLE, clock)
-        waiting = asyncio.create_task(linked.change(linked.next_change()))
+        linked = LinkStates([WATCHED], SETTLE, clock)
+        waiting = asyncio.create_task(linked.wait_for_change(linked.next_change()))
         await asyncio.sleep(0)
         assert not waiting.done()
-        linked.take("Z.RBV", says(1.0))
-        linked.take("Z.RBV", says(2.0))
+        linked.update("Z.RBV", says(1.0))
+        linked.update("Z.RBV", says(2.0))
         await asyncio.wait_for(waiting, 10.0)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(linked.change(None), 0.01)
+            await asyncio.wait_for(linked.wait_for_change(None), 0.01)
 
     asyncio.run(work())

@@ -176,7 +176,7 @@ def test_folder_of_ponis_is_brought_in_once(config, folder):
     _written(folder / "20190413_pe1.poni", entry(0.5))
     assert call(config, folder).stdout.startswith(f"{folder}: 1 revision, 1 activation, 0 judgements of {PREFIX} added")
     history = History(store)
-    assert history.in_force(PREFIX)[0].geometry.dist == 0.5
+    assert history.active(PREFIX)[0].geometry.dist == 0.5
     assert history.revision(PREFIX, 1).created == "2020-09-13T12:26:40.000000Z"
     history.close()
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from ponikeeper.errors import BusyStoreError, DamagedStoreError, StoreError
 from ponikeeper.history import Activation
 from ponikeeper.history.records import KINDS
-from ponikeeper.store import FOLLOWED, Answer, Draft, History, Kept, Put, Standing, verify
+from ponikeeper.store import FOLLOWED, Answer, Draft, FollowCandidate, FollowState, History, StoredState, verify
 from ponikeeper.text import strictjson
 from stores import GEOMETRY, NAME, PREFIXES, commit, corrections, digest, draft, small_store, time_of
 from strategies import geometries
@@ -44,20 +44,20 @@ def reopened(history: History) -> History:
 
 
 def test_empty_history_has_nothing(history):
-    assert history.in_force(PREFIX) is None
+    assert history.active(PREFIX) is None
     assert history.revision(PREFIX, 1) is None
     assert history.revisions(PREFIX, 1, 10) == []
-    assert (history.count(PREFIX), history.labels(PREFIX), history.labelled(PREFIX, "near")) == (0, [], None)
+    assert (history.count(PREFIX), history.labels(PREFIX), history.find_label(PREFIX, "near")) == (0, [], None)
     assert history.answer(PREFIX, "request-1") is None
-    assert history.kept(PREFIX) == Kept()
-    assert history.puts(PREFIX, None, 10) == []
+    assert history.stored_state(PREFIX) == StoredState()
+    assert history.follow_candidates(PREFIX, None, 10) == []
     assert not history.verify_next()
 
 
 def test_commit_is_in_force_and_survives_closing(history):
     written = history.commit(PREFIX, draft(1, "near"), time_of(1), "commit", "alice@here")
-    assert history.in_force(PREFIX) == written
-    assert reopened(history).in_force(PREFIX) == written
+    assert history.active(PREFIX) == written
+    assert reopened(history).active(PREFIX) == written
     revision, activation = written
     assert activation == Activation(1, 1, time_of(1), "commit", "alice@here")
     assert (revision.number, revision.label, revision.position) == (1, "near", {"z": {"value": 1.0, "units": "mm"}})
@@ -67,7 +67,7 @@ def test_activation_brings_an_old_revision_back_under_its_own_number(history):
     for number in range(3):
         commit(history, PREFIX, number)
     activation = history.activate(PREFIX, 1, time_of(9), "activate", "bob@there")
-    found = reopened(history).in_force(PREFIX)
+    found = reopened(history).active(PREFIX)
     assert found == (history.revision(PREFIX, 1), activation)
     assert (activation.serial, history.count(PREFIX)) == (4, 3)
 
@@ -77,8 +77,8 @@ def test_detectors_count_for_themselves(history):
         commit(history, PREFIX, number)
     commit(history, OTHER, 7)
     assert (history.count(PREFIX), history.count(OTHER)) == (3, 1)
-    assert history.in_force(OTHER)[1].serial == 1
-    assert history.in_force(OTHER)[0].geometry == draft(7).geometry
+    assert history.active(OTHER)[1].serial == 1
+    assert history.active(OTHER)[0].geometry == draft(7).geometry
 
 
 def test_ranges_are_ascending_and_cut_to_what_is_there(history):
@@ -95,34 +95,34 @@ def test_label_means_its_newest_revision(history):
     for number in range(6):
         commit(history, PREFIX, number)
     assert history.labels(PREFIX) == ["far", "near"]
-    assert [history.labelled(PREFIX, label) for label in ("near", "far", "other")] == [4, 5, None]
+    assert [history.find_label(PREFIX, label) for label in ("near", "far", "other")] == [4, 5, None]
 
 
 def test_label_means_its_newest_revision_that_is_not_wrong(history):
     for number in range(6):
         commit(history, PREFIX, number)
-    found = [history.labelled(PREFIX, "near", besides) for besides in ((), (4,), (4, 1), (1,), (2, 3))]
+    found = [history.find_label(PREFIX, "near", besides) for besides in ((), (4,), (4, 1), (1,), (2, 3))]
     assert found == [4, 1, None, 4, 4]
 
 
 def test_judgements_are_kept_in_their_order(history):
     commit(history, PREFIX, 1)
-    written = [history.judge(PREFIX, replace(correction, number=0)) for correction in corrections(4)]
+    written = [history.correct(PREFIX, replace(correction, number=0)) for correction in corrections(4)]
     assert written == corrections(4)
     assert reopened(history).corrections(PREFIX) == written
     assert history.corrections(OTHER) == []
-    assert history.kept(PREFIX).corrections == tuple(written)
+    assert history.stored_state(PREFIX).corrections == tuple(written)
 
 
 def test_standing_is_kept_with_what_it_belongs_to_and_the_last_one_holds(history):
-    first, second = (Standing(follow, {"z": {"value": 1.5, "units": "mm"}}) for follow in (True, False))
-    history.commit(PREFIX, draft(1), time_of(1), "commit", "a", standing=first)
-    assert reopened(history).standing(PREFIX) == first
-    history.stand(PREFIX, second, time_of(2), "alice", Answer("off", "d", "follow", 1, 1, time_of(2)))
+    first, second = (FollowState(follow, {"z": {"value": 1.5, "units": "mm"}}) for follow in (True, False))
+    history.commit(PREFIX, draft(1), time_of(1), "commit", "a", follow_state=first)
+    assert reopened(history).follow_state(PREFIX) == first
+    history.set_follow_state(PREFIX, second, time_of(2), "alice", Answer("off", "d", "follow", 1, 1, time_of(2)))
     commit(history, PREFIX, 3)
-    assert reopened(history).kept(PREFIX).standing == second
+    assert reopened(history).stored_state(PREFIX).follow_state == second
     assert history.answer(PREFIX, "off").op == "follow"
-    assert history.standing(OTHER) is None
+    assert history.follow_state(OTHER) is None
     with closing(sqlite3.connect(history.path)) as connection:
         (rows,) = connection.execute("SELECT count(*) FROM standing").fetchone()
     assert rows == 1  # a motor that rests a thousand times a day fills no disk
@@ -135,10 +135,10 @@ def test_what_was_put_in_force_is_read_back_without_what_followed(history):
     history.activate(PREFIX, 2, time_of(5), "activate", "bob")
     history.activate(PREFIX, 3, time_of(6), FOLLOWED, "links")
     position = draft(1).position
-    puts = [Put(5, 2, position), Put(3, 3, position), Put(2, 2, position), Put(1, 1, position)]
-    assert history.puts(PREFIX, None, 10) == puts
-    assert history.puts(PREFIX, 5, 2) == puts[1:3]
-    assert history.puts(OTHER, None, 10) == []
+    candidates = [FollowCandidate(*numbers, position) for numbers in ((5, 2), (3, 3), (2, 2), (1, 1))]
+    assert history.follow_candidates(PREFIX, None, 10) == candidates
+    assert history.follow_candidates(PREFIX, 5, 2) == candidates[1:3]
+    assert history.follow_candidates(OTHER, None, 10) == []
 
 
 def test_records_of_each_kind_are_read_by_their_numbers(history):
@@ -146,7 +146,7 @@ def test_records_of_each_kind_are_read_by_their_numbers(history):
         commit(history, PREFIX, number)
     history.activate(PREFIX, 1, time_of(4), "activate", "bob")
     for correction in corrections(3):
-        history.judge(PREFIX, correction)
+        history.correct(PREFIX, correction)
     assert [(item.serial, item.revision) for item in history.records(PREFIX, "activation", 2)] == [
         (2, 2),
         (3, 3),
@@ -161,13 +161,13 @@ def test_records_of_each_kind_are_read_by_their_numbers(history):
 
 def test_records_of_another_store_stay_what_they_are(tmp_path, history):
     commit(history, PREFIX, 0)
-    history.judge(PREFIX, corrections(1)[0])
+    history.correct(PREFIX, corrections(1)[0])
     records = [record for kind in KINDS for record in history.records(PREFIX, kind)]
     other = History(tmp_path / "other" / NAME)
     try:
-        other.add(PREFIX, records, time_of(9), "import")
+        other.append(PREFIX, records, time_of(9), "import")
         assert [record for kind in KINDS for record in reopened(other).records(PREFIX, kind)] == records
-        assert other.in_force(PREFIX) == history.in_force(PREFIX)
+        assert other.active(PREFIX) == history.active(PREFIX)
         verify_all(other)
         revision, activation = other.commit(PREFIX, draft(5), time_of(10), "commit", "alice")
         assert (revision.number, activation.serial) == (2, 2)
@@ -183,8 +183,8 @@ def test_records_that_do_not_follow_on_leave_nothing(tmp_path, history):
     other = History(tmp_path / "other" / NAME)
     try:
         with pytest.raises(StoreError, match=r"revision 3 of .* does not follow on: expected revision 2"):
-            other.add(PREFIX, [first, third], time_of(9), "import")
-        assert reopened(other).kept(PREFIX) == Kept()
+            other.append(PREFIX, [first, third], time_of(9), "import")
+        assert reopened(other).stored_state(PREFIX) == StoredState()
     finally:
         other.close()
 
@@ -193,13 +193,15 @@ def test_where_the_links_rested_before_is_forgotten_when_records_are_added(tmp_p
     commit(history, PREFIX, 0)
     other = History(tmp_path / "other" / NAME)
     try:
-        other.add(PREFIX, [record for kind in KINDS for record in history.records(PREFIX, kind)], time_of(1), "import")
-        other.stand(PREFIX, Standing(False, {"z": {"value": 1.5, "units": "mm"}}), time_of(2), "links")
+        other.append(
+            PREFIX, [record for kind in KINDS for record in history.records(PREFIX, kind)], time_of(1), "import"
+        )
+        other.set_follow_state(PREFIX, FollowState(False, {"z": {"value": 1.5, "units": "mm"}}), time_of(2), "links")
         commit(history, PREFIX, 1)
-        other.add(
+        other.append(
             PREFIX, [*history.revisions(PREFIX, 2, 2), *history.records(PREFIX, "activation", 2)], time_of(3), "i"
         )
-        assert reopened(other).standing(PREFIX) == Standing(False, {})
+        assert reopened(other).follow_state(PREFIX) == FollowState(False, {})
     finally:
         other.close()
 
@@ -209,7 +211,7 @@ def test_request_id_gets_the_answer_that_was_stored_with_its_row(history):
     assert reopened(history).answer(PREFIX, "request-3") == Answer("request-3", f"{3:064x}", "commit", 1, 1, time_of(3))
     assert history.answer(OTHER, "request-3") is None
     kept = Answer("again", "d" * 64, "commit", 1, 1, time_of(4))
-    history.keep_answer(PREFIX, kept)
+    history.store_answer(PREFIX, kept)
     assert reopened(history).answer(PREFIX, "again") == kept
 
 
@@ -217,7 +219,7 @@ def test_id_that_is_there_already_is_not_written_twice(history):
     commit(history, PREFIX, 3)
     with pytest.raises(StoreError):
         commit(history, PREFIX, 3)
-    assert (history.count(PREFIX), history.in_force(PREFIX)[1].serial) == (1, 1)
+    assert (history.count(PREFIX), history.active(PREFIX)[1].serial) == (1, 1)
 
 
 @settings(max_examples=25)
@@ -226,7 +228,7 @@ def test_geometry_is_read_bit_by_bit_as_it_was_written(tmp_path_factory, geometr
     history = History(tmp_path_factory.mktemp("bits") / NAME)
     try:
         written, _ = history.commit(PREFIX, Draft(geometry, {}), time_of(0), "commit", "a")
-        found, _ = reopened(history).in_force(PREFIX)
+        found, _ = reopened(history).active(PREFIX)
     finally:
         history.close()
     assert written.geometry == found.geometry == geometry
@@ -282,7 +284,7 @@ def test_old_rows_are_verified_behind_the_start(path, monkeypatch):
     connection.close()
     history = History(path)
     try:
-        assert history.in_force(PREFIX) is not None  # the newest rows are sound
+        assert history.active(PREFIX) is not None  # the newest rows are sound
         with pytest.raises(DamagedStoreError, match=f"{NAME} is damaged .the checksum of revision 1 of"):
             verify_all(history)
         with pytest.raises(DamagedStoreError, match="the checksum of revision 1"):
@@ -311,17 +313,17 @@ def test_store_moved_away_under_a_history_takes_no_commit_until_it_is_back(histo
 
 def test_failed_transaction_leaves_nothing(history):
     commit(history, PREFIX, 1)
-    before = history.in_force(PREFIX)
+    before = history.active(PREFIX)
     with suppress(RuntimeError), history._file.transaction() as connection:
         connection.execute("UPDATE revision SET uid = 'x'")
         raise RuntimeError("in the middle")
-    assert history.in_force(PREFIX) == before
-    assert reopened(history).in_force(PREFIX) == before
+    assert history.active(PREFIX) == before
+    assert reopened(history).active(PREFIX) == before
 
 
 def test_probe_changes_nothing_of_the_history(history):
     commit(history, PREFIX, 1)
-    before = history.in_force(PREFIX)
+    before = history.active(PREFIX)
     history.probe()
-    assert reopened(history).in_force(PREFIX) == before
+    assert reopened(history).active(PREFIX) == before
     assert before[0].geometry == draft(1).geometry != GEOMETRY

@@ -28,16 +28,16 @@ class Finding:
 
     Parameters
     ----------
-    about
-        The link that it is about, or nothing.
+    link
+        Name of the link that it is about; empty if it is about the revision itself.
     """
 
     status: Status
-    about: str
+    link: str
     text: str
 
 
-def findings(
+def findings_about(
     revision: Revision | None, corrections: Sequence[Correction], links: Sequence[LinkState]
 ) -> tuple[Finding, ...]:
     """Find all that speaks against the revision in force, the gravest first.
@@ -73,8 +73,8 @@ def reason_of(found: Sequence[Finding], *, watched: bool) -> str:
     general = [] if watched or status_of(found) is Status.UNSET else [UNWATCHED]
     shown, left_out = [*found], 0
     text = _joined([finding.text for finding in shown], general, left_out)
-    while len(strictjson.dumps(text)) > MAX_REASON and any(finding.about for finding in shown):
-        shown.remove([finding for finding in shown if finding.about][-1])  # what concerns all of it stays
+    while len(strictjson.dumps(text)) > MAX_REASON and any(finding.link for finding in shown):
+        shown.remove([finding for finding in shown if finding.link][-1])  # what concerns all of it stays
         left_out += 1
         text = _joined([finding.text for finding in shown], general, left_out)
     while (excess := len(strictjson.dumps(text)) - MAX_REASON) > 0:

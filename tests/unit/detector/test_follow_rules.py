@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from ponikeeper.detector.follow import Travel, arrived, begun, gone_on, has_arrived, is_there, rested_position
+from ponikeeper.detector.follow_rules import (
+    LinkMotion,
+    baseline_position,
+    has_arrived,
+    is_at,
+    motion_after_restart,
+    rebased,
+    updated_motion,
+)
 from ponikeeper.protocol import LinkState
 
 NEAR, FAR = 1000.0, 1500.0
@@ -20,15 +28,15 @@ def links(z=NEAR, energy=75.0, **more):
 
 def lived(*steps, travel=None):
     """Live through what the links do; tells at each step whether a geometry is to be looked for, and if it follows."""
-    travel = begun(links(), KEPT) if travel is None else travel
+    travel = motion_after_restart(links(), KEPT) if travel is None else travel
     told = []
     for step in steps:
-        travel = gone_on(travel, step)
+        travel = updated_motion(travel, step)
         told.append(
-            "follow" if has_arrived(travel, step) and travel.away else "look" if has_arrived(travel, step) else ""
+            "follow" if has_arrived(travel, step) and travel.moved else "look" if has_arrived(travel, step) else ""
         )
         if told[-1]:
-            travel = arrived(travel, step)
+            travel = rebased(travel, step)
     return told
 
 
@@ -89,14 +97,14 @@ STARTS = {
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 def test_start(start):
     kept, steps, told = start
-    assert lived(*steps, travel=begun(ABSENT, kept)) == told
+    assert lived(*steps, travel=motion_after_restart(ABSENT, kept)) == told
 
 
 def test_what_is_kept_is_where_the_links_rested():
-    travel = gone_on(begun(links(), KEPT), links(1200.0, **MOVES))
-    assert rested_position(travel, links()) == KEPT  # after a restart it has moved, whether it is on the way or there
-    assert rested_position(arrived(travel, links(FAR)), links())["z"] == {"value": FAR, "units": "mm"}
-    assert rested_position(Travel(), links()) == {}
+    travel = updated_motion(motion_after_restart(links(), KEPT), links(1200.0, **MOVES))
+    assert baseline_position(travel, links()) == KEPT  # after a restart it has moved, whether it is on the way or there
+    assert baseline_position(rebased(travel, links(FAR)), links())["z"] == {"value": FAR, "units": "mm"}
+    assert baseline_position(LinkMotion(), links()) == {}
 
 
 @pytest.mark.parametrize(
@@ -113,4 +121,4 @@ def test_what_is_kept_is_where_the_links_rested():
     ],
 )
 def test_place(position, there):
-    assert is_there(links(), position) is there
+    assert is_at(links(), position) is there

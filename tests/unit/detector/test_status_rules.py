@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponikeeper.detector.commit_rules import MAX_REASON
-from ponikeeper.detector.status import UNWATCHED, findings, reason_of, status_of
+from ponikeeper.detector.status_rules import UNWATCHED, findings_about, reason_of, status_of
 from ponikeeper.history import Correction, Revision
 from ponikeeper.protocol import LinkState, is_within, nominal_value
 from ponikeeper.protocol.pvs import Status
@@ -53,7 +53,7 @@ def links(position=POSITION, **stands):
 
 
 def judged(in_force, corrections, links_now):
-    found = findings(in_force, corrections, links_now)
+    found = findings_about(in_force, corrections, links_now)
     return status_of(found).name, reason_of(found, watched=bool(links_now))
 
 
