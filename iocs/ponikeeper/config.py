@@ -10,13 +10,14 @@ import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ponikeeper.errors import ConfigError
 from ponikeeper.geometry.parameters import PARAMETERS
-from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS
+from ponikeeper.protocol.link_kinds import LINK_KINDS
+from ponikeeper.protocol.pvs import PV, pvs_by_prefix
 
 STORE_NAME = "ponikeeper.sqlite"
 _MAX_PORT = 65535
@@ -25,8 +26,6 @@ _MAX_PV_BYTES = 60
 
 MAX_LINKS = 16
 """Of one detector: the text that tells them all has to fit its PV."""
-
-_LINK_UNITS = {"energy": ("keV", "eV"), "wavelength": ("m", "angstrom")}
 
 
 def _check_address(text: str) -> str:
@@ -77,6 +76,11 @@ LinkName = Annotated[
 ]
 
 
+LinkKindName = Annotated[
+    str, Field(pattern=f"^({'|'.join(LINK_KINDS)})$", description=f"one of {', '.join(LINK_KINDS)}")
+]
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -89,23 +93,24 @@ class Link(_Table):
 
     name: LinkName
     pv: PvName
-    kind: Literal["motor", "energy", "wavelength", "equal"]
+    kind: LinkKindName
     units: Annotated[str, Field(max_length=16)] = ""
     tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     moving: PvName | None = None
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
-        if self.kind == "equal":
+        kind = LINK_KINDS[self.kind]
+        if not kind.has_tolerance:
             if self.tolerance is not None:
-                raise ValueError("tolerance does not belong to a link of kind equal: any change counts")
+                raise ValueError(f"tolerance does not belong to a link of kind {self.kind}: any change counts")
             return self
         missing = [key for key in ("units", "tolerance") if not getattr(self, key)]
         if missing:
             raise ValueError(f"{' and '.join(missing)} missing: a link of kind {self.kind} needs units and tolerance")
-        allowed = _LINK_UNITS.get(self.kind)
-        if allowed and self.units not in allowed:
-            raise ValueError(f'units "{self.units}" not allowed for kind {self.kind}: expected {" or ".join(allowed)}')
+        if kind.beam is not None and self.units not in kind.beam.units:
+            allowed = " or ".join(kind.beam.units)
+            raise ValueError(f'units "{self.units}" not allowed for kind {self.kind}: expected {allowed}')
         return self
 
 
@@ -202,7 +207,8 @@ class Config(_Table):
     @model_validator(mode="after")
     def _check_names(self) -> Self:
         seen: dict[str, str] = {}
-        for owner, prefix, pvs in self._owners():
+        for number, (prefix, pvs) in enumerate(self.pvs_by_prefix()):
+            owner = f"detector {number}" if number else "ioc"
             for pv in pvs:
                 name = prefix + pv.suffix
                 if len(name) > _MAX_PV_BYTES:
@@ -214,11 +220,13 @@ class Config(_Table):
                 seen[name] = owner
         return self
 
-    def _owners(self) -> list[tuple[str, str, tuple[Any, ...]]]:
-        found: list[tuple[str, str, tuple[Any, ...]]] = [("ioc", self.ioc.prefix, IOC_PVS)]
-        return found + [
-            (f"detector {number}", detector.prefix, DETECTOR_PVS) for number, detector in enumerate(self.detector, 1)
-        ]
+    def pvs_by_prefix(self) -> list[tuple[str, tuple[PV, ...]]]:
+        """Return all PVs that this IOC serves: its prefix with its own PVs, then the same for each detector."""
+        return pvs_by_prefix(self.ioc.prefix, [detector.prefix for detector in self.detector])
+
+    def served_pvs(self) -> list[tuple[str, PV]]:
+        """Return all PVs that this IOC serves, each with its whole name."""
+        return [(prefix + pv.suffix, pv) for prefix, pvs in self.pvs_by_prefix() for pv in pvs]
 
     @property
     def store(self) -> Path:

@@ -9,7 +9,7 @@ import pytest
 from live import TIMEOUT, free_ports, wait_for
 from ponikeeper.config import load
 from ponikeeper.protocol.pvs import DETECTOR_PVS
-from ponikeeper.site.exports import pv_list
+from ponikeeper.site.pv_list import pv_list
 from speak import get
 
 KEY = 4711

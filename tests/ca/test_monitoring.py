@@ -7,7 +7,9 @@ from caproto import AlarmSeverity
 
 import speak
 from ponikeeper.config import load
-from ponikeeper.site.exports import alarm_tree, archiver_request, pv_list
+from ponikeeper.site.alarms import alarm_tree
+from ponikeeper.site.archiver import archiver_request
+from ponikeeper.site.pv_list import pv_list
 
 
 def test_list_has_just_the_pvs_that_are_served(ioc):

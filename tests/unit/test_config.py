@@ -233,9 +233,12 @@ MISTAKES = {
     "limits the wrong way round": (in_detector("limits = {dist = [3, 1]}"), "dist = [3, 1]: expected the lowest first"),
     "unknown kind": (
         in_link('"motor"', '"moter"'),
-        "detector 1: link 2: kind = 'moter': input should be 'motor', 'energy', 'wavelength' or 'equal'",
+        "detector 1: link 2: kind = 'moter': expected one of motor, energy, wavelength, equal",
     ),
-    "link without a kind": (in_link('kind = "motor"\n', ""), "detector 1: link 2: kind: missing: expected kind = ..."),
+    "link without a kind": (
+        in_link('kind = "motor"\n', ""),
+        "detector 1: link 2: kind: missing: expected one of motor, energy",
+    ),
     "link without a pv": (
         in_link('pv = "M1.RBV"', ""),
         "detector 1: link 2: pv: missing: expected the name of a PV: ASCII without blanks",

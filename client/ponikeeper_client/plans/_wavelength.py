@@ -6,7 +6,7 @@ from typing import Any
 
 from ponikeeper.errors import WavelengthError
 from ponikeeper.geometry import Geometry, value_problem
-from ponikeeper.protocol import LinkState, is_within, wavelength_of
+from ponikeeper.protocol import LinkState, is_within, measures_beam, wavelength_of
 
 MD_KEY = "bt_wavelength"
 """Where sessions keep the wavelength in the RunEngine's metadata, in angstrom (xpdAcq's name)."""
@@ -89,7 +89,7 @@ def statements(
         One of them is no wavelength; says what was probably meant.
     """
     found = list(_said(argument, metadata))
-    energies = [link for link in links if link.kind in ("energy", "wavelength")]
+    energies = [link for link in links if measures_beam(link)]
     if in_force is not None and argument is None and not any(_may_have_moved(link) for link in energies):
         watched = "" if energies else ", no link watches the energy"
         found.append(Statement(in_force.wavelength, f"the geometry in force{watched}"))

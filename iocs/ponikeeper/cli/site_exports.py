@@ -24,17 +24,35 @@ def alarms(
     ] = "Accelerator",
 ) -> None:
     """Write the alarm tree for Phoebus: ponikeeper export alarms /etc/ponikeeper/28id1.toml -o DIR."""
-    _write(config, output, "alarms.xml", lambda exports, loaded: exports.alarm_tree(loaded, root))
+
+    def text(loaded: Any) -> str:
+        from ponikeeper.site.alarms import alarm_tree
+
+        return alarm_tree(loaded, root)
+
+    _write(config, output, "alarms.xml", text)
 
 
 def archiver(config: ConfigFile, output: Folder = Path()) -> None:
     """Write what the Archiver Appliance is asked: ponikeeper export archiver /etc/ponikeeper/28id1.toml -o DIR."""
-    _write(config, output, "archiver.json", lambda exports, loaded: exports.archiver_request(loaded))
+
+    def text(loaded: Any) -> str:
+        from ponikeeper.site.archiver import archiver_request
+
+        return archiver_request(loaded)
+
+    _write(config, output, "archiver.json", text)
 
 
 def pvlist(config: ConfigFile, output: Folder = Path()) -> None:
     """Write the names of all PVs, one a line: ponikeeper export pvlist /etc/ponikeeper/28id1.toml -o DIR."""
-    _write(config, output, "pvlist", lambda exports, loaded: exports.pv_list(loaded))
+
+    def text(loaded: Any) -> str:
+        from ponikeeper.site.pv_list import pv_list
+
+        return pv_list(loaded)
+
+    _write(config, output, "pvlist", text)
 
 
 def screens(config: ConfigFile, output: Folder = Path()) -> None:
@@ -43,7 +61,7 @@ def screens(config: ConfigFile, output: Folder = Path()) -> None:
     The overview is of this configuration's detectors; open it first, the others open from there.
     """
 
-    def overview(_: Any, loaded: Any) -> str:
+    def overview(loaded: Any) -> str:
         detectors = [(each.prefix, each.title or each.prefix) for each in loaded.detector]
         return drawing.overview(f"{config.stem}: geometry of the area detectors", loaded.ioc.prefix, detectors)
 
@@ -54,14 +72,13 @@ def screens(config: ConfigFile, output: Folder = Path()) -> None:
             emit(f"{output / screen.name}: written")
 
 
-def _write(config: Path, folder: Path, kind: str, text: Callable[[Any, Any], str]) -> None:
+def _write(config: Path, folder: Path, kind: str, text: Callable[[Any], str]) -> None:
     """Write one file, called after the configuration: 28id1.alarms.xml."""
     try:
         from ponikeeper.config import load
-        from ponikeeper.site import exports
     except ModuleNotFoundError as error:
         raise MissingExtraError("ioc", error.name or "pydantic") from error
-    data = text(exports, load(config)).encode()
+    data = text(load(config)).encode()
     make_folder(folder)
     path = folder / f"{config.stem}.{kind}"
     write_atomic(path, data)

@@ -7,7 +7,8 @@ from ponikeeper.detector.commit_rules import MAX_REASON, WHERE_TO_BEGIN
 from ponikeeper.detector.link_rules import calibrated_value, quantity
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import correction_of, told
-from ponikeeper.protocol import LinkState, is_within, nominal_value
+from ponikeeper.protocol import LinkState, is_within, measures_beam, nominal_value
+from ponikeeper.protocol.links import kind_of
 from ponikeeper.protocol.pvs import Status
 from ponikeeper.text import strictjson
 from ponikeeper.text.ascii import to_ascii
@@ -91,7 +92,7 @@ def _of_link(link: LinkState, revision: Revision) -> list[Finding]:
     """Judge one link."""
     found: list[Finding] = []
     recorded = calibrated_value(link, revision.position)
-    by_wavelength = recorded is None and link.kind in ("energy", "wavelength")
+    by_wavelength = recorded is None and measures_beam(link)
     if revision.position is not None and recorded is None and not by_wavelength:
         found.append(Finding(Status.UNKNOWN, link.name, _never_recorded(link, revision)))
     if link.moving and link.connected and link.value is not None:
@@ -126,5 +127,5 @@ def _apart(link: LinkState, reference: float | None, *, by_wavelength: bool) -> 
 def _tolerance(link: LinkState) -> str:
     if link.tolerance is None:
         return "any change counts"
-    relative = " relative" if link.kind in ("energy", "wavelength") else f" {link.units}"
+    relative = " relative" if kind_of(link).is_relative else f" {link.units}"
     return f"tolerance {link.tolerance:g}{relative}"

@@ -5,7 +5,7 @@ A record is the same in the store, in a PV and in an exported file. There it is 
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import cast
@@ -13,6 +13,7 @@ from typing import cast
 from ponikeeper.errors import GeometryError, HistoryError
 from ponikeeper.geometry import Geometry
 from ponikeeper.text import strictjson, timestamps
+from ponikeeper.text.schema import Field, is_integer, object_problems
 
 Position = Mapping[str, Mapping[str, object]]
 """The links' readbacks when the image was taken: ``{"z": {"value": 1000.01, "units": "mm"}}``."""
@@ -181,13 +182,6 @@ def checksum(prefix: str, kind: str, row: Row) -> str:
     return "sha256:" + hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-_Check = tuple[str, Callable[[object], bool]]
-
-
-def _is_number(value: object) -> bool:
-    return type(value) is int and 1 <= value < 2**53
-
-
 def _is_line(value: object) -> bool:
     # a control character could be taken for what separates the values under the checksum
     return isinstance(value, str) and not any(char < " " for char in value)
@@ -201,45 +195,40 @@ def _is_position(value: object) -> bool:
     return isinstance(value, Mapping) and all(map(_is_object, cast("Mapping[str, object]", value).values()))
 
 
-def _or_null(check: _Check) -> _Check:
-    expected, allows = check
-    return f"{expected}, or null", lambda value: value is None or allows(value)
+_NUMBER = Field("a whole number from 1 on", is_integer(1), required=True)
+_LINE = Field("a text in one line", _is_line, required=True)
+_TIMESTAMP = Field("a time such as 2026-11-22T09:30:00.250000Z", timestamps.is_timestamp, required=True)
+_OBJECT = Field("an object", _is_object, required=True)
 
-
-_NUMBER: _Check = ("a whole number from 1 on", _is_number)
-_LINE: _Check = ("a text in one line", _is_line)
-_INSTANT: _Check = ("an instant such as 2026-11-22T09:30:00.250000Z", timestamps.is_timestamp)
-_OBJECT: _Check = ("an object", _is_object)
-
-_CHECKS: Mapping[str, Mapping[str, _Check]] = MappingProxyType(
+_FIELDS: Mapping[str, Mapping[str, Field]] = MappingProxyType(
     {
         "revision": {
             "revision": _NUMBER,
             "uid": _LINE,
             "checksum": _LINE,
-            "created": _INSTANT,
-            "label": _or_null(_LINE),
+            "created": _TIMESTAMP,
+            "label": _LINE.or_null(),
             "geometry": _OBJECT,
-            "position": _or_null(("an object of objects", _is_position)),
+            "position": Field("an object of objects", _is_position, required=True).or_null(),
             "provenance": _OBJECT,
         },
         "activation": {
             "serial": _NUMBER,
             "revision": _NUMBER,
-            "time": _INSTANT,
+            "time": _TIMESTAMP,
             "cause": _LINE,
             "author": _LINE,
             "checksum": _LINE,
         },
         "judgement": {
             "number": _NUMBER,
-            "kind": ("supersede or retract", lambda value: value in ("supersede", "retract")),
+            "kind": Field("supersede or retract", lambda value: value in ("supersede", "retract"), required=True),
             "revision": _NUMBER,
-            "by": _or_null(_NUMBER),
-            "since": _or_null(_INSTANT),
-            "until": _or_null(_INSTANT),
+            "by": _NUMBER.or_null(),
+            "since": _TIMESTAMP.or_null(),
+            "until": _TIMESTAMP.or_null(),
             "reason": _LINE,
-            "time": _INSTANT,
+            "time": _TIMESTAMP,
             "author": _LINE,
             "checksum": _LINE,
         },
@@ -256,21 +245,10 @@ def _checked(kind: str, number: str, values: Mapping[str, object]) -> str:
     HistoryError
         It has not.
     """
-    checks = _CHECKS[kind]
     name = f"{kind} {strictjson.dumps(values.get(number))[:40]}"
-    problems = [f'{name}: "{key}" is missing: expected {checks[key][0]}' for key in checks if key not in values]
-    problems += [
-        f"{name}: unknown key {strictjson.dumps(key)[:60]}: expected {' '.join(checks)}"
-        for key in values
-        if key not in checks
-    ]
-    problems += [
-        f'{name}: "{key}": {strictjson.dumps(strictjson.plain(values[key]))[:80]} is not allowed: expected {expected}'
-        for key, (expected, allows) in checks.items()
-        if key in values and not allows(values[key])
-    ]
+    problems = object_problems(values, _FIELDS[kind])
     if problems:
-        raise HistoryError(problems)
+        raise HistoryError(f"{name}: {problem}" for problem in problems)
     return name
 
 

@@ -6,31 +6,32 @@ from dataclasses import asdict, dataclass
 from typing import Protocol, cast
 
 from ponikeeper.errors import MessageError
-from ponikeeper.geometry import HC_KEV_ANGSTROM
 from ponikeeper.protocol.json_text import VERSION, read_object
+from ponikeeper.protocol.link_kinds import LINK_KINDS, LinkKind
 from ponikeeper.text import strictjson
 
-_ENERGIES = {"keV": 1.0, "eV": 1e-3}
-_LENGTHS = {"m": 1.0, "angstrom": 1e-10}
-_RELATIVE = ("energy", "wavelength")
 
+class AnyLink(Protocol):
+    """A link of the configuration or of ``Links_RBV``."""
 
-class Linking(Protocol):
-    """What has a kind, a tolerance and units: a link of the configuration, or of the text."""
+    @property
+    def name(self) -> str:
+        """Name of the link."""
+        ...
 
     @property
     def kind(self) -> str:
-        """Give ``motor``, ``energy``, ``wavelength`` or ``equal``."""
+        """Name of its kind, a key of `LINK_KINDS`."""
         ...
 
     @property
     def tolerance(self) -> float | None:
-        """Give how far two values may be apart; none for ``equal``."""
+        """Largest difference that does not count; None for the kind ``equal``."""
         ...
 
     @property
     def units(self) -> str:
-        """Give the units of its values."""
+        """Units of its values."""
         ...
 
 
@@ -78,29 +79,45 @@ class LinkState:
         return f"{self.name} is in motion" if self.moving else None
 
 
-def is_within(link: Linking, value: float, reference: float) -> bool:
+def kind_of(link: AnyLink) -> LinkKind:
+    """Return the kind of a link; one that only a newer IOC knows is treated as a motor."""
+    return LINK_KINDS.get(link.kind, LINK_KINDS["motor"])
+
+
+def measures_beam(link: AnyLink) -> bool:
+    """Return whether a link says what the wavelength is: an energy or a wavelength."""
+    return kind_of(link).beam is not None
+
+
+def is_within(link: AnyLink, value: float, reference: float) -> bool:
     """Tell whether a value is as good as another one, by the link's tolerance.
 
     What is apart by the tolerance itself is within it, whatever the last bit of a double says.
     """
     if link.tolerance is None:
         return value == reference
-    allowed = link.tolerance * abs(reference) if link.kind in _RELATIVE else link.tolerance
+    allowed = link.tolerance * abs(reference) if kind_of(link).is_relative else link.tolerance
     return abs(value - reference) <= allowed + 2 * math.ulp(max(abs(value), abs(reference)))
 
 
-def nominal_value(link: Linking, wavelength: float) -> float | None:
+def nominal_value(link: AnyLink, wavelength: float) -> float | None:
     """Give what a link says where the beam has a wavelength (m); None where it is none of energy or wavelength."""
-    if link.kind == "energy":
-        return HC_KEV_ANGSTROM / (wavelength * 1e10) / _ENERGIES[link.units]
-    return wavelength / _LENGTHS[link.units] if link.kind == "wavelength" else None
+    beam = kind_of(link).beam
+    return None if beam is None else beam.from_wavelength(wavelength) / beam.units[link.units]
 
 
-def wavelength_of(link: Linking, value: float) -> float:
-    """Give the wavelength (m) for which an energy or a wavelength, more than 0, stands."""
-    if link.kind == "energy":
-        return HC_KEV_ANGSTROM / (value * _ENERGIES[link.units]) * 1e-10
-    return value * _LENGTHS[link.units]
+def wavelength_of(link: AnyLink, value: float) -> float:
+    """Convert a value, more than 0, of a link that measures the beam to a wavelength (m).
+
+    Raises
+    ------
+    ValueError
+        The link does not measure the beam.
+    """
+    beam = kind_of(link).beam
+    if beam is None:
+        raise ValueError(f"link {link.name} of kind {link.kind} says nothing about the wavelength")
+    return beam.to_wavelength(value * beam.units[link.units])
 
 
 def position_now(links: Sequence[LinkState]) -> dict[str, float] | None:

@@ -8,8 +8,9 @@ from typing import Any, cast
 from ponikeeper.errors import MessageError
 from ponikeeper.protocol.json_text import decoded, read_object, require_whole
 from ponikeeper.protocol.request import Activate, AskedPosition, Commit, Follow, Here, Request, Retract, Supersede
-from ponikeeper.protocol.schema import COMMON, FIELDS, MAX_ID_BYTES, unknown_key
+from ponikeeper.protocol.schema import COMMON, FIELDS, MAX_ID_BYTES
 from ponikeeper.text import strictjson
+from ponikeeper.text.schema import object_problems
 from ponikeeper.text.timestamps import normalized
 
 _KINDS = {kind.op: kind for kind in (Activate, Here, Follow, Supersede, Retract)}
@@ -40,15 +41,7 @@ def parse_request(text: str | bytes) -> Request:
     if fields is None:
         problems.append(f"op {strictjson.dumps(values.get('op'))} is unknown: expected {' or '.join(FIELDS)}")
         fields = COMMON
-    problems += [unknown_key(key, fields) for key in values if key not in fields]
-    problems += [
-        f'"{key}" is missing: expected {kind.expected}'
-        for key, kind in fields.items()
-        if kind.required and key not in values
-    ]
-    problems += [
-        problem for key, kind in fields.items() if key in values for problem in kind.problems(key, values[key])
-    ]
+    problems += object_problems(values, fields)
     if problems:
         raise MessageError(problems, request, op)
     digest = hashlib.sha256(strictjson.canonical(values).encode()).hexdigest()

@@ -4,6 +4,7 @@ The IOC builds its PVs from this table; the client, the screens, the documents a
 from it. A detector's PVs stand behind the detector's prefix, the IOC's own behind the IOC's.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 
@@ -250,3 +251,21 @@ IOC_PVS: tuple[PV, ...] = (
     PV("EPICS_VERSION", Kind.STRING, "Version of the CA server (caproto)"),
 )
 """The IOC's own PVs; those in capitals have the names that iocStats gives on every IOC."""
+
+
+def pvs_by_prefix(ioc_prefix: str, detector_prefixes: Iterable[str]) -> list[tuple[str, tuple[PV, ...]]]:
+    """Return all PVs that an IOC serves.
+
+    Parameters
+    ----------
+    ioc_prefix
+        Prefix of the IOC's own PVs.
+    detector_prefixes
+        Prefix of each detector.
+
+    Returns
+    -------
+    list of tuple
+        Each prefix with the PVs behind it; the IOC first, then the detectors in their order.
+    """
+    return [(ioc_prefix, IOC_PVS), *((prefix, DETECTOR_PVS) for prefix in detector_prefixes)]

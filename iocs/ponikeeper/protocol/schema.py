@@ -1,10 +1,8 @@
 """What each key of a request may hold, and what is said where it holds something else."""
 
-import difflib
 import math
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import cast
 
@@ -12,30 +10,10 @@ from ponikeeper.geometry import unknown_names
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol.json_text import VERSION
 from ponikeeper.protocol.request import label_problem
-from ponikeeper.text.ascii import json_literal
+from ponikeeper.text.schema import Field, is_integer, object_problems
 from ponikeeper.text.timestamps import normalized
 
 MAX_ID_BYTES = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What one key of a request may hold."""
-
-    expected: str
-    allows: Callable[[object], bool]
-    required: bool = False
-    details: Callable[[object], list[str]] | None = None
-
-    def problems(self, key: str, value: object) -> list[str]:
-        """Say what is wrong with the value of a key; nothing where it may stand."""
-        if not self.allows(value):
-            return [f'"{key}": {json_literal(value)} is not allowed: expected {self.expected}']
-        return self.details(value) if self.details else []
-
-
-def _is_int(lowest: int) -> Callable[[object], bool]:
-    return lambda value: type(value) is int and lowest <= value < 2**53
 
 
 def _is_text(longest: int) -> Callable[[object], bool]:
@@ -94,22 +72,8 @@ def _is_bool(value: object) -> bool:
     return isinstance(value, bool)
 
 
-def unknown_key(key: str, known: Mapping[str, object], where: str = "") -> str:
-    """Say that a key is unknown, and which was probably meant."""
-    close = difflib.get_close_matches(key, known, n=1)
-    meant = f" (did you mean {close[0]}?)" if close else ""
-    return f'unknown key "{where}{json_literal(key)[1:-1]}"{meant}: expected {" ".join(known)}'
-
-
 def _provenance_problems(value: object) -> list[str]:
-    values = cast("dict[str, object]", value)
-    problems = [unknown_key(key, PROVENANCE, "provenance.") for key in values if key not in PROVENANCE]
-    return problems + [
-        problem
-        for key, kind in PROVENANCE.items()
-        if key in values
-        for problem in kind.problems(f"provenance.{key}", values[key])
-    ]
+    return object_problems(cast("dict[str, object]", value), PROVENANCE, "provenance.")
 
 
 def _geometry_problems(value: object) -> list[str]:
@@ -123,73 +87,73 @@ def _label_problems(value: object) -> list[str]:
 
 _METHODS = ("fit", "gui", "poni", "manual")
 
-_LINE = Kind("a text in one line, without control characters", _is_line(4000))
+_LINE = Field("a text in one line, without control characters", _is_line(4000))
 
-_TEXT = Kind("a text without control characters", _is_prose(4000))
+_TEXT = Field("a text without control characters", _is_prose(4000))
 
-_SIZE = Kind("a number, 0 or more", _is_size)
+_SIZE = Field("a number, 0 or more", _is_size)
 
-_COUNT = Kind("a whole number, 0 or more", _is_int(0))
+_COUNT = Field("a whole number, 0 or more", is_integer(0))
 
-PROVENANCE: Mapping[str, Kind] = MappingProxyType(
+PROVENANCE: Mapping[str, Field] = MappingProxyType(
     {
-        "method": Kind(", ".join(_METHODS), lambda value: value in _METHODS),
+        "method": Field(", ".join(_METHODS), lambda value: value in _METHODS),
         "calibrant": _LINE,
         "residual_px": _SIZE,
         "residual_rad": _SIZE,
         "n_points": _COUNT,
         "n_rings": _COUNT,
-        "sigma": Kind("an object of numbers by the geometry's names", _is_sigma),
+        "sigma": Field("an object of numbers by the geometry's names", _is_sigma),
         "wavelength_from": _LINE,
         "run_uid": _LINE,
         "image_sha256": _LINE,
         "software": _LINE,
         "author": _LINE,
         "comment": _TEXT,
-        "derived_from": Kind("a revision number", _is_int(1)),
+        "derived_from": Field("a revision number", is_integer(1)),
     }
 )
 """What a revision may say of where it came from."""
 
-_NUMBER = Kind("the number of the revision that was wrong", _is_int(1), required=True)
+_NUMBER = Field("the number of the revision that was wrong", is_integer(1), required=True)
 
-_REASON = Kind("what was wrong, a text in one line of 1 to 400 bytes", _is_line(400), required=True)
+_REASON = Field("what was wrong, a text in one line of 1 to 400 bytes", _is_line(400), required=True)
 
-_INSTANT = Kind(
-    'an instant such as "2026-11-22T09:30:00Z", or null', lambda value: value is None or normalized(value) is not None
+_INSTANT = Field(
+    'a time such as "2026-11-22T09:30:00Z", or null', lambda value: value is None or normalized(value) is not None
 )
 
-COMMON: dict[str, Kind] = {
-    "v": Kind(f"the version, {VERSION}", lambda value: type(value) is int and value == VERSION, required=True),
-    "request": Kind(f"an id of your own, a text of 1 to {MAX_ID_BYTES} bytes", _is_text(MAX_ID_BYTES), required=True),
-    "op": Kind("what is asked", lambda value: isinstance(value, str), required=True),
-    "author": Kind("a name, a text in one line of 1 to 200 bytes", _is_line(200)),
+COMMON: dict[str, Field] = {
+    "v": Field(f"the version, {VERSION}", lambda value: type(value) is int and value == VERSION, required=True),
+    "request": Field(f"an id of your own, a text of 1 to {MAX_ID_BYTES} bytes", _is_text(MAX_ID_BYTES), required=True),
+    "op": Field("what is asked", lambda value: isinstance(value, str), required=True),
+    "author": Field("a name, a text in one line of 1 to 200 bytes", _is_line(200)),
 }
 
-FIELDS: dict[str, dict[str, Kind]] = {
+FIELDS: dict[str, dict[str, Field]] = {
     "commit": {
         **COMMON,
-        "geometry": Kind("an object of values", _is_object, required=True, details=_geometry_problems),
-        "provenance": Kind("an object", _is_object, details=_provenance_problems),
-        "label": Kind("a label", lambda value: value is None or isinstance(value, str), details=_label_problems),
-        "position": Kind('an object of numbers by link, "now" or "unknown"', _is_position),
-        "expect_revision": Kind("a revision number, 0 for none", _is_int(0)),
+        "geometry": Field("an object of values", _is_object, required=True, details=_geometry_problems),
+        "provenance": Field("an object", _is_object, details=_provenance_problems),
+        "label": Field("a label", lambda value: value is None or isinstance(value, str), details=_label_problems),
+        "position": Field('an object of numbers by link, "now" or "unknown"', _is_position),
+        "expect_revision": Field("a revision number, 0 for none", is_integer(0)),
     },
     "activate": {
         **COMMON,
-        "revision": Kind(
+        "revision": Field(
             "a revision number or a label",
-            lambda value: _is_int(1)(value) or (isinstance(value, str) and label_problem(value) is None),
+            lambda value: is_integer(1)(value) or (isinstance(value, str) and label_problem(value) is None),
             required=True,
         ),
-        "force": Kind("true or false", _is_bool),
+        "force": Field("true or false", _is_bool),
     },
     "here": COMMON,
-    "follow": {**COMMON, "on": Kind("true or false", _is_bool, required=True)},
+    "follow": {**COMMON, "on": Field("true or false", _is_bool, required=True)},
     "supersede": {
         **COMMON,
         "revision": _NUMBER,
-        "by": Kind("the number of the revision that is right", _is_int(1), required=True),
+        "by": Field("the number of the revision that is right", is_integer(1), required=True),
         "reason": _REASON,
         "since": _INSTANT,
         "until": _INSTANT,

@@ -11,7 +11,6 @@ from typing import NoReturn
 
 from ponikeeper import __version__
 from ponikeeper.config import Config
-from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS
 from ponikeeper.site import recsync
 from ponikeeper.system.process_stats import host_name
 
@@ -116,7 +115,5 @@ def _infos(config: Config, port: int) -> dict[str, str]:
 
 
 def _records(config: Config) -> Iterator[recsync.Record]:
-    served = [(config.ioc.prefix, IOC_PVS), *((detector.prefix, DETECTOR_PVS) for detector in config.detector)]
-    for prefix, pvs in served:
-        for pv in pvs:
-            yield recsync.Record(prefix + pv.suffix, pv.record_type, {"recordDesc": pv.desc})
+    for name, pv in config.served_pvs():
+        yield recsync.Record(name, pv.record_type, {"recordDesc": pv.desc})

@@ -208,7 +208,7 @@ def test_record_under_another_prefix_is_not_proven(history):
         (Revision, {"label": 3}, 'revision 1: "label": 3 is not allowed: expected a text in one line, or null'),
         (Revision, {"revision": 0}, 'revision 0: "revision": 0 is not allowed: expected a whole number from 1 on'),
         (Revision, {"revision": True}, '"revision": true is not allowed'),
-        (Revision, {"created": "yesterday"}, '"created": "yesterday" is not allowed: expected an instant'),
+        (Revision, {"created": "yesterday"}, '"created": "yesterday" is not allowed: expected a time'),
         (Revision, {"geometry": None}, '"geometry": null is not allowed: expected an object'),
         (Revision, {"geometry": {"dist": 1.0}}, "revision 1: incomplete: poni1, poni2"),
         (Revision, {"position": {"z": 3}}, '"position": {"z": 3} is not allowed: expected an object of objects'),

@@ -189,7 +189,7 @@ def test_instant_has_a_zone_and_is_kept_as_utc(instant, utc):
     if utc is not None:
         assert parse_request(json.dumps(values)).since == utc
         return
-    with pytest.raises(MessageError, match=r'"since": .* is not allowed: expected an instant such as'):
+    with pytest.raises(MessageError, match=r'"since": .* is not allowed: expected a time such as'):
         parse_request(json.dumps(values))
 
 

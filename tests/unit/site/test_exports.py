@@ -10,7 +10,9 @@ import pytest
 from live import TIMEOUT
 from ponikeeper.config import load
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, Kind
-from ponikeeper.site.exports import alarm_tree, archiver_request, pv_list
+from ponikeeper.site.alarms import alarm_tree
+from ponikeeper.site.archiver import archiver_request
+from ponikeeper.site.pv_list import pv_list
 
 CONFIG = """
 [ioc]

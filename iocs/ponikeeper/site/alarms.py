@@ -1,35 +1,26 @@
-"""What an alarm server, an archiver and a list of PVs need to know of an IOC, from the contract alone. Pure."""
+"""The alarm tree of an IOC, as the Phoebus alarm server imports it, derived from the PV contract. Pure."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from ponikeeper.config import Config
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, PV
 
-_PERIOD = 1.0
-"""How often a value that is archived is expected to change at most (s): it sizes the archiver's buffers."""
-
-
-def pv_list(config: Config) -> str:
-    """List the names of all PVs, one a line."""
-    return "".join(f"{prefix}{pv.suffix}\n" for prefix, pvs in _served(config) for pv in pvs)
-
-
-def archiver_request(config: Config) -> str:
-    """Write what the Archiver Appliance's ``archivePV`` takes: which PVs to archive, each by monitor (JSON)."""
-    archived = [f"{prefix}{pv.suffix}" for prefix, pvs in _served(config) for pv in pvs if pv.archived]
-    rows = [{"pv": name, "samplingmethod": "MONITOR", "samplingperiod": str(_PERIOD)} for name in archived]
-    return json.dumps(rows, indent=1) + "\n"
-
 
 def alarm_tree(config: Config, root: str) -> str:
-    """Write what Phoebus' alarm server imports: a component for the IOC, and in it one for each detector (XML).
+    """Format the alarm tree: a component for the IOC, in it one for each detector.
 
     Parameters
     ----------
+    config
+        Configuration of the IOC.
     root
-        Name of the alarm configuration that it becomes a part of.
+        Name of the alarm configuration that the tree becomes a part of.
+
+    Returns
+    -------
+    str
+        XML for the import of the alarm server.
     """
     tree = ET.Element("config", name=root)
     ioc = _component(tree, config.source.stem)
@@ -41,14 +32,8 @@ def alarm_tree(config: Config, root: str) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(tree, encoding="unicode")}\n'
 
 
-def _served(config: Config) -> Iterator[tuple[str, Sequence[PV]]]:
-    yield config.ioc.prefix, IOC_PVS
-    for detector in config.detector:
-        yield detector.prefix, DETECTOR_PVS
-
-
 def _component(parent: ET.Element, name: str) -> ET.Element:
-    return ET.SubElement(parent, "component", name=name.replace("/", " "))  # a slash parts the levels of the tree
+    return ET.SubElement(parent, "component", name=name.replace("/", " "))  # a slash separates the levels of the tree
 
 
 def _add_alarms(component: ET.Element, title: str, prefix: str, pvs: Sequence[PV]) -> None:

@@ -1,0 +1,8 @@
+"""The list of all PVs of an IOC, for whatever takes one: a name per line. Pure."""
+
+from ponikeeper.config import Config
+
+
+def pv_list(config: Config) -> str:
+    """Format the names of all PVs, one per line."""
+    return "".join(f"{name}\n" for name, _ in config.served_pvs())
