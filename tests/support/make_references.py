@@ -129,8 +129,12 @@ def _meanings() -> dict[str, dict[str, str]]:
     meanings: dict[str, dict[str, str]] = {}
     table = ""
     for line in EXAMPLE_CONFIG.read_text(encoding="ascii").splitlines():
-        if match := re.match(r"(?:# )?\[+([a-z.]+)\]+", line):
+        if match := re.match(r"(?:# )?\[+([a-z.]+)\]+(?:\s+# (.*))?", line):
             table = match[1]
+            parent, _, key = table.rpartition(".")
+            meanings.setdefault(parent, {}).setdefault(key, match[2] or "")
+        elif line.startswith("# or, instead"):  # two keys that are explained in one remark
+            meanings.setdefault(table, {}).update(re.findall(r'(\w+) = "[^"]*": ([^,]+)', line))
         elif match := re.match(r"(?:# )?(\w+) = (.+?)(?:\s+# (.*))?$", line):
             meanings.setdefault(table, {}).setdefault(match[1], match[3] or "")
     return meanings
@@ -183,7 +187,7 @@ def configuration_page() -> str:
         definition = definitions[model]
         for key, each in definition["properties"].items():
             remarks = [meanings.get(table, {}).get(key, ""), each.get("description", "")]
-            meaning = "; ".join(remark for remark in remarks if remark).replace("|", ",")
+            meaning = "; ".join(remark for remark in remarks if remark).replace(" | ", ", ").replace("|", ",")
             rows.append(
                 f"| `{key}` | {_type(each, definitions)} | {_default(key, each, definition.get('required', []))} "
                 f"| {meaning} |"
