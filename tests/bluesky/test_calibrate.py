@@ -23,8 +23,6 @@ DARK = 37
 RIGHT = 0.1
 """px rms over the whole panel, of which the rings that stand alone fill a third."""
 
-pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")
-
 
 @pytest.fixture(scope="module")
 def frame():

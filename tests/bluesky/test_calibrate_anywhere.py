@@ -10,8 +10,6 @@ from powder import Scene, displaced, off_px, on_detector
 RIGHT = 0.05
 STANDARDS = ("Ni", "LaB6", "CeO2", "Si")
 
-pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")
-
 
 def _scene(seed):
     """Put a panel with gaps somewhere, a beam stop before it."""

@@ -22,7 +22,6 @@ from ponikeeper_client.plans import Shutter, calibrate
 DRIVER = Path(__file__).parents[1] / "support" / "calib2_driver.py"
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl"),
     pytest.mark.skipif(
         importlib.util.find_spec("PySide6") is None or importlib.util.find_spec("qtawesome") is None,
         reason="pyFAI-calib2 has no Qt here: pip install 'pyFAI[gui]'",

@@ -22,8 +22,6 @@ from ponikeeper_client.plans._wavelength import Statement, choose, statements
 TRUTH = replace(NEAR, dist=0.2391, poni1=0.2013, poni2=0.2052, rot1=0.011, rot2=-0.006)
 ENERGY = HC_KEV_ANGSTROM / 0.1663
 
-pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")
-
 
 @pytest.fixture(scope="module")
 def linked(make_ioc_for_module, motors):

@@ -21,8 +21,6 @@ SAME = 0.1
 
 RIGHT = 0.3
 
-pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")
-
 
 @pytest.fixture(scope="module")
 def nickel(real_data):

@@ -201,6 +201,12 @@ def test_handler_that_is_given_comes_before_the_installed_one(tmp_path, count):
     np.testing.assert_array_equal(collector.read(count(detector, collector), detector.key), [image])
 
 
+@pytest.mark.xfail(
+    sys.version_info >= (3, 12),
+    reason="bluesky-darkframes 0.6 loses the datum documents of its dark frames: it forwards collect_asset_docs by "
+    "__getattr__, which isinstance of a Protocol has ignored since Python 3.12",
+    strict=True,
+)
 def test_dark_frames_are_in_their_own_stream_also_where_they_are_used_again(run_engine):
     detector, shutter = DiffractionDetector(name="pe1"), Shutter(name="shutter", value="open")
     detector.exposure_time.put(0.01)
@@ -662,11 +668,6 @@ def catalog(request):
     return db, insert, partial(TiffDetector, request.getfixturevalue("tmp_path"))
 
 
-# Tiled, which databroker runs in the same process, imports a test client of a deprecated make
-in_catalogs = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette:UserWarning")
-
-
-@in_catalogs
 @pytest.mark.parametrize("per_point", [1, 3])
 def test_catalog_gives_the_images_within_events_of_exactly_that_run(catalog, run_engine, per_point):
     db, write, _ = catalog
@@ -682,7 +683,6 @@ def test_catalog_gives_the_images_within_events_of_exactly_that_run(catalog, run
         assert CatalogImages(db, TIMEOUT).read(uid, "pe1_frame", "dark") is None
 
 
-@in_catalogs
 @pytest.mark.parametrize("per_point", [1, 2])
 def test_catalog_gives_the_images_in_files(catalog, run_engine, per_point):
     db, write, make_detector = catalog
@@ -691,7 +691,6 @@ def test_catalog_gives_the_images_in_files(catalog, run_engine, per_point):
     np.testing.assert_array_equal(CatalogImages(db, TIMEOUT).read(uid, detector.key), detector.frames)
 
 
-@in_catalogs
 def test_run_that_appears_late_in_the_catalog_is_waited_for_whole(catalog, run_engine, polled):
     db, write, _ = catalog
     documents = []
@@ -708,7 +707,6 @@ def test_run_that_appears_late_in_the_catalog_is_waited_for_whole(catalog, run_e
     assert found["frames"].shape == (3, *SHAPE)
 
 
-@in_catalogs
 def test_run_that_is_not_in_the_catalog_is_told_with_key_and_catalog(catalog, run_engine):
     db, write, _ = catalog
     (uid,) = run_engine(bp.count([ArrayDetector("", name="pe1")]), write)

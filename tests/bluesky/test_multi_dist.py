@@ -18,8 +18,6 @@ from speak import GEOMETRY
 AT_NEAR = Geometry(**{**GEOMETRY, "dist": 0.2})
 AT_FAR = Geometry(**{**GEOMETRY, "dist": 1.0123456789012345, "rot1": 0.1 + 0.2})
 
-pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")
-
 
 @pytest.fixture
 def linked(make_ioc, motors):

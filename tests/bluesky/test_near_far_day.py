@@ -20,10 +20,6 @@ from stages import Stage
 
 PLACES = {"near": 200.0, "far": 1000.0}
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Using `httpx` with `starlette:UserWarning", "ignore:Unable to import pyOpenCl"
-)
-
 
 class Counting(FlatPanel):
     """A detector whose data are numbers, which every catalog keeps as they are."""

@@ -35,9 +35,6 @@ TIMEOUT = 150
 KEYS = ("dist", "poni1", "poni2", "rot1", "rot2", "rot3", "pixel1", "pixel2", "detector", "wavelength")
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl"),
-    # Tiled, which databroker runs in the same process, imports a test client of a deprecated make
-    pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette:UserWarning"),
     pytest.mark.skipif(
         importlib.util.find_spec("PySide6") is None or importlib.util.find_spec("qtawesome") is None,
         reason="pyFAI-calib2 has no Qt here: pip install 'pyFAI[gui]'",

@@ -30,11 +30,6 @@ from ponikeeper_client.recall._affected_report import report
 from recalling import configured, iso, revision, snapshot, taken
 from speak import GEOMETRY
 
-pytestmark = [
-    # Tiled, which databroker runs in the same process, imports a test client of a deprecated make
-    pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette:UserWarning"),
-]
-
 DAY = 86400.0
 
 

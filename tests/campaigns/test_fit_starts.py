@@ -31,8 +31,6 @@ RINGS = 20
 RIGHT_SHARE = {"spotty": 0.2}
 """Of the images, how many are right at least; 0.6 where the rings are rings: coarse grains are mostly refused."""
 
-pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")
-
 
 def starts(real, count):
     return [displaced(real.published, np.random.default_rng(seed)) for seed in range(count)]

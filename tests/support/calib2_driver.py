@@ -21,6 +21,8 @@ FROM_FIT = 1
 MAX_RINGS = 6
 TICK = 20
 FAILED = 77
+LIMIT = 240
+"""Seconds after which the program ends, whatever it still waits for: the plan that waits for it would never end."""
 
 Step = Iterator[Callable[[], object]]
 
@@ -38,6 +40,7 @@ class Person:
         self.guard = qt.QTimer()
         self.guard.timeout.connect(self.look_for_boxes)
         self.guard.start(TICK)
+        qt.QTimer.singleShot(1000 * LIMIT, lambda: give_up(f"the window was still open after {LIMIT} s"))
 
     def look_for_boxes(self) -> None:
         """Give up where the program shows a box that nobody expects."""

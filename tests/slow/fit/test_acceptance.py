@@ -22,8 +22,6 @@ STANDARD = calibrant("LaB6")
 LINES = STANDARD.lines(TRUTH.wavelength)
 PARAMS = params_of(TRUTH)
 
-pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")
-
 
 @pytest.fixture(scope="module")
 def image():

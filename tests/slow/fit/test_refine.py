@@ -19,8 +19,6 @@ PIXEL = SCENE.pixel
 LINES = calibrant("LaB6").lines(SCENE.truth.wavelength)
 PARAMS = params_of(SCENE.truth)
 
-pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")
-
 
 def points_on_rings(random=None, scatter=0.0, rings=range(8), sectors=60):
     """Build control points on the true rings, with a scatter (px)."""

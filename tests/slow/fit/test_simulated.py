@@ -12,8 +12,6 @@ CLOSE = 0.05
 SIDE = 512
 TRUTH = on_detector("Perkin", 8e-4, 0.5, (0.47, 0.53), (1, -0.7))
 
-pytestmark = pytest.mark.filterwarnings("ignore:Unable to import pyOpenCl")
-
 
 @pytest.fixture(scope="module")
 def nickel():
