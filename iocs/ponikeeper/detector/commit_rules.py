@@ -1,4 +1,4 @@
-"""What a request makes of the geometry in force: pure decisions, every problem collected."""
+"""Which revision a commit makes of the active one, and every reason to refuse it. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,68 +17,87 @@ from ponikeeper.text import strictjson
 WHERE_TO_BEGIN = "give all of them at once: a PONI, a Request, the Stage: fields, or seed in the configuration"
 
 MAX_REASON = 1000
-"""Characters of a status's reason; a snapshot has to have room for it whatever happens."""
+"""Largest number of characters of a status's reason; every snapshot has room for that."""
 
 _ROOM = 200 + MAX_REASON
-"""Bytes by which the status's part of a snapshot may grow after the commit (reason, serial)."""
+"""Bytes by which a snapshot may grow after the commit (reason, serial)."""
 
 
 def decide_commit(
-    in_force: Revision | None,
+    active: Revision | None,
     commit: Commit,
     author: str,
     limits: Limits,
-    links: Mapping[str, str],
-    readings: Sequence[LinkState] = (),
+    units: Mapping[str, str],
+    links: Sequence[LinkState] = (),
 ) -> Draft:
-    """Judge a commit, and make of it the revision that is to be stored.
+    """Check a commit and return the revision that is to be stored.
 
     Parameters
     ----------
-    in_force
-        The revision in force, None where the detector is UNSET.
+    active
+        The active revision, None if the detector is UNSET.
+    commit
+        The request.
     author
-        Who asks, where the request does not say.
+        The author if the request names none.
     limits
         Tighter limits of this detector.
+    units
+        Units of each link in the configuration by its name.
     links
-        Name and units of each link in the configuration.
-    readings
-        The links as they stand now; while nothing is known of them, none.
+        The links as they are now; empty if nothing is known of them yet.
+
+    Returns
+    -------
+    Draft
 
     Raises
     ------
     RefusedError
         With every problem.
     """
-    problems = [*_expectation_problems(in_force, commit), *_label_problems(commit), *_position_problems(commit, links)]
+    problems = [*_expectation_problems(active, commit), *_label_problems(commit), *_position_problems(commit, units)]
     geometry = None
     try:
-        geometry = Geometry.parse(_merged(in_force, commit, problems), limits)
+        geometry = Geometry.parse(_merged(active, commit, problems), limits)
     except GeometryError as error:
-        problems += [_told(problem, in_force, commit) for problem in error.problems]
+        problems += [_problem_with_hint(problem, active, commit) for problem in error.problems]
     if geometry is None or problems:
         raise RefusedError(dict.fromkeys(problems))
     provenance = {**commit.provenance}
     provenance.setdefault("author", author)
-    if commit.derived and in_force is not None:
-        provenance["derived_from"] = in_force.number
-    label = in_force.label if commit.derived and in_force is not None else commit.label
-    return Draft(geometry, provenance, label, _position(commit, links, readings))
+    if commit.derived and active is not None:
+        provenance["derived_from"] = active.number
+    label = active.label if commit.derived and active is not None else commit.label
+    return Draft(geometry, provenance, label, _position(commit, units, links))
 
 
-def decide_here(revision: Revision | None, corrections: Sequence[Correction], readings: Sequence[LinkState]) -> Commit:
-    """Judge that the geometry in force holds where the links stand now, and make of it what is to be committed.
+def decide_here(revision: Revision | None, corrections: Sequence[Correction], links: Sequence[LinkState]) -> Commit:
+    """Return the commit that records the links' position now as the position of the active geometry.
+
+    Parameters
+    ----------
+    revision
+        The active revision, None if the detector is UNSET.
+    corrections
+        All corrections of the detector's revisions.
+    links
+        The links as they are now.
+
+    Returns
+    -------
+    Commit
 
     Raises
     ------
     RefusedError
-        It is not known where they stand, or there is no geometry that could hold.
+        The position is unknown, or there is no sound active revision.
     """
     if revision is None:
         raise RefusedError(f"nothing is in force yet, so nothing can hold here: {WHERE_TO_BEGIN}")
-    problems = [f"where the links stand is not known: {link.doubt}" for link in readings if link.doubt]
-    if not readings:
+    problems = [f"where the links stand is not known: {link.doubt}" for link in links if link.doubt]
+    if not links:
         problems.append("the configuration has no links, so there is no position that Here could record")
     correction = correction_of(corrections, revision.number)
     if correction is not None:
@@ -89,32 +108,32 @@ def decide_here(revision: Revision | None, corrections: Sequence[Correction], re
     return Commit({}, provenance, position="now", derived=True)
 
 
-def is_unchanged(in_force: Revision | None, draft: Draft, derived: bool, readings: Sequence[LinkState] = ()) -> bool:
-    """Tell whether a draft says nothing that the revision in force does not say already.
+def is_unchanged(active: Revision | None, draft: Draft, derived: bool, links: Sequence[LinkState] = ()) -> bool:
+    """Return whether a draft equals the active revision.
 
-    For an edit by hand `derived_from` says nothing new: it always names the revision in force. Nor do
-    positions that are within the tolerances of the links (`readings`).
+    For an edit by hand `derived_from` is not compared: it always names the active revision. Positions are
+    equal if they are within the tolerances of the links.
     """
-    if in_force is None or in_force.geometry != draft.geometry:
+    if active is None or active.geometry != draft.geometry:
         return False
     ignored = {"derived_from"} if derived else set[str]()
-    old, new = ({k: v for k, v in p.items() if k not in ignored} for p in (in_force.provenance, draft.provenance))
-    said, says = (
+    old, new = ({k: v for k, v in p.items() if k not in ignored} for p in (active.provenance, draft.provenance))
+    old_text, new_text = (
         strictjson.canonical([geometry.as_dict(), label, strictjson.plain(provenance)])
         for geometry, label, provenance in (
-            (in_force.geometry, in_force.label, old),
+            (active.geometry, active.label, old),
             (draft.geometry, draft.label, new),
         )
-    )  # as texts: to Python 1 is True and 0.0 is -0.0
-    return said == says and _same_position(in_force.position, draft.position, readings)
+    )  # as texts: in Python 1 == True and 0.0 == -0.0
+    return old_text == new_text and _same_position(active.position, draft.position, links)
 
 
 def is_repetition(
-    in_force: Revision | None,
+    active: Revision | None,
     corrections: Sequence[Correction],
     draft: Draft,
     derived: bool,
-    readings: Sequence[LinkState] = (),
+    links: Sequence[LinkState] = (),
 ) -> bool:
     """Return whether a commit would store the active revision again; if that was corrected, a new one is needed.
 
@@ -123,10 +142,10 @@ def is_repetition(
     RefusedError
         The active revision was corrected, and an edit by hand changes nothing of its geometry.
     """
-    correction = in_force and correction_of(corrections, in_force.number)
-    if not in_force or not correction:
-        return is_unchanged(in_force, draft, derived, readings)
-    if derived and draft.geometry == in_force.geometry:
+    correction = active and correction_of(corrections, active.number)
+    if not active or not correction:
+        return is_unchanged(active, draft, derived, links)
+    if derived and draft.geometry == active.geometry:
         raise RefusedError(
             f"revision {correction.revision} was {told(correction)}, and this changes nothing of it: "
             "put in force one that is right, or commit all values anew"
@@ -134,18 +153,18 @@ def is_repetition(
     return False
 
 
-def position_note(commit: Commit, draft: Draft, readings: Sequence[LinkState]) -> str:
-    """Explain, for the message about a commit, why the position that it asked for is unknown."""
+def position_note(commit: Commit, draft: Draft, links: Sequence[LinkState]) -> str:
+    """Explain, for the message about a commit, why the position for which it asked is unknown."""
     if commit.position != "now" or draft.position is not None:
         return ""
-    return f", position unknown: {'; '.join(link.doubt for link in readings if link.doubt)}"
+    return f", position unknown: {'; '.join(link.doubt for link in links if link.doubt)}"
 
 
-def _same_position(old: Position | None, new: Position | None, readings: Sequence[LinkState]) -> bool:
+def _same_position(old: Position | None, new: Position | None, links: Sequence[LinkState]) -> bool:
     if old is None or new is None:
         return old is new
-    links = {link.name: link for link in readings}
-    return old.keys() == new.keys() and all(_same_place(links.get(name), old[name], new[name]) for name in old)
+    by_name = {link.name: link for link in links}
+    return old.keys() == new.keys() and all(_same_place(by_name.get(name), old[name], new[name]) for name in old)
 
 
 def _same_place(link: LinkState | None, old: Mapping[str, object], new: Mapping[str, object]) -> bool:
@@ -155,12 +174,12 @@ def _same_place(link: LinkState | None, old: Mapping[str, object], new: Mapping[
 
 
 def require_room(prefix: str, draft: Draft) -> None:
-    """See that a snapshot of the draft fits its PV, before it is stored.
+    """Check that a snapshot of the draft fits its PV, before it is stored.
 
     Raises
     ------
     RefusedError
-        It would not fit.
+        It does not fit.
     """
     text = Snapshot(
         prefix, "CONDEMNED", "", 10**9, 10**9, "0" * 36, "sha256:" + "0" * 64, draft.label, "0" * 27,
@@ -173,16 +192,16 @@ def require_room(prefix: str, draft: Draft) -> None:
         )
 
 
-def _merged(in_force: Revision | None, commit: Commit, problems: list[str]) -> dict[str, object]:
-    """Lay the asked values over those in force; a change of detector brings its own pixels and configuration."""
+def _merged(active: Revision | None, commit: Commit, problems: list[str]) -> dict[str, object]:
+    """Return the active values with the requested ones; another detector brings its own pixels and configuration."""
     values: dict[str, object] = {"detector_config": {}}
-    if commit.inherit and in_force is not None:
-        values = in_force.geometry.as_dict()
-    asked = dict(commit.geometry)
-    name = asked.get("detector")
+    if commit.inherit and active is not None:
+        values = active.geometry.as_dict()
+    requested = dict(commit.geometry)
+    name = requested.get("detector")
     if isinstance(name, str) and values.get("detector", name) != name:
         values["detector_config"] = {}
-        given = [pixel in asked for pixel in ("pixel1", "pixel2")]
+        given = [pixel in requested for pixel in ("pixel1", "pixel2")]
         pixels = pixel_size(name)
         if pixels is not None:
             values["pixel1"], values["pixel2"] = pixels
@@ -191,19 +210,19 @@ def _merged(in_force: Revision | None, commit: Commit, problems: list[str]) -> d
                 f"detector {strictjson.dumps(name)} is not in the table of detectors, so its pixels are not known: "
                 "give pixel1 and pixel2 with it (m)"
             )
-    return {**values, **asked}
+    return {**values, **requested}
 
 
-def _told(problem: str, in_force: Revision | None, commit: Commit) -> str:
-    """Add to what is missing where to give it."""
-    if problem.startswith("incomplete") and in_force is None and commit.inherit:
+def _problem_with_hint(problem: str, active: Revision | None, commit: Commit) -> str:
+    """Add to a missing value where to set it."""
+    if problem.startswith("incomplete") and active is None and commit.inherit:
         missing = [name for name in NAMES if name not in commit.geometry]
         return f"nothing is in force yet and {', '.join(missing)} missing: {WHERE_TO_BEGIN}"
     return problem
 
 
-def _expectation_problems(in_force: Revision | None, commit: Commit) -> list[str]:
-    current = 0 if in_force is None else in_force.number
+def _expectation_problems(active: Revision | None, commit: Commit) -> list[str]:
+    current = 0 if active is None else active.number
     if commit.expect_revision is None or commit.expect_revision == current:
         return []
     return [
@@ -217,14 +236,14 @@ def _label_problems(commit: Commit) -> list[str]:
     return [problem] if problem else []
 
 
-def _position_problems(commit: Commit, links: Mapping[str, str]) -> list[str]:
+def _position_problems(commit: Commit, units: Mapping[str, str]) -> list[str]:
     if isinstance(commit.position, str):
         return []
-    known = " ".join(links) if links else "none (the configuration has no links)"
+    known = " ".join(units) if units else "none (the configuration has no links)"
     problems = [
         f"position names {strictjson.dumps(name)}, which is no link: expected {known}"
         for name in commit.position
-        if name not in links
+        if name not in units
     ]
     problems += [
         f"position.{name} is not finite" for name, value in commit.position.items() if not math.isfinite(value)
@@ -232,12 +251,12 @@ def _position_problems(commit: Commit, links: Mapping[str, str]) -> list[str]:
     return problems
 
 
-def _position(commit: Commit, links: Mapping[str, str], readings: Sequence[LinkState]) -> Position | None:
-    """Give the position as it is stored: with units; None where it is unknown."""
-    asked = commit.position
-    if isinstance(asked, str):
-        standing = position_now(readings) if asked == "now" else None
-        if standing is None or standing.keys() != links.keys():
+def _position(commit: Commit, units: Mapping[str, str], links: Sequence[LinkState]) -> Position | None:
+    """Return the position as it is stored, with units; None if it is unknown."""
+    requested = commit.position
+    if isinstance(requested, str):
+        current = position_now(links) if requested == "now" else None
+        if current is None or current.keys() != units.keys():
             return None
-        asked = standing
-    return {name: {"value": float(value), "units": links[name]} for name, value in asked.items()}
+        requested = current
+    return {name: {"value": float(value), "units": units[name]} for name, value in requested.items()}

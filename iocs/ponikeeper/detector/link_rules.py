@@ -1,6 +1,6 @@
-"""Where a link stands, whether it moves, and whether it is within its tolerance: pure, the time is always given.
+"""The value of a link, whether it moves, and whether it is within its tolerance. Pure.
 
-Times are seconds of one clock that never goes back.
+Times are passed in: seconds of one monotonic clock.
 """
 
 import math
@@ -11,20 +11,24 @@ from ponikeeper.history import Position
 from ponikeeper.protocol import LinkState, is_within
 
 _SHORTEST = 0.5
-"""Seconds that a link has to stay within its tolerance, at the least, before it is believed to be back."""
+"""Shortest time for which a link has to stay within its tolerance before it counts as returned (s)."""
 
 _FINEST = 32
-"""How many places of the last `settle` seconds are remembered, about."""
+"""Approximate number of values that are kept of the last `settle` seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one PV says.
+    """The last update of one PV.
 
     Parameters
     ----------
+    connected
+        Whether the PV is connected.
     value
-        None where it has no finite number; `error` says why then.
+        None if the PV has no finite number.
+    error
+        Why there is no value, though the PV is connected.
     """
 
     connected: bool = False
@@ -33,8 +37,8 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a link stood from `since` on, until the next place; None where that is not known."""
+class TrackPoint:
+    """The value of a link from `since` on until the next point of the track; None if it is unknown."""
 
     since: float
     value: float | None
@@ -42,41 +46,51 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One link at one time.
+    """What is known of one link at one time.
 
     Parameters
     ----------
+    value
+        None if the PV has no finite number.
     connected
-        Whether every PV of the link is.
+        Whether every PV of the link is connected.
     flag
-        What the moving PV says; None where there is none, or where it says nothing.
+        Value of the moving PV; None if the link has none, or it has no value.
     track
-        Where it stood lately, the last place being the one now; nothing while it has no value.
-    left
-        When it was last seen beyond its tolerance; None where it never was, or has moved since.
+        Values during the last `settle` seconds, ending with the current one; empty while there is no value.
+    outside_at
+        When it was last seen beyond its tolerance; None if it never was, or has moved since.
+    error
+        Why there is no value, or why it is unknown whether the link moves.
     """
 
     value: float | None = None
     connected: bool = False
     flag: bool | None = None
-    track: tuple[Place, ...] = ()
-    left: float | None = None
+    track: tuple[TrackPoint, ...] = ()
+    outside_at: float | None = None
     error: str | None = None
 
 
 def updated(
     link: Link, before: Reading, value: Sample, moving: Sample, reference: float | None, settle: float, now: float
 ) -> Reading:
-    """Take up what the PVs of a link say.
+    """Return the reading of a link after an update of its PVs.
 
     Parameters
     ----------
+    link
+        Its configuration.
+    before
+        The reading before.
     value, moving
-        Of the link's PV and of its moving PV; the latter is ignored where the link has none.
+        Last update of the link's PV and of its moving PV; the latter is ignored if the link has none.
     reference
-        Where it stands when the geometry in force holds; None where that is not known.
+        Its value where the active geometry applies; None if that is unknown.
     settle
-        How long a link must have stood still to be at rest (s).
+        For how long a link must not have moved to be at rest (s).
+    now
+        Time (s).
     """
     flag = None if link.moving is None or moving.value is None else moving.value != 0
     reading = Reading(
@@ -86,20 +100,20 @@ def updated(
         _track(before, value.value, bool(flag), settle, now),
         error=_error(link, value, moving),
     )
-    return replace(reading, left=_left(link, before, reading, reference, settle, now))
+    return replace(reading, outside_at=_last_outside(link, before, reading, reference, settle, now))
 
 
-def in_motion(link: Link, reading: Reading, settle: float, now: float) -> bool | None:
-    """Tell whether a link moves, or has moved within `settle`; None where it is not known."""
+def is_moving(link: Link, reading: Reading, settle: float, now: float) -> bool | None:
+    """Return whether a link moves, or has moved within `settle` seconds; None if that is unknown."""
     if reading.flag or (link.moving is not None and (reading.flag is None or reading.value is None)):
         return reading.flag
     return None if reading.value is None else now < rests_from(link, reading, settle)
 
 
 def rests_from(link: Link, reading: Reading, settle: float) -> float:
-    """Give when a link is at rest if it says nothing more.
+    """Return when a link is at rest if there is no further update (s).
 
-    What moved less than the tolerance within `settle` did not move: it is a readback's noise, or drift.
+    A change by less than the tolerance within `settle` is no motion: it is noise of the readback, or drift.
     """
     ends = zip(reading.track, reading.track[1:], strict=False)
     moved = [after.since for place, after in ends if not _is_near(link, reading.value, place.value)]
@@ -107,29 +121,29 @@ def rests_from(link: Link, reading: Reading, settle: float) -> float:
 
 
 def returns_at(reading: Reading, settle: float) -> float:
-    """Give when a link that has come back within its tolerance is believed to be there, if it says nothing more.
+    """Return when a link that is within its tolerance again counts as returned, if there is no further update (s).
 
-    A readback that jitters about the edge is beyond, all the time.
+    A readback that jitters about the edge of the tolerance is beyond it all the time.
     """
-    return -math.inf if reading.left is None else reading.left + max(settle, _SHORTEST)
+    return -math.inf if reading.outside_at is None else reading.outside_at + max(settle, _SHORTEST)
 
 
 def calibrated_value(link: Link | LinkState, position: Position | None) -> float | None:
-    """Give where a link stood in a position; None where that is not known, or known in other units."""
-    stood = (position or {}).get(link.name)
-    value = None if stood is None or stood["units"] != link.units else stood["value"]
+    """Return the value of a link in a position; None if it was not recorded, or in other units."""
+    recorded = (position or {}).get(link.name)
+    value = None if recorded is None or recorded["units"] != link.units else recorded["value"]
     return value if isinstance(value, float) else None
 
 
 def quantity(value: float, units: str) -> str:
-    """Write where a link stands, for a person."""
+    """Format a value with its units for a person."""
     return f"{value:.10g} {units}".rstrip()
 
 
 def state_of(
     link: Link, reading: Reading, calibrated: float | None, reference: float | None, settle: float, now: float
 ) -> LinkState:
-    """Tell a link as ``Links_RBV`` shows it; parameters as `updated`."""
+    """Return a link as ``Links_RBV`` shows it; parameters as `updated`."""
     within = None
     if reading.value is not None and reference is not None:
         within = is_within(link, reading.value, reference) and now >= returns_at(reading, settle)
@@ -141,20 +155,20 @@ def state_of(
         link.tolerance,
         reading.value,
         calibrated,
-        in_motion(link, reading, settle, now),
+        is_moving(link, reading, settle, now),
         reading.connected,
         within,
         reading.error,
     )
 
 
-def _track(before: Reading, value: float | None, flag: bool, settle: float, now: float) -> tuple[Place, ...]:
-    """Remember where a link stood within the last `settle`."""
+def _track(before: Reading, value: float | None, flag: bool, settle: float, now: float) -> tuple[TrackPoint, ...]:
+    """Return the values of a link within the last `settle` seconds."""
     if value is None:
         return ()
-    here = Place(now, value)
-    if flag or before.flag or not before.track:  # where it was just before it was seen is not known
-        return (Place(now, None), here)
+    here = TrackPoint(now, value)
+    if flag or before.flag or not before.track:  # its value just before this update is unknown
+        return (TrackPoint(now, None), here)
     track = before.track
     if len(track) > 1 and now - track[-2].since < settle / _FINEST:
         track = track[:-1]
@@ -162,14 +176,14 @@ def _track(before: Reading, value: float | None, flag: bool, settle: float, now:
     return (*(place for place, keep in zip(track, [*recent, True], strict=True) if keep), here)
 
 
-def _left(
+def _last_outside(
     link: Link, before: Reading, reading: Reading, reference: float | None, settle: float, now: float
 ) -> float | None:
-    """Tell when a link was last seen beyond its tolerance."""
-    if reference is None or reading.value is None or in_motion(link, reading, settle, now):
+    """Return when a link was last seen beyond its tolerance."""
+    if reference is None or reading.value is None or is_moving(link, reading, settle, now):
         return None
     seen = [value for value in (before.value, reading.value) if value is not None]
-    return before.left if all(is_within(link, value, reference) for value in seen) else now
+    return before.outside_at if all(is_within(link, value, reference) for value in seen) else now
 
 
 def _is_near(link: Link, value: float | None, place: float | None) -> bool:
@@ -177,7 +191,7 @@ def _is_near(link: Link, value: float | None, place: float | None) -> bool:
 
 
 def _error(link: Link, value: Sample, moving: Sample) -> str | None:
-    """Say what is wrong with the PVs of a link; that its own is not connected is said by `connected`."""
+    """Return what is wrong with the PVs of a link; `connected` covers a link's own PV that is not connected."""
     if value.error is not None or not value.connected or link.moving is None:
         return value.error
     if not moving.connected:

@@ -1,4 +1,4 @@
-"""The links of one detector as time goes by: what their PVs said last, and when that may be told anew."""
+"""The links of one detector: their last values, and when their state next changes."""
 
 import asyncio
 import time
@@ -13,19 +13,21 @@ from ponikeeper.protocol import LinkState, nominal_value
 
 
 def earliest(times: Iterable[float | None]) -> float | None:
-    """Give the first of several times, of which there may be none."""
+    """Return the earliest of several times; None stands for never."""
     return min((moment for moment in times if moment is not None), default=None)
 
 
 class LinkStates:
-    """The links of one detector.
+    """Tracks the links of one detector.
 
     Parameters
     ----------
+    links
+        Their configuration.
     settle
-        How long a link must have stood still to be at rest (s).
+        For how long a link must not have moved to be at rest (s).
     clock
-        Gives seconds that never go back.
+        Returns the time of a monotonic clock (s).
     """
 
     def __init__(
@@ -44,13 +46,13 @@ class LinkStates:
 
     @property
     def pvs(self) -> set[str]:
-        """The PVs that have to be watched."""
+        """The PVs that have to be monitored."""
         return {pv for link in self._links for pv in (link.pv, link.moving) if pv is not None}
 
     def set_reference(self, revision: Revision | None) -> None:
-        """Judge from now on where the links stand by where they stood for a revision.
+        """Compare the links with the position of a revision from now on.
 
-        An energy or a wavelength that its position lacks is judged by the wavelength of its geometry.
+        An energy or a wavelength that the position lacks is compared with the wavelength of its geometry.
         """
         for link in self._links:
             calibrated = nominal = None
@@ -61,10 +63,10 @@ class LinkStates:
             reference = nominal if calibrated is None else calibrated
             if reference != self._references.get(link.name):
                 self._references[link.name] = reference
-                self._readings[link.name] = replace(self._readings[link.name], left=None)
+                self._readings[link.name] = replace(self._readings[link.name], outside_at=None)
 
     def update(self, pv: str, sample: Sample) -> None:
-        """Take up what one PV says; what concerns no link here is ignored."""
+        """Update the links from one PV; a PV of no link is ignored."""
         self._samples[pv] = sample
         for link in self._links:
             if pv in (link.pv, link.moving):
@@ -74,7 +76,7 @@ class LinkStates:
                 self._changed.set()
 
     def states(self) -> tuple[LinkState, ...]:
-        """Tell how the links stand now, in the order of the configuration."""
+        """Return the links as they are now, in the order of the configuration."""
         now = self.clock()
         return tuple(
             state_of(
@@ -89,7 +91,7 @@ class LinkStates:
         )
 
     def next_change(self) -> float | None:
-        """Give when the next link comes to rest, or is believed to be back, if nothing more is said."""
+        """Return when the next link comes to rest or counts as returned if there is no further update (s)."""
         times: list[float] = []
         for link in self._links:
             reading = self._readings[link.name]
@@ -98,11 +100,11 @@ class LinkStates:
         return earliest(moment for moment in times if moment > now)
 
     def wake(self) -> None:
-        """Let whoever waits for a change look again."""
+        """End the current `wait_for_change`."""
         self._changed.set()
 
     async def wait_for_change(self, until: float | None) -> None:
-        """Wait until a link says something, at the longest to a time; it may be over already."""
+        """Wait for an update of a link, at most until a time (s), which may be over already."""
         with suppress(TimeoutError):
             async with asyncio.timeout(None if until is None else until - self.clock()):
                 await self._changed.wait()

@@ -1,4 +1,4 @@
-"""What is to be thought of the geometry in force: decided of what is known, with all that speaks against it. Pure."""
+"""Whether the active revision applies now, with every reason against it. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,23 +14,27 @@ from ponikeeper.text import strictjson
 from ponikeeper.text.ascii import to_ascii
 
 PRECEDENCE = (Status.UNSET, Status.UNKNOWN, Status.CONDEMNED, Status.MOVING, Status.MOVED, Status.MISMATCH)
-"""Which status is shown where several apply; none of them is VALID."""
+"""Which status is shown if several apply; if none of them applies, it is VALID."""
 
-_CUT = "..."
-_LONGEST = 6
-"""Of what JSON makes of one character."""
+_ELLIPSIS = "..."
+_MAX_ESCAPED = 6
+"""Largest number of characters that JSON needs for one character."""
 
 UNWATCHED = "nothing watches this geometry: the configuration has no links"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that speaks against the geometry in force.
+    """One reason against the active revision.
 
     Parameters
     ----------
+    status
+        The status that it leads to.
     link
         Name of the link that it is about; empty if it is about the revision itself.
+    text
+        For a person.
     """
 
     status: Status
@@ -41,45 +45,62 @@ class Finding:
 def findings_about(
     revision: Revision | None, corrections: Sequence[Correction], links: Sequence[LinkState]
 ) -> tuple[Finding, ...]:
-    """Find all that speaks against the revision in force, the gravest first.
+    """Find every reason against the active revision.
 
     Parameters
     ----------
     revision
-        None where no geometry was ever committed.
-    judgements
-        All of the detector's.
+        The active revision, None if nothing was ever committed.
+    corrections
+        All corrections of the detector's revisions.
     links
-        As they stand now, beside where they stood for this revision.
+        The links as they are now, with their values for this revision.
+
+    Returns
+    -------
+    tuple of Finding
+        The first one decides the status.
     """
     if revision is None:
         return (Finding(Status.UNSET, "", f"no geometry was ever committed: {WHERE_TO_BEGIN}"),)
-    found = [finding for link in links for finding in _of_link(link, revision)]
+    findings = [finding for link in links for finding in _link_findings(link, revision)]
     if links and revision.position is None:
         text = f"where the links stood for revision {revision.number} was never recorded: put Here where it holds"
-        found.insert(0, Finding(Status.UNKNOWN, "", text))
+        findings.insert(0, Finding(Status.UNKNOWN, "", text))
     correction = correction_of(corrections, revision.number)
     if correction is not None:
-        found.append(Finding(Status.CONDEMNED, "", f"revision {revision.number} was {told(correction)}"))
-    return tuple(sorted(found, key=lambda finding: PRECEDENCE.index(finding.status)))
+        findings.append(Finding(Status.CONDEMNED, "", f"revision {revision.number} was {told(correction)}"))
+    return tuple(sorted(findings, key=lambda finding: PRECEDENCE.index(finding.status)))
 
 
-def status_of(found: Sequence[Finding]) -> Status:
-    """Give the gravest status; VALID where nothing was found."""
-    return found[0].status if found else Status.VALID
+def status_of(findings: Sequence[Finding]) -> Status:
+    """Return the status that findings lead to; VALID if there are none."""
+    return findings[0].status if findings else Status.VALID
 
 
-def reason_of(found: Sequence[Finding], *, watched: bool) -> str:
-    """List all that was found, in ASCII and short enough for a snapshot."""
-    general = [] if watched or status_of(found) is Status.UNSET else [UNWATCHED]
-    shown, left_out = [*found], 0
-    text = _joined([finding.text for finding in shown], general, left_out)
-    while len(strictjson.dumps(text)) > MAX_REASON and any(finding.link for finding in shown):
-        shown.remove([finding for finding in shown if finding.link][-1])  # what concerns all of it stays
+def reason_of(findings: Sequence[Finding], *, watched: bool) -> str:
+    """Format all findings as one ASCII text that is short enough for a snapshot.
+
+    Parameters
+    ----------
+    findings
+        In their order.
+    watched
+        Whether the detector has links.
+
+    Returns
+    -------
+    str
+    """
+    general = [] if watched or status_of(findings) is Status.UNSET else [UNWATCHED]
+    listed, left_out = [*findings], 0
+    text = _joined([finding.text for finding in listed], general, left_out)
+    while len(strictjson.dumps(text)) > MAX_REASON and any(finding.link for finding in listed):
+        listed.remove([finding for finding in listed if finding.link][-1])  # those about the revision stay
         left_out += 1
-        text = _joined([finding.text for finding in shown], general, left_out)
+        text = _joined([finding.text for finding in listed], general, left_out)
     while (excess := len(strictjson.dumps(text)) - MAX_REASON) > 0:
-        text = text[: -len(_CUT) - excess // _LONGEST - 1] + _CUT
+        text = text[: -len(_ELLIPSIS) - excess // _MAX_ESCAPED - 1] + _ELLIPSIS
     return text
 
 
@@ -88,40 +109,41 @@ def _joined(texts: Sequence[str], general: Sequence[str], left_out: int) -> str:
     return to_ascii("; ".join([*texts, *more, *general]))
 
 
-def _of_link(link: LinkState, revision: Revision) -> list[Finding]:
-    """Judge one link."""
-    found: list[Finding] = []
+def _link_findings(link: LinkState, revision: Revision) -> list[Finding]:
+    """Find every reason that one link gives against a revision."""
+    findings: list[Finding] = []
     recorded = calibrated_value(link, revision.position)
     by_wavelength = recorded is None and measures_beam(link)
     if revision.position is not None and recorded is None and not by_wavelength:
-        found.append(Finding(Status.UNKNOWN, link.name, _never_recorded(link, revision)))
+        findings.append(Finding(Status.UNKNOWN, link.name, _not_recorded(link, revision)))
     if link.moving and link.connected and link.value is not None:
-        found.append(Finding(Status.MOVING, link.name, f"{link.name} is in motion"))
+        findings.append(Finding(Status.MOVING, link.name, f"{link.name} is in motion"))
     elif link.doubt:
-        found.append(Finding(Status.UNKNOWN, link.name, link.doubt))
+        findings.append(Finding(Status.UNKNOWN, link.name, link.doubt))
     elif link.within is False:
         reference = nominal_value(link, revision.geometry.wavelength) if recorded is None else recorded
         status = Status.MISMATCH if by_wavelength else Status.MOVED
-        found.append(Finding(status, link.name, _apart(link, reference, by_wavelength=by_wavelength)))
-    return found
+        findings.append(Finding(status, link.name, _distance_text(link, reference, by_wavelength=by_wavelength)))
+    return findings
 
 
-def _never_recorded(link: LinkState, revision: Revision) -> str:
-    stood = (revision.position or {}).get(link.name)
-    if stood is None:
+def _not_recorded(link: LinkState, revision: Revision) -> str:
+    recorded = (revision.position or {}).get(link.name)
+    if recorded is None:
         return f"{link.name} was not recorded for revision {revision.number}: put Here where it holds"
-    return f"{link.name} was recorded in {stood['units'] or 'no units'}, the configuration says {link.units or 'none'}"
+    units = recorded["units"] or "no units"
+    return f"{link.name} was recorded in {units}, the configuration says {link.units or 'none'}"
 
 
-def _apart(link: LinkState, reference: float | None, *, by_wavelength: bool) -> str:
-    """Say how far a link is from where it should be."""
-    assert link.value is not None  # or it would not be known to be beyond
+def _distance_text(link: LinkState, reference: float | None, *, by_wavelength: bool) -> str:
+    """Describe the value of a link and the value that it should have."""
+    assert link.value is not None  # or `within` would be None
     assert reference is not None
-    stands = f"{link.name} is at {quantity(link.value, link.units)}"
+    now = f"{link.name} is at {quantity(link.value, link.units)}"
     if is_within(link, link.value, reference):
-        return f"{stands} again, not for long enough yet"
-    should = "the wavelength stands for" if by_wavelength else "calibrated at"
-    return f"{stands}, {should} {quantity(reference, link.units)}, {_tolerance(link)}"
+        return f"{now} again, not for long enough yet"
+    expected = "the wavelength stands for" if by_wavelength else "calibrated at"
+    return f"{now}, {expected} {quantity(reference, link.units)}, {_tolerance(link)}"
 
 
 def _tolerance(link: LinkState) -> str:

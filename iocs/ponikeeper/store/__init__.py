@@ -1,9 +1,11 @@
-"""Revisions, activations and judgements in SQLite: the only package that knows SQL.
+"""The store: revisions, activations and corrections in one SQLite file. The only package that knows SQL.
 
-Every row carries a checksum; nothing is ever changed or deleted, but for the one row of each
-detector that says where its links stood last. `history` writes, `reader` reads, `rows` are what is
-kept beside the records, `schema` makes and migrates the file, `verify` finds what is not what was
-written, `journal` judges what a crash left behind.
+Every row has a checksum. No row is ever changed or deleted, except the follow state, of which each
+detector has one row.
+
+`history` writes, `reader` reads; `rows` has what is stored in addition to the records; `writer` runs the
+thread that uses them; `database` opens the file, `schema` creates and migrates it; `verify` checks that
+it is what was written, `rollback_journal` checks what a crash left; `backup` copies it while it is served.
 """
 
 from ponikeeper.store.history import History

@@ -1,4 +1,4 @@
-"""A copy of a store while it is served, and what a store that nobody serves holds, all of it verified."""
+"""Copying and inspecting a store, whether it is served or not; every row is verified."""
 
 import os
 import sqlite3
@@ -12,22 +12,22 @@ from urllib.parse import quote
 from ponikeeper.errors import DamagedStoreError, StoreError
 from ponikeeper.history.records import KINDS
 from ponikeeper.store import schema, verify
-from ponikeeper.store.database import check_header, damage_told
+from ponikeeper.store.database import check_header, translated_errors
 
 _PATIENCE = 10.0
-"""How long a copy waits for a write that is under way (s)."""
+"""How long a copy waits for a write in progress (s)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a store holds.
+    """What a store contains.
 
     Parameters
     ----------
     version
-        Of its schema.
+        Version of its schema.
     counts
-        By the detectors' prefixes: how many records there are of each kind.
+        Number of records of each kind, by the prefixes of the detectors.
     """
 
     version: int
@@ -35,7 +35,7 @@ class Contents:
 
 
 def is_store(path: Path) -> bool:
-    """Tell whether a file looks like a store; raises `OSError` where it cannot be read."""
+    """Return whether a file starts as an SQLite file does; raises `OSError` if it cannot be read."""
     with path.open("rb") as file:
         return file.read(len(verify.MAGIC)) == verify.MAGIC
 
@@ -43,43 +43,60 @@ def is_store(path: Path) -> bool:
 def copy(path: Path, target: Path) -> Contents:
     """Copy a store as it is at one instant, whether it is served or not, and verify the copy.
 
-    Writes wait while it lasts. The copy is on disk, whole and verified, before it has its name.
+    Writes to the store wait meanwhile. The copy gets its name when it is verified and on disk.
 
     Parameters
     ----------
-    path, target
-        The store, and a name that is not taken.
+    path
+        The store.
+    target
+        The copy; the file must not exist.
+
+    Returns
+    -------
+    Contents
+        What the copy contains.
 
     Raises
     ------
     DamagedStoreError
-        What was copied is not what was written: the store is damaged.
+        The store is not what was written.
     StoreError
-        It could not be read, or not be written there; nothing is left then.
+        It cannot be read, or the copy cannot be written; no file is left then.
     """
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with _read_only(path) as source, damage_told(target), closing(sqlite3.connect(beside)) as copied:
-            source.backup(copied)
-        contents = _inspected(beside, path)
-        _sync(beside)
-        with damage_told(target):
-            beside.rename(target)
+        with _read_only(path) as source, translated_errors(target), closing(sqlite3.connect(unfinished)) as destination:
+            source.backup(destination)
+        contents = _verified(unfinished, path)
+        _sync(unfinished)
+        with translated_errors(target):
+            unfinished.rename(target)
         _sync(target.parent)
     finally:
-        beside.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
     return contents
 
 
 def inspect(path: Path) -> Contents:
-    """Verify every row of a store, which may be served meanwhile, and tell what it holds; it stays as it is.
+    """Verify every row of a store, which may be served meanwhile; the store is not changed.
 
-    That is done with a copy, in the folder for temporary files: to read so much would keep its IOC from writing.
+    This reads a copy in the folder for temporary files: reading the store itself would block the writes of
+    its IOC for too long.
+
+    Parameters
+    ----------
+    path
+        The store.
+
+    Returns
+    -------
+    Contents
 
     Raises
     ------
     DamagedStoreError
-        It is not what was written to it.
+        It is not what was written.
     StoreError
         It cannot be read, or another version of ponikeeper wrote it.
     """
@@ -87,13 +104,13 @@ def inspect(path: Path) -> Contents:
         return copy(path, Path(folder) / path.name)
 
 
-def _inspected(path: Path, named: Path) -> Contents:
-    """Verify a copy; errors name the store that it is of."""
-    with _read_only(path, named) as connection, damage_told(named):
+def _verified(path: Path, name: Path) -> Contents:
+    """Verify a copy; errors name the store that was destination."""
+    with _read_only(path, name) as connection, translated_errors(name):
         version = verify.check_structure(connection)
         if version != len(schema.MIGRATIONS):
             raise StoreError(
-                f"{named} has schema version {version}, this ponikeeper verifies {len(schema.MIGRATIONS)}: "
+                f"{name} has schema version {version}, this ponikeeper verifies {len(schema.MIGRATIONS)}: "
                 "use the ponikeeper that serves it"
             )
         prefixes = dict(connection.execute("SELECT id, prefix FROM detector"))
@@ -110,22 +127,22 @@ def _counts(connection: sqlite3.Connection, key: int) -> dict[str, int]:
 
 
 @contextmanager
-def _read_only(path: Path, named: Path | None = None) -> Generator[sqlite3.Connection]:
-    """Open a store so that nothing of it can be changed."""
-    named = named or path
-    with damage_told(named):
-        check_header(path, named)
+def _read_only(path: Path, name: Path | None = None) -> Generator[sqlite3.Connection]:
+    """Open a store read-only."""
+    name = name or path
+    with translated_errors(name):
+        check_header(path, name)
         connection = sqlite3.connect(
             f"file:{quote(str(path))}?mode=ro", timeout=_PATIENCE, isolation_level=None, uri=True
         )
     with closing(connection):
         try:
-            with damage_told(named):
+            with translated_errors(name):
                 connection.execute("PRAGMA user_version")
         except StoreError as error:
             if not isinstance(error, DamagedStoreError) and schema.journal_of(path).exists():
                 raise StoreError(
-                    f"{named} was left in the middle of a write, which {schema.journal_of(path).name} undoes: start "
+                    f"{name} was left in the middle of a write, which {schema.journal_of(path).name} undoes: start "
                     "its IOC, which does that and verifies it"
                 ) from error
             raise
@@ -133,7 +150,7 @@ def _read_only(path: Path, named: Path | None = None) -> Generator[sqlite3.Conne
 
 
 def _sync(path: Path) -> None:
-    with damage_told(path):
+    with translated_errors(path):
         file = os.open(path, os.O_RDONLY)
         try:
             os.fsync(file)

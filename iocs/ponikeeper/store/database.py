@@ -1,4 +1,4 @@
-"""The open file of a history: locked, judged before SQLite touches it, never replaced under our feet."""
+"""The open SQLite file: locked, checked before SQLite touches it, and never another file without notice."""
 
 import os
 import sqlite3
@@ -14,21 +14,21 @@ _HEADER = 100
 
 
 class StoreFile:
-    """One SQLite file, opened when it is needed, and opened anew after each failure.
+    """One SQLite file, opened when it is needed, and opened again after each failure.
 
     Parameters
     ----------
     path
-        The file; its directory is locked as long as this object is open. Made where it is not there.
+        The file; its directory is locked until `close`. Created if it does not exist.
 
     Raises
     ------
     BusyStoreError
         Another process has it open.
     DamagedStoreError
-        It is not what was written to it; nothing is changed then.
+        It is not what was written; the file is not changed.
     StoreError
-        It cannot be made, or not be read.
+        It cannot be created or read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +36,7 @@ class StoreFile:
         self._connection: sqlite3.Connection | None = None
         self._lock = schema.lock_directory(path.parent)
         try:
-            with self.damage_told():
+            with self.translated_errors():
                 if not os.path.lexists(path):
                     schema.create(path)
                 self._identity = _identity(path)
@@ -46,59 +46,59 @@ class StoreFile:
             raise
 
     def close(self) -> None:
-        """Close the file and give up the lock."""
+        """Close the file and release the lock."""
         self._drop()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
     def connection(self) -> sqlite3.Connection:
-        """Give the connection; use it inside `damage_told`."""
+        """Return the open connection; use it inside `translated_errors`."""
         if self._connection is None:
-            self._require_place()
+            self._require_same_file()
             _check_before_opening(self.path)
             self._connection = schema.connect(self.path)
         return self._connection
 
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
-        """Run a transaction that is either on disk or undone; after a failure the file is opened anew.
+        """Run a transaction: at the end it is on disk, or rolled back. After a failure the file is opened again.
 
         Raises
         ------
         UncertainStoreError
-            The very last step failed, so that what is in the file now is not sure to stay there.
+            The last step failed: the file has the transaction, but a power cut could still undo it.
         StoreError
-            It is undone, or will be from the journal at the next opening.
+            It was rolled back, or will be from the journal when the file is opened again.
         """
         committing = False
         try:
-            with self.damage_told():
+            with self.translated_errors():
                 connection = self.connection()
-                self._require_place()
+                self._require_same_file()
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 committing = True
                 connection.execute("COMMIT")
         except BaseException as error:
             self._drop()
-            if committing and isinstance(error, StoreError) and not self._is_to_be_undone():
+            if committing and isinstance(error, StoreError) and not self._will_be_rolled_back():
                 raise UncertainStoreError(str(error)) from error
             raise
 
-    def damage_told(self) -> AbstractContextManager[None]:
-        """Turn SQLite's errors and the system's into ours, with the file's name."""
-        return damage_told(self.path)
+    def translated_errors(self) -> AbstractContextManager[None]:
+        """Translate errors of SQLite and of the system to `StoreError`, with the file's name."""
+        return translated_errors(self.path)
 
-    def _is_to_be_undone(self) -> bool:
-        """Tell whether the journal is there, by which the next opening undoes what a failed transaction left."""
+    def _will_be_rolled_back(self) -> bool:
+        """Return whether the journal exists, from which the next opening rolls a failed transaction back."""
         try:
             return schema.journal_of(self.path).exists()
         except OSError:
             return False
 
-    def _require_place(self) -> None:
-        """See that the file still lies where it was opened: what is written to another one is lost at the next start.
+    def _require_same_file(self) -> None:
+        """Check that the path still names the open file: what is written to another one is lost at the next start.
 
         Raises
         ------
@@ -106,10 +106,10 @@ class StoreFile:
             It does not.
         """
         try:
-            there = _identity(self.path) == self._identity
+            same = _identity(self.path) == self._identity
         except FileNotFoundError:
-            there = False
-        if not there:
+            same = False
+        if not same:
             raise StoreError(f"{self.path} was moved, deleted or replaced while it was served: put it back, or restart")
 
     def _drop(self) -> None:
@@ -119,7 +119,7 @@ class StoreFile:
             self._connection = None
 
     def _migrate(self, version: int) -> None:
-        """Bring an older schema up to this one, in one transaction."""
+        """Migrate an older schema to the current version, in one transaction."""
         newest = len(schema.MIGRATIONS)
         if version > newest:
             raise StoreError(
@@ -138,15 +138,15 @@ class StoreFile:
 
 
 @contextmanager
-def damage_told(path: Path) -> Generator[None]:
-    """Turn SQLite's errors and the system's into ours, with the name of a file."""
+def translated_errors(path: Path) -> Generator[None]:
+    """Translate errors of SQLite and of the system to `StoreError`, with the name of a file."""
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise StoreError(f"{path}: {error}{_hint(str(error))}") from error
+        raise StoreError(f"{path}: {error}{_advice(str(error))}") from error
     except sqlite3.DatabaseError as error:
         raise DamagedStoreError(_damaged(path, str(error))) from error
-    except UnicodeDecodeError as error:  # of a message of SQLite's that quotes what is damaged
+    except UnicodeDecodeError as error:  # a message of SQLite can quote damaged text
         raise DamagedStoreError(_damaged(path, "its texts are no UTF-8")) from error
     except StoreError:
         raise
@@ -161,11 +161,11 @@ _HINTS = {
     "I/O error": "look for the disk in the kernel's log",
     "locked": "another program has it open: end that program",
 }
-"""What to do about what SQLite says, by a part of its words."""
+"""What to do about an error of SQLite, by a part of its message."""
 
 
-def _hint(said: str) -> str:
-    return next((f"; {hint}" for part, hint in _HINTS.items() if part in said), "")
+def _advice(message: str) -> str:
+    return next((f"; {hint}" for part, hint in _HINTS.items() if part in message), "")
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -173,26 +173,28 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def check_header(path: Path, named: Path) -> None:
-    """Judge a file by its first bytes, before SQLite turns to another mode by them.
+def check_header(path: Path, name: Path) -> None:
+    """Check the first bytes of a file, which could make SQLite open it in another mode.
 
     Parameters
     ----------
-    named
-        What the errors call it.
+    path
+        The file.
+    name
+        The name in error messages.
 
     Raises
     ------
     DamagedStoreError
-        It is empty, no SQLite file, or in another mode than it is written here.
+        It is empty, no SQLite file, or in another journal mode than the store.
     """
     with path.open("rb") as file:
         header = file.read(_HEADER)
     if len(header) < _HEADER:
-        raise DamagedStoreError(_damaged(named, f"it has {len(header)} bytes" if header else "it is empty"))
-    # bytes 18 and 19: 1 is the rollback journal, 2 the write-ahead log, to which SQLite would turn
+        raise DamagedStoreError(_damaged(name, f"it has {len(header)} bytes" if header else "it is empty"))
+    # bytes 18 and 19: 1 is the rollback journal, 2 the write-ahead log, which SQLite would then use
     if header[:16] != verify.MAGIC or header[18:20] != b"\1\1":
-        raise DamagedStoreError(_damaged(named, "its first bytes are not those of a store"))
+        raise DamagedStoreError(_damaged(name, "its first bytes are not those of a store"))
     if schema.wal_of(path).exists():
         raise DamagedStoreError(
             f"{schema.wal_of(path)} was left by another program, and SQLite would play it into the store: move it away"
@@ -200,12 +202,12 @@ def check_header(path: Path, named: Path) -> None:
 
 
 def _check_before_opening(path: Path) -> None:
-    """Judge what SQLite would change, or pass over, as soon as it opens the file.
+    """Check what SQLite would change or ignore as soon as it opens the file.
 
     Raises
     ------
     DamagedStoreError
-        It is no store by its first bytes, or its journal is damaged.
+        The first bytes are not those of a store, or its journal is damaged.
     """
     check_header(path, path)
     problem = rollback_journal.problem(schema.journal_of(path), path)

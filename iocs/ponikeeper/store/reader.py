@@ -52,7 +52,7 @@ class Reader:
         self._file = StoreFile(path)
         self._detectors: dict[str, int] = {}
         try:
-            with self._file.damage_told():
+            with self._file.translated_errors():
                 self._detectors |= self._file.connection().execute("SELECT prefix, id FROM detector")
                 self._pending = verify.slices(self._file.connection())
                 while self._pending and self._pending[0].depth < verify.RECENT:
@@ -81,7 +81,7 @@ class Reader:
             It cannot be read now; the next call tries it again.
         """
         if self._pending:
-            with self._file.damage_told():
+            with self._file.translated_errors():
                 prefixes = {key: prefix for prefix, key in self._detectors.items()}
                 verify.verify_slice(self._file.connection(), self._pending[0], prefixes)
             self._pending.popleft()
@@ -129,7 +129,7 @@ class Reader:
         StoreError
             As `stored_state`.
         """
-        with self._file.damage_told():
+        with self._file.translated_errors():
             row = self._row(
                 f"SELECT {CHECKED['activation']}, checksum FROM activation "
                 "WHERE detector = ? ORDER BY serial DESC LIMIT 1",
@@ -198,7 +198,7 @@ class Reader:
             f"SELECT {CHECKED[kind]}, checksum FROM {kind} "
             f"WHERE detector = ? AND {number} BETWEEN ? AND ? ORDER BY {number}"
         )
-        with self._file.damage_told():
+        with self._file.translated_errors():
             records = [record_of(prefix, kind, row) for row in self._rows(sql, prefix, first, last)]
             numbers = [name_of(record)[1] for record in records]
             if numbers and numbers != list(range(max(1, first), numbers[-1] + 1)):
@@ -227,7 +227,7 @@ class Reader:
         StoreError
             As `stored_state`.
         """
-        with self._file.damage_told():
+        with self._file.translated_errors():
             sql = "SELECT number FROM revision WHERE detector = ? AND label = ? ORDER BY number DESC LIMIT ?"
             numbers = (cast("int", row[0]) for row in self._rows(sql, prefix, label, len(excluded) + 1))
             number = next((number for number in numbers if number not in excluded), None)
@@ -240,7 +240,7 @@ class Reader:
 
     def labels(self, prefix: str) -> list[str]:
         """List the labels of a detector's revisions, in alphabetical order; errors as `stored_state`."""
-        with self._file.damage_told():
+        with self._file.translated_errors():
             sql = "SELECT DISTINCT label FROM revision WHERE detector = ? AND label IS NOT NULL"
             return sorted(cast("str", row[0]) for row in self._rows(sql, prefix))
 
@@ -263,7 +263,7 @@ class Reader:
         StoreError
             As `stored_state`.
         """
-        with self._file.damage_told():
+        with self._file.translated_errors():
             row = self._row(f"SELECT max({_number(kind)}) FROM {kind} WHERE detector = ?", prefix)
             return cast("int | None", row and row[0]) or 0
 
@@ -287,7 +287,7 @@ class Reader:
         StoreError
             As `stored_state`.
         """
-        with self._file.damage_told():
+        with self._file.translated_errors():
             row = self._row(
                 f"SELECT {CHECKED['answer']}, checksum FROM answer WHERE detector = ? AND request = ?", prefix, request
             )
@@ -318,7 +318,7 @@ class Reader:
         StoreError
             As `stored_state`.
         """
-        with self._file.damage_told():
+        with self._file.translated_errors():
             row = self._row(f"SELECT {CHECKED['standing']}, checksum FROM standing WHERE detector = ?", prefix)
             if row is None:
                 return None
@@ -358,7 +358,7 @@ class Reader:
             f"AND activation.cause != '{FOLLOWED}' ORDER BY activation.serial DESC LIMIT ?"
         )
         candidates: list[FollowCandidate] = []
-        with self._file.damage_told():
+        with self._file.translated_errors():
             for row in self._rows(sql, prefix, before or _NO_END, limit):
                 verify_row(prefix, "activation", row[:width])
                 verify_row(prefix, "revision", row[width:])

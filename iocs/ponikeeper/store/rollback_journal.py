@@ -1,11 +1,11 @@
-"""What a crash left beside the store: SQLite's rollback journal, judged before SQLite plays it back.
+"""Check SQLite's rollback journal, which a crash leaves, before SQLite rolls it back.
 
-SQLite plays back what it can read of a journal and deletes it: from one that is damaged it would
-leave a store of mixed pages behind, or cut it short, and no trace of why. What no crash leaves is
-refused here, with both files as they are.
+SQLite applies what it can read of a journal and deletes it: a damaged one would leave a store of mixed
+pages, or a truncated one, and no trace of the cause. A journal that no crash can have left is refused
+here, and both files are left as they are.
 
 The format is https://www.sqlite.org/fileformat2.html#the_rollback_journal. A journal that is not
-synced yet has a header of zeros (the store was not touched then); one that is synced has the magic
+synced yet has a header of zeros (the store has not been changed then); a synced one has the magic number
 and the number of its records. A large transaction has several such segments.
 """
 
@@ -20,12 +20,17 @@ _UNTIL_THE_END = 0xFFFFFFFF
 
 
 def problem(journal: Path, store: Path) -> str | None:
-    """Say why a journal is not one that a crash leaves; None where it is, or where there is none.
+    """Describe why a journal cannot have been left by a crash.
 
     Parameters
     ----------
     journal, store
         The two files; both are only read.
+
+    Returns
+    -------
+    str or None
+        None if a crash can have left it, or if there is no journal.
 
     Raises
     ------
@@ -60,16 +65,16 @@ def _problem(file: BinaryIO, size: int, first_page: bytes) -> str | None:
         file.seek(position)
         for _ in range(records):
             record = file.read(page_size + 8)
-            wrong = _record_problem(record, page_size, nonce, before, seen)
-            if wrong is not None:
-                return f"the record at byte {position} {wrong}"
+            record_problem = _record_problem(record, page_size, nonce, before, seen)
+            if record_problem is not None:
+                return f"the record at byte {position} {record_problem}"
             if record[:4] == b"\0\0\0\1":
                 first_page = record[4:104]
             position += page_size + 8
         position += -position % sector
-    # the first page tells how many there were, where no old library wrote it
-    told = struct.unpack(">I", first_page[28:32])[0] if first_page[24:28] == first_page[92:96] else before
-    return None if before in (None, told) else f"it is for a store of {before} pages, not of {told}"
+    # the first page has the number of pages, unless an old library wrote it
+    stored_pages = struct.unpack(">I", first_page[28:32])[0] if first_page[24:28] == first_page[92:96] else before
+    return None if before in (None, stored_pages) else f"it is for a store of {before} pages, not of {stored_pages}"
 
 
 def _record_problem(record: bytes, page_size: int, nonce: int, pages: int, seen: set[int]) -> str | None:

@@ -1,4 +1,4 @@
-"""What the store keeps beside the records, and how a row is verified and made into what it says."""
+"""What is stored in addition to the records, and the conversion of verified rows."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ponikeeper.history.records import KINDS, Activation, Correction, Record, Re
 from ponikeeper.text import strictjson
 
 FOLLOWED = "follow"
-"""The cause of an activation that nobody asked for: the links came to rest where its revision holds."""
+"""The cause of an activation without a request: the links came to rest at the position of its revision."""
 
 CHECKED = MappingProxyType(
     {
@@ -23,12 +23,26 @@ CHECKED = MappingProxyType(
         "standing": "follow, rested, time, author",
     }
 )
-"""The columns of each table that its checksum covers, with the detector's prefix; the first one names the row."""
+"""The columns of each table that its checksum covers, as well as the detector's prefix; the first names the row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request id was answered the first time."""
+    """The result of a request with an id, stored so that a repetition gets the same one.
+
+    Parameters
+    ----------
+    request
+        Id of the request.
+    digest
+        Hash of its content, which tells another request with the same id.
+    op
+        What was requested, such as ``commit``.
+    revision, serial
+        Numbers in its result.
+    time
+        Of its result, UTC ISO-8601.
+    """
 
     request: str
     digest: str
@@ -110,7 +124,19 @@ class FollowCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a revision is made of before it has a number."""
+    """A revision before it has a number.
+
+    Parameters
+    ----------
+    geometry
+        The geometry.
+    provenance
+        Where it comes from.
+    label
+        None if it has none.
+    position
+        None if it is unknown.
+    """
 
     geometry: Geometry
     provenance: dict[str, object]
@@ -119,7 +145,16 @@ class Draft:
 
 
 def verify_row(prefix: str, table: str, row: Row) -> None:
-    """See that a row (its checked columns, then its checksum) is what was written.
+    """Check that a row is what was written.
+
+    Parameters
+    ----------
+    prefix
+        The detector's PV prefix.
+    table
+        Name of the table.
+    row
+        The columns of `CHECKED`, then the checksum.
 
     Raises
     ------
@@ -131,7 +166,7 @@ def verify_row(prefix: str, table: str, row: Row) -> None:
 
 
 def record_of(prefix: str, kind: str, row: Row) -> Record:
-    """Make a record of its row, the checksum verified; errors as `revision_of`."""
+    """Convert a row to its record, verified; errors as `revision_of`."""
     if kind == "revision":
         return revision_of(prefix, row)
     verify_row(prefix, kind, row)
@@ -139,7 +174,7 @@ def record_of(prefix: str, kind: str, row: Row) -> Record:
 
 
 def revision_of(prefix: str, row: Row) -> Revision:
-    """Make a revision of its row, the checksum verified.
+    """Convert a row to its revision, verified.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The file of the history: its lock, how it is made, opened and brought from one schema to the next."""
+"""The SQLite file: how it is locked, created, opened, and migrated to a newer schema."""
 
 import fcntl
 import os
@@ -39,28 +39,33 @@ MIGRATIONS: tuple[str, ...] = (
         time TEXT NOT NULL, author TEXT NOT NULL, checksum TEXT NOT NULL, UNIQUE (detector));
     """,
 )
-"""What brings a store from each schema version to the next; its length is the version written here.
+"""The SQL that migrates a store from each schema version to the next; the length is the current version.
 
-A step adds tables, indices or columns, and keeps every row in its place: rows are numbered from 1 on
-without a gap. It does not rename: what SQLite makes of a renamed table's text depends on its release,
-and the texts are compared with those that the steps make here.
+A step adds tables, indices or columns, and keeps the rowid of every row: they are numbered from 1 on
+without a gap. It does not rename: how SQLite changes the SQL text of a renamed table depends on its
+release, and those texts are compared with the ones that these steps produce.
 """
 
 
 def lock_directory(directory: Path) -> int:
-    """Lock a directory against a second server; the kernel lets go of it when the process ends.
+    """Lock a directory against a second server; the kernel releases the lock when the process ends.
+
+    Parameters
+    ----------
+    directory
+        Created if it does not exist.
 
     Returns
     -------
     int
-        The descriptor that holds the lock.
+        The file descriptor that holds the lock.
 
     Raises
     ------
     BusyStoreError
         Another process has it.
     StoreError
-        It cannot be made, or not be opened.
+        It cannot be created or opened.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -80,47 +85,61 @@ def lock_directory(directory: Path) -> int:
 
 
 def create(path: Path) -> None:
-    """Make an empty store beside its place and move it there, so that it is never found half made.
+    """Create an empty store under another name and rename it, so that it is never seen half made.
+
+    Parameters
+    ----------
+    path
+        The file; it must not exist.
 
     Raises
     ------
     DamagedStoreError
-        A journal without its store says that there was one; SQLite would play it into the new store.
+        A journal without its store shows that there was one; SQLite would apply it to the new store.
     StoreError
-        It cannot be made.
+        It cannot be created.
     """
-    left = [name for name in (journal_of(path), wal_of(path)) if os.path.lexists(name)]
-    if left:
+    journals = [name for name in (journal_of(path), wal_of(path)) if os.path.lexists(name)]
+    if journals:
         raise DamagedStoreError(
-            f"{path} is gone, but its journal {left[0].name} is still there: "
+            f"{path} is gone, but its journal {journals[0].name} is still there: "
             "bring the store back, or move the journal away to begin with an empty history"
         )
-    beside = path.with_name(path.name + ".new")
+    unfinished = path.with_name(path.name + ".new")
     try:
-        for leftover in (beside, journal_of(beside)):
+        for leftover in (unfinished, journal_of(unfinished)):
             leftover.unlink(missing_ok=True)
-        connection = connect(beside)
+        connection = connect(unfinished)
         try:
             connection.execute("BEGIN IMMEDIATE")
             apply_steps(connection, 0)
             connection.execute("COMMIT")
         finally:
             connection.close()
-        beside.rename(path)
+        unfinished.rename(path)
         _sync_directory(path.parent)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path} cannot be made: {error}; expected a directory that takes writes") from error
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a file as every part of the history does.
+    """Open a file with the settings of the store.
 
-    The journal is ``DELETE`` with ``synchronous=EXTRA``: of the modes that were put through power cuts
+    The journal mode is ``DELETE`` with ``synchronous=EXTRA``: of the modes that were tested with power cuts
     and failing fsyncs it is the one that neither lost an acknowledged commit nor brought back a refused one.
+
+    Parameters
+    ----------
+    path
+        The file; created if it does not exist.
+
+    Returns
+    -------
+    sqlite3.Connection
     """
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
     try:
-        # a text that is no UTF-8 is damage, which the checksum has to see: no two texts become the same here
+        # text that is not UTF-8 is damage, which the checksum must detect: no two byte strings decode to the same text
         connection.text_factory = _text
         connection.execute("PRAGMA journal_mode=DELETE")
         connection.execute("PRAGMA synchronous=EXTRA")
@@ -132,7 +151,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def apply_steps(connection: sqlite3.Connection, version: int, target: int | None = None) -> None:
-    """Run, inside the open transaction, the migrations from `version` to `target` (default: the newest)."""
+    """Run, inside the open transaction, the migrations from `version` to `target` (None: the current version)."""
     target = len(MIGRATIONS) if target is None else target
     for script in MIGRATIONS[version:target]:
         for statement in filter(str.strip, script.split(";")):
@@ -142,12 +161,12 @@ def apply_steps(connection: sqlite3.Connection, version: int, target: int | None
 
 
 def schema_of(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
-    """Give the tables and indices with the texts that made them."""
+    """Return the tables and indices with the SQL that created them."""
     return set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
 
 
 def expected_schema(version: int) -> set[tuple[str, ...]]:
-    """Give what `schema_of` a sound store of some version gives."""
+    """Return what `schema_of` returns for an undamaged store of a schema version."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
         apply_steps(connection, 0, version)
@@ -157,12 +176,12 @@ def expected_schema(version: int) -> set[tuple[str, ...]]:
 
 
 def journal_of(path: Path) -> Path:
-    """Name the journal of a store."""
+    """Return the path of a store's rollback journal."""
     return path.with_name(path.name + "-journal")
 
 
 def wal_of(path: Path) -> Path:
-    """Name what another program leaves that opened a store in WAL mode."""
+    """Return the path of the write-ahead log that a program leaves if it opened the store in WAL mode."""
     return path.with_name(path.name + "-wal")
 
 

@@ -1,7 +1,7 @@
-"""Whether a store is what was written to it: SQLite's structures, and each row by its checksum.
+"""Check that a store is what was written: SQLite's structures, and each row by its checksum.
 
-SQLite's own check does not see a row that is reached by a wrong entry of an index, nor one that an
-index has lost; so tables and indices are counted, and each row is looked up in every index.
+SQLite's own check detects neither a wrong entry of an index nor a row that an index has lost; so tables
+and indices are counted, and each row is looked up in every index.
 """
 
 import sqlite3
@@ -13,10 +13,10 @@ from ponikeeper.store import schema
 from ponikeeper.store.rows import CHECKED, verify_row
 
 MAGIC = b"SQLite format 3\0"
-"""What a file of SQLite begins with."""
+"""The first bytes of an SQLite file."""
 
 RECENT = 4000
-"""Rows of each table that are verified before anything is served."""
+"""Newest rows of each table that are verified before the IOC serves."""
 
 _SLICE = 500
 _INDICES = {
@@ -26,14 +26,24 @@ _INDICES = {
     "answer": {"sqlite_autoindex_answer_1": "request"},
     "standing": {"sqlite_autoindex_standing_1": "detector"},
 }
-"""The indices of each table, with the column that tells its rows apart within a detector."""
+"""The indices of each table, with the column that identifies a row within a detector."""
 
 _NUMBERED = ("revision", "activation", "judgement")
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Rows of one table that are to be verified, by their place in it; `depth` counts from its newest."""
+    """Rows of one table that are to be verified.
+
+    Parameters
+    ----------
+    table
+        Name of the table.
+    first, last
+        The rowids, both inclusive.
+    depth
+        Number of newer rows.
+    """
 
     table: str
     first: int
@@ -42,14 +52,24 @@ class Slice:
 
 
 def check_structure(connection: sqlite3.Connection) -> int:
-    """See that the file is a store as its schema version makes it, and give that version.
+    """Check that the file has the structure of its schema version.
 
-    A version that is newer than this program's is given back as it is: what it holds is not known.
+    A version that is newer than this program's is not checked.
+
+    Parameters
+    ----------
+    connection
+        The open file.
+
+    Returns
+    -------
+    int
+        The schema version.
 
     Raises
     ------
     sqlite3.DatabaseError
-        It is not.
+        The file is no store, or is damaged.
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != schema.APPLICATION_ID:
@@ -59,7 +79,7 @@ def check_structure(connection: sqlite3.Connection) -> int:
         return version
     if version < 1:
         raise sqlite3.DatabaseError(f"schema version {version} does not exist")
-    # the quick form leaves out whether the indices fit their tables: that grows with the history, and is done in slices
+    # quick_check does not compare indices with tables: that takes longer the longer the history, and is done in slices
     for check in ("PRAGMA quick_check(1)", "PRAGMA integrity_check(detector)"):
         (verdict,) = connection.execute(check).fetchone()
         if verdict != "ok":
@@ -70,27 +90,37 @@ def check_structure(connection: sqlite3.Connection) -> int:
 
 
 def slices(connection: sqlite3.Connection) -> deque[Slice]:
-    """See that no row is missing, and cut the tables into slices, the newest first.
+    """Check that no row is missing, and divide the tables into slices.
+
+    Parameters
+    ----------
+    connection
+        The open file.
+
+    Returns
+    -------
+    deque of Slice
+        The newest first.
 
     Raises
     ------
     sqlite3.DatabaseError
         A row is missing.
     """
-    found: list[Slice] = []
+    parts: list[Slice] = []
     for table in CHECKED:
         (last,) = connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()
         (count,) = connection.execute(f"SELECT count(*) FROM {table} NOT INDEXED").fetchone()
         _expect(count == last, f"of {last} rows of {table} {last - count} are missing")
         for index in _INDICES[table]:
-            # count(*) alone would take the smallest index, whichever is named
+            # count(*) without a condition would use the smallest index, whichever is named
             sql = f"SELECT count(*) FROM {table} INDEXED BY {index} WHERE detector >= -9223372036854775808"
             (indexed,) = connection.execute(sql).fetchone()
             _expect(indexed == count, f"the index {index} has {indexed} entries for {count} rows")
-        found += [Slice(table, max(1, top - _SLICE + 1), top, last - top) for top in range(last, 0, -_SLICE)]
+        parts += [Slice(table, max(1, top - _SLICE + 1), top, last - top) for top in range(last, 0, -_SLICE)]
     for table in _NUMBERED:
         _check_numbers(connection, table)
-    return deque(sorted(found, key=lambda item: item.depth))
+    return deque(sorted(parts, key=lambda item: item.depth))
 
 
 def verify_slice(connection: sqlite3.Connection, rows: Slice, prefixes: Mapping[int, str]) -> None:
@@ -98,6 +128,10 @@ def verify_slice(connection: sqlite3.Connection, rows: Slice, prefixes: Mapping[
 
     Parameters
     ----------
+    connection
+        The open file.
+    rows
+        The rows.
     prefixes
         The prefix of each detector by its key.
 
@@ -107,10 +141,10 @@ def verify_slice(connection: sqlite3.Connection, rows: Slice, prefixes: Mapping[
         A row is not what was written.
     """
     sql = f"SELECT detector, {CHECKED[rows.table]}, checksum FROM {rows.table} NOT INDEXED WHERE rowid BETWEEN ? AND ?"
-    found = connection.execute(sql, (rows.first, rows.last)).fetchall()
+    stored = connection.execute(sql, (rows.first, rows.last)).fetchall()
     expected = rows.last - rows.first + 1
-    _expect(len(found) == expected, f"rows {rows.first} to {rows.last} of {rows.table} are not all there")
-    for key, *row in found:
+    _expect(len(stored) == expected, f"rows {rows.first} to {rows.last} of {rows.table} are not all there")
+    for key, *row in stored:
         _expect(key in prefixes, f"{rows.table} {row[0]!a} belongs to no detector")
         verify_row(prefixes[key], rows.table, tuple(row))
     for index, column in _INDICES[rows.table].items():
@@ -126,7 +160,7 @@ def verify_slice(connection: sqlite3.Connection, rows: Slice, prefixes: Mapping[
 
 
 def _check_numbers(connection: sqlite3.Connection, table: str) -> None:
-    """See that each detector's rows are numbered from 1 on without a gap."""
+    """Check that the rows of each detector are numbered from 1 on without a gap."""
     index, number = next(iter(_INDICES[table].items()))
     sql = f"SELECT detector, count(*), min({number}), max({number}) FROM {table} INDEXED BY {index} GROUP BY detector"
     seen: set[int] = set()

@@ -1,4 +1,4 @@
-"""The one thread that touches the store, and what is known of the disk's health."""
+"""The one thread that uses the store, and the health of its disk."""
 
 import asyncio
 import os
@@ -15,23 +15,35 @@ from ponikeeper.errors import DamagedStoreError, StoreError
 from ponikeeper.store import History
 
 SLOW = 0.8
-"""Seconds after which a write that has not returned is told as a failing disk."""
+"""Seconds after which a call that has not returned is reported as a failing disk."""
 
 PERIOD = 0.8
-"""Seconds between two looks at the disk; while it is failing each of them is a test write."""
+"""Seconds between two checks of the disk; while it fails, each of them is a test write."""
 
 _SCARCE = 1e6
-"""Free bytes below which a test write shows whether there is room."""
+"""Free bytes below which a test write shows whether there is space."""
 
-_NOTICED = 0.01
-"""The part by which the free bytes have to change to be told."""
+_SIGNIFICANT = 0.01
+"""Relative change of the free bytes that is reported."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether the store takes writes; `latency` (s) of the last one, `free` bytes on its disk."""
+    """Health of the store.
+
+    Parameters
+    ----------
+    ok
+        Whether it accepts writes.
+    message
+        Why it does not.
+    latency
+        Of the last write (s).
+    free
+        Free bytes on its disk.
+    """
 
     ok: bool = True
     message: str = ""
@@ -40,12 +52,12 @@ class Health:
 
 
 class Store:
-    """Runs the history's methods one after another on a thread of their own.
+    """Runs the methods of a history one after another, on a thread of its own.
 
     Parameters
     ----------
     history
-        The open history; from here on it is touched by this object's thread only.
+        The open history; from now on only this object's thread uses it.
     """
 
     def __init__(self, history: History) -> None:
@@ -55,10 +67,10 @@ class Store:
         self._listeners: list[Callable[[Health], Awaitable[None]]] = []
         self.health = Health(free=self._free())
         self.damage = ""
-        """What is damaged, where anything is."""
+        """What is damaged; empty if nothing is."""
 
     def on_health(self, listener: Callable[[Health], Awaitable[None]]) -> None:
-        """Call a coroutine with the health whenever it was looked at."""
+        """Register a coroutine function that is called with the health after each check and write."""
         self._listeners.append(listener)
 
     async def read(self, method: Callable[[History], T], on_slow: Callable[[], Awaitable[None]] | None = None) -> T:
@@ -66,34 +78,48 @@ class Store:
 
         Parameters
         ----------
+        method
+            Called with the history, on its thread.
         on_slow
-            Called once where the disk does not answer for `SLOW` seconds; the read goes on.
+            Called once if the disk does not answer for `SLOW` seconds; the read continues.
+
+        Returns
+        -------
+        T
+            What `method` returns.
 
         Raises
         ------
         DamagedStoreError
-            It is not what was written; from now on the store takes no writes.
+            It is not what was written; from now on the store refuses writes.
         StoreError
             It cannot be read now.
         """
         try:
             return await self._run(method, on_slow)
         except DamagedStoreError as error:
-            await self._tell_damage(error)
+            await self._report_damage(error)
             raise
 
     async def write(self, method: Callable[[History], T], on_slow: Callable[[], Awaitable[None]] | None = None) -> T:
-        """Write to the history; on return it is on disk.
+        """Write to the history; it is on disk when this returns.
 
         Parameters
         ----------
+        method
+            Called with the history, on its thread.
         on_slow
-            Called once where the disk does not answer for `SLOW` seconds; the write goes on.
+            Called once if the disk does not answer for `SLOW` seconds; the write continues.
+
+        Returns
+        -------
+        T
+            What `method` returns.
 
         Raises
         ------
         DamagedStoreError
-            The history was found damaged: nothing is written to it any more.
+            The history is damaged: nothing is written to it any longer.
         UncertainStoreError
             Whether it was written is not known.
         StoreError
@@ -105,51 +131,51 @@ class Store:
         try:
             result = await self._run(method, on_slow)
         except DamagedStoreError as error:
-            await self._tell_damage(error)
+            await self._report_damage(error)
             raise
         except StoreError as error:
-            await self._tell(replace(self.health, ok=False, message=str(error)))
+            await self._report(replace(self.health, ok=False, message=str(error)))
             raise
-        await self._tell(Health(latency=time.monotonic() - began, free=self._free()))
+        await self._report(Health(latency=time.monotonic() - began, free=self._free()))
         return result
 
     async def watch(self) -> None:
-        """Verify the older part of the history, and look after the disk; runs for ever."""
+        """Verify the older part of the history, and check the disk; runs for ever."""
         await asyncio.gather(self._verify_all(), self._watch_disk())
 
     async def probe(self) -> None:
-        """Make a test write; its outcome is in `health`."""
-        with suppress(StoreError):  # told by write: this is how a failing disk is found
+        """Make a test write and update `health`."""
+        with suppress(StoreError):  # `write` has reported it: this is how a failing disk is detected
             await self.write(History.probe)
 
     async def ping(self) -> None:
-        """Return when the thread has done all that was given to it before."""
+        """Wait until the thread has finished what it was given before."""
         self._thread_id = await asyncio.get_running_loop().run_in_executor(self._thread, threading.get_native_id)
 
     def waits_for_disk(self) -> bool:
-        """Tell whether the thread hangs in the kernel, as it does when a disk does not answer, or a debugger has it."""
+        """Return whether the thread is blocked in the kernel (the disk does not answer) or stopped by a debugger."""
         stat = Path(f"/proc/self/task/{self._thread_id}/stat")
         with suppress(OSError):
             return stat.read_text().rpartition(")")[2].split()[0] in "DtT"
         return False
 
     def close(self) -> None:
-        """End the thread after what it is doing, and close the history."""
+        """Close the history, and end the thread after what it was given before."""
         self._thread.submit(self._history.close)
         self._thread.shutdown(wait=True)
 
     async def _run(self, method: Callable[[History], T], on_slow: Callable[[], Awaitable[None]] | None) -> T:
-        """Run a method on the thread; a disk that does not answer is told, and waited for."""
+        """Run a method on the thread; report a disk that does not answer, and wait for it."""
         future = asyncio.get_running_loop().run_in_executor(self._thread, method, self._history)
         done, _ = await asyncio.wait({future}, timeout=SLOW)
         if not done:
-            await self._tell(replace(self.health, ok=False, message=f"the disk has not answered for {SLOW:g} s"))
+            await self._report(replace(self.health, ok=False, message=f"the disk has not answered for {SLOW:g} s"))
             if on_slow is not None:
                 await on_slow()
         return await future
 
     async def _verify_all(self) -> None:
-        """Verify slice after slice; a disk that cannot be read now is tried again, damage is told by `read`."""
+        """Verify slice after slice; try a disk that cannot be read again; `read` reports damage."""
         left = True
         while left:
             try:
@@ -158,11 +184,11 @@ class Store:
             except DamagedStoreError:
                 return
             except StoreError as error:
-                await self._tell(replace(self.health, ok=False, message=str(error)))
+                await self._report(replace(self.health, ok=False, message=str(error)))
                 await asyncio.sleep(PERIOD)
 
     async def _watch_disk(self) -> None:
-        """Try a disk that fails, or looks as if it would, until it takes writes."""
+        """Make test writes on a disk that fails, or looks as if it would, until it accepts them."""
         while True:
             await asyncio.sleep(PERIOD)
             if self.damage:
@@ -170,16 +196,16 @@ class Store:
             free, doubtful = await self._run(lambda history: _disk(history.path.parent), None)
             if doubtful or not self.health.ok:
                 await self.probe()
-            elif abs(free - self.health.free) > _NOTICED * self.health.free:
-                await self._tell(replace(self.health, free=free))
+            elif abs(free - self.health.free) > _SIGNIFICANT * self.health.free:
+                await self._report(replace(self.health, free=free))
 
-    async def _tell_damage(self, error: DamagedStoreError) -> None:
-        """Tell once and for all: what is damaged does not heal, and nothing is to be written over it."""
+    async def _report_damage(self, error: DamagedStoreError) -> None:
+        """Report damage once: it is permanent, and nothing may be written over it."""
         if not self.damage:
             self.damage = str(error)
-            await self._tell(self.health)
+            await self._report(self.health)
 
-    async def _tell(self, health: Health) -> None:
+    async def _report(self, health: Health) -> None:
         if self.damage:
             health = replace(health, ok=False, message=self.damage)
         self.health = health
@@ -191,7 +217,7 @@ class Store:
 
 
 def _disk(directory: Path) -> tuple[float, bool]:
-    """Give the free bytes of a directory's disk, and whether it looks as if it took no writes."""
+    """Return the free bytes of a directory's disk, and whether it looks as if it accepted no writes."""
     try:
         disk = os.statvfs(directory)
     except OSError:

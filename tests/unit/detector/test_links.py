@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponikeeper.config import MAX_LINKS, Link
-from ponikeeper.detector.link_rules import Reading, Sample, calibrated_value, in_motion, rests_from, state_of, updated
+from ponikeeper.detector.link_rules import Reading, Sample, calibrated_value, is_moving, rests_from, state_of, updated
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.errors import MessageError
 from ponikeeper.history import Revision
@@ -111,7 +111,7 @@ NEVER = -math.inf
 )
 def test_motion_of_a_link_without_a_moving_pv(samples, now, moving, rests):
     reading = readings(MOTOR, *samples)
-    assert in_motion(MOTOR, reading, SETTLE, now) is moving
+    assert is_moving(MOTOR, reading, SETTLE, now) is moving
     assert rests_from(MOTOR, reading, SETTLE) == rests
 
 
@@ -130,7 +130,7 @@ def test_motion_of_a_link_without_a_moving_pv(samples, now, moving, rests):
 )
 def test_moving_pv_tells_motion_at_once(value, flag, moving, connected, error):
     reading = readings(WATCHED, (0.0, value, flag))
-    assert in_motion(WATCHED, reading, SETTLE, 0.0) is moving
+    assert is_moving(WATCHED, reading, SETTLE, 0.0) is moving
     assert (reading.value, reading.connected, reading.error) == (value.value, connected, error)
 
 
@@ -138,10 +138,10 @@ def test_link_is_at_rest_once_nothing_has_told_of_motion_for_the_settle_time():
     still, moves = (says(1.0), says(0.0)), (says(1.0), says(1.0))
     assert rests_from(WATCHED, readings(WATCHED, (1.0, *still), (9.0, *still)), SETTLE) == NEVER  # long ago
     stopped = readings(WATCHED, (1.0, *still), (5.0, *moves), (9.0, *still))
-    assert [in_motion(WATCHED, stopped, SETTLE, now) for now in (9.0, 10.9, 11.0)] == [True, True, False]
+    assert [is_moving(WATCHED, stopped, SETTLE, now) for now in (9.0, 10.9, 11.0)] == [True, True, False]
     # a flag that never comes does not hide what the value says
     jumped = readings(WATCHED, (1.0, *still), (5.0, says(2.0), says(0.0)))
-    assert [in_motion(WATCHED, jumped, SETTLE, now) for now in (5.0, 6.9, 7.0)] == [True, True, False]
+    assert [is_moving(WATCHED, jumped, SETTLE, now) for now in (5.0, 6.9, 7.0)] == [True, True, False]
 
 
 @given(
@@ -162,7 +162,7 @@ def test_motion_is_what_the_value_did_within_the_settle_time(steps, settle):
     rest = rests_from(MOTOR, reading, settle)
     at = last + settle
     finest = settle / 16
-    if in_motion(MOTOR, reading, settle, now):
+    if is_moving(MOTOR, reading, settle, now):
         assert now < at + finest
         assert rest == pytest.approx(at, abs=finest)
     else:
@@ -206,7 +206,7 @@ def test_where_a_link_should_be_is_judged_anew_for_another_geometry():
 
 
 def test_settle_of_zero_never_tells_motion():
-    assert in_motion(MOTOR, readings(MOTOR, (0.0, says(1.0)), settle=0.0), 0.0, 0.0) is False
+    assert is_moving(MOTOR, readings(MOTOR, (0.0, says(1.0)), settle=0.0), 0.0, 0.0) is False
 
 
 @pytest.mark.parametrize(
