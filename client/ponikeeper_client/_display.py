@@ -1,40 +1,47 @@
 """A geometry as people read it: SI units beside those of the beamline, as text and as HTML. Pure."""
 
 import html
-import math
 
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.parameters import PARAMETERS
+from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.protocol import Snapshot
 
 Row = tuple[str, str, str]
 
+_UNITS = ", ".join(dict.fromkeys(DISPLAY_UNITS[name].symbol or DISPLAY_UNITS[name].unit for name in PARAMETERS))
+
 
 def rows(geometry: Geometry) -> list[Row]:
-    """Tell each value twice: its name, in m and rad, in mm, deg, um and angstrom.
+    """Format each value twice: its name, in m and rad with all digits, and rounded in the units that people use.
 
-    The numbers in SI are whole, the others rounded.
+    Parameters
+    ----------
+    geometry
+        The geometry.
+
+    Returns
+    -------
+    list of tuple
+        Name, value in SI units, value in the units of `DISPLAY_UNITS`.
     """
-    told: list[Row] = [
-        (name, f"{getattr(geometry, name)!r} m", f"{getattr(geometry, name) * 1e3:.6g} mm")
-        for name in ("dist", "poni1", "poni2")
+    units = DISPLAY_UNITS
+    table: list[Row] = [
+        (name, f"{getattr(geometry, name)!r} {parameter.unit}", units[name].unicode(getattr(geometry, name)))
+        for name, parameter in PARAMETERS.items()
     ]
-    told += [
-        (name, f"{getattr(geometry, name)!r} rad", f"{math.degrees(getattr(geometry, name)):.6g} deg")
-        for name in ("rot1", "rot2", "rot3")
+    name, si, angstrom = table.pop()  # the wavelength is last
+    table += [
+        (name, si, f"{angstrom}, {units['energy'].unicode(geometry.energy)}"),
+        ("detector", geometry.detector, ""),
     ]
-    told += [
-        (name, f"{getattr(geometry, name)!r} m", f"{getattr(geometry, name) * 1e6:.6g} um")
-        for name in ("pixel1", "pixel2")
-    ]
-    energy = f"{geometry.wavelength_angstrom:.8g} \N{LATIN CAPITAL LETTER A WITH RING ABOVE}, {geometry.energy:.6g} keV"
-    told += [("wavelength", f"{geometry.wavelength!r} m", energy), ("detector", geometry.detector, "")]
     fit2d = geometry.fit2d
     if fit2d is not None:
-        told += [
-            ("beam centre", "", f"x {fit2d.beam_x:.2f} px, y {fit2d.beam_y:.2f} px"),
-            ("direct distance", "", f"{fit2d.direct_dist:.6g} mm, tilt {fit2d.tilt:.4g} deg"),
-        ]
-    return told
+        x, y = units["beam_x"], units["beam_y"]
+        spot = f"x {x.fixed(fit2d.beam_x)} {x.unit}, y {y.fixed(fit2d.beam_y)} {y.unit}"
+        distance = f"{units['direct_dist'].text(fit2d.direct_dist)}, tilt {units['tilt'].text(fit2d.tilt)}"
+        table += [("beam centre", "", spot), ("direct distance", "", distance)]
+    return table
 
 
 def as_text(snapshot: Snapshot) -> str:
@@ -53,7 +60,7 @@ def as_html(title: str, snapshot: Snapshot | None) -> str:
         cells = (
             "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
             for row in (
-                ("", "m, rad", "mm, deg, um, \N{LATIN CAPITAL LETTER A WITH RING ABOVE}"),
+                ("", "m, rad", _UNITS),
                 *rows(snapshot.geometry),
             )
         )

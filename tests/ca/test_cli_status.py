@@ -201,10 +201,10 @@ def test_watch_and_show_give_the_reason_where_the_geometry_does_not_hold(call, i
         [sys.executable, "-m", "ponikeeper", "watch", going], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     with process:
-        assert process.stdout.readline().endswith(" VALID serial 1 revision 1 dist 0.2345 m\n")
+        assert process.stdout.readline().endswith(" VALID serial 1 revision 1 dist 234.5 mm\n")
         put(motors.pv("Y:RBV"), 1005.0)
         line = next(line for line in process.stdout if " MOVED " in line and " not for long" not in line)
-        assert line.endswith("dist 0.2345 m: y is at 1005 mm, calibrated at 1000 mm, tolerance 0.05 mm\n")
+        assert line.endswith("dist 234.5 mm: y is at 1005 mm, calibrated at 1000 mm, tolerance 0.05 mm\n")
         process.send_signal(signal.SIGINT)
         assert process.wait(TIMEOUT) == 0
     shown = " ".join(call("show", going, COLUMNS="200").stdout.split())

@@ -8,17 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper_client.fit.fit import Fit
 
-_QUANTITIES = (
-    ("dist", 1e3, "mm", 4),
-    ("poni1", 1e3, "mm", 4),
-    ("poni2", 1e3, "mm", 4),
-    ("rot1", 180 / math.pi, "deg", 4),
-    ("rot2", 180 / math.pi, "deg", 4),
-    ("rot3", 180 / math.pi, "deg", 4),
-    ("wavelength", 1e10, "angstrom", 6),
-)
+_QUANTITIES = ("dist", "poni1", "poni2", "rot1", "rot2", "rot3", "wavelength")
 _HEADS = ("", "value", "sigma", "change", "unit")
 
 
@@ -62,17 +55,22 @@ def fit_html(fit: Fit, previous: Geometry | None, title: str) -> str:
 
 def rows(fit: Fit, previous: Geometry | None) -> Iterator[tuple[str, str, str, str, str]]:
     """Format each quantity: name, value, sigma, change and unit; unknown ones are empty. Parameters as `fit_table`."""
-    for name, scale, unit, digits in _QUANTITIES:
-        value = getattr(fit.geometry, name) * scale
-        sigma = f"{fit.sigma[name] * scale:.2g}" if name in fit.sigma else ""
-        change = "" if previous is None else f"{value - getattr(previous, name) * scale:+.{digits}f}"
-        yield name, f"{value:.{digits}f}", sigma, change, unit
+    for name in _QUANTITIES:
+        sigma = f"{DISPLAY_UNITS[name].convert(fit.sigma[name]):.2g}" if name in fit.sigma else ""
+        yield _row(name, name, fit.geometry, previous, sigma)
     centre, before = fit.geometry.fit2d, previous.fit2d if previous else None
     if centre is not None:
         for name in ("beam_x", "beam_y"):
-            value = getattr(centre, name)
-            change = "" if before is None else f"{value - getattr(before, name):+.2f}"
-            yield name.replace("_", " "), f"{value:.2f}", "", change, "px"
+            yield _row(name.replace("_", " "), name, centre, before, "")
+
+
+def _row(label: str, name: str, now: object, before: object, sigma: str) -> tuple[str, str, str, str, str]:
+    unit = DISPLAY_UNITS[name]
+    value = getattr(now, name)
+    change = ""
+    if before is not None:
+        change = f"{unit.convert(value) - unit.convert(getattr(before, name)):+.{unit.decimals}f}"
+    return label, unit.fixed(value), sigma, change, unit.unit
 
 
 def quality(fit: Fit) -> Iterator[tuple[str, str]]:

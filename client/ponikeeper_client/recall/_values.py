@@ -7,6 +7,7 @@ from typing import Generic, Self, TypeVar
 
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.history.records import Correction
 from ponikeeper_client.recall._runs import Event, numbers
 
@@ -237,9 +238,10 @@ def _parts(found: Sequence[Found]) -> list[str]:
 
 def _cells(found: Recorded | BestKnown) -> tuple[str, ...]:
     recorded = found if isinstance(found, Recorded) else found.recorded
-    geometry = found.geometry
-    shown = "" if geometry is None else f"{geometry.dist * 1e3:.6g} mm, {geometry.energy:.6g} keV"
-    return found.told, shown, recorded.since or "", "; ".join(recorded.notes)
+    values = ""
+    if found.geometry is not None:
+        values = ", ".join(DISPLAY_UNITS[name].text(getattr(found.geometry, name)) for name in ("dist", "energy"))
+    return found.told, values, recorded.since or "", "; ".join(recorded.notes)
 
 
 _HEAD = ("detector", "events", "geometry", "", "in force since", "")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import cast
 
 from caproto import AlarmSeverity, AlarmStatus
@@ -10,6 +10,7 @@ from caproto import AlarmSeverity, AlarmStatus
 from ponikeeper.detector.state import DetectorState
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper.geometry.parameters import NAMES
+from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import correction_of
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES, results_json
@@ -54,7 +55,7 @@ def activation_values(state: DetectorState) -> dict[str, Shown]:
     revision, geometry = state.revision, state.revision and state.revision.geometry
     shown = {readback(name): value for name, value in geometry_values(geometry).items()}
     shown["Poni_RBV"] = Shown("" if geometry is None else poni.write(geometry))
-    shown |= _human_view(geometry) | _provenance(revision)
+    shown |= _derived_values(geometry) | _provenance(revision)
     shown["Revision_RBV"] = Shown(0 if revision is None else revision.number)
     shown["Time_RBV"] = Shown("" if state.activation is None else state.activation.time)
     shown["Label_RBV"] = Shown("" if revision is None else revision.label or "")
@@ -115,26 +116,25 @@ def selected_text(revision: Revision, corrections: Sequence[Correction]) -> str:
         left_out += 1
 
 
-def _human_view(geometry: Geometry | None) -> dict[str, Shown]:
+_DERIVED = {
+    "Energy_RBV": "energy",
+    "WavelengthA_RBV": "wavelength",
+    "BeamX_RBV": "beam_x",
+    "BeamY_RBV": "beam_y",
+    "DirectDist_RBV": "direct_dist",
+    "Tilt_RBV": "tilt",
+    "TiltPlane_RBV": "tilt_plane",
+}
+"""Derived values by the suffixes of their PVs: attributes of `Geometry` and `Fit2D`."""
+
+
+def _derived_values(geometry: Geometry | None) -> dict[str, Shown]:
     if geometry is None:
-        undefined = Shown(math.nan, AlarmSeverity.INVALID_ALARM, AlarmStatus.UDF)
-        return dict.fromkeys(
-            (
-                "Energy_RBV", "WavelengthA_RBV", "BeamX_RBV", "BeamY_RBV",
-                "DirectDist_RBV", "Tilt_RBV", "TiltPlane_RBV",
-            ),
-            undefined,
-        )  # fmt: skip
-    fit2d = geometry.fit2d
-    return {
-        "Energy_RBV": Shown(geometry.energy),
-        "WavelengthA_RBV": Shown(geometry.wavelength_angstrom),
-        "BeamX_RBV": Shown(fit2d.beam_x if fit2d else math.nan),
-        "BeamY_RBV": Shown(fit2d.beam_y if fit2d else math.nan),
-        "DirectDist_RBV": Shown(fit2d.direct_dist if fit2d else math.nan),
-        "Tilt_RBV": Shown(fit2d.tilt if fit2d else math.nan),
-        "TiltPlane_RBV": Shown(fit2d.tilt_plane if fit2d else math.nan),
-    }
+        return dict.fromkeys(_DERIVED, Shown(math.nan, AlarmSeverity.INVALID_ALARM, AlarmStatus.UDF))
+    values: dict[str, float] = {"energy": geometry.energy, "wavelength": geometry.wavelength}
+    if geometry.fit2d is not None:
+        values |= asdict(geometry.fit2d)
+    return {suffix: Shown(DISPLAY_UNITS[name].convert(values.get(name, math.nan))) for suffix, name in _DERIVED.items()}
 
 
 def _provenance(revision: Revision | None) -> dict[str, Shown]:

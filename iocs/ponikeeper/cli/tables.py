@@ -1,6 +1,7 @@
 """What the command line shows of snapshots and revisions, as tables for a terminal."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
@@ -9,6 +10,7 @@ from rich.text import Text
 from ponikeeper.errors import PonikeeperError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
+from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.protocol import Result, Snapshot
 from ponikeeper.text import timestamps
 
@@ -77,15 +79,26 @@ def history_table(prefix: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     """List revisions, newest first; what was judged wrong is marked, where anything was."""
     table = Table(title=Text(f"history of {prefix}"), title_justify="left", box=None, padding=(0, 1, 0, 0))
     judged = any(row.get("judgement") for row in rows)
-    names = ("rev", "created (UTC)", "label", "method", "calibrant", "dist/m", "angstrom", "px", "author")
+    dist, wavelength = DISPLAY_UNITS["dist"], DISPLAY_UNITS["wavelength"]
+    names = (
+        "rev",
+        "created (UTC)",
+        "label",
+        "method",
+        "calibrant",
+        f"dist/{dist.unit}",
+        wavelength.unit,
+        "px",
+        "author",
+    )
     for name in (*names, *(["judged"] if judged else [])):
         table.add_column(name, no_wrap=name not in _SHORTENED)
     for row in rows:
         cells = (row["revision"], timestamps.to_minutes(row["created"]), row["label"], row["method"], row["calibrant"])
         residual = row["residual_px"]
         cells += (
-            f"{row['dist']:.6g}",
-            f"{row['wavelength'] * 1e10:.6g}",
+            dist.short(row["dist"]),
+            wavelength.short(row["wavelength"]),
             residual and f"{residual:.2g}",
             row["author"],
         )
@@ -127,9 +140,10 @@ def one_line(snapshot: Snapshot) -> str:
     reason = f": {in_a_line(snapshot.reason)}" if snapshot.reason and snapshot.status != "VALID" else ""
     if snapshot.geometry is None:
         return f"{snapshot.prefix} {snapshot.status}{reason}"
+    distance = DISPLAY_UNITS["dist"].text(snapshot.geometry.dist)
     return (
         f"{snapshot.activated} {snapshot.prefix} {snapshot.status} serial {snapshot.serial} "
-        f"revision {snapshot.revision}{_label(snapshot.label)} dist {snapshot.geometry.dist:.6g} m{reason}"
+        f"revision {snapshot.revision}{_label(snapshot.label)} dist {distance}{reason}"
     )
 
 
@@ -163,13 +177,15 @@ def value_text(name: str, value: object) -> str:
 
 def human_view(geometry: Geometry) -> dict[str, str]:
     """Tell the geometry as people speak of it, beside the names of the values it belongs to."""
-    found = {"wavelength": f"{geometry.wavelength_angstrom:.6g} angstrom, {geometry.energy:.5g} keV"}
+    units = DISPLAY_UNITS
+    found = {"wavelength": f"{units['wavelength'].text(geometry.wavelength)}, {units['energy'].text(geometry.energy)}"}
     fit2d = geometry.fit2d
     if fit2d is not None:
-        found["dist"] = f"{fit2d.direct_dist:.4f} mm to the beam spot"
-        found["poni1"] = f"beam centre y {fit2d.beam_y:.2f} px"
-        found["poni2"] = f"beam centre x {fit2d.beam_x:.2f} px"
-        found["rot1"] = f"tilt {fit2d.tilt:.4f} deg in plane {fit2d.tilt_plane:.2f} deg"
+        shown = {name: f"{units[name].fixed(value)} {units[name].unit}" for name, value in asdict(fit2d).items()}
+        found["dist"] = f"{shown['direct_dist']} to the beam spot"
+        found["poni1"] = f"beam centre y {shown['beam_y']}"
+        found["poni2"] = f"beam centre x {shown['beam_x']}"
+        found["rot1"] = f"tilt {shown['tilt']} in plane {shown['tilt_plane']}"
     return found
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 
 from ponikeeper.geometry.parameters import PARAMETERS
+from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.protocol.json_text import MAX_BYTES
 
 MAX_DESC_BYTES = 39
@@ -195,13 +196,13 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Accepted_RBV", Kind.LONG, "Transactions accepted since start"),
     PV("Rejected_RBV", Kind.LONG, "Transactions refused since start"),
     PV("Message_RBV", Kind.TEXT, "The last word to a person"),
-    PV("Energy_RBV", Kind.DOUBLE, "Photon energy", "keV", 4),
-    PV("WavelengthA_RBV", Kind.DOUBLE, "Wavelength", "angstrom", 6),
-    PV("BeamX_RBV", Kind.DOUBLE, "Beam centre along x (Fit2D)", "px", 3),
-    PV("BeamY_RBV", Kind.DOUBLE, "Beam centre along y (Fit2D)", "px", 3),
-    PV("DirectDist_RBV", Kind.DOUBLE, "Distance along the beam (Fit2D)", "mm", 3),
-    PV("Tilt_RBV", Kind.DOUBLE, "Tilt of the detector (Fit2D)", "deg", 4),
-    PV("TiltPlane_RBV", Kind.DOUBLE, "Rotation of the tilt plane (Fit2D)", "deg", 3),
+    PV("Energy_RBV", Kind.DOUBLE, "Photon energy", DISPLAY_UNITS["energy"].unit, 4),
+    PV("WavelengthA_RBV", Kind.DOUBLE, "Wavelength", DISPLAY_UNITS["wavelength"].unit, 6),
+    PV("BeamX_RBV", Kind.DOUBLE, "Beam centre along x (Fit2D)", DISPLAY_UNITS["beam_x"].unit, 3),
+    PV("BeamY_RBV", Kind.DOUBLE, "Beam centre along y (Fit2D)", DISPLAY_UNITS["beam_y"].unit, 3),
+    PV("DirectDist_RBV", Kind.DOUBLE, "Distance along the beam (Fit2D)", DISPLAY_UNITS["direct_dist"].unit, 3),
+    PV("Tilt_RBV", Kind.DOUBLE, "Tilt of the detector (Fit2D)", DISPLAY_UNITS["tilt"].unit, 4),
+    PV("TiltPlane_RBV", Kind.DOUBLE, "Rotation of the tilt plane (Fit2D)", DISPLAY_UNITS["tilt_plane"].unit, 3),
     PV("Method_RBV", Kind.STRING, "How the geometry was found"),
     PV("Calibrant_RBV", Kind.STRING, "Powder standard"),
     PV("Residual_RBV", Kind.DOUBLE, "Residual of the fit", "px", 4),

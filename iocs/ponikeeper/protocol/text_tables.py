@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ponikeeper.geometry.parameters import PARAMETERS
+from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.history.corrections import correction_of
 from ponikeeper.history.records import Correction, Revision
 from ponikeeper.protocol.links import LinkState
@@ -12,9 +13,11 @@ from ponikeeper.text.ascii import to_ascii
 _ROWS = 20
 """Revisions of a table: what a screen has room for."""
 
+_DIST, _ENERGY = DISPLAY_UNITS["dist"], DISPLAY_UNITS["energy"]
+
 _COLUMNS = (
-    ("", 2), ("rev", -5), ("created (UTC)", 16), ("label", 12), ("dist/mm", -10), ("keV", -9), ("calibrant", 10),
-    ("px", -6), ("author", 18), ("judged", 20),
+    ("", 2), ("rev", -5), ("created (UTC)", 16), ("label", 12),
+    (f"dist/{_DIST.unit}", -10), (_ENERGY.unit, -9), ("calibrant", 10), ("px", -6), ("author", 18), ("judged", 20),
 )  # fmt: skip
 """The columns of a table and their widths; those of numbers are negative."""
 
@@ -56,8 +59,8 @@ def table_text(revisions: Sequence[Revision], corrections: Sequence[Correction],
             str(each.number),
             timestamps.to_minutes(each.created),
             each.label or "",
-            f"{each.geometry.dist * 1e3:.3f}",
-            f"{each.geometry.energy:.4f}",
+            _DIST.fixed(each.geometry.dist),
+            _ENERGY.fixed(each.geometry.energy),
             _told(each, "calibrant"),
             _told(each, "residual_px", ".2f"),
             _told(each, "author"),

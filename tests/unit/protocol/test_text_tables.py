@@ -32,7 +32,7 @@ def test_table_has_the_newest_first_and_marks_what_is_selected_and_in_force(thre
     assert head.split() == ["rev", "created", "(UTC)", "label", "dist/mm", "keV", "calibrant", "px", "author", "judged"]
     assert [row.split()[:2] for row in rows] == [["*", "3"], [">", "2"], ["1", "2026-11-22"]]
     assert rows[1].endswith("superseded by 3")
-    assert rows[2].split()[3:] == ["near", "201.000", f"{GEOMETRY.energy:.4f}", "Ni", "0.12", "alice@xpd"]
+    assert rows[2].split()[3:] == ["near", "201.0000", f"{GEOMETRY.energy:.4f}", "Ni", "0.12", "alice@xpd"]
 
 
 def test_columns_stand_one_below_the_other_whatever_their_texts(three):
@@ -40,7 +40,7 @@ def test_columns_stand_one_below_the_other_whatever_their_texts(three):
     assert text.isascii()
     head, *rows = text.splitlines()
     begin = head.index("dist/mm") + len("dist/mm")
-    assert {row[:begin].rsplit(maxsplit=1)[1] for row in rows} == {"201.000", "202.000", "203.000"}
+    assert {row[:begin].rsplit(maxsplit=1)[1] for row in rows} == {"201.0000", "202.0000", "203.0000"}
 
 
 def test_table_has_no_more_than_a_screen_has_room_for():
