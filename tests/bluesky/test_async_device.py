@@ -36,8 +36,7 @@ from ponikeeper.protocol import Activate
 from ponikeeper_client import documents
 from ponikeeper_client.async_device import AsyncCalibrationData, AsyncCalibrationMixin, calibrations
 from ponikeeper_client.guard import calibration_guard
-from ponikeeper_client.guard._run_record import in_force
-from ponikeeper_client.guard._run_record import recorded as recorded_state
+from ponikeeper_client.guard._run_record import read_state, recorded_state
 from ponikeeper_client.plans import at_positions
 from ponikeeper_client.recall import recorded
 from scripted import attempt, commit
@@ -458,7 +457,7 @@ def test_guard_takes_an_event_again_during_whose_reading_the_geometry_changes(sc
 def test_guard_reads_what_a_descriptor_recorded(scripted, take):
     (descriptor,) = take(bp.count([scripted]))["descriptor"]
     found = recorded_state(descriptor, "pe1-calib")
-    assert found == in_force(scripted.calib.twin())
+    assert found == read_state(scripted.calib.twin())
     assert (found.serial, found.status) == (1, "VALID")
 
 

@@ -82,7 +82,7 @@ def test_position_that_was_never_calibrated_is_told_and_not_measured(panel, stag
     with pytest.raises(CalibrationError) as failed:
         run_engine(plan, lambda kind, document: run.setdefault(kind, []).append(document))
     told = str(failed.value)
-    assert "pe1_calib: waited 0.5 s for a geometry that holds with stage at 600" in told
+    assert "pe1_calib: timed out after 0.5 s waiting for the status VALID with stage at 600" in told
     assert "z is at 600 mm, calibrated at 1000 mm" in told
     assert per_run(run) == {"far": [1.0]}
 
@@ -93,21 +93,21 @@ def test_position_that_was_never_calibrated_is_told_and_not_measured(panel, stag
         ({"positions": {}}, "no positions are given"),
         ({"detectors": [unlinked]}, "motor has no calibration"),
         ({"one_run": True, "per_position": bp.count}, "one_run and per_position are both given"),
-        ({"positions": ["near"]}, r"positions=\['near'\] have no names: expected names and places"),
+        ({"positions": ["near"]}, r"positions=\['near'\] have no names: expected names and positions"),
         ({"positions": {"near": "200"}}, "the position near is '200': expected a number"),
         ({"positions": {"near": None}}, "the position near is None: expected a number"),
         ({"positions": {"near": float("nan")}}, "the position near is nan: expected a number"),
         ({"positions": {"far": 1000.0, "near": float("inf")}}, "the position near is inf: expected a number"),
-        ({"positions": {1: 200.0}}, "1 is no name of a position"),
-        ({"positions": {"dark": 200.0}, "one_run": True}, "a stream of the name dark is one of dark frames"),
-        ({"detectors": unlinked}, r"detectors=motor is no list: expected a list of devices, \[motor\]"),
-        ({"detectors": "pe1"}, r"detectors=pe1 is no list: expected a list of devices, \[pe1\]"),
+        ({"positions": {1: 200.0}}, "1 is not a name of a position"),
+        ({"positions": {"dark": 200.0}, "one_run": True}, "the name dark is reserved for streams of dark frames"),
+        ({"detectors": unlinked}, r"detectors=motor is not a list: expected a list of devices, \[motor\]"),
+        ({"detectors": "pe1"}, r"detectors=pe1 is not a list: expected a list of devices, \[pe1\]"),
         ({"detectors": ["pe1"]}, "pe1: expected devices, not their names"),
-        ({"motor": "stage"}, "motor='stage' is nothing that moves: expected a device"),
-        ({"num": 2.5}, "num=2.5 is no number of exposures"),
-        ({"num": 0}, "num=0 is no number of exposures"),
-        ({"num": -1}, "num=-1 is no number of exposures"),
-        ({"num": None}, "num=None is no number of exposures"),
+        ({"motor": "stage"}, "motor='stage' cannot be moved: expected a device"),
+        ({"num": 2.5}, "num=2.5 is not allowed: expected a number of exposures"),
+        ({"num": 0}, "num=0 is not allowed: expected a number of exposures"),
+        ({"num": -1}, "num=-1 is not allowed: expected a number of exposures"),
+        ({"num": None}, "num=None is not allowed: expected a number of exposures"),
         ({"per_position": lambda detectors: bp.count(detectors)}, r"<lambda>\(detectors, md=.*unexpected keyword"),
     ],
 )
@@ -129,13 +129,13 @@ def test_detector_that_the_motor_does_not_move_is_measured_beside_one_that_it_do
 def test_detector_whose_ioc_has_no_links_cannot_follow(make, prefix, stage, take):
     panel = make(Scripted, prefix.removesuffix("Calib:"), "pe9")
     commit(panel, 0.3)
-    with pytest.raises(CalibrationError, match="pe9_calib does not follow stage: the IOC's configuration has no links"):
+    with pytest.raises(CalibrationError, match="pe9_calib does not follow stage: no links are configured for it in the IOC"):
         take(at_positions([panel], stage, {"near": 200.0}))
 
 
 def test_motor_that_is_no_link_is_told(panel, take):
     place = unlinked.position + 1
-    with pytest.raises(CalibrationError, match=r"the serial is \d+ still, and no link is a PV of motor"):
+    with pytest.raises(CalibrationError, match=r"the serial is still \d+, and no link is a PV of motor"):
         take(at_positions([panel], unlinked, {"near": place}, timeout=0.5))
 
 

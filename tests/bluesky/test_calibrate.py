@@ -95,7 +95,7 @@ def test_first_calibration_from_a_nominal_distance_is_in_force_and_right(session
     start = session.documents["start"][0]
     assert (start["plan_name"], start["sample"], start["num_points"]) == ("calibrate", "Ni", 3)
     assert len(session.documents["event"]) == 3
-    assert "revision 1 is in force" in found._repr_html_()
+    assert "revision 1 is active" in found._repr_html_()
 
 
 def test_next_calibration_starts_from_what_is_in_force_and_takes_its_wavelength(session, panel):
@@ -104,7 +104,7 @@ def test_next_calibration_starts_from_what_is_in_force_and_takes_its_wavelength(
     assert off_px(found.geometry, TRUTH) < RIGHT
     assert found.last.dist == 0.246
     told = panel.calib.read_snapshot().provenance["wavelength_from"]
-    assert told == "the geometry in force, no link watches the energy"
+    assert told == "the active geometry, no link watches the energy"
 
 
 def test_wavelength_is_taken_from_the_metadata_of_the_run_engine(session, panel, run_engine):
@@ -166,14 +166,14 @@ def test_poni_that_does_not_fit_says_so_in_the_record(session, panel):
         ({"calibrant": "Nickel"}, CalibrantError, "expected a .D file, or one of"),
         ({"method": "magic"}, CalibrationError, 'expected "auto", "gui" or "poni"'),
         ({"method": "poni"}, CalibrationError, 'give start="some.poni"'),
-        ({"start": None}, CalibrationError, "does not know where to begin"),
-        ({"start": Nominal(0.25)}, CalibrationError, "needs the detector too"),
+        ({"start": None}, CalibrationError, "so the fit needs a start: give start=Nominal"),
+        ({"start": Nominal(0.25)}, CalibrationError, "a nominal start needs a detector"),
         ({"start": "nowhere.poni"}, CalibrationError, "expected a PONI file"),
         ({"wavelength": 0.1663}, PonikeeperError, "looks like angstrom: write 1.663e-11"),
         ({"wavelength": None}, WavelengthError, "the wavelength is not known: give wavelength="),
         ({"num": 0}, CalibrationError, "expected a number of exposures"),
         ({"dark": "take"}, CalibrationError, "needs a shutter"),
-        ({"dark": "5f0c"}, CalibrationError, "give db="),
+        ({"dark": "5f0c"}, CalibrationError, "give the catalog that has it, db="),
         ({"label": "2 m"}, CalibrationError, "label"),
         ({"mask": "nowhere.npy"}, PonikeeperError, "cannot be read"),
         ({"calibs": []}, CalibrationError, "1 detectors and 0 calibs"),
@@ -194,7 +194,7 @@ def test_image_that_is_no_standard_commits_nothing_and_tells_what_to_do(session,
     with pytest.raises(CalibrationError) as raised:
         session([panel])
     text = str(raised.value)
-    assert "nothing was put in force" in text
+    assert "nothing was activated" in text
     assert 'method="gui"' in text
     assert f"ponikeeper fit {session.folder / session.files('tiff')[0]}" in text
     assert panel.calib.read_snapshot().revision == 0
@@ -335,7 +335,7 @@ def test_refusal_of_the_ioc_is_told_with_its_reasons(session, make, make_ioc, fr
 def test_full_disk_commits_nothing_and_says_where_the_images_are(session, panel, small_disk):
     with pytest.raises(CalibrationError, match=r"could not be written \(No space left on device\)") as raised:
         session([panel], output_dir=small_disk)
-    assert f"the images are in run {session.uid}" in str(raised.value)
+    assert f"The images are in run {session.uid}" in str(raised.value)
     assert panel.calib.read_snapshot().revision == 0
     assert [path.name for path in small_disk.iterdir()] == []  # no half of a file
 

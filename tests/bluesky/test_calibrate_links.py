@@ -16,8 +16,8 @@ from ponikeeper_client.demo import nickel
 from ponikeeper_client.demo.story import NEAR
 from ponikeeper_client.guard import calibration_guard
 from ponikeeper_client.plans import _exposure, calibrate
-from ponikeeper_client.plans._exposure import position_of
-from ponikeeper_client.plans._wavelength import Statement, choose, statements
+from ponikeeper_client.plans._exposure import position_during
+from ponikeeper_client.plans._wavelength import SourcedWavelength, choose_wavelength, wavelength_candidates
 
 TRUTH = replace(NEAR, dist=0.2391, poni1=0.2013, poni2=0.2052, rot1=0.011, rot2=-0.006)
 ENERGY = HC_KEV_ANGSTROM / 0.1663
@@ -114,10 +114,10 @@ def test_detector_that_was_just_moved_settles_before_it_is_exposed(run, panel, m
 
 
 def test_detector_that_goes_on_moving_is_not_exposed(run, panel, motors, monkeypatch):
-    monkeypatch.setattr(_exposure, "_PATIENCE", 0.5)
+    monkeypatch.setattr(_exposure, "_REST_TIMEOUT", 0.5)
     assert speak.put(motors.pv("Z:MOVN"), 1) is None
     wait_for(lambda: panel.calib.read_links()[0].moving)
-    with pytest.raises(CalibrationError, match=r"z \(.*Z:RBV\) is in motion, after 0.5 s still: wait until it rests"):
+    with pytest.raises(CalibrationError, match=r"z \(.*Z:RBV\) is still moving after 0.5 s: wait until it is at rest"):
         run(panel)
     assert panel.exposures == 0
 
@@ -147,8 +147,8 @@ IN_FORCE = replace(TRUTH, wavelength=1.6640e-11)
     [
         (1.663e-11, {}, None, [], (1.663e-11, "argument")),
         (None, {"bt_wavelength": 0.1663}, None, [], (1.663e-11, "RE.md['bt_wavelength']")),
-        (None, {}, IN_FORCE, [_link()], (1.664e-11, "the geometry in force")),
-        (None, {}, IN_FORCE, [], (1.664e-11, "the geometry in force, no link watches the energy")),
+        (None, {}, IN_FORCE, [_link()], (1.664e-11, "the active geometry")),
+        (None, {}, IN_FORCE, [], (1.664e-11, "the active geometry, no link watches the energy")),
         (None, {}, IN_FORCE, [_link(value=ENERGY * 1.001)], (1.663e-11 / 1.001, "link energy")),
         (None, {}, IN_FORCE, [_link(calibrated=None)], (1.663e-11, "link energy")),
         (None, {}, None, [_link(kind="wavelength", units="angstrom", value=0.1663)], (1.663e-11, "link energy")),
@@ -157,7 +157,7 @@ IN_FORCE = replace(TRUTH, wavelength=1.6640e-11)
     ],
 )  # fmt: skip
 def test_wavelength_is_chosen_by_who_knows_best(argument, metadata, in_force, links, expected):
-    found = choose(statements(argument, metadata, in_force, links))
+    found = choose_wavelength(wavelength_candidates(argument, metadata, in_force, links))
     assert (found.wavelength, found.source) == (pytest.approx(expected[0], rel=1e-9), expected[1])
 
 
@@ -166,41 +166,41 @@ def test_wavelength_is_chosen_by_who_knows_best(argument, metadata, in_force, li
     [
         ({}, None, [], "not known"),
         ({}, IN_FORCE, [_link(connected=False, value=None)], "not known"),
-        ({"bt_wavelength": 0.18}, IN_FORCE, [], "RE.md['bt_wavelength'] says 1.8e-11 m and the geometry in force"),
+        ({"bt_wavelength": 0.18}, IN_FORCE, [], "RE.md['bt_wavelength'] says 1.8e-11 m and the active geometry"),
         ({"bt_wavelength": 0.18}, None, [_link()], "link energy says 1.663e-11 m"),
-        ({"bt_wavelength": 1.663e-11}, None, [], "no wavelength in angstrom"),
-        ({"bt_wavelength": "0.18"}, None, [], "no wavelength in angstrom"),
+        ({"bt_wavelength": 1.663e-11}, None, [], "is not a wavelength in angstrom"),
+        ({"bt_wavelength": "0.18"}, None, [], "is not a wavelength in angstrom"),
     ],
 )
 def test_wavelength_that_nobody_can_stand_for_is_refused(metadata, in_force, links, says):
     with pytest.raises(WavelengthError) as raised:
-        choose(statements(None, metadata, in_force, links))
+        choose_wavelength(wavelength_candidates(None, metadata, in_force, links))
     assert says in str(raised.value)
 
 
 def test_statements_that_agree_within_the_wider_tolerance_pass():
-    assert choose([Statement(1.0e-10, "a"), Statement(1.005e-10, "b", 0.01)]).source == "a"
+    assert choose_wavelength([SourcedWavelength(1.0e-10, "a"), SourcedWavelength(1.005e-10, "b", 0.01)]).source == "a"
 
 
 def test_position_is_unknown_where_a_link_is_and_says_why():
     motor = _link(name="z", kind="motor", units="mm", tolerance=0.05, value=1.0, calibrated=None)
     gone = replace(motor, value=None, connected=False)
-    found = position_of([(motor,), (gone,), (motor,)])
-    assert (found.values, found.why) == ("unknown", "z is not connected")
-    assert position_of([(motor,), (replace(motor, value=1.04),)]).values == {"z": 1.04}
-    assert position_of([()]).values == {}
+    found = position_during([(motor,), (gone,), (motor,)])
+    assert (found.values, found.reason) == ("unknown", "z is not connected")
+    assert position_during([(motor,), (replace(motor, value=1.04),)]).values == {"z": 1.04}
+    assert position_during([()]).values == {}
 
 
 def test_change_of_what_has_no_tolerance_is_refused():
     binning = _link(name="binning", kind="equal", units="", tolerance=None, value=1.0, calibrated=1.0)
     with pytest.raises(CalibrationError, match=r"from 1 to 2 \(any change counts\)"):
-        position_of([(binning,), (replace(binning, value=2.0),)])
+        position_during([(binning,), (replace(binning, value=2.0),)])
 
 
 def test_motor_that_went_and_came_back_during_the_exposure_is_refused():
     motor = _link(name="z", kind="motor", units="mm", tolerance=0.05, value=1.0, calibrated=None)
     with pytest.raises(CalibrationError, match="from 1 to 3 mm"):
-        position_of([(motor,), (replace(motor, value=3.0),), (motor,)])
+        position_during([(motor,), (replace(motor, value=3.0),), (motor,)])
 
 
 def test_guard_of_the_session_leaves_calibrate_alone(run, run_engine, panel, motors):

@@ -158,7 +158,7 @@ def test_guard_within_a_run_that_it_did_not_see_open_refuses_to_record_there(pan
         yield from bps.trigger_and_read([panel])
 
     _, said = attempt(run_engine, bpp.run_wrapper(calibration_guard(steps())))
-    assert "did not see the run open in which pe1_calib is to be recorded" in said
+    assert "cannot guard pe1_calib, because the run was opened outside of it" in said
     take(calibration_guard(steps_outside_of_runs(panel)))
 
 
@@ -178,7 +178,7 @@ def test_readings_that_are_added_behind_the_guard_fail_the_run(panel, run_engine
         run, said = attempt(run_engine, bp.count([panel], 3))
     finally:
         run_engine.preprocessors.clear()
-    assert "pe1_calib was recorded in the stream baseline: append it to RE.preprocessors after those" in said
+    assert "pe1_calib in the stream baseline: append it to RE.preprocessors after the preprocessors" in said
     assert run["stop"][0]["exit_status"] == "fail"
 
 
@@ -223,11 +223,11 @@ def test_runs_without_a_calibrated_detector_are_left_alone(take):
         ({"on_change": "ignore"}, 'on_change=\'ignore\' is unknown: expected "new_descriptor", "fail" or "warn"'),
         ({"on_change": None}, "on_change=None is unknown: expected"),
         ({"on_status": "ignore"}, 'on_status=\'ignore\' is unknown: expected "warn" or "fail"'),
-        ({"moving": "z"}, "moving='z' is no list: expected names of links"),
-        ({"moving": 3}, "moving=3 is no list: expected names of links"),
+        ({"moving": "z"}, "moving='z' is not a list: expected names of links"),
+        ({"moving": 3}, "moving=3 is not a list: expected names of links"),
         ({"moving": [3]}, "moving=(3,) are not all names: expected names of links"),
-        ({"calibs": []}, "calibs is empty: nothing would be guarded"),
-        ({"calibs": motor}, "calibs=motor is no list: expected a list of CalibrationData, [pe1.calib]"),
+        ({"calibs": []}, "calibs is empty, so nothing would be guarded"),
+        ({"calibs": motor}, "calibs=motor is not a list: expected a list of CalibrationData, [pe1.calib]"),
         ({"calibs": [motor]}, "are not all calibrations: expected a list of CalibrationData"),
     ],
 )
@@ -242,7 +242,7 @@ def test_calibration_that_is_in_no_list_is_told(panel):
 
 
 def test_function_that_would_give_a_plan_is_told():
-    with pytest.raises(ValueError, match=r"count is no plan: expected what it gives, count\(\.\.\.\)"):
+    with pytest.raises(ValueError, match=r"count is a function, not a plan: expected its result, count\(\.\.\.\)"):
         calibration_guard(bp.count)
 
 
@@ -323,7 +323,7 @@ def test_streams_of_which_each_has_a_device_of_its_own_are_right_or_fail(panel, 
         pytest.skip("this bluesky records it right")
     run, told = attempt(run_engine, plan)
     assert "cannot record a new geometry in a run whose streams read different devices" in told
-    assert "near pe1, ring; far pe1, motor" in told
+    assert "near: pe1, ring; far: pe1, motor" in told
     assert recorded(run, "dist", "near") == [FIRST]
 
 
@@ -501,7 +501,7 @@ def test_event_that_bluesky_records_once_more_after_a_pause_fails_the_run_where_
             lambda kind, document: run.setdefault(kind, []).append(document),
         )
     commit(panel, 0.5)
-    with pytest.raises(RecordError, match="was recorded with serial 1, while serial 2 was in force"):
+    with pytest.raises(RecordError, match="was recorded with serial 1, while serial 2 was active"):
         run_engine.resume()
     assert run["stop"][0]["exit_status"] == "fail"
 

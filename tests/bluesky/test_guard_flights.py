@@ -89,7 +89,7 @@ def test_flight_that_is_collected_while_it_lasts_is_recorded(connect, take):
 
 def test_name_that_is_no_link_is_told_when_a_flight_begins(connect, run_engine):
     plan = calibration_guard(flights(connect(Flying), lambda: None), moving=["zz"])
-    with pytest.raises(ValueError, match=r"moving=\['zz'\]: zz is no link of what is read; the links are none"):
+    with pytest.raises(ValueError, match=r"moving=\['zz'\]: zz is not a link of the detectors; the links are none"):
         run_engine(plan)
 
 

@@ -17,7 +17,7 @@ from ponikeeper.errors import NotConnectedError, RecordError
 from ponikeeper.protocol import LinkState
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.guard import calibration_guard
-from ponikeeper_client.guard._policy import concern, unknown_links
+from ponikeeper_client.guard._policy import status_problem, unknown_links_problem
 from scripted import AFTER_SAVE, Scripted, attempt, commit, recorded, steps
 from speak import GEOMETRY
 
@@ -146,7 +146,7 @@ def test_link_that_goes_away_and_comes_back_during_a_pause_is_nothing_to_tell(pa
 
 
 def test_name_that_is_no_link_is_told_with_those_that_are(panel, take):
-    with pytest.raises(ValueError, match=r"moving=\['zz'\]: zz is no link of what is read; the links are y, z"):
+    with pytest.raises(ValueError, match=r"moving=\['zz'\]: zz is not a link of the detectors; the links are y, z"):
         take(calibration_guard(bp.count([panel]), moving=["zz"]))
 
 
@@ -299,6 +299,6 @@ def test_concerns_are_told_unless_a_declared_scan_is_their_cause():
         ("UNSET", [], ["z"], "told"),
     ]
     for status, links, moving, expected in table:
-        found = concern(status, "why", links, moving)
+        found = status_problem(status, "why", links, moving)
         assert found == (expected and f"the status is {status}, why"), (status, links, moving)
-    assert unknown_links(["z"], [here]) is None
+    assert unknown_links_problem(["z"], [here]) is None

@@ -119,7 +119,7 @@ def test_calibration_that_cannot_be_stood_for_fails_with_its_reason(queue):
     result = queue.run("calibrate", detectors=["pe2"], start=START, wavelength=1.663e-11)
     assert result["exit_status"] == "failed"
     assert "pe2: every pixel is masked, saturated or negative" in result["msg"]
-    assert "nothing was put in force" in result["msg"]
+    assert "nothing was activated" in result["msg"]
 
 
 def test_count_from_the_queue_records_the_geometry_and_is_guarded(queue, pe1):
@@ -172,7 +172,7 @@ def test_request_that_cannot_be_run_fails_with_what_to_write_instead(queue, para
     ("parameters", "says"),
     [
         ({"motor": "z9"}, "z9: no device of that name"),
-        ({"num": 0}, "num=0 is no number of exposures"),
+        ({"num": 0}, "num=0 is not allowed: expected a number of exposures"),
         ({"positions": {}}, "no positions are given"),
     ],
 )

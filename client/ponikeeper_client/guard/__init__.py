@@ -1,4 +1,4 @@
-"""What keeps the record of a run true while it goes on: `calibration_guard`, for one plan or for all of a session."""
+"""The preprocessor `calibration_guard`, which keeps the record of running runs correct, for one plan or for all."""
 
 from ponikeeper_client.guard._preprocessor import calibration_guard
 

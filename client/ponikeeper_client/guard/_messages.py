@@ -1,4 +1,4 @@
-"""What the guard does about each message of a plan."""
+"""Handling of the messages of a guarded plan."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
@@ -9,16 +9,16 @@ from bluesky.utils import Msg, ensure_generator
 from ponikeeper.errors import NotConnectedError, PonikeeperError, RecordError
 from ponikeeper_client._motion import LinkWatch
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.guard._policy import Judge, log
+from ponikeeper_client.guard._policy import Policy, log
 from ponikeeper_client.guard._run_record import (
     KEEPS_PER_STREAM,
-    Event,
-    Flight,
-    Records,
+    CalibrationState,
+    DocumentRecord,
+    FlyScan,
+    PendingEvent,
     Run,
-    State,
-    in_force,
-    recorded,
+    read_state,
+    recorded_state,
     renewal,
 )
 
@@ -28,113 +28,113 @@ _DARK = "dark"
 """The stream that is exempt: a dark frame has no geometry."""
 
 _CALIBRATE = "calibrate"
-"""The plan whose runs are exempt: it is there because the geometry does not hold."""
+"""The plan whose runs are exempt: it is run because the active geometry does not apply."""
 
-_TRIES = 5
-"""How often a geometry may change while one event is recorded."""
+_MAX_ATTEMPTS = 5
+"""Largest number of attempts to record one event while the geometry keeps changing."""
 
 
 class Guard:
-    """Sees every message of a plan before bluesky does.
+    """Receives every message of a plan before bluesky does.
 
     Parameters
     ----------
     calibs
-        What to guard; None is each calibration that is met.
-    judge
-        What to say about what is seen.
+        The calibrations to guard; None guards each one that is read.
+    policy
+        Fails the run or logs a warning.
 
     Attributes
     ----------
-    records
-        Has to be given every document.
+    record
+        A callback that must receive every document.
     """
 
-    def __init__(self, calibs: tuple[CalibrationData, ...] | None, judge: Judge) -> None:
-        self._calibs, self._judge = calibs, judge
+    def __init__(self, calibs: tuple[CalibrationData, ...] | None, policy: Policy) -> None:
+        self._calibs, self._policy = calibs, policy
         self._runs: dict[Any, Run] = {}
-        self._left: set[Any] = set()  # the runs of `calibrate`, by key
-        self._reading = False  # in a run that is not ours
-        self.records = Records()
+        self._exempt: set[Any] = set()  # the runs of `calibrate`, by key
+        self._reading = False  # in a run that was open before
+        self.record = DocumentRecord()
 
     def handle(self, msg: Msg) -> Plan:
-        """Pass a message on, with what has to come before and after it; gives its answer."""
+        """Pass a message on, with the messages that must come before and after it; return its response."""
         if msg.command == "open_run":
             uid = yield msg
             if msg.kwargs.get("plan_name") == _CALIBRATE:
-                self._left.add(msg.run)
+                self._exempt.add(msg.run)
             else:
-                self._left.discard(msg.run)
+                self._exempt.discard(msg.run)
                 self._runs[msg.run] = Run(uid, self._calibs)
             return uid
         run = self._runs.get(msg.run)
         if run is None:
-            self._check_outside(msg)
+            self._check_foreign_run(msg)
         handler = None if run is None else getattr(self, f"_{msg.command}", None)
         return (yield msg) if handler is None else (yield from handler(run, msg))
 
-    def _check_outside(self, msg: Msg) -> None:
-        """Refuse to record in a run that was open before: what went on in it is not known."""
+    def _check_foreign_run(self, msg: Msg) -> None:
+        """Refuse to record in a run that was opened outside of the guarded plan: its earlier messages are unknown."""
         if msg.command == "close_run":
-            self._left.discard(msg.run)
-        if msg.run in self._left:
+            self._exempt.discard(msg.run)
+        if msg.run in self._exempt:
             return
         if msg.command == "create":
             self._reading = _stream(msg) != _DARK
         if msg.command in ("kickoff", "declare_stream") or (msg.command == "read" and self._reading):
-            names = ", ".join(calib.name for calib in Run("", self._calibs).met(*_objects(msg)))
+            names = ", ".join(calib.name for calib in Run("", self._calibs).calibrations_of(*_objects(msg)))
             if names:
                 raise RecordError(
-                    f"calibration_guard did not see the run open in which {names} is to be recorded: put it around the "
-                    "plan that opens the run, or append it to RE.preprocessors"
+                    f"calibration_guard cannot guard {names}, because the run was opened outside of it: wrap the "
+                    "plan that opens the run, or append calibration_guard to RE.preprocessors"
                 )
         if msg.command in ("save", "drop"):
             self._reading = False
 
     def end(self) -> None:
-        """Watch no longer."""
+        """Stop all link watches."""
         for run in self._runs.values():
             run.stop_watches()
 
     def _close_run(self, run: Run, msg: Msg) -> Plan:
         del self._runs[msg.run]
         if msg.kwargs.get("exit_status") in (None, "success"):
-            self._judge_motion(run.stop_watches())
+            self._check_motion(run.stop_watches())
             self._verify(run)
-            for calib in run.seen:  # where it is by now is no matter: nothing is exposed there
+            for calib in run.states:  # the status now does not matter: nothing is exposed any more
                 try:
-                    now = in_force(calib)
+                    now = read_state(calib)
                 except NotConnectedError as error:
-                    if calib in run.flights:
+                    if calib in run.fly_scans:
                         raise
-                    log.warning("%s: %s; what was recorded was in force", calib.name, error)
+                    log.warning("%s: %s; the recorded geometry was active", calib.name, error)
                     continue
-                self._judge.change(run, calib, now)
-                self._judge.flight(run, calib, now)
+                self._policy.check_change(run, calib, now)
+                self._policy.check_fly_scan(run, calib, now)
         run.stop_watches()
         return (yield msg)
 
     def _trigger(self, run: Run, msg: Msg) -> Plan:
-        calibs = run.met(msg.obj)
+        calibs = run.calibrations_of(msg.obj)
         if calibs:
-            begun = False
+            repeated = False
 
             def begin() -> None:
-                nonlocal begun
+                nonlocal repeated
                 run.exposing |= {
-                    calib: in_force(calib) for calib in calibs
-                }  # judged when it is known to be no dark frame
-                run.watch([calib for calib in calibs if begun or calib not in run.watches])
-                begun = True
+                    calib: read_state(calib) for calib in calibs
+                }  # checked when it is known not to be a dark frame
+                run.watch([calib for calib in calibs if repeated or calib not in run.watches])
+                repeated = True
 
-            yield from _repeatedly(msg, begin)
+            yield from _repeatable(msg, begin)
         return (yield msg)
 
     def _declare_stream(self, run: Run, msg: Msg) -> Plan:
-        yield from self._note(run, msg, run.met(*msg.args))
-        answer = yield msg
-        run.read(msg.kwargs["name"], msg.args)
-        return answer
+        yield from self._read_states(run, msg, run.calibrations_of(*msg.args))
+        response = yield msg
+        run.add_reading(msg.kwargs["name"], msg.args)
+        return response
 
     def _create(self, run: Run, msg: Msg) -> Plan:
         stream = _stream(msg)
@@ -142,23 +142,23 @@ class Guard:
         watches = run.stop_watches()
         if stream == _DARK:
             return (yield msg)
-        self._judge.links(run)
+        self._policy.check_moving_names(run)
         for calib, state in exposing.items():
-            self._judge.look(run, calib, state)
+            self._policy.check(run, calib, state)
         known = run.streams.get(stream)
-        yield from self._renew(run, msg, stream, list(run.devices) if known is None else run.met(*known))
-        self._judge_motion(watches)
-        run.event = Event(stream, [msg])
+        yield from self._renew(run, msg, stream, list(run.devices) if known is None else run.calibrations_of(*known))
+        self._check_motion(watches)
+        run.event = PendingEvent(stream, [msg])
         return (yield msg)
 
     def _read(self, run: Run, msg: Msg) -> Plan:
         if run.event is not None:
             run.event.messages.append(msg)
-            unseen = [calib for calib in run.met(msg.obj) if calib not in run.seen]
-            yield from self._note(run, msg, unseen)
-            for calib in unseen:
-                self._judge.look(run, calib, run.seen[calib][0])
-            run.read(run.event.stream, [msg.obj])
+            new = [calib for calib in run.calibrations_of(msg.obj) if calib not in run.states]
+            yield from self._read_states(run, msg, new)
+            for calib in new:
+                self._policy.check(run, calib, run.states[calib][0])
+            run.add_reading(run.event.stream, [msg.obj])
         return (yield msg)
 
     def _drop(self, run: Run, msg: Msg) -> Plan:
@@ -169,158 +169,158 @@ class Guard:
         event, run.event = run.event, None
         if event is None:
             return (yield msg)
-        self._judge_motion(run.stop_watches())  # of an exposure that bluesky did once more, after a pause
-        # files that were told of while it was read would be lost with it; their exposure was over before the change
+        self._check_motion(run.stop_watches())  # of an exposure that bluesky repeated after a pause
+        # dropping the event would lose the documents of its files; their exposure was over before the change
         final = any(isinstance(obj, WritesExternalAssets) for obj in event.objects)
-        calibs = run.met(*event.objects)
-        for _ in range(_TRIES):
+        calibs = run.calibrations_of(*event.objects)
+        for _ in range(_MAX_ATTEMPTS):
             if not self._has_changed(run, event.stream, calibs) or final:
                 break
             yield Msg("drop", run=msg.run)
             final = not (yield from self._renew(run, msg, event.stream, calibs))
             yield from ensure_generator(event.messages)
-        answer = yield msg
+        response = yield msg
         self._verify(run)
-        return answer
+        return response
 
     def _kickoff(self, run: Run, msg: Msg) -> Plan:
-        calibs = run.met(msg.obj)
-        self._judge.links(run)
-        for calib in run.flights.keys() & set(calibs):  # the frames of its last flight are still to be collected
-            self._judge.flight(run, calib, in_force(calib))
+        calibs = run.calibrations_of(msg.obj)
+        self._policy.check_moving_names(run)
+        for calib in run.fly_scans.keys() & set(calibs):  # the frames of its last fly scan are not collected yet
+            self._policy.check_fly_scan(run, calib, read_state(calib))
         stream = next((name for name, objects in run.streams.items() if msg.obj in objects), "")
         yield from self._renew(run, msg, stream, calibs)
-        run.flights |= {calib: Flight(run.seen[calib][0]) for calib in calibs}
+        run.fly_scans |= {calib: FlyScan(run.states[calib][0]) for calib in calibs}
         return (yield msg)
 
     def _complete(self, run: Run, msg: Msg) -> Plan:
-        for calib in run.met(msg.obj):
-            if calib in run.flights:
-                run.flights[calib].ending = (msg.kwargs.get("group"),)
+        for calib in run.calibrations_of(msg.obj):
+            if calib in run.fly_scans:
+                run.fly_scans[calib].completing = (msg.kwargs.get("group"),)
         return (yield msg)
 
     def _wait(self, run: Run, msg: Msg) -> Plan:
-        answer = yield msg
+        response = yield msg
         group = msg.kwargs["group"] if "group" in msg.kwargs else next(iter(msg.args), None)
-        for flight in run.flights.values():
-            flight.landed |= answer is not False and flight.ending == (group,)  # False: the wait ended before it
-        return answer
+        for scan in run.fly_scans.values():
+            scan.completed |= response is not False and scan.completing == (group,)  # False: the wait timed out
+        return response
 
     def _collect(self, run: Run, msg: Msg) -> Plan:
-        calibs = run.met(msg.obj, *msg.args)
+        calibs = run.calibrations_of(msg.obj, *msg.args)
         for calib in calibs:
-            now = in_force(calib)
-            self._judge.look(run, calib, now)
-            self._judge.flight(run, calib, now)
-        answer = yield msg
-        for stream in self.records.streams(run.uid, msg.obj.name) if msg.obj else ():
+            now = read_state(calib)
+            self._policy.check(run, calib, now)
+            self._policy.check_fly_scan(run, calib, now)
+        response = yield msg
+        for stream in self.record.streams(run.uid, msg.obj.name) if msg.obj else ():
             run.streams.setdefault(stream, [])
-        if msg.kwargs.get("name") is None and run.flights.keys() >= set(calibs):  # the flyer itself names its streams
-            for stream in self.records.streams(run.uid, msg.obj.name):
-                run.read(stream, [msg.obj])
+        if msg.kwargs.get("name") is None and run.fly_scans.keys() >= set(calibs):  # the flyer itself names its streams
+            for stream in self.record.streams(run.uid, msg.obj.name):
+                run.add_reading(stream, [msg.obj])
         self._verify(run)
         for calib in calibs:
-            if calib in run.flights and run.flights[calib].landed:
-                del run.flights[calib]
-        return answer
+            if calib in run.fly_scans and run.fly_scans[calib].completed:
+                del run.fly_scans[calib]
+        return response
 
-    def _note(self, run: Run, msg: Msg, calibs: Sequence[CalibrationData]) -> Plan:
-        """Look at what is in force."""
+    def _read_states(self, run: Run, msg: Msg, calibs: Sequence[CalibrationData]) -> Plan:
+        """Read the active states of some calibrations into the run."""
 
-        def look() -> None:
+        def read() -> None:
             for calib in calibs:
-                run.seen[calib] = []
-                run.seen[calib] = [in_force(calib)]
+                run.states[calib] = []
+                run.states[calib] = [read_state(calib)]
 
         if calibs:
-            yield from _repeatedly(msg, look)
+            yield from _repeatable(msg, read)
 
-    def _judge_motion(self, watches: Mapping[CalibrationData, LinkWatch]) -> None:
-        """Judge what the links did during an exposure."""
+    def _check_motion(self, watches: Mapping[CalibrationData, LinkWatch]) -> None:
+        """Check what the links did during an exposure."""
         for calib, watch in watches.items():
-            self._judge.motion(calib, watch)
+            self._policy.check_motion(calib, watch)
 
     def _renew(self, run: Run, msg: Msg, stream: str, calibs: Sequence[CalibrationData]) -> Plan:
-        """Have the next event of a stream recorded with what is in force; tells whether it will be."""
-        for _ in range(_TRIES):
-            yield from self._note(run, msg, calibs)
+        """Make bluesky record the next event of a stream with the active states; return whether it will."""
+        for _ in range(_MAX_ATTEMPTS):
+            yield from self._read_states(run, msg, calibs)
             for calib in calibs:
-                self._judge.look(run, calib, run.seen[calib][0])
-            stale = [calib for calib in calibs if self._next(run, stream, calib) != run.seen[calib][0]]
+                self._policy.check(run, calib, run.states[calib][0])
+            stale = [calib for calib in calibs if self._next_state(run, stream, calib) != run.states[calib][0]]
             if not stale:
                 return True
             devices = run.recorders(stale, stream) or run.recorders(stale)
             guarded = run.recorders(run.devices)
             try:
-                how = renewal(devices, guarded, run.streams, stream, per_stream=KEEPS_PER_STREAM)
+                needed = renewal(devices, guarded, run.streams, stream, per_stream=KEEPS_PER_STREAM)
             except RecordError as error:
-                self._judge.unrecordable(error)
+                self._policy.fail_or_warn_unrecordable(error)
                 return False
-            if how.begin is not None:
-                yield Msg("create", None, name=how.begin, run=msg.run)
+            if needed.create is not None:
+                yield Msg("create", None, name=needed.create, run=msg.run)
                 yield Msg("drop", run=msg.run)
-            for device in dict.fromkeys(how.configure):
+            for device in dict.fromkeys(needed.configure):
                 yield Msg("configure", device, {}, run=msg.run)
-            run.renewed(stream, stale)
-        return True  # it changes all the time; what is recorded in the end is verified
+            run.mark_renewed(stream, stale)
+        return True  # it keeps changing; the recorded event is verified at the end
 
-    def _next(self, run: Run, stream: str, calib: CalibrationData) -> State:
-        """Give with what the next event of a stream would be recorded; what is in force where all is new."""
-        described = self.records.newest(run.uid, stream, calib.name)
-        return described or run.kept(stream, calib) or run.seen[calib][0]
+    def _next_state(self, run: Run, stream: str, calib: CalibrationData) -> CalibrationState:
+        """Return the state with which bluesky would record the next event of a stream."""
+        described = self.record.newest(run.uid, stream, calib.name)
+        return described or run.kept_state(stream, calib) or run.states[calib][0]
 
     def _has_changed(self, run: Run, stream: str, calibs: Sequence[CalibrationData]) -> bool:
-        """Tell whether an event that was read would be recorded with what is in force no more."""
+        """Check whether the event that was read would be recorded with a state that is no longer active."""
         changed = False
         for calib in calibs:
-            now = in_force(calib)
-            self._judge.look(run, calib, now)
-            described, seen = self._next(run, stream, calib), run.seen[calib]
-            # the status differs from what was looked at where bluesky exposed and read once more, after a pause
-            changed |= not described.has_geometry_of(now) or described.status != seen[0].status
-            seen.append(now)
+            now = read_state(calib)
+            self._policy.check(run, calib, now)
+            described, states = self._next_state(run, stream, calib), run.states[calib]
+            # the status differs from the first one if bluesky repeated exposure and reading after a pause
+            changed |= not described.has_geometry_of(now) or described.status != states[0].status
+            states.append(now)
         return changed
 
     def _verify(self, run: Run) -> None:
-        """See that events were recorded with what was in force; raises `RecordError`."""
-        for descriptor in self.records.take_events(run.uid):
+        """Check that the new events were recorded with states that were active; raises `RecordError`."""
+        for descriptor in self.record.take_event_descriptors(run.uid):
             stream = descriptor["name"]
             if stream not in run.streams and stream != _DARK:
-                self._refuse_unseen(run, descriptor)
-            for calib in run.met(*run.streams.get(stream, ())):
-                self._judge.recorded(run, calib, stream, recorded(descriptor, calib.name))
+                self._refuse_unguarded(run, descriptor)
+            for calib in run.calibrations_of(*run.streams.get(stream, ())):
+                self._policy.check_recorded(run, calib, stream, recorded_state(descriptor, calib.name))
 
-    def _refuse_unseen(self, run: Run, descriptor: Mapping[str, Any]) -> None:
-        """Refuse a run into which another preprocessor puts readings behind the guard's back."""
-        names = ", ".join(calib.name for calib in run.devices if recorded(descriptor, calib.name) is not None)
+    def _refuse_unguarded(self, run: Run, descriptor: Mapping[str, Any]) -> None:
+        """Refuse readings that another preprocessor adds after the guard."""
+        names = ", ".join(calib.name for calib in run.devices if recorded_state(descriptor, calib.name) is not None)
         if names:
             raise RecordError(
-                f"calibration_guard did not see how {names} was recorded in the stream {descriptor['name']}: append it "
-                "to RE.preprocessors after those that add readings, such as SupplementalData"
+                f"calibration_guard did not guard {names} in the stream {descriptor['name']}: append it to "
+                "RE.preprocessors after the preprocessors that add readings, such as SupplementalData"
             )
 
 
-def _repeatedly(msg: Msg, act: Callable[[], None]) -> Plan:
-    """Do something in a message of its own: where a pause has bluesky do messages again, this too."""
+def _repeatable(msg: Msg, act: Callable[[], None]) -> Plan:
+    """Call a function in a message of its own: bluesky repeats it when it repeats messages after a pause."""
     failed: list[PonikeeperError] = []
 
-    async def do() -> None:
+    async def call() -> None:
         failed.clear()
         try:
             act()
         except PonikeeperError as error:
             failed.append(error)
 
-    yield Msg("wait_for", None, [do], run=msg.run)
+    yield Msg("wait_for", None, [call], run=msg.run)
     if failed:
         raise failed[0]
 
 
 def _stream(msg: Msg) -> str:
-    """Name the stream of a `create`."""
+    """Return the name of the stream of a `create` message."""
     return msg.kwargs["name"] if "name" in msg.kwargs else msg.args[0]
 
 
 def _objects(msg: Msg) -> list[Any]:
-    """Give what a message is about."""
+    """Return the devices of a message."""
     return [*([] if msg.obj is None else [msg.obj]), *msg.args]

@@ -1,4 +1,4 @@
-"""What the guard says about what it sees: the run fails, or somebody is warned."""
+"""Policy of the guard: which changes and statuses fail a run, and which are logged as a warning."""
 
 import logging
 import time
@@ -11,142 +11,147 @@ from ponikeeper.protocol import LinkState
 from ponikeeper_client._fresh_gets import wait_for
 from ponikeeper_client._motion import LinkWatch, moves
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.guard._run_record import Run, State
+from ponikeeper_client.guard._run_record import CalibrationState, Run
 
-OF_LINKS = ("MOVING", "MOVED", "MISMATCH")
-"""The statuses that a link which is scanned on purpose explains."""
+OnChange = Literal["new_descriptor", "fail", "warn"]
+OnStatus = Literal["warn", "fail"]
+
+LINK_STATUSES = ("MOVING", "MOVED", "MISMATCH")
+"""The statuses that can be the effect of a link that is moved on purpose."""
+
+_LINK_DELAY = 0.1
+"""Time by which the links may be published after the status (s)."""
+
+log = logging.getLogger("ponikeeper_client.guard")
 
 
-def off_links(links: Sequence[LinkState]) -> set[str]:
-    """Name the links that move, or are not where the geometry in force holds."""
+def displaced_links(links: Sequence[LinkState]) -> set[str]:
+    """Return the names of the links that move, or are not where the active geometry was calibrated."""
     return {link.name for link in links if link.moving or not link.within}
 
 
-def concern(status: str, reason: str, links: Sequence[LinkState], moving: Collection[str]) -> str | None:
-    """Say why the geometry does not hold; None where it does, or where a declared scan alone is the cause.
+def status_problem(status: str, reason: str, links: Sequence[LinkState], moving: Collection[str]) -> str | None:
+    """Format the reason against a status other than VALID.
 
     Parameters
     ----------
     status, reason
-        As the IOC tells them.
+        As published by the IOC.
     links
-        Where the linked PVs stand.
+        The states of the linked PVs.
     moving
-        Names of links that are scanned on purpose.
+        Names of links that are moved on purpose.
+
+    Returns
+    -------
+    str or None
+        None if the status is VALID, or only links in `moving` explain it.
     """
-    off = off_links(links)
-    if status == "VALID" or (status in OF_LINKS and off and off <= set(moving)):
+    displaced = displaced_links(links)
+    if status == "VALID" or (status in LINK_STATUSES and displaced and displaced <= set(moving)):
         return None
     return f"the status is {status}, {reason}" if reason else f"the status is {status}"
 
 
-def unknown_links(moving: Collection[str], links: Sequence[LinkState]) -> str | None:
-    """Say which names are no link; None where each is one."""
+def unknown_links_problem(moving: Collection[str], links: Sequence[LinkState]) -> str | None:
+    """Format which of the names in `moving` are not names of links; None if all are."""
     known = {link.name for link in links}
     missing = [name for name in moving if name not in known]
     if not missing:
         return None
     names = ", ".join(sorted(known)) or "none"
-    return f"moving={list(moving)!r}: {', '.join(missing)} is no link of what is read; the links are {names}"
-
-
-OnChange = Literal["new_descriptor", "fail", "warn"]
-OnStatus = Literal["warn", "fail"]
-
-_AGREEMENT = 0.1
-"""Seconds for which the links may lag behind the status."""
-
-log = logging.getLogger("ponikeeper_client.guard")
+    return f"moving={list(moving)!r}: {', '.join(missing)} is not a link of the detectors; the links are {names}"
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """Fails a run, or warns, as it is told; parameters as `calibration_guard`. Each method raises `RecordError`."""
+class Policy:
+    """Fails a run or logs a warning; parameters as `calibration_guard`. Each method may raise `RecordError`."""
 
     on_change: OnChange
     on_status: OnStatus
     moving: tuple[str, ...]
 
-    def look(self, run: Run, calib: CalibrationData, now: State) -> None:
-        """Judge what is in force: whether it has changed, and whether it holds."""
-        self.change(run, calib, now)
+    def check(self, run: Run, calib: CalibrationData, now: CalibrationState) -> None:
+        """Check the active geometry: whether it has changed, and whether its status is VALID."""
+        self.check_change(run, calib, now)
         if now.status == "VALID":
-            run.told.pop(calib, None)
-        elif self.on_status == "fail" or run.told.get(calib) != now.status:
-            run.told[calib] = now.status
-            self._complain(calib, self._concern(calib, now.status))
+            run.warned_status.pop(calib, None)
+        elif self.on_status == "fail" or run.warned_status.get(calib) != now.status:
+            run.warned_status[calib] = now.status
+            self._fail_or_warn(calib, self._status_problem(calib, now.status))
 
-    def change(self, run: Run, calib: CalibrationData, now: State) -> None:
-        """Judge whether the geometry has changed."""
-        before = run.before.setdefault(calib, now)
+    def check_change(self, run: Run, calib: CalibrationData, now: CalibrationState) -> None:
+        """Check whether the geometry has changed since the last check."""
+        before = run.last_checked.setdefault(calib, now)
         if now.has_geometry_of(before):
             return
-        run.before[calib] = now
+        run.last_checked[calib] = now
         change = f"{calib.name}: the geometry changed during the run, from serial {before.serial} to {now.serial}"
         if self.on_change == "fail":
-            raise RecordError(f"{change}: on_change is fail; take the run again")
+            raise RecordError(f'{change}: on_change is "fail"; take the run again')
         log.log(logging.WARNING if self.on_change == "warn" else logging.INFO, "%s", change)
 
-    def motion(self, calib: CalibrationData, watch: LinkWatch) -> None:
-        """Judge what the links did during an exposure."""
+    def check_motion(self, calib: CalibrationData, watch: LinkWatch) -> None:
+        """Check whether a link moved during an exposure."""
         moved = [text for name, text in moves(watch.seen).items() if name not in self.moving]
-        self._complain(calib, "; ".join(moved))
+        self._fail_or_warn(calib, "; ".join(moved))
 
-    def flight(self, run: Run, calib: CalibrationData, now: State) -> None:
-        """Judge whether what flies has met one geometry: else which frame belongs to which is not known."""
-        flight = run.flights.get(calib)
-        if flight is not None and not now.has_geometry_of(flight.state):
-            self.unrecordable(
+    def check_fly_scan(self, run: Run, calib: CalibrationData, now: CalibrationState) -> None:
+        """Check that one geometry was active during the whole fly scan; else its frames cannot be assigned."""
+        scan = run.fly_scans.get(calib)
+        if scan is not None and not now.has_geometry_of(scan.state):
+            self.fail_or_warn_unrecordable(
                 RecordError(
-                    f"{calib.name}: the geometry changed from serial {flight.state.serial} to {now.serial} during a "
-                    "fly scan: which frames belong to which is not known; take the run again"
+                    f"{calib.name}: the geometry changed from serial {scan.state.serial} to {now.serial} during a "
+                    "fly scan, so its frames cannot be assigned to a geometry; take the run again"
                 )
             )
 
-    def recorded(self, run: Run, calib: CalibrationData, stream: str, found: State | None) -> None:
-        """Judge with what an event was recorded."""
-        seen = run.seen.get(calib)
-        if found is None or not seen:
+    def check_recorded(self, run: Run, calib: CalibrationData, stream: str, recorded: CalibrationState | None) -> None:
+        """Check that an event was recorded with a state that was active while it was taken."""
+        states = run.states.get(calib)
+        if recorded is None or not states:
             return
-        if not any(found.has_geometry_of(state) for state in seen):
-            told = f"with serial {found.serial}, while serial {seen[-1].serial} was in force"
-        elif found.status == "VALID" and all(state.status != "VALID" for state in seen):
-            told = f"as VALID, while the status was {seen[-1].status}"
+        if not any(recorded.has_geometry_of(state) for state in states):
+            mistake = f"with serial {recorded.serial}, while serial {states[-1].serial} was active"
+        elif recorded.status == "VALID" and all(state.status != "VALID" for state in states):
+            mistake = f"as VALID, while the status was {states[-1].status}"
         else:
             return
-        self.unrecordable(
+        self.fail_or_warn_unrecordable(
             RecordError(
-                f"{calib.name}: an event of the stream {stream} was recorded {told}: what was exposed before a pause "
-                "is not to be used; take the run again"
+                f"{calib.name}: an event of the stream {stream} was recorded {mistake}: do not use what was exposed "
+                "before a pause; take the run again"
             )
         )
 
-    def links(self, run: Run) -> None:
-        """See that what is declared to move can move; raises `ValueError`."""
+    def check_moving_names(self, run: Run) -> None:
+        """Check that the names in `moving` are links of the run's detectors; raises `ValueError`."""
         if self.moving and run.devices:
-            problem = unknown_links(self.moving, [link for calib in run.devices for link in calib.read_links()])
+            links = [link for calib in run.devices for link in calib.read_links()]
+            problem = unknown_links_problem(self.moving, links)
             if problem is not None:
                 raise ValueError(problem)
 
-    def unrecordable(self, error: RecordError) -> None:
-        """Fail the run over what cannot be recorded, or warn where nothing else is wanted."""
+    def fail_or_warn_unrecordable(self, error: RecordError) -> None:
+        """Raise the error of an event that cannot be recorded correctly, or log it if `on_change` is ``"warn"``."""
         if self.on_change != "warn":
             raise error
         log.warning("%s", error)
 
-    def _concern(self, calib: CalibrationData, status: str) -> str | None:
+    def _status_problem(self, calib: CalibrationData, status: str) -> str | None:
         try:
             reason, links = calib.read_snapshot().reason, calib.read_links()
         except NotConnectedError as error:
-            return concern(status, str(error), (), self.moving)
-        if self.moving and status in OF_LINKS:
-            wait_for(lambda: off_links(calib.read_links()), time.monotonic() + _AGREEMENT)
+            return status_problem(status, str(error), (), self.moving)
+        if self.moving and status in LINK_STATUSES:
+            wait_for(lambda: displaced_links(calib.read_links()), time.monotonic() + _LINK_DELAY)
             links = calib.read_links()
-        return concern(status, reason, links, self.moving)
+        return status_problem(status, reason, links, self.moving)
 
-    def _complain(self, calib: CalibrationData, problem: str | None) -> None:
+    def _fail_or_warn(self, calib: CalibrationData, problem: str | None) -> None:
         if not problem:
             return
         if self.on_status == "fail":
-            raise RecordError(f"{calib.name}: {problem}; on_status is fail")
+            raise RecordError(f'{calib.name}: {problem}; on_status is "fail"')
         log.warning("%s: %s", calib.name, problem)

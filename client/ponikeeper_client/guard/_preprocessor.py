@@ -1,4 +1,4 @@
-"""A preprocessor that keeps a run's record of the geometry true: a change is recorded anew, or fails the run."""
+"""The bluesky preprocessor: a geometry that changes during a run is recorded in a new descriptor, or the run fails."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -9,7 +9,7 @@ from bluesky.utils import Msg, ensure_generator
 
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.guard._messages import Guard, Plan
-from ponikeeper_client.guard._policy import Judge, OnChange, OnStatus
+from ponikeeper_client.guard._policy import OnChange, OnStatus, Policy
 
 
 def calibration_guard(
@@ -20,73 +20,83 @@ def calibration_guard(
     on_status: OnStatus = "warn",
     moving: Sequence[str] = (),
 ) -> Plan:
-    """Keep what the runs of a plan record of the geometry true while they go on.
+    """Keep the recorded geometry of a plan's runs correct while they are running.
 
-    For one plan, or for all: ``RE.preprocessors.append(calibration_guard)``, after the others. It looks
-    before each exposure, before and after each reading, and at the end of the run. The runs of
-    `calibrate`, streams named ``dark``, and runs without a calibrated detector are left alone.
+    For one plan, or for all plans: ``RE.preprocessors.append(calibration_guard)``, after the other
+    preprocessors. The guard checks the geometry before each exposure, before and after each reading, and at
+    the end of the run. It ignores the runs of `calibrate`, streams named ``dark``, and runs without a
+    calibrated detector.
 
-    An event carries the geometry that was in force when it was read. Where that cannot be recorded
-    (a flyer that was under way, streams of different devices) the run fails.
+    An event is recorded with the geometry that was active when it was read. Where this cannot be recorded
+    (during a fly scan, or with streams of different devices), the run fails.
 
     Parameters
     ----------
     plan
         Any plan.
     calibs
-        What to guard; left out, each `CalibrationData` of a detector that is staged or read.
+        The calibrations to guard; if omitted, every `CalibrationData` of a detector that is staged or read.
     on_change
-        What a geometry that changes during a run does: a new descriptor, with which the next events are
-        recorded; or the run fails; or a new descriptor, with a warning, and where that is not possible
-        the warning alone.
+        What to do when the geometry changes during a run: ``"new_descriptor"`` records the next events with a
+        new descriptor; ``"fail"`` fails the run; ``"warn"`` records a new descriptor and logs a warning, and
+        where a new descriptor is not possible it only logs the warning.
     on_status
-        What a status that is not VALID does, or a link that moves during an exposure. It is recorded
-        in any case.
+        What to do when the status is not VALID, or a link moves during an exposure: ``"warn"`` or ``"fail"``.
+        The status is recorded in any case.
     moving
-        Names of links that the plan scans on purpose: that they are elsewhere is nothing to warn of.
+        Names of links that the plan moves on purpose: no warning is logged for them.
+
+    Returns
+    -------
+    Plan
+        The guarded plan.
 
     Raises
     ------
     RecordError
-        The record would not be true, or the run was to fail.
+        The record would not be correct, or the run was to fail (`on_change`, `on_status`).
     NotConnectedError
-        The IOC does not answer (unless the device is to record that).
+        The IOC does not answer (unless the device records that, see ``on_disconnect``).
     ValueError
-        An argument is unknown.
+        An argument is not allowed.
+
+    Examples
+    --------
+    >>> RE(calibration_guard(bp.scan([detector], stage, 200, 1000, 5), moving=["z"]))  # doctest: +SKIP
     """
     if not isinstance(plan, Iterable):
         name = getattr(plan, "__name__", repr(plan))
-        raise ValueError(f"{name} is no plan: expected what it gives, {name}(...)")
+        raise ValueError(f"{name} is a function, not a plan: expected its result, {name}(...)")
     if on_change not in ("new_descriptor", "fail", "warn"):
         raise ValueError(f'on_change={on_change!r} is unknown: expected "new_descriptor", "fail" or "warn"')
     if on_status not in ("warn", "fail"):
         raise ValueError(f'on_status={on_status!r} is unknown: expected "warn" or "fail"')
-    guard = Guard(_chosen(calibs), Judge(on_change, on_status, _names(moving)))
-    guarded: Any = bpp.subs_wrapper(_guarded(plan, guard), {"all": [guard.records]})
+    guard = Guard(_checked_calibs(calibs), Policy(on_change, on_status, _checked_names(moving)))
+    guarded: Any = bpp.subs_wrapper(_guarded(plan, guard), {"all": [guard.record]})
     guarded.__name__ = getattr(plan, "__name__", guarded.__name__)  # bluesky writes it into the run as plan_name
     return guarded
 
 
-def _chosen(calibs: Any) -> tuple[CalibrationData, ...] | None:
-    """Give the calibrations that are named; raises `ValueError` where they are none."""
+def _checked_calibs(calibs: Any) -> tuple[CalibrationData, ...] | None:
+    """Check the calibrations to guard; raises `ValueError`."""
     if calibs is None:
         return None
     if not isinstance(calibs, Iterable):
         name = getattr(calibs, "name", calibs)
-        what = "one calibration" if isinstance(calibs, CalibrationData) else "no list"
+        what = "one calibration" if isinstance(calibs, CalibrationData) else "not a list"
         raise ValueError(f"calibs={name} is {what}: expected a list of CalibrationData, [pe1.calib]")
     chosen = tuple(calibs)
     if not chosen:
-        raise ValueError("calibs is empty: nothing would be guarded; left out, each that is read is")
+        raise ValueError("calibs is empty, so nothing would be guarded: omit it to guard every calibration")
     if not all(isinstance(calib, CalibrationData) for calib in chosen):
         raise ValueError(f"calibs={chosen!r} are not all calibrations: expected a list of CalibrationData, [pe1.calib]")
     return chosen
 
 
-def _names(moving: Any) -> tuple[str, ...]:
-    """Give names of links; raises `ValueError` where they are none."""
+def _checked_names(moving: Any) -> tuple[str, ...]:
+    """Check the names of links; raises `ValueError`."""
     if isinstance(moving, str) or not isinstance(moving, Iterable):
-        raise ValueError(f'moving={moving!r} is no list: expected names of links, ["z"]')
+        raise ValueError(f'moving={moving!r} is not a list: expected names of links, ["z"]')
     names = tuple(moving)
     if not all(isinstance(name, str) for name in names):
         raise ValueError(f'moving={names!r} are not all names: expected names of links, ["z"]')
@@ -94,7 +104,7 @@ def _names(moving: Any) -> tuple[str, ...]:
 
 
 def _guarded(plan: Iterable[Msg], guard: Guard) -> Plan:
-    """Let each message pass through the guard; what goes wrong there is raised in the plan."""
+    """Pass each message of a plan through the guard; an error of the guard is raised in the plan."""
     inner = ensure_generator(plan)
     step = partial(inner.send, None)
     try:
@@ -104,13 +114,13 @@ def _guarded(plan: Iterable[Msg], guard: Guard) -> Plan:
             except StopIteration as stop:
                 return stop.value
             try:
-                answer = yield from guard.handle(msg)
+                response = yield from guard.handle(msg)
             except GeneratorExit:
                 inner.close()
                 raise
-            except BaseException as error:  # noqa: BLE001  # the plan has to clean up, whatever it is
+            except BaseException as error:  # noqa: BLE001  # the plan has to clean up after any error
                 step = partial(inner.throw, error)
             else:
-                step = partial(inner.send, answer)
+                step = partial(inner.send, response)
     finally:
         guard.end()

@@ -1,4 +1,4 @@
-"""Plans for a bluesky session: `calibrate`, and what it is made of."""
+"""Plans for a bluesky session: `calibrate` and `at_positions`, and the types of their arguments and results."""
 
 from ponikeeper_client.fit.start import Nominal
 from ponikeeper_client.plans._exposure import Shutter

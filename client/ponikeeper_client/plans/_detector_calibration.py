@@ -1,4 +1,4 @@
-"""What is done with the image of one detector after its run is closed: off the RunEngine's loop."""
+"""Calibration of one detector after its run is closed, in a thread: image, geometry, commit, figure."""
 
 import hashlib
 import threading
@@ -21,31 +21,34 @@ from ponikeeper_client.fit.fit import Fit, fit_image, measure_image
 from ponikeeper_client.fit.start import Start, resolve_start
 from ponikeeper_client.gui.calib2 import Calib2, Panel
 from ponikeeper_client.images import ImageSource, mean_image
-from ponikeeper_client.plans._exposure import Position
-from ponikeeper_client.plans._output_files import Files
+from ponikeeper_client.plans._exposure import ExposurePosition
+from ponikeeper_client.plans._output_files import OutputFiles
 from ponikeeper_client.plans._result import Calibrated
-from ponikeeper_client.plans._wavelength import Statement
-from ponikeeper_client.plans.background import Told
+from ponikeeper_client.plans._wavelength import SourcedWavelength
+from ponikeeper_client.plans.background import ReportProgress
 
 Method = Literal["auto", "gui", "poni"]
 
 _METHODS = {"auto": "fit", "gui": "gui", "poni": "poni"}
-"""What the record calls each method."""
+"""The provenance's name of each method."""
 
-_LONGEST_COMMENT = 1000
+_MAX_COMMENT = 1000
+"""Largest length of the provenance's comment (characters)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the user wants, the same for each detector of a calibration.
+class CalibrationOptions:
+    """The user's options, the same for each detector of a calibration.
 
     Parameters
     ----------
+    calibrant, method, start, label, config_det
+        As for `calibrate`.
     dark
-        An image to subtract, shape (y, x); the uid of a run that has it; None for the run's own
-        stream ``dark``, where it has one.
+        An image to subtract, shape (y, x); the uid of the run that has it; None for the run's own stream
+        ``dark``, if it has one.
     mask
-        Shape (y, x), nonzero is masked.
+        Shape (y, x); nonzero is masked.
     """
 
     calibrant: Calibrant
@@ -58,76 +61,92 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """One detector's calibration, its image taken.
+class DetectorCalibration:
+    """The calibration of one detector whose run is closed.
 
     Parameters
     ----------
+    options
+        The user's options.
     detector, calib
-        Name of the one, device of the other.
-    in_force
-        The geometry before; None where there was none.
+        Name of the detector, and the device of its calibration.
+    active
+        The geometry that was active before; None if there was none.
     images
-        Who has the run's images.
+        Where to read the images of the run.
     run_uid, key
-        Of the run, and of the images in it.
+        Uid of the run, and data key of the images in it.
     position
-        Tells where the links stood during the exposure, or raises.
+        Returns the position of the links during the exposure, or raises.
     wavelength
-        To calibrate with, and who says so.
+        The wavelength of the calibration, with its source.
+    files
+        The files to write.
     """
 
-    wanted: Wanted
+    options: CalibrationOptions
     detector: str
     calib: CalibrationData
-    in_force: Geometry | None
+    active: Geometry | None
     images: ImageSource
     run_uid: str
     key: str
-    position: Callable[[], Position]
-    wavelength: Statement
-    files: Files
+    position: Callable[[], ExposurePosition]
+    wavelength: SourcedWavelength
+    files: OutputFiles
 
-    def run(self, tell: Told, cancelled: threading.Event) -> Calibrated:
-        """Find the geometry and put it in force.
+    def run(self, report: ReportProgress, cancelled: threading.Event) -> Calibrated:
+        """Find the geometry and activate it.
+
+        Parameters
+        ----------
+        report
+            Called before each step.
+        cancelled
+            Set when the plan has ended: then nothing is committed any more.
+
+        Returns
+        -------
+        Calibrated
+            With the revision, unless `config_det` is false.
 
         Raises
         ------
         CalibrationError
-            Nothing was put in force; says why, what is kept where, and what to do.
+            Nothing was activated; the message says why, which files were written, and what to do.
         """
         try:
-            tell(0.0, "wait for the images")
+            report(0.0, "wait for the images")
             image = self._image()
-            self.files.keep_image(image)
+            self.files.write_image(image)
         except PonikeeperError as error:
-            raise self._failed(error, f"the images are in run {self.run_uid}") from error
+            raise self._error(error, f"The images are in run {self.run_uid}") from error
         try:
             position = self.position()
-            fit, warnings = self._found(image, tell, cancelled)
-            self.files.keep_poni(fit.geometry)
+            fit, warnings = self._fit(image, report, cancelled)
+            self.files.write_poni(fit.geometry)
         except PonikeeperError as error:
-            raise self._failed(error, self._instead()) from error
-        if position.why:
-            warnings = (f"the position is unknown: {position.why}", *warnings)
-        result = Calibrated(self.detector, fit.geometry, fit, self.files, self.in_force, warnings=warnings)
-        if self.wanted.config_det:
-            result = self._committed(result, position, tell, cancelled)
-        tell(0.95, "draw the picture")
+            raise self._error(error, self._use_of_image()) from error
+        if position.reason:
+            warnings = (f"the position is unknown: {position.reason}", *warnings)
+        result = Calibrated(self.detector, fit.geometry, fit, self.files, self.active, warnings=warnings)
+        if self.options.config_det:
+            result = self._commit(result, position, report, cancelled)
+        report(0.95, "draw the figure")
         try:
             title = f"{self.detector}, run {self.run_uid}"
-            self.files.keep_picture(draw(fit, image, self.wanted.mask, title))
-        except Exception as error:  # noqa: BLE001  # a picture that fails takes no geometry back
-            result = replace(result, warnings=(*result.warnings, f"no picture could be drawn: {error}"))
+            self.files.write_picture(draw(fit, image, self.options.mask, title))
+        except Exception as error:  # noqa: BLE001  # an error of the figure does not undo the commit
+            result = replace(result, warnings=(*result.warnings, f"the figure could not be drawn: {error}"))
         return result
 
     def _image(self) -> NDArray[np.float64]:
-        """Give the image of the run: averaged in double precision, the dark subtracted."""
+        """Read the image of the run: averaged in double precision, the dark subtracted."""
         frames = self.images.read(self.run_uid, self.key)
         if frames is None:
             raise CalibrationError(f"run {self.run_uid} has no stream primary")
         image = mean_image(frames)
-        dark = self.wanted.dark
+        dark = self.options.dark
         if isinstance(dark, str):
             dark = self.images.read(dark, self.key)
         elif dark is None:
@@ -139,101 +158,106 @@ class Calibration:
             raise ShapeError(f"the dark has shape {background.shape} and the image {image.shape}: expected the same")
         return image - background
 
-    def _found(self, image: NDArray[np.float64], tell: Told, cancelled: threading.Event) -> tuple[Fit, tuple[str, ...]]:
-        """Find the geometry as the user wants it found, and what is to be known of it."""
-        wanted, shape = self.wanted, (image.shape[0], image.shape[1])
-        if wanted.method == "gui":
-            return self._from_gui(image, tell, cancelled)
-        begun = resolve_start(wanted.start, self.in_force, self.wavelength.wavelength, shape)
-        if wanted.method == "poni":
-            tell(0.5, "measure the rings")
-            fit = measure_image(image, begun.geometry, wanted.calibrant, mask=wanted.mask)
+    def _fit(
+        self, image: NDArray[np.float64], report: ReportProgress, cancelled: threading.Event
+    ) -> tuple[Fit, tuple[str, ...]]:
+        """Find the geometry with the user's method; return it with warnings."""
+        options, shape = self.options, (image.shape[0], image.shape[1])
+        if options.method == "gui":
+            return self._calibrate_in_gui(image, report, cancelled)
+        start = resolve_start(options.start, self.active, self.wavelength.wavelength, shape)
+        if options.method == "poni":
+            report(0.5, "measure the rings")
+            fit = measure_image(image, start.geometry, options.calibrant, mask=options.mask)
             return fit, fit.problems
         fit = fit_image(
-            image, begun.geometry, wanted.calibrant, mask=wanted.mask, tolerance=begun.tolerance,
-            progress=lambda done, what: tell(0.1 + 0.7 * done, what),
+            image, start.geometry, options.calibrant, mask=options.mask, tolerance=start.tolerance,
+            progress=lambda done, step: report(0.1 + 0.7 * done, step),
         )  # fmt: skip
         fit.require_accepted()
         return fit, ()
 
-    def _from_gui(
-        self, image: NDArray[np.float64], tell: Told, cancelled: threading.Event
+    def _calibrate_in_gui(
+        self, image: NDArray[np.float64], report: ReportProgress, cancelled: threading.Event
     ) -> tuple[Fit, tuple[str, ...]]:
-        """Let a person calibrate, and measure how well what they saved fits."""
-        tell(0.2, "a person calibrates in pyFAI-calib2")
-        folder, wanted = self.files.gui, self.wanted
+        """Open pyFAI-calib2 for the user, and measure how well the saved geometry fits."""
+        report(0.2, "calibrate in pyFAI-calib2")
+        folder, options = self.files.gui, self.options
         folder.mkdir(exist_ok=True)
-        calibrant, mask = folder / f"{wanted.calibrant.name}.D", None
-        wanted.calibrant.write(calibrant)
-        if wanted.mask is not None:
+        calibrant, mask = folder / f"{options.calibrant.name}.D", None
+        options.calibrant.write(calibrant)
+        if options.mask is not None:
             mask = folder / "mask.tiff"
-            Files(folder, "mask").keep_image(np.asarray(wanted.mask, float))
+            OutputFiles(folder, "mask").write_image(np.asarray(options.mask, float))
         start = self._start_of_gui((image.shape[0], image.shape[1]))
         with Calib2(self.files.image, folder, calibrant, self.wavelength.wavelength, start, mask) as program:
             saved = program.wait(cancelled)
         try:
             azimuthal_integrator(saved.geometry, shape=(image.shape[0], image.shape[1]))
-            fit = measure_image(image, saved.geometry, wanted.calibrant, mask=wanted.mask)
+            fit = measure_image(image, saved.geometry, options.calibrant, mask=options.mask)
         except ShapeError as error:
             raise CalibrationError(f"{saved.path.name} is for another detector: {error}") from error
         return fit, (*saved.warnings, *fit.problems)
 
     def _start_of_gui(self, shape: tuple[int, int]) -> Geometry | Panel | None:
-        """Give what the window shows at first: with nothing known the person chooses the detector."""
-        if self.wanted.start is None and self.in_force is None:
+        """Return the initial geometry of the window; None if nothing is known and the user chooses the detector."""
+        if self.options.start is None and self.active is None:
             return None
-        return resolve_start(self.wanted.start, self.in_force, self.wavelength.wavelength, shape).geometry
+        return resolve_start(self.options.start, self.active, self.wavelength.wavelength, shape).geometry
 
-    def _committed(self, found: Calibrated, position: Position, tell: Told, cancelled: threading.Event) -> Calibrated:
-        tell(0.9, "commit")
+    def _commit(
+        self, result: Calibrated, position: ExposurePosition, report: ReportProgress, cancelled: threading.Event
+    ) -> Calibrated:
+        report(0.9, "commit")
         if cancelled.is_set():
             raise CalibrationError(
-                f"{self.detector}: the plan ended before the commit; nothing was put in force. {self._by_hand()}"
+                f"{self.detector}: the plan ended before the commit; nothing was activated. {self._use_of_poni()}"
             )
         commit = Commit(
-            geometry=found.geometry.as_dict(),
-            provenance=self._provenance(found),
-            label=self.wanted.label,
+            geometry=result.geometry.as_dict(),
+            provenance=self._provenance(result),
+            label=self.options.label,
             position=position.values,
         )
         try:
-            result = self.calib.transact(commit)
+            response = self.calib.transact(commit)
         except PonikeeperError as error:
-            raise self._failed(error, self._by_hand()) from error
-        return replace(found, revision=result.revision, serial=result.serial)
+            raise self._error(error, self._use_of_poni()) from error
+        return replace(result, revision=response.revision, serial=response.serial)
 
-    def _provenance(self, found: Calibrated) -> dict[str, object]:
-        """Say where the geometry came from; what a person changed in the window is theirs."""
+    def _provenance(self, result: Calibrated) -> dict[str, object]:
+        """Build the provenance; a wavelength that was changed in the window has pyFAI-calib2 as its source."""
         import pyFAI
 
-        own = found.geometry.wavelength == self.wavelength.wavelength
-        said = {
-            "method": _METHODS[self.wanted.method],
-            "wavelength_from": self.wavelength.source if own else "pyFAI-calib2",
+        unchanged = result.geometry.wavelength == self.wavelength.wavelength
+        record = {
+            "method": _METHODS[self.options.method],
+            "wavelength_from": self.wavelength.source if unchanged else "pyFAI-calib2",
             "run_uid": self.run_uid,
             "image_sha256": hashlib.sha256(self.files.image.read_bytes()).hexdigest(),
             "software": f"ponikeeper {__version__}, pyFAI {pyFAI.version}",
         }
-        comment = "; ".join(found.warnings).encode("ascii", "replace").decode()[:_LONGEST_COMMENT]
-        return found.fit.provenance() | said | ({"comment": comment} if comment else {})
+        comment = "; ".join(result.warnings).encode("ascii", "replace").decode()[:_MAX_COMMENT]
+        return result.fit.provenance() | record | ({"comment": comment} if comment else {})
 
-    def _failed(self, error: PonikeeperError, instead: str) -> CalibrationError:
+    def _error(self, error: PonikeeperError, remedy: str) -> CalibrationError:
+        """Build the error that names the detector, every reason, and what to do."""
         reasons = error.problems if isinstance(error, ProblemsError) else (str(error),)
         return CalibrationError(
             [
                 *(f"{self.detector}: {reason}" for reason in reasons),
-                f"{self.detector}: nothing was put in force. {instead}",
+                f"{self.detector}: nothing was activated. {remedy}",
             ]
         )
 
-    def _instead(self) -> str:
-        """Say what to do with the image that was kept."""
+    def _use_of_image(self) -> str:
+        """Format what to do with the image that was written."""
         return (
-            f'The image is kept: {self.files.image}. Calibrate it by hand, calibrate(..., method="gui"), or fit it '
-            f"again: ponikeeper fit {self.files.image} --calibrant {self.wanted.calibrant.name} --start ... "
+            f'The image was saved: {self.files.image}. Calibrate it by hand, calibrate(..., method="gui"), or fit it '
+            f"again: ponikeeper fit {self.files.image} --calibrant {self.options.calibrant.name} --start ... "
             f"--put '{self.calib.prefix}'"
         )
 
-    def _by_hand(self) -> str:
-        """Say how the geometry that was found can still be put in force."""
-        return f"The geometry is kept: ponikeeper put '{self.calib.prefix}' {self.files.poni}"
+    def _use_of_poni(self) -> str:
+        """Format how the geometry that was written can be committed."""
+        return f"The geometry was saved; to commit it: ponikeeper put '{self.calib.prefix}' {self.files.poni}"

@@ -1,4 +1,4 @@
-"""The run of a calibration: all detectors exposed at once, and where each of them stood meanwhile."""
+"""The run of a calibration: the detectors are exposed at once, and the positions of their links are recorded."""
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -13,19 +13,26 @@ from ponikeeper.errors import CalibrationError
 from ponikeeper.geometry import Geometry
 from ponikeeper_client._motion import Links, LinkWatch, moves
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.plans._wavelength import Statement, choose, statements
+from ponikeeper_client.plans._wavelength import SourcedWavelength, choose_wavelength, wavelength_candidates
+
+Plan = Generator[Msg, Any, Any]
+
+_REST_TIMEOUT = 30.0
+"""How long to wait until the links are at rest (s)."""
+
+_POLL_PERIOD = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Shutter:
-    """Something that is set to be open, and set to be closed.
+    """A shutter that plans open and close.
 
     Parameters
     ----------
     device
         Any settable ophyd object.
     open, closed
-        What it is set to.
+        The values to which it is set.
     """
 
     device: Any
@@ -33,77 +40,78 @@ class Shutter:
     closed: Any
 
     def opened(self) -> Iterator[Msg]:
-        """Open it, and wait until it is."""
+        """Open the shutter, and wait until it is open."""
         return bps.mv(self.device, self.open)
 
     def shut(self) -> Iterator[Msg]:
-        """Close it, and wait until it is."""
+        """Close the shutter, and wait until it is closed."""
         return bps.mv(self.device, self.closed)
 
 
-_PATIENCE = 30.0
-"""Seconds for which a motion is waited for."""
-
-_PAUSE = 0.1
-
-
 @dataclass(frozen=True, slots=True)
-class Position:
-    """Where the links stood.
+class ExposurePosition:
+    """The position of the links during an exposure.
 
     Parameters
     ----------
     values
-        By name, in the links' units; ``"unknown"`` where it cannot be told.
-    why
-        Why it is unknown.
+        By name, in the units of the links; or ``"unknown"``.
+    reason
+        Why the position is unknown; empty if it is known.
     """
 
     values: dict[str, float] | Literal["unknown"]
-    why: str = ""
+    reason: str = ""
 
 
-def position_of(seen: Sequence[Links]) -> Position:
-    """Tell where the links stood during an exposure. Pure.
+def position_during(history: Sequence[Links]) -> ExposurePosition:
+    """Compute the position of the links during an exposure. Pure.
 
     Parameters
     ----------
-    seen
-        Where they stood, as often as it was told: when it began, at each change, when it ended.
+    history
+        The states of the links at the beginning, at each change, and at the end.
+
+    Returns
+    -------
+    ExposurePosition
+        Unknown if a link was disconnected or in error.
 
     Raises
     ------
     CalibrationError
-        One of them moved: the image belongs to no position.
+        A link moved, so the image belongs to no position.
     """
-    if moved := moves(seen):
+    if moved := moves(history):
         raise CalibrationError(f"{text}: the image belongs to no position; calibrate again" for text in moved.values())
-    doubts = dict.fromkeys(doubt for links in seen for link in links if (doubt := link.doubt))
+    doubts = dict.fromkeys(doubt for links in history for link in links if (doubt := link.doubt))
     if doubts:
-        return Position("unknown", "; ".join(doubts))
-    return Position({link.name: link.value for link in seen[-1] if link.value is not None})
+        return ExposurePosition("unknown", "; ".join(doubts))
+    return ExposurePosition({link.name: link.value for link in history[-1] if link.value is not None})
 
 
-def rested(calibs: Sequence[CalibrationData]) -> Generator[Any, Any, None]:
-    """Wait until no link is in motion: what a plan has just moved has to settle first.
+def wait_until_at_rest(calibs: Sequence[CalibrationData]) -> Plan:
+    """Wait until no link moves: what a plan has just moved may still be settling.
+
+    Parameters
+    ----------
+    calibs
+        The calibrations whose links are checked.
 
     Raises
     ------
     CalibrationError
-        One moves still after 30 s.
+        A link is still moving after 30 s.
     """
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _REST_TIMEOUT
     while moving := [link for calib in calibs for link in calib.read_links() if link.moving]:
         if time.monotonic() > deadline:
             link = moving[0]
             raise CalibrationError(
-                f"{link.name} ({link.pv}) is in motion, after {_PATIENCE:g} s still: "
-                "wait until it rests, and calibrate again"
+                f"{link.name} ({link.pv}) is still moving after {_REST_TIMEOUT:g} s: "
+                "wait until it is at rest, and calibrate again"
             )
-        yield from bps.sleep(_PAUSE)
-
-
-Plan = Generator[Msg, Any, Any]
+        yield from bps.sleep(_POLL_PERIOD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +121,11 @@ class Exposure:
     Parameters
     ----------
     num
-        How often.
+        Number of exposures.
     shutter
-        Is opened for it, and closed whatever happens.
+        Opened before the exposures, and closed after them in any case; None if there is none.
     take_dark
-        Whether to take as many dark frames before it, in the stream ``dark``.
+        Whether to take as many dark frames before them, in the stream ``dark``.
     """
 
     num: int
@@ -126,92 +134,118 @@ class Exposure:
 
 
 @dataclass(frozen=True, slots=True)
-class Exposed:
-    """One detector, as its image was taken.
+class ExposedDetector:
+    """A detector with what is known about its exposure.
 
     Parameters
     ----------
-    in_force
-        The geometry before; None where there was none.
+    detector, calib
+        The device and its calibration.
+    active
+        The geometry that was active before; None if there was none.
     watch
-        Remembers where the links stood.
+        Records the states of the links during the exposure.
     wavelength
-        To calibrate with, and who says so.
+        The wavelength of the calibration, with its source.
     """
 
     detector: Any
     calib: CalibrationData
-    in_force: Geometry | None
+    active: Geometry | None
     watch: LinkWatch
-    wavelength: Statement
+    wavelength: SourcedWavelength
 
-    def position(self) -> Position:
-        """Tell where the links stood meanwhile; raises as `position_of`."""
-        return position_of(self.watch.seen)
+    def position(self) -> ExposurePosition:
+        """Return the position of the links during the exposure; raises as `position_during`."""
+        return position_during(self.watch.seen)
 
 
 def expose(
     pairs: Sequence[tuple[Any, CalibrationData]],
-    how: Exposure,
+    exposure: Exposure,
     wavelength: float | None,
     start: Geometry | None,
     metadata: Mapping[str, Any],
 ) -> Plan:
-    """Take the run; gives its uid and what was exposed.
+    """Take the run of a calibration.
 
-    The wavelength is settled when the run is open, for its start document has the RunEngine's
-    metadata, and before anything is exposed.
+    The wavelength is chosen when the run is open, because its start document has the RunEngine's metadata, and
+    before anything is exposed.
+
+    Parameters
+    ----------
+    pairs
+        Detectors and their calibrations.
+    exposure
+        How to expose.
+    wavelength
+        The one that the user has given (m).
+    start
+        A geometry to start from that the user has given.
+    metadata
+        Metadata of the run.
+
+    Returns
+    -------
+    uid : str
+        Uid of the run.
+    exposed : list of ExposedDetector
+        In the order of `pairs`.
 
     Raises
     ------
     WavelengthError
-        It is not known, or what is said of it contradicts itself.
+        The wavelength is not known, or its sources contradict each other.
+    CalibrationError
+        A link does not come to rest.
     """
-    begun: list[Mapping[str, Any]] = []
-    exposed: list[Exposed] = []
+    start_documents: list[Mapping[str, Any]] = []
+    exposed: list[ExposedDetector] = []
     detectors = [detector for detector, _ in pairs]
 
     def inside() -> Plan:
-        exposed.extend(_settled(detector, calib, wavelength, begun[0], start) for detector, calib in pairs)
-        yield from rested([calib for _, calib in pairs])
-        yield from _frames(detectors, how, [one.watch for one in exposed])
+        document = start_documents[0]
+        exposed.extend(_prepare(detector, calib, wavelength, document, start) for detector, calib in pairs)
+        yield from wait_until_at_rest([calib for _, calib in pairs])
+        yield from _take_frames(detectors, exposure, [one.watch for one in exposed])
 
     run = bpp.stage_wrapper(bpp.run_wrapper(inside(), md=dict(metadata)), detectors)
-    heard = {"start": [lambda _, document: begun.append(document)]}
-    uid = yield from bpp.subs_wrapper(run, heard)
+    callbacks = {"start": [lambda _, document: start_documents.append(document)]}
+    uid = yield from bpp.subs_wrapper(run, callbacks)
     return uid, exposed
 
 
-def _settled(
+def _prepare(
     detector: Any, calib: CalibrationData, wavelength: float | None, document: Mapping[str, Any], start: Geometry | None
-) -> Exposed:
-    in_force = calib.read_snapshot().geometry
-    stated = choose(statements(wavelength, document, in_force, calib.read_links(), start))
-    return Exposed(detector, calib, in_force, LinkWatch(calib), stated)
+) -> ExposedDetector:
+    """Read the active geometry of a detector and choose its wavelength."""
+    active = calib.read_snapshot().geometry
+    candidates = wavelength_candidates(wavelength, document, active, calib.read_links(), start)
+    return ExposedDetector(detector, calib, active, LinkWatch(calib), choose_wavelength(candidates))
 
 
-def _frames(detectors: Sequence[Any], how: Exposure, watches: Sequence[LinkWatch]) -> Plan:
-    """Take the frames, dark ones first; shutter and watches end whatever happens."""
+def _take_frames(detectors: Sequence[Any], exposure: Exposure, watches: Sequence[LinkWatch]) -> Plan:
+    """Take the frames, dark ones first; the shutter is closed and the watches are stopped in any case."""
 
-    def exposing() -> Plan:
-        if how.take_dark and how.shutter is not None:
-            yield from how.shutter.shut()
-            for _ in range(how.num):
+    def take() -> Plan:
+        if exposure.take_dark and exposure.shutter is not None:
+            yield from exposure.shutter.shut()
+            for _ in range(exposure.num):
                 yield from bps.trigger_and_read(detectors, name="dark")
-        if how.shutter is not None:
-            yield from how.shutter.opened()
+        if exposure.shutter is not None:
+            yield from exposure.shutter.opened()
         for watch in watches:
             watch.start()
-        for _ in range(how.num):
+        for _ in range(exposure.num):
             yield from bps.one_shot(detectors)
         for watch in watches:
             watch.stop()
 
-    def ending() -> Plan:
+    def clean_up() -> Plan:
         for watch in watches:
             watch.stop()
-        if how.shutter is not None:
-            yield from how.shutter.shut()
+        if exposure.shutter is not None:
+            yield from exposure.shutter.shut()
         yield from bps.null()
 
-    return (yield from bpp.finalize_wrapper(exposing(), ending))
+    return (yield from bpp.finalize_wrapper(take(), clean_up))

@@ -1,4 +1,4 @@
-"""The files of a calibration: image, PONI and picture, each there whole or not at all."""
+"""Output files of a calibration: image, PONI and figure, written atomically."""
 
 import tempfile
 from collections.abc import Iterator
@@ -15,15 +15,15 @@ from ponikeeper.system.atomic_write import atomic_path
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """Where the files of one detector's calibration are: ``{run_uid}_{data_key}.tiff``, ``.poni``, ``.png``.
+class OutputFiles:
+    """The files of one detector's calibration: ``{run_uid}_{data_key}.tiff``, ``.poni``, ``.png``.
 
     Parameters
     ----------
     folder
-        Made where it is not there.
+        An existing folder, see `create_folder`.
     stem
-        The name without its ending.
+        The file names without their suffix.
     """
 
     folder: Path
@@ -41,39 +41,50 @@ class Files:
 
     @property
     def picture(self) -> Path:
-        """Rings, residuals and pattern."""
+        """The figure with rings, residuals and pattern."""
         return self.folder / f"{self.stem}.png"
 
     @property
     def gui(self) -> Path:
-        """Where pyFAI-calib2 runs."""
+        """The working folder of pyFAI-calib2."""
         return self.folder / f"{self.stem}.calib2"
 
-    def keep_image(self, image: NDArray[np.float64]) -> None:
-        """Write the image in single precision: what counts is not lost, and every program reads it."""
+    def write_image(self, image: NDArray[np.float64]) -> None:
+        """Write the image (counts), shape (y, x), in single precision, which every program reads.
+
+        Raises
+        ------
+        CalibrationError
+            It could not be written.
+        """
         from fabio.tifimage import TifImage
 
-        with _reported(self.image), atomic_path(self.image) as temporary:
+        with _write_errors(self.image), atomic_path(self.image) as temporary:
             TifImage(data=image.astype(np.float32)).write(str(temporary))
 
-    def keep_poni(self, geometry: Geometry) -> None:
-        """Write the geometry."""
-        with _reported(self.poni), atomic_path(self.poni) as temporary:
+    def write_poni(self, geometry: Geometry) -> None:
+        """Write the geometry; raises as `write_image`."""
+        with _write_errors(self.poni), atomic_path(self.poni) as temporary:
             temporary.write_bytes(poni.write(geometry).encode("ascii"))
 
-    def keep_picture(self, png: bytes) -> None:
-        """Write the picture."""
-        with _reported(self.picture), atomic_path(self.picture) as temporary:
+    def write_picture(self, png: bytes) -> None:
+        """Write the content of a PNG file; raises as `write_image`."""
+        with _write_errors(self.picture), atomic_path(self.picture) as temporary:
             temporary.write_bytes(png)
 
 
-def require_folder(folder: Path) -> None:
-    """Make a folder, and see that it can be written, before anything is exposed.
+def create_folder(folder: Path) -> None:
+    """Create a folder, and check that files can be written there, before anything is exposed.
+
+    Parameters
+    ----------
+    folder
+        It may exist.
 
     Raises
     ------
     CalibrationError
-        It cannot.
+        It cannot be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,20 +92,17 @@ def require_folder(folder: Path) -> None:
             file.write(b"\0" * 4096)
     except OSError as error:
         raise CalibrationError(
-            f"output_dir {folder} cannot be written ({error.strerror}): expected a folder of yours with room in it"
+            f"output_dir {folder} cannot be written ({error.strerror}): expected a writable folder with free space"
         ) from error
 
 
 @contextmanager
-def _reported(path: Path) -> Iterator[None]:
-    """Report a file that cannot be written.
-
-    Raises
-    ------
-    CalibrationError
-        It could not be written.
-    """
+def _write_errors(path: Path) -> Iterator[None]:
+    """Convert an `OSError` to a `CalibrationError` that names the file."""
     try:
         yield
     except OSError as error:
-        raise CalibrationError(f"{path} could not be written ({error.strerror or error}): make room there") from error
+        raise CalibrationError(
+            f"{path} could not be written ({error.strerror or error}): free some space there, or choose another "
+            "output_dir"
+        ) from error

@@ -1,4 +1,4 @@
-"""What a calibration did for one detector, and how a person sees it."""
+"""Result of a calibration of one detector, with its table for people."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,35 +6,35 @@ from typing import Any
 from ponikeeper.geometry import Geometry
 from ponikeeper_client.fit.fit import Fit
 from ponikeeper_client.fit.table import fit_html, fit_table
-from ponikeeper_client.plans._output_files import Files
+from ponikeeper_client.plans._output_files import OutputFiles
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A calibration of one detector that came to a geometry.
+    """A successful calibration of one detector.
 
     Parameters
     ----------
     detector
-        Its name.
+        Name of the detector.
     geometry
-        What was found.
+        The new geometry.
     fit
         How well it fits the image.
     files
-        Image, PONI and picture.
+        Image, PONI and figure.
     last
-        What was in force before; None where nothing was.
+        The geometry that was active before; None if there was none.
     revision, serial
-        What the IOC made of it; None where nothing was committed (`config_det=False`).
+        The revision and its activation in the IOC; None if nothing was committed (`config_det=False`).
     warnings
-        What is to be known of it.
+        What the user should know about the geometry.
     """
 
     detector: str
     geometry: Geometry
     fit: Fit
-    files: Files
+    files: OutputFiles
     last: Geometry | None
     revision: int | None = None
     serial: int | None = None
@@ -42,12 +42,18 @@ class Calibrated:
 
     @property
     def title(self) -> str:
-        """Say what was done."""
-        done = "not committed" if self.revision is None else f"revision {self.revision} is in force"
-        return f"{self.detector}: {done}"
+        """The detector, and the active revision or that nothing was committed."""
+        outcome = "not committed" if self.revision is None else f"revision {self.revision} is active"
+        return f"{self.detector}: {outcome}"
 
     def table(self) -> Any:
-        """Give a rich table: value, sigma, change since the last calibration."""
+        """Build a rich table: value, standard deviation, change since the last calibration.
+
+        Returns
+        -------
+        rich.table.Table
+            For `rich.print`; in a notebook the result itself is shown as a table.
+        """
         return fit_table(self.fit, self.last, self.title)
 
     def _repr_html_(self) -> str:

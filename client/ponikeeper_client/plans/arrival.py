@@ -1,4 +1,4 @@
-"""Move a detector, and wait until the IOC has followed it there."""
+"""Move a detector, and wait until the IOC has followed it to its new position."""
 
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -14,62 +14,69 @@ from ponikeeper_client.device import CalibrationData
 Plan = Generator[Msg, Any, Any]
 
 TIMEOUT = 30.0
-"""Seconds for which it is waited for a geometry to hold."""
+"""How long to wait for the status VALID (s)."""
 
-_HINT = "was it calibrated there, and is Follow on?"
+_HINT = "check that the detector was calibrated there and that Follow is on"
 
-_PAUSE = 0.05
+_POLL_PERIOD = 0.05
 
 
-def arrive(motor: Any, place: float, calibs: Sequence[CalibrationData], timeout: float = TIMEOUT) -> Plan:
-    """Move, and wait until the geometries that hold there are in force.
+def move_and_follow(motor: Any, target: float, calibs: Sequence[CalibrationData], timeout: float = TIMEOUT) -> Plan:
+    """Move a motor, and wait until each calibration is VALID at the new position.
 
     Parameters
     ----------
     motor
-        Its readback is one of the linked PVs.
-    place
-        Where to (the motor's units).
+        A motor whose readback is one of the linked PVs.
+    target
+        Where to move it (the motor's units).
+    calibs
+        The calibrations to wait for.
     timeout
-        How long to wait once it is there (s).
+        How long to wait after the move (s).
 
     Raises
     ------
     CalibrationError
-        No geometry came to hold in time, or the motor is linked to none.
+        The status did not become VALID in time, or the motor is not linked.
     """
-    yield from _moved(motor, place, calibs, timeout, _Departure.missing, "a geometry that holds", _HINT)
+    yield from _move(motor, target, calibs, timeout, _Move.invalid_reason, "the status VALID", _HINT)
 
 
-def rest_at(motor: Any, place: float, calibs: Sequence[CalibrationData], timeout: float = TIMEOUT) -> Plan:
-    """Move, and wait until the IOC sees the links at rest there, whatever is in force; as `arrive`."""
-    yield from _moved(motor, place, calibs, timeout, _Departure.unrest, "rest", "does it move still?")
+def move_and_settle(motor: Any, target: float, calibs: Sequence[CalibrationData], timeout: float = TIMEOUT) -> Plan:
+    """Move a motor, and wait until the IOC reports the links at rest there, whatever the status.
+
+    Parameters and errors as `move_and_follow`.
+    """
+    hint = "check whether it is still moving"
+    yield from _move(motor, target, calibs, timeout, _Move.unsettled_reason, "links at rest", hint)
 
 
-def _moved(
+def _move(
     motor: Any,
-    place: float,
+    target: float,
     calibs: Sequence[CalibrationData],
     timeout: float,
-    missing: Callable[["_Departure"], str | None],
-    wanted: str,
+    reason: Callable[["_Move"], str | None],
+    condition: str,
     hint: str,
 ) -> Plan:
-    departures = _departures(calibs, motor)
-    yield from bps.mv(motor, place)
+    """Move a motor, and wait until no calibration has a reason against going on."""
+    moves = _prepare(calibs, motor)
+    yield from bps.mv(motor, target)
     deadline = time.monotonic() + timeout
-    for departure in departures:
-        while (why := missing(departure)) is not None:
+    for move in moves:
+        while (why := reason(move)) is not None:
             if time.monotonic() > deadline:
                 raise CalibrationError(
-                    f"{departure.calib.name}: waited {timeout:g} s for {wanted} with {motor.name} at {place:g}: "
-                    f"{why}; {hint}"
+                    f"{move.calib.name}: timed out after {timeout:g} s waiting for {condition} with {motor.name} at "
+                    f"{target:g}: {why}; {hint}"
                 )
-            yield from bps.sleep(_PAUSE)
+            yield from bps.sleep(_POLL_PERIOD)
 
 
-class _Departure:
-    """How a calibration and a motor stood before a move; what the IOC says is of after it where that fits."""
+class _Move:
+    """A calibration and a motor before a move: tells whether what the IOC reports belongs to the time after it."""
 
     def __init__(self, calib: CalibrationData, motor: Any) -> None:
         self.calib, self._motor, self.is_fixed = calib, motor, False
@@ -77,47 +84,53 @@ class _Departure:
         self.has_links = bool(links)
         signals = {signal.pvname: signal for signal in _signals(motor) if hasattr(signal, "pvname")}
         self.readbacks = {link.name: signals[link.pv] for link in links if link.pv in signals}
-        self._place, self._serial = getattr(motor, "position", None), calib.read_snapshot().serial
+        self._position, self._serial = getattr(motor, "position", None), calib.read_snapshot().serial
 
-    def missing(self) -> str | None:
-        """Say what is missing for the geometry to hold here; None where nothing is."""
-        if (why := self.unrest()) is not None:
+    def invalid_reason(self) -> str | None:
+        """Format why the status is not known to be VALID at the new position; None if it is."""
+        if (why := self.unsettled_reason()) is not None:
             return why
-        off = [link for link in self.calib.read_links() if not link.within]
+        displaced = [link for link in self.calib.read_links() if not link.within]
         snapshot = self.calib.read_snapshot()
         if snapshot.status != "VALID":
             return f"the status is {snapshot.status}, {snapshot.reason}"
-        # without a readback among the links a new serial alone says that the IOC has seen the move
-        moved = getattr(self._motor, "position", None) != self._place
+        # without a readback among the links only a new serial proves that the IOC has followed the move
+        moved = getattr(self._motor, "position", None) != self._position
         if moved and not (self.readbacks or self.is_fixed) and snapshot.serial == self._serial:
-            return f"the serial is {snapshot.serial} still, and no link is a PV of {self._motor.name}"
-        return f"{off[0].name} ({off[0].pv}) is not where the geometry holds" if off else None
+            return f"the serial is still {snapshot.serial}, and no link is a PV of {self._motor.name}"
+        if displaced:
+            return f"{displaced[0].name} ({displaced[0].pv}) is not where the active geometry was calibrated"
+        return None
 
-    def unrest(self) -> str | None:
-        """Say which link the IOC does not see at rest where it is; None where it sees all."""
+    def unsettled_reason(self) -> str | None:
+        """Format which link the IOC does not report at rest at the position of its PV; None if all are."""
         for link in self.calib.read_links():
             if link.doubt is not None:
                 return link.doubt
-            place = float(self.readbacks[link.name].get()) if link.name in self.readbacks else link.value
-            if link.value is None or place is None or not is_within(link, link.value, place):
-                return f"the IOC sees {link.name} ({link.pv}) at {link.value}, it is at {place}"
+            readback = float(self.readbacks[link.name].get()) if link.name in self.readbacks else link.value
+            if link.value is None or readback is None or not is_within(link, link.value, readback):
+                return f"the IOC reports {link.name} ({link.pv}) at {link.value}, its readback is {readback}"
         return None
 
 
-def _departures(calibs: Sequence[CalibrationData], motor: Any) -> list[_Departure]:
-    """See how all stand before a move; where the motor is linked to some, those that it is not linked to are fixed."""
-    found = [_Departure(calib, motor) for calib in calibs]
-    moves = any(departure.readbacks for departure in found)
-    for departure in found:
-        departure.is_fixed = moves and not departure.readbacks
-        if not (departure.has_links or departure.is_fixed):
+def _prepare(calibs: Sequence[CalibrationData], motor: Any) -> list[_Move]:
+    """Read the state of all calibrations before a move.
+
+    If the motor is linked to some of them, the others belong to fixed detectors.
+    """
+    moves = [_Move(calib, motor) for calib in calibs]
+    linked = any(move.readbacks for move in moves)
+    for move in moves:
+        move.is_fixed = linked and not move.readbacks
+        if not (move.has_links or move.is_fixed):
             raise CalibrationError(
-                f"{departure.calib.name} does not follow {motor.name}: the IOC's configuration has no links"
+                f"{move.calib.name} does not follow {motor.name}: no links are configured for it in the IOC"
             )
-    return found
+    return moves
 
 
 def _signals(motor: Any) -> Sequence[Any]:
+    """Return the signals of a device, or the device itself if it has no components."""
     if not hasattr(motor, "walk_signals"):
         return [motor]
     return [walked.item for walked in motor.walk_signals(include_lazy=False)]

@@ -1,4 +1,4 @@
-"""Several distances: each is measured when the IOC has followed the detector there, with what holds there."""
+"""The plan `at_positions`: measure at several detector positions, each with the geometry that was calibrated there."""
 
 import inspect
 import math
@@ -14,10 +14,10 @@ from bluesky.protocols import Movable
 from ponikeeper.errors import CalibrationError
 from ponikeeper_client.device import calibrations
 from ponikeeper_client.guard import calibration_guard
-from ponikeeper_client.plans.arrival import TIMEOUT, Plan, arrive
+from ponikeeper_client.plans.arrival import TIMEOUT, Plan, move_and_follow
 
 _DARK = "dark"
-"""The stream that the guard exempts."""
+"""The stream that the guard ignores."""
 
 
 def at_positions(
@@ -31,28 +31,29 @@ def at_positions(
     timeout: float = TIMEOUT,
     md: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """Go to one position after the other, wait until the geometry that holds there is in force, and measure.
+    """Move to one position after the other, wait until the geometry is VALID there, and measure.
 
     Parameters
     ----------
     detectors
-        To expose.
+        The detectors to expose.
     motor
-        Moves them; its readback is one of the linked PVs. A detector that it is not linked to is fixed,
-        where it is linked to another one.
+        The motor that moves them; its readback is one of the linked PVs. If it is linked to some of the
+        detectors, the others are taken to be fixed.
     positions
-        Where to go, by name: ``{"near": 200.0, "far": 1000.0}``.
+        Where to move, by name: ``{"near": 200.0, "far": 1000.0}`` (the motor's units).
     num
-        How many exposures at each.
+        Number of exposures at each position.
     per_position
-        What to do there instead, as a plan of one run: is given the detectors and ``md=``.
+        The plan to run at each position instead of exposures, a plan of one run; it is called with the
+        detectors and ``md=``.
     one_run
-        Whether to take one run with a stream for each position, named like it; else one run each, which
-        every reader of runs takes right.
+        Whether to take one run with a stream for each position, named like it; else one run each, which all
+        readers of runs support.
     timeout
-        How long to wait for a geometry to hold (s).
+        How long to wait for the status VALID (s).
     md
-        Metadata; each run's ``position`` is the name, too.
+        Metadata of the runs; the name of the position is added as ``position``.
 
     Returns
     -------
@@ -62,12 +63,16 @@ def at_positions(
     Raises
     ------
     CalibrationError
-        No geometry came to hold at a position in time: says what was waited for, and what was there instead;
-        or something that was asked for cannot be measured: nothing has moved then.
+        An argument is not allowed (then nothing has moved), or the status did not become VALID at a position:
+        the message says what it was instead.
     RecordError
         A run would not be recorded with the right geometry.
+
+    Examples
+    --------
+    >>> RE(at_positions([detector], stage, {"near": 200.0, "far": 1000.0}, num=10))  # doctest: +SKIP
     """
-    check(detectors, motor, positions, num, per_position, one_run)
+    _check_arguments(detectors, motor, positions, num, per_position, one_run)
     detectors = list(detectors)
     calibs = [calib for detector in detectors for calib in calibrations(detector)]
     if not calibs:
@@ -76,12 +81,12 @@ def at_positions(
     measure = partial(bp.count, [*detectors, motor], num) if per_position is None else partial(per_position, detectors)
     metadata = {"plan_name": "at_positions", "positions": dict(positions), **(md or {})}
 
-    def visit(name: str) -> Plan:
-        yield from arrive(motor, positions[name], calibs, timeout)
+    def move_to(name: str) -> Plan:
+        yield from move_and_follow(motor, positions[name], calibs, timeout)
 
     def streams() -> Plan:
         for name in positions:
-            yield from visit(name)
+            yield from move_to(name)
             for _ in range(num):
                 yield from bps.checkpoint()
                 yield from bps.trigger_and_read([*detectors, motor], name=name)
@@ -89,37 +94,34 @@ def at_positions(
     def runs() -> Plan:
         uids: list[str] = []
         for name in positions:
-            yield from visit(name)
+            yield from move_to(name)
             uids.append((yield from calibration_guard(measure(md={**metadata, "position": name}))))
         return tuple(uids)
 
     if not one_run:
         return (yield from runs())
-    one = bpp.stage_wrapper(bpp.run_wrapper(streams(), md=metadata), detectors)
-    return ((yield from calibration_guard(one)),)
+    single = bpp.stage_wrapper(bpp.run_wrapper(streams(), md=metadata), detectors)
+    return ((yield from calibration_guard(single)),)
 
 
-def check(
+def _check_arguments(
     detectors: Any, motor: Any, positions: Any, num: Any, per_position: Callable[..., Any] | None, one_run: bool
 ) -> None:
-    """Refuse what cannot be measured; parameters as `at_positions`.
-
-    Raises
-    ------
-    CalibrationError
-        Says what was wrong and what to write instead.
-    """
+    """Check the arguments of `at_positions`; raises `CalibrationError`."""
     _check_detectors(detectors)
     if not isinstance(motor, Movable):
-        raise CalibrationError(f"motor={motor!r} is nothing that moves: expected a device, z, not its name")
+        raise CalibrationError(f"motor={motor!r} cannot be moved: expected a device such as z, not its name")
     _check_positions(positions)
     if isinstance(num, bool) or not isinstance(num, int) or num < 1:
-        raise CalibrationError(f"num={num!r} is no number of exposures: expected 1, 2, ...")
+        raise CalibrationError(f"num={num!r} is not allowed: expected a number of exposures, 1 or more")
     if one_run and per_position is not None:
-        raise CalibrationError("one_run and per_position are both given: a plan of one run has no place in another run")
+        raise CalibrationError(
+            "one_run and per_position are both given, but a plan of one run cannot be part of another run: omit one"
+        )
     if one_run and _DARK in positions:
         raise CalibrationError(
-            f"a stream of the name {_DARK} is one of dark frames, which have no geometry: name that position otherwise"
+            f"the name {_DARK} is reserved for streams of dark frames, which have no geometry: choose another name "
+            "for that position"
         )
     if per_position is not None:
         _check_plan(per_position, detectors)
@@ -127,30 +129,30 @@ def check(
 
 def _check_detectors(detectors: Any) -> None:
     if isinstance(detectors, str) or not hasattr(detectors, "__iter__"):
-        shown = detectors if isinstance(detectors, str) else getattr(detectors, "name", repr(detectors))
-        raise CalibrationError(f"detectors={shown} is no list: expected a list of devices, [{shown}]")
+        text = detectors if isinstance(detectors, str) else getattr(detectors, "name", repr(detectors))
+        raise CalibrationError(f"detectors={text} is not a list: expected a list of devices, [{text}]")
     texts = [detector for detector in detectors if isinstance(detector, str)]
     if texts:
         raise CalibrationError(f"{', '.join(texts)}: expected devices, not their names")
 
 
 def _check_positions(positions: Any) -> None:
-    expected = 'expected names and places, {"near": 200.0, "far": 1000.0}'
+    expected = 'expected names and positions, {"near": 200.0, "far": 1000.0}'
     if not positions:
         raise CalibrationError(f"no positions are given: {expected}")
     if not isinstance(positions, Mapping):
         raise CalibrationError(f"positions={positions!r} have no names: {expected}")
-    for name, place in positions.items():
+    for name, position in positions.items():
         if not (isinstance(name, str) and name):
-            raise CalibrationError(f"{name!r} is no name of a position: {expected}")
-        if not _is_number(place):
-            raise CalibrationError(f"the position {name} is {place!r}: expected a number, in the motor's units")
+            raise CalibrationError(f"{name!r} is not a name of a position: {expected}")
+        if not _is_number(position):
+            raise CalibrationError(f"the position {name} is {position!r}: expected a number, in the motor's units")
 
 
-def _is_number(place: Any) -> bool:
-    """Tell numbers, numpy's too, from what only looks like one."""
+def _is_number(value: Any) -> bool:
+    """Check whether a value is a finite number, of numpy too, and not a bool or a text."""
     try:
-        return not isinstance(place, (str, bytes, bool)) and math.isfinite(place)
+        return not isinstance(value, (str, bytes, bool)) and math.isfinite(value)
     except TypeError:
         return False
 
@@ -161,5 +163,5 @@ def _check_plan(plan: Callable[..., Any], detectors: Any) -> None:
     except TypeError as error:
         name = getattr(plan, "__name__", repr(plan))
         raise CalibrationError(
-            f"per_position={name} cannot be called as it has to be, {name}(detectors, md={{...}}): {error}"
+            f"per_position={name} must accept the call {name}(detectors, md={{...}}): {error}"
         ) from error

@@ -1,4 +1,4 @@
-"""Work that a plan waits for while the RunEngine goes on: in a thread of its own, with progress."""
+"""Background tasks of plans: work in a thread, with a progress bar, while the RunEngine keeps running."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -10,12 +10,12 @@ from ophyd.status import Status
 
 T = TypeVar("T")
 
-Told = Callable[[float, str], None]
-"""Is told how much is done (0 to 1), and what comes next."""
+ReportProgress = Callable[[float, str], None]
+"""Called with the finished part (0 to 1) and the next step."""
 
 
-class Progress(Status):
-    """A status whose progress bluesky's bar can show (`RE.waiting_hook`)."""
+class ProgressStatus(Status):
+    """A status whose progress bluesky's progress bar can show (`RE.waiting_hook`)."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -24,67 +24,70 @@ class Progress(Status):
         self._last: tuple[float, str] = (0.0, "begins")
 
     def watch(self, watcher: Callable[..., Any]) -> None:
-        """Tell a watcher from now on, as bluesky's progress bars want it."""
+        """Call a watcher at each change from now on, with the arguments that bluesky's progress bars expect."""
         self._watchers.append(watcher)
-        self.tell(*self._last)
+        self.report(*self._last)
 
-    def tell(self, done: float, what: str) -> None:
-        """Tell every watcher how much is done (0 to 1), and what comes next."""
-        self._last = (done, what)
+    def report(self, done: float, step: str) -> None:
+        """Report the finished part (0 to 1) and the next step to every watcher."""
+        self._last = (done, step)
         for watcher in tuple(self._watchers):
             watcher(
-                name=f"{self.name}: {what}", current=round(100 * done), initial=0, target=100, unit="%", precision=0,
+                name=f"{self.name}: {step}", current=round(100 * done), initial=0, target=100, unit="%", precision=0,
                 fraction=1 - done, time_elapsed=None, time_remaining=None,
             )  # fmt: skip
 
 
-class Work(Generic[T]):
-    """One piece of work, done once however often it is triggered.
+class BackgroundTask(Generic[T]):
+    """A function that runs once in a thread, however often it is triggered.
 
     Parameters
     ----------
     name
-        For the progress bar.
+        For the progress bar and the thread.
     function
-        Does it; is given where to tell its progress, and an event that is set when the plan has
-        ended and nothing may be put in force any more.
+        Called with a function that reports its progress, and an event that is set when the plan has ended:
+        after that it must not activate a geometry any more.
     thread
-        Class of the thread, such as one that has a Channel Access context.
+        Class of the thread, for example one with the session's Channel Access context.
     """
 
     parent = None
 
     def __init__(
-        self, name: str, function: Callable[[Told, threading.Event], T], thread: Callable[..., Any] = threading.Thread
+        self,
+        name: str,
+        function: Callable[[ReportProgress, threading.Event], T],
+        thread: Callable[..., Any] = threading.Thread,
     ) -> None:
         self.name, self._function, self._thread = name, function, thread
         self._cancelled = threading.Event()
-        self._status: Progress | None = None
+        self._status: ProgressStatus | None = None
         self._result: T | None = None
         self._error: BaseException | None = None
 
     def trigger(self) -> Status:
-        """Begin, or give the status of what has begun: a resumed plan triggers again."""
+        """Start the thread and return its status; when triggered again by a resumed plan, only return the status."""
         if self._status is None:
-            self._status = Progress(self.name)
+            self._status = ProgressStatus(self.name)
             self._thread(target=self._run, args=(self._status,), daemon=True, name=self.name).start()
         return self._status
 
     def cancel(self) -> None:
-        """Say that the plan has ended."""
+        """Set the event that tells the function that the plan has ended."""
         self._cancelled.set()
 
     def result(self) -> T:
-        """Give what came out of it, or raise what it failed with."""
+        """Return the result of the function, or raise its error."""
         if self._error is not None:
             raise self._error
         return cast("T", self._result)
 
     def finish(self) -> Iterator[Msg]:
-        """Do it as part of a plan; what came out of it is told by `result`.
+        """Run the task as part of a plan; its result is in `result`.
 
-        A checkpoint stands before the waiting, so a pause is possible at any time, and a resumed
-        plan waits again and repeats nothing that was before.
+        There is a checkpoint before the wait, so that a pause is possible at any time, and a resumed plan waits
+        again without repeating earlier messages.
         """
         try:
             while self._status is None or not self._status.done:
@@ -94,9 +97,9 @@ class Work(Generic[T]):
         finally:
             self.cancel()
 
-    def _run(self, status: Progress) -> None:
+    def _run(self, status: ProgressStatus) -> None:
         try:
-            self._result = self._function(status.tell, self._cancelled)
-        except BaseException as error:  # noqa: BLE001  # the plan raises it, whatever it is
+            self._result = self._function(status.report, self._cancelled)
+        except BaseException as error:  # noqa: BLE001  # the plan raises every error
             self._error = error
         status.set_finished()

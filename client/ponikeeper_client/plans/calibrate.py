@@ -1,4 +1,4 @@
-"""The plan `calibrate`: expose a powder standard, find the geometry, have it in force."""
+"""The plan `calibrate`: expose a powder standard, fit the geometry, activate it."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +20,11 @@ from ponikeeper_client.fit.image_files import read_mask
 from ponikeeper_client.fit.start import Start, check_start, read_poni
 from ponikeeper_client.gui.display import require_display
 from ponikeeper_client.images import Collector, ImageSource, image_key, image_source
-from ponikeeper_client.plans._detector_calibration import Calibration, Method, Wanted
-from ponikeeper_client.plans._exposure import Exposed, Exposure, Plan, Shutter, expose
-from ponikeeper_client.plans._output_files import Files, require_folder
+from ponikeeper_client.plans._detector_calibration import CalibrationOptions, DetectorCalibration, Method
+from ponikeeper_client.plans._exposure import ExposedDetector, Exposure, Plan, Shutter, expose
+from ponikeeper_client.plans._output_files import OutputFiles, create_folder
 from ponikeeper_client.plans._result import Calibrated
-from ponikeeper_client.plans.background import Told, Work
+from ponikeeper_client.plans.background import BackgroundTask, ReportProgress
 
 
 def calibrate(
@@ -47,142 +47,154 @@ def calibrate(
     output_dir: str | Path = "calibrations",
     md: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """Expose a powder standard, find the geometry of each detector, and put it in force.
+    """Expose a powder standard, fit the geometry of each detector, and activate it.
 
-    All that can be wrong beforehand is told before the shutter opens. The fits begin when the run is
-    closed, in threads of their own; each result is kept as soon as it is there.
+    The arguments are checked before the shutter opens. The fits begin when the run is closed, each in a thread;
+    each result is committed as soon as it is there.
 
     Parameters
     ----------
     detectors
-        To expose, all in one run.
+        The detectors to expose, all in one run.
     calibs
-        The `CalibrationData` of each; left out, the one component of that kind that each has.
+        The `CalibrationData` of each; if omitted, the one component of this type that each detector has.
     calibrant
         The standard: pyFAI's name, or a .D file.
     wavelength
-        In m; left out, `RE.md["bt_wavelength"]` (angstrom), that in force if the energy has not
-        moved since, or the linked energy. It is never fitted and never made up.
+        Wavelength of the beam (m). If omitted: `RE.md["bt_wavelength"]` (angstrom), that of the active geometry
+        if the energy has not moved since, or the linked energy. It is never fitted and never guessed.
     method
-        ``"auto"`` fits; ``"gui"`` opens pyFAI-calib2; ``"poni"`` takes the geometry of `start`.
+        ``"auto"`` fits; ``"gui"`` opens pyFAI-calib2; ``"poni"`` uses the geometry of `start`.
     start
-        Where to begin: None is what is in force, or a PONI file, a `Geometry`, a `Nominal` distance.
+        Where the fit starts: None for the active geometry, or a PONI file, a `Geometry`, a `Nominal` distance.
     num
         Number of exposures, which are averaged.
     dark
-        ``"take"`` takes one with the shutter closed; an array (y, x); the uid of a run in `db`;
-        None subtracts the run's own stream ``dark``, which bluesky-darkframes makes, if it has one.
+        ``"take"`` takes a dark frame with the shutter closed; an array (y, x) or the uid of a run in `db` is
+        subtracted; None subtracts the run's own stream ``dark``, which bluesky-darkframes records, if there is one.
     mask
-        An array (y, x) or a file of one, nonzero is masked, beside the detector's own gaps.
+        An array (y, x), or a file with one; nonzero is masked, in addition to the detector's own gaps.
     label
-        Name of the revision, such as ``"near"``.
+        Label of the revision, such as ``"near"``.
     config_det
-        Whether the geometry is put in force; else it is found and written only.
+        Whether to activate the geometry; else it is only fitted and written to files.
     images, db
-        Who has the images, if not the run's own documents: a function of run uid and data key, or
+        Where to read the images, if not from the run's own documents: a function of run uid and data key, or
         the session's catalog (Tiled, databroker).
     shutter
-        Is opened for the exposure, and closed whatever happens.
+        Opened for the exposure, and closed in any case.
     key
-        Data key of the images, where a detector has several.
+        Data key of the images, if a detector has several.
     output_dir
-        For ``{run_uid}_{data_key}.tiff``, ``.poni`` and ``.png``.
+        Folder of ``{run_uid}_{data_key}.tiff``, ``.poni`` and ``.png``.
     md
-        Further metadata of the run.
+        Additional metadata of the run.
 
     Returns
     -------
     dict of str to Calibrated
-        By the detector's name.
+        By the name of the detector.
 
     Raises
     ------
     CalibrationError
-        For at least one detector nothing was put in force; says why for each, and what to do. What
-        the others found is in force and in its attribute `results`.
+        At least one detector was not calibrated; the message says why for each, and what to do. The results of
+        the others are active, and in the attribute `results` of the error.
+    WavelengthError
+        The wavelength is not known, or its sources contradict each other.
+
+    Examples
+    --------
+    >>> RE(calibrate([detector], label="near", num=5, dark="take", shutter=shutter))  # doctest: +SKIP
     """
     pairs = list(zip(detectors, _calibs_of(detectors, calibs), strict=True))
-    how = Exposure(_checked_num(num), shutter, isinstance(dark, str) and dark == "take")
-    wanted = Wanted(find_calibrant(calibrant), method, start, _dark(dark, shutter, db), _mask(mask), label, config_det)
-    named = _named_start(method, start)
+    exposure = Exposure(_checked_num(num), shutter, isinstance(dark, str) and dark == "take")
+    options = CalibrationOptions(
+        find_calibrant(calibrant), method, start, _checked_dark(dark, shutter, db), _mask_array(mask), label, config_det
+    )
+    given_start = _given_start(method, start)
     collector = Collector()
     source = image_source(collector, images, db)
     if label is not None and (problem := label_problem(label)):
         raise CalibrationError(problem)
-    require_folder(Path(output_dir))
+    create_folder(Path(output_dir))
     if method == "gui":
         require_display()
     for calib in dict.fromkeys(calib for _, calib in pairs):
-        in_force = calib.read_snapshot().geometry  # an IOC that does not answer is told before anything is exposed
+        active = calib.read_snapshot().geometry  # an IOC that does not answer is reported before the exposure
         if method == "auto":
-            check_start(start, in_force)
+            check_start(start, active)
     metadata = {
         "plan_name": "calibrate",
         "detectors": [detector.name for detector in detectors],
         "num_points": num,
         "num_intervals": num - 1,
-        "calibrant": wanted.calibrant.name,
+        "calibrant": options.calibrant.name,
         "hints": {},
         **(md or {}),
     }
-    exposing = expose(pairs, how, wavelength, named, metadata)
+    exposing = expose(pairs, exposure, wavelength, given_start, metadata)
     run_uid, exposed = yield from bpp.subs_wrapper(exposing, collector)
     collector.keep(run_uid)
-    return (yield from _results(wanted, run_uid, exposed, collector, source, key, Path(output_dir)))
+    return (yield from _results(options, run_uid, exposed, collector, source, key, Path(output_dir)))
 
 
 def _results(
-    wanted: Wanted,
+    options: CalibrationOptions,
     run_uid: str,
-    exposed: Sequence[Exposed],
+    exposed: Sequence[ExposedDetector],
     collector: Collector,
     source: ImageSource,
     key: str | None,
     folder: Path,
 ) -> Plan:
-    """Calibrate one detector after the other; what fails keeps nothing from the others."""
+    """Calibrate one detector after the other; an error of one does not stop the others."""
     results: dict[str, Calibrated] = {}
     problems: list[str] = []
     for one in exposed:
         name = one.detector.name
-        work = Work(f"calibrate {name}", _later(wanted, run_uid, one, collector, source, key, folder), _thread_of(one))
-        yield from work.finish()
+        function = _calibration_of(options, run_uid, one, collector, source, key, folder)
+        task = BackgroundTask(f"calibrate {name}", function, _thread_class(one))
+        yield from task.finish()
         try:
-            results[name] = work.result()
+            results[name] = task.result()
         except ProblemsError as error:
             problems += error.problems
-        except Exception as error:  # noqa: BLE001  # the others are not to be lost by it
-            problems.append(f"{name}: {type(error).__name__}: {error}; nothing was put in force, run {run_uid} is kept")
+        except Exception as error:  # noqa: BLE001  # the results of the others must not be lost
+            problems.append(
+                f"{name}: {type(error).__name__}: {error}; nothing was activated, the images are in run {run_uid}"
+            )
         else:
-            _show(results[name])
+            _print(results[name])
     if problems:
         raise CalibrationError(problems, results)
     return results
 
 
-def _later(
-    wanted: Wanted, run_uid: str, one: Exposed, collector: Collector, source: ImageSource, key: str | None, folder: Path
-) -> Callable[[Told, threading.Event], Calibrated]:
-    """Give what is to be done off the RunEngine's loop."""
+def _calibration_of(
+    options: CalibrationOptions, run_uid: str, one: ExposedDetector, collector: Collector, source: ImageSource,
+    key: str | None, folder: Path,
+) -> Callable[[ReportProgress, threading.Event], Calibrated]:  # fmt: skip
+    """Return the function that calibrates one detector in a thread."""
 
-    def run(tell: Told, cancelled: threading.Event) -> Calibrated:
+    def run(report: ReportProgress, cancelled: threading.Event) -> Calibrated:
         descriptor = collector.descriptor(run_uid) or {}
         data_key = image_key(descriptor, one.detector.name, key)
-        return Calibration(
-            wanted, one.detector.name, one.calib, one.in_force, source, run_uid, data_key, one.position,
-            one.wavelength, Files(folder, f"{run_uid}_{data_key}"),
-        ).run(tell, cancelled)  # fmt: skip
+        return DetectorCalibration(
+            options, one.detector.name, one.calib, one.active, source, run_uid, data_key, one.position,
+            one.wavelength, OutputFiles(folder, f"{run_uid}_{data_key}"),
+        ).run(report, cancelled)  # fmt: skip
 
     return run
 
 
-def _thread_of(one: Exposed) -> Any:
-    """Give the class of threads that share the session's Channel Access."""
+def _thread_class(one: ExposedDetector) -> Any:
+    """Return the class of threads that share the session's Channel Access context."""
     return one.calib.snapshot.cl.thread_class
 
 
 def _calibs_of(detectors: Sequence[Any], calibs: Sequence[CalibrationData] | None) -> list[CalibrationData]:
-    """Find the calibration of each detector.
+    """Return the calibration of each detector.
 
     Raises
     ------
@@ -193,12 +205,12 @@ def _calibs_of(detectors: Sequence[Any], calibs: Sequence[CalibrationData] | Non
         raise CalibrationError("no detectors are given: expected at least one")
     names = [detector.name for detector in detectors]
     if len(set(names)) < len(names):
-        raise CalibrationError(f"a detector stands twice in {', '.join(names)}: expected each once")
+        raise CalibrationError(f"a detector is listed twice in {', '.join(names)}: expected each once")
     if calibs is not None:
         if len(calibs) != len(detectors):
             raise CalibrationError(f"{len(detectors)} detectors and {len(calibs)} calibs: expected one for each")
         return list(calibs)
-    found: list[CalibrationData] = []
+    components: list[CalibrationData] = []
     for detector in detectors:
         own = [
             getattr(detector, name)
@@ -206,16 +218,16 @@ def _calibs_of(detectors: Sequence[Any], calibs: Sequence[CalibrationData] | Non
             if isinstance(getattr(detector, name), CalibrationData)
         ]
         if len(own) != 1:
-            told = ", ".join(calib.attr_name for calib in own) or "none"
+            listed = ", ".join(calib.attr_name for calib in own) or "none"
             raise CalibrationError(
-                f"{detector.name} has {len(own)} calibrations ({told}): give calibs=[...], one CalibrationData each"
+                f"{detector.name} has {len(own)} calibrations ({listed}): give calibs=[...], one CalibrationData each"
             )
-        found += own
-    return found
+        components += own
+    return components
 
 
-def _named_start(method: Method, start: Start | None) -> Geometry | None:
-    """Give the geometry that the user named to start from, None where they named none.
+def _given_start(method: Method, start: Start | None) -> Geometry | None:
+    """Return the geometry that the user has given to start from; None if there is none.
 
     Raises
     ------
@@ -228,7 +240,7 @@ def _named_start(method: Method, start: Start | None) -> Geometry | None:
     if isinstance(start, (str, Path)):
         geometry = read_poni(Path(start))
     if method == "poni" and geometry is None:
-        raise CalibrationError('method="poni" takes the geometry of start: give start="some.poni", or a Geometry')
+        raise CalibrationError('method="poni" uses the geometry of start: give start="some.poni", or a Geometry')
     return geometry
 
 
@@ -238,13 +250,13 @@ def _checked_num(num: int) -> int:
     return num
 
 
-def _dark(dark: Any, shutter: Shutter | None, db: Any) -> NDArray[Any] | str | None:
-    """Give what is to be subtracted, as `Wanted` has it.
+def _checked_dark(dark: Any, shutter: Shutter | None, db: Any) -> NDArray[Any] | str | None:
+    """Return the dark in the form of `CalibrationOptions`.
 
     Raises
     ------
     CalibrationError
-        It cannot be had.
+        It needs another argument.
     """
     if dark is None:
         return None
@@ -254,19 +266,21 @@ def _dark(dark: Any, shutter: Shutter | None, db: Any) -> NDArray[Any] | str | N
                 raise CalibrationError('dark="take" needs a shutter to close: give shutter=Shutter(device, 1, 0)')
             return None
         if db is None:
-            raise CalibrationError(f'dark={dark!r} names a run: give db=, which has it; or dark="take", or an array')
+            raise CalibrationError(
+                f'dark={dark!r} is the uid of a run: give the catalog that has it, db=...; or dark="take", or an array'
+            )
         return dark
     return np.asarray(dark)
 
 
-def _mask(mask: Any) -> NDArray[Any] | None:
+def _mask_array(mask: Any) -> NDArray[Any] | None:
     if isinstance(mask, (str, Path)):
         return read_mask(Path(mask))
     return None if mask is None else np.asarray(mask)
 
 
-def _show(result: Calibrated) -> None:
-    """Show a person what was found."""
+def _print(result: Calibrated) -> None:
+    """Print a result for the user."""
     console = Console()
     console.print(result.table())
     for warning in result.warnings:

@@ -13,7 +13,7 @@ from ponikeeper.protocol import Commit, Result
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.start import read_poni
 from ponikeeper_client.plans import Calibrated, calibrate
-from ponikeeper_client.plans.background import Work
+from ponikeeper_client.plans.background import BackgroundTask
 from ponikeeper_client.xpdacq._exposing import Plan, RememberedShutter, dark_plan, require_darkframes, with_shutter
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def committed(calib: CalibrationData, geometry: Geometry, label: str | None, *, 
     """Put a geometry in force; as `XrayBasicPlans.config_by_poni`."""
     commit = Commit(geometry.as_dict(), {"method": "poni"}, label, "now" if here else "unknown")
     # off the RunEngine's loop, in a thread that shares the session's Channel Access
-    work = Work(f"configure {calib.name}", lambda *_: calib.transact(commit), calib.snapshot.cl.thread_class)
-    yield from work.finish()
-    result: Result = work.result()
+    task = BackgroundTask(f"configure {calib.name}", lambda *_: calib.transact(commit), calib.snapshot.cl.thread_class)
+    yield from task.finish()
+    result: Result = task.result()
     return result

@@ -12,7 +12,7 @@ from ponikeeper.geometry import Geometry, poni
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.start import read_poni
 from ponikeeper_client.guard import calibration_guard
-from ponikeeper_client.plans.arrival import TIMEOUT, arrive, rest_at
+from ponikeeper_client.plans.arrival import TIMEOUT, move_and_follow, move_and_settle
 from ponikeeper_client.xpdacq._basic_plans import XrayBasicPlans, committed
 from ponikeeper_client.xpdacq._exposing import Plan
 
@@ -85,7 +85,7 @@ class MultiDistPlans(XrayBasicPlans):
         CalibrationError
             Nothing was put in force; the distance is not added.
         """
-        yield from rest_at(self.motor, position, [self.calib_cpt])
+        yield from move_and_settle(self.motor, position, [self.calib_cpt])
         options = {"label": stream, "output_dir": output_dir, **kwargs}
         results = yield from self.calibrate([self.detector], [self.calib_cpt], **options)
         self.add_dist(position, stream)
@@ -144,10 +144,10 @@ class MultiDistPlans(XrayBasicPlans):
             raise CalibrationError("there are no distances: add some with calib_dist or add_dist")
         for index, (position, stream) in enumerate(zip(self.positions, self.streams, strict=True)):
             if (geometry := self.geometries[index]) is not None:
-                yield from rest_at(self.motor, position, [self.calib_cpt], timeout)
+                yield from move_and_settle(self.motor, position, [self.calib_cpt], timeout)
                 yield from committed(self.calib_cpt, geometry, stream, here=True)
                 self.geometries[index] = None
-            yield from arrive(self.motor, position, [self.calib_cpt], timeout)
+            yield from move_and_follow(self.motor, position, [self.calib_cpt], timeout)
             yield from bps.trigger_and_read(list(devices), name=stream)
 
 
