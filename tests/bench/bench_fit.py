@@ -1,4 +1,4 @@
-"""How long the fit of a 4-megapixel image takes, beside pyFAI's own extraction and refinement in the same run.
+"""Duration of the fit of a 4-megapixel image, compared with pyFAI's own extraction and refinement in the same run.
 
 python tests/bench/bench_fit.py [RUNS]
 
@@ -29,7 +29,7 @@ REAL = Path(__file__).parents[3] / "shared" / "data" / "real"
 
 
 def material():
-    """Give the image to fit, and what to call it."""
+    """Return the image to fit, and its name."""
     if (REAL / "manifest.json").exists():
         return real_nickel(REAL), "real Ni"
     truth = on_detector("Perkin", 2e-4, 0.2344, (0.495, 0.49), (0.1, 0.1))

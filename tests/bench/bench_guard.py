@@ -1,4 +1,4 @@
-"""How long a run of 100 events takes with the guard, beside the same run without it.
+"""Duration of a run of 100 events with the guard, compared with the same run without it.
 
 python tests/bench/bench_guard.py [RUNS]
 """

@@ -35,7 +35,7 @@ def panel(make, linked, stage):
 
 
 def per_run(run):
-    """Give, by the uid of each run, what its events recorded as the distance."""
+    """Return the distances that the events of each run recorded, by the name of the position."""
     found = {}
     for start in run["start"]:
         mine = [one for one in run["descriptor"] if one["run_start"] == start["uid"]]
@@ -129,7 +129,8 @@ def test_detector_that_the_motor_does_not_move_is_measured_beside_one_that_it_do
 def test_detector_whose_ioc_has_no_links_cannot_follow(make, prefix, stage, take):
     panel = make(Scripted, prefix.removesuffix("Calib:"), "pe9")
     commit(panel, 0.3)
-    with pytest.raises(CalibrationError, match="pe9_calib does not follow stage: no links are configured for it in the IOC"):
+    reason = "pe9_calib does not follow stage: no links are configured for it in the IOC"
+    with pytest.raises(CalibrationError, match=reason):
         take(at_positions([panel], stage, {"near": 200.0}))
 
 

@@ -23,7 +23,7 @@ def _scene(seed):
 
 
 def _committed(run_engine, panel, seed, folder):
-    """Calibrate one scene from a displaced geometry in force; give how far off what is in force is (px)."""
+    """Calibrate one scene from a displaced active geometry; return how far the new one is from the truth (px)."""
     scene = _scene(seed)
     panel.calib.set(displaced(scene.truth, np.random.default_rng(seed + 1000))).wait(timeout=10)
     panel.frames = [scene.image()]

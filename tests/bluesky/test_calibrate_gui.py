@@ -1,4 +1,4 @@
-"""`calibrate` with the real pyFAI-calib2, without a screen, and somebody who clicks in it."""
+"""`calibrate` with the real pyFAI-calib2 on a virtual display, operated by a script."""
 
 import importlib.util
 import shlex
@@ -31,7 +31,7 @@ pytestmark = [
 
 @pytest.fixture
 def clicking(monkeypatch, tmp_path):
-    """Let somebody click in the next pyFAI-calib2."""
+    """Operate the next pyFAI-calib2 by a script."""
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 

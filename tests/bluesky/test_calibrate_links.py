@@ -172,7 +172,7 @@ def test_wavelength_is_chosen_by_who_knows_best(argument, metadata, in_force, li
         ({"bt_wavelength": "0.18"}, None, [], "is not a wavelength in angstrom"),
     ],
 )
-def test_wavelength_that_nobody_can_stand_for_is_refused(metadata, in_force, links, says):
+def test_wavelength_without_a_trustworthy_source_is_refused(metadata, in_force, links, says):
     with pytest.raises(WavelengthError) as raised:
         choose_wavelength(wavelength_candidates(None, metadata, in_force, links))
     assert says in str(raised.value)

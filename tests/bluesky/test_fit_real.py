@@ -53,7 +53,7 @@ def fit(real, start=None, image=None, mask=None, standard=None, **options):
 
 
 def manifest(folder, real, name):
-    """Give a geometry that others found for the nickel."""
+    """Return a published geometry of the nickel image."""
     (entry,) = (one for one in json.loads((folder / "manifest.json").read_text()) if one["name"] == "xpd_Ni")
     return replace(real.published, **entry["reference"][name])
 
@@ -216,7 +216,7 @@ def outside(real, radius):
 
 
 def mirrored(name, geometry):
-    """Give the geometry of an image that was mirrored."""
+    """Compute the geometry of a mirrored image."""
     if name == "transposed":
         return replace(geometry, poni1=geometry.poni2, poni2=geometry.poni1, rot1=-geometry.rot2, rot2=-geometry.rot1)
     if name == "upside down":
@@ -254,7 +254,7 @@ def test_a_part_of_nickel_is_right_or_refused_with_the_published_wavelength(nick
 
 
 def part_of(real, name):
-    """Give the mask that leaves a part."""
+    """Build the mask that leaves one part."""
     hidden = real.mask.copy()
     for where in SMALL.get(name) or (HALVES[name],):
         hidden[where] = True

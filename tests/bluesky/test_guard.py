@@ -1,4 +1,4 @@
-"""Guarded runs: a geometry that changes meanwhile is recorded anew, or fails the run; no event has another's."""
+"""Guarded runs: a geometry that changes during a run gets a new descriptor, or fails the run."""
 
 import re
 import time
@@ -283,7 +283,7 @@ def test_stream_of_dark_frames_is_left_alone(panel, take, run_engine):
 
 
 def streams(panel, *steps):
-    """Make a plan that takes events in streams, each of some devices."""
+    """Build a plan with events in several streams, each of some devices."""
 
     @bpp.stage_decorator([panel])
     @bpp.run_decorator()

@@ -40,7 +40,7 @@ class Naming(Flying):
 
 
 class Lasting(Flying):
-    """A detector whose flight lasts until somebody ends it."""
+    """A detector whose fly scan lasts until the test ends it."""
 
     def complete(self):
         self.flight = Status(self)
@@ -60,7 +60,7 @@ def connect(make, prefix):
 
 
 def flown(run):
-    """Give what each page of events was recorded with."""
+    """Return what each page of events was recorded with."""
     data = {each["uid"]: each["configuration"]["pe1"]["data"] for each in run["descriptor"]}
     return [data[page["descriptor"]]["pe1_calib_dist"] for page in run.get("event_page", ())]
 

@@ -64,7 +64,7 @@ def stands(panel, status):
 
 
 def scan(panel, move, *places, name="Z"):
-    """Take an event at each place, once the status is that which is named beside it."""
+    """Record an event at each position, once the status is the one given with it."""
 
     @bpp.stage_decorator([panel])
     @bpp.run_decorator()
@@ -214,7 +214,7 @@ def test_ioc_that_comes_back_in_time_is_waited_for(served, take):
 
 
 def check_outage(served, take, seconds):
-    """Let the IOC die in a run that records this, and be back after a while."""
+    """Kill the IOC in a run that records this, and start it again after a while."""
     ioc, panel = served(Recording)
     back = threading.Timer(seconds, ioc.start)
     panel.script[("trigger", 3)] = lambda: (ioc.kill(), back.start())
@@ -262,7 +262,7 @@ def test_run_in_which_the_ioc_dies_fails_and_the_next_one_records_what_is_live(s
     run = {}
     with contextlib.suppress(NotConnectedError):
         run_engine(calibration_guard(bp.count([panel], 5)), lambda kind, doc: run.setdefault(kind, []).append(doc))
-    # back within the timeout it is the same geometry, proved anew
+    # back within the timeout it is the same geometry, which is verified again
     assert recorded(run, "dist") == [0.3] * (5 if run["stop"][0]["exit_status"] == "success" else 2)
     back.join()
     panel.calib.wait_for_connection(timeout=60)
@@ -278,7 +278,7 @@ def heard(panel):
         return None
 
 
-def test_concerns_are_told_unless_a_declared_scan_is_their_cause():
+def test_status_problems_are_reported_unless_a_declared_scan_explains_them():
     def link(name, **keys):
         values = {"pv": name, "kind": "motor", "units": "mm", "tolerance": 0.1, "value": 1.0, "calibrated": 1.0}
         return LinkState(name, **{**values, "moving": False, "connected": True, "within": True, **keys})

@@ -1,4 +1,4 @@
-"""Changes at random moments of guarded runs: no event is recorded with what was no longer, or not yet, in force."""
+"""Changes at random moments of guarded runs: no event is recorded with a geometry that was not active."""
 
 import random
 import threading
@@ -81,15 +81,15 @@ class Meddler:
 
 
 def wrong(event, exposure, recorded, shown):
-    """Say what is wrong with what an event was recorded with, of all that a third client saw in time.
+    """Compare the record of an event with all changes that a third client saw; return what is wrong with it.
 
-    A change is certain to have been in force from when another client has seen it; it was not in force
+    A change was certainly active once another client has seen it; it was not active
     before its own time.
     """
     serials = [(seen.at, snapshot["serial"], snapshot["activated"], snapshot["geometry"]) for seen, snapshot in shown]
     mine = [row for row in serials if row[1] == recorded["serial"]]
     if not mine:
-        return "was never in force"
+        return "was never active"
     if any(mine[0][3][key] != recorded[key] for key in GEOMETRY):
         return "has not the numbers of its serial"
     replaced = next((at for at, serial, *_ in serials if serial > recorded["serial"]), None)

@@ -74,7 +74,7 @@ class Day:
         self._settled(name, geometry)
 
     def roll_back(self, name):
-        """Put the first geometry of a place in force again."""
+        """Activate the first geometry of a place again."""
         self.go(name)
         number, geometry = self.revisions[name][0]
         assert speak.put(f"{self.panel.calib.prefix}Activate", str(number)) is None
@@ -110,7 +110,7 @@ def taken(run_engine, plan):
 
 
 def documents_of(documents, uid):
-    """Give the documents of one run."""
+    """Return the documents of one run."""
     descriptors = {one["uid"] for kind, one in documents if kind == "descriptor" and one["run_start"] == uid}
 
     def is_of_it(kind, one):
@@ -122,7 +122,7 @@ def documents_of(documents, uid):
 
 
 def comes_back(run, each, truth, file):
-    """Tell whether a recorded geometry is, bit for bit, what held; as a PONI, an integrator and best known too."""
+    """Check that a recorded geometry is bit for bit the one that was active; as PONI, integrator and best known too."""
     integrator = recall.azimuthal_integrator(each)
     recall.write_poni(each, file)
     known = [one.geometry for one in recall.best_known(run, "pe1", each.stream) if one.seq_nums == each.seq_nums]

@@ -17,7 +17,7 @@ TIMEOUT = 1.0
 
 @pytest.fixture
 def own(make_ioc):
-    """An IOC that this test may harm, with a geometry in force."""
+    """An IOC that this test may damage, with an active geometry."""
     ioc = make_ioc().start()
     assert speak.request(ioc.prefix, commit_text("begin", geometry=GEOMETRY))["outcome"] == "accepted"
     return ioc
@@ -99,7 +99,7 @@ def test_set_on_a_hung_ioc_fails_and_commits_nothing(own, make):
     assert calib.read_snapshot().revision == 1
 
 
-def test_prefix_that_nobody_serves_raises_naming_the_pv():
+def test_prefix_that_no_ioc_serves_raises_naming_the_pv():
     calib = CalibrationData("NO{Such}Calib:", name="lost", timeout=TIMEOUT)
     assert fails_within_its_timeout(calib, r"NO{Such}Calib:Serial_RBV does not answer .* EPICS_CA_ADDR_LIST")
     calib.destroy()

@@ -1,4 +1,4 @@
-"""`ponikeeper fit` as people and scripts meet it: files in, PONI and picture out, put in force, or refused."""
+"""`ponikeeper fit` from the command line: files in, PONI and figure out, committed or refused."""
 
 import hashlib
 from dataclasses import replace
@@ -59,7 +59,7 @@ def nothing_written(folder):
 
 
 def plain(text):
-    """Give what was printed without the lines that a narrow terminal broke."""
+    """Join the lines that a narrow terminal broke."""
     return " ".join(text.split())
 
 
@@ -174,7 +174,7 @@ def test_an_image_that_is_missing_or_has_another_shape_is_told(fit, files, tmp_p
 
 
 def failed(done, said, folder):
-    """See that it failed with a sentence, not with a traceback, and wrote nothing."""
+    """Check that it failed with a sentence, not with a traceback, and wrote nothing."""
     assert done.returncode != 0
     assert said in plain(done.stderr), done.stderr
     assert "Traceback" not in done.stderr + done.stdout

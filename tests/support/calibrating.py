@@ -57,6 +57,6 @@ class Recorder(Signal):
 
 
 def off_px(found, truth):
-    """Give how far the rings of one geometry are from those of another, rms over the detector (px)."""
+    """Compute the distance between the rings of two geometries, rms over the detector (px)."""
     one, other = (azimuthal_integrator(g, shape=SHAPE).array_from_unit(SHAPE, unit="2th_rad") for g in (found, truth))
     return float(np.sqrt(np.mean(((one - other) * truth.dist / truth.pixel1 / np.cos(other) ** 2) ** 2)))

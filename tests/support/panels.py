@@ -30,5 +30,5 @@ class AnyPanel(Device):
 
 
 def with_calibration(cls, prefix):
-    """Give a detector class the calibration at a full PV prefix, as a session's script does."""
+    """Return a detector class with a calibration at a full PV prefix, as a session's script does."""
     return type(f"{cls.__name__}WithCalibration", (cls,), {"calib": Cpt(CalibrationData, prefix, kind="config")})

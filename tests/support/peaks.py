@@ -52,13 +52,13 @@ def two_theta_residuals(integrator, image, mask, spacings, window=0.2):
 
 
 def _gaps(lines):
-    """Give each line's distance to its nearest neighbour."""
+    """Compute the distance of each line to its nearest neighbour."""
     steps = np.diff(lines, prepend=-np.inf, append=np.inf)
     return np.minimum(steps[:-1], steps[1:])
 
 
 def _centroid(angle, intensity, window):
-    """Give the centre of a peak over a straight background, None where there is none that stands out."""
+    """Compute the centroid of a peak above a straight background; None if no peak is high enough."""
     edge = max(3, len(angle) // 6)
     low, high = intensity[:edge].mean(), intensity[-edge:].mean()
     height = intensity - np.linspace(low, high, len(angle))

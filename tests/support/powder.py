@@ -63,7 +63,7 @@ class Scene:
         return float(np.sqrt(self.truth.pixel1 * self.truth.pixel2))
 
     def expected(self):
-        """Give the mean counts of each pixel, without detector: shape (y, x)."""
+        """Compute the mean counts of each pixel, without detector effects, shape (y, x)."""
         random = np.random.default_rng(self.seed)
         angle = two_theta(self.truth)
         found = self._rings(angle, random)
@@ -77,7 +77,7 @@ class Scene:
         return self.counts * (found + self.background * air) * np.cos(angle) ** 3 + 1
 
     def image(self, noise=1):
-        """Give one exposure: noise, hot pixels, shadow of the beam stop, -1 in the gaps; int32, shape (y, x)."""
+        """Simulate one exposure: noise, hot pixels, shadow of the beam stop, -1 in the gaps; int32, shape (y, x)."""
         random = np.random.default_rng((self.seed, noise))
         mean = self.expected()
         mean[self._shadow()] *= _DARKEST_STOP
@@ -131,7 +131,7 @@ def _of_detector(name, pixel1, pixel2, orientation):
 
 
 def integrator(geometry):
-    """Give pyFAI's integrator of a geometry, made by pyFAI alone."""
+    """Build pyFAI's integrator of a geometry, by pyFAI alone."""
     from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
     detector = _of_detector(geometry.detector, geometry.pixel1, geometry.pixel2, geometry.orientation)
@@ -140,12 +140,12 @@ def integrator(geometry):
 
 
 def two_theta(geometry):
-    """Give pyFAI's scattering angle of each pixel (rad)."""
+    """Compute pyFAI's scattering angle of each pixel (rad), shape (y, x)."""
     return integrator(geometry).array_from_unit(unit="2th_rad")
 
 
 def off_px(truth, found):
-    """Tell how far apart two geometries have the rings, rms over the detector (px)."""
+    """Compute the distance between the rings of two geometries, rms over the detector (px)."""
     one, other = (two_theta(geometry)[::SPLIT, ::SPLIT] for geometry in (truth, found))
     scale = truth.dist / np.cos(np.minimum(one, 1.4)) ** 2 / np.sqrt(truth.pixel1 * truth.pixel2)
     return float(np.sqrt(np.mean(((other - one) * scale) ** 2)))
@@ -165,7 +165,7 @@ def displaced(geometry, random, distance=0.05, spot=30.0, degrees=2.0):
 
 
 def on_detector(name, pixel, dist, spot, tilt=(0.0, 0.0), wavelength=1.663e-11, orientation=3):
-    """Make a geometry.
+    """Build a geometry.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ _FEWEST_SEEN, _APART = 5, 9
 
 
 def random_scene(kind, seed):
-    """Make a scene up: detector, orientation, standard, wavelength, distance, beam spot, tilt, all at random.
+    """Build a random scene: detector, orientation, standard, wavelength, distance, beam spot and tilt.
 
     At least five rings are on the detector, and the first of them stand apart.
     """

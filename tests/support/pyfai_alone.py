@@ -1,4 +1,4 @@
-"""The calibration that pyFAI does by itself, to set beside the fit: extraction of points, then refinement."""
+"""Calibration by pyFAI alone, for comparison with the fit: extraction of points, then refinement."""
 
 import copy
 import logging
@@ -48,5 +48,5 @@ def _calibrated(image, begin, start, standard, rings):
 
 
 def geometry_of(refinement, template):
-    """Give the geometry that pyFAI found; all else is the template's."""
+    """Return the geometry that pyFAI refined; all other values are the template's."""
     return replace(template, **{name: float(getattr(refinement, name)) for name in FITTED})

@@ -62,7 +62,7 @@ def calibration_guard(
 
     Examples
     --------
-    >>> RE(calibration_guard(bp.scan([detector], stage, 200, 1000, 5), moving=["z"]))  # doctest: +SKIP
+    >>> RE(calibration_guard(bp.scan([detector], stage, 200, 1000, 5), moving=["z"]))
     """
     if not isinstance(plan, Iterable):
         name = getattr(plan, "__name__", repr(plan))

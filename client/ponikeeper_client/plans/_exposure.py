@@ -167,7 +167,7 @@ def expose(
     start: Geometry | None,
     metadata: Mapping[str, Any],
 ) -> Plan:
-    """Take the run of a calibration.
+    """Expose all detectors of a calibration in one run.
 
     The wavelength is chosen when the run is open, because its start document has the RunEngine's metadata, and
     before anything is exposed.
@@ -225,7 +225,7 @@ def _prepare(
 
 
 def _take_frames(detectors: Sequence[Any], exposure: Exposure, watches: Sequence[LinkWatch]) -> Plan:
-    """Take the frames, dark ones first; the shutter is closed and the watches are stopped in any case."""
+    """Expose the detectors, dark frames first; the shutter is closed and the watches are stopped in any case."""
 
     def take() -> Plan:
         if exposure.take_dark and exposure.shutter is not None:

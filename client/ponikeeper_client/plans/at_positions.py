@@ -70,7 +70,7 @@ def at_positions(
 
     Examples
     --------
-    >>> RE(at_positions([detector], stage, {"near": 200.0, "far": 1000.0}, num=10))  # doctest: +SKIP
+    >>> RE(at_positions([detector], stage, {"near": 200.0, "far": 1000.0}, num=10))
     """
     _check_arguments(detectors, motor, positions, num, per_position, one_run)
     detectors = list(detectors)

@@ -105,7 +105,7 @@ def calibrate(
 
     Examples
     --------
-    >>> RE(calibrate([detector], label="near", num=5, dark="take", shutter=shutter))  # doctest: +SKIP
+    >>> RE(calibrate([detector], label="near", num=5, dark="take", shutter=shutter))
     """
     pairs = list(zip(detectors, _calibs_of(detectors, calibs), strict=True))
     exposure = Exposure(_checked_num(num), shutter, isinstance(dark, str) and dark == "take")
