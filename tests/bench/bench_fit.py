@@ -53,13 +53,13 @@ def main():
     def fit(start):
         return fit_image(real.image, start, standard, mask=real.mask)
 
-    found = fit(real.published).geometry  # and whatever is imported or built once is there now
-    starts = [displaced(found, np.random.default_rng(seed)) for seed in range(runs)]
+    fitted = fit(real.published).geometry  # and whatever is imported or built once is there now
+    starts = [displaced(fitted, np.random.default_rng(seed)) for seed in range(runs)]
     kinds = {
-        "fit_image": lambda _: fit(found),
+        "fit_image": lambda _: fit(fitted),
         "fit_image, start displaced": fit,
         f"pyFAI: extract_cp({RINGS} rings) + refine3": lambda _: pyfai_alone.calibrate(
-            real.image, real.mask, found, standard, RINGS
+            real.image, real.mask, fitted, standard, RINGS
         ),
     }
     times = {kind: [] for kind in kinds}

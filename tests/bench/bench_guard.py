@@ -28,7 +28,7 @@ EVENTS = 100
 def main(runs):
     run_engine = RunEngine({}, context_managers=[])
     plans = {"without": lambda plan: plan, "with the guard": calibration_guard}
-    found = {name: [] for name in plans}
+    durations = {name: [] for name in plans}
     with (
         tempfile.TemporaryDirectory() as folder,
         serving(LiveIoc(Path(folder), conftest._PORTS[0], "BENCH")) as ioc,
@@ -40,9 +40,9 @@ def main(runs):
             for name, guarded in plans.items():
                 began = time.perf_counter()
                 run_engine(guarded(bp.count([panel], EVENTS)))
-                found[name].append(1e3 * (time.perf_counter() - began) / EVENTS)
+                durations[name].append(1e3 * (time.perf_counter() - began) / EVENTS)
         panel.destroy()
-    medians = {name: statistics.median(values) for name, values in found.items()}
+    medians = {name: statistics.median(values) for name, values in durations.items()}
     for name, median in medians.items():
         print(f"{name:16} {median:6.2f} ms for an event (median of {runs} runs)")
     without, guarded = medians.values()

@@ -36,13 +36,13 @@ def panel(make, linked, stage):
 
 def per_run(run):
     """Return the distances that the events of each run recorded, by the name of the position."""
-    found = {}
+    result = {}
     for start in run["start"]:
         mine = [one for one in run["descriptor"] if one["run_start"] == start["uid"]]
         uids = {one["uid"] for one in mine}
         events = [event for event in run["event"] if event["descriptor"] in uids]
-        found[start["position"]] = recorded({"descriptor": mine, "event": events}, "dist")
-    return found
+        result[start["position"]] = recorded({"descriptor": mine, "event": events}, "dist")
+    return result
 
 
 def test_each_position_is_a_run_of_its_own_with_its_geometry(panel, stage, take):
@@ -76,14 +76,14 @@ def test_plan_of_the_users_own_is_measured_at_each_position(panel, stage, take):
     assert run["start"][0]["plan_name"] == "at_positions"
 
 
-def test_position_that_was_never_calibrated_is_told_and_not_measured(panel, stage, run_engine):
+def test_position_that_was_never_calibrated_is_reported_and_not_measured(panel, stage, run_engine):
     run = {}
     plan = at_positions([panel], stage, {"far": 1000.0, "middle": 600.0}, timeout=0.5)
     with pytest.raises(CalibrationError) as failed:
         run_engine(plan, lambda kind, document: run.setdefault(kind, []).append(document))
-    told = str(failed.value)
-    assert "pe1_calib: timed out after 0.5 s waiting for the status VALID with stage at 600" in told
-    assert "z is at 600 mm, calibrated at 1000 mm" in told
+    reported = str(failed.value)
+    assert "pe1_calib: timed out after 0.5 s waiting for the status VALID with stage at 600" in reported
+    assert "z is at 600 mm, calibrated at 1000 mm" in reported
     assert per_run(run) == {"far": [1.0]}
 
 
@@ -111,10 +111,10 @@ def test_position_that_was_never_calibrated_is_told_and_not_measured(panel, stag
         ({"per_position": lambda detectors: bp.count(detectors)}, r"<lambda>\(detectors, md=.*unexpected keyword"),
     ],
 )
-def test_what_cannot_be_measured_is_told_before_anything_moves(panel, stage, take, wrong, told):
-    asked = {"detectors": [panel], "motor": stage, "positions": {"near": 200.0}, **wrong}
+def test_what_cannot_be_measured_is_reported_before_anything_moves(panel, stage, take, wrong, told):
+    arguments = {"detectors": [panel], "motor": stage, "positions": {"near": 200.0}, **wrong}
     with pytest.raises(CalibrationError, match=told):
-        take(at_positions(**asked))
+        take(at_positions(**arguments))
     assert stage.position == 1000.0
 
 
@@ -134,7 +134,7 @@ def test_detector_whose_ioc_has_no_links_cannot_follow(make, prefix, stage, take
         take(at_positions([panel], stage, {"near": 200.0}))
 
 
-def test_motor_that_is_no_link_is_told(panel, take):
+def test_motor_that_is_no_link_is_reported(panel, take):
     place = unlinked.position + 1
     with pytest.raises(CalibrationError, match=r"the serial is still \d+, and no link is a PV of motor"):
         take(at_positions([panel], unlinked, {"near": place}, timeout=0.5))

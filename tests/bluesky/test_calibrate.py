@@ -41,9 +41,9 @@ def shutter(recorder):
 
 @pytest.fixture
 def panel(make, prefix, frame):
-    found = make(Panel, prefix.removesuffix("Calib:"))
-    found.frames = [frame]
-    return found
+    device = make(Panel, prefix.removesuffix("Calib:"))
+    device.frames = [frame]
+    return device
 
 
 @pytest.fixture
@@ -55,15 +55,15 @@ def session(run_engine, tmp_path):
             self.documents, self.folder = {}, tmp_path / "calibrations"
 
         def __call__(self, detectors, calibs=None, **options):
-            self.documents, kept = {}, {}
+            self.documents, stored = {}, {}
 
             def plan():
-                kept["results"] = yield from calibrate(
+                stored["results"] = yield from calibrate(
                     detectors, calibs, **{"output_dir": self.folder, "wavelength": 1.663e-11, "start": START, **options}
                 )
 
             run_engine(plan(), lambda kind, document: self.documents.setdefault(kind, []).append(document))
-            return kept["results"]
+            return stored["results"]
 
         @property
         def uid(self):
@@ -76,35 +76,35 @@ def session(run_engine, tmp_path):
     run_engine.md.pop("bt_wavelength", None)
 
 
-def test_first_calibration_from_a_nominal_distance_is_in_force_and_right(session, panel, shutter, recorder):
-    found = session([panel], num=3, label="near", shutter=shutter, md={"sample": "Ni"})["pe1"]
+def test_first_calibration_from_a_nominal_distance_is_active_and_right(session, panel, shutter, recorder):
+    result = session([panel], num=3, label="near", shutter=shutter, md={"sample": "Ni"})["pe1"]
 
     snapshot = panel.calib.read_snapshot()
-    assert (found.revision, snapshot.revision, snapshot.label, snapshot.status) == (1, 1, "near", "VALID")
-    assert snapshot.geometry == found.geometry
-    assert off_px(found.geometry, TRUTH) < RIGHT
+    assert (result.revision, snapshot.revision, snapshot.label, snapshot.status) == (1, 1, "near", "VALID")
+    assert snapshot.geometry == result.geometry
+    assert off_px(result.geometry, TRUTH) < RIGHT
     assert session.files("*") == [f"{session.uid}_pe1_image.{kind}" for kind in ("png", "poni", "tiff")]
-    assert poni.read(found.files.poni.read_bytes()) == found.geometry
+    assert poni.read(result.files.poni.read_bytes()) == result.geometry
     assert recorder.told == ["open", "closed"]
-    told = snapshot.provenance
-    assert (told["method"], told["calibrant"], told["run_uid"]) == ("fit", "Ni", session.uid)
-    assert told["wavelength_from"] == "argument"
-    assert told["n_rings"] >= 5
-    assert told["residual_px"] < 0.2
-    assert set(told["sigma"]) == {"dist", "poni1", "poni2", "rot1", "rot2"}
+    reported = snapshot.provenance
+    assert (reported["method"], reported["calibrant"], reported["run_uid"]) == ("fit", "Ni", session.uid)
+    assert reported["wavelength_from"] == "argument"
+    assert reported["n_rings"] >= 5
+    assert reported["residual_px"] < 0.2
+    assert set(reported["sigma"]) == {"dist", "poni1", "poni2", "rot1", "rot2"}
     start = session.documents["start"][0]
     assert (start["plan_name"], start["sample"], start["num_points"]) == ("calibrate", "Ni", 3)
     assert len(session.documents["event"]) == 3
-    assert "revision 1 is active" in found._repr_html_()
+    assert "revision 1 is active" in result._repr_html_()
 
 
-def test_next_calibration_starts_from_what_is_in_force_and_takes_its_wavelength(session, panel):
+def test_next_calibration_starts_from_what_is_active_and_takes_its_wavelength(session, panel):
     panel.calib.set(replace(TRUTH, dist=0.246, poni1=0.2071)).wait(timeout=10)
-    found = session([panel], wavelength=None, start=None)["pe1"]
-    assert off_px(found.geometry, TRUTH) < RIGHT
-    assert found.last.dist == 0.246
-    told = panel.calib.read_snapshot().provenance["wavelength_from"]
-    assert told == "the active geometry, no link watches the energy"
+    result = session([panel], wavelength=None, start=None)["pe1"]
+    assert off_px(result.geometry, TRUTH) < RIGHT
+    assert result.last.dist == 0.246
+    reported = panel.calib.read_snapshot().provenance["wavelength_from"]
+    assert reported == "the active geometry, no link watches the energy"
 
 
 def test_wavelength_is_taken_from_the_metadata_of_the_run_engine(session, panel, run_engine):
@@ -126,37 +126,37 @@ def test_contradicting_wavelengths_are_refused_before_the_exposure_and_both_are_
 
 def test_dark_is_subtracted_in_double_precision(session, panel, frame):
     panel.frames = [frame, frame + np.uint16(100)]
-    found = session([panel], num=2, dark=np.full(frame.shape, DARK, np.uint16), config_det=False)["pe1"]
-    kept = _image(found.files.image)
-    np.testing.assert_allclose(kept, frame.astype(float) + 50 - DARK, atol=1e-3)
-    assert found.revision is None
+    result = session([panel], num=2, dark=np.full(frame.shape, DARK, np.uint16), config_det=False)["pe1"]
+    stored = _image(result.files.image)
+    np.testing.assert_allclose(stored, frame.astype(float) + 50 - DARK, atol=1e-3)
+    assert result.revision is None
     assert panel.calib.read_snapshot().status == "UNSET"
 
 
 def test_dark_is_taken_with_the_shutter_closed(session, panel, frame, shutter, recorder):
     panel.frames = [np.full(frame.shape, DARK, np.uint16), frame + np.uint16(DARK)]
-    found = session([panel], dark="take", shutter=shutter)["pe1"]
+    result = session([panel], dark="take", shutter=shutter)["pe1"]
     assert recorder.told == ["closed", "open", "closed"]
-    np.testing.assert_allclose(_image(found.files.image), frame)
+    np.testing.assert_allclose(_image(result.files.image), frame)
     assert [document["name"] for document in session.documents["descriptor"]] == ["dark", "primary"]
 
 
-def test_poni_of_the_user_is_put_in_force_with_how_well_it_fits(session, panel, tmp_path):
+def test_poni_of_the_user_is_activated_with_how_well_it_fits(session, panel, tmp_path):
     file = tmp_path / "mine.poni"
     file.write_text(poni.write(TRUTH))
-    found = session([panel], method="poni", start=file, wavelength=None)["pe1"]
+    result = session([panel], method="poni", start=file, wavelength=None)["pe1"]
     snapshot = panel.calib.read_snapshot()
     assert (snapshot.geometry, snapshot.provenance["method"]) == (TRUTH, "poni")
     assert snapshot.provenance["wavelength_from"] == "the start's PONI"
     assert snapshot.provenance["residual_px"] < 0.3
-    assert found.warnings == ()
+    assert result.warnings == ()
 
 
-def test_poni_that_does_not_fit_says_so_in_the_record(session, panel):
+def test_poni_that_does_not_fit_reports_it_in_the_record(session, panel):
     wrong = replace(TRUTH, dist=TRUTH.dist * 1.03)
-    found = session([panel], method="poni", start=wrong)["pe1"]
+    result = session([panel], method="poni", start=wrong)["pe1"]
     assert panel.calib.read_snapshot().geometry == wrong
-    assert any("not precise" in warning or "not this standard" in warning for warning in found.warnings)
+    assert any("not precise" in warning or "not this standard" in warning for warning in result.warnings)
     assert panel.calib.read_snapshot().provenance["comment"]
 
 
@@ -181,7 +181,7 @@ def test_poni_that_does_not_fit_says_so_in_the_record(session, panel):
     ],
     ids=str,
 )
-def test_what_is_wrong_is_told_before_anything_is_exposed(session, panel, options, error, says):
+def test_what_is_wrong_is_reported_before_anything_is_exposed(session, panel, options, error, says):
     with pytest.raises(error) as raised:
         session([panel], **options)
     assert says in str(raised.value)
@@ -189,7 +189,7 @@ def test_what_is_wrong_is_told_before_anything_is_exposed(session, panel, option
     assert panel.calib.read_snapshot().revision == 0
 
 
-def test_image_that_is_no_standard_commits_nothing_and_tells_what_to_do(session, panel, frame):
+def test_image_that_is_no_standard_commits_nothing_and_reports_what_to_do(session, panel, frame):
     panel.frames = [np.random.default_rng(0).poisson(50, frame.shape).astype(np.uint16)]
     with pytest.raises(CalibrationError) as raised:
         session([panel])
@@ -211,14 +211,14 @@ def test_one_failure_does_not_lose_the_other_detector(session, panel, make, fres
 
 
 def test_user_says_where_the_images_are(session, panel, frame):
-    asked = []
+    arguments = []
 
     def images(run_uid, key):
-        asked.append((run_uid, key))
+        arguments.append((run_uid, key))
         return np.stack([frame, frame])
 
     session([panel], images=images)
-    assert asked == [(session.uid, "pe1_image")]
+    assert arguments == [(session.uid, "pe1_image")]
 
 
 def test_progress_is_shown_while_the_plan_waits(session, panel, run_engine, capsys):
@@ -314,15 +314,15 @@ def test_killed_ioc_loses_no_geometry_and_the_error_says_how_to_put_it(session, 
 
     with pytest.raises(CalibrationError) as raised:
         session([panel], images=images)
-    kept = session.folder / session.files("poni")[0]
-    assert f"ponikeeper put '{ioc.prefix}' {kept}" in str(raised.value)
-    assert off_px(poni.read(kept.read_bytes()), TRUTH) < RIGHT
+    stored = session.folder / session.files("poni")[0]
+    assert f"ponikeeper put '{ioc.prefix}' {stored}" in str(raised.value)
+    assert off_px(poni.read(stored.read_bytes()), TRUTH) < RIGHT
     ioc.start()
     wait_for(lambda: panel.calib.connected)
     assert panel.calib.read_snapshot().revision == 0
 
 
-def test_refusal_of_the_ioc_is_told_with_its_reasons(session, make, make_ioc, frame):
+def test_refusal_of_the_ioc_is_reported_with_its_reasons(session, make, make_ioc, frame):
     limits = "[detector.limits]\ndist = [0.3, 3.0]\n"
     ioc = make_ioc(more={"{Det:1}Calib:": limits}).start()
     panel = make(Panel, ioc.prefix.removesuffix("Calib:"))

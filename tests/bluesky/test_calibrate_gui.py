@@ -49,9 +49,9 @@ def frame():
 
 @pytest.fixture
 def panel(make, prefix, frame):
-    found = make(Panel, prefix.removesuffix("Calib:"))
-    found.frames = [frame]
-    return found
+    result = make(Panel, prefix.removesuffix("Calib:"))
+    result.frames = [frame]
+    return result
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def shutter():
 
 
 @pytest.mark.campaign  # the origin notebook goes this way too
-def test_what_a_person_fitted_and_saved_under_any_name_is_in_force(run_engine, panel, clicking, shutter, tmp_path):
+def test_what_a_person_fitted_and_saved_under_any_name_is_active(run_engine, panel, clicking, shutter, tmp_path):
     panel.calib.set(replace(NEAR, dist=0.2355)).wait(timeout=10)
     clicking("fit,save=whatever,close")
     run_engine(calibrate([panel], method="gui", shutter=shutter, label="near", output_dir=tmp_path / "out"))
@@ -68,9 +68,9 @@ def test_what_a_person_fitted_and_saved_under_any_name_is_in_force(run_engine, p
     assert (snapshot.revision, snapshot.label) == (2, "near")
     assert snapshot.geometry.dist == pytest.approx(NEAR.dist, rel=2e-3)
     assert snapshot.geometry.orientation == 3
-    told = snapshot.provenance
-    assert (told["method"], told["calibrant"]) == ("gui", "Ni")
-    assert told["residual_px"] < 1
+    reported = snapshot.provenance
+    assert (reported["method"], reported["calibrant"]) == ("gui", "Ni")
+    assert reported["residual_px"] < 1
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".tiff", ".poni", ".png", ".calib2"}
 
 
@@ -83,7 +83,7 @@ def test_window_closed_without_saving_is_cancelled_and_the_image_kept(run_engine
     assert panel.calib.read_snapshot().revision == 0
 
 
-def test_no_display_is_told_before_the_exposure(run_engine, panel, monkeypatch, shutter, tmp_path):
+def test_no_display_is_reported_before_the_exposure(run_engine, panel, monkeypatch, shutter, tmp_path):
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(NoDisplayError, match="log in with ssh -X"):

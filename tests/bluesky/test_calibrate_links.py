@@ -43,10 +43,10 @@ def at_rest(make, linked, motors, frame):
     def made(prefix):
         for suffix, value in {"Z:RBV": 1000.0, "Z:MOVN": 0, "Energy": ENERGY}.items():
             assert speak.put(motors.pv(suffix), value) is None
-        found = make(Panel, prefix.removesuffix("Calib:"))
-        found.frames = [frame]
-        wait_for(lambda: _at_rest(found, 1000.0))
-        return found
+        result = make(Panel, prefix.removesuffix("Calib:"))
+        result.frames = [frame]
+        wait_for(lambda: _at_rest(result, 1000.0))
+        return result
 
     return made
 
@@ -122,7 +122,7 @@ def test_detector_that_goes_on_moving_is_not_exposed(run, panel, motors, monkeyp
     assert panel.exposures == 0
 
 
-def test_wavelength_comes_from_the_energy_where_nothing_is_in_force(run, at_rest, linked):
+def test_wavelength_comes_from_the_energy_where_nothing_is_active(run, at_rest, linked):
     snapshot = run(at_rest(linked.prefixes[1]), start=replace(TRUTH, wavelength=1.6631e-11))
     assert snapshot.provenance["wavelength_from"] == "link energy"
 
@@ -139,42 +139,42 @@ def _link(**changes):
     return LinkState(**(values | changes))
 
 
-IN_FORCE = replace(TRUTH, wavelength=1.6640e-11)
+ACTIVE = replace(TRUTH, wavelength=1.6640e-11)
 
 
 @pytest.mark.parametrize(
-    ("argument", "metadata", "in_force", "links", "expected"),
+    ("argument", "metadata", "active", "links", "expected"),
     [
         (1.663e-11, {}, None, [], (1.663e-11, "argument")),
         (None, {"bt_wavelength": 0.1663}, None, [], (1.663e-11, "RE.md['bt_wavelength']")),
-        (None, {}, IN_FORCE, [_link()], (1.664e-11, "the active geometry")),
-        (None, {}, IN_FORCE, [], (1.664e-11, "the active geometry, no link watches the energy")),
-        (None, {}, IN_FORCE, [_link(value=ENERGY * 1.001)], (1.663e-11 / 1.001, "link energy")),
-        (None, {}, IN_FORCE, [_link(calibrated=None)], (1.663e-11, "link energy")),
+        (None, {}, ACTIVE, [_link()], (1.664e-11, "the active geometry")),
+        (None, {}, ACTIVE, [], (1.664e-11, "the active geometry, no link watches the energy")),
+        (None, {}, ACTIVE, [_link(value=ENERGY * 1.001)], (1.663e-11 / 1.001, "link energy")),
+        (None, {}, ACTIVE, [_link(calibrated=None)], (1.663e-11, "link energy")),
         (None, {}, None, [_link(kind="wavelength", units="angstrom", value=0.1663)], (1.663e-11, "link energy")),
         (None, {}, None, [_link(units="eV", value=ENERGY * 1e3)], (1.663e-11, "link energy")),
-        (1.650e-11, {}, IN_FORCE, [_link()], (1.650e-11, "argument")),  # else a wrong one could never be corrected
+        (1.650e-11, {}, ACTIVE, [_link()], (1.650e-11, "argument")),  # else a wrong one could never be corrected
     ],
 )  # fmt: skip
-def test_wavelength_is_chosen_by_who_knows_best(argument, metadata, in_force, links, expected):
-    found = choose_wavelength(wavelength_candidates(argument, metadata, in_force, links))
-    assert (found.wavelength, found.source) == (pytest.approx(expected[0], rel=1e-9), expected[1])
+def test_wavelength_is_chosen_by_who_knows_best(argument, metadata, active, links, expected):
+    result = choose_wavelength(wavelength_candidates(argument, metadata, active, links))
+    assert (result.wavelength, result.source) == (pytest.approx(expected[0], rel=1e-9), expected[1])
 
 
 @pytest.mark.parametrize(
-    ("metadata", "in_force", "links", "says"),
+    ("metadata", "active", "links", "says"),
     [
         ({}, None, [], "not known"),
-        ({}, IN_FORCE, [_link(connected=False, value=None)], "not known"),
-        ({"bt_wavelength": 0.18}, IN_FORCE, [], "RE.md['bt_wavelength'] says 1.8e-11 m and the active geometry"),
+        ({}, ACTIVE, [_link(connected=False, value=None)], "not known"),
+        ({"bt_wavelength": 0.18}, ACTIVE, [], "RE.md['bt_wavelength'] says 1.8e-11 m and the active geometry"),
         ({"bt_wavelength": 0.18}, None, [_link()], "link energy says 1.663e-11 m"),
         ({"bt_wavelength": 1.663e-11}, None, [], "is not a wavelength in angstrom"),
         ({"bt_wavelength": "0.18"}, None, [], "is not a wavelength in angstrom"),
     ],
 )
-def test_wavelength_without_a_trustworthy_source_is_refused(metadata, in_force, links, says):
+def test_wavelength_without_a_trustworthy_source_is_refused(metadata, active, links, says):
     with pytest.raises(WavelengthError) as raised:
-        choose_wavelength(wavelength_candidates(None, metadata, in_force, links))
+        choose_wavelength(wavelength_candidates(None, metadata, active, links))
     assert says in str(raised.value)
 
 
@@ -185,8 +185,8 @@ def test_statements_that_agree_within_the_wider_tolerance_pass():
 def test_position_is_unknown_where_a_link_is_and_says_why():
     motor = _link(name="z", kind="motor", units="mm", tolerance=0.05, value=1.0, calibrated=None)
     gone = replace(motor, value=None, connected=False)
-    found = position_during([(motor,), (gone,), (motor,)])
-    assert (found.values, found.reason) == ("unknown", "z is not connected")
+    result = position_during([(motor,), (gone,), (motor,)])
+    assert (result.values, result.reason) == ("unknown", "z is not connected")
     assert position_during([(motor,), (replace(motor, value=1.04),)]).values == {"z": 1.04}
     assert position_during([()]).values == {}
 

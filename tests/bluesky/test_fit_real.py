@@ -68,9 +68,9 @@ def test_nickel_from_its_published_geometry(real_data, nickel, of_nickel):
 
 def test_nickel_with_the_wavelength_that_fits_best_is_the_geometry_that_was_found_with_it_free(real_data, nickel):
     free = manifest(real_data, nickel, "refined_wl_free")
-    found = fit(nickel, free)
-    assert found.problems == ()
-    assert off_px(free, found.geometry) < SAME
+    result = fit(nickel, free)
+    assert result.problems == ()
+    assert off_px(free, result.geometry) < SAME
 
 
 def test_ceria_from_its_published_geometry(ceria, of_ceria):
@@ -86,16 +86,16 @@ SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.campaign) for seed in (1, 2))
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nickel_comes_out_the_same_from_a_displaced_start(nickel, of_nickel, seed):
-    found = fit(nickel, displaced(nickel.published, np.random.default_rng(seed)))
-    assert found.problems == ()
-    assert off_px(of_nickel.geometry, found.geometry) < SAME
+    result = fit(nickel, displaced(nickel.published, np.random.default_rng(seed)))
+    assert result.problems == ()
+    assert off_px(of_nickel.geometry, result.geometry) < SAME
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_ceria_comes_out_the_same_from_a_displaced_start(ceria, of_ceria, seed):
-    found = fit(ceria, displaced(ceria.published, np.random.default_rng(seed)))
-    assert found.problems == ()
-    assert off_px(of_ceria.geometry, found.geometry) < SAME
+    result = fit(ceria, displaced(ceria.published, np.random.default_rng(seed)))
+    assert result.problems == ()
+    assert off_px(of_ceria.geometry, result.geometry) < SAME
 
 
 def test_what_is_given_stays_as_it_is(nickel, of_nickel):
@@ -105,12 +105,12 @@ def test_what_is_given_stays_as_it_is(nickel, of_nickel):
 
 def test_nickel_needs_no_more_than_a_distance_from_a_scale(nickel, of_nickel):
     start = replace(nickel.published, dist=0.27, poni1=0.2048, poni2=0.2048, rot1=0.0, rot2=0.0)
-    found = fit(nickel, start, tolerance=NOMINAL_START)
-    assert found.problems == ()
-    assert off_px(of_nickel.geometry, found.geometry) < SAME
+    result = fit(nickel, start, tolerance=NOMINAL_START)
+    assert result.problems == ()
+    assert off_px(of_nickel.geometry, result.geometry) < SAME
 
 
-def test_measuring_tells_the_published_geometry_from_a_wrong_one(nickel, of_nickel):
+def test_measuring_distinguishes_the_published_geometry_from_a_wrong_one(nickel, of_nickel):
     """The published rotations are an old pyFAI's: 1.3 px off at the corners, the rings of the middle are right."""
     sound, published = (
         measure_image(nickel.image, geometry, calibrant("Ni"), mask=nickel.mask)
@@ -272,11 +272,11 @@ def refused(real, **options):
 def right_or_refused(real, reference, name="", **options):
     """Fit; what is accepted must be near the reference."""
     try:
-        found = fit(real, **options)
-        found.require_accepted()
+        result = fit(real, **options)
+        result.require_accepted()
     except FitError as error:
         print(f"\n{name}: refused: {'; '.join(error.problems)[:200]}")
         return
-    off = off_px(reference.geometry, found.geometry)
-    print(f"\n{name}: accepted, {off:.3f} px from the reference, residual {found.refined.residual_px:.3f} px")
+    off = off_px(reference.geometry, result.geometry)
+    print(f"\n{name}: accepted, {off:.3f} px from the reference, residual {result.refined.residual_px:.3f} px")
     assert off < RIGHT

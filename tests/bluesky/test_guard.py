@@ -89,8 +89,8 @@ class Writing(Scripted):
         return {"uid": uuid4().hex, "spec": "X", "root": "/", "resource_path": "x", "resource_kwargs": {}}
 
     def collect_asset_docs(self):
-        told, self.assets = self.assets, []
-        yield from told
+        reported, self.assets = self.assets, []
+        yield from reported
 
 
 def test_event_with_files_keeps_the_geometry_of_its_exposure_where_that_changes_while_it_is_read(connect, take):
@@ -110,16 +110,16 @@ def judge(panel, serial=1):
 def test_status_that_is_not_valid_is_warned_of_once_and_recorded(panel, take, caplog):
     panel.script[("trigger", 2)] = lambda: judge(panel)
     run = take(calibration_guard(bp.count([panel], 4)))
-    (told,) = [record.message for record in caplog.records]
-    assert told.startswith("pe1_calib: the status is CONDEMNED, revision 1 was retracted: it was off")
+    (reported,) = [record.message for record in caplog.records]
+    assert reported.startswith("pe1_calib: the status is CONDEMNED, revision 1 was retracted: it was off")
     assert recorded(run, "status") == ["VALID", "CONDEMNED", "CONDEMNED", "CONDEMNED"]
 
 
 def test_status_that_is_not_valid_fails_the_run_before_its_first_event(panel, run_engine):
     judge(panel)
-    run, told = attempt(run_engine, calibration_guard(bp.count([panel]), on_status="fail"))
+    run, reported = attempt(run_engine, calibration_guard(bp.count([panel]), on_status="fail"))
     assert "event" not in run
-    assert "the status is CONDEMNED" in told
+    assert "the status is CONDEMNED" in reported
     assert run["stop"][0]["exit_status"] == "fail"
     assert "CONDEMNED" in run["stop"][0]["reason"]
 
@@ -157,8 +157,8 @@ def test_guard_within_a_run_that_it_did_not_see_open_refuses_to_record_there(pan
     def steps():
         yield from bps.trigger_and_read([panel])
 
-    _, said = attempt(run_engine, bpp.run_wrapper(calibration_guard(steps())))
-    assert "cannot guard pe1_calib, because the run was opened outside of it" in said
+    _, message = attempt(run_engine, bpp.run_wrapper(calibration_guard(steps())))
+    assert "cannot guard pe1_calib, because the run was opened outside of it" in message
     take(calibration_guard(steps_outside_of_runs(panel)))
 
 
@@ -175,10 +175,10 @@ def test_readings_that_are_added_behind_the_guard_fail_the_run(panel, run_engine
     added = bpp.SupplementalData(baseline=[panel.calib, motor])
     run_engine.preprocessors.extend([calibration_guard, added])
     try:
-        run, said = attempt(run_engine, bp.count([panel], 3))
+        run, message = attempt(run_engine, bp.count([panel], 3))
     finally:
         run_engine.preprocessors.clear()
-    assert "pe1_calib in the stream baseline: append it to RE.preprocessors after the preprocessors" in said
+    assert "pe1_calib in the stream baseline: append it to RE.preprocessors after the preprocessors" in message
     assert run["stop"][0]["exit_status"] == "fail"
 
 
@@ -231,17 +231,17 @@ def test_runs_without_a_calibrated_detector_are_left_alone(take):
         ({"calibs": [motor]}, "are not all calibrations: expected a list of CalibrationData"),
     ],
 )
-def test_what_the_guard_cannot_do_is_told_before_a_plan_begins(given, told):
+def test_what_the_guard_cannot_do_is_reported_before_a_plan_begins(given, told):
     with pytest.raises(ValueError, match=re.escape(told)):
         calibration_guard(bp.count([motor]), **given)
 
 
-def test_calibration_that_is_in_no_list_is_told(panel):
+def test_calibration_that_is_in_no_list_is_reported(panel):
     with pytest.raises(ValueError, match="calibs=pe1_calib is one calibration: expected a list"):
         calibration_guard(bp.count([panel]), panel.calib)
 
 
-def test_function_that_would_give_a_plan_is_told():
+def test_function_that_would_give_a_plan_is_reported():
     with pytest.raises(ValueError, match=r"count is a function, not a plan: expected its result, count\(\.\.\.\)"):
         calibration_guard(bp.count)
 
@@ -262,8 +262,8 @@ def test_only_the_calibrations_that_are_named_are_guarded(connect, take, run_eng
     run = take(calibration_guard(bp.count([panel, other], 3), [panel.calib], on_change="fail"))
     assert len(run["descriptor"]) == 1
     other.script[("trigger", 5)] = lambda: commit(other, 0.6)
-    _, told = attempt(run_engine, calibration_guard(bp.count([panel, other], 3), [other.calib], on_change="fail"))
-    assert told.startswith("pe2_calib")
+    _, reported = attempt(run_engine, calibration_guard(bp.count([panel, other], 3), [other.calib], on_change="fail"))
+    assert reported.startswith("pe2_calib")
 
 
 def test_calibrations_that_come_one_by_one_are_guarded(panel, run_engine):
@@ -321,9 +321,9 @@ def test_streams_of_which_each_has_a_device_of_its_own_are_right_or_fail(panel, 
     plan = calibration_guard(streams(panel, *steps))
     if not KEEPS_PER_STREAM:
         pytest.skip("this bluesky records it right")
-    run, told = attempt(run_engine, plan)
-    assert "cannot record a new geometry in a run whose streams read different devices" in told
-    assert "near: pe1, ring; far: pe1, motor" in told
+    run, reported = attempt(run_engine, plan)
+    assert "cannot record a new geometry in a run whose streams read different devices" in reported
+    assert "near: pe1, ring; far: pe1, motor" in reported
     assert recorded(run, "dist", "near") == [FIRST]
 
 
@@ -360,8 +360,8 @@ def test_several_detectors_in_several_streams_are_each_recorded_right(connect, t
     other.script[("trigger", 4)] = lambda: (commit(panel, 0.8), commit(other, 0.7))
     names = ("near", "near", "far", "near", "far")
     run = take(calibration_guard(streams(panel, *((name, panel, other) for name in names))))
-    found = [[recorded(run, "dist", stream, name) for stream in ("near", "far")] for name in ("pe1", "pe2")]
-    assert found == [[[FIRST, FIRST, 0.8], [0.6, 0.8]], [[FIRST, 0.5, 0.7], [0.5, 0.7]]]
+    result = [[recorded(run, "dist", stream, name) for stream in ("near", "far")] for name in ("pe1", "pe2")]
+    assert result == [[[FIRST, FIRST, 0.8], [0.6, 0.8]], [[FIRST, 0.5, 0.7], [0.5, 0.7]]]
 
 
 def test_runs_that_are_open_at_once_are_each_recorded_right(connect, take):
@@ -472,8 +472,8 @@ def test_geometry_that_changes_between_two_fly_scans_of_a_run_is_recorded(connec
 def test_geometry_that_changes_during_a_fly_scan_fails_the_run(connect, run_engine):
     panel = connect(cls=Flying)
     panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
-    run, told = attempt(run_engine, calibration_guard(fly(panel)))
-    assert "pe1_calib: the geometry changed from serial 1 to 2 during a fly scan" in told
+    run, reported = attempt(run_engine, calibration_guard(fly(panel)))
+    assert "pe1_calib: the geometry changed from serial 1 to 2 during a fly scan" in reported
     assert run["stop"][0]["exit_status"] == "fail"
 
 

@@ -76,8 +76,8 @@ def test_geometry_that_changes_between_two_collections_of_one_flight_fails_the_r
     panel = connect(Lasting)
     panel.script[("read", 2)] = lambda: commit(panel, 0.5)
     panel.script[("read", 4)] = lambda: panel.flight.set_finished()
-    run, told = attempt(run_engine, calibration_guard(while_completing(panel)))
-    assert "pe1_calib: the geometry changed from serial 1 to 2 during a fly scan" in told
+    run, reported = attempt(run_engine, calibration_guard(while_completing(panel)))
+    assert "pe1_calib: the geometry changed from serial 1 to 2 during a fly scan" in reported
     assert flown(run) == [FIRST, FIRST]
 
 
@@ -87,7 +87,7 @@ def test_flight_that_is_collected_while_it_lasts_is_recorded(connect, take):
     assert set(flown(take(calibration_guard(while_completing(panel))))) == {FIRST}
 
 
-def test_name_that_is_no_link_is_told_when_a_flight_begins(connect, run_engine):
+def test_name_that_is_no_link_is_reported_when_a_flight_begins(connect, run_engine):
     plan = calibration_guard(flights(connect(Flying), lambda: None), moving=["zz"])
     with pytest.raises(ValueError, match=r"moving=\['zz'\]: zz is not a link of the detectors; the links are none"):
         run_engine(plan)
@@ -111,8 +111,8 @@ def flights(panel, meanwhile):
 
 def test_geometry_that_changes_before_the_frames_of_a_flight_are_collected_fails_the_next_flight(connect, run_engine):
     panel = connect(Flying)
-    run, told = attempt(run_engine, calibration_guard(flights(panel, lambda: commit(panel, 0.5))))
-    assert "pe1_calib: the geometry changed from serial 1 to 2 during a fly scan" in told
+    run, reported = attempt(run_engine, calibration_guard(flights(panel, lambda: commit(panel, 0.5))))
+    assert "pe1_calib: the geometry changed from serial 1 to 2 during a fly scan" in reported
     assert flown(run) == []
 
 

@@ -80,14 +80,14 @@ def scan(panel, move, *places, name="Z"):
 def test_detector_that_moves_between_two_events_is_recorded_as_moved_and_warned_of(panel, move, take, caplog):
     run = take(calibration_guard(scan(panel, move, (FAR, "VALID"), (900.0, "MOVED"))))
     assert recorded(run, "status") == ["VALID", "MOVED"]
-    (told,) = [record.message for record in caplog.records]
-    assert "the status is MOVED, z is at 900 mm, calibrated at 1000 mm" in told
+    (reported,) = [record.message for record in caplog.records]
+    assert "the status is MOVED, z is at 900 mm, calibrated at 1000 mm" in reported
 
 
 def test_detector_that_has_moved_fails_a_run_that_is_to_fail(panel, move, run_engine):
     plan = scan(panel, move, (FAR, "VALID"), (900.0, "MOVED"))
-    run, told = attempt(run_engine, calibration_guard(plan, on_status="fail"))
-    assert "the status is MOVED" in told
+    run, reported = attempt(run_engine, calibration_guard(plan, on_status="fail"))
+    assert "the status is MOVED" in reported
     assert recorded(run, "status") == ["VALID"]
 
 
@@ -98,10 +98,10 @@ def test_scan_of_a_link_on_purpose_is_nothing_to_warn_of_but_recorded(panel, mov
     assert caplog.records == []
 
 
-def test_link_that_moves_beside_one_that_is_scanned_is_told(panel, move, run_engine):
+def test_link_that_moves_beside_one_that_is_scanned_is_reported(panel, move, run_engine):
     plan = scan(panel, move, (3.0, "MOVED"), name="Y")
-    _, told = attempt(run_engine, calibration_guard(plan, on_status="fail", moving=["z"]))
-    assert "y is at 3 mm" in told
+    _, reported = attempt(run_engine, calibration_guard(plan, on_status="fail", moving=["z"]))
+    assert "y is at 3 mm" in reported
 
 
 def test_geometry_that_follows_the_detector_within_a_run_is_recorded_for_each_event(panel, move, take):
@@ -118,15 +118,17 @@ def there_and_back(panel):
     stands(panel, "VALID")
 
 
-def test_link_that_goes_away_and_comes_back_during_an_exposure_is_told(panel, move, run_engine):
+def test_link_that_goes_away_and_comes_back_during_an_exposure_is_reported(panel, move, run_engine):
     panel.script[("trigger", 1)] = lambda: there_and_back(panel)
-    _, told = attempt(run_engine, calibration_guard(bp.count([panel]), on_status="fail"))
-    assert "z (" in told
-    assert "during the exposure" in told
+    _, reported = attempt(run_engine, calibration_guard(bp.count([panel]), on_status="fail"))
+    assert "z (" in reported
+    assert "during the exposure" in reported
 
 
 @pytest.mark.parametrize("number", range(1, AFTER_SAVE + 1))
-def test_link_that_goes_away_and_comes_back_while_bluesky_exposes_once_more_is_told(panel, move, run_engine, number):
+def test_link_that_goes_away_and_comes_back_while_bluesky_exposes_once_more_is_reported(
+    panel, move, run_engine, number
+):
     """After a pause bluesky does the messages since the last checkpoint again, without the plan."""
     plan = calibration_guard(steps(panel, (2, number)), on_status="fail")
     with pytest.raises(RunEngineInterrupted):
@@ -145,7 +147,7 @@ def test_link_that_goes_away_and_comes_back_during_a_pause_is_nothing_to_tell(pa
     run_engine.resume()
 
 
-def test_name_that_is_no_link_is_told_with_those_that_are(panel, take):
+def test_name_that_is_no_link_is_reported_with_those_that_are(panel, take):
     with pytest.raises(ValueError, match=r"moving=\['zz'\]: zz is not a link of the detectors; the links are y, z"):
         take(calibration_guard(bp.count([panel]), moving=["zz"]))
 
@@ -178,8 +180,8 @@ def served(make_ioc, make):
 def test_ioc_that_dies_in_a_run_fails_it(served, run_engine):
     ioc, panel = served()
     panel.script[("trigger", 3)] = ioc.kill
-    run, told = attempt(run_engine, calibration_guard(bp.count([panel], 5)), NotConnectedError)
-    assert "does not answer" in told
+    run, reported = attempt(run_engine, calibration_guard(bp.count([panel], 5)), NotConnectedError)
+    assert "does not answer" in reported
     assert recorded(run, "dist") == [0.3, 0.3]
     assert run["stop"][0]["exit_status"] == "fail"
 
@@ -299,6 +301,6 @@ def test_status_problems_are_reported_unless_a_declared_scan_explains_them():
         ("UNSET", [], ["z"], "told"),
     ]
     for status, links, moving, expected in table:
-        found = status_problem(status, "why", links, moving)
-        assert found == (expected and f"the status is {status}, why"), (status, links, moving)
+        result = status_problem(status, "why", links, moving)
+        assert result == (expected and f"the status is {status}, why"), (status, links, moving)
     assert unknown_links_problem(["z"], [here]) is None

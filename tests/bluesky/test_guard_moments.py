@@ -119,11 +119,11 @@ def check(make_ioc, make, motors, take, runs, seed):
             used = []
             for event, exposure in zip(run["event"], panel.exposures, strict=True):
                 data = descriptors[event["descriptor"]]
-                found = {key.removeprefix("pe1_calib_"): value for key, value in data.items()}
-                used.append(found["serial"])
-                problem = wrong(event, exposure, found, shown)
+                result = {key.removeprefix("pe1_calib_"): value for key, value in data.items()}
+                used.append(result["serial"])
+                problem = wrong(event, exposure, result, shown)
                 if problem:
-                    problems.append(f"run {number}, event {event['seq_num']}, serial {found['serial']}: {problem}")
+                    problems.append(f"run {number}, event {event['seq_num']}, serial {result['serial']}: {problem}")
             events += len(used)
             changed += len(set(used)) > 1
             described += len(descriptors)

@@ -139,9 +139,9 @@ def check(panel, stage, run_engine, catalogs, tmp_path, rounds):
     events = wrong = 0
     for uid, position, holds in runs:
         for run in catalogs.runs(uid).values():
-            found = [each for each in recall.recorded(run, "pe1") if each.events]
-            assert {each.stream for each in found} == ({"primary"} if position else set(PLACES))
-            for each in found:
+            result = [each for each in recall.recorded(run, "pe1") if each.events]
+            assert {each.stream for each in result} == ({"primary"} if position else set(PLACES))
+            for each in result:
                 truth = holds[position or each.stream]
                 events += len(each.events)
                 wrong += 0 if comes_back(run, each, truth, tmp_path / "one.poni") else len(each.events)

@@ -67,10 +67,10 @@ def test_from_a_start_it_writes_poni_and_picture(fit, files, tmp_path):
     output = tmp_path / "new.poni"
     done = fit("image.npy", "--start", files / "start.poni", "-o", output)
     assert done.returncode == 0, done.stderr
-    found = poni.read(output.read_bytes())
-    assert off_px(TRUTH, found) < RIGHT
-    fitted = {name: getattr(found, name) for name in ("dist", "poni1", "poni2", "rot1", "rot2")}
-    assert found == replace(START, **fitted)
+    result = poni.read(output.read_bytes())
+    assert off_px(TRUTH, result) < RIGHT
+    fitted = {name: getattr(result, name) for name in ("dist", "poni1", "poni2", "rot1", "rot2")}
+    assert result == replace(START, **fitted)
     assert (tmp_path / "new.png").read_bytes().startswith(PNG)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.png", "new.poni"]
     for word in ("dist", "sigma", "change", "LaB6", "residual", "start.poni"):
@@ -103,17 +103,17 @@ def test_it_is_committed_with_its_provenance(fit, files, prefix, tmp_path):
     assert done.returncode == 0, done.stderr
     assert f"{prefix} revision 1 is active" in plain(done.stdout)
     wait_for(lambda: snapshot(prefix)["revision"] == 1)
-    kept = snapshot(prefix)
+    stored = snapshot(prefix)
     written = poni.read(output.read_bytes())
-    assert kept["geometry"] == written.as_dict()
-    assert kept["label"] == "near"
-    told = kept["provenance"]
-    assert (told["method"], told["calibrant"]) == ("fit", "LaB6")
-    assert told["image_sha256"] == hashlib.sha256((files / "image.npy").read_bytes()).hexdigest()
-    assert 0 < told["residual_px"] < 0.3
-    assert told["n_points"] > 100
-    assert set(told["sigma"]) == {"dist", "poni1", "poni2", "rot1", "rot2"}
-    assert "start.poni" in told["wavelength_from"]
+    assert stored["geometry"] == written.as_dict()
+    assert stored["label"] == "near"
+    reported = stored["provenance"]
+    assert (reported["method"], reported["calibrant"]) == ("fit", "LaB6")
+    assert reported["image_sha256"] == hashlib.sha256((files / "image.npy").read_bytes()).hexdigest()
+    assert 0 < reported["residual_px"] < 0.3
+    assert reported["n_points"] > 100
+    assert set(reported["sigma"]) == {"dist", "poni1", "poni2", "rot1", "rot2"}
+    assert "start.poni" in reported["wavelength_from"]
 
 
 def test_what_is_refused_is_neither_written_nor_put(fit, files, prefix, tmp_path):
@@ -124,7 +124,7 @@ def test_what_is_refused_is_neither_written_nor_put(fit, files, prefix, tmp_path
     assert (snapshot(prefix), counters(prefix)) == (before, counted)
 
 
-def test_a_put_that_cannot_be_made_is_told(fit, files, prefix, tmp_path):
+def test_a_put_that_cannot_be_made_is_reported(fit, files, prefix, tmp_path):
     assert request(prefix, commit_text("before"))["revision"] == 1
     done = fit("image.npy", "--start", files / "start.poni", "--put", prefix, "--label", "no label")
     failed(done, "label", tmp_path)
@@ -144,9 +144,9 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_named(fit, files, tmp_path, name):
-    words, said = MISTAKES[name]
+    words, message = MISTAKES[name]
     done = fit("image.npy", "--start", files / "start.poni", "-o", tmp_path / "no.poni", *words)
-    failed(done, said, tmp_path)
+    failed(done, message, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -161,11 +161,11 @@ def test_a_mistake_is_named(fit, files, tmp_path, name):
         (("--start", "none.poni"), "none.poni: No such file"),
     ],
 )
-def test_a_start_that_is_missing_or_says_too_little_is_told(fit, tmp_path, words, said):
+def test_a_start_that_is_missing_or_says_too_little_is_reported(fit, tmp_path, words, said):
     failed(fit("image.npy", "-o", tmp_path / "no.poni", *words), said, tmp_path)
 
 
-def test_an_image_that_is_missing_or_has_another_shape_is_told(fit, files, tmp_path):
+def test_an_image_that_is_missing_or_has_another_shape_is_reported(fit, files, tmp_path):
     np.save(files / "small.npy", np.zeros((10, 10)))
     begin = ("--start", files / "start.poni", "-o", tmp_path / "no.poni")
     failed(fit("none.tiff", *begin), "No such file", tmp_path)
@@ -190,7 +190,7 @@ def test_an_ioc_that_does_not_answer_leaves_the_file(fit, files, tmp_path):
     assert off_px(TRUTH, poni.read(output.read_bytes())) < RIGHT
 
 
-def test_the_help_tells_units(call):
+def test_the_help_states_units(call):
     done = call("fit", "--help", COLUMNS="200")
     assert done.returncode == 0
     for word in ("--wavelength", "in m", "y,x (px)", "--put", "--label"):

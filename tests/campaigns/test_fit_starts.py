@@ -45,8 +45,8 @@ def test_every_start_ends_at_the_same_geometry(real_data, read):
     assert reference.accepted
     offs = []
     for start in starts(real, STARTS):
-        found = fit_image(real.image, start, calibrant(real.calibrant), mask=real.mask)
-        offs.append(off_px(reference.geometry, found.geometry) if found.accepted else np.inf)
+        result = fit_image(real.image, start, calibrant(real.calibrant), mask=real.mask)
+        offs.append(off_px(reference.geometry, result.geometry) if result.accepted else np.inf)
     residual = np.degrees(reference.refined.residual_rad)
     print(
         f"\n{real.calibrant}: {np.count_nonzero(np.array(offs) < SAME)} of {STARTS} starts within {SAME} px, "
@@ -65,9 +65,9 @@ def test_pyfai_alone_from_the_same_starts(real_data, read):
     own = pyfai_alone.calibrate(real.image, real.mask, reference, standard, RINGS)
     offs, of_own = [], []
     for start in starts(real, STARTS):
-        found = pyfai_alone.calibrate(real.image, real.mask, start, standard, RINGS)
-        offs.append(np.inf if found is None else off_px(reference, found))
-        of_own.append(np.inf if found is None else off_px(own, found))
+        result = pyfai_alone.calibrate(real.image, real.mask, start, standard, RINGS)
+        offs.append(np.inf if result is None else off_px(reference, result))
+        of_own.append(np.inf if result is None else off_px(own, result))
     within, near = (np.count_nonzero(np.array(offs) < limit) for limit in (SAME, 1))
     print(
         f"\n{real.calibrant}, pyFAI alone: {within} of {STARTS} starts within {SAME} px of our reference, {near} "
@@ -85,17 +85,17 @@ def tried(kind, count):
         start = displaced(scene.truth, np.random.default_rng(seed))
         began = time.perf_counter()
         try:
-            found = fit_image(scene.image(), start, calibrant(scene.calibrant))
+            result = fit_image(scene.image(), start, calibrant(scene.calibrant))
         except FitError:
             verdicts["refused"] += 1
             continue
         finally:
             times.append(time.perf_counter() - began)
-        off = off_px(scene.truth, found.geometry)
-        if not found.accepted:
+        off = off_px(scene.truth, result.geometry)
+        if not result.accepted:
             verdicts["refused"] += 1
             refused.append(off)
-            print(f"{kind} {seed} {scene.calibrant} {scene.truth.detector}: {off:.3f} px, {found.problems[0][:120]}")
+            print(f"{kind} {seed} {scene.calibrant} {scene.truth.detector}: {off:.3f} px, {result.problems[0][:120]}")
             continue
         verdicts["false" if off > FALSE else "right"] += 1
         offs.append(off)
@@ -103,9 +103,9 @@ def tried(kind, count):
             print(f"{kind} {seed} {scene.calibrant} {scene.truth.detector}: accepted, {off:.3f} px off")
     near = CLOSE.get(kind, 0.05)
     too = np.count_nonzero(np.array(refused) < near)
-    told = ", ".join(f"{verdicts[name]} {name}" for name in ("right", "refused", "false"))
+    reported = ", ".join(f"{verdicts[name]} {name}" for name in ("right", "refused", "false"))
     print(
-        f"\n{kind}: of {count} {told}; off by {np.median(offs):.3f} px (median), {max(offs):.3f} px (worst), "
+        f"\n{kind}: of {count} {reported}; off by {np.median(offs):.3f} px (median), {max(offs):.3f} px (worst), "
         f"{np.count_nonzero(np.array(offs) > near)} by more than {near} px; "
         f"{np.median(times):.2f} s (median); of the refused {too} were that near too"
     )

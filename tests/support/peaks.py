@@ -39,7 +39,7 @@ def two_theta_residuals(integrator, image, mask, spacings, window=0.2):
     pattern = integrator.integrate2d(
         image, _BINS, _SECTORS, unit="2th_deg", mask=mask, method=("bbox", "csr", "cython")
     )
-    found = []
+    result = []
     for line, gap in zip(lines, _gaps(lines), strict=True):
         if gap < 2 * window or line + window > pattern.radial[-1]:
             continue
@@ -47,8 +47,8 @@ def two_theta_residuals(integrator, image, mask, spacings, window=0.2):
         for intensity, count in zip(pattern.intensity[:, near], pattern.count[:, near], strict=True):
             centre = _centroid(pattern.radial[near], intensity, window) if (count > 0).all() else None
             if centre is not None:
-                found.append((line, centre - line))
-    return np.array(found)
+                result.append((line, centre - line))
+    return np.array(result)
 
 
 def _gaps(lines):

@@ -66,28 +66,28 @@ class Scene:
         """Compute the mean counts of each pixel, without detector effects, shape (y, x)."""
         random = np.random.default_rng(self.seed)
         angle = two_theta(self.truth)
-        found = self._rings(angle, random)
+        intensity = self._rings(angle, random)
         if self.texture:
             azimuth = integrator(self.truth).center_array(unit="chi_rad")
-            found *= 1 + self.texture * np.cos(2 * azimuth + random.uniform(0, 6))
+            intensity *= 1 + self.texture * np.cos(2 * azimuth + random.uniform(0, 6))
         if self.spots:
             grains = ndimage.gaussian_filter((random.random(angle.shape) < 0.02).astype(float), 1.0)
-            found *= 1 - self.spots + self.spots * grains / grains.mean()
+            intensity *= 1 - self.spots + self.spots * grains / grains.mean()
         air = 0.3 + np.exp(-angle / (0.35 * angle.max()))
-        return self.counts * (found + self.background * air) * np.cos(angle) ** 3 + 1
+        return self.counts * (intensity + self.background * air) * np.cos(angle) ** 3 + 1
 
     def image(self, noise=1):
         """Simulate one exposure: noise, hot pixels, shadow of the beam stop, -1 in the gaps; int32, shape (y, x)."""
         random = np.random.default_rng((self.seed, noise))
         mean = self.expected()
         mean[self._shadow()] *= _DARKEST_STOP
-        found = random.poisson(mean).astype(np.int32)
-        hot = random.integers(0, found.size, found.size // 50_000)
-        found.flat[hot] = random.integers(1_000, 100_000, len(hot))
+        image = random.poisson(mean).astype(np.int32)
+        hot = random.integers(0, image.size, image.size // 50_000)
+        image.flat[hot] = random.integers(1_000, 100_000, len(hot))
         mask = integrator(self.truth).detector.mask
         if mask is not None:
-            found[mask != 0] = -1
-        return found
+            image[mask != 0] = -1
+        return image
 
     def _rings(self, angle, random):
         lines = lines_of(self.calibrant, self.truth.wavelength)

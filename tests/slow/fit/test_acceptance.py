@@ -65,26 +65,26 @@ def test_sound_fit_is_accepted(fitted, frame):
 
 
 def test_two_rings_do_not_determine_it(frame):
-    said = only(reasons_against(frame, points_on(LINES, (1, 9))), "not determined")
-    assert "on 2 rings" in said
+    message = only(reasons_against(frame, points_on(LINES, (1, 9))), "not determined")
+    assert "on 2 rings" in message
 
 
 def test_few_points_do_not_determine_it(frame):
-    said = only(reasons_against(frame, points_on(LINES, range(4), sectors=6, scatter=0.01)), "not determined")
-    assert "24 points" in said
+    message = only(reasons_against(frame, points_on(LINES, range(4), sectors=6, scatter=0.01)), "not determined")
+    assert "24 points" in message
 
 
 def test_a_short_arc_does_not_determine_it(frame):
     points = points_on(LINES, range(10), scatter=0.3, sectors=400)
     arc = points.select(np.abs(points.azimuth) < 0.06)
     arc = replace(arc, measured_sectors=np.bincount(arc.line, minlength=len(LINES)))
-    said = only(reasons_against(frame, arc), "not determined")
-    assert "does not determine distance, tilt and centre" in said
+    message = only(reasons_against(frame, arc), "not determined")
+    assert "does not determine distance, tilt and centre" in message
 
 
 def test_points_that_scatter_are_not_precise(frame):
-    said = only(reasons_against(frame, points_on(LINES, range(10), scatter=0.8)), "not precise")
-    assert "px rms" in said
+    message = only(reasons_against(frame, points_on(LINES, range(10), scatter=0.8)), "not precise")
+    assert "px rms" in message
 
 
 def test_missing_lines_are_of_another_standard(image):
@@ -94,15 +94,15 @@ def test_missing_lines_are_of_another_standard(image):
     lines = declared.lines(TRUTH.wavelength)
     truly = points_on(lines, range(0, 21, 2))
     measured_sectors = np.where(np.arange(len(lines)) < 21, 60, 0)
-    found = reasons_against(Frame.of(image, TRUTH), replace(truly, measured_sectors=measured_sectors), lines)
-    assert "are visible" in only(found, "not this standard")
+    result = reasons_against(Frame.of(image, TRUTH), replace(truly, measured_sectors=measured_sectors), lines)
+    assert "are visible" in only(result, "not this standard")
 
 
 def test_rings_without_a_line_are_of_another_standard(image):
     """Each third line that the image shows is missing in what is declared."""
     declared = Calibrant("declared", tuple(np.delete(STANDARD.spacings, np.s_[2::3])))
-    found = fit_image(image, TRUTH, declared)
-    assert "lie on none of its lines" in only(found.problems, "not this standard")
+    result = fit_image(image, TRUTH, declared)
+    assert "lie on none of its lines" in only(result.problems, "not this standard")
 
 
 def test_rings_of_another_wavelength_are_reported(frame):
@@ -110,8 +110,8 @@ def test_rings_of_another_wavelength_are_reported(frame):
     points = points_on(LINES, range(6), scatter=0.02)
     flat = refine(PARAMS, points, lines, frame.pixel)
     assert flat.residual_px < 0.5, "it would pass as precise"
-    found = reasons_against(frame, points, lines, replace(TRUTH, wavelength=TRUTH.wavelength * 1.03))
-    assert "about 4.0" in only(found, "not this wavelength")
+    result = reasons_against(frame, points, lines, replace(TRUTH, wavelength=TRUTH.wavelength * 1.03))
+    assert "about 4.0" in only(result, "not this wavelength")
 
 
 def test_rings_at_a_constant_ratio_are_ambiguous():
@@ -120,8 +120,8 @@ def test_rings_at_a_constant_ratio_are_ambiguous():
     spacings = tuple(TRUTH.wavelength / 2 / np.sin(angles / 2))
     facing = on_detector("Pilatus300k", 1.72e-4, 0.15, (0.45, 0.55), (0, 0), 4e-11)
     scene = Scene(facing, spacings, counts=400, stop=0.0)
-    found = fit_image(scene.image(), facing, Calibrant("geometric", spacings))
-    assert "assigned to the neighbouring line" in only(found.problems, "ambiguous")
+    result = fit_image(scene.image(), facing, Calibrant("geometric", spacings))
+    assert "assigned to the neighbouring line" in only(result.problems, "ambiguous")
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ def test_rings_at_a_constant_ratio_are_ambiguous():
     ],
 )
 def test_a_result_too_far_from_its_start_is_refused(frame, tolerance, start, said):
-    found = reasons_against(frame, points_on(LINES, range(8)), start=start, tolerance=tolerance)
-    assert said in only(found, "far from the start")
+    result = reasons_against(frame, points_on(LINES, range(8)), start=start, tolerance=tolerance)
+    assert said in only(result, "far from the start")
 
 
 @pytest.mark.parametrize("part", [0.5, 0.8, 1.25, 2.0])

@@ -27,10 +27,10 @@ def test_nickel_begins_with_the_lines_that_pyfai_has():
 def test_every_name_of_pyfai_is_known():
     assert calibrant_names() == sorted(pyfai_names())
     for name in calibrant_names():
-        found = calibrant(name)
-        assert found.name == name
-        assert len(found.spacings) > 0
-        assert (np.diff(found.spacings) < 0).all(), f"{name} descends, no line twice"
+        result = calibrant(name)
+        assert result.name == name
+        assert len(result.spacings) > 0
+        assert (np.diff(result.spacings) < 0).all(), f"{name} descends, no line twice"
 
 
 @pytest.mark.parametrize("name", ["LaB6", "CeO2", "AgBh", "Si"])
@@ -55,8 +55,8 @@ def test_a_wavelength_in_angstrom_has_no_lines():
 
 
 def test_a_calibrant_stands_for_itself():
-    found = Calibrant("mine", (2e-10, 1e-10))
-    assert calibrant(found) is found
+    result = Calibrant("mine", (2e-10, 1e-10))
+    assert calibrant(result) is result
 
 
 def test_pyfai_is_given_the_same_lines():

@@ -54,11 +54,11 @@ def fitted(found):
 @given(values=numbers)
 @settings(max_examples=15, deadline=None)
 def test_scattering_angles_are_those_of_pyfai(orientation, values):
-    found = geometry(values, orientation)
-    integrator = pyfai(found)
+    result = geometry(values, orientation)
+    integrator = pyfai(result)
     y, x, _ = integrator.detector.calc_cartesian_positions()
     expected = integrator.array_from_unit(unit="2th_rad")
-    params = params_of(found)
+    params = params_of(result)
     # pyFAI gives positions in single precision, and computes angles from double
     assert two_theta(params, y, x) == pytest.approx(expected, rel=3e-6, abs=1e-7)
     assert cosine(params, y, x) == pytest.approx(np.cos(expected), abs=3e-6)
@@ -66,10 +66,10 @@ def test_scattering_angles_are_those_of_pyfai(orientation, values):
 
 @given(values=numbers)
 def test_geometry_comes_back_from_its_place(values):
-    found = geometry(values)
-    back = geometry_of(params_of(found), found)
-    assert fitted(back) == pytest.approx(fitted(found), rel=1e-12, abs=1e-12)
-    assert back.as_dict() | dict.fromkeys(FITTED) == found.as_dict() | dict.fromkeys(FITTED)
+    result = geometry(values)
+    back = geometry_of(params_of(result), result)
+    assert fitted(back) == pytest.approx(fitted(result), rel=1e-12, abs=1e-12)
+    assert back.as_dict() | dict.fromkeys(FITTED) == result.as_dict() | dict.fromkeys(FITTED)
 
 
 @given(values=numbers)

@@ -27,30 +27,30 @@ def write(path, *frames):
 
 @pytest.mark.parametrize("name", ["a.npy", "a.tiff", "a.tif", "a.edf"])
 def test_an_image_is_read_as_it_is_stored(tmp_path, name):
-    found = read_image(write(tmp_path / name, COUNTS))
-    assert found.dtype == COUNTS.dtype
-    assert (found == COUNTS).all()
+    result = read_image(write(tmp_path / name, COUNTS))
+    assert result.dtype == COUNTS.dtype
+    assert (result == COUNTS).all()
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.edf"])
 def test_of_several_frames_the_mean_is_taken_without_overflow(tmp_path, name):
-    found = read_image(write(tmp_path / name, COUNTS, COUNTS + 2))
-    assert (found == COUNTS + 1.0).all()
+    result = read_image(write(tmp_path / name, COUNTS, COUNTS + 2))
+    assert (result == COUNTS + 1.0).all()
 
 
 def test_a_stack_of_one_frame_is_that_frame(tmp_path):
     np.save(tmp_path / "one.npy", COUNTS[None])
-    found = read_image(tmp_path / "one.npy")
-    assert found.dtype == COUNTS.dtype
-    assert (found == COUNTS).all()
+    result = read_image(tmp_path / "one.npy")
+    assert result.dtype == COUNTS.dtype
+    assert (result == COUNTS).all()
 
 
 @pytest.mark.parametrize("name", ["m.npy", "m.tiff", "m.edf"])
 def test_a_mask_is_true_where_the_file_is_not_zero(tmp_path, name):
     stored = np.array([[0, 1, 0, 255], [0, 0, 2, 0]], np.uint8)
-    found = read_mask(write(tmp_path / name, stored))
-    assert found.dtype == bool
-    assert (found == (stored != 0)).all()
+    result = read_mask(write(tmp_path / name, stored))
+    assert result.dtype == bool
+    assert (result == (stored != 0)).all()
 
 
 def test_a_mask_may_be_stored_as_truth_values(tmp_path):

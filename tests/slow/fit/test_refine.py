@@ -36,9 +36,9 @@ def fitted():
 
 def test_points_without_scatter_give_the_truth():
     begin = PARAMS * [1.03, 1, 1, 1, 1] + [0, 2e-3, -2e-3, 0.02, -0.02]
-    found = refine(begin, points_on_rings(), LINES, PIXEL)
-    assert found.residual_px < 1e-6
-    assert off_px(SCENE.truth, geometry_of(found.params, SCENE.truth)) < 1e-5
+    result = refine(begin, points_on_rings(), LINES, PIXEL)
+    assert result.residual_px < 1e-6
+    assert off_px(SCENE.truth, geometry_of(result.params, SCENE.truth)) < 1e-5
 
 
 def test_outliers_change_nothing():
@@ -46,10 +46,10 @@ def test_outliers_change_nothing():
     without = refine(PARAMS, points, LINES, PIXEL)
     y = points.y.copy()
     y[::13] += 5 * PIXEL
-    found = refine(PARAMS, replace(points, y=y), LINES, PIXEL)
-    geometries = [geometry_of(one.params, SCENE.truth) for one in (without, found)]
+    result = refine(PARAMS, replace(points, y=y), LINES, PIXEL)
+    geometries = [geometry_of(one.params, SCENE.truth) for one in (without, result)]
     assert off_px(*geometries) < 0.01
-    assert found.residual_px == pytest.approx(0.05, rel=0.15)
+    assert result.residual_px == pytest.approx(0.05, rel=0.15)
 
 
 def test_too_few_points_give_nothing():
@@ -58,19 +58,19 @@ def test_too_few_points_give_nothing():
 
 def test_covariance_is_the_spread_of_repeated_measurements():
     random = np.random.default_rng(1)
-    found = [refine(PARAMS, points_on_rings(random, 0.1), LINES, PIXEL) for _ in range(60)]
-    spread = np.std([one.params for one in found], axis=0)
-    expected = np.sqrt(np.mean([np.diag(one.covariance) for one in found], axis=0))
+    results = [refine(PARAMS, points_on_rings(random, 0.1), LINES, PIXEL) for _ in range(60)]
+    spread = np.std([one.params for one in results], axis=0)
+    expected = np.sqrt(np.mean([np.diag(one.covariance) for one in results], axis=0))
     assert expected == pytest.approx(spread, rel=0.3)
 
 
 def test_sigma_is_the_spread_of_fits_of_many_exposures():
     truth = on_detector("Pilatus100k", 1.72e-4, 0.12, (0.45, 0.55), (2, -1), 4e-11)
     scene = replace(SCENE, truth=truth)
-    found = [fit_image(scene.image(noise), truth, calibrant("LaB6")) for noise in range(8)]
+    results = [fit_image(scene.image(noise), truth, calibrant("LaB6")) for noise in range(8)]
     for name in NAMES:
-        spread = np.std([getattr(one.geometry, name) for one in found], ddof=1)
-        sigma = np.mean([one.sigma[name] for one in found])
+        spread = np.std([getattr(one.geometry, name) for one in results], ddof=1)
+        sigma = np.mean([one.sigma[name] for one in results])
         assert 0.5 < sigma / spread < 2.2, name
 
 
@@ -85,17 +85,17 @@ def test_pyfai_agrees_from_our_control_points(fitted):
     """Its points are in px, index coordinates; wavelength and rot3 held."""
     from pyFAI.geometryRefinement import GeometryRefinement
 
-    points, found = fitted.refined.points, fitted.geometry
+    points, result = fitted.refined.points, fitted.geometry
     data = np.c_[points.y / PIXEL - 0.5, points.x / PIXEL - 0.5, points.line]
     theirs = GeometryRefinement(
         data,
-        **{name: getattr(found, name) for name in (*NAMES, "rot3")},
-        detector=integrator(found).detector,
-        wavelength=found.wavelength,
-        calibrant=calibrant("LaB6").pyfai(found.wavelength),
+        **{name: getattr(result, name) for name in (*NAMES, "rot3")},
+        detector=integrator(result).detector,
+        wavelength=result.wavelength,
+        calibrant=calibrant("LaB6").pyfai(result.wavelength),
     )
     theirs.refine3(fix=list(pyfai_alone.FIXED))
-    assert off_px(found, pyfai_alone.geometry_of(theirs, found)) < 0.05
+    assert off_px(result, pyfai_alone.geometry_of(theirs, result)) < 0.05
 
 
 def test_pyfai_agrees_from_its_own_control_points(fitted):

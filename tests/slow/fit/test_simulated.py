@@ -26,10 +26,10 @@ def fit(scene, seed=0, **options):
 @pytest.mark.parametrize("orientation", [1, 2, 3, 4])
 def test_the_truth_comes_back_in_every_orientation(orientation):
     truth = on_detector("Perkin", 8e-4, 0.5, (0.42, 0.61), (1, -0.7), orientation=orientation)
-    found = fit(Scene(truth, width=2.5))
-    assert found.problems == ()
-    assert off_px(truth, found.geometry) < CLOSE
-    assert found.geometry.orientation == orientation
+    result = fit(Scene(truth, width=2.5))
+    assert result.problems == ()
+    assert off_px(truth, result.geometry) < CLOSE
+    assert result.geometry.orientation == orientation
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_the_truth_comes_back_in_every_orientation(orientation):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_truth_comes_back_from(scene, seen):
-    found = fit(scene)
-    assert found.problems == ()
-    assert off_px(scene.truth, found.geometry) < (2 if seen in ("weak", "spotty") else 1) * CLOSE
+    result = fit(scene)
+    assert result.problems == ()
+    assert off_px(scene.truth, result.geometry) < (2 if seen in ("weak", "spotty") else 1) * CLOSE
 
 
 def test_progress_ends_with_everything_done(nickel):
@@ -65,14 +65,14 @@ def test_two_fits_of_one_image_are_the_same_to_the_last_bit(nickel):
 
 
 def test_provenance_of_a_fit_is_complete(nickel):
-    found = fit_image(nickel, TRUTH, calibrant("Ni"))
-    provenance = found.provenance()
+    result = fit_image(nickel, TRUTH, calibrant("Ni"))
+    provenance = result.provenance()
     assert provenance["calibrant"] == "Ni"
-    assert provenance["n_points"] == len(found.refined.points) > 100
-    assert provenance["n_rings"] == len(found.rings) > 5
+    assert provenance["n_points"] == len(result.refined.points) > 100
+    assert provenance["n_rings"] == len(result.rings) > 5
     assert 0 < provenance["residual_px"] < 0.2
     assert set(provenance["sigma"]) == {"dist", "poni1", "poni2", "rot1", "rot2"}
-    assert found.require_accepted() == found.geometry
+    assert result.require_accepted() == result.geometry
 
 
 def test_a_measured_geometry_is_not_changed_and_a_wrong_one_has_problems(nickel):
@@ -153,9 +153,9 @@ def test_hot_pixels_flags_and_not_finite_ones_do_no_harm():
     random = np.random.default_rng(1)
     for value in (np.nan, np.inf, -1e9, 1e9):
         image.flat[random.integers(0, image.size, 500)] = value
-    found = fit_image(image, TRUTH, calibrant("Ni"))
-    assert found.problems == ()
-    assert off_px(TRUTH, found.geometry) < CLOSE
+    result = fit_image(image, TRUTH, calibrant("Ni"))
+    assert result.problems == ()
+    assert off_px(TRUTH, result.geometry) < CLOSE
 
 
 @pytest.mark.parametrize("dtype", ["U1", "complex128", "datetime64[s]", "bool"])
@@ -168,5 +168,5 @@ def test_an_image_that_was_saturated_within_is_right_or_refused():
     scene = Scene(TRUTH, width=2.5, counts=3000)
     image = np.minimum(scene.image(), 1500)
     assert np.count_nonzero(image == 1500) > 1000
-    found = fit_image(image, displaced(TRUTH, np.random.default_rng(2)), calibrant("Ni"))
-    assert not found.accepted or off_px(TRUTH, found.geometry) < 2 * CLOSE
+    result = fit_image(image, displaced(TRUTH, np.random.default_rng(2)), calibrant("Ni"))
+    assert not result.accepted or off_px(TRUTH, result.geometry) < 2 * CLOSE

@@ -20,9 +20,9 @@ def middle_of(detector):
 
 
 def test_without_a_start_the_fit_begins_at_the_active_geometry():
-    found = resolve_start(None, GEOMETRY, None, SHAPE)
-    assert (found.geometry, found.tolerance) == (GEOMETRY, CALIBRATED_START)
-    assert "active" in found.source
+    result = resolve_start(None, GEOMETRY, None, SHAPE)
+    assert (result.geometry, result.tolerance) == (GEOMETRY, CALIBRATED_START)
+    assert "active" in result.source
 
 
 def test_without_start_and_active_geometry_the_message_says_what_to_give():
@@ -33,16 +33,16 @@ def test_without_start_and_active_geometry_the_message_says_what_to_give():
 
 def test_given_wavelength_replaces_that_of_the_start():
     for start in (None, GEOMETRY):
-        found = resolve_start(start, GEOMETRY, 1.7e-11, SHAPE)
-        assert found.geometry == replace(GEOMETRY, wavelength=1.7e-11)
+        result = resolve_start(start, GEOMETRY, 1.7e-11, SHAPE)
+        assert result.geometry == replace(GEOMETRY, wavelength=1.7e-11)
 
 
 @pytest.mark.parametrize("kind", [str, lambda path: path])
 def test_a_file_is_read_whole(tmp_path, kind):
     file = tmp_path / "some.poni"
     file.write_text(poni.write(GEOMETRY))
-    found = resolve_start(kind(file), None, None, SHAPE)
-    assert (found.geometry, found.tolerance, found.source) == (GEOMETRY, CALIBRATED_START, str(file))
+    result = resolve_start(kind(file), None, None, SHAPE)
+    assert (result.geometry, result.tolerance, result.source) == (GEOMETRY, CALIBRATED_START, str(file))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
@@ -61,39 +61,39 @@ def test_a_file_that_is_no_whole_poni_is_refused_by_its_name(tmp_path, content):
 
 @pytest.mark.parametrize("orientation", [1, 2, 3, 4])
 def test_a_nominal_start_has_the_beam_in_the_middle_of_the_image(orientation):
-    found = resolve_start(Nominal(0.25, "Perkin", orientation=orientation), None, 1.663e-11, SHAPE)
+    result = resolve_start(Nominal(0.25, "Perkin", orientation=orientation), None, 1.663e-11, SHAPE)
     detector = AzimuthalIntegrator(detector="Perkin").detector.__class__(orientation=orientation)
-    assert [found.geometry.poni1, found.geometry.poni2] == middle_of(detector)
-    assert (found.geometry.orientation, found.geometry.dist, found.tolerance) == (orientation, 0.25, NOMINAL_START)
-    assert (found.geometry.rot1, found.geometry.rot2, found.geometry.rot3) == (0, 0, 0)
-    assert "0.25 m" in found.source
+    assert [result.geometry.poni1, result.geometry.poni2] == middle_of(detector)
+    assert (result.geometry.orientation, result.geometry.dist, result.tolerance) == (orientation, 0.25, NOMINAL_START)
+    assert (result.geometry.rot1, result.geometry.rot2, result.geometry.rot3) == (0, 0, 0)
+    assert "0.25 m" in result.source
 
 
 @pytest.mark.parametrize("orientation", [1, 2, 3, 4])
 def test_a_centre_is_that_of_the_image_as_it_is_stored(orientation):
     """The pixel that is named has, by pyFAI, no scattering angle."""
     nominal = Nominal(0.25, "Perkin", centre=(100, 1900), orientation=orientation)
-    found = resolve_start(nominal, None, 1.663e-11, SHAPE).geometry
+    result = resolve_start(nominal, None, 1.663e-11, SHAPE).geometry
     detector = AzimuthalIntegrator(detector="Perkin").detector.__class__(orientation=orientation)
-    numbers = {name: getattr(found, name) for name in ("dist", "poni1", "poni2", "rot1", "rot2", "rot3")}
+    numbers = {name: getattr(result, name) for name in ("dist", "poni1", "poni2", "rot1", "rot2", "rot3")}
     angles = AzimuthalIntegrator(**numbers, detector=detector).array_from_unit(unit="2th_rad")
     assert divmod(int(angles.argmin()), 2048) == (100, 1900)
 
 
 def test_nominal_start_takes_omitted_values_from_the_active_geometry():
-    found = resolve_start(Nominal(0.3), GEOMETRY, 1.7e-11, SHAPE).geometry
-    assert (found.detector, found.orientation, found.pixel1, found.wavelength) == ("Perkin", 2, 2e-4, 1.7e-11)
-    assert found.dist == 0.3
+    result = resolve_start(Nominal(0.3), GEOMETRY, 1.7e-11, SHAPE).geometry
+    assert (result.detector, result.orientation, result.pixel1, result.wavelength) == ("Perkin", 2, 2e-4, 1.7e-11)
+    assert result.dist == 0.3
 
 
 def test_another_detector_takes_neither_pixel_nor_orientation_from_the_active_one():
-    found = resolve_start(Nominal(0.3, "Pilatus1M"), GEOMETRY, 1.7e-11, (1043, 981)).geometry
-    assert (found.pixel1, found.orientation) == (1.72e-4, 3)
+    result = resolve_start(Nominal(0.3, "Pilatus1M"), GEOMETRY, 1.7e-11, (1043, 981)).geometry
+    assert (result.pixel1, result.orientation) == (1.72e-4, 3)
 
 
 def test_a_pixel_that_is_given_is_taken():
-    found = resolve_start(Nominal(0.3, "Perkin", pixel=(4e-4, 4e-4)), GEOMETRY, 1.7e-11, (1024, 1024)).geometry
-    assert (found.pixel1, found.pixel2) == (4e-4, 4e-4)
+    result = resolve_start(Nominal(0.3, "Perkin", pixel=(4e-4, 4e-4)), GEOMETRY, 1.7e-11, (1024, 1024)).geometry
+    assert (result.pixel1, result.pixel2) == (4e-4, 4e-4)
 
 
 def test_a_nominal_start_without_a_detector_is_refused():
