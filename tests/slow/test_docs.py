@@ -12,15 +12,18 @@ import pytest
 from caproto import AccessRights
 
 import live
+import make_references
 from make_references import command_tree, verbs
 from pages import PAGES, page_id
 from ponikeeper.access.rules import Right
 from ponikeeper.ca import service
 from ponikeeper.ca.group import Group
+from ponikeeper.ca.view import _SEVERITY as SEVERITY
 from ponikeeper.config import load
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_states import LinkStates
-from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS
+from ponikeeper.detector.status_rules import PRECEDENCE
+from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, Status
 from ponikeeper.store import History
 from ponikeeper.store.writer import Store
 
@@ -96,8 +99,50 @@ def test_pvs_that_a_page_names_are_in_the_contract(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_what_a_page_links_to_is_there(page):
-    links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
-    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    for link in links:
+        path, _, anchor = link.partition("#")
+        if "://" not in link:
+            target = page.parent / path if path else page
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
+
+
+def anchors(page):
+    """Return the anchors of the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in make_references.PAGES], ids=page_id)
+def test_page_is_in_plain_english(page):
+    """Made pages have the words of the code."""
+    text = page.read_text(encoding="utf-8")
+    assert (
+        re.findall(r"(?i)\b(?:in force|nobody|whoever|anew|somebody|what is told|beside|as ever|no more)\b", text) == []
+    )
+
+
+def test_status_page_has_the_statuses_in_their_order_with_their_severities():
+    text = (ROOT / "iocs/docs/status.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([A-Z]+) \| (\w+) \|", text, flags=re.MULTILINE)
+    severities = {"none": 0, "MINOR": 1, "MAJOR": 2, "INVALID": 3}
+    assert [name for name, _ in rows] == [status.name for status in (*PRECEDENCE, Status.VALID)]
+    assert {name: severities[word] for name, word in rows} == {status.name: SEVERITY[status] for status in Status}
+
+
+@pytest.mark.parametrize("page", ["iocs/docs/glossary.md", "client/docs/tutorial-scientist.md"])
+def test_page_explains_every_status(page):
+    rows = re.findall(r"^\| ([A-Z]+) \|", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert set(Status.__members__) <= set(rows)
+    assert len(rows) == len(set(rows))
+
+
+def test_files_that_the_contributing_page_names_are_there():
+    text = (ROOT / ".github/CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:iocs|client|tests|ponikeeper_client)/[\w/.]+)`", text)
+    assert len(named) > 15
+    assert [name for name in named if not any((ROOT / folder / name).exists() for folder in (".", "client"))] == []
 
 
 @pytest.mark.parametrize("folder", ["iocs/ponikeeper", "client/ponikeeper_client"])
