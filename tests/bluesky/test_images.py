@@ -30,6 +30,7 @@ from assets import (
     TiffDetector,
     append_hdf5,
 )
+from darkframes import loses_dark_images
 from live import TIMEOUT, wait_for
 from ponikeeper.errors import ImageError
 from ponikeeper_client.images import (
@@ -201,12 +202,7 @@ def test_handler_that_is_given_comes_before_the_installed_one(tmp_path, count):
     np.testing.assert_array_equal(collector.read(count(detector, collector), detector.key), [image])
 
 
-@pytest.mark.xfail(
-    sys.version_info >= (3, 12),
-    reason="bluesky-darkframes 0.6 loses the datum documents of its dark frames: it forwards collect_asset_docs by "
-    "__getattr__, which isinstance of a Protocol has ignored since Python 3.12",
-    strict=True,
-)
+@loses_dark_images
 def test_dark_frames_are_in_their_own_stream_also_where_they_are_used_again(run_engine):
     detector, shutter = DiffractionDetector(name="pe1"), Shutter(name="shutter", value="open")
     detector.exposure_time.put(0.01)

@@ -21,6 +21,7 @@ from ophyd import DeviceStatus, Signal
 from ophyd.sim import SynAxis
 
 from calibrating import Recorder
+from darkframes import loses_dark_images
 from ponikeeper.errors import CalibrationError, MissingDarkframesError, RefusedError
 from ponikeeper.geometry import poni
 from ponikeeper_client.demo.story import NEAR
@@ -340,6 +341,7 @@ def test_preprocessor_records_a_dark_stream_once_per_run_from_one_dark_frame(eng
     assert list(preprocessor.cache.values()) == [kept]
 
 
+@loses_dark_images
 def test_calibration_subtracts_the_dark_that_the_preprocessor_recorded(
     engine, xray, diffraction, fast_shutter, tmp_path
 ):

@@ -1,6 +1,5 @@
 """The configuration: every key is read, and every mistake is told with file, key, value and what is allowed."""
 
-import json
 import re
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 
 from ponikeeper.config import Config, load
 from ponikeeper.errors import ConfigError
-from shell import Shell
 
 WHOLE = """
 [ioc]
@@ -70,13 +68,6 @@ def written(tmp_path):
         return path
 
     return write
-
-
-@pytest.fixture(scope="module")
-def call():
-    """Run a command to its end."""
-    with Shell("ponikeeper.ca.service", "ponikeeper.store") as shell:
-        yield shell
 
 
 def test_every_key_is_read(written):
@@ -365,67 +356,3 @@ def test_configuration_is_frozen(written):
     config: Config = load(written(LEAST))
     with pytest.raises(ValueError, match="frozen"):
         config.ioc.prefix = "other"
-
-
-SEEDED = in_detector('seed = "pe1.poni"\nlimits = {dist = [0.1, 3.0]}')
-
-BAD_SEEDS = {
-    "broken": ("poni_version: 2\nDistance: 0.25\n", "missing"),
-    "out of the detector's limits": (PONI.replace("0.25", "4.0"), "dist 4.0 m is outside the limits of this detector"),
-    "in another unit": (PONI.replace("1.6e-11", "0.16"), "wavelength 0.16 m looks like angstrom: write 1.6e-11"),
-}
-
-
-@pytest.mark.parametrize(("poni", "told"), BAD_SEEDS.values(), ids=BAD_SEEDS)
-def test_check_tells_what_is_wrong_with_a_seed(call, written, tmp_path, poni, told):
-    path = written(SEEDED)
-    (tmp_path / "pe1.poni").write_text(poni)
-    done = call("check", path, STATE_DIRECTORY=str(tmp_path))
-    assert done.returncode == 2
-    assert f'{path}: detector 1: seed = "pe1.poni": ' in done.stderr
-    assert told in done.stderr
-
-
-def test_check_tells_where_it_looked_for_a_seed(call, written, tmp_path):
-    path = written(SEEDED)
-    done = call("check", path, STATE_DIRECTORY=str(tmp_path))
-    assert done.returncode == 2
-    assert f"{tmp_path}/pe1.poni: No such file or directory; expected a PONI file" in done.stderr
-
-
-def test_check_accepts_a_seed_and_says_so(call, written, tmp_path):
-    path = written(SEEDED)
-    (tmp_path / "pe1.poni").write_text(PONI)
-    done = call("check", path, STATE_DIRECTORY=str(tmp_path))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "OK, 1 detector, " in done.stdout
-    assert "seed pe1.poni" in done.stdout
-    assert not (tmp_path / "ponikeeper.sqlite").exists()
-
-
-def test_check_without_a_place_for_the_store_is_refused(call, written):
-    done = call("check", written(LEAST))
-    assert done.returncode == 2
-    assert "STATE_DIRECTORY is not set" in done.stderr
-
-
-def test_check_tells_each_problem_on_a_line_of_its_own(call, written):
-    done = call("check", written('[ioc]\nprefix = "a"\nprot = 1\nport = 0\n[[detector]]\nprefix = "b:"\n'))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert len(done.stderr.splitlines()) == 2
-
-
-def test_seed_is_committed_at_the_first_start_alone(call, make_ioc):
-    ioc = make_ioc(detectors=("Calib:",), more={"Calib:": 'seed = "pe1.poni"'})
-    seed = ioc.folder / "pe1.poni"
-    seed.write_text(PONI)
-    ioc.start()
-    first = json.loads(call("show", ioc.prefix, "--json").stdout)
-    assert ioc.stop() == 0
-    seed.write_text(PONI.replace("0.25", "0.5"))
-    ioc.start()
-    second = json.loads(call("show", ioc.prefix, "--json").stdout)
-    assert (first["revision"], first["serial"], first["geometry"]["dist"]) == (1, 1, 0.25)
-    assert first["position"] is None
-    assert (first["provenance"]["method"], first["provenance"]["comment"]) == ("poni", "seed pe1.poni")
-    assert second == first

@@ -1,13 +1,10 @@
 """What the alarm server, the archiver and the list of PVs are given: made from the contract and the configuration."""
 
 import json
-import subprocess
-import sys
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from live import TIMEOUT
 from ponikeeper.config import load
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, Kind
 from ponikeeper.site.alarms import alarm_tree
@@ -38,11 +35,6 @@ def path(tmp_path):
 @pytest.fixture
 def config(path):
     return load(path)
-
-
-def call(*arguments):
-    command = [sys.executable, "-m", "ponikeeper", "export", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
 
 
 def test_every_pv_is_listed_once(config):
@@ -88,34 +80,3 @@ def test_motion_that_ends_is_no_alarm_to_acknowledge(config):
     for pv in tree.iter("pv"):
         passes = pv.get("name").endswith("Calib:Status_RBV")
         assert (pv.findtext("latching"), pv.findtext("delay")) == (("false", "60") if passes else ("true", None))
-
-
-@pytest.mark.parametrize(
-    ("kind", "made"), [("alarms", "28id1.alarms.xml"), ("archiver", "28id1.archiver.json"), ("pvlist", "28id1.pvlist")]
-)
-def test_command_writes_a_file_named_after_the_configuration(path, config, tmp_path, kind, made):
-    done = call(kind, path, "-o", tmp_path / "new" / "out")
-    written = tmp_path / "new" / "out" / made
-    assert (done.returncode, done.stderr, done.stdout) == (0, "", f"{written}: written\n")
-    expected = {
-        "alarms": alarm_tree(config, "Accelerator"),
-        "archiver": archiver_request(config),
-        "pvlist": pv_list(config),
-    }
-    assert written.read_text(encoding="utf-8") == expected[kind]
-
-
-def test_root_of_the_alarm_tree_is_the_one_that_is_named(path, tmp_path):
-    assert call("alarms", path, "-o", tmp_path, "--root", "NSLS2_OPR").returncode == 0
-    assert ET.parse(tmp_path / "28id1.alarms.xml").getroot().get("name") == "NSLS2_OPR"
-
-
-def test_what_cannot_be_written_is_told(path, tmp_path):
-    (tmp_path / "file").write_text("kept")
-    done = call("pvlist", path, "-o", tmp_path / "file")
-    assert done.returncode == 2
-    assert f"{tmp_path / 'file'}: File exists: expected a folder that can be written to" in done.stderr
-    done = call("pvlist", tmp_path / "none.toml", "-o", tmp_path)
-    assert done.returncode == 2
-    assert "none.toml" in done.stderr
-    assert (tmp_path / "file").read_text() == "kept"

@@ -1,15 +1,12 @@
 """The screens for Phoebus are what the contract makes today, fit the window, and use named colours."""
 
 import re
-import subprocess
-import sys
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from live import TIMEOUT
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS
-from ponikeeper.site.screens.overview import EXAMPLE, ROW_HEIGHT, overview
+from ponikeeper.site.screens.overview import ROW_HEIGHT, overview
 from ponikeeper.site.screens.phoebus import FOLDER, write
 from ponikeeper.site.screens.sheet import HEIGHT, WIDTH, Sheet
 
@@ -127,17 +124,3 @@ def test_overview_embeds_a_line_for_each_detector():
     ]
     assert number(rows[1], "y") - number(rows[0], "y") == ROW_HEIGHT
     assert display.findtext("macros/IOC") == "I:"
-
-
-def test_command_writes_all_screens_for_a_configuration(tmp_path):
-    config = tmp_path / "28id1.toml"
-    detectors = '[[detector]]\nprefix = "A:"\ntitle = "PE"\n[[detector]]\nprefix = "B:"\n'
-    config.write_text(f'[ioc]\nprefix = "I:"\nstate_dir = "s"\n{detectors}')
-    command = [sys.executable, "-m", "ponikeeper", "export", "screens", str(config), "-o", str(tmp_path / "opi")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    made = {path.name for path in (tmp_path / "opi").iterdir()}
-    assert made == {path.name for path in COMMITTED} - {EXAMPLE} | {"28id1.bob"}
-    assert done.stdout.count(": written\n") == len(made)
-    titles = [element.text for element in ET.parse(tmp_path / "opi" / "28id1.bob").iter("DET")]
-    assert titles == ["PE", "B:"]

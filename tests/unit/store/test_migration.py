@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from live import TIMEOUT, wait_for
+from live import wait_for
 from ponikeeper.errors import DamagedStoreError, StoreError
 from ponikeeper.store import History, schema
 from stores import NAME, PREFIXES, commit, contents, digest, small_store
@@ -141,60 +141,6 @@ def test_sigkill_in_the_middle_of_a_migration_loses_nothing(old, monkeypatch):
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP))
     assert contents(again) == before
     assert version_of(again) == newest + 1
-
-
-OPENING = "import sys; from pathlib import Path; from ponikeeper.store import History; History(Path(sys.argv[1]))"
-
-
-def first_version(path: Path) -> Path:
-    """Write a store as the first schema version had it."""
-    history = History(path)
-    for number in range(4):
-        for prefix in PREFIXES:
-            commit(history, prefix, number)
-    history.close()
-    connection = sqlite3.connect(path)
-    connection.execute("DROP TABLE standing")  # what the second version brought
-    connection.execute("PRAGMA user_version = 1")
-    connection.close()
-    return path
-
-
-def killed_at_each(folder: Path, calls: tuple[str, ...]) -> dict[str, int]:
-    """Kill an upgrade before each of its calls of some kinds; each time the next opening has to find all."""
-    old = first_version(folder / "old" / NAME)
-    shutil.copytree(old.parent, folder / "truth")
-    truth = contents(folder / "truth" / NAME)
-    kills = dict.fromkeys(calls, 0)
-    for call in calls:
-        while True:
-            path = Path(shutil.copytree(old.parent, folder / f"{call}-{kills[call]}")) / NAME
-            inject = f"inject={call}:signal=SIGKILL:when={kills[call] + 1}"
-            command = ["strace", "-qq", "-f", "-o", "/dev/null", "-e", inject, sys.executable, "-c", OPENING, str(path)]
-            done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
-            survived = done.returncode == 0
-            assert survived or done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), done.stderr
-            assert survived or version_of_copy(path) in (1, len(schema.MIGRATIONS))
-            assert contents(path) == truth
-            assert version_of(path) == len(schema.MIGRATIONS)
-            if survived:
-                break
-            kills[call] += 1
-    print(f"\nkilled before each of its calls: {kills}, 0 lost anything")
-    return kills
-
-
-def version_of_copy(path: Path) -> int:
-    """Read the version that a store has once its journal is played back, and leave the store itself as it was left."""
-    beside = path.parent.with_name(f"{path.parent.name}-beside")
-    shutil.copytree(path.parent, beside)
-    return version_of(beside / NAME)
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-def test_upgrade_killed_before_each_of_its_calls_loses_nothing(quick_path):
-    kills = killed_at_each(quick_path, ("pwrite64", "fdatasync", "unlink"))
-    assert all(kills.values())
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,42 @@
+"""A geometry that the configuration names is committed at the first start."""
+
+import json
+
+import pytest
+
+from shell import Shell
+
+PONI = """poni_version: 2
+Detector: Perkin
+Detector_config: {"pixel1": 0.0002, "pixel2": 0.0002}
+Distance: 0.25
+Poni1: 0.2
+Poni2: 0.2
+Rot1: 0.0
+Rot2: 0.0
+Rot3: 0.0
+Wavelength: 1.6e-11
+"""
+
+
+@pytest.fixture(scope="module")
+def call():
+    """Run a command to its end."""
+    with Shell("ponikeeper.ca.service", "ponikeeper.store") as shell:
+        yield shell
+
+
+def test_seed_is_committed_at_the_first_start_alone(call, make_ioc):
+    ioc = make_ioc(detectors=("Calib:",), more={"Calib:": 'seed = "pe1.poni"'})
+    seed = ioc.folder / "pe1.poni"
+    seed.write_text(PONI)
+    ioc.start()
+    first = json.loads(call("show", ioc.prefix, "--json").stdout)
+    assert ioc.stop() == 0
+    seed.write_text(PONI.replace("0.25", "0.5"))
+    ioc.start()
+    second = json.loads(call("show", ioc.prefix, "--json").stdout)
+    assert (first["revision"], first["serial"], first["geometry"]["dist"]) == (1, 1, 0.25)
+    assert first["position"] is None
+    assert (first["provenance"]["method"], first["provenance"]["comment"]) == ("poni", "seed pe1.poni")
+    assert second == first

@@ -1,0 +1,165 @@
+"""`ponikeeper import`: what was calibrated before ponikeeper becomes a history with its times, or is refused."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from live import TIMEOUT
+from ponikeeper.geometry import Geometry, poni
+from ponikeeper.site.legacy_import import of_poni
+from ponikeeper.store import History
+from speak import GEOMETRY
+
+PREFIX, OTHER = "XF:28ID1-ES{Det:PE1}Calib:", "XF:28ID1-ES{Det:PE2}Calib:"
+
+
+HEAD = "# Nota: C-Order, 1 refers to the Y axis, 2 to the X axis\n"
+
+
+def geometry(dist=0.2):
+    return Geometry.parse({**GEOMETRY, "dist": dist})
+
+
+def entry(dist, done=None):
+    """Write what pyFAI's save() appends to a file."""
+    head = HEAD + (f"# Calibration done on {time.ctime(done)}\n" if done is not None else "")
+    return head + "".join(line for line in poni.write(geometry(dist)).splitlines(keepends=True) if line[0] != "#")
+
+
+def instants(found):
+    return [each.time.timestamp() for each in found]
+
+
+def test_poni_that_pyfai_has_saved_twice_is_found_twice(tmp_path):
+    pyfai = pytest.importorskip("pyFAI", reason="install [fit]")
+    ai = pyfai.load(str(_written(tmp_path / "a.poni", poni.write(geometry()))))
+    for dist in (0.3, 0.4):
+        ai.dist = dist
+        ai.save(str(tmp_path / "b.poni"))
+    found = of_poni("b.poni", (tmp_path / "b.poni").read_bytes(), 0.0)
+    assert [each.geometry.dist for each in found] == [0.3, 0.4]
+    assert all(abs(instant - time.time()) < TIMEOUT for instant in instants(found))
+
+
+SAVED = {"Dist": "0.2345", "Poni1": "1e-1", "Poni2": "0.11", "Rot1": "0.002", "Rot2": "0.001", "Rot3": "0",
+    "Pixel1": "0.0002", "Pixel2": "0.0002", "Wavelength": "1.66e-11", "Detector": "Perkin"}  # fmt: skip
+
+
+def saved(prefix=PREFIX, stamp="\t- DO NOT MODIFY - 251023-150405", end="<END>\n", **changes):
+    lines = [f"{prefix}{name} {value}\n" for name, value in (SAVED | changes).items() if value is not None]
+    return f"# autosave R5.3\tAutomatically generated{stamp}\n! 2 channel(s) not connected\n{''.join(lines)}{end}"
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "28id1.toml"
+    path.write_text(f'[ioc]\nprefix = "I:"\nstate_dir = "state"\n[[detector]]\nprefix = "{PREFIX}"\n')
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """What xpdAcq leaves: PONI files of several days, and images beside them."""
+    folder = tmp_path / "xpdacq_calib"
+    folder.mkdir()
+    for number, dist in enumerate((0.2, 0.3, 0.4)):
+        path = _written(folder / f"2019041{number}_pe1.poni", entry(dist))
+        os.utime(path, (1.6e9 + number, 1.6e9 + number))
+    (folder / "20190410_pe1.tiff").write_bytes(b"II*\0")
+    return folder
+
+
+def _written(path, text):
+    path.write_text(text)
+    return path
+
+
+def call(*words):
+    command = [sys.executable, "-m", "ponikeeper", "import", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+
+
+def test_folder_of_ponis_is_brought_in_once(config, folder):
+    store = config.parent / "state" / "ponikeeper.sqlite"
+    done = call(config, folder)
+    counts = "3 revisions, 3 activations, 0 judgements"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{folder}: {counts} of {PREFIX} added to {store}\n"
+    assert call(config, folder).stdout == f"{folder}: nothing to do, {store} has all of it: {counts} of {PREFIX}\n"
+    _written(folder / "20190413_pe1.poni", entry(0.5))
+    assert call(config, folder).stdout.startswith(f"{folder}: 1 revision, 1 activation, 0 judgements of {PREFIX} added")
+    history = History(store)
+    assert history.active(PREFIX)[0].geometry.dist == 0.5
+    assert history.revision(PREFIX, 1).created == "2020-09-13T12:26:40.000000Z"
+    history.close()
+
+
+def test_file_that_cannot_be_read_stops_all_unless_it_is_to_be_left_out(config, folder):
+    _written(folder / "cut.poni", entry(0.5)[:-40])
+    done = call(config, folder)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cut.poni: the last line" in done.stderr
+    assert done.stderr.endswith("nothing was imported: mend these files, or leave them out with --skip-unreadable\n")
+    assert not (config.parent / "state").exists()
+    done = call(config, folder, "--skip-unreadable")
+    assert done.returncode == 0
+    assert done.stdout.startswith("left out: cut.poni: the last line")
+    assert "3 revisions" in done.stdout
+
+
+def test_autosave_file_is_brought_in_under_the_prefix_of_now(config, tmp_path):
+    path = _written(tmp_path / "auto_settings.sav", saved("OLD:"))
+    assert "say the one that is meant with --from" in call(config, path).stderr
+    done = call(config, path, "--from", "OLD:")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"1 revision, 1 activation, 0 judgements of {PREFIX} added" in done.stdout
+
+
+def test_store_that_has_another_history_is_left_as_it_is(config, folder, tmp_path):
+    assert call(config, folder).returncode == 0
+    store = config.parent / "state" / "ponikeeper.sqlite"
+    before = store.read_bytes()
+    other = _written(tmp_path / "other.poni", entry(0.7, 1.2e9))
+    done = call(config, other)
+    assert done.returncode == 1
+    assert "a number must never mean two things" in done.stderr
+    assert store.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["empty"], "there is no *.poni in this folder"),
+        (["none.poni"], "No such file or directory"),
+        (["xpdacq_calib", "--prefix", "P:"], "--prefix P: is no detector of"),
+    ],
+)
+def test_what_cannot_be_brought_in_is_a_usage_error(config, folder, tmp_path, words, told):
+    (tmp_path / "empty").mkdir()
+    name, *options = words
+    done = call(config, tmp_path / name, *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+
+
+def test_detector_has_to_be_named_where_there_are_several(config, folder):
+    config.write_text(config.read_text() + f'[[detector]]\nprefix = "{OTHER}"\n')
+    done = call(config, folder)
+    assert done.returncode == 2
+    assert f"has several detectors: say with --prefix which one it is, of {PREFIX} {OTHER}" in done.stderr
+    assert call(config, folder, "--prefix", OTHER).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["xpd_Ni", "dioptas_CeO2"])
+def test_poni_of_a_beamline_is_brought_in_with_its_own_time(name):
+    data = Path(__file__).parents[3] / "shared" / "data" / "real" / name
+    if not data.is_dir():
+        pytest.skip(f"{data} is not here")
+    (path,) = data.glob("*.poni")
+    found = of_poni(path.name, path.read_bytes(), 0.0)
+    assert found[-1].geometry == poni.read(path.read_bytes())
+    assert all(each.time.timestamp() > 1e9 for each in found)

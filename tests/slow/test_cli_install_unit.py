@@ -1,0 +1,98 @@
+"""`ponikeeper install-unit` writes the units for a configuration and overwrites nothing that a person edited."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from live import TIMEOUT
+from ponikeeper.cli.install_unit import obstacles
+from ponikeeper.config import load
+from ponikeeper.site.deploy_files import deploy_folder
+
+UNITS = ["ponikeeper-backup@.service", "ponikeeper-backup@.timer", "ponikeeper@.service"]
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "etc" / "28id1.toml"
+    path.parent.mkdir()
+    path.write_text('[ioc]\nprefix = "I:"\nstate_dir = "/var/lib/x"\n[[detector]]\nprefix = "P:"\n')
+    return path
+
+
+def install(config, folder, *options):
+    command = [sys.executable, "-m", "ponikeeper", "install-unit", str(config), "--folder", str(folder), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+
+
+def written(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_units_are_written_as_they_are_shipped_with_the_place_of_this_program_beside_them(config, tmp_path):
+    done = install(config, tmp_path / "system")
+    assert (done.returncode, done.stderr) == (0, "")
+    drop_ins = ["ponikeeper-backup@28id1.service.d/place.conf", "ponikeeper@28id1.service.d/place.conf"]
+    assert written(tmp_path / "system") == sorted(UNITS + drop_ins)
+    for name in UNITS:
+        assert (tmp_path / "system" / name).read_text() == (deploy_folder() / "systemd" / name).read_text()
+    place = (tmp_path / "system" / drop_ins[1]).read_text()
+    assert place.endswith(f"ExecStart=\nExecStart={sys.prefix}/bin/ponikeeper serve {config}\n")
+    assert "systemctl enable --now ponikeeper@28id1 " in done.stdout
+    assert done.stdout.count(": written\n") == 5
+
+
+def test_dry_run_writes_nothing(config, tmp_path):
+    done = install(config, tmp_path / "system", "--dry-run")
+    assert (done.returncode, done.stdout.count(": would be written\n")) == (0, 5)
+    assert not (tmp_path / "system").exists()
+
+
+def test_what_somebody_has_edited_is_kept_unless_it_is_to_go(config, tmp_path):
+    folder = tmp_path / "system"
+    assert install(config, folder).returncode == 0
+    assert install(config, folder).stdout.count(": is as it should be\n") == 5
+    unit = folder / "ponikeeper@.service"
+    unit.write_text(unit.read_text() + "# ours\n")
+    done = install(config, folder)
+    assert done.returncode == 1
+    assert "ponikeeper@.service in" in done.stderr
+    assert "--force overwrites them" in done.stderr
+    assert unit.read_text().endswith("# ours\n")
+    assert install(config, folder, "--force").returncode == 0
+    assert not unit.read_text().endswith("# ours\n")
+
+
+def test_configuration_with_a_mistake_installs_nothing(config, tmp_path):
+    config.write_text("[ioc]\n")
+    assert install(config, tmp_path / "system").returncode == 2
+    assert not (tmp_path / "system").exists()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_backup_units_are_clean_to_systemd(tmp_path):
+    program = Path(sys.executable).parent / "ponikeeper"
+    for name in UNITS:
+        text = (deploy_folder() / "systemd" / name).read_text()
+        (tmp_path / name).write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={program}", text, flags=re.MULTILINE))
+    for name in UNITS[:2]:
+        command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / name.replace("@.", "@28id1."))]
+        shutil.copy(tmp_path / name, tmp_path / name.replace("@.", "@28id1."))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_what_the_unit_would_stop_is_said(config, tmp_path):
+    config.write_text(config.read_text().replace('"/var/lib/x"', '"/var/lib/x"\nputlog = "/var/log/28id1.puts"'))
+    said = obstacles(load(config), Path("/home/me/28id1.toml"), Path("/tmp/venv/bin/ponikeeper"))
+    assert [sentence.split(":")[0].split()[0] for sentence in said] == [
+        "/tmp/venv/bin/ponikeeper",
+        "/home/me/28id1.toml",
+        "ioc.state_dir",
+        "ioc.putlog",
+    ]
+    assert "ATTENTION: ioc.state_dir: the unit may not write to /var/lib/x" in install(config, tmp_path / "s").stdout
