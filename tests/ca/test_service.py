@@ -73,12 +73,12 @@ def test_second_instance_on_the_prefix_of_a_detector_is_refused(make_ioc):
 
 DEFECT = """
 from ponikeeper.__main__ import main
-from ponikeeper.keeper import Keeper
+from ponikeeper.detector.keeper import Keeper
 
-async def look(self):
+async def check_links(self):
     raise RuntimeError("a defect")
 
-Keeper.look = look
+Keeper.check_links = check_links
 main()
 """
 

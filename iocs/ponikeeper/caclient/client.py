@@ -204,6 +204,6 @@ def no_answer(pv: str, timeout: float) -> str:
     """Say that a PV does not answer, and what to look at."""
     where = os.environ.get("EPICS_CA_ADDR_LIST", "not set")
     return (
-        f"{pv} does not answer within {timeout:g} s: is the prefix right, is the IOC running, "
+        f"{pv} does not answer within {timeout:.3g} s: is the prefix right, is the IOC running, "
         f"is EPICS_CA_ADDR_LIST ({where}) right?"
     )
