@@ -1,8 +1,6 @@
-"""The put log: a put is one line of strict JSON, nothing shortened, whole or not at all, in a file or the journal."""
+"""The put log in a file and in the journal: whole lines only, also when the disk is full or the journal is away."""
 
-import array
 import json
-import logging
 import os
 import socket
 import subprocess
@@ -10,8 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from live import TIMEOUT
 from ponikeeper.errors import ConfigError
@@ -19,66 +15,11 @@ from ponikeeper.protocol import Result
 from ponikeeper.putlog.entry import Put
 from ponikeeper.putlog.sinks import FileSink, JournalSink, make_sink
 from ponikeeper.system import journal as taking
-from ponikeeper.system.journal import Journal, JournalHandler
+from ponikeeper.system.journal import Journal
 
 DONE = Result("r-1", "commit", "accepted", revision=7, serial=9, errors=(), time="2026-09-21T14:13:20Z")
 PUT = Put(1_790_000_000.25, "alice", "ws3", "10.28.1.7", "P:Dist", 0.3, 0.25, "accepted")
 LONG = "x" * 300_000
-
-
-def line_of(**changes):
-    """Write a put, and read its line as any reader of JSON does."""
-    values = {name: getattr(PUT, name) for name in Put.__slots__} | changes
-    return json.loads(Put(**values).line(), parse_constant=pytest.fail)
-
-
-def test_line_has_the_keys_of_caputjsonlog_and_the_address_of_the_peer():
-    told = line_of()
-    assert {"date", "time", "host", "user", "pv", "new", "old"} <= told.keys()
-    assert (told["user"], told["host"], told["address"]) == ("alice", "ws3", "10.28.1.7")
-    assert (told["pv"], told["new"], told["old"], told["outcome"]) == ("P:Dist", 0.3, 0.25, "accepted")
-    assert told["utc"] == "2026-09-21T14:13:20.250000Z"
-
-
-def test_line_of_a_transaction_has_its_revision_and_one_that_was_refused_its_reason():
-    told = line_of(result=DONE)
-    assert {name: told[name] for name in ("request", "op", "revision", "serial")} == {
-        "request": "r-1", "op": "commit", "revision": 7, "serial": 9,
-    }  # fmt: skip
-    assert line_of(outcome="refused", reason="dist: 40 m is beyond 10 m")["reason"] == "dist: 40 m is beyond 10 m"
-
-
-@pytest.mark.parametrize(
-    ("put", "written"),
-    [
-        (float("nan"), "NaN"),
-        (float("inf"), "Infinity"),
-        (float("-inf"), "-Infinity"),
-        (0.1 + 0.2, 0.1 + 0.2),
-        ([1], 1),
-        ((1.5, float("nan")), [1.5, "NaN"]),
-        (array.array("d", [1.0, 2.0]), [1.0, 2.0]),
-        ([b"near"], "near"),
-        ("Ångström".encode(), "Ångström"),
-        (b"\xff\x00", "\xff\x00"),
-        ([], []),
-    ],
-)
-def test_value_is_written_as_json_has_it(put, written):
-    assert line_of(new=put)["new"] == written
-
-
-@given(new=st.text() | st.binary().filter(lambda data: data.isascii()), user=st.text(), reason=st.text(min_size=1))
-def test_nothing_of_a_text_is_shortened_and_a_line_is_one_line(new, user, reason):
-    put = Put(PUT.time, user, "ws3", "10.0.0.1", "P:Request", new, "", "refused", reason)
-    assert put.line().isascii()
-    assert not {"\n", "\r"} & set(put.line())
-    told = json.loads(put.line())
-    expected = new if isinstance(new, str) else new.decode()
-    assert (told["new"], told["user"], told["reason"]) == (expected, user, reason)
-
-
-# --- a file
 
 
 def lines(path):
@@ -155,9 +96,6 @@ def test_file_on_a_disk_that_is_full_has_whole_lines_alone(tmp_path):
     assert len(lines(path)) == 97
 
 
-# --- the journal
-
-
 @pytest.fixture
 def journal(tmp_path):
     """What systemd listens on."""
@@ -218,41 +156,6 @@ def test_journal_that_is_away_raises_and_is_written_when_it_is_back(tmp_path):
         sink.write(PUT)
         assert received(listening)["PONIKEEPER_PV"] == "P:Dist"
     sink.close()
-
-
-@pytest.fixture
-def logger(request):
-    """A logger that writes to the journal alone."""
-    logger = logging.getLogger(f"ponikeeper.{request.node.name}")
-    logger.propagate, logger.level = False, logging.DEBUG
-    yield logger
-    for handler in [each for each in logger.handlers if isinstance(each, JournalHandler)]:
-        logger.removeHandler(handler)
-        handler._journal.close()
-
-
-def test_what_is_logged_has_its_level_its_logger_and_its_place(journal, logger):
-    logger.addHandler(JournalHandler(Journal(Path(journal.getsockname()))))
-    try:
-        Path("/nowhere/ponikeeper.sqlite").read_bytes()
-    except OSError:
-        logger.exception("store of %s", "P:")
-    logger.debug("small")
-    fields = received(journal)
-    assert fields["MESSAGE"].startswith("store of P:\nTraceback")
-    assert fields["MESSAGE"].endswith("No such file or directory: '/nowhere/ponikeeper.sqlite'")
-    assert (fields["PRIORITY"], fields["PONIKEEPER_LOGGER"]) == ("3", logger.name)
-    assert fields["CODE_FILE"] == __file__
-    assert received(journal)["PRIORITY"] == "7"
-
-
-def test_what_the_journal_does_not_take_is_told_on_stderr(tmp_path, capsys, logger):
-    logger.addHandler(JournalHandler(Journal(tmp_path / "gone")))
-    logger.error("store")
-    assert capsys.readouterr().err == f"ERROR {logger.name}: store\n"
-
-
-# --- which of them
 
 
 def test_log_is_the_file_that_is_named(tmp_path):

@@ -1,11 +1,11 @@
-"""Access rules: what they give to a client, and EPICS access security files."""
+"""EPICS access security files, and the rights that they give to a client."""
 
 from ipaddress import IPv4Network
 
 import pytest
 
 from ponikeeper.access.acf import DEFAULT, parse
-from ponikeeper.access.rules import OPEN, Right, Rules, short_form
+from ponikeeper.access.rules import Right, Rules
 from ponikeeper.errors import AccessFileError
 
 FILE = """
@@ -64,28 +64,6 @@ def test_host_that_is_not_known_lets_nobody_in():
 def test_group_without_members_lets_nobody_in():
     text = "UAG(u) ASG(DEFAULT) {RULE(1, WRITE) {UAG(u)}}"
     assert Rules(parse(text, resolve)[DEFAULT]).right("", "10.0.0.1") is Right.NONE
-
-
-@pytest.mark.parametrize(
-    ("hosts", "users", "user", "address", "right"),
-    [
-        (["10.28.0.0/16"], None, "eve", "10.28.255.1", Right.WRITE),
-        (["10.28.0.0/16"], None, "eve", "10.29.0.1", Right.READ),
-        (None, ["alice"], "alice", "1.2.3.4", Right.WRITE),
-        (["10.28.1.5/32"], ["alice"], "eve", "10.28.1.5", Right.READ),
-        ([], None, "alice", "10.28.1.5", Right.READ),
-        (None, [], "alice", "10.28.1.5", Right.READ),
-    ],
-)
-def test_short_form_lets_everybody_read_and_those_write_who_are_in_every_list(hosts, users, user, address, right):
-    networks = None if hosts is None else frozenset(map(IPv4Network, hosts))
-    rules = short_form(networks, None if users is None else frozenset(users), "")
-    assert rules.right(user, address) is right
-
-
-def test_without_rules_everybody_may_write_who_has_an_address():
-    assert OPEN.right("eve", "192.0.2.1") is Right.WRITE
-    assert OPEN.right("eve", "") is Right.NONE
 
 
 BAD = {

@@ -1,32 +1,20 @@
-"""Tolerance and motion of a link, decided without a socket; the text that tells the links, and when it is told."""
+"""Tolerance, motion and rest of a link, and the position that the links make."""
 
-import asyncio
-import json
 import math
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponikeeper.config import MAX_LINKS, Link
+from ponikeeper.config import Link
 from ponikeeper.detector.link_rules import Reading, Sample, calibrated_value, is_moving, rests_from, state_of, updated
-from ponikeeper.detector.link_states import LinkStates
-from ponikeeper.errors import MessageError
-from ponikeeper.history import Revision
 from ponikeeper.protocol import (
-    EXAMPLES,
-    MAX_BYTES,
     LinkState,
     is_within,
-    links_json,
     nominal_value,
-    parse_links,
     position_now,
     wavelength_of,
 )
-from ponikeeper.text.ascii import json_literal
-from stores import GEOMETRY
 from strategies import finite
 
 MOTOR = Link(name="z", pv="Z.RBV", kind="motor", units="mm", tolerance=0.05)
@@ -264,142 +252,3 @@ def test_position_is_known_where_every_link_is_connected_at_rest_and_a_number(mo
 
 def test_without_links_the_position_is_known():
     assert position_now([]) == {}
-
-
-link_states = st.builds(
-    LinkState,
-    st.text(min_size=1, max_size=32),
-    st.text(min_size=1, max_size=60),
-    st.sampled_from(["motor", "energy", "wavelength", "equal"]),
-    st.text(max_size=16),
-    st.none() | finite,
-    st.none() | finite,
-    st.none() | finite,
-    st.none() | st.booleans(),
-    st.booleans(),
-    st.none() | st.booleans(),
-    st.none() | st.text(max_size=80),
-)
-
-
-@given(st.lists(link_states, max_size=5))
-def test_links_are_read_as_they_were_written(links):
-    text = links_json(links)
-    assert text.isascii()
-    assert parse_links(text) == tuple(links)
-    assert links_json(parse_links(text)) == text
-
-
-def test_example_is_read_and_a_newer_one_may_say_more():
-    values = json.loads(EXAMPLES["links"])
-    assert links_json(parse_links(EXAMPLES["links"])) == EXAMPLES["links"]
-    newer = {**values, "colour": "red", "links": [{**link, "speed": 1.0} for link in values["links"]]}
-    assert parse_links(json.dumps(newer)) == parse_links(EXAMPLES["links"])
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "[]", "{}", '{"v": 2, "links": []}', '{"v": 1}', '{"v": 1, "links": 7}', '{"v": 1, "links": [7]}',
-     '{"v": 1, "links": [{"name": "z"}]}', '{"v": 1, "links": [{"name": NaN}]}'],
-)  # fmt: skip
-def test_what_is_no_list_of_links_is_refused(text):
-    with pytest.raises(MessageError):
-        parse_links(text)
-
-
-def test_as_many_links_as_the_configuration_takes_fit_the_pv_whatever_they_are_called():
-    number = -1.2345678901234567e-300
-    link = Link(
-        name="n" * 32, pv='"' * 60, kind="motor", units="\N{MATHEMATICAL BOLD SMALL MU}" * 16, tolerance=-number,
-        moving='"' * 60,
-    )  # fmt: skip
-    worst = Sample(connected=True, error=f"it says {json_literal(chr(92) * 40)}: expected a finite number")
-    reading = updated(link, Reading(), says(number), worst, number, SETTLE, 0.0)
-    told = state_of(link, reading, number, number, SETTLE, 0.0)
-    assert None not in (told.value, told.calibrated, told.error)
-    assert len(links_json([told] * MAX_LINKS)) <= MAX_BYTES
-
-
-class Clock:
-    """A clock that stands still until it is set."""
-
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-def revision(position, wavelength=GEOMETRY.wavelength):
-    return Revision(7, "uid", "time", None, replace(GEOMETRY, wavelength=wavelength), position, {}, "checksum")
-
-
-def test_one_pv_may_be_that_of_several_links(clock):
-    shared = Link(name="again", pv="Z.RBV", kind="equal")
-    linked = LinkStates([WATCHED, shared, ENERGY], SETTLE, clock)
-    assert linked.pvs == {"Z.RBV", "Z.MOVN", "E"}
-    linked.update("Z.RBV", says(7.0))
-    linked.update("Z.MOVN", says(0.0))
-    linked.update("nobody asked", says(1.0))
-    linked.set_reference(revision({"z": {"value": 6.0, "units": "mm"}}))
-    z, again, energy = linked.states()
-    assert (z.value, z.calibrated, z.within, z.moving, z.connected) == (7.0, 6.0, False, True, True)
-    assert (again.value, again.within, again.moving, energy.connected) == (7.0, None, True, False)
-
-
-@pytest.mark.parametrize(
-    ("position", "calibrated", "within"),
-    [
-        ({"energy": {"value": 75.0, "units": "keV"}}, 75.0, True),
-        ({"energy": {"value": 76.0, "units": "keV"}}, 76.0, False),
-        ({}, None, False),  # by the wavelength, which is for 74.69 keV
-        (None, None, False),
-        ({"energy": {"value": 75000.0, "units": "eV"}}, None, False),
-    ],
-)
-def test_energy_that_was_not_recorded_is_judged_by_the_wavelength(clock, position, calibrated, within):
-    linked = LinkStates([ENERGY], 0.0, clock)
-    linked.update("E", says(75.0))
-    linked.set_reference(revision(position, wavelength=1.66e-11))
-    (energy,) = linked.states()
-    assert (energy.calibrated, energy.within) == (calibrated, within)
-    linked.update("E", says(74.69))
-    clock.now += 1.0
-    linked.set_reference(revision({}, wavelength=1.66e-11))
-    assert linked.states()[0].within is True
-
-
-def test_link_that_comes_to_rest_while_nobody_waits_is_told_all_the_same(clock):
-    async def work():
-        linked = LinkStates([MOTOR], SETTLE, clock)
-        linked.update("Z.RBV", says(1.0))
-        await linked.wait_for_change(None)
-        rest = linked.next_change()
-        assert rest == 102.0
-        assert linked.states()[0].moving
-        clock.now = 105.0
-        await asyncio.wait_for(linked.wait_for_change(rest), 10.0)
-        assert linked.states()[0].moving is False
-        assert linked.next_change() is None
-
-    asyncio.run(work())
-
-
-def test_change_is_waited_for_and_told_once(clock):
-    async def work():
-        linked = LinkStates([WATCHED], SETTLE, clock)
-        waiting = asyncio.create_task(linked.wait_for_change(linked.next_change()))
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        linked.update("Z.RBV", says(1.0))
-        linked.update("Z.RBV", says(2.0))
-        await asyncio.wait_for(waiting, 10.0)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(linked.wait_for_change(None), 0.01)
-
-    asyncio.run(work())

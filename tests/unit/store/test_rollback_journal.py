@@ -1,4 +1,4 @@
-"""From one schema to the next: the old store is brought up whole, or left as it is."""
+"""A transaction that a crash cut off is undone at the next opening, or the store is refused: never half of it."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ import pytest
 from live import wait_for
 from ponikeeper.errors import DamagedStoreError, StoreError
 from ponikeeper.store import History, schema
-from stores import NAME, PREFIXES, commit, contents, digest, small_store
+from stores import NAME, contents, digest, small_store
 
 STEP = "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL); INSERT INTO note VALUES (1, 'brought up')"
 
@@ -33,77 +33,12 @@ def version_of(path: Path) -> int:
         connection.close()
 
 
-def test_older_store_is_brought_up_with_all_its_rows(old, monkeypatch):
-    before = contents(old)
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP))
-    assert contents(old) == before
-    assert version_of(old) == len(schema.MIGRATIONS)
-    connection = sqlite3.connect(old)
-    assert connection.execute("SELECT text FROM note").fetchall() == [("brought up",)]
-    connection.close()
-    history = History(old)
-    commit(history, PREFIXES[0], 50)
-    history.close()
-
-
-def test_new_store_passes_through_the_same_steps(quick_path, monkeypatch, old):
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP))
-    History(quick_path / "new" / NAME).close()
-    History(old).close()
-    schemas = []
-    for path in (quick_path / "new" / NAME, old):
-        connection = sqlite3.connect(path)
-        schemas.append(schema.schema_of(connection))
-        connection.close()
-    assert schemas[0] == schemas[1] == schema.expected_schema(len(schema.MIGRATIONS))
-
-
-def test_newer_store_is_refused_with_what_to_do_and_left_as_it_is(old, monkeypatch):
-    newest = len(schema.MIGRATIONS)
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP))
-    History(old).close()
-    monkeypatch.undo()
-    before = digest(old)
-    with pytest.raises(StoreError) as refused:
-        History(old)
-    assert str(refused.value) == (
-        f"{old} has schema version {newest + 1}, this ponikeeper knows up to {newest}: "
-        "start the newer ponikeeper that wrote it"
-    )
-    assert not isinstance(refused.value, DamagedStoreError)
-    assert digest(old) == before
-
-
-@pytest.mark.parametrize(
-    "step", ["CREATE TABLE note (x); CREATE TABLE note (x)", "INSERT INTO detector VALUES (1, 'x')"]
-)
-def test_failing_step_leaves_the_old_store_as_it_was(old, monkeypatch, step):
-    before, bytes_before = contents(old), digest(old)
-    newest = len(schema.MIGRATIONS)
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP.replace("note", "first"), step))
-        with pytest.raises(
-            StoreError, match=f"stays at schema version {newest}, it could not be brought to {newest + 2}"
-        ):
-            History(old)
-    assert digest(old) == bytes_before
-    assert contents(old) == before
-
-
-def test_schema_version_that_its_tables_do_not_have_is_damage(old):
-    connection = sqlite3.connect(old)
-    connection.execute("DROP INDEX revision_label")
-    connection.commit()
-    connection.close()
-    with pytest.raises(DamagedStoreError, match=f"its tables are not those of schema version {len(schema.MIGRATIONS)}"):
-        History(old)
-
-
 SLOW_STEP = """
     UPDATE answer SET time = time || 'x';
     UPDATE revision SET uid = uid || 'x';
     CREATE TABLE endless AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n
 """
+
 
 CHILD = textwrap.dedent(
     """
@@ -232,13 +167,6 @@ def test_store_that_is_gone_while_its_journal_is_there_is_not_begun_anew(left, s
         with pytest.raises(DamagedStoreError, match=f"is gone, but its journal {NAME}{suffix} is still there"):
             History(left)
     assert not left.exists()
-
-
-def test_empty_file_is_no_store_to_begin_with(tmp_path):
-    (tmp_path / NAME).touch()
-    with pytest.raises(DamagedStoreError, match="it is empty"):
-        History(tmp_path / NAME)
-    assert (tmp_path / NAME).read_bytes() == b""
 
 
 def test_log_of_another_program_is_not_played_into_the_store(old):

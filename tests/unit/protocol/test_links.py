@@ -1,0 +1,80 @@
+"""The list of links as one JSON text."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ponikeeper.config import MAX_LINKS, Link
+from ponikeeper.detector.link_rules import Reading, Sample, state_of, updated
+from ponikeeper.errors import MessageError
+from ponikeeper.protocol import (
+    EXAMPLES,
+    MAX_BYTES,
+    LinkState,
+    links_json,
+    parse_links,
+)
+from ponikeeper.text.ascii import json_literal
+from strategies import finite
+
+SETTLE = 2.0
+
+
+def says(value):
+    return Sample(connected=True, value=value)
+
+
+link_states = st.builds(
+    LinkState,
+    st.text(min_size=1, max_size=32),
+    st.text(min_size=1, max_size=60),
+    st.sampled_from(["motor", "energy", "wavelength", "equal"]),
+    st.text(max_size=16),
+    st.none() | finite,
+    st.none() | finite,
+    st.none() | finite,
+    st.none() | st.booleans(),
+    st.booleans(),
+    st.none() | st.booleans(),
+    st.none() | st.text(max_size=80),
+)
+
+
+@given(st.lists(link_states, max_size=5))
+def test_links_are_read_as_they_were_written(links):
+    text = links_json(links)
+    assert text.isascii()
+    assert parse_links(text) == tuple(links)
+    assert links_json(parse_links(text)) == text
+
+
+def test_example_is_read_and_a_newer_one_may_say_more():
+    values = json.loads(EXAMPLES["links"])
+    assert links_json(parse_links(EXAMPLES["links"])) == EXAMPLES["links"]
+    newer = {**values, "colour": "red", "links": [{**link, "speed": 1.0} for link in values["links"]]}
+    assert parse_links(json.dumps(newer)) == parse_links(EXAMPLES["links"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"v": 2, "links": []}', '{"v": 1}', '{"v": 1, "links": 7}', '{"v": 1, "links": [7]}',
+     '{"v": 1, "links": [{"name": "z"}]}', '{"v": 1, "links": [{"name": NaN}]}'],
+)  # fmt: skip
+def test_what_is_no_list_of_links_is_refused(text):
+    with pytest.raises(MessageError):
+        parse_links(text)
+
+
+def test_as_many_links_as_the_configuration_takes_fit_the_pv_whatever_they_are_called():
+    number = -1.2345678901234567e-300
+    link = Link(
+        name="n" * 32, pv='"' * 60, kind="motor", units="\N{MATHEMATICAL BOLD SMALL MU}" * 16, tolerance=-number,
+        moving='"' * 60,
+    )  # fmt: skip
+    worst = Sample(connected=True, error=f"it says {json_literal(chr(92) * 40)}: expected a finite number")
+    reading = updated(link, Reading(), says(number), worst, number, SETTLE, 0.0)
+    told = state_of(link, reading, number, number, SETTLE, 0.0)
+    assert None not in (told.value, told.calibrated, told.error)
+    assert len(links_json([told] * MAX_LINKS)) <= MAX_BYTES
