@@ -1,7 +1,7 @@
-"""The PV contract, written once: suffix, type, unit, precision and text of every PV.
+"""The PV contract, written once: suffix, type, units, precision and description of every PV.
 
-The IOC builds its PVs from this table; the client, the screens, the documents and the tests derive
-from it. A detector's PVs stand behind the detector's prefix, the IOC's own behind the IOC's.
+The IOC builds its PVs from this table; the client, the screens, the documentation and the tests derive
+from it. The PVs of a detector follow the prefix of the detector, those of the IOC the prefix of the IOC.
 """
 
 from collections.abc import Iterable
@@ -13,11 +13,11 @@ from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.protocol.json_text import MAX_BYTES
 
 MAX_DESC_BYTES = 39
-"""What ``.DESC`` holds as a CA string."""
+"""Length of ``.DESC``, which is a CA string."""
 
 
 class Kind(Enum):
-    """The CA type of a PV, and the EPICS record types it answers to: (readback, setpoint)."""
+    """The CA type of a PV, and the EPICS record types that ``.RTYP`` reports: (readback, setpoint)."""
 
     DOUBLE = ("ai", "ao")
     LONG = ("longin", "longout")
@@ -27,7 +27,7 @@ class Kind(Enum):
 
 
 class Status(IntEnum):
-    """What is to be thought of the geometry in force; an index is never used for anything else."""
+    """Whether the active revision applies now; an index is never reused for another state."""
 
     UNSET = 0
     VALID = 1
@@ -40,16 +40,16 @@ class Status(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """What an alarm system does with the severity of a PV.
+    """How an alarm server treats the severity of a PV.
 
     Parameters
     ----------
     guidance
-        What an operator is to do.
+        What the operator should do.
     delay
-        For how long it has to last (s).
+        How long the alarm must last before it is reported (s).
     latching
-        Whether one that is over is shown until somebody acknowledges it.
+        Whether an alarm that has ended is shown until it is acknowledged.
     """
 
     guidance: str
@@ -64,25 +64,25 @@ class PV:
     Parameters
     ----------
     suffix
-        What follows the prefix.
+        Name without the prefix.
     desc
         Text of ``.DESC``: ASCII, at most 39 bytes.
     units, precision
-        As CA clients show them.
+        As CA clients display them.
     states
         Names of an enum's values, index 0 first.
     limits
-        Lowest and highest value that can be accepted, where there are such.
+        Lowest and highest value that can be accepted; None without limits.
     writable
-        Whether a client may put it.
+        Whether clients may put a value.
     parameter
-        The value of the geometry that it shows or sets.
+        The value of the geometry that the PV shows or sets.
     asks
-        Whether a put changes nothing, and whoever may read may put.
+        Whether a put is only a query: read access suffices, and nothing changes.
     archived
-        Whether an archiver keeps it. Texts are not: what was in force is in the history.
+        Whether the PV should be archived. Long texts are not: the history has them.
     alarm
-        What its alarms mean; None where it has none, or shows that of another PV.
+        How an alarm server treats it; None without alarms, or where it repeats the alarm of another PV.
     """
 
     suffix: str
@@ -100,7 +100,7 @@ class PV:
 
     @property
     def record_type(self) -> str:
-        """What ``.RTYP`` answers."""
+        """The EPICS record type that ``.RTYP`` reports."""
         return self.kind.value[int(self.writable)]
 
     @property
@@ -110,44 +110,44 @@ class PV:
 
 
 def pv_name(parameter: str) -> str:
-    """Name the PV of one value of the geometry: ``detector_config`` becomes ``DetectorConfig``."""
+    """Return the PV name of one value of the geometry: ``DetectorConfig`` for ``detector_config``."""
     return "".join(word.capitalize() for word in parameter.split("_"))
 
 
 def setpoint(parameter: str) -> str:
-    """Suffix of the PV that sets one value of the geometry."""
+    """Return the suffix of the PV that sets one value of the geometry."""
     return pv_name(parameter)
 
 
 def readback(parameter: str) -> str:
-    """Suffix of the PV that shows one value of the geometry."""
+    """Return the suffix of the PV that shows one value of the geometry."""
     return f"{pv_name(parameter)}_RBV"
 
 
 def staged(parameter: str) -> str:
-    """Suffix of the PV that edits one value of the geometry before ``Stage:Apply``."""
+    """Return the suffix of the PV that edits one value of the geometry before ``Stage:Apply``."""
     return f"Stage:{pv_name(parameter)}"
 
 
 def _geometry_pvs() -> tuple[PV, ...]:
-    """List the ten values and the configuration: setpoint, readback and, for the ten, the staged edit."""
-    found: list[PV] = []
+    """Return setpoint and readback of all values of the geometry, and the staged edit of the ten without the config."""
+    pvs: list[PV] = []
     for name, parameter in PARAMETERS.items():
         shown = PV(readback(name), Kind.DOUBLE, parameter.doc, parameter.unit, parameter.precision, parameter=name)
         put = replace(shown, suffix=setpoint(name), limits=(parameter.lower, parameter.upper), writable=True)
-        found += [put, replace(shown, archived=True), replace(put, suffix=staged(name))]
+        pvs += [put, replace(shown, archived=True), replace(put, suffix=staged(name))]
     text = "pyFAI name of the detector"
-    found += [
+    pvs += [
         PV(setpoint("detector"), Kind.STRING, text, writable=True, parameter="detector"),
         PV(readback("detector"), Kind.STRING, text, parameter="detector", archived=True),
         PV(staged("detector"), Kind.STRING, text, writable=True, parameter="detector"),
     ]
     text = "pyFAI detector configuration (JSON)"
-    found += [
+    pvs += [
         PV(setpoint("detector_config"), Kind.TEXT, text, writable=True, parameter="detector_config"),
         PV(readback("detector_config"), Kind.TEXT, text, parameter="detector_config"),
     ]
-    return tuple(found)
+    return tuple(pvs)
 
 
 _DO = ("Idle", "Do")
@@ -155,47 +155,51 @@ _SWITCH = ("Off", "On")
 _HEALTH = ("OK", "FAILED")
 
 _LOST = Alarm(
-    "No image has this geometry now, Reason_RBV says why: move the detector back, put the geometry of this place in "
-    "force (Activate), or calibrate.",
+    "The active geometry does not apply to images taken now; Reason_RBV gives the reason. Move the detector back, "
+    "activate the geometry of the present position (Activate), or calibrate.",
     delay=60,
     latching=False,
 )
-_STORE = Alarm("Storage:Message_RBV says why. Nothing is lost, and every put is refused: make room where state_dir is.")
-_ACCESS = Alarm("Access:Message_RBV says why. The rules before are in force: mend the file, then reload the service.")
-_PUTLOG = Alarm("PutLog:Message_RBV says why. Its lines are kept in memory: make room where the log is.")
+_STORE = Alarm(
+    "Storage:Message_RBV gives the reason. Nothing is lost, but every put is refused. Free space where state_dir is."
+)
+_ACCESS = Alarm(
+    "Access:Message_RBV gives the reason. The previous rules stay active. Correct the file, then reload the service."
+)
+_PUTLOG = Alarm("PutLog:Message_RBV gives the reason. Log lines are kept in memory. Free space where the log is.")
 
 DETECTOR_PVS: tuple[PV, ...] = (
     *_geometry_pvs(),
-    PV("Stage:Apply", Kind.ENUM, "Commit the staged values as one", states=_DO, writable=True),
-    PV("Stage:Clear", Kind.ENUM, "Forget the staged values", states=_DO, writable=True),
-    PV("Stage:Dirty_RBV", Kind.ENUM, "Whether values are staged", states=("Clean", "Dirty")),
-    PV("Request", Kind.TEXT, "One transaction (JSON)", writable=True),
-    PV("Results_RBV", Kind.TEXT, "The last results, newest first (JSON)"),
-    PV("Snapshot_RBV", Kind.TEXT, "All that is in force, at once (JSON)"),
-    PV("Poni", Kind.TEXT, "Put a whole PONI text", writable=True),
-    PV("Poni_RBV", Kind.TEXT, "The geometry in force as PONI text"),
-    PV("Here", Kind.ENUM, "The geometry holds where links stand", states=_DO, writable=True),
-    PV("Activate", Kind.STRING, "Put a revision or label in force", writable=True),
-    PV("Revision_RBV", Kind.LONG, "Revision in force (0: none)", archived=True),
-    PV("Serial_RBV", Kind.LONG, "Number of the activation in force", archived=True),
-    PV("Time_RBV", Kind.STRING, "In force since (UTC)"),
-    PV("Label_RBV", Kind.STRING, "Label of the revision in force", archived=True),
+    PV("Stage:Apply", Kind.ENUM, "Commit the staged values", states=_DO, writable=True),
+    PV("Stage:Clear", Kind.ENUM, "Discard the staged values", states=_DO, writable=True),
+    PV("Stage:Dirty_RBV", Kind.ENUM, "Staged values not yet committed", states=("Clean", "Dirty")),
+    PV("Request", Kind.TEXT, "Request (JSON)", writable=True),
+    PV("Results_RBV", Kind.TEXT, "Latest results, newest first (JSON)"),
+    PV("Snapshot_RBV", Kind.TEXT, "Everything that is active (JSON)"),
+    PV("Poni", Kind.TEXT, "Commit a PONI text", writable=True),
+    PV("Poni_RBV", Kind.TEXT, "Active geometry as PONI text"),
+    PV("Here", Kind.ENUM, "Geometry is valid at present position", states=_DO, writable=True),
+    PV("Activate", Kind.STRING, "Activate a revision or label", writable=True),
+    PV("Revision_RBV", Kind.LONG, "Active revision (0: none)", archived=True),
+    PV("Serial_RBV", Kind.LONG, "Serial number of the activation", archived=True),
+    PV("Time_RBV", Kind.STRING, "Active since (UTC)"),
+    PV("Label_RBV", Kind.STRING, "Label of the active revision", archived=True),
     PV(
         "Status_RBV",
         Kind.ENUM,
-        "Whether the geometry holds",
+        "Calibration status",
         states=tuple(Status.__members__),
         archived=True,
         alarm=_LOST,
     ),
-    PV("Reason_RBV", Kind.TEXT, "Why the status is what it is"),
-    PV("Follow", Kind.ENUM, "Let the geometry follow the links", states=_SWITCH, writable=True),
-    PV("Follow_RBV", Kind.ENUM, "Whether the geometry follows the links", states=_SWITCH, archived=True),
-    PV("Links_RBV", Kind.TEXT, "Where the linked PVs stand (JSON)"),
-    PV("Links:Table_RBV", Kind.TEXT, "Where the linked PVs stand: a table"),
-    PV("Accepted_RBV", Kind.LONG, "Transactions accepted since start"),
-    PV("Rejected_RBV", Kind.LONG, "Transactions refused since start"),
-    PV("Message_RBV", Kind.TEXT, "The last word to a person"),
+    PV("Reason_RBV", Kind.TEXT, "Reason for the status"),
+    PV("Follow", Kind.ENUM, "Follow the links", states=_SWITCH, writable=True),
+    PV("Follow_RBV", Kind.ENUM, "Whether the links are followed", states=_SWITCH, archived=True),
+    PV("Links_RBV", Kind.TEXT, "Linked PVs (JSON)"),
+    PV("Links:Table_RBV", Kind.TEXT, "Linked PVs (table)"),
+    PV("Accepted_RBV", Kind.LONG, "Requests accepted since start"),
+    PV("Rejected_RBV", Kind.LONG, "Requests rejected since start"),
+    PV("Message_RBV", Kind.TEXT, "Last message"),
     PV("Energy_RBV", Kind.DOUBLE, "Photon energy", DISPLAY_UNITS["energy"].unit, 4),
     PV("WavelengthA_RBV", Kind.DOUBLE, "Wavelength", DISPLAY_UNITS["wavelength"].unit, 6),
     PV("BeamX_RBV", Kind.DOUBLE, "Beam centre along x (Fit2D)", DISPLAY_UNITS["beam_x"].unit, 3),
@@ -203,55 +207,55 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("DirectDist_RBV", Kind.DOUBLE, "Distance along the beam (Fit2D)", DISPLAY_UNITS["direct_dist"].unit, 3),
     PV("Tilt_RBV", Kind.DOUBLE, "Tilt of the detector (Fit2D)", DISPLAY_UNITS["tilt"].unit, 4),
     PV("TiltPlane_RBV", Kind.DOUBLE, "Rotation of the tilt plane (Fit2D)", DISPLAY_UNITS["tilt_plane"].unit, 3),
-    PV("Method_RBV", Kind.STRING, "How the geometry was found"),
-    PV("Calibrant_RBV", Kind.STRING, "Powder standard"),
+    PV("Method_RBV", Kind.STRING, "Calibration method"),
+    PV("Calibrant_RBV", Kind.STRING, "Calibrant"),
     PV("Residual_RBV", Kind.DOUBLE, "Residual of the fit", "px", 4),
-    PV("NPoints_RBV", Kind.LONG, "Control points of the fit"),
-    PV("NRings_RBV", Kind.LONG, "Rings of the fit"),
-    PV("Author_RBV", Kind.STRING, "Who committed it (a claim)"),
-    PV("RunUid_RBV", Kind.STRING, "Run of the calibration image"),
-    PV("Comment_RBV", Kind.TEXT, "Comment of its author"),
+    PV("NPoints_RBV", Kind.LONG, "Number of control points"),
+    PV("NRings_RBV", Kind.LONG, "Number of rings"),
+    PV("Author_RBV", Kind.STRING, "Author (unverified)"),
+    PV("RunUid_RBV", Kind.STRING, "Calibration run (uid)"),
+    PV("Comment_RBV", Kind.TEXT, "Comment"),
     PV("History:Count_RBV", Kind.LONG, "Number of revisions"),
-    PV("History:Select", Kind.LONG, "Revision to look at", writable=True),
-    PV("History:Selected_RBV", Kind.TEXT, "The selected revision (JSON)"),
-    PV("History:List_RBV", Kind.TEXT, "Revisions around the selected (JSON)"),
-    PV("History:Activate", Kind.ENUM, "Put the selected revision in force", states=_DO, writable=True),
-    PV("History:Table_RBV", Kind.TEXT, "Revisions around the selected: a table"),
-    PV("History:Compare_RBV", Kind.TEXT, "The selected beside the one in force"),
-    PV("History:Read", Kind.STRING, "Read records, such as: revision 12", writable=True, asks=True),
-    PV("History:Read_RBV", Kind.TEXT, "The records that were read (JSON)"),
+    PV("History:Select", Kind.LONG, "Revision to show (0: the active one)", writable=True),
+    PV("History:Selected_RBV", Kind.TEXT, "Selected revision (JSON)"),
+    PV("History:List_RBV", Kind.TEXT, "Revisions near the selected one (JSON)"),
+    PV("History:Activate", Kind.ENUM, "Activate the selected revision", states=_DO, writable=True),
+    PV("History:Table_RBV", Kind.TEXT, "Revisions near the selected one (table)"),
+    PV("History:Compare_RBV", Kind.TEXT, "Selected and active revision compared"),
+    PV("History:Read", Kind.STRING, "History query, such as: revision 12", writable=True, asks=True),
+    PV("History:Read_RBV", Kind.TEXT, "Records of the history query (JSON)"),
 )
 """The PVs of one detector."""
 
 IOC_PVS: tuple[PV, ...] = (
-    PV("Storage:Status_RBV", Kind.ENUM, "Whether the store takes writes", states=_HEALTH, archived=True, alarm=_STORE),
-    PV("Storage:Message_RBV", Kind.TEXT, "What is wrong with the store"),
-    PV("Storage:Latency_RBV", Kind.DOUBLE, "Time of the last write to the store", "s", 4, archived=True),
-    PV("Storage:Free_RBV", Kind.DOUBLE, "Free space where the store is", "byte", 0, archived=True),
-    PV("Denied_RBV", Kind.LONG, "Puts that the access rules denied", archived=True),
-    PV("Access:Status_RBV", Kind.ENUM, "Whether the access rules could be read", states=_HEALTH, alarm=_ACCESS),
-    PV("Access:Message_RBV", Kind.TEXT, "Which access rules are in force"),
-    PV("PutLog:Status_RBV", Kind.ENUM, "Whether the put log is written", states=_HEALTH, alarm=_PUTLOG),
-    PV("PutLog:Message_RBV", Kind.TEXT, "What is wrong with the put log"),
-    PV("Version_RBV", Kind.STRING, "Version of ponikeeper", archived=True),
-    PV("HEARTBEAT", Kind.DOUBLE, "Counts seconds, and that monitors live"),
-    PV("UPTIME", Kind.STRING, "Time since the start"),
-    PV("STARTTOD", Kind.STRING, "Time of the start (local)"),
+    PV("Storage:Status_RBV", Kind.ENUM, "History store status", states=_HEALTH, archived=True, alarm=_STORE),
+    PV("Storage:Message_RBV", Kind.TEXT, "History store message"),
+    PV("Storage:Latency_RBV", Kind.DOUBLE, "Duration of the last write", "s", 4, archived=True),
+    PV("Storage:Free_RBV", Kind.DOUBLE, "Free disk space for the history store", "byte", 0, archived=True),
+    PV("Denied_RBV", Kind.LONG, "Puts denied by the access rules", archived=True),
+    PV("Access:Status_RBV", Kind.ENUM, "Access rules status", states=_HEALTH, alarm=_ACCESS),
+    PV("Access:Message_RBV", Kind.TEXT, "Access rules message"),
+    PV("PutLog:Status_RBV", Kind.ENUM, "Put log status", states=_HEALTH, alarm=_PUTLOG),
+    PV("PutLog:Message_RBV", Kind.TEXT, "Put log message"),
+    PV("Version_RBV", Kind.STRING, "ponikeeper version", archived=True),
+    PV("HEARTBEAT", Kind.DOUBLE, "Heartbeat, counts up every second"),
+    PV("UPTIME", Kind.STRING, "Uptime"),
+    PV("STARTTOD", Kind.STRING, "Start time (local)"),
     PV("START_CNT", Kind.DOUBLE, "Number of starts", archived=True),
     PV("TOD", Kind.STRING, "Time of day (local)"),
-    PV("CA_CLNT_CNT", Kind.DOUBLE, "Connected clients", archived=True),
-    PV("CA_CONN_CNT", Kind.DOUBLE, "Channels of the clients", archived=True),
+    PV("CA_CLNT_CNT", Kind.DOUBLE, "CA clients", archived=True),
+    PV("CA_CONN_CNT", Kind.DOUBLE, "CA channels of all clients", archived=True),
     PV("MEM_USED", Kind.DOUBLE, "Memory in use", "byte", archived=True),
-    PV("FD_CNT", Kind.DOUBLE, "Open files", archived=True),
-    PV("FD_FREE", Kind.DOUBLE, "Files that could be opened yet", archived=True),
-    PV("HOSTNAME", Kind.STRING, "Name of the host"),
-    PV("PROCESS_ID", Kind.DOUBLE, "Number of the process"),
-    PV("ENGINEER", Kind.STRING, "Who looks after this IOC"),
-    PV("LOCATION", Kind.STRING, "Where this IOC is"),
+    PV("FD_CNT", Kind.DOUBLE, "Open file descriptors", archived=True),
+    PV("FD_FREE", Kind.DOUBLE, "Free file descriptors", archived=True),
+    PV("HOSTNAME", Kind.STRING, "Host name"),
+    PV("PROCESS_ID", Kind.DOUBLE, "Process ID"),
+    PV("ENGINEER", Kind.STRING, "Engineer responsible for this IOC"),
+    PV("LOCATION", Kind.STRING, "Location of this IOC"),
     PV("APP_DIR", Kind.TEXT, "Working directory"),
-    PV("EPICS_VERSION", Kind.STRING, "Version of the CA server (caproto)"),
+    PV("EPICS_VERSION", Kind.STRING, "CA server version (caproto)"),
 )
-"""The IOC's own PVs; those in capitals have the names that iocStats gives on every IOC."""
+"""The IOC's own PVs; those in capitals have the names that iocStats uses on every IOC."""
 
 
 def pvs_by_prefix(ioc_prefix: str, detector_prefixes: Iterable[str]) -> list[tuple[str, tuple[PV, ...]]]:

@@ -13,6 +13,9 @@ from ponikeeper.site.screens.sheet import HEIGHT, WIDTH, Sheet
 LETTER = 7.5
 """Width of a letter of the default font, as Phoebus draws it (px)."""
 
+LABEL_LETTER = 6.7
+"""Mean width of a letter of the texts that never change (px)."""
+
 LONG = {
     "RunUid_RBV": "5f0c83a2-1b6e-4c1d-9a3c-77d2a0b3c911",
     "Time_RBV": "2026-11-23T17:36:13.279865Z",
@@ -54,6 +57,14 @@ def test_long_values_have_room(path):
         value = LONG.get((widget.findtext("pv_name") or "").removeprefix("$(P)"), "")
         if widget.get("type") == "textupdate":
             assert number(widget, "width") >= LETTER * len(value), widget.findtext("name")
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_labels_have_room_for_their_texts(path):
+    for widget in root(path).iter("widget"):
+        text = widget.findtext("text") or ""
+        if widget.get("type") in ("label", "action_button") and "$(" not in text:
+            assert number(widget, "width") >= LABEL_LETTER * len(text), text
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
@@ -109,7 +120,7 @@ def test_ioc_screen_shows_all_that_the_ioc_has():
 def test_pv_that_does_not_exist_is_on_no_screen():
     sheet = Sheet("x", "P")
     with pytest.raises(KeyError):
-        sheet.shown("Distance_RBV", 0, 0, 100)
+        sheet.readback("Distance_RBV", 0, 0, 100)
     with pytest.raises(AssertionError):
         sheet.put("Go", "Dist_RBV", 1, 0, 0, 100)
 

@@ -1,17 +1,17 @@
-"""The screen of an IOC: its disk, who may write, and what iocStats shows of every IOC."""
+"""The screen of an IOC: history store, access rules, put log and process statistics."""
 
 from ponikeeper.protocol.pvs import IOC_PVS, PV, Kind
 from ponikeeper.site.screens.sheet import ROW, WIDTH, Sheet
 
 _PARTS = (
-    ("Disk", "Storage:"),
-    ("Who may write", "Access:"),
-    ("Log of the puts", "PutLog:"),
+    ("History store", "Storage:"),
+    ("Access rules", "Access:"),
+    ("Put log", "PutLog:"),
 )
 
 
 def ioc() -> Sheet:
-    """Draw it; each of the IOC's PVs is on it."""
+    """Draw the screen, which shows every PV of the IOC."""
     sheet = Sheet("$(IOC): health", "IOC")
     sheet.header("$(IOC)")
     rest = list(IOC_PVS)
@@ -30,6 +30,6 @@ def _rows(sheet: Sheet, pvs: list[PV], x: int, y: int, width: int) -> int:
     for pv in pvs:
         height = 76 if pv.kind is Kind.TEXT else ROW - 4
         sheet.text(pv.desc, x, y, 300)
-        sheet.shown(pv.suffix, x + 305, y, width - 305, height)
+        sheet.readback(pv.suffix, x + 305, y, width - 305, height)
         y += height + 8
     return y

@@ -4,34 +4,39 @@ from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 WIDTH, ROW_HEIGHT = 1280, 56
-"""Of one line of the overview (px)."""
+"""Size of one line of the overview (px)."""
 
 EXAMPLE = "ponikeeper_overview.bob"
-"""The overview of two detectors that lies beside the other screens; its prefixes and titles are macros."""
+"""Overview of two detectors among the other screens; prefixes and titles are macros."""
 
 _TOP = 92
 HEADS = (
     ("detector", 8, 180), ("status", 196, 110), ("label", 314, 110), ("revision", 432, 64),
-    ("distance", 504, 110), ("energy", 622, 104), ("in force since (UTC)", 734, 226), ("why", 968, 304),
+    ("distance", 504, 110), ("energy", 622, 104), ("active since (UTC)", 734, 226), ("reason", 968, 304),
 )  # fmt: skip
-"""Text, place and width of the heads, and of what a line has below them (px)."""
+"""Title, position and width of each column (px)."""
 
 _COLORS = {"Background": (255, 255, 255), "Header_Background": (77, 77, 77), "Header_ForeGround": (255, 255, 255)}
 _FONTS = {"Header 1": ("BOLD", 22), "Default Bold": ("BOLD", 14)}
-"""Phoebus goes by the names; other programs that show its screens by the values, which are what it calls so."""
+"""Phoebus uses the names; other programs that show its screens use the values, which are those of Phoebus."""
 
 
 def overview(title: str, ioc: str, detectors: Sequence[tuple[str, str]]) -> str:
-    """Write the overview as a display of Phoebus (XML), which embeds a line for each detector.
+    """Format the overview as a Phoebus display, which embeds a line for each detector.
 
     Parameters
     ----------
     title
-        What stands above it.
+        Title of the display.
     ioc
         PV prefix of the IOC.
     detectors
         Prefix and title of each.
+
+    Returns
+    -------
+    str
+        XML.
     """
     display = ET.Element("display", version="2.0.0")
     _texts(display, name=title, width=WIDTH, height=_TOP + max(1, len(detectors)) * ROW_HEIGHT + 8)

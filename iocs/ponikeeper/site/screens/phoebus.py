@@ -1,4 +1,4 @@
-"""Write the screens for Phoebus from the contract: ``python -m ponikeeper.site.screens.phoebus``."""
+"""Write the screens for Phoebus from the PV contract: ``python -m ponikeeper.site.screens.phoebus``."""
 
 import sys
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A screen that is drawn from the contract: a PV is named by its suffix, and one that does not exist is an error."""
+"""Drawing a Phoebus screen from the PV contract: PVs are named by suffix, an unknown one raises an error."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,21 +12,21 @@ from phoebusgen.screen import Screen
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, PV, Kind
 
 WIDTH, HEIGHT = 1280, 800
-"""What each screen fits into (px)."""
+"""Size of a screen (px)."""
 
 ROW = 26
-"""Height of a line (px)."""
+"""Height of a row (px)."""
 
 _DETECTOR: Mapping[str, PV] = MappingProxyType({pv.suffix: pv for pv in DETECTOR_PVS})
 _IOC: Mapping[str, PV] = MappingProxyType({pv.suffix: pv for pv in IOC_PVS})
 _GAP = 4
-_colors: Any = phoebusgen.colors  # its names are made when it is imported
+_colors: Any = phoebusgen.colors  # its attributes are made on import
 _fonts: Any = phoebusgen.fonts
 _DIGITS = 9
-"""Decimals that a box has room for."""
+"""Most decimals that fit a widget."""
 
 _MONOSPACED = "Liberation Mono"
-"""No named font of Phoebus has letters of one width, which tables need."""
+"""Tables need a monospaced font; none of the named fonts of Phoebus is."""
 
 
 class Sheet:
@@ -35,9 +35,9 @@ class Sheet:
     Parameters
     ----------
     title
-        Of the window; macros are expanded.
+        Title of the window; macros are expanded.
     macro
-        Of the prefix: ``P`` of a detector, ``IOC`` of the IOC.
+        Macro of the PV prefix: ``P`` for a detector, ``IOC`` for the IOC.
     """
 
     def __init__(self, title: str, macro: str, width: int = WIDTH, height: int = HEIGHT) -> None:
@@ -50,18 +50,18 @@ class Sheet:
         self._count = 0
 
     def write(self, path: Path) -> None:
-        """Write the file."""
+        """Write the display file."""
         self._screen.write_screen(str(path))
 
     def text(self, text: str, x: int, y: int, width: int, font: Any = None, height: int = ROW) -> None:
-        """Draw a text."""
+        """Draw a label."""
         label = widget.Label(self._name("text"), text, x, y, width, height)
         label.predefined_font(font or _fonts.Default)
         label.vertical_alignment_middle()
         self._add(label)
 
     def header(self, text: str) -> None:
-        """Draw the bar with the title."""
+        """Draw the title bar."""
         bar = widget.Rectangle(self._name("bar"), 0, 0, WIDTH, 44)
         bar.predefined_background_color(_colors.Header_Background)
         bar.predefined_line_color(_colors.Header_Background)
@@ -73,17 +73,29 @@ class Sheet:
         self._add(label)
 
     def section(self, text: str, x: int, y: int, width: int) -> None:
-        """Draw the head of a part."""
+        """Draw the heading of a section."""
         self.text(text, x, y, width, _fonts.Header3)
         line = widget.Rectangle(self._name("line"), x, y + ROW, width, 2)
         line.predefined_background_color(_colors.Header_Background)
         line.predefined_line_color(_colors.Header_Background)
         self._add(line)
 
-    def shown(
+    def readback(
         self, suffix: str, x: int, y: int, width: int, height: int = ROW - _GAP, *, form: str = "", units: bool = True
     ) -> None:
-        """Show a value; a text is wrapped, one of another form is written so."""
+        """Draw the readback of a PV; high ones wrap their text.
+
+        Parameters
+        ----------
+        suffix
+            Suffix of the PV.
+        x, y, width, height
+            Position and size (px).
+        form
+            Number format of Phoebus, such as ``Exponential``; empty for the default.
+        units
+            Whether the units are shown.
+        """
         pv = self._pvs[suffix]
         shown = widget.TextUpdate(self._name(suffix), self._pv(suffix), x, y + _GAP // 2, width, height)
         shown.predefined_font(_fonts.Default)
@@ -103,7 +115,7 @@ class Sheet:
         self._add(shown)
 
     def table(self, suffix: str, x: int, y: int, width: int, height: int) -> None:
-        """Show a text whose columns stand one below the other."""
+        """Draw a text PV whose columns are aligned, in a monospaced font."""
         shown = widget.TextUpdate(self._name(suffix), self._pv(suffix), x, y, width, height)
         shown.font_family(_MONOSPACED)
         shown.font_size(13)
@@ -116,7 +128,7 @@ class Sheet:
         self._add(shown)
 
     def entry(self, suffix: str, x: int, y: int, width: int, *, form: str = "") -> None:
-        """Let a value be typed."""
+        """Draw a text entry for a PV."""
         pv = self._pvs[suffix]
         entry = widget.TextEntry(self._name(suffix), self._pv(suffix), x, y + _GAP // 2, width, ROW - _GAP)
         entry.predefined_font(_fonts.Default)
@@ -129,7 +141,7 @@ class Sheet:
         self._add(entry)
 
     def put(self, text: str, suffix: str, value: str | int, x: int, y: int, width: int, confirm: str = "") -> None:
-        """Draw a button that puts a value, after a question where there is one."""
+        """Draw a button that puts a value, after a confirmation where `confirm` is given."""
         assert self._pvs[suffix].writable, suffix
         button = self._button(text, x, y, width)
         button.action_write_pv(self._pv(suffix), value, text)
@@ -139,7 +151,7 @@ class Sheet:
         self._add(button)
 
     def opens(self, text: str, file: str, x: int, y: int, width: int, *, target: str = "tab") -> None:
-        """Draw a button that opens another screen, which gets the macros of this one."""
+        """Draw a button that opens another screen with the macros of this one."""
         button = self._button(text, x, y, width)
         button.action_open_display(file, target, text)
         self._add(button)
