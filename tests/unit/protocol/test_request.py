@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bad_requests import BAD_REQUESTS, WITHOUT_ID
 from ponikeeper.errors import MessageError
 from ponikeeper.protocol import (
     EXAMPLES,
@@ -101,3 +102,19 @@ def test_label_within_the_rule_is_allowed(label):
 @pytest.mark.parametrize("label", ["", "7", "-near", "near far", "n\u00e4h", "near\n", "x" * 39, None, 7, True])
 def test_label_outside_the_rule_is_told(label):
     assert "expected a letter" in label_problem(label)
+
+
+@pytest.mark.parametrize(("text", "reason"), BAD_REQUESTS.values(), ids=BAD_REQUESTS)
+def test_bad_request_is_refused_with_its_id_and_the_reason(text, reason):
+    with pytest.raises(MessageError) as caught:
+        parse_request(text)
+    assert reason in str(caught.value)
+    assert caught.value.request == "bad"
+
+
+@pytest.mark.parametrize(("text", "reason"), WITHOUT_ID.values(), ids=WITHOUT_ID)
+def test_text_without_a_readable_id_is_refused_without_one(text, reason):
+    with pytest.raises(MessageError) as caught:
+        parse_request(text)
+    assert reason in str(caught.value)
+    assert caught.value.request is None
