@@ -64,7 +64,7 @@ def affected(
 ) -> None:
     """List the runs taken with a revision: ponikeeper affected 'XF:28ID1-ES{Det:PE1}Calib:' 12 http://localhost:8000."""
     try:
-        from ponikeeper_client.recall._affected_report import report
+        from ponikeeper_client.recall._affected_report import print_affected
     except ModuleNotFoundError as error:
         raise MissingExtraError("catalog", error.name or "a library") from error
-    report(prefix, revision, catalog, history or (), as_json)
+    print_affected(prefix, revision, catalog, history or (), as_json)

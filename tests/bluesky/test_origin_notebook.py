@@ -157,7 +157,7 @@ def test_notebook_does_what_it_did_and_its_calibration_is_kept(clicking, monkeyp
             found = recorded(run)
             assert {_values(each.geometry) for each in found} == {_values(geometry)}, where
             if geometry is None:
-                assert all("UNSET" in each.why for each in found)
+                assert all("UNSET" in each.reason for each in found)
             else:
                 assert _rebuilt(run) == geometry, where
 

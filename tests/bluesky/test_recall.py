@@ -26,7 +26,7 @@ from ponikeeper.geometry import Geometry
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.recall import azimuthal_integrator, best_known, recorded
 from ponikeeper_client.recall._affected import each_run, open_catalog
-from ponikeeper_client.recall._affected_report import report
+from ponikeeper_client.recall._affected_report import print_affected
 from recalling import configured, iso, revision, snapshot, taken
 from speak import GEOMETRY
 
@@ -143,7 +143,7 @@ def test_geometry_that_was_gone_is_not_carried_on_from_the_descriptor_before(cat
     assert carried["pe1_calib_dist"] == ONE.geometry.dist
     first, second = recorded(catalogs.tiled[uid])
     assert (first.geometry, second.geometry, second.seq_nums) == (ONE.geometry, None, (2,))
-    assert "the IOC did not answer" in second.why
+    assert "the IOC did not answer" in second.reason
 
 
 def test_events_that_tiled_cannot_assign_are_said_not_to_be_known(catalogs):
@@ -157,7 +157,7 @@ def test_events_that_tiled_cannot_assign_are_said_not_to_be_known(catalogs):
     assert [each.seq_nums for each in recorded(catalogs.broker[uid])] == [(1,), (2,)]
     found = recorded(catalogs.tiled[uid])
     assert [(each.revision, each.seq_nums) for each in found] == [(1, ()), (2, ())]
-    assert all("is older than the first descriptor" in each.untold for each in found)
+    assert all("is older than the first descriptor" in each.events_unknown for each in found)
     with pytest.raises(
         NoGeometryError, match=r"no geometry of event 1 was recorded: recorded are pe1 primary \(an event"
     ):
@@ -170,7 +170,7 @@ def test_number_that_is_none_comes_back_from_tiled_as_missing(catalogs):
     documents = taken([("primary", lost, [1.0])])
     catalogs.insert_into_tiled(documents)
     (found,) = recorded(catalogs.tiled[documents[0][1]["uid"]])
-    assert found.why.endswith("no whole geometry of pe1: dist missing")
+    assert found.reason.endswith("no whole geometry of pe1: dist missing")
 
 
 # --- a live IOC
@@ -200,15 +200,15 @@ def test_best_known_of_a_live_ioc_says_what_was_found_out_since(panel, catalogs,
     geometries = [commit(prefix, number) for number in (1, 2, 3)]
     uid = catalogs.insert(documents_of(changing(panel, (1, 2))))
     for run in catalogs.runs(uid).values():
-        assert [(each.revision, each.changed) for each in best_known(run)] == [(1, False), (2, False)]
+        assert [(each.revision, each.corrected) for each in best_known(run)] == [(1, False), (2, False)]
     ask(prefix, "supersede", revision=1, by=3, reason="wavelength typed wrong")
     ask(prefix, "retract", revision=2, reason="beam stop touched the detector")
     for run in catalogs.runs(uid).values():
         first, second = best_known(run)
         assert (first.revision, first.geometry, first.seq_nums) == (3, geometries[2], (1, 2))
         assert (second.geometry, second.seq_nums) == (None, (3, 4))
-        assert "superseded by revision 3: wavelength typed wrong [" in first.told
-        assert "retracted: beam stop touched the detector" in second.why
+        assert "superseded by revision 3: wavelength typed wrong [" in first.summary
+        assert "retracted: beam stop touched the detector" in second.reason
         assert first.authority == f"the IOC of {prefix}, now"
         assert azimuthal_integrator(run, event=1, best=True, shape=(9, 9)).dist == dist_of(3)
         assert azimuthal_integrator(run, event=1, shape=(9, 9)).dist == dist_of(1)
@@ -256,7 +256,7 @@ def test_more_judgements_than_fit_one_answer_are_all_read(panel, documents_of):
     for number in range(60):
         ask(prefix, "supersede", revision=1, by=2, reason=f"{number} " + "x" * 300)
     ask(prefix, "retract", revision=2, reason="the last one")
-    assert "the last one" in best_known(documents)[0].why
+    assert "the last one" in best_known(documents)[0].reason
 
 
 def test_ioc_that_is_gone_is_told_with_what_to_do(make_ioc, make, documents_of):
@@ -326,7 +326,7 @@ def test_wrong_wavelength_that_is_found_a_week_later(panel, catalogs, documents_
             found = {seq_num: (each.revision, each.geometry) for each in known for seq_num in each.seq_nums}
             wanted = {seq_num: (n, n and geometries[n]) for seq_num, n in expected.items()}
             wrong += [(uid, name)] * (found != wanted)
-            changed += sum(each.changed for each in known)
+            changed += sum(each.corrected for each in known)
             asked += len(found)
     print(
         f"\n{count} runs, {asked} events asked of two catalogs, {changed} geometries judged since: {len(wrong)} wrong"
@@ -367,7 +367,7 @@ def test_store_that_was_lost_and_begun_anew_never_gives_another_geometry(
         panel.calib.wait_for_connection(timeout=TIMEOUT)
         for uid in uids:
             for run in catalogs.runs(uid).values():
-                with pytest.raises(NoGeometryError, match="the store was begun anew; give the exported history"):
+                with pytest.raises(NoGeometryError, match="the store was created again; give the exported history"):
                     best_known(run)
                 found = best_known(run, history=export)
                 assert [(each.revision, each.geometry) for each in found] == [(1, old[1]), (3, old[3])]
@@ -386,7 +386,7 @@ def test_store_that_was_lost_and_begun_anew_never_gives_another_geometry(
 def found_affected(capsys, prefix, number, address, files=()):
     """Give what `ponikeeper affected --json` prints, without another process."""
     capsys.readouterr()
-    report(prefix, number, "?api_key=".join(address), files, as_json=True)
+    print_affected(prefix, number, "?api_key=".join(address), files, as_json=True)
     return json.loads(capsys.readouterr().out)
 
 
@@ -432,7 +432,7 @@ def test_affected_says_what_was_judged_since_and_takes_the_key_from_the_environm
 def test_affected_says_what_is_wrong(panel, address, asked, number, catalog, files, error, told):
     commit(panel.calib.prefix, 1)
     with pytest.raises(error, match=re.escape(told)):
-        report(asked or panel.calib.prefix, number, catalog or "?api_key=".join(address), files, as_json=True)
+        print_affected(asked or panel.calib.prefix, number, catalog or "?api_key=".join(address), files, as_json=True)
 
 
 def test_catalog_that_does_not_answer_is_told_without_its_key(monkeypatch):
@@ -459,11 +459,11 @@ def test_one_run_that_cannot_be_read_does_not_hide_the_others(panel, catalogs, t
 
 
 def test_affected_reads_databroker_too(panel, catalogs, three_runs):
-    from ponikeeper_client.recall._affected import search
-    from ponikeeper_client.recall._ioc_history import LiveHistory
+    from ponikeeper_client.recall._affected import find_affected
+    from ponikeeper_client.recall._ioc_history import IocHistory
 
-    history = LiveHistory(panel.calib.prefix, TIMEOUT)
-    found = search(each_run(catalogs.broker.v2), panel.calib.prefix, 1, history)
+    history = IocHistory(panel.calib.prefix, TIMEOUT)
+    found = find_affected(each_run(catalogs.broker.v2), panel.calib.prefix, 1, history)
     assert {each.run_uid for each in found.affected} == set(three_runs[:2])
     assert (found.others, found.unreadable) == ([], [])
 

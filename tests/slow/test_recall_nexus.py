@@ -171,8 +171,8 @@ def test_file_says_what_it_is_and_where_it_comes_from(tmp_path):
     ("values", "why"),
     [
         ({"detector": "Aarhus", "pixel1": 2.4893e-05, "pixel2": 2.4893e-05}, "Aarhus is not flat"),
-        ({"detector": "Pixirad1", "pixel1": 5.196152422706632e-05, "pixel2": 6e-05}, "make no even grid"),
-        ({"detector": "Jungfrau8M", "pixel1": 7.5e-05, "pixel2": 7.5e-05}, "make no even grid"),
+        ({"detector": "Pixirad1", "pixel1": 5.196152422706632e-05, "pixel2": 6e-05}, "do not form an even grid"),
+        ({"detector": "Jungfrau8M", "pixel1": 7.5e-05, "pixel2": 7.5e-05}, "do not form an even grid"),
         (
             {
                 "detector": "Pilatus1M", "pixel1": 172e-6, "pixel2": 172e-6,
@@ -198,4 +198,4 @@ def test_shape_is_asked_for_where_the_first_pixel_depends_on_it(one, tmp_path):
 
 def test_nothing_is_written_of_no_geometry(one, tmp_path):
     with pytest.raises(NoGeometryError, match="gone"):
-        write_nexus(dataclasses.replace(one, geometry=None, why="gone"), tmp_path / "a.nxs")
+        write_nexus(dataclasses.replace(one, geometry=None, reason="gone"), tmp_path / "a.nxs")

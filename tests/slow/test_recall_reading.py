@@ -115,7 +115,7 @@ def test_nothing_in_force_is_told_with_its_reason():
     parts = [("primary", configured(snapshot(None)), [1.0]), ("primary", configured(snapshot(NEAR)), [3.0])]
     first, second = recorded(taken(parts))
     assert (first.geometry, first.revision, first.since) == (None, None, None)
-    assert "no calibration had been committed when the run was taken" in first.why
+    assert "no calibration had been committed when the run was taken" in first.reason
     with pytest.raises(NoGeometryError, match=r"pe1 primary 1: .*UNSET"):
         first.require_geometry()
     assert second.geometry == NEAR.geometry
@@ -126,7 +126,7 @@ def test_value_that_was_lost_on_the_way_is_named():
     lost["pe1"]["data"]["pe1_calib_rot1"] = None  # NaN comes back from Tiled as None
     (found,) = recorded(taken([("primary", lost, [1.0])]))
     assert (found.geometry, found.revision) == (None, 12)
-    assert found.why.endswith("no whole geometry of pe1: rot1 missing")
+    assert found.reason.endswith("no whole geometry of pe1: rot1 missing")
 
 
 def test_dark_frames_are_told_to_have_the_geometry_of_their_own_time():
@@ -174,14 +174,14 @@ def test_run_of_xpdacq_is_read_and_marked():
     (found,) = recorded(taken([("primary", configured(values, "area_detector"), [1.0])]))
     assert (found.kind, found.detector, found.revision, found.uid) == ("xpdAcq", "area_detector", None, None)
     assert found.geometry == Geometry(**values)
-    assert found.told == "xpdAcq, no revision"
+    assert found.summary == "xpdAcq, no revision"
 
 
 def test_device_of_xpdacq_that_was_never_set_is_no_geometry():
     values = dict.fromkeys(NAMES, 0.0) | {"dist": 1.0, "detector": ""}
     (found,) = recorded(taken([("primary", configured(values, "area_detector"), [1.0])]))
     assert found.geometry is None
-    assert "wavelength 0" in found.why
+    assert "wavelength 0" in found.reason
 
 
 MD = {
@@ -214,7 +214,7 @@ def test_calibration_of_the_start_document_is_read_with_the_wavelength_of_the_be
 def test_calibration_of_the_start_document_that_is_none_says_why(change, why):
     (found,) = recorded(taken([("primary", {}, [1.0])], {"calibration_md": MD | change}))
     assert found.geometry is None
-    assert why in found.why
+    assert why in found.reason
 
 
 def test_pyfais_own_dictionary_as_it_is_today_is_read():
@@ -237,7 +237,7 @@ def test_pyfais_own_dictionary_as_it_is_today_is_read():
 
 def test_of_several_geometries_one_has_to_be_named(two):
     pytest.importorskip("pyFAI", reason="install [fit]")
-    told = r"several geometries would do: .*\(pe1 primary 1-4: revision 12 near VALID; pe1 primary 5-6: revision 13"
+    told = r"several geometries match: .*\(pe1 primary 1-4: revision 12 near VALID; pe1 primary 5-6: revision 13"
     with pytest.raises(NoGeometryError, match=told):
         azimuthal_integrator(two)
     assert azimuthal_integrator(two, event=4).dist == NEAR.geometry.dist

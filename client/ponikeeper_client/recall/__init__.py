@@ -1,7 +1,7 @@
-"""The geometry back from a run: as it was recorded, and as it is known now.
+"""Read the geometry of a run back: as it was recorded, and as it is known now.
 
 >>> recorded(catalog[uid])  # every geometry, with the events that it covers
->>> best_known(catalog[uid])  # with what was judged since
+>>> best_known(catalog[uid])  # with all corrections made since
 >>> azimuthal_integrator(catalog[uid], event=3, best=True)
 """
 

@@ -1,4 +1,4 @@
-"""Which runs of a catalog were recorded with one revision."""
+"""Find the runs of a catalog that were recorded with one revision."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -8,27 +8,32 @@ from typing import Any
 from ponikeeper.errors import ConfigError, MissingExtraError, NoGeometryError, NotConnectedError
 from ponikeeper.text.timestamps import from_posix
 from ponikeeper_client.documents import Calibration, calibrations
-from ponikeeper_client.recall._best_known import judged
+from ponikeeper_client.recall._best_known import apply_corrections
 from ponikeeper_client.recall._histories import History
 from ponikeeper_client.recall._reading import recorded
-from ponikeeper_client.recall._runs import numbers
-from ponikeeper_client.recall._sources import described
+from ponikeeper_client.recall._runs import event_ranges
+from ponikeeper_client.recall._sources import read_descriptors
 from ponikeeper_client.recall._values import BestKnown, Recorded
+
+_DEPTH = 3
+"""How many folders down runs are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Affected:
-    """Events of a run that were recorded with a revision of the number.
+    """Events of a run that were recorded with a revision of the given number.
 
     Parameters
     ----------
+    run_uid
+        The run.
     scan_id
         None where the run has none.
     time
-        When the run began, UTC ISO-8601.
+        When the run began, UTC ISO 8601.
     recorded
         What was recorded, with the events.
-    now
+    known
         What is known of it now; None where it is another geometry of the same number.
     """
 
@@ -36,11 +41,11 @@ class Affected:
     scan_id: int | None
     time: str
     recorded: Recorded
-    now: BestKnown | None
+    known: BestKnown | None
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as a JSON object."""
-        now = self.now
+        """Return it as a JSON object."""
+        known = self.known
         return {
             "run_uid": self.run_uid,
             "scan_id": self.scan_id,
@@ -48,41 +53,42 @@ class Affected:
             "detector": self.recorded.detector,
             "stream": self.recorded.stream,
             "events": list(self.recorded.seq_nums),
-            "untold": self.recorded.untold,
+            "untold": self.recorded.events_unknown,
             "revision": self.recorded.revision,
             "uid": self.recorded.uid,
-            "judged": [] if now is None else [correction.as_dict() for correction in now.chain],
-            "right": None if now is None else now.revision,
+            "judged": [] if known is None else [correction.as_dict() for correction in known.chain],
+            "right": None if known is None else known.revision,
         }
 
-    def events(self) -> str:
-        """Tell the events by their ranges."""
-        return numbers(self.recorded.seq_nums) or f"({self.recorded.untold or 'none'})"
+    def events_text(self) -> str:
+        """Format the events as ranges."""
+        return event_ranges(self.recorded.seq_nums) or f"({self.recorded.events_unknown or 'none'})"
 
-    def known(self) -> str:
-        """Tell what is known now, in a few words."""
-        now = self.now
-        if now is None:
+    def known_text(self) -> str:
+        """Format what is known now, in a few words."""
+        known = self.known
+        if known is None:
             return f"another geometry of that number, uid {self.recorded.uid}"
-        if not now.chain:
-            return "sound"
-        return now.why or f"revision {now.revision} is right: {now.chain[0].reason}"
+        if not known.chain:
+            return "not corrected"
+        return known.reason or f"revision {known.revision} is right: {known.chain[0].reason}"
 
 
 @dataclass(slots=True)
-class Search:
-    """What was found in a catalog.
+class SearchResult:
+    """The runs of a catalog that were recorded with a revision.
 
     Parameters
     ----------
     affected
         Recorded with the revision itself.
     others
-        Recorded with another geometry that had the same number on the same PVs: the store was begun anew.
+        Recorded with another geometry that had the same number on the same PVs: the store was created
+        again in between.
     unreadable
-        Runs that could not be read, and why.
+        Uids of runs that could not be read, each with the reason.
     runs
-        How many there are.
+        How many runs the catalog has.
     """
 
     affected: list[Affected] = field(default_factory=list)
@@ -91,21 +97,26 @@ class Search:
     runs: int = 0
 
 
-def search(runs: Iterable[Any], prefix: str, number: int, history: History) -> Search:
+def find_affected(runs: Iterable[Any], prefix: str, number: int, history: History) -> SearchResult:
     """Find the events that were recorded with a revision, by its uid; no image is loaded.
 
-    The descriptors alone are read of a run, unless they have the revision.
+    Of a run that does not have the revision only the descriptors are read.
 
     Parameters
     ----------
     runs
-        Of a catalog.
+        The runs of a catalog.
     prefix
         PV prefix of the calibration.
     number
-        Of the revision.
+        Number of the revision.
     history
-        Which says what uid it has, and what was judged.
+        The history that has its uid and its corrections.
+
+    Returns
+    -------
+    SearchResult
+        All runs with a revision of that number.
 
     Raises
     ------
@@ -115,48 +126,20 @@ def search(runs: Iterable[Any], prefix: str, number: int, history: History) -> S
     revision = history.revision(number)
     if revision is None:
         raise NoGeometryError(f"{history.authority} has no revision {number}")
-    found = Search()
+    result = SearchResult()
     for run in runs:
-        found.runs += 1
+        result.runs += 1
         try:
-            _look(run, prefix, number, revision.uid, history, found)
-        except Exception as error:  # noqa: BLE001  # one run that is broken must not hide the others
+            _search_run(run, prefix, number, revision.uid, history, result)
+        except Exception as error:  # noqa: BLE001  # one broken run must not hide the others
             start = run.metadata.get("start") or {}
-            found.unreadable.append((str(start.get("uid")), f"{type(error).__name__}: {error}"))
-    return found
-
-
-def _look(run: Any, prefix: str, number: int, uid: str, history: History, found: Search) -> None:
-    start, streams = described(run)
-    wanted = [
-        calibration
-        for descriptors in streams.values()
-        for descriptor in descriptors
-        for calibration in calibrations(descriptor)
-        if _is_of(calibration, prefix, number, uid)
-    ]
-    if not wanted:
-        return
-    head = (str(start["uid"]), start.get("scan_id"), from_posix(float(start["time"])))
-    for each in recorded(run):
-        if each.uid == uid:
-            found.affected += [Affected(*head, part.recorded, part) for part in judged(each, history)]
-        elif each.revision == number and each.prefix == prefix:
-            found.others.append(Affected(*head, each, None))
-
-
-def _is_of(calibration: Calibration, prefix: str, number: int, uid: str) -> bool:
-    values = calibration.values
-    return values.get("revision_uid") == uid or (values.get("revision") == number and calibration.prefix == prefix)
-
-
-_DEPTH = 3
-"""How many folders down runs are looked for."""
+            result.unreadable.append((str(start.get("uid")), f"{type(error).__name__}: {error}"))
+    return result
 
 
 @contextlib.contextmanager
 def open_catalog(name: str) -> Iterator[Any]:
-    """Open a catalog as long as the block lasts.
+    """Open a catalog for the duration of a block.
 
     Parameters
     ----------
@@ -164,12 +147,17 @@ def open_catalog(name: str) -> Iterator[Any]:
         The address of a Tiled server or of a folder in it (``http://...``; the key in it, or in
         ``TILED_API_KEY``), a Tiled profile, or the name of a catalog of databroker.
 
+    Yields
+    ------
+    Any
+        The client of the catalog.
+
     Raises
     ------
     ConfigError
-        There is none of that name.
+        There is no catalog of that name.
     NotConnectedError
-        The server does not answer, or does not let us in.
+        The server does not answer, or denies access.
     MissingExtraError
         Tiled is not installed.
     """
@@ -181,14 +169,14 @@ def open_catalog(name: str) -> Iterator[Any]:
         raise MissingExtraError("catalog", error.name or "tiled") from error
     profiles = list_profiles()
     if "://" not in name and name not in profiles:
-        yield _of_databroker(name, profiles)
+        yield _from_databroker(name, profiles)
         return
     try:
         client = from_uri(name) if "://" in name else from_profile(name)
-    except Exception as error:  # noqa: BLE001  # whatever its libraries raise on the way
-        shown = name.partition("?")[0]  # the key stays unsaid
-        told = f"{type(error).__name__}: {error}".replace(name, shown)
-        raise NotConnectedError(f"the catalog {shown} cannot be opened: {told}") from None
+    except Exception as error:  # noqa: BLE001  # its libraries raise many kinds of errors here
+        address = name.partition("?")[0]  # the message must not contain the key
+        cause = f"{type(error).__name__}: {error}".replace(name, address)
+        raise NotConnectedError(f"the catalog {address} cannot be opened: {cause}") from None
     try:
         yield client
     finally:
@@ -196,7 +184,7 @@ def open_catalog(name: str) -> Iterator[Any]:
 
 
 def each_run(catalog: Any, depth: int = _DEPTH) -> Iterator[Any]:
-    """Give each run of a catalog, and of the folders in it, one by one; no data is loaded."""
+    """Yield each run of a catalog, and of the folders in it, one by one; no data is loaded."""
     for node in catalog.values():
         if "start" in (getattr(node, "metadata", None) or {}):
             yield node
@@ -204,8 +192,30 @@ def each_run(catalog: Any, depth: int = _DEPTH) -> Iterator[Any]:
             yield from each_run(node, depth - 1)
 
 
-def _of_databroker(name: str, profiles: Any) -> Any:
-    """Open a catalog of databroker 1; those of version 2 are Tiled's profiles."""
+def _search_run(run: Any, prefix: str, number: int, uid: str, history: History, result: SearchResult) -> None:
+    start, streams = read_descriptors(run)
+    if not any(
+        _has_revision(calibration, prefix, number, uid)
+        for descriptors in streams.values()
+        for descriptor in descriptors
+        for calibration in calibrations(descriptor)
+    ):
+        return
+    head = (str(start["uid"]), start.get("scan_id"), from_posix(float(start["time"])))
+    for record in recorded(run):
+        if record.uid == uid:
+            result.affected += [Affected(*head, part.recorded, part) for part in apply_corrections(record, history)]
+        elif record.revision == number and record.prefix == prefix:
+            result.others.append(Affected(*head, record, None))
+
+
+def _has_revision(calibration: Calibration, prefix: str, number: int, uid: str) -> bool:
+    values = calibration.values
+    return values.get("revision_uid") == uid or (values.get("revision") == number and calibration.prefix == prefix)
+
+
+def _from_databroker(name: str, profiles: Any) -> Any:
+    """Open a catalog of databroker 1; those of version 2 are Tiled profiles."""
     with contextlib.suppress(ImportError, KeyError, AttributeError):
         import databroker
 

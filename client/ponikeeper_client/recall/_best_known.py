@@ -1,7 +1,7 @@
-"""What is known now of a recorded geometry, by the judgements of its history: pure.
+"""Find what is known now of a recorded geometry, by the corrections in its history.
 
-The revision is found by its uid, never by its number alone: a store that was begun anew numbers from 1
-again, and the same number means another geometry there.
+The revision is found by its uid, never by its number alone: a store that was created again counts from
+1 again, and there the same number is another geometry.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,11 @@ from ponikeeper.errors import NoGeometryError
 from ponikeeper.history.corrections import chain
 from ponikeeper.history.records import Correction, Revision
 from ponikeeper.text.timestamps import from_posix, to_datetime
-from ponikeeper_client.recall._histories import Histories, History, ask_ioc, holding, read_all
+from ponikeeper_client.recall._histories import Histories, History, read_histories, read_ioc, select_history
 from ponikeeper_client.recall._reading import recorded
 from ponikeeper_client.recall._values import BestKnown, Geometries, Recorded
+
+Chain = tuple[Correction, ...]
 
 
 def best_known(
@@ -26,107 +28,121 @@ def best_known(
     history: Histories | None = None,
     timeout: float = 5.0,
 ) -> Geometries[BestKnown]:
-    """Give what is known now of every geometry that a run recorded, with what was judged since.
+    """Return what is known now of every geometry that a run recorded, with the corrections made since.
 
-    A judgement counts for an event by the event's own time, which is that of its document: the end of
-    its exposure. Where that splits the events of one descriptor, they come in parts.
+    A correction that is limited in time counts for an event by the event's own time, which is that of
+    its document: the end of its exposure. Where it splits the events of one descriptor, the result has
+    several parts.
 
     Parameters
     ----------
     run, detector, stream
         As for `recorded`.
     history
-        Exported histories, or their files, to look in; left out, the IOC is asked, by the prefix that
-        the run recorded. Of several exports of one store the one that knows most counts; it knows
-        nothing of what was judged after it.
+        Exported histories, or their files. If omitted, the IOC is asked, by the prefix that the run
+        recorded. Of several exports of one store the longest is used; it has no corrections that were
+        made after the export.
     timeout
-        How long an IOC may be silent (s).
+        How long the IOC may take to answer (s).
+
+    Returns
+    -------
+    Geometries of BestKnown
+        In the order of `recorded`.
 
     Raises
     ------
     NoGeometryError
-        As `recorded`; or the IOC, or the exports, do not have the revision that the run recorded: no
-        other one of the same number is taken for it.
+        As `recorded`; or the IOC, or the exports, do not have the revision that the run recorded. A
+        different revision with the same number is never used instead.
     NotConnectedError
         The IOC does not answer.
     HistoryError
-        An export, or what the IOC answers, is not what was written.
+        An export, or the answer of the IOC, is damaged.
+
+    Examples
+    --------
+    >>> best_known(catalog[uid])
+    pe1: primary 1-4: revision 15 near (recorded: revision 12 near VALID; revision 12 superseded by ...)
+    >>> best_known(catalog[uid], history="pe1.jsonl")  # without the IOC
     """
-    found = recorded(run, detector, stream)
-    exports = None if history is None else read_all(history)
+    records = recorded(run, detector, stream)
+    exports = None if history is None else read_histories(history)
     live: dict[str, History] = {}
 
-    def history_of(each: Recorded) -> History:
+    def history_of(record: Recorded) -> History:
         if exports is not None:
-            return holding(exports, each)
-        if each.prefix is None:
+            return select_history(exports, record)
+        if record.prefix is None:
             raise NoGeometryError(
-                f"{each.detector} {each.place}: the run does not say which PVs it had revision {each.revision} "
-                "from: give the exported history, best_known(run, history='FILE')"
+                f"{record.detector} {record.scope}: the run does not say from which PVs it recorded revision "
+                f"{record.revision}: give the exported history, best_known(run, history='FILE')"
             )
-        if each.prefix not in live:
-            live[each.prefix] = ask_ioc(each.prefix, timeout)
-        return live[each.prefix]
+        if record.prefix not in live:
+            live[record.prefix] = read_ioc(record.prefix, timeout)
+        return live[record.prefix]
 
-    known: list[BestKnown] = []
-    for each in found:
-        known += [as_recorded(each)] if each.revision is None else judged(each, history_of(each))
-    return Geometries(known)
-
-
-Chain = tuple[Correction, ...]
+    results: list[BestKnown] = []
+    for record in records:
+        if record.revision is None:
+            results.append(as_recorded(record))
+        else:
+            results += apply_corrections(record, history_of(record))
+    return Geometries(results)
 
 
 def as_recorded(recorded: Recorded) -> BestKnown:
-    """Give what is known of a geometry that names no revision: what the run recorded."""
-    why = recorded.why
+    """Return a geometry without a revision as it was recorded: it cannot have been corrected."""
+    reason = recorded.reason
     if recorded.geometry is not None:
-        why = "it names no revision, so nobody can have judged it: as it was recorded"
-    return BestKnown(recorded=recorded, geometry=recorded.geometry, why=why, authority="the run")
+        reason = "the run recorded no revision, so there can be no correction: as it was recorded"
+    return BestKnown(recorded=recorded, geometry=recorded.geometry, reason=reason, authority="the run")
 
 
-def judged(recorded: Recorded, history: History) -> list[BestKnown]:
-    """Give what is known of a recorded geometry, for each of its events.
+def apply_corrections(recorded: Recorded, history: History) -> list[BestKnown]:
+    """Apply the corrections of a history to a recorded geometry, for each of its events.
 
     Parameters
     ----------
     recorded
-        With its revision.
+        A record with a revision.
     history
-        Of its detector.
+        The history of its detector.
 
     Returns
     -------
     list of BestKnown
-        One where the same holds for all events; else the events in parts, in their order.
+        One where the same corrections apply to all events; otherwise the events in parts, in their order.
 
     Raises
     ------
     NoGeometryError
         The history does not have the revision that the run recorded.
     """
-    revision = _proven(recorded, history)
+    revision = _verified_revision(recorded, history)
     corrections = history.corrections()
     if any(event.time is None for event in recorded.events) or not recorded.events:
-        return [_of_a_time(recorded, revision, corrections, history)]
+        return [_without_times(recorded, revision, corrections, history)]
     parts = groupby(
         recorded.events, lambda event: tuple(chain(corrections, revision.number, from_posix(event.time or 0.0)))
     )
-    return [_known(replace(recorded, events=tuple(events)), revision, way, history) for way, events in parts]
+    return [_corrected(replace(recorded, events=tuple(events)), revision, steps, history) for steps, events in parts]
 
 
-def _proven(recorded: Recorded, history: History) -> Revision:
-    """Give the revision that the run recorded, proven by uid and checksum."""
+def _verified_revision(recorded: Recorded, history: History) -> Revision:
+    """Return the revision that the run recorded, verified by uid and checksum."""
     number = recorded.revision or 0
-    where = f"{recorded.detector} {recorded.place}"
+    where = f"{recorded.detector} {recorded.scope}"
     advice = "give the exported history that has it: best_known(run, history=...)"
     revision = history.revision(number)
     if revision is None:
-        raise NoGeometryError(f"{where}: {history.authority} has no revision {number} (was it begun anew?): {advice}")
+        raise NoGeometryError(
+            f"{where}: {history.authority} has no revision {number} (was the store created again?): {advice}"
+        )
     if revision.uid != recorded.uid:
         raise NoGeometryError(
             f"{where}: revision {number} of {history.authority} has the uid {revision.uid}, the run recorded "
-            f"{recorded.uid}: it is another geometry of the same number, the store was begun anew; {advice}"
+            f"{recorded.uid}: it is another geometry of the same number, the store was created again; {advice}"
         )
     same = recorded.geometry in (None, revision.geometry)
     if revision.checksum != recorded.checksum or not same:
@@ -137,34 +153,34 @@ def _proven(recorded: Recorded, history: History) -> Revision:
     return revision
 
 
-def _of_a_time(
+def _without_times(
     recorded: Recorded, revision: Revision, corrections: Sequence[Correction], history: History
 ) -> BestKnown:
-    """Judge events whose own time is not known by the time in which they were taken, if that is all of one kind."""
-    ways = [
+    """Correct events whose own times are unknown, if the result is the same for the whole time that they cover."""
+    chains = [
         (instant, tuple(chain(corrections, revision.number, instant))) for instant in _instants(recorded, corrections)
     ]
-    first = ways[0][1]
-    other = [(instant, way) for instant, way in ways if _right(way, revision) != _right(first, revision)]
-    if not other:
-        return _known(recorded, revision, first, history)
-    instant, way = other[0]
+    first = chains[0][1]
+    others = [(instant, steps) for instant, steps in chains if _right(steps, revision) != _right(first, revision)]
+    if not others:
+        return _corrected(recorded, revision, first, history)
+    instant, steps = others[0]
     until = "on" if recorded.ends is None else f"to {from_posix(recorded.ends)}"
-    why = (
-        f"when its events were taken is not recorded, only that it was from {from_posix(recorded.begins)} {until}; "
-        f"what was judged changes at {instant}, and it cannot be told on which side of it they are"
+    reason = (
+        f"the times of its events are not recorded, only that they are from {from_posix(recorded.begins)} {until}; a "
+        f"correction applies to only one side of {instant}, and it is unknown on which side the events are"
     )
-    return BestKnown(recorded=recorded, geometry=None, why=why, chain=way or first, authority=history.authority)
+    return BestKnown(recorded=recorded, geometry=None, reason=reason, chain=steps or first, authority=history.authority)
 
 
 def _instants(recorded: Recorded, corrections: Sequence[Correction]) -> list[str]:
-    """Give an instant of each part of the time that is covered, between which nothing is judged differently."""
+    """Return one instant of each part of the covered time within which the same corrections apply."""
     begins, ends = from_posix(recorded.begins), None if recorded.ends is None else from_posix(recorded.ends)
-    edges = {text for item in corrections for text in (item.since, item.until) if text is not None}
+    limits = {limit for item in corrections for limit in (item.since, item.until) if limit is not None}
     inside = [
-        edge
-        for edge in sorted(edges, key=to_datetime)
-        if _before(begins, edge) and (ends is None or not _before(ends, edge))
+        limit
+        for limit in sorted(limits, key=to_datetime)
+        if _before(begins, limit) and (ends is None or not _before(ends, limit))
     ]
     return [begins, *inside]
 
@@ -173,20 +189,24 @@ def _before(one: str, other: str) -> bool:
     return to_datetime(one) < to_datetime(other)
 
 
-def _right(way: Chain, revision: Revision) -> int | None:
-    """Name the revision that is right; None where there is none."""
-    return way[-1].by if way else revision.number
+def _right(steps: Chain, revision: Revision) -> int | None:
+    """Return the number of the right revision; None where there is none."""
+    return steps[-1].by if steps else revision.number
 
 
-def _known(recorded: Recorded, revision: Revision, way: Chain, history: History) -> BestKnown:
-    number = _right(way, revision)
+def _corrected(recorded: Recorded, revision: Revision, steps: Chain, history: History) -> BestKnown:
+    number = _right(steps, revision)
     if number is None:
-        why = f"revision {way[-1].revision} was retracted: {way[-1].reason} [{way[-1].author}, {way[-1].time}]"
-        return BestKnown(recorded=recorded, geometry=None, why=why, chain=way, authority=history.authority)
+        last = steps[-1]
+        reason = f"revision {last.revision} was retracted: {last.reason} [{last.author}, {last.time}]"
+        return BestKnown(recorded=recorded, geometry=None, reason=reason, chain=steps, authority=history.authority)
     right = revision if number == revision.number else history.revision(number)
-    if right is None or any(item.revision == number for item in way):
-        why = f"the judgements lead to revision {number}, which {history.authority} does not have or judged wrong, too"
-        return BestKnown(recorded=recorded, geometry=None, why=why, chain=way, authority=history.authority)
+    if right is None or any(item.revision == number for item in steps):
+        reason = (
+            f"the corrections lead to revision {number}, which {history.authority} does not have, or has a correction "
+            "for, too"
+        )
+        return BestKnown(recorded=recorded, geometry=None, reason=reason, chain=steps, authority=history.authority)
     return BestKnown(
         recorded=recorded,
         geometry=right.geometry,
@@ -194,6 +214,6 @@ def _known(recorded: Recorded, revision: Revision, way: Chain, history: History)
         uid=right.uid,
         checksum=right.checksum,
         label=right.label,
-        chain=way,
+        chain=steps,
         authority=history.authority,
     )

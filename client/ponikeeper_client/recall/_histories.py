@@ -1,4 +1,4 @@
-"""Histories that a recorded revision is looked up in, and those among them that were exported to a file."""
+"""Histories in which a recorded revision is looked up: of the live IOC, or exported to files."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,66 +13,94 @@ from ponikeeper_client.recall._values import Recorded
 Histories = ExportedHistory | str | Path | Iterable[ExportedHistory | str | Path]
 """An exported history, the file of one, or several."""
 
-_ADVICE = "where the IOC is gone for good, give its exported history: best_known(run, history='FILE')"
+_ADVICE = "if the IOC is gone for good, give its exported history: best_known(run, history='FILE')"
 
 
 class History(Protocol):
-    """All that is known of the revisions of one detector."""
+    """The history of one detector, as recall needs it."""
 
     @property
     def authority(self) -> str:
-        """Whose history it is, for a person."""
+        """Where the history comes from, for a person."""
         ...
 
     def revision(self, number: int) -> Revision | None:
-        """Give a revision by its number; None where there is none."""
+        """Return a revision by its number; None where there is none."""
         ...
 
     def corrections(self) -> Sequence[Correction]:
-        """Give all judgements, in their order."""
+        """Return all corrections, in their order."""
         ...
 
 
-class Exported:
-    """A history that was exported."""
+class FileHistory:
+    """A history that was exported to a file.
+
+    Parameters
+    ----------
+    history
+        The content of the file.
+    """
 
     def __init__(self, history: ExportedHistory) -> None:
         self._history = history
 
     @property
     def authority(self) -> str:
-        """Whose history it is, for a person."""
+        """Where the history comes from, for a person."""
         return f"the history of {self._history.prefix}, as exported {self._history.exported}"
 
     @property
     def length(self) -> tuple[int, int]:
-        """How much it knows: of two exports of one store the later one has more."""
+        """Numbers of corrections and revisions: of two exports of one store the later one has more."""
         return len(self._history.corrections), len(self._history.revisions)
 
     def revision(self, number: int) -> Revision | None:
-        """Give a revision by its number; None where there is none."""
+        """Return a revision by its number; None where there is none."""
         revisions = self._history.revisions
         return revisions[number - 1] if 1 <= number <= len(revisions) else None
 
     def corrections(self) -> Sequence[Correction]:
-        """Give all judgements, in their order."""
+        """Return all corrections, in their order."""
         return self._history.corrections
 
 
-def read_all(given: Histories) -> list[ExportedHistory]:
-    """Read histories, those of files too.
+def read_histories(source: Histories) -> list[ExportedHistory]:
+    """Read histories, also from files.
+
+    Parameters
+    ----------
+    source
+        One or several histories or files.
+
+    Returns
+    -------
+    list of ExportedHistory
+        In the same order.
 
     Raises
     ------
     HistoryError
-        A file cannot be read, or is not what was exported.
+        A file cannot be read, or is damaged.
     """
-    several = [given] if isinstance(given, (ExportedHistory, str, Path)) else list(given)
-    return [each if isinstance(each, ExportedHistory) else _read(Path(each)) for each in several]
+    several = [source] if isinstance(source, (ExportedHistory, str, Path)) else list(source)
+    return [one if isinstance(one, ExportedHistory) else _read(Path(one)) for one in several]
 
 
-def holding(histories: Sequence[ExportedHistory], recorded: Recorded) -> Exported:
-    """Give the history that has the revision which a run recorded, by its uid; of several the one that knows most.
+def select_history(histories: Sequence[ExportedHistory], recorded: Recorded) -> FileHistory:
+    """Select the history that has a recorded revision, by its uid; of several the longest.
+
+    Parameters
+    ----------
+    histories
+        Of any detectors.
+    recorded
+        A record with a revision.
+
+    Returns
+    -------
+    FileHistory
+        The history of that revision.
 
     Raises
     ------
@@ -80,33 +108,45 @@ def holding(histories: Sequence[ExportedHistory], recorded: Recorded) -> Exporte
         None of them has it.
     """
     number = recorded.revision or 0
-    same = [each for each in histories if recorded.prefix in (None, each.prefix)]
-    made = [Exported(each) for each in same]
-    found = [each for each in made if (there := each.revision(number)) is not None and there.uid == recorded.uid]
-    if found:
-        return max(found, key=lambda each: each.length)
-    where = f"{recorded.detector} {recorded.place}: revision {number} with the uid {recorded.uid}"
-    if not same:
-        there = ", ".join(dict.fromkeys(each.prefix for each in histories)) or "none at all"
-        raise NoGeometryError(f"{where} is of {recorded.prefix}, but the histories that were given are of {there}")
-    others = [f"{there.uid} in {each.authority}" for each in made if (there := each.revision(number)) is not None]
-    told = f"there it has the uid {', '.join(others)}: the store was begun anew" if others else "they end before it"
-    raise NoGeometryError(f"{where} is in none of the histories that were given ({told}): give an export that has it")
+    same_prefix = [FileHistory(one) for one in histories if recorded.prefix in (None, one.prefix)]
+    uids = {history: revision.uid for history in same_prefix if (revision := history.revision(number)) is not None}
+    matches = [history for history, uid in uids.items() if uid == recorded.uid]
+    if matches:
+        return max(matches, key=lambda history: history.length)
+    where = f"{recorded.detector} {recorded.scope}: revision {number} with the uid {recorded.uid}"
+    if not same_prefix:
+        prefixes = ", ".join(dict.fromkeys(one.prefix for one in histories)) or "none at all"
+        raise NoGeometryError(f"{where} is of {recorded.prefix}, but the given histories are of {prefixes}")
+    others = ", ".join(f"{uid} in {history.authority}" for history, uid in uids.items())
+    why = f"there it has the uid {others}: the store was created again" if others else "they end before it"
+    raise NoGeometryError(f"{where} is in none of the given histories ({why}): give an export that has it")
 
 
-def ask_ioc(prefix: str, timeout: float) -> History:
-    """Give the history of the IOC that serves a prefix.
+def read_ioc(prefix: str, timeout: float) -> History:
+    """Connect to the history of the IOC that serves a prefix, and read its corrections.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the calibration.
+    timeout
+        How long the IOC may take to answer (s).
+
+    Returns
+    -------
+    History
+        Reads revisions from the IOC when they are needed.
 
     Raises
     ------
     NotConnectedError
-        It does not answer; the message says what to do then.
+        The IOC does not answer; the message says what to do.
     """
     try:
-        from ponikeeper_client.recall._ioc_history import LiveHistory
+        from ponikeeper_client.recall._ioc_history import IocHistory
     except ModuleNotFoundError as error:
         raise MissingExtraError("client", error.name or "ophyd") from error
-    history = LiveHistory(prefix, timeout)
+    history = IocHistory(prefix, timeout)
     try:
         history.corrections()
     except NotConnectedError as error:

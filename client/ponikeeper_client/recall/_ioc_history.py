@@ -1,4 +1,4 @@
-"""The history of one detector as its IOC tells it now, piece by piece (Channel Access through ophyd)."""
+"""Read the history of one detector from its IOC, piece by piece (Channel Access through ophyd)."""
 
 import random
 import time
@@ -13,88 +13,88 @@ from ponikeeper.protocol.history_query import HistoryQuery, Reply, parse_reply
 from ponikeeper_client._fresh_gets import raise_silent, wait_for
 from ponikeeper_client._signals import TextSignal
 
-_PATIENCE = 0.5
-"""How long an answer is waited for before it is asked again: somebody else's may have covered it (s)."""
+_RETRY_AFTER = 0.5
+"""How long to wait for a reply before the query is sent again: another client's query may have replaced it (s)."""
 
-_NOBODYS = 10**14
-"""From here on there are no records: a question there is nobody else's."""
+_UNUSED_NUMBER = 10**14
+"""No records have numbers from here on, so no other client queries them."""
 
 
 _signals: dict[str, tuple[EpicsSignal, TextSignal]] = {}
-"""Question and answer by prefix, kept as long as the process: a signal that is destroyed while a thread of ophyd's
-still asks for its metadata brings libca, and so the process, down."""
+"""Query and reply PV by prefix, kept as long as the process: destroying a signal while a thread of ophyd
+still asks for its metadata crashes libca, and so the process."""
 
 
-class LiveHistory:
-    """The history of one detector, asked of its IOC; nothing that it gives is older than itself.
+class IocHistory:
+    """The history of one detector, read from its IOC; no reply is older than this object.
 
     Parameters
     ----------
     prefix
         PV prefix of the calibration.
     timeout
-        How long the IOC may be silent (s).
+        How long the IOC may take to answer (s).
     """
 
     def __init__(self, prefix: str, timeout: float) -> None:
         self._prefix, self._timeout = prefix, timeout
-        self._question, self._answer = _signals_of(prefix)
+        self._query_pv, self._reply_pv = _signals_of(prefix)
         self._revisions: dict[int, Revision] = {}
         self._corrections: tuple[Correction, ...] | None = None
-        self._proved = False
+        self._is_fresh = False
 
     @property
     def authority(self) -> str:
-        """Whose history it is, for a person."""
+        """Where the history comes from, for a person."""
         return f"the IOC of {self._prefix}, now"
 
     def revision(self, number: int) -> Revision | None:
-        """Give a revision by its number; None where there is none.
+        """Return a revision by its number; None where there is none.
 
         Raises
         ------
         NotConnectedError
             The IOC does not answer.
         HistoryError
-            What it answers is not what was written.
+            The reply is damaged.
         """
         if number not in self._revisions and number >= 1:
-            for record in self._ask(HistoryQuery("revision", number)).records:
+            for record in self._query(HistoryQuery("revision", number)).records:
                 self._revisions[name_of(record)[1]] = cast("Revision", record)
         return self._revisions.get(number)
 
     def corrections(self) -> Sequence[Correction]:
-        """Give all judgements, in their order; raises as `revision`."""
+        """Return all corrections, in their order; the errors are those of `revision`."""
         if self._corrections is None:
-            found: list[Record] = []
+            records: list[Record] = []
             while True:
-                reply = self._ask(HistoryQuery("judgement", len(found) + 1))
-                found += reply.records
-                if len(found) >= reply.count or not reply.records:
+                reply = self._query(HistoryQuery("judgement", len(records) + 1))
+                records += reply.records
+                if len(records) >= reply.count or not reply.records:
                     break
-            self._corrections = cast("tuple[Correction, ...]", tuple(found))
+            self._corrections = cast("tuple[Correction, ...]", tuple(records))
         return self._corrections
 
-    def _ask(self, query: HistoryQuery) -> Reply:
-        if not self._proved:
-            # what the monitor brings first may be an old answer to the same question: this one nobody asked before,
-            # and what comes after its answer is newer
-            self._proved = True
-            self._ask(HistoryQuery("activation", random.randrange(_NOBODYS, 9 * _NOBODYS)))  # noqa: S311
+    def _query(self, query: HistoryQuery) -> Reply:
+        if not self._is_fresh:
+            # the first value of the monitor may be an old reply to the same query: no client has sent this one before,
+            # and all that follows its reply is newer
+            self._is_fresh = True
+            self._query(HistoryQuery("activation", random.randrange(_UNUSED_NUMBER, 9 * _UNUSED_NUMBER)))  # noqa: S311
         deadline = time.monotonic() + self._timeout
-        pv: Any = self._question._write_pv
+        pv: Any = self._query_pv._write_pv
         while time.monotonic() < deadline:
             if not wait_for(lambda: pv.connected, deadline):
-                raise_silent(self._question.pvname, self._timeout)
+                raise_silent(self._query_pv.pvname, self._timeout)
             pv.put(str(query), use_complete=True)
-            if wait_for(lambda: self._heard(query), min(deadline, time.monotonic() + _PATIENCE)):
-                reply = parse_reply(self._prefix, self._answer.newest(deadline))
+            if wait_for(lambda: self._is_answered(query), min(deadline, time.monotonic() + _RETRY_AFTER)):
+                reply = parse_reply(self._prefix, self._reply_pv.newest(deadline))
                 if reply.read == str(query):
                     return reply
-        raise NotConnectedError(f"{self._answer.pvname} shows no answer to {query} within {self._timeout:g} s")
+        raise NotConnectedError(f"{self._reply_pv.pvname} shows no answer to {query} within {self._timeout:g} s")
 
-    def _heard(self, query: HistoryQuery) -> bool:
-        text = self._answer.newest(time.monotonic() + self._timeout)
+    def _is_answered(self, query: HistoryQuery) -> bool:
+        text = self._reply_pv.newest(time.monotonic() + self._timeout)
         return f'"read": "{query}"' in text[:80]
 
 

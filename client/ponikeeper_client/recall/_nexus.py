@@ -1,4 +1,4 @@
-"""A recalled geometry as a NeXus file: NXdetector with the chain that leads from its pixels to the laboratory."""
+"""Write a recalled geometry to a NeXus file: NXdetector with the chain from its pixels to the laboratory."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,46 +9,57 @@ from ponikeeper.geometry import Geometry
 from ponikeeper.system.atomic_write import atomic_path
 from ponikeeper_client.documents import integrator_of
 from ponikeeper_client.recall import _nexus_axes
-from ponikeeper_client.recall._pyfai import one, origin, poni, recorded_of
-from ponikeeper_client.recall._values import BestKnown, Recorded
+from ponikeeper_client.recall._pyfai import origin_lines, poni, require_one
+from ponikeeper_client.recall._values import BestKnown, Recorded, recorded_of
 
 _INSTRUMENT = "/entry/instrument"
 _DETECTOR = f"{_INSTRUMENT}/detector"
 _CHAIN = f"{_DETECTOR}/transformations"
 
 _EXACT = 1e-12
-"""By how much a pixel may be beside an even grid (m)."""
+"""How far a pixel may be off an even grid (m)."""
 
 _LATTICE = 257
-"""How many rows and columns, evenly spread, are looked at to see that the grid is even."""
+"""How many evenly spread rows and columns are checked for an even grid."""
 
 
 def write_nexus(source: Recorded | BestKnown, path: str | Path, shape: Sequence[int] | None = None) -> None:
-    """Write a geometry to a NeXus file, in place of one that is there.
+    """Write a geometry to a NeXus file; an existing file is replaced.
 
-    The chain of ``transformations`` is exact, its values pyFAI's own; ``distance`` and the beam centre
-    follow from it, for people and for programs that know no chain.
+    The chain of ``transformations`` is exact, its values are pyFAI's own; ``distance`` and the beam
+    centre follow from it, for people and for programs that do not read chains.
 
     Parameters
     ----------
+    source
+        One result of `recorded` or `best_known`.
+    path
+        The file.
     shape
-        Shape (y, x) of the images, where neither the run nor pyFAI knows it, or for another binning.
+        Shape (y, x) of the images in pixels: needed where neither the run nor pyFAI has it, or for
+        another binning.
 
     Raises
     ------
     NoGeometryError
-        There is none.
+        The result has no geometry.
     GeometryError
-        NeXus cannot say it so: the detector is not flat, its pixels are not all of one size, or the
+        NeXus cannot express it: the detector is not flat, its pixels are not all of one size, or the
         geometry corrects for parallax.
     ShapeError
         The detector does not have the shape of the images, or the shape is needed and not known.
     MissingExtraError
         pyFAI or h5py is not installed.
     ValueError
-        It is no recalled geometry.
+        `source` is not one result.
+    OSError
+        The file cannot be written; it is then as it was before.
+
+    Examples
+    --------
+    >>> write_nexus(recorded(catalog[uid])[0], "near.nxs")
     """
-    geometry = one(source).require_geometry()
+    geometry = require_one(source).require_geometry()
     try:
         import h5py
     except ModuleNotFoundError as error:
@@ -56,35 +67,35 @@ def write_nexus(source: Recorded | BestKnown, path: str | Path, shape: Sequence[
     images = None if shape is not None else recorded_of(source).image_shape
     detector = integrator_of(geometry, images, shape).detector
     _require_grid(geometry, detector)
-    found = None if detector.shape is None else (int(detector.shape[0]), int(detector.shape[1]))
-    pixels = _nexus_axes.pixels(geometry, found)  # before the file is opened: what is refused leaves none
+    size = None if detector.shape is None else (int(detector.shape[0]), int(detector.shape[1]))
+    pixels = _nexus_axes.pixels(geometry, size)  # before the file is opened: an error leaves no file
     with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["default"] = "entry"
         entry = _group(file, "entry", "NXentry")
         instrument = _group(entry, "instrument", "NXinstrument")
         _value(_group(instrument, "beam", "NXbeam"), "incident_wavelength", geometry.wavelength * 1e10, "angstrom")
         written = _group(instrument, "detector", "NXdetector")
-        _write_detector(written, geometry, recorded_of(source).detector, found)
+        _write_detector(written, geometry, recorded_of(source).detector, size)
         _write_chain(_group(written, "transformations", "NXtransformations"), geometry)
-        _write_pixels(_group(written, "detector_module", "NXdetector_module"), pixels, found)
+        _write_pixels(_group(written, "detector_module", "NXdetector_module"), pixels, size)
         _write_origin(entry, source)
 
 
 def _require_grid(geometry: Geometry, detector: Any) -> None:
-    """See that the pixels of a detector make one even grid."""
+    """Check that the pixels of a detector form one even grid."""
     if geometry.detector_config.get("parallax"):
         why = "it corrects for parallax, so where a pixel is depends on the ray"
     elif not detector.IS_FLAT:
         why = f"{geometry.detector} is not flat"
     elif not detector.uniform_pixel or _deviation(geometry, detector) > _EXACT:
-        why = f"the pixels of {geometry.detector} make no even grid"
+        why = f"the pixels of {geometry.detector} do not form an even grid"
     else:
         return
     raise GeometryError(f"the geometry cannot be written as NeXus: {why}; write a PONI instead, write_poni(...)")
 
 
 def _deviation(geometry: Geometry, detector: Any) -> float:
-    """Tell how far the pixels are from an even grid (m): pyFAI calls detectors uniform whose modules are shifted."""
+    """Compute how far the pixels are off an even grid (m): pyFAI calls some detectors with shifted modules uniform."""
     import numpy as np
 
     if detector.shape is None:
@@ -105,9 +116,9 @@ def _write_detector(group: Any, geometry: Geometry, name: str, shape: tuple[int,
     group["depends_on"] = f"{_CHAIN}/{_nexus_axes.chain(geometry)[0].name}"
     _value(group, "x_pixel_size", geometry.pixel2, "m")
     _value(group, "y_pixel_size", geometry.pixel1, "m")
-    met = _nexus_axes.beam(geometry, shape)
-    if met is not None:
-        fast, slow, distance = met
+    beam = _nexus_axes.beam(geometry, shape)
+    if beam is not None:
+        fast, slow, distance = beam
         _value(group, "beam_center_x", fast, "pixel")
         _value(group, "beam_center_y", slow, "pixel")
         _value(group, "distance", distance, "m")
@@ -132,7 +143,7 @@ def _write_pixels(group: Any, pixels: _nexus_axes.Pixels, shape: tuple[int, int]
 
 
 def _write_origin(entry: Any, source: Recorded | BestKnown) -> None:
-    """Say where the geometry comes from, and give it as pyFAI reads it, to the last bit."""
+    """Write where the geometry comes from, and the geometry as pyFAI reads it, to the last bit."""
     recorded = recorded_of(source)
     entry["entry_identifier"] = recorded.run_uid
     process = _group(entry, "calibration", "NXprocess")
@@ -150,7 +161,7 @@ def _write_origin(entry: Any, source: Recorded | BestKnown) -> None:
     for name, value in known.items():
         if value is not None:
             process[name] = value
-    for name, text in (("origin", "\n".join(origin(source))), ("poni", poni(source))):
+    for name, text in (("origin", "\n".join(origin_lines(source))), ("poni", poni(source))):
         note = _group(process, name, "NXnote")
         note["type"], note["data"] = "text/plain", text
 

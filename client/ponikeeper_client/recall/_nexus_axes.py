@@ -1,9 +1,9 @@
-"""Where pixels are, as NeXus says it: a chain of translations and rotations. Pure.
+"""Express the positions of pixels as a NeXus chain of translations and rotations. Pure.
 
 pyFAI has axis 1 up, axis 2 to the right as seen from the sample, axis 3 along the beam; NeXus (McStas)
-has x to the left, y up, z along the beam: so 1 is y, 2 is -x, 3 is z, both right-handed. pyFAI turns
-about 1 and 2 left-handed, about 3 right-handed, in this order. The values in the chain are pyFAI's own,
-to the last bit; what differs is in the vectors.
+has x to the left, y up, z along the beam: axis 1 is y, axis 2 is -x, axis 3 is z, both right-handed.
+pyFAI rotates about 1 and 2 left-handed, about 3 right-handed, in this order (pyFAI documentation,
+"Geometry"). The values in the chain are pyFAI's own, to the last bit; only the vectors differ.
 """
 
 import math
@@ -23,14 +23,18 @@ BEAM: Vector = (0.0, 0.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One step of the chain; the next one acts on what it gave.
+    """One step of the chain; the next step acts on its result.
 
     Parameters
     ----------
+    name
+        Name of the NeXus field.
     kind
         ``translation`` along, or ``rotation`` about, `vector` (right-handed).
-    value
-        In `units`, ``m`` or ``rad``.
+    value, units
+        Length in ``m`` or angle in ``rad``.
+    vector
+        Unit vector (x, y, z) in the NeXus frame.
     """
 
     name: str
@@ -42,14 +46,14 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """The grid of the pixels: pixel (i, j) has its centre at ``corner + slow * (i + 0.5) + fast * (j + 0.5)``.
+    """The grid of pixels: pixel (i, j) has its centre at ``corner + slow * (i + 0.5) + fast * (j + 0.5)``.
 
     Parameters
     ----------
     corner
         The corner of the first pixel (m), before the chain.
     slow, fast
-        The steps from a pixel to the next one.
+        The steps from one pixel to the next (m).
     """
 
     corner: Vector
@@ -58,7 +62,7 @@ class Pixels:
 
 
 def chain(geometry: Geometry) -> tuple[Axis, ...]:
-    """Give the steps from the corner where axes 1 and 2 of pyFAI begin to the laboratory."""
+    """Return the steps from the corner where axes 1 and 2 of pyFAI begin to the laboratory."""
     return (
         Axis("poni1", "translation", geometry.poni1, "m", DOWN),
         Axis("poni2", "translation", geometry.poni2, "m", LEFT),
@@ -70,17 +74,24 @@ def chain(geometry: Geometry) -> tuple[Axis, ...]:
 
 
 def pixels(geometry: Geometry, shape: tuple[int, int] | None) -> Pixels:
-    """Give the grid of the pixels.
+    """Compute the grid of the pixels.
 
     Parameters
     ----------
+    geometry
+        The geometry.
     shape
-        Shape (y, x) of the image; only where the orientation is 3 is it not needed.
+        Shape (y, x) of the image in pixels; not needed for orientation 3.
+
+    Returns
+    -------
+    Pixels
+        Corner and steps in the NeXus frame.
 
     Raises
     ------
     ShapeError
-        It is needed and not known.
+        The shape is needed and not known.
     """
     from_top, from_right = geometry.orientation in (1, 2), geometry.orientation in (1, 4)
     if shape is None and (from_top or from_right):
@@ -99,13 +110,20 @@ def pixels(geometry: Geometry, shape: tuple[int, int] | None) -> Pixels:
 
 
 def beam(geometry: Geometry, shape: tuple[int, int] | None) -> tuple[float, float, float] | None:
-    """Say where the beam meets the detector.
+    """Compute where the beam meets the detector.
+
+    Parameters
+    ----------
+    geometry
+        The geometry.
+    shape
+        Shape (y, x) of the image in pixels; needed for orientations other than 3.
 
     Returns
     -------
     tuple of float or None
-        Along the fast and the slow axis, in pixels from the corner of the first one; and how far from
-        the sample (m). None where it does not meet it.
+        Position along the fast and the slow axis, in pixels from the corner of the first pixel, and
+        distance from the sample (m). None where the beam does not meet the plane of the detector.
     """
     toward = math.cos(geometry.rot1) * math.cos(geometry.rot2)  # of the beam, along the detector's normal
     if toward < 1e-9:

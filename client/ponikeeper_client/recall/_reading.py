@@ -1,4 +1,4 @@
-"""Every geometry that a run recorded, with the events that it covers."""
+"""Read every geometry that a run recorded, with the events that it covers."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -11,62 +11,129 @@ from ponikeeper.text import strictjson
 from ponikeeper.text.timestamps import from_posix
 from ponikeeper_client.documents import Calibration, calibrations, image_shape
 from ponikeeper_client.recall._runs import Run, Section
-from ponikeeper_client.recall._sources import as_run
+from ponikeeper_client.recall._sources import read_run
 from ponikeeper_client.recall._values import METADATA, PONIKEEPER, XPDACQ, Geometries, Recorded
 
 _TEXTS = ("uid", "checksum", "label", "status")
-_DARK = "a dark frame that was used again has the geometry of its own time"
+_COVERED = ("events", "begins", "ends")
+_DARK_NOTE = "a dark frame that was used again has the geometry of its own time"
+_ANGSTROM = 1e-10
+_CONFIG = ("orientation", "max_shape", "sensor", "parallax")
 
 
 def recorded(run: Any, detector: str | None = None, stream: str | None = None) -> Geometries[Recorded]:
-    """Give every geometry that a run recorded, in order, with the events that each covers.
+    """Return every geometry that a run recorded, in order, with the events that each covers.
 
     Parameters
     ----------
     run
-        Its documents (pairs of kind and document, or lists by kind), a Tiled client of it, or a run of
-        databroker, version 1 or 2.
+        The documents of the run (pairs of kind and document, or lists by kind), its Tiled client, or a
+        run of databroker, version 1 or 2.
     detector, stream
-        Of this detector, of this stream alone.
+        Only of this detector, only of this stream.
 
     Returns
     -------
-    tuple of Recorded
-        By detector and stream as the run has them. Descriptors that say the same one after another are one.
+    Geometries of Recorded
+        By detector and stream, in the order of the run. Descriptors with the same geometry one after
+        another are combined.
 
     Raises
     ------
     ValueError
-        The detector or the stream is no name.
+        The detector or the stream is not a name.
     NoGeometryError
-        It is no run, or it recorded nothing of that detector or stream, not even that there was none.
+        `run` is not a run, or it has no record of that detector or stream, not even that there was no
+        geometry.
+
+    Examples
+    --------
+    >>> recorded(catalog[uid])
+    pe1: primary 1-4: revision 12 near VALID; 5-6: revision 13 far VALID
     """
-    for which, name in (("detector", detector), ("stream", stream)):
+    for argument, name in (("detector", detector), ("stream", stream)):
         if not isinstance(name, str | None):
-            raise ValueError(f"{which}={name!r} is no name: expected a text, {which}='pe1'; a history as history=...")
-    whole = as_run(run)
-    found = _recorded(whole)
-    if detector is not None or stream is not None:
-        chosen = [each for each in found if detector in (None, each.detector) and stream in (None, each.stream)]
-        if not chosen:
-            there = ", ".join(dict.fromkeys(f"{each.detector} in {each.stream}" for each in found)) or "none at all"
-            asked = " ".join(filter(None, (detector and f"of {detector}", stream and f"in {stream}")))
-            raise NoGeometryError(f"run {whole.uid} recorded no geometry {asked}: recorded are {there}")
-        found = chosen
-    return Geometries(found)
+            raise ValueError(
+                f"{argument}={name!r} is no name: expected a text, {argument}='pe1'; a history as history=..."
+            )
+    whole = read_run(run)
+    results = _recorded(whole)
+    if detector is None and stream is None:
+        return Geometries(results)
+    matches = [one for one in results if detector in (None, one.detector) and stream in (None, one.stream)]
+    if not matches:
+        names = ", ".join(dict.fromkeys(f"{one.detector} in {one.stream}" for one in results)) or "none at all"
+        wanted = " ".join(filter(None, (detector and f"of {detector}", stream and f"in {stream}")))
+        raise NoGeometryError(f"run {whole.uid} recorded no geometry {wanted}: recorded are {names}")
+    return Geometries(matches)
 
 
-def of_descriptor(section: Section, run: Run, stream: str) -> Iterator[Recorded]:
-    """Give what one descriptor recorded of each calibration."""
+def geometry_of_start(start: Mapping[str, Any]) -> Geometry:
+    """Read the geometry of an older run of xpdAcq from ``calibration_md`` in its start document.
+
+    The values are pyFAI's, in m and rad; those of Fit2D next to them (mm, px, deg, um) are the same, rounded.
+
+    Parameters
+    ----------
+    start
+        The start document. Where its calibration has no wavelength, ``bt_wavelength`` (angstrom) is used.
+
+    Returns
+    -------
+    Geometry
+        The geometry.
+
+    Raises
+    ------
+    NoGeometryError
+        A value is missing.
+    GeometryError
+        A value is not valid.
+    """
+    given: Mapping[str, Any] = start[METADATA]
+    values = {name: given[name] for name in PARAMETERS if given.get(name) is not None}
+    if "wavelength" not in values and start.get("bt_wavelength") is not None:
+        values["wavelength"] = _from_angstrom(start["bt_wavelength"])
+    missing = [name for name in PARAMETERS if name not in values]
+    if missing:
+        raise NoGeometryError(f"{METADATA} of the run is no whole geometry: {', '.join(missing)} missing")
+    spline = given.get("splineFile")
+    if spline:
+        raise NoGeometryError(
+            f"{METADATA} of the run needs the file {spline}, which corrects the detector: the run does not have it"
+        )
+    try:  # as a catalog has it: pyFAI's own values are of its own types
+        config = strictjson.loads(strictjson.dumps({key: given[key] for key in _CONFIG if given.get(key) is not None}))
+    except (TypeError, ValueError) as error:
+        raise GeometryError(f"{METADATA} of the run is no JSON: {error}") from None
+    return Geometry.parse({**values, "detector": given.get("detector") or "Detector", "detector_config": config})
+
+
+def _recorded(run: Run) -> list[Recorded]:
+    by_device: dict[tuple[str, str, str], list[Recorded]] = {}
+    for stream, sections in run.streams.items():
+        for section in sections:
+            for one in _of_descriptor(section, run, stream):
+                parts = by_device.setdefault((one.detector, one.calib, stream), [])
+                if parts and _same(parts[-1], one):  # the descriptor changed in something else
+                    parts.append(_joined(parts.pop(), one))
+                else:
+                    parts.append(one)
+    results = [one for parts in by_device.values() for one in parts]
+    return results or list(_of_start(run))
+
+
+def _of_descriptor(section: Section, run: Run, stream: str) -> Iterator[Recorded]:
+    """Yield what one descriptor recorded of each calibration."""
     for calibration in calibrations(section.descriptor):
-        geometry, why = _geometry(calibration)
+        geometry, reason = _geometry(calibration)
         yield Recorded(
             run_uid=run.uid,
             stream=stream,
             detector=calibration.detector,
             calib=calibration.calib,
             geometry=geometry,
-            why=why,
+            reason=reason,
             prefix=calibration.prefix,
             image_shape=_shape(section, calibration.detector),
             notes=_notes(section, run, stream),
@@ -75,34 +142,19 @@ def of_descriptor(section: Section, run: Run, stream: str) -> Iterator[Recorded]
         )
 
 
-def _recorded(run: Run) -> list[Recorded]:
-    by_place: dict[tuple[str, str, str], list[Recorded]] = {}
-    for stream, sections in run.streams.items():
-        for section in sections:
-            for each in of_descriptor(section, run, stream):
-                parts = by_place.setdefault((each.detector, each.calib, stream), [])
-                if parts and _same(parts[-1], each):
-                    each = _joined(parts.pop(), each)  # noqa: PLW2901  # the descriptor changed in something else
-                parts.append(each)
-    found = [each for parts in by_place.values() for each in parts]
-    return found or list(_in_start(run))
-
-
-def _in_start(run: Run) -> Iterator[Recorded]:
-    """Give the calibration of the start document for each stream: it holds for the whole run."""
-    if not isinstance(run.start.get(KEY), Mapping):
+def _of_start(run: Run) -> Iterator[Recorded]:
+    """Yield the calibration of the start document for each stream: it holds for the whole run."""
+    if not isinstance(run.start.get(METADATA), Mapping):
         return
-    geometry, why = None, ""
+    geometry, reason = None, ""
     try:
         geometry = geometry_of_start(run.start)
     except (NoGeometryError, GeometryError) as error:
-        why = str(error)
-    given = run.start[KEY]
-    time = given.get("time")
+        reason = str(error)
+    given = run.start[METADATA]
     notes = [f"from {given['poni_file_name']}"] if given.get("poni_file_name") else []
-    notes += (
-        [f"calibrated {from_posix(time)}"] if isinstance(time, (int, float)) else [f"calibrated {time}"] * bool(time)
-    )
+    if time := given.get("time"):
+        notes.append(f"calibrated {from_posix(time) if isinstance(time, (int, float)) else time}")
     detectors = run.start.get("detectors") or []
     detector = detectors[0] if len(detectors) == 1 else ""
     for stream, sections in run.streams.items():
@@ -111,10 +163,10 @@ def _in_start(run: Run) -> Iterator[Recorded]:
                 run_uid=run.uid,
                 stream=stream,
                 detector=detector,
-                calib=KEY,
+                calib=METADATA,
                 kind=METADATA,
                 geometry=geometry,
-                why=why,
+                reason=reason,
                 image_shape=_shape(section, detector),
                 notes=(*notes, *_notes(section, run, stream)),
                 **_covered(section),
@@ -122,6 +174,7 @@ def _in_start(run: Run) -> Iterator[Recorded]:
 
 
 def _geometry(calibration: Calibration) -> tuple[Geometry | None, str]:
+    """Return the geometry, or None and the reason why there is none."""
     try:
         return calibration.geometry(), ""
     except (NoGeometryError, GeometryError) as error:
@@ -129,11 +182,11 @@ def _geometry(calibration: Calibration) -> tuple[Geometry | None, str]:
 
 
 def _identity(calibration: Calibration) -> dict[str, Any]:
-    """Give what names the geometry; runs of xpdAcq have nothing of it."""
+    """Return the fields that identify the revision; runs of xpdAcq have none of them."""
     values = {**calibration.values, "uid": calibration.values.get("revision_uid")}
     if values.get("revision") is None or values["uid"] is None:
         return {"kind": XPDACQ}
-    since = calibration.since if values["uid"] else None  # of nothing in force it is when it was looked for
+    since = calibration.since if values["uid"] else None  # with no active revision it is the time of the reading
     return {
         "kind": PONIKEEPER,
         "revision": int(values["revision"]) or None,
@@ -144,7 +197,12 @@ def _identity(calibration: Calibration) -> dict[str, Any]:
 
 
 def _covered(section: Section) -> dict[str, Any]:
-    return {"events": section.events, "begins": section.since, "ends": section.until, "untold": section.untold}
+    return {
+        "events": section.events,
+        "begins": section.since,
+        "ends": section.until,
+        "events_unknown": section.events_unknown,
+    }
 
 
 def _shape(section: Section, detector: str) -> tuple[int, int] | None:
@@ -155,20 +213,18 @@ def _shape(section: Section, detector: str) -> tuple[int, int] | None:
 
 
 def _notes(section: Section, run: Run, stream: str) -> tuple[str, ...]:
-    notes = [_DARK] if stream == "dark" else []
+    notes = [_DARK_NOTE] if stream == "dark" else []
     covered = {event.seq_num for each in run.streams[stream] for event in each.events}
-    announced = run.announced(stream)
+    count = run.event_count(stream)
     if run.stop is None:
         notes.append("the run has no end, so there may be more of it")
-    elif announced is not None and not section.untold and len(covered) != announced:
-        notes.append(f"{len(covered)} of {announced} events are there")
+    elif count is not None and not section.events_unknown and len(covered) != count:
+        notes.append(f"{len(covered)} of {count} events are there")
     return tuple(notes)
 
 
-_COVERED = ("events", "begins", "ends")
-
-
 def _same(one: Recorded, other: Recorded) -> bool:
+    """Return whether two records differ only in the events that they cover."""
     return replace(one, **{name: getattr(other, name) for name in _COVERED}) == other
 
 
@@ -176,47 +232,8 @@ def _joined(one: Recorded, other: Recorded) -> Recorded:
     return replace(one, events=(*one.events, *other.events), ends=other.ends)
 
 
-KEY = "calibration_md"
-
-_ANGSTROM = 1e-10
-_CONFIG = ("orientation", "max_shape", "sensor", "parallax")
-
-
-def geometry_of_start(start: Mapping[str, Any]) -> Geometry:
-    """Give the geometry of a start document.
-
-    The values are pyFAI's, in m and rad; those of Fit2D beside them (mm, px, deg, um) say the same, rounded.
-
-    Parameters
-    ----------
-    start
-        The start document; where its calibration has no wavelength, ``bt_wavelength`` (angstrom) is it.
-
-    Raises
-    ------
-    NoGeometryError
-        Something is missing.
-    GeometryError
-        A value is none of a geometry.
-    """
-    given: Mapping[str, Any] = start[KEY]
-    values = {name: given[name] for name in PARAMETERS if given.get(name) is not None}
-    if "wavelength" not in values and start.get("bt_wavelength") is not None:
-        values["wavelength"] = _angstrom(start["bt_wavelength"])
-    missing = [name for name in PARAMETERS if name not in values]
-    if missing:
-        raise NoGeometryError(f"{KEY} of the run is no whole geometry: {', '.join(missing)} missing")
-    spline = given.get("splineFile")
-    if spline:
-        raise NoGeometryError(f"{KEY} of the run needs the file {spline}, which corrects the detector: it is not kept")
-    try:  # as a catalog has it: what pyFAI gives of it is of its own types
-        config = strictjson.loads(strictjson.dumps({key: given[key] for key in _CONFIG if given.get(key) is not None}))
-    except (TypeError, ValueError) as error:
-        raise GeometryError(f"{KEY} of the run is no JSON: {error}") from None
-    return Geometry.parse({**values, "detector": given.get("detector") or "Detector", "detector_config": config})
-
-
-def _angstrom(value: Any) -> float:
+def _from_angstrom(value: Any) -> float:
+    """Convert ``bt_wavelength`` to m."""
     try:
         return float(value) * _ANGSTROM
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""A run as recall sees it: the descriptors of each stream, each with the events that it covers. Pure."""
+"""A run without its data: the descriptors of each stream, each with the events that it covers. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ class Event:
     Parameters
     ----------
     seq_num
-        Its number in the stream; a point that was taken again after a pause has the same one.
+        Its number in the stream. A point that was taken again after a pause has the same number.
     time
-        When it was made (s since 1970); None where no document says.
+        When the event was made (s since 1970); None where no document has it.
     """
 
     seq_num: int
@@ -25,26 +25,26 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What one descriptor of a stream stands for.
+    """The part of a stream that one descriptor covers.
 
     Parameters
     ----------
     descriptor
-        The event descriptor, with its configuration as it was recorded.
+        The event descriptor, with its configuration as recorded.
     events
         The events that it covers, in their order.
     since, until
-        From its own time to that of the next descriptor or of the run's end (s since 1970); None where
-        the run has no end.
-    untold
-        Why it cannot be told which events it covers; empty where that is known.
+        From its own time to that of the next descriptor or of the end of the run (s since 1970);
+        `until` is None where the run has no end.
+    events_unknown
+        The reason why it is unknown which events it covers; empty where they are known.
     """
 
     descriptor: Document
     events: tuple[Event, ...]
     since: float
     until: float | None
-    untold: str = ""
+    events_unknown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Run:
 
     @property
     def uid(self) -> str:
-        """The run's uid."""
+        """The uid of the run."""
         return str(self.start["uid"])
 
     @property
@@ -73,33 +73,39 @@ class Run:
         """When the run ended (s since 1970)."""
         return None if self.stop is None else float(self.stop["time"])
 
-    def announced(self, stream: str) -> int | None:
-        """Tell how many events its end counts in a stream; None where it does not say."""
+    def event_count(self, stream: str) -> int | None:
+        """Return how many events of a stream the stop document counts; None where it has no count."""
         return ((self.stop or {}).get("num_events") or {}).get(stream)
 
 
-def sections(
+def make_sections(
     descriptors: Sequence[Document],
     events: Sequence[tuple[Event, ...]],
     end: float | None,
-    untold: str = "",
+    events_unknown: str = "",
 ) -> tuple[Section, ...]:
-    """Put the descriptors of one stream together with what each covers.
+    """Combine the descriptors of one stream with the events that each covers.
 
     Parameters
     ----------
     descriptors
         In the order in which they were made.
     events
-        Those of each descriptor.
+        The events of each descriptor.
     end
         When the run ended (s since 1970).
-    untold
-        Why it cannot be told which events are whose; each then covers its stream's whole time.
+    events_unknown
+        The reason why events cannot be assigned to descriptors; each section then covers the whole
+        time of its stream and has no events.
+
+    Returns
+    -------
+    tuple of Section
+        One for each descriptor.
     """
     times = [float(descriptor["time"]) for descriptor in descriptors]
-    if untold:
-        return tuple(Section(each, (), min(times), end, untold) for each in descriptors)
+    if events_unknown:
+        return tuple(Section(descriptor, (), min(times), end, events_unknown) for descriptor in descriptors)
     untils = [*times[1:], end]
     return tuple(
         Section(descriptor, tuple(covered), since, until)
@@ -107,11 +113,10 @@ def sections(
     )
 
 
-def numbers(seq_nums: Sequence[int]) -> str:
-    """Tell numbers of events by their ranges: ``1-4, 7``."""
-    ordered = sorted(set(seq_nums))
+def event_ranges(seq_nums: Sequence[int]) -> str:
+    """Format numbers of events as ranges: ``1-4, 7``."""
     ranges: list[list[int]] = []
-    for number in ordered:
+    for number in sorted(set(seq_nums)):
         if ranges and number == ranges[-1][1] + 1:
             ranges[-1][1] = number
         else:

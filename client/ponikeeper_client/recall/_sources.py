@@ -1,20 +1,89 @@
-"""A run in whatever form it is at hand: documents, Tiled, databroker."""
+"""Read a run from whatever form it is in: documents, Tiled, databroker."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from ponikeeper.errors import NoGeometryError
 from ponikeeper_client.recall import _tiled
-from ponikeeper_client.recall._runs import Document, Event, Run, Section, sections
+from ponikeeper_client.recall._runs import Document, Event, Run, Section, make_sections
+
+
+def read_run(source: Any) -> Run:
+    """Read a run, without its data.
+
+    Parameters
+    ----------
+    source
+        The documents of the run (pairs of kind and document, or lists by kind), its Tiled client, or a
+        run of databroker, version 1 or 2.
+
+    Returns
+    -------
+    Run
+        Its start and stop documents, and the sections of its streams.
+
+    Raises
+    ------
+    NoGeometryError
+        `source` is none of these.
+    """
+    if isinstance(source, Run):
+        return source
+    source = _table_client(source) or source
+    if _tiled.is_table_run(source):
+        return _tiled.from_tables(source)
+    if isinstance(source, Mapping) and "start" in source and not hasattr(source, "metadata"):
+        return from_kinds(source)
+    documents = _documents(source)
+    if documents is None:
+        raise NoGeometryError(
+            f"this {type(source).__name__} is no run: expected its documents, or the run of a catalog, catalog[uid]"
+        )
+    return from_documents(documents)
+
+
+def read_descriptors(source: Any) -> tuple[Document, dict[str, list[Document]]]:
+    """Read the start document and the descriptors of each stream, and as little else as possible.
+
+    Parameters
+    ----------
+    source
+        As for `read_run`.
+
+    Returns
+    -------
+    Mapping
+        The start document.
+    dict of str to list
+        The descriptors of each stream, by its name.
+
+    Raises
+    ------
+    NoGeometryError
+        As `read_run`.
+    """
+    source = _table_client(source) or source
+    if _tiled.is_table_run(source):
+        return _tiled.start_and_stop(source)[0], _tiled.descriptors_of(source)
+    if not isinstance(source, Run) and hasattr(source, "metadata") and hasattr(source, "items"):
+        streams = {name: list(node.metadata["descriptors"]) for name, node in source.items()}
+        return source.metadata["start"], streams
+    run = read_run(source)
+    return run.start, {name: [section.descriptor for section in sections] for name, sections in run.streams.items()}
 
 
 def from_documents(documents: Iterable[tuple[str, Document]]) -> Run:
-    """Make a run of its documents: each event says itself whose it is.
+    """Build a run from its documents; each event names its own descriptor.
 
     Parameters
     ----------
     documents
-        Pairs of kind and document; pages are taken apart.
+        Pairs of kind and document; pages are unpacked.
+
+    Returns
+    -------
+    Run
+        The run.
 
     Raises
     ------
@@ -28,9 +97,9 @@ def from_documents(documents: Iterable[tuple[str, Document]]) -> Run:
 
 
 def from_kinds(documents: Mapping[str, Any]) -> Run:
-    """Make a run of its documents by kind; raises as `from_documents`."""
+    """Build a run from its documents by kind; the errors are those of `from_documents`."""
     starts = documents.get("start") or ()
-    if isinstance(starts, Mapping):  # one document where a list was meant
+    if isinstance(starts, Mapping):  # one document instead of a list
         starts = [starts]
     if len(starts) != 1:
         raise NoGeometryError(
@@ -43,32 +112,33 @@ def from_kinds(documents: Mapping[str, Any]) -> Run:
     for descriptor in documents.get("descriptor") or ():
         streams.setdefault(descriptor.get("name") or "primary", []).append(descriptor)
     end = None if stop is None else float(stop["time"])
-    made = {name: _stream(descriptors, events, end) for name, descriptors in streams.items()}
-    return Run(starts[0], stop, made)
+    sections = {name: _sections(descriptors, events, end) for name, descriptors in streams.items()}
+    return Run(starts[0], stop, sections)
 
 
-def _stream(descriptors: list[Document], events: Mapping[str, list[Event]], end: float | None) -> tuple[Section, ...]:
-    ordered = sorted(descriptors, key=lambda each: each["time"])  # stable: where times are equal, as they came
-    return sections(ordered, [tuple(events.get(each["uid"], ())) for each in ordered], end)
+def _sections(descriptors: list[Document], events: Mapping[str, list[Event]], end: float | None) -> tuple[Section, ...]:
+    ordered = sorted(descriptors, key=lambda descriptor: descriptor["time"])  # stable: equal times keep their order
+    return make_sections(ordered, [tuple(events.get(descriptor["uid"], ())) for descriptor in ordered], end)
 
 
 def _events(documents: Mapping[str, Any]) -> dict[str, list[Event]]:
-    """Give the events of each descriptor by its uid; those of stream datums have a number, but no time."""
-    found: dict[str, dict[Event, None]] = {}
-    for event in _each_event(documents):
-        found.setdefault(event["descriptor"], {})[Event(int(event["seq_num"]), float(event["time"]))] = None
-    numbered = {uid: {event.seq_num for event in events} for uid, events in found.items()}
+    """Return the events of each descriptor by its uid; those of stream datums have a number, but no time."""
+    events: dict[str, dict[Event, None]] = {}
+    for document in _event_documents(documents):
+        event = Event(int(document["seq_num"]), float(document["time"]))
+        events.setdefault(document["descriptor"], {})[event] = None
+    numbered = {uid: {event.seq_num for event in of_uid} for uid, of_uid in events.items()}
     for datum in documents.get("stream_datum") or ():
         seq_nums = datum.get("seq_nums") or {"start": 0, "stop": 0}
         known = numbered.setdefault(datum["descriptor"], set())
         for number in range(seq_nums["start"], seq_nums["stop"]):
             if number not in known:
                 known.add(number)
-                found.setdefault(datum["descriptor"], {})[Event(number, None)] = None
-    return {uid: list(events) for uid, events in found.items()}
+                events.setdefault(datum["descriptor"], {})[Event(number, None)] = None
+    return {uid: list(of_uid) for uid, of_uid in events.items()}
 
 
-def _each_event(documents: Mapping[str, Any]) -> Iterator[Any]:
+def _event_documents(documents: Mapping[str, Any]) -> Iterator[Any]:
     yield from documents.get("event") or ()
     pages = documents.get("event_page") or ()
     if pages:
@@ -78,60 +148,16 @@ def _each_event(documents: Mapping[str, Any]) -> Iterator[Any]:
             yield from unpack_event_page(page)
 
 
-def as_run(source: Any) -> Run:
-    """Read a run, without its data.
-
-    Parameters
-    ----------
-    source
-        Its documents (pairs of kind and document, or lists by kind), a Tiled client of it, or a run of
-        databroker, version 1 or 2.
-
-    Raises
-    ------
-    NoGeometryError
-        It is none of these.
-    """
-    if isinstance(source, Run):
-        return source
-    source = _table_run(source) or source
-    if _tiled.is_table_run(source):
-        return _tiled.from_tables(source)
-    if isinstance(source, Mapping) and "start" in source and not hasattr(source, "metadata"):
-        return from_kinds(source)
-    documents = _documents(source)
-    if documents is None:
-        raise NoGeometryError(
-            f"this {type(source).__name__} is no run: expected its documents, or the run of a catalog, catalog[uid]"
-        )
-    return from_documents(documents)
-
-
-def described(source: Any) -> tuple[Document, dict[str, list[Document]]]:
-    """Give the start and the descriptors of each stream, with as little as possible of the rest.
-
-    Parameters and errors as `as_run`.
-    """
-    source = _table_run(source) or source
-    if _tiled.is_table_run(source):
-        return _tiled.documents(source)[0], _tiled.descriptors(source)
-    if not isinstance(source, Run) and hasattr(source, "metadata") and hasattr(source, "items"):
-        streams = {name: list(node.metadata["descriptors"]) for name, node in source.items()}
-        return source.metadata["start"], streams
-    run = as_run(source)
-    return run.start, {name: [each.descriptor for each in parts] for name, parts in run.streams.items()}
-
-
-def _table_run(source: Any) -> Any:
-    """Give the client of the tables behind another face of the same run, where there is one."""
+def _table_client(source: Any) -> Any:
+    """Return the Tiled client of the same run behind databroker's Header, where there is one."""
     if isinstance(source, (Run, Mapping, list, tuple)) and not hasattr(source, "metadata"):
         return None
-    behind = getattr(source, "v2", None)  # databroker's Header of a run that is kept in tables
-    return behind if behind is not None and _tiled.is_table_run(behind) else None
+    client = getattr(source, "v2", None)
+    return client if client is not None and _tiled.is_table_run(client) else None
 
 
 def _documents(source: Any) -> Iterable[tuple[str, Document]] | None:
-    """Give pairs of kind and document, no image filled in; None where it is no run."""
+    """Return pairs of kind and document, no image filled in; None where `source` is no run."""
     if callable(getattr(source, "documents", None)):  # databroker 2, and the Header of version 1
         return source.documents(fill=False)
     if callable(getattr(source, "canonical", None)):  # the runs of databroker 1

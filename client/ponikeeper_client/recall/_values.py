@@ -1,4 +1,4 @@
-"""What recall gives: a recorded geometry, and what is known of it now. Frozen values. Pure."""
+"""The results of recall: a recorded geometry, and the best known one. Frozen values. Pure."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -9,10 +9,12 @@ from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.history.records import Correction
-from ponikeeper_client.recall._runs import Event, numbers
+from ponikeeper_client.recall._runs import Event, event_ranges
 
 PONIKEEPER, XPDACQ, METADATA = "ponikeeper", "xpdAcq", "calibration_md"
-"""How a run can have recorded a geometry: with its revision; the ten values alone; in its start document."""
+"""How a run recorded a geometry: with its revision; the ten values alone; in its start document."""
+
+_COLUMNS = ("detector", "events", "geometry", "", "active since", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,30 +26,33 @@ class Recorded:
     run_uid
         The run.
     stream, detector, calib
-        Where it was recorded: the stream, the device, its component (empty where the calibration was
-        recorded by itself).
+        Where it was recorded: the stream, the device, its component (empty where the calibration
+        itself was read).
     kind
         ``ponikeeper``; ``xpdAcq``, the ten values alone; ``calibration_md``, in the start document.
-        Only the first names its revision.
-    prefix
-        PV prefix of the calibration; None where the run does not say.
+        Only the first has a revision.
     geometry
-        None where there is none: `why` says why not.
+        The geometry; None where there is none.
+    reason
+        Why there is no geometry; empty where there is one.
+    prefix
+        PV prefix of the calibration; None where the run does not have it.
     revision, uid, serial, checksum, label, status
-        What was in force; None where the run does not say.
+        The active revision, its activation and its status; None where the run does not have them.
     since
-        Since when it was in force, UTC ISO-8601; None where the run does not say.
+        When the revision was activated, UTC ISO 8601; None where the run does not have it.
     events
         The events that it covers, in their order.
     begins, ends
         The time that it covers (s since 1970), for events whose own time is not known; `ends` is None
         where the run has no end.
-    untold
-        Why it cannot be told which events it covers; empty where that is known.
+    events_unknown
+        The reason why it is unknown which events it covers; empty where they are known.
     notes
-        What else has to be known about it.
+        Further remarks, such as that the run has no end.
     image_shape
-        Shape (y, x) of the detector's images; None where the run does not say, or has several.
+        Shape (y, x) of the detector's images in pixels; None where the run does not have it, or has
+        several.
     """
 
     run_uid: str
@@ -56,7 +61,7 @@ class Recorded:
     calib: str
     kind: str
     geometry: Geometry | None
-    why: str = ""
+    reason: str = ""
     prefix: str | None = None
     revision: int | None = None
     uid: str | None = None
@@ -68,7 +73,7 @@ class Recorded:
     events: tuple[Event, ...] = field(default=(), repr=False)
     begins: float = field(default=0.0, repr=False)
     ends: float | None = field(default=None, repr=False)
-    untold: str = ""
+    events_unknown: str = ""
     notes: tuple[str, ...] = ()
     image_shape: tuple[int, int] | None = field(default=None, repr=False)
 
@@ -78,47 +83,63 @@ class Recorded:
         return tuple(event.seq_num for event in self.events)
 
     @property
-    def place(self) -> str:
-        """Which events these are: ``primary 1-4``."""
-        return _place(self)
+    def scope(self) -> str:
+        """Stream and events: ``primary 1-4``."""
+        if self.events:
+            return f"{self.stream} {event_ranges(self.seq_nums)}"
+        return f"{self.stream} ({self.events_unknown or 'no events'})"
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """What was recorded, in a few words: ``revision 12 near VALID``."""
         if self.geometry is None:
-            return f"no geometry: {self.why}"
+            return f"no geometry: {self.reason}"
         if self.kind != PONIKEEPER:
             return f"{self.kind}, no revision"
         return " ".join(str(part) for part in ("revision", self.revision, self.label, self.status) if part)
 
     def require_geometry(self) -> Geometry:
-        """Give the geometry; raises `NoGeometryError` where there is none."""
+        """Return the geometry, or raise the reason why there is none.
+
+        Returns
+        -------
+        Geometry
+            The recorded geometry.
+
+        Raises
+        ------
+        NoGeometryError
+            There is none; the message has the reason.
+        """
         if self.geometry is None:
-            raise NoGeometryError(f"{self.detector} {self.place}: {self.why}")
+            raise NoGeometryError(f"{self.detector} {self.scope}: {self.reason}")
         return self.geometry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestKnown:
-    """What is known now of a geometry that a run recorded.
+    """What is known now of a geometry that a run recorded, after all corrections.
 
     Parameters
     ----------
     recorded
-        What was recorded, with the events that this is about alone.
+        What was recorded, with only the events that this result is about.
     geometry
-        The geometry that is right; None where there is none: `why` says why not.
+        The right geometry; None where there is none.
+    reason
+        Why there is no right geometry, or why corrections could not be looked up.
     revision, uid, checksum, label
-        Of the revision that is right; None where there is none, or the run names none.
+        Of the right revision; None where there is none, or the run recorded none.
     chain
-        The judgements that lead from the recorded revision to the right one; empty where it is sound.
+        The corrections that lead from the recorded revision to the right one; empty where the
+        recorded revision was never corrected.
     authority
-        Whose judgements these are: the IOC, or which export.
+        Where the corrections come from: the IOC, or which exported history.
     """
 
     recorded: Recorded
     geometry: Geometry | None
-    why: str = ""
+    reason: str = ""
     revision: int | None = None
     uid: str | None = None
     checksum: str | None = None
@@ -127,8 +148,8 @@ class BestKnown:
     authority: str = ""
 
     @property
-    def changed(self) -> bool:
-        """Whether it was judged since the run recorded it."""
+    def corrected(self) -> bool:
+        """Whether the recorded revision was corrected since."""
         return bool(self.chain)
 
     @property
@@ -152,103 +173,123 @@ class BestKnown:
         return self.recorded.seq_nums
 
     @property
-    def place(self) -> str:
-        """Which events these are: ``primary 1-4``."""
-        return self.recorded.place
+    def scope(self) -> str:
+        """Stream and events: ``primary 1-4``."""
+        return self.recorded.scope
 
     @property
-    def told(self) -> str:
-        """What is known, in a few words, with each judgement: who said so, when and why."""
+    def summary(self) -> str:
+        """What is known, in a few words, with author, time and reason of each correction."""
         if not self.chain:
-            return self.recorded.told + (f" ({self.why})" if self.why and self.recorded.geometry else "")
-        steps = "; ".join(explained(correction) for correction in self.chain)
-        right = f"no geometry: {self.why}" if self.geometry is None else f"revision {self.revision} {self.label or ''}"
-        return f"{right.strip()} (recorded: {self.recorded.told}; {steps})"
+            return self.recorded.summary + (f" ({self.reason})" if self.reason and self.recorded.geometry else "")
+        steps = "; ".join(correction_text(correction) for correction in self.chain)
+        right = f"revision {self.revision} {self.label or ''}".strip()
+        if self.geometry is None:
+            right = f"no geometry: {self.reason}"
+        return f"{right} (recorded: {self.recorded.summary}; {steps})"
 
     def require_geometry(self) -> Geometry:
-        """Give the geometry that is right; raises `NoGeometryError` where there is none."""
+        """Return the right geometry, or raise the reason why there is none.
+
+        Returns
+        -------
+        Geometry
+            The right geometry.
+
+        Raises
+        ------
+        NoGeometryError
+            There is none; the message has the reason.
+        """
         if self.geometry is None:
-            raise NoGeometryError(f"{self.detector} {self.place}: {self.why}")
+            raise NoGeometryError(f"{self.detector} {self.scope}: {self.reason}")
         return self.geometry
 
 
-Found = TypeVar("Found", Recorded, BestKnown)
+Result = TypeVar("Result", Recorded, BestKnown)
 
 
-class Geometries(tuple[Found, ...], Generic[Found]):
-    """Geometries in the order of the run, shown as a person reads them."""
+class Geometries(tuple[Result, ...], Generic[Result]):
+    """A tuple of the geometries of a run, in its order; its repr and HTML are for people.
+
+    Parameters
+    ----------
+    results
+        `Recorded` or `BestKnown`.
+    """
 
     __slots__ = ()
 
-    def __new__(cls, found: Iterable[Found] = ()) -> Self:
-        """Take the geometries as they are."""
-        return super().__new__(cls, found)
+    def __new__(cls, results: Iterable[Result] = ()) -> Self:
+        return super().__new__(cls, results)
 
     def lines(self) -> list[str]:
-        """Tell each detector's geometries in one line: ``pe1: primary 1-4: revision 12 near VALID; 5-10: ...``."""
-        by_detector: dict[tuple[str, str], list[Found]] = {}
-        for each in self:
-            by_detector.setdefault(_device(each), []).append(each)
-        return [
-            f"{'.'.join(filter(None, device))}: {'; '.join(_parts(found))}" for device, found in by_detector.items()
-        ]
+        """Format the geometries of each detector in one line.
+
+        Returns
+        -------
+        list of str
+            One for each detector: ``pe1: primary 1-4: revision 12 near VALID; 5-10: ...``.
+        """
+        by_detector: dict[str, list[Result]] = {}
+        for result in self:
+            by_detector.setdefault(_device(result), []).append(result)
+        return [f"{device}: {'; '.join(_parts(results))}" for device, results in by_detector.items()]
 
     def __repr__(self) -> str:
         return "\n".join(self.lines()) or "no geometry was recorded"
 
     def _repr_html_(self) -> str:
-        return _as_html([(".".join(filter(None, _device(each))), each.place, *_cells(each)) for each in self])
+        return _html_table([(_device(result), result.scope, *_cells(result)) for result in self])
 
 
-def explained(correction: Correction) -> str:
-    """Say who judged what, when and why."""
-    what = "retracted" if correction.by is None else f"superseded by revision {correction.by}"
+def recorded_of(result: Recorded | BestKnown) -> Recorded:
+    """Return the recorded part of a result."""
+    return result if isinstance(result, Recorded) else result.recorded
+
+
+def correction_text(correction: Correction) -> str:
+    """Format a correction: which revision, how, for which time, why, by whom and when."""
+    how = "retracted" if correction.by is None else f"superseded by revision {correction.by}"
     period = "".join(
-        f" {word} {instant}"
-        for word, instant in (("from", correction.since), ("until", correction.until))
-        if instant is not None
+        f" {word} {timestamp}"
+        for word, timestamp in (("from", correction.since), ("until", correction.until))
+        if timestamp is not None
     )
-    said = f"{correction.author}, {correction.time}"
-    return f"revision {correction.revision} {what}{period}: {correction.reason} [{said}]"
+    signature = f"{correction.author}, {correction.time}"
+    return f"revision {correction.revision} {how}{period}: {correction.reason} [{signature}]"
 
 
-def _device(found: Recorded | BestKnown) -> tuple[str, str]:
-    recorded = found if isinstance(found, Recorded) else found.recorded
-    return recorded.detector, "" if recorded.calib == "calib" else recorded.calib
+def _device(result: Recorded | BestKnown) -> str:
+    """Return the name of the device, with the component unless that is called calib."""
+    recorded = recorded_of(result)
+    calib = "" if recorded.calib == "calib" else recorded.calib
+    return ".".join(filter(None, (recorded.detector, calib)))
 
 
-def _place(recorded: Recorded) -> str:
-    if recorded.events:
-        return f"{recorded.stream} {numbers(recorded.seq_nums)}"
-    return f"{recorded.stream} ({recorded.untold or 'no events'})"
-
-
-def _parts(found: Sequence[Found]) -> list[str]:
-    """Tell each part, the stream where it changes alone; what has to be known of it in brackets."""
+def _parts(results: Sequence[Result]) -> list[str]:
+    """Format each part, with the stream only where it changes and its notes in brackets."""
     parts: list[str] = []
     stream = None
-    for each in found:
-        place = each.place.removeprefix(f"{each.stream} ") if each.stream == stream else each.place
-        stream = each.stream
-        recorded = each if isinstance(each, Recorded) else each.recorded
-        notes = f" ({'; '.join(recorded.notes)})" if recorded.notes else ""
-        parts.append(f"{place}: {each.told}{notes}")
+    for result in results:
+        scope = result.scope.removeprefix(f"{result.stream} ") if result.stream == stream else result.scope
+        stream = result.stream
+        notes = recorded_of(result).notes
+        remarks = f" ({'; '.join(notes)})" if notes else ""
+        parts.append(f"{scope}: {result.summary}{remarks}")
     return parts
 
 
-def _cells(found: Recorded | BestKnown) -> tuple[str, ...]:
-    recorded = found if isinstance(found, Recorded) else found.recorded
+def _cells(result: Recorded | BestKnown) -> tuple[str, ...]:
+    recorded, geometry = recorded_of(result), result.geometry
     values = ""
-    if found.geometry is not None:
-        values = ", ".join(DISPLAY_UNITS[name].text(getattr(found.geometry, name)) for name in ("dist", "energy"))
-    return found.told, values, recorded.since or "", "; ".join(recorded.notes)
+    if geometry is not None:
+        values = ", ".join(DISPLAY_UNITS[name].text(getattr(geometry, name)) for name in ("dist", "energy"))
+    return result.summary, values, recorded.since or "", "; ".join(recorded.notes)
 
 
-_HEAD = ("detector", "events", "geometry", "", "in force since", "")
-
-
-def _as_html(rows: Iterable[Sequence[str]]) -> str:
-    """Tell rows as a table for a notebook."""
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in _HEAD)
+def _html_table(rows: Iterable[Sequence[str]]) -> str:
+    """Format rows as a table for a notebook."""
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in _COLUMNS)
     body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"

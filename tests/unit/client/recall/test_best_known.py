@@ -11,8 +11,8 @@ from ponikeeper.errors import HistoryError, NoGeometryError
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.history import history_file
 from ponikeeper_client.recall import azimuthal_integrator, best_known, poni, recorded
-from ponikeeper_client.recall._best_known import judged
-from ponikeeper_client.recall._histories import Exported
+from ponikeeper_client.recall._best_known import apply_corrections
+from ponikeeper_client.recall._histories import FileHistory
 from recalling import BEGIN, PREFIX, configured, history, judge, revision, snapshot, taken
 from speak import GEOMETRY
 
@@ -28,8 +28,8 @@ def right(found):
 
 def test_sound_revision_is_what_was_recorded():
     (found,) = best_known(run(2), history=history(3, [judge(1, 1, 3)]))
-    assert (found.revision, found.geometry, found.changed) == (2, revision(2).geometry, False)
-    assert found.told == "revision 2 VALID"
+    assert (found.revision, found.geometry, found.corrected) == (2, revision(2).geometry, False)
+    assert found.summary == "revision 2 VALID"
     assert found.authority.startswith(f"the history of {PREFIX}, as exported ")
 
 
@@ -37,10 +37,10 @@ def test_chain_leads_to_the_right_revision_and_says_who_when_and_why():
     (found,) = best_known(run(1), history=history(3, [judge(1, 1, 2), judge(2, 2, 3)]))
     assert (found.revision, found.uid, found.geometry) == (3, revision(3).uid, revision(3).geometry)
     assert [item.number for item in found.chain] == [1, 2]
-    assert found.told.startswith(
+    assert found.summary.startswith(
         "revision 3 (recorded: revision 1 VALID; revision 1 superseded by revision 2: reason 1 ["
     )
-    assert "alice, 2026" in found.told
+    assert "alice, 2026" in found.summary
     assert "# recorded was revision 1" in poni(found)
 
 
@@ -54,14 +54,14 @@ def test_instants_split_the_events_of_one_descriptor():
 def test_retracted_without_replacement_has_no_geometry_and_says_so():
     (found,) = best_known(run(2), history=history(2, [judge(1, 2)]))
     assert (found.geometry, found.revision) == (None, None)
-    assert "no geometry: revision 2 was retracted: reason 1 [alice, " in found.told
+    assert "no geometry: revision 2 was retracted: reason 1 [alice, " in found.summary
     for use in (found.require_geometry, lambda: poni(found), lambda: azimuthal_integrator(found)):
         with pytest.raises(NoGeometryError, match="pe1 primary 1-4: revision 2 was retracted: reason 1"):
             use()
 
 
 def test_store_that_was_begun_anew_is_never_looked_up_by_number():
-    with pytest.raises(NoGeometryError, match=r"was begun anew.*give an export that has it"):
+    with pytest.raises(NoGeometryError, match=r"was created again.*give an export that has it"):
         best_known(run(2), history=history(5, store="two"))
     (found,) = best_known(run(2), history=[history(5, store="two"), history(3)])
     assert found.geometry == revision(2).geometry
@@ -70,9 +70,9 @@ def test_store_that_was_begun_anew_is_never_looked_up_by_number():
 def test_another_uid_is_another_geometry_whoever_has_the_history():
     (found,) = recorded(run(2))
     with pytest.raises(
-        NoGeometryError, match="another geometry of the same number, the store was begun anew; give the"
+        NoGeometryError, match="another geometry of the same number, the store was created again; give the"
     ):
-        judged(found, Exported(history(5, store="two")))
+        apply_corrections(found, FileHistory(history(5, store="two")))
 
 
 def test_of_several_exports_of_one_store_the_later_one_counts():
@@ -82,7 +82,7 @@ def test_of_several_exports_of_one_store_the_later_one_counts():
 
 
 def test_history_of_other_pvs_is_refused():
-    with pytest.raises(NoGeometryError, match=r"the histories that were given are of Y:"):
+    with pytest.raises(NoGeometryError, match=r"the given histories are of Y:"):
         best_known(run(2), history=history(3, prefix="Y:"))
 
 
@@ -122,14 +122,14 @@ def test_file_is_read_and_a_damaged_one_refused(tmp_path):
 def test_run_that_names_no_revision_is_known_as_it_was_recorded():
     values = {name: GEOMETRY[name] for name in NAMES}
     (found,) = best_known(taken([("primary", configured(values), [1.0])]), history=history(3, [judge(1, 1)]))
-    assert (found.geometry, found.changed, found.authority) == (found.recorded.geometry, False, "the run")
-    assert "names no revision" in found.told
+    assert (found.geometry, found.corrected, found.authority) == (found.recorded.geometry, False, "the run")
+    assert "recorded no revision" in found.summary
 
 
 def test_nothing_in_force_stays_nothing():
     (found,) = best_known(taken([("primary", configured(snapshot(None)), [1.0])]), history=history(3))
     assert found.geometry is None
-    assert "UNSET" in found.why
+    assert "UNSET" in found.reason
 
 
 def test_run_without_its_pvs_is_looked_up_in_exports_alone():
@@ -138,7 +138,7 @@ def test_run_without_its_pvs_is_looked_up_in_exports_alone():
     documents = taken([("primary", bare, [1.0])])
     assert recorded(documents)[0].prefix is None
     assert best_known(documents, history=history(3, [judge(1, 2, 3)]))[0].revision == 3
-    with pytest.raises(NoGeometryError, match=r"does not say which PVs .* give the exported history"):
+    with pytest.raises(NoGeometryError, match=r"does not say from which PVs .* give the exported history"):
         best_known(documents)
 
 
@@ -164,8 +164,8 @@ def test_stream_without_events_is_judged_by_the_time_that_it_covers(since, until
     (found,) = best_known(run(1, times=(), end=61.0), history=history(2, [judge(1, 1, 2, since, until)]))
     assert found.revision == revision_right
     if revision_right is None:
-        assert "cannot be told on which side of it they are" in found.why
-        with pytest.raises(NoGeometryError, match="cannot be told"):
+        assert "it is unknown on which side the events are" in found.reason
+        with pytest.raises(NoGeometryError, match="it is unknown on which side"):
             found.require_geometry()
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponikeeper_client.recall._runs import Event
-from ponikeeper_client.recall._tiled import deal
+from ponikeeper_client.recall._tiled import assign_rows
 
 
 def rows(*pairs):
@@ -13,7 +13,7 @@ def rows(*pairs):
 
 
 def dealt(times, events):
-    found, doubt = deal(times, events)
+    found, doubt = assign_rows(times, events)
     assert not doubt, doubt
     return [[event.seq_num for event in each] for each in found]
 
@@ -48,7 +48,7 @@ def test_points_that_were_taken_again_after_a_pause_belong_to_both_times():
     ],
 )
 def test_what_the_times_do_not_tell_is_not_told(times, events, why):
-    found, doubt = deal(times, events)
+    found, doubt = assign_rows(times, events)
     assert why in doubt
     assert found == [(), ()]
 
@@ -68,4 +68,4 @@ def test_rows_are_dealt_as_they_were_made(data):
             seq_num += 1
             truth[-1].append(Event(seq_num, time))
     shuffled = data.draw(st.permutations([event for each in truth for event in each]))
-    assert deal(times, shuffled) == ([tuple(each) for each in truth], "")
+    assert assign_rows(times, shuffled) == ([tuple(each) for each in truth], "")
