@@ -27,7 +27,7 @@ os.environ.update(
 for name in ("EPICS_CA_SERVER_PORT", "EPICS_CAS_SERVER_PORT", "EPICS_CA_NAME_SERVERS", "STATE_DIRECTORY"):
     os.environ.pop(name, None)
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what runs in its background
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts a process in the background
     signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # and the children that tests interrupt would ignore it too
@@ -40,12 +40,12 @@ REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 _MEMORY = Path("/dev/shm")
 _ROOM = 200e6
-"""Free bytes without which memory is no place for stores: in a container it may have 64 MB in all."""
+"""Free bytes that memory must have to hold stores: in a container it may have only 64 MB in all."""
 
 
 @pytest.fixture(scope="session")
 def quick_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Give a folder in memory, where there is one: most tests of a store are not about the disk under it."""
+    """Return a folder in memory, where there is one: most tests of a store are not about the disk."""
     if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
         with tempfile.TemporaryDirectory(dir=_MEMORY, prefix="ponikeeper-") as folder:
             yield Path(folder)
@@ -55,7 +55,7 @@ def quick_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def quick_path(quick_folder: Path) -> Iterator[Path]:
-    """Give a folder for one test in `quick_folder`."""
+    """Return a folder for one test in `quick_folder`."""
     with tempfile.TemporaryDirectory(dir=quick_folder) as folder:
         yield Path(folder)
 
@@ -153,7 +153,7 @@ def farm(quick_folder: Path) -> Iterator[LiveIoc]:
 
 @pytest.fixture(scope="session")
 def fresh_prefix(farm: LiveIoc) -> Callable[[], str]:
-    """Give, at each call, the prefix of a detector on a live IOC that no test has touched."""
+    """Return a function: each call returns the prefix of a detector on a live IOC that no test has used."""
     prefixes = list(farm.prefixes)
 
     def fresh() -> str:
@@ -165,13 +165,13 @@ def fresh_prefix(farm: LiveIoc) -> Callable[[], str]:
 
 @pytest.fixture
 def prefix(fresh_prefix: Callable[[], str]) -> str:
-    """Prefix of a detector on a live IOC that no test has touched."""
+    """Return the prefix of a detector on a live IOC that no test has used."""
     return fresh_prefix()
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Give the folder of real images; where it is not there the test is skipped."""
+    """Return the folder of real images; the test is skipped where it is missing."""
     if not (REAL_DATA / "real" / "manifest.json").exists():
         pytest.skip(f"the real images are not in {REAL_DATA}")
     return REAL_DATA / "real"

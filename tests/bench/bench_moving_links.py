@@ -1,4 +1,4 @@
-"""Commits of many detectors while all their links move, beside the same commits while nothing does, in one run.
+"""Commits of many detectors while all their links move, compared with the same commits at rest, in one run.
 
 ``python tests/bench/bench_moving_links.py [rounds]`` prints median and 95th percentile of the time (ms)
 until a put of one value is completed, and how much longer it takes while the links move: 20 detectors,
@@ -23,11 +23,11 @@ from speak import commit_text, get, put, request
 DETECTORS, LINKS = 20, 3
 
 TURNS = 3
-"""How often it goes from rest to motion and back, so that both have the same share of what the machine does."""
+"""Number of changes between rest and motion, so that both run under the same load of the machine."""
 
 
 def measure(folder: Path, rounds: int) -> dict[str, list[float]]:
-    """Give the times (s) of single puts, round-robin over the detectors, by whether the links move."""
+    """Return the times (s) of single puts, round-robin over the detectors, by whether the links move."""
     motors = Motors("B:", conftest._free.pop(0))
     motors.names = tuple(f"M{detector}-{link}" for detector in range(DETECTORS) for link in range(LINKS))
     detectors = tuple(f"{{Det:{number}}}Calib:" for number in range(DETECTORS))
@@ -45,7 +45,7 @@ def measure(folder: Path, rounds: int) -> dict[str, list[float]]:
 
 
 def percentile(times: list[float], share: float) -> float:
-    """Give the time within which a share of all puts was completed."""
+    """Return the time within which a share of all puts was completed."""
     return sorted(times)[min(int(share * len(times)), len(times) - 1)]
 
 
@@ -70,7 +70,7 @@ def _measure(ioc: LiveIoc, motors: Motors, rounds: int) -> dict[str, list[float]
 
 
 def _links(prefix: str) -> set[bool | None]:
-    """Tell which of a detector's links move."""
+    """Return which of a detector's links move."""
     return {link.moving for link in parse_links(get(f"{prefix}Links_RBV"))}
 
 

@@ -1,4 +1,4 @@
-"""Put with completion, and put to monitor: ponikeeper's server beside caproto's own, in one run.
+"""Put with completion, and put to monitor: ponikeeper's server compared with caproto's own, in one run.
 
 ``python tests/bench/bench_put_monitor.py [rounds]`` prints the median times (ms) and their ratio.
 Each server is a process of its own; the client is one circuit, byte by byte, so that no client
@@ -21,12 +21,12 @@ from speak import Wire
 
 
 def serve(server: str, port: int, ready) -> None:
-    """Serve one number that takes whatever is put."""
+    """Serve one number that accepts every put."""
     os.environ.update(
         EPICS_CA_SERVER_PORT=str(port), EPICS_CAS_INTF_ADDR_LIST="127.0.0.1",
         EPICS_CAS_BEACON_ADDR_LIST="127.0.0.1", EPICS_CAS_AUTO_BEACON_ADDR_LIST="NO",
     )  # fmt: skip
-    logging.disable()  # caproto tells at each beat that nobody hears its beacons
+    logging.disable()  # caproto logs at each beacon that no repeater receives it
     from caproto import ChannelDouble
     from caproto.asyncio.server import Context as Stock
 
@@ -50,7 +50,7 @@ def serve(server: str, port: int, ready) -> None:
 
 
 def measure(port: int, rounds: int) -> dict[str, float]:
-    """Give the median times (ms) of a put with completion, and from a put to its monitor."""
+    """Return the median times (ms) of a put with completion, and from a put to its monitor."""
     import caproto
 
     puts, monitors = [], []

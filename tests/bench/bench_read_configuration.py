@@ -1,4 +1,4 @@
-"""How long one reading of the configuration takes, beside ten soft signals and one plain get.
+"""Duration of one reading of the configuration, compared with ten soft signals and one plain get.
 
 python tests/bench/bench_read_configuration.py
 """
@@ -32,7 +32,7 @@ def soft_device():
 
 
 def times(kinds):
-    """Time each kind READS times, in turn, so that all of them meet the same load (ms)."""
+    """Time each kind READS times, in turn, so that all of them run under the same load (ms)."""
     found = {name: [] for name in kinds}
     for _ in range(READS):
         for name, call in kinds.items():

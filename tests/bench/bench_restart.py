@@ -1,4 +1,4 @@
-"""How long a restart, a commit and a look into the history take, with few and with 100,000 revisions.
+"""Duration of a restart, a commit and a query of the history, with few and with 100,000 revisions.
 
 Run as ``python tests/bench/bench_restart.py [REVISIONS] [ROUNDS]``; it prints medians and the longest.
 """
@@ -85,7 +85,7 @@ def activate(name: str | int, number: int) -> Activate:
 
 
 def idle(ioc: LiveIoc) -> bool:
-    """Tell whether the IOC used no more than a tenth of a core in the last half second."""
+    """Check whether the IOC used at most a tenth of a core in the last half second."""
     assert ioc.process is not None
     stat = Path(f"/proc/{ioc.process.pid}/stat")
 
@@ -98,7 +98,7 @@ def idle(ioc: LiveIoc) -> bool:
 
 
 def timed(rounds: int, work: Callable[[int], object]) -> list[float]:
-    """Give the seconds that each round of some work took."""
+    """Return the seconds that each round of some work took."""
     times = []
     for number in range(rounds):
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Devices that are connected and taken down again, and runs whose documents are kept."""
+"""Devices that are connected and destroyed after the test, and runs whose documents are collected."""
 
 import pytest
 from bluesky import RunEngine
@@ -24,7 +24,7 @@ def make():
 
 @pytest.fixture
 def stage(make, motors):
-    """Connect to what moves a detector."""
+    """Connect to the stage that moves a detector."""
     return make(Stage, motors.name, "stage")
 
 
@@ -35,7 +35,7 @@ def run_engine():
 
 @pytest.fixture
 def take(run_engine):
-    """Run a plan, and give its documents by kind."""
+    """Run a plan, and return its documents by kind."""
 
     def run(plan):
         found = {}

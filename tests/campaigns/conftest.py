@@ -1,9 +1,9 @@
-"""What the campaigns are about is the disk, and a store on one."""
+"""Campaigns test stores on a disk, not in memory."""
 
 import pytest
 
 
 @pytest.fixture
 def quick_path(tmp_path):
-    """Give a folder on the disk, whatever else would be quicker."""
+    """Return a folder on the disk, even where memory would be faster."""
     return tmp_path

@@ -1,4 +1,4 @@
-"""What deploy/README.md says, word for word, on a Debian that has nothing but its base system."""
+"""The commands of deploy/README.md, exactly as written there, on a Debian with only its base system."""
 
 import re
 import shutil
@@ -20,13 +20,13 @@ LEFT_BEHIND = shutil.ignore_patterns(".*", "__pycache__", "build", "dist")
 
 @pytest.fixture(scope="module")
 def blocks():
-    """The commands of the page: those for the checkout, and those for the host."""
+    """Return the commands of the page: those for the checkout, and those for the host."""
     return re.findall(r"^```sh\n(.*?)^```$", (ROOT / "deploy/README.md").read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory, blocks):
-    """The files of a bare host, with the wheels and a PONI in root's folder."""
+    """Make the files of a bare host, with the wheels and a PONI in root's folder."""
     if sys.version_info[:2] != (3, 11):
         pytest.skip("the wheels are made for the Python of Debian 12, 3.11")
     wheels, _ = blocks
@@ -58,7 +58,7 @@ def test_bare_host_is_brought_to_a_running_ioc_by_the_commands_of_the_page(host,
     subprocess.run(online, check=True, timeout=600, stdout=subprocess.DEVNULL)
     with running(host) as machine:
         told = machine.run("bash", "-exc", f"cd /root\n{offline}")
-        print(f"\n{told}\nfrom a bare host to a geometry in force: {time.monotonic() - began:.0f} s")
+        print(f"\n{told}\nfrom a bare host to an active geometry: {time.monotonic() - began:.0f} s")
         assert machine.property("ponikeeper@28id1", "ActiveState") == "active"
         before = machine.run("ponikeeper", "get", PREFIX)
         exported = sorted(path.name for path in (host / "root/site").iterdir())
@@ -76,7 +76,7 @@ def test_bare_host_is_brought_to_a_running_ioc_by_the_commands_of_the_page(host,
 
 
 def _move_in(machine):
-    """Import what root has, before the first start of another instance, whose user owns it from then on."""
+    """Import root's PONI before the first start of another instance, whose user then owns the store."""
     prefix = "XF:28ID2-ES{Det:PE1}Calib:"
     (machine.root / "etc/ponikeeper/28id2.toml").write_text(
         f'[ioc]\nprefix = "I2:"\n[[detector]]\nprefix = "{prefix}"\n'

@@ -1,4 +1,4 @@
-"""Every speed that README.md tells can be measured again by the command beside it."""
+"""Every speed in README.md can be measured again by the command next to it."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Flipped bytes and cut files: a store tells what was written to it, or it is refused; nothing in between."""
+"""Flipped bytes and cut files: a store returns what was written to it, or it is refused."""
 
 import collections
 import random
@@ -17,13 +17,13 @@ PAGE = 4096
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory) -> bytes:
-    """Write a small store and give its bytes."""
+    """Write a small store and return its bytes."""
     return small_store(tmp_path_factory.mktemp("sound") / NAME).read_bytes()
 
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory, sound) -> dict[str, object]:
-    """Read all that it holds."""
+    """Read everything in a store."""
     path = tmp_path_factory.mktemp("truth") / NAME
     path.write_bytes(sound)
     return contents(path)
@@ -31,7 +31,7 @@ def truth(tmp_path_factory, sound) -> dict[str, object]:
 
 @pytest.fixture
 def place(quick_folder) -> Iterator[Path]:
-    """Give a folder for thousands of damaged stores: what they hold is what matters, not what is under them."""
+    """Return a folder for thousands of damaged stores: only their contents matter, not the disk."""
     with tempfile.TemporaryDirectory(dir=quick_folder) as folder:
         yield Path(folder)
 

@@ -12,7 +12,7 @@ from wire import Wire, new_request
 
 
 def served(ioc) -> subprocess.CompletedProcess[str]:
-    """Try to serve, in the environment that a user has."""
+    """Try to serve, in the environment of a user."""
     quiet = {**ioc.environment(), "PYTHONWARNINGS": "ignore"}
     return subprocess.run(ioc.command(), env=quiet, capture_output=True, text=True, timeout=TIMEOUT)
 

@@ -1,4 +1,4 @@
-"""A disk that is full, read-only, failing or hung: refused or stored and told so, and reads go on."""
+"""A disk that is full, read-only, failing or hung: a put is refused or stored and reported so, and reads go on."""
 
 import shutil
 import signal
@@ -142,7 +142,7 @@ def is_final(result: Result) -> bool:
 
 
 def is_stored(ioc: LiveIoc, request: str) -> bool:
-    """Tell whether a restart would find a request's row: on a copy of what lies on the disk now."""
+    """Check whether a restart would find a request's row, on a copy of what is on the disk now."""
     copy = ioc.folder / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(ioc.state_dir, copy)

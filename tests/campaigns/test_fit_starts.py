@@ -17,19 +17,19 @@ from powder import KINDS, displaced, off_px, random_scene, real_ceria, real_nick
 
 STARTS = 50
 SAME = 0.1
-"""Within so many px rms over the detector two fits are the same."""
+"""Two fits are the same if they agree within this (px rms over the detector)."""
 
 SCENES = 40
 FALSE = 0.3
 CLOSE = {"weak": 0.1, "spotty": 0.1}
-"""How near to the truth nearly all accepted results are (px rms); 0.05 where the rings are well seen."""
+"""Distance from the truth of nearly all accepted results (px rms); 0.05 where the rings are well visible."""
 
 NEARLY_ALL = {"spotty": 0.75}
-"""Which part of them; 0.85 where the rings are rings."""
+"""Share of them; 0.85 where the rings are complete."""
 
 RINGS = 20
 RIGHT_SHARE = {"spotty": 0.2}
-"""Of the images, how many are right at least; 0.6 where the rings are rings: coarse grains are mostly refused."""
+"""Least share of images with a right result; 0.6 where the rings are complete: coarse grains are mostly rejected."""
 
 
 def starts(real, count):
@@ -58,7 +58,7 @@ def test_every_start_ends_at_the_same_geometry(real_data, read):
 @pytest.mark.campaign
 @pytest.mark.parametrize("read", [real_nickel, real_ceria])
 def test_pyfai_alone_from_the_same_starts(real_data, read):
-    """For comparison: what is asked is only that it is right from our result on."""
+    """Refine by pyFAI for comparison; it only has to be right when it starts from our result."""
     real = read(real_data)
     standard = calibrant(real.calibrant)
     reference = fit_image(real.image, real.published, standard, mask=real.mask).geometry
@@ -78,7 +78,7 @@ def test_pyfai_alone_from_the_same_starts(real_data, read):
 
 
 def tried(kind, count):
-    """Fit random scenes; give verdicts and, of what was accepted, how far it is from the truth (px)."""
+    """Fit random scenes; return the verdicts and the distances of the accepted results from the truth (px)."""
     verdicts, offs, refused, times = collections.Counter(), [], [], []
     for seed in range(count):
         scene = random_scene(kind, seed)
@@ -122,7 +122,7 @@ def test_simulated_images_are_right_or_refused(kind):
 
 
 def test_some_simulated_images_are_right():
-    """The short version of the campaign."""
+    """Run the short version of the campaign."""
     verdicts, offs = tried("facing", 3)
     assert verdicts["false"] == 0
     assert verdicts["right"] >= 2

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments under puts: what was acknowledged is there, and nothing is there by halves."""
+"""SIGKILL at random moments under puts: every acknowledged commit is stored, and no commit is stored in part."""
 
 import contextlib
 import random
@@ -24,21 +24,21 @@ WRITERS = 2
 
 
 def whole(number: int) -> dict[str, object]:
-    """Give a geometry whose every number tells which one it is."""
+    """Return a geometry whose every value shows its number."""
     shares = {"dist": 0.1, "poni1": 0.2, "poni2": 0.3, "rot1": 0.001, "rot2": 0.002, "rot3": 0.003}
     return {**VALUES, **{name: base + number * 1e-7 for name, base in shares.items()}}
 
 
 @dataclass
 class Acknowledged:
-    """What the writers were told, by detector: the request ids that were accepted, and their geometries."""
+    """What the writers were answered, by detector: the accepted request ids, and their geometries."""
 
     asked: dict[str, dict[str, Commit]] = field(default_factory=dict)
     accepted: dict[str, list[str]] = field(default_factory=dict)
     number: int = 0
 
     def total(self) -> int:
-        """Give the number of acknowledged commits."""
+        """Return the number of acknowledged commits."""
         return sum(map(len, self.accepted.values()))
 
 
@@ -55,7 +55,7 @@ def write_until_it_dies(port: int, prefix: str, known: Acknowledged, lock: threa
 
 
 def killed_under_puts(ioc: LiveIoc, known: Acknowledged, draw: random.Random) -> None:
-    """Let writers put until, after a random number of answers and a random while, the IOC is killed."""
+    """Run writers until the IOC is killed after a random number of answers and a random time."""
     lock = threading.Lock()
     threads = [
         threading.Thread(target=write_until_it_dies, args=(ioc.port, prefix, known, lock))
@@ -73,7 +73,7 @@ def killed_under_puts(ioc: LiveIoc, known: Acknowledged, draw: random.Random) ->
 
 
 def history_of(ioc: LiveIoc, beside: Path) -> History:
-    """Open what the kill left, on a copy: the IOC is to find it as it was left."""
+    """Open a copy of the store after the kill: the IOC must find the original unchanged."""
     shutil.rmtree(beside, ignore_errors=True)
     shutil.copytree(ioc.state_dir, beside)
     return History(beside / NAME)
@@ -93,7 +93,7 @@ def require_all_there(history: History, known: Acknowledged) -> None:
             _require_content(history, prefix, answer, known.asked[prefix][request])
         sent = {as_json(commit.geometry) for commit in known.asked[prefix].values()}
         stored = history.revisions(prefix, 1, history.count(prefix))
-        assert {as_json(revision.geometry.as_dict()) for revision in stored} <= sent, "a geometry that nobody sent"
+        assert {as_json(revision.geometry.as_dict()) for revision in stored} <= sent, "a geometry that was not sent"
 
 
 def _require_content(history: History, prefix: str, answer: Answer | None, commit: Commit) -> None:
@@ -105,7 +105,7 @@ def _require_content(history: History, prefix: str, answer: Answer | None, commi
 
 
 def require_in_force(snapshot: Snapshot, history: History) -> None:
-    """See that the snapshot shows exactly what the disk holds."""
+    """Check that the snapshot shows exactly what the disk holds."""
     found = history.active(snapshot.prefix)
     assert found is not None
     revision, activation = found

@@ -39,7 +39,7 @@ STATE = "/var/lib/private/ponikeeper"
 
 @pytest.fixture(scope="module")
 def machine():
-    """A machine with the unit, a configuration and a small disk for the history."""
+    """Yield a machine with the unit, a configuration and a small disk for the history."""
     with booted("ioc") as machine:
         (machine.root / "etc/ponikeeper").mkdir(exist_ok=True)
         (machine.root / "etc/ponikeeper/28id1.toml").write_text(CONFIG)
@@ -56,7 +56,7 @@ def machine():
 
 @pytest.fixture
 def served(machine):
-    """The same, with the unit started and a geometry in force."""
+    """The same, with the unit started and an active geometry."""
     machine.run("systemctl", "start", UNIT)
     machine.ponikeeper("put", PREFIX, "/root/near.poni", "--label", "near")
     yield machine
@@ -68,7 +68,7 @@ def main_pid(machine):
 
 
 def back_after(machine, signal):
-    """Send a signal to the service, and give how long it takes until another process of it is ready (s)."""
+    """Send a signal to the service, and return how long it takes until its next process is ready (s)."""
     before, began = main_pid(machine), time.monotonic()
     machine.run("kill", f"-{signal}", str(before))
     wait_for(
@@ -125,7 +125,7 @@ def test_full_disk_is_an_alarm_refuses_puts_and_is_recovered_from(served):
 
 
 def test_linked_pv_is_watched_within_the_rights_of_the_unit(served):
-    """Through libca and callbacks of ctypes; the PV is one of the IOC's own."""
+    """The unit must allow what libca and the callbacks of ctypes need; the linked PV is one of the IOC's own."""
     links = ("/opt/ponikeeper/bin/python3", "-c", _LINKS, PREFIX)
     wait_for(lambda: served.run(*links).strip() == str(float(main_pid(served))), what="the value of the link")
 
@@ -149,7 +149,7 @@ def test_put_log_is_in_the_journal_with_fields_to_search_by(served):
 
 
 def test_put_log_that_is_a_file_is_written_and_the_port_taken_from_the_environment_file(machine):
-    """A second instance, of another user: what it writes and where it listens is its own."""
+    """A second instance runs as another user, with its own folder and port."""
     config = CONFIG.replace("PE1", "PE2").replace("[ioc]", '[ioc]\nputlog = "/var/log/ponikeeper/28id2/puts"')
     (machine.root / "etc/ponikeeper/28id2.toml").write_text(config)
     (machine.root / "etc/ponikeeper/28id2.env").write_text("EPICS_CA_SERVER_PORT=5066\n")

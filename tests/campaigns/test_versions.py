@@ -1,4 +1,4 @@
-"""Runs stay true with the oldest bluesky that is supported and with others since, down to the newest."""
+"""Runs are recorded correctly with the oldest supported bluesky and with newer ones, up to the newest."""
 
 import os
 import re
@@ -25,7 +25,7 @@ TESTS = (
 
 
 def oldest() -> str:
-    """Give the lower bound of what the client is said to need."""
+    """Return the lower bound of a requirement of the client."""
     needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["client"]
     (bound,) = (re.fullmatch(r"bluesky>=([0-9.]+),<2", need) for need in needs if need.startswith("bluesky"))
     assert bound
@@ -35,7 +35,7 @@ def oldest() -> str:
 @pytest.mark.campaign
 @pytest.mark.parametrize("version", [oldest(), ">=1.14,<1.15", "==1.15.0", ">=1.15"])
 def test_runs_stay_true_with(version, tmp_path):
-    """Only bluesky is another: it lies before the one that is installed."""
+    """Only bluesky differs: the tested version precedes the installed one on the path."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "bluesky")]
     subprocess.run([*pip, f"bluesky{version}"], check=True, timeout=300)
     paths = [str(tmp_path / "bluesky"), *filter(None, [os.environ.get("PYTHONPATH")])]

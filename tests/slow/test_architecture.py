@@ -1,4 +1,4 @@
-"""The arrows between modules, as pyproject.toml draws them: the linter runs, and nothing escapes it."""
+"""The imports between modules follow the contracts in pyproject.toml, and each module is in a contract."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def contracts():
 
 
 def parts(package: Path) -> set[str]:
-    """Return the names of the modules and packages that lie in a package."""
+    """Return the names of the modules and packages in a package."""
     names = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
     return names - {"__init__"}
 
@@ -55,7 +55,7 @@ def test_client_imports_only_what_is_shared(contracts):
 
 
 def test_shared_modules_import_the_standard_library_alone():
-    """They are imported by a Python that has no other library than its own."""
+    """A Python without any other library can import them."""
     source = ROOT / "iocs"
     files = [file for part in SHARED for file in source.glob(f"ponikeeper/{part}/**/*.py")]
     names = [".".join(file.relative_to(source).with_suffix("").parts).removesuffix(".__init__") for file in files]

@@ -1,4 +1,4 @@
-"""What a site copies from deploy/: each file is tried here, and one that no test names fails the build."""
+"""The files of deploy/: each is tried here, and a file that no test is listed for fails the run."""
 
 import re
 import shutil
@@ -23,12 +23,12 @@ EXAMPLE = DEPLOY / "config" / "example.toml"
 UNIT = DEPLOY / "systemd" / "ponikeeper@.service"
 
 TESTED = {
-    "README.md": "test_readme_names_what_lies_beside_it",
-    "access/README.md": "test_readme_names_what_lies_beside_it",
+    "README.md": "test_readme_links_each_file_of_its_folder",
+    "access/README.md": "test_readme_links_each_file_of_its_folder",
     "access/example.acf": "test_access_rules_of_the_example_are_accepted_and_let_those_in_whom_they_name",
-    "config/README.md": "test_readme_names_what_lies_beside_it",
+    "config/README.md": "test_readme_links_each_file_of_its_folder",
     "config/example.toml": "test_example_is_accepted_by_check",
-    "phoebus/README.md": "test_readme_names_what_lies_beside_it",
+    "phoebus/README.md": "test_readme_links_each_file_of_its_folder",
     "phoebus/ponikeeper_calibration.png": "test_picture_is_one",
     "phoebus/ponikeeper_demo.png": "test_picture_is_one",
     "phoebus/ponikeeper_detector.png": "test_picture_is_one",
@@ -38,7 +38,7 @@ TESTED = {
         [f"phoebus/ponikeeper_{name}.bob" for name in ("detector", "history", "ioc", "overview", "row")],
         "test_screen_is_one_that_is_made_and_tested_elsewhere",
     ),
-    "systemd/README.md": "test_readme_names_what_lies_beside_it",
+    "systemd/README.md": "test_readme_links_each_file_of_its_folder",
     "systemd/ponikeeper@.service": "test_unit_is_clean_to_systemd",
     "systemd/ponikeeper-backup@.service": "test_unit_of_the_backup_calls_what_there_is",
     "systemd/ponikeeper-backup@.timer": "test_unit_of_the_backup_calls_what_there_is",
@@ -71,7 +71,7 @@ def analyze(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.fixture
 def unit(tmp_path):
-    """Copy the unit with the program that is installed here: systemd looks for it."""
+    """Copy the unit with the path of the installed program: systemd checks that it exists."""
     program = Path(sys.executable).parent / "ponikeeper"
     text = UNIT.read_text()
     copy = tmp_path / UNIT.name
@@ -87,13 +87,13 @@ def test_every_file_has_a_test():
 
 
 @pytest.mark.parametrize("readme", [name for name in TESTED if name.endswith("README.md")])
-def test_readme_names_what_lies_beside_it(readme):
+def test_readme_links_each_file_of_its_folder(readme):
     path = DEPLOY / readme
     text = path.read_text(encoding="ascii")
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert [link for link in links if not (path.parent / link).exists()] == []
-    beside = {item.name for item in path.parent.iterdir()} - {"README.md"}
-    assert beside == {Path(link).parts[0] for link in links}
+    files = {item.name for item in path.parent.iterdir()} - {"README.md"}
+    assert files == {Path(link).parts[0] for link in links}
     assert len(text.splitlines()) < 40
 
 
@@ -110,7 +110,7 @@ def test_screen_is_one_that_is_made_and_tested_elsewhere(name):
     assert Path(name).name in {*phoebus.SCREENS, overview.EXAMPLE}
 
 
-def test_deploy_lies_beside_the_source_in_an_editable_install():
+def test_deploy_files_are_found_in_an_editable_install():
     assert deploy_folder() == DEPLOY
 
 
@@ -167,7 +167,7 @@ def test_unit_is_clean_to_systemd(unit):
 
 
 def test_unit_of_the_backup_calls_what_there_is(tmp_path):
-    """It is run with a configuration of this test's; that it is clean to systemd is shown with install-unit."""
+    """Run the command of the unit with a configuration of this test; test_cli_install_unit.py verifies the unit."""
     words = directives((DEPLOY / "systemd" / "ponikeeper-backup@.service").read_text())["ExecStart"].split()[1:]
     config = tmp_path / "28id1.toml"
     config.write_text(f'[ioc]\nprefix = "I:"\nstate_dir = "{tmp_path}"\n[[detector]]\nprefix = "P:"\n')
@@ -212,10 +212,10 @@ def allowed_calls(unit: str) -> set[str]:
 
 
 DENIED = {
-    "fchown",  # SQLite gives a journal to the owner of its database, where root writes it
-    "mbind",  # numpy's linear algebra would like memory near its processor
+    "fchown",  # SQLite changes the owner of a journal to that of its database, when root writes it
+    "mbind",  # numpy's linear algebra asks for memory near its processor
 }
-"""What the unit denies and an IOC started here asks for; it has to do without."""
+"""System calls that the unit denies and an IOC asks for; it works without them."""
 
 
 @needs_systemd

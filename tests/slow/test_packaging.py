@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that it works alone, in an empty environment, without the extras."""
+"""The wheel: its contents, and that it works in an empty environment without the extras."""
 
 import email
 import subprocess
@@ -18,7 +18,7 @@ EXTRAS = {"ioc", "client", "fit", "catalog", "all", "test"}
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Build the wheel, with hatchling as it is installed here."""
+    """Build the wheel with the installed hatchling."""
     folder = tmp_path_factory.mktemp("wheel")
     build = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "-q", "-w", str(folder), str(ROOT)]
     done = subprocess.run([sys.executable, "-m", "pip", *build], capture_output=True, text=True, timeout=120)
@@ -120,7 +120,7 @@ def test_missing_extra_answers_with_the_line_that_installs_it(tmp_path, verb):
 
 @pytest.mark.campaign
 def test_wheel_works_in_an_empty_environment(wheel, tmp_path):
-    """Install from the package index what the base needs, and nothing else."""
+    """Install the base and its dependencies from the package index, without extras."""
     venv.create(tmp_path / "venv", with_pip=True)
     programs = tmp_path / "venv" / "bin"
 

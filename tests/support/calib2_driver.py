@@ -1,7 +1,7 @@
-"""The real pyFAI-calib2, and in it somebody who clicks: run with a plan of clicks before its arguments.
+"""The real pyFAI-calib2 with a simulated user: run with a list of clicks before its arguments.
 
 ``python calib2_driver.py REPORT STEP,STEP,... ARGUMENTS``. What the window's models hold and what
-its dialogues propose goes into REPORT, a JSON file; beside it lies a picture of each page.
+its dialogues propose is written to REPORT, a JSON file, with a picture of each page in the same folder.
 """
 
 import json
@@ -28,7 +28,7 @@ Step = Iterator[Callable[[], object]]
 
 
 class Person:
-    """Clicks one step after another, each when the window is ready for it."""
+    """A user who clicks one step after another, each when the window is ready for it."""
 
     def __init__(self, report: Path, steps: list[str]) -> None:
         self.report, self.found = report, {}
@@ -43,7 +43,7 @@ class Person:
         qt.QTimer.singleShot(1000 * LIMIT, lambda: give_up(f"the window was still open after {LIMIT} s"))
 
     def look_for_boxes(self) -> None:
-        """Give up where the program shows a box that nobody expects."""
+        """End the program if it shows an unexpected message box."""
         if box := dialogue(qt.QMessageBox):
             give_up(f"{box.windowTitle()}: {box.text()}")
 
@@ -104,7 +104,7 @@ class Person:
         yield self.quiet
 
     def wavelength(self) -> Step:
-        """Change what ought to stay."""
+        """Change the wavelength, which is fixed in a calibration."""
         self.model.fittedGeometry().wavelength().setValue(2e-11)
         yield self.quiet
 
@@ -129,7 +129,7 @@ class Person:
         self.found.setdefault("saved", []).append(file.value())
 
     def close(self) -> Step:
-        """Close the window, and do not mind what was not saved."""
+        """Close the window without saving."""
         self.guard.stop()
         later(self.window.close)
         yield lambda: dialogue(qt.QMessageBox)  # where there is no question the program ends here
@@ -145,7 +145,7 @@ class Person:
         return self.window._stack.widget(number)
 
     def quiet(self) -> bool:
-        """Nothing is being worked out."""
+        """Check that no computation is running."""
         return qt.QApplication.overrideCursor() is None
 
     def picture(self, name: str, widget: qt.QWidget | None = None) -> None:
@@ -192,18 +192,18 @@ class Application(qt.QApplication):
 
 
 def dialogue(kind: type) -> qt.QDialog | None:
-    """Give the dialogue that is open, if it is of this kind."""
+    """Return the open dialogue, if it is of this kind."""
     box = qt.QApplication.activeModalWidget()
     return box if isinstance(box, kind) else None
 
 
 def later(click: Callable[[], object]) -> None:
-    """Click from outside the steps: a dialogue comes back only when it is closed."""
+    """Click after the current event: a dialogue returns only when it is closed."""
     qt.QTimer.singleShot(0, click)
 
 
 def give_up(why: str) -> None:
-    """End at once, and say why in the program's log."""
+    """End the process at once, with the reason in the program's log."""
     print(why, file=sys.stderr, flush=True)
     os._exit(FAILED)
 

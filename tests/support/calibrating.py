@@ -42,7 +42,7 @@ class Panel(CalibrationMixin, Device):
 
 
 class Recorder(Signal):
-    """A shutter that remembers what it was told; `fails` is what it does not do."""
+    """A shutter that records its commands; `fails` is the command that it does not carry out."""
 
     def __init__(self, **kwargs):
         super().__init__(value="closed", **kwargs)

@@ -14,7 +14,7 @@ class Catalogs:
         self._write = TiledWriter(folder)
 
     def insert(self, documents):
-        """Insert the documents of a run, and give its uid."""
+        """Insert the documents of a run, and return its uid."""
         for kind, document in documents:
             self._write(kind, json.loads(json.dumps(document)))
             self.broker.insert(kind, json.loads(json.dumps(document)))
@@ -26,7 +26,7 @@ class Catalogs:
             self._write(kind, document)
 
     def runs(self, uid):
-        """Give a run in each form in which a catalog has it, by name."""
+        """Return a run in each form in which a catalog has it, by name."""
         return {
             "Tiled": self.tiled[uid],
             "databroker 2": self.broker.v2[uid],
@@ -36,7 +36,7 @@ class Catalogs:
 
 @contextlib.contextmanager
 def serving(folder):
-    """Serve a Tiled catalog as long as the block lasts; gives the server, a client, and a databroker."""
+    """Serve a Tiled catalog for the duration of the block; yield the server, a client, and a databroker."""
     from databroker import Broker
     from tiled.client import from_uri
     from tiled.server import SimpleTiledServer

@@ -1,9 +1,9 @@
 """Packets dropped between an IOC and the server of its link: ``python dropping.py SECONDS MODE`` measures it.
 
 It makes networks of its own, for which it has to run by itself in a network namespace (`command`): the
-IOC and its client on one side, a router that forwards or drops, the linked PVs on the other side. Nobody
-is told of the drop: no connection is closed, and no address becomes unreachable. In the mode `busy` the
-link says something ten times a second, also while the packets are dropped.
+IOC and its client on one side, a router that forwards or drops, the linked PVs on the other side. The
+loss is silent: no connection is closed, and no address becomes unreachable. In the mode `busy` the
+link sends ten updates a second, also while the packets are dropped.
 """
 
 import contextlib
@@ -25,12 +25,12 @@ _PATIENCE = 120.0
 
 
 def command(seconds: float, mode: str) -> list[str]:
-    """Give the command that runs this in a namespace of its own."""
+    """Return the command that runs this module in a network namespace of its own."""
     return [*_UNSHARE, sys.executable, __file__, str(seconds), mode]
 
 
 def why_not() -> str | None:
-    """Say why there can be no such networks here; None where there can be."""
+    """Return why such networks cannot be made here, or None."""
     script = "ip link add probe0 type veth peer name probe1 && echo 0 > /proc/sys/net/ipv4/ip_forward"
     try:
         tried = subprocess.run([*_UNSHARE, "sh", "-c", script], capture_output=True, check=False, text=True)
@@ -48,7 +48,7 @@ class Network:
         """What runs a command at the other end."""
 
     def forward(self, passes: bool) -> None:
-        """Let packets pass, or drop them."""
+        """Forward packets, or drop them."""
         _run(*_inside(self._router), "sh", "-c", f"echo {int(passes)} > /proc/sys/net/ipv4/ip_forward")
 
 
@@ -76,7 +76,7 @@ def networks() -> Iterator[Network]:
 
 
 def measure(network: Network, folder: Path, seconds: float, busy: bool) -> dict[str, object]:
-    """Drop packets for a while; tell when that was told, and when the status was right again (s)."""
+    """Drop packets for a while; measure when the status reported it, and when the status was right again (s)."""
     # libca reads its environment when it is loaded
     os.environ.update(
         EPICS_CA_ADDR_LIST="127.0.0.1:46301", EPICS_CA_AUTO_ADDR_LIST="NO", EPICS_CA_REPEATER_PORT="46303"
@@ -114,7 +114,7 @@ def measure(network: Network, folder: Path, seconds: float, busy: bool) -> dict[
 
 @contextlib.contextmanager
 def _namespace() -> Iterator[int]:
-    """Hold a network namespace as long as the block lasts; give the process in it."""
+    """Hold a network namespace for the duration of the block; yield the process in it."""
     ours = Path("/proc/self/ns/net").readlink()
     with subprocess.Popen(["unshare", "-n", "sh", "-c", "echo; exec sleep 3600"], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None

@@ -1,4 +1,4 @@
-"""One keeper with one motor, on a real store, with a clock and a motor that a test moves."""
+"""A keeper with one motor on a real store; the test controls the clock and the motor."""
 
 import asyncio
 
@@ -20,12 +20,12 @@ BY = "alice@here"
 
 
 class Bench:
-    """One keeper with one motor, whose clock and whose motor a test moves."""
+    """One keeper with one motor; the test controls the clock and the motor."""
 
     def __init__(self, store, **options):
         self.now = 100.0
         self.tick = 0.0
-        """What passes between two looks at the clock."""
+        """Seconds that pass between two readings of the clock."""
         self.store = store
         self.links = LinkStates([Z], SETTLE, self._clock)
         self.keeper = Keeper(PREFIX, store, {}, self.links, **options)
@@ -54,7 +54,7 @@ class Bench:
         self.links.update("Z.MOVN", Sample(True, moving) if value is not None else Sample())
 
     async def stand(self, value, after=SETTLE):
-        """Let the motor say where it is, and some time pass; all that follows from it has happened then."""
+        """Update the motor's value and advance the clock; return when everything that follows from it has happened."""
         self.tell(value)
         await self.keeper.check_links()
         self.now += after
@@ -69,7 +69,7 @@ class Bench:
         await self.stand(value)
 
     async def settled(self):
-        """Let the keeper see how the links stand, and wait until it has found what belongs there."""
+        """Check the links, and wait until the keeper has found the revision that belongs to the position."""
         await self.keeper.check_links()
         async with asyncio.timeout(20):
             while self.keeper._publisher._searching:  # noqa: ASYNC110  # it has no event of its own
@@ -77,12 +77,12 @@ class Bench:
         await self.keeper.check_links()
 
     async def look_as_told(self):
-        """Look as often as the keeper wants it, and no more."""
+        """Check the links exactly as often as the keeper asks for it."""
         while (again := await self.keeper.check_links()) is not None:
             self.now = max(self.now, again)
 
     async def until(self, revision):
-        """Wait until a revision is in force."""
+        """Wait until a revision is active."""
         async with asyncio.timeout(20):
             while self.revision != revision:
                 await asyncio.sleep(0.01)
@@ -105,7 +105,7 @@ class Bench:
 
     @property
     def told(self):
-        """What was published last, of what every PV shows: a status that nobody was told is none."""
+        """The status and the reason that were published last."""
         states = [state for state, change in self.published if change & (Change.STATUS | Change.ACTIVATION)]
         return states[-1].status.name, states[-1].reason
 
@@ -136,7 +136,7 @@ def run(path, *works, **options):
 
 
 def stands_at(place):
-    """Let the motor be at a place when the keeper begins; gives what is in force, and what is thought of it."""
+    """Return a function that puts the motor at a place and returns the active revision and the status."""
 
     async def work(bench):
         await bench.stand(place)

@@ -27,7 +27,7 @@ DETECTORS = ("{Det:1}Calib:", "{Det:2}Calib:")
 
 
 _CLAIMABLE = range(20000, 32000)
-"""Below those that the kernel gives to whoever connects, so that a server that ends finds its port again."""
+"""Below the kernel's ephemeral ports, so that a server that ends finds its port again."""
 
 _claims: list[IO[bytes]] = []
 
@@ -36,7 +36,7 @@ _WARNING = re.compile(r"^.*/ponikeeper(?:_client)?/[^:]*\.py:\d+: \w+Warning: .*
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports that are free for TCP and UDP on loopback, and claim them for as long as this process lives."""
+    """Find ports that are free for TCP and UDP on loopback, and claim them until this process ends."""
     candidates = random.SystemRandom().sample(_CLAIMABLE, len(_CLAIMABLE))  # a seed must not lead two runs to one
     return list(itertools.islice(filter(_claim, candidates), count))
 
@@ -58,7 +58,7 @@ def _claim(port: int) -> bool:
 
 
 def wait_for(condition: Callable[[], T], timeout: float = TIMEOUT, what: str = "the condition") -> T:
-    """Ask again and again until the answer is true, and give it."""
+    """Evaluate a condition repeatedly until it is true, and return its value."""
     deadline = time.monotonic() + timeout
     while True:
         answer = condition()
@@ -79,7 +79,7 @@ class LiveIoc:
     port
         One of the session's ports.
     name
-        Opens every PV name, so that no two IOCs of a session share one.
+        First part of every PV name, so that no two IOCs of a session share one.
     detectors
         Prefixes behind `name`.
     more
@@ -135,7 +135,7 @@ class LiveIoc:
         return self.prefixes[0]
 
     def environment(self) -> dict[str, str]:
-        """Give the environment of the IOC's process: its own port, loopback only."""
+        """Return the environment of the IOC's process: its own port, loopback only."""
         return {
             **os.environ,
             "EPICS_CA_SERVER_PORT": str(self.port),
@@ -149,7 +149,7 @@ class LiveIoc:
         }
 
     def command(self) -> list[str]:
-        """Give the command line that serves the configuration."""
+        """Return the command line that serves the configuration."""
         return [sys.executable, "-m", "ponikeeper", "serve", str(self.config)]
 
     def start(self, wrapper: tuple[str, ...] = ()) -> Self:
@@ -194,7 +194,7 @@ class LiveIoc:
             self._reap()
 
     def stop(self) -> int:
-        """Ask the process to end, and give its exit code."""
+        """Terminate the process, and return its exit code."""
         if self.process is None:
             return 0
         self.process.terminate()
@@ -211,7 +211,7 @@ class LiveIoc:
 
 @contextlib.contextmanager
 def serving(ioc: LiveIoc) -> Iterator[LiveIoc]:
-    """Serve as long as the block lasts."""
+    """Serve for the duration of the block."""
     try:
         yield ioc.start()
     finally:

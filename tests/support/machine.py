@@ -36,7 +36,7 @@ class Machine:
         self._leader, self.root = leader, root
 
     def run(self, *command: str, check: bool = True) -> str:
-        """Run a command in it, and give what it printed."""
+        """Run a command in it, and return what it printed."""
         enter = ["nsenter", "-t", str(self._leader), "-m", "-u", "-i", "-n", "-p", "-C", "--", "env", "-i"]
         channel_access = [
             "EPICS_CA_ADDR_LIST=127.0.0.1",
@@ -54,7 +54,7 @@ class Machine:
         return self.run(str(INSTALLED / "bin" / "ponikeeper"), *words)
 
     def property(self, unit: str, name: str) -> str:
-        """Give what systemd knows of a unit."""
+        """Return a property of a unit from systemd."""
         return self.run("systemctl", "show", "--property", name, "--value", unit).strip()
 
 
@@ -77,7 +77,7 @@ def booted(*installed: str) -> Iterator[Machine]:
 
 @contextlib.contextmanager
 def overlaid(lower: Path) -> Iterator[Path]:
-    """Give a folder that has the files of another, whose changes are forgotten after the block."""
+    """Yield a folder with the files of another; its changes are discarded after the block."""
     if os.geteuid() != 0:
         pytest.skip("only root mounts an overlay")
     with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="machine-") as folder:
@@ -154,7 +154,7 @@ def running(root: Path) -> Iterator[Machine]:
 
 
 def _child(pid: int) -> int | None:
-    """Give the first process of the machine, once it is systemd."""
+    """Return the first process of the machine, once it is systemd."""
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         with contextlib.suppress(OSError):
             if Path(f"/proc/{child}/exe").resolve().name == "systemd":

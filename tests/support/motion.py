@@ -1,4 +1,4 @@
-"""What clients saw of detectors while their links moved, with the times, and what of it was wrong."""
+"""Records what clients saw of detectors while their links moved, and finds what was wrong."""
 
 import itertools
 import json
@@ -15,10 +15,10 @@ from motors import Motors
 from speak import put, run
 
 WAY = 0.3
-"""Seconds that what a motor says may need until a client sees what follows from it."""
+"""Seconds from a motor's update until a client must see what follows from it."""
 
 BACK = 0.5
-"""Seconds that a link has to stay within its tolerance, beside the settle time, before it is believed."""
+"""Seconds that a link has to stay within its tolerance, in addition to the settle time, before it counts as back."""
 
 SHOWN = ("Status_RBV", "Snapshot_RBV", "Links_RBV")
 
@@ -27,7 +27,7 @@ _AT_REST = ("VALID", "MOVED")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One update, as a client got it.
+    """One update, as a client received it.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How long something lasted (s)."""
+    """A period in which something lasted (s)."""
 
     at: float
     length: float
@@ -53,7 +53,7 @@ class Span:
 
 
 class Record:
-    """All that clients saw of some detectors, and where the motors truly were.
+    """What clients saw of some detectors, and the true positions of the motors.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Record:
         self.close()
 
     def close(self) -> None:
-        """End it; what was seen stays."""
+        """End the recording; what was recorded stays."""
 
         async def close() -> None:
             for subscription in self._subscriptions:
@@ -87,15 +87,15 @@ class Record:
         run(close())
 
     def snapshots(self, prefix: str) -> list[tuple[Seen, dict[str, Any]]]:
-        """Give every snapshot that arrived."""
+        """Return every snapshot that arrived."""
         return [(seen, json.loads(seen.value)) for seen in list(self.seen[f"{prefix}Snapshot_RBV"])]
 
     def now(self, prefix: str) -> dict[str, Any]:
-        """Give the snapshot that arrived last."""
+        """Return the snapshot that arrived last."""
         return json.loads(self.seen[f"{prefix}Snapshot_RBV"][-1].value)
 
     def until(self, timeout: float = 30.0, **wanted: Any) -> float:
-        """Wait until the snapshots of all detectors say so; give how long that took (s).
+        """Wait until the snapshots of all detectors have these values; return how long that took (s).
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ class Record:
         return time.monotonic() - began
 
     def until_seen(self, value: float, link: str = "z", **wanted: Any) -> None:
-        """Wait until `Links_RBV` of all detectors shows where a link stands, and what else is wanted of it."""
+        """Wait until `Links_RBV` of all detectors shows the position of a link, and other values of it."""
 
         def shows(prefix: str) -> bool:
             links = json.loads(self.seen[f"{prefix}Links_RBV"][-1].value)["links"]
@@ -128,7 +128,7 @@ class Record:
         wait_for(lambda: all(map(shows, self.prefixes)), what=f"{link} at {value}")
 
     def history(self, prefix: str, since: float = 0.0) -> list[tuple[float, str, int, str]]:
-        """Give, for a person, when the snapshot said what."""
+        """Return the times, statuses, revisions and reasons of the snapshots, for a report."""
         return [
             (round(seen.at, 3), said["status"], said["revision"], said["reason"])
             for seen, said in self.snapshots(prefix)
@@ -136,7 +136,7 @@ class Record:
         ]
 
     def around(self, span: Span, margin: float = 1.0) -> str:
-        """Tell, for a person, all that was seen from a second before something wrong until a second after it."""
+        """Format all that was seen from a second before an error until a second after it, for a report."""
         rows = []
         for pv, updates in self.seen.items():
             for seen in list(updates):
@@ -148,25 +148,25 @@ class Record:
         return "\n".join(f"{at:+.3f} (made {made:+.3f}) {pv}: {words}" for at, made, pv, words in rows)
 
     def statuses(self, prefix: str, since: float = 0.0) -> list[str]:
-        """Give the statuses from an instant on in their order, each as often as it began anew."""
+        """Return the statuses from an instant on in their order, one for each change."""
         said = [(seen.at, words["status"]) for seen, words in self.snapshots(prefix)]
         first = sum(at <= since for at, _ in said) - 1
         said = [status for _, status in said[max(first, 0) :]]
         return [status for before, status in zip([None, *said], said, strict=False) if status != before]
 
     def changes(self, prefix: str, since: float) -> int:
-        """Count how often it changed between VALID and MOVED."""
+        """Count the changes between VALID and MOVED."""
         at_rest = [status for status in self.statuses(prefix, since) if status in _AT_REST]
         return sum(before != after for before, after in itertools.pairwise(at_rest))
 
     def valid_beyond(self, prefix: str, tolerance: float, allowed: float = WAY) -> list[Span]:
-        """Find where VALID was told while a motor was not where the geometry in force holds."""
+        """Find where the status was VALID while a motor was not at the position of the active revision."""
         return self.spans(
             prefix, lambda said, at: said["status"] == "VALID" and _is_beyond(said, at, tolerance), allowed
         )
 
     def moved_within(self, prefix: str, tolerance: float, settle: float) -> list[Span]:
-        """Find where MOVED was told for long while all motors were where the geometry in force holds."""
+        """Find where the status stayed MOVED while all motors were at the position of the active revision."""
         allowed = settle + BACK + WAY
         return self.spans(
             prefix, lambda said, at: said["status"] == "MOVED" and not _is_beyond(said, at, tolerance), allowed
@@ -175,7 +175,7 @@ class Record:
     def spans(
         self, prefix: str, wrong: Callable[[dict[str, Any], dict[str, float]], bool], allowed: float
     ) -> list[Span]:
-        """Find where what was told was wrong without a break for longer than allowed.
+        """Find where the snapshot was wrong without a break for longer than allowed.
 
         Parameters
         ----------
@@ -223,7 +223,7 @@ class Record:
 
 
 def move(motors: Motors, *places: float, motor: str = "Z") -> None:
-    """Move a motor as fast as puts go, through some places to the last one; it says that it moves."""
+    """Move a motor as fast as puts go, through some places to the last one, with its moving PV set."""
     assert put(motors.pv(f"{motor}:MOVN"), 1) is None
     for place in places:
         assert put(motors.pv(f"{motor}:RBV"), place) is None

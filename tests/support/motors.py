@@ -27,13 +27,13 @@ class Motors:
     Parameters
     ----------
     name
-        Opens every PV name.
+        First part of every PV name.
     """
 
     def __init__(self, name: str, port: int) -> None:
         self.name, self.port = name, port
         self.mode: str | float = "idle"
-        """What `Mode` says first, and with it its type, from the next start on."""
+        """First value of `Mode`, which also sets its type, from the next start on."""
         self.names = MOTORS
         """The motors that there are, from the next start on."""
         self.interface = "127.0.0.1"
@@ -61,7 +61,7 @@ class Motors:
         return "\n".join(["[[detector.link]]", *lines, ""])
 
     def start(self, wrapper: tuple[str, ...] = ()) -> Self:
-        """Serve; whoever looks for the PVs finds them soon.
+        """Serve the PVs; a client that searches for them finds them soon.
 
         Parameters
         ----------

@@ -46,7 +46,7 @@ def redis_server() -> str:
 
 @contextlib.contextmanager
 def ending(command: list[str], log: Path, **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program as long as the block lasts, and whatever it has started."""
+    """Run a program for the duration of the block, and end all that it has started."""
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True, **options)  # type: ignore[call-overload]
     try:
@@ -58,7 +58,7 @@ def ending(command: list[str], log: Path, **options: object) -> Iterator[subproc
 
 
 class Queue:
-    """What a client says to the manager, and what it hears.
+    """A client of the manager.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Queue:
             raise RuntimeError(f"no worker: {self.log.read_text()[-5000:]}")
 
     def run(self, name: str, **kwargs: object) -> dict:
-        """Have one plan run from the queue, and give what the history tells of it."""
+        """Run one plan from the queue, and return its entry in the history."""
         done = len(self.ask("history_get")["items"])
         self.ask("queue_clear")
         self.ask("queue_item_add", item={"item_type": "plan", "name": name, "kwargs": kwargs}, **USER)
@@ -104,9 +104,9 @@ class Queue:
         return item["result"]
 
     def documents(self, uid: str, kind: str) -> list[dict]:
-        """Give the documents of one run."""
+        """Return the documents of one run, of one kind."""
         lines = (self.folder / f"{uid}.jsonl").read_text().splitlines()
-        return [document for told, document in map(json.loads, lines) if told == kind]
+        return [document for its_kind, document in map(json.loads, lines) if its_kind == kind]
 
     def _opened(self) -> dict | None:
         state = self.ask("status")

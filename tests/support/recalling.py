@@ -28,7 +28,7 @@ def iso(time: float) -> str:
 
 
 def revision(number: int, store: str = "one", label: str | None = None, prefix: str = PREFIX) -> Revision:
-    """Make the revision of a number in the store of a name; both say what its geometry is."""
+    """Make the revision of a number in the store of a name; both determine its geometry."""
     uid = hashlib.sha256(f"{store} {prefix} {number}".encode()).hexdigest()[:32]
     dist = 0.1 + 1e-3 * number + 1e-7 * int(uid[:4], 16)
     geometry = Geometry(**{**GEOMETRY, "dist": dist})
@@ -39,7 +39,7 @@ def revision(number: int, store: str = "one", label: str | None = None, prefix: 
 def judge(
     number: int, wrong: int, by: int | None = None, since: float | None = None, until: float | None = None
 ) -> Correction:
-    """Make a judgement; the instants in s since 1970."""
+    """Make a correction; the instants in s since 1970."""
     instants = (None if time is None else iso(time) for time in (since, until))
     kind = "retract" if by is None else "supersede"
     return Correction(number, kind, wrong, by, *instants, f"reason {number}", iso(BEGIN + 1e6), "alice")
@@ -57,7 +57,7 @@ def history(
 
 
 def snapshot(found: Revision | None, prefix: str = PREFIX, status: str = "VALID", serial: int = 1) -> Snapshot:
-    """Make what was in force when a run was taken; None is nothing."""
+    """Make the snapshot that was active when a run was taken; None means that nothing was committed."""
     if found is None:
         return Snapshot(prefix, "UNSET", "nothing was committed")
     return Snapshot(

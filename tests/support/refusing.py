@@ -1,4 +1,4 @@
-"""What every refusal has in common, whatever was put and however."""
+"""Checks that every refused put shares."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from speak import counters, get, monitoring, results
 
 
 def refused(prefix: str, suffix: str, action: Callable[[], Any]) -> dict[str, Any]:
-    """Run an action that must be refused by the IOC and change nothing; give the result that it left."""
+    """Run an action that the IOC must refuse and that must change nothing; return its result."""
     before, (accepted, rejected) = get(f"{prefix}Snapshot_RBV"), counters(prefix)
     with monitoring(prefix + suffix) as (monitor,):
         shown, count = str(monitor.values[-1]), len(monitor.values)
@@ -26,7 +26,7 @@ def refused(prefix: str, suffix: str, action: Callable[[], Any]) -> dict[str, An
 
 
 def said(result: dict[str, Any]) -> str:
-    """Give all reasons of a result as one text."""
+    """Return all reasons of a result as one text."""
     return "; ".join(result["errors"])
 
 

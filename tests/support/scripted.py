@@ -43,14 +43,14 @@ class Scripted(FlatPanel):
 
 
 def commit(panel, dist):
-    """Commit, as another session would, and return when it is in force."""
+    """Commit, as another session would, and return the serial when it is active."""
     result = speak.request(panel.calib.prefix, commit_text(uuid4().hex, geometry={**GEOMETRY, "dist": dist}))
     assert result["outcome"] == "accepted", result["errors"]
     return result["serial"]
 
 
 def recorded(run, key, stream="primary", name="pe1"):
-    """Give what each event of a stream was recorded with, in their order."""
+    """Return the value of a configuration key for each event of a stream, in their order."""
     descriptors = {descriptor["uid"]: descriptor for descriptor in run["descriptor"]}
     for descriptor in run["descriptor"]:
         schema_validators[DocumentNames.descriptor].validate(descriptor)
@@ -59,7 +59,7 @@ def recorded(run, key, stream="primary", name="pe1"):
 
 
 def attempt(run_engine, plan, error=RecordError):
-    """Run a plan that fails; give its documents by kind, and what it failed with."""
+    """Run a plan that fails; return its documents by kind, and the error message."""
     run = {}
     with pytest.raises(error) as failed:
         run_engine(plan, lambda kind, document: run.setdefault(kind, []).append(document))
@@ -71,7 +71,7 @@ AFTER_SAVE = 5
 
 
 def steps(panel, pause):
-    """Take three events, and pause in one of them: before its messages of that number."""
+    """Return a plan of three events that pauses in one of them, before the message of that number."""
 
     @bpp.run_decorator()
     def plan():

@@ -19,7 +19,7 @@ class Shell:
     Parameters
     ----------
     slow
-        Modules that these commands load beside `SLOW`.
+        Modules that these commands load in addition to `SLOW`.
     """
 
     def __init__(self, *slow: str) -> None:

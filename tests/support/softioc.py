@@ -1,7 +1,7 @@
 """A C IOC with access security, in a process of its own: ``python softioc.py NAME``.
 
 It serves one record for each access security group of `GROUPS` and a text, reads from its standard input the path of
-one access security file after the other, and tells whether EPICS base takes it.
+one access security file after the other, and prints whether EPICS base accepts it.
 """
 
 import os
@@ -19,7 +19,7 @@ class SoftIoc:
     Parameters
     ----------
     name
-        Opens every PV name: ``NAMEDEFAULT``, ``NAMEOPS``, ``NAMEMISSING``, ``NAMETEXT``.
+        First part of every PV name: ``NAMEDEFAULT``, ``NAMEOPS``, ``NAMEMISSING``, ``NAMETEXT``.
     port
         Where it is served.
     folder
@@ -50,7 +50,7 @@ class SoftIoc:
         self._said.close()
 
     def take(self, rules: str) -> bool:
-        """Put an access security file in force; tell whether base could read it."""
+        """Load an access security file; return whether EPICS base accepts it."""
         assert self._process.stdin is not None
         path = self._folder / "rules.acf"
         path.write_text(rules)

@@ -1,4 +1,4 @@
-"""Channel Access as tests speak it: aioca on a thread of its own, and circuits byte by byte."""
+"""Channel Access for tests: aioca on a thread of its own, and circuits byte by byte."""
 
 import asyncio
 import contextlib
@@ -40,13 +40,13 @@ class _Loop:
         threading.Thread(target=self.loop.run_forever, daemon=True, name="aioca").start()
 
     def run(self, awaitable: Awaitable[T]) -> T:
-        async def told() -> tuple[Any, Exception | None]:
+        async def outcome() -> tuple[Any, Exception | None]:
             try:
                 return await awaitable, None
             except Exception as error:  # noqa: BLE001
                 return None, error  # a future would lose it: an aioca.CANothing is false
 
-        value, error = asyncio.run_coroutine_threadsafe(told(), self.loop).result(2 * TIMEOUT)
+        value, error = asyncio.run_coroutine_threadsafe(outcome(), self.loop).result(2 * TIMEOUT)
         if error is not None:
             raise error
         return value
@@ -83,7 +83,7 @@ def info(pvs: list[str]) -> list[Any]:
 
 
 def put(pv: str, value: Any, datatype: Any = None) -> str | None:
-    """Put and wait for the completion; give the error of a refused put, None where it was accepted."""
+    """Put and wait for the completion; return the error of a refused put, None where it was accepted."""
     if datatype is None and isinstance(value, str) and _is_text(pv):
         datatype = DBR_CHAR_STR
     if isinstance(value, bytes):
@@ -96,7 +96,7 @@ def put(pv: str, value: Any, datatype: Any = None) -> str | None:
 
 
 def snapshot(prefix: str) -> dict[str, Any]:
-    """Read what is in force."""
+    """Read the snapshot."""
     return json.loads(get(f"{prefix}Snapshot_RBV"))
 
 
@@ -116,7 +116,7 @@ def commit_text(request: str = "first", **more: Any) -> str:
 
 
 def request(prefix: str, text: str) -> dict[str, Any]:
-    """Put a request and give its result."""
+    """Put a request and return its result."""
     put(f"{prefix}Request", text)
     return results(prefix)[0]
 
@@ -131,7 +131,7 @@ def forget() -> None:
 
 
 class Monitor:
-    """What one subscription delivered."""
+    """One subscription and the values that it received."""
 
     def __init__(self, pv: str) -> None:
         self.values: list[Any] = []
@@ -207,7 +207,7 @@ class Wire:
         self.sock.sendall(b"".join(buffer for command in commands for buffer in self.circuit.send(command)))
 
     def receive(self, kind: type | tuple[type, ...], where: Callable[[Any], bool] = lambda _: True) -> Any:
-        """Give the next message of a kind; others before it are dropped."""
+        """Return the next message of a kind; others before it are dropped."""
         while True:
             while not self._arrived.empty():
                 message = self._arrived.get()
@@ -233,6 +233,6 @@ class Wire:
         return channel
 
     def put(self, channel: Any, data: Any, data_type: Any, **options: Any) -> Any:
-        """Put with completion, and give the server's answer."""
+        """Put with completion, and return the server's answer."""
         self.send(channel.write(data, data_type=data_type, notify=True, **options))
         return self.receive((ca.WriteNotifyResponse, ca.ErrorResponse))

@@ -1,4 +1,4 @@
-"""Small stores with known contents, and all that can be read from one: for tests that damage them."""
+"""Small stores with known contents, and everything that can be read from one: for tests that damage them."""
 
 import hashlib
 import uuid
@@ -20,18 +20,18 @@ NAME = "ponikeeper.sqlite"
 
 
 def time_of(number: int) -> str:
-    """Give an instant for the n-th write."""
+    """Return an instant for the n-th write."""
     return f"2026-11-22T09:30:{number % 60:02d}.250000Z"
 
 
 def draft(number: int, label: str | None = None) -> Draft:
-    """Give a draft that differs from every other."""
+    """Return a draft that differs from every other."""
     provenance = {"method": "fit", "calibrant": "Ni", "author": "alice", "comment": f"number {number}"}
     return Draft(replace(GEOMETRY, dist=0.2 + number / 997), provenance, label, {"z": {"value": 1.0, "units": "mm"}})
 
 
 def corrections(revisions: int) -> list[Correction]:
-    """Give what was found out later about revisions of a small store."""
+    """Return corrections of revisions of a small store."""
     time = time_of(revisions)
     return [
         Correction(1, "supersede", 1, 2, time_of(0), None, "wavelength typed wrong", time, "alice@here"),
@@ -83,7 +83,7 @@ def large_store(path: Path, prefix: str, revisions: int) -> Path:
 
 
 def contents(path: Path) -> dict[str, object]:
-    """Open a store, verify all of it, and read whatever the public methods give.
+    """Open a store, verify all of it, and read everything that the public methods return.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def _of_one(history: History, prefix: str) -> tuple[object, ...]:
 
 
 def judged(path: Path, truth: dict[str, object]) -> str:
-    """Read a store that may be damaged: ``sound``, ``refused``, or what it made of the truth."""
+    """Read a store that may be damaged: ``sound``, ``refused``, or what was read instead of the truth."""
     before = digest(path)
     try:
         found = contents(path)
@@ -129,5 +129,5 @@ def judged(path: Path, truth: dict[str, object]) -> str:
 
 
 def digest(path: Path) -> str:
-    """Give the hash of a file."""
+    """Return the hash of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

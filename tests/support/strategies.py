@@ -49,7 +49,7 @@ _other_keys = st.text(max_size=10).filter(lambda key: key.lower() not in _OWN_KE
 
 @st.composite
 def detector_configs(draw):
-    """Draw what a PONI keeps beside the numbers: the keys that pyFAI knows, and any other."""
+    """Draw the detector configuration of a PONI: the keys that pyFAI knows, and any other."""
     known = st.fixed_dictionaries(
         {},
         optional={

@@ -17,7 +17,7 @@ _ENTER = ("-m",) if os.geteuid() == 0 else ("-U", "--preserve-credentials", "-m"
 
 
 def require_namespaces() -> None:
-    """Skip where no mount namespace can be had."""
+    """Skip the test where no mount namespace can be made."""
     tried = subprocess.run(
         [*_UNSHARE, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False, text=True
     )
@@ -26,7 +26,7 @@ def require_namespaces() -> None:
 
 
 def mounting(*commands: str) -> tuple[str, ...]:
-    """Give the wrapper that mounts in a namespace of its own and then becomes the IOC."""
+    """Return the wrapper that mounts in a namespace of its own and then becomes the IOC."""
     script = "set -e; " + "; ".join(commands) + '; exec "$@"'
     return (*_UNSHARE, "sh", "-c", script, "sh")
 
@@ -38,7 +38,7 @@ def inside(ioc: LiveIoc, *command: str) -> None:
 
 
 def seen_by(ioc: LiveIoc, path: Path) -> Path:
-    """Give the path by which a file in the IOC's namespace is reached."""
+    """Return the path by which a file in the IOC's namespace is reached."""
     assert ioc.process is not None
     return Path(f"/proc/{ioc.process.pid}/root") / path.relative_to("/")
 
@@ -53,14 +53,14 @@ def fill(path: Path) -> None:
 
 
 def require_strace() -> None:
-    """Skip where syncs cannot be made to fail."""
+    """Skip the test where syncs cannot be made to fail."""
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
 
 
 @contextlib.contextmanager
 def syncs(ioc: LiveIoc, inject: str) -> Iterator[Path]:
-    """Let the IOC's syncs fail or hang as long as the block lasts; give strace's log.
+    """Make the IOC's syncs fail or hang for the duration of the block; yield strace's log.
 
     Parameters
     ----------
@@ -87,13 +87,13 @@ def syncs(ioc: LiveIoc, inject: str) -> Iterator[Path]:
 
 
 def _is_traced(pid: int) -> bool:
-    """Tell whether every thread of a process is traced."""
+    """Check whether every thread of a process is traced."""
     states = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/status")]
     return bool(states) and all("TracerPid:\t0\n" not in state for state in states)
 
 
 def has_ended(pid: int) -> bool:
-    """Tell whether a process has ended, though strace may still hold one of its threads."""
+    """Check whether a process has ended, though strace may still hold one of its threads."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
@@ -104,5 +104,5 @@ class Stopwatch:
         self._began = time.monotonic()
 
     def read(self) -> float:
-        """Give the seconds."""
+        """Return the seconds since it was made."""
         return time.monotonic() - self._began

@@ -51,7 +51,7 @@ class Wire:
         return ca.AlarmSeverity(int(self._get(pv, ca.ChannelType.TIME_STRING).metadata.severity))
 
     def snapshot(self, prefix: str) -> Snapshot:
-        """Get all that is in force."""
+        """Read the snapshot."""
         return Snapshot.from_json(self.get_text(f"{prefix}Snapshot_RBV"))
 
     def results(self, prefix: str) -> list[Result]:
@@ -101,7 +101,7 @@ _numbers = itertools.count(1)
 
 
 def new_request(geometry: dict[str, object], **options: Any) -> Commit:
-    """Make a commit with an id that nobody has used, and the digest that the server gives it."""
+    """Make a commit with an unused id and the digest that the server computes."""
     commit = Commit(geometry, {"method": "manual"}, request=f"{next(_numbers)}-{uuid.uuid4().hex[:8]}", **options)
     parsed = parse_request(request_text(commit))
     assert isinstance(parsed, Commit)

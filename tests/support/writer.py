@@ -1,6 +1,6 @@
 """A client that commits whole geometries as fast as it can: python writer.py PREFIX request|poni FIRST.
 
-Each value of a geometry tells of which it is a part: `whole(number)` makes it, `number_of` finds it.
+Each value shows to which geometry it belongs: `whole(number)` makes one, `number_of` finds its number.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from ponikeeper.text import strictjson
 
 
 def whole(number: int) -> Geometry:
-    """Make the geometry of a number, in which every value says the number."""
+    """Make the geometry of a number, in which every value contains the number."""
     step = number * 1e-6
     return Geometry(
         dist=0.1 + step, poni1=0.2 + step, poni2=0.3 + step, rot1=1e-3 + step, rot2=2e-3 + step, rot3=3e-3 + step,
@@ -35,14 +35,14 @@ def number_of(detector: str) -> int:
 
 
 def is_mixed(values: Mapping[str, Any]) -> bool:
-    """Tell whether values, by plain names, are not those of one geometry."""
+    """Check whether values, by plain names, are not those of one geometry."""
     found = {name: values[name] for name in NAMES} | {"detector_config": strictjson.loads(values["detector_config"])}
     return found != whole(number_of(values["detector"])).as_dict()
 
 
 @contextlib.contextmanager
 def writing(prefix: str) -> Iterator[list[subprocess.Popen[str]]]:
-    """Let one process write by Request, another by Poni, as long as the block lasts."""
+    """Run two writers for the duration of the block: one by Request, the other by Poni."""
     writers = [
         subprocess.Popen([sys.executable, __file__, prefix, how, first], stdout=subprocess.PIPE, text=True)
         for how, first in (("request", "1"), ("poni", "2"))
@@ -62,7 +62,7 @@ def writing(prefix: str) -> Iterator[list[subprocess.Popen[str]]]:
 
 
 async def write(prefix: str, how: str, first: int) -> None:
-    """Commit one geometry after the other, for ever; every second number, from the first on."""
+    """Commit one geometry after the other, without end; every second number, from the first on."""
     print("ready", flush=True)
     for number in itertools.count(first, 2):
         geometry = whole(number)
