@@ -115,13 +115,13 @@ def test_refusal_of_one_signal_reaches_its_caller(calib):
 
 def test_single_value_on_an_empty_store_is_refused_with_what_is_missing(make, prefix):
     calib = make(CalibrationData, prefix, "c")
-    with pytest.raises(RefusedError, match="nothing is in force yet and poni1"):
+    with pytest.raises(RefusedError, match="no revision is active yet, poni1"):
         calib.dist.set(0.3).wait(timeout=30)
 
 
 def test_outdated_expectation_is_refused(calib):
     calib.set({"dist": 0.3}, expect_revision=1).wait(timeout=30)
-    with pytest.raises(RefusedError, match="expect_revision 1 is outdated: revision 2 is in force"):
+    with pytest.raises(RefusedError, match="expect_revision 1 is outdated: revision 2 is active"):
         calib.configure({"dist": 0.4}, expect_revision=1)
     assert value(calib, "dist") == 0.3
 

@@ -83,7 +83,7 @@ def test_damaged_store_is_told_and_leaves_no_backup(config, store, tmp_path):
 def test_full_disk_leaves_no_half_of_a_backup(config, store, small_disk):
     done = call("backup", config, "-o", small_disk)
     assert (done.returncode, done.stdout) == (4, "")
-    assert "make room on the disk" in done.stderr
+    assert "free space on the disk" in done.stderr
     assert backups(small_disk) == []
 
 
@@ -117,8 +117,8 @@ def test_store_that_was_left_in_a_write_is_not_changed_by_looking_at_it(store):
     before = store.read_bytes(), journal.read_bytes()
     done = call("verify", store)
     assert (done.returncode, done.stdout) == (4, "")
-    assert "was left in the middle of a write" in done.stderr
-    assert "start its IOC, which does that and verifies it" in done.stderr
+    assert "has an unfinished write" in done.stderr
+    assert "start its IOC, which undoes it and verifies the store" in done.stderr
     assert (store.read_bytes(), journal.read_bytes()) == before
     History(store).close()
     assert call("verify", store).returncode == 0

@@ -101,7 +101,7 @@ def test_put_sends_all_that_is_said_with_it(call, prefix, tmp_path):
     }  # fmt: skip
     again = call("put", prefix, file, "--expect-revision", 0)
     assert again.returncode == 1
-    assert "expect_revision 0 is outdated: revision 1 is in force" in again.stderr
+    assert "expect_revision 0 is outdated: revision 1 is active" in again.stderr
     assert again.stdout == ""
     unlabelled = call("put", prefix, file, "--json")
     assert json.loads(unlabelled.stdout) == results(prefix)[0]

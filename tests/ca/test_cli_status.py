@@ -96,7 +96,7 @@ def test_exit_code_of_status_is_0_where_all_are_valid_and_1_where_one_is_not(cal
     assert call("status", valid).returncode == 0
     unwatched = call("status", valid, alone)
     assert unwatched.returncode == 0
-    assert "nothing watches this geometry" in unwatched.stdout
+    assert "nothing checks this geometry" in unwatched.stdout
     assert call("status", valid, moved).returncode == 1
     twice = call("status", valid, valid)
     assert (twice.returncode, len(twice.stdout.splitlines())) == (0, 1)
@@ -227,7 +227,7 @@ def test_here_gives_the_geometry_in_force_the_place_where_the_links_stand(call, 
 def test_here_is_refused_where_nothing_could_hold(call, ioc):
     unset, alone = call("here", ioc.name + UNSET), call("here", ioc.name + ALONE)
     assert (unset.returncode, unset.stdout) == (1, "")
-    assert unset.stderr.startswith("nothing is in force yet, so nothing can hold here: ")
+    assert unset.stderr.startswith("no revision is active yet, so Here has no geometry to record: ")
     assert request(ioc.name + ALONE, commit_text("again"))["revision"] == 1
     alone = call("here", ioc.name + ALONE)
     assert (alone.returncode, alone.stdout) == (1, "")

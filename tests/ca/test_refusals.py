@@ -71,14 +71,14 @@ def test_value_of_another_type_is_refused(kept, token, reason):
 
 
 REQUESTS = {
-    "outdated": (by_request(expect_revision=7), "expect_revision 7 is outdated: revision 1 is in force"),
-    "expects nothing": (by_request(expect_revision=0), "expect_revision 0 is outdated: revision 1 is in force"),
+    "outdated": (by_request(expect_revision=7), "expect_revision 7 is outdated: revision 1 is active"),
+    "expects nothing": (by_request(expect_revision=0), "expect_revision 0 is outdated: revision 1 is active"),
     "unknown detector": (changed(detector="Nonesuch"), 'detector "Nonesuch" is not in the table'),
     "long detector": (changed(detector=LONG_NAME, pixel1=1e-4, pixel2=1e-4), "has 41 bytes, at most 38 fit"),
     "detector of 39 bytes": (changed(detector="D" * 39, pixel1=1e-4, pixel2=1e-4), "has 39 bytes, at most 38 fit"),
     "non-ASCII detector": (changed(detector="P\u00e9rkin", pixel1=1e-4, pixel2=1e-4), "printable ASCII"),
     "pixels in the configuration": (changed(detector_config={"pixel1": 1e-4}), "detector_config holds pixel1"),
-    "unknown link": (by_request(position={"z": 1.0}), 'position names "z", which is no link'),
+    "unknown link": (by_request(position={"z": 1.0}), 'position names "z", which is not a link'),
     "unknown revision": (json.dumps({"v": 1, "request": "bad", "op": "activate", "revision": 2}), "no revision 2"),
     "huge revision": (json.dumps({"v": 1, "request": "bad", "op": "activate", "revision": 2**52}), "no revision"),
     "too large": (changed(detector_config={"a": "x" * 15_800}), "the snapshot would have"),
@@ -138,8 +138,8 @@ def test_first_commit_that_is_incomplete_is_told_what_is_missing_and_where_to_gi
     result = refused(prefix, suffix, lambda: put(prefix + suffix, value))
     assert result["request"] == request_id
     told = said(result)
-    assert told.startswith("nothing is in force yet and ")
-    missing = told.removeprefix("nothing is in force yet and ").partition(" missing")[0].split(", ")
+    assert told.startswith("no revision is active yet, ")
+    missing = told.removeprefix("no revision is active yet, ").partition(" missing")[0].split(", ")
     given = set(json.loads(value)["geometry"]) if suffix == "Request" else {suffix.lower()}
     assert {"poni1", "wavelength"} <= set(missing) <= set(GEOMETRY) - given
     for way in ("PONI", "Request", "Stage", "seed"):

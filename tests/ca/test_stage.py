@@ -121,7 +121,7 @@ def test_refused_apply_keeps_what_is_staged(kept):
 def test_ten_staged_values_begin_an_unset_detector(prefix):
     stage(prefix, **{name: value for name, value in GEOMETRY.items() if name != "dist"})
     assert put(f"{prefix}Stage:Apply", 1)
-    assert "nothing is in force yet and dist missing" in results(prefix)[0]["errors"][0]
+    assert "no revision is active yet, dist missing" in results(prefix)[0]["errors"][0]
     assert snapshot(prefix)["status"] == "UNSET"
     stage(prefix, dist=GEOMETRY["dist"])
     assert put(f"{prefix}Stage:Apply", 1) is None

@@ -91,7 +91,7 @@ def test_same_value_twice_is_accepted_and_changes_nothing_the_second_time(prefix
     assert snapshot(prefix) == before
     assert before["revision"] == 2
     assert (results(prefix)[0]["outcome"], results(prefix)[0]["revision"]) == ("accepted", 2)
-    assert get(f"{prefix}Message_RBV") == "revision 2 says this already: nothing changed"
+    assert get(f"{prefix}Message_RBV") == "revision 2 has the same content: nothing changed"
     assert counters(prefix) == (3, 0)
 
 

@@ -46,7 +46,7 @@ def require_refused(wire: Wire, ioc: LiveIoc, because: str) -> None:
     result = wire.transact(ioc.prefix, new_request({"dist": before.geometry.dist + 0.01 if before.geometry else 1.0}))
     assert result.outcome == "refused"
     assert because in result.errors[0], result.errors
-    assert "not stored, the geometry in force stays" in result.errors[0]
+    assert "not stored, the active geometry is unchanged" in result.errors[0]
     assert wire.snapshot(ioc.prefix) == before
 
 
@@ -66,7 +66,7 @@ def test_full_disk_refuses_commits_and_is_taken_up_again_when_there_is_room(ioc)
         filler = seen_by(ioc, ioc.state_dir / "filler")
         fill(filler)
         require_failed_soon(wire, ioc)  # before anybody puts
-        require_refused(wire, ioc, "database or disk is full; make room on the disk")
+        require_refused(wire, ioc, "database or disk is full; free space on the disk")
         filler.unlink()
         wait_for(lambda: is_ok(wire, ioc), what="recovery without a restart")
         require_accepted(wire, ioc, 0.6)
@@ -81,7 +81,7 @@ def test_disk_turned_read_only_refuses_commits_and_is_taken_up_again(ioc):
         # over it: a mount with a file that is open for writing cannot be turned itself
         inside(ioc, "mount", "--bind", "-o", "ro", str(ioc.state_dir), str(ioc.state_dir))
         require_failed_soon(wire, ioc)
-        require_refused(wire, ioc, "that take writes")
+        require_refused(wire, ioc, "that accept writes")
         inside(ioc, "umount", str(ioc.state_dir))
         wait_for(lambda: is_ok(wire, ioc), what="recovery without a restart")
         require_accepted(wire, ioc, 0.6)
@@ -98,7 +98,7 @@ def test_start_on_a_read_only_disk_serves_what_is_in_force(ioc):
     with Wire(ioc.port) as wire:
         assert wire.snapshot(ioc.prefix) == before
         require_failed_soon(wire, ioc)
-        require_refused(wire, ioc, "that take writes")
+        require_refused(wire, ioc, "that accept writes")
         inside(ioc, "mount", "-o", "remount,bind,rw", str(ioc.state_dir))
         wait_for(lambda: is_ok(wire, ioc), what="recovery without a restart")
         require_accepted(wire, ioc, 0.6)

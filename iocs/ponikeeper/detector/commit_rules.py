@@ -14,7 +14,7 @@ from ponikeeper.protocol import MAX_BYTES, Commit, LinkState, Snapshot, is_withi
 from ponikeeper.store import Draft
 from ponikeeper.text import strictjson
 
-WHERE_TO_BEGIN = "give all of them at once: a PONI, a Request, the Stage: fields, or seed in the configuration"
+WHERE_TO_BEGIN = "set all values at once: a PONI, a Request, the Stage: PVs, or seed in the configuration"
 
 MAX_REASON = 1000
 """Largest number of characters of a status's reason; every snapshot has room for that."""
@@ -95,13 +95,13 @@ def decide_here(revision: Revision | None, corrections: Sequence[Correction], li
         The position is unknown, or there is no sound active revision.
     """
     if revision is None:
-        raise RefusedError(f"nothing is in force yet, so nothing can hold here: {WHERE_TO_BEGIN}")
-    problems = [f"where the links stand is not known: {link.doubt}" for link in links if link.doubt]
+        raise RefusedError(f"no revision is active yet, so Here has no geometry to record: {WHERE_TO_BEGIN}")
+    problems = [f"the position of the links is unknown: {link.doubt}" for link in links if link.doubt]
     if not links:
         problems.append("the configuration has no links, so there is no position that Here could record")
     correction = correction_of(corrections, revision.number)
     if correction is not None:
-        problems.append(f"revision {revision.number} was {told(correction)}: put one in force that is right")
+        problems.append(f"revision {revision.number} was {told(correction)}: activate one that is right")
     if problems:
         raise RefusedError(problems)
     provenance = {key: value for key, value in revision.provenance.items() if key != "author"}
@@ -147,8 +147,8 @@ def is_repetition(
         return is_unchanged(active, draft, derived, links)
     if derived and draft.geometry == active.geometry:
         raise RefusedError(
-            f"revision {correction.revision} was {told(correction)}, and this changes nothing of it: "
-            "put in force one that is right, or commit all values anew"
+            f"revision {correction.revision} was {told(correction)}, and this edit does not change its geometry: "
+            "activate one that is right, or commit a new geometry"
         )
     return False
 
@@ -207,7 +207,7 @@ def _merged(active: Revision | None, commit: Commit, problems: list[str]) -> dic
             values["pixel1"], values["pixel2"] = pixels
         elif not all(given):
             problems.append(
-                f"detector {strictjson.dumps(name)} is not in the table of detectors, so its pixels are not known: "
+                f"detector {strictjson.dumps(name)} is not in the table of detectors, so its pixel sizes are unknown: "
                 "give pixel1 and pixel2 with it (m)"
             )
     return {**values, **requested}
@@ -217,7 +217,7 @@ def _problem_with_hint(problem: str, active: Revision | None, commit: Commit) ->
     """Add to a missing value where to set it."""
     if problem.startswith("incomplete") and active is None and commit.inherit:
         missing = [name for name in NAMES if name not in commit.geometry]
-        return f"nothing is in force yet and {', '.join(missing)} missing: {WHERE_TO_BEGIN}"
+        return f"no revision is active yet, {', '.join(missing)} missing: {WHERE_TO_BEGIN}"
     return problem
 
 
@@ -226,8 +226,8 @@ def _expectation_problems(active: Revision | None, commit: Commit) -> list[str]:
     if commit.expect_revision is None or commit.expect_revision == current:
         return []
     return [
-        f"expect_revision {commit.expect_revision} is outdated: revision {current} is in force; "
-        "read the snapshot again and decide anew"
+        f"expect_revision {commit.expect_revision} is outdated: revision {current} is active; "
+        "read the snapshot again, then send a new request"
     ]
 
 
@@ -241,7 +241,7 @@ def _position_problems(commit: Commit, units: Mapping[str, str]) -> list[str]:
         return []
     known = " ".join(units) if units else "none (the configuration has no links)"
     problems = [
-        f"position names {strictjson.dumps(name)}, which is no link: expected {known}"
+        f"position names {strictjson.dumps(name)}, which is not a link: expected {known}"
         for name in commit.position
         if name not in units
     ]

@@ -84,7 +84,7 @@ class Follower:
                 self._reported = ""
             except StoreError as error:  # tried again, and shown by the Storage: PVs too
                 failed = True
-                await self._report(f"not followed: {error}")
+                await self._report(f"following failed: {error}")
             self._publisher.end_search()
             if failed:
                 await asyncio.sleep(PERIOD)
@@ -172,7 +172,7 @@ class Follower:
         values = ", ".join(
             f"{link.name} {quantity(link.value, link.units)}" for link in links if link.value is not None
         )
-        message = f"revision {number} followed the links: {values}"
+        message = f"revision {number} activated, the links are at {values}"
         await self._publisher.publish(Change.RESULT | Change.ACTIVATION, stored=stored, message=message)
 
     async def _report(self, problem: str) -> None:

@@ -161,7 +161,7 @@ class Keeper:
         if correction is not None and not request.force:
             raise RefusedError(
                 f"revision {revision.number} was {told(correction)}; activate one that is right, "
-                'or this one all the same with "force": true (ponikeeper activate --force)'
+                'or this one anyway with "force": true (ponikeeper activate --force)'
             )
         time = self._publisher.timestamp()
         with self._follower.new_baseline(self._links.states()) as follow_state:
@@ -173,8 +173,8 @@ class Keeper:
         result = _result(request, self.state.stored, self._publisher.timestamp())
         with self._follower.switched(request.on) as follow_state:
             stored = await self._store.set_follow(request, follow_state, author, result)
-        says = "the geometry follows the links" if request.on else "the geometry follows the links no more"
-        return await self._accept(Change.FOLLOW, result, f"{says}, says {author}", stored)
+        message = f"follow switched {'on' if request.on else 'off'} by {author}"
+        return await self._accept(Change.FOLLOW, result, message, stored)
 
     async def _correct(self, request: Supersede | Retract, author: str) -> Result:
         time, stored = self._publisher.timestamp(), self.state.stored
@@ -187,7 +187,7 @@ class Keeper:
             raise RefusedError(problems)
         result = _result(request, stored, time)
         stored = await self._store.correct(request, correction, result)
-        message = f"revision {request.revision} was {told(correction)}, says {author}"
+        message = f"revision {request.revision} was {told(correction)} (corrected by {author})"
         return await self._accept(Change.STATUS | Change.HISTORY, result, message, stored)
 
     async def _accept_unchanged(self, request: Commit | Here) -> Result:
@@ -195,7 +195,7 @@ class Keeper:
         stored = self.state.stored
         result = _result(request, stored, self._publisher.timestamp())
         await self._store.store_result(request, result)
-        message = f"revision {stored.number} says this already: nothing changed"
+        message = f"revision {stored.number} has the same content: nothing changed"
         return await self._accept(Change.RESULT, result, message)
 
     async def _accept_settled(self, request: Request, stored: StoredState, error: StoreError) -> Result:
@@ -204,7 +204,7 @@ class Keeper:
         self._follower.set_baseline(self._links.states())
         answer = await self._store.answer(request)
         time = self._publisher.timestamp() if answer is None else answer.time
-        message = f"stored, though the disk failed after it: {error}"
+        message = f"stored, although the disk failed afterwards: {error}"
         return await self._accept(~Change(0), _result(request, stored, time), message)
 
     async def _accept(self, change: Change, result: Result, message: str, stored: StoredState | None = None) -> Result:
@@ -214,7 +214,7 @@ class Keeper:
         return result
 
     async def _refuse_unstored(self, request: Request, error: StoreError) -> Result:
-        reason = f"not stored, the geometry in force stays: {error}"
+        reason = f"not stored, the active geometry is unchanged: {error}"
         return await self._refuse(request.request, request.op, (reason,))
 
     async def _refuse(self, request: str | None, op: str, problems: tuple[str, ...]) -> Result:

@@ -20,7 +20,7 @@ _ELLIPSIS = "..."
 _MAX_ESCAPED = 6
 """Largest number of characters that JSON needs for one character."""
 
-UNWATCHED = "nothing watches this geometry: the configuration has no links"
+UNWATCHED = "no links are configured: nothing checks this geometry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def findings_about(
         return (Finding(Status.UNSET, "", f"no geometry was ever committed: {WHERE_TO_BEGIN}"),)
     findings = [finding for link in links for finding in _link_findings(link, revision)]
     if links and revision.position is None:
-        text = f"where the links stood for revision {revision.number} was never recorded: put Here where it holds"
+        text = f"the position of revision {revision.number} was never recorded: put Here when the links are at it"
         findings.insert(0, Finding(Status.UNKNOWN, "", text))
     correction = correction_of(corrections, revision.number)
     if correction is not None:
@@ -105,7 +105,7 @@ def reason_of(findings: Sequence[Finding], *, watched: bool) -> str:
 
 
 def _joined(texts: Sequence[str], general: Sequence[str], left_out: int) -> str:
-    more = [f"and of {left_out} more links"] if left_out else []
+    more = [f"and {left_out} more links"] if left_out else []
     return to_ascii("; ".join([*texts, *more, *general]))
 
 
@@ -117,7 +117,7 @@ def _link_findings(link: LinkState, revision: Revision) -> list[Finding]:
     if revision.position is not None and recorded is None and not by_wavelength:
         findings.append(Finding(Status.UNKNOWN, link.name, _not_recorded(link, revision)))
     if link.moving and link.connected and link.value is not None:
-        findings.append(Finding(Status.MOVING, link.name, f"{link.name} is in motion"))
+        findings.append(Finding(Status.MOVING, link.name, f"{link.name} is moving"))
     elif link.doubt:
         findings.append(Finding(Status.UNKNOWN, link.name, link.doubt))
     elif link.within is False:
@@ -130,20 +130,22 @@ def _link_findings(link: LinkState, revision: Revision) -> list[Finding]:
 def _not_recorded(link: LinkState, revision: Revision) -> str:
     recorded = (revision.position or {}).get(link.name)
     if recorded is None:
-        return f"{link.name} was not recorded for revision {revision.number}: put Here where it holds"
+        return (
+            f"{link.name} was not recorded for revision {revision.number}: put Here when the links are at its position"
+        )
     units = recorded["units"] or "no units"
-    return f"{link.name} was recorded in {units}, the configuration says {link.units or 'none'}"
+    return f"{link.name} was recorded in {units}, the configuration has {link.units or 'none'}"
 
 
 def _distance_text(link: LinkState, reference: float | None, *, by_wavelength: bool) -> str:
     """Describe the value of a link and the value that it should have."""
     assert link.value is not None  # or `within` would be None
     assert reference is not None
-    now = f"{link.name} is at {quantity(link.value, link.units)}"
+    value = quantity(link.value, link.units)
     if is_within(link, link.value, reference):
-        return f"{now} again, not for long enough yet"
-    expected = "the wavelength stands for" if by_wavelength else "calibrated at"
-    return f"{now}, {expected} {quantity(reference, link.units)}, {_tolerance(link)}"
+        return f"{link.name} is back at {value}, not for long enough yet"
+    expected = "the wavelength corresponds to" if by_wavelength else "calibrated at"
+    return f"{link.name} is at {value}, {expected} {quantity(reference, link.units)}, {_tolerance(link)}"
 
 
 def _tolerance(link: LinkState) -> str:

@@ -192,7 +192,7 @@ class DetectorStore:
             follow_state=follow_state or before.follow_state,
         )
 
-    async def _report_undetermined(self, request: Request | None, why: str = "the disk hangs") -> None:
+    async def _report_undetermined(self, request: Request | None, why: str = "the disk does not answer") -> None:
         """Publish that the outcome of a request is not known yet; its final result replaces this one.
 
         Without a request it was to follow the links: their status is published as it is in the meantime.
@@ -202,7 +202,7 @@ class DetectorStore:
             return
         time = self._publisher.timestamp()
         result = Result(request.request, request.op, "undetermined", None, None, (why,), time)
-        message = f"{why}: it is not known yet whether the transaction is stored"
+        message = f"{why}: whether the request is stored is not known yet"
         await self._publisher.publish(Change.RESULT, result=result, message=message)
 
 
@@ -223,7 +223,7 @@ def _find_revision(history: History, prefix: str, name: int | str, wrong: Collec
     revision = history.revision(prefix, number) if number is not None and 1 <= number <= count else None
     if revision is not None:
         return revision
-    known = f"revisions 1 to {count}" if count else "no revision at all"
+    known = f"revisions 1 to {count}" if count else "no revisions"
     if isinstance(name, str):
         wrong_one = history.find_label(prefix, name)
         if wrong_one is not None:

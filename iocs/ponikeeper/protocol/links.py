@@ -76,7 +76,7 @@ class LinkState:
             return f"{self.name}: {self.error}"
         if not self.connected or self.value is None or self.moving is None:
             return f"{self.name} is not connected"
-        return f"{self.name} is in motion" if self.moving else None
+        return f"{self.name} is moving" if self.moving else None
 
 
 def kind_of(link: AnyLink) -> LinkKind:

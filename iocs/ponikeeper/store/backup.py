@@ -142,8 +142,8 @@ def _read_only(path: Path, name: Path | None = None) -> Generator[sqlite3.Connec
         except StoreError as error:
             if not isinstance(error, DamagedStoreError) and schema.journal_of(path).exists():
                 raise StoreError(
-                    f"{name} was left in the middle of a write, which {schema.journal_of(path).name} undoes: start "
-                    "its IOC, which does that and verifies it"
+                    f"{name} has an unfinished write, which {schema.journal_of(path).name} can undo: start "
+                    "its IOC, which undoes it and verifies the store"
                 ) from error
             raise
         yield connection

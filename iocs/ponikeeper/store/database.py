@@ -123,7 +123,7 @@ class StoreFile:
         newest = len(schema.MIGRATIONS)
         if version > newest:
             raise StoreError(
-                f"{self.path} has schema version {version}, this ponikeeper knows up to {newest}: "
+                f"{self.path} has schema version {version}, this ponikeeper reads up to {newest}: "
                 "start the newer ponikeeper that wrote it"
             )
         if version == newest:
@@ -133,7 +133,7 @@ class StoreFile:
                 schema.apply_steps(connection, version)
         except StoreError as error:
             raise StoreError(
-                f"{self.path} stays at schema version {version}, it could not be brought to {newest}: {error.__cause__}"
+                f"{self.path} stays at schema version {version}, its migration to {newest} failed: {error.__cause__}"
             ) from error
 
 
@@ -147,7 +147,7 @@ def translated_errors(path: Path) -> Generator[None]:
     except sqlite3.DatabaseError as error:
         raise DamagedStoreError(_damaged(path, str(error))) from error
     except UnicodeDecodeError as error:  # a message of SQLite can quote damaged text
-        raise DamagedStoreError(_damaged(path, "its texts are no UTF-8")) from error
+        raise DamagedStoreError(_damaged(path, "it has text that is not UTF-8")) from error
     except StoreError:
         raise
     except OSError as error:
@@ -155,10 +155,10 @@ def translated_errors(path: Path) -> Generator[None]:
 
 
 _HINTS = {
-    "readonly": "expected a disk and a file that take writes",
-    "unable to open": "expected a disk and a directory that take writes",
-    "full": "make room on the disk",
-    "I/O error": "look for the disk in the kernel's log",
+    "readonly": "expected a disk and a file that accept writes",
+    "unable to open": "expected a disk and a directory that accept writes",
+    "full": "free space on the disk",
+    "I/O error": "look for errors of the disk in the kernel log",
     "locked": "another program has it open: end that program",
 }
 """What to do about an error of SQLite, by a part of its message."""
@@ -197,7 +197,7 @@ def check_header(path: Path, name: Path) -> None:
         raise DamagedStoreError(_damaged(name, "its first bytes are not those of a store"))
     if schema.wal_of(path).exists():
         raise DamagedStoreError(
-            f"{schema.wal_of(path)} was left by another program, and SQLite would play it into the store: move it away"
+            f"{schema.wal_of(path)} was left by another program, and SQLite would apply it to the store: move it away"
         )
 
 
@@ -213,14 +213,14 @@ def _check_before_opening(path: Path) -> None:
     problem = rollback_journal.problem(schema.journal_of(path), path)
     if problem is not None:
         raise DamagedStoreError(
-            f"{schema.journal_of(path)} is damaged ({problem}), and the transaction that it would undo is known to it "
-            "alone; both files were left as they are: restore the store from a backup and move the journal away"
+            f"{schema.journal_of(path)} is damaged ({problem}), and only it has the data that undoes the last "
+            "transaction; both files were left unchanged: restore the store from a backup and move the journal away"
         )
 
 
 def _damaged(path: Path, what: str) -> str:
     shown = to_ascii(" ".join(what.split()))[:200]
     return (
-        f"{path} is damaged ({shown}); it was left as it is: "
-        "restore it from a backup, or move it away to begin with an empty history"
+        f"{path} is damaged ({shown}); it was left unchanged: "
+        "restore it from a backup, or move it away to start with an empty history"
     )

@@ -180,7 +180,9 @@ class History(Reader):
                 kind, number = name_of(record)
                 expected = _next(connection, kind, CHECKED[kind].partition(",")[0], key)
                 if number != expected:
-                    raise StoreError(f"{kind} {number} of {prefix} does not follow on: expected {kind} {expected}")
+                    raise StoreError(
+                        f"{kind} {number} of {prefix} does not continue the history: expected {kind} {expected}"
+                    )
                 _insert(connection, prefix, kind, key, record.row())
             follow_state = self.follow_state(prefix)
             without_position = follow_state and replace(follow_state, rested={})

@@ -141,7 +141,7 @@ class Reader:
             activation = Activation(*row[:-1])  # type: ignore[arg-type]  # its checksum matches
             revision = self.revision(prefix, activation.revision)
             if revision is None:
-                raise sqlite3.DatabaseError(f"revision {activation.revision} of {prefix} is in force but missing")
+                raise sqlite3.DatabaseError(f"revision {activation.revision} of {prefix} is active but missing")
             return revision, activation
 
     def revision(self, prefix: str, number: int) -> Revision | None:
@@ -202,7 +202,7 @@ class Reader:
             records = [record_of(prefix, kind, row) for row in self._rows(sql, prefix, first, last)]
             numbers = [name_of(record)[1] for record in records]
             if numbers and numbers != list(range(max(1, first), numbers[-1] + 1)):
-                raise sqlite3.DatabaseError(f"of the {kind}s {first} to {last} of {prefix} some are missing")
+                raise sqlite3.DatabaseError(f"some of the {kind}s {first} to {last} of {prefix} are missing")
             return records
 
     def find_label(self, prefix: str, label: str, excluded: Collection[int] = ()) -> int | None:

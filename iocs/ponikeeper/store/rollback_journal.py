@@ -54,7 +54,7 @@ def _problem(file: BinaryIO, size: int, first_page: bytes) -> str | None:
         if not header.strip(b"\0") or header[:12] == _UNSYNCED:
             break
         if len(header) < _HEADER.size or header[:8] != _MAGIC:
-            return f"at byte {position} stands no header"
+            return f"there is no header at byte {position}"
         _, records, nonce, pages, sector, page_size = _HEADER.unpack(header)
         if page_size != _page_size(first_page) or sector < 32 or sector & (sector - 1):
             return f"the header at byte {position} does not fit the store"

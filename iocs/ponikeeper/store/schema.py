@@ -103,7 +103,7 @@ def create(path: Path) -> None:
     if journals:
         raise DamagedStoreError(
             f"{path} is gone, but its journal {journals[0].name} is still there: "
-            "bring the store back, or move the journal away to begin with an empty history"
+            "bring the store back, or move the journal away to start with an empty history"
         )
     unfinished = path.with_name(path.name + ".new")
     try:
@@ -119,7 +119,7 @@ def create(path: Path) -> None:
         unfinished.rename(path)
         _sync_directory(path.parent)
     except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"{path} cannot be made: {error}; expected a directory that takes writes") from error
+        raise StoreError(f"{path} cannot be created: {error}; expected a directory that accepts writes") from error
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -73,7 +73,7 @@ def check_structure(connection: sqlite3.Connection) -> int:
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != schema.APPLICATION_ID:
-        raise sqlite3.DatabaseError("it is no ponikeeper store")
+        raise sqlite3.DatabaseError("it is not a ponikeeper store")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(schema.MIGRATIONS):
         return version
@@ -111,7 +111,7 @@ def slices(connection: sqlite3.Connection) -> deque[Slice]:
     for table in CHECKED:
         (last,) = connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()
         (count,) = connection.execute(f"SELECT count(*) FROM {table} NOT INDEXED").fetchone()
-        _expect(count == last, f"of {last} rows of {table} {last - count} are missing")
+        _expect(count == last, f"{last - count} of {last} rows of {table} are missing")
         for index in _INDICES[table]:
             # count(*) without a condition would use the smallest index, whichever is named
             sql = f"SELECT count(*) FROM {table} INDEXED BY {index} WHERE detector >= -9223372036854775808"
@@ -143,7 +143,7 @@ def verify_slice(connection: sqlite3.Connection, rows: Slice, prefixes: Mapping[
     sql = f"SELECT detector, {CHECKED[rows.table]}, checksum FROM {rows.table} NOT INDEXED WHERE rowid BETWEEN ? AND ?"
     stored = connection.execute(sql, (rows.first, rows.last)).fetchall()
     expected = rows.last - rows.first + 1
-    _expect(len(stored) == expected, f"rows {rows.first} to {rows.last} of {rows.table} are not all there")
+    _expect(len(stored) == expected, f"rows {rows.first} to {rows.last} of {rows.table} are not complete")
     for key, *row in stored:
         _expect(key in prefixes, f"{rows.table} {row[0]!a} belongs to no detector")
         verify_row(prefixes[key], rows.table, tuple(row))
@@ -167,7 +167,7 @@ def _check_numbers(connection: sqlite3.Connection, table: str) -> None:
     for key, count, first, last in connection.execute(sql):
         _expect(key not in seen, f"the index {index} is out of order")
         seen.add(key)
-        _expect((count, first) == (last, 1), f"the rows {first!a} to {last!a} of {table} of a detector are {count}")
+        _expect((count, first) == (last, 1), f"{table} of a detector has {count} rows numbered {first!a} to {last!a}")
 
 
 def _expect(sound: bool, what: str) -> None:

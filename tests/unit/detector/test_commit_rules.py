@@ -72,7 +72,7 @@ def test_commit_without_inheritance_takes_nothing_over():
 def test_first_commit_lacks_nothing(name):
     values = {key: value for key, value in VALUES.items() if key != name}
     (told,) = problems(None, Commit(values))
-    assert told.startswith(f"nothing is in force yet and {name} missing: give all of them at once")
+    assert told.startswith(f"no revision is active yet, {name} missing: set all values at once")
 
 
 def test_change_of_detector_brings_pixels_and_empties_the_configuration():
@@ -155,9 +155,9 @@ def test_position_that_is_given_is_not_that_of_now(position):
 
 def test_here_needs_a_geometry_and_a_place_that_is_known():
     for revision, readings, says in (
-        (None, standing(), "nothing is in force yet"),
+        (None, standing(), "no revision is active yet"),
         (in_force(), (), "the configuration has no links, so there is no position that Here could record"),
-        (in_force(), standing(moving=True), "where the links stand is not known: z is in motion"),
+        (in_force(), standing(moving=True), "the position of the links is unknown: z is moving"),
     ):
         with pytest.raises(RefusedError, match=says):
             decide_here(revision, (), readings)

@@ -138,7 +138,7 @@ def test_store_that_cannot_be_written_refuses_and_keeps_the_geometry(path):
 
     (before, refused, bad, accepted, good), published = run(path, work)
     assert refused.outcome == "refused"
-    assert refused.errors[0].startswith(f"not stored, the geometry in force stays: {path} was moved")
+    assert refused.errors[0].startswith(f"not stored, the active geometry is unchanged: {path} was moved")
     assert published[1].snapshot() == before
     assert (bad.ok, good.ok) == (False, True)
     assert accepted.revision == 2

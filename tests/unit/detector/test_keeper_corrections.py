@@ -59,7 +59,9 @@ def test_wrong_geometry_does_not_come_back_by_an_edit_that_changes_nothing(path)
         return refused.errors, (right.outcome, right.revision), bench.status
 
     errors, right, status = run(path, work)
-    assert errors[0].startswith("revision 1 was retracted: wrong, and this changes nothing of it: put in force one")
+    assert errors[0].startswith(
+        "revision 1 was retracted: wrong, and this edit does not change its geometry: activate one"
+    )
     assert (right, status) == (("accepted", 2), "VALID")
 
 

@@ -30,7 +30,7 @@ def test_follow_that_the_disk_refuses_is_told_and_done_when_the_disk_takes_it(pa
 
     refused, told = run(path, work)
     assert refused == (
-        2, ("MOVED", "z is at 1000 mm, calibrated at 1500 mm, tolerance 0.05 mm"), "not followed: disk full",
+        2, ("MOVED", "z is at 1000 mm, calibrated at 1500 mm, tolerance 0.05 mm"), "following failed: disk full",
     )  # fmt: skip
     assert told == ("VALID", "")
 

@@ -21,7 +21,7 @@ def test_commit_stores_where_the_links_stand_when_its_turn_comes(path):
     assert absent.message == f"revision 1 committed by {BY}, position unknown: z is not connected"
     assert (known.revision.position, known.status) == ({"z": {"value": NEAR, "units": "mm"}}, Status.VALID)
     assert (moving.revision.position, moving.status) == (None, Status.UNKNOWN)
-    assert moving.message == f"revision 3 committed by {BY}, position unknown: z is in motion"
+    assert moving.message == f"revision 3 committed by {BY}, position unknown: z is moving"
 
 
 def test_commit_of_where_the_detector_no_longer_is_was_never_valid(path):
@@ -107,7 +107,7 @@ def test_here_makes_the_place_one_where_the_geometry_holds(path):
 
     first, unknown, here, state, again, refused = run(path, work)
     assert unknown == (
-        "UNKNOWN", "where the links stood for revision 1 was never recorded: put Here where it holds",
+        "UNKNOWN", "the position of revision 1 was never recorded: put Here when the links are at it",
     )  # fmt: skip
     assert (first.revision, here.revision, here.op, here.outcome) == (1, 2, "here", "accepted")
     assert (state.status, state.revision.label) == (Status.VALID, "near")
@@ -115,7 +115,7 @@ def test_here_makes_the_place_one_where_the_geometry_holds(path):
     assert state.revision.provenance == {"method": "manual", "author": BY, "derived_from": 1}
     assert (again.revision, again.outcome) == (2, "accepted")  # nothing changed
     assert [result.errors[0].partition(":")[0] for result in refused] == [
-        "nothing is in force yet, so nothing can hold here",
-        "where the links stand is not known",
+        "no revision is active yet, so Here has no geometry to record",
+        "the position of the links is unknown",
         "revision 2 was retracted",
     ]

@@ -30,7 +30,7 @@ def test_geometry_follows_from_place_to_place_and_is_valid_only_there(path):
     assert "".join(name[0] if name != "MOVING" else "m" for name in statuses).endswith("mVmMmVmV")
     assert len({*map(len, results)}) == 1  # nobody asked for it
     assert (state.activation.cause, state.activation.author, state.activation.serial) == ("follow", "links", 5)
-    assert state.message == "revision 1 followed the links: z 1000 mm"
+    assert state.message == "revision 1 activated, the links are at z 1000 mm"
 
 
 @pytest.mark.parametrize("early", [0.0, 1e-4, 2e-4, 3e-4, 4e-4, 5e-4, 6e-4, 1e-3])

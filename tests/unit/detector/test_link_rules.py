@@ -235,7 +235,7 @@ def state(name="z", **more):
     ("more", "doubt"),
     [
         ({}, None),
-        ({"moving": True}, "z is in motion"),
+        ({"moving": True}, "z is moving"),
         ({"connected": False}, "z is not connected"),
         ({"connected": False, "moving": None, "error": "Z.MOVN is not connected"}, "z: Z.MOVN is not connected"),
         ({"connected": False, "value": None, "moving": None}, "z is not connected"),

@@ -66,8 +66,8 @@ IN_METRES = {**POSITION, "z": {"value": 1.0, "units": "m"}}
 
 Z_BEYOND = "z is at 1000.0501 mm, calibrated at 1000 mm, tolerance 0.05 mm"
 Z_FAR = "z is at 1500 mm, calibrated at 1000 mm, tolerance 0.05 mm"
-NEVER = "where the links stood for revision 7 was never recorded: put Here where it holds"
-OFF = "energy is at 75.2 keV, the wavelength stands for 74.6893 keV, tolerance 0.0001 relative"
+NEVER = "the position of revision 7 was never recorded: put Here when the links are at it"
+OFF = "energy is at 75.2 keV, the wavelength corresponds to 74.6893 keV, tolerance 0.0001 relative"
 WRONG = "revision 7 was superseded by revision 9: wavelength typed wrong"
 
 CASES = {
@@ -80,7 +80,7 @@ CASES = {
     ),
     "back, but not for long": (
         revision(), (), links(z={"value": 1000.049, "within": False}), "MOVED",
-        "z is at 1000.049 mm again, not for long enough yet",
+        "z is back at 1000.049 mm, not for long enough yet",
     ),
     "energy moved": (
         revision(), (), links(energy=74.7), "MOVED",
@@ -89,8 +89,8 @@ CASES = {
     "binning changed": (
         revision(), (), links(binning=2.0), "MOVED", "binning is at 2, calibrated at 1, any change counts",
     ),
-    "in motion": (revision(), (), links(z={"value": 1500.0, "moving": True}), "MOVING", "z is in motion"),
-    "in motion where it belongs": (revision(), (), links(z=MOVING), "MOVING", "z is in motion"),
+    "in motion": (revision(), (), links(z={"value": 1500.0, "moving": True}), "MOVING", "z is moving"),
+    "in motion where it belongs": (revision(), (), links(z=MOVING), "MOVING", "z is moving"),
     "disconnected": (revision(), (), links(z=GONE), "UNKNOWN", "z is not connected"),
     "disconnected, though its moving PV says that it moves": (
         revision(), (), links(z={**GONE, "moving": True}), "UNKNOWN", "z is not connected",
@@ -105,11 +105,11 @@ CASES = {
     "position never recorded": (revision(None), (), links(position=None), "UNKNOWN", NEVER),
     "link added after the revision": (
         revision(WITHOUT_BINNING), (), links(position=WITHOUT_BINNING), "UNKNOWN",
-        "binning was not recorded for revision 7: put Here where it holds",
+        "binning was not recorded for revision 7: put Here when the links are at its position",
     ),
     "units changed after the revision": (
         revision(IN_METRES), (), links(z={"calibrated": None, "within": None}), "UNKNOWN",
-        "z was recorded in m, the configuration says mm",
+        "z was recorded in m, the configuration has mm",
     ),
     "energy added after the revision, and right": (
         revision(WITHOUT_ENERGY), (), links(energy=74.6893, position=WITHOUT_ENERGY), "VALID", "",
@@ -137,10 +137,10 @@ CASES = {
         f"binning is not connected; {WRONG}; {Z_FAR}; {OFF.replace('74.6893', '74.68927616')}",
     ),
     "condemned and in motion": (
-        revision(), (SUPERSEDED,), links(z=MOVING), "CONDEMNED", f"{WRONG}; z is in motion",
+        revision(), (SUPERSEDED,), links(z=MOVING), "CONDEMNED", f"{WRONG}; z is moving",
     ),
     "one in motion, another one moved": (
-        revision(), (), links(z=1500.0, energy=MOVING), "MOVING", f"energy is in motion; {Z_FAR}",
+        revision(), (), links(z=1500.0, energy=MOVING), "MOVING", f"energy is moving; {Z_FAR}",
     ),
     "moved and mismatched": (
         revision(WITHOUT_ENERGY), (), links(z=1500.0, energy=75.2, position=WITHOUT_ENERGY), "MOVED",
@@ -158,7 +158,7 @@ def test_status_and_reason(case):
     found = judged(in_force, corrections, links_now)
     assert found[0] == status
     if reason is None:
-        assert found[1].startswith("no geometry was ever committed: give all of them at once")
+        assert found[1].startswith("no geometry was ever committed: set all values at once")
     else:
         assert found[1] == reason
 
@@ -183,14 +183,14 @@ def test_reason_that_is_too_long_is_cut():
     broken = [replace(link("z", None), error="\\" * 400, moving=None)] * 16
     status, text = judged(revision(), (), broken)
     assert status == "UNKNOWN"
-    assert text.endswith("; and of 15 more links")
+    assert text.endswith("; and 15 more links")
     assert len(strictjson.dumps(text)) <= MAX_REASON
 
 
 def test_reason_that_is_too_long_says_of_the_revision_itself_what_it_says():
     broken = [replace(link("z", None), error="x" * 90, moving=None)] * 16
     text = judged(revision(), (RETRACTED,), broken)[1]
-    assert re.search(r"; revision 7 was retracted: beam stop touched; and of \d more links$", text), text
+    assert re.search(r"; revision 7 was retracted: beam stop touched; and \d more links$", text), text
     long = replace(RETRACTED, reason="\N{SNOWMAN}" * 400)
     status, text = judged(revision(), (long,), broken)
     assert (status, text[-3:]) == ("UNKNOWN", "...")

@@ -103,7 +103,7 @@ def test_records_that_do_not_follow_on_leave_nothing(tmp_path, history):
     first, _, third = history.revisions(PREFIX, 1, 3)
     other = History(tmp_path / "other" / NAME)
     try:
-        with pytest.raises(StoreError, match=r"revision 3 of .* does not follow on: expected revision 2"):
+        with pytest.raises(StoreError, match=r"revision 3 of .* does not continue the history: expected revision 2"):
             other.append(PREFIX, [first, third], time_of(9), "import")
         assert reopened(other).stored_state(PREFIX) == StoredState()
     finally:

@@ -102,7 +102,7 @@ def test_damaged_header_of_a_journal_is_refused_and_both_files_kept(left):
             damaged[position] ^= pattern
             journal.write_bytes(damaged)
             before = digest(left), digest(journal)
-            with pytest.raises(DamagedStoreError, match=r"-journal is damaged .* both files were left as they are"):
+            with pytest.raises(DamagedStoreError, match=r"-journal is damaged .* both files were left unchanged"):
                 History(left)
             assert (digest(left), digest(journal)) == before
             refused += 1
@@ -146,7 +146,7 @@ def test_flipped_byte_in_a_journal_falsifies_nothing(half_done, left):
 def test_garbage_in_place_of_a_journal_is_refused_and_kept(old, content):
     schema.journal_of(old).write_bytes(content)
     before = digest(old)
-    with pytest.raises(DamagedStoreError, match=r"-journal is damaged .at byte 0 stands no header"):
+    with pytest.raises(DamagedStoreError, match=r"-journal is damaged .there is no header at byte 0"):
         History(old)
     assert digest(old) == before
     assert schema.journal_of(old).read_bytes() == content
