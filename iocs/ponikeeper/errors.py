@@ -1,7 +1,7 @@
-"""The errors of ponikeeper: one root, each with the builtin that fits beside it.
+"""All errors of ponikeeper: one root, each also a subclass of the builtin that fits.
 
-This module is the catalogue: whatever the IOC, the command line or the client raise on purpose is
-here, and its message says what was wrong, what was expected and what to write instead.
+The IOC, the command line and the client raise no others of their own. Each message says what was wrong, what was
+expected and what to write instead.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,12 +12,12 @@ class PonikeeperError(Exception):
 
 
 class ProblemsError(PonikeeperError, ValueError):
-    """Input that was refused, with every problem that was found in it.
+    """Input that was refused, with all of its problems.
 
     Parameters
     ----------
     problems
-        One sentence for each thing that is wrong; at least one.
+        A message for each problem; at least one.
     """
 
     def __init__(self, problems: str | Iterable[str]) -> None:
@@ -26,11 +26,11 @@ class ProblemsError(PonikeeperError, ValueError):
 
 
 class GeometryError(ProblemsError):
-    """Values that are no geometry: missing, out of range, of the wrong type or unit."""
+    """Values that do not form a geometry: missing, out of range, or of the wrong type or unit."""
 
 
 class PoniError(ProblemsError):
-    """A PONI text that cannot be read to one whole geometry."""
+    """A PONI text that is not one complete geometry."""
 
 
 class MessageError(ProblemsError):
@@ -39,7 +39,9 @@ class MessageError(ProblemsError):
     Attributes
     ----------
     request
-        The request id, where it could be read although the rest is bad.
+        The request id, where it could be read although the text is invalid.
+    op
+        The operation, where it could be read.
     """
 
     def __init__(self, problems: str | Iterable[str], request: str | None = None, op: str | None = None) -> None:
@@ -49,7 +51,7 @@ class MessageError(ProblemsError):
 
 
 class HistoryError(ProblemsError):
-    """A record of a history, or an exported history, that is not what was written."""
+    """A history record or history file that is invalid or was changed after it was written."""
 
 
 class ConfigError(ProblemsError):
@@ -61,7 +63,7 @@ class AccessFileError(ProblemsError):
 
 
 class RefusedError(ProblemsError):
-    """The IOC refused a transaction; the problems are its own reasons."""
+    """The IOC refused a request; the problems are the reasons that it gave."""
 
 
 class ShapeError(PonikeeperError, ValueError):
@@ -69,19 +71,19 @@ class ShapeError(PonikeeperError, ValueError):
 
 
 class NoGeometryError(PonikeeperError, LookupError):
-    """No geometry was recorded where one was looked for."""
+    """No geometry was recorded in the given documents, files or history."""
 
 
 class RecordError(PonikeeperError, RuntimeError):
-    """What a run records of the geometry would not be true."""
+    """The geometry in the documents of a run would be wrong."""
 
 
 class CalibrantError(PonikeeperError, LookupError):
-    """A powder standard that is not known, or a file that lists none."""
+    """A calibrant that is unknown, or a file without lattice spacings."""
 
 
 class WavelengthError(PonikeeperError, ValueError):
-    """The wavelength is not known, or what is said of it contradicts itself."""
+    """The wavelength is unknown, or its sources contradict each other."""
 
 
 class ImageError(PonikeeperError, ValueError):
@@ -89,16 +91,16 @@ class ImageError(PonikeeperError, ValueError):
 
 
 class FitError(ProblemsError):
-    """An image from which no geometry can be had that could be stood for; each problem says why."""
+    """The fit was rejected; each problem says why."""
 
 
 class CalibrationError(ProblemsError):
-    """A calibration that put no geometry in force; each problem says why, and what to do.
+    """A calibration that activated no geometry; each problem says why, and what to do.
 
     Attributes
     ----------
     results
-        Of several detectors, what was found for the others, by their names.
+        Results of the other detectors by name, where several were calibrated.
     """
 
     def __init__(self, problems: str | Iterable[str], results: Mapping[str, object] | None = None) -> None:
@@ -119,19 +121,19 @@ class NoDisplayError(PonikeeperError, RuntimeError):
 
 
 class FileWriteError(PonikeeperError, OSError):
-    """A file cannot be written; it is as it was before."""
+    """A file cannot be written; it is unchanged."""
 
 
 class StoreError(PonikeeperError, OSError):
-    """The store on disk cannot be read or written now; nothing of it is lost."""
+    """The store cannot be read or written now; nothing is lost."""
 
 
 class DamagedStoreError(StoreError):
-    """The store on disk is not what was written to it; it is never replaced silently."""
+    """The file of the store was damaged or changed; it is never replaced silently."""
 
 
 class UncertainStoreError(StoreError):
-    """The disk failed in the last step of a transaction; whether it has the transaction is not known yet."""
+    """The disk failed in the last step of a transaction; whether the transaction is stored is not known yet."""
 
 
 class BusyStoreError(StoreError):
@@ -139,11 +141,15 @@ class BusyStoreError(StoreError):
 
 
 class NotConnectedError(PonikeeperError, ConnectionError):
-    """A PV does not answer."""
+    """A PV is not connected or does not answer."""
+
+
+class RecsyncError(PonikeeperError, ValueError):
+    """A message from a recceiver that is not of the recsync protocol."""
 
 
 class MissingExtraError(PonikeeperError, ImportError):
-    """A part of ponikeeper that is not installed; the message is the line that installs it."""
+    """A part of ponikeeper that is not installed; the message says how to install it."""
 
     def __init__(self, extra: str, missing: str) -> None:
         super().__init__(f"{missing} is not installed: pip install 'ponikeeper[{extra}]'")

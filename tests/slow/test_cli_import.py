@@ -10,7 +10,7 @@ import pytest
 
 from live import TIMEOUT
 from ponikeeper.geometry import Geometry, poni
-from ponikeeper.site.legacy_import import of_poni
+from ponikeeper.site.legacy_import import read_poni
 from ponikeeper.store import History
 from speak import GEOMETRY
 
@@ -40,7 +40,7 @@ def test_poni_that_pyfai_has_saved_twice_is_found_twice(tmp_path):
     for dist in (0.3, 0.4):
         ai.dist = dist
         ai.save(str(tmp_path / "b.poni"))
-    found = of_poni("b.poni", (tmp_path / "b.poni").read_bytes(), 0.0)
+    found = read_poni("b.poni", (tmp_path / "b.poni").read_bytes(), 0.0)
     assert [each.geometry.dist for each in found] == [0.3, 0.4]
     assert all(abs(instant - time.time()) < TIMEOUT for instant in instants(found))
 
@@ -113,7 +113,7 @@ def test_file_that_cannot_be_read_stops_all_unless_it_is_to_be_left_out(config, 
 
 def test_autosave_file_is_brought_in_under_the_prefix_of_now(config, tmp_path):
     path = _written(tmp_path / "auto_settings.sav", saved("OLD:"))
-    assert "say the one that is meant with --from" in call(config, path).stderr
+    assert "give the right one with --from" in call(config, path).stderr
     done = call(config, path, "--from", "OLD:")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"1 revision, 1 activation, 0 judgements of {PREFIX} added" in done.stdout
@@ -160,6 +160,6 @@ def test_poni_of_a_beamline_is_brought_in_with_its_own_time(name):
     if not data.is_dir():
         pytest.skip(f"{data} is not here")
     (path,) = data.glob("*.poni")
-    found = of_poni(path.name, path.read_bytes(), 0.0)
+    found = read_poni(path.name, path.read_bytes(), 0.0)
     assert found[-1].geometry == poni.read(path.read_bytes())
     assert all(each.time.timestamp() > 1e9 for each in found)

@@ -13,7 +13,7 @@ from ponikeeper.history import history_file
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.records import KINDS
 from ponikeeper.site import legacy_import
-from ponikeeper.site.legacy_import import Former
+from ponikeeper.site.legacy_import import LegacyCalibration
 from ponikeeper.text import timestamps
 from ponikeeper.text.strictjson import dumps
 
@@ -58,7 +58,7 @@ def import_(
     else:
         wanted = _wanted(prefix, prefixes, config)
         kept = _autosaved(source, old_prefix or wanted) if _is_autosave(source) else _ponis(source, skip)
-        found = legacy_import.as_history(wanted, kept, now)
+        found = legacy_import.to_history(wanted, kept, now)
     with contextlib.closing(History(loaded.store)) as store:
         had, new = _compared(store, found, source)
         records = [record for part in new.by_kind().values() for record in part]
@@ -101,16 +101,16 @@ def _wanted(prefix: str | None, prefixes: list[str], config: Path) -> str:
     return prefix or prefixes[0]
 
 
-def _ponis(source: Path, skip: bool) -> list[Former]:
+def _ponis(source: Path, skip: bool) -> list[LegacyCalibration]:
     """Read a PONI file, or each in a folder; what cannot be read is told all at once, or left out with a word."""
     files = sorted(source.glob("*.poni")) if source.is_dir() else [source]
     if not files:
         raise ConfigError(f"{source}: there is no *.poni in this folder")
-    found: list[Former] = []
+    found: list[LegacyCalibration] = []
     problems: list[str] = []
     for file in files:
         try:
-            found += legacy_import.of_poni(file.name, _bytes(file), file.stat().st_mtime)
+            found += legacy_import.read_poni(file.name, _bytes(file), file.stat().st_mtime)
         except PoniError as error:
             problems += [f"{file.name}: {problem}" for problem in error.problems]
     if problems and not (skip and found):
@@ -122,9 +122,9 @@ def _ponis(source: Path, skip: bool) -> list[Former]:
     return found
 
 
-def _autosaved(source: Path, prefix: str) -> list[Former]:
+def _autosaved(source: Path, prefix: str) -> list[LegacyCalibration]:
     text = _bytes(source).decode("utf-8", "replace")
-    return [legacy_import.of_autosave(source.name, text, source.stat().st_mtime, prefix)]
+    return [legacy_import.read_autosave(source.name, text, source.stat().st_mtime, prefix)]
 
 
 def _bytes(file: Path) -> bytes:

@@ -1,10 +1,10 @@
-"""Where the files for the site lie: example configuration, systemd unit and what joins them in deploy/."""
+"""Location of the files for the site in deploy/: example configuration, systemd units, screens."""
 
 from pathlib import Path
 
 
 def deploy_folder() -> Path:
-    """Find deploy/: inside the package where it was installed from a wheel, else beside the source."""
+    """Return the path of deploy/: inside the package if installed from a wheel, else in the repository."""
     package = Path(__file__).parents[1]
     packaged = package / "deploy"
     return packaged if packaged.is_dir() else package.parents[1] / "deploy"

@@ -1,4 +1,4 @@
-"""What was calibrated before ponikeeper kept it, from the files of then, as a history. Pure."""
+"""Import of calibrations that were made before ponikeeper, from PONI and autosave files, as a history. Pure."""
 
 import re
 import uuid
@@ -17,10 +17,10 @@ from ponikeeper.text import strictjson
 from ponikeeper.text.timestamps import from_datetime
 
 CAUSE = "import"
-"""Of the activations, and their author."""
+"""Cause and author of the imported activations."""
 
 _UIDS = uuid.UUID("5f3f0f3c-5b0e-4d4e-9a64-3d3e0c6f6a51")
-"""The space of the uids: the same files make the same history again."""
+"""Namespace of the uids: the same files always give the same history."""
 
 _HEAD = re.compile(r"# (?:autosave|save/restore)\b.*?(?:(\d{6}-\d{6})\s*)?$")
 _END = "<END>"
@@ -33,19 +33,21 @@ _PARAMETERS: Mapping[str, str] = MappingProxyType(
         for spelled in (pv.suffix, pv.parameter)
     }
 )
-"""The values of a geometry by the ends of PV names: of ours, and as pyFAI and xpdAcq name them."""
+"""Values of a geometry by the last part of PV names: those of ponikeeper, and as pyFAI and xpdAcq name them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Former:
-    """A geometry that was kept in a file.
+class LegacyCalibration:
+    """A geometry from a file of the time before ponikeeper.
 
     Parameters
     ----------
     time
-        When it was calibrated or saved, as far as is known.
+        When it was calibrated or saved, as far as known.
+    geometry
+        The geometry.
     source
-        The file's name.
+        Name of the file.
     """
 
     time: datetime
@@ -53,46 +55,59 @@ class Former:
     source: str
 
 
-def of_poni(source: str, data: bytes, modified: float) -> list[Former]:
-    """Read every entry of a PONI file.
+def read_poni(source: str, data: bytes, modified: float) -> list[LegacyCalibration]:
+    """Parse every entry of a PONI file.
 
     Parameters
     ----------
+    source
+        Name of the file.
+    data
+        Content of the file.
     modified
-        When the file was written last (s since 1970): the time of an entry that does not say its own.
+        Modification time of the file (s since 1970), for entries without a time of their own.
+
+    Returns
+    -------
+    list of LegacyCalibration
+        In the order of the file.
 
     Raises
     ------
     PoniError
-        An entry is not one whole geometry.
+        An entry is not a complete geometry.
     """
     written = datetime.fromtimestamp(modified, UTC)
-    return [Former(entry.calibrated or written, entry.geometry, source) for entry in poni.read_all(data)]
+    return [LegacyCalibration(entry.calibrated or written, entry.geometry, source) for entry in poni.read_all(data)]
 
 
-def of_autosave(source: str, text: str, modified: float, prefix: str) -> Former:
-    """Read what EPICS autosave kept of a detector.
+def read_autosave(source: str, text: str, modified: float, prefix: str) -> LegacyCalibration:
+    """Parse the geometry of a detector from a file of EPICS autosave.
 
     Parameters
     ----------
+    source
+        Name of the file.
+    text
+        Content of the file.
     modified
-        When the file was written last (s since 1970), where its first line does not say it.
+        Modification time of the file (s since 1970), where its first line has no time.
     prefix
-        What the names of its PVs began with then.
+        Prefix of the PVs in the file.
 
     Raises
     ------
     HistoryError
-        The file is cut, or has no PV of that prefix.
+        The file is incomplete, or has no PV with that prefix.
     GeometryError
-        A value is missing, or none that can be.
+        A value is missing or invalid.
     """
     lines = text.splitlines()
     head = _HEAD.match(lines[0]) if lines else None
     if head is None:
-        raise HistoryError(f"{source}: this is no autosave file: expected a first line such as # autosave R5.3 ...")
+        raise HistoryError(f"{source}: this is not an autosave file: expected a first line such as # autosave R5.3 ...")
     if _END not in (line.strip() for line in lines):
-        raise HistoryError(f"{source}: there is no line {_END}: the file was cut, or is still being written")
+        raise HistoryError(f"{source}: the line {_END} is missing: the file is incomplete, or still being written")
     values: dict[str, object] = {}
     prefixes: set[str] = set()
     for line in lines:
@@ -103,29 +118,43 @@ def of_autosave(source: str, text: str, modified: float, prefix: str) -> Former:
             if found[0] == prefix:
                 values[found[1]] = _value(found[1], value.strip())
     if not values:
-        there = ", ".join(sorted(prefixes)) or "none"
+        present = ", ".join(sorted(prefixes)) or "none"
         raise HistoryError(
-            f"{source}: no PV of a geometry begins with {prefix}: those that are there begin with {there}; "
-            "say the one that is meant with --from"
+            f"{source}: no PV of a geometry has the prefix {prefix}; prefixes in the file: {present}; "
+            "give the right one with --from"
         )
     try:
         geometry = Geometry.parse(values)
     except GeometryError as error:
         raise GeometryError(f"{source}: {problem}" for problem in error.problems) from None
-    return Former(_saved(head[1], modified), geometry, source)
+    return LegacyCalibration(_saved(head[1], modified), geometry, source)
 
 
-def as_history(prefix: str, found: Iterable[Former], now: datetime) -> ExportedHistory:
-    """Make the history that a detector would have: each was put in force when it was calibrated, in this order.
+def to_history(prefix: str, calibrations: Iterable[LegacyCalibration], now: datetime) -> ExportedHistory:
+    """Build the history that a detector would have: each geometry was active from its time on.
 
-    A geometry that two files have with one time is one; where the detector stood is not known.
+    The same geometry with the same time in two files counts once; positions are unknown.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+    calibrations
+        In any order.
+    now
+        The current time.
+
+    Returns
+    -------
+    ExportedHistory
+        One revision and one activation for each calibration.
 
     Raises
     ------
     HistoryError
-        One is from the future.
+        A time is in the future.
     """
-    ordered = sorted(found, key=lambda each: each.time)
+    ordered = sorted(calibrations, key=lambda each: each.time)
     late = [each for each in ordered if each.time > now]
     if late:
         raise HistoryError(f"{each.source}: its time, {from_datetime(each.time)}, is in the future" for each in late)
@@ -135,14 +164,14 @@ def as_history(prefix: str, found: Iterable[Former], now: datetime) -> ExportedH
     return ExportedHistory(prefix, from_datetime(now), tuple(revisions), tuple(activations))
 
 
-def _without_copies(ordered: Sequence[Former]) -> list[Former]:
-    seen: dict[tuple[datetime, Geometry], Former] = {}
+def _without_copies(ordered: Sequence[LegacyCalibration]) -> list[LegacyCalibration]:
+    seen: dict[tuple[datetime, Geometry], LegacyCalibration] = {}
     for each in ordered:
         seen.setdefault((each.time, each.geometry), each)
     return list(seen.values())
 
 
-def _revision(prefix: str, number: int, each: Former) -> Revision:
+def _revision(prefix: str, number: int, each: LegacyCalibration) -> Revision:
     created = from_datetime(each.time)
     geometry = strictjson.canonical(each.geometry.as_dict())
     uid = str(uuid.uuid5(_UIDS, f"{prefix}\x1f{created}\x1f{geometry}"))
@@ -155,7 +184,7 @@ def _revision(prefix: str, number: int, each: Former) -> Revision:
 
 
 def _parameter(name: str) -> tuple[str, str] | None:
-    """Part the name of a PV into its prefix and the value of a geometry that it has; None where it has none."""
+    """Split a PV name into its prefix and the value of a geometry; None where it names no such value."""
     name = name.removesuffix(".VAL")
     begin = max(map(name.rfind, ":}-.")) + 1
     parameter = _PARAMETERS.get(name[begin:].lower())

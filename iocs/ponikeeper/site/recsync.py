@@ -1,15 +1,17 @@
-"""The protocol by which IOCs tell a recceiver, and through it ChannelFinder, which records they have: pure.
+"""The recsync protocol, by which an IOC registers its records with a recceiver, and so with ChannelFinder. Pure.
 
 A recceiver announces itself by UDP; the IOC connects, uploads the names of its records, and answers
-pings as long as it lives. All numbers are big-endian.
+pings until the connection ends. All numbers are big-endian.
 """
 
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ponikeeper.errors import RecsyncError
+
 HEADER_BYTES = 8
-"""What stands before the body of each message."""
+"""Length of the header of each message."""
 
 _MAGIC = int.from_bytes(b"RC")
 _VERSION = 0
@@ -20,19 +22,15 @@ _FROM_THE_SENDER = 0xFFFFFFFF
 _CLIENT_GREETING, _PONG, _ADD_RECORD, _DONE, _ADD_INFO = 1, 2, 3, 5, 6
 _SERVER_GREETING, _PING = 0x8001, 0x8002
 _IOC = 0
-"""Number by which an info is meant of the IOC itself."""
+"""Record number of infos about the IOC itself."""
 
 _LONGEST = 64
-"""Bytes of the longest body that a recceiver sends."""
-
-
-class RecsyncError(ValueError):
-    """What was received is not this protocol."""
+"""Length of the longest body that a recceiver sends (bytes)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """Where a recceiver waits for IOCs, and the key by which it knows those that heard it."""
+    """Address and port at which a recceiver accepts IOCs, and the key of its announcement."""
 
     host: str
     port: int
@@ -41,16 +39,16 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record.
+    """One record of the IOC.
 
     Parameters
     ----------
     name
-        Of the PV.
+        Name of the PV.
     type
-        As ``.RTYP`` answers.
+        Record type, as ``.RTYP`` reports it.
     infos
-        What else is told of it, such as ``recordDesc``.
+        Properties of the record, such as ``recordDesc``.
     """
 
     name: str
@@ -59,12 +57,19 @@ class Record:
 
 
 def read_announcement(datagram: bytes, sender: str) -> Announcement | None:
-    """Read an announcement, or give None for any other datagram.
+    """Parse an announcement.
 
     Parameters
     ----------
+    datagram
+        What was received by UDP.
     sender
-        Address it came from: that of the recceiver, unless it names another.
+        Address that it came from: that of the recceiver, unless the announcement has another.
+
+    Returns
+    -------
+    Announcement or None
+        None for any other datagram.
     """
     if len(datagram) < _ANNOUNCEMENT.size:
         return None
@@ -76,7 +81,7 @@ def read_announcement(datagram: bytes, sender: str) -> Announcement | None:
 
 
 def body_length(header: bytes) -> int:
-    """Give the length of the body that follows a header (bytes); raises `RecsyncError`."""
+    """Return the length of the body that follows a header (bytes); raises `RecsyncError` for an invalid header."""
     magic, _, length = _HEADER.unpack(header)
     if magic != _MAGIC:
         raise RecsyncError(f"a message begins with {header[:2]!r}: expected b'RC'")
@@ -86,23 +91,23 @@ def body_length(header: bytes) -> int:
 
 
 def is_greeting(header: bytes) -> bool:
-    """Tell whether a header is that of the recceiver's greeting, which comes first."""
+    """Return whether a header is that of the greeting, which a recceiver sends first."""
     return bool(_HEADER.unpack(header)[1] == _SERVER_GREETING)
 
 
 def reply(header: bytes, body: bytes) -> bytes:
-    """Give what a message is answered with: a ping with its own number, all else with nothing."""
+    """Return the reply to a message: a pong with the number of the ping, nothing for any other message."""
     is_ping = _HEADER.unpack(header)[1] == _PING and len(body) >= 4  # its number
     return _message(_PONG, body[:4]) if is_ping else b""
 
 
 def greeting(key: int) -> bytes:
-    """Write what the IOC says first: the key of the announcement that it heard."""
+    """Format the first message of the IOC, with the key of the announcement."""
     return _message(_CLIENT_GREETING, struct.pack("!BBxxI", _VERSION, 0, key))
 
 
 def upload(infos: Mapping[str, str], records: Iterable[Record]) -> bytes:
-    """Write all that is told of an IOC: infos of its own, its records with theirs, and that this is all."""
+    """Format the upload of an IOC: its infos, its records with theirs, and the end mark."""
     parts = [_info(_IOC, key, value) for key, value in infos.items()]
     for number, record in enumerate(records, _IOC + 1):
         name, kind = record.name.encode(), record.type.encode()

@@ -1,4 +1,4 @@
-"""The systemd journal by its own protocol: entries of fields to search by, which cuts none however long."""
+"""The systemd journal by its native protocol: entries with fields to search by, of any length."""
 
 import errno
 import fcntl
@@ -18,17 +18,17 @@ _DEBUG = 7
 
 
 def is_ours() -> bool:
-    """Tell whether systemd has started this process and takes what it says."""
+    """Return whether systemd started this process with its output connected to the journal."""
     return "JOURNAL_STREAM" in os.environ and JOURNAL.exists()
 
 
 class Journal:
-    """Sends entries.
+    """Connection to the journal.
 
     Parameters
     ----------
     address
-        Of the journal's socket.
+        Path of its socket.
     """
 
     def __init__(self, address: Path = JOURNAL) -> None:
@@ -36,7 +36,7 @@ class Journal:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
 
     def send(self, fields: Mapping[str, str]) -> None:
-        """Send an entry, one that is too long for a datagram as a file in memory; raises `OSError`."""
+        """Send an entry; one too long for a datagram is passed as a file in memory. Raises `OSError`."""
         entry = b"".join(_field(name, value) for name, value in fields.items())
         try:
             self._socket.sendto(entry, self._address)
@@ -62,14 +62,14 @@ class Journal:
 
 
 class JournalHandler(logging.Handler):
-    """Writes what is logged to the journal, each with its level, its logger and its place in the code."""
+    """Log handler that writes records to the journal with level, logger and place in the code."""
 
     def __init__(self, journal: Journal) -> None:
         super().__init__()
         self._journal = journal
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record; what the journal does not take goes to stderr."""
+        """Write a record; it goes to stderr where the journal refuses it."""
         fields = {
             "MESSAGE": self.format(record),
             "PRIORITY": str(next((number for level, number in _LEVELS if record.levelno >= level), _DEBUG)),
@@ -86,6 +86,6 @@ class JournalHandler(logging.Handler):
 
 
 def _field(name: str, value: str) -> bytes:
-    """Write a field with its length before it: a value may hold a line's end."""
+    """Format a field preceded by its length: a value may hold a newline."""
     data = value.encode("utf-8", "surrogatepass")
     return name.encode("ascii") + b"\n" + len(data).to_bytes(8, "little") + data + b"\n"

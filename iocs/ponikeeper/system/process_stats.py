@@ -1,4 +1,4 @@
-"""How this process is: its memory, its open files, how often its IOC was started."""
+"""Statistics of this process: memory, file descriptors, number of starts."""
 
 import logging
 import os
@@ -15,15 +15,15 @@ _PROCESS = Path("/proc/self")
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
-    """What a process uses.
+class ProcessStats:
+    """Resources that a process uses.
 
     Parameters
     ----------
     memory
-        In RAM (bytes).
+        Resident memory (bytes).
     open_files, free_files
-        File descriptors that are open, and that could be opened yet.
+        Open file descriptors, and how many more may be opened.
     """
 
     memory: float
@@ -31,21 +31,26 @@ class Vitals:
     free_files: int
 
 
-def read() -> Vitals:
-    """Read what this process uses from /proc."""
+def read() -> ProcessStats:
+    """Read the statistics of this process from /proc."""
     resident = int((_PROCESS / "statm").read_text().split()[1])
     open_files = len(list((_PROCESS / "fd").iterdir())) - 1  # the folder itself was open
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return Vitals(float(resident * resource.getpagesize()), open_files, max(0, limit - open_files))
+    return ProcessStats(float(resident * resource.getpagesize()), open_files, max(0, limit - open_files))
 
 
 def count_start(path: Path) -> int:
-    """Count a start in a file, and give how many there were; a disk that is full stops no IOC.
+    """Count a start in a file; a full disk is only logged.
 
     Parameters
     ----------
     path
-        Of the file; made where it is not there.
+        The file; created where it does not exist.
+
+    Returns
+    -------
+    int
+        Number of starts, with this one.
     """
     try:
         before = int(path.read_text())
@@ -59,5 +64,5 @@ def count_start(path: Path) -> int:
 
 
 def host_name() -> str:
-    """Give this host's name."""
+    """Return the name of this host."""
     return os.uname().nodename

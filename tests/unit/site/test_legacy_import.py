@@ -8,7 +8,7 @@ import pytest
 from ponikeeper.errors import GeometryError, HistoryError
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper.history.history_file import read, write
-from ponikeeper.site.legacy_import import as_history, of_autosave, of_poni
+from ponikeeper.site.legacy_import import read_autosave, read_poni, to_history
 from speak import GEOMETRY
 
 PREFIX, OTHER = "XF:28ID1-ES{Det:PE1}Calib:", "XF:28ID1-ES{Det:PE2}Calib:"
@@ -35,7 +35,7 @@ def instants(found):
 
 def test_every_entry_of_a_poni_is_found_with_its_own_time():
     data = (entry(0.2, 1.5e9) + entry(0.3, 1.6e9) + entry(0.4)).encode()
-    found = of_poni("pe1.poni", data, 1.7e9)
+    found = read_poni("pe1.poni", data, 1.7e9)
     assert [each.geometry.dist for each in found] == [0.2, 0.3, 0.4]
     assert instants(found) == [1.5e9, 1.6e9, 1.7e9]
 
@@ -52,31 +52,31 @@ def saved(prefix=PREFIX, stamp="\t- DO NOT MODIFY - 251023-150405", end="<END>\n
 
 
 def test_autosave_file_is_one_geometry_of_the_time_that_it_says():
-    found = of_autosave("auto.sav", saved(), 0.0, PREFIX)
+    found = read_autosave("auto.sav", saved(), 0.0, PREFIX)
     assert found.geometry == Geometry.parse(GEOMETRY)
     assert found.time == datetime(2025, 10, 23, 15, 4, 5).astimezone()
 
 
 def test_autosave_file_without_a_time_is_of_the_time_when_it_was_written():
-    assert of_autosave("auto.sav", saved(stamp=""), 1.6e9, PREFIX).time.timestamp() == 1.6e9
+    assert read_autosave("auto.sav", saved(stamp=""), 1.6e9, PREFIX).time.timestamp() == 1.6e9
 
 
 @pytest.mark.parametrize(("old", "name"), [("cal:", "dist"), ("XF{Det}", "Dist.VAL"), ("P:", "Dist_RBV")])
 def test_names_of_another_prefix_and_spelling_are_found(old, name):
     text = saved(old, Dist=None, **{name: "0.5"})
-    assert of_autosave("auto.sav", text, 0.0, old).geometry.dist == 0.5
+    assert read_autosave("auto.sav", text, 0.0, old).geometry.dist == 0.5
 
 
 @pytest.mark.parametrize(
     ("text", "error", "told"),
     [
-        ("", HistoryError, "auto.sav: this is no autosave file: expected a first line such as # autosave"),
-        ("Dist: 0.2\n", HistoryError, "auto.sav: this is no autosave file"),
-        (saved(end=""), HistoryError, "auto.sav: there is no line <END>: the file was cut"),
+        ("", HistoryError, "auto.sav: this is not an autosave file: expected a first line such as # autosave"),
+        ("Dist: 0.2\n", HistoryError, "auto.sav: this is not an autosave file"),
+        (saved(end=""), HistoryError, "auto.sav: the line <END> is missing: the file is incomplete"),
         (
             saved(OTHER),
             HistoryError,
-            "no PV of a geometry begins with .*PE1.*: those that are there begin with .*PE2.*--from",
+            "no PV of a geometry has the prefix .*PE1.*; prefixes in the file: .*PE2.*--from",
         ),
         (saved(Rot1=None, Detector=None), GeometryError, "auto.sav: incomplete: rot1, detector missing"),
         (saved(Dist="234.5"), GeometryError, "auto.sav: dist 234.5 m looks like millimetre"),
@@ -85,15 +85,15 @@ def test_names_of_another_prefix_and_spelling_are_found(old, name):
 )
 def test_autosave_file_that_has_no_whole_geometry_is_refused(text, error, told):
     with pytest.raises(error, match=told):
-        of_autosave("auto.sav", text, 0.0, PREFIX)
+        read_autosave("auto.sav", text, 0.0, PREFIX)
 
 
 # --- as a history
 
 
 def test_history_is_in_the_order_of_the_times_and_every_geometry_was_in_force_once():
-    found = of_poni("b.poni", entry(0.3, 1.6e9).encode(), 0) + of_poni("a.poni", entry(0.2, 1.5e9).encode(), 0)
-    history = as_history(PREFIX, found, NOW)
+    found = read_poni("b.poni", entry(0.3, 1.6e9).encode(), 0) + read_poni("a.poni", entry(0.2, 1.5e9).encode(), 0)
+    history = to_history(PREFIX, found, NOW)
     assert [each.geometry.dist for each in history.revisions] == [0.2, 0.3]
     assert [each.created for each in history.revisions] == [each.time for each in history.activations]
     assert history.revisions[0].created == "2017-07-14T02:40:00.000000Z"
@@ -102,16 +102,16 @@ def test_history_is_in_the_order_of_the_times_and_every_geometry_was_in_force_on
 
 
 def test_same_files_make_the_same_history():
-    found = of_poni("a.poni", (entry(0.2, 1.5e9) + entry(0.3, 1.6e9)).encode(), 0)
-    assert as_history(PREFIX, found, NOW) == as_history(PREFIX, found[::-1], NOW)
-    assert as_history(OTHER, found, NOW).revisions[0].uid != as_history(PREFIX, found, NOW).revisions[0].uid
+    found = read_poni("a.poni", (entry(0.2, 1.5e9) + entry(0.3, 1.6e9)).encode(), 0)
+    assert to_history(PREFIX, found, NOW) == to_history(PREFIX, found[::-1], NOW)
+    assert to_history(OTHER, found, NOW).revisions[0].uid != to_history(PREFIX, found, NOW).revisions[0].uid
 
 
 def test_copy_of_a_file_is_no_revision_of_its_own():
-    found = [each for name in ("a", "b") for each in of_poni(name, entry(0.2, 1.5e9).encode(), 0)]
-    assert len(as_history(PREFIX, found, NOW).revisions) == 1
+    found = [each for name in ("a", "b") for each in read_poni(name, entry(0.2, 1.5e9).encode(), 0)]
+    assert len(to_history(PREFIX, found, NOW).revisions) == 1
 
 
 def test_file_from_the_future_is_refused():
     with pytest.raises(HistoryError, match=r"a\.poni: its time, 2096-.*, is in the future"):
-        as_history(PREFIX, of_poni("a.poni", entry(0.2, 4e9).encode(), 0), NOW)
+        to_history(PREFIX, read_poni("a.poni", entry(0.2, 4e9).encode(), 0), NOW)
