@@ -110,13 +110,26 @@ def control_points(
     widths = np.minimum(half_width, 0.48 * line_spacing(lines) * radius_per_angle(params, lines) / frame.pixel)
     separate = (widths > _MIN_HALF_WIDTH) & _on_the_image(frame, params, lines)
     widths[~separate | (np.cumsum(separate) > max_lines) | (widths <= ring_width)] = 0
+    profiles = _measure_profiles(frame, params, lines, widths)
+    centre, peak = profiles.centres()
+    covered = profiles.covered()
+    usable = covered & peak
+    line, chi = profiles.line[usable], profiles.azimuth[usable]
+    angle = lines[line] + centre[usable] * frame.pixel / radius_per_angle(params, lines[line])
+    y, x = detector_point(params, angle, chi)
+    measured_sectors = np.bincount(profiles.line[covered], minlength=len(lines))
+    return ControlPoints(y, x, line, chi, measured_sectors, profiles.ring_width(usable))
+
+
+def _measure_profiles(frame: Frame, params: Floats, lines: Floats, widths: Floats) -> "_Profiles":
+    """Measure a radial profile for each line with a half width (px) above 0 and each sector with enough pixels."""
     sectors = np.clip(
         2 * np.pi * params[DISTANCE] * np.tan(np.minimum(lines, 1.5)) / frame.pixel / _ARC,
         _MIN_SECTORS, _MAX_SECTORS,
     ).astype(int)  # fmt: skip
     first = np.r_[0, np.cumsum(sectors)]
-    intensity, offset, line, turn = _pixels_near_lines(frame, params, lines, widths)
-    sector = first[line] + np.minimum((turn + np.pi) / (2 * np.pi) * sectors[line], sectors[line] - 1).astype(int)
+    intensity, offset, line, chi = _pixels_near_lines(frame, params, lines, widths)
+    sector = first[line] + np.minimum((chi + np.pi) / (2 * np.pi) * sectors[line], sectors[line] - 1).astype(int)
     part = ((offset / widths[line] + 1) / 2 * _BINS).astype(int).clip(0, _BINS - 1)
 
     cell, cells = sector * _BINS + part, int(first[-1]) * _BINS
@@ -125,18 +138,10 @@ def control_points(
         for weights in (None, intensity, offset)
     )
     pixels = counts.sum(1)
-    turns = np.bincount(sector, turn, minlength=int(first[-1])) / np.maximum(pixels, 1)
-    line_of_sector = np.repeat(np.arange(len(lines)), sectors)
     measured = pixels >= _MIN_PIXELS
-    profiles = _Profiles.of(counts[measured], sums[measured], offsets[measured], widths[line_of_sector[measured]])
-    line, turn = line_of_sector[measured], turns[measured]
-    centre, peak = profiles.centres()
-    covered = profiles.covered()
-    usable = covered & peak
-    angle = lines[line[usable]] + centre[usable] * frame.pixel / radius_per_angle(params, lines[line[usable]])
-    y, x = detector_point(params, angle, turn[usable])
-    measured_sectors = np.bincount(line[covered], minlength=len(lines))
-    return ControlPoints(y, x, line[usable], turn[usable], measured_sectors, profiles.ring_width(usable))
+    mean_chi = (np.bincount(sector, chi, minlength=int(first[-1])) / np.maximum(pixels, 1))[measured]
+    line = np.repeat(np.arange(len(lines)), sectors)[measured]
+    return _Profiles.of(counts[measured], sums[measured], offsets[measured], widths[line], line, mean_chi)
 
 
 def _on_the_image(frame: Frame, params: Floats, lines: Floats) -> NDArray[np.bool_]:
@@ -193,6 +198,10 @@ class _Profiles:
         Half width (px), shape (n,).
     noise
         Root mean square of the background (counts), shape (n,).
+    line
+        Index of the calibrant line, shape (n,).
+    azimuth
+        Mean azimuth of the pixels (rad), shape (n,).
     """
 
     counts: Floats
@@ -200,9 +209,13 @@ class _Profiles:
     offset: Floats
     width: Floats
     noise: Floats
+    line: NDArray[np.intp]
+    azimuth: Floats
 
     @classmethod
-    def of(cls, counts: Floats, sums: Floats, offsets: Floats, width: Floats) -> "_Profiles":
+    def of(
+        cls, counts: Floats, sums: Floats, offsets: Floats, width: Floats, line: NDArray[np.intp], azimuth: Floats
+    ) -> "_Profiles":
         """Subtract the background from histograms of counts, intensities and offsets, shape (n, bins)."""
         divisor = np.maximum(counts, 1)
         middles = ((np.arange(_BINS) + 0.5) / _BINS * 2 - 1) * width[:, None]
@@ -211,7 +224,7 @@ class _Profiles:
         level, slope = _straight_line(offset, mean, edge)
         height = np.where(counts > 0, mean - level[:, None] - slope[:, None] * offset, 0)
         noise = np.sqrt((edge * height**2).sum(1) / np.maximum(edge.sum(1), 1))
-        return cls(counts, height, offset, width, np.maximum(noise, 1e-9))
+        return cls(counts, height, offset, width, np.maximum(noise, 1e-9), line, azimuth)
 
     def covered(self) -> NDArray[np.bool_]:
         """Find the profiles that are measured on both sides of the peak and without large gaps, shape (n,)."""

@@ -80,11 +80,8 @@ def find_ridges(frame: Frame, image: NDArray[np.float32], width: float) -> Ridge
     )
     half, spread = (by_yy + by_xx) / 2, np.sqrt(((by_yy - by_xx) / 2) ** 2 + by_xy**2)
     across, along = half - spread, half + spread  # the curvatures; across a ridge it is negative
-    rough = image - ndimage.gaussian_filter(image, 4 * width)
-    noise = np.sqrt(ndimage.gaussian_filter(rough * rough, 10 * width)) + 1e-6
-    height = -across * width**2 / noise
+    height = -across * width**2 / _noise(image, width)
     anisotropy = (np.abs(across) - np.abs(along)) / (np.abs(across) + np.abs(along) + 1e-12)
-
     candidates = (across < 0) & (near > 0.97) & frame.valid & (height > _MIN_CURVATURE) & (anisotropy > _MIN_ANISOTROPY)
     edge = int(3 * width) + 1
     candidates[:edge] = candidates[-edge:] = False
@@ -99,6 +96,12 @@ def find_ridges(frame: Frame, image: NDArray[np.float32], width: float) -> Ridge
     )
     weight = np.minimum(height[rows, columns], _MAX_WEIGHT)
     return _on_the_detector(frame, rows, columns, normal_y, normal_x, offset, weight)
+
+
+def _noise(image: NDArray[np.float32], width: float) -> NDArray[np.float32]:
+    """Compute the local root mean square of the image without its smooth part, shape (y, x)."""
+    rough = image - ndimage.gaussian_filter(image, 4 * width)
+    return np.sqrt(ndimage.gaussian_filter(rough * rough, 10 * width)) + 1e-6
 
 
 def _normals(across: Floats, by_yy: Floats, by_xx: Floats, by_xy: Floats) -> tuple[Floats, Floats]:
