@@ -90,6 +90,8 @@ def control_points(
 
     Parameters
     ----------
+    frame
+        The image.
     params
         Fit parameters, shape (5,).
     lines

@@ -56,6 +56,8 @@ def shifted_residual(refined: Refined, lines: Floats, pixel: float) -> float:
 
     Parameters
     ----------
+    refined
+        Fit parameters with their control points.
     lines
         Scattering angles of the calibrant, ascending (rad).
     pixel
@@ -88,6 +90,8 @@ def best_wavelength(refined: Refined, lines: Floats, wavelength: float) -> tuple
 
     Parameters
     ----------
+    refined
+        Fit parameters with their control points.
     lines
         Scattering angles of the calibrant at `wavelength`, ascending (rad).
     wavelength
@@ -120,6 +124,8 @@ def unexplained_share(frame: Frame, params: Floats, lines: Floats, inner: float,
 
     Parameters
     ----------
+    frame
+        The image.
     params
         Fit parameters, shape (5,).
     lines

@@ -65,6 +65,8 @@ def refine(params: Floats, points: ControlPoints, lines: Floats, pixel: float, r
     ----------
     params
         Fit parameters to begin at, shape (5,).
+    points
+        The measured control points.
     lines
         Scattering angles of the calibrant, ascending (rad).
     pixel
@@ -105,6 +107,8 @@ def evaluate(params: Floats, points: ControlPoints, lines: Floats, pixel: float)
     ----------
     params
         Fit parameters, shape (5,).
+    points
+        The measured control points.
     lines
         Scattering angles of the calibrant, ascending (rad).
     pixel

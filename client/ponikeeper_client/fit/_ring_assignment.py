@@ -28,6 +28,8 @@ def assign_rings(
     ----------
     params
         Rough fit parameters, shape (5,).
+    ridges
+        The ridge points of the image.
     lines
         Scattering angles of the calibrant, ascending (rad).
     pixel
@@ -70,6 +72,8 @@ def match_z_score(params: Floats, ridges: RidgePoints, lines: Floats, pixel: flo
     ----------
     params
         Fit parameters, shape (5,).
+    ridges
+        The ridge points of the image.
     lines
         Scattering angles of the calibrant, ascending (rad).
     pixel
@@ -98,6 +102,8 @@ def best_distances(
     ----------
     params
         Fit parameters, shape (5,); the distance in them is not used.
+    ridges
+        The ridge points of the image.
     lines
         Scattering angles of the calibrant, ascending (rad).
     distances

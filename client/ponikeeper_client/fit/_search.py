@@ -54,6 +54,8 @@ def search(frame: Frame, start: Floats, lines: Floats, max_distance_change: floa
 
     Parameters
     ----------
+    frame
+        The image.
     start
         The fit parameters to begin at, shape (5,).
     lines
@@ -113,6 +115,8 @@ def find_centres(ridges: RidgePoints, size: float, count: int, seed: int = 0) ->
 
     Parameters
     ----------
+    ridges
+        The ridge points of the image.
     size
         Diagonal of the detector (m): centres nearer to each other than 5 % of it are one.
     count
@@ -148,6 +152,8 @@ def fit_centre_and_tilt(ridges: RidgePoints, params: Floats) -> Floats:
 
     Parameters
     ----------
+    ridges
+        The ridge points of the image.
     params
         Fit parameters to begin at, shape (5,).
 
