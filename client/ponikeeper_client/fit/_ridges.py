@@ -98,7 +98,7 @@ def find_ridges(frame: Frame, image: NDArray[np.float32], width: float) -> Ridge
     return _on_the_detector(frame, rows, columns, normal_y, normal_x, offset, weight)
 
 
-def _noise(image: NDArray[np.float32], width: float) -> NDArray[np.float32]:
+def _noise(image: NDArray[np.float32], width: float) -> NDArray[np.floating]:
     """Compute the local root mean square of the image without its smooth part, shape (y, x)."""
     rough = image - ndimage.gaussian_filter(image, 4 * width)
     return np.sqrt(ndimage.gaussian_filter(rough * rough, 10 * width)) + 1e-6
