@@ -6,7 +6,7 @@ from functools import wraps
 
 import pytest
 
-from keeping import BY, NEAR, run
+from keeper_bench import BY, NEAR, run
 from ponikeeper.geometry import geometry
 from ponikeeper.history import records
 from ponikeeper.protocol import Commit
@@ -35,7 +35,7 @@ def calls(monkeypatch):
 
 def count(calls, path, request):
     async def work(bench):
-        await bench.stand(NEAR)
+        await bench.rest_at(NEAR)
         await bench.commit(0.3)
         calls.clear()
         result = await bench.keeper.execute(request, BY)

@@ -1,4 +1,4 @@
-"""What a request makes of the geometry in force, decided without a store or a socket."""
+"""Commit rules: the revision that a request makes of the active one, without a store or a socket."""
 
 import pytest
 from hypothesis import given
@@ -13,22 +13,22 @@ from ponikeeper.history import Revision
 from ponikeeper.protocol import MAX_BYTES, Commit, LinkState
 from strategies import VALUES, geometries, numbers
 
-LINKS = {"z": "mm", "energy": "keV"}
+UNITS = {"z": "mm", "energy": "keV"}
 FIT = {"method": "fit", "residual_px": 0.04, "sigma": {"dist": 1e-6}, "author": "alice", "derived_from": 2}
 
 
-def in_force(geometry=None, **more):
+def active(geometry=None, **more):
     values = {"label": "near", "position": {}, "provenance": FIT} | more
     geometry = Geometry.parse(VALUES) if geometry is None else geometry
     return Revision(7, "uid", "2026-11-22T09:30:01.250000Z", geometry=geometry, checksum="sha256:", **values)
 
 
-def decide(revision, commit, limits=None, links=None, readings=()):
-    return decide_commit(revision, commit, "bob@host", limits or {}, links or {}, readings)
+def decide(revision, commit, limits=None, units=None, links=()):
+    return decide_commit(revision, commit, "bob@host", limits or {}, units or {}, links)
 
 
-def standing(z=1000.0, energy=75.0, **more):
-    """Tell the links as they stand, at rest unless `more` says otherwise of the first one."""
+def links_now(z=1000.0, energy=75.0, **more):
+    """Return two links at rest; `more` changes the first one."""
     values = {"moving": False, "connected": True} | more
     return (
         LinkState("z", "Z.RBV", "motor", "mm", 0.05, z, None, **values),
@@ -48,60 +48,60 @@ def problems(*arguments, **options):
 @given(geometries(), st.sampled_from(sorted(PARAMETERS)).flatmap(lambda name: st.tuples(st.just(name), numbers(name))))
 def test_edit_by_hand_changes_one_value_and_inherits_no_provenance(geometry, edit):
     name, value = edit
-    draft = decide(in_force(geometry), Commit({name: value}, {"method": "manual"}, position="now", derived=True))
+    draft = decide(active(geometry), Commit({name: value}, {"method": "manual"}, position="now", derived=True))
     assert draft.geometry == Geometry.parse({**geometry.as_dict(), name: value})
     assert draft.provenance == {"method": "manual", "author": "bob@host", "derived_from": 7}
     assert (draft.label, draft.position) == ("near", {})
 
 
 def test_commit_that_is_no_edit_keeps_its_own_label_and_position():
-    draft = decide(in_force(), Commit({"dist": 0.3}, {"method": "fit"}))
+    draft = decide(active(), Commit({"dist": 0.3}, {"method": "fit"}))
     assert (draft.label, draft.position, draft.provenance) == (None, None, {"method": "fit", "author": "bob@host"})
 
 
 def test_commit_without_inheritance_takes_nothing_over():
     values = {name: VALUES[name] for name in NAMES}
-    assert decide(in_force(), Commit(values, inherit=False)).geometry.detector_config == {}
+    assert decide(active(), Commit(values, inherit=False)).geometry.detector_config == {}
     assert (
         "incomplete: dist missing"
-        in problems(in_force(), Commit({k: v for k, v in values.items() if k != "dist"}, inherit=False))[0]
+        in problems(active(), Commit({k: v for k, v in values.items() if k != "dist"}, inherit=False))[0]
     )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_first_commit_lacks_nothing(name):
     values = {key: value for key, value in VALUES.items() if key != name}
-    (told,) = problems(None, Commit(values))
-    assert told.startswith(f"no revision is active yet, {name} missing: set all values at once")
+    (messages,) = problems(None, Commit(values))
+    assert messages.startswith(f"no revision is active yet, {name} missing: set all values at once")
 
 
 def test_change_of_detector_brings_pixels_and_empties_the_configuration():
-    geometry = decide(in_force(), Commit({"detector": "Pilatus1M"})).geometry
+    geometry = decide(active(), Commit({"detector": "Pilatus1M"})).geometry
     assert (geometry.pixel1, geometry.pixel2) == pixel_size("Pilatus1M")
     assert geometry.detector_config == {}
-    assert decide(in_force(), Commit({"detector": "Perkin"})).geometry == Geometry.parse(VALUES)
+    assert decide(active(), Commit({"detector": "Perkin"})).geometry == Geometry.parse(VALUES)
 
 
 def test_what_is_given_with_a_detector_goes_before_the_table():
     values = {"detector": "Pilatus1M", "pixel1": 5e-5, "detector_config": {"orientation": 2}}
-    geometry = decide(in_force(), Commit(values)).geometry
+    geometry = decide(active(), Commit(values)).geometry
     assert (geometry.pixel1, geometry.pixel2) == (5e-5, pixel_size("Pilatus1M")[1])
     assert geometry.detector_config == {"orientation": 2}
 
 
 def test_detector_that_nobody_knows_needs_both_pixels():
-    assert "is not in the table" in problems(in_force(), Commit({"detector": "Own", "pixel1": 1e-4}))[0]
-    assert decide(in_force(), Commit({"detector": "Own", "pixel1": 1e-4, "pixel2": 2e-4})).geometry.pixel2 == 2e-4
+    assert "is not in the table" in problems(active(), Commit({"detector": "Own", "pixel1": 1e-4}))[0]
+    assert decide(active(), Commit({"detector": "Own", "pixel1": 1e-4, "pixel2": 2e-4})).geometry.pixel2 == 2e-4
 
 
 def test_limits_of_the_detector_hold():
-    told = problems(in_force(), Commit({"dist": 5.0}), limits={"dist": (0.1, 3.0)})
-    assert told == ("dist 5.0 m is outside the limits of this detector: expected 0.1 <= dist <= 3.0 m",)
+    messages = problems(active(), Commit({"dist": 5.0}), limits={"dist": (0.1, 3.0)})
+    assert messages == ("dist 5.0 m is outside the limits of this detector: expected 0.1 <= dist <= 3.0 m",)
 
 
 def test_all_problems_are_told_at_once():
     commit = Commit({"dist": -1, "rot1": 90, "detector": "Own"}, label="7", position={"y": 1.0}, expect_revision=3)
-    told = problems(in_force(), commit, links=LINKS)
+    messages = problems(active(), commit, units=UNITS)
     for word in (
         "expect_revision 3",
         'label "7"',
@@ -110,58 +110,58 @@ def test_all_problems_are_told_at_once():
         "rot1 90",
         '"Own"',
     ):
-        assert sum(word in problem for problem in told) == 1, word
-    assert len(told) == 6
+        assert sum(word in problem for problem in messages) == 1, word
+    assert len(messages) == 6
 
 
 def test_position_is_stored_with_its_units():
-    assert decide(in_force(), Commit({}, position={"z": 1.5, "energy": 75}), links=LINKS).position == {
+    assert decide(active(), Commit({}, position={"z": 1.5, "energy": 75}), units=UNITS).position == {
         "z": {"value": 1.5, "units": "mm"},
         "energy": {"value": 75.0, "units": "keV"},
     }
-    assert decide(in_force(), Commit({}, position="unknown"), links=LINKS).position is None
-    part = decide(in_force(), Commit({}, position={"z": 1.5}), links=LINKS).position
-    assert part == {"z": {"value": 1.5, "units": "mm"}}  # where the others stood is not known
+    assert decide(active(), Commit({}, position="unknown"), units=UNITS).position is None
+    part = decide(active(), Commit({}, position={"z": 1.5}), units=UNITS).position
+    assert part == {"z": {"value": 1.5, "units": "mm"}}  # the value of the other link is unknown
 
 
 @pytest.mark.parametrize("derived", [True, False])
 def test_position_now_is_where_the_links_stand(derived):
     commit = Commit({"dist": 0.3}, position="now", derived=derived)
-    assert decide(in_force(), commit, links=LINKS, readings=standing()).position == POSITION
+    assert decide(active(), commit, units=UNITS, links=links_now()).position == POSITION
 
 
 @pytest.mark.parametrize(
-    "readings",
+    "links",
     [
-        (),  # nobody watches yet
-        standing()[:1],
-        standing(moving=True),
-        standing(moving=None),
-        standing(connected=False),
-        standing(z=None),
-        standing(energy=None),
+        (),  # nothing is known of the links yet
+        links_now()[:1],
+        links_now(moving=True),
+        links_now(moving=None),
+        links_now(connected=False),
+        links_now(z=None),
+        links_now(energy=None),
     ],
 )
-def test_position_now_is_unknown_unless_every_link_is_known(readings):
-    assert decide(in_force(), Commit({}, position="now"), links=LINKS, readings=readings).position is None
+def test_position_now_is_unknown_unless_every_link_is_known(links):
+    assert decide(active(), Commit({}, position="now"), units=UNITS, links=links).position is None
 
 
 @pytest.mark.parametrize("position", ["unknown", {"z": 1.5, "energy": 70.0}])
 def test_position_that_is_given_is_not_that_of_now(position):
-    draft = decide(in_force(), Commit({}, position=position), links=LINKS, readings=standing())
+    draft = decide(active(), Commit({}, position=position), units=UNITS, links=links_now())
     values = draft.position and {name: place["value"] for name, place in draft.position.items()}
     assert values == (None if position == "unknown" else position)
 
 
 def test_here_needs_a_geometry_and_a_place_that_is_known():
-    for revision, readings, says in (
-        (None, standing(), "no revision is active yet"),
-        (in_force(), (), "the configuration has no links, so there is no position that Here could record"),
-        (in_force(), standing(moving=True), "the position of the links is unknown: z is moving"),
+    for revision, links, says in (
+        (None, links_now(), "no revision is active yet"),
+        (active(), (), "the configuration has no links, so there is no position that Here could record"),
+        (active(), links_now(moving=True), "the position of the links is unknown: z is moving"),
     ):
         with pytest.raises(RefusedError, match=says):
-            decide_here(revision, (), readings)
-    commit = decide_here(in_force(), (), standing())
+            decide_here(revision, (), links)
+    commit = decide_here(active(), (), links_now())
     assert (commit.geometry, commit.position, commit.derived) == ({}, "now", True)
 
 
@@ -171,25 +171,25 @@ def test_here_needs_a_geometry_and_a_place_that_is_known():
 )
 def test_commit_is_unchanged_where_the_links_are_within_tolerance(z, energy, unchanged):
     commit = Commit({}, FIT, "near", position="now")
-    readings = standing(z, energy)
-    draft = decide(in_force(position=POSITION), commit, links=LINKS, readings=readings)
-    assert is_unchanged(in_force(position=POSITION), draft, False, readings) is unchanged
+    links = links_now(z, energy)
+    draft = decide(active(position=POSITION), commit, units=UNITS, links=links)
+    assert is_unchanged(active(position=POSITION), draft, False, links) is unchanged
 
 
 @pytest.mark.parametrize(
     "position", [None, {}, {"z": POSITION["z"]}, {**POSITION, "z": {"value": 1000.0, "units": "m"}}], ids=str
 )
 def test_commit_at_another_kind_of_position_is_a_change(position):
-    draft = decide(in_force(), Commit({}, FIT, "near", position="now"), links=LINKS, readings=standing())
-    assert not is_unchanged(in_force(position=position), draft, False, standing())
+    draft = decide(active(), Commit({}, FIT, "near", position="now"), units=UNITS, links=links_now())
+    assert not is_unchanged(active(position=position), draft, False, links_now())
 
 
 def test_edit_that_says_nothing_new_is_unchanged():
     edit = Commit({"dist": 0.3}, {"method": "manual"}, position="now", derived=True)
-    first = decide(in_force(), edit)
-    stored = in_force(first.geometry, provenance=first.provenance)
+    first = decide(active(), edit)
+    stored = active(first.geometry, provenance=first.provenance)
     assert is_unchanged(stored, decide(stored, edit), derived=True)
-    assert not is_unchanged(in_force(), first, derived=True)
+    assert not is_unchanged(active(), first, derived=True)
     assert not is_unchanged(None, first, derived=True)
 
 
@@ -198,22 +198,22 @@ def test_edit_that_says_nothing_new_is_unchanged():
 )
 def test_commit_that_differs_in_anything_is_a_change(more):
     same = {"geometry": {}, "provenance": FIT, "label": "near", "position": "now"}
-    assert is_unchanged(in_force(), decide(in_force(), Commit(**same)), derived=False)
+    assert is_unchanged(active(), decide(active(), Commit(**same)), derived=False)
     other = same | more if more.get("position", 0) is not None else {**same, "position": "unknown"}
-    assert not is_unchanged(in_force(), decide(in_force(), Commit(**other)), derived=False)
+    assert not is_unchanged(active(), decide(active(), Commit(**other)), derived=False)
 
 
 def test_snapshot_that_would_not_fit_is_refused():
-    fits = decide(in_force(), Commit({"detector_config": {"a": "x" * 14_000}}))
+    fits = decide(active(), Commit({"detector_config": {"a": "x" * 14_000}}))
     require_room("P:", fits)
     with pytest.raises(RefusedError, match="shorten detector_config or the comment"):
-        require_room("P:", decide(in_force(), Commit({"detector_config": {"a": "x" * 15_800}})))
+        require_room("P:", decide(active(), Commit({"detector_config": {"a": "x" * 15_800}})))
 
 
 def test_change_that_python_calls_equal_is_a_change():
     geometry = Geometry.parse({**VALUES, "detector_config": {"a": 1}})
-    draft = decide(in_force(geometry), Commit({"detector_config": {"a": True}}))
-    assert not is_unchanged(in_force(geometry), draft, derived=False)
+    draft = decide(active(geometry), Commit({"detector_config": {"a": True}}))
+    assert not is_unchanged(active(geometry), draft, derived=False)
 
 
 def test_snapshot_fits_its_pv_whatever_reason_is_told():

@@ -1,4 +1,4 @@
-"""When the links have moved to another place: lived through, step by step."""
+"""Follow rules: whether the links have moved to another position, step by step."""
 
 from dataclasses import replace
 
@@ -19,25 +19,25 @@ NEAR, FAR = 1000.0, 1500.0
 REST = LinkState("z", "Z.RBV", "motor", "mm", 0.05, NEAR, None, moving=False, connected=True)
 ENERGY = LinkState("energy", "E", "energy", "keV", 1e-4, 75.0, None, moving=False, connected=True)
 GONE = {"value": None, "connected": False, "moving": None}
-KEPT = {"z": {"value": NEAR, "units": "mm"}, "energy": {"value": 75.0, "units": "keV"}}
+STORED = {"z": {"value": NEAR, "units": "mm"}, "energy": {"value": 75.0, "units": "keV"}}
 
 
 def links(z=NEAR, energy=75.0, **more):
     return [replace(REST, **({"value": z} | more)), replace(ENERGY, value=energy)]
 
 
-def lived(*steps, travel=None):
-    """Live through what the links do; tells at each step whether a geometry is to be looked for, and if it follows."""
-    travel = motion_after_restart(links(), KEPT) if travel is None else travel
-    told = []
+def decided(*steps, motion=None):
+    """Return for each step whether a revision is searched for (look), and would be followed (follow)."""
+    motion = motion_after_restart(links(), STORED) if motion is None else motion
+    decisions = []
     for step in steps:
-        travel = updated_motion(travel, step)
-        told.append(
-            "follow" if has_arrived(travel, step) and travel.moved else "look" if has_arrived(travel, step) else ""
+        motion = updated_motion(motion, step)
+        decisions.append(
+            "follow" if has_arrived(motion, step) and motion.moved else "look" if has_arrived(motion, step) else ""
         )
-        if told[-1]:
-            travel = rebased(travel, step)
-    return told
+        if decisions[-1]:
+            motion = rebased(motion, step)
+    return decisions
 
 
 MOVES = {"moving": True}
@@ -76,46 +76,46 @@ STORIES = {
 
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 def test_story(story):
-    steps, told = story
-    assert lived(*steps) == told
+    steps, decisions = story
+    assert decided(*steps) == decisions
 
 
 ABSENT = [replace(REST, **GONE), replace(ENERGY, **GONE)]
 
 STARTS = {
-    "nothing moved": (KEPT, [ABSENT, links()], ["", ""]),
-    "moved while it was down": (KEPT, [ABSENT, links(FAR)], ["", "follow"]),
-    "one comes late": (KEPT, [ABSENT, [links(FAR)[0], ABSENT[1]], links(FAR)], ["", "", "follow"]),
-    "its server begins": (KEPT, [ABSENT, links(0.0, **MOVES), links(NEAR)], ["", "", ""]),
-    "moves still": (KEPT, [ABSENT, links(1200.0, **MOVES), links(FAR)], ["", "", "follow"]),
-    "nothing was kept": ({}, [ABSENT, links(FAR)], ["", "look"]),
-    "a link was added": ({"energy": KEPT["energy"]}, [ABSENT, links(FAR)], ["", "look"]),
-    "its units are others now": ({**KEPT, "z": {"value": 1.0, "units": "m"}}, [ABSENT, links(FAR)], ["", "look"]),
+    "nothing moved": (STORED, [ABSENT, links()], ["", ""]),
+    "moved while it was down": (STORED, [ABSENT, links(FAR)], ["", "follow"]),
+    "one comes late": (STORED, [ABSENT, [links(FAR)[0], ABSENT[1]], links(FAR)], ["", "", "follow"]),
+    "its server begins": (STORED, [ABSENT, links(0.0, **MOVES), links(NEAR)], ["", "", ""]),
+    "moves still": (STORED, [ABSENT, links(1200.0, **MOVES), links(FAR)], ["", "", "follow"]),
+    "nothing was stored": ({}, [ABSENT, links(FAR)], ["", "look"]),
+    "a link was added": ({"energy": STORED["energy"]}, [ABSENT, links(FAR)], ["", "look"]),
+    "its units are others now": ({**STORED, "z": {"value": 1.0, "units": "m"}}, [ABSENT, links(FAR)], ["", "look"]),
 }
 
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 def test_start(start):
-    kept, steps, told = start
-    assert lived(*steps, travel=motion_after_restart(ABSENT, kept)) == told
+    stored, steps, decisions = start
+    assert decided(*steps, motion=motion_after_restart(ABSENT, stored)) == decisions
 
 
 def test_what_is_kept_is_where_the_links_rested():
-    travel = updated_motion(motion_after_restart(links(), KEPT), links(1200.0, **MOVES))
-    assert baseline_position(travel, links()) == KEPT  # after a restart it has moved, whether it is on the way or there
-    assert baseline_position(rebased(travel, links(FAR)), links())["z"] == {"value": FAR, "units": "mm"}
+    motion = updated_motion(motion_after_restart(links(), STORED), links(1200.0, **MOVES))
+    assert baseline_position(motion, links()) == STORED  # so it has moved after a restart
+    assert baseline_position(rebased(motion, links(FAR)), links())["z"] == {"value": FAR, "units": "mm"}
     assert baseline_position(LinkMotion(), links()) == {}
 
 
 @pytest.mark.parametrize(
     ("position", "there"),
     [
-        (KEPT, True),
-        ({**KEPT, "z": {"value": NEAR + 0.05, "units": "mm"}}, True),
-        ({**KEPT, "z": {"value": NEAR + 0.06, "units": "mm"}}, False),
-        ({**KEPT, "z": {"value": 1.0, "units": "m"}}, False),
-        ({"z": KEPT["z"]}, False),  # where the energy was then is not known
-        ({**KEPT, "y": {"value": 1.0, "units": "mm"}}, True),  # a link that is no more
+        (STORED, True),
+        ({**STORED, "z": {"value": NEAR + 0.05, "units": "mm"}}, True),
+        ({**STORED, "z": {"value": NEAR + 0.06, "units": "mm"}}, False),
+        ({**STORED, "z": {"value": 1.0, "units": "m"}}, False),
+        ({"z": STORED["z"]}, False),  # the energy was not recorded
+        ({**STORED, "y": {"value": 1.0, "units": "mm"}}, True),  # a link that is no longer configured
         (None, False),
         ({}, False),
     ],

@@ -1,4 +1,4 @@
-"""The transaction: validated, stored, published, acknowledged; with the real store, and no CA."""
+"""Requests: validated, stored, published, acknowledged; with a real store, without Channel Access."""
 
 import asyncio
 from dataclasses import replace
@@ -21,7 +21,7 @@ PREFIX = "XF:1{Det:1}Calib:"
 
 
 def run(path, work, links=None, **options):
-    """Run a coroutine function with a keeper on a store, and give the states that were published too."""
+    """Run a coroutine function with a keeper on a store; return its result and the published states."""
 
     async def whole():
         store = Store(await asyncio.to_thread(History, path))

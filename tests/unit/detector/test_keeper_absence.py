@@ -1,20 +1,20 @@
-"""What the links did while nobody saw them: gone, or while the keeper was down; real store, time injected."""
+"""Links that were disconnected, or moved while the keeper was down; real store, time injected."""
 
 import pytest
 
-from keeping import BY, FAR, NEAR, NOWHERE, SETTLE, run, stands_at
+from keeper_bench import BY, FAR, NEAR, NOWHERE, SETTLE, run, started_at
 from ponikeeper.protocol import Activate, Retract
 
 
 def test_link_that_was_gone_makes_nothing_follow(path):
     async def work(bench):
         await bench.near_and_far()
-        await bench.stand(None)
-        gone = bench.told
-        await bench.stand(NEAR)
+        await bench.rest_at(None)
+        gone = bench.shown
+        await bench.rest_at(NEAR)
         back = bench.revision, bench.status
-        await bench.go(FAR)
-        await bench.go(NEAR)
+        await bench.move_to(FAR)
+        await bench.move_to(NEAR)
         return gone, back, (bench.revision, bench.status)
 
     assert run(path, work) == (("UNKNOWN", "z is not connected"), (2, "MOVED"), (1, "VALID"))
@@ -22,20 +22,20 @@ def test_link_that_was_gone_makes_nothing_follow(path):
 
 @pytest.mark.parametrize("before", [True, False])
 def test_values_with_which_a_server_begins_are_no_move(path, before):
-    """The server of a motor says what it begins with, and then where the motor is."""
+    """The server of a motor reports its start value first, and then where the motor is."""
 
     async def leave(bench):
         await bench.near_and_far()
-        await bench.keeper.execute(Activate(1), BY)  # a person wants this one, here
+        await bench.keeper.execute(Activate(1), BY)  # a user wants this revision here
 
     async def begins(bench):
         if before:
-            await bench.stand(FAR)
-            await bench.stand(None)
-        bench.tell(0.0)
+            await bench.rest_at(FAR)
+            await bench.rest_at(None)
+        bench.set_motor(0.0)
         await bench.keeper.check_links()
         bench.now += SETTLE / 10
-        await bench.stand(FAR)
+        await bench.rest_at(FAR)
         return bench.revision, bench.status
 
     assert run(path, leave, begins) == (1, "MOVED")
@@ -47,28 +47,28 @@ def test_moves_while_it_was_down_count_and_nothing_else_does(path):
 
     async def moved(bench):
         unseen = bench.status
-        await bench.stand(NEAR)
+        await bench.rest_at(NEAR)
         return unseen, bench.revision, bench.status
 
     async def contrary(bench):
-        await bench.stand(NEAR)
-        await bench.keeper.execute(Activate(2), BY)  # a person wants this one, here
+        await bench.rest_at(NEAR)
+        await bench.keeper.execute(Activate(2), BY)  # a user wants this revision here
         return bench.revision, bench.status
 
     assert run(path, leave, moved) == ("UNKNOWN", 1, "VALID")
     assert run(path, contrary) == (2, "MOVED")
-    assert run(path, stands_at(NEAR), stands_at(NEAR)) == (2, "MOVED")
+    assert run(path, started_at(NEAR), started_at(NEAR)) == (2, "MOVED")
 
 
 def test_kill_on_the_way_is_followed_when_it_is_over(path):
     async def on_the_way(bench):
         await bench.near_and_far()
-        bench.tell(NOWHERE, 1.0)
+        bench.set_motor(NOWHERE, 1.0)
         await bench.keeper.check_links()
         await bench.keeper.execute(Activate(2), BY)
 
     async def after(bench):
-        await bench.stand(NEAR)
+        await bench.rest_at(NEAR)
         return bench.revision, bench.status
 
     assert run(path, on_the_way, after) == (1, "VALID")
@@ -78,21 +78,21 @@ def test_arrival_where_the_right_one_is_in_force_already_is_remembered(path):
     async def arrive(bench):
         await bench.near_and_far()
         await bench.keeper.execute(Activate(1), BY)
-        await bench.go(NEAR)
+        await bench.move_to(NEAR)
 
     async def retracted(bench):
-        await bench.stand(FAR)
+        await bench.rest_at(FAR)
         await bench.keeper.execute(Retract(2, "wrong"), BY)
         return bench.revision, bench.status
 
-    assert run(path, arrive, stands_at(FAR)) == (2, "VALID")
-    assert run(path, retracted, stands_at(FAR)) == (2, "CONDEMNED")
+    assert run(path, arrive, started_at(FAR)) == (2, "VALID")
+    assert run(path, retracted, started_at(FAR)) == (2, "CONDEMNED")
 
 
 def test_reconnection_elsewhere_is_no_move_for_a_restart_either(path):
     async def back_elsewhere(bench):
         await bench.near_and_far()
-        await bench.stand(None)
-        await bench.stand(NEAR)
+        await bench.rest_at(None)
+        await bench.rest_at(NEAR)
 
-    assert run(path, back_elsewhere, stands_at(NEAR)) == (2, "MOVED")
+    assert run(path, back_elsewhere, started_at(NEAR)) == (2, "MOVED")

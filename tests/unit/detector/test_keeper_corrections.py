@@ -1,8 +1,8 @@
-"""What was found wrong is neither followed nor put in force again by chance; real store, time injected."""
+"""Corrected revisions are neither followed nor activated by accident; real store, time injected."""
 
 from dataclasses import replace
 
-from keeping import BY, FAR, NEAR, run
+from keeper_bench import BY, FAR, NEAR, run
 from ponikeeper.detector.follower import Follower
 from ponikeeper.protocol import Activate, Commit, Retract, Supersede
 
@@ -11,14 +11,14 @@ def test_revision_that_was_found_wrong_is_not_followed(path):
     async def work(bench):
         await bench.near_and_far()
         await bench.commit(0.51, label="far")
-        await bench.go(NEAR)
+        await bench.move_to(NEAR)
         await bench.keeper.execute(Retract(3, "beam stop"), BY)
-        await bench.go(FAR)
+        await bench.move_to(FAR)
         one = bench.revision, bench.status
         await bench.keeper.execute(Supersede(2, 1, "wrong"), BY)
-        condemned = bench.told
-        await bench.go(NEAR)
-        await bench.go(FAR)
+        condemned = bench.shown
+        await bench.move_to(NEAR)
+        await bench.move_to(FAR)
         return one, condemned, (bench.revision, bench.status)
 
     assert run(path, work) == (
@@ -41,7 +41,7 @@ def test_what_is_found_wrong_while_its_place_is_looked_for_does_not_follow(path,
             return found
 
         monkeypatch.setattr(Follower, "_find_candidate", slow)
-        await bench.go(NEAR)
+        await bench.move_to(NEAR)
         return bench.revision, bench.status, bench.keeper.state.activation.serial
 
     assert run(path, work) == (2, "MOVED", 2)
@@ -51,7 +51,7 @@ def test_wrong_geometry_does_not_come_back_by_an_edit_that_changes_nothing(path)
     edit = Commit({"dist": 0.3}, {"method": "manual", "comment": "as it was"}, position="now", derived=True)
 
     async def work(bench):
-        await bench.stand(NEAR)
+        await bench.rest_at(NEAR)
         await bench.commit(0.3, label="near")
         await bench.keeper.execute(Retract(1, "wrong"), BY)
         refused = await bench.keeper.execute(edit, BY)
@@ -67,7 +67,7 @@ def test_wrong_geometry_does_not_come_back_by_an_edit_that_changes_nothing(path)
 
 def test_commit_of_the_same_geometry_makes_a_revision_where_the_old_one_was_found_wrong(path):
     async def work(bench):
-        await bench.stand(NEAR)
+        await bench.rest_at(NEAR)
         first = await bench.commit(0.3)
         same = await bench.commit(0.3)
         await bench.keeper.execute(Retract(1, "wrong"), BY)
@@ -78,7 +78,7 @@ def test_commit_of_the_same_geometry_makes_a_revision_where_the_old_one_was_foun
 
 def test_judged_revision_is_activated_by_force_only_and_its_label_means_the_sound_one(path):
     async def work(bench):
-        await bench.stand(NEAR)
+        await bench.rest_at(NEAR)
         for dist in (0.3, 0.31, 0.32):
             await bench.commit(dist, label="near")
         await bench.commit(0.5, label="far")
@@ -86,7 +86,7 @@ def test_judged_revision_is_activated_by_force_only_and_its_label_means_the_soun
         refused = await bench.keeper.execute(Activate(3), BY)
         label = await bench.keeper.execute(Activate("near"), BY)
         forced = await bench.keeper.execute(Activate(3, force=True), BY)
-        status = bench.told
+        status = bench.shown
         for number in (1, 2):
             await bench.keeper.execute(Supersede(number, 4, "wrong"), BY)
         none = await bench.keeper.execute(Activate("near"), BY)

@@ -1,11 +1,11 @@
-"""Links that move while the disk hangs, or refuses; real store, time injected."""
+"""Links that move while the disk does not answer or refuses writes; real store, time injected."""
 
 import asyncio
 import threading
 
 import pytest
 
-from keeping import BY, FAR, NEAR, SETTLE, run
+from keeper_bench import BY, FAR, NEAR, SETTLE, run
 from ponikeeper.detector.follower import Follower
 from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.protocol import Follow, Retract
@@ -23,10 +23,10 @@ def test_follow_that_the_disk_refuses_is_told_and_done_when_the_disk_takes_it(pa
     async def work(bench):
         await bench.near_and_far()
         monkeypatch.setattr(History, "activate", failing)
-        await bench.go(NEAR)
-        refused = bench.revision, bench.told, bench.keeper.state.message
+        await bench.move_to(NEAR)
+        refused = bench.revision, bench.shown, bench.keeper.state.message
         await bench.until(revision=1)
-        return refused, bench.told
+        return refused, bench.shown
 
     refused, told = run(path, work)
     assert refused == (
@@ -45,20 +45,20 @@ def test_links_are_told_as_they_stand_while_the_disk_hangs(path, monkeypatch):
     async def work(bench):
         await bench.near_and_far()
         monkeypatch.setattr(History, "activate", hanging)
-        bench.tell(NEAR, 1.0)
+        bench.set_motor(NEAR, 1.0)
         await bench.keeper.check_links()
-        bench.tell(NEAR)
+        bench.set_motor(NEAR)
         await bench.keeper.check_links()
         bench.now += SETTLE
         await bench.links.wait_for_change(None)
         await bench.keeper.check_links()
-        held = bench.told[0]
-        await asyncio.wait_for(bench.links.wait_for_change(None), 20)  # it was told that the disk hangs
+        held = bench.shown[0]
+        await asyncio.wait_for(bench.links.wait_for_change(None), 20)  # the store reports that the disk does not answer
         await bench.keeper.check_links()
-        hangs = bench.told[0]
+        hangs = bench.shown[0]
         answers.set()
         await bench.until(revision=1)
-        return held, hangs, bench.told[0]
+        return held, hangs, bench.shown[0]
 
     assert run(path, work) == ("MOVING", "MOVED", "VALID")
 
@@ -73,14 +73,14 @@ def test_link_that_is_gone_and_back_while_the_disk_takes_its_time_makes_nothing_
             await real(self, *values)
             if next(once, False):
                 for value in (None, FAR):
-                    bench.tell(value)
+                    bench.set_motor(value)
                     await bench.keeper.check_links()
 
         monkeypatch.setattr(Follower, "_follow", slow)
-        await bench.go(NEAR)
+        await bench.move_to(NEAR)
         bench.now += SETTLE
         await bench.settled()
-        return bench.revision, bench.told
+        return bench.revision, bench.shown
 
     assert run(path, work) == (1, ("MOVED", "z is at 1500 mm, calibrated at 1000 mm, tolerance 0.05 mm"))
 
@@ -103,13 +103,13 @@ def test_failure_in_the_last_step_is_settled_by_what_the_disk_has(path, monkeypa
         await bench.near_and_far()
         monkeypatch.setattr(History, what, failing)
         if what == "activate":
-            await bench.go(NEAR)
+            await bench.move_to(NEAR)
             if not stored:
                 await bench.until(revision=1)
-            return bench.revision, bench.told[0]
+            return bench.revision, bench.shown[0]
         request = Retract(2, "wrong") if what == "correct" else Follow(False)
         result = await bench.keeper.execute(request, BY)
-        return result.outcome, len(bench.keeper.state.corrections), bench.keeper.state.follow, bench.told[0]
+        return result.outcome, len(bench.keeper.state.corrections), bench.keeper.state.follow, bench.shown[0]
 
     found = run(path, work)
     if what == "activate":

@@ -1,6 +1,6 @@
-"""With each transaction, and each word of the links, it is judged where the detector is; real store, time injected."""
+"""The status is decided with each request and each update of the links; real store, time injected."""
 
-from keeping import BY, FAR, NEAR, NOWHERE, SETTLE, run
+from keeper_bench import BY, FAR, NEAR, NOWHERE, SETTLE, run
 from ponikeeper.protocol import Here, Retract
 from ponikeeper.protocol.pvs import Status
 
@@ -9,10 +9,10 @@ def test_commit_stores_where_the_links_stand_when_its_turn_comes(path):
     async def work(bench):
         await bench.commit(0.3)
         absent = bench.keeper.state
-        await bench.stand(NEAR)
+        await bench.rest_at(NEAR)
         await bench.commit(0.4)
         known = bench.keeper.state
-        bench.tell(NEAR, 1.0)
+        bench.set_motor(NEAR, 1.0)
         await bench.commit(0.5)
         return absent, known, bench.keeper.state
 
@@ -26,12 +26,12 @@ def test_commit_stores_where_the_links_stand_when_its_turn_comes(path):
 
 def test_commit_of_where_the_detector_no_longer_is_was_never_valid(path):
     async def work(bench):
-        await bench.stand(NEAR)
+        await bench.rest_at(NEAR)
         await bench.commit(0.3)
-        await bench.go(FAR)
+        await bench.move_to(FAR)
         before = len(bench.published)
         await bench.commit(0.31, position={"z": NEAR})
-        return [state.status for state, _ in bench.published[before:]], bench.told
+        return [state.status for state, _ in bench.published[before:]], bench.shown
 
     statuses, told = run(path, work)
     assert statuses == [Status.MOVED]
@@ -40,15 +40,15 @@ def test_commit_of_where_the_detector_no_longer_is_was_never_valid(path):
 
 def test_slow_drift_is_told_once_when_it_is_beyond_and_its_numbers_now_and_then(path):
     async def work(bench):
-        await bench.stand(NEAR)
+        await bench.rest_at(NEAR)
         await bench.commit(0.3)
         before = len(bench.published)
         for step in range(1, 101):  # a tenth of the tolerance at a time, which takes ten times the settle time
-            bench.tell(NEAR + 0.005 * step)
+            bench.set_motor(NEAR + 0.005 * step)
             bench.now += SETTLE
             await bench.keeper.check_links()
             beyond = step > 10
-            assert bench.told[0] == ("MOVED" if beyond else "VALID"), step
+            assert bench.shown[0] == ("MOVED" if beyond else "VALID"), step
         return bench.published[before:]
 
     published = run(path, work)
@@ -59,12 +59,12 @@ def test_slow_drift_is_told_once_when_it_is_beyond_and_its_numbers_now_and_then(
 
 def test_reason_of_a_detector_that_goes_on_moving_is_not_told_at_every_step(path):
     async def work(bench):
-        await bench.stand(NEAR)
+        await bench.rest_at(NEAR)
         await bench.commit(0.3)
-        await bench.go(NOWHERE)
+        await bench.move_to(NOWHERE)
         before = len(bench.published)
         for step in range(200):  # 2 s of a drift, at 100 Hz
-            bench.tell(NOWHERE + 0.0004 * step)
+            bench.set_motor(NOWHERE + 0.0004 * step)
             bench.now += 0.01
             await bench.keeper.check_links()
         return bench.published[before:]
@@ -74,11 +74,11 @@ def test_reason_of_a_detector_that_goes_on_moving_is_not_told_at_every_step(path
 
 def test_judgement_about_another_revision_does_not_calm_a_jitter(path):
     async def work(bench):
-        await bench.stand(NEAR)
+        await bench.rest_at(NEAR)
         for dist in (0.3, 0.31):
             await bench.commit(dist)
         for step in range(20):
-            bench.tell(NEAR + (0.0501 if step % 2 else 0.0499))
+            bench.set_motor(NEAR + (0.0501 if step % 2 else 0.0499))
             bench.now += 0.1
             await bench.keeper.check_links()
             if step == 12:
@@ -92,15 +92,15 @@ def test_judgement_about_another_revision_does_not_calm_a_jitter(path):
 def test_here_makes_the_place_one_where_the_geometry_holds(path):
     async def work(bench):
         refused = [await bench.keeper.execute(Here(), BY)]
-        await bench.stand(NEAR)
+        await bench.rest_at(NEAR)
         first = await bench.commit(0.3, label="near", position="unknown")
-        unknown = bench.told
+        unknown = bench.shown
         here = await bench.keeper.execute(Here(request="h", digest="d"), BY)
         state = bench.keeper.state
         again = await bench.keeper.execute(Here(), BY)
-        bench.tell(NEAR, 1.0)
+        bench.set_motor(NEAR, 1.0)
         refused.append(await bench.keeper.execute(Here(), BY))
-        await bench.go(NEAR)
+        await bench.move_to(NEAR)
         await bench.keeper.execute(Retract(2, "wrong"), BY)
         refused.append(await bench.keeper.execute(Here(), BY))
         return first, unknown, here, state, again, refused

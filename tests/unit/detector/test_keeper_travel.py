@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from keeping import BY, FAR, NEAR, NOWHERE, SETTLE, run, stands_at
+from keeper_bench import BY, FAR, NEAR, NOWHERE, SETTLE, run, started_at
 from ponikeeper.detector.follower import Follower
 from ponikeeper.protocol import Activate, Follow
 
@@ -15,8 +15,8 @@ def test_geometry_follows_from_place_to_place_and_is_valid_only_there(path):
         before = len(bench.published)
         seen = []
         for place in (NEAR, NOWHERE, FAR, NEAR):
-            await bench.go(place)
-            seen.append((bench.revision, *bench.told))
+            await bench.move_to(place)
+            seen.append((bench.revision, *bench.shown))
         return seen, bench.statuses, [state.results for state, _ in bench.published[before:]], bench.keeper.state
 
     seen, statuses, results, state = run(path, work)
@@ -28,7 +28,7 @@ def test_geometry_follows_from_place_to_place_and_is_valid_only_there(path):
     ]
     # never MOVED between MOVING and the geometry of the new place
     assert "".join(name[0] if name != "MOVING" else "m" for name in statuses).endswith("mVmMmVmV")
-    assert len({*map(len, results)}) == 1  # nobody asked for it
+    assert len({*map(len, results)}) == 1  # there was no request
     assert (state.activation.cause, state.activation.author, state.activation.serial) == ("follow", "links", 5)
     assert state.message == "revision 1 activated, the links are at z 1000 mm"
 
@@ -37,17 +37,17 @@ def test_geometry_follows_from_place_to_place_and_is_valid_only_there(path):
 def test_rest_that_begins_while_it_is_looked_is_not_overlooked(path, early):
     async def work(bench):
         await bench.near_and_far()
-        bench.tell(FAR, 1.0)
+        bench.set_motor(FAR, 1.0)
         await bench.keeper.check_links()
-        bench.tell(NEAR, 0.0)
+        bench.set_motor(NEAR, 0.0)
         again = await bench.keeper.check_links()
         bench.tick = 1e-4
-        bench.now = again - early  # timers are early, and each look at the clock takes a while
+        bench.now = again - early  # timers are early, and reading the clock takes time
         await bench.links.wait_for_change(None)
-        await bench.look_as_told()
-        await asyncio.wait_for(bench.links.wait_for_change(None), 5)  # its geometry was looked for
-        await bench.look_as_told()
-        return bench.revision, *bench.told
+        await bench.check_when_due()
+        await asyncio.wait_for(bench.links.wait_for_change(None), 5)  # its revision is searched for
+        await bench.check_when_due()
+        return bench.revision, *bench.shown
 
     assert run(path, work) == (1, "VALID", "")
 
@@ -57,9 +57,9 @@ def test_rollback_stays_the_geometry_of_its_place(path):
         await bench.near_and_far()
         await bench.commit(0.51, label="far")
         await bench.keeper.execute(Activate(2), BY)
-        await bench.go(NEAR)
+        await bench.move_to(NEAR)
         first = bench.revision
-        await bench.go(FAR)
+        await bench.move_to(FAR)
         return first, bench.revision, bench.status
 
     assert run(path, work) == (1, 2, "VALID")
@@ -68,21 +68,21 @@ def test_rollback_stays_the_geometry_of_its_place(path):
 @pytest.mark.parametrize("put", ["commit", "activate"])
 @pytest.mark.parametrize("waits", [False, True])
 def test_what_is_put_in_force_holds_until_the_links_move_after_it(path, put, waits):
-    """Whatever made the geometry of the place not follow yet: it was the links' way before."""
+    """Whatever prevented following before: the links moved before the activation."""
 
     async def work(bench):
         await bench.near_and_far()
         await bench.commit(0.7, position="unknown", label="mine")
-        bench.tell(NEAR, 1.0)
+        bench.set_motor(NEAR, 1.0)
         await bench.keeper.check_links()
-        bench.tell(NEAR)
+        bench.set_motor(NEAR)
         if waits:  # no later than the arrival itself
             bench.now += SETTLE
         asked = bench.commit(0.71, position="unknown") if put == "commit" else bench.keeper.execute(Activate(3), BY)
         result = await asked
-        await bench.stand(NEAR)
+        await bench.rest_at(NEAR)
         kept = bench.revision
-        await bench.go(FAR)
+        await bench.move_to(FAR)
         return result.revision == kept, (bench.revision, bench.status)
 
     assert run(path, work) == (True, (2, "VALID"))
@@ -91,13 +91,13 @@ def test_what_is_put_in_force_holds_until_the_links_move_after_it(path, put, wai
 def test_commit_at_the_moment_of_rest_is_where_the_links_rested(path):
     async def work(bench):
         await bench.near_and_far()
-        bench.tell(NEAR, 1.0)
+        bench.set_motor(NEAR, 1.0)
         await bench.keeper.check_links()
-        bench.tell(NEAR)
-        bench.now += SETTLE  # at rest, and nobody has looked yet
+        bench.set_motor(NEAR)
+        bench.now += SETTLE  # at rest, but the status is not updated yet
         await bench.commit(0.31, label="near")
 
-    assert run(path, work, stands_at(FAR)) == (2, "VALID")
+    assert run(path, work, started_at(FAR)) == (2, "VALID")
 
 
 def test_place_that_is_left_while_it_is_looked_for_is_not_taken_for_the_next_one(path, monkeypatch):
@@ -108,16 +108,16 @@ def test_place_that_is_left_while_it_is_looked_for_is_not_taken_for_the_next_one
 
         async def slow(self, links):
             found = await real(self, links)
-            if next(once, False):  # they go on to near, and rest there, before nothing is found at nowhere
-                bench.tell(NEAR, 1.0)
+            if next(once, False):  # they move on to near and rest there before the search ends without a result
+                bench.set_motor(NEAR, 1.0)
                 await bench.keeper.check_links()
-                bench.tell(NEAR)
+                bench.set_motor(NEAR)
                 bench.now += SETTLE
                 await bench.keeper.check_links()
             return found
 
         monkeypatch.setattr(Follower, "_find_candidate", slow)
-        await bench.go(NOWHERE)
+        await bench.move_to(NOWHERE)
         await bench.settled()
         return bench.revision, bench.status
 
@@ -131,9 +131,9 @@ def test_place_is_found_beyond_the_first_rows_of_a_long_history(path, monkeypatc
         await bench.near_and_far()
         for number in range(10):
             await bench.commit(0.6 + number / 100, position={"z": 2000.0 + number})
-        await bench.go(NEAR)
+        await bench.move_to(NEAR)
         near = bench.revision, bench.status
-        await bench.go(NOWHERE)
+        await bench.move_to(NOWHERE)
         return near, (bench.revision, bench.status)
 
     assert run(path, work) == ((1, "VALID"), (1, "MOVED"))
@@ -143,7 +143,7 @@ def test_place_is_found_beyond_the_first_rows_of_a_long_history(path, monkeypatc
 def test_following_begins_as_the_configuration_says(path, follow):
     async def work(bench):
         await bench.near_and_far()
-        await bench.go(NEAR)
+        await bench.move_to(NEAR)
         return bench.revision, bench.keeper.state.follow
 
     async def later(bench):
@@ -157,18 +157,18 @@ def test_following_is_switched_off_and_on_and_kept(path):
     async def off(bench):
         await bench.near_and_far()
         result = await bench.keeper.execute(Follow(False, request="off", digest="d"), BY)
-        await bench.go(NEAR)
-        return result, bench.revision, bench.told, bench.keeper.state.follow
+        await bench.move_to(NEAR)
+        return result, bench.revision, bench.shown, bench.keeper.state.follow
 
     async def on(bench):
-        await bench.stand(NEAR)
+        await bench.rest_at(NEAR)
         still = bench.keeper.state.follow, bench.revision
         again = await bench.keeper.execute(Follow(False, request="off", digest="d"), BY)
         await bench.keeper.execute(Follow(True), BY)
         await bench.settled()
         unmoved = bench.revision, bench.status
-        await bench.go(FAR)
-        await bench.go(NEAR)
+        await bench.move_to(FAR)
+        await bench.move_to(NEAR)
         return still, again.time, unmoved, (bench.revision, bench.status)
 
     result, number, told, follow = run(path, off)
@@ -181,17 +181,17 @@ def test_what_moved_before_following_was_switched_on_counts_no_more(path):
     async def work(bench):
         await bench.near_and_far()
         await bench.keeper.execute(Follow(False), BY)
-        bench.tell(NEAR, 1.0)
+        bench.set_motor(NEAR, 1.0)
         await bench.keeper.check_links()
         await bench.keeper.execute(Follow(True), BY)
-        await bench.stand(NEAR)
+        await bench.rest_at(NEAR)
         stopped = bench.revision, bench.status
-        await bench.go(FAR)
+        await bench.move_to(FAR)
         await bench.keeper.execute(Follow(True), BY)  # it is on: nothing changes
-        bench.tell(NEAR, 1.0)
+        bench.set_motor(NEAR, 1.0)
         await bench.keeper.check_links()
         await bench.keeper.execute(Follow(True), BY)
-        await bench.stand(NEAR)
+        await bench.rest_at(NEAR)
         return stopped, (bench.revision, bench.status)
 
     assert run(path, work) == ((2, "MOVED"), (1, "VALID"))

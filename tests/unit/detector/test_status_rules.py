@@ -1,4 +1,4 @@
-"""What is thought of the geometry in force: the table of cases, each with its status and its reason."""
+"""Status rules: a table of cases, each with its status and its reason."""
 
 import re
 from dataclasses import replace
@@ -36,7 +36,7 @@ KINDS = {"z": ("motor", "mm", 0.05), "energy": ("energy", "keV", 1e-4), "binning
 
 
 def link(name, stands, position=POSITION):
-    """Give one link as it stands, a value or what is changed of it, judged as the links of a detector are."""
+    """Return one link with a value, or with other changes, compared with its position as a detector does it."""
     more = stands if isinstance(stands, dict) else {"value": stands}
     value = more.get("value", STANDS[name])
     kind, units, tolerance = KINDS[name]
@@ -48,13 +48,13 @@ def link(name, stands, position=POSITION):
 
 
 def links(position=POSITION, **stands):
-    """Give all three."""
+    """Return all three links."""
     return [link(name, value, position) for name, value in {**STANDS, **stands}.items()]
 
 
-def judged(in_force, corrections, links_now):
-    found = findings_about(in_force, corrections, links_now)
-    return status_of(found).name, reason_of(found, watched=bool(links_now))
+def status_and_reason(active, corrections, links_now):
+    findings = findings_about(active, corrections, links_now)
+    return status_of(findings).name, reason_of(findings, watched=bool(links_now))
 
 
 GONE = {"value": None, "connected": False, "moving": None, "within": None}
@@ -154,13 +154,13 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_status_and_reason(case):
-    in_force, corrections, links_now, status, reason = case
-    found = judged(in_force, corrections, links_now)
-    assert found[0] == status
+    active, corrections, links_now, status, reason = case
+    result = status_and_reason(active, corrections, links_now)
+    assert result[0] == status
     if reason is None:
-        assert found[1].startswith("no geometry was ever committed: set all values at once")
+        assert result[1].startswith("no geometry was ever committed: set all values at once")
     else:
-        assert found[1] == reason
+        assert result[1] == reason
 
 
 def test_every_status_has_a_case():
@@ -168,20 +168,22 @@ def test_every_status_has_a_case():
 
 
 def test_energy_that_is_nominally_off_is_told_only_where_it_was_not_recorded():
-    assert judged(revision(), (), links(energy=74.69))[0] == "VALID"
+    assert status_and_reason(revision(), (), links(energy=74.69))[0] == "VALID"
     off = replace(link("energy", 80.0, {}), within=False)
-    assert judged(revision({}), (), [off])[0] == "MISMATCH"
+    assert status_and_reason(revision({}), (), [off])[0] == "MISMATCH"
 
 
 def test_the_last_judgement_decides():
-    assert judged(revision(), (SUPERSEDED, replace(RETRACTED, number=2)), links())[1].startswith("revision 7 was retr")
-    # a bump that was added later does not take back that the revision is wrong
-    assert judged(revision(), (SUPERSEDED, replace(BUMP, number=2)), links())[0] == "CONDEMNED"
+    assert status_and_reason(revision(), (SUPERSEDED, replace(RETRACTED, number=2)), links())[1].startswith(
+        "revision 7 was retr"
+    )
+    # a later correction for a limited time does not undo that the revision is wrong
+    assert status_and_reason(revision(), (SUPERSEDED, replace(BUMP, number=2)), links())[0] == "CONDEMNED"
 
 
 def test_reason_that_is_too_long_is_cut():
     broken = [replace(link("z", None), error="\\" * 400, moving=None)] * 16
-    status, text = judged(revision(), (), broken)
+    status, text = status_and_reason(revision(), (), broken)
     assert status == "UNKNOWN"
     assert text.endswith("; and 15 more links")
     assert len(strictjson.dumps(text)) <= MAX_REASON
@@ -189,10 +191,10 @@ def test_reason_that_is_too_long_is_cut():
 
 def test_reason_that_is_too_long_says_of_the_revision_itself_what_it_says():
     broken = [replace(link("z", None), error="x" * 90, moving=None)] * 16
-    text = judged(revision(), (RETRACTED,), broken)[1]
+    text = status_and_reason(revision(), (RETRACTED,), broken)[1]
     assert re.search(r"; revision 7 was retracted: beam stop touched; and \d more links$", text), text
     long = replace(RETRACTED, reason="\N{SNOWMAN}" * 400)
-    status, text = judged(revision(), (long,), broken)
+    status, text = status_and_reason(revision(), (long,), broken)
     assert (status, text[-3:]) == ("UNKNOWN", "...")
     assert text.startswith("revision 7 was retracted: ")
 
@@ -204,7 +206,7 @@ texts = st.text(max_size=400)
 def test_reason_is_ascii_and_leaves_room_in_the_snapshot(reason, errors):
     retracted = replace(RETRACTED, reason=reason)
     broken = [replace(link("z", None), error=error, moving=None) for error in errors]
-    status, text = judged(revision(), (retracted,), broken)
+    status, text = status_and_reason(revision(), (retracted,), broken)
     assert status == ("UNKNOWN" if errors else "CONDEMNED")
     assert text.isascii()
     assert len(strictjson.dumps(text)) <= MAX_REASON

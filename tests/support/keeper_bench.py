@@ -49,24 +49,24 @@ class Bench:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def tell(self, value, moving=0.0):
+    def set_motor(self, value, moving=0.0):
         self.links.update("Z.RBV", Sample(True, value) if value is not None else Sample())
         self.links.update("Z.MOVN", Sample(True, moving) if value is not None else Sample())
 
-    async def stand(self, value, after=SETTLE):
+    async def rest_at(self, value, after=SETTLE):
         """Update the motor's value and advance the clock; return when everything that follows from it has happened."""
-        self.tell(value)
+        self.set_motor(value)
         await self.keeper.check_links()
         self.now += after
         await self.settled()
 
-    async def go(self, value):
+    async def move_to(self, value):
         """Move to a place as a motor does."""
-        self.tell(self.links.states()[0].value, 1.0)
+        self.set_motor(self.links.states()[0].value, 1.0)
         await self.keeper.check_links()
-        self.tell(value, 1.0)
+        self.set_motor(value, 1.0)
         await self.keeper.check_links()
-        await self.stand(value)
+        await self.rest_at(value)
 
     async def settled(self):
         """Check the links, and wait until the keeper has found the revision that belongs to the position."""
@@ -76,7 +76,7 @@ class Bench:
                 await asyncio.sleep(0.001)
         await self.keeper.check_links()
 
-    async def look_as_told(self):
+    async def check_when_due(self):
         """Check the links exactly as often as the keeper asks for it."""
         while (again := await self.keeper.check_links()) is not None:
             self.now = max(self.now, again)
@@ -94,9 +94,9 @@ class Bench:
 
     async def near_and_far(self):
         """Commit revision 1 at near, and revision 2 at far."""
-        await self.stand(NEAR)
+        await self.rest_at(NEAR)
         await self.commit(0.3, label="near")
-        await self.go(FAR)
+        await self.move_to(FAR)
         await self.commit(0.5, label="far")
 
     @property
@@ -104,7 +104,7 @@ class Bench:
         return self.keeper.state.status.name
 
     @property
-    def told(self):
+    def shown(self):
         """The status and the reason that were published last."""
         states = [state for state, change in self.published if change & (Change.STATUS | Change.ACTIVATION)]
         return states[-1].status.name, states[-1].reason
@@ -135,11 +135,11 @@ def run(path, *works, **options):
     return [asyncio.run(whole(work)) for work in works][-1]
 
 
-def stands_at(place):
+def started_at(place):
     """Return a function that puts the motor at a place and returns the active revision and the status."""
 
     async def work(bench):
-        await bench.stand(place)
+        await bench.rest_at(place)
         return bench.revision, bench.status
 
     return work
