@@ -101,5 +101,11 @@ class TextSignal(EpicsSignalRO):
         if not wait_for(lambda: brought["value"] is not None, deadline):
             raise_silent(self.pvname, deadline - began)
         value = brought["value"]
+        if isinstance(value, int) and value:
+            # ophyd reads the metadata with gets of one element, whose value can end up in place of the event's
+            pv: Any = self._read_pv
+            value = pv.get(count=pv.nelm, use_monitor=False, timeout=max(0.1, deadline - time.monotonic()))
+            if value is None:
+                raise_silent(self.pvname, deadline - began)
         raw: bytes = bytes([value]) if isinstance(value, int) else value.tobytes()
         return raw.partition(b"\0")[0].decode("utf-8", "replace")

@@ -131,6 +131,14 @@ def test_what_another_client_was_told_is_committed_is_read_at_once(make, prefix)
         assert (recorded["c_serial"]["value"], recorded["c_dist"]["value"]) == (result["serial"], dist)
 
 
+def test_text_of_which_pyepics_has_the_first_character_only_is_read_again(make, prefix):
+    """Its gets of metadata ask for one element, and two gets at the same time share one reply."""
+    calib = make(CalibrationData, prefix, "c")
+    links = calib.links.newest(time.monotonic() + 10)
+    calib.links._read_pv._args["value"] = ord(links[0])
+    assert calib.links.newest(time.monotonic() + 10) == links
+
+
 def test_rollback_gives_the_old_revision_a_new_serial(make, prefix):
     calib = make(CalibrationData, prefix, "c")
     speak.request(prefix, commit_text("first", geometry=GEOMETRY, label="near"))
