@@ -17,7 +17,7 @@ from make_references import command_tree, verbs
 from pages import PAGES, page_id
 from ponikeeper.access.rules import Right
 from ponikeeper.ca import service
-from ponikeeper.ca.group import Group
+from ponikeeper.ca.detector_pvs import Group
 from ponikeeper.ca.view import _SEVERITY as SEVERITY
 from ponikeeper.config import load
 from ponikeeper.detector.keeper import Keeper

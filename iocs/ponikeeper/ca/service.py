@@ -17,13 +17,13 @@ from ponikeeper import __version__
 from ponikeeper.access.loading import Access
 from ponikeeper.ca.access_pvs import Gate
 from ponikeeper.ca.channels import make_channel
-from ponikeeper.ca.group import Group
+from ponikeeper.ca.detector_pvs import Group
 from ponikeeper.ca.health_check import SelfCheck, feed
 from ponikeeper.ca.health_pvs import HealthPVs
 from ponikeeper.ca.putlog import PutLog
 from ponikeeper.ca.search import found
 from ponikeeper.ca.server import Context
-from ponikeeper.ca.stats import Stats
+from ponikeeper.ca.stats_pvs import Stats
 from ponikeeper.config import Config, Detector
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_rules import Sample
@@ -39,7 +39,7 @@ from ponikeeper.store.writer import Health, Store
 from ponikeeper.system.process_stats import count_start
 
 if TYPE_CHECKING:
-    from ponikeeper.ca.watch import Watch
+    from ponikeeper.ca.link_monitors import Watch
 
 log = logging.getLogger(__name__)
 
@@ -221,7 +221,7 @@ async def _watch_links(detectors: list[LinkStates]) -> None:
 
 def _watch_class() -> "type[Watch]":
     """Load the client's library, which takes half a second, and which an IOC without links never needs."""
-    from ponikeeper.ca.watch import Watch
+    from ponikeeper.ca.link_monitors import Watch
 
     return Watch
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from ponikeeper.cli.console import AsJson, Prefix, ask, client, emit, over_ca
-from ponikeeper.cli.tables import activation_line
+from ponikeeper.cli.rendering import activation_line
 from ponikeeper.protocol import Activate, Follow, Here
 from ponikeeper.text.strictjson import dumps
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ponikeeper.cli.console import AsJson, Prefix, ask, client, emit, identified, over_ca
-from ponikeeper.cli.tables import period
+from ponikeeper.cli.rendering import period
 from ponikeeper.errors import NotConnectedError
 from ponikeeper.protocol import Retract, Supersede
 from ponikeeper.text.strictjson import dumps

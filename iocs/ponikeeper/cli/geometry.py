@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ponikeeper.cli import tables
+from ponikeeper.cli import rendering
 from ponikeeper.cli.console import AsJson, Prefix, ask, client, emit, out, over_ca, write_output
 from ponikeeper.errors import ConfigError, ProblemsError, RefusedError
 from ponikeeper.geometry import poni
@@ -76,13 +76,13 @@ def show(prefix: Prefix, as_json: AsJson = False) -> None:
     if as_json:
         emit(snapshot.as_json())
     else:
-        out.print(tables.snapshot_table(snapshot))
+        out.print(rendering.snapshot_table(snapshot))
 
 
 def _commit(prefix: str, commit: Commit, as_json: bool) -> None:
     """Commit a geometry, and print what became of it."""
     result = ask(prefix, commit)
-    emit(dumps(result.as_dict()) if as_json else tables.activation_line(prefix, result))
+    emit(dumps(result.as_dict()) if as_json else rendering.activation_line(prefix, result))
 
 
 def _assignment(text: str) -> tuple[str, object]:

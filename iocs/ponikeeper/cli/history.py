@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ponikeeper.cli import tables
+from ponikeeper.cli import rendering
 from ponikeeper.cli.console import AsJson, Prefix, emit, out, over_ca, revisions
 from ponikeeper.cli.history_tree import history_tree, room
 from ponikeeper.protocol.text_tables import listed
@@ -31,7 +31,7 @@ def history(
         out.width = max(out.width, room(shown))
         out.print(shown)
     else:
-        out.print(tables.history_table(prefix, rows))
+        out.print(rendering.history_table(prefix, rows))
 
 
 def diff(prefix: Prefix, first: int, second: int, as_json: AsJson = False) -> None:
@@ -40,4 +40,4 @@ def diff(prefix: Prefix, first: int, second: int, as_json: AsJson = False) -> No
     if as_json:
         emit(dumps([one, other]))
     else:
-        out.print(tables.diff_table(prefix, one, other))
+        out.print(rendering.diff_table(prefix, one, other))

@@ -6,7 +6,7 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
-from ponikeeper.cli.tables import in_a_line, period
+from ponikeeper.cli.rendering import in_a_line, period
 from ponikeeper.text import timestamps
 
 _INDENT, _READABLE = 4, 50

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from ponikeeper.cli import tables
+from ponikeeper.cli import rendering
 from ponikeeper.cli.console import AsJson, Prefix, client, emit, out, over_ca, tell
-from ponikeeper.cli.tables import Heard
+from ponikeeper.cli.rendering import Heard
 from ponikeeper.errors import ConfigError
 from ponikeeper.protocol import Snapshot
 from ponikeeper.protocol.pvs import Status
@@ -40,7 +40,7 @@ def status(
     if as_json:
         emit(f"[{', '.join(_as_json(name, said) for name, said in heard.items())}]")
     else:
-        for line in tables.status_lines(heard):
+        for line in rendering.status_lines(heard):
             out.print(line, soft_wrap=True)
     others = {name: said for name, said in heard.items() if not isinstance(said, Snapshot) or said.status != wanted}
     if others and wait is not None:
@@ -54,7 +54,7 @@ def watch(prefix: Prefix, as_json: AsJson = False) -> None:
     """Print a line at every change, until Ctrl-C: ponikeeper watch 'XF:28ID1-ES{Det:PE1}Calib:'."""
 
     def line(snapshot: Snapshot) -> None:
-        emit(snapshot.as_json() if as_json else tables.one_line(snapshot))
+        emit(snapshot.as_json() if as_json else rendering.one_line(snapshot))
 
     try:
         over_ca(client().watch(prefix, line))

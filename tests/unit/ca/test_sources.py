@@ -10,10 +10,10 @@ from ponikeeper.access.loading import Access
 from ponikeeper.ca import service
 from ponikeeper.ca.access_pvs import Gate
 from ponikeeper.ca.channels import Origin, make_channel
-from ponikeeper.ca.group import Group
+from ponikeeper.ca.detector_pvs import Group
 from ponikeeper.ca.health_pvs import HealthPVs
 from ponikeeper.ca.putlog import PutLog
-from ponikeeper.ca.stats import Stats
+from ponikeeper.ca.stats_pvs import Stats
 from ponikeeper.config import load
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_states import LinkStates

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ponikeeper.ca.stats import duration
+from ponikeeper.ca.stats_pvs import duration
 from ponikeeper.system import process_stats
 
 
