@@ -35,7 +35,7 @@ def serve(server: str, port: int, ready) -> None:
     from ponikeeper.protocol.pvs import PV, Kind
 
     async def show(value, _) -> None:
-        await ours.show(value, time.time(), 0, 0)  # a put never changes a channel of ponikeeper by itself
+        await ours.post(value, time.time(), 0, 0)  # a put never changes a channel of ponikeeper by itself
 
     ours = make_channel(PV("X", Kind.DOUBLE, "", writable=True), show)
 

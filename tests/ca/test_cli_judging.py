@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from ponikeeper.cli.history_tree import history_tree, room
+from ponikeeper.cli.rendering import history_tree, tree_width
 from shell import Shell
 from speak import GEOMETRY, commit_text, get, put, request, results, snapshot
 
@@ -213,7 +213,7 @@ def correction(number, by, **more):
 def drawn(rows, corrections, in_force):
     """Draw a tree as a narrow terminal shows it."""
     tree, text = history_tree("P:", rows, corrections, in_force), io.StringIO()
-    Console(file=text, width=max(80, room(tree))).print(tree)
+    Console(file=text, width=max(80, tree_width(tree))).print(tree)
     return text.getvalue().splitlines()
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from live import free_ports
-from ponikeeper.ca.element_counts import filled
+from ponikeeper.ca.element_counts import padded
 from softioc import SoftIoc
 from speak import Wire, commit_text, put
 
@@ -82,7 +82,7 @@ def test_more_than_can_be_made_is_refused(farm, prefix):
 def test_header_promises_what_is_in_the_message(there, asked):
     promised = asked or there  # what caproto writes
     update = ca.EventAddResponse(b"x" * min(there, promised), ChannelType.CHAR, promised, 1, 7)
-    made = filled(update, asked)
+    made = padded(update, asked)
     value = bytes(made.buffers[1])
     assert made.header.data_count == len(value) == promised
     assert made.header.payload_size == sum(map(len, map(bytes, made.buffers))) == -(-promised // 8) * 8

@@ -12,7 +12,7 @@ import pytest
 from live import TIMEOUT, free_ports, wait_for
 from ponikeeper.ca import health_check
 from ponikeeper.ca.channels import make_channel
-from ponikeeper.ca.health_check import SelfCheck, feed
+from ponikeeper.ca.health_check import HealthCheck, feed_watchdog
 from ponikeeper.ca.server import Circuit, Context
 from ponikeeper.protocol.pvs import PV, Kind
 from ponikeeper.store import History
@@ -26,8 +26,8 @@ FRESH = 0.5
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
-    monkeypatch.setattr(health_check, "_FRESH", FRESH)
-    monkeypatch.setattr(health_check, "_PATIENCE", FRESH)
+    monkeypatch.setattr(health_check, "_MAX_AGE", FRESH)
+    monkeypatch.setattr(health_check, "_MAX_PING", FRESH)
     monkeypatch.setattr(health_check, "_PAUSE", BEAT)
     monkeypatch.setenv("EPICS_CA_SERVER_PORT", str(free_ports(1)[0]))
     monkeypatch.setenv("EPICS_CAS_BEACON_ADDR_LIST", "127.0.0.1")
@@ -55,7 +55,7 @@ class Watched:
         number = 0.0
         while True:
             number += 1
-            await self.channel.show(number, time.time(), 0, 0)
+            await self.channel.post(number, time.time(), 0, 0)
             await asyncio.sleep(BEAT)
 
     def notify(self, message):
@@ -95,10 +95,10 @@ def watch(folder, story):
         tasks = [asyncio.create_task(watched.context.run(startup_hook=started)), asyncio.create_task(watched.beat())]
         try:
             await ready.wait()
-            check = SelfCheck("127.0.0.1", watched.context.port, "HEARTBEAT")
+            check = HealthCheck("127.0.0.1", watched.context.port, "HEARTBEAT")
             tasks.append(asyncio.create_task(check.run()))
-            await check.first_beat(TIMEOUT)
-            tasks.append(asyncio.create_task(feed(check, watched.store, watched.notify, BEAT)))
+            await check.wait_for_heartbeat(TIMEOUT)
+            tasks.append(asyncio.create_task(feed_watchdog(check, watched.store, watched.notify, BEAT)))
             await watched.fed()
             await story(watched)
         finally:

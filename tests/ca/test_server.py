@@ -80,7 +80,7 @@ class Served:
     def show(self, channel, *values):
         async def show():
             for value in values:
-                await channel.show(value, 1.0, *FINE)
+                await channel.post(value, 1.0, *FINE)
 
         self.run(show())
 

@@ -17,7 +17,7 @@ from make_references import command_tree, verbs
 from pages import PAGES, page_id
 from ponikeeper.access.rules import Right
 from ponikeeper.ca import service
-from ponikeeper.ca.detector_pvs import Group
+from ponikeeper.ca.detector_pvs import DetectorPVs
 from ponikeeper.ca.view import _SEVERITY as SEVERITY
 from ponikeeper.config import load
 from ponikeeper.detector.keeper import Keeper
@@ -47,7 +47,7 @@ def pvdb(tmp_path_factory) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for detector in config.detector:
             links = LinkStates(detector.link, detector.settle)
-            found |= Group(detector, Keeper(detector.prefix, store, detector.limits, links), links, store).pvdb
+            found |= DetectorPVs(detector, Keeper(detector.prefix, store, detector.limits, links), links, store).pvdb
         own = await service._ioc_channels(store)
         found |= {config.ioc.prefix + suffix: channel for suffix, channel in own.items()}
         store.close()
@@ -86,7 +86,7 @@ def test_page_lists_the_pvs_of_the_contract():
 
 def test_pvs_that_the_page_has_in_bold_are_those_that_take_puts(pvdb):
     bold = {"D{1}:" + name for writable, name in listed()[0] if writable}
-    rights = {name: channel.offer(Right.WRITE) for name, channel in pvdb.items() if name.startswith("D{1}:")}
+    rights = {name: channel.access_rights(Right.WRITE) for name, channel in pvdb.items() if name.startswith("D{1}:")}
     assert bold == {name for name, right in rights.items() if right & AccessRights.WRITE}
     assert not any(writable for writable, _ in listed()[1])
 

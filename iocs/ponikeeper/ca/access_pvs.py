@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from caproto import AlarmStatus
 
 from ponikeeper.access.loading import Access
-from ponikeeper.ca.channels import Origin
+from ponikeeper.ca.channels import ClientIdentity
 from ponikeeper.ca.health_pvs import HealthPVs
 from ponikeeper.config import load
 from ponikeeper.errors import ConfigError
@@ -19,15 +19,15 @@ from ponikeeper.errors import ConfigError
 log = logging.getLogger(__name__)
 
 
-class Announcer(Protocol):
+class Clients(Protocol):
     """Who tells the clients."""
 
-    async def announce(self) -> None:
+    async def update_access_rights(self) -> None:
         """Tell every client what it may do now."""
         ...
 
 
-class Gate:
+class AccessPVs:
     """The rules in force, and their PVs.
 
     Parameters
@@ -44,33 +44,33 @@ class Gate:
         self._access, self._source = access, source
         self._health, self._denied_pv = HealthPVs(channels, "Access", AlarmStatus.READ), channels["Denied_RBV"]
         self._denied = 0
-        self._news = asyncio.Event()
-        self._reload = self._failed = False
+        self._changed = asyncio.Event()
+        self._reload_requested = self._failed = False
         self._message = f"in force: {access.rules}"
 
-    def deny(self, name: str, origin: Origin) -> None:
+    def count_denied(self, name: str, identity: ClientIdentity) -> None:
         """Count a put that the rules did not let through."""
         self._denied += 1
-        log.warning("denied: %s to %s, who is at %s", name, origin, origin.address)
-        self._news.set()
+        log.warning("denied: %s to %s, who is at %s", name, identity, identity.address)
+        self._changed.set()
 
-    async def run(self, clients: Announcer) -> None:
+    async def run(self, clients: Clients) -> None:
         """Show what is new, and read the rules anew on SIGHUP; for ever."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
-        self._news.set()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._request_reload)
+        self._changed.set()
         while True:
-            await self._news.wait()
-            self._news.clear()
-            if self._reload:
-                self._reload = False
-                await self._renew(clients)
-            await self._show()
+            await self._changed.wait()
+            self._changed.clear()
+            if self._reload_requested:
+                self._reload_requested = False
+                await self._reload_rules(clients)
+            await self._publish()
 
-    def _hang_up(self) -> None:
-        self._reload = True
-        self._news.set()
+    def _request_reload(self) -> None:
+        self._reload_requested = True
+        self._changed.set()
 
-    async def _renew(self, clients: Announcer) -> None:
+    async def _reload_rules(self, clients: Clients) -> None:
         try:
             config = await asyncio.to_thread(load, self._source)
             await asyncio.to_thread(self._access.renew, config)  # hosts are looked up
@@ -82,8 +82,8 @@ class Gate:
             self._message = f"in force: {self._access.rules}"
             self._failed = False
             log.warning("access rules: %s", self._message)
-            await clients.announce()
+            await clients.update_access_rights()
 
-    async def _show(self) -> None:
+    async def _publish(self) -> None:
         await self._health.publish(not self._failed, self._message)
-        await self._denied_pv.show(self._denied, time.time())
+        await self._denied_pv.post(self._denied, time.time())

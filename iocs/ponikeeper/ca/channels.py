@@ -23,7 +23,7 @@ Value = float | int | str
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ClientIdentity:
     """Who puts: the claimed names, and the address that TCP knows."""
 
     user: str
@@ -35,7 +35,7 @@ class Origin:
         return "".join(char for char in text if char.isascii() and char.isprintable())[:80]
 
 
-Handler = Callable[[Any, Origin], Awaitable[Result | None]]
+PutHandler = Callable[[Any, ClientIdentity], Awaitable[Result | None]]
 """What a put does; gives the result of a transaction, where it was one."""
 
 _PLAIN = {
@@ -52,22 +52,22 @@ class _Channel:
     level = 0
     """Access security level: that of a record's value."""
 
-    def __init__(self, pv: PV, handler: Handler | None = None, **options: Any) -> None:
+    def __init__(self, pv: PV, handler: PutHandler | None = None, **options: Any) -> None:
         self.pv = pv
         self._handler = handler
         self._fields: dict[str, Any] = {}
-        self._shown_at = 0.0
+        self._published_at = 0.0
         options["reported_record_type"] = pv.record_type
         options["max_subscription_backlog"] = _BACKLOG.get(pv.kind, 32)
         super().__init__(**options)
 
-    def offer(self, right: Right) -> AccessRights:
+    def access_rights(self, right: Right) -> AccessRights:
         """Give what a client may do here that has a right: write what has a handler, ask what it may read."""
         needed = Right.READ if self.pv.asks else Right.WRITE
         offered = AccessRights.READ if right >= Right.READ else AccessRights.NO_ACCESS
         return offered | AccessRights.WRITE if self._handler and right >= needed else offered
 
-    async def take(self, data: Any, data_type: ChannelType, origin: Origin) -> Result | None:
+    async def handle_put(self, data: Any, data_type: ChannelType, identity: ClientIdentity) -> Result | None:
         """Hand a put to the handler, and give its result; whether its client may put has been judged before.
 
         Raises
@@ -80,9 +80,9 @@ class _Channel:
             value = self._parsed(data, _plain(data_type))
         except (ValueError, TypeError, OverflowError, ca.CaprotoError) as error:
             value = error
-        return await self._handler(value, origin)
+        return await self._handler(value, identity)
 
-    async def show(
+    async def post(
         self,
         value: Value,
         timestamp: float,
@@ -90,7 +90,7 @@ class _Channel:
         status: AlarmStatus = AlarmStatus.NO_ALARM,
     ) -> None:
         """Publish a value with its time (never before the last one's) and alarm, to every subscriber."""
-        self._shown_at = timestamp = max(timestamp, self._shown_at)  # clocks are set back
+        self._published_at = timestamp = max(timestamp, self._published_at)  # clocks are set back
         await self.alarm.write(status=status, severity=severity, publish=False)  # type: ignore[attr-defined]
         await self.write(value, timestamp=timestamp, verify_value=False)  # type: ignore[attr-defined]
 
@@ -105,10 +105,10 @@ class _Channel:
         if name in ("", "VAL"):
             return self
         if name not in self._fields:
-            self._fields[name] = self._made_field(name)
+            self._fields[name] = self._make_field(name)
         return self._fields[name]
 
-    def _made_field(self, name: str) -> Any:
+    def _make_field(self, name: str) -> Any:
         if name == "DESC":
             return _ReadOnlyString(value=self.pv.desc)
         if name == "EGU":
@@ -145,7 +145,7 @@ class _ReadOnly:
 
     level = 1
 
-    def offer(self, right: Right) -> AccessRights:
+    def access_rights(self, right: Right) -> AccessRights:
         return AccessRights.READ if right >= Right.READ else AccessRights.NO_ACCESS
 
 
@@ -164,7 +164,7 @@ _NO_NUMBERS = ("nan", "inf", "+inf", "-inf")
 class Double(_Channel, ca.ChannelDouble):
     """A number; NaN with INVALID alarm where there is none."""
 
-    def __init__(self, pv: PV, handler: Handler | None = None) -> None:
+    def __init__(self, pv: PV, handler: PutHandler | None = None) -> None:
         limits: dict[str, float] = {}
         if pv.limits is not None:
             low, high = pv.limits
@@ -186,7 +186,7 @@ class Double(_Channel, ca.ChannelDouble):
 class Long(_Channel, ca.ChannelInteger):
     """A whole number."""
 
-    def __init__(self, pv: PV, handler: Handler | None = None) -> None:
+    def __init__(self, pv: PV, handler: PutHandler | None = None) -> None:
         super().__init__(pv, handler, value=0, units=pv.units)
 
     def _parsed(self, data: Any, data_type: ChannelType) -> int:
@@ -200,7 +200,7 @@ class Long(_Channel, ca.ChannelInteger):
 class Enum(_Channel, ca.ChannelEnum):
     """One of a few states; a put may name it or give its index."""
 
-    def __init__(self, pv: PV, handler: Handler | None = None) -> None:
+    def __init__(self, pv: PV, handler: PutHandler | None = None) -> None:
         super().__init__(pv, handler, value=pv.states[0], enum_strings=pv.states)
 
     def _parsed(self, data: Any, data_type: ChannelType) -> str:
@@ -219,7 +219,7 @@ class Enum(_Channel, ca.ChannelEnum):
 class String(_Channel, ca.ChannelString):
     """A text of at most 39 bytes."""
 
-    def __init__(self, pv: PV, handler: Handler | None = None) -> None:
+    def __init__(self, pv: PV, handler: PutHandler | None = None) -> None:
         super().__init__(pv, handler, value="")
 
     def _parsed(self, data: Any, data_type: ChannelType) -> str:
@@ -233,7 +233,7 @@ class String(_Channel, ca.ChannelString):
 class Text(_Channel, ca.ChannelChar):
     """A long text in a char waveform; a put arrives as bytes."""
 
-    def __init__(self, pv: PV, handler: Handler | None = None) -> None:
+    def __init__(self, pv: PV, handler: PutHandler | None = None) -> None:
         super().__init__(pv, handler, value="", max_length=pv.max_length)
 
     def _parsed(self, data: Any, data_type: ChannelType) -> bytes:
@@ -244,12 +244,12 @@ class Text(_Channel, ca.ChannelChar):
         return _bytes(data)
 
 
-_CLASSES: dict[Kind, Callable[[PV, Handler | None], Any]] = {
+_CLASSES: dict[Kind, Callable[[PV, PutHandler | None], Any]] = {
     Kind.DOUBLE: Double, Kind.LONG: Long, Kind.ENUM: Enum, Kind.STRING: String, Kind.TEXT: Text,
 }  # fmt: skip
 
 
-def make_channel(pv: PV, handler: Handler | None = None) -> Any:
+def make_channel(pv: PV, handler: PutHandler | None = None) -> Any:
     """Make the channel of a PV of the contract."""
     return _CLASSES[pv.kind](pv, handler)
 

@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ponikeeper.ca.channels import Handler, Origin, make_channel
-from ponikeeper.ca.history_pvs import Archive, timestamp
-from ponikeeper.ca.puts import Puts, Transaction
+from ponikeeper.ca.channels import ClientIdentity, PutHandler, make_channel
+from ponikeeper.ca.history_pvs import HistoryPVs, timestamp
+from ponikeeper.ca.puts import Puts
 from ponikeeper.ca.stage import Stage
 from ponikeeper.ca.view import (
-    Shown,
+    PVValue,
     activation_values,
     geometry_values,
     status_values,
@@ -32,13 +32,13 @@ from ponikeeper.store.writer import Store
 
 log = logging.getLogger(__name__)
 
-_SWITCHED = {False: "Off", True: "On"}
+_SWITCH_STATES = {False: "Off", True: "On"}
 
 _LINKS_PERIOD = 0.1
 """Seconds between two updates of the links: a motor says more than anybody can look at."""
 
 
-class Group:
+class DetectorPVs:
     """The PVs of one detector.
 
     Parameters
@@ -58,7 +58,7 @@ class Group:
         self._links = links
         self._puts = Puts(keeper)
         self._stage = Stage(self._puts, detector.limits)
-        self._archive = Archive(keeper, store, self._show)
+        self._history = HistoryPVs(keeper, store, self._publish)
         handlers = self._handlers()
         self._channels = {pv.suffix: make_channel(pv, handlers.get(pv.suffix)) for pv in DETECTOR_PVS}
         self.pvdb = {detector.prefix + suffix: channel for suffix, channel in self._channels.items()}
@@ -68,38 +68,40 @@ class Group:
         """Show what is new: the single PVs first, then snapshot and serial, the results last."""
         stamp = timestamp(state) if Change.ACTIVATION in change else time.time()
         if Change.ACTIVATION in change:
-            shown = activation_values(state)
-            last = {suffix: shown.pop(suffix) for suffix in ("Snapshot_RBV", "Serial_RBV")}
-            await self._show(shown, stamp)
-            await self._show_links()
-            await self._show_setpoints(state, stamp)
-            await self._show(last, stamp)
+            values = activation_values(state)
+            last = {suffix: values.pop(suffix) for suffix in ("Snapshot_RBV", "Serial_RBV")}
+            await self._publish(values, stamp)
+            await self._publish_links()
+            await self._publish_setpoints(state, stamp)
+            await self._publish(last, stamp)
         elif Change.STATUS in change:
-            await self._show(status_values(state), stamp)
+            await self._publish(status_values(state), stamp)
         if Change.RESULT in change:
-            await self._show(transaction_values(state), stamp)
+            await self._publish(transaction_values(state), stamp)
         if Change.FOLLOW in change:
-            await self._show({suffix: Shown(_SWITCHED[state.follow]) for suffix in ("Follow_RBV", "Follow")}, stamp)
+            await self._publish(
+                {suffix: PVValue(_SWITCH_STATES[state.follow]) for suffix in ("Follow_RBV", "Follow")}, stamp
+            )
         if Change.HISTORY in change or Change.ACTIVATION in change:
-            self._archive.change()
+            self._history.mark_changed()
 
     async def start(self) -> None:
         """Show what is in force before the first client comes."""
         await self.publish(self._keeper.state, Change.ACTIVATION | Change.FOLLOW | Change.RESULT)
-        await self._show_stage()  # what may have been shown later than the activation before a restart
-        await self._archive.start()
+        await self._publish_stage()  # what may have been shown later than the activation before a restart
+        await self._history.start()
 
     async def run(self) -> None:
         """Judge, follow and show, for ever; ends only with an error that is a defect."""
         async with asyncio.TaskGroup() as tasks:
-            for work in (self._archive.run, self._look_at_links, self._keeper.follow_links):
+            for work in (self._history.run, self._look_at_links, self._keeper.follow_links):
                 tasks.create_task(work())
 
-    def _handlers(self) -> Mapping[str, Handler]:
+    def _handlers(self) -> Mapping[str, PutHandler]:
         """Name what a put to each writable PV does."""
         transactions = {
-            **self._puts.by_suffix(),
-            **self._archive.by_suffix(),
+            **self._puts.handlers(),
+            **self._history.handlers(),
             **{staged(name): functools.partial(self._put_staged, name) for name in NAMES},
             "History:Activate": self._activate_selected,
             "Stage:Apply": self._apply,
@@ -107,14 +109,14 @@ class Group:
         }
         return {suffix: self._on(transaction, suffix) for suffix, transaction in transactions.items()}
 
-    def _on(self, transaction: Transaction, suffix: str) -> Handler:
+    def _on(self, transaction: PutHandler, suffix: str) -> PutHandler:
         """Wrap a transaction: unreadable input is refused, and afterwards the PV shows what holds."""
 
-        async def handle(value: Any, origin: Origin) -> Result | None:
+        async def handle(value: Any, identity: ClientIdentity) -> Result | None:
             try:
                 if isinstance(value, Exception):
                     await self._puts.refuse((f"{suffix}: {value}",))
-                return await transaction(value, origin)
+                return await transaction(value, identity)
             except RefusedError:
                 raise
             except Exception as error:
@@ -122,87 +124,87 @@ class Group:
                 log.exception("put to %s", suffix)
                 await self._puts.refuse((f"{suffix}: this could not be judged ({type(error).__name__}: {error})",))
             finally:
-                await self._show_setpoint(suffix)
+                await self._publish_setpoint(suffix)
 
         return handle
 
-    async def _put_staged(self, name: str, value: Any, origin: Origin) -> None:  # noqa: ARG002
+    async def _put_staged(self, name: str, value: Any, identity: ClientIdentity) -> None:  # noqa: ARG002
         await self._stage.put(name, value, self._revision())
-        await self._show_stage()
+        await self._publish_stage()
 
-    async def _apply(self, state: str, origin: Origin) -> Result | None:
+    async def _apply(self, state: str, identity: ClientIdentity) -> Result | None:
         if state != "Do":
             return None
-        result = await self._stage.apply(self._revision(), origin)
-        await self._show_stage()
+        result = await self._stage.apply(self._revision(), identity)
+        await self._publish_stage()
         return result
 
-    async def _clear(self, state: str, origin: Origin) -> None:  # noqa: ARG002
+    async def _clear(self, state: str, identity: ClientIdentity) -> None:  # noqa: ARG002
         if state == "Do":
             self._stage.clear()
-            await self._show_stage()
+            await self._publish_stage()
 
     def _revision(self) -> int:
         revision = self._keeper.state.revision
         return 0 if revision is None else revision.number
 
-    async def _show(self, values: Mapping[str, Shown], stamp: float) -> None:
-        for suffix, shown in values.items():
-            await self._channels[suffix].show(shown.value, stamp, shown.severity, shown.status)
+    async def _publish(self, values: Mapping[str, PVValue], stamp: float) -> None:
+        for suffix, item in values.items():
+            await self._channels[suffix].post(item.value, stamp, item.severity, item.status)
 
-    async def _activate_selected(self, state: str, origin: Origin) -> Result | None:
-        return await self._puts.activate(self._archive.selected, origin) if state == "Do" else None
+    async def _activate_selected(self, state: str, identity: ClientIdentity) -> Result | None:
+        return await self._puts.activate(self._history.selected, identity) if state == "Do" else None
 
-    async def _show_setpoints(self, state: DetectorState, stamp: float) -> None:
+    async def _publish_setpoints(self, state: DetectorState, stamp: float) -> None:
         """Let the setpoints follow what is in force, and the stage where nobody has touched it."""
         values = geometry_values(state.revision and state.revision.geometry)
-        await self._show({setpoint(name): shown for name, shown in values.items()}, stamp)
+        await self._publish({setpoint(name): value for name, value in values.items()}, stamp)
         untouched = {staged(name): values[name] for name in NAMES if name not in self._stage.values}
-        await self._show(untouched, stamp)
+        await self._publish(untouched, stamp)
 
-    async def _show_setpoint(self, suffix: str) -> None:
+    async def _publish_setpoint(self, suffix: str) -> None:
         """Put a written PV back to what holds now."""
         state = self._keeper.state
         values = geometry_values(state.revision and state.revision.geometry)
-        setpoints = {setpoint(name): shown for name, shown in values.items()}
+        setpoints = {setpoint(name): value for name, value in values.items()}
         if suffix in setpoints:
-            await self._show({suffix: setpoints[suffix]}, timestamp(state))
+            await self._publish({suffix: setpoints[suffix]}, timestamp(state))
             return
-        by_suffix = self._stage_values() | {
-            "Stage:Apply": Shown("Idle"),
-            "Stage:Clear": Shown("Idle"),
-            "Here": Shown("Idle"),
-            "History:Activate": Shown("Idle"),
-            "Follow": Shown(_SWITCHED[state.follow]),
-            "History:Select": Shown(self._archive.selected),
+        values_now = self._stage_values() | {
+            "Stage:Apply": PVValue("Idle"),
+            "Stage:Clear": PVValue("Idle"),
+            "Here": PVValue("Idle"),
+            "History:Activate": PVValue("Idle"),
+            "Follow": PVValue(_SWITCH_STATES[state.follow]),
+            "History:Select": PVValue(self._history.selected),
         }
-        await self._show({suffix: by_suffix.get(suffix, Shown(""))}, time.time())
+        await self._publish({suffix: values_now.get(suffix, PVValue(""))}, time.time())
 
-    async def _show_stage(self) -> None:
-        await self._show(self._stage_values(), time.time())
-        await self._show({"Stage:Dirty_RBV": Shown("Dirty" if self._stage.values else "Clean")}, time.time())
+    async def _publish_stage(self) -> None:
+        await self._publish(self._stage_values(), time.time())
+        await self._publish({"Stage:Dirty_RBV": PVValue("Dirty" if self._stage.values else "Clean")}, time.time())
 
-    def _stage_values(self) -> dict[str, Shown]:
+    def _stage_values(self) -> dict[str, PVValue]:
         """Show, by suffix, what is staged, and what is in force where nothing is."""
         revision = self._keeper.state.revision
         values = geometry_values(revision and revision.geometry)
-        values |= {name: Shown(value) for name, value in self._stage.values.items()}  # type: ignore[arg-type]
+        values |= {name: PVValue(value) for name, value in self._stage.values.items()}  # type: ignore[arg-type]
         return {staged(name): values[name] for name in NAMES}
 
     async def _look_at_links(self) -> None:
         """Judge the geometry at each change of the links, and show them, but not more often than anybody can look."""
-        shown_at, shown = -math.inf, self._links.states()
+        published_at, published = -math.inf, self._links.states()
         while True:
             times = [await self._keeper.check_links()]
             now, states = self._links.clock(), self._links.states()
-            if states != shown and now >= shown_at + _LINKS_PERIOD:
-                shown_at, shown = now, states
-                await self._show_links()
-            elif states != shown:
-                times.append(shown_at + _LINKS_PERIOD)
+            if states != published and now >= published_at + _LINKS_PERIOD:
+                published_at, published = now, states
+                await self._publish_links()
+            elif states != published:
+                times.append(published_at + _LINKS_PERIOD)
             await self._links.wait_for_change(min((moment for moment in times if moment is not None), default=None))
 
-    async def _show_links(self) -> None:
+    async def _publish_links(self) -> None:
         states = self._links.states()
-        shown = {"Links_RBV": Shown(links_json(states)), "Links:Table_RBV": Shown(links_text(states))}
-        await self._show(shown, time.time())
+        values = {"Links_RBV": PVValue(links_json(states)), "Links:Table_RBV": PVValue(links_text(states))}
+        await self._publish(values, time.time())

@@ -12,23 +12,23 @@ _ITEM = {
 }  # fmt: skip
 """Bytes of one element on the wire."""
 
-MOST = 1 << 20
+MAX_VALUE_BYTES = 1 << 20
 """Bytes of the longest value that is made: a client may ask for billions of elements of anything."""
 
 _SHORT = 0xFFFF
 """Sizes and counts below it fit the short header of a message."""
 
 
-def is_too_much(data_type: int, asked: int) -> bool:
+def exceeds_limit(data_type: int, requested: int) -> bool:
     """Tell whether so many elements are more than a server makes."""
-    return asked * _item(data_type) > MOST
+    return requested * _item(data_type) > MAX_VALUE_BYTES
 
 
 def _item(data_type: int) -> int:
     return _ITEM.get(ca.native_type(data_type), 0)  # what is left has no elements: a record type, an acknowledgement
 
 
-def filled(response: Any, asked: int) -> Any:
+def padded(response: Any, requested: int) -> Any:
     """Give a value with as many elements as were asked for, the missing ones zero, as EPICS base does.
 
     caproto gives those that there are, and writes into an update's header how many were asked for all the same.
@@ -46,13 +46,13 @@ def filled(response: Any, asked: int) -> Any:
     if not item:
         return response
     values = bytes(values)
-    there = len(values) // item
-    if asked <= there:
+    present = len(values) // item
+    if requested <= present:
         return response
-    parts = [bytes(metadata), values.ljust(asked * item, b"\0")]
+    parts = [bytes(metadata), values.ljust(requested * item, b"\0")]
     size = sum(map(len, parts))
     parts.append(bytes(-size % 8))
     size += len(parts[-1])
-    made = MessageHeader if max(size, asked) < _SHORT else ExtendedMessageHeader
-    header = made(header.command, size, header.data_type, asked, header.parameter1, header.parameter2)
+    header_class = MessageHeader if max(size, requested) < _SHORT else ExtendedMessageHeader
+    header = header_class(header.command, size, header.data_type, requested, header.parameter1, header.parameter2)
     return type(response).from_components(header, *parts)

@@ -18,14 +18,14 @@ log = logging.getLogger(__name__)
 _PAUSE = 1.0
 """Seconds before a circuit that was lost is made anew, and between two echoes."""
 
-_FRESH = 5.0
+_MAX_AGE = 5.0
 """For how long a heartbeat counts (s): it comes each second."""
 
-_PATIENCE = 10.0
+_MAX_PING = 10.0
 """For how long the store's thread may be busy with something else than the disk (s)."""
 
 
-class Writer(Protocol):
+class StoreThread(Protocol):
     """What writes to the disk."""
 
     async def ping(self) -> None:
@@ -37,7 +37,7 @@ class Writer(Protocol):
         ...
 
 
-class SelfCheck:
+class HealthCheck:
     """Watches one PV of a server, as any client does.
 
     Parameters
@@ -50,7 +50,7 @@ class SelfCheck:
 
     def __init__(self, host: str, port: int, pv: str) -> None:
         self._host, self._port, self._pv = host, port, pv
-        self._beat = -_FRESH
+        self._last_heartbeat = -_MAX_AGE
         self._first = asyncio.Event()
 
     async def run(self) -> NoReturn:
@@ -60,13 +60,13 @@ class SelfCheck:
                 await self._listen()
             await asyncio.sleep(_PAUSE)
 
-    async def first_beat(self, timeout: float) -> None:
+    async def wait_for_heartbeat(self, timeout: float) -> None:
         """Wait until the first one has arrived; raises `TimeoutError`."""
         await asyncio.wait_for(self._first.wait(), timeout)
 
-    def is_fresh(self) -> bool:
+    def has_heartbeat(self) -> bool:
         """Tell whether the last one has arrived a short time ago."""
-        return time.monotonic() - self._beat < _FRESH
+        return time.monotonic() - self._last_heartbeat < _MAX_AGE
 
     async def _listen(self) -> None:
         reader, writer = await asyncio.open_connection(self._host, self._port)
@@ -87,7 +87,7 @@ class SelfCheck:
                     if isinstance(message, ca.CreateChanResponse):
                         send(channel.subscribe())
                     elif isinstance(message, (ca.EventAddResponse, ca.EchoResponse)):
-                        self._take()
+                        self._record_heartbeat()
                     elif isinstance(message, ca.ErrorResponse) and echoes is None:
                         # the access rules let nobody here read it: it can be seen that the server answers, no more
                         log.warning("the access rules hide %s from this host: monitors are not checked", self._pv)
@@ -97,8 +97,8 @@ class SelfCheck:
                 echoes.cancel()
             writer.close()
 
-    def _take(self) -> None:
-        self._beat = time.monotonic()
+    def _record_heartbeat(self) -> None:
+        self._last_heartbeat = time.monotonic()
         self._first.set()
 
 
@@ -108,7 +108,9 @@ async def _echo(send: Callable[[Any], None]) -> NoReturn:
         await asyncio.sleep(_PAUSE)
 
 
-async def feed(check: SelfCheck, store: Writer, notify: Callable[[str], None], period: float) -> NoReturn:
+async def feed_watchdog(
+    check: HealthCheck, store: StoreThread, notify: Callable[[str], None], period: float
+) -> NoReturn:
     """Feed the watchdog as long as monitors arrive and the store's thread works; for ever.
 
     A thread that waits for the disk counts as working: clients are told that by an alarm, values in force are
@@ -123,16 +125,16 @@ async def feed(check: SelfCheck, store: Writer, notify: Callable[[str], None], p
     """
     loop = asyncio.get_running_loop()
     ping, pinged = loop.create_task(store.ping()), time.monotonic()
-    told = ""
+    last_problem = ""
     while True:
         await asyncio.wait([ping], timeout=period)
         now = time.monotonic()
-        problem = "" if check.is_fresh() else "no heartbeat has arrived by monitor"
-        if not ping.done() and now - pinged > _PATIENCE and not store.waits_for_disk():
+        problem = "" if check.has_heartbeat() else "no heartbeat has arrived by monitor"
+        if not ping.done() and now - pinged > _MAX_PING and not store.waits_for_disk():
             problem = "the store's thread does not answer, and does not wait for the disk"
-        if problem and problem != told:
+        if problem and problem != last_problem:
             log.error("the watchdog is not fed: %s", problem)
-        told = problem
+        last_problem = problem
         if not problem:
             notify("WATCHDOG=1")
         if ping.done():

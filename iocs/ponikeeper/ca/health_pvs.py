@@ -33,5 +33,5 @@ class HealthPVs:
         """Publish whether the part works, and a message, at the present time."""
         alarm = (AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM) if ok else (AlarmSeverity.MAJOR_ALARM, self._failure)
         now = time.time()
-        await self._status.show("OK" if ok else "FAILED", now, *alarm)
-        await self._message.show(to_ascii(message)[:_MAX_MESSAGE], now, *alarm)
+        await self._status.post("OK" if ok else "FAILED", now, *alarm)
+        await self._message.post(to_ascii(message)[:_MAX_MESSAGE], now, *alarm)

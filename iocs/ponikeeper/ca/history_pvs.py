@@ -5,9 +5,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from ponikeeper.ca.channels import Origin
-from ponikeeper.ca.puts import Transaction
-from ponikeeper.ca.view import Shown, list_text, selected_text
+from ponikeeper.ca.channels import ClientIdentity, PutHandler
+from ponikeeper.ca.view import PVValue, list_text, selected_text
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.state import DetectorState
 from ponikeeper.errors import HistoryError, RefusedError, StoreError
@@ -20,10 +19,10 @@ from ponikeeper.text.timestamps import to_posix
 _WINDOW = 60
 """Revisions that are read around the selected one; as many are shown as fit the PV."""
 
-Show = Callable[[Mapping[str, Shown], float], Awaitable[None]]
+Publish = Callable[[Mapping[str, PVValue], float], Awaitable[None]]
 
 
-class Archive:
+class HistoryPVs:
     """The ``History:`` PVs of one detector.
 
     Parameters
@@ -36,73 +35,73 @@ class Archive:
         Shows values, by suffix, with a time.
     """
 
-    def __init__(self, keeper: Keeper, store: Store, show: Show) -> None:
+    def __init__(self, keeper: Keeper, store: Store, publish: Publish) -> None:
         self._keeper = keeper
         self._store = store
-        self._show = show
+        self._publish = publish
         self._changed = asyncio.Event()
         self.selected = 0
 
-    def by_suffix(self) -> Mapping[str, Transaction]:
+    def handlers(self) -> Mapping[str, PutHandler]:
         """Name what a put to each PV does."""
         return {"History:Select": self._select, "History:Read": self._read}
 
-    def change(self) -> None:
+    def mark_changed(self) -> None:
         """Have what is selected shown anew."""
         self._changed.set()
 
     async def start(self) -> None:
         """Show what is there before the first client comes."""
         self._changed.clear()
-        await self._show_selected(time.time())
+        await self._publish_selected(time.time())
 
     async def run(self) -> None:
         """Show the history after each change, behind the acknowledgement: it takes longer than the commit."""
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self._show_selected(timestamp(self._keeper.state))
+            await self._publish_selected(timestamp(self._keeper.state))
 
-    async def _select(self, number: Any, origin: Origin) -> None:  # noqa: ARG002
+    async def _select(self, number: Any, identity: ClientIdentity) -> None:  # noqa: ARG002
         if not 0 <= number <= self._keeper.state.count:
             raise RefusedError(
                 f"there is no revision {number}: expected 1 to {self._keeper.state.count}, or 0 for the one in force"
             )
         self.selected = int(number)
-        await self._show_selected(time.time())
+        await self._publish_selected(time.time())
 
-    async def _show_selected(self, stamp: float) -> None:
+    async def _publish_selected(self, stamp: float) -> None:
         """Show the selected revision, or the one in force, and those around it."""
-        in_force = self._keeper.state.revision
-        number = self.selected or (in_force.number if in_force else 0)
+        active = self._keeper.state.revision
+        number = self.selected or (active.number if active else 0)
         try:
             revisions = await self._keeper.revisions(number - _WINDOW // 2, number + _WINDOW // 2)
         except StoreError as error:
-            await self._tell(f"the history cannot be read: {error}")
+            await self._publish_message(f"the history cannot be read: {error}")
             return
         corrections = self._keeper.state.corrections
         chosen = [revision for revision in revisions if revision.number == number]
-        await self._show(
+        await self._publish(
             {
-                "History:Selected_RBV": Shown(selected_text(chosen[0], corrections) if chosen else ""),
-                "History:List_RBV": Shown(list_text(revisions, corrections, number)),
-                "History:Table_RBV": Shown(
-                    table_text(revisions, corrections, number, in_force.number if in_force else 0)
+                "History:Selected_RBV": PVValue(selected_text(chosen[0], corrections) if chosen else ""),
+                "History:List_RBV": PVValue(list_text(revisions, corrections, number)),
+                "History:Table_RBV": PVValue(
+                    table_text(revisions, corrections, number, active.number if active else 0)
                 ),
-                "History:Compare_RBV": Shown(compare_text(chosen[0], in_force) if chosen and in_force else ""),
+                "History:Compare_RBV": PVValue(compare_text(chosen[0], active) if chosen and active else ""),
             },
             stamp,
         )
 
-    async def _read(self, text: str, origin: Origin) -> None:  # noqa: ARG002
+    async def _read(self, text: str, identity: ClientIdentity) -> None:  # noqa: ARG002
         try:
-            answer = await self._answer(parse_query(text))
+            reply = await self._reply_text(parse_query(text))
         except (HistoryError, StoreError) as error:
-            await self._tell(f"refused: {error}")  # libca drops the words of a refusal
+            await self._publish_message(f"refused: {error}")  # libca drops the words of a refusal
             raise RefusedError(str(error)) from error
-        await self._show({"History:Read_RBV": Shown(answer)}, time.time())
+        await self._publish({"History:Read_RBV": PVValue(reply)}, time.time())
 
-    async def _answer(self, query: HistoryQuery) -> str:
+    async def _reply_text(self, query: HistoryQuery) -> str:
         prefix = self._keeper.state.prefix
 
         def read(history: History) -> str:
@@ -112,8 +111,8 @@ class Archive:
 
         return await self._store.read(read)
 
-    async def _tell(self, message: str) -> None:
-        await self._show({"Message_RBV": Shown(message)}, time.time())
+    async def _publish_message(self, message: str) -> None:
+        await self._publish({"Message_RBV": PVValue(message)}, time.time())
 
 
 def timestamp(state: DetectorState) -> float:

@@ -13,13 +13,13 @@ from typing import Any
 from aioca import FORMAT_TIME, CANothing, Subscription, purge_channel_caches
 from epicscorelibs.ca.cadef import ca_clear_channel, ca_create_channel, ca_flush_io
 
-from ponikeeper.caclient.context import keep_context
+from ponikeeper.caclient.client import create_context
 from ponikeeper.detector.link_rules import Sample
 from ponikeeper.text.ascii import json_literal
 
 log = logging.getLogger(__name__)
 
-Tell = Callable[[str, Sample], None]
+SampleCallback = Callable[[str, Sample], None]
 
 _CONN_TMO = "1"
 """Seconds of silence after which libca asks a peer whether it lives, and waits 5 s more.
@@ -30,17 +30,17 @@ The site's own patience does not count here: as long as a hung peer is not notic
 _SEARCH_PERIOD = "60"
 """Seconds between two searches for a PV that never was there, at the longest, unless the site says otherwise."""
 
-_ANEW, _ANEW_AT_LAST = 5.0, 20.0
+_SEARCH_DELAY, _MAX_SEARCH_DELAY = 5.0, 20.0
 """Seconds after which a lost PV is searched for as if it had never been there; twice as many each time, to a limit."""
 
-_RETRY = 5.0
+_RESUBSCRIBE_DELAY = 5.0
 """Seconds after which a PV whose updates could not be read is monitored anew."""
 
 _INVALID = 3
-_MAX_SHOWN = 40
+_MAX_TEXT = 40
 
 
-class Watch:
+class LinkMonitors:
     """Monitors PVs that may be absent, come late, hang, vanish and come back.
 
     Parameters
@@ -51,11 +51,11 @@ class Watch:
         Called, in the running loop, with a name and what that PV says, from its first connection on.
     """
 
-    def __init__(self, pvs: Iterable[str], tell: Tell) -> None:
+    def __init__(self, pvs: Iterable[str], on_sample: SampleCallback) -> None:
         os.environ["EPICS_CA_CONN_TMO"] = _CONN_TMO
         os.environ.setdefault("EPICS_CA_MAX_SEARCH_PERIOD", _SEARCH_PERIOD)
-        keep_context()
-        self._monitors = [_Monitor(pv, tell) for pv in sorted(set(pvs))]
+        create_context()
+        self._monitors = [_Monitor(pv, on_sample) for pv in sorted(set(pvs))]
 
     def close(self) -> None:
         """End all monitors; the library is left without a channel."""
@@ -67,14 +67,14 @@ class Watch:
 class _Monitor:
     """The monitor of one PV: subscribed anew at each connection, for its type may be another one then."""
 
-    def __init__(self, pv: str, tell: Tell) -> None:
+    def __init__(self, pv: str, on_sample: SampleCallback) -> None:
         self._pv = pv
-        self._tell = tell
+        self._on_sample = on_sample
         self._loop = asyncio.get_running_loop()
         self._open = True
         self._failing = False
         self._search: asyncio.TimerHandle | None = None
-        self._subscription = _Subscription(pv, self._told)
+        self._subscription = _Subscription(pv, self._on_update)
 
     def close(self) -> None:
         self._open = False
@@ -82,37 +82,37 @@ class _Monitor:
         if self._search is not None:
             self._search.cancel()
 
-    def _told(self, value: Any) -> None:
+    def _on_update(self, value: Any) -> None:
         if isinstance(value, CANothing):
             log.info("%s: disconnected", self._pv)
-            self._tell(self._pv, Sample())
-            self._loop.call_soon(self._renew)  # not at once: aioca is going through its subscriptions
-            self._search_in(_ANEW)
+            self._on_sample(self._pv, Sample())
+            self._loop.call_soon(self._resubscribe)  # not at once: aioca is going through its subscriptions
+            self._search_in(_SEARCH_DELAY)
         elif isinstance(value, BaseException):
             if not self._failing:
                 log.warning("%s: its update cannot be read: %s", self._pv, value)
             self._failing = True
-            self._tell(self._pv, Sample(connected=True, error="its updates cannot be read"))
-            self._loop.call_later(_RETRY, self._renew)
+            self._on_sample(self._pv, Sample(connected=True, error="its updates cannot be read"))
+            self._loop.call_later(_RESUBSCRIBE_DELAY, self._resubscribe)
         else:
             self._failing = False
-            self._tell(self._pv, sample_of(value))
+            self._on_sample(self._pv, sample_of(value))
 
-    def _renew(self) -> None:
+    def _resubscribe(self) -> None:
         if self._open:
             self._subscription.close()
-            self._subscription = _Subscription(self._pv, self._told)
+            self._subscription = _Subscription(self._pv, self._on_update)
 
     def _search_in(self, delay: float) -> None:
         if self._search is not None:
             self._search.cancel()
-        self._search = self._loop.call_later(delay, self._search_anew, delay)
+        self._search = self._loop.call_later(delay, self._search_again, delay)
 
-    def _search_anew(self, delay: float) -> None:
+    def _search_again(self, delay: float) -> None:
         channel = self._subscription.channel
         if self._open and not channel.connected():
-            _begin_anew(channel)
-            self._search_in(min(2 * delay, _ANEW_AT_LAST))
+            _recreate_channel(channel)
+            self._search_in(min(2 * delay, _MAX_SEARCH_DELAY))
 
 
 class _Subscription(Subscription):
@@ -122,9 +122,9 @@ class _Subscription(Subscription):
     before), prints that and calls nobody: the last value would look alive for ever.
     """
 
-    def __init__(self, pv: str, told: Callable[[Any], None]) -> None:
+    def __init__(self, pv: str, on_update: Callable[[Any], None]) -> None:
         super().__init__(
-            pv, told, events=None, datatype=None, format=FORMAT_TIME, count=1,
+            pv, on_update, events=None, datatype=None, format=FORMAT_TIME, count=1,
             all_updates=False, notify_disconnect=True, connect_timeout=None,
         )  # fmt: skip
 
@@ -137,7 +137,7 @@ class _Subscription(Subscription):
             self.callback(exc_info[1])
 
 
-def _begin_anew(channel: Any) -> None:
+def _recreate_channel(channel: Any) -> None:
     """Let aioca's channel be a new one for libca.
 
     libca keeps a circuit on which nobody answers, and waits for TCP, which tries again ever more rarely:
@@ -157,7 +157,7 @@ def sample_of(value: Any) -> Sample:
     if value.element_count != 1:
         problem = f"it is an array of {value.element_count}"
     elif isinstance(value, str):
-        problem = f"it says {json_literal(str(value)[:_MAX_SHOWN])}"
+        problem = f"it says {json_literal(str(value)[:_MAX_TEXT])}"
     elif value.severity >= _INVALID:
         problem = "its alarm is INVALID"
     elif not math.isfinite(value):

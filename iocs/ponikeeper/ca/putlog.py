@@ -15,13 +15,13 @@ from ponikeeper.putlog.sinks import Sink
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 0.5
+_MAX_WAIT = 0.5
 """How long an answer waits for its line: a disk may hang (s)."""
 
 _PERIOD = 1.0
 """Seconds between two tries of a sink that fails."""
 
-_KEPT = 10_000
+_MAX_BACKLOG = 10_000
 """Puts that are kept for a sink that fails or hangs; more are lost, and counted."""
 
 
@@ -40,22 +40,22 @@ class PutLog:
         self._sink, self._health = sink, HealthPVs(channels, "PutLog", AlarmStatus.WRITE)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="putlog")
         self._waiting: deque[Put] = deque()  # the thread's own
-        self._unanswered = self._kept = self._lost = 0
+        self._unanswered = self._backlog = self._lost = 0
         self._problem = ""
         self._changed = asyncio.Event()
 
-    async def keep(self, put: Put) -> None:
+    async def write(self, put: Put) -> None:
         """Keep a put; returns when that is done, or when it takes too long to wait for."""
-        if self._unanswered + self._kept >= _KEPT:
+        if self._unanswered + self._backlog >= _MAX_BACKLOG:
             self._lost += 1
             self._changed.set()
         else:
-            await asyncio.wait([asyncio.ensure_future(self._write(put))], timeout=_PATIENCE)
+            await asyncio.wait([asyncio.ensure_future(self._write(put))], timeout=_MAX_WAIT)
 
     async def run(self) -> None:
         """Show how the log stands, and try a sink that fails again and again; for ever."""
         while True:
-            await self._show()
+            await self._publish()
             try:
                 await asyncio.wait_for(self._changed.wait(), _PERIOD if self._problem else None)
             except TimeoutError:
@@ -64,13 +64,13 @@ class PutLog:
 
     async def close(self) -> None:
         """Let go of the sink, after what waits was written or could not be."""
-        await asyncio.wait([asyncio.ensure_future(self._write())], timeout=_PATIENCE)
+        await asyncio.wait([asyncio.ensure_future(self._write())], timeout=_MAX_WAIT)
         self._thread.shutdown(wait=False)
 
     async def _write(self, put: Put | None = None) -> None:
         loop = asyncio.get_running_loop()
         self._unanswered += 1
-        problem, self._kept = await loop.run_in_executor(self._thread, self._write_all, put)
+        problem, self._backlog = await loop.run_in_executor(self._thread, self._write_all, put)
         self._unanswered -= 1
         if problem != self._problem:
             self._problem = problem
@@ -89,6 +89,6 @@ class PutLog:
             return str(error), len(self._waiting)
         return "", 0
 
-    async def _show(self) -> None:
+    async def _publish(self) -> None:
         message = self._problem + (f"; {self._lost} puts are lost" if self._lost else "")
         await self._health.publish(not self._problem and not self._lost, message)

@@ -1,10 +1,10 @@
 """What a put to each PV of a detector asks for: read, and made into a transaction."""
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from ponikeeper.ca.channels import Origin
+from ponikeeper.ca.channels import ClientIdentity, PutHandler
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.errors import MessageError, PoniError, RefusedError
 from ponikeeper.geometry import poni
@@ -14,8 +14,6 @@ from ponikeeper.protocol.pvs import setpoint
 from ponikeeper.text import strictjson
 
 MANUAL = {"method": "manual"}
-
-Transaction = Callable[[Any, Origin], Awaitable[Result | None]]
 
 
 class Puts:
@@ -30,7 +28,7 @@ class Puts:
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
 
-    def by_suffix(self) -> Mapping[str, Transaction]:
+    def handlers(self) -> Mapping[str, PutHandler]:
         """Name what a put to each PV does."""
         values = {setpoint(name): functools.partial(self._put_value, name) for name in NAMES}
         return values | {
@@ -42,9 +40,9 @@ class Puts:
             "Follow": self._put_follow,
         }
 
-    async def execute(self, request: Request, origin: Origin) -> Result:
+    async def execute(self, request: Request, identity: ClientIdentity) -> Result:
         """Run a transaction and give its result; raises `RefusedError` unless it is accepted."""
-        result = await self._keeper.execute(request, str(origin))
+        result = await self._keeper.execute(request, str(identity))
         if result.outcome != "accepted":
             raise RefusedError(result.errors)
         return result
@@ -54,10 +52,10 @@ class Puts:
         result = await self._keeper.refuse(problems, op, request)
         raise RefusedError(result.errors)
 
-    async def _put_value(self, name: str, value: Any, origin: Origin) -> Result | None:
-        return await self.execute(Commit({name: value}, MANUAL, position="now", derived=True), origin)
+    async def _put_value(self, name: str, value: Any, identity: ClientIdentity) -> Result | None:
+        return await self.execute(Commit({name: value}, MANUAL, position="now", derived=True), identity)
 
-    async def _put_config(self, text: bytes, origin: Origin) -> Result | None:
+    async def _put_config(self, text: bytes, identity: ClientIdentity) -> Result | None:
         try:
             require_whole(text, "detector_config")
             config = strictjson.loads(text.decode("utf-8"))
@@ -65,38 +63,38 @@ class Puts:
             await self.refuse(error.problems)
         except ValueError as error:
             await self.refuse((f"DetectorConfig is no JSON: {error}",))
-        return await self._put_value("detector_config", config, origin)
+        return await self._put_value("detector_config", config, identity)
 
-    async def _put_request(self, text: bytes, origin: Origin) -> Result | None:
+    async def _put_request(self, text: bytes, identity: ClientIdentity) -> Result | None:
         try:
             request = parse_request(text)
         except MessageError as error:
             await self.refuse(error.problems, error.op or "commit", error.request)
-        return await self.execute(request, origin)
+        return await self.execute(request, identity)
 
-    async def _put_poni(self, text: bytes, origin: Origin) -> Result | None:
+    async def _put_poni(self, text: bytes, identity: ClientIdentity) -> Result | None:
         try:
             require_whole(text, "PONI")
             geometry = poni.read(text)
         except (MessageError, PoniError) as error:
             await self.refuse(error.problems)
-        return await self.execute(Commit(geometry.as_dict(), {"method": "poni"}, inherit=False), origin)
+        return await self.execute(Commit(geometry.as_dict(), {"method": "poni"}, inherit=False), identity)
 
-    async def activate(self, number: int, origin: Origin) -> Result:
+    async def activate(self, number: int, identity: ClientIdentity) -> Result:
         """Put the revision in force that is selected; 0 is none."""
         if not number:
             nothing = "no revision is selected: expected its number in History:Select, or in Activate"
             await self.refuse((nothing,), "activate")
-        return await self.execute(Activate(number), origin)
+        return await self.execute(Activate(number), identity)
 
-    async def _put_here(self, state: str, origin: Origin) -> Result | None:
-        return await self.execute(Here(), origin) if state == "Do" else None
+    async def _put_here(self, state: str, identity: ClientIdentity) -> Result | None:
+        return await self.execute(Here(), identity) if state == "Do" else None
 
-    async def _put_activate(self, text: str, origin: Origin) -> Result | None:
+    async def _put_activate(self, text: str, identity: ClientIdentity) -> Result | None:
         text = text.strip()
         if not text:
             await self.refuse(("Activate is empty: expected a revision number or a label",), "activate")
-        return await self.execute(Activate(int(text) if text.isascii() and text.isdigit() else text), origin)
+        return await self.execute(Activate(int(text) if text.isascii() and text.isdigit() else text), identity)
 
-    async def _put_follow(self, state: str, origin: Origin) -> Result | None:
-        return await self.execute(Follow(state == "On"), origin)
+    async def _put_follow(self, state: str, identity: ClientIdentity) -> Result | None:
+        return await self.execute(Follow(state == "On"), identity)

@@ -11,7 +11,7 @@ _BATCH = 12
 """Names in one datagram: with the longest allowed it still fits into one packet."""
 
 
-async def found(names: Sequence[str], port: int | None, timeout: float = 0.3) -> str | None:
+async def find_server(names: Sequence[str], port: int | None, timeout: float = 0.3) -> str | None:
     """Search for PVs as a client would.
 
     Parameters

@@ -15,16 +15,16 @@ from caproto.asyncio.server import VirtualCircuit as _VirtualCircuit
 from caproto.server.common import DisconnectedCircuit
 
 from ponikeeper.access.rules import OPEN, Right
-from ponikeeper.ca.channels import Origin
-from ponikeeper.ca.element_counts import MOST, filled, is_too_much
+from ponikeeper.ca.channels import ClientIdentity
+from ponikeeper.ca.element_counts import MAX_VALUE_BYTES, exceeds_limit, padded
 from ponikeeper.errors import PonikeeperError
 from ponikeeper.protocol import Result
 from ponikeeper.putlog.entry import Outcome, Put
 
 log = logging.getLogger(__name__)
 
-_KEPT_AT_LEAST = 1000
-_READ_PATIENCE = 0.25
+_SWEEP_MIN = 1000
+_READ_WAIT = 0.25
 """How long a read waits for a put of the same client to the same channel: a disk may hang (s)."""
 
 
@@ -47,7 +47,7 @@ class UpdateQueue(asyncio.Queue[Any]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._sweep_at = _KEPT_AT_LEAST
+        self._sweep_at = _SWEEP_MIN
 
     async def put(self, item: "weakref.ref[Any]") -> None:
         """Append an update; never waits."""
@@ -56,7 +56,7 @@ class UpdateQueue(asyncio.Queue[Any]):
             alive = [reference for reference in waiting if reference() is not None]
             waiting.clear()
             waiting.extend(alive)
-            self._sweep_at = max(_KEPT_AT_LEAST, 2 * len(alive))
+            self._sweep_at = max(_SWEEP_MIN, 2 * len(alive))
         self.put_nowait(item)
 
 
@@ -68,30 +68,30 @@ class Circuit(_VirtualCircuit):
         self.subscription_queue = UpdateQueue()
         self._server = context
         self._last_put: dict[int, asyncio.Task[None]] = {}
-        self._told: dict[int, ca.AccessRights] = {}
+        self._sent_rights: dict[int, ca.AccessRights] = {}
 
     @property
-    def origin(self) -> Origin:
+    def identity(self) -> ClientIdentity:
         """Who is there: what the client claims, and where it is."""
-        return Origin(self.client_username or "", self.client_hostname or "", str(self.circuit.address[0]))
+        return ClientIdentity(self.client_username or "", self.client_hostname or "", str(self.circuit.address[0]))
 
-    def rights(self, entry: Any, origin: Origin | None = None) -> ca.AccessRights:
+    def rights(self, entry: Any, identity: ClientIdentity | None = None) -> ca.AccessRights:
         """Give what the client may do with a channel now: THE gate, which every command passes that reads or puts."""
-        origin = origin or self.origin
-        return entry.offer(self._server.access.right(origin.user, origin.address, entry.level))
+        identity = identity or self.identity
+        return entry.access_rights(self._server.access.right(identity.user, identity.address, entry.level))
 
-    async def announce(self) -> None:
+    async def update_access_rights(self) -> None:
         """Tell the client what it may do, where that has changed.
 
         One that may read what it might not, or the other way, is closed: it comes back by itself, and
         subscribes to what it may read then.
         """
-        new = {sid: self.rights(self.context[self.circuit.channels_sid[sid].name]) for sid in self._told}
-        changed = {sid: rights for sid, rights in new.items() if rights != self._told[sid]}
-        if any((rights ^ self._told[sid]) & ca.AccessRights.READ for sid, rights in changed.items()):
+        new = {sid: self.rights(self.context[self.circuit.channels_sid[sid].name]) for sid in self._sent_rights}
+        changed = {sid: rights for sid, rights in new.items() if rights != self._sent_rights[sid]}
+        if any((rights ^ self._sent_rights[sid]) & ca.AccessRights.READ for sid, rights in changed.items()):
             self.client.close()
             return
-        self._told.update(changed)
+        self._sent_rights.update(changed)
         channels = self.circuit.channels_sid
         try:
             await self.send(*(ca.AccessRightsResponse(channels[sid].cid, rights) for sid, rights in changed.items()))
@@ -110,7 +110,7 @@ class Circuit(_VirtualCircuit):
     async def send(self, *commands: Any) -> None:
         """Send messages; updates with as many elements as their subscriber asked for."""
         await super().send(
-            *(filled(each, each.data_count) if isinstance(each, ca.EventAddResponse) else each for each in commands)
+            *(padded(each, each.data_count) if isinstance(each, ca.EventAddResponse) else each for each in commands)
         )
 
     async def _process_command(self, command: Any) -> Any:
@@ -123,8 +123,10 @@ class Circuit(_VirtualCircuit):
                 return [
                     _error(command, channel, ca.CAStatus.ECA_NORDACCESS, "the access rules let nobody here read it")
                 ]
-            if is_too_much(command.data_type, command.data_count):
-                reason = f"{command.data_count} elements are more than {MOST} bytes: ask for 0, that is for all"
+            if exceeds_limit(command.data_type, command.data_count):
+                reason = (
+                    f"{command.data_count} elements are more than {MAX_VALUE_BYTES} bytes: ask for 0, that is for all"
+                )
                 return [_error(command, channel, ca.CAStatus.ECA_TOLARGE, reason)]
         if isinstance(command, ca.ReadNotifyRequest):
             await self._await_put(command.sid)
@@ -134,22 +136,22 @@ class Circuit(_VirtualCircuit):
             channel, entry = self._get_db_entry_from_command(command)
             await self._cull_subscriptions(entry, lambda sub: sub.channel is channel)
             self._last_put.pop(command.sid, None)
-            self._told.pop(command.sid, None)
+            self._sent_rights.pop(command.sid, None)
         responses = await super()._process_command(command)
         if isinstance(command, (ca.ReadNotifyRequest, ca.ReadRequest)):
             read = (ca.ReadNotifyResponse, ca.ReadResponse)
-            return [filled(each, command.data_count) if isinstance(each, read) else each for each in responses]
+            return [padded(each, command.data_count) if isinstance(each, read) else each for each in responses]
         if isinstance(command, ca.CreateChanRequest):
-            return self._created(command, responses)
+            return self._channel_created(command, responses)
         if isinstance(command, ca.ClientNameRequest):
-            await self.announce()  # it is somebody else now
+            await self.update_access_rights()  # it is somebody else now
         return responses
 
-    def _created(self, command: Any, responses: list[Any]) -> list[Any]:
+    def _channel_created(self, command: Any, responses: list[Any]) -> list[Any]:
         """Say what the client may do: caproto asks a channel that knows neither the rules nor where the client is."""
         for response in responses:
             if isinstance(response, ca.CreateChanResponse):
-                self._told[response.sid] = rights = self.rights(self.context[command.name])
+                self._sent_rights[response.sid] = rights = self.rights(self.context[command.name])
                 return [ca.AccessRightsResponse(command.cid, rights), response]
         return responses
 
@@ -157,7 +159,7 @@ class Circuit(_VirtualCircuit):
         """Let a put to a channel end before the channel is read: caput reads to show what became of its put."""
         put = self._last_put.get(sid)
         if put is not None and not put.done():
-            await asyncio.wait([put], timeout=_READ_PATIENCE)
+            await asyncio.wait([put], timeout=_READ_WAIT)
 
     def _queue_put(self, command: Any) -> None:
         """Start a put behind the one before it on its channel.
@@ -167,43 +169,43 @@ class Circuit(_VirtualCircuit):
         """
         before = self._last_put.get(command.sid)
         channel, entry = self._get_db_entry_from_command(command)  # now: the client may clear it before its turn comes
-        task = self.tasks.create(self._put(command, channel, entry, self.origin, before))
+        task = self.tasks.create(self._put(command, channel, entry, self.identity, before))
         self._last_put[command.sid] = task
 
     async def _put(
-        self, command: Any, channel: Any, entry: Any, origin: Origin, before: "asyncio.Task[None] | None"
+        self, command: Any, channel: Any, entry: Any, identity: ClientIdentity, before: "asyncio.Task[None] | None"
     ) -> None:
         if before is not None and not before.done():
             await asyncio.wait([before])
         old = entry.value
-        outcome, reason, result = await self._judged(command, channel, entry, origin)
-        if self._server.keep is not None:
+        outcome, reason, result = await self._execute_put(command, channel, entry, identity)
+        if self._server.record_put is not None:
             new = command.data if command.data_type is not ca.ChannelType.CHAR else bytes(command.data)
-            who = (origin.user, origin.host, origin.address)
-            await self._server.keep(Put(time.time(), *who, channel.name, new, old, outcome, reason, result))
+            who = (identity.user, identity.host, identity.address)
+            await self._server.record_put(Put(time.time(), *who, channel.name, new, old, outcome, reason, result))
         if outcome == "accepted" and not isinstance(command, ca.WriteNotifyRequest):
             return
         try:
-            await self.send(self._answer(command, channel, entry, outcome, reason))
+            await self.send(self._reply(command, channel, entry, outcome, reason))
         except (DisconnectedCircuit, ca.LocalProtocolError):
             log.debug("the client of a put to %s is gone, or has cleared the channel", channel.name)
 
-    async def _judged(
-        self, command: Any, channel: Any, entry: Any, origin: Origin
+    async def _execute_put(
+        self, command: Any, channel: Any, entry: Any, identity: ClientIdentity
     ) -> tuple[Outcome, str, Result | None]:
         """Hand a put on, if its client may put; give what became of it, and why."""
-        if ca.AccessRights.WRITE not in self.rights(entry, origin):
-            self._server.denied(channel.name, origin)
+        if ca.AccessRights.WRITE not in self.rights(entry, identity):
+            self._server.on_denied(channel.name, identity)
             return "denied", f"{channel.name} is not yours to write", None
         try:
-            return "accepted", "", await entry.take(command.data, command.data_type, origin)
+            return "accepted", "", await entry.handle_put(command.data, command.data_type, identity)
         except Exception as error:  # a put must be answered whatever happened in it
             if not isinstance(error, (PonikeeperError, ca.CaprotoError)):
                 log.exception("put to %s failed", channel.name)
             return "refused", str(error), None
 
     @staticmethod
-    def _answer(command: Any, channel: Any, entry: Any, outcome: Outcome, reason: str) -> Any:
+    def _reply(command: Any, channel: Any, entry: Any, outcome: Outcome, reason: str) -> Any:
         if outcome == "accepted":
             return channel.write(ioid=command.ioid, status=True, data_count=entry.length)
         status = ca.CAStatus.ECA_NOWTACCESS if outcome == "denied" else ca.CAStatus.ECA_PUTFAIL
@@ -241,23 +243,23 @@ class Context(_Context):
         interfaces: list[str] | None = None,
         port: int | None = None,
         access: Access = OPEN,
-        denied: Callable[[str, Origin], None] = lambda name, origin: None,  # noqa: ARG005
-        keep: Callable[[Put], Awaitable[None]] | None = None,
+        on_denied: Callable[[str, ClientIdentity], None] = lambda name, identity: None,  # noqa: ARG005
+        record_put: Callable[[Put], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(pvdb, interfaces)
-        self.access, self.denied, self.keep = access, denied, keep
+        self.access, self.on_denied, self.record_put = access, on_denied, record_put
         if port is not None:
             self.ca_server_port = port
-        self._silent_beacons: set[Any] = set()
+        self._failing_beacons: set[Any] = set()
 
     def count_clients(self) -> tuple[int, int]:
         """Give how many clients are connected, and how many channels they have."""
         return len(self.circuits), sum(len(circuit.circuit.channels_sid) for circuit in self.circuits)
 
-    async def announce(self) -> None:
+    async def update_access_rights(self) -> None:
         """Tell every client what it may do, after the rules have changed."""
         for circuit in list(self.circuits):
-            await circuit.announce()
+            await circuit.update_access_rights()
 
     async def _bind_tcp_sockets_with_consistent_port_number(self, make_socket: Any) -> Any:  # noqa: ARG002
         """Listen on sockets that say they are TCP: else asyncio leaves Nagle on, and a put takes 40 ms."""
@@ -272,14 +274,14 @@ class Context(_Context):
                 try:
                     await sock.send(beacon)
                 except (OSError, ca.CaprotoNetworkError) as error:
-                    self._tell_once(address, error)
+                    self._log_once(address, error)
             self.beacon_count += 1
             period = min(2 * period, float(self.environ["EPICS_CAS_BEACON_PERIOD"]))
             await asyncio.sleep(period)
 
-    def _tell_once(self, address: Any, error: Exception) -> None:
-        if address not in self._silent_beacons:
-            self._silent_beacons.add(address)
+    def _log_once(self, address: Any, error: Exception) -> None:
+        if address not in self._failing_beacons:
+            self._failing_beacons.add(address)
             log.info("no beacons to %s:%d: %s", *address, error)
 
 

@@ -15,15 +15,15 @@ from caproto import AlarmStatus, CaprotoRuntimeError
 
 from ponikeeper import __version__
 from ponikeeper.access.loading import Access
-from ponikeeper.ca.access_pvs import Gate
+from ponikeeper.ca.access_pvs import AccessPVs
 from ponikeeper.ca.channels import make_channel
-from ponikeeper.ca.detector_pvs import Group
-from ponikeeper.ca.health_check import SelfCheck, feed
+from ponikeeper.ca.detector_pvs import DetectorPVs
+from ponikeeper.ca.health_check import HealthCheck, feed_watchdog
 from ponikeeper.ca.health_pvs import HealthPVs
 from ponikeeper.ca.putlog import PutLog
-from ponikeeper.ca.search import found
+from ponikeeper.ca.search import find_server
 from ponikeeper.ca.server import Context
-from ponikeeper.ca.stats_pvs import Stats
+from ponikeeper.ca.stats_pvs import StatsPVs
 from ponikeeper.config import Config, Detector
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_rules import Sample
@@ -39,15 +39,15 @@ from ponikeeper.store.writer import Health, Store
 from ponikeeper.system.process_stats import count_start
 
 if TYPE_CHECKING:
-    from ponikeeper.ca.link_monitors import Watch
+    from ponikeeper.ca.link_monitors import LinkMonitors
 
 log = logging.getLogger(__name__)
 
 _STOP_TIMEOUT = 1.0
-_FIRST_BEAT = 5.0
+_FIRST_HEARTBEAT = 5.0
 """Seconds in which the server has to answer itself after the start."""
 
-_PERIOD = 5.0
+_HEALTH_PERIOD = 5.0
 """Seconds between two looks at itself where no watchdog says how often."""
 
 _STARTS = "starts"
@@ -92,46 +92,46 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     access = await asyncio.to_thread(Access, config)  # hosts are looked up
-    alone = asyncio.create_task(_require_alone(config, force))  # its waiting costs no time of the start
+    rival_check = asyncio.create_task(_require_no_rival(config, force))  # its waiting costs no time of the start
     try:
         store = Store(await asyncio.to_thread(History, config.store))
     except BaseException:
-        alone.cancel()
+        rival_check.cancel()
         raise
     try:
-        await alone
+        await rival_check
         await store.probe()
         if not store.health.ok:
             log.error("the store takes no writes, serving what is in force: %s", store.health.message)
         linked = [LinkStates(detector.link, detector.settle) for detector in config.detector]
-        groups = [
-            await _group(config, detector, store, links)
+        detectors = [
+            await _detector_pvs(config, detector, store, links)
             for detector, links in zip(config.detector, linked, strict=True)
         ]
-        pvdb = {name: channel for group in groups for name, channel in group.pvdb.items()}
-        own = await _ioc_channels(store)
-        pvdb |= {config.ioc.prefix + suffix: channel for suffix, channel in own.items()}
-        gate = Gate(access, config.source, own)
+        pvdb = {name: channel for pvs in detectors for name, channel in pvs.pvdb.items()}
+        ioc_channels = await _ioc_channels(store)
+        pvdb |= {config.ioc.prefix + suffix: channel for suffix, channel in ioc_channels.items()}
+        access_pvs = AccessPVs(access, config.source, ioc_channels)
         starts = await asyncio.to_thread(count_start, config.store.with_name(_STARTS))
-        stats = Stats(own, config.ioc.engineer, config.ioc.location, starts)
+        stats = StatsPVs(ioc_channels, config.ioc.engineer, config.ioc.location, starts)
         sink = make_sink(config.ioc.putlog, config.source.parent)
-        putlog = None if sink is None else PutLog(sink, own)
+        putlog = None if sink is None else PutLog(sink, ioc_channels)
         interfaces = list(config.ioc.interfaces) if config.ioc.interfaces else None
-        context = Context(pvdb, interfaces, config.port, access, gate.deny, putlog and putlog.keep)
+        context = Context(pvdb, interfaces, config.port, access, access_pvs.count_denied, putlog and putlog.write)
         listening: asyncio.Future[int] = loop.create_future()
 
-        def answering(port: int) -> None:
+        def report_ready(port: int) -> None:
             listening.set_result(port)
             ready(f"READY port={port} pvs={len(context.pvdb)} detectors={len(config.detector)}")
 
-        hook = functools.partial(_check_itself, context, config, store, answering)
+        hook = functools.partial(_run_health_check, context, config, store, report_ready)
         server = asyncio.create_task(context.run(startup_hook=lambda _: hook()))
-        works = [store.watch(), _watch_links(linked), gate.run(context), stats.run(context), stop.wait()]
-        heard_on = config.ioc.recsync_port
-        works += [] if heard_on is None else [announce(config, heard_on, listening)]
-        works += [group.run() for group in groups]
-        works += [] if putlog is None else [putlog.run()]
-        tasks = [server, *(asyncio.create_task(work) for work in works)]
+        coroutines = [store.watch(), _watch_links(linked), access_pvs.run(context), stats.run(context), stop.wait()]
+        recsync_port = config.ioc.recsync_port
+        coroutines += [] if recsync_port is None else [announce(config, recsync_port, listening)]
+        coroutines += [pvs.run() for pvs in detectors]
+        coroutines += [] if putlog is None else [putlog.run()]
+        tasks = [server, *(asyncio.create_task(coroutine) for coroutine in coroutines)]
         # one that fails ends the service: a status that nobody judges any more would look alive
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if server.done() and isinstance(server.exception(), (OSError, CaprotoRuntimeError)):
@@ -171,7 +171,7 @@ def seed(config: Config, detector: Detector) -> Geometry | None:
         ) from None
 
 
-async def _require_alone(config: Config, force: bool) -> None:
+async def _require_no_rival(config: Config, force: bool) -> None:
     """See that no other server answers for our names; one that is just ending is waited for.
 
     Raises
@@ -182,14 +182,14 @@ async def _require_alone(config: Config, force: bool) -> None:
     names = [f"{config.ioc.prefix}Version_RBV", *(f"{detector.prefix}Snapshot_RBV" for detector in config.detector)]
     rival = None
     for _ in range(_RIVAL_TRIES):
-        rival = None if force else await found(names, config.port)
+        rival = None if force else await find_server(names, config.port)
         if rival is None:
             return
         await asyncio.sleep(_RIVAL_PAUSE)
     raise RefusedError(f"{rival} already: stop that server, or give this one another prefix (--force overrides)")
 
 
-async def _group(config: Config, detector: Detector, store: Store, links: LinkStates) -> Group:
+async def _detector_pvs(config: Config, detector: Detector, store: Store, links: LinkStates) -> DetectorPVs:
     keeper = Keeper(detector.prefix, store, detector.limits, links, detector.follow)
     await keeper.load()
     geometry = seed(config, detector)
@@ -197,9 +197,9 @@ async def _group(config: Config, detector: Detector, store: Store, links: LinkSt
         provenance = {"method": "poni", "comment": f"seed {detector.seed}"}
         result = await keeper.execute(Commit(geometry.as_dict(), provenance, inherit=False), "configuration")
         log.info("seed of %s: %s %s", detector.prefix, result.outcome, "; ".join(result.errors))
-    group = Group(detector, keeper, links, store)
-    await group.start()
-    return group
+    pvs = DetectorPVs(detector, keeper, links, store)
+    await pvs.start()
+    return pvs
 
 
 async def _watch_links(detectors: list[LinkStates]) -> None:
@@ -219,11 +219,11 @@ async def _watch_links(detectors: list[LinkStates]) -> None:
         watch.close()
 
 
-def _watch_class() -> "type[Watch]":
+def _watch_class() -> "type[LinkMonitors]":
     """Load the client's library, which takes half a second, and which an IOC without links never needs."""
-    from ponikeeper.ca.link_monitors import Watch
+    from ponikeeper.ca.link_monitors import LinkMonitors
 
-    return Watch
+    return LinkMonitors
 
 
 async def _ioc_channels(store: Store) -> dict[str, Any]:
@@ -232,28 +232,28 @@ async def _ioc_channels(store: Store) -> dict[str, Any]:
 
     storage = HealthPVs(channels, "Storage", AlarmStatus.WRITE)
 
-    async def show(health: Health) -> None:
+    async def publish(health: Health) -> None:
         await storage.publish(health.ok, health.message)
-        await channels["Storage:Latency_RBV"].show(health.latency, time.time())
-        await channels["Storage:Free_RBV"].show(health.free, time.time())
+        await channels["Storage:Latency_RBV"].post(health.latency, time.time())
+        await channels["Storage:Free_RBV"].post(health.free, time.time())
 
-    store.on_health(show)
-    await show(store.health)
-    await channels["Version_RBV"].show(__version__, time.time())
+    store.on_health(publish)
+    await publish(store.health)
+    await channels["Version_RBV"].post(__version__, time.time())
     return channels
 
 
-async def _check_itself(context: Context, config: Config, store: Store, ready: Callable[[int], None]) -> None:
+async def _run_health_check(context: Context, config: Config, store: Store, ready: Callable[[int], None]) -> None:
     """Tell that it is ready when its own heartbeat arrives, and feed the watchdog as long as it does."""
     host = "127.0.0.1" if context.interfaces[0] == "0.0.0.0" else context.interfaces[0]  # noqa: S104
     port = int(str(context.port))  # known, now that it listens
-    check = SelfCheck(host, port, f"{config.ioc.prefix}HEARTBEAT")
+    check = HealthCheck(host, port, f"{config.ioc.prefix}HEARTBEAT")
     listening = asyncio.create_task(check.run())
     try:
-        await check.first_beat(_FIRST_BEAT)
+        await check.wait_for_heartbeat(_FIRST_HEARTBEAT)
         ready(port)
         _notify("READY=1")
-        await feed(check, store, _notify, _watchdog_period())
+        await feed_watchdog(check, store, _notify, _watchdog_period())
     except TimeoutError:
         raise RuntimeError(f"the server does not answer itself on {host}:{port}") from None
     finally:
@@ -263,7 +263,7 @@ async def _check_itself(context: Context, config: Config, store: Store, ready: C
 def _watchdog_period() -> float:
     """Give how often systemd's watchdog is fed (s): three times in the time that it allows (sd_watchdog_enabled(3))."""
     allowed = os.environ.get("WATCHDOG_USEC", "")
-    return int(allowed) / 3e6 if allowed.isdecimal() else _PERIOD
+    return int(allowed) / 3e6 if allowed.isdecimal() else _HEALTH_PERIOD
 
 
 def _notify(message: str) -> None:

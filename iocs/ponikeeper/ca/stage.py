@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ponikeeper.ca.channels import Origin
+from ponikeeper.ca.channels import ClientIdentity
 from ponikeeper.ca.puts import MANUAL, Puts
 from ponikeeper.geometry import value_problem
 from ponikeeper.geometry.parameters import Limits
@@ -24,9 +24,9 @@ class Stage:
         self._puts = puts
         self._limits = limits
         self.values: dict[str, object] = {}
-        self._begun_on = 0
+        self._base_revision = 0
 
-    async def put(self, name: str, value: Any, in_force: int) -> None:
+    async def put(self, name: str, value: Any, active: int) -> None:
         """Stage one value; raises `RefusedError` where it can never be accepted.
 
         Parameters
@@ -38,23 +38,23 @@ class Stage:
         if problem is not None:
             await self._puts.refuse((problem,))
         if not self.values:
-            self._begun_on = in_force
+            self._base_revision = active
         self.values[name] = value
 
-    async def apply(self, in_force: int, origin: Origin) -> Result:
+    async def apply(self, active: int, identity: ClientIdentity) -> Result:
         """Commit what is staged, and give the result; raises `RefusedError`, and keeps it, where that is refused."""
         if not self.values:
             await self._puts.refuse(("nothing is staged: put values to the Stage: fields first",))
         applied = dict(self.values)
-        if self._begun_on != in_force:
+        if self._base_revision != active:
             await self._puts.refuse(
                 (
-                    f"revision {in_force} came into force since the first staged value "
-                    f"(revision {self._begun_on} was then): look at it, then Stage:Clear and stage anew",
+                    f"revision {active} came into force since the first staged value "
+                    f"(revision {self._base_revision} was then): look at it, then Stage:Clear and stage anew",
                 )
             )
-        commit = Commit(applied, MANUAL, position="now", derived=True, expect_revision=self._begun_on)
-        result = await self._puts.execute(commit, origin)
+        commit = Commit(applied, MANUAL, position="now", derived=True, expect_revision=self._base_revision)
+        result = await self._puts.execute(commit, identity)
         self.values = {name: value for name, value in self.values.items() if applied.get(name) != value}
         return result
 

@@ -20,7 +20,7 @@ _SLOW = 10
 """Heartbeats between two looks at memory, files and clients."""
 
 
-class Crowd(Protocol):
+class ClientCounter(Protocol):
     """Who knows how many clients there are."""
 
     def count_clients(self) -> tuple[int, int]:
@@ -28,7 +28,7 @@ class Crowd(Protocol):
         ...
 
 
-class Stats:
+class StatsPVs:
     """Shows the vitals of the IOC.
 
     Parameters
@@ -55,24 +55,24 @@ class Stats:
         }
         self._began = time.monotonic()
 
-    async def run(self, crowd: Crowd) -> None:
+    async def run(self, clients: ClientCounter) -> None:
         """Show them, anew at each heartbeat; for ever."""
-        await self._show(self._fixed)
+        await self._publish(self._fixed)
         beats = 0
         while True:
             uptime = time.monotonic() - self._began
-            await self._show({"HEARTBEAT": float(beats), "UPTIME": duration(uptime), "TOD": _clock(time.time())})
+            await self._publish({"HEARTBEAT": float(beats), "UPTIME": duration(uptime), "TOD": _clock(time.time())})
             if beats % _SLOW == 0:
-                await self._show_use(crowd)
+                await self._publish_use(clients)
             beats += 1
             await asyncio.sleep(max(0.0, self._began + beats * _BEAT - time.monotonic()))
 
-    async def _show_use(self, crowd: Crowd) -> None:
+    async def _publish_use(self, clients: ClientCounter) -> None:
         used = process_stats.read()
-        clients, connections = crowd.count_clients()
-        await self._show(
+        count, connections = clients.count_clients()
+        await self._publish(
             {
-                "CA_CLNT_CNT": float(clients),
+                "CA_CLNT_CNT": float(count),
                 "CA_CONN_CNT": float(connections),
                 "MEM_USED": used.memory,
                 "FD_CNT": float(used.open_files),
@@ -80,10 +80,10 @@ class Stats:
             }
         )
 
-    async def _show(self, values: Mapping[str, Any]) -> None:
+    async def _publish(self, values: Mapping[str, Any]) -> None:
         now = time.time()
         for suffix, value in values.items():
-            await self._channels[suffix].show(to_ascii(value) if isinstance(value, str) else value, now)
+            await self._channels[suffix].post(to_ascii(value) if isinstance(value, str) else value, now)
 
 
 def duration(seconds: float) -> str:

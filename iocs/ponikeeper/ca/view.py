@@ -31,7 +31,7 @@ _SEVERITY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PVValue:
     """A value with its alarm."""
 
     value: float | int | str
@@ -39,52 +39,52 @@ class Shown:
     status: AlarmStatus = AlarmStatus.NO_ALARM
 
 
-def geometry_values(geometry: Geometry | None) -> dict[str, Shown]:
+def geometry_values(geometry: Geometry | None) -> dict[str, PVValue]:
     """Show the eleven values by their names; NaN and empty, with INVALID alarm, where nothing is in force."""
     if geometry is None:
         undefined = (AlarmSeverity.INVALID_ALARM, AlarmStatus.UDF)
         texts = ("detector", "detector_config")
-        return {name: Shown("" if name in texts else math.nan, *undefined) for name in (*NAMES, "detector_config")}
-    values = {name: Shown(getattr(geometry, name)) for name in NAMES}
-    values["detector_config"] = Shown(strictjson.dumps(geometry.as_dict()["detector_config"]))
+        return {name: PVValue("" if name in texts else math.nan, *undefined) for name in (*NAMES, "detector_config")}
+    values = {name: PVValue(getattr(geometry, name)) for name in NAMES}
+    values["detector_config"] = PVValue(strictjson.dumps(geometry.as_dict()["detector_config"]))
     return values
 
 
-def activation_values(state: DetectorState) -> dict[str, Shown]:
+def activation_values(state: DetectorState) -> dict[str, PVValue]:
     """Show, by suffix, all that changes with an activation, the snapshot and the serial last."""
     revision, geometry = state.revision, state.revision and state.revision.geometry
-    shown = {readback(name): value for name, value in geometry_values(geometry).items()}
-    shown["Poni_RBV"] = Shown("" if geometry is None else poni.write(geometry))
-    shown |= _derived_values(geometry) | _provenance(revision)
-    shown["Revision_RBV"] = Shown(0 if revision is None else revision.number)
-    shown["Time_RBV"] = Shown("" if state.activation is None else state.activation.time)
-    shown["Label_RBV"] = Shown("" if revision is None else revision.label or "")
-    shown["History:Count_RBV"] = Shown(state.count)
-    shown |= status_values(state)
-    shown["Serial_RBV"] = Shown(0 if state.activation is None else state.activation.serial)
-    return shown
+    values = {readback(name): value for name, value in geometry_values(geometry).items()}
+    values["Poni_RBV"] = PVValue("" if geometry is None else poni.write(geometry))
+    values |= _derived_values(geometry) | _provenance(revision)
+    values["Revision_RBV"] = PVValue(0 if revision is None else revision.number)
+    values["Time_RBV"] = PVValue("" if state.activation is None else state.activation.time)
+    values["Label_RBV"] = PVValue("" if revision is None else revision.label or "")
+    values["History:Count_RBV"] = PVValue(state.count)
+    values |= status_values(state)
+    values["Serial_RBV"] = PVValue(0 if state.activation is None else state.activation.serial)
+    return values
 
 
-def status_values(state: DetectorState) -> dict[str, Shown]:
+def status_values(state: DetectorState) -> dict[str, PVValue]:
     """Show, by suffix, what changes with the status, which these alone carry as their alarm; the snapshot last."""
     severity = _SEVERITY[state.status]
     alarm = (severity, AlarmStatus.STATE if severity else AlarmStatus.NO_ALARM)
     if state.status is Status.UNSET:
         alarm = (severity, AlarmStatus.UDF)
     return {
-        "Status_RBV": Shown(state.status.name, *alarm),
-        "Reason_RBV": Shown(state.reason, *alarm),
-        "Snapshot_RBV": Shown(state.snapshot().as_json(), *alarm),
+        "Status_RBV": PVValue(state.status.name, *alarm),
+        "Reason_RBV": PVValue(state.reason, *alarm),
+        "Snapshot_RBV": PVValue(state.snapshot().as_json(), *alarm),
     }
 
 
-def transaction_values(state: DetectorState) -> dict[str, Shown]:
+def transaction_values(state: DetectorState) -> dict[str, PVValue]:
     """Show, by suffix, what every transaction changes, refused ones too."""
     return {
-        "Accepted_RBV": Shown(state.accepted),
-        "Rejected_RBV": Shown(state.rejected),
-        "Message_RBV": Shown(to_ascii(state.message)[:MAX_BYTES]),
-        "Results_RBV": Shown(results_json(state.results)),
+        "Accepted_RBV": PVValue(state.accepted),
+        "Rejected_RBV": PVValue(state.rejected),
+        "Message_RBV": PVValue(to_ascii(state.message)[:MAX_BYTES]),
+        "Results_RBV": PVValue(results_json(state.results)),
     }
 
 
@@ -128,28 +128,30 @@ _DERIVED = {
 """Derived values by the suffixes of their PVs: attributes of `Geometry` and `Fit2D`."""
 
 
-def _derived_values(geometry: Geometry | None) -> dict[str, Shown]:
+def _derived_values(geometry: Geometry | None) -> dict[str, PVValue]:
     if geometry is None:
-        return dict.fromkeys(_DERIVED, Shown(math.nan, AlarmSeverity.INVALID_ALARM, AlarmStatus.UDF))
+        return dict.fromkeys(_DERIVED, PVValue(math.nan, AlarmSeverity.INVALID_ALARM, AlarmStatus.UDF))
     values: dict[str, float] = {"energy": geometry.energy, "wavelength": geometry.wavelength}
     if geometry.fit2d is not None:
         values |= asdict(geometry.fit2d)
-    return {suffix: Shown(DISPLAY_UNITS[name].convert(values.get(name, math.nan))) for suffix, name in _DERIVED.items()}
+    return {
+        suffix: PVValue(DISPLAY_UNITS[name].convert(values.get(name, math.nan))) for suffix, name in _DERIVED.items()
+    }
 
 
-def _provenance(revision: Revision | None) -> dict[str, Shown]:
+def _provenance(revision: Revision | None) -> dict[str, PVValue]:
     found: Mapping[str, object] = {} if revision is None else revision.provenance
 
-    def text(key: str) -> Shown:
-        return Shown(to_ascii(str(found.get(key, "")))[:MAX_STRING_BYTES])
+    def text(key: str) -> PVValue:
+        return PVValue(to_ascii(str(found.get(key, "")))[:MAX_STRING_BYTES])
 
     return {
         "Method_RBV": text("method"),
         "Calibrant_RBV": text("calibrant"),
-        "Residual_RBV": Shown(cast("float", found.get("residual_px", math.nan))),
-        "NPoints_RBV": Shown(min(cast("int", found.get("n_points", 0)), 2**31 - 1)),
-        "NRings_RBV": Shown(min(cast("int", found.get("n_rings", 0)), 2**31 - 1)),
+        "Residual_RBV": PVValue(cast("float", found.get("residual_px", math.nan))),
+        "NPoints_RBV": PVValue(min(cast("int", found.get("n_points", 0)), 2**31 - 1)),
+        "NRings_RBV": PVValue(min(cast("int", found.get("n_rings", 0)), 2**31 - 1)),
         "Author_RBV": text("author"),
         "RunUid_RBV": text("run_uid"),
-        "Comment_RBV": Shown(to_ascii(str(found.get("comment", "")))[:MAX_BYTES]),
+        "Comment_RBV": PVValue(to_ascii(str(found.get("comment", "")))[:MAX_BYTES]),
     }

@@ -9,9 +9,8 @@ from functools import partial
 from typing import Any
 
 from aioca import DBR_CHAR_STR, CANothing, caget, camonitor, caput, connect
-from epicscorelibs.ca.cadef import CAException
+from epicscorelibs.ca.cadef import CAException, ca_context_create
 
-from ponikeeper.caclient.context import keep_context  # noqa: F401  # for whoever runs these calls
 from ponikeeper.errors import MessageError, NotConnectedError
 from ponikeeper.protocol import Request, Result, Snapshot, request_text
 from ponikeeper.protocol.exchange import Exchange, Read, Wait
@@ -22,8 +21,19 @@ TIMEOUT = 5.0
 _PAUSE = 0.05
 """Seconds between two reads of the results."""
 
+_PREEMPTIVE = 1
+"""``ca_enable_preemptive_callback``: libca calls back from threads of its own."""
+
 Answer = Snapshot | NotConnectedError | MessageError
 """What a detector says, or why it says nothing that could be read."""
+
+
+def create_context() -> None:
+    """Create libca's context in this thread.
+
+    One that aioca creates is destroyed at exit, which waits for a peer that hangs.
+    """
+    ca_context_create(_PREEMPTIVE)
 
 
 async def read_text(pv: str, timeout: float = TIMEOUT) -> str:
@@ -34,7 +44,7 @@ async def read_text(pv: str, timeout: float = TIMEOUT) -> str:
     NotConnectedError
         It does not answer.
     """
-    return str(await got(pv, DBR_CHAR_STR, timeout))
+    return str(await get(pv, DBR_CHAR_STR, timeout))
 
 
 async def read_snapshot(prefix: str, timeout: float = TIMEOUT) -> Snapshot:
@@ -69,32 +79,32 @@ async def wait_for_status(prefixes: Sequence[str], status: str, timeout: float) 
         What each of them says when that came true, or when the time was over.
     """
     pvs = {prefix: f"{prefix}Snapshot_RBV" for prefix in prefixes}
-    heard: dict[str, Answer] = {prefix: NotConnectedError(no_answer(pv, timeout)) for prefix, pv in pvs.items()}
-    came_true: asyncio.Future[dict[str, Answer]] = asyncio.get_running_loop().create_future()
+    answers: dict[str, Answer] = {prefix: NotConnectedError(no_answer(pv, timeout)) for prefix, pv in pvs.items()}
+    reached: asyncio.Future[dict[str, Answer]] = asyncio.get_running_loop().create_future()
 
-    def told(prefix: str, text: Any) -> None:
-        heard[prefix] = _heard(text, NotConnectedError(no_answer(pvs[prefix], timeout)))
-        have_it = all(isinstance(said, Snapshot) and said.status == status for said in heard.values())
-        if have_it and not came_true.done():
-            came_true.set_result(dict(heard))
+    def on_update(prefix: str, text: Any) -> None:
+        answers[prefix] = _parse_update(text, NotConnectedError(no_answer(pvs[prefix], timeout)))
+        all_reached = all(isinstance(answer, Snapshot) and answer.status == status for answer in answers.values())
+        if all_reached and not reached.done():
+            reached.set_result(dict(answers))
 
     subscriptions = [
-        camonitor(pv, partial(told, prefix), datatype=DBR_CHAR_STR, notify_disconnect=True)
+        camonitor(pv, partial(on_update, prefix), datatype=DBR_CHAR_STR, notify_disconnect=True)
         for prefix, pv in pvs.items()
     ]
     try:
-        return await asyncio.wait_for(came_true, timeout)
+        return await asyncio.wait_for(reached, timeout)
     except TimeoutError:
-        return heard
+        return answers
     finally:
         for subscription in subscriptions:
             subscription.close()
 
 
-def _heard(text: Any, without: NotConnectedError) -> Answer:
+def _parse_update(text: Any, disconnected: NotConnectedError) -> Answer:
     """Read what a monitor of a snapshot says."""
     try:
-        return without if isinstance(text, CANothing) else Snapshot.from_json(str(text))
+        return disconnected if isinstance(text, CANothing) else Snapshot.from_json(str(text))
     except MessageError as error:
         return error
 
@@ -107,7 +117,7 @@ async def read_follow(prefix: str) -> bool:
     NotConnectedError
         The IOC does not answer.
     """
-    return bool(await got(f"{prefix}Follow_RBV"))
+    return bool(await get(f"{prefix}Follow_RBV"))
 
 
 async def transact(prefix: str, request: Request, timeout: float = 30.0) -> Result:
@@ -178,21 +188,21 @@ async def watch(prefix: str, show: Callable[[Snapshot], None]) -> None:
     await read_text(pv)
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def told(text: Any) -> None:
+    def on_update(text: Any) -> None:
         try:
             show(Snapshot.from_json(str(text)))
         except Exception as error:  # noqa: BLE001  # whatever it is ends the watching, and is told there
             if not ended.done():
                 ended.set_exception(error)
 
-    subscription = camonitor(pv, told, datatype=DBR_CHAR_STR)
+    subscription = camonitor(pv, on_update, datatype=DBR_CHAR_STR)
     try:
         await ended
     finally:
         subscription.close()
 
 
-async def got(pv: str, datatype: Any = None, timeout: float = TIMEOUT) -> Any:
+async def get(pv: str, datatype: Any = None, timeout: float = TIMEOUT) -> Any:
     """Read one PV; raises `NotConnectedError` where it does not answer."""
     try:
         return await caget(pv, datatype=datatype, timeout=timeout)

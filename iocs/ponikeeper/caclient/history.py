@@ -6,7 +6,7 @@ from typing import cast
 
 from aioca import CANothing, caput
 
-from ponikeeper.caclient.client import TIMEOUT, got, no_answer, read_snapshot, read_text
+from ponikeeper.caclient.client import TIMEOUT, get, no_answer, read_snapshot, read_text
 from ponikeeper.errors import NotConnectedError, RefusedError
 from ponikeeper.history.records import Activation, Correction, Record, Revision, name_of
 from ponikeeper.protocol.history_query import HistoryQuery, Reply, parse_reply
@@ -20,7 +20,7 @@ _PAUSE = 0.02
 _WINDOW = 60
 """Revisions that are listed around one of them."""
 
-Whole = tuple[list[Revision], list[Activation], list[Correction]]
+FullHistory = tuple[list[Revision], list[Activation], list[Correction]]
 
 
 async def read_revision(prefix: str, number: int) -> Revision:
@@ -37,9 +37,9 @@ async def read_revision(prefix: str, number: int) -> Revision:
     """
     if number < 1:
         raise RefusedError(f"there is no revision {number}: they are numbered from 1 on")
-    reply = await _ask(prefix, HistoryQuery("revision", number))
+    reply = await _query(prefix, HistoryQuery("revision", number))
     if not reply.records:
-        raise _missing(number, reply.count)
+        raise _no_such_revision(number, reply.count)
     return cast("Revision", reply.records[0])
 
 
@@ -56,16 +56,16 @@ async def read_around(prefix: str, around: int) -> tuple[list[Revision], list[Co
     around
         The number of the revision; 0 is the one in force. Raises as `read_revision`.
     """
-    in_force = (await read_snapshot(prefix)).revision
-    centre = around or in_force
+    active = (await read_snapshot(prefix)).revision
+    centre = around or active
     if around:
         await read_revision(prefix, around)
     revisions = await _read_from(prefix, "revision", max(1, centre - _WINDOW // 2), centre + _WINDOW // 2)
     corrections = await _read_from(prefix, "judgement", 1)
-    return cast("list[Revision]", revisions), cast("list[Correction]", corrections), in_force
+    return cast("list[Revision]", revisions), cast("list[Correction]", corrections), active
 
 
-async def read_all(prefix: str) -> Whole:
+async def read_all(prefix: str) -> FullHistory:
     """Read all records of a detector as they were at one instant, although commits go on; raises as `read_revision`.
 
     The activations are read while no judgement is added. Each revision was put in force by the
@@ -77,7 +77,7 @@ async def read_all(prefix: str) -> Whole:
     for _ in range(_TRIES):
         corrections += await _read_from(prefix, "judgement", len(corrections) + 1)
         activations += await _read_from(prefix, "activation", len(activations) + 1)
-        if (await _ask(prefix, HistoryQuery("judgement", len(corrections) + 1))).count == len(corrections):
+        if (await _query(prefix, HistoryQuery("judgement", len(corrections) + 1))).count == len(corrections):
             break
     else:
         raise RefusedError(f"{prefix}: judgements are added all the time: try again when it is quiet")
@@ -89,22 +89,22 @@ async def read_all(prefix: str) -> Whole:
 
 async def _read_from(prefix: str, kind: str, first: int, last: int | None = None) -> list[Record]:
     """Read the records of a kind from one on, to another one or to the newest."""
-    found: list[Record] = []
+    records: list[Record] = []
     while last is None or first <= last:
-        reply = await _ask(prefix, HistoryQuery(kind, first))
-        found += [record for record in reply.records if last is None or name_of(record)[1] <= last]
+        reply = await _query(prefix, HistoryQuery(kind, first))
+        records += [record for record in reply.records if last is None or name_of(record)[1] <= last]
         first += len(reply.records)
         if first > reply.count:
             break
         if not reply.records:
             raise RefusedError(f"{prefix}: {kind} {first} of {reply.count} is not shown: it does not fit its PV")
-    return found
+    return records
 
 
-async def _ask(prefix: str, query: HistoryQuery) -> Reply:
+async def _query(prefix: str, query: HistoryQuery) -> Reply:
     """Ask for records, again where somebody else's question has covered the answer."""
     pv = f"{prefix}History:Read"
-    await got(pv)
+    await get(pv)
     for number in range(_TRIES):
         try:
             await caput(pv, str(query), wait=True, timeout=TIMEOUT)
@@ -119,5 +119,5 @@ async def _ask(prefix: str, query: HistoryQuery) -> Reply:
     raise RefusedError(f"{query} of {prefix} could not be read: other clients ask all the time")
 
 
-def _missing(number: int, count: int) -> RefusedError:
+def _no_such_revision(number: int, count: int) -> RefusedError:
     return RefusedError(f"there is no revision {number}: the history has {f'1 to {count}' if count else 'none'}")

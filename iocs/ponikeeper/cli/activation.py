@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ponikeeper.cli.console import AsJson, Prefix, ask, client, emit, over_ca
+from ponikeeper.cli.console import AsJson, Prefix, ca_client, print_text, run_ca, transact
 from ponikeeper.cli.rendering import activation_line
 from ponikeeper.protocol import Activate, Follow, Here
 from ponikeeper.text.strictjson import dumps
@@ -18,15 +18,15 @@ def activate(
 ) -> None:
     """Put an old revision in force again: ponikeeper activate 'XF:28ID1-ES{Det:PE1}Calib:' near."""
     name = int(revision) if revision.isascii() and revision.isdigit() else revision
-    result = ask(prefix, Activate(name, force))
-    emit(dumps(result.as_dict()) if as_json else activation_line(prefix, result))
+    result = transact(prefix, Activate(name, force))
+    print_text(dumps(result.as_dict()) if as_json else activation_line(prefix, result))
 
 
 def here(prefix: Prefix, as_json: AsJson = False) -> None:
     """Say that the geometry in force holds where the links stand: ponikeeper here 'XF:28ID1-ES{Det:PE1}Calib:'."""
-    result = ask(prefix, Here())
+    result = transact(prefix, Here())
     says = f"{prefix} revision {result.revision} holds where the links stand now (serial {result.serial})"
-    emit(dumps(result.as_dict()) if as_json else says)
+    print_text(dumps(result.as_dict()) if as_json else says)
 
 
 def follow(
@@ -38,12 +38,12 @@ def follow(
 ) -> None:
     """Let the geometry follow the links to a known position: ponikeeper follow 'XF:28ID1-ES{Det:PE1}Calib:' on."""
     if state is None:
-        follows = over_ca(client().read_follow(prefix))
-        emit(dumps({"prefix": prefix, "follow": follows}) if as_json else f"{prefix} {_following(follows)}")
+        follows = run_ca(ca_client().read_follow(prefix))
+        print_text(dumps({"prefix": prefix, "follow": follows}) if as_json else f"{prefix} {_follow_text(follows)}")
         return
-    result = ask(prefix, Follow(state == "on"))
-    emit(dumps(result.as_dict()) if as_json else f"{prefix} {_following(state == 'on')} from now on")
+    result = transact(prefix, Follow(state == "on"))
+    print_text(dumps(result.as_dict()) if as_json else f"{prefix} {_follow_text(state == 'on')} from now on")
 
 
-def _following(follows: bool) -> str:
+def _follow_text(follows: bool) -> str:
     return "follows the links to known positions" if follows else "does not follow the links"

@@ -26,7 +26,7 @@ from ponikeeper.cli import (
     site_exports,
     status,
 )
-from ponikeeper.cli.console import out, tell
+from ponikeeper.cli.console import out, print_error
 from ponikeeper.errors import (
     FitError,
     HistoryError,
@@ -57,7 +57,7 @@ def run() -> None:
     except PonikeeperError as error:
         lines = error.problems if isinstance(error, ProblemsError) else (str(error),)
         for line in lines:
-            tell(line)
+            print_error(line)
         sys.exit(exit_code(error))
 
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ponikeeper.cli.console import AsJson, emit, make_folder
-from ponikeeper.cli.export import told
+from ponikeeper.cli.console import AsJson, make_folder, print_text
+from ponikeeper.cli.export import store_summary
 from ponikeeper.errors import MissingExtraError
 from ponikeeper.text import timestamps
 from ponikeeper.text.strictjson import dumps
@@ -35,9 +35,9 @@ def backup(
     for old in _superfluous(output, config.stem, keep):
         old.unlink()
     if as_json:
-        emit(dumps({"backup": str(target), "version": contents.version, "counts": contents.counts}))
+        print_text(dumps({"backup": str(target), "version": contents.version, "counts": contents.counts}))
     else:
-        emit(f"{target}: OK, {told(contents)}")
+        print_text(f"{target}: OK, {store_summary(contents)}")
 
 
 def _superfluous(folder: Path, stem: str, keep: int) -> list[Path]:

@@ -25,27 +25,27 @@ Prefix = Annotated[str, typer.Argument(help="PV prefix of the detector, such as 
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
-def client() -> Any:
+def ca_client() -> Any:
     """Give the CA calls; loaded where they are used, so that the other commands need no Channel Access."""
     from ponikeeper.caclient import client
 
     return client
 
 
-def revisions() -> Any:
+def ca_history() -> Any:
     """Give the CA calls for the history."""
     from ponikeeper.caclient import history
 
     return history
 
 
-def over_ca(work: Coroutine[Any, Any, T]) -> T:
+def run_ca(work: Coroutine[Any, Any, T]) -> T:
     """Run one exchange over Channel Access."""
-    client().keep_context()
+    ca_client().create_context()
     return asyncio.run(work)
 
 
-def identified(request: Request) -> Request:
+def with_id(request: Request) -> Request:
     """Give a request an id of its own, as the IOC will read it: instants are UTC.
 
     Raises
@@ -56,7 +56,7 @@ def identified(request: Request) -> Request:
     return parse_request(request_text(replace(request, request=str(uuid.uuid4()))))
 
 
-def ask(prefix: str, request: Request) -> Result:
+def transact(prefix: str, request: Request) -> Result:
     """Send a request, with an id of its own, and give what became of it.
 
     Raises
@@ -66,10 +66,10 @@ def ask(prefix: str, request: Request) -> Result:
     NotConnectedError
         It does not answer.
     """
-    return over_ca(client().transact(prefix, request if request.request else identified(request)))
+    return run_ca(ca_client().transact(prefix, request if request.request else with_id(request)))
 
 
-def emit(text: str) -> None:
+def print_text(text: str) -> None:
     """Print a text as it is, for people and for pipes."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
@@ -103,6 +103,6 @@ def make_folder(folder: Path) -> None:
         raise ConfigError(f"{folder}: {error.strerror}: expected a folder that can be written to") from error
 
 
-def tell(problem: str) -> None:
+def print_error(problem: str) -> None:
     """Print on stderr what went wrong."""
     err.print(Text(problem, style="bold red"), soft_wrap=True)  # a str would have :a: of a PV's name made a picture

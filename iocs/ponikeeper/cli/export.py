@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ponikeeper.cli.console import AsJson, Prefix, emit, over_ca, revisions, write_output
+from ponikeeper.cli.console import AsJson, Prefix, ca_history, print_text, run_ca, write_output
 from ponikeeper.errors import ConfigError, HistoryError
 from ponikeeper.history import history_file
 from ponikeeper.history.history_file import ExportedHistory
@@ -29,12 +29,14 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """Write all that the IOC keeps of a detector: ponikeeper export history 'P:' -o pe1.jsonl."""
-    parts = over_ca(revisions().read_all(prefix))
-    found = ExportedHistory(prefix, timestamps.from_datetime(timestamps.now()), *map(tuple, parts))
-    data = history_file.write(found)
+    parts = run_ca(ca_history().read_all(prefix))
+    exported = ExportedHistory(prefix, timestamps.from_datetime(timestamps.now()), *map(tuple, parts))
+    data = history_file.write(exported)
     history_file.read(data)  # nothing is called a history that could not be read back
     if write_output(output, data.decode("ascii")):
-        emit(dumps(_told(found)) if as_json else f"{output}: {history_file.counted(found.counts())} of {prefix}")
+        print_text(
+            dumps(_summary(exported)) if as_json else f"{output}: {history_file.counted(exported.counts())} of {prefix}"
+        )
 
 
 def verify(
@@ -44,14 +46,18 @@ def verify(
     """Tell whether a history is whole and unchanged: ponikeeper verify pe1.jsonl, or ponikeeper.sqlite."""
     if _is_store(file):
         contents = backup.inspect(file)
-        emit(dumps(asdict(contents)) if as_json else f"{file}: OK, {told(contents)}")
+        print_text(dumps(asdict(contents)) if as_json else f"{file}: OK, {store_summary(contents)}")
         return
-    found = read(file)
-    counts = history_file.counted(found.counts())
-    emit(dumps(_told(found)) if as_json else f"{file}: OK, {counts} of {found.prefix}, exported {found.exported}")
+    exported = read_history_file(file)
+    counts = history_file.counted(exported.counts())
+    print_text(
+        dumps(_summary(exported))
+        if as_json
+        else f"{file}: OK, {counts} of {exported.prefix}, exported {exported.exported}"
+    )
 
 
-def read(file: Path) -> ExportedHistory:
+def read_history_file(file: Path) -> ExportedHistory:
     """Read an exported history; an error names the file."""
     try:
         return history_file.read(file.read_bytes())
@@ -61,7 +67,7 @@ def read(file: Path) -> ExportedHistory:
         raise HistoryError(f"{file}: {problem}" for problem in error.problems) from None
 
 
-def told(contents: backup.Contents) -> str:
+def store_summary(contents: backup.Contents) -> str:
     """Tell what a store holds, a line for each detector."""
     head = f"schema version {contents.version}, {len(contents.counts)} detector{'s' * (len(contents.counts) != 1)}"
     return "\n".join(
@@ -76,5 +82,5 @@ def _is_store(file: Path) -> bool:
         raise ConfigError(f"{file}: {error.strerror}: expected an exported history, or a store") from error
 
 
-def _told(found: ExportedHistory) -> dict[str, object]:
-    return {"prefix": found.prefix, "exported": found.exported, "counts": found.counts()}
+def _summary(exported: ExportedHistory) -> dict[str, object]:
+    return {"prefix": exported.prefix, "exported": exported.exported, "counts": exported.counts()}

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ponikeeper.cli import rendering
-from ponikeeper.cli.console import AsJson, Prefix, ask, client, emit, out, over_ca, write_output
+from ponikeeper.cli.console import AsJson, Prefix, ca_client, out, print_text, run_ca, transact, write_output
 from ponikeeper.errors import ConfigError, ProblemsError, RefusedError
 from ponikeeper.geometry import poni
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS, parse_number
@@ -20,7 +20,7 @@ def get(
     as_json: AsJson = False,
 ) -> None:
     """Get the geometry in force as a PONI: ponikeeper get 'XF:28ID1-ES{Det:PE1}Calib:' -o pe1.poni."""
-    snapshot = over_ca(client().read_snapshot(prefix))
+    snapshot = run_ca(ca_client().read_snapshot(prefix))
     if snapshot.geometry is None:
         raise RefusedError(f"{prefix} is UNSET: {snapshot.reason}")
     text = snapshot.as_json() + "\n" if as_json else poni.write(snapshot.geometry)
@@ -61,7 +61,7 @@ def set_(
     geometry = dict(pairs)
     if len(geometry) < len(pairs):
         raise ConfigError("a name stands twice: give each value once")
-    snapshot = over_ca(client().read_snapshot(prefix))
+    snapshot = run_ca(ca_client().read_snapshot(prefix))
     provenance: dict[str, object] = {"method": "manual"}
     if snapshot.revision:
         provenance["derived_from"] = snapshot.revision
@@ -72,17 +72,17 @@ def set_(
 
 def show(prefix: Prefix, as_json: AsJson = False) -> None:
     """Show all that is in force: ponikeeper show 'XF:28ID1-ES{Det:PE1}Calib:'."""
-    snapshot = over_ca(client().read_snapshot(prefix))
+    snapshot = run_ca(ca_client().read_snapshot(prefix))
     if as_json:
-        emit(snapshot.as_json())
+        print_text(snapshot.as_json())
     else:
         out.print(rendering.snapshot_table(snapshot))
 
 
 def _commit(prefix: str, commit: Commit, as_json: bool) -> None:
     """Commit a geometry, and print what became of it."""
-    result = ask(prefix, commit)
-    emit(dumps(result.as_dict()) if as_json else rendering.activation_line(prefix, result))
+    result = transact(prefix, commit)
+    print_text(dumps(result.as_dict()) if as_json else rendering.activation_line(prefix, result))
 
 
 def _assignment(text: str) -> tuple[str, object]:

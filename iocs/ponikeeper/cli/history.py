@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from ponikeeper.cli import rendering
-from ponikeeper.cli.console import AsJson, Prefix, emit, out, over_ca, revisions
-from ponikeeper.cli.history_tree import history_tree, room
+from ponikeeper.cli.console import AsJson, Prefix, ca_history, out, print_text, run_ca
+from ponikeeper.cli.rendering import history_tree, tree_width
 from ponikeeper.protocol.text_tables import listed
 from ponikeeper.text.strictjson import dumps
 
@@ -18,26 +18,26 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """List the revisions, newest first: ponikeeper history 'XF:28ID1-ES{Det:PE1}Calib:' --tree."""
-    found, corrections, in_force = over_ca(revisions().read_around(prefix, around))
-    rows = [listed(revision, corrections) for revision in reversed(found)]
+    listed_revisions, corrections, active = run_ca(ca_history().read_around(prefix, around))
+    rows = [listed(revision, corrections) for revision in reversed(listed_revisions)]
     if as_json:
-        emit(dumps({"v": 1, "revisions": rows}))
+        print_text(dumps({"v": 1, "revisions": rows}))
     elif tree:
-        told = {
+        by_revision = {
             revision.number: [item.as_dict() for item in corrections if item.revision == revision.number]
-            for revision in found
+            for revision in listed_revisions
         }
-        shown = history_tree(prefix, rows, told, in_force)
-        out.width = max(out.width, room(shown))
-        out.print(shown)
+        rendered = history_tree(prefix, rows, by_revision, active)
+        out.width = max(out.width, tree_width(rendered))
+        out.print(rendered)
     else:
         out.print(rendering.history_table(prefix, rows))
 
 
 def diff(prefix: Prefix, first: int, second: int, as_json: AsJson = False) -> None:
     """Compare two revisions: ponikeeper diff 'XF:28ID1-ES{Det:PE1}Calib:' 12 13."""
-    one, other = (revision.as_dict() for revision in over_ca(revisions().read_revisions(prefix, first, second)))
+    one, other = (revision.as_dict() for revision in run_ca(ca_history().read_revisions(prefix, first, second)))
     if as_json:
-        emit(dumps([one, other]))
+        print_text(dumps([one, other]))
     else:
         out.print(rendering.diff_table(prefix, one, other))

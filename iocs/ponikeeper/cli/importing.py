@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ponikeeper.cli.console import AsJson, emit
-from ponikeeper.cli.export import read
+from ponikeeper.cli.console import AsJson, print_text
+from ponikeeper.cli.export import read_history_file
 from ponikeeper.errors import ConfigError, HistoryError, MissingExtraError, PoniError, RefusedError
 from ponikeeper.history import history_file
 from ponikeeper.history.history_file import ExportedHistory
@@ -50,35 +50,41 @@ def import_(
     prefixes = [detector.prefix for detector in loaded.detector]
     now = timestamps.now()
     if _is_export(source):
-        found = read(source)
+        found = read_history_file(source)
         if found.prefix not in ([prefix] if prefix else prefixes):
             raise ConfigError(
                 f"{source} is the history of {found.prefix}: expected one of {prefix or ' '.join(prefixes)} ({config})"
             )
     else:
-        wanted = _wanted(prefix, prefixes, config)
-        kept = _autosaved(source, old_prefix or wanted) if _is_autosave(source) else _ponis(source, skip)
-        found = legacy_import.to_history(wanted, kept, now)
+        detector_prefix = _detector_prefix(prefix, prefixes, config)
+        legacy = (
+            _read_autosave(source, old_prefix or detector_prefix) if _is_autosave(source) else _read_ponis(source, skip)
+        )
+        found = legacy_import.to_history(detector_prefix, legacy, now)
     with contextlib.closing(History(loaded.store)) as store:
-        had, new = _compared(store, found, source)
-        records = [record for part in new.by_kind().values() for record in part]
+        present, missing = _compare(store, found, source)
+        records = [record for part in missing.by_kind().values() for record in part]
         if records:
             store.append(found.prefix, records, timestamps.from_datetime(now), legacy_import.CAUSE)
     if as_json:
-        emit(dumps({"prefix": found.prefix, "store": str(loaded.store), "had": had.counts(), "added": new.counts()}))
+        print_text(
+            dumps(
+                {"prefix": found.prefix, "store": str(loaded.store), "had": present.counts(), "added": missing.counts()}
+            )
+        )
     elif records:
-        emit(f"{source}: {history_file.counted(new.counts())} of {found.prefix} added to {loaded.store}")
+        print_text(f"{source}: {history_file.counted(missing.counts())} of {found.prefix} added to {loaded.store}")
     else:
-        counts = history_file.counted(had.counts())
-        emit(f"{source}: nothing to do, {loaded.store} has all of it: {counts} of {had.prefix}")
+        counts = history_file.counted(present.counts())
+        print_text(f"{source}: nothing to do, {loaded.store} has all of it: {counts} of {present.prefix}")
 
 
-def _compared(store: "History", found: ExportedHistory, source: Path) -> tuple[ExportedHistory, ExportedHistory]:
+def _compare(store: "History", found: ExportedHistory, source: Path) -> tuple[ExportedHistory, ExportedHistory]:
     """Give what a store has of a detector, and what it lacks of a history; raises `RefusedError` where they clash."""
-    here = (tuple(store.records(found.prefix, kind)) for kind in KINDS)
-    had = ExportedHistory(found.prefix, found.exported, *here)  # type: ignore[arg-type]  # in the order of KINDS
+    stored = (tuple(store.records(found.prefix, kind)) for kind in KINDS)
+    present = ExportedHistory(found.prefix, found.exported, *stored)  # type: ignore[arg-type]  # in the order of KINDS
     try:
-        return had, history_file.added(had, found)
+        return present, history_file.added(present, found)
     except RefusedError as error:
         raise RefusedError(f"{source}: {error}; {store.path} stays as it is") from None
 
@@ -93,7 +99,7 @@ def _is_autosave(source: Path) -> bool:
     return ".sav" in source.name.lower() and not source.is_dir()
 
 
-def _wanted(prefix: str | None, prefixes: list[str], config: Path) -> str:
+def _detector_prefix(prefix: str | None, prefixes: list[str], config: Path) -> str:
     if prefix is None and len(prefixes) > 1:
         raise ConfigError(f"{config} has several detectors: say with --prefix which one it is, of {' '.join(prefixes)}")
     if prefix is not None and prefix not in prefixes:
@@ -101,7 +107,7 @@ def _wanted(prefix: str | None, prefixes: list[str], config: Path) -> str:
     return prefix or prefixes[0]
 
 
-def _ponis(source: Path, skip: bool) -> list[LegacyCalibration]:
+def _read_ponis(source: Path, skip: bool) -> list[LegacyCalibration]:
     """Read a PONI file, or each in a folder; what cannot be read is told all at once, or left out with a word."""
     files = sorted(source.glob("*.poni")) if source.is_dir() else [source]
     if not files:
@@ -110,7 +116,7 @@ def _ponis(source: Path, skip: bool) -> list[LegacyCalibration]:
     problems: list[str] = []
     for file in files:
         try:
-            found += legacy_import.read_poni(file.name, _bytes(file), file.stat().st_mtime)
+            found += legacy_import.read_poni(file.name, _read_bytes(file), file.stat().st_mtime)
         except PoniError as error:
             problems += [f"{file.name}: {problem}" for problem in error.problems]
     if problems and not (skip and found):
@@ -118,16 +124,16 @@ def _ponis(source: Path, skip: bool) -> list[LegacyCalibration]:
             [*problems, "nothing was imported: mend these files, or leave them out with --skip-unreadable"]
         )
     for problem in problems:
-        emit(f"left out: {problem}")
+        print_text(f"left out: {problem}")
     return found
 
 
-def _autosaved(source: Path, prefix: str) -> list[LegacyCalibration]:
-    text = _bytes(source).decode("utf-8", "replace")
+def _read_autosave(source: Path, prefix: str) -> list[LegacyCalibration]:
+    text = _read_bytes(source).decode("utf-8", "replace")
     return [legacy_import.read_autosave(source.name, text, source.stat().st_mtime, prefix)]
 
 
-def _bytes(file: Path) -> bytes:
+def _read_bytes(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:

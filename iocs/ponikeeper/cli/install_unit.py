@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ponikeeper.cli.console import emit, make_folder
+from ponikeeper.cli.console import make_folder, print_text
 from ponikeeper.errors import ConfigError, MissingExtraError, RefusedError
 from ponikeeper.site.deploy_files import deploy_folder
 from ponikeeper.system.atomic_write import write_atomic
@@ -37,7 +37,7 @@ def install_unit(
     except ModuleNotFoundError as error:
         raise MissingExtraError("ioc", error.name or "pydantic") from error
     loaded, place, program = load(config), config.absolute(), Path(sys.prefix) / "bin" / "ponikeeper"
-    files = planned(place, program)
+    files = unit_files(place, program)
     edited = [name for name, text in files.items() if (folder / name).exists() and (folder / name).read_text() != text]
     if edited and not force:
         raise RefusedError(
@@ -49,14 +49,14 @@ def install_unit(
         if state == "written" and not dry_run:
             make_folder((folder / name).parent)
             write_atomic(folder / name, text.encode())
-        emit(f"{folder / name}: {'would be written' if dry_run and state == 'written' else state}")
+        print_text(f"{folder / name}: {'would be written' if dry_run and state == 'written' else state}")
     for sentence in obstacles(loaded, place, program):
-        emit(f"ATTENTION: {sentence}")
-    emit("then, as root:")
+        print_text(f"ATTENTION: {sentence}")
+    print_text("then, as root:")
     commands = [(command.format(config.stem), meaning) for command, meaning in _NEXT]
     width = max(len(command) for command, _ in commands)
     for command, meaning in commands:
-        emit(f"  {command:<{width}}  # {meaning}")
+        print_text(f"  {command:<{width}}  # {meaning}")
 
 
 _NEXT = (
@@ -68,7 +68,7 @@ _NEXT = (
 """The commands that come next, of an instance, and what each is for."""
 
 
-def planned(config: Path, program: Path) -> dict[str, str]:
+def unit_files(config: Path, program: Path) -> dict[str, str]:
     """Give the texts of the files by their names below systemd's folder: the units, and where others run, a drop-in.
 
     Parameters

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 from rich.text import Text
+from rich.tree import Tree
 
 from ponikeeper.errors import PonikeeperError
 from ponikeeper.geometry import Geometry
@@ -14,12 +15,15 @@ from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.protocol import Result, Snapshot
 from ponikeeper.text import timestamps
 
+_INDENT, _READABLE = 4, 50
+"""Columns of one level, and of a text that can be read."""
+
 _SHORTENED = ("label", "calibrant", "author")
 """Columns that give way where the terminal is narrow."""
 
 _STYLES = {"VALID": "bold green", "MOVING": "bold yellow"}
 
-Heard = Snapshot | PonikeeperError
+Answer = Snapshot | PonikeeperError
 """What a detector says, or why it says nothing that could be read."""
 
 
@@ -43,31 +47,36 @@ def snapshot_table(snapshot: Snapshot) -> Table:
     table.add_row("detector_config", Text(str(snapshot.geometry.as_dict()["detector_config"])), "")
     table.add_section()
     position = snapshot.position
-    place = "never recorded" if position is None else ", ".join(
+    position_text = "never recorded" if position is None else ", ".join(
         f"{name} {item['value']} {item['units']}" for name, item in position.items()
     ) or "no links"  # fmt: skip
-    table.add_row("position", Text(place), "")
+    table.add_row("position", Text(position_text), "")
     for key, value in snapshot.provenance.items():
         table.add_row(key, Text(str(value)), "")
     return table
 
 
-def status_lines(heard: Mapping[str, Heard]) -> list[Text]:
+def status_lines(answers: Mapping[str, Answer]) -> list[Text]:
     """Tell of each detector, in one line, what is to be thought of its geometry; the columns are aligned."""
-    rows = [(Text(prefix), *_status_cells(said)) for prefix, said in heard.items()]
+    rows = [(Text(prefix), *_status_cells(answer)) for prefix, answer in answers.items()]
     widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
-    return [_aligned(row, widths) for row in rows]
+    return [_align(row, widths) for row in rows]
 
 
-def _status_cells(said: Heard) -> tuple[Text, Text, Text, Text]:
-    if not isinstance(said, Snapshot):
-        return Text("no answer", style="bold red"), Text("-"), Text("-"), Text(in_a_line(str(said)))
-    since = f"since {timestamps.to_seconds(said.activated)}" if said.activated else "-"
-    revision = f"{said.revision}{_label(said.label)}" if said.revision else "-"
-    return Text(said.status, style=_style(said.status)), Text(revision), Text(since), Text(in_a_line(said.reason))
+def _status_cells(answer: Answer) -> tuple[Text, Text, Text, Text]:
+    if not isinstance(answer, Snapshot):
+        return Text("no answer", style="bold red"), Text("-"), Text("-"), Text(in_one_line(str(answer)))
+    since = f"since {timestamps.to_seconds(answer.activated)}" if answer.activated else "-"
+    revision = f"{answer.revision}{_label(answer.label)}" if answer.revision else "-"
+    return (
+        Text(answer.status, style=_style(answer.status)),
+        Text(revision),
+        Text(since),
+        Text(in_one_line(answer.reason)),
+    )
 
 
-def _aligned(row: Sequence[Text], widths: Sequence[int]) -> Text:
+def _align(row: Sequence[Text], widths: Sequence[int]) -> Text:
     for cell, width in zip(row, widths, strict=True):
         cell.pad_right(width - cell.cell_len)
     line = Text("  ").join(row)
@@ -78,7 +87,7 @@ def _aligned(row: Sequence[Text], widths: Sequence[int]) -> Text:
 def history_table(prefix: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     """List revisions, newest first; what was judged wrong is marked, where anything was."""
     table = Table(title=Text(f"history of {prefix}"), title_justify="left", box=None, padding=(0, 1, 0, 0))
-    judged = any(row.get("judgement") for row in rows)
+    corrected = any(row.get("judgement") for row in rows)
     dist, wavelength = DISPLAY_UNITS["dist"], DISPLAY_UNITS["wavelength"]
     names = (
         "rev",
@@ -91,7 +100,7 @@ def history_table(prefix: str, rows: Sequence[Mapping[str, Any]]) -> Table:
         "px",
         "author",
     )
-    for name in (*names, *(["judged"] if judged else [])):
+    for name in (*names, *(["judged"] if corrected else [])):
         table.add_column(name, no_wrap=name not in _SHORTENED)
     for row in rows:
         cells = (row["revision"], timestamps.to_minutes(row["created"]), row["label"], row["method"], row["calibrant"])
@@ -102,18 +111,88 @@ def history_table(prefix: str, rows: Sequence[Mapping[str, Any]]) -> Table:
             residual and f"{residual:.2g}",
             row["author"],
         )
-        mark = _judged(row.get("judgement"))
-        texts = ("" if cell is None else str(cell) for cell in (*cells, *([mark] if judged else [])))
+        mark = _correction_mark(row.get("judgement"))
+        texts = ("" if cell is None else str(cell) for cell in (*cells, *([mark] if corrected else [])))
         style = "dim" if mark else ""
         table.add_row(*(Text(text, no_wrap=True, overflow="ellipsis", style=style) for text in texts))
     return table
 
 
-def _judged(correction: Mapping[str, Any] | None) -> str:
+def _correction_mark(correction: Mapping[str, Any] | None) -> str:
     """Say in one word or two what became of a revision."""
     if correction is None:
         return ""
     return "retracted" if correction["by"] is None else f"by {correction['by']}"
+
+
+def history_tree(
+    prefix: str,
+    rows: Sequence[Mapping[str, Any]],
+    corrections: Mapping[int, Sequence[Mapping[str, Any]]],
+    active: int,
+) -> Tree:
+    """Show revisions, newest first, each under the one that replaces it now.
+
+    Parameters
+    ----------
+    rows
+        The revisions listed, newest first, each with the judgement that decides on it now, or None.
+    judgements
+        By revision, all that were made; those that do not decide now are shown at the revision that they name, too.
+    in_force
+        Number of the revision in force.
+    """
+    tree = Tree(Text(f"history of {prefix}"))
+    nodes = {row["revision"]: Tree(_revision_text(row, corrections.get(row["revision"], ()), active)) for row in rows}
+    for row in rows:
+        replacement = row["judgement"] and row["judgement"]["by"]
+        nodes.get(replacement, tree).children.append(nodes[row["revision"]])
+    for row in rows:
+        decides = row["judgement"] and row["judgement"]["number"]
+        for correction in corrections.get(row["revision"], ()):
+            if correction["number"] != decides and correction["by"] in nodes:
+                nodes[correction["by"]].add(_correction_line(row, correction))
+    return tree
+
+
+def tree_width(tree: Tree) -> int:
+    """Give how wide a terminal has to be for a tree (columns)."""
+    return _depth(tree) * _INDENT + _READABLE
+
+
+def _depth(tree: Tree) -> int:
+    level, depth = tree.children, 0
+    while level:
+        level, depth = [child for node in level for child in node.children], depth + 1
+    return depth
+
+
+def _revision_text(row: Mapping[str, Any], corrections: Sequence[Mapping[str, Any]], active: int) -> Text:
+    """Tell of a revision, and in a line of its own each thing that was found out about it."""
+    wrong = row["judgement"] is not None
+    text = Text(_revision_name(row), style="dim" if wrong else "")
+    text.append(f" {timestamps.to_minutes(row['created'])}")
+    text.append("".join(f" {row[key]}" for key in ("method", "calibrant") if row[key]))
+    if row["revision"] == active:
+        text.append(" in force", style="bold red" if wrong else "bold green")
+    for correction in corrections:
+        what = "retracted" if correction["by"] is None else f"superseded by revision {correction['by']}"
+        text.append(f"\n{what}{_reason(correction)}", style="red")
+    return text
+
+
+def _correction_line(row: Mapping[str, Any], correction: Mapping[str, Any]) -> Text:
+    """Tell, at the revision that is right, of one that is replaced for a time, or was until something else was said."""
+    return Text(f"{_revision_name(row)} superseded{_reason(correction)}", style="dim")
+
+
+def _revision_name(row: Mapping[str, Any]) -> str:
+    return f"{row['revision']} ({row['label']})" if row["label"] else str(row["revision"])
+
+
+def _reason(correction: Mapping[str, Any]) -> str:
+    when = period(correction["since"], correction["until"])
+    return f"{when and f' {when}'}: {in_one_line(correction['reason'])} ({correction['author']})"
 
 
 def diff_table(prefix: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Table:
@@ -137,7 +216,7 @@ def diff_table(prefix: str, one: Mapping[str, Any], other: Mapping[str, Any]) ->
 
 def one_line(snapshot: Snapshot) -> str:
     """Tell a snapshot in one line, as ``watch`` prints it."""
-    reason = f": {in_a_line(snapshot.reason)}" if snapshot.reason and snapshot.status != "VALID" else ""
+    reason = f": {in_one_line(snapshot.reason)}" if snapshot.reason and snapshot.status != "VALID" else ""
     if snapshot.geometry is None:
         return f"{snapshot.prefix} {snapshot.status}{reason}"
     distance = DISPLAY_UNITS["dist"].text(snapshot.geometry.dist)
@@ -163,7 +242,7 @@ def period(since: str | None, until: str | None) -> str:
     )
 
 
-def in_a_line(text: str) -> str:
+def in_one_line(text: str) -> str:
     """Make one line of what somebody wrote, without what could do something to a terminal."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
@@ -178,15 +257,15 @@ def value_text(name: str, value: object) -> str:
 def human_view(geometry: Geometry) -> dict[str, str]:
     """Tell the geometry as people speak of it, beside the names of the values it belongs to."""
     units = DISPLAY_UNITS
-    found = {"wavelength": f"{units['wavelength'].text(geometry.wavelength)}, {units['energy'].text(geometry.energy)}"}
+    view = {"wavelength": f"{units['wavelength'].text(geometry.wavelength)}, {units['energy'].text(geometry.energy)}"}
     fit2d = geometry.fit2d
     if fit2d is not None:
-        shown = {name: f"{units[name].fixed(value)} {units[name].unit}" for name, value in asdict(fit2d).items()}
-        found["dist"] = f"{shown['direct_dist']} to the beam spot"
-        found["poni1"] = f"beam centre y {shown['beam_y']}"
-        found["poni2"] = f"beam centre x {shown['beam_x']}"
-        found["rot1"] = f"tilt {shown['tilt']} in plane {shown['tilt_plane']}"
-    return found
+        texts = {name: f"{units[name].fixed(value)} {units[name].unit}" for name, value in asdict(fit2d).items()}
+        view["dist"] = f"{texts['direct_dist']} to the beam spot"
+        view["poni1"] = f"beam centre y {texts['beam_y']}"
+        view["poni2"] = f"beam centre x {texts['beam_x']}"
+        view["rot1"] = f"tilt {texts['tilt']} in plane {texts['tilt_plane']}"
+    return view
 
 
 def _style(status: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ponikeeper.cli.console import emit
+from ponikeeper.cli.console import print_text
 from ponikeeper.errors import ConfigError, MissingExtraError
 from ponikeeper.system import journal
 from ponikeeper.system.journal import Journal, JournalHandler
@@ -53,7 +53,7 @@ def check(config: ConfigFile) -> None:
     seeds = [service.seed(loaded, detector) for detector in loaded.detector]
     store = loaded.store
     count = f"{len(loaded.detector)} detector{'s' * (len(loaded.detector) != 1)}"
-    emit(f"{config}: OK, {count}, store {store}, {rules}")
+    print_text(f"{config}: OK, {count}, store {store}, {rules}")
     for detector, geometry in zip(loaded.detector, seeds, strict=True):
         seed = f", seed {detector.seed}" if geometry else ""
-        emit(f"  {detector.prefix}  {len(detector.link)} links{seed}")
+        print_text(f"  {detector.prefix}  {len(detector.link)} links{seed}")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ponikeeper.cli.console import emit, make_folder
+from ponikeeper.cli.console import make_folder, print_text
 from ponikeeper.errors import MissingExtraError
 from ponikeeper.site.deploy_files import deploy_folder
 from ponikeeper.site.screens import overview as drawing
@@ -69,7 +69,7 @@ def screens(config: ConfigFile, output: Folder = Path()) -> None:
     for screen in sorted((deploy_folder() / "phoebus").glob("*.bob")):
         if screen.name != drawing.EXAMPLE:
             write_atomic(output / screen.name, screen.read_bytes())
-            emit(f"{output / screen.name}: written")
+            print_text(f"{output / screen.name}: written")
 
 
 def _write(config: Path, folder: Path, kind: str, text: Callable[[Any], str]) -> None:
@@ -82,4 +82,4 @@ def _write(config: Path, folder: Path, kind: str, text: Callable[[Any], str]) ->
     make_folder(folder)
     path = folder / f"{config.stem}.{kind}"
     write_atomic(path, data)
-    emit(f"{path}: written")
+    print_text(f"{path}: written")

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from ponikeeper.cli import rendering
-from ponikeeper.cli.console import AsJson, Prefix, client, emit, out, over_ca, tell
-from ponikeeper.cli.rendering import Heard
+from ponikeeper.cli.console import AsJson, Prefix, ca_client, out, print_error, print_text, run_ca
+from ponikeeper.cli.rendering import Answer
 from ponikeeper.errors import ConfigError
 from ponikeeper.protocol import Snapshot
 from ponikeeper.protocol.pvs import Status
@@ -33,31 +33,33 @@ def status(
     wanted = Status.VALID.name if wait is None else _status(wait)
     seconds = _seconds(timeout, _ANSWER if wait is None else _CHANGE)
     names = list(dict.fromkeys(prefixes))
-    calls = client()
-    heard: Mapping[str, Heard] = over_ca(
+    calls = ca_client()
+    answers: Mapping[str, Answer] = run_ca(
         calls.read_snapshots(names, seconds) if wait is None else calls.wait_for_status(names, wanted, seconds)
     )
     if as_json:
-        emit(f"[{', '.join(_as_json(name, said) for name, said in heard.items())}]")
+        print_text(f"[{', '.join(_as_json(name, answer) for name, answer in answers.items())}]")
     else:
-        for line in rendering.status_lines(heard):
+        for line in rendering.status_lines(answers):
             out.print(line, soft_wrap=True)
-    others = {name: said for name, said in heard.items() if not isinstance(said, Snapshot) or said.status != wanted}
+    others = {
+        name: answer for name, answer in answers.items() if not isinstance(answer, Snapshot) or answer.status != wanted
+    }
     if others and wait is not None:
-        stand = ", ".join(f"{name} {_stands(said)}" for name, said in others.items())
-        tell(f"waited {seconds:g} s for {wanted} in vain: {stand}")
-    silent = any(not isinstance(said, Snapshot) for said in others.values())
-    raise typer.Exit(3 if silent else 1 if others else 0)
+        states = ", ".join(f"{name} {_status_text(answer)}" for name, answer in others.items())
+        print_error(f"waited {seconds:g} s for {wanted} in vain: {states}")
+    unanswered = any(not isinstance(answer, Snapshot) for answer in others.values())
+    raise typer.Exit(3 if unanswered else 1 if others else 0)
 
 
 def watch(prefix: Prefix, as_json: AsJson = False) -> None:
     """Print a line at every change, until Ctrl-C: ponikeeper watch 'XF:28ID1-ES{Det:PE1}Calib:'."""
 
     def line(snapshot: Snapshot) -> None:
-        emit(snapshot.as_json() if as_json else rendering.one_line(snapshot))
+        print_text(snapshot.as_json() if as_json else rendering.one_line(snapshot))
 
     try:
-        over_ca(client().watch(prefix, line))
+        run_ca(ca_client().watch(prefix, line))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
@@ -77,11 +79,11 @@ def _seconds(given: float | None, default: float) -> float:
     return seconds
 
 
-def _as_json(prefix: str, said: Heard) -> str:
-    if isinstance(said, Snapshot):
-        return said.as_json()
-    return dumps({"prefix": prefix, "status": None, "reason": str(said)})
+def _as_json(prefix: str, answer: Answer) -> str:
+    if isinstance(answer, Snapshot):
+        return answer.as_json()
+    return dumps({"prefix": prefix, "status": None, "reason": str(answer)})
 
 
-def _stands(said: Heard) -> str:
-    return f"is {said.status}" if isinstance(said, Snapshot) else "does not answer"
+def _status_text(answer: Answer) -> str:
+    return f"is {answer.status}" if isinstance(answer, Snapshot) else "does not answer"

@@ -8,12 +8,12 @@ from caproto import AlarmStatus, ChannelType
 
 from ponikeeper.access.loading import Access
 from ponikeeper.ca import service
-from ponikeeper.ca.access_pvs import Gate
-from ponikeeper.ca.channels import Origin, make_channel
-from ponikeeper.ca.detector_pvs import Group
+from ponikeeper.ca.access_pvs import AccessPVs
+from ponikeeper.ca.channels import ClientIdentity, make_channel
+from ponikeeper.ca.detector_pvs import DetectorPVs
 from ponikeeper.ca.health_pvs import HealthPVs
 from ponikeeper.ca.putlog import PutLog
-from ponikeeper.ca.stats_pvs import Stats
+from ponikeeper.ca.stats_pvs import StatsPVs
 from ponikeeper.config import load
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_states import LinkStates
@@ -54,7 +54,7 @@ class NoClients:
     def count_clients(self):
         return 0, 0
 
-    async def announce(self):
+    async def update_access_rights(self):
         """Announce to none."""
 
 
@@ -66,7 +66,7 @@ def config(tmp_path):
 
 def unpublished(channels):
     """Return the names of the channels that were never published."""
-    return [name for name, channel in channels.items() if not channel._shown_at]
+    return [name for name, channel in channels.items() if not channel._published_at]
 
 
 def test_every_pv_of_a_detector_is_published_at_the_start_or_after_a_put(config):
@@ -78,12 +78,14 @@ def test_every_pv_of_a_detector_is_published_at_the_start_or_after_a_put(config)
             links = LinkStates(detector.link, detector.settle)
             keeper = Keeper(detector.prefix, store, detector.limits, links)
             await keeper.load()
-            group = Group(detector, keeper, links, store)
+            group = DetectorPVs(detector, keeper, links, store)
             await group.start()
             for pv in DETECTOR_PVS:
                 if pv.writable:
                     with contextlib.suppress(RefusedError):
-                        await group.pvdb[detector.prefix + pv.suffix].take(*READABLE[pv.kind], Origin("a", "b", "c"))
+                        await group.pvdb[detector.prefix + pv.suffix].handle_put(
+                            *READABLE[pv.kind], ClientIdentity("a", "b", "c")
+                        )
             return group.pvdb
         finally:
             store.close()
@@ -100,8 +102,8 @@ def test_every_pv_of_the_ioc_is_published_soon_after_the_start(config):
         putlog = PutLog(make_sink(config.ioc.putlog, config.source.parent), channels)
         clients = NoClients()
         running = (
-            Gate(Access(config), config.source, channels).run(clients),
-            Stats(channels, "me", "here", 1).run(clients),
+            AccessPVs(Access(config), config.source, channels).run(clients),
+            StatsPVs(channels, "me", "here", 1).run(clients),
             putlog.run(),
         )
         tasks = [asyncio.create_task(each) for each in running]

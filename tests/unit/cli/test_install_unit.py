@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ponikeeper.cli.install_unit import obstacles, planned
+from ponikeeper.cli.install_unit import obstacles, unit_files
 from ponikeeper.config import load
 from ponikeeper.errors import ConfigError
 
@@ -21,21 +21,21 @@ def config(tmp_path):
 
 
 def test_installation_at_the_usual_place_needs_no_drop_in():
-    assert sorted(planned(Path("/etc/ponikeeper/28id1.toml"), PROGRAM)) == UNITS
+    assert sorted(unit_files(Path("/etc/ponikeeper/28id1.toml"), PROGRAM)) == UNITS
 
 
 @pytest.mark.parametrize("name", ["my ioc.toml", "a@b.toml", "%i.toml", "a$b.toml", "\u00fc.toml", ".toml/x y"])
 def test_name_that_no_unit_can_have_is_refused(name):
     with pytest.raises(ConfigError, match="no unit can be called after it: expected a name of letters"):
-        planned(Path("/etc/ponikeeper") / name, PROGRAM)
+        unit_files(Path("/etc/ponikeeper") / name, PROGRAM)
 
 
 @pytest.mark.parametrize("folder", ["/etc/pony keeper", "/etc/%h", "/etc/$HOME", '/etc/"x"', "/etc/a\\b"])
 def test_path_that_means_something_else_to_systemd_is_refused(folder):
     with pytest.raises(ConfigError, match="means something else to systemd"):
-        planned(Path(folder) / "28id1.toml", PROGRAM)
+        unit_files(Path(folder) / "28id1.toml", PROGRAM)
     with pytest.raises(ConfigError, match="means something else to systemd"):
-        planned(Path("/etc/ponikeeper/28id1.toml"), Path(folder) / "ponikeeper")
+        unit_files(Path("/etc/ponikeeper/28id1.toml"), Path(folder) / "ponikeeper")
 
 
 @pytest.mark.parametrize("putlog", ["journal", "/var/log/ponikeeper/28id1/puts", "/var/lib/ponikeeper/28id1/puts"])
