@@ -1,4 +1,4 @@
-"""How a transaction is asked for and how it ended: one request, its verdict found by its id."""
+"""Transactions over pyepics: put a request, and find its result by its id."""
 
 import threading
 import time
@@ -20,39 +20,48 @@ from ponikeeper_client._fresh_gets import POLL, silent_text, wait_for
 from ponikeeper_client._signals import TextSignal
 
 _LOOK = 0.1
-"""How long to wait for a first value of the monitor when a verdict is looked for (s)."""
+"""How long to wait for the first value of the results' monitor (s)."""
 
 
-def manual(values: Mapping[str, Any], in_force: Snapshot, expect_revision: int | None) -> Commit:
-    """Make a commit by hand: where the links stand now; an edit keeps the label of what is in force.
+def manual(values: Mapping[str, Any], active: Snapshot, expect_revision: int | None) -> Commit:
+    """Build a manual commit for the present position of the links; an edit keeps the label of the active revision.
 
     Parameters
     ----------
     values
-        By name (m, rad); numpy's numbers too, and `detector_config` as it is recorded.
+        Values by name (m, rad), also as numpy numbers; `detector_config` also as the JSON text that is recorded.
+    active
+        The active geometry.
+    expect_revision
+        Refuse unless this revision is active; None is any.
+
+    Returns
+    -------
+    Commit
+        A commit without an id.
 
     Raises
     ------
     RefusedError
-        A value can be no part of a request.
+        A value cannot be sent: it is not valid JSON.
     """
     provenance: dict[str, object] = {"method": "manual"}
-    if in_force.revision:
-        provenance["derived_from"] = in_force.revision
-    asked = {name: _plain(name, value) for name, value in values.items()}
-    label = None if asked.keys() >= set(NAMES) else in_force.label  # a whole geometry is another one
-    return Commit(asked, provenance, label, "now", expect_revision)
+    if active.revision:
+        provenance["derived_from"] = active.revision
+    plain_values = {name: _plain(name, value) for name, value in values.items()}
+    label = None if plain_values.keys() >= set(NAMES) else active.label  # a complete geometry does not inherit it
+    return Commit(plain_values, provenance, label, "now", expect_revision)
 
 
 class Transactor:
-    """Puts requests to one IOC and finds their verdicts; any thread may ask it.
+    """Puts requests to one IOC and finds their results; may be used from any thread.
 
     Parameters
     ----------
     request, results
         The PVs of the same names.
     timeout
-        How long an IOC may be silent (s).
+        How long the IOC may take to answer (s).
     """
 
     def __init__(self, request: EpicsSignal, results: TextSignal, timeout: float) -> None:
@@ -61,12 +70,19 @@ class Transactor:
         self._put_lock = threading.Lock()
 
     def run(self, request: Request, timeout: float) -> Result:
-        """Run one transaction and return its result, an accepted one.
+        """Run one transaction and return its result.
 
         Parameters
         ----------
+        request
+            Any request; without an id it gets one.
         timeout
             How long to wait for the result (s).
+
+        Returns
+        -------
+        Result
+            An accepted one.
 
         Raises
         ------
@@ -123,10 +139,10 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def checked_text(request: Request) -> str:
-    """Write a request as JSON; raises `RefusedError` where it holds what JSON does not have."""
+    """Return a request as JSON; raises `RefusedError` if it holds what JSON cannot represent."""
     try:
         return request_text(request)
-    except (TypeError, ValueError) as error:  # NaN, say, which JSON does not have
+    except (TypeError, ValueError) as error:  # such as NaN
         values = request.geometry if isinstance(request, Commit) else {}
         problems = [problem for name, value in values.items() if (problem := value_problem(name, value))]
         raise RefusedError(problems or str(error)) from None

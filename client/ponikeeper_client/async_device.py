@@ -1,4 +1,4 @@
-"""The geometry of a detector as an ophyd-async device: recorded whole with every run, set as one transaction."""
+"""The geometry of a detector as an ophyd-async device: recorded with every run, set in one transaction."""
 
 import asyncio
 import time
@@ -21,15 +21,15 @@ except ModuleNotFoundError as error:
     raise MissingOphydAsyncError from error
 
 _PAUSE = 0.05
-"""How long to wait before an IOC is asked again that gave no answer, or no final one (s)."""
+"""How long to wait before the IOC is read again (s)."""
 
 
-class _RecordedAnew(Device):
-    """A device whose configuration a plan can have recorded anew within a run."""
+class _Reconfigurable(Device):
+    """A device whose configuration can be recorded again within a run."""
 
     def configure(self, d: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Let bluesky read the configuration anew; raises `ValueError` where there is something to set."""
-        if d:  # bluesky does not await what this gives, and to wait here would stop its loop
+        """Return empty configurations, after which bluesky reads it again; raises `ValueError` if values are given."""
+        if d:  # bluesky does not await the return value, and waiting here would stop its loop
             raise ValueError(
                 f"{self.name}: {', '.join(d)} cannot be configured: set them with bps.abs_set(..., wait=True), then "
                 f"write bps.configure({self.name}, {{}})"
@@ -37,23 +37,23 @@ class _RecordedAnew(Device):
         return {}, {}
 
 
-class AsyncCalibrationData(_RecordedAnew, StandardReadable):
-    """The calibrated geometry of one detector, as the ponikeeper IOC has it in force, for ophyd-async.
+class AsyncCalibrationData(_Reconfigurable, StandardReadable):
+    """The active calibrated geometry of one detector of a ponikeeper IOC, for ophyd-async.
 
     As a child of a detector with `AsyncCalibrationMixin` it is recorded in the descriptor of each
-    run. What it gives comes from one snapshot, which the server is asked for each time: it is never
-    half of one geometry and half of another, nor old.
+    run. All values are from one snapshot, which is read from the server each time: they never mix
+    two geometries, and they are never old.
 
     Parameters
     ----------
     prefix
-        Whole PV prefix of the calibration, such as ``XF:28ID1-ES{Det:PE1}Calib:``.
+        PV prefix of the calibration, such as ``XF:28ID1-ES{Det:PE1}Calib:``.
     timeout
-        How long to wait for an IOC that does not answer (s).
+        How long the IOC may take to answer (s).
     verdict_timeout
-        How long to wait for the verdict of a transaction: a disk may hang (s).
+        How long to wait for the result of a transaction, since a disk may hang (s).
     on_disconnect
-        What to do when a run wants the configuration and the IOC does not answer: ``"raise"``
+        What to do if the IOC does not answer when a run reads the configuration: ``"raise"``
         `NotConnectedError`, or ``"record"`` the status UNKNOWN and no numbers.
     """
 
@@ -69,7 +69,7 @@ class AsyncCalibrationData(_RecordedAnew, StandardReadable):
         if on_disconnect not in ("raise", "record"):
             raise ValueError(f'on_disconnect={on_disconnect!r} is unknown: expected "raise" or "record"')
         self.prefix = prefix
-        self._silence, self._verdict_timeout = timeout, verdict_timeout
+        self._answer_timeout, self._verdict_timeout = timeout, verdict_timeout
         self._on_disconnect: Literal["raise", "record"] = on_disconnect
         self.snapshot = epics_signal_r(str, f"ca://{prefix}Snapshot_RBV", timeout=timeout)
         self.results = epics_signal_r(str, f"ca://{prefix}Results_RBV", timeout=timeout)
@@ -78,12 +78,12 @@ class AsyncCalibrationData(_RecordedAnew, StandardReadable):
         super().__init__(name=name)
 
     def twin(self) -> CalibrationData:
-        """Give the same calibration as a device of ophyd, always the same one: it can be asked without awaiting."""
+        """Return the same calibration as an ophyd device, always the same object, for code that cannot await."""
         if self._twin is None:
             self._twin = CalibrationData(
                 self.prefix,
                 name=self.name,
-                timeout=self._silence,
+                timeout=self._answer_timeout,
                 verdict_timeout=self._verdict_timeout,
                 on_disconnect=self._on_disconnect,
             )
@@ -91,20 +91,20 @@ class AsyncCalibrationData(_RecordedAnew, StandardReadable):
         return self._twin
 
     async def read_snapshot(self) -> Snapshot:
-        """Give all that is in force now, as the server says at this moment.
+        """Read the active geometry, its status and provenance from the server.
 
         Raises
         ------
         NotConnectedError
             The IOC does not answer within the timeout; the message names the PV.
         """
-        deadline = time.monotonic() + self._silence
+        deadline = time.monotonic() + self._answer_timeout
         while True:
             try:
-                text = await self.snapshot.get_value(cached=False)  # a monitor would show a hung IOC as alive
+                text = await self.snapshot.get_value(cached=False)  # a monitor would show the last value of a hung IOC
             except TimeoutError:
                 self._raise_silent()
-            except Exception:  # noqa: BLE001  # the circuit was lost in between: its return is waited for
+            except Exception:  # noqa: BLE001  # the circuit was lost meanwhile: wait until it is back
                 if time.monotonic() > deadline:
                     self._raise_silent()
                 await asyncio.sleep(_PAUSE)
@@ -112,20 +112,21 @@ class AsyncCalibrationData(_RecordedAnew, StandardReadable):
                 return Snapshot.from_json(text)
 
     async def read_configuration(self) -> dict[str, Any]:
-        """Give values and timestamps of all that a run records, from one snapshot.
+        """Return values and timestamps of all keys that a run records, from one snapshot.
 
         Raises
         ------
         NotConnectedError
-            The IOC does not answer, unless that is to be recorded.
+            The IOC does not answer, with ``on_disconnect="raise"``.
         """
-        found = await self._configuration()
+        configuration = await self._configuration()
         return {
-            self._key(key): {"value": value, "timestamp": found.timestamps[key]} for key, value in found.data.items()
+            self._key(key): {"value": value, "timestamp": configuration.timestamps[key]}
+            for key, value in configuration.data.items()
         }
 
     async def describe_configuration(self) -> dict[str, Any]:
-        """Give the data keys of what `read_configuration` gives; raises as that does."""
+        """Return the data keys of `read_configuration`; raises as that does."""
         return {self._key(key): data_key for key, data_key in (await self._configuration()).data_keys.items()}
 
     @AsyncStatus.wrap
@@ -136,41 +137,41 @@ class AsyncCalibrationData(_RecordedAnew, StandardReadable):
         expect_revision: int | None = None,
         timeout: float | None = None,
     ) -> None:
-        """Commit a geometry, or some values of it, as one transaction.
+        """Commit a geometry, or some values of it, in one transaction.
 
         Parameters
         ----------
         value
-            A whole geometry, or values by name (m, rad).
+            A complete geometry, or values by name (m, rad).
         expect_revision
-            Refuse unless this revision is in force.
+            Refuse unless this revision is active.
         timeout
-            How long to wait for the verdict (s).
+            How long to wait for the result (s).
 
         Returns
         -------
         AsyncStatus
-            Done when the geometry is in force; fails as `transact` raises.
+            Done when the geometry is active; fails as `transact` raises.
         """
         values = value.as_dict() if isinstance(value, Geometry) else value
         await self.transact(manual(values, await self.read_snapshot(), expect_revision), timeout)
 
     async def transact(self, request: Request, timeout: float | None = None) -> Result:
-        """Run one transaction, and return when what it did is in force.
+        """Run one transaction, and return when its effect is active.
 
         Parameters
         ----------
         request
-            Any request; without an id it is given one.
+            Any request; without an id it gets one.
         timeout
-            How long to wait for the verdict (s).
+            How long to wait for the result (s).
 
         Raises
         ------
         RefusedError
             With the IOC's reasons.
         NotConnectedError
-            No verdict came in time; whether the transaction was stored is not known then.
+            No result came in time; whether the transaction was stored is then unknown.
         """
         request = identified(request)
         text, clock = checked_text(request), time.monotonic
@@ -180,7 +181,7 @@ class AsyncCalibrationData(_RecordedAnew, StandardReadable):
             _pv(self.results),
             now=clock(),
             timeout=self._verdict_timeout if timeout is None else timeout,
-            answer_timeout=self._silence,
+            answer_timeout=self._answer_timeout,
             pause=_PAUSE,
         )
         while not isinstance(step := exchange.step(clock()), Result):
@@ -222,35 +223,35 @@ class AsyncCalibrationData(_RecordedAnew, StandardReadable):
         return documents.configuration(snapshot, snapshot.status, "")
 
     def _key(self, key: str) -> str:
-        """Join the name as ophyd-async joins those of children."""
+        """Return the name of a key, joined as ophyd-async joins the names of children."""
         return f"{self.name}{self._child_name_separator}{key.removeprefix('_')}"
 
     def _raise_silent(self) -> NoReturn:
-        raise_silent(_pv(self.snapshot), self._silence)
+        raise_silent(_pv(self.snapshot), self._answer_timeout)
 
 
-class AsyncCalibrationMixin(_RecordedAnew):
+class AsyncCalibrationMixin(_Reconfigurable):
     """An ophyd-async detector of any class that records the calibrations among its children.
 
     Put it before the detector's class, and a child ``self.calib = AsyncCalibrationData(...)`` into
-    it. ``yield from bps.abs_set(detector.calib, {"dist": 0.23}, wait=True)`` puts a geometry in
-    force; within a run ``yield from bps.configure(detector, {})`` has it recorded then.
+    it. ``yield from bps.abs_set(detector.calib, {"dist": 0.23}, wait=True)`` activates a geometry;
+    within a run, follow it with ``yield from bps.configure(detector, {})`` to record it.
     """
 
     async def read_configuration(self) -> dict[str, Any]:
-        """Give the configuration of the detector and of its calibrations; raises as theirs."""
+        """Return the configuration of the detector and of its calibrations; raises as theirs."""
         detector: Any = super()
         return await _merged(detector.read_configuration(), *(each.read_configuration() for each in calibrations(self)))
 
     async def describe_configuration(self) -> dict[str, Any]:
-        """Give the data keys of what `read_configuration` gives; raises as that does."""
+        """Return the data keys of `read_configuration`; raises as that does."""
         detector: Any = super()
         own = (each.describe_configuration() for each in calibrations(self))
         return await _merged(detector.describe_configuration(), *own)
 
 
 def calibrations(device: Any) -> list[AsyncCalibrationData]:
-    """Give the calibrations of an ophyd-async device; itself where it is one, none where it is no such device."""
+    """Return the calibrations of an ophyd-async device: itself, or those among its children; else an empty list."""
     if isinstance(device, AsyncCalibrationData):
         return [device]
     children = device.children() if isinstance(device, Device) else ()
@@ -258,20 +259,20 @@ def calibrations(device: Any) -> list[AsyncCalibrationData]:
 
 
 def twins(device: Any) -> list[CalibrationData]:
-    """Give the same calibrations as devices of ophyd, for what cannot await.
+    """Return the same calibrations as ophyd devices, for code that cannot await.
 
     Raises
     ------
     RecordError
         The device cannot record a new geometry within a run.
     """
-    found = calibrations(device)
-    if found and not isinstance(device, _RecordedAnew):
+    calibs = calibrations(device)
+    if calibs and not isinstance(device, _Reconfigurable):
         raise RecordError(
-            f"{device.name} could not record a change of {', '.join(calib.name for calib in found)} within a run: "
+            f"{device.name} could not record a change of {', '.join(calib.name for calib in calibs)} within a run: "
             f"write class YourDetector(AsyncCalibrationMixin, {type(device).__name__})"
         )
-    return [calib.twin() for calib in found]
+    return [calib.twin() for calib in calibs]
 
 
 async def _merged(*parts: Awaitable[dict[str, Any]]) -> dict[str, Any]:

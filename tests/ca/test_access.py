@@ -196,7 +196,7 @@ def test_rules_that_cannot_be_used_leave_those_that_are_in_force_and_an_alarm(io
     wait_for(lambda: state(own(ioc, "Access:Status_RBV")) == ("FAILED", AlarmSeverity.MAJOR_ALARM))
     message = get(own(ioc, "Access:Message_RBV"))
     assert says in message
-    assert message.startswith("the rules before are kept")
+    assert message.startswith("the previous rules stay active")
     with Wire(ioc.port, user="bob") as wire:
         assert is_denied(wire.put(wire.channel(f"{ioc.prefix}Follow"), [0], ChannelType.ENUM))
     renew(ioc, 'file = "sound.acf"')

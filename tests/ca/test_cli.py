@@ -92,7 +92,7 @@ def test_put_sends_all_that_is_said_with_it(call, prefix, tmp_path):
     words = ("--label", "near", "--comment", "after the bake", "--calibrant", "LaB6", "--here", "--expect-revision", 0)
     done = call("put", prefix, file, *words)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{prefix} revision 1 is in force (serial 1)\n"
+    assert done.stdout == f"{prefix} revision 1 is active (serial 1)\n"
     told = snapshot(prefix)
     assert Geometry.parse(told["geometry"]) == OTHER
     assert (told["label"], told["position"]) == ("near", {})
@@ -130,8 +130,8 @@ def test_activate_takes_numbers_and_labels(call, prefix):
     for number, label in enumerate(("near", "far"), start=1):
         text = commit_text(label, geometry={**GEOMETRY, "dist": float(number)}, label=label)
         assert request(prefix, text)["revision"] == number
-    assert call("activate", prefix, "near").stdout == f"{prefix} revision 1 is in force (serial 3)\n"
-    assert call("activate", prefix, 2).stdout == f"{prefix} revision 2 is in force (serial 4)\n"
+    assert call("activate", prefix, "near").stdout == f"{prefix} revision 1 is active (serial 3)\n"
+    assert call("activate", prefix, 2).stdout == f"{prefix} revision 2 is active (serial 4)\n"
     unknown, nonsense = [call(*words) for words in (("activate", prefix, 7), ("activate", prefix, "no label"))]
     assert (unknown.returncode, unknown.stderr) == (1, "there is no revision 7: the history has revisions 1 to 2\n")
     assert nonsense.returncode == 2
@@ -229,4 +229,4 @@ def test_set_takes_numbers_as_people_write_them(call, prefix, value):
 def test_set_of_one_name_twice_is_refused(call, prefix):
     done = call("set", prefix, "dist=0.4", "dist=0.5")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "a name stands twice" in done.stderr
+    assert "a name is given twice" in done.stderr

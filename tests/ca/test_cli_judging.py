@@ -60,7 +60,7 @@ def test_supersede_says_which_revision_is_right(call, five):
 def test_supersede_of_what_is_in_force_tells_that_it_stays_so(call, five):
     done = call("supersede", five, 5, "--by", 4, "--reason", "worse")
     assert done.stdout == (
-        f"{five} revision 5 is superseded by revision 4; it stays in force until another one is activated\n"
+        f"{five} revision 5 is superseded by revision 4; it stays active until another one is activated\n"
     )
     assert (snapshot(five)["status"], snapshot(five)["revision"]) == ("CONDEMNED", 5)
 
@@ -92,7 +92,7 @@ def test_retract_and_json(call, five):
     refused = call("activate", five, 3)
     assert refused.returncode == 1
     assert "revision 3 was retracted: the panel was off; activate one that is right" in refused.stderr
-    assert call("activate", five, 3, "--force").stdout == f"{five} revision 3 is in force (serial 6)\n"
+    assert call("activate", five, 3, "--force").stdout == f"{five} revision 3 is active (serial 6)\n"
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_tree_shows_what_superseded_what_and_why(call, five):
     assert done.stdout.replace(created, "*").splitlines() == [
         f"history of {five}",
         "├── 4 (far) * fit Ni",
-        "│   ├── 5 (near) * fit Ni in force",
+        "│   ├── 5 (near) * fit Ni active",
         f"│   │   superseded by revision 4: worse ({who})",
         "│   └── 2 (far) * fit Ni",
         f"│       superseded by revision 3 before 2026-01-02T00:00:00Z: a bump ({who})",
@@ -234,7 +234,7 @@ def test_tree_is_readable_however_deep_it_is():
     rows = [row(number, found.get(number)) for number in range(count, 0, -1)]
     lines = drawn(rows, {number: [item] for number, item in found.items()}, count)
     assert len(lines) == 2 * count  # no text is folded
-    assert lines[1] == "└── 60 2026-11-22 09:30 in force"
+    assert lines[1] == "└── 60 2026-11-22 09:30 active"
     assert lines[-1].strip() == "superseded by revision 2: r (a)"
     assert lines[-2].index("1 2026") == 4 * count
 

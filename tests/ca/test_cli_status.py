@@ -149,11 +149,11 @@ def test_wait_in_vain_tells_what_it_waited_for(call, ioc):
     valid, moved = ioc.name + VALID, ioc.name + MOVED
     done = call("status", valid, moved, "--wait", "VALID", "--timeout", 0.5)
     assert (done.returncode, len(done.stdout.splitlines())) == (1, 2)
-    assert done.stderr == f"waited 0.5 s for VALID in vain: {moved} is MOVED\n"
+    assert done.stderr == f"timed out after 0.5 s waiting for VALID: {moved} is MOVED\n"
     silent = call("status", valid, moved, NOBODY, "--wait", "VALID", "--timeout", 0.5)
     assert silent.returncode == 3
     assert [line.split()[1] for line in silent.stdout.splitlines()] == ["VALID", "MOVED", "no"]
-    assert silent.stderr == f"waited 0.5 s for VALID in vain: {moved} is MOVED, {NOBODY} does not answer\n"
+    assert silent.stderr == f"timed out after 0.5 s waiting for VALID: {moved} is MOVED, {NOBODY} does not answer\n"
 
 
 def test_wait_that_is_interrupted_is_no_success(ioc):
@@ -180,10 +180,10 @@ def test_wait_outlives_no_timeout_though_the_ioc_hangs(ioc):
     [
         (
             ("--wait", "GOOD"),
-            "--wait GOOD is no status: expected one of UNSET VALID MOVING MOVED MISMATCH UNKNOWN CONDEMNED\n",
+            "--wait GOOD is not a status: expected one of UNSET VALID MOVING MOVED MISMATCH UNKNOWN CONDEMNED\n",
         ),
-        (("--timeout", "0"), "--timeout 0 is no time to wait: expected seconds, more than 0\n"),
-        (("--timeout", "nan"), "--timeout nan is no time to wait: expected seconds, more than 0\n"),
+        (("--timeout", "0"), "--timeout 0 is not allowed: expected seconds, more than 0\n"),
+        (("--timeout", "nan"), "--timeout nan is not allowed: expected seconds, more than 0\n"),
     ],
     ids=str,
 )
@@ -217,7 +217,7 @@ def test_here_gives_the_geometry_in_force_the_place_where_the_links_stand(call, 
     assert snapshot(prefix)["position"] is None
     done = call("here", prefix)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{prefix} revision 2 holds where the links stand now (serial 2)\n"
+    assert done.stdout == f"{prefix} revision 2 holds at the present position of the links (serial 2)\n"
     assert snapshot(prefix)["position"] == {"z": {"value": 1000.0, "units": "mm"}}
     again = call("here", prefix, "--json")
     assert json.loads(again.stdout) == results(prefix)[0]

@@ -160,7 +160,7 @@ def test_heartbeat_that_nobody_may_read_is_replaced_by_echoes(make_ioc, systemd,
     rules.write_text("ASG(DEFAULT) {\n  RULE(0, NONE)\n}\n")
     ioc = make_ioc(access=f'file = "{rules}"', environment=watchdog(systemd, 0.3)).start()
     assert messages(systemd, 4) == ["READY=1", *["WATCHDOG=1"] * 3]
-    assert "the access rules hide" in ioc.stderr.read_text()
+    assert "the access rules forbid this host to read" in ioc.stderr.read_text()
 
 
 # --- a live IOC, and what systemd hears of it

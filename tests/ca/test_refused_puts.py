@@ -62,15 +62,17 @@ def port(prefix):
 
 FOREIGN = {
     "CTRL_DOUBLE with forged limits": (
-        "Dist", [0.3], ChannelType.CTRL_DOUBLE, "a put of type CTRL_DOUBLE is not taken: expected a plain value",
+        "Dist", [0.3], ChannelType.CTRL_DOUBLE, "a put of type CTRL_DOUBLE is not accepted: expected a plain value",
     ),
-    "GR_DOUBLE": ("Dist", [0.3], ChannelType.GR_DOUBLE, "a put of type GR_DOUBLE is not taken"),
-    "TIME_DOUBLE": ("Wavelength", [1.5e-11], ChannelType.TIME_DOUBLE, "a put of type TIME_DOUBLE is not taken"),
-    "STS_DOUBLE": ("Dist", [0.3], ChannelType.STS_DOUBLE, "a put of type STS_DOUBLE is not taken"),
-    "STS_STRING": ("Activate", [b"1"], ChannelType.STS_STRING, "a put of type STS_STRING is not taken"),
-    "PUT_ACKT": ("Dist", [1], ChannelType.PUT_ACKT, "a put of type PUT_ACKT is not taken"),
-    "PUT_ACKS": ("Dist", [1], ChannelType.PUT_ACKS, "a put of type PUT_ACKS is not taken"),
-    "number for a text": ("Request", [1.5], ChannelType.DOUBLE, "a put of type DOUBLE is not taken: expected a text"),
+    "GR_DOUBLE": ("Dist", [0.3], ChannelType.GR_DOUBLE, "a put of type GR_DOUBLE is not accepted"),
+    "TIME_DOUBLE": ("Wavelength", [1.5e-11], ChannelType.TIME_DOUBLE, "a put of type TIME_DOUBLE is not accepted"),
+    "STS_DOUBLE": ("Dist", [0.3], ChannelType.STS_DOUBLE, "a put of type STS_DOUBLE is not accepted"),
+    "STS_STRING": ("Activate", [b"1"], ChannelType.STS_STRING, "a put of type STS_STRING is not accepted"),
+    "PUT_ACKT": ("Dist", [1], ChannelType.PUT_ACKT, "a put of type PUT_ACKT is not accepted"),
+    "PUT_ACKS": ("Dist", [1], ChannelType.PUT_ACKS, "a put of type PUT_ACKS is not accepted"),
+    "number for a text": (
+        "Request", [1.5], ChannelType.DOUBLE, "a put of type DOUBLE is not accepted: expected a text",
+    ),
     "infinity for a state": ("Stage:Apply", [math.inf], ChannelType.DOUBLE, "Stage:Apply"),
     "no such state": ("Stage:Clear", [7], ChannelType.ENUM, "Stage:Clear has no such state: expected Idle, Do"),
     "name of no state": ("Stage:Clear", [b"Maybe"], ChannelType.STRING, "has no such state: expected Idle, Do"),

@@ -67,7 +67,7 @@ def test_apply_is_refused_when_the_geometry_in_force_changed_since_the_first_tou
     before = snapshot(kept)
     assert put(f"{kept}Stage:Apply", 1)
     told = results(kept)[0]["errors"][0]
-    assert "revision 2 came into force since the first staged value (revision 1 was then)" in told
+    assert "revision 2 was activated since the first staged value (revision 1 was active then)" in told
     assert snapshot(kept) == before
     assert state(kept)[0] == 1
     assert get(f"{kept}Stage:Dist") == 0.3

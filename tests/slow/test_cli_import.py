@@ -103,11 +103,11 @@ def test_file_that_cannot_be_read_stops_all_unless_it_is_to_be_left_out(config, 
     done = call(config, folder)
     assert (done.returncode, done.stdout) == (1, "")
     assert "cut.poni: the last line" in done.stderr
-    assert done.stderr.endswith("nothing was imported: mend these files, or leave them out with --skip-unreadable\n")
+    assert done.stderr.endswith("nothing was imported: correct these files, or skip them with --skip-unreadable\n")
     assert not (config.parent / "state").exists()
     done = call(config, folder, "--skip-unreadable")
     assert done.returncode == 0
-    assert done.stdout.startswith("left out: cut.poni: the last line")
+    assert done.stdout.startswith("skipped: cut.poni: the last line")
     assert "3 revisions" in done.stdout
 
 
@@ -150,7 +150,7 @@ def test_detector_has_to_be_named_where_there_are_several(config, folder):
     config.write_text(config.read_text() + f'[[detector]]\nprefix = "{OTHER}"\n')
     done = call(config, folder)
     assert done.returncode == 2
-    assert f"has several detectors: say with --prefix which one it is, of {PREFIX} {OTHER}" in done.stderr
+    assert f"has several detectors: select one with --prefix, of {PREFIX} {OTHER}" in done.stderr
     assert call(config, folder, "--prefix", OTHER).returncode == 0
 
 

@@ -55,13 +55,13 @@ def test_dry_run_writes_nothing(config, tmp_path):
 def test_what_somebody_has_edited_is_kept_unless_it_is_to_go(config, tmp_path):
     folder = tmp_path / "system"
     assert install(config, folder).returncode == 0
-    assert install(config, folder).stdout.count(": is as it should be\n") == 5
+    assert install(config, folder).stdout.count(": unchanged\n") == 5
     unit = folder / "ponikeeper@.service"
     unit.write_text(unit.read_text() + "# ours\n")
     done = install(config, folder)
     assert done.returncode == 1
     assert "ponikeeper@.service in" in done.stderr
-    assert "--force overwrites them" in done.stderr
+    assert "--force overwrites these files" in done.stderr
     assert unit.read_text().endswith("# ours\n")
     assert install(config, folder, "--force").returncode == 0
     assert not unit.read_text().endswith("# ours\n")

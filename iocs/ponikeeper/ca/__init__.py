@@ -1,1 +1,1 @@
-"""The only code that touches a Channel Access library."""
+"""The Channel Access server and its PVs."""

@@ -1,4 +1,4 @@
-"""What is seen of the access rules: denied puts counted, rules read anew on SIGHUP, an alarm where they cannot be."""
+"""The PVs of the access rules: denied puts are counted, rules are reloaded on SIGHUP, a failure is an alarm."""
 
 import asyncio
 import logging
@@ -20,24 +20,24 @@ log = logging.getLogger(__name__)
 
 
 class Clients(Protocol):
-    """Who tells the clients."""
+    """The clients of the server."""
 
     async def update_access_rights(self) -> None:
-        """Tell every client what it may do now."""
+        """Send every client its access rights."""
         ...
 
 
 class AccessPVs:
-    """The rules in force, and their PVs.
+    """The active access rules, and their PVs.
 
     Parameters
     ----------
     access
         The rules.
     source
-        Path of the configuration that says where they are.
+        Path of the configuration that names them.
     channels
-        The IOC's own, by suffix.
+        The IOC's own channels, by suffix.
     """
 
     def __init__(self, access: Access, source: Path, channels: Mapping[str, Any]) -> None:
@@ -46,16 +46,16 @@ class AccessPVs:
         self._denied = 0
         self._changed = asyncio.Event()
         self._reload_requested = self._failed = False
-        self._message = f"in force: {access.rules}"
+        self._message = f"active: {access.rules}"
 
     def count_denied(self, name: str, identity: ClientIdentity) -> None:
-        """Count a put that the rules did not let through."""
+        """Count and log a put that the rules deny."""
         self._denied += 1
-        log.warning("denied: %s to %s, who is at %s", name, identity, identity.address)
+        log.warning("denied: put to %s by %s from %s", name, identity, identity.address)
         self._changed.set()
 
     async def run(self, clients: Clients) -> None:
-        """Show what is new, and read the rules anew on SIGHUP; for ever."""
+        """Publish changes, and reload the rules on SIGHUP; until cancelled."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._request_reload)
         self._changed.set()
         while True:
@@ -75,11 +75,11 @@ class AccessPVs:
             config = await asyncio.to_thread(load, self._source)
             await asyncio.to_thread(self._access.renew, config)  # hosts are looked up
         except ConfigError as error:
-            self._message = f"the rules before are kept: {error}"
+            self._message = f"the previous rules stay active: {error}"
             self._failed = True
-            log.error("access rules: %s", self._message)  # noqa: TRY400  # a mistake in a file has no traceback
+            log.error("access rules: %s", self._message)  # noqa: TRY400  # a mistake in a file needs no traceback
         else:
-            self._message = f"in force: {self._access.rules}"
+            self._message = f"active: {self._access.rules}"
             self._failed = False
             log.warning("access rules: %s", self._message)
             await clients.update_access_rights()

@@ -1,7 +1,7 @@
-"""The channel of one PV: values as the contract says, puts handed on as transactions.
+"""The channel of one PV, with the type and metadata of the contract.
 
-A put never changes a channel by itself: it goes to the handler, and what is shown afterwards is
-what was published. Each channel has an alarm of its own (a PVGroup of caproto shares one).
+A put never changes the value of a channel: it is passed to the handler, and the channel shows only
+what was posted. Each channel has its own alarm (a PVGroup of caproto shares one).
 """
 
 import math
@@ -24,7 +24,7 @@ Value = float | int | str
 
 @dataclass(frozen=True, slots=True)
 class ClientIdentity:
-    """Who puts: the claimed names, and the address that TCP knows."""
+    """The identity of a client: user and host as it claims, and the address of its TCP connection."""
 
     user: str
     host: str
@@ -36,18 +36,18 @@ class ClientIdentity:
 
 
 PutHandler = Callable[[Any, ClientIdentity], Awaitable[Result | None]]
-"""What a put does; gives the result of a transaction, where it was one."""
+"""Handles a put; returns the result of the transaction, if it was one."""
 
 _PLAIN = {
     ChannelType.STRING, ChannelType.INT, ChannelType.FLOAT, ChannelType.ENUM,
     ChannelType.CHAR, ChannelType.LONG, ChannelType.DOUBLE,
 }  # fmt: skip
 _BACKLOG = {Kind.TEXT: 4}
-"""Updates that wait for a slow client, per subscription; the newest is always among them."""
+"""Updates kept for a slow client, per subscription; the newest is always among them."""
 
 
 class _Channel:
-    """What all channels of ponikeeper share; stands before a caproto class in the bases."""
+    """Mixin of all channels of ponikeeper; precedes a caproto class in the bases."""
 
     level = 0
     """Access security level: that of a record's value."""
@@ -62,18 +62,18 @@ class _Channel:
         super().__init__(**options)
 
     def access_rights(self, right: Right) -> AccessRights:
-        """Give what a client may do here that has a right: write what has a handler, ask what it may read."""
+        """Return the CA access rights of a client with a right; WRITE needs a handler, and a query only READ."""
         needed = Right.READ if self.pv.asks else Right.WRITE
         offered = AccessRights.READ if right >= Right.READ else AccessRights.NO_ACCESS
         return offered | AccessRights.WRITE if self._handler and right >= needed else offered
 
     async def handle_put(self, data: Any, data_type: ChannelType, identity: ClientIdentity) -> Result | None:
-        """Hand a put to the handler, and give its result; whether its client may put has been judged before.
+        """Pass a put to the handler and return its result; the access rights were checked before.
 
         Raises
         ------
         RefusedError
-            The handler refused it.
+            The handler refused the put.
         """
         assert self._handler is not None
         try:
@@ -89,13 +89,13 @@ class _Channel:
         severity: AlarmSeverity = AlarmSeverity.NO_ALARM,
         status: AlarmStatus = AlarmStatus.NO_ALARM,
     ) -> None:
-        """Publish a value with its time (never before the last one's) and alarm, to every subscriber."""
-        self._published_at = timestamp = max(timestamp, self._published_at)  # clocks are set back
+        """Publish a value with its alarm and time (s since 1970, never before the previous one) to all subscribers."""
+        self._published_at = timestamp = max(timestamp, self._published_at)  # the clock may be set back
         await self.alarm.write(status=status, severity=severity, publish=False)  # type: ignore[attr-defined]
         await self.write(value, timestamp=timestamp, verify_value=False)  # type: ignore[attr-defined]
 
     def get_field(self, name: str) -> Any:
-        """Answer the few record fields that clients look at; they are read-only.
+        """Return one of the few record fields that clients read; they are read-only.
 
         Raises
         ------
@@ -120,12 +120,12 @@ class _Channel:
         raise KeyError(name)
 
     def _parsed(self, data: Any, data_type: ChannelType) -> Any:
-        """Convert what came over the wire to the channel's own type.
+        """Convert received data to the type of the channel.
 
         Raises
         ------
         ValueError
-            It cannot be converted.
+            The data cannot be converted.
         """
         values = convert_values(
             values=data,
@@ -141,7 +141,7 @@ class _Channel:
 
 
 class _ReadOnly:
-    """What the record fields share; stands before a caproto class in the bases."""
+    """Mixin of the record fields; precedes a caproto class in the bases."""
 
     level = 1
 
@@ -158,11 +158,11 @@ class _ReadOnlyShort(_ReadOnly, ca.ChannelShort):
 
 
 _NO_NUMBERS = ("nan", "inf", "+inf", "-inf")
-"""What caput sends of a number that is none; it is refused as such, not as a text."""
+"""Texts that caput sends for values that are not finite; they are refused as numbers, not as texts."""
 
 
 class Double(_Channel, ca.ChannelDouble):
-    """A number; NaN with INVALID alarm where there is none."""
+    """A number; NaN with INVALID alarm if there is no value."""
 
     def __init__(self, pv: PV, handler: PutHandler | None = None) -> None:
         limits: dict[str, float] = {}
@@ -198,7 +198,7 @@ class Long(_Channel, ca.ChannelInteger):
 
 
 class Enum(_Channel, ca.ChannelEnum):
-    """One of a few states; a put may name it or give its index."""
+    """An enum; a put may have the name of the state or its index."""
 
     def __init__(self, pv: PV, handler: PutHandler | None = None) -> None:
         super().__init__(pv, handler, value=pv.states[0], enum_strings=pv.states)
@@ -240,7 +240,7 @@ class Text(_Channel, ca.ChannelChar):
         if data_type is ChannelType.STRING:
             return _text(data).encode("latin-1")
         if data_type is not ChannelType.CHAR:
-            raise ValueError(f"a put of type {data_type.name} is not taken: expected a text")
+            raise ValueError(f"a put of type {data_type.name} is not accepted: expected a text")
         return _bytes(data)
 
 
@@ -250,19 +250,19 @@ _CLASSES: dict[Kind, Callable[[PV, PutHandler | None], Any]] = {
 
 
 def make_channel(pv: PV, handler: PutHandler | None = None) -> Any:
-    """Make the channel of a PV of the contract."""
+    """Build the channel of a PV of the contract."""
     return _CLASSES[pv.kind](pv, handler)
 
 
 def _plain(data_type: ChannelType) -> ChannelType:
-    """Give a type that carries a value alone; others bring alarms and limits of the client's own."""
+    """Return the type if it carries only a value; the other types carry alarms and limits of the client."""
     if data_type not in _PLAIN:
-        raise ValueError(f"a put of type {data_type.name} is not taken: expected a plain value")
+        raise ValueError(f"a put of type {data_type.name} is not accepted: expected a plain value")
     return data_type
 
 
 def _text(data: Any) -> str:
-    """Take one CA string, as bytes or text."""
+    """Return one CA string, given as bytes or text."""
     if len(data) != 1:
         raise ValueError(f"{len(data)} strings: expected one")
     item = data[0]
@@ -270,6 +270,6 @@ def _text(data: Any) -> str:
 
 
 def _bytes(data: Any) -> bytes:
-    """Take the bytes of a char waveform up to the first NUL: some clients send it along."""
+    """Return the bytes of a char waveform up to the first NUL, which some clients send."""
     raw = data if isinstance(data, (bytes, bytearray)) else bytes(int(item) & 0xFF for item in data)
     return bytes(raw).partition(b"\0")[0]

@@ -1,4 +1,4 @@
-"""The PVs of one detector: built from the contract, puts made into transactions, states shown."""
+"""The PVs of one detector: built from the contract; puts become transactions, states are published."""
 
 import asyncio
 import functools
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 _SWITCH_STATES = {False: "Off", True: "On"}
 
 _LINKS_PERIOD = 0.1
-"""Seconds between two updates of the links: a motor says more than anybody can look at."""
+"""Seconds between two updates of the links: a motor updates faster than a person can read."""
 
 
 class DetectorPVs:
@@ -46,11 +46,11 @@ class DetectorPVs:
     detector
         Its part of the configuration.
     keeper
-        Who runs its transactions.
+        Runs its transactions.
     links
         The PVs that its geometry depends on.
     store
-        Where its history is read.
+        The store of its history.
     """
 
     def __init__(self, detector: Detector, keeper: Keeper, links: LinkStates, store: Store) -> None:
@@ -65,7 +65,7 @@ class DetectorPVs:
         keeper.on_publish(self.publish)
 
     async def publish(self, state: DetectorState, change: Change) -> None:
-        """Show what is new: the single PVs first, then snapshot and serial, the results last."""
+        """Publish a change: the single PVs first, then snapshot and serial, the results last."""
         stamp = timestamp(state) if Change.ACTIVATION in change else time.time()
         if Change.ACTIVATION in change:
             values = activation_values(state)
@@ -86,19 +86,19 @@ class DetectorPVs:
             self._history.mark_changed()
 
     async def start(self) -> None:
-        """Show what is in force before the first client comes."""
+        """Publish the active geometry, before the first client connects."""
         await self.publish(self._keeper.state, Change.ACTIVATION | Change.FOLLOW | Change.RESULT)
-        await self._publish_stage()  # what may have been shown later than the activation before a restart
+        await self._publish_stage()  # before a restart it may have been posted later than the activation
         await self._history.start()
 
     async def run(self) -> None:
-        """Judge, follow and show, for ever; ends only with an error that is a defect."""
+        """Update the status, follow the links and publish, until cancelled; only a defect ends it with an error."""
         async with asyncio.TaskGroup() as tasks:
-            for work in (self._history.run, self._look_at_links, self._keeper.follow_links):
-                tasks.create_task(work())
+            for coroutine in (self._history.run, self._update_links, self._keeper.follow_links):
+                tasks.create_task(coroutine())
 
     def _handlers(self) -> Mapping[str, PutHandler]:
-        """Name what a put to each writable PV does."""
+        """Return the handler of each writable PV, by suffix."""
         transactions = {
             **self._puts.handlers(),
             **self._history.handlers(),
@@ -110,7 +110,7 @@ class DetectorPVs:
         return {suffix: self._on(transaction, suffix) for suffix, transaction in transactions.items()}
 
     def _on(self, transaction: PutHandler, suffix: str) -> PutHandler:
-        """Wrap a transaction: unreadable input is refused, and afterwards the PV shows what holds."""
+        """Wrap a handler: unreadable input is refused, and afterwards the PV shows the active value again."""
 
         async def handle(value: Any, identity: ClientIdentity) -> Result | None:
             try:
@@ -120,9 +120,9 @@ class DetectorPVs:
             except RefusedError:
                 raise
             except Exception as error:
-                # a defect of ours: whoever put has to hear of it all the same
+                # a defect of ours, which the client must be told all the same
                 log.exception("put to %s", suffix)
-                await self._puts.refuse((f"{suffix}: this could not be judged ({type(error).__name__}: {error})",))
+                await self._puts.refuse((f"{suffix}: this put could not be handled ({type(error).__name__}: {error})",))
             finally:
                 await self._publish_setpoint(suffix)
 
@@ -156,14 +156,14 @@ class DetectorPVs:
         return await self._puts.activate(self._history.selected, identity) if state == "Do" else None
 
     async def _publish_setpoints(self, state: DetectorState, stamp: float) -> None:
-        """Let the setpoints follow what is in force, and the stage where nobody has touched it."""
+        """Publish the active values to the setpoints, and to the staged values that were not edited."""
         values = geometry_values(state.revision and state.revision.geometry)
         await self._publish({setpoint(name): value for name, value in values.items()}, stamp)
         untouched = {staged(name): values[name] for name in NAMES if name not in self._stage.values}
         await self._publish(untouched, stamp)
 
     async def _publish_setpoint(self, suffix: str) -> None:
-        """Put a written PV back to what holds now."""
+        """Publish the active value of a PV that was put."""
         state = self._keeper.state
         values = geometry_values(state.revision and state.revision.geometry)
         setpoints = {setpoint(name): value for name, value in values.items()}
@@ -185,14 +185,14 @@ class DetectorPVs:
         await self._publish({"Stage:Dirty_RBV": PVValue("Dirty" if self._stage.values else "Clean")}, time.time())
 
     def _stage_values(self) -> dict[str, PVValue]:
-        """Show, by suffix, what is staged, and what is in force where nothing is."""
+        """Return the staged values by suffix; the active ones where nothing is staged."""
         revision = self._keeper.state.revision
         values = geometry_values(revision and revision.geometry)
         values |= {name: PVValue(value) for name, value in self._stage.values.items()}  # type: ignore[arg-type]
         return {staged(name): values[name] for name in NAMES}
 
-    async def _look_at_links(self) -> None:
-        """Judge the geometry at each change of the links, and show them, but not more often than anybody can look."""
+    async def _update_links(self) -> None:
+        """Update the status at each change of the links, and publish them at a limited rate."""
         published_at, published = -math.inf, self._links.states()
         while True:
             times = [await self._keeper.check_links()]

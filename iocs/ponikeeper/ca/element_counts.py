@@ -1,4 +1,4 @@
-"""As many elements as a client asked for."""
+"""Values with as many elements as a client requests."""
 
 from typing import Any
 
@@ -13,33 +13,33 @@ _ITEM = {
 """Bytes of one element on the wire."""
 
 MAX_VALUE_BYTES = 1 << 20
-"""Bytes of the longest value that is made: a client may ask for billions of elements of anything."""
+"""Longest value that is built (bytes): a client may request billions of elements."""
 
 _SHORT = 0xFFFF
-"""Sizes and counts below it fit the short header of a message."""
+"""Sizes and counts below this fit the short header of a message."""
 
 
 def exceeds_limit(data_type: int, requested: int) -> bool:
-    """Tell whether so many elements are more than a server makes."""
+    """Return whether the requested elements would be longer than `MAX_VALUE_BYTES`."""
     return requested * _item(data_type) > MAX_VALUE_BYTES
 
 
 def _item(data_type: int) -> int:
-    return _ITEM.get(ca.native_type(data_type), 0)  # what is left has no elements: a record type, an acknowledgement
+    return _ITEM.get(ca.native_type(data_type), 0)  # a record type or an acknowledgement has none
 
 
 def padded(response: Any, requested: int) -> Any:
-    """Give a value with as many elements as were asked for, the missing ones zero, as EPICS base does.
+    """Return a response with as many elements as requested, padded with zeros, as EPICS base does.
 
-    caproto gives those that there are, and writes into an update's header how many were asked for all the same.
-    CAJ, by which Phoebus reads, believes it, and has no value.
+    caproto sends only the existing elements, but an update's header has the requested count. CAJ, the client
+    of Phoebus, trusts the header and shows no value.
 
     Parameters
     ----------
     response
         A response of caproto to a get or a subscription.
     asked
-        Elements that the client asked for; 0 for those that there are.
+        Elements that the client requested; 0 for the existing ones.
     """
     header, (metadata, values) = response.header, response.buffers[:2]
     item = _item(header.data_type)

@@ -1,7 +1,7 @@
-"""The IOC as its own client: it is alive as long as its heartbeat arrives by monitor, through a real circuit.
+"""The health check: the IOC subscribes to its own heartbeat over a real circuit, as any client does.
 
-A server can answer gets for hours while no monitor arrives any more, and clients that show a number
-do not notice. So systemd's watchdog is fed by a subscription, and by the store's thread beside it.
+A server can answer gets for hours while its monitors are dead, and clients that show a number do not
+notice. So systemd's watchdog depends on a subscription, and on the store's thread.
 """
 
 import asyncio
@@ -16,36 +16,36 @@ import caproto as ca
 log = logging.getLogger(__name__)
 
 _PAUSE = 1.0
-"""Seconds before a circuit that was lost is made anew, and between two echoes."""
+"""Seconds before a lost circuit is opened again, and between two echoes."""
 
 _MAX_AGE = 5.0
-"""For how long a heartbeat counts (s): it comes each second."""
+"""For how long a heartbeat counts (s): one is sent every second."""
 
 _MAX_PING = 10.0
-"""For how long the store's thread may be busy with something else than the disk (s)."""
+"""For how long the store's thread may be busy with other work than waiting for the disk (s)."""
 
 
 class StoreThread(Protocol):
-    """What writes to the disk."""
+    """The thread that writes to the disk."""
 
     async def ping(self) -> None:
-        """Return when it has come to this."""
+        """Return when the thread has processed this call."""
         ...
 
     def waits_for_disk(self) -> bool:
-        """Tell whether it is the disk that does not answer: then to start anew would not help."""
+        """Return whether the thread waits for the disk: then a restart would not help."""
         ...
 
 
 class HealthCheck:
-    """Watches one PV of a server, as any client does.
+    """Subscribes to one PV of a server, as any client does.
 
     Parameters
     ----------
     host, port
-        Where the server listens (TCP).
+        Address of the server (TCP).
     pv
-        One that changes every second.
+        A PV that changes every second.
     """
 
     def __init__(self, host: str, port: int, pv: str) -> None:
@@ -54,18 +54,18 @@ class HealthCheck:
         self._first = asyncio.Event()
 
     async def run(self) -> NoReturn:
-        """Subscribe, and again whenever the circuit is lost; for ever."""
+        """Subscribe, and again whenever the circuit is lost; until cancelled."""
         while True:
             with suppress(OSError, ca.CaprotoError):
                 await self._listen()
             await asyncio.sleep(_PAUSE)
 
     async def wait_for_heartbeat(self, timeout: float) -> None:
-        """Wait until the first one has arrived; raises `TimeoutError`."""
+        """Wait until the first heartbeat has arrived; raises `TimeoutError`."""
         await asyncio.wait_for(self._first.wait(), timeout)
 
     def has_heartbeat(self) -> bool:
-        """Tell whether the last one has arrived a short time ago."""
+        """Return whether a heartbeat has arrived within the last seconds."""
         return time.monotonic() - self._last_heartbeat < _MAX_AGE
 
     async def _listen(self) -> None:
@@ -89,8 +89,8 @@ class HealthCheck:
                     elif isinstance(message, (ca.EventAddResponse, ca.EchoResponse)):
                         self._record_heartbeat()
                     elif isinstance(message, ca.ErrorResponse) and echoes is None:
-                        # the access rules let nobody here read it: it can be seen that the server answers, no more
-                        log.warning("the access rules hide %s from this host: monitors are not checked", self._pv)
+                        # the access rules forbid reading it from here: only echoes can be checked
+                        log.warning("the access rules forbid this host to read %s: monitors are not checked", self._pv)
                         echoes = asyncio.create_task(_echo(send))
         finally:
             if echoes is not None:
@@ -111,17 +111,17 @@ async def _echo(send: Callable[[Any], None]) -> NoReturn:
 async def feed_watchdog(
     check: HealthCheck, store: StoreThread, notify: Callable[[str], None], period: float
 ) -> NoReturn:
-    """Feed the watchdog as long as monitors arrive and the store's thread works; for ever.
+    """Notify the watchdog as long as monitors arrive and the store's thread works; until cancelled.
 
-    A thread that waits for the disk counts as working: clients are told that by an alarm, values in force are
-    served on, and a restart would end in the same disk.
+    A thread that waits for the disk counts as working: an alarm tells the clients, the active values are
+    still served, and a new process would wait for the same disk.
 
     Parameters
     ----------
     notify
-        Tells systemd.
+        Sends a message to systemd.
     period
-        Between two meals (s).
+        Watchdog interval (s).
     """
     loop = asyncio.get_running_loop()
     ping, pinged = loop.create_task(store.ping()), time.monotonic()

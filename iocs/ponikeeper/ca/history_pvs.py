@@ -1,4 +1,4 @@
-"""The PVs that show the past of one detector, and change nothing: a selected revision, and what is read."""
+"""The PVs that show the history of one detector: a selected revision, and the answers to queries."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from ponikeeper.store.writer import Store
 from ponikeeper.text.timestamps import to_posix
 
 _WINDOW = 60
-"""Revisions that are read around the selected one; as many are shown as fit the PV."""
+"""Revisions that are read around the selected one; as many as fit the PV are published."""
 
 Publish = Callable[[Mapping[str, PVValue], float], Awaitable[None]]
 
@@ -28,11 +28,11 @@ class HistoryPVs:
     Parameters
     ----------
     keeper
-        Who keeps the detector.
+        Keeps the state of the detector.
     store
-        Where its history is.
+        The store of its history.
     show
-        Shows values, by suffix, with a time.
+        Publishes values, by suffix, with a time.
     """
 
     def __init__(self, keeper: Keeper, store: Store, publish: Publish) -> None:
@@ -43,20 +43,20 @@ class HistoryPVs:
         self.selected = 0
 
     def handlers(self) -> Mapping[str, PutHandler]:
-        """Name what a put to each PV does."""
+        """Return the handler of each writable PV, by suffix."""
         return {"History:Select": self._select, "History:Read": self._read}
 
     def mark_changed(self) -> None:
-        """Have what is selected shown anew."""
+        """Publish the selected revision again soon."""
         self._changed.set()
 
     async def start(self) -> None:
-        """Show what is there before the first client comes."""
+        """Publish the history, before the first client connects."""
         self._changed.clear()
         await self._publish_selected(time.time())
 
     async def run(self) -> None:
-        """Show the history after each change, behind the acknowledgement: it takes longer than the commit."""
+        """Publish the history after each change, and after its acknowledgement: it takes longer than the commit."""
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -65,13 +65,13 @@ class HistoryPVs:
     async def _select(self, number: Any, identity: ClientIdentity) -> None:  # noqa: ARG002
         if not 0 <= number <= self._keeper.state.count:
             raise RefusedError(
-                f"there is no revision {number}: expected 1 to {self._keeper.state.count}, or 0 for the one in force"
+                f"there is no revision {number}: expected 1 to {self._keeper.state.count}, or 0 for the active one"
             )
         self.selected = int(number)
         await self._publish_selected(time.time())
 
     async def _publish_selected(self, stamp: float) -> None:
-        """Show the selected revision, or the one in force, and those around it."""
+        """Publish the selected revision, or the active one, and those around it."""
         active = self._keeper.state.revision
         number = self.selected or (active.number if active else 0)
         try:
@@ -97,7 +97,7 @@ class HistoryPVs:
         try:
             reply = await self._reply_text(parse_query(text))
         except (HistoryError, StoreError) as error:
-            await self._publish_message(f"refused: {error}")  # libca drops the words of a refusal
+            await self._publish_message(f"refused: {error}")  # libca drops the text of a refusal
             raise RefusedError(str(error)) from error
         await self._publish({"History:Read_RBV": PVValue(reply)}, time.time())
 
@@ -116,5 +116,5 @@ class HistoryPVs:
 
 
 def timestamp(state: DetectorState) -> float:
-    """Give the instant of the activation in force (s since 1970); now, where there is none."""
+    """Return the time of the current activation (s since 1970); the present time if there is none."""
     return time.time() if state.activation is None else to_posix(state.activation.time)

@@ -1,4 +1,4 @@
-"""Monitors of the links' PVs, by aioca: caproto's client does not come back after a hung peer."""
+"""Monitors of the linked PVs, by aioca: caproto's client does not reconnect after a peer that hung."""
 
 import asyncio
 import ctypes
@@ -22,33 +22,33 @@ log = logging.getLogger(__name__)
 SampleCallback = Callable[[str, Sample], None]
 
 _CONN_TMO = "1"
-"""Seconds of silence after which libca asks a peer whether it lives, and waits 5 s more.
+"""Seconds of silence after which libca sends an echo to a peer, and waits 5 s more.
 
-The site's own patience does not count here: as long as a hung peer is not noticed, its last value looks alive.
+The site's own setting is not used here: until a hung peer is noticed, its last value looks current.
 """
 
 _SEARCH_PERIOD = "60"
-"""Seconds between two searches for a PV that never was there, at the longest, unless the site says otherwise."""
+"""Longest time between two searches for a PV that was never found, unless the site sets another (s)."""
 
 _SEARCH_DELAY, _MAX_SEARCH_DELAY = 5.0, 20.0
-"""Seconds after which a lost PV is searched for as if it had never been there; twice as many each time, to a limit."""
+"""Seconds after which a lost PV is searched for on a new channel; doubled each time, up to the second value."""
 
 _RESUBSCRIBE_DELAY = 5.0
-"""Seconds after which a PV whose updates could not be read is monitored anew."""
+"""Seconds after which a PV whose updates could not be read is subscribed again."""
 
 _INVALID = 3
 _MAX_TEXT = 40
 
 
 class LinkMonitors:
-    """Monitors PVs that may be absent, come late, hang, vanish and come back.
+    """Monitors of PVs that may be absent, start late, hang, disconnect and reconnect.
 
     Parameters
     ----------
     pvs
         Their names; each is monitored once.
-    tell
-        Called, in the running loop, with a name and what that PV says, from its first connection on.
+    on_sample
+        Called in the running loop with the name and the sample of a PV, from its first connection on.
     """
 
     def __init__(self, pvs: Iterable[str], on_sample: SampleCallback) -> None:
@@ -58,14 +58,14 @@ class LinkMonitors:
         self._monitors = [_Monitor(pv, on_sample) for pv in sorted(set(pvs))]
 
     def close(self) -> None:
-        """End all monitors; the library is left without a channel."""
+        """Close all monitors and channels."""
         for monitor in self._monitors:
             monitor.close()
         purge_channel_caches()
 
 
 class _Monitor:
-    """The monitor of one PV: subscribed anew at each connection, for its type may be another one then."""
+    """The monitor of one PV: subscribed again at each connection, since the type may have changed."""
 
     def __init__(self, pv: str, on_sample: SampleCallback) -> None:
         self._pv = pv
@@ -86,7 +86,7 @@ class _Monitor:
         if isinstance(value, CANothing):
             log.info("%s: disconnected", self._pv)
             self._on_sample(self._pv, Sample())
-            self._loop.call_soon(self._resubscribe)  # not at once: aioca is going through its subscriptions
+            self._loop.call_soon(self._resubscribe)  # not at once: aioca is iterating over its subscriptions
             self._search_in(_SEARCH_DELAY)
         elif isinstance(value, BaseException):
             if not self._failing:
@@ -116,10 +116,10 @@ class _Monitor:
 
 
 class _Subscription(Subscription):
-    """aioca's subscription, which tells that it ends.
+    """aioca's subscription, which reports the error that closes it.
 
-    aioca closes a subscription whose update is an error (access taken away, another type than
-    before), prints that and calls nobody: the last value would look alive for ever.
+    aioca closes a subscription whose update is an error (access withdrawn, another type than before)
+    and only prints that: the last value would look current for ever.
     """
 
     def __init__(self, pv: str, on_update: Callable[[Any], None]) -> None:
@@ -129,8 +129,8 @@ class _Subscription(Subscription):
         )  # fmt: skip
 
     def close(self, exc_info: tuple[type[BaseException], BaseException, TracebackType | None] | None = None) -> None:
-        """End it; tell the error that ends it."""
-        with suppress(AttributeError, TypeError):  # it was never made, for its server had gone again
+        """Close the subscription; report the error that closes it."""
+        with suppress(AttributeError, TypeError):  # it was never created, because its server was gone again
             super().close()
         self.state = self.CLOSED
         if exc_info is not None:
@@ -138,11 +138,11 @@ class _Subscription(Subscription):
 
 
 def _recreate_channel(channel: Any) -> None:
-    """Let aioca's channel be a new one for libca.
+    """Replace libca's channel of aioca's channel by a new one.
 
-    libca keeps a circuit on which nobody answers, and waits for TCP, which tries again ever more rarely:
-    after a minute without packets it takes another minute. A circuit that loses its last channel ends, and
-    a new channel is searched for at once, by which it finds its server on another one.
+    libca keeps a circuit that does not answer and waits for TCP, whose retries become rarer: after a minute
+    without packets it takes another minute. A circuit without channels is closed, and a new channel is
+    searched for at once, so it finds its server on a new circuit.
     """
     ca_clear_channel(channel)
     made = ctypes.c_void_p()
@@ -152,7 +152,7 @@ def _recreate_channel(channel: Any) -> None:
 
 
 def sample_of(value: Any) -> Sample:
-    """Judge an update of aioca: a link has one finite number, and no alarm that makes it worthless."""
+    """Return the sample of an update of aioca; a link must be one finite number without an INVALID alarm."""
     problem = None
     if value.element_count != 1:
         problem = f"it is an array of {value.element_count}"

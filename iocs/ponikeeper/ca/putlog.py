@@ -1,4 +1,4 @@
-"""The put log: each put is kept before it is answered, or as soon as its sink takes it again."""
+"""The put log: each put is written before it is answered, or as soon as its sink works again."""
 
 import asyncio
 import logging
@@ -16,36 +16,36 @@ from ponikeeper.putlog.sinks import Sink
 log = logging.getLogger(__name__)
 
 _MAX_WAIT = 0.5
-"""How long an answer waits for its line: a disk may hang (s)."""
+"""How long the answer to a put waits for its line, since a disk may hang (s)."""
 
 _PERIOD = 1.0
-"""Seconds between two tries of a sink that fails."""
+"""Seconds between two attempts to write to a failing sink."""
 
 _MAX_BACKLOG = 10_000
-"""Puts that are kept for a sink that fails or hangs; more are lost, and counted."""
+"""Puts that are kept in memory for a sink that fails or hangs; further ones are lost, and counted."""
 
 
 class PutLog:
-    """Keeps each put, in the order of their answers.
+    """Writes each put to a sink, in the order of the answers.
 
     Parameters
     ----------
     sink
-        Where they go; from here on it is touched by this object's thread only.
+        The destination; only the thread of this object uses it.
     channels
-        The IOC's own, by suffix.
+        The IOC's own channels, by suffix.
     """
 
     def __init__(self, sink: Sink, channels: Mapping[str, Any]) -> None:
         self._sink, self._health = sink, HealthPVs(channels, "PutLog", AlarmStatus.WRITE)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="putlog")
-        self._waiting: deque[Put] = deque()  # the thread's own
+        self._waiting: deque[Put] = deque()  # used by the thread only
         self._unanswered = self._backlog = self._lost = 0
         self._problem = ""
         self._changed = asyncio.Event()
 
     async def write(self, put: Put) -> None:
-        """Keep a put; returns when that is done, or when it takes too long to wait for."""
+        """Write a put; return when it is written, or after a short wait."""
         if self._unanswered + self._backlog >= _MAX_BACKLOG:
             self._lost += 1
             self._changed.set()
@@ -53,7 +53,7 @@ class PutLog:
             await asyncio.wait([asyncio.ensure_future(self._write(put))], timeout=_MAX_WAIT)
 
     async def run(self) -> None:
-        """Show how the log stands, and try a sink that fails again and again; for ever."""
+        """Publish the health of the log, and retry a failing sink; until cancelled."""
         while True:
             await self._publish()
             try:
@@ -63,7 +63,7 @@ class PutLog:
             self._changed.clear()
 
     async def close(self) -> None:
-        """Let go of the sink, after what waits was written or could not be."""
+        """Stop the thread, after one more attempt to write what waits."""
         await asyncio.wait([asyncio.ensure_future(self._write())], timeout=_MAX_WAIT)
         self._thread.shutdown(wait=False)
 
@@ -78,7 +78,7 @@ class PutLog:
             self._changed.set()
 
     def _write_all(self, put: Put | None) -> tuple[str, int]:
-        """Write what waits and one more, in the thread; give what is wrong, and how many wait."""
+        """Write the waiting puts and one more, in the thread; return the error text and how many still wait."""
         if put is not None:
             self._waiting.append(put)
         try:

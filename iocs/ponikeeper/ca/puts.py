@@ -1,4 +1,4 @@
-"""What a put to each PV of a detector asks for: read, and made into a transaction."""
+"""Puts to the PVs of a detector: each is parsed and becomes a transaction."""
 
 import functools
 from collections.abc import Mapping
@@ -17,19 +17,19 @@ MANUAL = {"method": "manual"}
 
 
 class Puts:
-    """The transactions that one put asks for.
+    """The handlers of the puts that are transactions.
 
     Parameters
     ----------
     keeper
-        Who runs them.
+        Runs the transactions.
     """
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
 
     def handlers(self) -> Mapping[str, PutHandler]:
-        """Name what a put to each PV does."""
+        """Return the handler of each PV, by suffix."""
         values = {setpoint(name): functools.partial(self._put_value, name) for name in NAMES}
         return values | {
             setpoint("detector_config"): self._put_config,
@@ -41,14 +41,14 @@ class Puts:
         }
 
     async def execute(self, request: Request, identity: ClientIdentity) -> Result:
-        """Run a transaction and give its result; raises `RefusedError` unless it is accepted."""
+        """Run a transaction and return its result; raises `RefusedError` unless it is accepted."""
         result = await self._keeper.execute(request, str(identity))
         if result.outcome != "accepted":
             raise RefusedError(result.errors)
         return result
 
     async def refuse(self, problems: tuple[str, ...], op: str = "commit", request: str | None = None) -> NoReturn:
-        """Refuse what is no request at all; raises `RefusedError`."""
+        """Refuse input that is not a valid request; raises `RefusedError`."""
         result = await self._keeper.refuse(problems, op, request)
         raise RefusedError(result.errors)
 
@@ -81,7 +81,7 @@ class Puts:
         return await self.execute(Commit(geometry.as_dict(), {"method": "poni"}, inherit=False), identity)
 
     async def activate(self, number: int, identity: ClientIdentity) -> Result:
-        """Put the revision in force that is selected; 0 is none."""
+        """Activate the selected revision; 0 is none."""
         if not number:
             nothing = "no revision is selected: expected its number in History:Select, or in Activate"
             await self.refuse((nothing,), "activate")

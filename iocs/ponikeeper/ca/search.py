@@ -1,4 +1,4 @@
-"""Whether somebody on the network serves our PVs already: two servers of one name are two truths."""
+"""A search for another server of our PVs: two servers of one name would give two values."""
 
 import asyncio
 import socket
@@ -8,7 +8,7 @@ import caproto as ca
 
 _PERIOD = 0.1
 _BATCH = 12
-"""Names in one datagram: with the longest allowed it still fits into one packet."""
+"""Names in one datagram: with the longest names it still fits into one packet."""
 
 
 async def find_server(names: Sequence[str], port: int | None, timeout: float = 0.3) -> str | None:
@@ -17,14 +17,14 @@ async def find_server(names: Sequence[str], port: int | None, timeout: float = 0
     Parameters
     ----------
     port
-        The UDP port of this IOC; the environment's, where None.
+        The UDP port of this IOC; None is that of the environment.
     timeout
-        Seconds to wait for an answer; the search is sent anew every 0.1 s.
+        How long to wait for an answer (s); the search is sent every 0.1 s.
 
     Returns
     -------
     str or None
-        The first PV that was found, and by whom it is served.
+        A sentence with the first PV that was found and its server.
     """
     answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     broadcaster = ca.Broadcaster(our_role=ca.CLIENT)

@@ -1,4 +1,4 @@
-"""caproto's asyncio server, hardened: each override names the defect of caproto 1.3 that it heals."""
+"""caproto's asyncio server with corrections: each override names the defect of caproto 1.3 that it corrects."""
 
 import asyncio
 import logging
@@ -25,24 +25,24 @@ log = logging.getLogger(__name__)
 
 _SWEEP_MIN = 1000
 _READ_WAIT = 0.25
-"""How long a read waits for a put of the same client to the same channel: a disk may hang (s)."""
+"""How long a read waits for a put of the same client to the same channel, since a disk may hang (s)."""
 
 
 class Access(Protocol):
-    """Who says what a client may do."""
+    """The access rules."""
 
     def right(self, user: str, address: str, level: int = 0) -> Right:
-        """Give what a client may do with a field of a level."""
+        """Return the right of a client for fields of an access security level."""
         ...
 
 
 class UpdateQueue(asyncio.Queue[Any]):
-    """The updates that wait for one client, without an end and without a limit that blocks.
+    """The updates that wait for one client: an unbounded queue, so that putting never blocks.
 
     caproto's queue is bounded, and the loop that serves all clients waits for room in it: one
-    stalled client stops the monitors of every other, for good. The updates themselves are held, a
-    few per subscription and the newest always, by the circuit; what waits here are weak references,
-    and those that have died are swept out when they pile up.
+    stalled client stops the monitors of all others for good. The circuit holds the updates
+    themselves, a few per subscription and always the newest; this queue has weak references, and
+    dead ones are removed when there are many.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class UpdateQueue(asyncio.Queue[Any]):
 
     async def put(self, item: "weakref.ref[Any]") -> None:
         """Append an update; never waits."""
-        waiting: deque[weakref.ref[Any]] = self._queue  # type: ignore[attr-defined]  # what asyncio keeps them in
+        waiting: deque[weakref.ref[Any]] = self._queue  # type: ignore[attr-defined]  # the deque of asyncio.Queue
         if len(waiting) >= self._sweep_at:
             alive = [reference for reference in waiting if reference() is not None]
             waiting.clear()
@@ -72,19 +72,19 @@ class Circuit(_VirtualCircuit):
 
     @property
     def identity(self) -> ClientIdentity:
-        """Who is there: what the client claims, and where it is."""
+        """The identity of the client, with the names that it claims and its address."""
         return ClientIdentity(self.client_username or "", self.client_hostname or "", str(self.circuit.address[0]))
 
     def rights(self, entry: Any, identity: ClientIdentity | None = None) -> ca.AccessRights:
-        """Give what the client may do with a channel now: THE gate, which every command passes that reads or puts."""
+        """Return the access rights of the client for a channel; every command that reads or puts is checked here."""
         identity = identity or self.identity
         return entry.access_rights(self._server.access.right(identity.user, identity.address, entry.level))
 
     async def update_access_rights(self) -> None:
-        """Tell the client what it may do, where that has changed.
+        """Send the client its access rights, if they have changed.
 
-        One that may read what it might not, or the other way, is closed: it comes back by itself, and
-        subscribes to what it may read then.
+        If a right to read has changed, the circuit is closed: the client reconnects and subscribes to
+        what it may read then.
         """
         new = {sid: self.rights(self.context[self.circuit.channels_sid[sid].name]) for sid in self._sent_rights}
         changed = {sid: rights for sid, rights in new.items() if rights != self._sent_rights[sid]}
@@ -96,10 +96,10 @@ class Circuit(_VirtualCircuit):
         try:
             await self.send(*(ca.AccessRightsResponse(channels[sid].cid, rights) for sid, rights in changed.items()))
         except DisconnectedCircuit:
-            log.debug("a client is gone that was to be told its rights")
+            log.debug("a client disconnected before its access rights were sent")
 
     async def get_from_sub_queue(self, timeout: float | None = None) -> Any:
-        """Give the next update; None at once where there is none.
+        """Return the next update; None at once if there is none.
 
         caproto waits 10 ms for more before it sends what it has.
         """
@@ -108,7 +108,7 @@ class Circuit(_VirtualCircuit):
         return await self.subscription_queue.get()
 
     async def send(self, *commands: Any) -> None:
-        """Send messages; updates with as many elements as their subscriber asked for."""
+        """Send messages; updates with as many elements as their subscriber requested."""
         await super().send(
             *(padded(each, each.data_count) if isinstance(each, ca.EventAddResponse) else each for each in commands)
         )
@@ -121,18 +121,18 @@ class Circuit(_VirtualCircuit):
             channel, entry = self._get_db_entry_from_command(command)
             if ca.AccessRights.READ not in self.rights(entry):
                 return [
-                    _error(command, channel, ca.CAStatus.ECA_NORDACCESS, "the access rules let nobody here read it")
+                    _error(command, channel, ca.CAStatus.ECA_NORDACCESS, "the access rules forbid reading it from here")
                 ]
             if exceeds_limit(command.data_type, command.data_count):
                 reason = (
-                    f"{command.data_count} elements are more than {MAX_VALUE_BYTES} bytes: ask for 0, that is for all"
+                    f"{command.data_count} elements are more than {MAX_VALUE_BYTES} bytes: request 0, which means all"
                 )
                 return [_error(command, channel, ca.CAStatus.ECA_TOLARGE, reason)]
         if isinstance(command, ca.ReadNotifyRequest):
             await self._await_put(command.sid)
         if isinstance(command, ca.ClearChannelRequest):
-            # caproto compares the channel with a number here, finds nothing, and the circuit's task
-            # dies when the subscriptions that outlived their channel are updated
+            # caproto compares the channel with a number here and removes nothing; the circuit's task ends
+            # with an error when the subscriptions of the cleared channel are updated
             channel, entry = self._get_db_entry_from_command(command)
             await self._cull_subscriptions(entry, lambda sub: sub.channel is channel)
             self._last_put.pop(command.sid, None)
@@ -144,11 +144,11 @@ class Circuit(_VirtualCircuit):
         if isinstance(command, ca.CreateChanRequest):
             return self._channel_created(command, responses)
         if isinstance(command, ca.ClientNameRequest):
-            await self.update_access_rights()  # it is somebody else now
+            await self.update_access_rights()  # the client has another name now
         return responses
 
     def _channel_created(self, command: Any, responses: list[Any]) -> list[Any]:
-        """Say what the client may do: caproto asks a channel that knows neither the rules nor where the client is."""
+        """Add the access rights to the reply: caproto asks the channel, which knows neither rules nor address."""
         for response in responses:
             if isinstance(response, ca.CreateChanResponse):
                 self._sent_rights[response.sid] = rights = self.rights(self.context[command.name])
@@ -156,19 +156,19 @@ class Circuit(_VirtualCircuit):
         return responses
 
     async def _await_put(self, sid: int) -> None:
-        """Let a put to a channel end before the channel is read: caput reads to show what became of its put."""
+        """Wait for a running put before its channel is read: caput reads to print the new value."""
         put = self._last_put.get(sid)
         if put is not None and not put.done():
             await asyncio.wait([put], timeout=_READ_WAIT)
 
     def _queue_put(self, command: Any) -> None:
-        """Start a put behind the one before it on its channel.
+        """Queue a put after the previous one on the same channel.
 
-        caproto runs puts as tasks of their own: of two that follow one another the first could win.
-        Other channels do not wait: a transaction takes as long as the disk.
+        caproto runs each put as a task: of two successive puts the first could win. Other channels do not
+        wait, since a transaction takes as long as the disk.
         """
         before = self._last_put.get(command.sid)
-        channel, entry = self._get_db_entry_from_command(command)  # now: the client may clear it before its turn comes
+        channel, entry = self._get_db_entry_from_command(command)  # the client may clear it before the put
         task = self.tasks.create(self._put(command, channel, entry, self.identity, before))
         self._last_put[command.sid] = task
 
@@ -188,18 +188,18 @@ class Circuit(_VirtualCircuit):
         try:
             await self.send(self._reply(command, channel, entry, outcome, reason))
         except (DisconnectedCircuit, ca.LocalProtocolError):
-            log.debug("the client of a put to %s is gone, or has cleared the channel", channel.name)
+            log.debug("the client of a put to %s has disconnected, or cleared the channel", channel.name)
 
     async def _execute_put(
         self, command: Any, channel: Any, entry: Any, identity: ClientIdentity
     ) -> tuple[Outcome, str, Result | None]:
-        """Hand a put on, if its client may put; give what became of it, and why."""
+        """Run a put if the client may write; return the outcome, the reason and the result."""
         if ca.AccessRights.WRITE not in self.rights(entry, identity):
             self._server.on_denied(channel.name, identity)
             return "denied", f"{channel.name} is not yours to write", None
         try:
             return "accepted", "", await entry.handle_put(command.data, command.data_type, identity)
-        except Exception as error:  # a put must be answered whatever happened in it
+        except Exception as error:  # every put must be answered
             if not isinstance(error, (PonikeeperError, ca.CaprotoError)):
                 log.exception("put to %s failed", channel.name)
             return "refused", str(error), None
@@ -224,15 +224,15 @@ class Context(_Context):
     pvdb
         Channel data by PV name.
     interfaces
-        Addresses to listen on; the environment's, where None.
+        Addresses to listen on; None is those of the environment.
     port
-        UDP port for searches and the first TCP port to try; the environment's, where None.
+        UDP port for searches and the first TCP port to try; None is that of the environment.
     access
-        Says who may do what.
-    denied
-        Is told of each put that the rules did not let through: the PV, and whose it was.
-    keep
-        Keeps a record of each put, before it is answered.
+        The access rules.
+    on_denied
+        Called with the PV and the client of each put that the rules deny.
+    record_put
+        Records each put before it is answered.
     """
 
     CircuitClass = Circuit
@@ -253,20 +253,20 @@ class Context(_Context):
         self._failing_beacons: set[Any] = set()
 
     def count_clients(self) -> tuple[int, int]:
-        """Give how many clients are connected, and how many channels they have."""
+        """Return the number of connected clients and of their channels."""
         return len(self.circuits), sum(len(circuit.circuit.channels_sid) for circuit in self.circuits)
 
     async def update_access_rights(self) -> None:
-        """Tell every client what it may do, after the rules have changed."""
+        """Send every client its access rights, after the rules have changed."""
         for circuit in list(self.circuits):
             await circuit.update_access_rights()
 
     async def _bind_tcp_sockets_with_consistent_port_number(self, make_socket: Any) -> Any:  # noqa: ARG002
-        """Listen on sockets that say they are TCP: else asyncio leaves Nagle on, and a put takes 40 ms."""
+        """Listen on sockets with an explicit TCP protocol: otherwise asyncio leaves Nagle on, and a put takes 40 ms."""
         return await super()._bind_tcp_sockets_with_consistent_port_number(_tcp_socket)
 
     async def broadcast_beacon_loop(self) -> NoReturn:
-        """Send beacons; tell of an address that does not take them once, not at every beat."""
+        """Send beacons; log a failing address once, not at every beacon."""
         period = 0.02
         while True:
             for address, (interface, sock) in self.beacon_socks.items():

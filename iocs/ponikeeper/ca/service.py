@@ -1,4 +1,4 @@
-"""The service: store, keepers, groups and server put together, from start to stop."""
+"""The service: builds store, keepers, PVs and server, and runs them from start to stop."""
 
 import asyncio
 import functools
@@ -45,13 +45,13 @@ log = logging.getLogger(__name__)
 
 _STOP_TIMEOUT = 1.0
 _FIRST_HEARTBEAT = 5.0
-"""Seconds in which the server has to answer itself after the start."""
+"""Seconds in which the first heartbeat must arrive after the start."""
 
 _HEALTH_PERIOD = 5.0
-"""Seconds between two looks at itself where no watchdog says how often."""
+"""Seconds between two health checks if systemd sets no watchdog."""
 
 _STARTS = "starts"
-"""Name of the file, beside the store, that counts the starts."""
+"""Name of the file next to the store that counts the starts."""
 _RIVAL_TRIES = 4
 _RIVAL_PAUSE = 0.5
 
@@ -62,9 +62,9 @@ def run(config: Config, ready: Callable[[str], None], force: bool = False) -> No
     Parameters
     ----------
     ready
-        Called with the READY line once the server answers.
+        Called with the READY line when the server answers.
     force
-        Serve although another server answers for the same prefix.
+        Serve even if another server answers for the same prefix.
 
     Raises
     ------
@@ -92,7 +92,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     access = await asyncio.to_thread(Access, config)  # hosts are looked up
-    rival_check = asyncio.create_task(_require_no_rival(config, force))  # its waiting costs no time of the start
+    rival_check = asyncio.create_task(_require_no_rival(config, force))  # it runs while the store is opened
     try:
         store = Store(await asyncio.to_thread(History, config.store))
     except BaseException:
@@ -102,7 +102,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         await rival_check
         await store.probe()
         if not store.health.ok:
-            log.error("the store takes no writes, serving what is in force: %s", store.health.message)
+            log.error("the store cannot be written, serving the active geometry: %s", store.health.message)
         linked = [LinkStates(detector.link, detector.settle) for detector in config.detector]
         detectors = [
             await _detector_pvs(config, detector, store, links)
@@ -132,7 +132,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         coroutines += [pvs.run() for pvs in detectors]
         coroutines += [] if putlog is None else [putlog.run()]
         tasks = [server, *(asyncio.create_task(coroutine) for coroutine in coroutines)]
-        # one that fails ends the service: a status that nobody judges any more would look alive
+        # a failing task ends the service: a status that is not updated any more would look current
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if server.done() and isinstance(server.exception(), (OSError, CaprotoRuntimeError)):
             raise ConfigError(
@@ -152,12 +152,12 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
 
 
 def seed(config: Config, detector: Detector) -> Geometry | None:
-    """Read the geometry that a detector begins with.
+    """Read the geometry that is committed at the first start of a detector.
 
     Raises
     ------
     ConfigError
-        The file is no PONI, or not within the detector's limits.
+        The file is not a valid PONI, or beyond the limits of the detector.
     """
     text = config.seed_text(detector)
     if text is None:
@@ -172,12 +172,12 @@ def seed(config: Config, detector: Detector) -> Geometry | None:
 
 
 async def _require_no_rival(config: Config, force: bool) -> None:
-    """See that no other server answers for our names; one that is just ending is waited for.
+    """Check that no other server answers for our names; wait a little for one that is stopping.
 
     Raises
     ------
     RefusedError
-        One does.
+        Another server answers.
     """
     names = [f"{config.ioc.prefix}Version_RBV", *(f"{detector.prefix}Snapshot_RBV" for detector in config.detector)]
     rival = None
@@ -203,7 +203,7 @@ async def _detector_pvs(config: Config, detector: Detector, store: Store, links:
 
 
 async def _watch_links(detectors: list[LinkStates]) -> None:
-    """Watch the linked PVs of all detectors until cancelled; nobody waits for this."""
+    """Monitor the linked PVs of all detectors until cancelled."""
     pvs = {pv for linked in detectors for pv in linked.pvs}
     if not pvs:
         await asyncio.Event().wait()
@@ -220,14 +220,14 @@ async def _watch_links(detectors: list[LinkStates]) -> None:
 
 
 def _watch_class() -> "type[LinkMonitors]":
-    """Load the client's library, which takes half a second, and which an IOC without links never needs."""
+    """Import the client library, which takes half a second and is not needed by an IOC without links."""
     from ponikeeper.ca.link_monitors import LinkMonitors
 
     return LinkMonitors
 
 
 async def _ioc_channels(store: Store) -> dict[str, Any]:
-    """Make the IOC's own PVs by suffix, and let them follow the store's health."""
+    """Build the IOC's own channels by suffix, and publish the health of the store to them."""
     channels: dict[str, Any] = {pv.suffix: make_channel(pv) for pv in IOC_PVS}
 
     storage = HealthPVs(channels, "Storage", AlarmStatus.WRITE)
@@ -244,7 +244,7 @@ async def _ioc_channels(store: Store) -> dict[str, Any]:
 
 
 async def _run_health_check(context: Context, config: Config, store: Store, ready: Callable[[int], None]) -> None:
-    """Tell that it is ready when its own heartbeat arrives, and feed the watchdog as long as it does."""
+    """Report readiness when the first heartbeat arrives, then notify the watchdog as long as they arrive."""
     host = "127.0.0.1" if context.interfaces[0] == "0.0.0.0" else context.interfaces[0]  # noqa: S104
     port = int(str(context.port))  # known, now that it listens
     check = HealthCheck(host, port, f"{config.ioc.prefix}HEARTBEAT")
@@ -261,13 +261,13 @@ async def _run_health_check(context: Context, config: Config, store: Store, read
 
 
 def _watchdog_period() -> float:
-    """Give how often systemd's watchdog is fed (s): three times in the time that it allows (sd_watchdog_enabled(3))."""
+    """Return the watchdog interval (s): a third of the time that systemd allows (sd_watchdog_enabled(3))."""
     allowed = os.environ.get("WATCHDOG_USEC", "")
     return int(allowed) / 3e6 if allowed.isdecimal() else _HEALTH_PERIOD
 
 
 def _notify(message: str) -> None:
-    """Tell systemd, where it started us (sd_notify(3))."""
+    """Send a message to systemd if it started this process (sd_notify(3))."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
@@ -275,7 +275,7 @@ def _notify(message: str) -> None:
 
 
 async def _close(store: Store) -> None:
-    """Close the store; a disk that hangs must not keep the process."""
+    """Close the store; a disk that hangs must not keep the process running."""
     try:
         await asyncio.wait_for(asyncio.to_thread(store.close), _STOP_TIMEOUT)
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""Values that are edited one by one on a screen, and committed as one."""
+"""Staged values: edited one by one on a screen, committed together."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from ponikeeper.protocol import Commit, Result
 
 
 class Stage:
-    """What is staged of one detector.
+    """The staged values of one detector.
 
     Parameters
     ----------
     puts
-        Who runs and refuses transactions.
+        Runs and refuses transactions.
     limits
-        Tighter limits of this detector.
+        Limits of this detector, tighter than the general ones.
     """
 
     def __init__(self, puts: Puts, limits: Limits) -> None:
@@ -27,12 +27,12 @@ class Stage:
         self._base_revision = 0
 
     async def put(self, name: str, value: Any, active: int) -> None:
-        """Stage one value; raises `RefusedError` where it can never be accepted.
+        """Stage one value; raises `RefusedError` if it can never be accepted.
 
         Parameters
         ----------
-        in_force
-            Number of the revision in force.
+        active
+            Number of the active revision; 0 is none.
         """
         problem = value_problem(name, value, self._limits)
         if problem is not None:
@@ -42,15 +42,15 @@ class Stage:
         self.values[name] = value
 
     async def apply(self, active: int, identity: ClientIdentity) -> Result:
-        """Commit what is staged, and give the result; raises `RefusedError`, and keeps it, where that is refused."""
+        """Commit the staged values and return the result; raises `RefusedError` and keeps them if that is refused."""
         if not self.values:
             await self._puts.refuse(("nothing is staged: put values to the Stage: fields first",))
         applied = dict(self.values)
         if self._base_revision != active:
             await self._puts.refuse(
                 (
-                    f"revision {active} came into force since the first staged value "
-                    f"(revision {self._base_revision} was then): look at it, then Stage:Clear and stage anew",
+                    f"revision {active} was activated since the first staged value "
+                    f"(revision {self._base_revision} was active then): check it, then Stage:Clear and stage again",
                 )
             )
         commit = Commit(applied, MANUAL, position="now", derived=True, expect_revision=self._base_revision)
@@ -59,5 +59,5 @@ class Stage:
         return result
 
     def clear(self) -> None:
-        """Forget what is staged."""
+        """Discard the staged values."""
         self.values = {}

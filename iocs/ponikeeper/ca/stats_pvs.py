@@ -1,4 +1,4 @@
-"""The PVs of iocStats: what monitoring looks at on every IOC of a site."""
+"""The PVs of iocStats, which a site monitors on every IOC."""
 
 import asyncio
 import os
@@ -17,28 +17,28 @@ _BEAT = 1.0
 """Seconds between two heartbeats."""
 
 _SLOW = 10
-"""Heartbeats between two looks at memory, files and clients."""
+"""Heartbeats between two readings of memory, files and clients."""
 
 
 class ClientCounter(Protocol):
-    """Who knows how many clients there are."""
+    """Counts the clients."""
 
     def count_clients(self) -> tuple[int, int]:
-        """Give how many clients are connected, and how many channels they have."""
+        """Return the number of connected clients and of their channels."""
         ...
 
 
 class StatsPVs:
-    """Shows the vitals of the IOC.
+    """Publishes the process statistics of the IOC.
 
     Parameters
     ----------
     channels
-        The IOC's own, by suffix.
+        The IOC's own channels, by suffix.
     engineer, location
-        As configured.
+        Texts from the configuration.
     starts
-        How often this IOC was started.
+        Number of starts of this IOC.
     """
 
     def __init__(self, channels: Mapping[str, Any], engineer: str, location: str, starts: int) -> None:
@@ -56,7 +56,7 @@ class StatsPVs:
         self._began = time.monotonic()
 
     async def run(self, clients: ClientCounter) -> None:
-        """Show them, anew at each heartbeat; for ever."""
+        """Publish the statistics at each heartbeat, until cancelled."""
         await self._publish(self._fixed)
         beats = 0
         while True:
@@ -87,7 +87,7 @@ class StatsPVs:
 
 
 def duration(seconds: float) -> str:
-    """Write how long something has lasted as iocStats does: ``2 days, 03:04:05``."""
+    """Format a duration as iocStats does: ``2 days, 03:04:05``."""
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)

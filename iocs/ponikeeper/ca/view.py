@@ -1,4 +1,4 @@
-"""What each PV of a detector shows of a state: pure."""
+"""The values of the PVs of a detector for a state: pure functions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ class PVValue:
 
 
 def geometry_values(geometry: Geometry | None) -> dict[str, PVValue]:
-    """Show the eleven values by their names; NaN and empty, with INVALID alarm, where nothing is in force."""
+    """Return the eleven values by their names; NaN and empty texts with INVALID alarm if no geometry is active."""
     if geometry is None:
         undefined = (AlarmSeverity.INVALID_ALARM, AlarmStatus.UDF)
         texts = ("detector", "detector_config")
@@ -51,7 +51,7 @@ def geometry_values(geometry: Geometry | None) -> dict[str, PVValue]:
 
 
 def activation_values(state: DetectorState) -> dict[str, PVValue]:
-    """Show, by suffix, all that changes with an activation, the snapshot and the serial last."""
+    """Return, by suffix, all values that change with an activation; snapshot and serial last."""
     revision, geometry = state.revision, state.revision and state.revision.geometry
     values = {readback(name): value for name, value in geometry_values(geometry).items()}
     values["Poni_RBV"] = PVValue("" if geometry is None else poni.write(geometry))
@@ -66,7 +66,7 @@ def activation_values(state: DetectorState) -> dict[str, PVValue]:
 
 
 def status_values(state: DetectorState) -> dict[str, PVValue]:
-    """Show, by suffix, what changes with the status, which these alone carry as their alarm; the snapshot last."""
+    """Return, by suffix, the values that change with the status and have it as their alarm; the snapshot last."""
     severity = _SEVERITY[state.status]
     alarm = (severity, AlarmStatus.STATE if severity else AlarmStatus.NO_ALARM)
     if state.status is Status.UNSET:
@@ -79,7 +79,7 @@ def status_values(state: DetectorState) -> dict[str, PVValue]:
 
 
 def transaction_values(state: DetectorState) -> dict[str, PVValue]:
-    """Show, by suffix, what every transaction changes, refused ones too."""
+    """Return, by suffix, the values that every transaction changes, a refused one too."""
     return {
         "Accepted_RBV": PVValue(state.accepted),
         "Rejected_RBV": PVValue(state.rejected),
@@ -89,26 +89,26 @@ def transaction_values(state: DetectorState) -> dict[str, PVValue]:
 
 
 def list_text(revisions: Sequence[Revision], corrections: Sequence[Correction], around: int) -> str:
-    """List revisions, newest first, as many around one of them as fit a PV."""
+    """Return revisions as JSON, newest first, as many around one of them as fit a PV."""
     rows = {revision.number: strictjson.dumps(listed(revision, corrections)) for revision in revisions}
-    kept: list[int] = []
+    selected: list[int] = []
     room = MAX_BYTES - 100
     for number in sorted(rows, key=lambda number: (abs(number - around), -number)):
         room -= len(rows[number]) + 2
         if room < 0:
             break
-        kept.append(number)
-    return f'{{"v": 1, "revisions": [{", ".join(rows[number] for number in sorted(kept, reverse=True))}]}}'
+        selected.append(number)
+    return f'{{"v": 1, "revisions": [{", ".join(rows[number] for number in sorted(selected, reverse=True))}]}}'
 
 
 def selected_text(revision: Revision, corrections: Sequence[Correction]) -> str:
-    """Show one revision whole, what decides on it, and the last that was found out about it, as many as fit a PV."""
+    """Return one revision as JSON, with the correction that applies and the latest others, as many as fit a PV."""
     decides = correction_of(corrections, revision.number)
     about = [item for item in corrections if item.revision == revision.number]
     left_out = 0
     while True:
-        told = {"judgements": [item.as_dict() for item in about], "judgements_left_out": left_out}
-        text = strictjson.dumps({"v": 1, **revision.as_dict(), **told})
+        corrected = {"judgements": [item.as_dict() for item in about], "judgements_left_out": left_out}
+        text = strictjson.dumps({"v": 1, **revision.as_dict(), **corrected})
         others = [item for item in about if item is not decides]
         if len(text) < MAX_BYTES or not others:
             return text
@@ -140,18 +140,18 @@ def _derived_values(geometry: Geometry | None) -> dict[str, PVValue]:
 
 
 def _provenance(revision: Revision | None) -> dict[str, PVValue]:
-    found: Mapping[str, object] = {} if revision is None else revision.provenance
+    provenance: Mapping[str, object] = {} if revision is None else revision.provenance
 
     def text(key: str) -> PVValue:
-        return PVValue(to_ascii(str(found.get(key, "")))[:MAX_STRING_BYTES])
+        return PVValue(to_ascii(str(provenance.get(key, "")))[:MAX_STRING_BYTES])
 
     return {
         "Method_RBV": text("method"),
         "Calibrant_RBV": text("calibrant"),
-        "Residual_RBV": PVValue(cast("float", found.get("residual_px", math.nan))),
-        "NPoints_RBV": PVValue(min(cast("int", found.get("n_points", 0)), 2**31 - 1)),
-        "NRings_RBV": PVValue(min(cast("int", found.get("n_rings", 0)), 2**31 - 1)),
+        "Residual_RBV": PVValue(cast("float", provenance.get("residual_px", math.nan))),
+        "NPoints_RBV": PVValue(min(cast("int", provenance.get("n_points", 0)), 2**31 - 1)),
+        "NRings_RBV": PVValue(min(cast("int", provenance.get("n_rings", 0)), 2**31 - 1)),
         "Author_RBV": text("author"),
         "RunUid_RBV": text("run_uid"),
-        "Comment_RBV": PVValue(to_ascii(str(found.get("comment", "")))[:MAX_BYTES]),
+        "Comment_RBV": PVValue(to_ascii(str(provenance.get("comment", "")))[:MAX_BYTES]),
     }

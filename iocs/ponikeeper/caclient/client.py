@@ -1,4 +1,4 @@
-"""The few CA calls that the command line needs (aioca)."""
+"""The CA calls of the command line (aioca)."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ _PREEMPTIVE = 1
 """``ca_enable_preemptive_callback``: libca calls back from threads of its own."""
 
 Answer = Snapshot | NotConnectedError | MessageError
-"""What a detector says, or why it says nothing that could be read."""
+"""The snapshot of a detector, or why it cannot be read."""
 
 
 def create_context() -> None:
@@ -42,24 +42,24 @@ async def read_text(pv: str, timeout: float = TIMEOUT) -> str:
     Raises
     ------
     NotConnectedError
-        It does not answer.
+        The PV does not answer.
     """
     return str(await get(pv, DBR_CHAR_STR, timeout))
 
 
 async def read_snapshot(prefix: str, timeout: float = TIMEOUT) -> Snapshot:
-    """Read all that is in force on a detector.
+    """Read the snapshot of a detector: its active geometry, status and provenance.
 
     Raises
     ------
     NotConnectedError
-        It does not answer.
+        The PV does not answer.
     """
     return Snapshot.from_json(await read_text(f"{prefix}Snapshot_RBV", timeout))
 
 
 async def read_snapshots(prefixes: Sequence[str], timeout: float = TIMEOUT) -> dict[str, Answer]:
-    """Read what is in force on several detectors at once; none waits for another."""
+    """Read the snapshots of several detectors concurrently."""
 
     async def one(prefix: str) -> Answer:
         try:
@@ -76,7 +76,7 @@ async def wait_for_status(prefixes: Sequence[str], status: str, timeout: float) 
     Returns
     -------
     dict
-        What each of them says when that came true, or when the time was over.
+        The answer of each detector, by prefix, when all had the status or when the time was over.
     """
     pvs = {prefix: f"{prefix}Snapshot_RBV" for prefix in prefixes}
     answers: dict[str, Answer] = {prefix: NotConnectedError(no_answer(pv, timeout)) for prefix, pv in pvs.items()}
@@ -102,7 +102,7 @@ async def wait_for_status(prefixes: Sequence[str], status: str, timeout: float) 
 
 
 def _parse_update(text: Any, disconnected: NotConnectedError) -> Answer:
-    """Read what a monitor of a snapshot says."""
+    """Parse an update of a snapshot's monitor."""
     try:
         return disconnected if isinstance(text, CANothing) else Snapshot.from_json(str(text))
     except MessageError as error:
@@ -110,7 +110,7 @@ def _parse_update(text: Any, disconnected: NotConnectedError) -> Answer:
 
 
 async def read_follow(prefix: str) -> bool:
-    """Tell whether the geometry follows the links.
+    """Return whether the geometry follows the links.
 
     Raises
     ------
@@ -177,12 +177,12 @@ async def _put(exchange: Exchange, pv: str, text: str, timeout: float) -> None:
 
 
 async def watch(prefix: str, show: Callable[[Snapshot], None]) -> None:
-    """Call a function with each snapshot, for ever.
+    """Call a function with each snapshot, until cancelled.
 
     Raises
     ------
     NotConnectedError
-        The IOC does not answer at the beginning; later interruptions are waited for.
+        The IOC does not answer at the beginning; after later interruptions the monitor continues.
     """
     pv = f"{prefix}Snapshot_RBV"
     await read_text(pv)
@@ -191,7 +191,7 @@ async def watch(prefix: str, show: Callable[[Snapshot], None]) -> None:
     def on_update(text: Any) -> None:
         try:
             show(Snapshot.from_json(str(text)))
-        except Exception as error:  # noqa: BLE001  # whatever it is ends the watching, and is told there
+        except Exception as error:  # noqa: BLE001  # any error ends the wait below, which raises it
             if not ended.done():
                 ended.set_exception(error)
 
@@ -203,7 +203,7 @@ async def watch(prefix: str, show: Callable[[Snapshot], None]) -> None:
 
 
 async def get(pv: str, datatype: Any = None, timeout: float = TIMEOUT) -> Any:
-    """Read one PV; raises `NotConnectedError` where it does not answer."""
+    """Read one PV; raises `NotConnectedError` if it does not answer."""
     try:
         return await caget(pv, datatype=datatype, timeout=timeout)
     except CANothing as error:
@@ -211,7 +211,7 @@ async def get(pv: str, datatype: Any = None, timeout: float = TIMEOUT) -> Any:
 
 
 def no_answer(pv: str, timeout: float) -> str:
-    """Say that a PV does not answer, and what to look at."""
+    """Return the message that a PV does not answer within a time (s), with what to check."""
     where = os.environ.get("EPICS_CA_ADDR_LIST", "not set")
     return (
         f"{pv} does not answer within {timeout:.3g} s: is the prefix right, is the IOC running, "

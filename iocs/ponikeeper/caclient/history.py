@@ -1,4 +1,4 @@
-"""What the command line reads of a history (aioca); nothing that a person looks at is touched by it."""
+"""The CA calls of the command line for a history (aioca); they leave the selected revision unchanged."""
 
 import asyncio
 import random
@@ -12,10 +12,10 @@ from ponikeeper.history.records import Activation, Correction, Record, Revision,
 from ponikeeper.protocol.history_query import HistoryQuery, Reply, parse_reply
 
 _TRIES = 20
-"""How often to ask again where another client's question has replaced the answer."""
+"""How often a query is sent if another client's query replaces its answer."""
 
 _PAUSE = 0.02
-"""Seconds, at most, before the first repetition of what somebody else's question has covered."""
+"""Longest pause before the first repetition of a query (s)."""
 
 _WINDOW = 60
 """Revisions that are listed around one of them."""
@@ -29,9 +29,9 @@ async def read_revision(prefix: str, number: int) -> Revision:
     Raises
     ------
     RefusedError
-        There is none of that number.
+        There is no revision of that number.
     HistoryError
-        What is answered is not what was written.
+        The answer is damaged: its checksum is wrong.
     NotConnectedError
         The IOC does not answer.
     """
@@ -49,12 +49,16 @@ async def read_revisions(prefix: str, *numbers: int) -> list[Revision]:
 
 
 async def read_around(prefix: str, around: int) -> tuple[list[Revision], list[Correction], int]:
-    """Read the revisions around one, all judgements, and which revision is in force.
+    """Read the revisions around one, all corrections, and the number of the active revision.
+
+    Raises as `read_revision`.
 
     Parameters
     ----------
+    prefix
+        PV prefix of the detector.
     around
-        The number of the revision; 0 is the one in force. Raises as `read_revision`.
+        The number of the revision; 0 is the active one.
     """
     active = (await read_snapshot(prefix)).revision
     centre = around or active
@@ -66,10 +70,10 @@ async def read_around(prefix: str, around: int) -> tuple[list[Revision], list[Co
 
 
 async def read_all(prefix: str) -> FullHistory:
-    """Read all records of a detector as they were at one instant, although commits go on; raises as `read_revision`.
+    """Read all records of a detector as of one instant, while commits continue; raises as `read_revision`.
 
-    The activations are read while no judgement is added. Each revision was put in force by the
-    transaction that made it: those that were there at that instant are those up to the newest that
+    The activations are read again until no correction was added meanwhile. Each revision was activated by
+    the transaction that stored it, so the revisions of that instant are those up to the newest one that
     these activations name.
     """
     corrections: list[Record] = []
@@ -80,7 +84,7 @@ async def read_all(prefix: str) -> FullHistory:
         if (await _query(prefix, HistoryQuery("judgement", len(corrections) + 1))).count == len(corrections):
             break
     else:
-        raise RefusedError(f"{prefix}: judgements are added all the time: try again when it is quiet")
+        raise RefusedError(f"{prefix}: corrections are added all the time: try again later")
     named = cast("list[Activation]", activations)
     newest = max((activation.revision for activation in named), default=0)
     revisions = await _read_from(prefix, "revision", 1, newest)
@@ -88,7 +92,7 @@ async def read_all(prefix: str) -> FullHistory:
 
 
 async def _read_from(prefix: str, kind: str, first: int, last: int | None = None) -> list[Record]:
-    """Read the records of a kind from one on, to another one or to the newest."""
+    """Read the records of a kind from one number to another, or to the newest."""
     records: list[Record] = []
     while last is None or first <= last:
         reply = await _query(prefix, HistoryQuery(kind, first))
@@ -97,12 +101,12 @@ async def _read_from(prefix: str, kind: str, first: int, last: int | None = None
         if first > reply.count:
             break
         if not reply.records:
-            raise RefusedError(f"{prefix}: {kind} {first} of {reply.count} is not shown: it does not fit its PV")
+            raise RefusedError(f"{prefix}: {kind} {first} of {reply.count} is not published: it is too long for its PV")
     return records
 
 
 async def _query(prefix: str, query: HistoryQuery) -> Reply:
-    """Ask for records, again where somebody else's question has covered the answer."""
+    """Query records, again if another client's query has replaced the answer."""
     pv = f"{prefix}History:Read"
     await get(pv)
     for number in range(_TRIES):
@@ -115,8 +119,8 @@ async def _query(prefix: str, query: HistoryQuery) -> Reply:
         reply = parse_reply(prefix, await read_text(f"{pv}_RBV"))
         if reply.read == str(query):
             return reply
-        await asyncio.sleep(random.uniform(0, _PAUSE * (number + 1)))  # noqa: S311  # out of step with the others
-    raise RefusedError(f"{query} of {prefix} could not be read: other clients ask all the time")
+        await asyncio.sleep(random.uniform(0, _PAUSE * (number + 1)))  # noqa: S311  # not in step with the other clients
+    raise RefusedError(f"{query} of {prefix} could not be read: other clients send queries all the time")
 
 
 def _no_such_revision(number: int, count: int) -> RefusedError:

@@ -1,4 +1,4 @@
-"""The commands that decide which revision holds: activate, here, follow."""
+"""The commands that decide which revision is active: activate, here, follow."""
 
 from typing import Annotated, Literal
 
@@ -13,30 +13,30 @@ from ponikeeper.text.strictjson import dumps
 def activate(
     prefix: Prefix,
     revision: Annotated[str, typer.Argument(help="number or label")],
-    force: Annotated[bool, typer.Option("--force", help="although it was judged wrong")] = False,
+    force: Annotated[bool, typer.Option("--force", help="even if it was superseded or retracted")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put an old revision in force again: ponikeeper activate 'XF:28ID1-ES{Det:PE1}Calib:' near."""
+    """Activate a revision again: ponikeeper activate 'XF:28ID1-ES{Det:PE1}Calib:' near."""
     name = int(revision) if revision.isascii() and revision.isdigit() else revision
     result = transact(prefix, Activate(name, force))
     print_text(dumps(result.as_dict()) if as_json else activation_line(prefix, result))
 
 
 def here(prefix: Prefix, as_json: AsJson = False) -> None:
-    """Say that the geometry in force holds where the links stand: ponikeeper here 'XF:28ID1-ES{Det:PE1}Calib:'."""
+    """Record the present position for the active geometry: ponikeeper here 'XF:28ID1-ES{Det:PE1}Calib:'."""
     result = transact(prefix, Here())
-    says = f"{prefix} revision {result.revision} holds where the links stand now (serial {result.serial})"
-    print_text(dumps(result.as_dict()) if as_json else says)
+    text = f"{prefix} revision {result.revision} holds at the present position of the links (serial {result.serial})"
+    print_text(dumps(result.as_dict()) if as_json else text)
 
 
 def follow(
     prefix: Prefix,
     state: Annotated[
-        Literal["on", "off"] | None, typer.Argument(help="left out: tell whether it does", case_sensitive=False)
+        Literal["on", "off"] | None, typer.Argument(help="omitted: print whether it is on", case_sensitive=False)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let the geometry follow the links to a known position: ponikeeper follow 'XF:28ID1-ES{Det:PE1}Calib:' on."""
+    """Switch following of the links on or off, or print which: ponikeeper follow 'XF:28ID1-ES{Det:PE1}Calib:' on."""
     if state is None:
         follows = run_ca(ca_client().read_follow(prefix))
         print_text(dumps({"prefix": prefix, "follow": follows}) if as_json else f"{prefix} {_follow_text(follows)}")

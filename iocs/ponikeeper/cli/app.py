@@ -1,8 +1,8 @@
-"""The command line: serve and check on the IOC host, and from any host over Channel Access the rest.
+"""The command line: some commands run on the IOC host, the others on any host over Channel Access.
 
-Exit codes: 0 done, 1 refused, a status that is not VALID (or not the one waited for), a fit that
-cannot be stood for, or a history that is not what was written, 2 usage or configuration, 3 no
-connection, 4 store.
+Exit codes: 0 success; 1 the request was refused, a status is not VALID (or not the one waited for), a
+fit was rejected, or a history is damaged; 2 wrong usage or configuration; 3 no connection to the IOC;
+4 the store cannot be used.
 """
 
 import os
@@ -38,7 +38,7 @@ from ponikeeper.errors import (
 )
 
 app = typer.Typer(
-    help="Keeps the calibrated geometry of area detectors: the IOC, and its clients on any host.",
+    help="The calibrated geometry of area detectors: the IOC and its command-line clients.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -46,12 +46,12 @@ app = typer.Typer(
 
 
 def run() -> None:
-    """Run the command line with the commands of every installed part, and end with its exit code."""
+    """Run the command line with the commands of every installed part, and exit with its exit code."""
     for entry in entry_points(group="ponikeeper.commands"):
         entry.load()(app)
     try:
         app()
-    except BrokenPipeError:  # who read our output has enough of it
+    except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except PonikeeperError as error:
@@ -62,7 +62,7 @@ def run() -> None:
 
 
 def exit_code(error: PonikeeperError) -> int:
-    """Give the exit code that stands for an error."""
+    """Return the exit code of an error."""
     if isinstance(error, NotConnectedError):
         return 3
     if isinstance(error, StoreError):

@@ -1,4 +1,4 @@
-"""The command that copies the store of an IOC while it is served."""
+"""The command that copies the store of an IOC, which may run meanwhile."""
 
 import re
 from pathlib import Path
@@ -15,13 +15,13 @@ from ponikeeper.text.strictjson import dumps
 
 def backup(
     config: Annotated[Path, typer.Argument(help="the configuration (TOML); its IOC may run")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="folder for the copy; better on another disk")],
-    keep: Annotated[int, typer.Option(min=0, help="how many copies of this store to keep there; 0 is all")] = 0,
+    output: Annotated[Path, typer.Option("-o", "--output", help="folder for the copy, preferably on another disk")],
+    keep: Annotated[int, typer.Option(min=0, help="number of copies of this store to keep there; 0 keeps all")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the whole history of an IOC, verified: ponikeeper backup /etc/ponikeeper/28id1.toml -o /backup.
+    """Copy the whole history of an IOC and verify the copy: ponikeeper backup /etc/ponikeeper/28id1.toml -o /backup.
 
-    To restore one, stop the IOC and put the copy in the place of its ponikeeper.sqlite.
+    To restore a copy, stop the IOC and replace its ponikeeper.sqlite with the copy.
     """
     try:
         from ponikeeper.config import load
@@ -41,6 +41,6 @@ def backup(
 
 
 def _superfluous(folder: Path, stem: str, keep: int) -> list[Path]:
-    """Give the oldest copies of a store that are more than are to be kept: their names are in the order of time."""
+    """Return the oldest copies of a store beyond the number to keep; their names sort by time."""
     ours = re.compile(re.escape(stem) + r"\.\d{8}T\d{6}\.\d{6}Z\.sqlite")
     return sorted(path for path in folder.iterdir() if ours.fullmatch(path.name))[:-keep] if keep else []

@@ -1,4 +1,4 @@
-"""What the commands have in common: their arguments, how they ask over Channel Access, how they print."""
+"""What the commands share: arguments, calls over Channel Access, output."""
 
 import asyncio
 import sys
@@ -26,51 +26,51 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
 def ca_client() -> Any:
-    """Give the CA calls; loaded where they are used, so that the other commands need no Channel Access."""
+    """Return the module of CA calls; imported on demand, so that the other commands need no Channel Access."""
     from ponikeeper.caclient import client
 
     return client
 
 
 def ca_history() -> Any:
-    """Give the CA calls for the history."""
+    """Return the module of CA calls for the history."""
     from ponikeeper.caclient import history
 
     return history
 
 
-def run_ca(work: Coroutine[Any, Any, T]) -> T:
-    """Run one exchange over Channel Access."""
+def run_ca(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that uses Channel Access, and return its result."""
     ca_client().create_context()
-    return asyncio.run(work)
+    return asyncio.run(coroutine)
 
 
 def with_id(request: Request) -> Request:
-    """Give a request an id of its own, as the IOC will read it: instants are UTC.
+    """Return a request with a new id, parsed as the IOC will parse it: timestamps are in UTC.
 
     Raises
     ------
     MessageError
-        Something is wrong with it, which is told here, and not sent.
+        The request is not valid; it is not sent.
     """
     return parse_request(request_text(replace(request, request=str(uuid.uuid4()))))
 
 
 def transact(prefix: str, request: Request) -> Result:
-    """Send a request, with an id of its own, and give what became of it.
+    """Send a request, with a new id if it has none, and return its result.
 
     Raises
     ------
     RefusedError
         With the IOC's reasons.
     NotConnectedError
-        It does not answer.
+        The IOC does not answer.
     """
     return run_ca(ca_client().transact(prefix, request if request.request else with_id(request)))
 
 
 def print_text(text: str) -> None:
-    """Print a text as it is, for people and for pipes."""
+    """Print a text unchanged to stdout."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -104,5 +104,5 @@ def make_folder(folder: Path) -> None:
 
 
 def print_error(problem: str) -> None:
-    """Print on stderr what went wrong."""
-    err.print(Text(problem, style="bold red"), soft_wrap=True)  # a str would have :a: of a PV's name made a picture
+    """Print an error message to stderr."""
+    err.print(Text(problem, style="bold red"), soft_wrap=True)  # in a str, rich replaces :a: in a PV name by an emoji

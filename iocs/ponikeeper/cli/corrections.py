@@ -1,4 +1,4 @@
-"""The commands that say what was found out later: supersede, retract."""
+"""The commands that correct the history: supersede, retract."""
 
 import contextlib
 from typing import Annotated
@@ -12,7 +12,7 @@ from ponikeeper.protocol import Retract, Supersede
 from ponikeeper.text.strictjson import dumps
 
 WrongRevision = Annotated[int, typer.Argument(help="the number of the revision that was wrong")]
-Reason = Annotated[str, typer.Option(help="what was wrong, for whoever reads the history")]
+Reason = Annotated[str, typer.Option(help="what was wrong, for later readers of the history")]
 
 
 def supersede(
@@ -20,21 +20,21 @@ def supersede(
     revision: WrongRevision,
     by: Annotated[int, typer.Option(help="the number of the revision that is right")],
     reason: Reason,
-    since: Annotated[str | None, typer.Option(help="wrong from this instant on, such as 2026-11-22T09:30:00Z")] = None,
-    until: Annotated[str | None, typer.Option(help="wrong before this instant only")] = None,
+    since: Annotated[str | None, typer.Option(help="wrong from this time on, such as 2026-11-22T09:30:00Z")] = None,
+    until: Annotated[str | None, typer.Option(help="wrong before this time only")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say that a revision was wrong, and which is right: ponikeeper supersede 'P:' 12 --by 15 --reason 'bad energy'."""
+    """Correct a wrong revision by naming the right one: ponikeeper supersede 'P:' 12 --by 15 --reason 'bad energy'."""
     _correct(prefix, Supersede(revision, by, reason, since, until), as_json)
 
 
 def retract(prefix: Prefix, revision: WrongRevision, reason: Reason, as_json: AsJson = False) -> None:
-    """Say that a revision was wrong, and nothing is right: ponikeeper retract 'P:' 12 --reason 'the panel was off'."""
+    """Mark a revision as wrong, without a replacement: ponikeeper retract 'P:' 12 --reason 'the panel was off'."""
     _correct(prefix, Retract(revision, reason), as_json)
 
 
 def _correct(prefix: str, request: Supersede | Retract, as_json: bool) -> None:
-    """Send a judgement, and say what it is about."""
+    """Send a correction, and print what it changes."""
     identified = with_id(request)
     result = transact(prefix, identified)
     if as_json:
@@ -49,12 +49,12 @@ def _correct(prefix: str, request: Supersede | Retract, as_json: bool) -> None:
         )
     line = f"{prefix} revision {request.revision} is {what}"
     if open_ended and _active_revision(prefix) == request.revision:
-        line += "; it stays in force until another one is activated"
+        line += "; it stays active until another one is activated"
     print_text(line)
 
 
 def _active_revision(prefix: str) -> int | None:
-    """Tell which revision is in force; None where that cannot be read any more: what was accepted stays so."""
+    """Return the number of the active revision; None if it cannot be read, since the request was accepted anyway."""
     with contextlib.suppress(NotConnectedError):
         return run_ca(ca_client().read_snapshot(prefix)).revision
     return None

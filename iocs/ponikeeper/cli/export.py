@@ -1,4 +1,4 @@
-"""The commands for a history as a file: export, verify."""
+"""The commands for a history file: export history, verify."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -14,12 +14,12 @@ from ponikeeper.store import backup
 from ponikeeper.text import timestamps
 from ponikeeper.text.strictjson import dumps
 
-export = typer.Typer(help="Write what the IOC keeps, or what its surroundings need, to files.", no_args_is_help=True)
+export = typer.Typer(help="Write the history, or files for other programs of the site.", no_args_is_help=True)
 
 
 @export.callback()
 def _exports() -> None:
-    """Have a command of its own for each thing that can be exported."""
+    """Group the exports under one command."""
 
 
 @export.command()
@@ -28,11 +28,11 @@ def history(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="file to write; - or none is stdout")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write all that the IOC keeps of a detector: ponikeeper export history 'P:' -o pe1.jsonl."""
+    """Write the whole history of a detector: ponikeeper export history 'P:' -o pe1.jsonl."""
     parts = run_ca(ca_history().read_all(prefix))
     exported = ExportedHistory(prefix, timestamps.from_datetime(timestamps.now()), *map(tuple, parts))
     data = history_file.write(exported)
-    history_file.read(data)  # nothing is called a history that could not be read back
+    history_file.read(data)  # a file that could not be read back is not written
     if write_output(output, data.decode("ascii")):
         print_text(
             dumps(_summary(exported)) if as_json else f"{output}: {history_file.counted(exported.counts())} of {prefix}"
@@ -40,10 +40,10 @@ def history(
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(help="an exported history, a store (its IOC may run), or a backup of one")],
+    file: Annotated[Path, typer.Argument(help="a history file, a store (its IOC may run), or a backup of one")],
     as_json: AsJson = False,
 ) -> None:
-    """Tell whether a history is whole and unchanged: ponikeeper verify pe1.jsonl, or ponikeeper.sqlite."""
+    """Check that a history is complete and unchanged: ponikeeper verify pe1.jsonl, or ponikeeper.sqlite."""
     if _is_store(file):
         contents = backup.inspect(file)
         print_text(dumps(asdict(contents)) if as_json else f"{file}: OK, {store_summary(contents)}")
@@ -58,7 +58,7 @@ def verify(
 
 
 def read_history_file(file: Path) -> ExportedHistory:
-    """Read an exported history; an error names the file."""
+    """Read a history file; an error names the file."""
     try:
         return history_file.read(file.read_bytes())
     except OSError as error:
@@ -68,7 +68,7 @@ def read_history_file(file: Path) -> ExportedHistory:
 
 
 def store_summary(contents: backup.Contents) -> str:
-    """Tell what a store holds, a line for each detector."""
+    """Return the content of a store as text, one line for each detector."""
     head = f"schema version {contents.version}, {len(contents.counts)} detector{'s' * (len(contents.counts) != 1)}"
     return "\n".join(
         [head, *(f"{history_file.counted(counts)} of {prefix}" for prefix, counts in contents.counts.items())]

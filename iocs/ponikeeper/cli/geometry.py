@@ -19,7 +19,7 @@ def get(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="file to write; - or none is stdout")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Get the geometry in force as a PONI: ponikeeper get 'XF:28ID1-ES{Det:PE1}Calib:' -o pe1.poni."""
+    """Get the active geometry as a PONI: ponikeeper get 'XF:28ID1-ES{Det:PE1}Calib:' -o pe1.poni."""
     snapshot = run_ca(ca_client().read_snapshot(prefix))
     if snapshot.geometry is None:
         raise RefusedError(f"{prefix} is UNSET: {snapshot.reason}")
@@ -31,13 +31,13 @@ def put(
     prefix: Prefix,
     file: Annotated[Path, typer.Argument(help="the PONI file")],
     label: Annotated[str | None, typer.Option(help="name of the revision, such as near")] = None,
-    comment: Annotated[str | None, typer.Option(help="what the next person should know")] = None,
+    comment: Annotated[str | None, typer.Option(help="a comment for later users")] = None,
     calibrant: Annotated[str | None, typer.Option(help="the powder standard, such as Ni")] = None,
-    here: Annotated[bool, typer.Option("--here", help="the geometry holds where the links stand now")] = False,
-    expect_revision: Annotated[int | None, typer.Option(help="refuse if another revision is in force")] = None,
+    here: Annotated[bool, typer.Option("--here", help="calibrated at the present position of the links")] = False,
+    expect_revision: Annotated[int | None, typer.Option(help="refuse if another revision is active")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a PONI in force: ponikeeper put 'XF:28ID1-ES{Det:PE1}Calib:' near.poni --label near --calibrant Ni."""
+    """Commit and activate a PONI: ponikeeper put 'XF:28ID1-ES{Det:PE1}Calib:' near.poni --label near --calibrant Ni."""
     try:
         geometry = poni.read(file.read_bytes())
     except OSError as error:
@@ -53,14 +53,14 @@ def put(
 def set_(
     prefix: Prefix,
     values: Annotated[list[str], typer.Argument(help="name=value, SI units, such as dist=0.2345 rot1=0.001")],
-    comment: Annotated[str | None, typer.Option(help="what the next person should know")] = None,
+    comment: Annotated[str | None, typer.Option(help="a comment for later users")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change values of the geometry in force, as one: ponikeeper set 'XF:28ID1-ES{Det:PE1}Calib:' dist=0.2345."""
+    """Change values of the active geometry in one commit: ponikeeper set 'XF:28ID1-ES{Det:PE1}Calib:' dist=0.2345."""
     pairs = [_assignment(value) for value in values]
     geometry = dict(pairs)
     if len(geometry) < len(pairs):
-        raise ConfigError("a name stands twice: give each value once")
+        raise ConfigError("a name is given twice: give each value once")
     snapshot = run_ca(ca_client().read_snapshot(prefix))
     provenance: dict[str, object] = {"method": "manual"}
     if snapshot.revision:
@@ -71,7 +71,7 @@ def set_(
 
 
 def show(prefix: Prefix, as_json: AsJson = False) -> None:
-    """Show all that is in force: ponikeeper show 'XF:28ID1-ES{Det:PE1}Calib:'."""
+    """Show the active geometry, its status and provenance: ponikeeper show 'XF:28ID1-ES{Det:PE1}Calib:'."""
     snapshot = run_ca(ca_client().read_snapshot(prefix))
     if as_json:
         print_text(snapshot.as_json())
@@ -80,18 +80,18 @@ def show(prefix: Prefix, as_json: AsJson = False) -> None:
 
 
 def _commit(prefix: str, commit: Commit, as_json: bool) -> None:
-    """Commit a geometry, and print what became of it."""
+    """Commit a geometry, and print the result."""
     result = transact(prefix, commit)
     print_text(dumps(result.as_dict()) if as_json else rendering.activation_line(prefix, result))
 
 
 def _assignment(text: str) -> tuple[str, object]:
-    """Read one name=value.
+    """Parse one name=value.
 
     Raises
     ------
     ConfigError
-        It is none, or the value is no number.
+        The text has another form, or the value is not valid JSON or not a number.
     """
     name, sign, value = text.partition("=")
     if not sign or name not in (*NAMES, "detector_config"):

@@ -13,8 +13,8 @@ from ponikeeper.text.strictjson import dumps
 
 def history(
     prefix: Prefix,
-    around: Annotated[int, typer.Option(help="the revision to look around; 0 is the one in force")] = 0,
-    tree: Annotated[bool, typer.Option("--tree", help="show what superseded what, and why")] = False,
+    around: Annotated[int, typer.Option(help="list the revisions around this number; 0 is the active one")] = 0,
+    tree: Annotated[bool, typer.Option("--tree", help="show which revision superseded which, and why")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the revisions, newest first: ponikeeper history 'XF:28ID1-ES{Det:PE1}Calib:' --tree."""

@@ -1,4 +1,4 @@
-"""The command that brings a history into a store: one that was exported, or what was calibrated before ponikeeper."""
+"""The command that adds records to a store: an exported history, or calibrations from before ponikeeper."""
 
 import contextlib
 from pathlib import Path
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 
 
 def import_(
-    config: Annotated[Path, typer.Argument(help="the configuration (TOML) of an IOC that does not run")],
+    config: Annotated[Path, typer.Argument(help="the configuration (TOML) of an IOC that is not running")],
     source: Annotated[
-        Path, typer.Argument(help="an exported history, a PONI file, a folder of them, or an autosave file (.sav)")
+        Path, typer.Argument(help="a history file, a PONI file, a folder of PONI files, or an autosave file (.sav)")
     ],
     prefix: Annotated[
-        str | None, typer.Option(help="the detector of PONI and autosave files, where the configuration has several")
+        str | None, typer.Option(help="the detector of PONI and autosave files, if the configuration has several")
     ] = None,
     old_prefix: Annotated[
         str | None,
-        typer.Option("--from", help="what the PVs in an autosave file begin with, where it is another prefix"),
+        typer.Option("--from", help="PV prefix in an autosave file, if it is another one"),
     ] = None,
-    skip: Annotated[bool, typer.Option("--skip-unreadable", help="leave out PONI files that cannot be read")] = False,
+    skip: Annotated[bool, typer.Option("--skip-unreadable", help="skip PONI files that cannot be read")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a history into a store: ponikeeper import /etc/ponikeeper/28id1.toml pe1.jsonl.
+    """Import a history into a store: ponikeeper import /etc/ponikeeper/28id1.toml pe1.jsonl.
 
-    PONI files (ponikeeper import 28id1.toml xpdacq_calib/) become revisions with the times that stand in
-    them, or of the files; where the detector stood then is not known.
+    PONI files (ponikeeper import 28id1.toml xpdacq_calib/) become revisions with the times written in
+    them, or else those of the files; their position is unknown.
     """
     try:
         from ponikeeper.config import load
@@ -80,7 +80,7 @@ def import_(
 
 
 def _compare(store: "History", found: ExportedHistory, source: Path) -> tuple[ExportedHistory, ExportedHistory]:
-    """Give what a store has of a detector, and what it lacks of a history; raises `RefusedError` where they clash."""
+    """Return what a store has of a detector, and what it lacks of a history; raises `RefusedError` if they differ."""
     stored = (tuple(store.records(found.prefix, kind)) for kind in KINDS)
     present = ExportedHistory(found.prefix, found.exported, *stored)  # type: ignore[arg-type]  # in the order of KINDS
     try:
@@ -90,25 +90,25 @@ def _compare(store: "History", found: ExportedHistory, source: Path) -> tuple[Ex
 
 
 def _is_export(source: Path) -> bool:
-    """Tell an export from what was there before: that is a folder, or a file that is known by its name."""
+    """Return whether the source is a history file; the other sources are a folder, or a file known by its suffix."""
     return not (source.is_dir() or source.suffix.lower() == ".poni" or _is_autosave(source))
 
 
 def _is_autosave(source: Path) -> bool:
-    """Tell by the name: autosave's own copies are called .sav0, .savB, .sav_260101-120000 too."""
+    """Return whether the name is one of autosave, whose copies are called .sav0, .savB, .sav_260101-120000 too."""
     return ".sav" in source.name.lower() and not source.is_dir()
 
 
 def _detector_prefix(prefix: str | None, prefixes: list[str], config: Path) -> str:
     if prefix is None and len(prefixes) > 1:
-        raise ConfigError(f"{config} has several detectors: say with --prefix which one it is, of {' '.join(prefixes)}")
+        raise ConfigError(f"{config} has several detectors: select one with --prefix, of {' '.join(prefixes)}")
     if prefix is not None and prefix not in prefixes:
         raise ConfigError(f"--prefix {prefix} is no detector of {config}: expected one of {' '.join(prefixes)}")
     return prefix or prefixes[0]
 
 
 def _read_ponis(source: Path, skip: bool) -> list[LegacyCalibration]:
-    """Read a PONI file, or each in a folder; what cannot be read is told all at once, or left out with a word."""
+    """Read a PONI file, or each in a folder; unreadable files are reported together, or skipped with a message."""
     files = sorted(source.glob("*.poni")) if source.is_dir() else [source]
     if not files:
         raise ConfigError(f"{source}: there is no *.poni in this folder")
@@ -121,10 +121,10 @@ def _read_ponis(source: Path, skip: bool) -> list[LegacyCalibration]:
             problems += [f"{file.name}: {problem}" for problem in error.problems]
     if problems and not (skip and found):
         raise HistoryError(
-            [*problems, "nothing was imported: mend these files, or leave them out with --skip-unreadable"]
+            [*problems, "nothing was imported: correct these files, or skip them with --skip-unreadable"]
         )
     for problem in problems:
-        print_text(f"left out: {problem}")
+        print_text(f"skipped: {problem}")
     return found
 
 

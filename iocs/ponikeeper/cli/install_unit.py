@@ -1,4 +1,4 @@
-"""The command that writes the systemd units for a configuration, and says what each step is for."""
+"""The command that writes the systemd units for a configuration, and prints the next steps."""
 
 import re
 import sys
@@ -19,18 +19,18 @@ _EXPECTED = ("/opt/ponikeeper/bin/ponikeeper", "/etc/ponikeeper/%i.toml")
 """Program and configuration, as the shipped units have them."""
 
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108
-"""What the shipped units do not see."""
+"""Folders that are hidden from the shipped units."""
 
 
 def install_unit(
     config: Annotated[Path, typer.Argument(help="the configuration (TOML); its name is that of the instance")],
     folder: Annotated[Path, typer.Option(help="where systemd looks for units")] = Path("/etc/systemd/system"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be written, and write nothing")] = False,
-    force: Annotated[bool, typer.Option("--force", help="overwrite files that somebody has edited")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be written, and write nothing")] = False,
+    force: Annotated[bool, typer.Option("--force", help="overwrite files that were edited")] = False,
 ) -> None:
     """Write the systemd units for a configuration: ponikeeper install-unit /etc/ponikeeper/28id1.toml.
 
-    Nothing is started: it prints the commands that do.
+    Nothing is started: the commands for that are printed.
     """
     try:
         from ponikeeper.config import load
@@ -41,11 +41,11 @@ def install_unit(
     edited = [name for name, text in files.items() if (folder / name).exists() and (folder / name).read_text() != text]
     if edited and not force:
         raise RefusedError(
-            f"{', '.join(edited)} in {folder} is another than would be written: expected changes in drop-ins "
-            "of your own alone (systemctl edit); --force overwrites them"
+            f"{', '.join(edited)} in {folder} differs from what would be written: make changes in drop-ins "
+            "(systemctl edit); --force overwrites these files"
         )
     for name, text in files.items():
-        state = "is as it should be" if (folder / name).exists() and name not in edited else "written"
+        state = "unchanged" if (folder / name).exists() and name not in edited else "written"
         if state == "written" and not dry_run:
             make_folder((folder / name).parent)
             write_atomic(folder / name, text.encode())
@@ -63,34 +63,34 @@ _NEXT = (
     ("systemctl daemon-reload", "systemd reads the units"),
     ("systemctl enable --now ponikeeper@{}", "starts it, now and at each boot, and waits until it answers"),
     ("systemctl enable --now ponikeeper-backup@{}.timer", "copies its history to /var/backups/ponikeeper each night"),
-    ("journalctl -u ponikeeper@{}", "what it says; puts: journalctl -t ponikeeper-put"),
+    ("journalctl -u ponikeeper@{}", "its log; puts: journalctl -t ponikeeper-put"),
 )
-"""The commands that come next, of an instance, and what each is for."""
+"""The next commands for an instance, each with its purpose."""
 
 
 def unit_files(config: Path, program: Path) -> dict[str, str]:
-    """Give the texts of the files by their names below systemd's folder: the units, and where others run, a drop-in.
+    """Return the texts of the files by their names in systemd's folder: the units, and a drop-in if paths differ.
 
     Parameters
     ----------
     config
         Absolute path of the configuration.
     program
-        What serves it.
+        The program that serves it.
 
     Raises
     ------
     ConfigError
-        A path that means something else to systemd, or that no unit can be called after.
+        A path that is special to systemd, or that cannot be the name of a unit.
     """
     if not re.fullmatch(r"[\w.:-]+", config.stem, flags=re.ASCII):
         raise ConfigError(
-            f"{config}: no unit can be called after it: expected a name of letters, digits, and any of . : _ -, "
+            f"{config}: its name cannot be the name of a unit: expected letters, digits, and any of . : _ -, "
             "such as 28id1.toml"
         )
     for path in (config, program):
         if found := re.search(r"[^\w@.:+/-]", str(path), flags=re.ASCII):
-            raise ConfigError(f"{path}: {found[0]!r} means something else to systemd: expected a path without it")
+            raise ConfigError(f"{path}: {found[0]!r} is special to systemd: expected a path without it")
     shipped = deploy_folder() / "systemd"
     files = {path.name: path.read_text() for path in sorted(shipped.glob("ponikeeper*@.*"))}
     if (str(program), str(config)) == (_EXPECTED[0], _EXPECTED[1].replace("%i", config.stem)):
@@ -104,7 +104,7 @@ def unit_files(config: Path, program: Path) -> dict[str, str]:
 
 
 def obstacles(loaded: "Config", config: Path, program: Path) -> list[str]:
-    """Say what the unit, which sees and writes little, would stop; parameters as `planned`."""
+    """Return what the restrictions of the unit would prevent, one sentence each; parameters as `unit_files`."""
     state, logs = Path("/var/lib/ponikeeper", config.stem), Path("/var/log/ponikeeper", config.stem)
     found = [
         f"{path} is hidden from the unit (ProtectHome, PrivateTmp), which would not start: expected one such as {usual}"

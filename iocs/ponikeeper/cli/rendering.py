@@ -1,4 +1,4 @@
-"""What the command line shows of snapshots and revisions, as tables for a terminal."""
+"""Rendering of snapshots and revisions for a terminal: tables, the tree of the history, single lines."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,19 +16,19 @@ from ponikeeper.protocol import Result, Snapshot
 from ponikeeper.text import timestamps
 
 _INDENT, _READABLE = 4, 50
-"""Columns of one level, and of a text that can be read."""
+"""Columns for one level of the tree, and at least for its text."""
 
 _SHORTENED = ("label", "calibrant", "author")
-"""Columns that give way where the terminal is narrow."""
+"""Columns that are shortened in a narrow terminal."""
 
 _STYLES = {"VALID": "bold green", "MOVING": "bold yellow"}
 
 Answer = Snapshot | PonikeeperError
-"""What a detector says, or why it says nothing that could be read."""
+"""The snapshot of a detector, or why it cannot be read."""
 
 
 def snapshot_table(snapshot: Snapshot) -> Table:
-    """Show all that is in force: status, the geometry in SI and in the human view, provenance."""
+    """Return a table of the active geometry: status, values in SI and common units, position, provenance."""
     table = Table(title=Text(snapshot.prefix), title_justify="left", show_header=False)
     table.add_column(style="dim")
     table.add_column(overflow="fold")
@@ -57,7 +57,7 @@ def snapshot_table(snapshot: Snapshot) -> Table:
 
 
 def status_lines(answers: Mapping[str, Answer]) -> list[Text]:
-    """Tell of each detector, in one line, what is to be thought of its geometry; the columns are aligned."""
+    """Return one line for each detector, with the status of its geometry, in aligned columns."""
     rows = [(Text(prefix), *_status_cells(answer)) for prefix, answer in answers.items()]
     widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
     return [_align(row, widths) for row in rows]
@@ -85,7 +85,7 @@ def _align(row: Sequence[Text], widths: Sequence[int]) -> Text:
 
 
 def history_table(prefix: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    """List revisions, newest first; what was judged wrong is marked, where anything was."""
+    """Return a table of revisions, newest first, with a column for corrections if there are any."""
     table = Table(title=Text(f"history of {prefix}"), title_justify="left", box=None, padding=(0, 1, 0, 0))
     corrected = any(row.get("judgement") for row in rows)
     dist, wavelength = DISPLAY_UNITS["dist"], DISPLAY_UNITS["wavelength"]
@@ -119,7 +119,7 @@ def history_table(prefix: str, rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _correction_mark(correction: Mapping[str, Any] | None) -> str:
-    """Say in one word or two what became of a revision."""
+    """Return a short text for the correction of a revision."""
     if correction is None:
         return ""
     return "retracted" if correction["by"] is None else f"by {correction['by']}"
@@ -131,16 +131,19 @@ def history_tree(
     corrections: Mapping[int, Sequence[Mapping[str, Any]]],
     active: int,
 ) -> Tree:
-    """Show revisions, newest first, each under the one that replaces it now.
+    """Return a tree of revisions, newest first, each under the one that replaces it now.
 
     Parameters
     ----------
+    prefix
+        PV prefix of the detector.
     rows
-        The revisions listed, newest first, each with the judgement that decides on it now, or None.
-    judgements
-        By revision, all that were made; those that do not decide now are shown at the revision that they name, too.
-    in_force
-        Number of the revision in force.
+        The revisions, newest first, each with the correction that applies now (key ``judgement``), or None.
+    corrections
+        All corrections, by the number of the corrected revision; those that do not apply now are also listed
+        under the revision that they name as right.
+    active
+        Number of the active revision.
     """
     tree = Tree(Text(f"history of {prefix}"))
     nodes = {row["revision"]: Tree(_revision_text(row, corrections.get(row["revision"], ()), active)) for row in rows}
@@ -156,7 +159,7 @@ def history_tree(
 
 
 def tree_width(tree: Tree) -> int:
-    """Give how wide a terminal has to be for a tree (columns)."""
+    """Return the width of the terminal that a tree needs (columns)."""
     return _depth(tree) * _INDENT + _READABLE
 
 
@@ -168,13 +171,13 @@ def _depth(tree: Tree) -> int:
 
 
 def _revision_text(row: Mapping[str, Any], corrections: Sequence[Mapping[str, Any]], active: int) -> Text:
-    """Tell of a revision, and in a line of its own each thing that was found out about it."""
+    """Return the text of a revision, followed by one line for each of its corrections."""
     wrong = row["judgement"] is not None
     text = Text(_revision_name(row), style="dim" if wrong else "")
     text.append(f" {timestamps.to_minutes(row['created'])}")
     text.append("".join(f" {row[key]}" for key in ("method", "calibrant") if row[key]))
     if row["revision"] == active:
-        text.append(" in force", style="bold red" if wrong else "bold green")
+        text.append(" active", style="bold red" if wrong else "bold green")
     for correction in corrections:
         what = "retracted" if correction["by"] is None else f"superseded by revision {correction['by']}"
         text.append(f"\n{what}{_reason(correction)}", style="red")
@@ -182,7 +185,7 @@ def _revision_text(row: Mapping[str, Any], corrections: Sequence[Mapping[str, An
 
 
 def _correction_line(row: Mapping[str, Any], correction: Mapping[str, Any]) -> Text:
-    """Tell, at the revision that is right, of one that is replaced for a time, or was until something else was said."""
+    """Return the line about a revision that this one replaces for a period, or replaced until a later correction."""
     return Text(f"{_revision_name(row)} superseded{_reason(correction)}", style="dim")
 
 
@@ -196,7 +199,7 @@ def _reason(correction: Mapping[str, Any]) -> str:
 
 
 def diff_table(prefix: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Table:
-    """Compare two revisions: what is the same is left out."""
+    """Return a table of the differences between two revisions."""
     table = Table(title=Text(f"{prefix} revision {one['revision']} and {other['revision']}"), title_justify="left")
     table.add_column("")
     table.add_column(f"revision {one['revision']}", overflow="fold")
@@ -215,7 +218,7 @@ def diff_table(prefix: str, one: Mapping[str, Any], other: Mapping[str, Any]) ->
 
 
 def one_line(snapshot: Snapshot) -> str:
-    """Tell a snapshot in one line, as ``watch`` prints it."""
+    """Return a snapshot as one line, as ``watch`` prints it."""
     reason = f": {in_one_line(snapshot.reason)}" if snapshot.reason and snapshot.status != "VALID" else ""
     if snapshot.geometry is None:
         return f"{snapshot.prefix} {snapshot.status}{reason}"
@@ -227,12 +230,12 @@ def one_line(snapshot: Snapshot) -> str:
 
 
 def activation_line(prefix: str, result: Result) -> str:
-    """Tell what an accepted request put in force."""
-    return f"{prefix} revision {result.revision} is in force (serial {result.serial})"
+    """Return a line about the revision that an accepted request activated."""
+    return f"{prefix} revision {result.revision} is active (serial {result.serial})"
 
 
 def period(since: str | None, until: str | None) -> str:
-    """Tell for which time something is said; nothing where it is said for all time."""
+    """Return the text of a period; empty for all time."""
     if since is None:
         return "" if until is None else f"before {timestamps.shortest(until)}"
     return (
@@ -243,19 +246,19 @@ def period(since: str | None, until: str | None) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """Make one line of what somebody wrote, without what could do something to a terminal."""
+    """Return a text as one line, without control characters."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def value_text(name: str, value: object) -> str:
-    """Show a value with its unit."""
+    """Return a value with its unit."""
     if value is None:
         return "-"
     return f"{value!r} {PARAMETERS[name].unit}" if name in PARAMETERS else str(value)
 
 
 def human_view(geometry: Geometry) -> dict[str, str]:
-    """Tell the geometry as people speak of it, beside the names of the values it belongs to."""
+    """Return the geometry in common units, by the names of the values that each text belongs to."""
     units = DISPLAY_UNITS
     view = {"wavelength": f"{units['wavelength'].text(geometry.wavelength)}, {units['energy'].text(geometry.energy)}"}
     fit2d = geometry.fit2d

@@ -18,11 +18,11 @@ ConfigFile = Annotated[Path, typer.Argument(help="the configuration (TOML)")]
 def serve(
     config: ConfigFile,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR")] = "INFO",
-    force: Annotated[bool, typer.Option("--force", help="although another server answers for the prefix")] = False,
+    force: Annotated[bool, typer.Option("--force", help="serve even if another server answers for the prefix")] = False,
 ) -> None:
     """Run the IOC: ponikeeper serve /etc/ponikeeper/28id1.toml.
 
-    Prints one line when it answers: READY port=5064 pvs=184 detectors=2.
+    It prints one line when it is ready: READY, with the port and the numbers of PVs and detectors.
     """
     level = getattr(logging, log_level.upper(), None)
     if not isinstance(level, int):
@@ -37,7 +37,7 @@ def serve(
         from ponikeeper.config import load
     except ModuleNotFoundError as error:
         raise MissingExtraError("ioc", error.name or "caproto") from error
-    service.run(load(config), lambda line: print(line, flush=True), force)  # noqa: T201  # what a supervisor waits for
+    service.run(load(config), lambda line: print(line, flush=True), force)  # noqa: T201  # a supervisor waits for this line
 
 
 def check(config: ConfigFile) -> None:

@@ -1,4 +1,4 @@
-"""The commands that write what an IOC's surroundings need: alarm server, archiver, screens, a list of its PVs."""
+"""The commands that write files for other programs: alarm server, archiver, screens, a list of the PVs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,15 +13,13 @@ from ponikeeper.site.screens import overview as drawing
 from ponikeeper.system.atomic_write import write_atomic
 
 ConfigFile = Annotated[Path, typer.Argument(help="the configuration (TOML)")]
-Folder = Annotated[Path, typer.Option("-o", "--output", help="folder to write to; it is made where it is not there")]
+Folder = Annotated[Path, typer.Option("-o", "--output", help="folder to write to; it is created if needed")]
 
 
 def alarms(
     config: ConfigFile,
     output: Folder = Path(),
-    root: Annotated[
-        str, typer.Option(help="name of the alarm configuration that it becomes a part of")
-    ] = "Accelerator",
+    root: Annotated[str, typer.Option(help="name of the alarm configuration to import the tree into")] = "Accelerator",
 ) -> None:
     """Write the alarm tree for Phoebus: ponikeeper export alarms /etc/ponikeeper/28id1.toml -o DIR."""
 
@@ -34,7 +32,7 @@ def alarms(
 
 
 def archiver(config: ConfigFile, output: Folder = Path()) -> None:
-    """Write what the Archiver Appliance is asked: ponikeeper export archiver /etc/ponikeeper/28id1.toml -o DIR."""
+    """Write the request to the Archiver Appliance: ponikeeper export archiver /etc/ponikeeper/28id1.toml -o DIR."""
 
     def text(loaded: Any) -> str:
         from ponikeeper.site.archiver import archiver_request
@@ -45,7 +43,7 @@ def archiver(config: ConfigFile, output: Folder = Path()) -> None:
 
 
 def pvlist(config: ConfigFile, output: Folder = Path()) -> None:
-    """Write the names of all PVs, one a line: ponikeeper export pvlist /etc/ponikeeper/28id1.toml -o DIR."""
+    """Write the names of all PVs, one per line: ponikeeper export pvlist /etc/ponikeeper/28id1.toml -o DIR."""
 
     def text(loaded: Any) -> str:
         from ponikeeper.site.pv_list import pv_list
@@ -58,7 +56,7 @@ def pvlist(config: ConfigFile, output: Folder = Path()) -> None:
 def screens(config: ConfigFile, output: Folder = Path()) -> None:
     """Write the screens for Phoebus: ponikeeper export screens /etc/ponikeeper/28id1.toml -o DIR.
 
-    The overview is of this configuration's detectors; open it first, the others open from there.
+    Open the overview of this configuration's detectors first; it opens the others.
     """
 
     def overview(loaded: Any) -> str:
@@ -73,7 +71,7 @@ def screens(config: ConfigFile, output: Folder = Path()) -> None:
 
 
 def _write(config: Path, folder: Path, kind: str, text: Callable[[Any], str]) -> None:
-    """Write one file, called after the configuration: 28id1.alarms.xml."""
+    """Write one file, named after the configuration: 28id1.alarms.xml."""
     try:
         from ponikeeper.config import load
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The commands that tell what is to be thought of the geometry now: status, watch."""
+"""The commands that print the status of the geometry: status, watch."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from ponikeeper.protocol.pvs import Status
 from ponikeeper.text.strictjson import dumps
 
 _ANSWER, _CHANGE = 5.0, 60.0
-"""Seconds to wait for an answer, and for a status, where nothing is said."""
+"""Default seconds to wait for an answer, and for a status."""
 
 
 def status(
@@ -26,9 +26,9 @@ def status(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell whether geometries hold: ponikeeper status 'XF:28ID1-ES{Det:PE1}Calib:' --wait VALID --timeout 60.
+    """Print the status of geometries: ponikeeper status 'XF:28ID1-ES{Det:PE1}Calib:' --wait VALID --timeout 60.
 
-    Ends with 0 if all are VALID (with --wait: have that status), 1 if not, 3 if one does not answer.
+    The exit code is 0 if all are VALID (with --wait: have that status), 1 if not, 3 if one does not answer.
     """
     wanted = Status.VALID.name if wait is None else _status(wait)
     seconds = _seconds(timeout, _ANSWER if wait is None else _CHANGE)
@@ -47,7 +47,7 @@ def status(
     }
     if others and wait is not None:
         states = ", ".join(f"{name} {_status_text(answer)}" for name, answer in others.items())
-        print_error(f"waited {seconds:g} s for {wanted} in vain: {states}")
+        print_error(f"timed out after {seconds:g} s waiting for {wanted}: {states}")
     unanswered = any(not isinstance(answer, Snapshot) for answer in others.values())
     raise typer.Exit(3 if unanswered else 1 if others else 0)
 
@@ -65,17 +65,17 @@ def watch(prefix: Prefix, as_json: AsJson = False) -> None:
 
 
 def _status(text: str) -> str:
-    """Read the name of a status; raises `ConfigError` with all names where it is none."""
+    """Parse the name of a status; raises `ConfigError` with all names if it is unknown."""
     if text.upper() not in Status.__members__:
-        raise ConfigError(f"--wait {text} is no status: expected one of {' '.join(Status.__members__)}")
+        raise ConfigError(f"--wait {text} is not a status: expected one of {' '.join(Status.__members__)}")
     return text.upper()
 
 
 def _seconds(given: float | None, default: float) -> float:
-    """Give how long to wait; raises `ConfigError` where that is no time."""
+    """Return how long to wait; raises `ConfigError` if that is not a positive, finite time."""
     seconds = default if given is None else given
     if not 0 < seconds < math.inf:
-        raise ConfigError(f"--timeout {seconds:g} is no time to wait: expected seconds, more than 0")
+        raise ConfigError(f"--timeout {seconds:g} is not allowed: expected seconds, more than 0")
     return seconds
 
 
