@@ -120,7 +120,7 @@ class DetectorPVs:
             except RefusedError:
                 raise
             except Exception as error:
-                # a defect of ours, which the client must be told all the same
+                # a defect of ours; the client must get an answer all the same
                 log.exception("put to %s", suffix)
                 await self._puts.refuse((f"{suffix}: this put could not be handled ({type(error).__name__}: {error})",))
             finally:

@@ -38,8 +38,13 @@ def padded(response: Any, requested: int) -> Any:
     ----------
     response
         A response of caproto to a get or a subscription.
-    asked
+    requested
         Elements that the client requested; 0 for the existing ones.
+
+    Returns
+    -------
+    caproto.ReadResponse, caproto.ReadNotifyResponse or caproto.EventAddResponse
+        The response itself if it has that many elements.
     """
     header, (metadata, values) = response.header, response.buffers[:2]
     item = _item(header.data_type)

@@ -39,6 +39,13 @@ def create_context() -> None:
 async def read_text(pv: str, timeout: float = TIMEOUT) -> str:
     """Read a text PV.
 
+    Parameters
+    ----------
+    pv
+        Its name.
+    timeout
+        How long to wait for the answer (s).
+
     Raises
     ------
     NotConnectedError
@@ -50,16 +57,38 @@ async def read_text(pv: str, timeout: float = TIMEOUT) -> str:
 async def read_snapshot(prefix: str, timeout: float = TIMEOUT) -> Snapshot:
     """Read the snapshot of a detector: its active geometry, status and provenance.
 
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+    timeout
+        How long to wait for the answer (s).
+
     Raises
     ------
     NotConnectedError
         The PV does not answer.
+    MessageError
+        The text is not a snapshot that this version can read.
     """
     return Snapshot.from_json(await read_text(f"{prefix}Snapshot_RBV", timeout))
 
 
 async def read_snapshots(prefixes: Sequence[str], timeout: float = TIMEOUT) -> dict[str, Answer]:
-    """Read the snapshots of several detectors concurrently."""
+    """Read the snapshots of several detectors concurrently.
+
+    Parameters
+    ----------
+    prefixes
+        PV prefixes of the detectors.
+    timeout
+        How long to wait for the answers (s).
+
+    Returns
+    -------
+    dict
+        For each prefix the snapshot, or why it cannot be read.
+    """
 
     async def one(prefix: str) -> Answer:
         try:
@@ -72,6 +101,15 @@ async def read_snapshots(prefixes: Sequence[str], timeout: float = TIMEOUT) -> d
 
 async def wait_for_status(prefixes: Sequence[str], status: str, timeout: float) -> dict[str, Answer]:
     """Wait until several detectors have a status at once, by monitors.
+
+    Parameters
+    ----------
+    prefixes
+        PV prefixes of the detectors.
+    status
+        The name of the status.
+    timeout
+        How long to wait (s).
 
     Returns
     -------
@@ -111,6 +149,11 @@ def _parse_update(text: Any, disconnected: NotConnectedError) -> Answer:
 
 async def read_follow(prefix: str) -> bool:
     """Return whether the geometry follows the links.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
 
     Raises
     ------
@@ -178,6 +221,13 @@ async def _put(exchange: Exchange, pv: str, text: str, timeout: float) -> None:
 
 async def watch(prefix: str, show: Callable[[Snapshot], None]) -> None:
     """Call a function with each snapshot, until cancelled.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+    show
+        The function; an error that it raises ends the call.
 
     Raises
     ------

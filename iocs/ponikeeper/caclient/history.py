@@ -26,6 +26,13 @@ FullHistory = tuple[list[Revision], list[Activation], list[Correction]]
 async def read_revision(prefix: str, number: int) -> Revision:
     """Read one revision of the history.
 
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+    number
+        Number of the revision, from 1.
+
     Raises
     ------
     RefusedError

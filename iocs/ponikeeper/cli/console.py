@@ -59,6 +59,18 @@ def with_id(request: Request) -> Request:
 def transact(prefix: str, request: Request) -> Result:
     """Send a request, with a new id if it has none, and return its result.
 
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+    request
+        The request.
+
+    Returns
+    -------
+    Result
+        An accepted one.
+
     Raises
     ------
     RefusedError

@@ -50,41 +50,45 @@ def import_(
     prefixes = [detector.prefix for detector in loaded.detector]
     now = timestamps.now()
     if _is_export(source):
-        found = read_history_file(source)
-        if found.prefix not in ([prefix] if prefix else prefixes):
-            raise ConfigError(
-                f"{source} is the history of {found.prefix}: expected one of {prefix or ' '.join(prefixes)} ({config})"
-            )
+        history = read_history_file(source)
+        if history.prefix not in ([prefix] if prefix else prefixes):
+            expected = prefix or " ".join(prefixes)
+            raise ConfigError(f"{source} is the history of {history.prefix}: expected one of {expected} ({config})")
     else:
         detector_prefix = _detector_prefix(prefix, prefixes, config)
         legacy = (
             _read_autosave(source, old_prefix or detector_prefix) if _is_autosave(source) else _read_ponis(source, skip)
         )
-        found = legacy_import.to_history(detector_prefix, legacy, now)
+        history = legacy_import.to_history(detector_prefix, legacy, now)
     with contextlib.closing(History(loaded.store)) as store:
-        present, missing = _compare(store, found, source)
+        present, missing = _compare(store, history, source)
         records = [record for part in missing.by_kind().values() for record in part]
         if records:
-            store.append(found.prefix, records, timestamps.from_datetime(now), legacy_import.CAUSE)
+            store.append(history.prefix, records, timestamps.from_datetime(now), legacy_import.CAUSE)
     if as_json:
         print_text(
             dumps(
-                {"prefix": found.prefix, "store": str(loaded.store), "had": present.counts(), "added": missing.counts()}
+                {
+                    "prefix": history.prefix,
+                    "store": str(loaded.store),
+                    "had": present.counts(),
+                    "added": missing.counts(),
+                }
             )
         )
     elif records:
-        print_text(f"{source}: {history_file.counted(missing.counts())} of {found.prefix} added to {loaded.store}")
+        print_text(f"{source}: {history_file.counted(missing.counts())} of {history.prefix} added to {loaded.store}")
     else:
         counts = history_file.counted(present.counts())
         print_text(f"{source}: nothing to do, {loaded.store} has all of it: {counts} of {present.prefix}")
 
 
-def _compare(store: "History", found: ExportedHistory, source: Path) -> tuple[ExportedHistory, ExportedHistory]:
+def _compare(store: "History", history: ExportedHistory, source: Path) -> tuple[ExportedHistory, ExportedHistory]:
     """Return what a store has of a detector, and what it lacks of a history; raises `RefusedError` if they differ."""
-    stored = (tuple(store.records(found.prefix, kind)) for kind in KINDS)
-    present = ExportedHistory(found.prefix, found.exported, *stored)  # type: ignore[arg-type]  # in the order of KINDS
+    stored = (tuple(store.records(history.prefix, kind)) for kind in KINDS)
+    present = ExportedHistory(history.prefix, history.exported, *stored)  # type: ignore[arg-type]  # in the order of KINDS
     try:
-        return present, history_file.added(present, found)
+        return present, history_file.added(present, history)
     except RefusedError as error:
         raise RefusedError(f"{source}: {error}; {store.path} stays as it is") from None
 
@@ -112,20 +116,20 @@ def _read_ponis(source: Path, skip: bool) -> list[LegacyCalibration]:
     files = sorted(source.glob("*.poni")) if source.is_dir() else [source]
     if not files:
         raise ConfigError(f"{source}: there is no *.poni in this folder")
-    found: list[LegacyCalibration] = []
+    records: list[LegacyCalibration] = []
     problems: list[str] = []
     for file in files:
         try:
-            found += legacy_import.read_poni(file.name, _read_bytes(file), file.stat().st_mtime)
+            records += legacy_import.read_poni(file.name, _read_bytes(file), file.stat().st_mtime)
         except PoniError as error:
             problems += [f"{file.name}: {problem}" for problem in error.problems]
-    if problems and not (skip and found):
+    if problems and not (skip and records):
         raise HistoryError(
             [*problems, "nothing was imported: correct these files, or skip them with --skip-unreadable"]
         )
     for problem in problems:
         print_text(f"skipped: {problem}")
-    return found
+    return records
 
 
 def _read_autosave(source: Path, prefix: str) -> list[LegacyCalibration]:

@@ -89,8 +89,8 @@ def unit_files(config: Path, program: Path) -> dict[str, str]:
             "such as 28id1.toml"
         )
     for path in (config, program):
-        if found := re.search(r"[^\w@.:+/-]", str(path), flags=re.ASCII):
-            raise ConfigError(f"{path}: {found[0]!r} is special to systemd: expected a path without it")
+        if character := re.search(r"[^\w@.:+/-]", str(path), flags=re.ASCII):
+            raise ConfigError(f"{path}: {character[0]!r} is special to systemd: expected a path without it")
     shipped = deploy_folder() / "systemd"
     files = {path.name: path.read_text() for path in sorted(shipped.glob("ponikeeper*@.*"))}
     if (str(program), str(config)) == (_EXPECTED[0], _EXPECTED[1].replace("%i", config.stem)):
@@ -106,18 +106,18 @@ def unit_files(config: Path, program: Path) -> dict[str, str]:
 def obstacles(loaded: "Config", config: Path, program: Path) -> list[str]:
     """Return what the restrictions of the unit would prevent, one sentence each; parameters as `unit_files`."""
     state, logs = Path("/var/lib/ponikeeper", config.stem), Path("/var/log/ponikeeper", config.stem)
-    found = [
+    problems = [
         f"{path} is hidden from the unit (ProtectHome, PrivateTmp), which would not start: expected one such as {usual}"
         for path, usual in ((program, _EXPECTED[0]), (config, _EXPECTED[1].replace("%i", config.stem)))
         if any(path.is_relative_to(folder) for folder in _HIDDEN)
     ]
     if loaded.ioc.state_dir is not None and not Path(loaded.ioc.state_dir).is_relative_to(state):
-        found.append(
+        problems.append(
             f"ioc.state_dir: the unit may not write to {loaded.ioc.state_dir}: expected no state_dir, for {state}"
         )
     putlog = loaded.ioc.putlog
     if putlog not in (None, "journal") and not any(Path(putlog).is_relative_to(folder) for folder in (state, logs)):
-        found.append(
+        problems.append(
             f"ioc.putlog: the unit may not write to {putlog}: expected a file in {logs}, or none, for the journal"
         )
-    return found
+    return problems

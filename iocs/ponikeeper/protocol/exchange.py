@@ -1,8 +1,15 @@
-"""One request and its result: what to do next, decided without I/O and without a clock.
+"""The exchange of a request for its result: a state machine without I/O and without a clock.
 
-The result of a request is found in ``Results_RBV`` by the request's id. While there is none, the
-request is put again: the IOC runs one id only once. Each transport (aioca, pyepics, ophyd-async)
-does what `Exchange.step` returns, and reports what came of it.
+The result of a request is identified in ``Results_RBV`` by the request's id. Until there is one, the
+request is put again: the IOC runs a request with a known id only once. Each transport (aioca, pyepics,
+ophyd-async) does what `Exchange.step` returns, and reports the outcome.
+
+>>> exchange = Exchange("my-id", "P:Request", "P:Results_RBV", now=0.0, timeout=30.0, answer_timeout=2.0, pause=0.1)
+>>> exchange.step(0.0)
+Put(until=2.0)
+>>> exchange.sent(0.1)
+>>> exchange.step(0.1)
+Read(until=2.1)
 """
 
 from dataclasses import dataclass
@@ -14,33 +21,33 @@ from ponikeeper.text import strictjson
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Put the request, which may take until an instant (s); report `sent`, `put_failed` or `not_connected`."""
+    """Put the request, at most until a time (s); report `sent`, `put_failed`, `denied` or `not_connected`."""
 
     until: float
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read ``Results_RBV``, which may take until an instant (s); report `read`, or nothing if that failed."""
+    """Read ``Results_RBV``, at most until a time (s); report `read`, or nothing if that failed."""
 
     until: float
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait until an instant (s)."""
+    """Wait until a time (s)."""
 
     until: float
 
 
 Step = Put | Read | Wait | Result
-"""What to do next; a `Result` is the end."""
+"""What to do next; a `Result` ends the exchange."""
 
 
 class Exchange:
     """The exchange of one request for its result.
 
-    Instants are seconds of any clock that never goes back, the same one in all calls.
+    All times are in seconds of one monotonic clock.
 
     Parameters
     ----------
@@ -49,7 +56,7 @@ class Exchange:
     request_pv, results_pv
         Names of the PVs, for messages.
     now
-        The instant of the beginning.
+        The time at which the exchange begins (s).
     timeout
         How long to wait for the result (s).
     answer_timeout
@@ -84,12 +91,22 @@ class Exchange:
     def step(self, now: float) -> Step:
         """Return what to do next.
 
+        Parameters
+        ----------
+        now
+            The present time (s).
+
+        Returns
+        -------
+        Put, Read, Wait or Result
+            A `Result` is an accepted one, and ends the exchange.
+
         Raises
         ------
         RefusedError
             With the IOC's reasons, or because the access rules forbid the put.
         NotConnectedError
-            The PV was never there, or no result came in time.
+            The PV never connected, or no result came in time.
         """
         if self._result is not None:
             if self._result.outcome == "refused":
@@ -116,7 +133,7 @@ class Exchange:
         return Put(until)
 
     def sent(self, now: float) -> None:
-        """Report that the request was put: acknowledged, or not acknowledged in time."""
+        """Report that the request was put, whether it was acknowledged in time or not; `now` in s."""
         self._sent = True
         self._look_until, self._wait_until = now + self._answer_timeout, now
 
@@ -126,7 +143,9 @@ class Exchange:
         Parameters
         ----------
         message
-            The error in the words of libca.
+            The error text of libca.
+        now
+            The present time (s).
         """
         words = message.lower()
         if "disconnect" in words:  # it may have arrived
@@ -140,7 +159,7 @@ class Exchange:
                 self._rejection = message
 
     def denied(self, message: str = "") -> None:
-        """Report that this client may not write the PV."""
+        """Report that this client may not write the PV; `message` has the details, if there are any."""
         details = message and f" ({message})"
         self._error = RefusedError(
             f"{self._request_pv} may not be written from here: the IOC's access rules forbid it{details}"
@@ -153,13 +172,28 @@ class Exchange:
         ----------
         message
             The text of that error.
+        now
+            The present time (s).
         """
         if not self._sent:
             self._error = NotConnectedError(message)
         self._wait_until = now + self._pause
 
     def read(self, text: str, now: float) -> None:
-        """Report the text of ``Results_RBV``; raises `MessageError` where it cannot be read."""
+        """Report the text of ``Results_RBV``.
+
+        Parameters
+        ----------
+        text
+            The JSON text.
+        now
+            The present time (s).
+
+        Raises
+        ------
+        MessageError
+            The text has the id of the request, but is not a list of results.
+        """
         results = parse_results(text) if self._id_text in text else []
         result = next((result for result in results if result.request == self._request), None)
         if result is None:
