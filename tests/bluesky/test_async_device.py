@@ -1,4 +1,4 @@
-"""The geometry in ophyd-async: what runs record, and what is set, beside pyepics in one process."""
+"""The geometry in ophyd-async: recorded by runs and set, together with pyepics in one process."""
 
 import asyncio
 import contextlib
@@ -50,7 +50,7 @@ WHOLE = Geometry(**{**GEOMETRY, "dist": 0.4567890123456789, "detector_config": {
 
 
 class Detector(AsyncCalibrationMixin, StandardReadable):
-    """What a plan reads: a value, and the geometry as its configuration."""
+    """A detector with one value, and the geometry as its configuration."""
 
     def __init__(self, prefix, name="", **options):
         with self.add_children_as_readables(StandardReadableFormat.HINTED_SIGNAL):
@@ -89,14 +89,14 @@ def ask(awaitable):
 
 
 def release(detector):
-    """End what watches the calibration for the guard; not while it still connects, of which pyepics would complain."""
+    """Destroy the ophyd device that the guard uses, after it has connected: otherwise pyepics would complain."""
     twin = detector.calib.twin()
     twin.wait_for_connection(timeout=30)
     twin.destroy()
 
 
 def put(detector, value, **options):
-    """Set the geometry, and wait until it is in force."""
+    """Set the geometry, and wait until it is active."""
 
     async def done():
         await detector.calib.set(value, **options)
@@ -105,13 +105,13 @@ def put(detector, value, **options):
 
 
 def values(detector):
-    """Give the configuration by plain names."""
+    """Return the configuration by plain names."""
     start = f"{detector.name}-calib-"
     return {key.removeprefix(start): row["value"] for key, row in ask(detector.read_configuration()).items()}
 
 
 def configured(descriptor, name="pe1"):
-    """Give what a descriptor has of the calibration, by plain names."""
+    """Return the calibration in a descriptor, by plain names."""
     data = descriptor["configuration"][name]["data"]
     return {key.removeprefix(f"{name}-calib-"): value for key, value in data.items()}
 
@@ -212,7 +212,7 @@ def test_refusal_fails_the_plan_with_its_reasons_and_leaves_the_geometry(panel, 
     assert values(panel)["revision"] == 1
 
 
-def test_set_is_refused_where_another_revision_is_in_force(panel):
+def test_set_is_refused_if_another_revision_is_active(panel):
     with pytest.raises(RefusedError, match="revision"):
         put(panel, {"dist": 0.5}, expect_revision=7)
     put(panel, {"dist": 0.5}, expect_revision=1)
@@ -228,7 +228,7 @@ def test_any_request_is_a_transaction(panel):
 
 @pytest.fixture
 def own(make_ioc):
-    """An IOC that this test may harm, with a geometry in force."""
+    """An IOC for this test alone, with an active geometry."""
     ioc = make_ioc().start()
     assert speak.request(ioc.prefix, commit_text("begin", geometry=GEOMETRY))["outcome"] == "accepted"
     return ioc
@@ -258,7 +258,7 @@ def test_killed_ioc_fails_the_run_naming_the_pv_and_is_read_again_after_its_rest
     own.start()
 
     def at_last(act):
-        """Do something until the IOC is there for it: a busy machine may need more than a second for an answer."""
+        """Repeat an action until the IOC answers: a busy machine may need more than a second."""
 
         def answered():
             with contextlib.suppress(NotConnectedError):
@@ -311,7 +311,7 @@ def test_transaction_that_an_ioc_took_before_it_was_restarted_has_its_verdict(ow
     assert (again.revision, again.serial) == (first.revision, first.serial)
 
 
-def test_prefix_that_nobody_serves_is_named_when_it_is_connected(run_engine):
+def test_unknown_prefix_is_named_when_it_is_connected(run_engine):
     lost = Detector("NO{Such}", name="lost")
     with pytest.raises(NotThereError, match=r"NO{Such}Calib:Snapshot_RBV"):
         ask(lost.connect(timeout=1))
@@ -319,7 +319,7 @@ def test_prefix_that_nobody_serves_is_named_when_it_is_connected(run_engine):
 
 def test_request_that_may_not_be_written_is_refused_naming_the_pv(prefix, run_engine):
     calib = AsyncCalibrationData(prefix, name="c")
-    calib.request = epics_signal_w(str, f"{prefix}Message_RBV")  # as behind a gateway that lets nobody write
+    calib.request = epics_signal_w(str, f"{prefix}Message_RBV")  # as behind a gateway that forbids writing
     ask(calib.connect(timeout=20))
     with pytest.raises(RefusedError, match=r"Message_RBV may not be written from here: .*denied"):
         ask(calib.transact(Activate(1)))
@@ -378,7 +378,7 @@ def test_calibrations_of_a_detector_are_found(panel):
 
 
 class Plain(StandardReadable):
-    """A detector that knows of the geometry as of any other child."""
+    """A detector with the geometry as an ordinary child."""
 
     def __init__(self, prefix, name=""):
         with self.add_children_as_readables():
@@ -404,7 +404,7 @@ def test_guard_refuses_a_detector_that_cannot_record_a_change(plain, take):
 
 
 class Scripted(Detector):
-    """A detector to which something happens at its n-th trigger, or its n-th reading."""
+    """A detector that runs an action at its n-th trigger or reading."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -434,7 +434,7 @@ def scripted(panel):
 
 
 def of_events(run, key="dist"):
-    """Give what each event was recorded with, in their order."""
+    """Return a recorded value for each event, in order."""
     descriptors = {descriptor["uid"]: configured(descriptor) for descriptor in run["descriptor"]}
     return [descriptors[event["descriptor"]][key] for event in run.get("event", ())]
 
@@ -521,7 +521,7 @@ def test_guard_lets_other_devices_of_ophyd_async_be(panel, take):
     assert run["stop"][0]["exit_status"] == "success"
 
 
-def test_without_ophyd_async_the_install_line_is_told():
+def test_without_ophyd_async_the_install_line_is_printed():
     program = (
         "import sys; sys.modules['ophyd_async'] = None\n"
         "try:\n"

@@ -1,4 +1,4 @@
-"""Setting the device: one transaction with its verdict, whichever way it is asked for."""
+"""Setting the device: one transaction with its result, in every way of setting."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def value(calib, name):
     return calib.read_configuration()[f"{calib.name}_{name}"]["value"]
 
 
-def test_geometry_set_on_an_empty_store_is_in_force_whole(make, prefix):
+def test_geometry_set_on_an_empty_store_is_active_and_complete(make, prefix):
     calib = make(CalibrationData, prefix, "c")
     calib.set(WHOLE).wait(timeout=30)
     snapshot = calib.read_snapshot()
@@ -104,7 +104,7 @@ def test_refusal_reaches_the_caller_with_its_reasons_and_leaves_the_geometry(cal
 
 
 def test_refusal_of_one_signal_reaches_its_caller(calib):
-    """A put that was acknowledged is no success, nor is a readback that is near enough."""
+    """An acknowledged put is not a success, and neither is a readback within a tolerance."""
     with pytest.raises(RefusedError, match="angstrom"):
         calib.wavelength.set(0.166).wait(timeout=30)
     with pytest.raises(RefusedError, match="angstrom"):
@@ -134,7 +134,7 @@ def test_sets_at_the_same_time_are_all_done(calib):
     assert value(calib, "revision") == 5
 
 
-def test_any_request_can_be_run_and_its_result_is_in_force_when_it_returns(calib):
+def test_any_request_can_be_run_and_is_active_when_it_returns(calib):
     fit = calib.transact(Commit({"dist": 0.6}, {"method": "fit", "calibrant": "Ni"}, label="far"))
     assert (fit.revision, value(calib, "label"), value(calib, "serial")) == (2, "far", fit.serial)
     back = calib.transact(Activate("near"))
@@ -165,7 +165,7 @@ def test_detector_takes_a_whole_geometry(panel):
     assert panel.calib.read_snapshot().geometry == WHOLE
 
 
-def test_detector_without_geometry_among_its_keys_is_configured_as_ever(panel):
+def test_detector_without_geometry_among_its_keys_is_configured_as_usual(panel):
     panel.configure({"gain": 2})
     assert panel.gain.get() == 2
     with pytest.raises(ValueError, match="no signal named nonsense"):

@@ -1,4 +1,4 @@
-"""The command line as people and scripts meet it: texts, JSON, exit codes, the IOC's own reasons."""
+"""The command line against a live IOC: texts, JSON, exit codes, the reasons of the IOC."""
 
 import json
 import signal
@@ -18,14 +18,14 @@ OTHER = Geometry.parse({**GEOMETRY, "dist": 0.31, "detector_config": {"orientati
 
 @pytest.fixture(scope="module")
 def call():
-    """Run a command to its end."""
+    """Run a command and wait for it."""
     with Shell() as shell:
         yield shell
 
 
 @pytest.fixture(scope="module")
-def kept(fresh_prefix):
-    """Give a detector with two revisions, near and far, which every test here leaves in force."""
+def calibrated(fresh_prefix):
+    """Prefix of a detector with two revisions, near and far; every test leaves them active."""
     prefix = fresh_prefix()
     assert request(prefix, commit_text("one", provenance=FIT, label="near"))["revision"] == 1
     values = {"dist": 0.9, "wavelength": 1.7e-11}
@@ -34,34 +34,34 @@ def kept(fresh_prefix):
     return prefix
 
 
-def test_get_gives_the_poni_and_get_json_the_snapshot(call, kept, tmp_path):
+def test_get_gives_the_poni_and_get_json_the_snapshot(call, calibrated, tmp_path):
     file = tmp_path / "out.poni"
     text, whole, written = [
-        call(*words) for words in (("get", kept), ("get", kept, "--json"), ("get", kept, "-o", file))
+        call(*words) for words in (("get", calibrated), ("get", calibrated, "--json"), ("get", calibrated, "-o", file))
     ]
     assert [done.returncode for done in (text, whole, written)] == [0, 0, 0]
-    in_force = Geometry.parse(snapshot(kept)["geometry"])
+    in_force = Geometry.parse(snapshot(calibrated)["geometry"])
     assert poni.read(text.stdout) == poni.read(file.read_bytes()) == in_force
-    assert json.loads(whole.stdout) == snapshot(kept)
+    assert json.loads(whole.stdout) == snapshot(calibrated)
     assert written.stdout == ""
 
 
-def test_show_history_and_diff_tell_people_and_programs(call, kept):
+def test_show_history_and_diff_print_text_and_json(call, calibrated):
     show, show_json, history, history_json, diff, diff_json = [
         call(*words)
         for words in (
-            ("show", kept),
-            ("show", kept, "--json"),
-            ("history", kept),
-            ("history", kept, "--json"),
-            ("diff", kept, 1, 2),
-            ("diff", kept, 1, 2, "--json"),
+            ("show", calibrated),
+            ("show", calibrated, "--json"),
+            ("history", calibrated),
+            ("history", calibrated, "--json"),
+            ("diff", calibrated, 1, 2),
+            ("diff", calibrated, 1, 2, "--json"),
         )
     ]
     assert {done.returncode for done in (show, show_json, history, history_json, diff, diff_json)} == {0}
     for word in ("VALID", "2 (far)", "serial 2", "0.9 m", "0.17 angstrom", "72.932 keV", "Perkin", "alice@"):
         assert word in show.stdout, word
-    assert json.loads(show_json.stdout) == snapshot(kept)
+    assert json.loads(show_json.stdout) == snapshot(calibrated)
     assert [row["revision"] for row in json.loads(history_json.stdout)["revisions"]] == [2, 1]
     assert "+0.6655 m" in diff.stdout
     assert "near" in diff.stdout
@@ -69,24 +69,24 @@ def test_show_history_and_diff_tell_people_and_programs(call, kept):
     assert [one["revision"] for one in json.loads(diff_json.stdout)] == [1, 2]
 
 
-def test_history_is_readable_in_80_columns(call, kept):
-    lines = call("history", kept).stdout.splitlines()
+def test_history_is_readable_in_80_columns(call, calibrated):
+    lines = call("history", calibrated).stdout.splitlines()
     assert max(map(len, lines)) <= 80
     rows = [line for line in lines if " fit " in line]
     assert len(rows) == 2  # no cell is folded
-    created = snapshot(kept)["activated"][:16].replace("T", " ")
+    created = snapshot(calibrated)["activated"][:16].replace("T", " ")
     for word in ("2 ", "far", "0.9", "0.17", "Ni", "0.04", "alice", created):
         assert word in rows[0], word
 
 
-def test_tables_say_the_same_without_a_terminal_and_in_a_narrow_one(call, kept):
-    narrow = call("show", kept, COLUMNS="60")
+def test_tables_have_the_same_content_without_a_terminal_and_in_a_narrow_one(call, calibrated):
+    narrow = call("show", calibrated, COLUMNS="60")
     assert narrow.returncode == 0
     assert max(map(len, narrow.stdout.splitlines())) <= 60
     assert "\x1b[" not in narrow.stdout
 
 
-def test_put_sends_all_that_is_said_with_it(call, prefix, tmp_path):
+def test_put_sends_all_its_options(call, prefix, tmp_path):
     file = tmp_path / "near.poni"
     file.write_text(poni.write(OTHER))
     words = ("--label", "near", "--comment", "after the bake", "--calibrant", "LaB6", "--here", "--expect-revision", 0)
@@ -152,7 +152,7 @@ def test_watch_prints_a_line_at_every_change_until_it_is_interrupted(prefix):
         assert process.stderr.read() == ""
 
 
-def test_unset_detector_is_told_as_such(call, prefix):
+def test_unset_detector_is_reported(call, prefix):
     shown, got, listed = [call(*words) for words in (("show", prefix), ("get", prefix), ("history", prefix))]
     assert (shown.returncode, got.returncode, listed.returncode) == (0, 1, 0)
     assert "UNSET" in shown.stdout
@@ -176,14 +176,14 @@ def test_unset_detector_is_told_as_such(call, prefix):
     ],
     ids=" ".join,
 )
-def test_usage_is_told_with_exit_code_2(call, words):
+def test_wrong_usage_has_exit_code_2(call, words):
     done = call(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_silent_ioc_is_told_with_exit_code_3(call):
+def test_ioc_that_does_not_answer_has_exit_code_3(call):
     shown = call("show", "NOWHERE:")
     assert (shown.returncode, shown.stdout) == (3, "")
     assert shown.stderr.startswith("NOWHERE:Snapshot_RBV does not answer within 5 s: is the prefix right, ")
@@ -203,7 +203,7 @@ WITHOUT = "import sys; sys.modules[{0!r}] = None; sys.argv[1:] = {1!r}; from pon
     [("caproto", ["serve", "ioc.toml"]), ("caproto", ["check", "ioc.toml"])],
     ids=str,
 )
-def test_missing_extra_is_told_with_the_line_that_installs_it(missing, words):
+def test_missing_extra_is_reported_with_the_line_that_installs_it(missing, words):
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT.format(missing, words)], capture_output=True, text=True, timeout=60, check=False
     )
@@ -211,12 +211,12 @@ def test_missing_extra_is_told_with_the_line_that_installs_it(missing, words):
     assert done.stderr == f"{missing} is not installed: pip install 'ponikeeper[ioc]'\n"
 
 
-def test_reading_needs_no_extra(kept):
+def test_reading_needs_no_extra(calibrated):
     program = "import sys; sys.modules.update(dict.fromkeys(['caproto', 'uvloop', 'ophyd', 'pyFAI'])); "
-    program += f"sys.argv[1:] = ['get', {kept!r}]; from ponikeeper.cli.app import run; run()"
+    program += f"sys.argv[1:] = ['get', {calibrated!r}]; from ponikeeper.cli.app import run; run()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert poni.read(done.stdout) == Geometry.parse(snapshot(kept)["geometry"])
+    assert poni.read(done.stdout) == Geometry.parse(snapshot(calibrated)["geometry"])
 
 
 @pytest.mark.parametrize("value", ["dist=nan", "dist=1e400", "dist=0.2_3", "dist=\u0663"])

@@ -1,4 +1,4 @@
-"""The commands that say what was found out later about a revision, and the history that shows it."""
+"""The commands that correct a revision, and the history that shows the corrections."""
 
 import io
 import json
@@ -16,14 +16,14 @@ DETECTORS = tuple(f"{{Det:{number}}}Calib:" for number in range(9))
 
 @pytest.fixture(scope="module")
 def call():
-    """Run a command to its end."""
+    """Run a command and wait for it."""
     with Shell() as shell:
         yield shell
 
 
 @pytest.fixture(scope="module")
 def unused(make_ioc_for_module):
-    """Give the prefixes of detectors, on one IOC, that no test has touched."""
+    """Return the prefixes of unused detectors of one IOC."""
     return iter(make_ioc_for_module(detectors=DETECTORS).start().prefixes)
 
 
@@ -47,7 +47,7 @@ def corrections(prefix, number):
     return json.loads(get(f"{prefix}History:Selected_RBV"))["judgements"]
 
 
-def test_supersede_says_which_revision_is_right(call, five):
+def test_supersede_prints_which_revision_is_right(call, five):
     done = call("supersede", five, 1, "--by", 2, "--reason", "wavelength typed wrong")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{five} revision 1 is superseded by revision 2\n"
@@ -57,7 +57,7 @@ def test_supersede_says_which_revision_is_right(call, five):
     assert snapshot(five)["status"] == "VALID"
 
 
-def test_supersede_of_what_is_in_force_tells_that_it_stays_so(call, five):
+def test_supersede_of_the_active_revision_prints_that_it_stays_active(call, five):
     done = call("supersede", five, 5, "--by", 4, "--reason", "worse")
     assert done.stdout == (
         f"{five} revision 5 is superseded by revision 4; it stays active until another one is activated\n"
@@ -126,7 +126,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("words", "reason"), REFUSED.values(), ids=REFUSED)
-def test_judgement_that_cannot_be_is_refused_with_the_iocs_reason(call, judged, words, reason):
+def test_impossible_correction_is_refused_with_the_reason_of_the_ioc(call, judged, words, reason):
     verb, *rest = words
     done = call(verb, judged, *rest)
     assert (done.returncode, done.stdout) == (1, "")
@@ -148,13 +148,13 @@ def test_judgement_that_cannot_be_is_refused_with_the_iocs_reason(call, judged, 
     ],
     ids=str,
 )
-def test_judgement_that_says_too_little_is_a_usage_error_and_is_not_sent(call, words, reason):
+def test_incomplete_correction_is_a_usage_error_and_is_not_sent(call, words, reason):
     done = call(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert reason in done.stderr
 
 
-def test_history_marks_what_was_judged_and_is_readable_in_80_columns(call, five):
+def test_history_marks_corrected_revisions_and_is_readable_in_80_columns(call, five):
     assert "judged" not in call("history", five).stdout
     call("supersede", five, 1, "--by", 2, "--reason", "typed wrong")
     call("retract", five, 3, "--reason", "the panel was off")
@@ -211,13 +211,13 @@ def correction(number, by, **more):
 
 
 def drawn(rows, corrections, in_force):
-    """Draw a tree as a narrow terminal shows it."""
+    """Render a tree as a narrow terminal shows it."""
     tree, text = history_tree("P:", rows, corrections, in_force), io.StringIO()
     Console(file=text, width=max(80, tree_width(tree))).print(tree)
     return text.getvalue().splitlines()
 
 
-def test_tree_stands_a_revision_at_the_top_where_its_replacement_is_not_listed():
+def test_tree_has_a_revision_at_the_top_if_its_replacement_is_not_listed():
     gone = correction(1, 70)
     lines = drawn([row(9), row(8, gone)], {8: [gone], 9: []}, 70)
     assert lines == [
@@ -239,7 +239,7 @@ def test_tree_is_readable_however_deep_it_is():
     assert lines[-2].index("1 2026") == 4 * count
 
 
-def test_tree_names_a_revision_once_at_each_place_though_it_was_judged_again_and_again():
+def test_tree_names_a_revision_once_at_each_place_after_many_corrections():
     first, second, last = (correction(number, by) for number, by in ((1, 2), (2, 2), (3, 3)))
     lines = drawn([row(3), row(2), row(1, last)], {1: [first, second, last]}, 3)
     assert sum("└── 1 2026" in line for line in lines) == 1

@@ -1,4 +1,4 @@
-"""The commands that tell whether the geometries hold, wait for it, and say where they hold."""
+"""The commands status, here and follow against a live IOC."""
 
 import contextlib
 import json
@@ -20,14 +20,14 @@ NOBODY = "NOWHERE:a:"  # which is no picture of an A
 
 @pytest.fixture(scope="module")
 def call():
-    """Run a command to its end."""
+    """Run a command and wait for it."""
     with Shell() as shell:
         yield shell
 
 
 @pytest.fixture(scope="module")
 def ioc(make_ioc_for_module, motors):
-    """One IOC with a detector for each thing that can be thought of its geometry; Y is at another place for one."""
+    """One IOC with a detector for each status; the link Y of one is away from its calibrated position."""
     z, y = "settle = 0.2\n" + motors.link("z", "Z:RBV"), "settle = 0.2\n" + motors.link("y", "Y:RBV", moving="Y:MOVN")
     more = {VALID: z, MOVED: z, UNSET: z, GOING: y, CROWDED: z}
     live = make_ioc_for_module(detectors=DETECTORS, more=more, beside=(motors.port,)).start()
@@ -43,7 +43,7 @@ def ioc(make_ioc_for_module, motors):
 
 @pytest.fixture
 def going(ioc, motors):
-    """Prefix of a detector that is VALID, and back to it after the test."""
+    """Prefix of a detector that is VALID, before and after the test."""
     yield ioc.name + GOING
     put(motors.pv("Y:RBV"), 1000.0)
     wait_for(lambda: snapshot(ioc.name + GOING)["status"] == "VALID")
@@ -72,7 +72,7 @@ def waiting(ioc, *words):
             process.kill()
 
 
-def test_status_tells_of_every_detector_in_an_aligned_line_of_its_own(call, ioc):
+def test_status_prints_one_aligned_line_for_each_detector(call, ioc):
     prefixes = [ioc.name + VALID, ioc.name + MOVED, ioc.name + UNSET, NOBODY]
     done = call("status", *prefixes, "--timeout", 2)
     assert (done.returncode, done.stderr) == (3, "")
@@ -102,7 +102,7 @@ def test_exit_code_of_status_is_0_where_all_are_valid_and_1_where_one_is_not(cal
     assert (twice.returncode, len(twice.stdout.splitlines())) == (0, 1)
 
 
-def test_status_json_is_a_list_of_what_each_detector_says(call, ioc):
+def test_status_json_is_a_list_of_snapshots(call, ioc):
     done = call("status", ioc.name + MOVED, NOBODY, ioc.name + VALID, "--json", "--timeout", 1)
     moved, nobody, valid = json.loads(done.stdout)
     assert done.returncode == 3
@@ -145,7 +145,7 @@ def test_wait_ends_although_the_detector_is_not_valid_then(ioc, motors, going):
     assert "y is at 1005 mm, calibrated at 1000 mm" in out
 
 
-def test_wait_in_vain_tells_what_it_waited_for(call, ioc):
+def test_wait_that_times_out_prints_what_it_waited_for(call, ioc):
     valid, moved = ioc.name + VALID, ioc.name + MOVED
     done = call("status", valid, moved, "--wait", "VALID", "--timeout", 0.5)
     assert (done.returncode, len(done.stdout.splitlines())) == (1, 2)
@@ -163,7 +163,7 @@ def test_wait_that_is_interrupted_is_no_success(ioc):
 
 
 def test_wait_outlives_no_timeout_though_the_ioc_hangs(ioc):
-    """The library would wait, at its end, until the IOC closes the circuit."""
+    """At exit, the library would wait until the IOC closes the circuit."""
     try:
         with waiting(ioc, ioc.name + VALID, NOBODY, "--wait", "VALID", "--timeout", "2") as process:
             began = time.monotonic()
@@ -211,7 +211,7 @@ def test_watch_and_show_give_the_reason_where_the_geometry_does_not_hold(call, i
     assert "y is at 1005 mm, calibrated at 1000 mm, tolerance 0.05 mm" in shown
 
 
-def test_here_gives_the_geometry_in_force_the_place_where_the_links_stand(call, ioc):
+def test_here_records_the_present_position_for_the_active_geometry(call, ioc):
     prefix = ioc.name + CROWDED
     assert request(prefix, commit_text("first", label="near"))["revision"] == 1
     assert snapshot(prefix)["position"] is None
@@ -234,7 +234,7 @@ def test_here_is_refused_where_nothing_could_hold(call, ioc):
     assert alone.stderr == "the configuration has no links, so there is no position that Here could record\n"
 
 
-def test_follow_switches_and_tells(call, ioc):
+def test_follow_switches_and_prints(call, ioc):
     prefix = ioc.name + VALID
     says = "follows the links to known positions"
     assert call("follow", prefix).stdout == f"{prefix} {says}\n"
@@ -249,7 +249,7 @@ def test_follow_switches_and_tells(call, ioc):
     assert call("follow", prefix, "maybe").returncode == 2
 
 
-def test_ioc_that_is_silent_is_told_soon_with_exit_code_3():
+def test_here_and_follow_have_exit_code_3_if_the_ioc_does_not_answer():
     commands = ([sys.executable, "-m", "ponikeeper", verb, NOBODY] for verb in ("here", "follow"))
     with contextlib.ExitStack() as ends:  # they wait together
         processes = [

@@ -1,4 +1,4 @@
-"""What clients that sites use see of the same PVs: aioca, pyepics, caproto, and EPICS base where it is installed."""
+"""The same PVs with the clients that sites use: aioca, pyepics, caproto, and EPICS base if it is installed."""
 
 import json
 import shutil
@@ -58,14 +58,14 @@ print(json.dumps(value))
 
 
 @pytest.fixture
-def kept(prefix):
-    """Give a detector with a geometry in force."""
+def calibrated(prefix):
+    """Prefix of a detector with an active geometry."""
     assert put(f"{prefix}Request", commit_text()) is None
     return prefix
 
 
 def expected(prefix):
-    """Read with aioca what the others are to see."""
+    """Read with aioca the values that the others should see."""
     values = {"double": get(f"{prefix}Dist_RBV"), "string": get(f"{prefix}Detector_RBV"), "units": "m"}
     return values | {"enum": "VALID", "text": get(f"{prefix}Snapshot_RBV")}
 
@@ -79,14 +79,14 @@ def told_by(program, prefix, new):
 
 
 @pytest.mark.parametrize("program", [PYEPICS, CAPROTO], ids=["pyepics", "caproto"])
-def test_client_sees_the_same_values_and_its_puts_are_transactions(kept, program):
-    before = expected(kept)
-    told = told_by(program, kept, 0.3)
+def test_client_sees_the_same_values_and_its_puts_are_transactions(calibrated, program):
+    before = expected(calibrated)
+    told = told_by(program, calibrated, 0.3)
     assert {key: told[key] for key in before} == before
     assert json.loads(told["text"])["geometry"] == {**GEOMETRY, "detector_config": {}}
-    assert told["after"] == get(f"{kept}Dist_RBV") == 0.3
+    assert told["after"] == get(f"{calibrated}Dist_RBV") == 0.3
     assert told["refused"] != "no error"
-    assert [result["outcome"] for result in results(kept)] == ["refused", "accepted", "accepted"]
+    assert [result["outcome"] for result in results(calibrated)] == ["refused", "accepted", "accepted"]
 
 
 def command(name):
@@ -97,29 +97,29 @@ def command(name):
     return found
 
 
-def test_caget_and_caput_of_epics_base_do_as_the_others(kept):
+def test_caget_and_caput_of_epics_base_behave_like_the_others(calibrated):
     caget, caput = command("caget"), command("caput")
 
     def run(*words):
         return subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
 
-    assert float(run(caget, "-t", "-g", "17", f"{kept}Dist_RBV").stdout) == GEOMETRY["dist"]
-    assert run(caget, "-t", f"{kept}Detector_RBV").stdout.strip() == "Perkin"
-    assert run(caget, "-t", f"{kept}Status_RBV").stdout.strip() == "VALID"
-    assert '"revision": 1' in run(caget, "-t", "-S", f"{kept}Snapshot_RBV").stdout.replace("\\", "")
-    run(caput, "-c", f"{kept}Dist", "0.3")
-    assert snapshot(kept)["geometry"]["dist"] == 0.3
-    assert "failed" in run(caput, "-c", f"{kept}Dist", "-1").stderr
+    assert float(run(caget, "-t", "-g", "17", f"{calibrated}Dist_RBV").stdout) == GEOMETRY["dist"]
+    assert run(caget, "-t", f"{calibrated}Detector_RBV").stdout.strip() == "Perkin"
+    assert run(caget, "-t", f"{calibrated}Status_RBV").stdout.strip() == "VALID"
+    assert '"revision": 1' in run(caget, "-t", "-S", f"{calibrated}Snapshot_RBV").stdout.replace("\\", "")
+    run(caput, "-c", f"{calibrated}Dist", "0.3")
+    assert snapshot(calibrated)["geometry"]["dist"] == 0.3
+    assert "failed" in run(caput, "-c", f"{calibrated}Dist", "-1").stderr
 
 
-def test_client_of_caproto_without_threads_reads_and_writes(kept):
+def test_client_of_caproto_without_threads_reads_and_writes(calibrated):
     program = (
         "import sys; from caproto.sync.client import read, write; p = sys.argv[1];"
         "write(p + 'Rot1', [0.5], notify=True); print(read(p + 'Rot1_RBV').data[0])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, kept], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, calibrated], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == 0.5
-    wait_for(lambda: get(f"{kept}Rot1_RBV") == 0.5)
+    wait_for(lambda: get(f"{calibrated}Rot1_RBV") == 0.5)

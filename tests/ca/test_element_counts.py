@@ -1,4 +1,4 @@
-"""A client is given as many elements as it asked for, as EPICS base gives them."""
+"""A client gets as many elements as it requests, as from EPICS base."""
 
 import caproto as ca
 import pytest
@@ -29,7 +29,7 @@ def base(tmp_path_factory):
 
 
 def answers(port, name, kind, count):
-    """Ask by a get and by a subscription: how many elements there are said to be, the size of all, their bytes."""
+    """Return for a get and for a subscription: the number of elements in the header, their size, their bytes."""
     with Wire(port) as wire:
         channel = wire.channel(name)
         for command, answer in (

@@ -1,4 +1,4 @@
-"""A history that leaves its IOC and comes to another one: exported, verified, imported."""
+"""A history that is moved from one IOC to another: export, verify, import."""
 
 import json
 import os
@@ -25,19 +25,19 @@ from stores import NAME, PREFIXES, large_store, small_store
 ONE = ("{Det:1}Calib:",)
 EXPORTED = "2026-11-23T04:00:00.000000Z"
 OF_THIS_RUN = ("Accepted_RBV", "Rejected_RBV", "Message_RBV", "Results_RBV")
-"""What counts since the start of an IOC."""
+"""PVs that count since the start of an IOC."""
 
 
 @pytest.fixture(scope="module")
 def call():
-    """Run a command to its end."""
+    """Run a command and wait for it."""
     with Shell() as shell:
         yield shell
 
 
 @pytest.fixture
-def kept(make_ioc):
-    """Give a live IOC whose one detector has revisions, a rollback and judgements."""
+def calibrated(make_ioc):
+    """A live IOC whose detector has revisions, a rollback and corrections."""
     ioc = make_ioc(detectors=ONE).start()
     begin(ioc.prefix, "near", "far", "near")
     assert put(f"{ioc.prefix}Activate", "2") is None
@@ -56,14 +56,14 @@ def begin(prefix, *labels):
 
 
 def on_another_host(ioc: LiveIoc, folder: Path) -> LiveIoc:
-    """Give the IOC as it is set up on another host: the same names, another disk."""
+    """Return the IOC as on another host: the same names, another disk."""
     ioc.stop()
     speak.forget()
     return LiveIoc(folder, ioc.port, ioc.name, ONE)
 
 
 def shown(prefix):
-    """Read all that says something of the history, bit by bit."""
+    """Return all PVs that depend on the history, bit by bit."""
     suffixes = [pv.suffix for pv in DETECTOR_PVS if not pv.writable and pv.suffix not in OF_THIS_RUN]
     texts = {pv.suffix for pv in DETECTOR_PVS if pv.kind is Kind.TEXT}
     found = {suffix: get(prefix + suffix) if suffix in texts else repr(get(prefix + suffix)) for suffix in suffixes}
@@ -77,8 +77,8 @@ def shown(prefix):
     return found
 
 
-def test_another_host_shows_the_same_and_goes_on_counting(call, kept, tmp_path):
-    prefix, file = kept.prefix, tmp_path / "one.jsonl"
+def test_another_host_shows_the_same_and_continues_the_numbers(call, calibrated, tmp_path):
+    prefix, file = calibrated.prefix, tmp_path / "one.jsonl"
     assert put(f"{prefix}History:Read", "judgement 1") is None
     before = shown(prefix)
     done = call("export", "history", prefix, "-o", file)
@@ -87,7 +87,7 @@ def test_another_host_shows_the_same_and_goes_on_counting(call, kept, tmp_path):
     verified = call("verify", file)
     told = read(file.read_bytes()).exported
     assert verified.stdout == f"{file}: OK, 3 revisions, 4 activations, 1 judgement of {prefix}, exported {told}\n"
-    other = on_another_host(kept, tmp_path / "other")
+    other = on_another_host(calibrated, tmp_path / "other")
     imported = call("import", other.config, file)
     assert (imported.returncode, imported.stderr) == (0, "")
     assert imported.stdout == f"{file}: 3 revisions, 4 activations, 1 judgement of {prefix} added to {other.store}\n"
@@ -97,7 +97,7 @@ def test_another_host_shows_the_same_and_goes_on_counting(call, kept, tmp_path):
         assert put(f"{prefix}History:Read", "judgement 1") is None
         assert shown(prefix) == before
         assert call("import", other.config, file).returncode == 4  # its IOC runs
-        result = request(prefix, commit_text("r1", geometry={**GEOMETRY, "dist": 2.0}))  # ids begin anew
+        result = request(prefix, commit_text("r1", geometry={**GEOMETRY, "dist": 2.0}))  # the ids are new again
         assert (result["outcome"], result["revision"], result["serial"]) == ("accepted", 4, 5)
         newer = call("export", "history", prefix).stdout.encode()
     assert added(read(file.read_bytes()), read(newer)).counts() == {"revision": 1, "activation": 1, "judgement": 0}
@@ -119,37 +119,37 @@ def test_what_was_calibrated_before_is_served_with_its_time_and_by_its_number(ca
         assert snapshot(ioc.prefix)["geometry"]["dist"] == 0.2
 
 
-def test_json_says_the_same_to_programs(call, kept, tmp_path):
+def test_json_has_the_same_content(call, calibrated, tmp_path):
     file, counts = tmp_path / "one.jsonl", {"revision": 3, "activation": 4, "judgement": 1}
-    exported = json.loads(call("export", "history", kept.prefix, "-o", file, "--json").stdout)
+    exported = json.loads(call("export", "history", calibrated.prefix, "-o", file, "--json").stdout)
     assert json.loads(call("verify", file, "--json").stdout) == exported
-    assert (exported["prefix"], exported["counts"]) == (kept.prefix, counts)
-    other = on_another_host(kept, tmp_path / "other")
+    assert (exported["prefix"], exported["counts"]) == (calibrated.prefix, counts)
+    other = on_another_host(calibrated, tmp_path / "other")
     nothing = dict.fromkeys(counts, 0)
     for had, new in ((nothing, counts), (counts, nothing)):
         told = json.loads(call("import", other.config, file, "--json").stdout)
-        assert told == {"prefix": kept.prefix, "store": str(other.store), "had": had, "added": new}
+        assert told == {"prefix": calibrated.prefix, "store": str(other.store), "had": had, "added": new}
 
 
-def test_store_that_lags_behind_gets_the_rest_and_one_that_is_ahead_keeps_it(call, kept, tmp_path):
+def test_store_that_lags_behind_gets_the_rest_and_one_that_is_ahead_keeps_it(call, calibrated, tmp_path):
     older, newer = tmp_path / "older.jsonl", tmp_path / "newer.jsonl"
-    assert call("export", "history", kept.prefix, "-o", older).returncode == 0
-    assert put(f"{kept.prefix}Dist", 0.5) is None
-    assert call("export", "history", kept.prefix, "-o", newer).returncode == 0
-    other = on_another_host(kept, tmp_path / "other")
+    assert call("export", "history", calibrated.prefix, "-o", older).returncode == 0
+    assert put(f"{calibrated.prefix}Dist", 0.5) is None
+    assert call("export", "history", calibrated.prefix, "-o", newer).returncode == 0
+    other = on_another_host(calibrated, tmp_path / "other")
     assert call("import", other.config, older).returncode == 0
     assert "1 revision, 1 activation, 0 judgements of" in call("import", other.config, newer).stdout
     assert "nothing to do" in call("import", other.config, older).stdout
     with serving(other):
-        assert (snapshot(kept.prefix)["revision"], snapshot(kept.prefix)["serial"]) == (4, 5)
+        assert (snapshot(calibrated.prefix)["revision"], snapshot(calibrated.prefix)["serial"]) == (4, 5)
 
 
-def test_store_that_was_begun_anew_never_gets_a_number_that_means_two_geometries(call, kept, tmp_path):
+def test_new_store_never_gets_a_number_that_means_two_geometries(call, calibrated, tmp_path):
     file = tmp_path / "one.jsonl"
-    assert call("export", "history", kept.prefix, "-o", file).returncode == 0
-    other = on_another_host(kept, tmp_path / "other")
+    assert call("export", "history", calibrated.prefix, "-o", file).returncode == 0
+    other = on_another_host(calibrated, tmp_path / "other")
     with serving(other):
-        begin(kept.prefix, "near")
+        begin(calibrated.prefix, "near")
         assert other.stop() == 0
     before = other.store.read_bytes()
     refused = call("import", other.config, file)
@@ -193,10 +193,10 @@ def test_export_is_of_one_instant_though_two_writers_commit(call, make_ioc, tmp_
     assert get(f"{ioc.prefix}History:Select") == 1
 
 
-def test_several_readers_of_one_detector_all_get_their_own_answers(call, kept, tmp_path):
+def test_several_readers_of_one_detector_all_get_their_own_answers(call, calibrated, tmp_path):
     def export(shell, numbers):
-        """Export one after the other: a shell belongs to one thread."""
-        words = ("export", "history", kept.prefix, "-o")
+        """Export repeatedly, since a shell belongs to one thread."""
+        words = ("export", "history", calibrated.prefix, "-o")
         return [shell(*words, tmp_path / f"{number}.jsonl") for number in numbers]
 
     with Shell() as second, Shell() as third, ThreadPoolExecutor(3) as pool:
@@ -207,15 +207,15 @@ def test_several_readers_of_one_detector_all_get_their_own_answers(call, kept, t
     assert all(replace(part, exported=EXPORTED) == replace(found[0], exported=EXPORTED) for part in found)
 
 
-def test_stdout_is_the_file(call, kept, tmp_path):
+def test_stdout_is_the_file(call, calibrated, tmp_path):
     file = tmp_path / "one.jsonl"
-    assert call("export", "history", kept.prefix, "-o", file).returncode == 0
+    assert call("export", "history", calibrated.prefix, "-o", file).returncode == 0
     for words in ((), ("-o", "-")):
-        _, *rest = call("export", "history", kept.prefix, *words).stdout.encode().splitlines(keepends=True)
+        _, *rest = call("export", "history", calibrated.prefix, *words).stdout.encode().splitlines(keepends=True)
         assert rest[:-1] == file.read_bytes().splitlines(keepends=True)[1:-1]
 
 
-def test_file_is_replaced_by_a_whole_one_or_stays(call, kept, tmp_path):
+def test_file_is_replaced_by_a_whole_one_or_stays(call, calibrated, tmp_path):
     file = tmp_path / "folder" / "one.jsonl"
     file.parent.mkdir()
     file.write_text("what was there")
@@ -223,25 +223,25 @@ def test_file_is_replaced_by_a_whole_one_or_stays(call, kept, tmp_path):
     assert (silent.returncode, file.read_text()) == (3, "what was there")
     link = tmp_path / "link.jsonl"
     link.symlink_to(file)
-    assert call("export", "history", kept.prefix, "-o", link).returncode == 0
+    assert call("export", "history", calibrated.prefix, "-o", link).returncode == 0
     assert link.is_symlink()
-    assert read(file.read_bytes()).prefix == kept.prefix
+    assert read(file.read_bytes()).prefix == calibrated.prefix
     assert [path.name for path in file.parent.iterdir()] == ["one.jsonl"]
     for place, message in (
         (tmp_path, "is no file"),
         (tmp_path / "no" / "where", "expected a file that can be written"),
     ):
-        refused = call("export", "history", kept.prefix, "-o", place)
+        refused = call("export", "history", calibrated.prefix, "-o", place)
         assert (refused.returncode, refused.stdout) == (2, "")
         assert message in refused.stderr
 
 
-def test_failed_write_leaves_the_old_file_and_nothing_beside_it(kept, tmp_path):
+def test_failed_write_leaves_the_old_file_and_no_other(calibrated, tmp_path):
     file = tmp_path / "one.jsonl"
     file.write_text("what was there")
     limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
     limited += "from ponikeeper.cli.app import run; run()"
-    words = ["export", "history", kept.prefix, "-o", str(file)]
+    words = ["export", "history", calibrated.prefix, "-o", str(file)]
     done = subprocess.run(
         [sys.executable, "-c", limited, *words], capture_output=True, text=True, timeout=TIMEOUT, check=False
     )
@@ -252,7 +252,7 @@ def test_failed_write_leaves_the_old_file_and_nothing_beside_it(kept, tmp_path):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """Give the folder of a store that no IOC serves, and an export of its first detector."""
+    """The folder of a store that no IOC serves, and an export of its first detector."""
     folder = tmp_path_factory.mktemp("small")
     file = folder / "small.jsonl"
     file.write_bytes(write(of_store(small_store(folder / NAME))))
@@ -274,7 +274,7 @@ def config_of(folder: Path, prefix: str = PREFIXES[0]) -> Path:
     return config
 
 
-def test_damage_is_told_with_file_line_and_exit_code_1(call, small, tmp_path):
+def test_damage_is_reported_with_file_line_and_exit_code_1(call, small, tmp_path):
     file, config = tmp_path / "bad.jsonl", config_of(tmp_path)
     file.write_bytes(small[1].read_bytes().replace(b'"near"', b'"mear"', 1))
     for words in (("verify", file), ("verify", file, "--json"), ("import", config, file)):
@@ -301,7 +301,7 @@ def test_history_of_a_detector_that_is_not_configured_is_refused(call, small, tm
     assert not (tmp_path / "state").exists()
 
 
-def test_import_without_its_extra_is_told_the_line_that_installs_it():
+def test_import_without_its_extra_prints_the_line_that_installs_it():
     code = (
         "import sys; sys.modules['pydantic'] = None; from pathlib import Path; from ponikeeper.cli import importing\n"
     )

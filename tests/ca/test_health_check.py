@@ -1,4 +1,4 @@
-"""The watchdog is fed as long as monitors arrive and the store's thread works, and not a moment longer."""
+"""The watchdog is notified as long as monitors arrive and the store's thread works, and not longer."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ def _short(monkeypatch):
 
 
 async def until(condition):
-    """Wait for a condition; the server in the same loop goes on meanwhile."""
+    """Wait for a condition while the server in the same loop runs."""
     deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < deadline
@@ -43,13 +43,13 @@ async def until(condition):
 
 
 class Watched:
-    """A server with a heartbeat, its self-check, a store, and the meals that the watchdog got."""
+    """A server with a heartbeat, its health check, a store, and the notifications of the watchdog."""
 
     def __init__(self, folder):
         self.channel = make_channel(PV("HEARTBEAT", Kind.DOUBLE, ""))
         self.context = Context({"HEARTBEAT": self.channel})
         self.store = Store(History(folder / "store" / "ponikeeper.sqlite"))
-        self.meals = []
+        self.notifications = []
 
     async def beat(self):
         number = 0.0
@@ -60,10 +60,10 @@ class Watched:
 
     def notify(self, message):
         assert message == "WATCHDOG=1"
-        self.meals.append(time.monotonic())
+        self.notifications.append(time.monotonic())
 
     async def get(self):
-        """Get the heartbeat as a client does, in a thread of its own; the server's loop goes on."""
+        """Get the heartbeat as a client does, in another thread, while the server's loop runs."""
 
         def ask():
             with Wire(self.context.port) as wire:
@@ -72,18 +72,18 @@ class Watched:
 
         return await asyncio.to_thread(ask)
 
-    async def fed(self):
-        """Wait for the next meal."""
-        had = len(self.meals)
-        await until(lambda: len(self.meals) > had)
+    async def notified(self):
+        """Wait for the next notification."""
+        had = len(self.notifications)
+        await until(lambda: len(self.notifications) > had)
 
-    async def starved(self):
-        """Wait until no meal has come for longer than any may be late."""
-        await until(lambda: time.monotonic() - self.meals[-1] > 3 * FRESH)
+    async def silent(self):
+        """Wait until there was no notification for longer than one may be late."""
+        await until(lambda: time.monotonic() - self.notifications[-1] > 3 * FRESH)
 
 
 def watch(folder, story):
-    """Run a story on a watched server."""
+    """Run a scenario on a watched server."""
 
     async def run():
         watched = Watched(folder)
@@ -99,7 +99,7 @@ def watch(folder, story):
             tasks.append(asyncio.create_task(check.run()))
             await check.wait_for_heartbeat(TIMEOUT)
             tasks.append(asyncio.create_task(feed_watchdog(check, watched.store, watched.notify, BEAT)))
-            await watched.fed()
+            await watched.notified()
             await story(watched)
         finally:
             for task in reversed(tasks):
@@ -121,14 +121,14 @@ def test_monitors_that_die_while_gets_go_on_end_the_feeding(tmp_path, monkeypatc
         first = await watched.get()
         with monkeypatch.context() as patch:
             patch.setattr(Circuit, "get_from_sub_queue", nothing)
-            await watched.starved()
-            assert await watched.get() > first  # who asks sees nothing of it
+            await watched.silent()
+            assert await watched.get() > first  # gets still work
         assert "the watchdog is not fed: no heartbeat has arrived by monitor" in caplog.text
 
     watch(tmp_path, story)
 
 
-def test_circuit_that_is_lost_is_made_anew(tmp_path):
+def test_lost_circuit_is_opened_again(tmp_path):
     async def story(watched):
         for _ in range(3):
             before = set(watched.context.circuits)
@@ -137,7 +137,7 @@ def test_circuit_that_is_lost_is_made_anew(tmp_path):
             await until(lambda before=before: set(watched.context.circuits) - before)
             lost = time.monotonic()
             while time.monotonic() < lost + 2 * FRESH:  # by then the heartbeats of before count no more
-                await watched.fed()
+                await watched.notified()
 
     watch(tmp_path, story)
 
@@ -146,16 +146,16 @@ def test_thread_that_hangs_for_another_reason_than_the_disk_ends_the_feeding(tmp
     async def story(watched):
         going_on = threading.Event()
         stuck = asyncio.create_task(watched.store.read(lambda _: going_on.wait(TIMEOUT)))
-        await watched.starved()
+        await watched.silent()
         assert "the store's thread does not answer, and does not wait for the disk" in caplog.text
         going_on.set()
         await stuck
-        await watched.fed()
+        await watched.notified()
 
     watch(tmp_path, story)
 
 
-def test_heartbeat_that_nobody_may_read_is_replaced_by_echoes(make_ioc, systemd, tmp_path, caplog):
+def test_heartbeat_that_may_not_be_read_is_replaced_by_echoes(make_ioc, systemd, tmp_path, caplog):
     rules = tmp_path / "none.acf"
     rules.write_text("ASG(DEFAULT) {\n  RULE(0, NONE)\n}\n")
     ioc = make_ioc(access=f'file = "{rules}"', environment=watchdog(systemd, 0.3)).start()
@@ -168,7 +168,7 @@ def test_heartbeat_that_nobody_may_read_is_replaced_by_echoes(make_ioc, systemd,
 
 @pytest.fixture
 def systemd(tmp_path):
-    """What systemd listens on."""
+    """The socket of systemd."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "notify"))
         listening.settimeout(TIMEOUT)
@@ -207,7 +207,7 @@ def test_process_that_is_stopped_is_not_fed(make_ioc, systemd):
     assert messages(systemd, 1) == ["WATCHDOG=1"]
 
 
-def test_disk_that_hangs_is_an_alarm_and_no_reason_to_start_anew(make_ioc, systemd):
+def test_disk_that_hangs_is_an_alarm_and_no_reason_to_restart(make_ioc, systemd):
     require_strace()
     ioc = make_ioc(environment=watchdog(systemd, 0.3)).start()
     messages(systemd, 2)

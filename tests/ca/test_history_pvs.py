@@ -1,4 +1,4 @@
-"""The history over Channel Access: look without touching, and put an old revision in force again."""
+"""The history over Channel Access: select, read and activate a revision again."""
 
 import json
 
@@ -11,8 +11,8 @@ from speak import GEOMETRY, commit_text, counters, get, put, request, results, s
 
 
 @pytest.fixture
-def kept(prefix):
-    """Give a detector with three revisions: near, far, near."""
+def calibrated(prefix):
+    """Prefix of a detector with three revisions: near, far, near."""
     for number, (label, dist) in enumerate((("near", 0.2), ("far", 0.9), ("near", 0.21)), start=1):
         text = commit_text(f"r{number}", geometry={**GEOMETRY, "dist": dist}, label=label)
         assert request(prefix, text)["revision"] == number
@@ -35,40 +35,40 @@ def test_history_of_an_unset_detector_is_empty(prefix):
     assert put(f"{prefix}History:Select", 1)
 
 
-def test_revision_in_force_is_shown_unless_another_is_selected(kept):
-    assert get(f"{kept}History:Count_RBV") == 3
-    assert (get(f"{kept}History:Select"), selected(kept)["revision"]) == (0, 3)
-    assert put(f"{kept}History:Select", 2) is None
-    told = selected(kept)
+def test_active_revision_is_shown_unless_another_is_selected(calibrated):
+    assert get(f"{calibrated}History:Count_RBV") == 3
+    assert (get(f"{calibrated}History:Select"), selected(calibrated)["revision"]) == (0, 3)
+    assert put(f"{calibrated}History:Select", 2) is None
+    told = selected(calibrated)
     assert (told["v"], told["revision"], told["label"], told["geometry"]["dist"]) == (1, 2, "far", 0.9)
-    assert put(f"{kept}Dist", 0.5) is None
-    assert selected(kept)["revision"] == 2
-    assert put(f"{kept}History:Select", 0) is None
-    assert selected(kept)["revision"] == 4
+    assert put(f"{calibrated}Dist", 0.5) is None
+    assert selected(calibrated)["revision"] == 2
+    assert put(f"{calibrated}History:Select", 0) is None
+    assert selected(calibrated)["revision"] == 4
 
 
-def test_selected_revision_is_the_snapshot_of_when_it_was_in_force(kept):
-    told, in_force = selected(kept), snapshot(kept)
+def test_selected_revision_is_the_snapshot_of_when_it_was_active(calibrated):
+    told, in_force = selected(calibrated), snapshot(calibrated)
     for key in ("revision", "uid", "checksum", "label", "geometry", "position", "provenance"):
         assert told[key] == in_force[key], key
     assert told["created"] == in_force["activated"]
 
 
-def test_looking_changes_nothing(kept):
-    before = snapshot(kept), counters(kept)
-    assert put(f"{kept}History:Select", 1) is None
-    assert (snapshot(kept), counters(kept)) == before
+def test_selecting_changes_nothing(calibrated):
+    before = snapshot(calibrated), counters(calibrated)
+    assert put(f"{calibrated}History:Select", 1) is None
+    assert (snapshot(calibrated), counters(calibrated)) == before
 
 
 @pytest.mark.parametrize("number", [-1, 4, 2**31 - 1])
-def test_selecting_what_is_not_there_is_refused_and_the_number_snaps_back(kept, number):
-    assert put(f"{kept}History:Select", 2) is None
-    assert put(f"{kept}History:Select", number)
-    assert (get(f"{kept}History:Select"), selected(kept)["revision"]) == (2, 2)
+def test_selecting_an_unknown_number_is_refused_and_the_pv_shows_the_old_one(calibrated, number):
+    assert put(f"{calibrated}History:Select", 2) is None
+    assert put(f"{calibrated}History:Select", number)
+    assert (get(f"{calibrated}History:Select"), selected(calibrated)["revision"]) == (2, 2)
 
 
-def test_list_has_the_revisions_newest_first(kept):
-    rows = listed(kept)
+def test_list_has_the_revisions_newest_first(calibrated):
+    rows = listed(calibrated)
     assert [(row["revision"], row["label"], row["dist"]) for row in rows] == [
         (3, "near", 0.21),
         (2, "far", 0.9),
@@ -92,32 +92,32 @@ def test_list_of_a_long_history_is_a_window_around_the_selected_that_fits(prefix
 @pytest.mark.parametrize(
     ("name", "number", "serial"), [("1", 1, 4), ("far", 2, 4), ("near", 3, 4), (" 2 ", 2, 4), ("3", 3, 4)]
 )
-def test_number_or_label_is_put_in_force_under_its_own_number(kept, name, number, serial):
-    before = snapshot(kept)
-    assert put(f"{kept}Activate", name) is None
-    told = snapshot(kept)
+def test_number_or_label_is_activated_under_its_own_number(calibrated, name, number, serial):
+    before = snapshot(calibrated)
+    assert put(f"{calibrated}Activate", name) is None
+    told = snapshot(calibrated)
     assert (told["revision"], told["serial"]) == (number, serial)
     assert told["activated"] > before["activated"]
-    assert (results(kept)[0]["op"], results(kept)[0]["revision"]) == ("activate", number)
-    assert get(f"{kept}History:Count_RBV") == 3
-    assert get(f"{kept}Activate") == ""
+    assert (results(calibrated)[0]["op"], results(calibrated)[0]["revision"]) == ("activate", number)
+    assert get(f"{calibrated}History:Count_RBV") == 3
+    assert get(f"{calibrated}Activate") == ""
 
 
-def test_activated_revision_is_whole(kept):
-    first = json.loads(get(f"{kept}History:Selected_RBV"))
-    assert put(f"{kept}Activate", "1") is None
-    assert put(f"{kept}Activate", "3") is None
-    told = snapshot(kept)
+def test_activated_revision_is_whole(calibrated):
+    first = json.loads(get(f"{calibrated}History:Selected_RBV"))
+    assert put(f"{calibrated}Activate", "1") is None
+    assert put(f"{calibrated}Activate", "3") is None
+    told = snapshot(calibrated)
     assert {key: told[key] for key in ("uid", "checksum", "geometry", "provenance", "label", "position")} == {
         key: first[key] for key in ("uid", "checksum", "geometry", "provenance", "label", "position")
     }
-    assert get(f"{kept}Dist") == get(f"{kept}Dist_RBV") == 0.21
+    assert get(f"{calibrated}Dist") == get(f"{calibrated}Dist_RBV") == 0.21
 
 
-def test_put_after_a_rollback_derives_from_what_is_in_force(kept):
-    assert put(f"{kept}Activate", "far") is None
-    assert put(f"{kept}Rot1", 0.5) is None
-    told = snapshot(kept)
+def test_put_after_a_rollback_derives_from_the_active_revision(calibrated):
+    assert put(f"{calibrated}Activate", "far") is None
+    assert put(f"{calibrated}Rot1", 0.5) is None
+    told = snapshot(calibrated)
     assert (told["revision"], told["label"], told["geometry"]["dist"]) == (4, "far", 0.9)
     assert told["provenance"]["derived_from"] == 2
 
@@ -129,11 +129,11 @@ def test_put_after_a_rollback_derives_from_what_is_in_force(kept):
         ("middle", "there is no revision middle: the history has labels far, near"),
     ],
 )
-def test_activating_what_is_not_there_tells_what_is(kept, revision, reason):
-    before = snapshot(kept)
+def test_activating_an_unknown_revision_is_refused_with_the_known_ones(calibrated, revision, reason):
+    before = snapshot(calibrated)
     text = json.dumps({"v": 1, "request": "go", "op": "activate", "revision": revision})
-    assert request(kept, text)["errors"] == [reason]
-    assert snapshot(kept) == before
+    assert request(calibrated, text)["errors"] == [reason]
+    assert snapshot(calibrated) == before
 
 
 def test_activating_on_an_unset_detector_is_refused(prefix):
@@ -142,20 +142,32 @@ def test_activating_on_an_unset_detector_is_refused(prefix):
 
 
 def asked(prefix, text):
-    """Ask for records, and give the answer."""
+    """Query records, and return the answer."""
     assert put(f"{prefix}History:Read", text) is None
     return json.loads(get(f"{prefix}History:Read_RBV"))
 
 
-def test_records_are_read_from_one_on_and_nothing_else_moves(kept):
+def test_records_are_read_from_a_number_on_and_nothing_else_changes(calibrated):
     supersede = {"v": 1, "request": "s", "op": "supersede", "revision": 1, "by": 3, "reason": "typed wrong"}
-    assert request(kept, json.dumps(supersede))["outcome"] == "accepted"
-    assert put(f"{kept}Activate", "far") is None
-    assert put(f"{kept}History:Select", 1) is None
-    before = snapshot(kept), counters(kept), selected(kept), listed(kept), get(f"{kept}Message_RBV")
-    answers = {text: asked(kept, text) for text in ("revision 2", "activation 3", "judgement 1")}
-    assert (snapshot(kept), counters(kept), selected(kept), listed(kept), get(f"{kept}Message_RBV")) == before
-    assert (get(f"{kept}History:Select"), get(f"{kept}History:Read")) == (1, "")
+    assert request(calibrated, json.dumps(supersede))["outcome"] == "accepted"
+    assert put(f"{calibrated}Activate", "far") is None
+    assert put(f"{calibrated}History:Select", 1) is None
+    before = (
+        snapshot(calibrated),
+        counters(calibrated),
+        selected(calibrated),
+        listed(calibrated),
+        get(f"{calibrated}Message_RBV"),
+    )
+    answers = {text: asked(calibrated, text) for text in ("revision 2", "activation 3", "judgement 1")}
+    assert (
+        snapshot(calibrated),
+        counters(calibrated),
+        selected(calibrated),
+        listed(calibrated),
+        get(f"{calibrated}Message_RBV"),
+    ) == before
+    assert (get(f"{calibrated}History:Select"), get(f"{calibrated}History:Read")) == (1, "")
     assert {text: (answer["v"], answer["read"], answer["count"]) for text, answer in answers.items()} == {
         "revision 2": (1, "revision 2", 3),
         "activation 3": (1, "activation 3", 4),
@@ -169,13 +181,13 @@ def test_records_are_read_from_one_on_and_nothing_else_moves(kept):
     assert (correction["revision"], correction["by"], correction["reason"]) == (1, 3, "typed wrong")
     for text, answer in answers.items():
         for item in answer["records"]:
-            KINDS[text.split()[0]].parse(kept, item)  # proven by its checksum
+            KINDS[text.split()[0]].parse(calibrated, item)  # proven by its checksum
 
 
-def test_reading_beyond_the_newest_is_answered_with_nothing(kept):
-    assert asked(kept, "revision 4") == {"v": 1, "read": "revision 4", "count": 3, "records": []}
-    assert asked(kept, "judgement 1") == {"v": 1, "read": "judgement 1", "count": 0, "records": []}
-    assert asked(kept, "activation 999999999999")["records"] == []
+def test_reading_beyond_the_newest_gives_no_records(calibrated):
+    assert asked(calibrated, "revision 4") == {"v": 1, "read": "revision 4", "count": 3, "records": []}
+    assert asked(calibrated, "judgement 1") == {"v": 1, "read": "judgement 1", "count": 0, "records": []}
+    assert asked(calibrated, "activation 999999999999")["records"] == []
 
 
 def test_reading_an_unset_detector_is_answered_with_nothing(prefix):
@@ -184,13 +196,13 @@ def test_reading_an_unset_detector_is_answered_with_nothing(prefix):
 
 
 @pytest.mark.parametrize("text", ["", "revision", "revision 0", "geometry 1", "revision near", "12"])
-def test_reading_what_is_not_there_is_refused_with_what_can_be_read(kept, text):
-    answer = asked(kept, "revision 1")
-    before = snapshot(kept), counters(kept)
-    assert put(f"{kept}History:Read", text)
-    assert "expected one of revision N, activation N, judgement N; N from 1 on" in get(f"{kept}Message_RBV")
-    assert json.loads(get(f"{kept}History:Read_RBV")) == answer
-    assert (snapshot(kept), counters(kept)) == before
+def test_reading_an_unknown_kind_is_refused_with_the_known_ones(calibrated, text):
+    answer = asked(calibrated, "revision 1")
+    before = snapshot(calibrated), counters(calibrated)
+    assert put(f"{calibrated}History:Read", text)
+    assert "expected one of revision N, activation N, judgement N; N from 1 on" in get(f"{calibrated}Message_RBV")
+    assert json.loads(get(f"{calibrated}History:Read_RBV")) == answer
+    assert (snapshot(calibrated), counters(calibrated)) == before
 
 
 def test_long_history_is_read_in_pieces_that_fit(prefix):

@@ -1,4 +1,4 @@
-"""The history as text, on a live IOC: what a screen shows without a script."""
+"""The history as text, on a live IOC, as a screen without scripts shows it."""
 
 from live import wait_for
 from speak import GEOMETRY, commit_text, get, put, request, snapshot
@@ -28,7 +28,7 @@ def test_table_and_comparison_follow_what_is_selected(fresh_prefix):
     assert line.split() == ["dist", "0.2", "0.3", "-0.1", "m"]
 
 
-def test_nothing_that_is_selected_is_put_in_force_by_no_button(fresh_prefix):
+def test_activate_button_without_a_selection_is_refused(fresh_prefix):
     prefix = fresh_prefix()
     request(prefix, commit_text("first"))
     assert put(f"{prefix}History:Activate", 1)

@@ -1,4 +1,4 @@
-"""What is refused, over Channel Access: nothing changes, one refusal is counted, and the reason can be read."""
+"""Refused requests over Channel Access: nothing changes, the refusal is counted, and the reason can be read."""
 
 import json
 import math
@@ -17,41 +17,41 @@ LONG_NAME = "D" * 41
 
 
 @pytest.fixture(scope="module")
-def kept(fresh_prefix):
-    """Give a detector with a geometry in force, which every test here leaves in force."""
+def calibrated(fresh_prefix):
+    """Prefix of a detector with an active geometry; every test leaves it active."""
     prefix = fresh_prefix()
     assert put(f"{prefix}Request", commit_text("begin", label="near")) is None
     return prefix
 
 
 @pytest.mark.parametrize("way", ["Request", "single PV", "Stage", "Poni"])
-def test_value_out_of_range_is_refused_by_every_way(kept, way):
+def test_value_out_of_range_is_refused_by_every_way(calibrated, way):
     """Each value and its message: tests/unit/geometry/test_geometry.py."""
     suffix = {"single PV": "Dist", "Stage": "Stage:Dist"}.get(way, way)
     text = PONI.replace("Distance: 0.2345", "Distance: 234.5")
     given = {"Request": changed(dist=234.5), "Poni": text}.get(way, 234.5)
-    result = refused(kept, suffix, lambda: put(kept + suffix, given))
+    result = refused(calibrated, suffix, lambda: put(calibrated + suffix, given))
     assert "dist 234.5 m looks like millimetre: write 0.2345" in said(result)
     assert result["request"] == ("bad" if way == "Request" else None)
 
 
 @pytest.mark.parametrize(("suffix", "value"), [("Dist", math.nan), ("Stage:Dist", -math.inf)])
-def test_what_is_not_finite_is_refused_by_single_pvs(kept, suffix, value):
-    assert "is not finite" in said(refused(kept, suffix, lambda: put(kept + suffix, value)))
+def test_what_is_not_finite_is_refused_by_single_pvs(calibrated, suffix, value):
+    assert "is not finite" in said(refused(calibrated, suffix, lambda: put(calibrated + suffix, value)))
 
 
 @pytest.mark.parametrize("token", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_what_is_not_finite_is_refused_by_request_under_its_id(kept, token):
+def test_what_is_not_finite_is_refused_by_request_under_its_id(calibrated, token):
     text = changed(dist=0.5).replace("0.5", token)
-    result = refused(kept, "Request", lambda: put(f"{kept}Request", text))
+    result = refused(calibrated, "Request", lambda: put(f"{calibrated}Request", text))
     assert "finite" in said(result)
     assert result["request"] == "bad"
 
 
 @pytest.mark.parametrize("token", ["nan", "inf", "1e999"])
-def test_what_is_not_finite_is_refused_by_poni(kept, token):
+def test_what_is_not_finite_is_refused_by_poni(calibrated, token):
     text = PONI.replace("Distance: 0.2345", f"Distance: {token}")
-    assert "dist" in said(refused(kept, "Poni", lambda: put(f"{kept}Poni", text)))
+    assert "dist" in said(refused(calibrated, "Poni", lambda: put(f"{calibrated}Poni", text)))
 
 
 TYPES = {
@@ -64,8 +64,10 @@ TYPES = {
 
 
 @pytest.mark.parametrize(("token", "reason"), TYPES.values(), ids=TYPES)
-def test_value_of_another_type_is_refused(kept, token, reason):
-    result = refused(kept, "Request", lambda: put(f"{kept}Request", changed(dist=0.5).replace("0.5", token)))
+def test_value_of_another_type_is_refused(calibrated, token, reason):
+    result = refused(
+        calibrated, "Request", lambda: put(f"{calibrated}Request", changed(dist=0.5).replace("0.5", token))
+    )
     assert reason in said(result)
     assert result["request"] == "bad"
 
@@ -88,16 +90,16 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize(("text", "reason"), REQUESTS.values(), ids=REQUESTS)
-def test_bad_request_is_refused_under_its_id(kept, text, reason):
-    result = refused(kept, "Request", lambda: put(f"{kept}Request", text))
+def test_bad_request_is_refused_under_its_id(calibrated, text, reason):
+    result = refused(calibrated, "Request", lambda: put(f"{calibrated}Request", text))
     assert reason in said(result)
     assert result["request"] == "bad"
 
 
 @pytest.mark.parametrize("name", ["no JSON", "no id"])
-def test_text_without_a_readable_id_is_refused_without_one(kept, name):
+def test_text_without_a_readable_id_is_refused_without_one(calibrated, name):
     text, reason = WITHOUT_ID[name]
-    result = refused(kept, "Request", lambda: put(f"{kept}Request", text.encode()))
+    result = refused(calibrated, "Request", lambda: put(f"{calibrated}Request", text.encode()))
     assert reason in said(result)
     assert result["request"] is None
 
@@ -120,8 +122,8 @@ PONIS = {
 
 
 @pytest.mark.parametrize(("text", "reason"), PONIS.values(), ids=PONIS)
-def test_bad_poni_is_refused(kept, text, reason):
-    assert reason in said(refused(kept, "Poni", lambda: put(f"{kept}Poni", text)))
+def test_bad_poni_is_refused(calibrated, text, reason):
+    assert reason in said(refused(calibrated, "Poni", lambda: put(f"{calibrated}Poni", text)))
 
 
 INCOMPLETE = {
@@ -132,9 +134,7 @@ INCOMPLETE = {
 
 
 @pytest.mark.parametrize(("suffix", "value", "request_id"), INCOMPLETE.values(), ids=INCOMPLETE)
-def test_first_commit_that_is_incomplete_is_told_what_is_missing_and_where_to_give_it(
-    prefix, suffix, value, request_id
-):
+def test_incomplete_first_commit_is_refused_with_what_is_missing_and_where_to_put_it(prefix, suffix, value, request_id):
     result = refused(prefix, suffix, lambda: put(prefix + suffix, value))
     assert result["request"] == request_id
     told = said(result)
@@ -147,21 +147,21 @@ def test_first_commit_that_is_incomplete_is_told_what_is_missing_and_where_to_gi
     assert speak.snapshot(prefix)["status"] == "UNSET"
 
 
-def test_every_problem_is_told_at_once(kept):
+def test_all_problems_are_reported_together(calibrated):
     text = by_request(geometry={"dist": -1}, label="9", expect_revision=-5, position="there")
-    result = refused(kept, "Request", lambda: put(f"{kept}Request", text))
-    assert len(result["errors"]) == 3  # what is wrong with the request itself is told before its values are looked at
+    result = refused(calibrated, "Request", lambda: put(f"{calibrated}Request", text))
+    assert len(result["errors"]) == 3  # problems of the request itself are reported before its values are checked
     text = by_request(geometry={"dist": -1, "rot1": 90, "wavelength": 1.6}, expect_revision=5, position={"z": 1})
-    result = refused(kept, "Request", lambda: put(f"{kept}Request", text))
+    result = refused(calibrated, "Request", lambda: put(f"{calibrated}Request", text))
     assert len(result["errors"]) == 5
 
 
-def test_refused_id_is_judged_anew(kept):
-    assert put(f"{kept}Request", commit_text("again", expect_revision=9, geometry={"dist": 0.3}))
-    before = speak.snapshot(kept)["revision"]
+def test_refused_id_can_be_used_again(calibrated):
+    assert put(f"{calibrated}Request", commit_text("again", expect_revision=9, geometry={"dist": 0.3}))
+    before = speak.snapshot(calibrated)["revision"]
     text = commit_text("again", geometry={"dist": GEOMETRY["dist"]}, label="near")
-    assert put(f"{kept}Request", text) is None
-    assert speak.snapshot(kept)["revision"] in (before, before + 1)
+    assert put(f"{calibrated}Request", text) is None
+    assert speak.snapshot(calibrated)["revision"] in (before, before + 1)
 
 
 def nested(depth):
@@ -169,15 +169,15 @@ def nested(depth):
 
 
 @pytest.mark.parametrize("depth", [17, 31, 32, 40])
-def test_configuration_that_could_not_be_read_again_is_refused_before_it_is_stored(kept, depth):
+def test_configuration_that_could_not_be_read_again_is_refused_before_it_is_stored(calibrated, depth):
     text = json.dumps(nested(depth))
-    result = refused(kept, "DetectorConfig", lambda: put(f"{kept}DetectorConfig", text))
+    result = refused(calibrated, "DetectorConfig", lambda: put(f"{calibrated}DetectorConfig", text))
     assert "nested too deeply" in said(result)
 
 
 @pytest.mark.parametrize("provenance", [{"residual_px": 10**400}, {"sigma": {"dist": 10**400}}])
-def test_number_that_no_double_holds_is_refused_under_its_id(kept, provenance):
+def test_number_that_no_double_holds_is_refused_under_its_id(calibrated, provenance):
     text = by_request(provenance=provenance)
-    result = refused(kept, "Request", lambda: put(f"{kept}Request", text))
+    result = refused(calibrated, "Request", lambda: put(f"{calibrated}Request", text))
     assert result["request"] == "bad"
     assert "is not allowed" in said(result)

@@ -1,4 +1,4 @@
-"""Puts to single PVs that are refused: what is no value of theirs, and what a client may not send at all."""
+"""Refused puts to single PVs: invalid values, and types that a client may not send."""
 
 import math
 
@@ -14,8 +14,8 @@ from speak import GEOMETRY, Wire, commit_text, counters, get, put
 
 
 @pytest.fixture(scope="module")
-def kept(fresh_prefix):
-    """Give a detector with a geometry in force, which every test here leaves in force."""
+def calibrated(fresh_prefix):
+    """Prefix of a detector with an active geometry; every test leaves it active."""
     prefix = fresh_prefix()
     assert put(f"{prefix}Request", commit_text("begin", label="near")) is None
     return prefix
@@ -42,21 +42,21 @@ SINGLES = {
 
 
 @pytest.mark.parametrize(("suffix", "value", "reason"), SINGLES.values(), ids=SINGLES)
-def test_bad_put_to_a_single_pv_is_refused(kept, suffix, value, reason):
+def test_bad_put_to_a_single_pv_is_refused(calibrated, suffix, value, reason):
     wire = {"Dist": ChannelType.STRING, "Activate": ChannelType.STRING}.get(suffix)
 
     def action():
         if wire is None or value == "":
-            return put(kept + suffix, value)
-        with Wire(int(port(kept))) as circuit:
+            return put(calibrated + suffix, value)
+        with Wire(int(port(calibrated))) as circuit:
             raw = value if isinstance(value, bytes) else value.encode("latin-1")
-            return isinstance(circuit.put(circuit.channel(kept + suffix), [raw], wire), ErrorResponse)
+            return isinstance(circuit.put(circuit.channel(calibrated + suffix), [raw], wire), ErrorResponse)
 
-    assert reason in said(refused(kept, suffix, action))
+    assert reason in said(refused(calibrated, suffix, action))
 
 
 def port(prefix):
-    """Find the port on which a detector is served."""
+    """Return the port on which a detector is served."""
     return speak.run(aioca.cainfo(f"{prefix}Dist")).host.rpartition(":")[2]
 
 
@@ -80,25 +80,25 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize(("suffix", "data", "data_type", "reason"), FOREIGN.values(), ids=FOREIGN)
-def test_put_of_another_type_is_refused_and_leaves_the_metadata(farm, kept, suffix, data, data_type, reason):
+def test_put_of_another_type_is_refused_and_leaves_the_metadata(farm, calibrated, suffix, data, data_type, reason):
     def action():
         with Wire(farm.port) as wire:
-            channel = wire.channel(kept + suffix)
+            channel = wire.channel(calibrated + suffix)
             return isinstance(wire.put(channel, data, data_type, metadata=forged(data_type)), ErrorResponse)
 
-    before = speak.info([f"{kept}Dist"])[0]
-    assert reason in said(refused(kept, suffix, action))
-    after = speak.info([f"{kept}Dist"])[0]
+    before = speak.info([f"{calibrated}Dist"])[0]
+    assert reason in said(refused(calibrated, suffix, action))
+    after = speak.info([f"{calibrated}Dist"])[0]
     for name in ("units", "precision", "lower_ctrl_limit", "upper_ctrl_limit", "severity", "status"):
         assert getattr(after, name) == getattr(before, name), name
 
 
-def test_refusal_reaches_the_client_as_put_failure(kept):
-    assert "Channel write request failed" in str(put(f"{kept}Dist", -1.0))
+def test_refusal_reaches_the_client_as_put_failure(calibrated):
+    assert "Channel write request failed" in str(put(f"{calibrated}Dist", -1.0))
 
 
-def test_put_without_completion_is_refused_as_any_other(kept):
-    _, rejected = counters(kept)
-    speak.run(aioca.caput(f"{kept}Dist", -1.0, wait=False))
-    wait_for(lambda: counters(kept)[1] == rejected + 1)
-    assert get(f"{kept}Dist") == GEOMETRY["dist"]
+def test_put_without_completion_is_refused_as_any_other(calibrated):
+    _, rejected = counters(calibrated)
+    speak.run(aioca.caput(f"{calibrated}Dist", -1.0, wait=False))
+    wait_for(lambda: counters(calibrated)[1] == rejected + 1)
+    assert get(f"{calibrated}Dist") == GEOMETRY["dist"]

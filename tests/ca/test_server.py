@@ -1,4 +1,4 @@
-"""What the server heals of caproto 1.3; each test runs on caproto's own server too, and fails there."""
+"""Corrections of caproto 1.3; each test also runs on caproto's own server, and fails there."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ BACKLOG = 1000
 
 
 def on_stock_too(reason):
-    """Run a test on both servers; where caproto heals the defect itself, it says so by failing."""
+    """Run a test on both servers; it fails when caproto has corrected the defect itself."""
     defect = pytest.mark.xfail(strict=True, raises=(AssertionError, TimeoutError, ConnectionError), reason=reason)
     return pytest.mark.parametrize(
         "server", [pytest.param(Context, id="ponikeeper"), pytest.param(Stock, id="stock", marks=defect)]
@@ -85,7 +85,7 @@ class Served:
         self.run(show())
 
     def circuit(self, wire):
-        """Find the server's end of a circuit."""
+        """Return the server's end of a circuit."""
         ours = wire.sock.getsockname()
         return wait_for(lambda: [one for one in list(self.context.circuits) if one.circuit.address == ours])[0]
 
@@ -99,7 +99,7 @@ def _loopback(monkeypatch):
 
 
 def subscribe(wire, channel):
-    """Subscribe, take the first value, and give the subscription's id."""
+    """Subscribe, receive the first value, and return the subscription's id."""
     command = channel.subscribe()
     wire.send(command)
     wire.receive(caproto.EventAddResponse, lambda message: message.subscriptionid == command.subscriptionid)
@@ -107,7 +107,7 @@ def subscribe(wire, channel):
 
 
 def next_value(wire, subscription=None):
-    """Give the next value of a subscription, or of any."""
+    """Return the next value of a subscription, or of any."""
     message = wire.receive(caproto.EventAddResponse, lambda message: subscription in (None, message.subscriptionid))
     return message.data[0]
 
@@ -137,7 +137,7 @@ def test_updates_wait_for_no_timer(server):
 
 
 def stall(served, wire):
-    """Subscribe to everything, stop reading, and publish until nothing more goes out; give the subscriptions."""
+    """Subscribe to everything, stop reading, and publish until the socket is full; return the subscriptions."""
     subscriptions = [subscribe(wire, wire.channel(channel.pv.suffix)) for channel in served.numbers]
     text = wire.channel("Text")
     wire.send(text.subscribe(data_type=ChannelType.CHAR))
@@ -208,9 +208,9 @@ def test_two_puts_in_one_segment_keep_their_order(server):
 def test_channel_cleared_with_its_subscription_leaves_the_circuit_alive(server):
     with Served(server) as served, Wire(served.context.port) as wire:
         wire.sock.settimeout(2.0)
-        cleared, kept = wire.channel("X0"), wire.channel("X1")
+        cleared, calibrated = wire.channel("X0"), wire.channel("X1")
         subscribe(wire, cleared)
-        watched = subscribe(wire, kept)
+        watched = subscribe(wire, calibrated)
         wire.send(cleared.clear())
         wire.receive(caproto.ClearChannelResponse)
         served.show(served.numbers[0], 5.0)
@@ -242,7 +242,7 @@ def test_channel_cleared_during_a_put_leaves_the_circuit_alive():
     assert served.lost == []
 
 
-def test_client_that_leaves_during_a_put_takes_nobody_along():
+def test_client_that_disconnects_during_a_put_disturbs_no_other():
     begun, done, release = threading.Event(), threading.Event(), asyncio.Event()
 
     async def slow(*_):
@@ -262,7 +262,7 @@ def test_client_that_leaves_during_a_put_takes_nobody_along():
     assert served.lost == []
 
 
-def test_ioc_with_a_stalled_client_goes_on_and_ends_when_told(make_ioc):
+def test_ioc_with_a_stalled_client_serves_the_others_and_stops_on_sigterm(make_ioc):
     ioc = make_ioc(detectors=("{Det:1}Calib:",)).start()
     assert put(f"{ioc.prefix}Request", commit_text()) is None
     with Wire(ioc.port, 4096) as stalled:

@@ -1,4 +1,4 @@
-"""The service as a controls engineer meets it: one READY line, a quick end, one server per store."""
+"""The service: one READY line, a quick stop, one server per store."""
 
 import re
 import signal
@@ -9,7 +9,7 @@ import time
 from live import TIMEOUT
 
 
-def test_ready_line_tells_port_pvs_and_detectors(ioc):
+def test_ready_line_has_port_pvs_and_detectors(ioc):
     assert re.fullmatch(rf"READY port={ioc.port} pvs=\d+ detectors=2", ioc.ready)
 
 
@@ -54,7 +54,7 @@ def test_port_may_come_from_the_environment_of_a_cas(make_ioc):
     assert ioc.start().ready.startswith(f"READY port={ioc.port} ")
 
 
-def test_port_that_is_none_is_told(make_ioc):
+def test_invalid_port_is_reported(make_ioc):
     ioc = make_ioc()
     named = {**ioc.environment(), "EPICS_CAS_SERVER_PORT": "many"}
     done = subprocess.run(ioc.command(), env=named, capture_output=True, text=True, timeout=TIMEOUT)
@@ -83,8 +83,8 @@ main()
 """
 
 
-def test_status_that_is_judged_no_more_ends_the_service(make_ioc):
-    """A status that stood still would look alive."""
+def test_status_that_is_not_updated_any_more_ends_the_service(make_ioc):
+    """A status that is not updated would look current."""
     ioc = make_ioc()
     command = [sys.executable, "-c", DEFECT, "serve", str(ioc.config)]
     done = subprocess.run(command, env=ioc.environment(), capture_output=True, text=True, timeout=TIMEOUT)

@@ -1,4 +1,4 @@
-"""The stage: edit several values on a screen, then commit them as one."""
+"""The stage: edit several values on a screen, then commit them together."""
 
 import json
 
@@ -12,8 +12,8 @@ from speak import GEOMETRY, commit_text, counters, get, monitoring, put, read, r
 
 
 @pytest.fixture
-def kept(prefix):
-    """Give a detector with a labelled geometry in force."""
+def calibrated(prefix):
+    """Prefix of a detector with an active geometry that has a label."""
     assert put(f"{prefix}Request", commit_text("begin", label="near", provenance={"residual_px": 0.1})) is None
     return prefix
 
@@ -24,98 +24,98 @@ def stage(prefix, **values):
 
 
 def state(prefix):
-    """Read how the stage is: dirty or clean, and its values."""
+    """Return whether the stage is dirty or clean, and its values."""
     return int(get(f"{prefix}Stage:Dirty_RBV")), {name: get(prefix + staged(name)) for name in NAMES}
 
 
-def test_stage_shows_what_is_in_force_until_it_is_touched(kept):
-    assert state(kept) == (0, GEOMETRY)
-    stage(kept, dist=0.3)
-    assert state(kept) == (1, {**GEOMETRY, "dist": 0.3})
-    assert snapshot(kept)["geometry"]["dist"] == get(f"{kept}Dist") == GEOMETRY["dist"]
-    assert counters(kept) == (1, 0)
+def test_stage_shows_the_active_values_until_they_are_edited(calibrated):
+    assert state(calibrated) == (0, GEOMETRY)
+    stage(calibrated, dist=0.3)
+    assert state(calibrated) == (1, {**GEOMETRY, "dist": 0.3})
+    assert snapshot(calibrated)["geometry"]["dist"] == get(f"{calibrated}Dist") == GEOMETRY["dist"]
+    assert counters(calibrated) == (1, 0)
 
 
-def test_touched_values_are_one_transaction(kept):
-    stage(kept, dist=0.3, rot1=0.01, wavelength=1.7e-11)
-    with monitoring(f"{kept}Snapshot_RBV") as (monitor,):
-        assert put(f"{kept}Stage:Apply", "Do") is None
-        assert put(f"{kept}Rot2", -1.0) is None
+def test_edited_values_are_one_transaction(calibrated):
+    stage(calibrated, dist=0.3, rot1=0.01, wavelength=1.7e-11)
+    with monitoring(f"{calibrated}Snapshot_RBV") as (monitor,):
+        assert put(f"{calibrated}Stage:Apply", "Do") is None
+        assert put(f"{calibrated}Rot2", -1.0) is None
         wait_for(lambda: json.loads(str(monitor.values[-1]))["revision"] == 3)
         assert [json.loads(str(text))["serial"] for text in monitor.values] == [1, 2, 3]
-    assert put(f"{kept}Activate", "2") is None
-    told = snapshot(kept)
+    assert put(f"{calibrated}Activate", "2") is None
+    told = snapshot(calibrated)
     assert (told["revision"], told["serial"], told["label"]) == (2, 4, "near")
     assert told["geometry"] == {**GEOMETRY, "dist": 0.3, "rot1": 0.01, "wavelength": 1.7e-11, "detector_config": {}}
     assert told["provenance"] == {"method": "manual", "derived_from": 1, "author": told["provenance"]["author"]}
     assert told["position"] == {}
-    assert state(kept)[0] == 0
-    assert int(get(f"{kept}Stage:Apply")) == 0
+    assert state(calibrated)[0] == 0
+    assert int(get(f"{calibrated}Stage:Apply")) == 0
 
 
-def test_staged_detector_brings_its_pixels(kept):
-    stage(kept, detector="Pilatus1M")
-    assert put(f"{kept}Stage:Apply", 1) is None
-    geometry = snapshot(kept)["geometry"]
+def test_staged_detector_brings_its_pixels(calibrated):
+    stage(calibrated, detector="Pilatus1M")
+    assert put(f"{calibrated}Stage:Apply", 1) is None
+    geometry = snapshot(calibrated)["geometry"]
     assert (geometry["detector"], geometry["pixel1"], geometry["pixel2"]) == ("Pilatus1M", *pixel_size("Pilatus1M"))
 
 
-def test_apply_is_refused_when_the_geometry_in_force_changed_since_the_first_touch(kept):
-    stage(kept, dist=0.3)
-    assert put(f"{kept}Rot1", 0.5) is None
-    stage(kept, rot2=0.01)
-    before = snapshot(kept)
-    assert put(f"{kept}Stage:Apply", 1)
-    told = results(kept)[0]["errors"][0]
+def test_apply_is_refused_if_another_revision_was_activated_since_the_first_edit(calibrated):
+    stage(calibrated, dist=0.3)
+    assert put(f"{calibrated}Rot1", 0.5) is None
+    stage(calibrated, rot2=0.01)
+    before = snapshot(calibrated)
+    assert put(f"{calibrated}Stage:Apply", 1)
+    told = results(calibrated)[0]["errors"][0]
     assert "revision 2 was activated since the first staged value (revision 1 was active then)" in told
-    assert snapshot(kept) == before
-    assert state(kept)[0] == 1
-    assert get(f"{kept}Stage:Dist") == 0.3
-    assert put(f"{kept}Stage:Clear", 1) is None
-    stage(kept, dist=0.3)
-    assert put(f"{kept}Stage:Apply", 1) is None
-    assert (snapshot(kept)["revision"], snapshot(kept)["geometry"]["rot1"]) == (3, 0.5)
+    assert snapshot(calibrated) == before
+    assert state(calibrated)[0] == 1
+    assert get(f"{calibrated}Stage:Dist") == 0.3
+    assert put(f"{calibrated}Stage:Clear", 1) is None
+    stage(calibrated, dist=0.3)
+    assert put(f"{calibrated}Stage:Apply", 1) is None
+    assert (snapshot(calibrated)["revision"], snapshot(calibrated)["geometry"]["rot1"]) == (3, 0.5)
 
 
-def test_clear_forgets_what_is_staged(kept):
-    stage(kept, dist=0.3, detector="Pilatus1M")
-    assert put(f"{kept}Stage:Clear", "Do") is None
-    assert state(kept) == (0, GEOMETRY)
-    assert int(get(f"{kept}Stage:Clear")) == 0
-    assert put(f"{kept}Stage:Apply", 1)
-    assert "nothing is staged" in results(kept)[0]["errors"][0]
+def test_clear_discards_the_staged_values(calibrated):
+    stage(calibrated, dist=0.3, detector="Pilatus1M")
+    assert put(f"{calibrated}Stage:Clear", "Do") is None
+    assert state(calibrated) == (0, GEOMETRY)
+    assert int(get(f"{calibrated}Stage:Clear")) == 0
+    assert put(f"{calibrated}Stage:Apply", 1)
+    assert "nothing is staged" in results(calibrated)[0]["errors"][0]
 
 
-def test_touched_values_stay_and_others_follow_what_comes_into_force(kept):
-    stage(kept, dist=0.3)
-    assert put(f"{kept}Request", commit_text("other", geometry={"dist": 0.4, "rot1": 0.5})) is None
-    assert state(kept) == (1, {**GEOMETRY, "dist": 0.3, "rot1": 0.5})
+def test_edited_values_stay_and_others_follow_the_active_geometry(calibrated):
+    stage(calibrated, dist=0.3)
+    assert put(f"{calibrated}Request", commit_text("other", geometry={"dist": 0.4, "rot1": 0.5})) is None
+    assert state(calibrated) == (1, {**GEOMETRY, "dist": 0.3, "rot1": 0.5})
 
 
-def test_idle_applies_and_clears_nothing(kept):
-    stage(kept, dist=0.3)
-    assert put(f"{kept}Stage:Apply", "Idle") is None
-    assert put(f"{kept}Stage:Clear", 0) is None
-    assert state(kept)[0] == 1
-    assert counters(kept) == (1, 0)
+def test_idle_applies_and_clears_nothing(calibrated):
+    stage(calibrated, dist=0.3)
+    assert put(f"{calibrated}Stage:Apply", "Idle") is None
+    assert put(f"{calibrated}Stage:Clear", 0) is None
+    assert state(calibrated)[0] == 1
+    assert counters(calibrated) == (1, 0)
 
 
-def test_refused_value_is_not_staged(kept):
-    stage(kept, rot1=0.01)
-    assert put(f"{kept}Stage:Wavelength", 1.66)
-    assert state(kept) == (1, {**GEOMETRY, "rot1": 0.01})
-    assert put(f"{kept}Stage:Apply", 1) is None
-    assert snapshot(kept)["revision"] == 2
+def test_refused_value_is_not_staged(calibrated):
+    stage(calibrated, rot1=0.01)
+    assert put(f"{calibrated}Stage:Wavelength", 1.66)
+    assert state(calibrated) == (1, {**GEOMETRY, "rot1": 0.01})
+    assert put(f"{calibrated}Stage:Apply", 1) is None
+    assert snapshot(calibrated)["revision"] == 2
 
 
-def test_refused_apply_keeps_what_is_staged(kept):
-    stage(kept, detector="Nonesuch")
-    assert put(f"{kept}Stage:Apply", 1)
-    assert "is not in the table of detectors" in results(kept)[0]["errors"][0]
-    assert state(kept) == (1, {**GEOMETRY, "detector": "Nonesuch"})
-    stage(kept, pixel1=5e-5, pixel2=6e-5)
-    assert put(f"{kept}Stage:Apply", 1) is None
-    assert snapshot(kept)["geometry"]["detector"] == "Nonesuch"
+def test_refused_apply_keeps_what_is_staged(calibrated):
+    stage(calibrated, detector="Nonesuch")
+    assert put(f"{calibrated}Stage:Apply", 1)
+    assert "is not in the table of detectors" in results(calibrated)[0]["errors"][0]
+    assert state(calibrated) == (1, {**GEOMETRY, "detector": "Nonesuch"})
+    stage(calibrated, pixel1=5e-5, pixel2=6e-5)
+    assert put(f"{calibrated}Stage:Apply", 1) is None
+    assert snapshot(calibrated)["geometry"]["detector"] == "Nonesuch"
 
 
 def test_ten_staged_values_begin_an_unset_detector(prefix):
@@ -131,7 +131,7 @@ def test_ten_staged_values_begin_an_unset_detector(prefix):
     assert all(value.severity == 0 for value in read([prefix + readback(name) for name in NAMES]))
 
 
-def test_apply_with_put_completion_ends_when_all_is_shown(kept):
-    stage(kept, dist=0.3)
-    assert put(f"{kept}Stage:Apply", 1) is None
-    assert get(f"{kept}Dist_RBV") == get(f"{kept}Dist") == get(f"{kept}Stage:Dist") == 0.3
+def test_apply_with_put_completion_ends_when_all_is_shown(calibrated):
+    stage(calibrated, dist=0.3)
+    assert put(f"{calibrated}Stage:Apply", 1) is None
+    assert get(f"{calibrated}Dist_RBV") == get(f"{calibrated}Dist") == get(f"{calibrated}Stage:Dist") == 0.3

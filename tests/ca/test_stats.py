@@ -26,7 +26,7 @@ def test_heartbeat_comes_by_monitor_once_a_second(ioc):
     assert all(later > sooner for sooner, later in itertools.pairwise(times))
 
 
-def test_what_is_told_of_the_process_is_true(ioc):
+def test_process_statistics_are_those_of_the_process(ioc):
     assert get(own(ioc, "PROCESS_ID")) == ioc.process.pid
     assert get(own(ioc, "HOSTNAME")) == socket.gethostname()
     resident = int(Path(f"/proc/{ioc.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")

@@ -1,4 +1,4 @@
-"""Puts are transactions: each one whole, in a row, told to whom it concerns, and safe to repeat."""
+"""Puts are transactions: atomic, in order, with a result for their client, and safe to repeat."""
 
 import json
 import math
@@ -176,7 +176,7 @@ def test_two_puts_in_one_segment_keep_their_order(farm, prefix):
     assert json.loads(get(f"{prefix}History:Selected_RBV"))["geometry"]["dist"] == values[1]
 
 
-def test_expected_revision_is_the_one_in_force(prefix):
+def test_expected_revision_is_the_active_one(prefix):
     begin(prefix, expect_revision=0)
     assert request(prefix, commit_text("second", geometry={"dist": 0.3}, expect_revision=1))["outcome"] == "accepted"
     late = request(prefix, commit_text("third", geometry={"dist": 0.4}, expect_revision=1))
@@ -185,7 +185,7 @@ def test_expected_revision_is_the_one_in_force(prefix):
     assert request(prefix, commit_text("third", geometry={"dist": 0.4}, expect_revision=1))["revision"] == 3
 
 
-def test_author_is_who_puts_unless_the_request_says(prefix):
+def test_author_is_the_client_unless_the_request_names_one(prefix):
     begin(prefix)
     assert put(f"{prefix}Dist", 0.3) is None
     assert get(f"{prefix}Author_RBV").count("@") == 1

@@ -52,7 +52,7 @@ def test_dry_run_writes_nothing(config, tmp_path):
     assert not (tmp_path / "system").exists()
 
 
-def test_what_somebody_has_edited_is_kept_unless_it_is_to_go(config, tmp_path):
+def test_edited_files_are_kept_unless_forced(config, tmp_path):
     folder = tmp_path / "system"
     assert install(config, folder).returncode == 0
     assert install(config, folder).stdout.count(": unchanged\n") == 5
@@ -86,7 +86,7 @@ def test_backup_units_are_clean_to_systemd(tmp_path):
         assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_what_the_unit_would_stop_is_said(config, tmp_path):
+def test_obstacles_of_the_unit_are_listed(config, tmp_path):
     config.write_text(config.read_text().replace('"/var/lib/x"', '"/var/lib/x"\nputlog = "/var/log/28id1.puts"'))
     said = obstacles(load(config), Path("/home/me/28id1.toml"), Path("/tmp/venv/bin/ponikeeper"))
     assert [sentence.split(":")[0].split()[0] for sentence in said] == [

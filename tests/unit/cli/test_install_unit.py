@@ -1,4 +1,4 @@
-"""`ponikeeper install-unit`: the units for a configuration, explained, and nothing that somebody wrote is lost."""
+"""`ponikeeper install-unit`: the units for a configuration, explained; edited files are kept."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def test_name_that_no_unit_can_have_is_refused(name):
 
 
 @pytest.mark.parametrize("folder", ["/etc/pony keeper", "/etc/%h", "/etc/$HOME", '/etc/"x"', "/etc/a\\b"])
-def test_path_that_means_something_else_to_systemd_is_refused(folder):
+def test_path_that_is_special_to_systemd_is_refused(folder):
     with pytest.raises(ConfigError, match="is special to systemd"):
         unit_files(Path(folder) / "28id1.toml", PROGRAM)
     with pytest.raises(ConfigError, match="is special to systemd"):
@@ -39,6 +39,6 @@ def test_path_that_means_something_else_to_systemd_is_refused(folder):
 
 
 @pytest.mark.parametrize("putlog", ["journal", "/var/log/ponikeeper/28id1/puts", "/var/lib/ponikeeper/28id1/puts"])
-def test_nothing_is_said_where_the_unit_stops_nothing(config, putlog):
+def test_no_obstacles_are_listed_if_there_are_none(config, putlog):
     config.write_text(config.read_text().replace('state_dir = "/var/lib/x"', f'putlog = "{putlog}"'))
     assert obstacles(load(config), Path("/etc/ponikeeper/28id1.toml"), PROGRAM) == []
