@@ -168,7 +168,25 @@ class Reader:
         return revisions[0] if revisions else None
 
     def revisions(self, prefix: str, first: int, last: int) -> list[Revision]:
-        """Read the revisions of a range of numbers; as `records`."""
+        """Read the revisions of a range of numbers.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+        first, last
+            Numbers, both inclusive.
+
+        Returns
+        -------
+        list of Revision
+            In ascending order.
+
+        Raises
+        ------
+        StoreError
+            As `stored_state`.
+        """
         return cast("list[Revision]", self.records(prefix, "revision", first, last))
 
     def records(self, prefix: str, kind: str, first: int = 1, last: int = _NO_END) -> list[Record]:
@@ -239,7 +257,23 @@ class Reader:
             return number
 
     def labels(self, prefix: str) -> list[str]:
-        """List the labels of a detector's revisions, in alphabetical order; errors as `stored_state`."""
+        """List the labels of a detector's revisions.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+
+        Returns
+        -------
+        list of str
+            In alphabetical order.
+
+        Raises
+        ------
+        StoreError
+            As `stored_state`.
+        """
         with self._file.translated_errors():
             sql = "SELECT DISTINCT label FROM revision WHERE detector = ? AND label IS NOT NULL"
             return sorted(cast("str", row[0]) for row in self._rows(sql, prefix))
@@ -297,7 +331,23 @@ class Reader:
             return Answer(*row[:-1])  # type: ignore[arg-type]  # its checksum matches
 
     def corrections(self, prefix: str) -> list[Correction]:
-        """Read all corrections of a detector's revisions, in their order; errors as `stored_state`."""
+        """Read all corrections of a detector's revisions.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+
+        Returns
+        -------
+        list of Correction
+            In their order.
+
+        Raises
+        ------
+        StoreError
+            As `stored_state`.
+        """
         return cast("list[Correction]", self.records(prefix, "judgement"))
 
     def follow_state(self, prefix: str) -> FollowState | None:

@@ -89,7 +89,7 @@ def test_what_is_given_with_a_detector_goes_before_the_table():
     assert geometry.detector_config == {"orientation": 2}
 
 
-def test_detector_that_nobody_knows_needs_both_pixels():
+def test_unknown_detector_needs_both_pixels():
     assert "is not in the table" in problems(active(), Commit({"detector": "Own", "pixel1": 1e-4}))[0]
     assert decide(active(), Commit({"detector": "Own", "pixel1": 1e-4, "pixel2": 2e-4})).geometry.pixel2 == 2e-4
 

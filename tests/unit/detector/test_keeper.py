@@ -91,7 +91,7 @@ async def both(first, second):
     return await first, await second
 
 
-def test_refused_id_is_judged_anew(path):
+def test_refused_request_can_be_repeated_with_its_id(path):
     async def work(keeper, _):
         request = new_request({"dist": 0.5})
         refused = await keeper.execute(request, "alice@here")

@@ -36,7 +36,7 @@ def wrong(error="it says nan: expected a finite number"):
 
 
 def readings(link, *samples, settle=SETTLE, reference=None):
-    """Let a link live through what its PVs say: (time, value) or (time, value, moving)."""
+    """Return the reading of a link after updates of its PVs: (time, value) or (time, value, moving)."""
     reading = Reading()
     for time, value, *moving in samples:
         reading = updated(link, reading, value, *(moving or [GONE]), reference, settle, time)
@@ -158,7 +158,7 @@ def test_motion_is_what_the_value_did_within_the_settle_time(steps, settle):
 
 
 def beyond(link, *samples, settle=SETTLE, reference=1.0):
-    """Tell at which of the samples, the last one said again later too, a link is not within its tolerance."""
+    """Return for each sample, and for the last one repeated later, whether a link is outside its tolerance."""
     reading, found = Reading(), []
     for time, value, *moving in samples:
         if value is not None:
@@ -185,7 +185,7 @@ def test_jitter_is_calmed_where_nothing_settles_too():
     assert beyond(WATCHED, *samples, settle=0.0) == [False, True, True, True, True, True, False]
 
 
-def test_where_a_link_should_be_is_judged_anew_for_another_geometry():
+def test_reference_changes_with_the_geometry():
     reading = readings(WATCHED, (0.0, says(1.0), says(0.0)), reference=None)
     assert state_of(WATCHED, reading, None, None, SETTLE, 0.0).within is None
     assert state_of(WATCHED, reading, 1.0, 1.0, SETTLE, 0.0).within is True

@@ -52,7 +52,7 @@ def test_one_pv_may_be_that_of_several_links(clock):
     assert linked.pvs == {"Z.RBV", "Z.MOVN", "E"}
     linked.update("Z.RBV", says(7.0))
     linked.update("Z.MOVN", says(0.0))
-    linked.update("nobody asked", says(1.0))
+    linked.update("unknown PV", says(1.0))
     linked.set_reference(revision({"z": {"value": 6.0, "units": "mm"}}))
     z, again, energy = linked.states()
     assert (z.value, z.calibrated, z.within, z.moving, z.connected) == (7.0, 6.0, False, True, True)
@@ -81,7 +81,7 @@ def test_energy_that_was_not_recorded_is_judged_by_the_wavelength(clock, positio
     assert linked.states()[0].within is True
 
 
-def test_link_that_comes_to_rest_while_nobody_waits_is_told_all_the_same(clock):
+def test_link_that_comes_to_rest_while_nothing_waits_is_reported(clock):
     async def work():
         linked = LinkStates([MOTOR], SETTLE, clock)
         linked.update("Z.RBV", says(1.0))

@@ -160,7 +160,7 @@ def test_journal_that_was_never_synced_undoes_nothing(old, content):
 
 
 @pytest.mark.parametrize("suffix", ["-journal", "-wal"])
-def test_store_that_is_gone_while_its_journal_is_there_is_not_begun_anew(left, suffix):
+def test_missing_store_with_a_journal_is_not_replaced_by_an_empty_one(left, suffix):
     left.unlink()
     schema.journal_of(left).rename(left.with_name(NAME + suffix))
     for _ in range(2):
