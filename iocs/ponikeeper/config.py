@@ -22,17 +22,17 @@ from ponikeeper.protocol.pvs import PV, pvs_by_prefix
 STORE_NAME = "ponikeeper.sqlite"
 _MAX_PORT = 65535
 _MAX_PV_BYTES = 60
-"""What EPICS records and many clients allow for a PV name."""
+"""Longest PV name that EPICS records and many clients allow (bytes)."""
 
 MAX_LINKS = 16
-"""Of one detector: the text that tells them all has to fit its PV."""
+"""Most links of one detector, so that ``Links_RBV`` fits its PV."""
 
 
 def _check_address(text: str) -> str:
     try:
         return str(IPv4Address(text))
     except ValueError:
-        raise ValueError(f'"{text}" is no IPv4 address: expected one such as 10.28.1.5') from None
+        raise ValueError(f'"{text}" is not an IPv4 address: expected one such as 10.28.1.5') from None
 
 
 def _check_hosts(text: str) -> str:
@@ -42,18 +42,18 @@ def _check_hosts(text: str) -> str:
         raise ValueError(f'"{text}" ({error}): expected an address or a network such as 10.28.0.0/16') from None
 
 
-# where a key has a description, it is what an error expects there; else pydantic's own words are
+# the description of a key is what an error message expects there; without one pydantic's message is used
 Text = Annotated[str, Field(max_length=200)]
 Address = Annotated[str, AfterValidator(_check_address)]
 Hosts = Annotated[str, AfterValidator(_check_hosts)]
-User = Annotated[str, Field(min_length=1, max_length=60, description="the name of a user, which clients only claim")]
-GroupName = Annotated[str, Field(min_length=1, description="the name of an ASG of the file")]
+User = Annotated[str, Field(min_length=1, max_length=60, description="a user name, as clients claim it")]
+GroupName = Annotated[str, Field(min_length=1, description="the name of an ASG in the file")]
 Prefix = Annotated[
     str,
     Field(
         max_length=_MAX_PV_BYTES,
         pattern=r"^[A-Za-z0-9_\-+:;\[\]<>{}.]*$",
-        description='what its PVs begin with, such as "XF:28ID1-ES{Det:PE1}Calib:": '
+        description='the prefix of its PVs, such as "XF:28ID1-ES{Det:PE1}Calib:": '
         f"letters, digits and _-+:;.[]<>{{}}, at most {_MAX_PV_BYTES} bytes",
     ),
 ]
@@ -63,7 +63,7 @@ PvName = Annotated[
         min_length=1,
         max_length=_MAX_PV_BYTES,
         pattern=r"^[!-~]*$",
-        description=f"the name of a PV: ASCII without blanks, at most {_MAX_PV_BYTES} bytes",
+        description=f"a PV name: ASCII without blanks, at most {_MAX_PV_BYTES} bytes",
     ),
 ]
 LinkName = Annotated[
@@ -86,7 +86,7 @@ class _Table(BaseModel):
 
 
 class Link(_Table):
-    """A PV that the geometry depends on.
+    """A PV on which the geometry depends.
 
     `tolerance` is in `units`; for energy and wavelength it is relative.
     """
@@ -115,7 +115,7 @@ class Link(_Table):
 
 
 class Detector(_Table):
-    """One detector whose geometry is kept."""
+    """One detector whose geometry the IOC keeps."""
 
     prefix: Prefix
     title: Text = ""
@@ -136,7 +136,7 @@ class Detector(_Table):
     @classmethod
     def _check_limits(cls, limits: object) -> object:
         if not isinstance(limits, dict):
-            raise ValueError(f"{limits!r} is no table: expected such as dist = [0.1, 3.0]")
+            raise ValueError(f"{limits!r} is not a table: expected such as dist = [0.1, 3.0]")
         table = cast("dict[str, Any]", limits)
         for name, pair in table.items():
             parameter = PARAMETERS.get(name)
@@ -148,7 +148,7 @@ class Detector(_Table):
                 if type(bound) not in (int, float) or not parameter.lower <= bound <= parameter.upper:
                     raise ValueError(f"{name} = {pair!r}: expected two numbers with {parameter.expected()}")
             if pair[0] >= pair[1]:
-                raise ValueError(f"{name} = {pair!r}: expected the lowest first")
+                raise ValueError(f"{name} = {pair!r}: expected the lower value first")
         return {name: (float(low), float(high)) for name, (low, high) in table.items()}
 
     @model_validator(mode="after")
@@ -156,12 +156,12 @@ class Detector(_Table):
         names = [link.name for link in self.link]
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
-            raise ValueError(f"the link name {', '.join(doubled)} stands twice: give each link its own")
+            raise ValueError(f"the link name {', '.join(doubled)} is used twice: give each link its own name")
         return self
 
 
 class Ioc(_Table):
-    """The IOC itself: its own PVs, its store and its sockets."""
+    """The IOC: its own PVs, store and sockets."""
 
     prefix: Prefix
     state_dir: Annotated[str, Field(min_length=1)] | None = None
@@ -174,7 +174,7 @@ class Ioc(_Table):
 
 
 class Access(_Table):
-    """Who may write; without this table everybody may."""
+    """Access rules; without this table every client may write."""
 
     write: Annotated[tuple[Hosts, ...], Field(strict=False)] | None = None
     users: Annotated[tuple[User, ...], Field(strict=False)] | None = None
@@ -185,16 +185,16 @@ class Access(_Table):
     def _check_form(self) -> Self:
         short = [key for key in ("write", "users") if getattr(self, key) is not None]
         if self.file is None and not short:
-            raise ValueError('nothing says who may write: expected write = ["10.28.0.0/16"], users or file')
+            raise ValueError('the table has no rules: expected write = ["10.28.0.0/16"], users or file')
         if self.file is not None and short:
             raise ValueError(f"{' and '.join(short)} and file are both given: expected the short form or a file")
         if self.file is None and self.asg != "DEFAULT":
-            raise ValueError(f'asg = "{self.asg}" names a group of a file: expected file = "...acf" beside it')
+            raise ValueError(f'asg = "{self.asg}" names a group of a file: expected file = "...acf", too')
         return self
 
 
 class Config(_Table):
-    """The whole file. `source` is its path: relative names in it are meant beside it."""
+    """The whole configuration. `source` is its path; relative paths in it start from there."""
 
     ioc: Annotated[Ioc, Field(description="a table, headed [ioc]")]
     detector: Annotated[
@@ -216,7 +216,7 @@ class Config(_Table):
                         f'prefix "{prefix}" of {owner}: {name} has {len(name)} bytes, at most {_MAX_PV_BYTES}'
                     )
                 if name in seen:
-                    raise ValueError(f'prefix "{prefix}" of {owner}: {name} belongs to {seen[name]} already')
+                    raise ValueError(f'prefix "{prefix}" of {owner}: {name} is already used by {seen[name]}')
                 seen[name] = owner
         return self
 
@@ -230,7 +230,7 @@ class Config(_Table):
 
     @property
     def store(self) -> Path:
-        """The SQLite file.
+        """Path of the SQLite file.
 
         Raises
         ------
@@ -247,12 +247,12 @@ class Config(_Table):
 
     @property
     def port(self) -> int | None:
-        """The port to serve on; None where it is left to the Channel Access library.
+        """Port of the CA server; None where the Channel Access library chooses it.
 
         Raises
         ------
         ConfigError
-            ``$EPICS_CAS_SERVER_PORT`` is no port.
+            ``$EPICS_CAS_SERVER_PORT`` is not a port.
         """
         named = os.environ.get("EPICS_CAS_SERVER_PORT")
         if self.ioc.port is not None or not named:
@@ -262,7 +262,7 @@ class Config(_Table):
         return int(named)
 
     def seed_text(self, detector: Detector) -> bytes | None:
-        """Read the PONI that a detector begins with.
+        """Read the PONI that is committed at the first start of a detector.
 
         Raises
         ------
@@ -285,6 +285,16 @@ class Config(_Table):
 def load(path: Path) -> Config:
     """Read and check a configuration.
 
+    Parameters
+    ----------
+    path
+        The TOML file.
+
+    Returns
+    -------
+    Config
+        The checked configuration.
+
     Raises
     ------
     ConfigError
@@ -296,20 +306,20 @@ def load(path: Path) -> Config:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}: expected a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: this is no TOML: {error}") from error
+        raise ConfigError(f"{path}: this is not valid TOML: {error}") from error
     if "source" in table:
         raise ConfigError(f"{path}: source: unknown key: expected {_names('ioc', 'detector', 'access')}")
     try:
         return Config.model_validate({**table, "source": path.absolute()})
     except ValidationError as error:
         items: list[dict[str, Any]] = [dict(item) for item in error.errors()]
-        # a table that has errors inside is not an error itself
+        # a table with errors inside is not reported itself
         inner = {tuple(item["loc"][:depth]) for item in items for depth in range(1, len(item["loc"]))}
-        raise ConfigError(f"{path}: {_told(item)}" for item in items if tuple(item["loc"]) not in inner) from None
+        raise ConfigError(f"{path}: {_error_text(item)}" for item in items if tuple(item["loc"]) not in inner) from None
 
 
-def _told(item: Mapping[str, Any]) -> str:
-    """Tell one of pydantic's errors as key, value and what is allowed."""
+def _error_text(item: Mapping[str, Any]) -> str:
+    """Format an error of pydantic as key, value and what is allowed."""
     place = list(item["loc"])
     where = _where(place)
     kind, context = item["type"], item.get("ctx", {})
@@ -328,7 +338,7 @@ def _told(item: Mapping[str, Any]) -> str:
 
 
 def _where(place: list[Any]) -> str:
-    """Name a place as the file has it: ``detector 2: link 1: tolerance``."""
+    """Format a location as the file has it: ``detector 2: link 1: tolerance``."""
     parts: list[str] = []
     for part in place:
         if isinstance(part, int) and parts:
@@ -348,7 +358,7 @@ def _known_keys(place: list[Any]) -> list[str]:
 
 
 def _expectation(place: list[Any]) -> str | None:
-    """Describe what a key takes, where its description says so."""
+    """Return the description of a key, if it has one."""
     keys = [part for part in place if not isinstance(part, int)]
     field = _model(keys[:-1]).model_fields.get(keys[-1]) if keys else None
     return field.description if field else None

@@ -90,7 +90,7 @@ def test_one_value_is_a_transaction_whichever_way_it_is_set(calib, way):
         ({"dist": "far"}, 'dist "far" is not a number'),
         ({"distance": 0.2}, "did you mean dist"),
         ({"detector": "NoSuch"}, "not in the table of detectors"),
-        ({"detector_config": "{"}, "detector_config is no JSON"),
+        ({"detector_config": "{"}, "detector_config is not valid JSON"),
         ({"dist": -1, "wavelength": 1.6}, "dist .*; wavelength"),
     ],
 )

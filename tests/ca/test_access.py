@@ -186,7 +186,7 @@ def test_rules_are_read_anew_and_clients_are_told(ioc):
         ('file = "none.acf"', "No such file"),
         ('file = "broken.acf"', "broken.acf: line 2"),
         ('file = "sound.acf"\nasg = "OTHER"', "has no such ASG, only"),
-        ("", "there is no [access] any more: expected rules"),
+        ("", "the table [access] is missing now: expected rules"),
     ],
 )
 def test_rules_that_cannot_be_used_leave_those_that_are_in_force_and_an_alarm(ioc, rules, says):

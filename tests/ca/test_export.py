@@ -281,7 +281,7 @@ def test_damage_is_reported_with_file_line_and_exit_code_1(call, small, tmp_path
         done = call(*words)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == (
-            f"{file}: line 2: the checksum of revision 1 of {PREFIXES[0]} does not match: it is not what was written\n"
+            f"{file}: line 2: the checksum of revision 1 of {PREFIXES[0]} does not match: the record was changed\n"
         )
     assert not (tmp_path / "state").exists()
 

@@ -138,7 +138,7 @@ def test_activating_an_unknown_revision_is_refused_with_the_known_ones(calibrate
 
 def test_activating_on_an_unset_detector_is_refused(prefix):
     assert put(f"{prefix}Activate", "1")
-    assert results(prefix)[0]["errors"] == ["there is no revision 1: the history has no revision at all"]
+    assert results(prefix)[0]["errors"] == ["there is no revision 1: the history has no revisions"]
 
 
 def asked(prefix, text):

@@ -108,7 +108,7 @@ def test_links_are_shown_as_a_table_for_the_screen(at_rest, linked, motors):
     wait_for(lambda: rows() == [["z", "1000", "1000", "mm", "ok"], *rest])
     put(motors.pv("Z:RBV"), 900.0)
     wait_for(lambda: rows() == [["z", "900", "1000", "mm", "away"], *rest])
-    assert get(f"{prefix_of(linked, QUIET)}Links:Table_RBV") == "no links are configured: nothing is watched"
+    assert get(f"{prefix_of(linked, QUIET)}Links:Table_RBV") == "no links are configured: no PV is watched"
 
 
 def test_moving_pv_tells_motion_and_without_one_change_does_until_it_settles(at_rest, motors):

@@ -30,8 +30,8 @@ BAD_REQUESTS = {
     "revision null": (json.dumps({"v": 1, "request": "bad", "op": "activate", "revision": None}), '"revision": null'),
     "revision 0": (json.dumps({"v": 1, "request": "bad", "op": "activate", "revision": 0}), '"revision": 0'),
     "revision true": (json.dumps({"v": 1, "request": "bad", "op": "activate", "revision": True}), '"revision": true'),
-    "key twice": (by_request().replace('"v": 1', '"v": 1, "v": 1'), 'the key "v" stands twice'),
-    "value twice": (changed(dist=0.3).replace("0.3", '0.3, "dist": 0.4'), 'the key "dist" stands twice'),
+    "key twice": (by_request().replace('"v": 1', '"v": 1, "v": 1'), 'the key "v" is used twice'),
+    "value twice": (changed(dist=0.3).replace("0.3", '0.3, "dist": 0.4'), 'the key "dist" is used twice'),
     "raw newline": (by_request(label="a\nb").replace("\\n", "\n"), "caput -S"),
     "quotes lost": (by_request(author='a "b"').replace("\\", ""), "caput -S"),
     "cut": (by_request()[:-9], "the text was probably cut"),
@@ -44,9 +44,9 @@ BAD_REQUESTS = {
 """Texts whose id can be read: "bad"."""
 
 WITHOUT_ID = {
-    "nothing": ("", "is no JSON"),
-    "no JSON": ("hello", "is no JSON"),
-    "a list": ("[]", "is no JSON object"),
+    "nothing": ("", "is not valid JSON"),
+    "no JSON": ("hello", "is not valid JSON"),
+    "a list": ("[]", "is not a JSON object"),
     "quotes stripped by the shell": ("{v: 1, op: commit}", "caput -S"),
     "no id": (commit_text("").replace('"request": "", ', ""), '"request" is missing'),
     "id is a number": (commit_text("#").replace('"#"', "7"), '"request": 7 is not allowed'),

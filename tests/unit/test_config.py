@@ -151,7 +151,7 @@ MISTAKES = {
         LEAST + "[access]\nwirte = []\n",
         "access: wirte = []: unknown key (did you mean write?): expected write users file asg",
     ),
-    "access rules that say nothing": (LEAST + "[access]\n", "access: nothing says who may write: expected write ="),
+    "access rules that say nothing": (LEAST + "[access]\n", "access: the table has no rules: expected write ="),
     "access rules in two forms": (
         LEAST + "[access]\nwrite = []\nfile = 'a.acf'\n",
         "access: write and file are both given: expected the short form or a file",
@@ -168,15 +168,15 @@ MISTAKES = {
     "unlike any key": (in_ioc("zzz = 1"), "ioc: zzz = 1: unknown key: expected prefix"),
     "missing prefix of the ioc": (
         LEAST.replace('prefix = "IOC:"', ""),
-        'ioc: prefix: missing: expected what its PVs begin with, such as "XF:28ID1-ES{Det:PE1}Calib:"',
+        'ioc: prefix: missing: expected the prefix of its PVs, such as "XF:28ID1-ES{Det:PE1}Calib:"',
     ),
     "missing prefix of a detector": (
         LEAST.replace('prefix = ""', ""),
-        'detector 1: prefix: missing: expected what its PVs begin with, such as "XF:28ID1-ES{Det:PE1}Calib:"',
+        'detector 1: prefix: missing: expected the prefix of its PVs, such as "XF:28ID1-ES{Det:PE1}Calib:"',
     ),
     "prefix with a blank": (
         LEAST.replace('"IOC:"', '"I OC"'),
-        "ioc: prefix = 'I OC': expected what its PVs begin with, such as",
+        "ioc: prefix = 'I OC': expected the prefix of its PVs, such as",
     ),
     "prefix of too many bytes": (
         LEAST.replace('""', f'"{"x" * 61}"'),
@@ -186,10 +186,10 @@ MISTAKES = {
         LEAST.replace('""', f'"{"x" * 50}"'),
         f'prefix "{"x" * 50}" of detector 1: {"x" * 50}Stage:Poni1 has 61 bytes, at most 60',
     ),
-    "prefix that is a number": (LEAST.replace('""', "5"), "detector 1: prefix = 5: expected what its PVs begin with"),
+    "prefix that is a number": (LEAST.replace('""', "5"), "detector 1: prefix = 5: expected the prefix of its PVs"),
     "address that is none": (
         in_ioc('interfaces = ["10.28.1.5", "beamline"]'),
-        'ioc: interfaces 2: "beamline" is no IPv4 address: expected one such as 10.28.1.5',
+        'ioc: interfaces 2: "beamline" is not an IPv4 address: expected one such as 10.28.1.5',
     ),
     "no address at all": (in_ioc("interfaces = []"), "ioc: interfaces = []: tuple should have at least 1 item"),
     "port that is a text": (in_ioc('port = "5064"'), "ioc: port = '5064': input should be a valid integer"),
@@ -201,7 +201,7 @@ MISTAKES = {
     "empty state_dir": (in_ioc('state_dir = ""'), "ioc: state_dir = '': string should have at least 1 character"),
     "limits that are no table": (
         in_detector("limits = 3"),
-        "limits: 3 is no table: expected such as dist = [0.1, 3.0]",
+        "limits: 3 is not a table: expected such as dist = [0.1, 3.0]",
     ),
     "limits of what has none": (
         in_detector("limits = {distance = [0.1, 3]}"),
@@ -221,7 +221,10 @@ MISTAKES = {
         in_detector("limits = {dist = [0.1, 101]}"),
         "detector 1: limits: dist = [0.1, 101]: expected two numbers with 0 < dist <= 100 m",
     ),
-    "limits the wrong way round": (in_detector("limits = {dist = [3, 1]}"), "dist = [3, 1]: expected the lowest first"),
+    "limits the wrong way round": (
+        in_detector("limits = {dist = [3, 1]}"),
+        "dist = [3, 1]: expected the lower value first",
+    ),
     "unknown kind": (
         in_link('"motor"', '"moter"'),
         "detector 1: link 2: kind = 'moter': expected one of motor, energy, wavelength, equal",
@@ -232,9 +235,9 @@ MISTAKES = {
     ),
     "link without a pv": (
         in_link('pv = "M1.RBV"', ""),
-        "detector 1: link 2: pv: missing: expected the name of a PV: ASCII without blanks",
+        "detector 1: link 2: pv: missing: expected a PV name: ASCII without blanks",
     ),
-    "link with a pv with a blank": (in_link("M1.RBV", "M1 RBV"), "link 2: pv = 'M1 RBV': expected the name of a PV"),
+    "link with a pv with a blank": (in_link("M1.RBV", "M1 RBV"), "link 2: pv = 'M1 RBV': expected a PV name"),
     "link with a name that is none": (
         in_link('"z"', '"2z"'),
         "detector 1: link 2: name = '2z': expected a letter, then letters, digits and _",
@@ -267,18 +270,18 @@ MISTAKES = {
     "tolerance that is nan": (in_link("0.1", "nan"), "link 2: tolerance = nan: input should be"),
     "doubled link name": (
         LEAST + LINK.format(name="z") + LINK.format(name="z"),
-        "detector 1: the link name z stands twice: give each link its own",
+        "detector 1: the link name z is used twice: give each link its own name",
     ),
     "doubled prefix": (
         LEAST + '[[detector]]\nprefix = ""',
-        'prefix "" of detector 2: Dist belongs to detector 1 already',
+        'prefix "" of detector 2: Dist is already used by detector 1',
     ),
     "prefixes whose PVs meet": (
         LEAST.replace('""', '"A:"') + '[[detector]]\nprefix = "A:Stage:"',
-        'prefix "A:Stage:" of detector 2: A:Stage:Dist belongs to detector 1 already',
+        'prefix "A:Stage:" of detector 2: A:Stage:Dist is already used by detector 1',
     ),
-    "no TOML": ("[ioc\n", "this is no TOML: "),
-    "the same key twice": (in_ioc('prefix = "b"'), "this is no TOML: "),
+    "no TOML": ("[ioc\n", "this is not valid TOML: "),
+    "the same key twice": (in_ioc('prefix = "b"'), "this is not valid TOML: "),
 }
 
 
@@ -314,7 +317,7 @@ def test_folder_for_a_file_is_told(tmp_path):
 def test_bytes_that_are_no_text_are_told(tmp_path):
     path = tmp_path / "latin.toml"
     path.write_bytes('[ioc]\nengineer = "Bj\xf6rn"'.encode("latin-1"))
-    with pytest.raises(ConfigError, match="this is no TOML"):
+    with pytest.raises(ConfigError, match="this is not valid TOML"):
         load(path)
 
 

@@ -1,7 +1,7 @@
-"""EPICS access security files: UAG, HAG, ASG and RULE, read as EPICS base reads them. Pure.
+"""Parsing of EPICS access security files: UAG, HAG, ASG and RULE, with the syntax of EPICS base. Pure.
 
-What base has beyond that (INPx, CALC: rules that depend on other PVs; METHOD, AUTHORITY, RPC) is
-refused with its line: a rule that is left out would be another rule than the one that was written.
+Other features of base (INPx and CALC: rules that depend on other PVs; METHOD, AUTHORITY, RPC) are errors
+that name the line: to ignore a condition would change the meaning of the rule.
 """
 
 import re
@@ -15,10 +15,10 @@ from ponikeeper.errors import AccessFileError
 T = TypeVar("T")
 
 Resolve = Callable[[str], frozenset[Network]]
-"""From a host, as it is named in the file, to its addresses; none where it is not known."""
+"""Returns the addresses of a host that the file names; none for an unknown host."""
 
 DEFAULT = "DEFAULT"
-"""The group of whatever is in no other; a file that does not have it gives it no rights."""
+"""The default group; without rights where the file does not define it."""
 
 _TOKEN = re.compile(
     r"""(?P<blank>[ \t\r]+|\#[^\n]*) | (?P<newline>\n) | (?P<mark>[(){},])
@@ -41,14 +41,14 @@ class _Token:
 
 
 def parse(text: str, resolve: Resolve) -> Mapping[str, tuple[Rule, ...]]:
-    """Read an access security file.
+    """Parse an access security file.
 
     Parameters
     ----------
     text
-        Of the file; macros are not expanded.
+        Content of the file; macros are not expanded.
     resolve
-        Gives the addresses of a host.
+        Returns the addresses of a host.
 
     Returns
     -------
@@ -58,26 +58,26 @@ def parse(text: str, resolve: Resolve) -> Mapping[str, tuple[Rule, ...]]:
     Raises
     ------
     AccessFileError
-        It is no such file, or has what is not supported: with the line, and what was expected there.
+        The file is invalid or uses an unsupported feature; the message names the line and what was expected there.
     """
     return _Parser(_tokens(text), resolve).file()
 
 
 def _tokens(text: str) -> list[_Token]:
-    found: list[_Token] = []
+    tokens: list[_Token] = []
     line, at = 1, 0
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            raise AccessFileError(f"line {line}: {text[at : at + 20].splitlines()[0]!a} is nothing that is known here")
+            raise AccessFileError(f"line {line}: {text[at : at + 20].splitlines()[0]!a} is not valid here")
         if match["newline"] is not None:
             line += 1
         elif match["quoted"] is not None:
-            found.append(_Token(match["quoted"], line, quoted=True))
+            tokens.append(_Token(match["quoted"], line, quoted=True))
         elif match["blank"] is None:
-            found.append(_Token(match[0], line))
+            tokens.append(_Token(match[0], line))
         at = match.end()
-    return [*found, _Token("", line)]
+    return [*tokens, _Token("", line)]
 
 
 class _Parser:
@@ -144,7 +144,7 @@ class _Parser:
         name = self._name()
         self._expect(")")
         if name.text in known:
-            raise AccessFileError(f"line {name.line}: {name.text} stands twice: give each group its own name")
+            raise AccessFileError(f"line {name.line}: {name.text} is defined twice: give each group its own name")
         return name.text
 
     def _define(self, groups: dict[str, frozenset[T]], members: Callable[[list[str]], frozenset[T]]) -> None:
@@ -184,7 +184,7 @@ class _Parser:
         return Rule(Right[right.text], users, hosts, int(level.text))
 
     def _conditions(self) -> tuple[frozenset[str] | None, frozenset[Network] | None]:
-        """Read whom a rule is for: all that is named of one kind adds up, both kinds have to hold."""
+        """Parse the conditions of a rule: groups of one kind are united, both kinds must apply."""
         self._take()
         users: frozenset[str] | None = None
         hosts: frozenset[Network] | None = None
@@ -205,7 +205,7 @@ class _Parser:
             if name.text not in groups:
                 known = ", ".join(groups) or "none"
                 raise AccessFileError(
-                    f"line {name.line}: there is no {kind}({name.text}) above: expected one of those ({known})"
+                    f"line {name.line}: {kind}({name.text}) is not defined above: expected one of {known}"
                 )
         return [groups[name.text] for name in names]
 

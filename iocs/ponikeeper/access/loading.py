@@ -1,4 +1,4 @@
-"""The access rules of a configuration, and the hosts that its file names: read, and read anew."""
+"""Loading and reloading of the access rules of a configuration."""
 
 import logging
 import socket
@@ -13,32 +13,33 @@ log = logging.getLogger(__name__)
 
 
 class Access:
-    """The rules in force.
+    """The active access rules.
 
     Parameters
     ----------
     config
-        Which says what they are.
+        Configuration of the IOC.
 
     Raises
     ------
     ConfigError
-        The file cannot be used: nothing is served then.
+        The access security file cannot be used; the IOC must not start then.
     """
 
     def __init__(self, config: Config) -> None:
         self.rules = read_rules(config)
 
     def right(self, user: str, address: str, level: int = 0) -> Right:
-        """Give what a client may do; see `Rules`."""
+        """Return what a client may do; parameters as `Rules.right`."""
         return self.rules.right(user, address, level)
 
     def renew(self, config: Config) -> None:
-        """Put other rules in force; raises `ConfigError`, and leaves those that are, where they cannot be used."""
+        """Activate the rules of a changed configuration; on `ConfigError` the previous rules stay active."""
         rules = read_rules(config)
-        if rules is OPEN and self.rules is not OPEN:  # a file that was cut would let everybody in
+        if rules is OPEN and self.rules is not OPEN:  # a truncated file would admit every client
             raise ConfigError(
-                f"{config.source}: there is no [access] any more: expected rules; to serve without any, start anew"
+                f"{config.source}: the table [access] is missing now: expected rules; "
+                "to serve without any, restart the IOC"
             )
         self.rules = rules
 
@@ -46,39 +47,49 @@ class Access:
 def read_rules(config: Config) -> Rules:
     """Read the access rules of a configuration.
 
+    Parameters
+    ----------
+    config
+        Configuration of the IOC.
+
+    Returns
+    -------
+    Rules
+        `OPEN` without a table [access].
+
     Raises
     ------
     ConfigError
-        The file cannot be used; says which line of it.
+        The access security file cannot be used; the message names the line.
     """
-    said = config.access
-    if said is None:
+    access = config.access
+    if access is None:
         return OPEN
-    if said.file is None:
-        hosts = None if said.write is None else frozenset(map(IPv4Network, said.write))
-        return short_form(hosts, None if said.users is None else frozenset(said.users), str(config.source))
-    path = config.source.parent / said.file
+    if access.file is None:
+        hosts = None if access.write is None else frozenset(map(IPv4Network, access.write))
+        return short_form(hosts, None if access.users is None else frozenset(access.users), str(config.source))
+    path = config.source.parent / access.file
     try:
         groups = acf.parse(path.read_text("utf-8"), addresses)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f'{config.source}: access: file = "{said.file}": {path}: {error}; expected an EPICS access security file, '
-            "its path relative to the configuration"
+            f'{config.source}: access: file = "{access.file}": {path}: {error}; expected an EPICS access security '
+            "file, its path relative to the configuration"
         ) from error
     except AccessFileError as error:
         raise ConfigError(f"{path}: {problem}" for problem in error.problems) from None
-    if said.asg not in groups:
+    if access.asg not in groups:
         raise ConfigError(
-            f'{config.source}: access: asg = "{said.asg}": {path} has no such ASG, only {", ".join(groups)}'
+            f'{config.source}: access: asg = "{access.asg}": {path} has no such ASG, only {", ".join(groups)}'
         )
-    return Rules(groups[said.asg], str(path))
+    return Rules(groups[access.asg], str(path))
 
 
 def addresses(host: str) -> frozenset[Network]:
-    """Look a host up; one that is not known has no address, and is let in nowhere."""
+    """Look up the addresses of a host; an unknown host has none, and so gains no rights."""
     try:
-        found = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        log.warning("access rules: the host %s is not known (%s): nobody is let in by its name", host, error)
+        log.warning("access rules: the host %s is unknown (%s): rules that name it admit no client", host, error)
         return frozenset()
-    return frozenset(IPv4Network(str(address[0])) for *_, address in found)
+    return frozenset(IPv4Network(str(address[0])) for *_, address in entries)

@@ -1,7 +1,7 @@
-"""Who may read and write: the rules, and what they give to one client. Pure.
+"""Access rules: which clients may read and write. Pure.
 
-A client's host is the address that TCP knows, never the name that it claims. Its user is a claim,
-which Channel Access has no means to check: a rule about users keeps mistakes out, not people.
+The host of a client is the address of its TCP connection, never the name that it claims. Its user name is a claim
+that Channel Access cannot check: rules about users prevent mistakes, not attacks.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from enum import IntEnum
 from ipaddress import IPv4Address, IPv4Network
 
 Network = IPv4Network
-"""A host is a network of one address."""
+"""A single host is a network of one address."""
 
 
 class Right(IntEnum):
-    """What a client may do; each holds those before it."""
+    """What a client may do; each right includes those before it."""
 
     NONE = 0
     READ = 1
@@ -27,13 +27,13 @@ class Rule:
     Parameters
     ----------
     right
-        What it gives to whom it is for.
+        The right that the rule grants.
     users
-        Names of the users that it is for; None is every one.
+        Names of the users that it applies to; None is any.
     hosts
-        Where they have to be; None is anywhere.
+        Networks of the hosts that it applies to; None is any.
     level
-        The highest access security level of the fields that it is for: 0 the value, 1 the others too.
+        The highest access security level of the fields that it applies to: 0 the value, 1 the other fields, too.
     """
 
     right: Right
@@ -41,8 +41,8 @@ class Rule:
     hosts: frozenset[Network] | None = None
     level: int = 1
 
-    def is_for(self, user: str, address: IPv4Address, level: int) -> bool:
-        """Tell whether it is for this client and field."""
+    def applies_to(self, user: str, address: IPv4Address, level: int) -> bool:
+        """Return whether the rule applies to a client and a field."""
         return (
             level <= self.level
             and (self.users is None or user in self.users)
@@ -52,45 +52,63 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """All that was said of who may do what.
+    """The access rules of an IOC.
 
     Parameters
     ----------
     group
-        The rules for our PVs; they add up.
+        The rules for the PVs of the IOC; the highest right counts.
     source
-        Where they were read, for people; empty where nothing was said.
+        File that has the rules, for messages; empty without rules.
     """
 
     group: tuple[Rule, ...]
     source: str = ""
 
     def __str__(self) -> str:
-        return f"access rules of {self.source}" if self.source else "no access rules: everybody may write"
+        return f"access rules of {self.source}" if self.source else "no access rules: every client may write"
 
     def right(self, user: str, address: str, level: int = 0) -> Right:
-        """Give what a client may do with a field.
+        """Return what a client may do with a field.
 
         Parameters
         ----------
         user
-            As the client claims.
+            User name, as the client claims.
         address
-            Of its end of the TCP connection; one that is no IPv4 address may do nothing.
+            Address of its TCP connection; without an IPv4 address it has no rights.
         level
             Access security level of the field.
+
+        Returns
+        -------
+        Right
+            The highest right of the rules that apply.
         """
         try:
             known = IPv4Address(address)
         except ValueError:
             return Right.NONE
-        return max((rule.right for rule in self.group if rule.is_for(user, known, level)), default=Right.NONE)
+        return max((rule.right for rule in self.group if rule.applies_to(user, known, level)), default=Right.NONE)
 
 
 OPEN = Rules((Rule(Right.WRITE),))
-"""Where nothing was said, everybody may write, as with any IOC that has no access security."""
+"""Without rules every client may write, as with any IOC without access security."""
 
 
 def short_form(hosts: frozenset[Network] | None, users: frozenset[str] | None, source: str) -> Rules:
-    """Make the rules of the short form: everybody may read, and write who is in both lists, where given."""
+    """Build rules from lists of hosts and users: every client may read, those in both lists may write.
+
+    Parameters
+    ----------
+    hosts, users
+        Who may write; None is any.
+    source
+        File that has the lists, for messages.
+
+    Returns
+    -------
+    Rules
+        The rules.
+    """
     return Rules((Rule(Right.READ), Rule(Right.WRITE, users, hosts)), source)

@@ -10,7 +10,7 @@ from ponikeeper.ca.view import PVValue, list_text, selected_text
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.state import DetectorState
 from ponikeeper.errors import HistoryError, RefusedError, StoreError
-from ponikeeper.protocol.history_query import AT_ONCE, HistoryQuery, parse_query, reply_text
+from ponikeeper.protocol.history_query import MAX_RECORDS, HistoryQuery, parse_query, reply_text
 from ponikeeper.protocol.text_tables import compare_text, table_text
 from ponikeeper.store import History
 from ponikeeper.store.writer import Store
@@ -105,7 +105,7 @@ class HistoryPVs:
         prefix = self._keeper.state.prefix
 
         def read(history: History) -> str:
-            last = query.first + AT_ONCE[query.kind] - 1
+            last = query.first + MAX_RECORDS[query.kind] - 1
             records = history.records(prefix, query.kind, query.first, last)
             return reply_text(prefix, query, history.count(prefix, query.kind), records)
 

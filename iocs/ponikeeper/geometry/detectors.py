@@ -1,7 +1,6 @@
 """The pixel sizes that pyFAI knows by a detector's name: a packaged table, so the IOC needs no pyFAI.
 
-The table is made from pyFAI (``python tests/support/make_detector_table.py``); a test makes it again and
-compares.
+The table is generated from pyFAI (``python tests/support/make_detector_table.py``); a test compares it with pyFAI.
 """
 
 import functools
@@ -21,7 +20,7 @@ def pixel_size(name: str) -> tuple[float, float] | None:
     Returns
     -------
     tuple of float, or None
-        Pixel size along axis 1 and axis 2 (m), where the name stands for one size.
+        Pixel size along axis 1 and axis 2 (m); None where the name is unknown or has several sizes.
     """
     return _table().get(name.lower().replace(" ", "_"))
 

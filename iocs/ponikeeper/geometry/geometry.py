@@ -1,8 +1,7 @@
 """The geometry of one detector: pyFAI's names, units and signs; limits; derived values.
 
-A `Geometry` exists only whole and valid: to construct one is to have it checked. What is checked,
-and what a mistake is called, stands in `PARAMETERS`, from which the PV contract takes its units,
-limits and texts too.
+A `Geometry` is checked when it is constructed, so that every instance is complete and valid. The limits and
+the messages come from `PARAMETERS`, from which the PV contract takes its units, limits and texts too.
 """
 
 import difflib
@@ -21,20 +20,20 @@ HC_KEV_ANGSTROM = 12.398419843320026
 """Planck's constant times the speed of light (keV angstrom), exact in the SI of 2019."""
 
 MAX_DETECTOR_BYTES = 38
-"""A CA string holds 39 bytes; one that is full was probably cut on its way."""
+"""A CA string holds 39 bytes; a full one was probably cut by its client."""
 
 DEFAULT_ORIENTATION = 3
-"""The orientation of pyFAI where none is named, and the only one that Fit2D values exist for."""
+"""Default orientation of pyFAI, and the only one for which Fit2D values are defined."""
 
 _CONFIG_DEPTH = strictjson.MAX_DEPTH // 2
-"""How deep a configuration may be nested: every text that it is put into can still be read."""
+"""Nesting allowed in a configuration, so that every text that contains it can still be parsed."""
 
 _CONFIG_KEYS = ("orientation", "max_shape", "sensor", "parallax")
 
 
 @dataclass(frozen=True, slots=True)
 class Fit2D:
-    """The human view: what Fit2D calls the same geometry (orientation 3 only)."""
+    """The same geometry in the convention of Fit2D (orientation 3 only)."""
 
     direct_dist: float  #: sample to beam spot along the beam (mm)
     beam_x: float  #: beam spot along axis 2 (px)
@@ -45,12 +44,12 @@ class Fit2D:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """A calibrated geometry, as pyFAI defines it: whole, valid and unchangeable.
+    """A calibrated geometry as pyFAI defines it: complete, valid and immutable.
 
     Parameters
     ----------
     dist, poni1, poni2
-        Distance to, and place on the detector of, the point of normal incidence (m).
+        Distance to the point of normal incidence, and its position on the detector (m).
     rot1, rot2, rot3
         Rotations of the detector (rad).
     pixel1, pixel2
@@ -60,13 +59,13 @@ class Geometry:
     detector
         pyFAI's name of the detector, ASCII, at most 38 bytes.
     detector_config
-        What a PONI keeps beside these: ``orientation``, ``max_shape``, ``sensor``, and
-        ``parallax``; JSON values, kept unchangeable (arrays as tuples). Never the pixels.
+        Further settings of a PONI: ``orientation``, ``max_shape``, ``sensor`` and ``parallax``; JSON values,
+        made immutable (arrays as tuples). Never the pixel sizes.
 
     Raises
     ------
     GeometryError
-        With every problem that was found.
+        With every problem of the values.
     """
 
     dist: float
@@ -93,7 +92,7 @@ class Geometry:
 
     @classmethod
     def parse(cls, values: Mapping[str, object], limits: Limits | None = None) -> "Geometry":
-        """Make a geometry from named values, as a request or a file gives them.
+        """Build a geometry from named values, as a request or a file has them.
 
         Parameters
         ----------
@@ -102,10 +101,15 @@ class Geometry:
         limits
             Tighter limits of one detector.
 
+        Returns
+        -------
+        Geometry
+            The checked geometry.
+
         Raises
         ------
         GeometryError
-            With every unknown, missing and bad value.
+            With every unknown, missing and invalid value.
         """
         problems = unknown_names(values)
         missing = [name for name in NAMES if name not in values]
@@ -119,7 +123,7 @@ class Geometry:
         return geometry
 
     def as_dict(self) -> dict[str, object]:
-        """Give the eleven values as plain JSON types, in their order."""
+        """Return the eleven values as plain JSON types, in their order."""
         return {item.name: strictjson.plain(getattr(self, item.name)) for item in fields(self)}
 
     def _set(self, values: Mapping[str, Any]) -> None:
@@ -144,12 +148,12 @@ class Geometry:
 
     @property
     def orientation(self) -> int:
-        """Where the first pixel is, 1 to 4; pyFAI's default is 3."""
+        """Corner of the first pixel, 1 to 4; pyFAI's default is 3."""
         return cast("int", self.detector_config.get("orientation", DEFAULT_ORIENTATION))
 
     @property
     def fit2d(self) -> Fit2D | None:
-        """The human view; None where it is not defined (orientation not 3, tilt of 90 degrees or more).
+        """The geometry in the Fit2D convention; None where undefined (orientation not 3, tilt of 90 degrees or more).
 
         Source: the conversion of ``pyFAI.geometry.fit2d.convert_to_Fit2d``.
         """
@@ -172,7 +176,18 @@ class Geometry:
 
 
 def unknown_names(values: Mapping[str, object]) -> list[str]:
-    """Name each key that is no value of a geometry, with the one that was probably meant."""
+    """Return a message for each key that is not a value of a geometry, with the one that was probably meant.
+
+    Parameters
+    ----------
+    values
+        Values by name.
+
+    Returns
+    -------
+    list of str
+        Empty where all names are known.
+    """
     known = (*NAMES, "detector_config")
     problems: list[str] = []
     for name in values:
@@ -184,7 +199,22 @@ def unknown_names(values: Mapping[str, object]) -> list[str]:
 
 
 def value_problem(name: str, value: object, limits: Limits | None = None) -> str | None:
-    """Say what is wrong with one of the eleven values, or None."""
+    """Check one of the eleven values.
+
+    Parameters
+    ----------
+    name
+        Name of the value.
+    value
+        Any object.
+    limits
+        Tighter limits of one detector.
+
+    Returns
+    -------
+    str or None
+        What is wrong with the value; None if nothing is.
+    """
     return next(iter(_value_problems({name: value}, limits)), None)
 
 
@@ -200,7 +230,7 @@ def _value_problems(values: Mapping[str, object], limits: Limits | None) -> list
 def _detector_problem(name: object) -> str | None:
     expected = "expected pyFAI's name of the detector, such as Perkin or Pilatus1M"
     if not isinstance(name, str):
-        return f"detector {json_literal(name)} is not a text: {expected}"
+        return f"detector {json_literal(name)} is not a string: {expected}"
     if not name or name != name.strip() or not (name.isascii() and name.isprintable()):
         return f"detector {json_literal(name)} is empty, padded or not printable ASCII: {expected}"
     if len(name) > MAX_DETECTOR_BYTES:
@@ -233,12 +263,12 @@ def _config_problems(config: object) -> list[str]:
     try:
         strictjson.canonical(strictjson.plain(items, _CONFIG_DEPTH))
     except (TypeError, ValueError) as error:
-        problems.append(f"detector_config is no JSON: {error}")
+        problems.append(f"detector_config is not valid JSON: {error}")
     return problems
 
 
 def _frozen(value: object) -> object:
-    """Make plain JSON values unchangeable, all the way down."""
+    """Make plain JSON values immutable, nested ones too."""
     if isinstance(value, dict):
         items = cast("dict[str, object]", value).items()
         return MappingProxyType({key: _frozen(item) for key, item in items})

@@ -1,6 +1,6 @@
-"""The nine numbers of a geometry: their units, the ranges that physics allows, and what a slip is called.
+"""The nine numbers of a geometry: units, physically possible ranges, and likely mistakes of unit.
 
-Written once: the geometry checks by them, and the PV contract takes its units, limits and texts from here.
+The geometry is checked by this table, and the PV contract takes its units, limits and texts from it.
 """
 
 import math
@@ -17,7 +17,7 @@ Limits = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One number of a geometry, with the range that physics allows.
+    """One number of a geometry, with its physically possible range.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Parameter:
     lower, upper
         Inclusive range, in `unit`; `above_zero` makes a lower bound of 0 exclusive.
     slips
-        Other units that are often typed by mistake: name and factor to `unit`, likeliest first.
+        Other units that are often typed by mistake: name and factor to `unit`, most likely first.
     """
 
     name: str
@@ -39,12 +39,19 @@ class Parameter:
     above_zero: bool = False
 
     def problem(self, value: object, limits: Limits | None = None) -> str | None:
-        """Say what is wrong with a value, or None.
+        """Check a value.
 
         Parameters
         ----------
+        value
+            Any object.
         limits
             Tighter limits of this detector, in `unit`.
+
+        Returns
+        -------
+        str or None
+            What is wrong with the value; None if nothing is.
         """
         number = _number(value)
         if number is None:
@@ -69,7 +76,7 @@ class Parameter:
         return None
 
     def expected(self) -> str:
-        """Say which values are allowed."""
+        """Return the allowed range as text: ``0 < dist <= 100 m``."""
         sign = "<" if self.above_zero else "<="
         return f"{self.lower:.6g} {sign} {self.name} <= {self.upper:.6g} {self.unit}"
 
@@ -78,7 +85,7 @@ class Parameter:
 
 
 PLAIN_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-"""How JSON, a PONI and a person write a number."""
+"""A number as it is written in JSON, in a PONI and by people."""
 
 _MILLIMETRE = ("millimetre", 1e-3)
 _MICROMETRE = ("micrometre", 1e-6)
@@ -113,14 +120,14 @@ PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
         )
     }
 )
-"""The nine numbers of a geometry, in the order in which they are told everywhere."""
+"""The nine numbers of a geometry, in the order in which they are always listed."""
 
 NAMES: tuple[str, ...] = (*PARAMETERS, "detector")
-"""The ten values of a geometry; `detector_config` stands beside them."""
+"""The ten values of a geometry; `detector_config` is separate."""
 
 
 def _number(value: object) -> float | None:
-    """Take what is a number and nothing that Python merely counts as one (a bool)."""
+    """Return a number as float; None for anything else, a bool too."""
     if type(value) is not int and not isinstance(value, float):  # numpy's double is a float by inheritance
         return None
     try:
@@ -130,12 +137,22 @@ def _number(value: object) -> float | None:
 
 
 def parse_number(text: str) -> float:
-    """Read a number as JSON, a PONI and a person write it; Python's own reader takes more.
+    """Parse a number as it is written in JSON and PONI; `float` accepts more.
+
+    Parameters
+    ----------
+    text
+        The number; blanks around it are ignored.
+
+    Returns
+    -------
+    float
+        A finite number.
 
     Raises
     ------
     ValueError
-        It is none, or not finite.
+        The text is not a number, or not finite.
     """
     if PLAIN_NUMBER.fullmatch(text.strip()) is None:
         raise ValueError(f"{text!a} is not a number")

@@ -1,9 +1,8 @@
-"""The PONI text, read strictly and written plainly.
+"""Reading and writing of PONI texts, strictly.
 
-pyFAI's own reader takes whatever it finds: a file that was cut short loads with defaults, entries
-that were appended to one another are merged. Here a text gives one whole geometry or an error that
-names what is missing. Versions 1, 2, 2.1 and 3 are read, of several entries the last; 2.1 is
-written, or 3 where parallax or a sensor need it.
+pyFAI itself accepts incomplete files: a truncated one loads with defaults, and entries appended to one another
+are merged. This module returns one complete geometry or raises an error that names what is missing. It reads
+versions 1, 2, 2.1 and 3, of several entries the last one; it writes 2.1, or 3 where parallax or a sensor need it.
 """
 
 import re
@@ -35,49 +34,72 @@ _OPTIONAL = {"1": ("Detector", "SplineFile"), "2": (), "2.1": (), "3": ()}
 
 @dataclass(frozen=True, slots=True)
 class Dated:
-    """A geometry, and when it was calibrated by the clock of the host that wrote it; None where it does not say."""
+    """A geometry with the time at which it was calibrated.
+
+    Parameters
+    ----------
+    geometry
+        The geometry of one entry.
+    calibrated
+        By the clock of the host that wrote the entry; None where the entry has no time.
+    """
 
     geometry: Geometry
     calibrated: datetime | None
 
 
 def read(text: str | bytes) -> Geometry:
-    """Read a PONI text to the geometry of its last entry.
+    """Parse a PONI text to the geometry of its last entry.
 
     Parameters
     ----------
     text
         PONI version 1, 2, 2.1 or 3; any line ends; a line that starts with ``#`` is a comment.
 
+    Returns
+    -------
+    Geometry
+        The geometry of the last entry.
+
     Raises
     ------
     PoniError
-        The text is cut, incomplete or not a PONI; each problem names a key.
+        The text is truncated, incomplete or not a PONI; each problem names a key.
     """
     *_, entry = _entries(_decoded(text))
     return _read(entry)
 
 
 def read_all(text: str | bytes) -> list[Dated]:
-    """Read every entry of a PONI text, in their order, with the times that pyFAI wrote beside them.
+    """Parse every entry of a PONI text, with the times that pyFAI wrote in comments.
+
+    Parameters
+    ----------
+    text
+        As for `read`.
+
+    Returns
+    -------
+    list of Dated
+        The entries in the order of the text.
 
     Raises
     ------
     PoniError
-        As `read`, for any of them.
+        As `read`, for any entry.
     """
     return [Dated(_read(entry), _time(entry.done)) for entry in _entries(_decoded(text))]
 
 
 def _read(entry: "_Entry") -> Geometry:
-    """Read one entry."""
+    """Build the geometry of one entry."""
     version = entry.values.get("poni_version", "1")
     version = version.removesuffix(".0")
     if version not in _VERSIONS:
         raise PoniError(f"poni_version {_short(version)} is unknown: expected {', '.join(_VERSIONS)}")
     known = {key.lower() for key in ("poni_version", *_REQUIRED[version], *_OPTIONAL[version])}
     problems = [
-        f"the key {_short(key)} does not belong into a PONI of version {version}"
+        f"the key {_short(key)} does not belong in a PONI of version {version}"
         for key in entry.values
         if key not in known
     ]
@@ -86,17 +108,26 @@ def _read(entry: "_Entry") -> Geometry:
         problems.append(f"the {entry.place} is incomplete: {', '.join(missing)} missing (was the text cut?)")
     elif (last := list(entry.values)[-1]) in {key.lower() for key in _OPTIONAL[version]}:
         # else a text cut just before it would read as another geometry
-        problems.append(f"{last} stands last: expected it before {_REQUIRED[version][-1]}")
+        problems.append(f"{last} is the last key: expected it before {_REQUIRED[version][-1]}")
     if problems:
         raise PoniError(problems)
     return _geometry(version, entry.values)
 
 
 def write(geometry: Geometry) -> str:
-    """Write a geometry as a PONI text of one entry; ``read(write(g)) == g``.
+    """Format a geometry as a PONI text of one entry; ``read(write(g)) == g``.
 
-    Version 2.1, or 3 where the geometry has parallax or a sensor. Nothing is added: without an
-    orientation in `detector_config` none is written, and pyFAI takes its default.
+    Nothing is added: without an orientation in `detector_config` none is written, and pyFAI uses its default.
+
+    Parameters
+    ----------
+    geometry
+        The geometry to write.
+
+    Returns
+    -------
+    str
+        Version 2.1, or 3 where the geometry has parallax or a sensor.
     """
     config = cast("dict[str, object]", geometry.as_dict()["detector_config"])
     parallax = config.pop("parallax", False)
@@ -118,7 +149,7 @@ def write(geometry: Geometry) -> str:
 
 @dataclass(slots=True)
 class _Entry:
-    """The keys (lower case) and values of one entry, where it stands, and what pyFAI says of its time."""
+    """One entry: its keys (lower case) and values, its place in the text, and the time of its comment."""
 
     place: str
     done: str = ""
@@ -140,7 +171,7 @@ def _decoded(text: str | bytes) -> str:
 def _entries(text: str) -> list[_Entry]:
     """Split a text into its entries, as ``save()`` appends them."""
     entry = _Entry("entry")
-    found = [entry]
+    entries = [entry]
     for number, line in _lines(text):
         comment = line.startswith("#")
         key, colon, value = line.lstrip("#").partition(":")
@@ -152,18 +183,18 @@ def _entries(text: str) -> list[_Entry]:
             if not comment and list(entry.values)[-1] in ("detector", "splinefile"):
                 # without a header before it, that line may belong to this entry or to the last
                 raise PoniError(f"line {number} repeats {key} without a header: expected # {_HEADER} between entries")
-            found[-1].place = f"entry (number {len(found)})"
-            entry = _Entry(f"last entry (number {len(found) + 1})")
-            found.append(entry)
+            entries[-1].place = f"entry (number {len(entries)})"
+            entry = _Entry(f"last entry (number {len(entries) + 1})")
+            entries.append(entry)
         if not comment:
             entry.values[key] = value.strip()
         elif (done := _DONE.match(line)) is not None:
             entry.done = done[1]
-    return found
+    return entries
 
 
 def _time(text: str) -> datetime | None:
-    """Read a time as ``time.ctime()`` writes it."""
+    """Parse a time as ``time.ctime()`` writes it."""
     try:
         return datetime.strptime(text, "%a %b %d %H:%M:%S %Y").astimezone()
     except ValueError:
@@ -171,7 +202,7 @@ def _time(text: str) -> datetime | None:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Give the lines that say something, numbered; refuse a last one that may have been cut."""
+    """Yield the lines that are not blank, numbered; refuse a last one that may be truncated."""
     lines = re.split(r"\r\n|\n|\r", text)
     unfinished = lines.pop()  # empty where the text ends with a line end
     comment = unfinished.lstrip().startswith("#") and not _HEADER.startswith(unfinished.strip("# "))  # a cut header
@@ -187,36 +218,36 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _geometry(version: str, values: dict[str, str]) -> Geometry:
     problems: list[str] = []
-    found: dict[str, object] = {"detector": values.get("detector", "Detector"), "detector_config": {}}
+    geometry: dict[str, object] = {"detector": values.get("detector", "Detector"), "detector_config": {}}
     for key in _NUMBERS:
         name = "dist" if key == "Distance" else key.lower()
-        found[name] = _number(values[key.lower()])
+        geometry[name] = _number(values[key.lower()])
     if version == "1":
         for name, key in zip(("pixel1", "pixel2"), _PIXELS, strict=True):
-            found[name] = _number(values[key.lower()])
+            geometry[name] = _number(values[key.lower()])
         if values.get("splinefile", "None").lower() not in ("none", ""):
             problems.append(
                 f"SplineFile {_short(values['splinefile'])} cannot be kept: expected None (a corrected detector)"
             )
     else:
-        _take_config(values, found, problems)
+        _take_config(values, geometry, problems)
     if version == "3":
-        _take_parallax(values["parallax"], found, problems)
-    if problems:  # the numbers are judged too, so that all that is wrong is told at once
-        judged = (parameter.problem(found[name]) for name, parameter in PARAMETERS.items() if name in found)
-        raise PoniError([*problems, *(problem for problem in judged if problem)])
+        _take_parallax(values["parallax"], geometry, problems)
+    if problems:  # the numbers are checked too, so that all problems are reported at once
+        checked = (parameter.problem(geometry[name]) for name, parameter in PARAMETERS.items() if name in geometry)
+        raise PoniError([*problems, *(problem for problem in checked if problem)])
     try:
-        return Geometry.parse(found)
+        return Geometry.parse(geometry)
     except GeometryError as error:
         raise PoniError(error.problems) from None
 
 
-def _take_config(values: dict[str, str], found: dict[str, object], problems: list[str]) -> None:
-    """Read the detector's configuration and move the pixels out of it, or out of the table."""
+def _take_config(values: dict[str, str], geometry: dict[str, object], problems: list[str]) -> None:
+    """Parse the configuration of the detector; take the pixel sizes from it, or from the table."""
     try:
         config = strictjson.loads(values["detector_config"])
     except ValueError as error:
-        problems.append(f"Detector_config is no JSON: {error}")
+        problems.append(f"Detector_config is not valid JSON: {error}")
         return
     if not isinstance(config, dict):
         problems.append(f"Detector_config {_short(values['detector_config'])} is not a JSON object")
@@ -234,19 +265,19 @@ def _take_config(values: dict[str, str], found: dict[str, object], problems: lis
         problems.append(
             f"Detector_config names no {', '.join(missing)} and the detector {detector} is not in the table"
         )
-    found |= {name: value for name, value in given.items() if value is not None}
-    found["detector_config"] = config
+    geometry |= {name: value for name, value in given.items() if value is not None}
+    geometry["detector_config"] = config
 
 
-def _take_parallax(text: str, found: dict[str, object], problems: list[str]) -> None:
+def _take_parallax(text: str, geometry: dict[str, object], problems: list[str]) -> None:
     if text.lower() not in ("true", "false"):
         problems.append(f"Parallax {_short(text)} is not allowed: expected True or False")
     elif text.lower() == "true":
-        found["detector_config"] = {**cast("dict[str, object]", found["detector_config"]), "parallax": True}
+        geometry["detector_config"] = {**cast("dict[str, object]", geometry["detector_config"]), "parallax": True}
 
 
 def _number(text: str) -> float | str:
-    """Give the number, or the text as it stands: the geometry says what is wrong with it."""
+    """Return the number, or the text unchanged: the check of the geometry reports it."""
     return float(text) if PLAIN_NUMBER.fullmatch(text) else text
 
 

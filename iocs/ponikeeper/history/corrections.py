@@ -1,7 +1,7 @@
-"""Which revision is right for an instant, after what was found out later: pure.
+"""Which revision is right for a given time, with all later corrections. Pure.
 
-The last judgement that covers an instant decides for it. A superseded revision leads on to the one
-that replaces it, which may have been judged itself.
+The latest correction that covers a time decides for it. A superseded revision leads to the one that
+replaces it, which may have been corrected itself.
 """
 
 from collections.abc import Sequence
@@ -11,79 +11,133 @@ from ponikeeper.history.records import Correction
 from ponikeeper.text.timestamps import to_datetime
 
 _SKEW = timedelta(seconds=60)
-"""By which the clock of who judges may be ahead of this one."""
+"""How far the clock of the host that sent a correction may be ahead of this one."""
 
 
 def correction_of(corrections: Sequence[Correction], revision: int, instant: str | None = None) -> Correction | None:
-    """Give the judgement that decides on a revision; None where it is sound.
+    """Return the correction that decides on a revision.
 
     Parameters
     ----------
-    judgements
+    corrections
         All of one detector, in their order.
+    revision
+        Number of the revision.
     instant
-        For which it is asked, UTC ISO-8601; None is now.
+        The time in question, UTC ISO 8601; None is now.
+
+    Returns
+    -------
+    Correction or None
+        None where the revision is right.
     """
     covering = (item for item in reversed(corrections) if item.revision == revision and covers(item, instant))
     return next(covering, None)
 
 
 def covers(correction: Correction, instant: str | None = None) -> bool:
-    """Tell whether a judgement is about an instant, from `since` on and before `until`; None is now."""
+    """Return whether a correction covers a time: from `since` on and before `until`.
+
+    Parameters
+    ----------
+    correction
+        The correction.
+    instant
+        The time in question, UTC ISO 8601; None is now.
+
+    Returns
+    -------
+    bool
+        Whether it covers the time.
+    """
     if instant is None:  # neither may lie in the future
         return correction.until is None
-    asked = to_datetime(instant)
-    if correction.since is not None and asked < to_datetime(correction.since):
+    time = to_datetime(instant)
+    if correction.since is not None and time < to_datetime(correction.since):
         return False
-    return correction.until is None or asked < to_datetime(correction.until)
+    return correction.until is None or time < to_datetime(correction.until)
 
 
 def chain(corrections: Sequence[Correction], revision: int, instant: str | None = None) -> list[Correction]:
-    """Follow a revision to the one that is right: each judgement on the way; ends at a circle, too.
+    """Return the corrections that lead from a revision to the right one; a cycle ends them, too.
 
-    The revision that is right is the last one's `by`, or the revision asked for where there is none; after
-    a retraction there is no right one.
+    Parameters
+    ----------
+    corrections
+        All of one detector, in their order.
+    revision
+        Number of the revision to begin with.
+    instant
+        The time in question, UTC ISO 8601; None is now.
+
+    Returns
+    -------
+    list of Correction
+        The right revision is `by` of the last one, or `revision` itself where the list is empty; after a
+        retraction there is none.
     """
-    found: list[Correction] = []
+    steps: list[Correction] = []
     while (correction := correction_of(corrections, revision, instant)) is not None:
-        if correction in found:
+        if correction in steps:
             break
-        found.append(correction)
+        steps.append(correction)
         if correction.by is None:
             break
         revision = correction.by
-    return found
+    return steps
 
 
 def unsound(corrections: Sequence[Correction]) -> frozenset[int]:
-    """Name the revisions that are wrong now."""
+    """Return the numbers of the revisions that are wrong now.
+
+    Parameters
+    ----------
+    corrections
+        All of one detector, in their order.
+
+    Returns
+    -------
+    frozenset of int
+        Numbers of superseded and retracted revisions.
+    """
     return frozenset(item.revision for item in corrections if correction_of(corrections, item.revision) is not None)
 
 
 def told(correction: Correction) -> str:
-    """Say what was judged: ``superseded by revision 15: wavelength typed wrong``."""
+    """Format a correction: ``superseded by revision 15: wavelength typed wrong``."""
     what = "retracted" if correction.by is None else f"superseded by revision {correction.by}"
     return f"{what}: {correction.reason}"
 
 
 def correction_problems(corrections: Sequence[Correction], asked: Correction, count: int, now: str) -> list[str]:
-    """Say what is wrong with a judgement before it is stored.
+    """Check a correction before it is stored.
 
     Parameters
     ----------
+    corrections
+        All of the detector until now, in their order.
+    asked
+        The new correction.
     count
-        How many revisions there are.
+        Number of revisions of the detector.
     now
-        The time; a judgement is about what was, not about what will be.
+        The current time, UTC ISO 8601; corrections cover the past only.
+
+    Returns
+    -------
+    list of str
+        Every problem; empty where the correction can be stored.
     """
-    known = f"the history has revisions 1 to {count}" if count else "the history has no revision at all"
+    known = f"the history has revisions 1 to {count}" if count else "the history has no revisions"
     named = [number for number in (asked.revision, asked.by) if number is not None]
     problems = [f"there is no revision {number}: {known}" for number in named if number > count]
     if asked.by == asked.revision:
-        problems.append(f"revision {asked.revision} cannot supersede itself: commit the right one first, and name it")
+        problems.append(
+            f"revision {asked.revision} cannot supersede itself: commit the right one first, then give its number"
+        )
     instants = {name: text for name, text in (("since", asked.since), ("until", asked.until)) if text is not None}
     problems += [
-        f'"{name}": {text} is in the future: expected an instant before {now}'
+        f'"{name}": {text} is in the future: expected a time before {now}'
         for name, text in instants.items()
         if to_datetime(text) > to_datetime(now) + _SKEW
     ]
@@ -93,9 +147,9 @@ def correction_problems(corrections: Sequence[Correction], asked: Correction, co
 
 
 def _dead_end(corrections: Sequence[Correction], asked: Correction) -> list[str]:
-    """See that the revision that replaces another leads to one that is right, for every instant."""
+    """Check that the replacing revision leads to a right one at all times."""
     later = [*corrections, asked]
-    # between these instants nothing changes; the first stands for all before the others
+    # nothing changes between these times; the first one represents all times before the others
     edges = {text for item in later for text in (item.since, item.until) if text is not None}
     for instant in sorted({"0001-01-01T00:00:00Z", *edges}, key=to_datetime):
         if not covers(asked, instant) or asked.by is None:
@@ -104,8 +158,8 @@ def _dead_end(corrections: Sequence[Correction], asked: Correction) -> list[str]
         if asked in way:
             steps = " ".join(f"{item.revision} by {item.by}," for item in way if item is not asked)
             return [
-                f"revision {asked.revision} cannot be superseded by {asked.by}, for that leads back to it "
-                f"({steps[:-1]}): commit the right geometry anew, and name that revision"
+                f"revision {asked.revision} cannot be superseded by {asked.by}, which leads back to it "
+                f"({steps[:-1]}): commit the right geometry once more, and give the number of that revision"
             ]
         if way and way[-1].by is None:
             return [f"revision {way[-1].revision} was retracted ({way[-1].reason}): expected one that is right"]

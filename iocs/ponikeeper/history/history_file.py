@@ -1,8 +1,8 @@
-"""The history of one detector as one file: lines of JSON, each proven, in one order only. Pure.
+"""The history file: the history of one detector as lines of JSON, each verified, in a fixed order. Pure.
 
-The first line says whose history it is, then stands a line for each record, the last one has the
-counts and the hash of all bytes before it. Each line is written in one way only, and numbers run from 1
-on without a gap: whatever was cut, changed, left out, doubled or moved is noticed, and its line named.
+The first line has the prefix of the detector, then follows a line for each record, and the last one has the
+counts and the hash of all bytes before it. Each line has one valid form only, and numbers run from 1 without a
+gap: any line that was truncated, changed, omitted, duplicated or moved is detected and named.
 """
 
 import hashlib
@@ -20,15 +20,15 @@ _WHAT = "ponikeeper history"
 
 @dataclass(frozen=True, slots=True)
 class ExportedHistory:
-    """All records of one detector, as they were at one instant.
+    """All records of one detector at one time.
 
     Parameters
     ----------
     prefix
-        The detector's PV prefix.
+        PV prefix of the detector.
     exported
-        When it was exported, UTC ISO-8601.
-    revisions, activations, judgements
+        Time of the export, UTC ISO 8601.
+    revisions, activations, corrections
         All of them, in their order.
     """
 
@@ -39,32 +39,53 @@ class ExportedHistory:
     corrections: tuple[Correction, ...] = ()
 
     def by_kind(self) -> dict[str, tuple[Record, ...]]:
-        """Give the records by the names of their kinds, in the order of the file."""
+        """Return the records by the names of their kinds, in the order of the file."""
         return dict(zip(KINDS, (self.revisions, self.activations, self.corrections), strict=True))
 
     def counts(self) -> dict[str, int]:
-        """Give how many records there are of each kind."""
+        """Return the number of records of each kind."""
         return {kind: len(records) for kind, records in self.by_kind().items()}
 
 
 def write(history: ExportedHistory) -> bytes:
-    """Write a history as the bytes of a file; ``read`` gives it back."""
+    """Format a history as the bytes of a file; `read` parses it again.
+
+    Parameters
+    ----------
+    history
+        All records of one detector.
+
+    Returns
+    -------
+    bytes
+        ASCII.
+    """
     body = "".join(f"{line}\n" for line in _body(history)).encode("ascii")
     return body + f"{_last_line(history.counts(), body)}\n".encode("ascii")
 
 
 def read(data: bytes) -> ExportedHistory:
-    """Read the bytes of a file, if they are just what was written.
+    """Parse the bytes of a history file, and verify them.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+
+    Returns
+    -------
+    ExportedHistory
+        The history.
 
     Raises
     ------
     HistoryError
-        They are not; the message names the line and what is wrong with it.
+        The file is invalid or was changed; the message names the line and what is wrong with it.
     """
     if not data:
         raise HistoryError("the file is empty: expected an exported history")
     _require_untouched(data)
-    *lines, rest = data.split(b"\n")  # whole lines, and what stands behind the last of them
+    *lines, rest = data.split(b"\n")  # complete lines, and what follows the last of them
     prefix, exported = _head(lines[0] if lines else rest)
     records: dict[str, list[Record]] = {kind: [] for kind in KINDS}
     for number, line in enumerate(lines[1:], 2):
@@ -81,21 +102,24 @@ def read(data: bytes) -> ExportedHistory:
 
 
 def added(kept: ExportedHistory, given: ExportedHistory) -> ExportedHistory:
-    """Give what a history has beyond one of the same detector that is its beginning.
-
-    Where it is itself the beginning of the other one, that is nothing.
+    """Return the records that a history has beyond another one of the same detector.
 
     Parameters
     ----------
     kept
-        What the store has.
+        The history in the store.
     given
-        What is to be added to it.
+        The history to be added to it.
+
+    Returns
+    -------
+    ExportedHistory
+        The records of `given` that follow those of `kept`; none where `kept` has all of them.
 
     Raises
     ------
     RefusedError
-        Neither is the beginning of the other one: the first record is named that differs.
+        Neither continues the other one; the message names the first record that differs.
     """
     mine, theirs = kept.by_kind(), given.by_kind()
     for kind in KINDS:
@@ -113,7 +137,7 @@ def added(kept: ExportedHistory, given: ExportedHistory) -> ExportedHistory:
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """Tell counts: ``57 revisions, 1 activation, 0 judgements``."""
+    """Format counts: ``57 revisions, 1 activation, 0 judgements``."""
     return ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items())
 
 
@@ -138,7 +162,7 @@ def _head_checksum(head: Mapping[str, object]) -> str:
 
 
 def _require_untouched(data: bytes) -> None:
-    """Name what programs do to files on the way, of which each line would be told wrong."""
+    """Check for what programs do to whole files on the way, before every line is reported as wrong."""
     if data.startswith(b"\x1f\x8b"):
         raise HistoryError("the file is compressed: expected it as it was exported, unpack it with gunzip")
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
@@ -148,7 +172,7 @@ def _require_untouched(data: bytes) -> None:
 
 
 def _head(line: bytes) -> tuple[str, str]:
-    """Read the first line: the prefix, and when it was exported."""
+    """Parse the first line: the prefix and the time of the export."""
     expected = f'expected a first line such as {{"v": {_VERSION}, "what": "{_WHAT}", ...}}'
     try:
         values = _object(1, line)
@@ -180,7 +204,7 @@ def _object(number: int, line: bytes) -> dict[str, object]:
 def _take(
     number: int, line: bytes, prefix: str, values: Mapping[str, object], records: Mapping[str, list[Record]]
 ) -> None:
-    """Add the record of a line to those before it."""
+    """Parse the record of a line and add it to those before it."""
     kind = next(iter(values), "")
     record_class, inner = KINDS.get(kind), values.get(kind)
     if len(values) != 1 or record_class is None or not isinstance(inner, dict):
@@ -227,13 +251,13 @@ def _require_right(
 
 
 def _require_closed(number: int, history: ExportedHistory) -> None:
-    """See that what is named is there: a file that this ponikeeper wrote never fails here."""
+    """Check that all revisions that are referred to exist; a file written by ponikeeper always passes."""
     activated = max((activation.revision for activation in history.activations), default=0)
     judged = max((max(item.revision, item.by or 0) for item in history.corrections), default=0)
     if activated != len(history.revisions) or judged > len(history.revisions):
         raise HistoryError(
-            f"line {number}: there are {len(history.revisions)} revisions, the newest that was put in force is "
-            f"{activated}, and the newest that is judged {judged}: expected all of one instant"
+            f"line {number}: there are {len(history.revisions)} revisions, the newest that was activated is "
+            f"{activated}, and the newest that is corrected {judged}: expected all of the same time"
         )
 
 
@@ -253,5 +277,5 @@ def _clash(one: Record, other: Record) -> str:
 
     return (
         f"{_named(one)} differs: in the store it is the one {told(one)}, in the file the one {told(other)}; "
-        "a number must never mean two things: bring the file into an empty state_dir, or go on with this store"
+        "a number must never mean two things: import the file into an empty state_dir, or continue with this store"
     )

@@ -1,7 +1,7 @@
-"""What a history is made of: revisions, activations and judgements, each with a checksum. Pure.
+"""The records of a history: revisions, activations and corrections, each with a checksum. Pure.
 
-A record is the same in the store, in a PV and in an exported file. There it is a JSON object with its
-`checksum`, and is made back of that object only if the checksum says that it is what was written.
+A record has the same JSON object in the store, in a PV and in a history file. Parsing the object verifies its
+`checksum`, so that a record that was changed is never accepted.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ Position = Mapping[str, Mapping[str, object]]
 """The links' readbacks when the image was taken: ``{"z": {"value": 1000.01, "units": "mm"}}``."""
 
 Row = tuple[object, ...]
-"""What a checksum covers of a record, in the order of the store's columns."""
+"""The values of a record that its checksum covers, in the order of the columns of the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Revision:
     checksum: str
 
     def row(self) -> Row:
-        """Give what the checksum covers."""
+        """Return the values that the checksum covers."""
         return (
             self.number,
             self.uid,
@@ -48,7 +48,7 @@ class Revision:
         )
 
     def as_dict(self) -> dict[str, object]:
-        """Give the JSON object that the history PVs and the command line show."""
+        """Return the JSON object, as the history PVs and the command line show it."""
         return {
             "revision": self.number,
             "uid": self.uid,
@@ -62,17 +62,24 @@ class Revision:
 
     @classmethod
     def parse(cls, prefix: str, values: Mapping[str, object]) -> "Revision":
-        """Make a revision of its JSON object, the checksum verified.
+        """Build a revision from its JSON object, and verify the checksum.
 
         Parameters
         ----------
         prefix
-            The detector's PV prefix, which the checksum covers.
+            PV prefix of the detector, which the checksum covers.
+        values
+            The JSON object.
+
+        Returns
+        -------
+        Revision
+            The revision.
 
         Raises
         ------
         HistoryError
-            It is not what was written.
+            The object is invalid, or was changed after it was written.
         """
         name = _checked("revision", "revision", values)
         try:
@@ -87,7 +94,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """From `time` on, `revision` is in force, because of `cause`."""
+    """From `time` on, `revision` is active, because of `cause`."""
 
     serial: int
     revision: int
@@ -96,16 +103,16 @@ class Activation:
     author: str
 
     def row(self) -> Row:
-        """Give what the checksum covers."""
+        """Return the values that the checksum covers."""
         return tuple(asdict(self).values())
 
     def as_dict(self) -> dict[str, object]:
-        """Give its JSON object."""
+        """Return the JSON object."""
         return asdict(self)
 
     @classmethod
     def parse(cls, prefix: str, values: Mapping[str, object]) -> "Activation":
-        """Make an activation of its JSON object; parameters and errors as `Revision.parse`."""
+        """Build an activation from its JSON object; parameters and errors as `Revision.parse`."""
         name = _checked("activation", "serial", values)
         activation = cls(**{key: value for key, value in values.items() if key != "checksum"})  # type: ignore[arg-type]
         _verify(prefix, name, "activation", activation, values)
@@ -114,7 +121,7 @@ class Activation:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """Somebody found out that `revision` was wrong, from `since` on and before `until` (None: open).
+    """A later record that `revision` was wrong, from `since` on and before `until` (None: unlimited).
 
     Parameters
     ----------
@@ -135,16 +142,16 @@ class Correction:
     author: str
 
     def row(self) -> Row:
-        """Give what the checksum covers."""
+        """Return the values that the checksum covers."""
         return tuple(asdict(self).values())
 
     def as_dict(self) -> dict[str, object]:
-        """Give the JSON object that the history PVs and the command line show."""
+        """Return the JSON object, as the history PVs and the command line show it."""
         return asdict(self)
 
     @classmethod
     def parse(cls, prefix: str, values: Mapping[str, object]) -> "Correction":
-        """Make a judgement of its JSON object; parameters and errors as `Revision.parse`."""
+        """Build a correction from its JSON object; parameters and errors as `Revision.parse`."""
         name = _checked("judgement", "number", values)
         correction = cls(**{key: value for key, value in values.items() if key != "checksum"})  # type: ignore[arg-type]
         _verify(prefix, name, "judgement", correction, values)
@@ -156,11 +163,11 @@ Record = Revision | Activation | Correction
 KINDS: Mapping[str, type[Revision] | type[Activation] | type[Correction]] = MappingProxyType(
     {"revision": Revision, "activation": Activation, "judgement": Correction}
 )
-"""The kinds of records by their names, in the order in which each needs those before it alone."""
+"""The kinds of records by name; each kind refers only to kinds before it."""
 
 
 def name_of(record: Record) -> tuple[str, int]:
-    """Name a record by its kind and its number: ``("activation", 310)``."""
+    """Return the kind and the number of a record: ``("activation", 310)``."""
     match record:
         case Revision():
             return "revision", record.number
@@ -171,19 +178,47 @@ def name_of(record: Record) -> tuple[str, int]:
 
 
 def sealed(prefix: str, record: Record) -> dict[str, object]:
-    """Give the JSON object of a record with its checksum, of which `parse` makes it back."""
+    """Return the JSON object of a record with its checksum, from which `parse` builds the record again.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+    record
+        Any record.
+
+    Returns
+    -------
+    dict
+        Plain JSON values.
+    """
     kind, _ = name_of(record)
     return {**record.as_dict(), "checksum": checksum(prefix, kind, record.row())}
 
 
 def checksum(prefix: str, kind: str, row: Row) -> str:
-    """Give the checksum of what a row of the store says of a detector."""
+    """Compute the checksum of a record.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+    kind
+        Kind of the record, a key of `KINDS`.
+    row
+        The values that the checksum covers.
+
+    Returns
+    -------
+    str
+        ``sha256:`` and 64 hexadecimal digits.
+    """
     content = "\x1f".join([prefix, kind, *["\x00" if value is None else str(value) for value in row]])
     return "sha256:" + hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _is_line(value: object) -> bool:
-    # a control character could be taken for what separates the values under the checksum
+    # a control character could be confused with the separator of the values under the checksum
     return isinstance(value, str) and not any(char < " " for char in value)
 
 
@@ -234,16 +269,16 @@ _FIELDS: Mapping[str, Mapping[str, Field]] = MappingProxyType(
         },
     }
 )
-"""What the JSON object of each kind holds, and what is expected there."""
+"""The keys of the JSON object of each kind, with the allowed values."""
 
 
 def _checked(kind: str, number: str, values: Mapping[str, object]) -> str:
-    """See that an object has the keys of its kind, each with a value of its type; gives the record's name.
+    """Check that an object has the keys of its kind with allowed values, and return the name of the record.
 
     Raises
     ------
     HistoryError
-        It has not.
+        With every problem.
     """
     name = f"{kind} {strictjson.dumps(values.get(number))[:40]}"
     problems = object_problems(values, _FIELDS[kind])
@@ -253,6 +288,6 @@ def _checked(kind: str, number: str, values: Mapping[str, object]) -> str:
 
 
 def _verify(prefix: str, name: str, kind: str, record: Record, values: Mapping[str, object]) -> None:
-    """See that a record is what was written; raises `HistoryError`."""
+    """Verify the checksum of a record; raises `HistoryError`."""
     if checksum(prefix, kind, record.row()) != values["checksum"]:
-        raise HistoryError(f"the checksum of {name} of {prefix} does not match: it is not what was written")
+        raise HistoryError(f"the checksum of {name} of {prefix} does not match: the record was changed")

@@ -1,8 +1,7 @@
 """Requests, results, snapshots and links: the JSON texts that cross Channel Access, version 1.
 
-A request asks for one transaction, a result tells how it ended, a snapshot holds all that is in
-force: the only atomic read that CA offers; the links tell where the detector stands. `EXAMPLES` has
-one of each.
+A request asks for one transaction, a result reports its outcome, a snapshot has everything that is active (the
+only atomic read that CA offers), and the links have the values of the linked PVs. `EXAMPLES` has one of each.
 """
 
 from ponikeeper.protocol.examples import EXAMPLES

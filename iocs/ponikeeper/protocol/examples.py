@@ -1,4 +1,4 @@
-"""One text of each kind, as the documentation shows it."""
+"""An example of each JSON text, as the documentation shows it."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -59,4 +59,4 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         ),
     }
 )
-"""One text of each kind, as the documentation shows it."""
+"""An example of each JSON text, as the documentation shows it."""

@@ -1,8 +1,8 @@
-"""How a history is read over Channel Access, piece by piece: what is put, and what is answered. Pure.
+"""Queries by which a history is read over Channel Access in parts, and their replies. Pure.
 
-``History:Read`` takes what is asked (``revision 12``), ``History:Read_RBV`` answers with the records
-of that kind from that number on, as many as fit. Whoever asks next covers the answer: it says what it
-answers, so that nobody takes another one's for his own.
+``History:Read`` takes a query (``revision 12``), ``History:Read_RBV`` shows the records of that kind from that
+number on, as many as fit. The next query replaces the reply; each reply names its query, so that a client can
+tell whether it is its own.
 """
 
 import re
@@ -16,15 +16,23 @@ from ponikeeper.history.records import KINDS, Record, sealed
 from ponikeeper.protocol.json_text import MAX_BYTES, VERSION
 from ponikeeper.text import strictjson
 
-AT_ONCE: Mapping[str, int] = MappingProxyType({"revision": 40, "activation": 110, "judgement": 110})
-"""How many records of a kind never fit one answer, so that no more have to be read for it."""
+MAX_RECORDS: Mapping[str, int] = MappingProxyType({"revision": 40, "activation": 110, "judgement": 110})
+"""Number of records of each kind that never fit one reply, so that no more need to be read for it."""
 
-_ASKED = re.compile(r"([a-z]+) +([1-9][0-9]{0,14})", re.ASCII)
+_QUERY = re.compile(r"([a-z]+) +([1-9][0-9]{0,14})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryQuery:
-    """What is asked: the records of a kind, from one of them on; as a text ``revision 12``."""
+    """A query for the records of a kind from a number on; as text ``revision 12``.
+
+    Parameters
+    ----------
+    kind
+        A key of `KINDS`.
+    first
+        Number of the first record.
+    """
 
     kind: str
     first: int
@@ -35,16 +43,16 @@ class HistoryQuery:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is answered.
+    """The reply to a query.
 
     Parameters
     ----------
     read
-        What was asked.
+        The query as text.
     count
         Number of the newest record of that kind.
     records
-        Those from the asked one on, in their order; none beyond the newest.
+        Those from the first one on, in their order; none beyond the newest.
     """
 
     read: str
@@ -53,51 +61,80 @@ class Reply:
 
 
 def parse_query(text: str) -> HistoryQuery:
-    """Read what is asked.
+    """Parse a query.
+
+    Parameters
+    ----------
+    text
+        Such as ``revision 12``.
+
+    Returns
+    -------
+    HistoryQuery
+        The query.
 
     Raises
     ------
     HistoryError
-        It is no such text.
+        The text is not a query.
     """
-    found = _ASKED.fullmatch(text.strip())
-    if found is None or found[1] not in KINDS:
+    match = _QUERY.fullmatch(text.strip())
+    if match is None or match[1] not in KINDS:
         kinds = ", ".join(f"{kind} N" for kind in KINDS)
-        raise HistoryError(
-            f"History:Read: {text[:40]!a} asks for nothing that is there: expected one of {kinds}; N from 1 on"
-        )
-    return HistoryQuery(found[1], int(found[2]))
+        raise HistoryError(f"History:Read: {text[:40]!a} is not a query: expected one of {kinds}; N from 1 on")
+    return HistoryQuery(match[1], int(match[2]))
 
 
 def reply_text(prefix: str, query: HistoryQuery, count: int, records: Sequence[Record]) -> str:
-    """Write the answer, with as many of the records as fit.
+    """Format a reply with as many of the records as fit.
 
     Parameters
     ----------
     prefix
-        The detector's PV prefix.
+        PV prefix of the detector.
+    query
+        The query.
     count
         Number of the newest record of the kind.
+    records
+        Records from the first one of the query on.
+
+    Returns
+    -------
+    str
+        The text of ``History:Read_RBV``.
     """
     head = f'{{"v": {VERSION}, "read": "{query}", "count": {count}, "records": ['
     room = MAX_BYTES - len(head) - len("]}")
-    kept: list[str] = []
+    texts: list[str] = []
     for record in records:
         text = strictjson.dumps(sealed(prefix, record))
         room -= len(text) + len(", ")
         if room < 0:
             break
-        kept.append(text)
-    return f"{head}{', '.join(kept)}]}}"
+        texts.append(text)
+    return f"{head}{', '.join(texts)}]}}"
 
 
 def parse_reply(prefix: str, text: str) -> Reply:
-    """Read an answer, each record proven by its checksum.
+    """Parse a reply, and verify the checksum of each record.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+    text
+        The text of ``History:Read_RBV``.
+
+    Returns
+    -------
+    Reply
+        The reply.
 
     Raises
     ------
     HistoryError
-        It is no answer of this version, or a record is not what was written.
+        The text is not a reply of this version, or a record was changed.
     """
     expected = f'expected {{"v": {VERSION}, "read": "revision 12", "count": 57, "records": [...]}}'
     try:
@@ -106,7 +143,7 @@ def parse_reply(prefix: str, text: str) -> Reply:
         kind = KINDS[read.partition(" ")[0]]
         records = cast("list[dict[str, object]]", values["records"])
     except (ValueError, TypeError, KeyError) as error:
-        raise HistoryError(f"{prefix}History:Read_RBV holds no answer ({error}): {expected}") from None
+        raise HistoryError(f"{prefix}History:Read_RBV has no valid reply ({error}): {expected}") from None
     if version != VERSION:
-        raise HistoryError(f"{prefix}History:Read_RBV answers with version {version!a}: {expected}")
+        raise HistoryError(f"{prefix}History:Read_RBV has version {version!a}: {expected}")
     return Reply(read, count, tuple(kind.parse(prefix, record) for record in records))

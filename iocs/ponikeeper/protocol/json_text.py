@@ -1,4 +1,4 @@
-"""What all the JSON texts have in common: their version, their length, and how one is read."""
+"""Common to all JSON texts: version, maximum length, parsing."""
 
 from json import JSONDecodeError
 from typing import cast
@@ -9,19 +9,26 @@ from ponikeeper.text import strictjson
 VERSION = 1
 
 MAX_BYTES = 16_000
-"""The length of every text PV; clients with old array limits drop what is longer."""
+"""Length of every text PV (bytes); clients with old array limits drop longer values."""
 
 MAX_STRING_BYTES = 39
-"""What a CA string holds."""
+"""Length of a CA string (bytes)."""
 
 
 def require_whole(text: str | bytes, what: str) -> None:
-    """See that a text does not fill its PV.
+    """Check that a text does not fill its PV.
+
+    Parameters
+    ----------
+    text
+        What a client put.
+    what
+        Name of the text in messages, such as ``request``.
 
     Raises
     ------
     MessageError
-        It does, or is longer: its client probably cut it.
+        The text fills its PV or is longer, so the client probably truncated it.
     """
     if len(text) >= MAX_BYTES:
         raise MessageError(
@@ -31,7 +38,7 @@ def require_whole(text: str | bytes, what: str) -> None:
 
 
 def decoded(text: str | bytes) -> str:
-    """Give the text of what came over the wire; raises `MessageError` where it is not UTF-8."""
+    """Decode what came over the wire; raises `MessageError` where it is not UTF-8."""
     try:
         return text if isinstance(text, str) else text.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -41,18 +48,18 @@ def decoded(text: str | bytes) -> str:
 
 
 def read_object(text: str, what: str) -> dict[str, object]:
-    """Read a text to its one JSON object; raises `MessageError`, naming the text as `what`."""
+    """Parse a text that is one JSON object; raises `MessageError`, which names the text `what`."""
     try:
         values = strictjson.loads(text)
     except ValueError as error:
-        raise MessageError(f"the {what} is no JSON: {error}{_hint(error, text)}") from None
+        raise MessageError(f"the {what} is not valid JSON: {error}{_hint(error, text)}") from None
     if not isinstance(values, dict):
-        raise MessageError(f"the {what} is no JSON object: expected {{...}}")
+        raise MessageError(f"the {what} is not a JSON object: expected {{...}}")
     return cast("dict[str, object]", values)
 
 
 def _hint(error: ValueError, text: str) -> str:
-    """Tell what probably happened to a text that is no JSON."""
+    """Return what probably happened to a text that is not valid JSON."""
     if not isinstance(error, JSONDecodeError):
         return ""
     if error.msg.startswith("Unterminated") or error.pos >= len(text.rstrip()):

@@ -1,4 +1,4 @@
-"""Where the links stand: one text for all links of a detector."""
+"""The state of all links of a detector, as one JSON text."""
 
 import math
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class AnyLink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """One link as it stands at one time.
+    """The state of one link at one time.
 
     Parameters
     ----------
@@ -46,15 +46,16 @@ class LinkState:
     value
         None where the PV has no finite number.
     calibrated
-        Where it stood for the geometry in force; None where that is not known.
+        The value for which the active revision was calibrated; None where unknown.
     moving
-        None where it is not known.
+        Whether the link moves; None where unknown.
     connected
-        Whether every PV of the link is.
+        Whether every PV of the link is connected.
     within
-        Whether it stands, and has stood for a while, where the geometry in force holds; None where that is not known.
+        Whether the value has been within the tolerance of the active revision for the settling time; None where
+        unknown.
     error
-        Why there is no value, or why it is not known whether the link moves.
+        Why there is no value, or why it is unknown whether the link moves.
     """
 
     name: str
@@ -71,7 +72,7 @@ class LinkState:
 
     @property
     def doubt(self) -> str | None:
-        """Say why it is not known where the link stands, or None: it stands at `value`, at rest."""
+        """Why the position of the link is unknown; None where it is at rest at `value`."""
         if self.error is not None:
             return f"{self.name}: {self.error}"
         if not self.connected or self.value is None or self.moving is None:
@@ -85,14 +86,37 @@ def kind_of(link: AnyLink) -> LinkKind:
 
 
 def measures_beam(link: AnyLink) -> bool:
-    """Return whether a link says what the wavelength is: an energy or a wavelength."""
+    """Return whether a link measures the beam: an energy or a wavelength.
+
+    Parameters
+    ----------
+    link
+        Any link.
+
+    Returns
+    -------
+    bool
+        Whether `nominal_value` and `wavelength_of` can convert its value.
+    """
     return kind_of(link).beam is not None
 
 
 def is_within(link: AnyLink, value: float, reference: float) -> bool:
-    """Tell whether a value is as good as another one, by the link's tolerance.
+    """Return whether a value equals a reference within the tolerance of a link.
 
-    What is apart by the tolerance itself is within it, whatever the last bit of a double says.
+    A difference of exactly the tolerance is within it, regardless of the last bit of a double.
+
+    Parameters
+    ----------
+    link
+        The link; where its kind has no tolerance, only equal values are within it.
+    value, reference
+        Values of the link in its units; a relative tolerance is a fraction of `reference`.
+
+    Returns
+    -------
+    bool
+        Whether the difference does not count.
     """
     if link.tolerance is None:
         return value == reference
@@ -101,13 +125,38 @@ def is_within(link: AnyLink, value: float, reference: float) -> bool:
 
 
 def nominal_value(link: AnyLink, wavelength: float) -> float | None:
-    """Give what a link says where the beam has a wavelength (m); None where it is none of energy or wavelength."""
+    """Convert a wavelength (m) to the value of a link in its units.
+
+    Parameters
+    ----------
+    link
+        Any link.
+    wavelength
+        Wavelength of the beam (m).
+
+    Returns
+    -------
+    float or None
+        None where the link does not measure the beam.
+    """
     beam = kind_of(link).beam
     return None if beam is None else beam.from_wavelength(wavelength) / beam.units[link.units]
 
 
 def wavelength_of(link: AnyLink, value: float) -> float:
-    """Convert a value, more than 0, of a link that measures the beam to a wavelength (m).
+    """Convert the value of a link that measures the beam to a wavelength.
+
+    Parameters
+    ----------
+    link
+        An energy or a wavelength.
+    value
+        Its value, more than 0, in its units.
+
+    Returns
+    -------
+    float
+        Wavelength of the beam (m).
 
     Raises
     ------
@@ -121,23 +170,55 @@ def wavelength_of(link: AnyLink, value: float) -> float:
 
 
 def position_now(links: Sequence[LinkState]) -> dict[str, float] | None:
-    """Give where the links stand, by name; None unless all are connected, at rest and have a value."""
-    standing = {link.name: link.value for link in links if link.value is not None and link.doubt is None}
-    return standing if len(standing) == len(links) else None
+    """Return the present position.
+
+    Parameters
+    ----------
+    links
+        All links of a detector.
+
+    Returns
+    -------
+    dict or None
+        The values by name; None unless all links are connected, at rest and have a value.
+    """
+    position = {link.name: link.value for link in links if link.value is not None and link.doubt is None}
+    return position if len(position) == len(links) else None
 
 
 def links_json(links: Sequence[LinkState]) -> str:
-    """Write the text of ``Links_RBV``."""
+    """Format the text of ``Links_RBV``.
+
+    Parameters
+    ----------
+    links
+        All links of a detector.
+
+    Returns
+    -------
+    str
+        JSON.
+    """
     return strictjson.dumps({"v": VERSION, "links": [asdict(link) for link in links]})
 
 
 def parse_links(text: str) -> tuple[LinkState, ...]:
-    """Read the text of ``Links_RBV``.
+    """Parse the text of ``Links_RBV``.
+
+    Parameters
+    ----------
+    text
+        JSON.
+
+    Returns
+    -------
+    tuple of LinkState
+        The links in their order.
 
     Raises
     ------
     MessageError
-        The text holds no links of version 1.
+        The text is not that of links of version 1.
     """
     values = read_object(text, "links")
     if values.get("v") != VERSION:
@@ -146,7 +227,7 @@ def parse_links(text: str) -> tuple[LinkState, ...]:
         rows = cast("list[dict[str, object]]", values["links"])
         known = [
             {name: row[name] for name in LinkState.__slots__ if name in row} for row in rows
-        ]  # a newer IOC says more
+        ]  # a newer IOC may have more keys
         return tuple(LinkState(**row) for row in known)  # type: ignore[arg-type]  # checked by the server that wrote it
     except (KeyError, TypeError) as error:
         raise MessageError(f"these are no links: {error}") from None

@@ -1,4 +1,4 @@
-"""Reading the text of a request: checked key by key, every problem told at once."""
+"""Parsing of requests: every key is checked, and all problems are reported at once."""
 
 import hashlib
 import re
@@ -17,24 +17,29 @@ _KINDS = {kind.op: kind for kind in (Activate, Here, Follow, Supersede, Retract)
 
 
 def parse_request(text: str | bytes) -> Request:
-    """Read and check the text of one request.
+    """Parse and check the text of one request.
 
     Parameters
     ----------
     text
         One JSON object, UTF-8.
 
+    Returns
+    -------
+    Request
+        The request; times in UTC.
+
     Raises
     ------
     MessageError
-        With every problem, and with the request id wherever it can be read.
+        With every problem, and with the request id where it can be read.
     """
     try:
         require_whole(text, "request")
         values = read_object(decoded(text), "request")
     except MessageError as error:
-        found = _rescued(text if isinstance(text, str) else text.decode("utf-8", "replace"))
-        raise MessageError(error.problems, found.get("request"), found.get("op")) from None
+        ids = _extract_ids(text if isinstance(text, str) else text.decode("utf-8", "replace"))
+        raise MessageError(error.problems, ids.get("request"), ids.get("op")) from None
     request, op = _text_or_none(values.get("request")), _text_or_none(values.get("op"))
     fields = FIELDS.get(op or "")
     problems: list[str] = []
@@ -51,11 +56,11 @@ def parse_request(text: str | bytes) -> Request:
 def _made(op: str, values: Mapping[str, object], digest: str) -> Request:
     request, author = cast("str", values["request"]), cast("str | None", values.get("author"))
     if op != Commit.op:
-        asked: dict[str, Any] = {key: value for key, value in values.items() if key not in ("v", "op")}
+        values_by_field: dict[str, Any] = {key: value for key, value in values.items() if key not in ("v", "op")}
         for key in ("since", "until"):
-            if asked.get(key) is not None:
-                asked[key] = normalized(asked[key])
-        return _KINDS[op](**asked, digest=digest)
+            if values_by_field.get(key) is not None:
+                values_by_field[key] = normalized(values_by_field[key])
+        return _KINDS[op](**values_by_field, digest=digest)
     position = values.get("position")
     return Commit(
         geometry=cast("dict[str, object]", values["geometry"]),
@@ -69,14 +74,14 @@ def _made(op: str, values: Mapping[str, object], digest: str) -> Request:
     )
 
 
-def _rescued(text: str) -> dict[str, str]:
-    """Read the ids out of a text that is bad elsewhere, so that its client finds the refusal."""
-    found: dict[str, str] = {}
+def _extract_ids(text: str) -> dict[str, str]:
+    """Extract the ids from a text that is invalid elsewhere, so that its client finds the result."""
+    ids: dict[str, str] = {}
     for key in ("request", "op"):
         match = re.search(rf'"{key}"\s*:\s*"([^"\\]{{1,{MAX_ID_BYTES}}})"', text)
         if match:
-            found[key] = match.group(1)
-    return found
+            ids[key] = match.group(1)
+    return ids
 
 
 def _text_or_none(value: object) -> str | None:

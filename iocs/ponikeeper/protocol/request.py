@@ -1,4 +1,4 @@
-"""A request: what one transaction is asked to do."""
+"""Requests: the transactions that a client can ask for."""
 
 import re
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ AskedPosition = Mapping[str, float] | Literal["now", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What every request may say.
+    """What all requests have in common.
 
     Parameters
     ----------
     request
-        An id, by which its result is found, and by which it can be asked again.
+        An id, by which the client finds the result, and may safely repeat the request.
     author
-        Who asks, where it is somebody else than who puts it.
+        The author, where it is not the user who puts the request.
     digest
-        Of its content, by which the same id with another content is told apart.
+        Hash of the content, which detects an id that is used again for another content.
     """
 
     request: str | None = None
@@ -37,21 +37,20 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Commit(Asked):
-    """Ask that a geometry be stored as a new revision and put in force.
+    """Request to store a geometry as a new revision and to activate it.
 
     Parameters
     ----------
     geometry
         The values to set (m, rad, and the two texts).
     inherit
-        Whether values that are left out come from the geometry in force.
+        Whether omitted values are taken from the active revision.
     derived
-        Whether this edits the geometry in force by hand: its label is kept, and it is named in
-        ``derived_from``.
+        Whether this is a manual edit of the active revision, whose label is kept, and which ``derived_from`` names.
     position
-        The links' readbacks in the units of the configuration, ``"now"`` or ``"unknown"``.
+        Values of the links in the units of the configuration, ``"now"`` or ``"unknown"``.
     expect_revision
-        The revision that must be in force; 0 means none.
+        The revision that must be active; 0 means none.
     """
 
     op: ClassVar[str] = "commit"
@@ -66,14 +65,14 @@ class Commit(Asked):
 
 @dataclass(frozen=True, slots=True)
 class Activate(Asked):
-    """Ask that an old revision be put in force again.
+    """Request to activate an old revision again.
 
     Parameters
     ----------
     revision
-        Its number, or a label: then the newest revision with that label is meant.
+        Number of the revision, or a label, which stands for the newest revision with it.
     force
-        Activate it although it was judged wrong.
+        Whether to activate it although a correction says that it is wrong.
     """
 
     op: ClassVar[str] = "activate"
@@ -83,14 +82,14 @@ class Activate(Asked):
 
 @dataclass(frozen=True, slots=True)
 class Here(Asked):
-    """Say that the geometry in force holds where the links stand now: it becomes a revision with that position."""
+    """Request to commit the active geometry for the present position: it is valid here, too."""
 
     op: ClassVar[str] = "here"
 
 
 @dataclass(frozen=True, slots=True)
 class Follow(Asked):
-    """Switch on or off that the geometry follows the links to a known position."""
+    """Request to follow the links, or to stop following them."""
 
     op: ClassVar[str] = "follow"
     on: bool
@@ -98,12 +97,12 @@ class Follow(Asked):
 
 @dataclass(frozen=True, slots=True)
 class Supersede(Asked):
-    """Say that a revision was wrong, and which one is right.
+    """Correction: a revision was wrong, and another one replaces it.
 
     Parameters
     ----------
     since, until
-        For which time (UTC ISO-8601), from the first and before the second; None is open.
+        The time for which this counts (UTC ISO 8601), from the first on and before the second; None is unlimited.
     """
 
     op: ClassVar[str] = "supersede"
@@ -116,7 +115,7 @@ class Supersede(Asked):
 
 @dataclass(frozen=True, slots=True)
 class Retract(Asked):
-    """Say that a revision was wrong, and that nothing replaces it."""
+    """Correction: a revision was wrong, and nothing replaces it."""
 
     op: ClassVar[str] = "retract"
     revision: int
@@ -127,13 +126,24 @@ Request = Commit | Activate | Here | Follow | Supersede | Retract
 
 
 def request_text(request: Request) -> str:
-    """Write a request as the JSON text that `parse_request` reads."""
+    """Format a request as the JSON text that `parse_request` parses.
+
+    Parameters
+    ----------
+    request
+        Any request.
+
+    Returns
+    -------
+    str
+        The text for the PV ``Request``.
+    """
     values: dict[str, object] = {"v": VERSION, "request": request.request, "op": request.op}
     if request.author is not None:
         values["author"] = request.author
     if not isinstance(request, Commit):
-        asked = [item.name for item in fields(request) if item.name not in Asked.__slots__]
-        return strictjson.dumps(values | {name: getattr(request, name) for name in asked})
+        names = [item.name for item in fields(request) if item.name not in Asked.__slots__]
+        return strictjson.dumps(values | {name: getattr(request, name) for name in names})
     values["geometry"] = strictjson.plain(request.geometry)
     if request.provenance:
         values["provenance"] = strictjson.plain(request.provenance)
@@ -146,7 +156,18 @@ def request_text(request: Request) -> str:
 
 
 def label_problem(label: object) -> str | None:
-    """Say what is wrong with a label, or None."""
+    """Check a label.
+
+    Parameters
+    ----------
+    label
+        Any object.
+
+    Returns
+    -------
+    str or None
+        What is wrong with it; None if nothing is.
+    """
     if not isinstance(label, str) or not _LABEL.fullmatch(label) or len(label) > _MAX_LABEL_BYTES:
         return (
             f"label {json_literal(label)} is not allowed: expected a letter, then letters, digits, _ or -, "

@@ -1,4 +1,4 @@
-"""A result: how one transaction ended, and the list of the last ones."""
+"""Results: the outcome of a request, and the list of the latest ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,23 @@ Outcome = Literal["accepted", "refused", "undetermined"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one transaction ended."""
+    """The outcome of one request.
+
+    Parameters
+    ----------
+    request
+        Id of the request; None where it had none.
+    op
+        Its operation.
+    outcome
+        ``undetermined`` where it is not known whether the store has it.
+    revision, serial
+        The revision and activation that it led to; None without them.
+    errors
+        Why it was refused.
+    time
+        When it ended, UTC ISO 8601.
+    """
 
     request: str | None
     op: str
@@ -31,7 +47,7 @@ class Result:
     time: str
 
     def as_dict(self) -> dict[str, object]:
-        """Give the JSON object."""
+        """Return the JSON object."""
         return {
             "request": self.request,
             "op": self.op,
@@ -44,12 +60,19 @@ class Result:
 
 
 def results_json(results: Sequence[Result], limit: int = MAX_BYTES) -> str:
-    """Write the text of ``Results_RBV``: up to 32, newest first, as many as fit.
+    """Format the text of ``Results_RBV``: up to 32 results, newest first, as many as fit.
 
     Parameters
     ----------
+    results
+        Newest first.
     limit
         Length of the PV (bytes).
+
+    Returns
+    -------
+    str
+        JSON.
     """
     rows: list[str] = []
     size = len(strictjson.dumps({"v": VERSION, "results": []}))
@@ -63,12 +86,22 @@ def results_json(results: Sequence[Result], limit: int = MAX_BYTES) -> str:
 
 
 def parse_results(text: str) -> list[Result]:
-    """Read the text of ``Results_RBV``.
+    """Parse the text of ``Results_RBV``.
+
+    Parameters
+    ----------
+    text
+        JSON.
+
+    Returns
+    -------
+    list of Result
+        Newest first.
 
     Raises
     ------
     MessageError
-        The text holds no results of version 1.
+        The text is not that of results of version 1.
     """
     try:
         rows = cast("list[dict[str, object]]", read_object(text, "results")["results"])
@@ -78,8 +111,19 @@ def parse_results(text: str) -> list[Result]:
 
 
 def shortened(errors: Sequence[str]) -> tuple[str, ...]:
-    """Cut a list of reasons so that a result with them fits its PV, and say that it was cut."""
-    kept = [error if len(error) <= _MAX_ERROR_LENGTH else error[: _MAX_ERROR_LENGTH - 3] + "..." for error in errors]
-    if len(kept) > _MAX_ERRORS:
-        kept[_MAX_ERRORS - 1 :] = [f"and {len(kept) - _MAX_ERRORS + 1} more problems"]
-    return tuple(to_ascii(error) for error in kept)
+    """Shorten a list of reasons so that a result with them fits its PV.
+
+    Parameters
+    ----------
+    errors
+        Every reason.
+
+    Returns
+    -------
+    tuple of str
+        At most 16 reasons in ASCII; the last one says how many were omitted.
+    """
+    texts = [error if len(error) <= _MAX_ERROR_LENGTH else error[: _MAX_ERROR_LENGTH - 3] + "..." for error in errors]
+    if len(texts) > _MAX_ERRORS:
+        texts[_MAX_ERRORS - 1 :] = [f"and {len(texts) - _MAX_ERRORS + 1} more problems"]
+    return tuple(to_ascii(error) for error in texts)

@@ -1,4 +1,4 @@
-"""What each key of a request may hold, and what is said where it holds something else."""
+"""The keys of every request, with the allowed values."""
 
 import math
 import unicodedata
@@ -17,7 +17,7 @@ MAX_ID_BYTES = 100
 
 
 def _is_text(longest: int) -> Callable[[object], bool]:
-    # half of a surrogate pair, which JSON can hold, is no text: nothing can store it
+    # half of a surrogate pair, which JSON can express, cannot be stored as text
     return lambda value: isinstance(value, str) and _is_unicode(value) and 0 < len(value.encode()) <= longest
 
 
@@ -103,7 +103,7 @@ PROVENANCE: Mapping[str, Field] = MappingProxyType(
         "residual_rad": _SIZE,
         "n_points": _COUNT,
         "n_rings": _COUNT,
-        "sigma": Field("an object of numbers by the geometry's names", _is_sigma),
+        "sigma": Field("an object of numbers by the names of the geometry", _is_sigma),
         "wavelength_from": _LINE,
         "run_uid": _LINE,
         "image_sha256": _LINE,
@@ -113,7 +113,7 @@ PROVENANCE: Mapping[str, Field] = MappingProxyType(
         "derived_from": Field("a revision number", is_integer(1)),
     }
 )
-"""What a revision may say of where it came from."""
+"""The keys of the provenance of a revision."""
 
 _NUMBER = Field("the number of the revision that was wrong", is_integer(1), required=True)
 
@@ -126,7 +126,7 @@ _INSTANT = Field(
 COMMON: dict[str, Field] = {
     "v": Field(f"the version, {VERSION}", lambda value: type(value) is int and value == VERSION, required=True),
     "request": Field(f"an id of your own, a text of 1 to {MAX_ID_BYTES} bytes", _is_text(MAX_ID_BYTES), required=True),
-    "op": Field("what is asked", lambda value: isinstance(value, str), required=True),
+    "op": Field("the name of an operation", lambda value: isinstance(value, str), required=True),
     "author": Field("a name, a text in one line of 1 to 200 bytes", _is_line(200)),
 }
 

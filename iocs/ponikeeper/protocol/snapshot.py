@@ -1,4 +1,4 @@
-"""The snapshot: all that is in force on one detector, as one text."""
+"""The snapshot: everything that is active on one detector, as one text."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +13,26 @@ from ponikeeper.text import strictjson
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that is in force on one detector, at one instant.
+    """Everything that is active on one detector at one time.
 
-    `geometry` is None, and `revision` and `serial` are 0, where the status is UNSET. `position` is
-    None where it was never recorded.
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+    status, reason
+        Name of the status, and why.
+    serial, revision
+        Numbers of the activation and of the active revision; 0 where the status is UNSET.
+    uid, checksum, label
+        Of the active revision.
+    activated
+        Time of the activation, UTC ISO 8601.
+    geometry
+        None where the status is UNSET.
+    position
+        Values of the links at the calibration; None where they were never recorded.
+    provenance
+        Where the revision comes from.
     """
 
     prefix: str
@@ -33,7 +49,7 @@ class Snapshot:
     provenance: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def as_json(self) -> str:
-        """Write the text of ``Snapshot_RBV``."""
+        """Format the text of ``Snapshot_RBV``."""
         return strictjson.dumps(
             {
                 "v": VERSION,
@@ -54,17 +70,27 @@ class Snapshot:
 
     @classmethod
     def from_json(cls, text: str) -> "Snapshot":
-        """Read the text of ``Snapshot_RBV``.
+        """Parse the text of ``Snapshot_RBV``.
+
+        Parameters
+        ----------
+        text
+            JSON.
+
+        Returns
+        -------
+        Snapshot
+            The snapshot.
 
         Raises
         ------
         MessageError
-            The text is no snapshot of version 1.
+            The text is not a snapshot of version 1.
         """
         values = read_object(text, "snapshot")
         if values.pop("v", None) != VERSION:
             raise MessageError(f'this is no snapshot of version {VERSION}: expected "v": {VERSION}')
-        known = {name: values[name] for name in cls.__slots__ if name in values}  # a newer IOC may say more
+        known = {name: values[name] for name in cls.__slots__ if name in values}  # a newer IOC may have more keys
         geometry = known.pop("geometry", None)
         try:
             parsed = None if geometry is None else Geometry.parse(cast("dict[str, object]", geometry))

@@ -1,4 +1,4 @@
-"""Revisions and links as lists show them, for programs and for a screen: pure."""
+"""Revisions and links as lists and tables, for programs and for screens. Pure."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from ponikeeper.text import timestamps
 from ponikeeper.text.ascii import to_ascii
 
 _ROWS = 20
-"""Revisions of a table: what a screen has room for."""
+"""Number of revisions in a table, as many as fit a screen."""
 
 _DIST, _ENERGY = DISPLAY_UNITS["dist"], DISPLAY_UNITS["energy"]
 
@@ -19,19 +19,26 @@ _COLUMNS = (
     ("", 2), ("rev", -5), ("created (UTC)", 16), ("label", 12),
     (f"dist/{_DIST.unit}", -10), (_ENERGY.unit, -9), ("calibrant", 10), ("px", -6), ("author", 18), ("judged", 20),
 )  # fmt: skip
-"""The columns of a table and their widths; those of numbers are negative."""
+"""Title and width of the columns; a negative width aligns to the right."""
 
 _SHORT = 80
-"""Characters of a text that a list has room for."""
+"""Maximum length of a text in a list."""
 
 
 def listed(revision: Revision, corrections: Sequence[Correction]) -> dict[str, object]:
-    """Give the JSON object that a list shows of a revision, with the judgement that decides on it now.
+    """Return the JSON object of a revision in a list, with the correction that decides on it now.
 
     Parameters
     ----------
-    judgements
+    revision
+        The revision.
+    corrections
         All of the detector, in their order.
+
+    Returns
+    -------
+    dict
+        Plain JSON values.
     """
     provenance, correction = revision.provenance, correction_of(corrections, revision.number)
     return {
@@ -45,26 +52,35 @@ def listed(revision: Revision, corrections: Sequence[Correction]) -> dict[str, o
     }
 
 
-def table_text(revisions: Sequence[Revision], corrections: Sequence[Correction], selected: int, in_force: int) -> str:
-    """Write revisions as a table in lines of ASCII, the newest first; ``>`` is the selected one, ``*`` that in force.
+def table_text(revisions: Sequence[Revision], corrections: Sequence[Correction], selected: int, active: int) -> str:
+    """Format revisions as a table in lines of ASCII, newest first; ``>`` marks the selected one, ``*`` the active one.
 
     Parameters
     ----------
-    selected, in_force
+    revisions
+        In their order.
+    corrections
+        All of the detector, in their order.
+    selected, active
         Numbers of revisions; 0 is none.
+
+    Returns
+    -------
+    str
+        Lines with aligned columns.
     """
     rows = [
         (
-            ">" * (each.number == selected) + "*" * (each.number == in_force),
+            ">" * (each.number == selected) + "*" * (each.number == active),
             str(each.number),
             timestamps.to_minutes(each.created),
             each.label or "",
             _DIST.fixed(each.geometry.dist),
             _ENERGY.fixed(each.geometry.energy),
-            _told(each, "calibrant"),
-            _told(each, "residual_px", ".2f"),
-            _told(each, "author"),
-            _judged(correction_of(corrections, each.number)),
+            _provenance_text(each, "calibrant"),
+            _provenance_text(each, "residual_px", ".2f"),
+            _provenance_text(each, "author"),
+            _correction_text(correction_of(corrections, each.number)),
         )
         for each in reversed(revisions)
         if abs(each.number - selected) <= _ROWS // 2
@@ -79,12 +95,23 @@ def table_text(revisions: Sequence[Revision], corrections: Sequence[Correction],
 
 
 def links_text(links: Sequence[LinkState]) -> str:
-    """Write where the links of a detector stand as a table in lines of ASCII, as wide as its values."""
+    """Format the links of a detector as a table in lines of ASCII, as wide as its values.
+
+    Parameters
+    ----------
+    links
+        All links of the detector.
+
+    Returns
+    -------
+    str
+        Lines with aligned columns.
+    """
     if not links:
-        return "no links are configured: nothing is watched"
+        return "no links are configured: no PV is watched"
     rows = [
         ("link", "now", "calibrated", "units", ""),
-        *((each.name, _number(each.value), _number(each.calibrated), each.units, _standing(each)) for each in links),
+        *((each.name, _number(each.value), _number(each.calibrated), each.units, _link_status(each)) for each in links),
     ]
     cells = [[to_ascii(cell) for cell in row] for row in rows]
     name, now, calibrated, units, _ = (max(map(len, column)) for column in zip(*cells, strict=True))
@@ -94,7 +121,18 @@ def links_text(links: Sequence[LinkState]) -> str:
 
 
 def compare_text(one: Revision, other: Revision) -> str:
-    """Write the values of a revision beside those of another one, with the differences, in lines of ASCII."""
+    """Format the values of two revisions with their differences, in lines of ASCII.
+
+    Parameters
+    ----------
+    one, other
+        The revisions; differences are those of `one` minus `other`.
+
+    Returns
+    -------
+    str
+        Lines with aligned columns.
+    """
     lines = [f"{'':<11} {f'revision {one.number}':>22} {f'revision {other.number}':>22} {'difference':>14}"]
     for name, parameter in PARAMETERS.items():
         mine, theirs = getattr(one.geometry, name), getattr(other.geometry, name)
@@ -104,7 +142,8 @@ def compare_text(one: Revision, other: Revision) -> str:
         "detector": (one.geometry.detector, other.geometry.detector),
         "label": (one.label or "", other.label or ""),
     }
-    texts |= {key: (_told(one, key), _told(other, key)) for key in ("method", "calibrant", "residual_px", "author")}
+    for key in ("method", "calibrant", "residual_px", "author"):
+        texts[key] = (_provenance_text(one, key), _provenance_text(other, key))
     lines += [f"{name:<11} {mine[:22]:>22} {theirs[:22]:>22}" for name, (mine, theirs) in texts.items()]
     return to_ascii("\n".join(line.rstrip() for line in lines))
 
@@ -113,8 +152,8 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.8g}"
 
 
-def _standing(link: LinkState) -> str:
-    """Say in a word or two whether the geometry may be believed as far as this link goes."""
+def _link_status(link: LinkState) -> str:
+    """Return whether the geometry is valid as far as this link is concerned, in a word or two."""
     if link.moving and link.connected and link.value is not None:
         return "moves"
     if link.doubt is not None:
@@ -122,12 +161,12 @@ def _standing(link: LinkState) -> str:
     return {True: "ok", False: "away", None: "not recorded"}[link.within]
 
 
-def _told(revision: Revision, key: str, form: str = "") -> str:
+def _provenance_text(revision: Revision, key: str, form: str = "") -> str:
     value = revision.provenance.get(key)
     return "" if value is None else format(value, form) if isinstance(value, float) else str(value)
 
 
-def _judged(correction: Correction | None) -> str:
+def _correction_text(correction: Correction | None) -> str:
     if correction is None:
         return ""
     return "retracted" if correction.by is None else f"superseded by {correction.by}"

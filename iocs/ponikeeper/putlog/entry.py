@@ -1,4 +1,4 @@
-"""One put as a line of JSON, under the names of caPutJsonLog and some of our own. Pure."""
+"""A put as one line of JSON, with the keys of caPutJsonLog and some more. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -14,26 +14,26 @@ Outcome = Literal["accepted", "refused", "denied"]
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """What one client put, and what became of it.
+    """A put of a client, with its outcome.
 
     Parameters
     ----------
     time
-        When it was answered (s since 1970).
+        Time of the reply (s since 1970).
     user, host
-        As the client claims.
+        As the client claims; Channel Access does not check them.
     address
-        Where its connection comes from.
+        Address of the client.
     pv
-        The whole name.
+        Name of the PV.
     new, old
-        What was put, as it came, and what the PV showed before.
+        The value that was put, as received, and the value of the PV before.
     outcome
-        ``denied`` by the access rules, else as the transaction.
+        ``denied`` by the access rules, else the outcome of the request.
     reason
-        Why it was not accepted, all of it.
+        Why it was not accepted, in full.
     result
-        Of the transaction, where it was one that was accepted.
+        Result of the request, where one was accepted.
     """
 
     time: float
@@ -48,10 +48,10 @@ class Put:
     result: Result | None = None
 
     def line(self) -> str:
-        """Write it as one line, nothing shortened.
+        """Format the put as one line, nothing shortened.
 
-        ``date``, ``time`` (local), ``host``, ``user``, ``pv``, ``new`` and ``old`` are caPutJsonLog's; no
-        number is given as one there that JSON does not have: ``"NaN"``, ``"Infinity"``.
+        The keys ``date``, ``time`` (local), ``host``, ``user``, ``pv``, ``new`` and ``old`` are those of
+        caPutJsonLog, as are the texts for numbers that JSON cannot express: ``"NaN"``, ``"Infinity"``.
         """
         local = datetime.fromtimestamp(self.time).astimezone()
         row: dict[str, Any] = {
@@ -75,7 +75,7 @@ class Put:
 
 
 def _plain(value: Any) -> Any:
-    """Give a value as JSON has it; a text's bytes as text, one of several elements as itself."""
+    """Convert a value to plain JSON types; bytes to text, an array of one element to that element."""
     if isinstance(value, (bytes, bytearray)):
         try:
             return bytes(value).decode("utf-8")

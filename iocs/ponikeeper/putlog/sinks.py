@@ -1,4 +1,4 @@
-"""Where the put log goes: lines of a file, or entries of the systemd journal, with fields to search by."""
+"""Where the put log is written: lines of a file, or entries of the systemd journal with fields to search by."""
 
 import errno
 import os
@@ -13,59 +13,64 @@ from ponikeeper.system.journal import Journal
 
 _IDENTIFIER = "ponikeeper-put"
 _PRIORITIES = {"accepted": 5, "refused": 5, "denied": 4}
-"""Syslog's: notice, warning."""
+"""Priorities of syslog: notice, warning."""
 
 
 class Sink(Protocol):
-    """Takes what was put, for good."""
+    """Where puts are stored."""
 
     def write(self, put: Put) -> None:
-        """Keep a put; raises `OSError` where that fails, and then nothing of it is kept."""
+        """Store a put; raises `OSError` on failure, and then no part of it is stored."""
         ...
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close file or socket."""
         ...
 
 
 def make_sink(named: str | None, folder: Path) -> Sink | None:
-    """Open what a configuration names.
+    """Open the put log of a configuration.
 
     Parameters
     ----------
     named
-        ``"journal"``, the path of a file, or None: the journal where systemd has started us, else nothing.
+        ``"journal"``, the path of a file, or None: the journal where systemd started this process, else no log.
     folder
-        That a path is relative to.
+        Folder that a path is relative to.
+
+    Returns
+    -------
+    Sink or None
+        None without a put log.
 
     Raises
     ------
     ConfigError
-        It cannot be opened.
+        The file or journal cannot be opened.
     """
     if named is None:
         return JournalSink(Journal()) if journal.is_ours() else None
     if named == "journal":
         if not journal.JOURNAL.exists():
             raise ConfigError(
-                f'ioc: putlog = "journal": {journal.JOURNAL} is not there: expected a host with systemd, or a file'
+                f'ioc: putlog = "journal": {journal.JOURNAL} does not exist: expected a host with systemd, or a file'
             )
         return JournalSink(Journal())
     try:
         return FileSink(folder / named)
     except OSError as error:
         raise ConfigError(
-            f'ioc: putlog = "{named}": {error}; expected "journal" or a file in a folder that is there'
+            f'ioc: putlog = "{named}": {error}; expected "journal" or a file in an existing folder'
         ) from error
 
 
 class FileSink:
-    """Appends lines to a file, and begins a new one when it was rotated away.
+    """Appends lines to a file, and opens a new one after log rotation.
 
     Parameters
     ----------
     path
-        Of the file; its folder has to be there.
+        Path of the file; its folder must exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,7 +78,7 @@ class FileSink:
         self._file = self._opened()
 
     def write(self, put: Put) -> None:
-        """Append a line, whole or not at all."""
+        """Append a line, completely or not at all."""
         if not self._is_there():
             new = self._opened()  # before the old one is closed: this can fail
             os.close(self._file)
@@ -81,7 +86,7 @@ class FileSink:
         line = f"{put.line()}\n".encode("ascii")
         end = os.fstat(self._file).st_size
         written = os.write(self._file, line)
-        if written != len(line):  # a disk that is full takes a part
+        if written != len(line):  # a full disk takes a part
             with suppress(OSError):
                 os.ftruncate(self._file, end)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))

@@ -1,7 +1,7 @@
-"""JSON as ponikeeper reads and writes it: no NaN, no doubled key, nothing but ASCII.
+"""Strict JSON: no NaN, no duplicate keys, ASCII only.
 
-The standard library takes ``NaN``, ``1e999`` and ``{"a": 1, "a": 2}`` without a word; in a
-geometry each of them is a mistake that somebody has to hear of.
+The standard library silently accepts ``NaN``, ``1e999`` and ``{"a": 1, "a": 2}``; in a geometry each of
+them is a mistake that must be reported.
 """
 
 import json
@@ -10,17 +10,27 @@ from collections.abc import Mapping
 from typing import NoReturn, cast
 
 MAX_DEPTH = 32
-"""Objects and arrays in one another; few enough that no stack, however deep, is ever exhausted by them."""
+"""Largest nesting of objects and arrays, small enough to never exhaust the stack."""
 
 
 def loads(text: str) -> object:
-    """Read one JSON text.
+    """Parse one JSON text.
+
+    Parameters
+    ----------
+    text
+        JSON.
+
+    Returns
+    -------
+    object
+        Plain dicts, lists, texts, numbers, bools and None.
 
     Raises
     ------
     ValueError
-        The text is no JSON, holds a number that is not finite, names a key twice, or is nested
-        more than 32 deep.
+        The text is not valid JSON, has a number that is not finite or a duplicate key, or is nested more than
+        32 deep.
     """
     try:
         value = json.loads(
@@ -32,24 +42,36 @@ def loads(text: str) -> object:
 
 
 def dumps(value: object) -> str:
-    """Write a value as one line of ASCII; floats survive bit-exact."""
+    """Format a value as one line of ASCII; floats keep every bit."""
     return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(", ", ": "))
 
 
 def canonical(value: object) -> str:
-    """Write a value so that equal values give equal texts: sorted keys, no spaces."""
+    """Format a value so that equal values give equal texts: sorted keys, no spaces."""
     return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"), sort_keys=True)
 
 
 def plain(value: object, depth: int = MAX_DEPTH) -> object:
-    """Copy a value into plain dicts and lists, as ``loads(dumps(value))`` would give it.
+    """Copy a value into plain dicts and lists, as ``loads(dumps(value))`` would return it.
+
+    Parameters
+    ----------
+    value
+        JSON values; mappings and tuples, too.
+    depth
+        Allowed nesting.
+
+    Returns
+    -------
+    object
+        The copy.
 
     Raises
     ------
     TypeError
-        A key is not a text; to make it one could let two keys become the same.
+        A key is not a string; converting it could make two keys equal.
     ValueError
-        The value is nested more than `depth` deep (or holds itself).
+        The value is nested more than `depth` deep (or contains itself).
     """
     try:
         return _plain(value, depth)
@@ -58,11 +80,11 @@ def plain(value: object, depth: int = MAX_DEPTH) -> object:
 
 
 class _TooDeepError(Exception):
-    """There is no room left for what is nested."""
+    """The value is nested too deeply."""
 
 
 def _too_deep(depth: int) -> str:
-    return f"nested too deeply: expected at most {depth} objects and arrays in one another"
+    return f"nested too deeply: expected at most {depth} nested objects and arrays"
 
 
 def _plain(value: object, room: int) -> object:
@@ -81,7 +103,7 @@ def _plain(value: object, room: int) -> object:
 
 
 def _refuse_constant(token: str) -> NoReturn:
-    raise ValueError(f"{token} is no JSON: expected a finite number")
+    raise ValueError(f"{token} is not valid JSON: expected a finite number")
 
 
 def _finite_float(token: str) -> float:
@@ -92,9 +114,9 @@ def _finite_float(token: str) -> float:
 
 
 def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found: dict[str, object] = {}
+    values: dict[str, object] = {}
     for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {dumps(key)[:60]} stands twice in one object")
-        found[key] = value
-    return found
+        if key in values:
+            raise ValueError(f"the key {dumps(key)[:60]} is used twice in one object")
+        values[key] = value
+    return values

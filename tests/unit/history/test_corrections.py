@@ -86,9 +86,9 @@ def problems(corrections, asked, count=9):
         (judge(10, 2), "there is no revision 10: the history has revisions 1 to 9"),
         (judge(1, 10), "there is no revision 10: the history has revisions 1 to 9"),
         (judge(10), "there is no revision 10: the history has revisions 1 to 9"),
-        (judge(1, 1), "revision 1 cannot supersede itself: commit the right one first, and name it"),
-        (judge(1, 2, 23), f'"since": {day(23)} is in the future: expected an instant before {NOW}'),
-        (judge(1, 2, 10, 23), f'"until": {day(23)} is in the future: expected an instant before {NOW}'),
+        (judge(1, 1), "revision 1 cannot supersede itself: commit the right one first, then give its number"),
+        (judge(1, 2, 23), f'"since": {day(23)} is in the future: expected a time before {NOW}'),
+        (judge(1, 2, 10, 23), f'"until": {day(23)} is in the future: expected a time before {NOW}'),
         (judge(1, 2, 12, 10), f'"since" {day(12)} is not before "until" {day(10)}: expected the earlier one first'),
         (judge(1, 2, 12, 12), f'"since" {day(12)} is not before "until" {day(12)}: expected the earlier one first'),
     ],
@@ -99,7 +99,7 @@ def test_judgement_that_cannot_be_is_refused(asked, told):
 
 def test_all_problems_are_told_at_once():
     assert len(problems([], judge(11, 12, 24, 23), count=0)) == 5
-    assert problems([], judge(1), count=0) == ["there is no revision 1: the history has no revision at all"]
+    assert problems([], judge(1), count=0) == ["there is no revision 1: the history has no revisions"]
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,8 @@ def test_all_problems_are_told_at_once():
 )
 def test_circle_is_refused(before, asked):
     (problem,) = problems(listed(*before), asked)
-    assert problem.startswith(
-        f"revision {asked.revision} cannot be superseded by {asked.by}, for that leads back to it ("
-    )
-    assert problem.endswith("commit the right geometry anew, and name that revision")
+    assert problem.startswith(f"revision {asked.revision} cannot be superseded by {asked.by}, which leads back to it (")
+    assert problem.endswith("commit the right geometry once more, and give the number of that revision")
 
 
 @pytest.mark.parametrize(

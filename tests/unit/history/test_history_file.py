@@ -147,9 +147,9 @@ def with_end(lines: list[bytes]) -> bytes:
         ((0, 1, 3, 4), "line 3: revision 3 stands here, where revision 2 was expected: a line was left out, doubled"),
         ((0, 1, 1, 2), "line 3: revision 1 stands here, where revision 2 was expected"),
         ((0, 5, 1), "line 3: revision 1 stands here, where no revision can stand behind the first activation"),
-        ((0, 1, 5, 6), "line 5: there are 1 revisions, the newest that was put in force is 2"),
-        ((0, 1, 2, 5), "line 5: there are 2 revisions, the newest that was put in force is 1"),
-        ((0, 1, 5, 11), "line 5: there are 1 revisions, the newest that was put in force is 1, and the newest that"),
+        ((0, 1, 5, 6), "line 5: there are 1 revisions, the newest that was activated is 2"),
+        ((0, 1, 2, 5), "line 5: there are 2 revisions, the newest that was activated is 1"),
+        ((0, 1, 5, 11), "line 5: there are 1 revisions, the newest that was activated is 1, and the newest that"),
     ],
 )
 def test_lines_that_make_no_history_are_refused_though_counts_and_hash_fit(data, order, message):
@@ -198,7 +198,7 @@ def test_record_under_another_prefix_is_not_proven(history):
     for record in (history.revisions[0], history.activations[0], history.corrections[0]):
         values = sealed(PREFIX, record)
         assert type(record).parse(PREFIX, values) == record
-        with pytest.raises(ProblemsError, match=r"the checksum of .* does not match: it is not what was written"):
+        with pytest.raises(ProblemsError, match=r"the checksum of .* does not match: the record was changed"):
             type(record).parse("OTHER:", values)
 
 

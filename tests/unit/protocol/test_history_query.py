@@ -9,7 +9,7 @@ from ponikeeper.errors import HistoryError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history.records import KINDS, Activation, Correction, Revision, checksum
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES
-from ponikeeper.protocol.history_query import AT_ONCE, HistoryQuery, Reply, parse_query, parse_reply, reply_text
+from ponikeeper.protocol.history_query import MAX_RECORDS, HistoryQuery, Reply, parse_query, parse_reply, reply_text
 from ponikeeper.store import History
 from stores import GEOMETRY, NAME, PREFIXES, small_store
 
@@ -77,8 +77,8 @@ def test_no_more_are_read_for_an_answer_than_could_fit(kind):
         "revision": bare, "activation": Activation(1, 1, TIME, "", ""),
         "judgement": Correction(1, "retract", 1, None, None, None, "", TIME, ""),
     }[kind]  # fmt: skip
-    answer = reply_text(PREFIX, HistoryQuery(kind, 1), 999, [shortest] * AT_ONCE[kind])
-    assert len(json.loads(answer)["records"]) < AT_ONCE[kind]
+    answer = reply_text(PREFIX, HistoryQuery(kind, 1), 999, [shortest] * MAX_RECORDS[kind])
+    assert len(json.loads(answer)["records"]) < MAX_RECORDS[kind]
 
 
 def test_whatever_can_be_stored_fits_an_answer():

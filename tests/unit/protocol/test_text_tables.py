@@ -91,4 +91,4 @@ def test_links_stand_one_below_the_other_as_wide_as_their_values():
     head, *rows = links_text(links).splitlines()
     assert {row.rindex(" ok") for row in rows} == {len(head)}
     assert rows[1].split() == ["monochromator", "74.123456", "-", "keV", "ok"]
-    assert links_text([]) == "no links are configured: nothing is watched"
+    assert links_text([]) == "no links are configured: no PV is watched"

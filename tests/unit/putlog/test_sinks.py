@@ -179,8 +179,8 @@ def test_without_a_name_it_is_the_journal_that_systemd_gives_or_nothing(journal,
 @pytest.mark.parametrize(
     ("named", "told"),
     [
-        ("journal", 'putlog = "journal": .*socket is not there: expected a host with systemd, or a file'),
-        ("none/puts", r'putlog = "none/puts": .*No such file.*expected "journal" or a file in a folder that is there'),
+        ("journal", 'putlog = "journal": .*socket does not exist: expected a host with systemd, or a file'),
+        ("none/puts", r'putlog = "none/puts": .*No such file.*expected "journal" or a file in an existing folder'),
     ],
 )
 def test_log_that_cannot_be_opened_is_told_at_the_start(named, told, tmp_path, monkeypatch):

@@ -15,16 +15,16 @@ from strategies import finite, json_values
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("NaN", "NaN is no JSON: expected a finite number"),
-        ('{"a": [Infinity]}', "Infinity is no JSON: expected a finite number"),
-        ("-Infinity", "-Infinity is no JSON: expected a finite number"),
+        ("NaN", "NaN is not valid JSON: expected a finite number"),
+        ('{"a": [Infinity]}', "Infinity is not valid JSON: expected a finite number"),
+        ("-Infinity", "-Infinity is not valid JSON: expected a finite number"),
         ("1e999", "1e999 is too large for a double: expected a finite number"),
         ('{"a": -1e999}', "-1e999 is too large for a double: expected a finite number"),
         ("1" * 400 + ".0", "1" * 40 + " is too large for a double: expected a finite number"),
-        ('{"a": 1, "a": 1}', 'the key "a" stands twice in one object'),
-        ('[{"b": {"a": 1, "c": 2, "a": 3}}]', 'the key "a" stands twice in one object'),
-        ('{"å": 1, "å": 2}', 'the key "\\u00e5" stands twice in one object'),
-        ('{"a": 1, "\\u0061": 2}', 'the key "a" stands twice in one object'),
+        ('{"a": 1, "a": 1}', 'the key "a" is used twice in one object'),
+        ('[{"b": {"a": 1, "c": 2, "a": 3}}]', 'the key "a" is used twice in one object'),
+        ('{"å": 1, "å": 2}', 'the key "\\u00e5" is used twice in one object'),
+        ('{"a": 1, "\\u0061": 2}', 'the key "a" is used twice in one object'),
     ],
 )
 def test_number_that_is_not_finite_and_doubled_key_are_refused(text, message):
