@@ -103,7 +103,7 @@ def signature(public: Public) -> str:
             fields = [each for each in node.body if isinstance(each, ast.AnnAssign)]
             shown = [ast.unparse(each) for each in fields if "ClassVar" not in ast.unparse(each.annotation)]
             return f"{public.name}({', '.join(shown)})"
-        bases = ", ".join(ast.unparse(base) for base in node.bases)
+        bases = ", ".join(base for base in map(ast.unparse, node.bases) if not base.startswith("_"))
         return f"{public.name}({bases})" if bases else public.name
     return ast.unparse(node) if len(ast.unparse(node)) < 200 else public.name
 
@@ -112,7 +112,7 @@ def methods(public: Public) -> list[Public]:
     """Return the public methods and properties of a class that have a docstring."""
     if not isinstance(public.node, ast.ClassDef):
         return []
-    functions = [each for each in public.node.body if isinstance(each, ast.FunctionDef)]
+    functions = [each for each in public.node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
     named = [each for each in functions if not each.name.startswith("_") and ast.get_docstring(each)]
     return [Public(each.name, public.module, each, inspect.cleandoc(ast.get_docstring(each) or "")) for each in named]
 
@@ -136,7 +136,7 @@ def _items(body: str) -> str:
         elif items:
             items[-1].append(line.strip())
     lines = [f"- `{head}`" + (f": {' '.join(filter(None, rest))}" if any(rest) else "") for head, *rest in items]
-    return "\n".join(lines)
+    return "\n".join(lines).replace("``", "`")
 
 
 def _prose(text: str) -> str:
@@ -156,10 +156,12 @@ def package_reference(package: str) -> str:
         public = find(name, package)
         assert public is not None, f"{package}.{name} is in __all__ and cannot be found"
         sections += [f"### `{name}`", f"`{signature(public)}`", markdown(public.doc)]
+        members: list[str] = []
         for method in methods(public):
             first = method.doc.partition("\n\n")[0].replace("\n", " ").replace("``", "`")
             arguments = re.sub(r"^(self|cls)(, )?", "", ast.unparse(method.node.args))  # type: ignore[attr-defined]
             is_property = any("property" in ast.unparse(each) for each in method.node.decorator_list)  # type: ignore[attr-defined]
             shown = method.name if is_property else f"{method.name}({arguments})"
-            sections.append(f"- `{name}.{shown}`: {first}")
+            members.append(f"- `{name}.{shown}`: {first}")
+        sections.append("\n".join(members))
     return "\n\n".join(section for section in sections if section).replace("\n\n\n", "\n\n")
