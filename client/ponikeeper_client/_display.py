@@ -1,4 +1,4 @@
-"""A geometry as people read it: SI units beside those of the beamline, as text and as HTML. Pure."""
+"""Format a geometry for people: SI units next to those of the beamline, as text and as HTML. Pure."""
 
 import html
 
@@ -45,7 +45,7 @@ def rows(geometry: Geometry) -> list[Row]:
 
 
 def as_text(snapshot: Snapshot) -> str:
-    """Tell a snapshot in a few aligned lines."""
+    """Format a snapshot in a few aligned lines."""
     lines = [_head(snapshot)]
     if snapshot.geometry is not None:
         lines += [f"  {name:<16}{si:<28}{human}".rstrip() for name, si, human in rows(snapshot.geometry)]
@@ -53,7 +53,7 @@ def as_text(snapshot: Snapshot) -> str:
 
 
 def as_html(title: str, snapshot: Snapshot | None) -> str:
-    """Tell a snapshot as a table for a notebook; None is one that is not connected."""
+    """Format a snapshot as a table for a notebook; None where it is not connected."""
     head = "not connected" if snapshot is None else _head(snapshot)
     body = ""
     if snapshot is not None and snapshot.geometry is not None:
@@ -74,4 +74,4 @@ def _head(snapshot: Snapshot) -> str:
     if snapshot.geometry is None:
         return f"{snapshot.status}{reason}"
     label = f" {snapshot.label}" if snapshot.label else ""
-    return f"{snapshot.status}, revision {snapshot.revision}{label}, in force since {snapshot.activated}{reason}"
+    return f"{snapshot.status}, revision {snapshot.revision}{label}, active since {snapshot.activated}{reason}"

@@ -1,4 +1,4 @@
-"""Gets that are surely fresh: several PVs asked in one flush, no reply taken for another's (pyepics)."""
+"""Get fresh values with pyepics: several PVs in one flush, and no late reply is taken for a new one."""
 
 import ctypes
 import threading
@@ -14,14 +14,14 @@ from epics import ca, dbr
 from ponikeeper.errors import NotConnectedError
 
 LONG, STRING = dbr.LONG, dbr.STRING
-"""The CA types that can be asked for."""
+"""The CA types that can be requested."""
 
 POLL = 0.0005
-"""How long a thread sleeps before it looks again at what a monitor brings (s)."""
+"""How long a thread sleeps before it checks a condition again (s)."""
 
 
 def wait_for(condition: Callable[[], object], deadline: float) -> bool:
-    """Wait until something is true, at most until an instant of the monotonic clock (s)."""
+    """Wait until a condition is true, at most until a time of the monotonic clock (s); return whether it is."""
     while not condition():
         if time.monotonic() > deadline:
             return False
@@ -30,24 +30,24 @@ def wait_for(condition: Callable[[], object], deadline: float) -> bool:
 
 
 def fresh_values(wanted: Sequence[tuple[Any, int]], deadline: float) -> list[Any]:
-    """Get values from the server, all asked in one flush.
+    """Get values from the server, all in one flush.
 
     Parameters
     ----------
     wanted
-        pyepics PVs, each with the CA type to ask for, `LONG` or `STRING`.
+        pyepics PVs, each with the requested CA type, `LONG` or `STRING`.
     deadline
-        By the monotonic clock (s).
+        Until when to wait (s of the monotonic clock).
 
     Returns
     -------
     list of int or str
-        As wanted.
+        One for each PV.
 
     Raises
     ------
     NotConnectedError
-        Naming the first PV that did not answer.
+        The message names the first PV that did not answer.
     """
     began = time.monotonic()
     while True:
@@ -55,17 +55,17 @@ def fresh_values(wanted: Sequence[tuple[Any, int]], deadline: float) -> list[Any
             if not wait_for(lambda pv=pv: pv.connected, deadline):
                 raise_silent(pv.pvname, deadline - began)
         gets = _ask(wanted)
-        gets[-1].done.wait(max(0.0, deadline - time.monotonic()))  # replies come in order: mostly one wait is enough
+        gets[-1].done.wait(max(0.0, deadline - time.monotonic()))  # replies come in order: usually one wait is enough
         for (pv, _), get in zip(wanted, gets, strict=True):
             if not get.done.wait(max(0.0, deadline - time.monotonic())):
                 raise_silent(pv.pvname, deadline - began)
         if not any(get.failed for get in gets):
             return [get.value for get in gets]
-        time.sleep(POLL)  # the circuit was lost in between: its return is waited for
+        time.sleep(POLL)  # the circuit was lost in between: wait until it is back
 
 
 def raise_silent(pv: str, timeout: float) -> NoReturn:
-    """Say that a PV does not answer; `timeout` in s."""
+    """Raise `NotConnectedError` for a PV that does not answer; `timeout` in s."""
     raise NotConnectedError(silent_text(pv, timeout))
 
 
@@ -78,10 +78,10 @@ def silent_text(pv: str, timeout: float) -> str:
 
 
 class _Get:
-    """One get that is under way.
+    """One pending get.
 
-    pyepics keeps one place for replies per PV: a get after one that timed out would be given the
-    late reply, a value from before the question.
+    pyepics keeps one place for replies per PV: a get after one that timed out would receive the
+    late reply, a value from before the request.
     """
 
     def __init__(self) -> None:
@@ -90,8 +90,8 @@ class _Get:
         self.value: int | str | None = None
 
 
-_under_way: set[_Get] = set()
-"""Kept alive for libca, which knows only their addresses, until it has called back."""
+_pending: set[_Get] = set()
+"""Kept alive until libca has called back: it knows only their addresses."""
 
 
 def _take_reply(args: Any) -> None:
@@ -103,7 +103,7 @@ def _take_reply(args: Any) -> None:
     else:
         get.value = ctypes.cast(args.raw_dbr, ctypes.POINTER(ctypes.c_int32)).contents.value
     get.done.set()
-    _under_way.discard(get)
+    _pending.discard(get)
 
 
 _on_reply = dbr.make_callback(_take_reply, dbr.event_handler_args)
@@ -114,11 +114,11 @@ def _ask(wanted: Sequence[tuple[Any, int]]) -> list[_Get]:
     libca: Any = ca.libca
     with _attached(wanted[0][0].context):
         for (pv, kind), get in zip(wanted, gets, strict=True):
-            _under_way.add(get)
+            _pending.add(get)
             chid = pv.chid if isinstance(pv.chid, dbr.chid_t) else dbr.chid_t(pv.chid)
             status = libca.ca_array_get_callback(kind, 1, chid, _on_reply, ctypes.py_object(get))
             if status != dbr.ECA_NORMAL:
-                _under_way.discard(get)
+                _pending.discard(get)
                 get.failed = True
                 get.done.set()
         ca.flush_io()
@@ -127,7 +127,7 @@ def _ask(wanted: Sequence[tuple[Any, int]]) -> list[_Get]:
 
 @contextmanager
 def _attached(context: Any) -> Iterator[None]:
-    """Let this thread use the CA context of a PV; libca would silently make it one of its own."""
+    """Attach this thread to the CA context of a PV; otherwise libca would silently create another one."""
     current = ca.current_context()
     if current == context:
         yield

@@ -1,4 +1,4 @@
-"""What the linked PVs of a detector did during a time, such as an exposure."""
+"""Detect motion of the linked PVs of a detector during a time, such as an exposure."""
 
 import threading
 from collections.abc import Sequence
@@ -13,24 +13,29 @@ Links = tuple[LinkState, ...]
 
 
 def moves(seen: Sequence[Links]) -> dict[str, str]:
-    """Tell which links moved, by name, each in words. Pure.
+    """Return which links moved, by name, each with a message. Pure.
 
     Parameters
     ----------
     seen
-        Where they stood, as often as it was told: when the time began, at each change, when it ended.
+        The link states when the time began, at each change, and when it ended.
+
+    Returns
+    -------
+    dict of str to str
+        Message by link name.
     """
     first = {link.name: link for link in seen[0]}
-    found: dict[str, str] = {}
+    messages: dict[str, str] = {}
     for links in seen:
         for link in links:
-            told = _moved(first.get(link.name), link)
-            if told is not None:
-                found.setdefault(link.name, told)
-    return found
+            message = _motion_message(first.get(link.name), link)
+            if message is not None:
+                messages.setdefault(link.name, message)
+    return messages
 
 
-def _moved(first: LinkState | None, link: LinkState) -> str | None:
+def _motion_message(first: LinkState | None, link: LinkState) -> str | None:
     if first is None or first.value is None or link.value is None or is_within(link, link.value, first.value):
         return f"{link.name} ({link.pv}) was in motion during the exposure" if link.moving else None
     allowed = "any change counts" if link.tolerance is None else f"tolerance {link.tolerance:g}"
@@ -39,7 +44,7 @@ def _moved(first: LinkState | None, link: LinkState) -> str | None:
 
 
 class LinkWatch:
-    """Remembers where the links of one calibration stood, from `start` to `stop`; as a context too."""
+    """Records the link states of one calibration from `start` to `stop`; also a context manager."""
 
     def __init__(self, calib: CalibrationData) -> None:
         self._calib, self._lock = calib, threading.Lock()
@@ -54,12 +59,12 @@ class LinkWatch:
         self.stop()
 
     def start(self) -> None:
-        """Begin to watch; raises `NotConnectedError` where the IOC does not answer."""
+        """Start recording; raise `NotConnectedError` if the IOC does not answer."""
         self._take(self._calib.read_links())
         self._token = self._calib.links.subscribe(self._changed, run=False)
 
     def stop(self) -> None:
-        """Watch no longer; what was seen is kept."""
+        """Stop recording; the recorded states are kept."""
         if self._token is None:
             return
         self._calib.links.unsubscribe(self._token)
@@ -68,14 +73,14 @@ class LinkWatch:
 
     @property
     def seen(self) -> Sequence[Links]:
-        """Where the links stood, as often as it was told."""
+        """The link states at the start, at each change, and at the end."""
         with self._lock:
             return tuple(self._seen)
 
     def _changed(self, **_: Any) -> None:
         try:
             self._take(self._calib.read_links())
-        except PonikeeperError:  # the IOC is gone: nothing of the links is known from here on
+        except PonikeeperError:  # the IOC is gone: from here on nothing is known of the links
             with self._lock:
                 self._seen.append(tuple(_gone(link) for link in self._seen[-1]))
 

@@ -1,4 +1,4 @@
-"""The signals of a `CalibrationData`: values set by transaction, values of the snapshot, monitored texts."""
+"""Signals of a `CalibrationData`: values that are set by transaction, values of the snapshot, monitored texts."""
 
 import time
 from typing import Any
@@ -12,10 +12,10 @@ from ponikeeper_client._fresh_gets import raise_silent, wait_for
 
 
 class ParameterSignal(EpicsSignalWithRBV):
-    """One value of the geometry in force; to set it is a transaction of one value.
+    """One value of the active geometry; setting it is a transaction of one value.
 
-    Whether a value was taken is what the IOC says, never a comparison within a tolerance: ophyd
-    derives one from the PV's precision, and a refused small change would pass for done.
+    Whether it succeeded is decided by the result of the IOC, never by a comparison within a tolerance:
+    ophyd derives one from the PV's precision, and a small change that was refused would count as done.
     """
 
     def set(self, value: Any, *, timeout: Any = None, settle_time: Any = None) -> Status:
@@ -26,19 +26,19 @@ class ParameterSignal(EpicsSignalWithRBV):
         value
             In m or rad; for `detector` pyFAI's name.
         timeout
-            How long to wait for the verdict (s).
+            How long to wait for the result (s).
         settle_time
             Further time until the status is done (s).
 
         Returns
         -------
         Status
-            Fails with `RefusedError`, which has the IOC's reasons, or `NotConnectedError`.
+            Fails with `RefusedError`, which has the reasons of the IOC, or `NotConnectedError`.
         """
         return self._device.set({self.attr_name: value}, timeout=timeout, settle_time=settle_time)
 
     def put(self, value: Any, *_: Any, timeout: Any = None, **__: Any) -> None:
-        """Commit the value, and return when it is in force; raises what `set` fails with."""
+        """Commit the value, and return when it is active; the errors are those of `set`."""
         self._device.configure({self.attr_name: value}, timeout=timeout)
 
     @property
@@ -47,27 +47,27 @@ class ParameterSignal(EpicsSignalWithRBV):
 
 
 class SnapshotSignal(Signal):
-    """A value that the snapshot of its parent holds; there is nothing to set."""
+    """A value from the snapshot of its parent; read-only."""
 
     def get(self, **_: Any) -> Any:
-        """Give the value as it is recorded, fresh; raises as `CalibrationData.read_configuration`."""
+        """Read the value as it is recorded; the errors are those of `CalibrationData.read_configuration`."""
         return self._device.read_configuration()[self.name]["value"]
 
     def read(self) -> dict[str, Any]:
-        """Give value and timestamp."""
+        """Return value and timestamp."""
         return {self.name: self._device.read_configuration()[self.name]}
 
     def describe(self) -> dict[str, Any]:
-        """Give the data key."""
+        """Return the data key."""
         return {self.name: self._device.describe_configuration()[self.name]}
 
     def put(self, *_: Any, **__: Any) -> None:
-        """Refuse."""
-        raise ReadOnlyError(f"{self.name} follows from what is in force: set a value of the geometry instead")
+        """Raise `ReadOnlyError`."""
+        raise ReadOnlyError(f"{self.name} is read-only: set a value of the geometry instead")
 
     def set(self, *_: Any, **__: Any) -> Status:
-        """Refuse."""
-        raise ReadOnlyError(f"{self.name} follows from what is in force: set a value of the geometry instead")
+        """Raise `ReadOnlyError`."""
+        raise ReadOnlyError(f"{self.name} is read-only: set a value of the geometry instead")
 
     @property
     def _device(self) -> Any:
@@ -81,26 +81,26 @@ class TextSignal(EpicsSignalRO):
         super().__init__(read_pv, string=True, auto_monitor=True, **kwargs)
 
     def newest(self, deadline: float) -> str:
-        """Give what the monitor brought last, without asking the server.
+        """Return the newest value of the monitor, without asking the server.
 
-        pyepics would make a text of it anew each time, character by character (0.3 ms), and read it
-        with the length of the one before where it has none yet.
+        pyepics would build the text each time, character by character (0.3 ms), and where there is no
+        value yet it would read one with the length of the previous value.
 
         Parameters
         ----------
         deadline
-            How long to wait for a first value, by the monotonic clock (s).
+            Until when to wait for a first value (s of the monotonic clock).
 
         Raises
         ------
         NotConnectedError
-            There is none.
+            There is no value.
         """
         began = time.monotonic()
-        brought: Any = self._read_pv._args  # type: ignore[union-attr]  # what pyepics keeps of the last event
-        if not wait_for(lambda: brought["value"] is not None, deadline):
+        event: Any = self._read_pv._args  # type: ignore[union-attr]  # what pyepics keeps of the last event
+        if not wait_for(lambda: event["value"] is not None, deadline):
             raise_silent(self.pvname, deadline - began)
-        value = brought["value"]
+        value = event["value"]
         if isinstance(value, int) and value:
             # ophyd reads the metadata with gets of one element, whose value can end up in place of the event's
             pv: Any = self._read_pv

@@ -1,4 +1,4 @@
-"""The snapshot that is in force now: the one that the monitor brought, proved current by a fresh get."""
+"""Read the current snapshot: the one from the monitor, verified by a fresh get."""
 
 import time
 from dataclasses import replace
@@ -11,14 +11,14 @@ from ponikeeper_client._fresh_gets import LONG, STRING, fresh_values, wait_for
 from ponikeeper_client._signals import TextSignal
 
 _AGREEMENT = 0.1
-"""How long the snapshot's status may lag behind the status PV before the latter is believed alone (s)."""
+"""How long the status in the snapshot may lag behind the status PV before the status PV is used alone (s)."""
 
 
 class SnapshotReader:
-    """Reads the snapshot of one detector; any thread may ask it.
+    """Reads the snapshot of one detector; any thread may use it.
 
-    A monitor alone would show a hung IOC as alive, a get of the waveform alone is cut or torn by
-    pyepics where its length changes; so the text is the monitor's and a get proves that it holds.
+    A monitor alone would show a hung IOC as alive, and pyepics cuts or tears a get of the waveform
+    when its length changes; so the text is that of the monitor, and a get verifies that it is current.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class SnapshotReader:
         self._parsed: tuple[str, Snapshot] | None = None
 
     def read(self) -> Snapshot:
-        """Give all that is in force now, with the status of the get.
+        """Return all that is active now, with the status of the get.
 
         Raises
         ------
@@ -47,7 +47,7 @@ class SnapshotReader:
         while True:
             serial, status = fresh_values(self._proof, deadline)
             snapshot = self.newest(deadline)
-            if snapshot.serial == serial:  # else an activation is on its way, between the two
+            if snapshot.serial == serial:  # otherwise an activation happened between the two
                 now = time.monotonic()
                 agreed_by = agreed_by or min(now + _AGREEMENT, deadline)
                 if snapshot.status == status or now >= agreed_by:
@@ -55,23 +55,23 @@ class SnapshotReader:
             if time.monotonic() > deadline:
                 raise NotConnectedError(
                     f"{self._monitor.pvname} stays at serial {snapshot.serial} while {self._serial_name} says "
-                    f"{serial}, for {self._timeout:g} s: is there a gateway between that drops monitors?"
+                    f"{serial}, for {self._timeout:g} s: does a gateway in between drop monitors?"
                 )
 
     def wait_for_serial(self, serial: int, deadline: float) -> bool:
-        """Wait until the monitor has brought a serial, at most until an instant of the monotonic clock (s)."""
+        """Wait until the monitor has delivered a serial, at most until a time of the monotonic clock (s)."""
         return wait_for(lambda: self.newest(deadline).serial >= serial, deadline)
 
     def newest(self, deadline: float) -> Snapshot:
-        """Give what the monitor brought last; raises `NotConnectedError` where that is nothing yet."""
+        """Return the newest value of the monitor; raise `NotConnectedError` if there is none yet."""
         text = self._monitor.newest(deadline)
         parsed = self._parsed
         if parsed is None or parsed[0] != text:
             parsed = self._parsed = (text, Snapshot.from_json(text))
         return parsed[1]
 
-    def heard(self) -> Snapshot | None:
-        """Give what the monitor brought last, at once; None where it is not connected."""
+    def newest_or_none(self) -> Snapshot | None:
+        """Return the newest value of the monitor at once; None if it is not connected."""
         try:
             return self.newest(time.monotonic()) if self._monitor.connected else None
         except PonikeeperError:

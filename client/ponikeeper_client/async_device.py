@@ -1,4 +1,4 @@
-"""The geometry of a detector as an ophyd-async device: recorded with every run, set in one transaction."""
+"""The ophyd-async device of a detector's geometry: recorded whole in every run, set in one transaction."""
 
 import asyncio
 import time
@@ -25,11 +25,11 @@ _PAUSE = 0.05
 
 
 class _Reconfigurable(Device):
-    """A device whose configuration can be recorded again within a run."""
+    """A device whose configuration a plan can record again within a run."""
 
     def configure(self, d: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return empty configurations, after which bluesky reads it again; raises `ValueError` if values are given."""
-        if d:  # bluesky does not await the return value, and waiting here would stop its loop
+        """Return nothing, so that bluesky reads the configuration again; raise `ValueError` for values to set."""
+        if d:  # bluesky does not await what this gives, and to wait here would stop its loop
             raise ValueError(
                 f"{self.name}: {', '.join(d)} cannot be configured: set them with bps.abs_set(..., wait=True), then "
                 f"write bps.configure({self.name}, {{}})"
@@ -38,11 +38,11 @@ class _Reconfigurable(Device):
 
 
 class AsyncCalibrationData(_Reconfigurable, StandardReadable):
-    """The active calibrated geometry of one detector of a ponikeeper IOC, for ophyd-async.
+    """The calibrated geometry of one detector, as it is active in the ponikeeper IOC, for ophyd-async.
 
     As a child of a detector with `AsyncCalibrationMixin` it is recorded in the descriptor of each
-    run. All values are from one snapshot, which is read from the server each time: they never mix
-    two geometries, and they are never old.
+    run. All values come from one snapshot, which is read from the server each time: a record never
+    mixes two geometries, and is never old.
 
     Parameters
     ----------
@@ -51,10 +51,12 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
     timeout
         How long the IOC may take to answer (s).
     verdict_timeout
-        How long to wait for the result of a transaction, since a disk may hang (s).
+        How long to wait for the result of a transaction (s); a disk may hang.
     on_disconnect
-        What to do if the IOC does not answer when a run reads the configuration: ``"raise"``
-        `NotConnectedError`, or ``"record"`` the status UNKNOWN and no numbers.
+        What to do when a run reads the configuration and the IOC does not answer: ``"raise"``
+        `NotConnectedError`, or ``"record"`` the status UNKNOWN without values.
+    name
+        Name of the device.
     """
 
     def __init__(
@@ -78,7 +80,13 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         super().__init__(name=name)
 
     def twin(self) -> CalibrationData:
-        """Return the same calibration as an ophyd device, always the same object, for code that cannot await."""
+        """Return the same calibration as an ophyd device, for code that cannot await.
+
+        Returns
+        -------
+        CalibrationData
+            The same object each time.
+        """
         if self._twin is None:
             self._twin = CalibrationData(
                 self.prefix,
@@ -91,7 +99,12 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         return self._twin
 
     async def read_snapshot(self) -> Snapshot:
-        """Read the active geometry, its status and provenance from the server.
+        """Read all that is active now from the server.
+
+        Returns
+        -------
+        Snapshot
+            Active geometry with its revision, activation and status.
 
         Raises
         ------
@@ -112,12 +125,17 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
                 return Snapshot.from_json(text)
 
     async def read_configuration(self) -> dict[str, Any]:
-        """Return values and timestamps of all keys that a run records, from one snapshot.
+        """Return values and timestamps of all that a run records, from one snapshot.
+
+        Returns
+        -------
+        dict
+            ``value`` and ``timestamp`` (s since 1970) by key; lengths in m, angles in rad.
 
         Raises
         ------
         NotConnectedError
-            The IOC does not answer, with ``on_disconnect="raise"``.
+            The IOC does not answer, and ``on_disconnect`` is ``"raise"``.
         """
         configuration = await self._configuration()
         return {
@@ -126,7 +144,18 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         }
 
     async def describe_configuration(self) -> dict[str, Any]:
-        """Return the data keys of `read_configuration`; raises as that does."""
+        """Return the data keys of `read_configuration`.
+
+        Returns
+        -------
+        dict
+            ``dtype``, ``shape``, ``source`` and ``units`` by key.
+
+        Raises
+        ------
+        NotConnectedError
+            As `read_configuration`.
+        """
         return {self._key(key): data_key for key, data_key in (await self._configuration()).data_keys.items()}
 
     @AsyncStatus.wrap
@@ -151,7 +180,7 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         Returns
         -------
         AsyncStatus
-            Done when the geometry is active; fails as `transact` raises.
+            Done when the geometry is active; fails with the errors of `transact`.
         """
         values = value.as_dict() if isinstance(value, Geometry) else value
         await self.transact(manual(values, await self.read_snapshot(), expect_revision), timeout)
@@ -162,16 +191,21 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         Parameters
         ----------
         request
-            Any request; without an id it gets one.
+            Any request; one without an id gets one.
         timeout
             How long to wait for the result (s).
+
+        Returns
+        -------
+        Result
+            The accepted result, with revision and serial.
 
         Raises
         ------
         RefusedError
-            With the IOC's reasons.
+            The IOC refused; the message has its reasons.
         NotConnectedError
-            No result came in time; whether the transaction was stored is then unknown.
+            No result arrived in time; it is then unknown whether the transaction was stored.
         """
         request = identified(request)
         text, clock = checked_text(request), time.monotonic
@@ -235,23 +269,45 @@ class AsyncCalibrationMixin(_Reconfigurable):
 
     Put it before the detector's class, and a child ``self.calib = AsyncCalibrationData(...)`` into
     it. ``yield from bps.abs_set(detector.calib, {"dist": 0.23}, wait=True)`` activates a geometry;
-    within a run, follow it with ``yield from bps.configure(detector, {})`` to record it.
+    within a run ``yield from bps.configure(detector, {})`` then records it.
     """
 
     async def read_configuration(self) -> dict[str, Any]:
-        """Return the configuration of the detector and of its calibrations; raises as theirs."""
+        """Return the configuration of the detector and of its calibrations.
+
+        Returns
+        -------
+        dict
+            ``value`` and ``timestamp`` by key.
+
+        Raises
+        ------
+        NotConnectedError
+            As `AsyncCalibrationData.read_configuration`.
+        """
         detector: Any = super()
         return await _merged(detector.read_configuration(), *(each.read_configuration() for each in calibrations(self)))
 
     async def describe_configuration(self) -> dict[str, Any]:
-        """Return the data keys of `read_configuration`; raises as that does."""
+        """Return the data keys of `read_configuration`.
+
+        Returns
+        -------
+        dict
+            ``dtype``, ``shape``, ``source`` and ``units`` by key.
+
+        Raises
+        ------
+        NotConnectedError
+            As `AsyncCalibrationData.read_configuration`.
+        """
         detector: Any = super()
         own = (each.describe_configuration() for each in calibrations(self))
         return await _merged(detector.describe_configuration(), *own)
 
 
 def calibrations(device: Any) -> list[AsyncCalibrationData]:
-    """Return the calibrations of an ophyd-async device: itself, or those among its children; else an empty list."""
+    """Return the calibrations of an ophyd-async device, or the device itself if it is one; none for other objects."""
     if isinstance(device, AsyncCalibrationData):
         return [device]
     children = device.children() if isinstance(device, Device) else ()

@@ -1,4 +1,4 @@
-"""The commands that need the client's side of ponikeeper."""
+"""The commands that need the client."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from ponikeeper.errors import MissingExtraError
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Join the commands of this package to the command line."""
+    """Add the commands of this package to the command line."""
     app.command()(demo)
     app.command()(fit)
     app.command()(affected)
@@ -18,7 +18,7 @@ def add_commands(app: typer.Typer) -> None:
 def demo(
     stay: Annotated[bool, typer.Option("--stay", help="leave the IOC serving at the end, until Ctrl-C")] = False,
 ) -> None:
-    """Show the whole path without hardware: ponikeeper demo."""
+    """Demonstrate everything without hardware: ponikeeper demo."""
     try:
         from ponikeeper_client.demo import story
 
@@ -62,7 +62,7 @@ def affected(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """List the runs taken with a revision: ponikeeper affected 'XF:28ID1-ES{Det:PE1}Calib:' 12 http://localhost:8000."""
+    """List the runs recorded with a revision: ponikeeper affected 'XF:28ID1-ES{Det:PE1}Calib:' 12 http://localhost:8000."""
     try:
         from ponikeeper_client.recall._affected_report import print_affected
     except ModuleNotFoundError as error:

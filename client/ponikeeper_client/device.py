@@ -1,4 +1,4 @@
-"""The geometry of a detector as an ophyd device: recorded whole with every run, set as one transaction."""
+"""The ophyd device of a detector's geometry: recorded whole in every run, set in one transaction."""
 
 import sys
 import time
@@ -30,23 +30,30 @@ def _recorded() -> Any:
 
 
 class CalibrationData(Device):
-    """The calibrated geometry of one detector, as the ponikeeper IOC has it in force.
+    """The calibrated geometry of one detector, as it is active in the ponikeeper IOC.
 
-    As a component with ``kind="config"`` it is recorded in the descriptor of each run. What it
-    gives comes from one snapshot, so it is never half of one geometry and half of another.
+    As a component with ``kind="config"`` it is recorded in the descriptor of each run. All values
+    come from one snapshot, so a record never mixes two geometries.
 
     Parameters
     ----------
     prefix
-        PV prefix of the calibration, such as ``XF:28ID1-ES{Det:PE1}Calib:``; as a component, what
-        follows the prefix of its parent.
+        PV prefix of the calibration, such as ``XF:28ID1-ES{Det:PE1}Calib:``; as a component, the
+        suffix that is appended to the prefix of its parent.
     timeout
-        How long to wait for an IOC that does not answer (s).
+        How long the IOC may take to answer (s).
     verdict_timeout
-        How long to wait for the verdict of a transaction: a disk may hang (s).
+        How long to wait for the result of a transaction (s); a disk may hang.
     on_disconnect
-        What to do when a run wants the configuration and the IOC does not answer: ``"raise"``
-        `NotConnectedError`, or ``"record"`` the status UNKNOWN and no numbers.
+        What to do when a run reads the configuration and the IOC does not answer: ``"raise"``
+        `NotConnectedError`, or ``"record"`` the status UNKNOWN without values.
+    **kwargs
+        As for `ophyd.Device`: ``name``, ``kind``, ...
+
+    Examples
+    --------
+    >>> class Detector(YourAreaDetector):
+    ...     calib = Component(CalibrationData, "Calib:", kind="config")
     """
 
     dist = _parameter("dist")
@@ -93,7 +100,12 @@ class CalibrationData(Device):
         self._transactor = Transactor(self.request, self.results, timeout)
 
     def read_snapshot(self) -> Snapshot:
-        """Give all that is in force now: the monitored snapshot, proved current by a fresh get.
+        """Return all that is active now: the monitored snapshot, verified by a fresh get.
+
+        Returns
+        -------
+        Snapshot
+            Active geometry with its revision, activation and status.
 
         Raises
         ------
@@ -103,7 +115,12 @@ class CalibrationData(Device):
         return self._reader.read()
 
     def read_links(self) -> tuple[LinkState, ...]:
-        """Give where the linked PVs stand, as the IOC showed it last.
+        """Return the states of the linked PVs as the IOC published them last.
+
+        Returns
+        -------
+        tuple of LinkState
+            Value, units and motion of each linked PV.
 
         Raises
         ------
@@ -113,40 +130,62 @@ class CalibrationData(Device):
         return parse_links(self.links.newest(time.monotonic() + self._timeout))
 
     def read_configuration(self) -> Any:
-        """Give values and timestamps of all that a run records, from one snapshot.
+        """Return values and timestamps of all that a run records, from one snapshot.
+
+        Returns
+        -------
+        OrderedDict
+            ``value`` and ``timestamp`` (s since 1970) by key; lengths in m, angles in rad.
 
         Raises
         ------
         NotConnectedError
-            The IOC does not answer, unless that is to be recorded.
+            The IOC does not answer, and ``on_disconnect`` is ``"raise"``.
         """
-        found = self._configuration()
+        configuration = self._configuration()
+        timestamps = configuration.timestamps
         return OrderedDict(
-            (key, {"value": value, "timestamp": found.timestamps[key]}) for key, value in found.data.items()
+            (key, {"value": value, "timestamp": timestamps[key]}) for key, value in configuration.data.items()
         )
 
     def describe_configuration(self) -> Any:
-        """Give the data keys of what `read_configuration` gives; raises as that does."""
+        """Return the data keys of `read_configuration`.
+
+        Returns
+        -------
+        OrderedDict
+            ``dtype``, ``shape``, ``source`` and ``units`` by key.
+
+        Raises
+        ------
+        NotConnectedError
+            As `read_configuration`.
+        """
         return OrderedDict((key, dict(data_key)) for key, data_key in self._configuration().data_keys.items())
 
     def configure(
         self, d: Mapping[str, Any], *, expect_revision: int | None = None, timeout: float | None = None
     ) -> tuple[Any, Any]:
-        """Commit some values as one transaction, and give the configuration before and after it.
+        """Commit some values in one transaction.
 
         Parameters
         ----------
         d
-            Values by name, in m and rad.
+            Values by name (m, rad).
         expect_revision
-            Refuse unless this revision is in force.
+            Refuse unless this revision is active.
         timeout
-            How long to wait for the verdict (s).
+            How long to wait for the result (s).
+
+        Returns
+        -------
+        tuple of OrderedDict
+            The configuration before and after, as `read_configuration` returns it.
 
         Raises
         ------
         RefusedError
-            With the IOC's reasons.
+            The IOC refused; the message has its reasons.
         NotConnectedError
             The IOC does not answer.
         """
@@ -163,23 +202,23 @@ class CalibrationData(Device):
         timeout: float | None = None,
         settle_time: float | None = None,
     ) -> Status:
-        """Commit a geometry, or some values of it, as one transaction.
+        """Commit a geometry, or some values of it, in one transaction.
 
         Parameters
         ----------
         value
             A whole geometry, or values by name (m, rad).
         expect_revision
-            Refuse unless this revision is in force.
+            Refuse unless this revision is active.
         timeout
-            How long to wait for the verdict (s).
+            How long to wait for the result (s).
         settle_time
             Further time until the status is done (s).
 
         Returns
         -------
         Status
-            Done when the geometry is in force here too; fails as `configure` does.
+            Done when the new geometry is active and visible here; fails with the errors of `configure`.
         """
         values = value.as_dict() if isinstance(value, Geometry) else value
         status = Status(self, settle_time=cast("int", settle_time))
@@ -187,7 +226,7 @@ class CalibrationData(Device):
         def run() -> None:
             try:
                 self._commit(values, expect_revision, timeout)
-            except Exception as error:  # noqa: BLE001  # whoever waits for the status has to hear of it
+            except Exception as error:  # noqa: BLE001  # it is reported by the status
                 status.set_exception(error)
             else:
                 status.set_finished()
@@ -196,21 +235,26 @@ class CalibrationData(Device):
         return status
 
     def transact(self, request: Request, timeout: float | None = None) -> Result:
-        """Run one transaction, and return when what it did is in force here.
+        """Run one transaction, and return when its effect is visible here.
 
         Parameters
         ----------
         request
-            Any request; without an id it is given one.
+            Any request; one without an id gets one.
         timeout
-            How long to wait for the verdict (s).
+            How long to wait for the result (s).
+
+        Returns
+        -------
+        Result
+            The accepted result, with revision and serial.
 
         Raises
         ------
         RefusedError
-            With the IOC's reasons.
+            The IOC refused; the message has its reasons.
         NotConnectedError
-            No verdict came in time; whether the transaction was stored is not known then.
+            No result arrived in time; it is then unknown whether the transaction was stored.
         """
         timeout = self._verdict_timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
@@ -235,17 +279,17 @@ class CalibrationData(Device):
             self._made = made
         return made[1]
 
-    def _heard(self) -> Snapshot | None:
-        reader = self.__dict__.get("_reader")  # a device that could not be made is shown too
-        return None if reader is None else reader.heard()
+    def _newest(self) -> Snapshot | None:
+        reader = self.__dict__.get("_reader")  # missing when __init__ failed; repr must work then, too
+        return None if reader is None else reader.newest_or_none()
 
     def __repr__(self) -> str:
-        snapshot = self._heard()
-        told = "not connected" if snapshot is None else _display.as_text(snapshot)
-        return f"{type(self).__name__}(prefix={self.prefix!r}, name={self.name!r}): {told}"
+        snapshot = self._newest()
+        text = "not connected" if snapshot is None else _display.as_text(snapshot)
+        return f"{type(self).__name__}(prefix={self.prefix!r}, name={self.name!r}): {text}"
 
     def _repr_html_(self) -> str:
-        return _display.as_html(f"{self.name} {self.prefix}", self._heard())
+        return _display.as_html(f"{self.name} {self.prefix}", self._newest())
 
     def _repr_info(self) -> Any:
         yield from super()._repr_info()
@@ -255,20 +299,45 @@ class CalibrationData(Device):
 
 
 class CalibrationMixin(Device):
-    """A detector that lets `bluesky.plan_stubs.configure` set its geometry: ``{"calib.dist": 0.23}``.
+    """A detector whose geometry `bluesky.plan_stubs.configure` can set: ``{"calib.dist": 0.23}``.
 
     Put it before the detector's class. All keys of one calibration go into one transaction, before
-    anything else is configured; the other keys are the detector's as ever. `CalibrationData` is
-    recorded with any detector, this class or not.
+    anything else is configured; all other keys configure the detector as usual. `CalibrationData` is
+    recorded with any detector, with or without this class.
+
+    Examples
+    --------
+    >>> class Detector(CalibrationMixin, YourAreaDetector):
+    ...     calib = Component(CalibrationData, "Calib:", kind="config")
+    >>> yield from bps.configure(detector, {"calib.dist": 0.2345})
     """
 
     def configure(self, d: dict[str, Any]) -> tuple[Any, Any]:
-        """Configure detector and geometry; raises as `CalibrationData.configure` does."""
+        """Configure detector and geometry.
+
+        Parameters
+        ----------
+        d
+            Values by key: ``calib.dist`` (m, rad), ``calib`` with a whole `Geometry`, or a key of the
+            detector.
+
+        Returns
+        -------
+        tuple of OrderedDict
+            The configuration before and after.
+
+        Raises
+        ------
+        ValueError
+            The detector does not have one of the keys; nothing was committed.
+        RefusedError, NotConnectedError
+            As `CalibrationData.configure`.
+        """
         calibrations, rest = self._split(d)
         if not calibrations:
             return super().configure(d)
         unknown = [key for key in rest if key not in self.configuration_attrs]
-        if unknown:  # told before anything is committed
+        if unknown:  # checked before anything is committed
             raise ValueError(
                 f"{', '.join(unknown)} cannot be configured: expected {', '.join(self.configuration_attrs)}"
             )
@@ -295,13 +364,27 @@ class CalibrationMixin(Device):
 
 
 def calibrations(device: Any) -> list[CalibrationData]:
-    """Give the calibrations of a detector, or of anything else that a plan reads; itself where it is one.
+    """Return the calibrations of a device that a plan reads, or the device itself if it is one.
 
-    For those of an ophyd-async detector their twins in ophyd; raises `RecordError` where those would not help.
+    Parameters
+    ----------
+    device
+        Of ophyd or ophyd-async. The calibrations of an ophyd-async detector are returned as their
+        twins in ophyd.
+
+    Returns
+    -------
+    list of CalibrationData
+        Empty where the device has none.
+
+    Raises
+    ------
+    RecordError
+        The ophyd-async detector could not record a change of its geometry within a run.
     """
     if isinstance(device, CalibrationData):
         return [device]
     if isinstance(device, Device):
         return [each for _, each in device.walk_subdevices(include_lazy=False) if isinstance(each, CalibrationData)]
-    beside = sys.modules.get("ponikeeper_client.async_device")  # where nobody loaded it there are none
-    return [] if beside is None else beside.twins(device)
+    async_device = sys.modules.get("ponikeeper_client.async_device")  # without it there are no such devices
+    return [] if async_device is None else async_device.twins(device)

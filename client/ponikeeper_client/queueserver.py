@@ -1,8 +1,8 @@
-"""`calibrate` and `at_positions` for bluesky-queueserver: all that they take and give is JSON, or the name of a device.
+"""`calibrate` and `at_positions` for bluesky-queueserver: all arguments and results are JSON, or names of devices.
 
-Import them in the startup script of the worker. Their annotations are what the queue checks a
-request by, and how it knows which texts name devices. Left out is what has no JSON: images, a
-catalog, arrays; and pyFAI-calib2, for nobody sits at a worker.
+Import them in the startup script of the worker. The queue checks a request by their annotations, which
+also say which texts are names of devices. They omit all that cannot be expressed as JSON (images, a
+catalog, arrays), and pyFAI-calib2, because a worker has no user.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -42,22 +42,22 @@ def calibrate(
     output_dir: str = "calibrations",
     md: dict[str, Any] | None = None,
 ) -> Plan:
-    """Expose a powder standard, find the geometry of each detector, and put it in force.
+    """Expose a powder standard, find the geometry of each detector, and activate it.
 
     Parameters
     ----------
     detectors
         To expose, all in one run.
     calibs
-        The calibration of each, such as pe1.calib; left out, the one component of that kind that each has.
+        The calibration of each, such as pe1.calib; if omitted, the one component of that kind that each has.
     calibrant
         The standard: pyFAI's name, or a .D file.
     wavelength
-        In m; left out, the metadata bt_wavelength (angstrom), that in force, or the linked energy.
+        In m; if omitted, the metadata bt_wavelength (angstrom), that of the active geometry, or the linked energy.
     method
-        "auto" fits; "poni" takes the geometry of start.
+        "auto" fits; "poni" uses the geometry of start.
     start
-        Where to begin. Left out: what is in force. A PONI file as the worker sees it, a nominal
+        Where to begin. If omitted: the active geometry. A PONI file as the worker sees it, a nominal
         distance (m), {"dist": 0.25, "detector": "Perkin"}, or all ten values of a geometry.
     num
         Number of exposures, which are averaged.
@@ -68,11 +68,11 @@ def calibrate(
     label
         Name of the revision, such as near.
     config_det
-        Whether the geometry is put in force; else it is found and written only.
+        Whether the geometry is activated; otherwise it is only found and written to files.
     shutter
-        Is opened for the exposure, and closed whatever happens.
+        Opened for the exposure, and always closed at the end.
     shutter_open, shutter_closed
-        What it is set to.
+        The values to which it is set.
     key
         Data key of the images, where a detector has several.
     output_dir
@@ -88,7 +88,7 @@ def calibrate(
     Raises
     ------
     CalibrationError
-        For at least one detector nothing was put in force; says why.
+        For at least one detector no geometry was activated; the message says why.
     """
     opened = None if shutter is None else plans.Shutter(shutter, shutter_open, shutter_closed)
     found = yield from plans.calibrate(
@@ -96,7 +96,7 @@ def calibrate(
         wavelength=wavelength, method=method, start=start_from(start), num=num, dark=dark, mask=mask, label=label,
         config_det=config_det, shutter=opened, key=key, output_dir=output_dir, md=md,
     )  # fmt: skip
-    return {name: _told(one) for name, one in found.items()}
+    return {name: _as_json(one) for name, one in found.items()}
 
 
 def at_positions(
@@ -108,14 +108,14 @@ def at_positions(
     timeout: float = 30.0,
     md: dict[str, Any] | None = None,
 ) -> Plan:
-    """Go to one position after the other, wait until the geometry that holds there is in force, and measure.
+    """Move to one position after the other, wait until the geometry of that position is active, and measure.
 
     Parameters
     ----------
     detectors
         To expose.
     motor
-        Moves them; its readback is one of the linked PVs.
+        The motor that moves them; its readback is one of the linked PVs.
     positions
         Where to go, by name: {"near": 200.0, "far": 1000.0}.
     num
@@ -123,9 +123,9 @@ def at_positions(
     one_run
         Whether to take one run with a stream for each position, else one run each.
     timeout
-        How long to wait for a geometry to hold (s).
+        How long to wait for a valid geometry (s).
     md
-        Metadata; each run's position is the name, too.
+        Metadata; each run also has the name of its position.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def at_positions(
     Raises
     ------
     CalibrationError
-        No geometry came to hold at a position in time.
+        At a position no geometry became valid in time.
     """
     measuring = plans.at_positions(
         _devices(detectors), _devices([motor])[0], positions, num=num, one_run=one_run, timeout=timeout, md=md
@@ -144,19 +144,24 @@ def at_positions(
 
 
 def start_from(start: str | Mapping[str, Any] | None) -> Start | None:
-    """Make of JSON where a fit begins.
+    """Convert JSON to the start of a fit.
 
     Parameters
     ----------
     start
         Path of a PONI file, the values of a `Nominal`, those of a `Geometry`, or None.
 
+    Returns
+    -------
+    str, Nominal, Geometry or None
+        As `ponikeeper_client.calibrate` accepts it.
+
     Raises
     ------
     CalibrationError
-        It is none of these.
+        `start` is none of these.
     GeometryError
-        It is a geometry with bad values.
+        It is a geometry with invalid values.
     """
     if start is None or isinstance(start, str):
         return start
@@ -164,7 +169,7 @@ def start_from(start: str | Mapping[str, Any] | None) -> Start | None:
         return Geometry.parse(start)
     if not isinstance(start.get("dist"), (int, float)) or not start.keys() <= set(_NOMINAL):
         raise CalibrationError(
-            f"start={dict(start)!r} is no place to begin: expected a nominal distance (m), of {', '.join(_NOMINAL)}, "
+            f"start={dict(start)!r} is no start of a fit: expected a nominal distance (m), of {', '.join(_NOMINAL)}, "
             "dist at least; or all ten values of a geometry"
         )
     values: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in start.items()}
@@ -172,7 +177,7 @@ def start_from(start: str | Mapping[str, Any] | None) -> Start | None:
 
 
 def _devices(found: Sequence[Any]) -> list[Any]:
-    """See that each name was one of a device: the queue leaves others as they are."""
+    """Check that each name was that of a device: the queue leaves others as text."""
     unknown = [each for each in found if isinstance(each, str)]
     if unknown:
         raise CalibrationError(f"{', '.join(unknown)}: no device of that name is among those that the queue allows")
@@ -186,8 +191,8 @@ def _calibrations(found: Sequence[Any]) -> list[CalibrationData]:
     return list(found)
 
 
-def _told(one: plans.Calibrated) -> dict[str, Any]:
-    """Tell a result in plain values: what the queue gives on has to be JSON."""
+def _as_json(one: plans.Calibrated) -> dict[str, Any]:
+    """Convert a result to plain values: the queue returns only JSON."""
     return {
         "revision": one.revision,
         "serial": one.serial,

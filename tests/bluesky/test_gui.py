@@ -200,7 +200,7 @@ def test_closing_without_saving_what_was_changed_is_a_cancel(clicked, tmp_path):
 def test_real_program_saves_none_before_a_fit_and_that_is_refused(clicked):
     found, report = clicked("save=mine,close")
     assert isinstance(found, Calib2Error)
-    assert str(found).startswith("mine.poni is no whole PONI and was left out: pyFAI-calib2 writes None")
+    assert str(found).startswith("mine.poni is no whole PONI and was ignored: pyFAI-calib2 writes None")
     assert report["told"][1].startswith("mine.poni was saved without a geometry: ")
 
 
@@ -234,7 +234,7 @@ def test_poni_that_is_whole_only_after_the_end_is_waited_for(make, tmp_path):
 
 def test_poni_that_stays_cut_is_refused_by_name(make, monkeypatch):
     monkeypatch.setattr(calib2, "_GRACE", 0.1)
-    with pytest.raises(Calib2Error, match=r"a\.poni is no whole PONI and was left out: .* cut"):
+    with pytest.raises(Calib2Error, match=r"a\.poni is no whole PONI and was ignored: .* cut"):
         outcome(make(script("save('a.poni', WHOLE[:-20])")))
 
 
@@ -270,7 +270,7 @@ def test_whole_poni_is_taken_where_the_one_after_it_was_cut_and_that_is_said(mak
     monkeypatch.setattr(calib2, "_GRACE", 0.1)
     saved = outcome(make(script(save_later("a.poni", end=-20))))
     assert saved.geometry == OTHER
-    assert saved.warnings[0].startswith("a.poni is no whole PONI and was left out")
+    assert saved.warnings[0].startswith("a.poni is no whole PONI and was ignored")
 
 
 @pytest.mark.parametrize("change", [2e-16, -1e-12])

@@ -159,7 +159,7 @@ def test_request_of_a_wrong_type_is_refused_before_it_is_queued(queue, parameter
     [
         ({"detectors": ["pe9"]}, "pe9: no device of that name"),
         ({"detectors": ["pe1"], "calibs": ["pe1.image"]}, "pe1_image is no calibration"),
-        ({"detectors": ["pe1"], "start": {"distance": 0.25}}, "is no place to begin"),
+        ({"detectors": ["pe1"], "start": {"distance": 0.25}}, "is no start of a fit"),
     ],
 )
 def test_request_that_cannot_be_run_fails_with_what_to_write_instead(queue, parameters, says):

@@ -1,4 +1,4 @@
-"""An area detector without hardware: its image follows from where it truly stands."""
+"""A simulated area detector: its image depends on its true geometry."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ SHAPE = (1024, 1024)
 
 class _Image(Signal):
     def describe(self) -> dict[str, dict[str, Any]]:
-        """Describe the image as Tiled wants to know it."""
+        """Describe the image as Tiled needs it."""
         return {self.name: {"source": f"SIM:{self.name}", "dtype": "array", "shape": list(SHAPE), "dtype_numpy": "<u2"}}
 
 
 class SimulatedDetector(CalibrationMixin, Device):
-    """A flat panel that sees nickel powder.
+    """A flat panel that measures nickel powder.
 
-    `stand_at` moves it; what `calib` records is what the IOC holds, right or wrong.
+    `move_to` moves it; `calib` records the active geometry of the IOC, right or wrong.
     """
 
     image = Cpt(_Image, value=np.zeros(SHAPE, np.uint16), kind="normal")
@@ -32,13 +32,13 @@ class SimulatedDetector(CalibrationMixin, Device):
     _truth: Geometry | None = None
     _exposures = 0
 
-    def stand_at(self, truth: Geometry) -> None:
-        """Put the detector where a geometry says."""
+    def move_to(self, truth: Geometry) -> None:
+        """Move the detector to a geometry."""
         self._truth = truth
 
     def trigger(self) -> DeviceStatus:
         """Take an image."""
-        assert self._truth is not None, "the detector stands nowhere: call stand_at first"
+        assert self._truth is not None, "the detector has no geometry: call move_to first"
         self._exposures += 1
         frame: NDArray[np.uint16] = image(self._truth, SHAPE, seed=self._exposures)
         self.image.put(frame)

@@ -52,9 +52,9 @@ def image(geometry: Geometry, shape: tuple[int, int], seed: int = 0) -> NDArray[
     Parameters
     ----------
     geometry
-        Where the detector truly is.
+        The true geometry of the detector.
     shape
-        Of the image (y, x).
+        Shape (y, x) in pixels.
 
     Returns
     -------
@@ -67,5 +67,5 @@ def image(geometry: Geometry, shape: tuple[int, int], seed: int = 0) -> NDArray[
     for angle, multiplicity in lines(geometry.wavelength, float(two_theta.max())):
         height = _PEAK_COUNTS * multiplicity / 24 * math.exp(-_DAMPING * angle)
         counts = counts + height * np.exp(-0.5 * ((two_theta - angle) * (2.355 / width)) ** 2)
-    # a flat panel's pixel sees the less of the sphere the farther out it is
+    # the solid angle of a pixel of a flat panel falls with its distance from the centre
     return np.random.default_rng(seed).poisson(counts * np.cos(two_theta) ** 3).astype(np.uint16)

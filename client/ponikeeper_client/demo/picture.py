@@ -18,14 +18,14 @@ _LARGEST_ANGLE = 30.0
 
 
 def draw(path: Path, frame: NDArray[Any], geometry: Geometry, title: str) -> None:
-    """Draw an image with the rings where a geometry has them, beside the integrated pattern.
+    """Draw an image with the rings of a geometry, next to the integrated pattern.
 
     Parameters
     ----------
     frame
         Image, shape (y, x), counts.
     geometry
-        What the run recorded.
+        The recorded geometry.
     """
     import matplotlib as mpl
 

@@ -16,12 +16,12 @@ from ponikeeper_client.images import CatalogImages
 
 
 class Session:
-    """Takes runs and finds them again.
+    """Takes runs, and reads them back.
 
     Parameters
     ----------
     folder
-        Where Tiled keeps its SQLite files and arrays.
+        For Tiled's SQLite files and arrays.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -31,24 +31,24 @@ class Session:
         self._run_engine.subscribe(TiledWriter(self.catalog))
 
     def count(self, detector: Any) -> str:
-        """Take one image; give the run's uid."""
+        """Take one image; return the uid of the run."""
         uids: Any = self._run_engine(count([detector]))
         return str(uids[0])
 
     def descriptor(self, uid: str) -> dict[str, Any]:
-        """Give the descriptor of a run, as Tiled has it."""
+        """Return the descriptor of a run, as Tiled has it."""
         return dict(self.catalog[uid]["primary"].descriptors[0])
 
     def configuration(self, uid: str, detector: str) -> dict[str, Any]:
-        """Give what a run recorded of a detector's configuration."""
+        """Return the recorded configuration of a detector."""
         return dict(self.descriptor(uid)["configuration"][detector]["data"])
 
     def geometry(self, uid: str) -> Geometry:
-        """Give the geometry with which a run was taken."""
+        """Return the geometry with which a run was taken."""
         return documents.geometry(self.descriptor(uid))
 
     def image(self, uid: str, key: str) -> NDArray[Any]:
-        """Give the first image of a run, shape (y, x)."""
+        """Return the first image of a run, shape (y, x)."""
         frames = CatalogImages(self.catalog).read(uid, key)
         assert frames is not None, "the run has a stream primary"
         return frames[0]

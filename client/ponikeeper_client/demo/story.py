@@ -1,4 +1,4 @@
-"""What the demonstration does, step by step, each with real parts: the IOC, Channel Access, bluesky, Tiled."""
+"""The demonstration, step by step, with real parts: the IOC, Channel Access, bluesky, Tiled."""
 
 import contextlib
 import logging
@@ -58,7 +58,7 @@ def run(stay: bool) -> None:
     Raises
     ------
     RuntimeError
-        A step did not give what it should.
+        A step failed.
     """
     folder = Path(tempfile.mkdtemp(prefix="ponikeeper-demo-"))
     port = _free_port()
@@ -73,7 +73,7 @@ def run(stay: bool) -> None:
     try:
         with _ioc(folder, port) as ready:
             _say("An IOC for two detectors, on a loopback port of its own", f"$ ponikeeper serve demo.toml\n{ready}")
-            _tell_runs(folder)
+            _demonstrate_runs(folder)
             _next_lines(port, stay)
             if stay:
                 with contextlib.suppress(KeyboardInterrupt):
@@ -82,8 +82,8 @@ def run(stay: bool) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _tell_runs(folder: Path) -> None:
-    """Take runs at two distances, and find again what each was taken with."""
+def _demonstrate_runs(folder: Path) -> None:
+    """Take runs at two distances, and read back the geometry of each."""
     quiet_libraries()
     with out.status("loading ophyd, bluesky, pyFAI and Tiled, starting a Tiled server ..."):
         from ponikeeper_client.demo import picture
@@ -96,20 +96,20 @@ def _tell_runs(folder: Path) -> None:
         detector.wait_for_connection(timeout=10)
 
         _put(folder, NEAR, "near")
-        detector.stand_at(NEAR)
+        detector.move_to(NEAR)
         near_uid = session.count(detector)
         _say("A run near the sample: its descriptor holds the geometry", f"RE(count([pe1]))  # {near_uid}")
         out.print(_recorded_table(session.configuration(near_uid, "pe1")))
 
         _put(folder, FAR, "far")
-        detector.stand_at(FAR)
+        detector.move_to(FAR)
         far_uid = session.count(detector)
         _say("The detector moved back, was calibrated again, and a run taken", f"RE(count([pe1]))  # {far_uid}")
 
         _ponikeeper(
-            "activate", f"{PREFIXES[0]}Calib:", "near", why="An older revision comes back in force, by its label"
+            "activate", f"{PREFIXES[0]}Calib:", "near", why="An older revision is activated again, by its label"
         )
-        _require(detector.calib.read_configuration()["pe1_calib_revision"]["value"] == 1, "revision 1 is in force")
+        _require(detector.calib.read_configuration()["pe1_calib_revision"]["value"] == 1, "revision 1 is active")
 
         found = {name: session.geometry(uid) for name, uid in (("near", near_uid), ("far", far_uid))}
         out.print(_comparison(found))
@@ -125,12 +125,12 @@ def _tell_runs(folder: Path) -> None:
 def _put(folder: Path, geometry: Geometry, label: str) -> None:
     file = folder / f"{label}.poni"
     write_atomic(file, poni.write(geometry).encode("ascii"))
-    why = f"The geometry of the calibration ({label}) goes in as one transaction"
+    why = f"The geometry of the calibration ({label}) is committed in one transaction"
     _ponikeeper("put", f"{PREFIXES[0]}Calib:", str(file), "--label", label, "--calibrant", "Ni", why=why)
 
 
 def _ponikeeper(*arguments: str, why: str) -> None:
-    """Run one command of the command line, and show it."""
+    """Run one command of the command line, and print it."""
     done = subprocess.run(
         [sys.executable, "-m", "ponikeeper", *arguments], capture_output=True, text=True, timeout=60, check=False
     )
@@ -161,7 +161,7 @@ def _comparison(found: dict[str, Geometry]) -> Table:
 
 
 def _next_lines(port: int, stay: bool) -> None:
-    """Tell what a person can type now; each line fits a narrow terminal."""
+    """Print what the user can type now; each line fits a narrow terminal."""
     prefix = f"{PREFIXES[0]}Calib:"
     lines = ["# in another terminal:"]
     if not stay:
@@ -176,7 +176,7 @@ def _next_lines(port: int, stay: bool) -> None:
         f"caput '{prefix}Dist' 234.5",
         f"ponikeeper set '{prefix}' dist=0.2346",
         "",
-        "# undo: the newest revision called far is in force again",
+        "# undo: the newest revision with the label far is active again",
         f"caput '{prefix}Activate' far",
     ]
     out.print(Panel(Text("\n".join(lines)), title="what to type next", title_align="left"))
@@ -184,7 +184,7 @@ def _next_lines(port: int, stay: bool) -> None:
 
 @contextlib.contextmanager
 def _ioc(folder: Path, port: int) -> Iterator[str]:
-    """Serve two detectors as long as the block lasts; gives the READY line."""
+    """Serve two detectors for the duration of the block; yield the READY line."""
     config = folder / "demo.toml"
     write_atomic(config, _CONFIG.format(state_dir=folder / "state", port=port).encode())
     log = folder / "ioc.log"
@@ -205,7 +205,7 @@ def _ioc(folder: Path, port: int) -> Iterator[str]:
 
 
 def quiet_libraries() -> None:
-    """Keep the libraries' chatter out of the demonstration."""
+    """Suppress the log messages and warnings of the libraries."""
     warnings.simplefilter("ignore")
     for name in ("pyFAI", "httpx", "tiled", "uvicorn", "bluesky", "bluesky_tiled_plugins", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""A geometry in the documents of a run: how a descriptor records it, and how it comes back out.
+"""Write a geometry into the documents of a run, and read it back.
 
-Pure: no ophyd here, so other readers of documents can use it too. pyFAI is loaded where a detector
-is built.
+Pure: it needs no ophyd, so other readers of documents can use it, too. pyFAI is loaded when a
+detector is built.
 """
 
 from ponikeeper_client.documents._integrators import azimuthal_integrator, integrator_of

@@ -1,4 +1,4 @@
-"""pyFAI's integrator of a recorded geometry; pyFAI is loaded where a detector is built."""
+"""Build pyFAI's integrator for a recorded geometry; pyFAI is loaded when a detector is built."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -16,21 +16,22 @@ def azimuthal_integrator(
     calib: str = "calib",
     shape: Sequence[int] | None = None,
 ) -> Any:
-    """Rebuild pyFAI's integrator, bit-exact in the nine numbers.
+    """Build pyFAI's integrator, bit-exact in the nine numbers.
 
     Parameters
     ----------
     source
-        A geometry, or an event descriptor to take it from.
+        A geometry, or an event descriptor that has one.
     detector, calib
         As for `geometry`.
     shape
-        Shape (y, x) of the images. Given, the detector is made of that shape; else it is pyFAI's,
-        and has to fit the images that the descriptor tells of.
+        Shape (y, x) of the images in pixels. If given, the detector is built with that shape;
+        otherwise it is pyFAI's, and must fit the images that the descriptor describes.
 
     Returns
     -------
     pyFAI.integrator.azimuthal.AzimuthalIntegrator
+        Lengths in m, rotations in rad.
 
     Raises
     ------
@@ -45,90 +46,101 @@ def azimuthal_integrator(
     if isinstance(source, Geometry):
         return integrator_of(source, shape=shape)
     calibration = recorded(source, detector, calib)
-    found = calibration.geometry()
     images = None if shape is not None else image_shape(source, calibration.detector)
-    return integrator_of(found, images, shape)
+    return integrator_of(calibration.geometry(), images, shape)
 
 
-def integrator_of(found: Geometry, images: tuple[int, int] | None = None, shape: Sequence[int] | None = None) -> Any:
+def integrator_of(geometry: Geometry, images: tuple[int, int] | None = None, shape: Sequence[int] | None = None) -> Any:
     """Build the integrator of a geometry.
 
     Parameters
     ----------
+    geometry
+        The geometry.
     images
-        Shape (y, x) that the images have, where it is known: the detector has to fit it.
+        Shape (y, x) of the images in pixels, if it is known: the detector must fit it.
     shape
-        As for `azimuthal_integrator`, which see for what is raised, too.
+        As for `azimuthal_integrator`.
+
+    Returns
+    -------
+    pyFAI.integrator.azimuthal.AzimuthalIntegrator
+        Lengths in m, rotations in rad.
+
+    Raises
+    ------
+    ShapeError, MissingExtraError
+        As `azimuthal_integrator`.
     """
     try:
         from pyFAI.integrator.azimuthal import AzimuthalIntegrator
     except ModuleNotFoundError as error:
         raise MissingExtraError("fit", error.name or "pyFAI") from error
     given = None if shape is None else _image_shape(shape)
-    numbers = {name: getattr(found, name) for name in PARAMETERS if not name.startswith("pixel")}
-    integrator = AzimuthalIntegrator(**numbers, detector=_pyfai_detector(found, images, given))
-    if found.detector_config.get("parallax"):
+    numbers = {name: getattr(geometry, name) for name in PARAMETERS if not name.startswith("pixel")}
+    integrator = AzimuthalIntegrator(**numbers, detector=_pyfai_detector(geometry, images, given))
+    if geometry.detector_config.get("parallax"):
         integrator.enable_parallax()
     return integrator
 
 
 def _image_shape(shape: Sequence[int]) -> tuple[int, int]:
-    """Take a shape (y, x); raises `ShapeError` where it is none."""
+    """Return a shape (y, x) as two integers; raise `ShapeError` if it is not one."""
     if len(shape) != 2 or min(shape) < 1:
         raise ShapeError(f"shape={tuple(shape)} is no shape of an image: expected two positive numbers, (y, x)")
     return int(shape[0]), int(shape[1])
 
 
-def _pyfai_detector(found: Geometry, images: tuple[int, int] | None, given: tuple[int, int] | None) -> Any:
-    """Build the detector: pyFAI's where its shape fits, a plain one of the given shape where it does not."""
+def _pyfai_detector(geometry: Geometry, images: tuple[int, int] | None, given: tuple[int, int] | None) -> Any:
+    """Build the detector: pyFAI's if its shape fits, otherwise a plain one of the given shape."""
     from pyFAI.detectors import detector_factory
 
-    config = cast("dict[str, Any]", found.as_dict()["detector_config"])
+    config = cast("dict[str, Any]", geometry.as_dict()["detector_config"])
     config.pop("parallax", None)
-    config |= {"pixel1": found.pixel1, "pixel2": found.pixel2}
-    built = _from_factory(found, config, given is not None)
+    config |= {"pixel1": geometry.pixel1, "pixel2": geometry.pixel2}
+    built = _from_factory(geometry, config, given is not None)
     wanted = given or images
     own = None if built is None else built.shape
     if built is not None and (wanted is None or (own is not None and tuple(own) == wanted)):
-        return _with_pixels(built, found)
+        return _with_pixels(built, geometry)
     if given is None and own is not None:
         raise ShapeError(
-            f"the images have the shape {images}, but {found.detector} with pixels of {found.pixel1!r} m x "
-            f"{found.pixel2!r} m has {tuple(own)} in pyFAI: the geometry is for another binning, or the detector "
+            f"the images have the shape {images}, but {geometry.detector} with pixels of {geometry.pixel1!r} m x "
+            f"{geometry.pixel2!r} m has {tuple(own)} in pyFAI: the geometry is for another binning, or the detector "
             f"is not that one; if the pixels are right, give shape={images}"
         )
     if wanted is None:
         raise ShapeError(
-            f"pyFAI does not know the detector {found.detector}: give the shape of the images, shape=(y, x)"
+            f"pyFAI does not know the detector {geometry.detector}: give the shape of the images, shape=(y, x)"
         )
     if built is not None and not built.IS_FLAT:
         raise ShapeError(
-            f"{found.detector} is not flat and has {own} pixels: a flat one of shape {wanted} cannot stand for it"
+            f"{geometry.detector} is not flat and has {own} pixels: a flat one of shape {wanted} cannot stand for it"
         )
-    return _with_pixels(detector_factory("Detector", {**config, "max_shape": list(wanted)}), found)
+    return _with_pixels(detector_factory("Detector", {**config, "max_shape": list(wanted)}), geometry)
 
 
-def _from_factory(found: Geometry, config: Mapping[str, Any], replaceable: bool) -> Any:
-    """Build pyFAI's own detector; None where it knows none of that name, or fails and a plain one will do."""
+def _from_factory(geometry: Geometry, config: Mapping[str, Any], replaceable: bool) -> Any:
+    """Build pyFAI's own detector; None if it has none of that name, or fails and can be replaced by a plain one."""
     from pyFAI.detectors import Detector, detector_factory
 
-    if found.detector.lower().replace(" ", "_") not in Detector.registry:  # else the factory would look for a file
+    if geometry.detector.lower().replace(" ", "_") not in Detector.registry:  # else the factory would look for a file
         return None
     try:
-        return detector_factory(found.detector, dict(config))
+        return detector_factory(geometry.detector, dict(config))
     except Exception as error:  # some classes divide by a binning of 0, where the pixels are far from theirs
         if replaceable:
             return None
         raise ShapeError(
-            f"pyFAI cannot make {found.detector} with pixels of {found.pixel1!r} m x {found.pixel2!r} m ({error}): "
-            "if they are right, give the shape of the images, shape=(y, x)"
+            f"pyFAI cannot make {geometry.detector} with pixels of {geometry.pixel1!r} m x {geometry.pixel2!r} m "
+            f"({error}): if they are right, give the shape of the images, shape=(y, x)"
         ) from error
 
 
-def _with_pixels(built: Any, found: Geometry) -> Any:
-    if (built.pixel1, built.pixel2) != (found.pixel1, found.pixel2):
+def _with_pixels(built: Any, geometry: Geometry) -> Any:
+    if (built.pixel1, built.pixel2) != (geometry.pixel1, geometry.pixel2):
         raise ShapeError(
-            f"pyFAI makes {found.detector} with pixels of {built.pixel1!r} m x {built.pixel2!r} m, recorded are "
-            f"{found.pixel1!r} m x {found.pixel2!r} m: give the shape of the images, shape=(y, x)"
+            f"pyFAI makes {geometry.detector} with pixels of {built.pixel1!r} m x {built.pixel2!r} m, recorded are "
+            f"{geometry.pixel1!r} m x {geometry.pixel2!r} m: give the shape of the images, shape=(y, x)"
         )
     return built

@@ -1,4 +1,4 @@
-"""How a geometry comes back out of a descriptor. Pure: no ophyd here, so other readers of documents can use it."""
+"""Read a geometry from an event descriptor. Pure: it needs no ophyd, so other readers of documents can use it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ class Calibration:
     values
         By plain names: ``dist``, ``revision_uid``, ...
     prefix
-        PV prefix that it was read from; None where the run does not say.
+        PV prefix that it was read from; None where the run does not have it.
     since
-        When it came into force (s since 1970); None where the run does not say.
+        When it was activated (s since 1970); None where the run does not have it.
     """
 
     detector: str
@@ -37,11 +37,24 @@ class Calibration:
     since: float | None = None
 
     def geometry(self) -> Geometry:
-        """Give the geometry; raises as the function of this name does."""
+        """Return the geometry.
+
+        Returns
+        -------
+        Geometry
+            The recorded geometry.
+
+        Raises
+        ------
+        NoGeometryError
+            None was recorded, or none was active; the message says why.
+        GeometryError
+            The recorded values are not a geometry.
+        """
         values, name = self.values, self.detector
         status = values.get("status", "not recorded")
         missing = [key for key in NAMES if values.get(key) is None]
-        # revision 0 is none: numbers beside it are another descriptor's, which Tiled carries on into this one
+        # revision 0 is none: values next to it are those of another descriptor, which Tiled carries over into this one
         if len(missing) == len(NAMES) or values.get("revision") == 0:
             why = {
                 "UNSET": "no calibration had been committed when the run was taken",
@@ -60,14 +73,20 @@ class Calibration:
 
 
 def calibrations(descriptor: Mapping[str, Any], calib: str | None = None) -> list[Calibration]:
-    """Find every calibration that a descriptor recorded; ophyd joins names by "_", ophyd-async by "-".
+    """Return every calibration that a descriptor recorded; ophyd joins names with "_", ophyd-async with "-".
 
     Parameters
     ----------
     descriptor
-        An event descriptor: the document, or what Tiled or databroker make of it.
+        An event descriptor: the document, or the object that Tiled or databroker return for it.
     calib
-        Name of the component; left out, those of any name, known by the keys that no other device has.
+        Name of the component. If omitted, calibrations of any name, recognized by keys that no other
+        device has.
+
+    Returns
+    -------
+    list of Calibration
+        In the order of the descriptor.
     """
     found: list[Calibration] = []
     for name, recorded in (descriptor.get("configuration") or {}).items():
@@ -84,35 +103,47 @@ def calibrations(descriptor: Mapping[str, Any], calib: str | None = None) -> lis
 
 
 def geometry(descriptor: Mapping[str, Any], detector: str | None = None, calib: str = "calib") -> Geometry:
-    """Give the geometry that a descriptor recorded.
+    """Return the geometry that a descriptor recorded.
 
     Parameters
     ----------
     descriptor
-        An event descriptor: the document, or what Tiled or databroker make of it. Runs of xpdAcq,
-        which have the ten values alone, are read too.
+        An event descriptor: the document, or the object that Tiled or databroker return for it. Runs
+        of xpdAcq, which have only the ten values, are read too.
     detector
         Which detector, where there are several.
     calib
         Name of the component that recorded the geometry.
 
+    Returns
+    -------
+    Geometry
+        The recorded geometry.
+
     Raises
     ------
     NoGeometryError
-        None was recorded, none was in force, or it is not clear whose is meant.
+        None was recorded, none was active, or there are several and `detector` does not say which.
     GeometryError
-        What was recorded is no geometry.
+        The recorded values are not a geometry.
     """
     return recorded(descriptor, detector, calib).geometry()
 
 
 def image_shape(descriptor: Mapping[str, Any], detector: str) -> tuple[int, int] | None:
-    """Give the shape (y, x) of a detector's images as a descriptor tells it; None where it does not.
+    """Return the shape of a detector's images as a descriptor has it.
 
     Parameters
     ----------
+    descriptor
+        An event descriptor.
     detector
         Name of the detector.
+
+    Returns
+    -------
+    tuple of int or None
+        Shape (y, x) in pixels; None where the descriptor does not have it.
 
     Raises
     ------
@@ -132,7 +163,7 @@ def image_shape(descriptor: Mapping[str, Any], detector: str) -> tuple[int, int]
 
 
 def recorded(descriptor: Mapping[str, Any], detector: str | None, calib: str) -> Calibration:
-    """Find the one calibration that is meant; parameters and errors as `geometry`."""
+    """Select one calibration; parameters and errors as `geometry`."""
     found = {each.detector: each for each in calibrations(descriptor, calib)}
     names = ", ".join(found) or "none"
     if detector is not None and detector not in found:
@@ -155,7 +186,7 @@ _OWN = ("poni1", "revision_uid", "revision-uid")
 
 
 def _bases(name: str, data: Mapping[str, Any], calib: str | None) -> list[str]:
-    """Give what the keys of the calibrations of one object begin with."""
+    """Return the common prefixes of the keys of each calibration of one object."""
     if calib is not None:
         return [f"{name}{joint}{calib}" for joint in "_-"] + [name] * name.endswith(calib)
     ends = [joint + own for joint in "_-" for own in _OWN]
@@ -164,7 +195,7 @@ def _bases(name: str, data: Mapping[str, Any], calib: str | None) -> list[str]:
 
 
 def _keys(base: str, data: Mapping[str, Any]) -> dict[str, str]:
-    """Name the key of each value that is there, by its plain name."""
+    """Return the key of each recorded value by its plain name."""
     spellings = (
         (key, f"{base}{joint}{spelled}")
         for key in (*NAMES, *RECORDED)
@@ -175,7 +206,7 @@ def _keys(base: str, data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _prefix(keys: Mapping[str, str], data_keys: Mapping[str, Any]) -> str | None:
-    """Find the PV prefix in what the data keys say of their source."""
+    """Find the PV prefix in the sources of the data keys; None where they have none."""
     for plain, key in keys.items():
         source = str((data_keys.get(key) or {}).get("source", ""))
         suffix = readback(plain) if plain in NAMES else RECORDED[plain]

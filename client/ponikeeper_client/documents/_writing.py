@@ -1,4 +1,4 @@
-"""How a descriptor records a geometry: from a snapshot to the configuration of a device. Pure."""
+"""Convert a snapshot to the configuration that a descriptor records. Pure."""
 
 import time
 from collections.abc import Mapping
@@ -20,19 +20,19 @@ RECORDED: Mapping[str, str] = {
     "label": "Label_RBV",
     "status": "Status_RBV",
 }
-"""What is recorded beside the ten values, and the PV that shows it."""
+"""What is recorded in addition to the ten values, and the PV that shows it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What a descriptor holds of one calibration, each part by key.
+    """The configuration of one calibration in a descriptor, each part by key.
 
     Parameters
     ----------
     data
         Values; never None.
     timestamps
-        The activation's instant, for every key the same (s since 1970).
+        Time of the activation, the same for every key (s since 1970).
     data_keys
         ``dtype``, ``shape``, ``source`` and, for the nine numbers, ``units``.
     """
@@ -43,20 +43,22 @@ class Configuration:
 
 
 def configuration(snapshot: Snapshot, status: str, name: str) -> Configuration:
-    """Make of a snapshot what the descriptor of a run records.
+    """Convert a snapshot to the configuration that the descriptor of a run records.
 
     Parameters
     ----------
+    snapshot
+        What is active.
     status
         The status to record; it may be newer than the snapshot's.
     name
-        Name of the device, with which each key begins: ``area_detector_calib``.
+        Name of the device, the prefix of each key: ``area_detector_calib``.
 
     Returns
     -------
     Configuration
-        Without a geometry the ten values are left out: a number that is not there cannot be
-        mistaken for one that is.
+        Without a geometry the ten values are omitted: a missing number cannot be mistaken for a
+        valid one.
     """
     values: dict[str, Any] = {}
     config: object = {}

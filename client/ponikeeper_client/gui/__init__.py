@@ -1,1 +1,1 @@
-"""pyFAI-calib2 started from a running plan, and whether it can open a window."""
+"""Start pyFAI-calib2 from a running plan, and check that it can open a window."""

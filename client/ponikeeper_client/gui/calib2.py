@@ -1,9 +1,9 @@
-"""pyFAI-calib2 beside a running plan: a person calibrates in it, and what they save is taken up.
+"""Run pyFAI-calib2 during a plan: a person calibrates in it, and the saved PONI is the result.
 
-The program runs as a process of its own in a folder of its own; whatever PONI is saved there, under
-whatever name, is the calibration. Wavelength, detector and orientation are given to it in a start
-PONI alone: with a detector on its command line it would ignore the orientation of that PONI, and
-for the orientation it has no option.
+The program runs in its own process and its own folder; a PONI that is saved there, under any name, is
+the calibration. Wavelength, detector and orientation are passed only in a start PONI: with a detector
+on its command line the program ignores the orientation of that PONI, and it has no option for the
+orientation.
 """
 
 import contextlib
@@ -21,24 +21,24 @@ from typing import Any, Self
 from ponikeeper.errors import Calib2Error, CalibrationCancelled, PoniError
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper.system.atomic_write import write_atomic
-from ponikeeper_client.gui.display import PROGRAM, default_command, find_program, told_code
+from ponikeeper_client.gui.display import PROGRAM, default_command, exit_text, find_program
 
 _NEVER_FITTED = b"Distance: None"
 _FIT_FIRST = f"{PROGRAM} writes None for each value as long as nothing was fitted or typed; fit, and save again"
 
-_START = "calibration.poni"  # the name under which its dialogue will propose to save
+_START = "calibration.poni"  # the name that its file dialog proposes
 _LOG = "calib2.log"
 _LOOK = 0.2
 _GRACE = 3.0
-"""How long a PONI may be incomplete when the program has ended: the folder may lie on a file server (s)."""
+"""How long a PONI may be incomplete after the program has ended (s): the folder may be on a file server."""
 _TERMINATE = 3.0
 _SAME_WAVELENGTH = 1e-9
-"""Relative: a conversion to angstrom and back changes less, a person more."""
+"""Relative difference: a conversion to angstrom and back changes less, a person more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A detector of which no geometry is known yet: what one image cannot tell about it.
+    """A detector without a known geometry: the properties that an image cannot show.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Panel:
     pixel1, pixel2
         Pixel size along axis 1 (y) and axis 2 (x) (m).
     detector_config
-        ``orientation``, ``max_shape``, ... as a `Geometry` has it.
+        ``orientation``, ``max_shape``, ... as in a `Geometry`.
     """
 
     detector: str
@@ -58,35 +58,35 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What a person saved, and where."""
+    """The geometry that a person saved."""
 
     geometry: Geometry
     path: Path
-    warnings: tuple[str, ...] = ()  #: sentences: what of the given was changed, and what else to know
+    warnings: tuple[str, ...] = ()  #: sentences: changes to the given values, and other remarks
 
 
 class Calib2:
-    """One calibration in pyFAI-calib2; any thread may wait for it. As a context it ends the program.
+    """One calibration in pyFAI-calib2; any thread may wait for it. As a context manager it ends the program.
 
     Parameters
     ----------
     image
         A file that fabio reads, such as a TIFF.
     folder
-        Where the program runs, and where what it saves is looked for; made where it is not there.
+        Where the program runs and saves; created if it does not exist.
     calibrant
         pyFAI's name (``"Ni"``), or a file of d-spacings (``.D``, angstrom).
     wavelength
         In m.
     start
-        Where to begin: the geometry in force, or the detector alone. With None the person chooses
-        the detector too, and nothing asks for an orientation.
+        Where to begin: the active geometry, or only the detector. With None the person also chooses
+        the detector, and the orientation is not set.
     mask
-        An image file; pixels that are not 0 are left out.
+        An image file; pixels that are not 0 are masked.
     command
         Program and options; default: `default_command`.
     say
-        Is told, a line at a time, what the person at the screen should know.
+        Called with each line for the person at the screen.
     """
 
     def __init__(
@@ -119,16 +119,16 @@ class Calib2:
         self.close()
 
     def start(self) -> Self:
-        """Start the program; come back at once.
+        """Start the program; return at once.
 
         Raises
         ------
         NoDisplayError
             There is no such program.
         Calib2Error
-            A file that it needs is not there.
+            A file that it needs does not exist.
         GeometryError
-            The wavelength or the panel is none.
+            The wavelength or the panel is invalid.
         """
         for file in (self._image, self._mask, self._calibrant):
             if isinstance(file, Path) and not file.is_file():
@@ -143,15 +143,15 @@ class Calib2:
                 [str(program), *self._command[1:], *self._options()],
                 cwd=self._folder,  # where its dialogue opens
                 stdin=subprocess.DEVNULL,
-                stdout=log,  # a pipe that nobody reads would hold it up
+                stdout=log,  # a pipe that is not read would block it
                 stderr=log,
                 start_new_session=True,  # Ctrl-C pauses the plan and leaves the window open
             )
-        self._say(f"{PROGRAM} opens: calibrate, save the PONI in {self._folder}, where it proposes to, and close it")
+        self._say(f"{PROGRAM} opens: calibrate, save the PONI in {self._folder}, the folder it proposes, and close it")
         return self
 
     def wait(self, cancelled: threading.Event) -> Saved:
-        """Wait, in a thread that may be held up, until the person has closed the window.
+        """Wait until the person has closed the window; this blocks the thread.
 
         Parameters
         ----------
@@ -163,7 +163,7 @@ class Calib2:
         CalibrationCancelled
             Nothing was saved, or the event was set.
         Calib2Error
-            The program failed, or what it saved is no whole PONI.
+            The program failed, or the saved file is not a whole PONI.
         """
         while (saved := self.poll()) is None:
             if cancelled.wait(_LOOK):
@@ -172,14 +172,14 @@ class Calib2:
         return saved
 
     def poll(self) -> Saved | None:
-        """Look once: give what was saved when the program has ended, None before; raises as `wait` does."""
+        """Return what was saved once the program has ended, None before; the errors are those of `wait`."""
         if self._process is None:
             raise Calib2Error(f"{PROGRAM} was not started: call start() first")
-        # in this order: what is saved just before the end is still seen
+        # in this order, so that a file saved just before the end is found
         code = self._process.poll()
         files = _changed(self._folder, self._known)
         if code is None:
-            self._tell(files)
+            self._announce(files)
             return None
         if self._closed:
             raise CalibrationCancelled("cancelled: the plan ended before a PONI was saved")
@@ -189,7 +189,7 @@ class Calib2:
         return self._outcome(files, code)
 
     def close(self) -> None:
-        """End the program, and whatever it started, if it still runs; what was not saved is lost."""
+        """End the program and its child processes, if it still runs; unsaved work is lost."""
         process = self._process
         if process is None or process.poll() is not None:
             return
@@ -202,7 +202,7 @@ class Calib2:
         process.wait()
 
     def _options(self) -> list[str]:
-        """Give the command line; what one image cannot tell is held, whatever the program's default."""
+        """Return the command line; parameters that one image cannot determine are fixed."""
         options = ["--fix-wavelength", "--fix-rot3", "-c", str(self._calibrant)]
         if self._start is None:
             options += ["-w", repr(self._wavelength * 1e10)]  # angstrom
@@ -212,7 +212,7 @@ class Calib2:
             options += ["-m", str(self._mask)]
         return [*options, str(self._image)]
 
-    def _tell(self, files: list["_File"]) -> None:
+    def _announce(self, files: list["_File"]) -> None:
         for file in files:
             if self._told.get(file.path) == file.content:
                 continue
@@ -223,10 +223,10 @@ class Calib2:
                 self._say(f"{file.path.name} was saved: close {PROGRAM} to go on with it")
 
     def _outcome(self, files: list["_File"], code: int) -> Saved:
-        """Take the last whole PONI.
+        """Return the last whole PONI.
 
-        Only now, when the window is closed, because a person may save, look, fit again and save
-        again: nothing but closing says that they are done.
+        Only after the window is closed: a person may save, look, fit again and save again, and only
+        closing the window shows that they are finished.
         """
         warnings: list[str] = []
         for file in reversed(files):
@@ -234,10 +234,10 @@ class Calib2:
                 geometry = poni.read(file.content)
             except PoniError as error:
                 why = _FIT_FIRST if _NEVER_FITTED in file.content else error
-                warnings.append(f"{file.path.name} is no whole PONI and was left out: {why}")
+                warnings.append(f"{file.path.name} is no whole PONI and was ignored: {why}")
                 continue
             if code != 0:
-                warnings.append(f"{PROGRAM} ended with {told_code(code)} after {file.path.name} had been saved")
+                warnings.append(f"{PROGRAM} ended with {exit_text(code)} after {file.path.name} had been saved")
             warnings += self._differences(file, geometry)
             if self._same_wavelength(geometry):
                 geometry = replace(geometry, wavelength=self._wavelength)  # to the last bit
@@ -246,7 +246,7 @@ class Calib2:
             raise Calib2Error("; ".join(warnings))
         if code != 0:
             raise Calib2Error(
-                f"{PROGRAM} ended with {told_code(code)} and saved nothing; its last words, from "
+                f"{PROGRAM} ended with {exit_text(code)} and saved nothing; its last words, from "
                 f"{self._folder / _LOG}: {_tail(self._folder / _LOG)}"
             )
         raise CalibrationCancelled(
@@ -258,7 +258,7 @@ class Calib2:
         return abs(saved.wavelength / self._wavelength - 1) <= _SAME_WAVELENGTH
 
     def _differences(self, file: "_File", saved: Geometry) -> list[str]:
-        """Say what differs from what was given: a person may have changed it on purpose, or by mistake."""
+        """Return the differences from the given values: a person may have changed them on purpose, or by mistake."""
         pairs: list[tuple[str, object, object]] = []
         if not self._same_wavelength(saved):
             pairs.append(("wavelength (m)", self._wavelength, saved.wavelength))
@@ -270,9 +270,9 @@ class Calib2:
         calibrant = self._calibrant if isinstance(self._calibrant, str) else self._calibrant.stem
         pairs += [("calibrant", calibrant, name.decode(errors="replace")) for name in named[-1:]]
         return [
-            f"{file.path.name} was saved with another {name} than was given: {found}, not {given}"
-            for name, given, found in pairs
-            if found != given
+            f"{file.path.name} was saved with another {name} than was given: {saved_value}, not {given}"
+            for name, given, saved_value in pairs
+            if saved_value != given
         ]
 
 
@@ -282,15 +282,15 @@ def start_text(start: Geometry | Panel, wavelength: float) -> str:
     Parameters
     ----------
     start
-        Of a panel the PONI has the detector alone, which the program takes too: it then begins
-        from the rings.
+        For a panel the PONI has only the detector, which the program accepts: it then begins from
+        the rings.
     wavelength
-        In m; of a geometry it takes the place of its own.
+        In m; it replaces that of a geometry.
 
     Raises
     ------
     GeometryError
-        The wavelength or the panel is none.
+        The wavelength or the panel is invalid.
     """
     lines = poni.write(_whole(start, wavelength)).splitlines(keepends=True)
     unknown = ("Distance:", "Poni1:", "Poni2:", "Rot1:", "Rot2:", "Rot3:") if isinstance(start, Panel) else ()
@@ -299,7 +299,7 @@ def start_text(start: Geometry | Panel, wavelength: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A PONI file as it was found."""
+    """A PONI file in the folder."""
 
     path: Path
     changed: int  # the inode's change (ns): a copy or a renamed file keeps the older time of its content
@@ -307,7 +307,7 @@ class _File:
 
 
 def _whole(start: Geometry | Panel, wavelength: float) -> Geometry:
-    """Give the geometry that was given; of a panel, one that stands anywhere. The orientation is always said."""
+    """Return the start as a geometry, for a panel with an arbitrary position; the orientation is always explicit."""
     if isinstance(start, Panel):
         values = {"detector": start.detector, "pixel1": start.pixel1, "pixel2": start.pixel2, "dist": 1.0}
         values |= dict.fromkeys(("poni1", "poni2", "rot1", "rot2", "rot3"), 0.0)
@@ -317,7 +317,7 @@ def _whole(start: Geometry | Panel, wavelength: float) -> Geometry:
 
 
 def _changed(folder: Path, known: Mapping[Path, bytes]) -> list[_File]:
-    """Give the PONI files whose content was not there at the start, the newest last."""
+    """Return the PONI files whose content is new since the start, the newest last."""
     files: list[_File] = []
     for path in folder.glob("*.poni"):
         with contextlib.suppress(FileNotFoundError):  # renamed or removed just now

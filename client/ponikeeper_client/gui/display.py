@@ -1,4 +1,4 @@
-"""Whether pyFAI-calib2 could open its window here, found out before anything is exposed."""
+"""Check whether pyFAI-calib2 can open its window here, before anything is exposed."""
 
 import importlib.util
 import os
@@ -14,7 +14,7 @@ from ponikeeper.errors import NoDisplayError
 
 PROGRAM = "pyFAI-calib2"
 VARIABLE = "PONIKEEPER_CALIB2"
-"""Environment variable that names another program, options and all: ``pyFAI-calib2 --remote-bug``."""
+"""Environment variable for another program with its options: ``pyFAI-calib2 --remote-bug``."""
 
 _BINDINGS = ("PySide6", "PyQt6", "PyQt5")
 _PROBE = "from pyFAI.gui import CalibrationContext; from silx.gui import qt; qt.QApplication([])"
@@ -23,15 +23,15 @@ _OTHERWISE = 'or calibrate without a window: method="auto"'
 
 
 def default_command() -> tuple[str, ...]:
-    """Give the program and its options, as the environment names it, else pyFAI's."""
+    """Return the program and its options from the environment, otherwise pyFAI's."""
     return tuple(shlex.split(os.environ.get(VARIABLE, ""))) or (PROGRAM,)
 
 
 def require_display(command: Sequence[str] | None = None) -> None:
-    """Make sure, before anything is exposed, that pyFAI-calib2 could open its window.
+    """Check, before anything is exposed, that pyFAI-calib2 can open its window.
 
-    Takes some seconds, before a run is open: pyFAI's window is loaded and Qt started, without
-    showing anything. Nothing less finds out that a forwarded display is gone or a library missing.
+    This takes some seconds: the modules of the window are loaded and Qt is started, without showing
+    anything. Only this detects a forwarded display that is gone, or a missing library.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def require_display(command: Sequence[str] | None = None) -> None:
     Raises
     ------
     NoDisplayError
-        It could not; the message says what to do.
+        It cannot; the message says what to do.
     """
     command = command or default_command()
     program = find_program(command[0])
@@ -60,25 +60,24 @@ def require_display(command: Sequence[str] | None = None) -> None:
         )
     if problem := _window_problem():
         raise NoDisplayError(
-            f"{command[0]} could not open a window ({problem}): where the display is gone, log in anew with ssh -X; "
-            f"where a module is missing, pip install 'pyFAI[gui]'; {_OTHERWISE}"
+            f"{command[0]} could not open a window ({problem}): if the display is gone, log in again with ssh -X; "
+            f"if a module is missing, pip install 'pyFAI[gui]'; {_OTHERWISE}"
         )
 
 
 def find_program(program: str) -> Path:
-    """Find a program: beside this Python first, whose folder need not be on the PATH."""
-    beside = Path(sys.executable).parent
-    found = shutil.which(program, path=beside) or shutil.which(program)
-    if found is None:
+    """Find a program: first in the folder of this Python, which need not be on the PATH."""
+    path = shutil.which(program, path=Path(sys.executable).parent) or shutil.which(program)
+    if path is None:
         raise NoDisplayError(
             f"there is no program {program}: pip install 'ponikeeper[fit]' 'pyFAI[gui]', "
             f"or name another one in {VARIABLE}, {_OTHERWISE}"
         )
-    return Path(found)
+    return Path(path)
 
 
 def _window_problem() -> str | None:
-    """Start a window system as the program would, and give what it says against it."""
+    """Start Qt as the program does, and return its error message; None if it starts."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_TIMEOUT, check=False
@@ -87,11 +86,11 @@ def _window_problem() -> str | None:
         return f"it did not answer within {_PROBE_TIMEOUT:g} s"
     if done.returncode == 0:
         return None
-    said = [line.strip() for line in done.stderr.splitlines() if line.strip()] or [told_code(done.returncode)]
-    # Qt begins with what is wrong, Python ends with it
-    return said[-1] if said[0].startswith("Traceback") else " ".join(said[:2])
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or [exit_text(done.returncode)]
+    # the cause is in the first lines of Qt's output, in the last line of Python's
+    return lines[-1] if lines[0].startswith("Traceback") else " ".join(lines[:2])
 
 
-def told_code(code: int) -> str:
-    """Tell how a process ended."""
+def exit_text(code: int) -> str:
+    """Format how a process ended: exit code or signal."""
     return f"exit code {code}" if code >= 0 else signal.Signals(-code).name

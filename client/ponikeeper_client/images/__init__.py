@@ -1,8 +1,8 @@
-"""The images of one run, by its uid and a data key: from its own documents, a catalog or the user.
+"""Read the images of one run, by its uid and a data key: from its documents, a catalog or the user.
 
-A `Collector` listens to the run and reads the files that its documents tell of; `CatalogImages` and
-`UserImages` stand in for it where a session has a catalog, or its own way. All three give raw frames,
-of exactly the run that is asked for.
+A `Collector` receives the documents of the run and reads the files that they describe; `CatalogImages`
+and `UserImages` replace it where a session has a catalog, or a function of its own. All three return raw
+frames of exactly the requested run.
 """
 
 from ponikeeper_client.images._collector import Collector

@@ -1,4 +1,4 @@
-"""A callback that keeps the documents of a run, and reads the run's images by them afterwards."""
+"""A callback that stores the documents of a run, and reads the images of the run afterwards."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,33 +25,33 @@ _LINKS = ("run_start", "descriptor", "resource")
 
 @dataclass
 class RunDocuments:
-    """The documents of one run, by kind, in the order in which they came."""
+    """The documents of one run, by kind, in the order in which they were received."""
 
     documents: dict[str, list[Document]] = field(default_factory=dict)
 
     def of(self, kind: str) -> list[Document]:
-        """Give the documents of a kind."""
+        """Return the documents of a kind."""
         return self.documents.get(kind, [])
 
     def descriptors(self, stream: str) -> dict[str, Document]:
-        """Give the descriptors of a stream by uid."""
+        """Return the descriptors of a stream by uid."""
         return {document["uid"]: document for document in self.of("descriptor") if document.get("name") == stream}
 
 
 class Collector:
-    """Keeps the documents of the runs that begin while it listens, no images; reads them when asked.
+    """A callback that stores the documents of runs, without images, and reads the images on request.
 
-    Subscribe it for as long as the run lasts, and tell it with `keep` which run that is.
+    Subscribe it for the duration of the run, and select that run with `keep`.
 
     Parameters
     ----------
     handlers
-        Readers of external files by their spec, before those that are installed (the entry points
-        ``databroker.handlers``).
+        Readers of external files by spec; they take precedence over the installed ones (the entry
+        points ``databroker.handlers``).
     root_map
-        Where files are that were recorded elsewhere: recorded root to the root here.
+        Recorded root to the root here, for files that were recorded on another host.
     timeout
-        How long to wait for files that are not there, or not whole, when they are asked for (s).
+        How long to wait for files that are missing or incomplete when they are read (s).
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Collector:
         self._only: str | None = None
 
     def __call__(self, name: str, document: Document) -> None:
-        """Take a document; those of other runs are left out."""
+        """Store a document; those of other runs are ignored."""
         if name in _PAGES:
             name, unpacked = _PAGES[name]
             for each in unpacked(document):
@@ -75,30 +75,48 @@ class Collector:
             self._take(name, document)
 
     def keep(self, run_uid: str) -> None:
-        """Keep this run alone from now on."""
+        """Store only this run from now on.
+
+        Parameters
+        ----------
+        run_uid
+            Uid of the run.
+        """
         run = self._owners.get(run_uid)
         self._only = run_uid
         self._owners = {uid: owner for uid, owner in self._owners.items() if owner is run}
 
     def descriptor(self, run_uid: str, stream: str = "primary") -> Document | None:
-        """Give the first descriptor of a stream; None where the run has no such stream.
-
-        Raises
-        ------
-        ImageError
-            The run did not begin while this listened.
-        """
-        return next(iter(self._run(run_uid).descriptors(stream).values()), None)
-
-    def read(self, run_uid: str, data_key: str, stream: str = "primary") -> Frames | None:
-        """Give the frames of one run, of whatever event and file they are in.
+        """Return the first descriptor of a stream.
 
         Parameters
         ----------
         run_uid
-            Uid of the run, which has to be closed.
+            Uid of the run.
+        stream
+            The stream.
+
+        Returns
+        -------
+        Mapping or None
+            The document; None where the run has no such stream.
+
+        Raises
+        ------
+        ImageError
+            The run did not begin while this was subscribed.
+        """
+        return next(iter(self._run(run_uid).descriptors(stream).values()), None)
+
+    def read(self, run_uid: str, data_key: str, stream: str = "primary") -> Frames | None:
+        """Read the frames of one run, from its events and files.
+
+        Parameters
+        ----------
+        run_uid
+            Uid of the run, which must be closed.
         data_key
-            Which key has the images.
+            The key of the images.
         stream
             ``"dark"`` for the dark frames of bluesky-darkframes.
 
@@ -110,8 +128,8 @@ class Collector:
         Raises
         ------
         ImageError
-            The run or the key is not known, a file did not come or did not become whole in time (the
-            message names it), or what it holds is no image.
+            The run or the key is not known, a file did not appear or was not complete in time (the
+            message names it), or it does not contain an image.
         """
         run, what = self._run(run_uid), f"the images of {data_key} in the stream {stream} of run {run_uid}"
         descriptors = run.descriptors(stream)
@@ -153,14 +171,14 @@ class Collector:
 
 
 def _own(name: str, document: Document) -> Document:
-    """Copy a document, but for the arrays in it: other callbacks fill events and change assets in place."""
+    """Copy a document, except for its arrays: other callbacks fill events and change assets in place."""
     if name == "event":
         return {**document, "data": dict(document["data"]), "filled": dict(document.get("filled") or {})}
     return copy.deepcopy(document)
 
 
 def _embedded(run: RunDocuments, descriptors: Mapping[str, Document], data_key: str) -> Iterator[Any]:
-    """Give the values that are in the events themselves."""
+    """Yield the values that are in the events themselves."""
     for event in run.of("event"):
         descriptor = descriptors.get(event["descriptor"])
         if descriptor and data_key in event["data"] and not _datums.is_external(event, descriptor, data_key):

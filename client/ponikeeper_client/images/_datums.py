@@ -1,4 +1,4 @@
-"""Images in files that Resource and Datum documents tell of, read by the installed handlers."""
+"""Read images from files that Resource and Datum documents describe, with the installed handlers."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ Document = Mapping[str, Any]
 
 
 def is_external(event: Document, descriptor: Document, data_key: str) -> bool:
-    """Tell whether an event has a datum's id where the value would be."""
+    """Return whether an event has the id of a datum instead of a value."""
     filled = event.get("filled") or {}
     if data_key in filled:
         return filled[data_key] is False
@@ -31,7 +31,7 @@ def assets(
     handlers: Mapping[str, Callable[..., Any]],
     root_map: Mapping[str, str],
 ) -> Iterator["DatumAsset"]:
-    """Give an asset for each event of a stream whose value is a datum.
+    """Yield an asset for each event of a stream whose value is a datum.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def assets(
     descriptors
         Of the stream, by uid.
     handlers
-        By spec, before the installed ones.
+        By spec; they take precedence over the installed ones.
     root_map
         Recorded root to the root here.
 
@@ -77,7 +77,7 @@ class DatumAsset:
     Parameters
     ----------
     filler
-        Makes the handler, with the root that files are under here.
+        Creates the handler, with the root of the files on this host.
     """
 
     def __init__(self, filler: Filler, resource: Document, datum: Document, data_key: Document) -> None:
@@ -88,14 +88,14 @@ class DatumAsset:
 
     @property
     def files(self) -> Sequence[Path]:
-        """The files that the handler tells of; the resource's own path where it does not."""
+        """The files that the handler lists; the path of the resource if it lists none."""
         if not self._path.is_file():
             with contextlib.suppress(Exception), self._handler() as handler:
                 return [Path(os.fspath(name)) for name in handler.get_file_list([self._kwargs])]
         return [self._path]
 
     def load(self) -> Frames:
-        """Read the frames by a new handler: one that met a half-written file may remember it."""
+        """Read the frames with a new handler: one that read an incomplete file may have cached it."""
         with self._handler() as handler:
             found = np.asarray(handler(**self._kwargs))
         if not found.size:
@@ -109,7 +109,7 @@ class DatumAsset:
     def _handler(self) -> Iterator[Any]:
         try:
             handler = self._filler.get_handler(cast("Any", self._resource))
-        except EventModelError as error:  # it tells the whole document; what went wrong is behind it
+        except EventModelError as error:  # its message is the whole document; its cause says what went wrong
             raise (error.__cause__ or error) from None
         try:
             yield handler

@@ -1,4 +1,4 @@
-"""What an image is: which data key of a detector has it, which shape it has, and its mean. Pure."""
+"""Images: the data key of a detector's images, their shape, their mean. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ Frames = NDArray[Any]
 
 
 def as_frames(values: ArrayLike, what: str) -> Frames:
-    """Take one image, or several, as frames.
+    """Convert one image, or several, to frames.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def as_frames(values: ArrayLike, what: str) -> Frames:
     Raises
     ------
     ImageError
-        These are no numbers, have another shape, or there are none.
+        The values are not numbers, have another shape, or there are none.
     """
     try:
         found = np.asarray(values)
@@ -73,7 +73,7 @@ def mean_image(frames: ArrayLike) -> NDArray[np.float64]:
 
 
 def image_key(descriptor: Mapping[str, Any], detector: str, key: str | None = None) -> str:
-    """Find the data key that has a detector's images.
+    """Return the data key of a detector's images.
 
     Parameters
     ----------
@@ -82,7 +82,12 @@ def image_key(descriptor: Mapping[str, Any], detector: str, key: str | None = No
     detector
         Name of the detector, as the descriptor has it.
     key
-        Which data key is meant, where there are several.
+        Which data key, where there are several.
+
+    Returns
+    -------
+    str
+        The data key.
 
     Raises
     ------
@@ -99,7 +104,7 @@ def image_key(descriptor: Mapping[str, Any], detector: str, key: str | None = No
             raise ImageError(f"key={key!r} is no image of {detector}: its images are {_told(found)}")
         return key
     if len(found) > 1:
-        raise ImageError(f"{detector} has several images: say which is meant with key=, one of {_told(found)}")
+        raise ImageError(f"{detector} has several images: select one with key=, one of {_told(found)}")
     if not found:
         told = [f"{name} {tuple((data_keys.get(name) or {}).get('shape', ()))}" for name in objects[detector]]
         raise ImageError(
@@ -109,7 +114,7 @@ def image_key(descriptor: Mapping[str, Any], detector: str, key: str | None = No
 
 
 def described_image_shape(data_key: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Give the shape (y, x) that a data key tells of; None where it does not."""
+    """Return the shape (y, x) of the images of a data key; None where it has none."""
     shape: list[Any] = list(data_key.get("shape") or ())
     if len(shape) < 2:
         return None
@@ -118,7 +123,7 @@ def described_image_shape(data_key: Mapping[str, Any]) -> tuple[int, int] | None
 
 
 def require_shape(frames: Frames, count: int | None, image: tuple[int, int] | None) -> None:
-    """Raise where frames are not as many, or not of the shape (y, x), as the documents tell."""
+    """Raise `ValueError` if number or shape (y, x) of frames differ from those in the documents."""
     if count is not None and len(frames) != count:
         raise ValueError(f"{len(frames)} of {count} frames are there")
     if image is not None and frames.shape[1:] != image:

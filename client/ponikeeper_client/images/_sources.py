@@ -1,4 +1,4 @@
-"""Where the images of a run come from: one way to ask, whoever has them."""
+"""Sources of the images of a run: its own documents, the session's catalog, or a function of the user."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -13,41 +13,70 @@ from ponikeeper_client.images._waiting import TIMEOUT, Pauses
 
 
 class ImageSource(Protocol):
-    """Whoever has the images of a run."""
+    """A source of the images of a run."""
 
     def read(self, run_uid: str, data_key: str, stream: str = "primary") -> Frames | None:
-        """Give the frames of one run, shape (n, y, x); None where it has no such stream."""
+        """Return the frames of one run.
+
+        Parameters
+        ----------
+        run_uid
+            Uid of the run.
+        data_key
+            The key of the images.
+        stream
+            The stream.
+
+        Returns
+        -------
+        Frames or None
+            Shape (n, y, x); None where the run has no such stream.
+        """
         ...
 
 
 class UserImages:
-    """The user's own way to the images of a run.
+    """Images of a run from a function of the user.
 
     Parameters
     ----------
     images
-        Takes a run's uid and a data key; gives an array of shape (y, x) or (n, y, x). Dark frames
-        are its own business: it is asked for the stream ``primary`` alone.
+        Takes a run's uid and a data key; returns an array of shape (y, x) or (n, y, x). It must
+        subtract dark frames itself: it is called only for the stream ``primary``.
     """
 
     def __init__(self, images: Callable[[str, str], ArrayLike]) -> None:
         self._images = images
 
     def read(self, run_uid: str, data_key: str, stream: str = "primary") -> Frames | None:
-        """Give what the user's function gives, shape (n, y, x); None for any stream but ``primary``.
+        """Call the user's function.
+
+        Parameters
+        ----------
+        run_uid
+            Uid of the run.
+        data_key
+            The key of the images.
+        stream
+            The stream.
+
+        Returns
+        -------
+        Frames or None
+            Shape (n, y, x); None for any stream except ``primary``.
 
         Raises
         ------
         ImageError
-            The function failed, or gave something else than images.
+            The function failed, or did not return images.
         """
         if stream != "primary":
             return None
         try:
-            given = self._images(run_uid, data_key)
+            images = self._images(run_uid, data_key)
         except Exception as error:
             raise ImageError(f"images({run_uid!r}, {data_key!r}) failed: {type(error).__name__}: {error}") from error
-        return as_frames(given, f"what images({run_uid!r}, {data_key!r}) gave")
+        return as_frames(images, f"what images({run_uid!r}, {data_key!r}) returned")
 
 
 def image_source(
@@ -56,18 +85,23 @@ def image_source(
     db: Any = None,
     timeout: float = TIMEOUT,
 ) -> ImageSource:
-    """Choose where images come from: the user's function, the session's catalog, else the run's own documents.
+    """Choose the source of images: the user's function, the session's catalog, otherwise the run's own documents.
 
     Parameters
     ----------
     collector
-        Listens to the run.
+        Receives the documents of the run.
     images
         As for `UserImages`.
     db
         As for `CatalogImages`.
     timeout
         How long to wait for a run to appear in the catalog (s).
+
+    Returns
+    -------
+    ImageSource
+        The chosen source.
 
     Raises
     ------
@@ -82,11 +116,11 @@ def image_source(
 
 
 class _NotYetError(Exception):
-    """Something of the run has not come to the catalog."""
+    """A part of the run is not in the catalog yet."""
 
 
 class CatalogImages:
-    """The images of a run as a catalog has them.
+    """Images of a run from a catalog.
 
     Parameters
     ----------
@@ -101,16 +135,16 @@ class CatalogImages:
         self._name = f"{type(db).__module__.partition('.')[0]}'s {type(db).__name__}"
 
     def read(self, run_uid: str, data_key: str, stream: str = "primary") -> Frames | None:
-        """Give the frames of the run of exactly this uid, once all of them are in the catalog.
+        """Return the frames of the run with exactly this uid, once all of them are in the catalog.
 
         Parameters
         ----------
         run_uid
-            The whole uid; the run has to be closed.
+            The whole uid; the run must be closed.
         data_key
-            Which key has the images.
+            The key of the images.
         stream
-            Which stream.
+            The stream.
 
         Returns
         -------
@@ -130,22 +164,22 @@ class CatalogImages:
                 raise
             except Exception as error:
                 if waited.seconds >= self._timeout:
-                    told = str(error) if isinstance(error, _NotYetError) else f"{type(error).__name__}: {error}"
+                    cause = str(error) if isinstance(error, _NotYetError) else f"{type(error).__name__}: {error}"
                     raise ImageError(
                         f"{self._name} has no images {data_key} in the stream {stream} of run {run_uid} after "
-                        f"{waited.seconds:.1f} s: {told}"
+                        f"{waited.seconds:.1f} s: {cause}"
                     ) from error
             waited.pause()
 
     def _read(self, run_uid: str, data_key: str, stream: str) -> Frames | None:
-        """Read once; raises anything where something has not come yet."""
+        """Read once; raise any error while a part is missing."""
         try:
             run = self._db[run_uid]
         except KeyError:
             raise _NotYetError("the run is not there") from None
-        found = run.metadata["start"]["uid"]
-        if found != run_uid:  # databroker completes the beginning of a uid
-            raise _NotYetError(f"the run is not there, only {found}")
+        uid = run.metadata["start"]["uid"]
+        if uid != run_uid:  # databroker completes the beginning of a uid
+            raise _NotYetError(f"the run is not there, only {uid}")
         stop = run.metadata.get("stop")
         if not stop:
             raise _NotYetError("the run is there, but not its end")
@@ -161,7 +195,7 @@ class CatalogImages:
 
 
 def _column(stream: Any, data_key: str) -> Any:
-    """Give the node of a data key: under the stream in Tiled, under its data in databroker."""
+    """Return the node of a data key: under the stream in Tiled, under its data in databroker."""
     for node in (stream, stream.get("data", {})):
         if data_key in node:
             return node[data_key]

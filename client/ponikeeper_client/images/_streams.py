@@ -1,4 +1,4 @@
-"""Images in files that StreamResource and StreamDatum documents tell of: HDF5 files and series of TIFF files."""
+"""Read images from files that StreamResource and StreamDatum documents describe: HDF5 and series of TIFF files."""
 
 import contextlib
 import itertools
@@ -24,7 +24,7 @@ def assets(
     data_key: str,
     root_map: Mapping[str, str],
 ) -> Iterator["Hdf5Asset | TiffAsset"]:
-    """Give an asset for each StreamDatum of a stream that tells of the data key.
+    """Yield an asset for each StreamDatum of a stream that belongs to the data key.
 
     Parameters
     ----------
@@ -68,9 +68,9 @@ class Hdf5Asset:
     Parameters
     ----------
     per_index
-        How many frames make one index.
+        How many frames one index has.
     image
-        Expected shape (y, x), where it is known.
+        Expected shape (y, x), if it is known.
     """
 
     def __init__(self, path: Path, dataset: str, indices: range, per_index: int, image: tuple[int, int] | None) -> None:
@@ -79,7 +79,7 @@ class Hdf5Asset:
         self._per_index = per_index
 
     def load(self) -> Frames:
-        """Read the frames; raises where the dataset does not have all of them yet."""
+        """Read the frames; raise `ValueError` if the dataset does not have all of them yet."""
         with _open(self._path) as file:
             dataset = file[self._dataset]
             if dataset.ndim not in (3, 4):
@@ -105,14 +105,14 @@ class TiffAsset:
     count
         How many frames the files have together.
     image
-        Expected shape (y, x), where it is known.
+        Expected shape (y, x), if it is known.
     """
 
     def __init__(self, files: Sequence[Path], count: int, image: tuple[int, int] | None) -> None:
         self.files, self._count, self._image = files, count, image
 
     def load(self) -> Frames:
-        """Read the frames; raises where a file is not there or cut short."""
+        """Read the frames; raise an error of the reader if a file is missing or incomplete."""
         try:
             import tifffile
         except ModuleNotFoundError as error:
@@ -127,7 +127,7 @@ class TiffAsset:
 
 
 def _path(uri: str, root_map: Mapping[str, str]) -> Path:
-    """Give the path of a local URI, under the root that holds here."""
+    """Return the path of a local URI, under the root on this host."""
     parts = urlsplit(uri)
     if parts.scheme != "file":
         raise ImageError(f"{uri} is no local file: give the images with images= or db=")
@@ -139,7 +139,7 @@ def _path(uri: str, root_map: Mapping[str, str]) -> Path:
 
 
 def _names(folder: Path, parameters: Document, indices: range, per_index: int) -> list[Path]:
-    """Give the files of a series: an index has one, or several, of them."""
+    """Return the files of a series: an index has one, or several, of them."""
     frames_per_file = int((parameters.get("chunk_shape") or (1,))[0])
     files_per_index = max(per_index // frames_per_file, 1)
     template, filename = parameters["template"], parameters.get("filename", "")
@@ -173,7 +173,7 @@ def _open(path: Path) -> Iterator[Any]:
 
 
 def _require_written(dataset: Any, start: int, stop: int, path: Path) -> None:
-    """Raise where rows of a dataset are not in the file: HDF5 would give zeros for them."""
+    """Raise an error if rows of a dataset are not in the file: HDF5 would return zeros for them."""
     if dataset.is_virtual:
         for source in dataset.virtual_sources():
             if source.file_name != "." and not (path.parent / source.file_name).exists():

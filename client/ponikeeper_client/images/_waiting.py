@@ -1,4 +1,4 @@
-"""Waiting for files that may be written, or finished, after the run has closed."""
+"""Wait for files that may be written, or finished, after the run has closed."""
 
 import time
 from collections.abc import Sequence
@@ -11,22 +11,22 @@ from ponikeeper.errors import ImageError, PonikeeperError
 from ponikeeper_client.images._frames import Frames
 
 TIMEOUT = 30.0
-"""How long to wait for images that are not there yet (s)."""
+"""How long to wait for missing images (s)."""
 
 _FIRST, _LONGEST = 0.1, 1.0
 _TOLD = 3
 
 
 class Asset(Protocol):
-    """Frames that lie in files."""
+    """Frames in files."""
 
     @property
     def files(self) -> Sequence[Path]:
-        """Every file that the frames lie in, as far as it is known before they are written."""
+        """Every file that has the frames, as far as known before they are written."""
         ...
 
     def load(self) -> Frames:
-        """Read the frames, shape (n, y, x); raises whatever the reader raises where they are not whole."""
+        """Read the frames, shape (n, y, x); raise the error of the reader if they are incomplete."""
         ...
 
 
@@ -48,22 +48,29 @@ class Pauses:
 
 
 def load_when_whole(assets: Sequence[Asset], what: str, timeout: float) -> list[Frames]:
-    """Read assets once their files are there and whole.
+    """Read assets once their files are complete.
 
-    What was read counts when, a pause later, the files are as they were, or hold the same frames still:
-    a file that other data is appended to need not come to rest.
+    A reading counts when, a pause later, the files are unchanged or still have the same frames: a file
+    to which other data is appended may keep changing.
 
     Parameters
     ----------
+    assets
+        The frames to read.
     what
         Whose images they are, for the error.
     timeout
         How long to wait for all of them (s).
 
+    Returns
+    -------
+    list of Frames
+        The frames of each asset.
+
     Raises
     ------
     ImageError
-        With the file, what it lacks, and how long it was waited for.
+        The message names the file, what it lacks, and the time waited.
     """
     found: dict[int, Frames] = {}
     stamps: dict[int, object] = {}
@@ -79,7 +86,7 @@ def load_when_whole(assets: Sequence[Asset], what: str, timeout: float) -> list[
                 frames = asset.load()
             except PonikeeperError:
                 raise
-            except Exception as error:  # noqa: BLE001  # readers answer a half-written file with errors of any kind
+            except Exception as error:  # noqa: BLE001  # readers raise errors of any kind for a half-written file
                 trouble = (asset, error)
                 break
             if number not in found:
@@ -95,7 +102,7 @@ def load_when_whole(assets: Sequence[Asset], what: str, timeout: float) -> list[
 
 
 def _stamp(files: Sequence[Path]) -> object:
-    """Give what changes when files are written to."""
+    """Return sizes and times, which change when files are written to."""
     return tuple(_size_and_time(file) for file in files)
 
 

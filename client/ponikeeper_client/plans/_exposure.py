@@ -40,11 +40,23 @@ class Shutter:
     closed: Any
 
     def opened(self) -> Iterator[Msg]:
-        """Open the shutter, and wait until it is open."""
+        """Open the shutter, and wait until it is open.
+
+        Yields
+        ------
+        Msg
+            The messages of the plan.
+        """
         return bps.mv(self.device, self.open)
 
     def shut(self) -> Iterator[Msg]:
-        """Close the shutter, and wait until it is closed."""
+        """Close the shutter, and wait until it is closed.
+
+        Yields
+        ------
+        Msg
+            The messages of the plan.
+        """
         return bps.mv(self.device, self.closed)
 
 

@@ -1,4 +1,4 @@
-"""bluesky's plans with a shutter, and what a session needs beside them, under xpdAcq's names."""
+"""bluesky's plans with a shutter, calibration and dark frames, under xpdAcq's names."""
 
 import functools
 from collections.abc import Callable, Generator, Sequence
@@ -23,7 +23,7 @@ P = ParamSpec("P")
 
 
 class _WithShutter(Generic[P]):
-    """One of bluesky's plans as an attribute: of the class as it is, of its objects with their shutter."""
+    """A plan of bluesky as an attribute: unchanged on the class, with the shutter on its objects."""
 
     def __init__(self, plan: Callable[P, Plan]) -> None:
         self._plan = plan
@@ -49,19 +49,19 @@ class _WithShutter(Generic[P]):
 
 
 class XrayBasicPlans:
-    """bluesky's plans with a shutter: opened before the first exposure, closed again whatever happens.
+    """bluesky's plans with a shutter, which is opened before the first exposure and always closed at the end.
 
-    Each takes what bluesky's plan of that name takes.
+    Each has the parameters of bluesky's plan of the same name.
 
     Parameters
     ----------
     shutter
         Any settable ophyd object.
     shutter_open, shutter_close
-        What it is set to.
+        The values to which it is set.
     db
-        The session's catalog (databroker, Tiled), where `calibrate` finds the images; with None it
-        takes them from the run's own documents.
+        The session's catalog (databroker, Tiled), from which `calibrate` reads the images; with None
+        it reads them through the run's own documents.
     """
 
     count = _WithShutter(bp.count)
@@ -94,22 +94,33 @@ class XrayBasicPlans:
         self.db = db
 
     def shutter_wrapper(self, plan: Any) -> Plan:
-        """Give any plan the shutter, opened before its first exposure, closed again whatever happens."""
+        """Wrap a plan with the shutter, which is opened before the first exposure and always closed at the end.
+
+        Parameters
+        ----------
+        plan
+            Any plan.
+
+        Returns
+        -------
+        generator
+            The wrapped plan.
+        """
         return with_shutter(plan, self._shutter)
 
     def calibrate(
         self, detectors: Sequence[Any], calibs: Sequence[CalibrationData] | None = None, **kwargs: Any
     ) -> Plan:
-        """Expose a powder standard, let a person calibrate in pyFAI-calib2, and put that in force.
+        """Expose a powder standard, open pyFAI-calib2 for the user, and activate the saved geometry.
 
         Parameters
         ----------
         detectors
             To expose, all in one run.
         calibs
-            The `CalibrationData` of each; left out, the one component of that kind that each has.
+            The `CalibrationData` of each; if omitted, the one component of that kind that each has.
         **kwargs
-            What `ponikeeper_client.plans.calibrate` takes. Left out it is ``method="gui"``,
+            As for `ponikeeper_client.calibrate`. The defaults are ``method="gui"``,
             ``output_dir="xpdacq_calib"``, and the shutter and the catalog of this object.
 
         Returns
@@ -120,7 +131,7 @@ class XrayBasicPlans:
         Raises
         ------
         CalibrationError
-            For at least one detector nothing was put in force.
+            For at least one detector no geometry was activated.
         """
         own: dict[str, Any] = {"method": "gui", "output_dir": "xpdacq_calib", "shutter": self._shutter}
         if kwargs.get("images") is None:
@@ -132,47 +143,47 @@ class XrayBasicPlans:
     def config_by_poni(
         calib: CalibrationData, file: str | Path, *, label: str | None = None, here: bool = False
     ) -> Plan:
-        """Put a PONI file in force as one transaction.
+        """Commit a PONI file in one transaction.
 
         Parameters
         ----------
         calib
-            Of the detector.
+            The calibration of the detector.
         file
-            A whole PONI.
+            A PONI file.
         label
             Name of the revision, such as ``"near"``.
         here
-            Whether it holds where the detector stands now; else its position is not known.
+            Whether it is valid where the detector is now; otherwise its position is unknown.
 
         Returns
         -------
         Result
-            With the revision.
+            The accepted result, with its revision.
 
         Raises
         ------
         CalibrationError
-            The file cannot be read to one whole geometry.
+            The file does not contain one whole geometry.
         RefusedError
-            With the IOC's reasons.
+            The IOC refused; the message has its reasons.
         NotConnectedError
             The IOC does not answer.
         """
         return (yield from committed(calib, read_poni(Path(file)), label, here=here))
 
     def dark_plan(self, detector: Any) -> Generator[Msg, Any, "SnapshotDevice"]:
-        """Take a dark frame, as bluesky-darkframes wants it; a shutter that was open is opened again.
+        """Take a dark frame for bluesky-darkframes; a shutter that was open is opened again.
 
         Parameters
         ----------
         detector
-            Is staged; it is staged anew before and after, so the dark frame is in a file of its own.
+            A staged detector; it is staged again before and after, so that the dark frame is in its own file.
 
         Returns
         -------
         SnapshotDevice
-            The detector as it read then.
+            The reading of the detector.
 
         Raises
         ------
@@ -190,22 +201,27 @@ class XrayBasicPlans:
         limit: int | None = None,
         stream_name: str = "dark",
     ) -> "DarkFramePreprocessor":
-        """Give what makes each run record a dark frame, for ``RE.preprocessors``.
+        """Return a preprocessor for ``RE.preprocessors`` that records a dark frame in each run.
 
         Parameters
         ----------
         detector
-            Of which.
+            The detector.
         max_age
-            When a new one is taken (s).
+            Age at which a new dark frame is taken (s).
         locked_signals
-            Whose change asks for a new one, such as the exposure time. A dark frame that is used
-            again is recorded with the geometry with which it was taken, unless
+            Signals whose change requires a new dark frame, such as the exposure time. A dark frame
+            that is used again is recorded with the geometry with which it was taken, unless
             ``detector.calib.serial`` is among them.
         limit
-            How many are kept; None keeps all.
+            How many dark frames are stored; None stores all.
         stream_name
-            Where they are recorded.
+            The stream in which they are recorded.
+
+        Returns
+        -------
+        bluesky_darkframes.DarkFramePreprocessor
+            The preprocessor.
 
         Raises
         ------
@@ -219,7 +235,7 @@ class XrayBasicPlans:
 
 
 def committed(calib: CalibrationData, geometry: Geometry, label: str | None, *, here: bool) -> Plan:
-    """Put a geometry in force; as `XrayBasicPlans.config_by_poni`."""
+    """Commit a geometry; as `XrayBasicPlans.config_by_poni`."""
     commit = Commit(geometry.as_dict(), {"method": "poni"}, label, "now" if here else "unknown")
     # off the RunEngine's loop, in a thread that shares the session's Channel Access
     task = BackgroundTask(f"configure {calib.name}", lambda *_: calib.transact(commit), calib.snapshot.cl.thread_class)

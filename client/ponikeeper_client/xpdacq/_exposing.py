@@ -1,4 +1,4 @@
-"""Any plan with a shutter: opened before its first exposure, closed again whatever happens."""
+"""Run any plan with a shutter, which is opened before the first exposure and always closed; take dark frames."""
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
@@ -15,27 +15,27 @@ from ponikeeper_client.plans import Shutter
 Plan = Generator[Msg, Any, Any]
 
 _EXPOSE = ("trigger", "kickoff", "create")
-"""The messages with which an exposure begins; the last where there is nothing to trigger."""
+"""The messages that start an exposure; the last one if there is nothing to trigger."""
 
 
 @dataclass(frozen=True, slots=True)
 class RememberedShutter(Shutter):
-    """A shutter that remembers what a plan made of it: not each one reads as what it was set to."""
+    """A shutter that remembers its last command: not every shutter reads back the value it was set to."""
 
     _left_open: Event = field(default_factory=Event, init=False, repr=False, compare=False)
 
     def opened(self) -> Iterator[Msg]:
-        """Open it, and wait until it is."""
+        """Open it, and wait until it is open."""
         yield from Shutter.opened(self)
         self._left_open.set()
 
     def shut(self) -> Iterator[Msg]:
-        """Close it, and wait until it is."""
+        """Close it, and wait until it is closed."""
         yield from Shutter.shut(self)
         self._left_open.clear()
 
     def is_open(self) -> Generator[Msg, Any, bool]:
-        """Tell what it reads; where that is neither of the two, what a plan made of it."""
+        """Return whether it reads open; if it reads neither value, whether the last command was to open."""
         reading: Any = yield from bps.read(self.device)
         values = [one["value"] for one in reading.values()]
         says_open, says_closed = self.open in values, self.closed in values
@@ -43,15 +43,15 @@ class RememberedShutter(Shutter):
 
 
 def with_shutter(plan: Any, shutter: Shutter) -> Plan:
-    """Give a plan a shutter.
+    """Run a plan with a shutter.
 
     Parameters
     ----------
     plan
         Any plan.
     shutter
-        Is opened before the first exposure of the plan, and closed when the plan has ended, failed
-        or was aborted.
+        Opened before the first exposure of the plan, and closed when the plan has ended, failed or
+        was aborted.
     """
     opened = False
 
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 
 
 def require_darkframes() -> Any:
-    """Give the module `bluesky_darkframes`.
+    """Import the module `bluesky_darkframes`.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def require_darkframes() -> Any:
 def dark_plan(detector: Any, shutter: RememberedShutter) -> Generator[Msg, Any, "SnapshotDevice"]:
     """Take a dark frame; as `XrayBasicPlans.dark_plan`."""
     darkframes = require_darkframes()
-    group = darkframes.GROUP_PREFIX  # by it the trigger is known for that of a dark frame
+    group = darkframes.GROUP_PREFIX  # marks the trigger as that of a dark frame
     yield from bps.unstage_all(detector)
     yield from bps.stage_all(detector)
     was_open = yield from shutter.is_open()

@@ -1,4 +1,4 @@
-"""xpdAcq's measurement at several distances, on the geometries that the IOC keeps for each of them."""
+"""Measure at several distances, as xpdAcq does, with the geometry that the IOC has for each of them."""
 
 import io
 from collections.abc import Sequence
@@ -21,26 +21,26 @@ Source = Geometry | str | Path | Any
 
 
 class MultiDistPlans(XrayBasicPlans):
-    """bluesky's plans with a shutter, for a detector that is measured at several distances.
+    """bluesky's plans with a shutter, for a detector at several distances.
 
-    ``plans.count([detector], per_shot=plans.take_reading)`` takes, in each shot, an event of each
-    distance in a stream of its own. The plans are guarded: no event has another distance's geometry.
+    ``plans.count([detector], per_shot=plans.take_reading)`` takes, in each shot, one event per distance,
+    each in its own stream. The plans are guarded: no event has the geometry of another distance.
 
     Parameters
     ----------
     shutter, shutter_open, shutter_close, db
         As for `XrayBasicPlans`.
     detector
-        Whose distance changes.
+        The detector that moves.
     calib_cpt
         Its calibration.
     motor
-        Moves it; its readback is one of the linked PVs.
+        The motor that moves it; its readback is one of the linked PVs.
 
     Attributes
     ----------
     positions, streams, geometries
-        The distances, in their order; a geometry is None where the IOC has it already.
+        The distances, in their order; a geometry is None if the IOC has it already.
     """
 
     def __init__(
@@ -60,7 +60,18 @@ class MultiDistPlans(XrayBasicPlans):
         self.geometries: list[Geometry | None] = []
 
     def shutter_wrapper(self, plan: Any) -> Plan:
-        """Give any plan the shutter, and the guard."""
+        """Wrap a plan with the shutter and the guard.
+
+        Parameters
+        ----------
+        plan
+            Any plan.
+
+        Returns
+        -------
+        generator
+            The wrapped plan.
+        """
         return calibration_guard(super().shutter_wrapper(plan))
 
     def calib_dist(self, position: float, stream: str, output_dir: str = "xpdacq_calib", **kwargs: Any) -> Plan:
@@ -69,9 +80,9 @@ class MultiDistPlans(XrayBasicPlans):
         Parameters
         ----------
         position
-            Where the motor goes.
+            Position of the motor, in its units.
         stream
-            Name of the distance: of its stream, and the label of its revision.
+            Name of the distance: the stream, and the label of the revision.
         output_dir, **kwargs
             As for `calibrate`.
 
@@ -97,19 +108,19 @@ class MultiDistPlans(XrayBasicPlans):
         Parameters
         ----------
         position
-            Where the motor goes.
+            Position of the motor, in its units.
         stream
             Name of its stream.
         geometry
-            Is committed when the detector is there the first time; left out, it is the one that was
-            put in force there.
+            Committed when the detector is there for the first time. If omitted, the revision that was
+            active there before is used.
 
         Raises
         ------
         ValueError
-            There is a distance of that name.
+            There is already a distance of that name.
         CalibrationError
-            The file cannot be read to one whole geometry.
+            The file does not contain one whole geometry.
         """
         if stream in self.streams:
             raise ValueError(f"there is a distance {stream} already: the names are {', '.join(self.streams)}")
@@ -118,27 +129,43 @@ class MultiDistPlans(XrayBasicPlans):
         self.geometries.append(None if geometry is None else _geometry(geometry))
 
     def pop_dist(self, index: int) -> tuple[float, str, Geometry | None]:
-        """Take a distance out, and give its position, stream and geometry."""
+        """Remove a distance.
+
+        Parameters
+        ----------
+        index
+            Its index in `positions`.
+
+        Returns
+        -------
+        tuple
+            Its position, stream and geometry.
+        """
         return self.positions.pop(index), self.streams.pop(index), self.geometries.pop(index)
 
     def clear_dists(self) -> None:
-        """Forget all distances; what the IOC has of them stays."""
+        """Remove all distances; the IOC keeps their revisions."""
         self.positions, self.streams, self.geometries = [], [], []
 
     def take_reading(self, devices: Sequence[Any], *, timeout: float = TIMEOUT) -> Plan:
-        """Take an event at each distance, in its stream, with the geometry that holds there.
+        """Take an event at each distance, in its stream, with the geometry that is valid there.
 
         Parameters
         ----------
         devices
             To trigger and read.
         timeout
-            How long to wait at each for its geometry (s).
+            How long to wait at each distance for its geometry (s).
+
+        Returns
+        -------
+        generator
+            A plan.
 
         Raises
         ------
         CalibrationError
-            No distance was added, or no geometry came to hold at one of them.
+            No distance was added, or at one of them no geometry became valid in time.
         """
         if not self.positions:
             raise CalibrationError("there are no distances: add some with calib_dist or add_dist")
@@ -152,12 +179,12 @@ class MultiDistPlans(XrayBasicPlans):
 
 
 def _geometry(source: Source) -> Geometry:
-    """Read a geometry of whatever a session has it in.
+    """Read a geometry from an object, a PONI file or an integrator.
 
     Raises
     ------
     CalibrationError, PoniError
-        It cannot be read to one whole geometry.
+        It is not one whole geometry.
     """
     if isinstance(source, Geometry):
         return source
