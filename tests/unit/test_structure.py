@@ -14,6 +14,7 @@ NOT_A_MODULE = {
     "ca/test_sources.py": "each PV of the contract has a source among several modules of ca",
     "client/test_public_names.py": "the package ponikeeper_client itself",
     "detector/test_commit_cost.py": "how often one commit validates and hashes, over several modules",
+    "test_public_docstrings.py": "the docstrings of the public names of all packages",
     "test_structure.py": "the structure of the tests",
     "test_warnings.py": "the settings of pytest",
 }
