@@ -551,7 +551,7 @@ def test_image_is_the_array_of_two_dimensions_whatever_its_name(shape):
 
 def test_several_images_are_listed_with_the_way_to_choose():
     found = descriptor(pe1_a=("array", [12, 10]), pe1_b=("array", [1, 6, 5]))
-    with pytest.raises(ImageError, match=r"several images: say which is meant with key=, one of pe1_a, pe1_b"):
+    with pytest.raises(ImageError, match=r"several images: select one with key=, one of pe1_a, pe1_b"):
         image_key(found, "pe1")
     assert image_key(found, "pe1", "pe1_b") == "pe1_b"
 
@@ -614,7 +614,7 @@ def test_function_of_the_user_that_fails_is_told_with_its_reason():
 
     with pytest.raises(ImageError, match=r"images\('5f0c', 'pe1_any'\) failed: KeyError: 'no such thing'"):
         UserImages(images).read("5f0c", "pe1_any")
-    with pytest.raises(ImageError, match=r"what images\('5f0c', 'pe1_any'\) gave have the shape \(3,\)"):
+    with pytest.raises(ImageError, match=r"what images\('5f0c', 'pe1_any'\) returned have the shape \(3,\)"):
         UserImages(lambda *_: [1, 2, 3]).read("5f0c", "pe1_any")
 
 
