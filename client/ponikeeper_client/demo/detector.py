@@ -37,7 +37,7 @@ class SimulatedDetector(CalibrationMixin, Device):
         self._truth = truth
 
     def trigger(self) -> DeviceStatus:
-        """Take an image."""
+        """Simulate an image."""
         assert self._truth is not None, "the detector has no geometry: call move_to first"
         self._exposures += 1
         frame: NDArray[np.uint16] = image(self._truth, SHAPE, seed=self._exposures)

@@ -31,7 +31,7 @@ class Session:
         self._run_engine.subscribe(TiledWriter(self.catalog))
 
     def count(self, detector: Any) -> str:
-        """Take one image; return the uid of the run."""
+        """Record one image; return the uid of the run."""
         uids: Any = self._run_engine(count([detector]))
         return str(uids[0])
 

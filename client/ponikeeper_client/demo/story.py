@@ -83,7 +83,7 @@ def run(stay: bool) -> None:
 
 
 def _demonstrate_runs(folder: Path) -> None:
-    """Take runs at two distances, and read back the geometry of each."""
+    """Record runs at two distances, and read back the geometry of each."""
     quiet_libraries()
     with out.status("loading ophyd, bluesky, pyFAI and Tiled, starting a Tiled server ..."):
         from ponikeeper_client.demo import picture

@@ -173,7 +173,7 @@ class XrayBasicPlans:
         return (yield from committed(calib, read_poni(Path(file)), label, here=here))
 
     def dark_plan(self, detector: Any) -> Generator[Msg, Any, "SnapshotDevice"]:
-        """Take a dark frame for bluesky-darkframes; a shutter that was open is opened again.
+        """Record a dark frame for bluesky-darkframes; a shutter that was open is opened again.
 
         Parameters
         ----------

@@ -90,7 +90,7 @@ def require_darkframes() -> Any:
 
 
 def dark_plan(detector: Any, shutter: RememberedShutter) -> Generator[Msg, Any, "SnapshotDevice"]:
-    """Take a dark frame; as `XrayBasicPlans.dark_plan`."""
+    """Record a dark frame; as `XrayBasicPlans.dark_plan`."""
     darkframes = require_darkframes()
     group = darkframes.GROUP_PREFIX  # marks the trigger as that of a dark frame
     yield from bps.unstage_all(detector)

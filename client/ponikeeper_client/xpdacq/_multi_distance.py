@@ -94,7 +94,7 @@ class MultiDistPlans(XrayBasicPlans):
         Raises
         ------
         CalibrationError
-            Nothing was put in force; the distance is not added.
+            No geometry was activated; the distance is not added.
         """
         yield from move_and_settle(self.motor, position, [self.calib_cpt])
         options = {"label": stream, "output_dir": output_dir, **kwargs}
@@ -148,7 +148,7 @@ class MultiDistPlans(XrayBasicPlans):
         self.positions, self.streams, self.geometries = [], [], []
 
     def take_reading(self, devices: Sequence[Any], *, timeout: float = TIMEOUT) -> Plan:
-        """Take an event at each distance, in its stream, with the geometry that is valid there.
+        """Record an event at each distance, in its stream, with the geometry that is valid there.
 
         Parameters
         ----------
