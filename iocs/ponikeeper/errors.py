@@ -38,6 +38,8 @@ class MessageError(ProblemsError):
 
     Attributes
     ----------
+    problems
+        A message for each problem; at least one.
     request
         The request id, where it could be read although the text is invalid.
     op
@@ -99,6 +101,8 @@ class CalibrationError(ProblemsError):
 
     Attributes
     ----------
+    problems
+        A message for each problem; at least one.
     results
         Results of the other detectors by name, where several were calibrated.
     """
@@ -149,7 +153,15 @@ class RecsyncError(PonikeeperError, ValueError):
 
 
 class MissingExtraError(PonikeeperError, ImportError):
-    """A part of ponikeeper that is not installed; the message says how to install it."""
+    """A part of ponikeeper that is not installed; the message says how to install it.
+
+    Parameters
+    ----------
+    extra
+        Name of the extra of the distribution, as pip takes it.
+    missing
+        Name of the module that could not be imported.
+    """
 
     def __init__(self, extra: str, missing: str) -> None:
         super().__init__(f"{missing} is not installed: pip install 'ponikeeper[{extra}]'")

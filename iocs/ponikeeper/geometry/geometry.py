@@ -33,13 +33,26 @@ _CONFIG_KEYS = ("orientation", "max_shape", "sensor", "parallax")
 
 @dataclass(frozen=True, slots=True)
 class Fit2D:
-    """The same geometry in the convention of Fit2D (orientation 3 only)."""
+    """The same geometry in the convention of Fit2D (orientation 3 only).
 
-    direct_dist: float  #: sample to beam spot along the beam (mm)
-    beam_x: float  #: beam spot along axis 2 (px)
-    beam_y: float  #: beam spot along axis 1 (px)
-    tilt: float  #: tilt of the detector (deg)
-    tilt_plane: float  #: rotation of the tilt plane (deg)
+    Parameters
+    ----------
+    direct_dist
+        Distance from the sample to the detector along the direct beam (mm); pyFAI's ``directDist``.
+    beam_x, beam_y
+        Position of the direct beam on the detector (px), along axis 2 (fast) and axis 1 (slow); pyFAI's
+        ``centerX`` and ``centerY``.
+    tilt
+        Angle between the detector's normal and the beam (deg), 0 to less than 90.
+    tilt_plane
+        Direction of the tilt (deg), -180 to 180; 0 without a tilt. pyFAI's ``tiltPlanRotation``.
+    """
+
+    direct_dist: float
+    beam_x: float
+    beam_y: float
+    tilt: float
+    tilt_plane: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +136,13 @@ class Geometry:
         return geometry
 
     def as_dict(self) -> dict[str, object]:
-        """Return the eleven values as plain JSON types, in their order."""
+        """Return the eleven values as plain JSON types.
+
+        Returns
+        -------
+        dict
+            The values by name in the order of the parameters, in m and rad; `parse` builds the geometry again.
+        """
         return {item.name: strictjson.plain(getattr(self, item.name)) for item in fields(self)}
 
     def _set(self, values: Mapping[str, Any]) -> None:

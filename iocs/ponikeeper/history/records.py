@@ -24,7 +24,27 @@ Row = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One geometry with provenance, label and position; never changed, never deleted."""
+    """One geometry with provenance, label and position; never changed, never deleted.
+
+    Parameters
+    ----------
+    number
+        Counts the revisions of a detector from 1.
+    uid
+        A UUID, unique among all detectors and stores.
+    created
+        Time of the commit, UTC ISO 8601.
+    label
+        Name for revisions, such as ``near``; None where it has none.
+    geometry
+        The calibrated values (m, rad).
+    position
+        Readbacks of the linked PVs for which the geometry was calibrated; None where they are unknown.
+    provenance
+        Where it comes from; its keys are those of `ponikeeper.protocol.PROVENANCE`.
+    checksum
+        Covers the PV prefix of the detector and all other values; ``sha256:`` and 64 hexadecimal digits.
+    """
 
     number: int
     uid: str
@@ -36,7 +56,14 @@ class Revision:
     checksum: str
 
     def row(self) -> Row:
-        """Return the values that the checksum covers."""
+        """Return the values that the checksum covers.
+
+        Returns
+        -------
+        tuple
+            All values but the checksum, in the order of the store's columns; the geometry, position and provenance
+            as canonical JSON texts.
+        """
         return (
             self.number,
             self.uid,
@@ -48,7 +75,13 @@ class Revision:
         )
 
     def as_dict(self) -> dict[str, object]:
-        """Return the JSON object, as the history PVs and the command line show it."""
+        """Return the JSON object, as the history PVs and the command line show it.
+
+        Returns
+        -------
+        dict
+            Plain JSON values with the checksum; ``revision`` is the number.
+        """
         return {
             "revision": self.number,
             "uid": self.uid,
@@ -94,7 +127,22 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """From `time` on, `revision` is active, because of `cause`."""
+    """From `time` on, `revision` is active, because of `cause`.
+
+    Parameters
+    ----------
+    serial
+        Counts the activations of a detector from 1.
+    revision
+        Number of the revision.
+    time
+        UTC ISO 8601.
+    cause
+        Operation of the request: ``commit``, ``activate`` or ``here``; ``follow`` where the links came to rest at the
+        position of the revision.
+    author
+        Who asked for it, as the request or Channel Access names them; not verified.
+    """
 
     serial: int
     revision: int
@@ -103,16 +151,46 @@ class Activation:
     author: str
 
     def row(self) -> Row:
-        """Return the values that the checksum covers."""
+        """Return the values that the checksum covers.
+
+        Returns
+        -------
+        tuple
+            All values, in the order of the store's columns.
+        """
         return tuple(asdict(self).values())
 
     def as_dict(self) -> dict[str, object]:
-        """Return the JSON object."""
+        """Return the JSON object.
+
+        Returns
+        -------
+        dict
+            Plain JSON values by the names of the parameters, without the checksum, which `sealed` adds.
+        """
         return asdict(self)
 
     @classmethod
     def parse(cls, prefix: str, values: Mapping[str, object]) -> "Activation":
-        """Build an activation from its JSON object; parameters and errors as `Revision.parse`."""
+        """Build an activation from its JSON object, and verify the checksum.
+
+        Parameters
+        ----------
+        prefix
+            PV prefix of the detector, which the checksum covers.
+        values
+            The JSON object with its checksum, as `sealed` returns it.
+
+        Returns
+        -------
+        Activation
+            The activation.
+
+        Raises
+        ------
+        HistoryError
+            The object is invalid, or was changed after it was written.
+        """
         name = _checked("activation", "serial", values)
         activation = cls(**{key: value for key, value in values.items() if key != "checksum"})  # type: ignore[arg-type]
         _verify(prefix, name, "activation", activation, values)
@@ -125,10 +203,22 @@ class Correction:
 
     Parameters
     ----------
+    number
+        Counts the corrections of a detector from 1.
     kind
         ``supersede`` or ``retract``.
+    revision
+        Number of the revision that was wrong.
     by
-        The revision that is right; None where nothing replaces the one that was wrong.
+        Number of the revision that is right; None where nothing replaces the one that was wrong.
+    since, until
+        The time for which it counts (UTC ISO 8601), from the first on and before the second; None is unlimited.
+    reason
+        What was wrong, in one line.
+    time
+        When it was stored, UTC ISO 8601.
+    author
+        Who asked for it, as the request or Channel Access names them; not verified.
     """
 
     number: int
@@ -142,16 +232,46 @@ class Correction:
     author: str
 
     def row(self) -> Row:
-        """Return the values that the checksum covers."""
+        """Return the values that the checksum covers.
+
+        Returns
+        -------
+        tuple
+            All values, in the order of the store's columns.
+        """
         return tuple(asdict(self).values())
 
     def as_dict(self) -> dict[str, object]:
-        """Return the JSON object, as the history PVs and the command line show it."""
+        """Return the JSON object, as the history PVs and the command line show it.
+
+        Returns
+        -------
+        dict
+            Plain JSON values by the names of the parameters, without the checksum, which `sealed` adds.
+        """
         return asdict(self)
 
     @classmethod
     def parse(cls, prefix: str, values: Mapping[str, object]) -> "Correction":
-        """Build a correction from its JSON object; parameters and errors as `Revision.parse`."""
+        """Build a correction from its JSON object, and verify the checksum.
+
+        Parameters
+        ----------
+        prefix
+            PV prefix of the detector, which the checksum covers.
+        values
+            The JSON object with its checksum, as `sealed` returns it.
+
+        Returns
+        -------
+        Correction
+            The correction.
+
+        Raises
+        ------
+        HistoryError
+            The object is invalid, or was changed after it was written.
+        """
         name = _checked("judgement", "number", values)
         correction = cls(**{key: value for key, value in values.items() if key != "checksum"})  # type: ignore[arg-type]
         _verify(prefix, name, "judgement", correction, values)

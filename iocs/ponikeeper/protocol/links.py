@@ -41,8 +41,16 @@ class LinkState:
 
     Parameters
     ----------
+    name
+        Name of the link, by which a position has its value.
+    pv
+        Name of the PV with the readback.
+    kind
+        ``motor``, ``energy``, ``wavelength`` or ``equal`` (any change counts).
     units
         Of `value`, `calibrated` and `tolerance`; the tolerance of an energy or a wavelength is relative.
+    tolerance
+        Largest difference from `calibrated` that does not count; None for the kind ``equal``.
     value
         None where the PV has no finite number.
     calibrated

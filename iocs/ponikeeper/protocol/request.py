@@ -42,7 +42,11 @@ class Commit(Asked):
     Parameters
     ----------
     geometry
-        The values to set (m, rad, and the two texts).
+        The values to set (m, rad), ``detector`` and ``detector_config``.
+    provenance
+        Where the geometry comes from; the keys are those of `PROVENANCE`.
+    label
+        A name for the revision, such as ``near``; None for none.
     inherit
         Whether omitted values are taken from the active revision.
     derived
@@ -89,7 +93,13 @@ class Here(Asked):
 
 @dataclass(frozen=True, slots=True)
 class Follow(Asked):
-    """Request to follow the links, or to stop following them."""
+    """Request to follow the links, or to stop following them.
+
+    Parameters
+    ----------
+    on
+        Whether the IOC activates the revision that belongs to the position at which the links come to rest.
+    """
 
     op: ClassVar[str] = "follow"
     on: bool
@@ -101,6 +111,12 @@ class Supersede(Asked):
 
     Parameters
     ----------
+    revision
+        Number of the revision that was wrong.
+    by
+        Number of the revision that is right.
+    reason
+        What was wrong, in one line of at most 400 bytes.
     since, until
         The time for which this counts (UTC ISO 8601), from the first on and before the second; None is unlimited.
     """
@@ -115,7 +131,15 @@ class Supersede(Asked):
 
 @dataclass(frozen=True, slots=True)
 class Retract(Asked):
-    """Correction: a revision was wrong, and nothing replaces it."""
+    """Correction: a revision was wrong, and nothing replaces it.
+
+    Parameters
+    ----------
+    revision
+        Number of the revision that was wrong.
+    reason
+        What was wrong, in one line of at most 400 bytes.
+    """
 
     op: ClassVar[str] = "retract"
     revision: int
@@ -123,6 +147,8 @@ class Retract(Asked):
 
 
 Request = Commit | Activate | Here | Follow | Supersede | Retract
+"""Any request. Each also takes the keywords `request` (an id, by which the client finds the result), `author` (where
+it is not the user who puts the request) and `digest` (hash of the content, set by `parse_request`)."""
 
 
 def request_text(request: Request) -> str:

@@ -47,7 +47,13 @@ class Result:
     time: str
 
     def as_dict(self) -> dict[str, object]:
-        """Return the JSON object."""
+        """Return the JSON object.
+
+        Returns
+        -------
+        dict
+            Plain JSON values by the names of the parameters, as ``Results_RBV`` lists them.
+        """
         return {
             "request": self.request,
             "op": self.op,

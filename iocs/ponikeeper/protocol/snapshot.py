@@ -49,7 +49,13 @@ class Snapshot:
     provenance: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def as_json(self) -> str:
-        """Format the text of ``Snapshot_RBV``."""
+        """Format the text of ``Snapshot_RBV``.
+
+        Returns
+        -------
+        str
+            JSON, which `from_json` parses.
+        """
         return strictjson.dumps(
             {
                 "v": VERSION,

@@ -65,6 +65,7 @@ class History(Reader):
         Returns
         -------
         tuple of Revision and Activation
+            As stored: the revision with its number, uid and checksum, and its activation with its serial.
 
         Raises
         ------
@@ -114,6 +115,7 @@ class History(Reader):
         Returns
         -------
         Activation
+            As stored, with its serial.
 
         Raises
         ------
