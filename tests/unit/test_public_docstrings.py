@@ -10,9 +10,16 @@ import pytest
 import public_api
 
 PACKAGES = (
+    "ponikeeper.errors",
+    "ponikeeper.geometry",
+    "ponikeeper.history",
+    "ponikeeper.protocol",
+    "ponikeeper.store",
     "ponikeeper_client",
     "ponikeeper_client.documents",
+    "ponikeeper_client.guard",
     "ponikeeper_client.images",
+    "ponikeeper_client.plans",
     "ponikeeper_client.queueserver",
     "ponikeeper_client.recall",
     "ponikeeper_client.xpdacq",
@@ -120,6 +127,18 @@ def test_public_docstrings_have_the_sections_of_their_signatures(package):
     publics = list(described(package))
     assert publics
     assert {public.name: found for public in publics if (found := problems(public))} == {}
+
+
+def test_every_package_with_public_names_is_checked():
+    sources = (public_api.ROOT / "iocs", public_api.ROOT / "client")
+    inits = [(root, file) for root in sources for file in root.rglob("ponikeeper*/**/__init__.py")]
+    assert inits
+    declaring = {
+        ".".join(file.relative_to(root).parent.parts)
+        for root, file in inits
+        if re.search(r"^__all__ = ", file.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert declaring - set(PACKAGES) == set()
 
 
 def test_check_finds_what_is_missing():
