@@ -37,7 +37,7 @@ def moves(seen: Sequence[Links]) -> dict[str, str]:
 
 def _motion_message(first: LinkState | None, link: LinkState) -> str | None:
     if first is None or first.value is None or link.value is None or is_within(link, link.value, first.value):
-        return f"{link.name} ({link.pv}) was in motion during the exposure" if link.moving else None
+        return f"{link.name} ({link.pv}) was moving during the exposure" if link.moving else None
     allowed = "any change counts" if link.tolerance is None else f"tolerance {link.tolerance:g}"
     value = f"{link.value:g} {link.units}".rstrip()
     return f"{link.name} ({link.pv}) moved during the exposure, from {first.value:g} to {value} ({allowed})"

@@ -295,7 +295,7 @@ def test_transaction_whose_ioc_hangs_is_unknown_and_safe_to_send_again(own, conn
     request = Activate(1, request="once")
     with (
         hung(own),
-        pytest.raises(NotConnectedError, match=r"Results_RBV shows no verdict within 2 s: .* same id, once"),
+        pytest.raises(NotConnectedError, match=r"Results_RBV has no result after 2 s: .* same id, once"),
     ):
         ask(panel.calib.transact(request, timeout=2.0))
     assert ask(panel.calib.transact(request)).outcome == "accepted"

@@ -102,7 +102,7 @@ def test_detector_that_begins_to_move_during_the_exposure_is_refused_though_it_h
         wait_for(lambda: panel.calib.read_links()[0].moving)
 
     panel.meanwhile = start
-    with pytest.raises(CalibrationError, match="was in motion during the exposure"):
+    with pytest.raises(CalibrationError, match="was moving during the exposure"):
         run(panel)
 
 

@@ -14,7 +14,7 @@ import pytest
 import speak
 from live import TIMEOUT, LiveIoc, serving, wait_for
 from ponikeeper.geometry import Geometry, poni
-from ponikeeper.history.history_file import ExportedHistory, added, read, write
+from ponikeeper.history.history_file import ExportedHistory, new_records, read, write
 from ponikeeper.history.records import KINDS
 from ponikeeper.protocol.pvs import DETECTOR_PVS, Kind
 from ponikeeper.store import History
@@ -100,7 +100,11 @@ def test_another_host_shows_the_same_and_continues_the_numbers(call, calibrated,
         result = request(prefix, commit_text("r1", geometry={**GEOMETRY, "dist": 2.0}))  # the ids are new again
         assert (result["outcome"], result["revision"], result["serial"]) == ("accepted", 4, 5)
         newer = call("export", "history", prefix).stdout.encode()
-    assert added(read(file.read_bytes()), read(newer)).counts() == {"revision": 1, "activation": 1, "judgement": 0}
+    assert new_records(read(file.read_bytes()), read(newer)).counts() == {
+        "revision": 1,
+        "activation": 1,
+        "judgement": 0,
+    }
 
 
 def test_what_was_calibrated_before_is_served_with_its_time_and_by_its_number(call, make_ioc, tmp_path):
@@ -177,7 +181,7 @@ def test_export_is_of_one_instant_though_two_writers_commit(call, make_ioc, tmp_
             done = call("export", "history", ioc.prefix, "-o", file)
             assert (done.returncode, done.stderr) == (0, "")
             found = read(file.read_bytes())  # which sees that all that is named is there
-            added(last, found)
+            new_records(last, found)
             counts.append(len(found.revisions))
             assert found.activations[-1].revision == len(found.revisions)
             last = found
@@ -228,7 +232,7 @@ def test_file_is_replaced_by_a_whole_one_or_stays(call, calibrated, tmp_path):
     assert read(file.read_bytes()).prefix == calibrated.prefix
     assert [path.name for path in file.parent.iterdir()] == ["one.jsonl"]
     for place, message in (
-        (tmp_path, "is no file"),
+        (tmp_path, "is not a regular file"),
         (tmp_path / "no" / "where", "expected a file that can be written"),
     ):
         refused = call("export", "history", calibrated.prefix, "-o", place)

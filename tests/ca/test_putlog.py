@@ -57,7 +57,7 @@ def test_accepted_refused_and_denied_puts_are_there_when_they_are_answered(logge
         wire.put(wire.channel(f"{logged.prefix}Dist"), [0.3], ChannelType.DOUBLE)
         told = lines(path)[-1]
         assert (told["user"], told["outcome"]) == ("eve", "denied")
-        assert told["reason"] == f"{logged.prefix}Dist is not yours to write"
+        assert told["reason"] == f"{logged.prefix}Dist may not be written from here: the access rules forbid it"
     assert len(lines(path)) == 3
 
 

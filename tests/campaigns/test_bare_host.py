@@ -88,4 +88,4 @@ def _move_in(machine):
     told = machine.run("env", "EPICS_CA_SERVER_PORT=5066", "ponikeeper", "get", prefix)
     assert f"Distance: {GEOMETRY['dist']}" in told
     put = ("env", "EPICS_CA_SERVER_PORT=5066", "ponikeeper", "put", prefix, "/root/near.poni", "--label", "near")
-    assert "revision 2 is in force" in machine.run(*put)
+    assert "revision 2 is active" in machine.run(*put)

@@ -120,7 +120,7 @@ def test_full_disk_is_an_alarm_refuses_puts_and_is_recovered_from(served):
     wait_for(lambda: "full" in served.run("journalctl", "--no-pager", "-t", "ponikeeper-put"), what="the refusal")
     assert served.ponikeeper("get", PREFIX) == before
     served.run("rm", f"{STATE}/ballast")
-    wait_for(lambda: "is in force" in served.run(*put, check=False), what="the recovery")
+    wait_for(lambda: "is active" in served.run(*put, check=False), what="the recovery")
     assert served.ponikeeper("get", PREFIX) != before
 
 

@@ -1,7 +1,7 @@
 """Parsing of EPICS access security files: UAG, HAG, ASG and RULE, with the syntax of EPICS base. Pure.
 
 Other features of base (INPx and CALC: rules that depend on other PVs; METHOD, AUTHORITY, RPC) are errors
-that name the line: to ignore a condition would change the meaning of the rule.
+that name the line, because ignoring a condition would change the meaning of the rule.
 """
 
 import re
@@ -15,7 +15,7 @@ from ponikeeper.errors import AccessFileError
 T = TypeVar("T")
 
 Resolve = Callable[[str], frozenset[Network]]
-"""Returns the addresses of a host that the file names; none for an unknown host."""
+"""Returns the addresses of a host that the file names; an empty set for an unknown host."""
 
 DEFAULT = "DEFAULT"
 """The default group; without rights where the file does not define it."""
@@ -132,12 +132,12 @@ class _Parser:
 
     def _names(self, opening: str, closing: str) -> list[_Token]:
         self._expect(opening)
-        found = [self._name()]
+        names = [self._name()]
         while self._is_next(","):
             self._take()
-            found.append(self._name())
+            names.append(self._name())
         self._expect(closing)
-        return found
+        return names
 
     def _heading(self, known: Mapping[str, object]) -> str:
         self._expect("(")
@@ -149,8 +149,8 @@ class _Parser:
 
     def _define(self, groups: dict[str, frozenset[T]], members: Callable[[list[str]], frozenset[T]]) -> None:
         name = self._heading(groups)
-        found = [token.text for token in self._names("{", "}")] if self._is_next("{") else []
-        groups[name] = members(found)
+        names = [token.text for token in self._names("{", "}")] if self._is_next("{") else []
+        groups[name] = members(names)
 
     def _group(self) -> None:
         name = self._heading(self._groups)
@@ -210,6 +210,6 @@ class _Parser:
         return [groups[name.text] for name in names]
 
     def _refuse(self, token: _Token, expected: str, unsupported: str = "") -> NoReturn:
-        found = f'"{token.text}"' if token.text or token.quoted else "the end of the file"
+        actual = f'"{token.text}"' if token.text or token.quoted else "the end of the file"
         more = f" ({unsupported})" if unsupported and (_INPUT.fullmatch(token.text) or token.text == "CALC") else ""
-        raise AccessFileError(f"line {token.line}: {found}: expected {expected}{more}")
+        raise AccessFileError(f"line {token.line}: {actual}: expected {expected}{more}")

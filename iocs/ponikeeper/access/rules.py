@@ -33,7 +33,7 @@ class Rule:
     hosts
         Networks of the hosts that it applies to; None is any.
     level
-        The highest access security level of the fields that it applies to: 0 the value, 1 the other fields, too.
+        The highest access security level of the fields that it applies to: 0 is the value only, 1 all fields.
     """
 
     right: Right
@@ -57,7 +57,7 @@ class Rules:
     Parameters
     ----------
     group
-        The rules for the PVs of the IOC; the highest right counts.
+        The rules for the PVs of the IOC; the highest right of those that apply counts.
     source
         File that has the rules, for messages; empty without rules.
     """
@@ -93,7 +93,7 @@ class Rules:
 
 
 OPEN = Rules((Rule(Right.WRITE),))
-"""Without rules every client may write, as with any IOC without access security."""
+"""The rules of an IOC without access security: every client may write."""
 
 
 def short_form(hosts: frozenset[Network] | None, users: frozenset[str] | None, source: str) -> Rules:

@@ -99,7 +99,7 @@ class DetectorPVs:
 
     def _handlers(self) -> Mapping[str, PutHandler]:
         """Return the handler of each writable PV, by suffix."""
-        transactions = {
+        handlers = {
             **self._puts.handlers(),
             **self._history.handlers(),
             **{staged(name): functools.partial(self._put_staged, name) for name in NAMES},
@@ -107,16 +107,16 @@ class DetectorPVs:
             "Stage:Apply": self._apply,
             "Stage:Clear": self._clear,
         }
-        return {suffix: self._on(transaction, suffix) for suffix, transaction in transactions.items()}
+        return {suffix: self._on(handler, suffix) for suffix, handler in handlers.items()}
 
-    def _on(self, transaction: PutHandler, suffix: str) -> PutHandler:
+    def _on(self, handler: PutHandler, suffix: str) -> PutHandler:
         """Wrap a handler: unreadable input is refused, and afterwards the PV shows the active value again."""
 
         async def handle(value: Any, identity: ClientIdentity) -> Result | None:
             try:
                 if isinstance(value, Exception):
                     await self._puts.refuse((f"{suffix}: {value}",))
-                return await transaction(value, identity)
+                return await handler(value, identity)
             except RefusedError:
                 raise
             except Exception as error:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _SWEEP_MIN = 1000
 _READ_WAIT = 0.25
-"""How long a read waits for a put of the same client to the same channel, since a disk may hang (s)."""
+"""How long a read waits for a put of the same client to the same channel, since a disk may not respond (s)."""
 
 
 class Access(Protocol):
@@ -148,7 +148,7 @@ class Circuit(_VirtualCircuit):
         return responses
 
     def _channel_created(self, command: Any, responses: list[Any]) -> list[Any]:
-        """Add the access rights to the reply: caproto asks the channel, which knows neither rules nor address."""
+        """Add the access rights to the reply; those of caproto depend on neither the rules nor the address."""
         for response in responses:
             if isinstance(response, ca.CreateChanResponse):
                 self._sent_rights[response.sid] = rights = self.rights(self.context[command.name])
@@ -164,8 +164,8 @@ class Circuit(_VirtualCircuit):
     def _queue_put(self, command: Any) -> None:
         """Queue a put after the previous one on the same channel.
 
-        caproto runs each put as a task: of two successive puts the first could win. Other channels do not
-        wait, since a transaction takes as long as the disk.
+        caproto runs each put as a task: of two successive puts the first could end last. Other channels do not
+        wait, since a transaction waits for the disk.
         """
         before = self._last_put.get(command.sid)
         channel, entry = self._get_db_entry_from_command(command)  # the client may clear it before the put
@@ -196,7 +196,7 @@ class Circuit(_VirtualCircuit):
         """Run a put if the client may write; return the outcome, the reason and the result."""
         if ca.AccessRights.WRITE not in self.rights(entry, identity):
             self._server.on_denied(channel.name, identity)
-            return "denied", f"{channel.name} is not yours to write", None
+            return "denied", f"{channel.name} may not be written from here: the access rules forbid it", None
         try:
             return "accepted", "", await entry.handle_put(command.data, command.data_type, identity)
         except Exception as error:  # every put must be answered
@@ -262,7 +262,10 @@ class Context(_Context):
             await circuit.update_access_rights()
 
     async def _bind_tcp_sockets_with_consistent_port_number(self, make_socket: Any) -> Any:  # noqa: ARG002
-        """Listen on sockets with an explicit TCP protocol: otherwise asyncio leaves Nagle on, and a put takes 40 ms."""
+        """Listen on sockets with an explicit TCP protocol.
+
+        Otherwise asyncio leaves Nagle's algorithm on, and a put takes 40 ms.
+        """
         return await super()._bind_tcp_sockets_with_consistent_port_number(_tcp_socket)
 
     async def broadcast_beacon_loop(self) -> NoReturn:

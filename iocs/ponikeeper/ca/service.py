@@ -45,10 +45,10 @@ log = logging.getLogger(__name__)
 
 _STOP_TIMEOUT = 1.0
 _FIRST_HEARTBEAT = 5.0
-"""Seconds in which the first heartbeat must arrive after the start."""
+"""Longest time from the start to the first heartbeat (s)."""
 
 _HEALTH_PERIOD = 5.0
-"""Seconds between two health checks if systemd sets no watchdog."""
+"""Time between two health checks if systemd sets no watchdog (s)."""
 
 _STARTS = "starts"
 """Name of the file next to the store that counts the starts."""
@@ -91,8 +91,8 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    access = await asyncio.to_thread(Access, config)  # hosts are looked up
-    rival_check = asyncio.create_task(_require_no_rival(config, force))  # it runs while the store is opened
+    access = await asyncio.to_thread(Access, config)  # looks host names up, which may take long
+    rival_check = asyncio.create_task(_require_no_rival(config, force))  # runs while the store is opened
     try:
         store = Store(await asyncio.to_thread(History, config.store))
     except BaseException:
@@ -132,7 +132,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         coroutines += [pvs.run() for pvs in detectors]
         coroutines += [] if putlog is None else [putlog.run()]
         tasks = [server, *(asyncio.create_task(coroutine) for coroutine in coroutines)]
-        # a failing task ends the service: a status that is not updated any more would look current
+        # a failing task ends the service: otherwise an outdated status would look current
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if server.done() and isinstance(server.exception(), (OSError, CaprotoRuntimeError)):
             raise ConfigError(
@@ -157,7 +157,7 @@ def seed(config: Config, detector: Detector) -> Geometry | None:
     Raises
     ------
     ConfigError
-        The file is not a valid PONI, or beyond the limits of the detector.
+        The file is not a valid PONI, or a value is outside the limits of the detector.
     """
     text = config.seed_text(detector)
     if text is None:
@@ -172,7 +172,7 @@ def seed(config: Config, detector: Detector) -> Geometry | None:
 
 
 async def _require_no_rival(config: Config, force: bool) -> None:
-    """Check that no other server answers for our names; wait a little for one that is stopping.
+    """Check that no other server answers for the PVs of this IOC; wait a little for one that is stopping.
 
     Raises
     ------
@@ -208,11 +208,11 @@ async def _watch_links(detectors: list[LinkStates]) -> None:
     if not pvs:
         await asyncio.Event().wait()
 
-    def tell(pv: str, sample: Sample) -> None:
+    def update(pv: str, sample: Sample) -> None:
         for linked in detectors:
             linked.update(pv, sample)
 
-    watch = (await asyncio.to_thread(_watch_class))(pvs, tell)
+    watch = (await asyncio.to_thread(_watch_class))(pvs, update)
     try:
         await asyncio.Event().wait()
     finally:
@@ -246,7 +246,7 @@ async def _ioc_channels(store: Store) -> dict[str, Any]:
 async def _run_health_check(context: Context, config: Config, store: Store, ready: Callable[[int], None]) -> None:
     """Report readiness when the first heartbeat arrives, then notify the watchdog as long as they arrive."""
     host = "127.0.0.1" if context.interfaces[0] == "0.0.0.0" else context.interfaces[0]  # noqa: S104
-    port = int(str(context.port))  # known, now that it listens
+    port = int(str(context.port))  # known, since the server listens
     check = HealthCheck(host, port, f"{config.ioc.prefix}HEARTBEAT")
     listening = asyncio.create_task(check.run())
     try:
@@ -275,9 +275,9 @@ def _notify(message: str) -> None:
 
 
 async def _close(store: Store) -> None:
-    """Close the store; a disk that hangs must not keep the process running."""
+    """Close the store; a disk that does not respond must not keep the process running."""
     try:
         await asyncio.wait_for(asyncio.to_thread(store.close), _STOP_TIMEOUT)
     except TimeoutError:
-        log.error("the disk hangs: stopping without it")  # noqa: TRY400
+        log.error("the disk does not respond: stopping without closing the store")  # noqa: TRY400
         os._exit(4)  # as for any error of the store

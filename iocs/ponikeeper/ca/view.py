@@ -15,7 +15,7 @@ from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import correction_of
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES, results_json
 from ponikeeper.protocol.pvs import Status, readback
-from ponikeeper.protocol.text_tables import listed
+from ponikeeper.protocol.text_tables import revision_entry
 from ponikeeper.text import strictjson
 from ponikeeper.text.ascii import to_ascii
 
@@ -90,7 +90,7 @@ def transaction_values(state: DetectorState) -> dict[str, PVValue]:
 
 def list_text(revisions: Sequence[Revision], corrections: Sequence[Correction], around: int) -> str:
     """Return revisions as JSON, newest first, as many around one of them as fit a PV."""
-    rows = {revision.number: strictjson.dumps(listed(revision, corrections)) for revision in revisions}
+    rows = {revision.number: strictjson.dumps(revision_entry(revision, corrections)) for revision in revisions}
     selected: list[int] = []
     room = MAX_BYTES - 100
     for number in sorted(rows, key=lambda number: (abs(number - around), -number)):

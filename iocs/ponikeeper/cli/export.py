@@ -35,7 +35,9 @@ def history(
     history_file.read(data)  # a file that could not be read back is not written
     if write_output(output, data.decode("ascii")):
         print_text(
-            dumps(_summary(exported)) if as_json else f"{output}: {history_file.counted(exported.counts())} of {prefix}"
+            dumps(_summary(exported))
+            if as_json
+            else f"{output}: {history_file.format_counts(exported.counts())} of {prefix}"
         )
 
 
@@ -49,7 +51,7 @@ def verify(
         print_text(dumps(asdict(contents)) if as_json else f"{file}: OK, {store_summary(contents)}")
         return
     exported = read_history_file(file)
-    counts = history_file.counted(exported.counts())
+    counts = history_file.format_counts(exported.counts())
     print_text(
         dumps(_summary(exported))
         if as_json
@@ -71,7 +73,7 @@ def store_summary(contents: backup.Contents) -> str:
     """Return the content of a store as text, one line for each detector."""
     head = f"schema version {contents.version}, {len(contents.counts)} detector{'s' * (len(contents.counts) != 1)}"
     return "\n".join(
-        [head, *(f"{history_file.counted(counts)} of {prefix}" for prefix, counts in contents.counts.items())]
+        [head, *(f"{history_file.format_counts(counts)} of {prefix}" for prefix, counts in contents.counts.items())]
     )
 
 

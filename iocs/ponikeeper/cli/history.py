@@ -7,7 +7,7 @@ import typer
 from ponikeeper.cli import rendering
 from ponikeeper.cli.console import AsJson, Prefix, ca_history, out, print_text, run_ca
 from ponikeeper.cli.rendering import history_tree, tree_width
-from ponikeeper.protocol.text_tables import listed
+from ponikeeper.protocol.text_tables import revision_entry
 from ponikeeper.text.strictjson import dumps
 
 
@@ -18,14 +18,14 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """List the revisions, newest first: ponikeeper history 'XF:28ID1-ES{Det:PE1}Calib:' --tree."""
-    listed_revisions, corrections, active = run_ca(ca_history().read_around(prefix, around))
-    rows = [listed(revision, corrections) for revision in reversed(listed_revisions)]
+    revisions, corrections, active = run_ca(ca_history().read_around(prefix, around))
+    rows = [revision_entry(revision, corrections) for revision in reversed(revisions)]
     if as_json:
         print_text(dumps({"v": 1, "revisions": rows}))
     elif tree:
         by_revision = {
             revision.number: [item.as_dict() for item in corrections if item.revision == revision.number]
-            for revision in listed_revisions
+            for revision in revisions
         }
         rendered = history_tree(prefix, rows, by_revision, active)
         out.width = max(out.width, tree_width(rendered))

@@ -77,9 +77,11 @@ def import_(
             )
         )
     elif records:
-        print_text(f"{source}: {history_file.counted(missing.counts())} of {history.prefix} added to {loaded.store}")
+        print_text(
+            f"{source}: {history_file.format_counts(missing.counts())} of {history.prefix} added to {loaded.store}"
+        )
     else:
-        counts = history_file.counted(present.counts())
+        counts = history_file.format_counts(present.counts())
         print_text(f"{source}: nothing to do, {loaded.store} has all of it: {counts} of {present.prefix}")
 
 
@@ -88,7 +90,7 @@ def _compare(store: "History", history: ExportedHistory, source: Path) -> tuple[
     stored = (tuple(store.records(history.prefix, kind)) for kind in KINDS)
     present = ExportedHistory(history.prefix, history.exported, *stored)  # type: ignore[arg-type]  # in the order of KINDS
     try:
-        return present, history_file.added(present, history)
+        return present, history_file.new_records(present, history)
     except RefusedError as error:
         raise RefusedError(f"{source}: {error}; {store.path} stays as it is") from None
 

@@ -9,7 +9,7 @@ from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.detectors import pixel_size
 from ponikeeper.geometry.parameters import NAMES, Limits
 from ponikeeper.history import Correction, Position, Revision
-from ponikeeper.history.corrections import correction_of, told
+from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.protocol import MAX_BYTES, Commit, LinkState, Snapshot, is_within, label_problem, position_now
 from ponikeeper.store import Draft
 from ponikeeper.text import strictjson
@@ -101,7 +101,7 @@ def decide_here(revision: Revision | None, corrections: Sequence[Correction], li
         problems.append("the configuration has no links, so there is no position that Here could record")
     correction = correction_of(corrections, revision.number)
     if correction is not None:
-        problems.append(f"revision {revision.number} was {told(correction)}: activate one that is right")
+        problems.append(f"revision {revision.number} was {describe_correction(correction)}: activate one that is right")
     if problems:
         raise RefusedError(problems)
     provenance = {key: value for key, value in revision.provenance.items() if key != "author"}
@@ -147,8 +147,8 @@ def is_repetition(
         return is_unchanged(active, draft, derived, links)
     if derived and draft.geometry == active.geometry:
         raise RefusedError(
-            f"revision {correction.revision} was {told(correction)}, and this edit does not change its geometry: "
-            "activate one that is right, or commit a new geometry"
+            f"revision {correction.revision} was {describe_correction(correction)}, and this edit does not change "
+            "its geometry: activate one that is right, or commit a new geometry"
         )
     return False
 

@@ -21,7 +21,7 @@ from ponikeeper.detector.publisher import Publisher
 from ponikeeper.detector.state import Change
 from ponikeeper.detector.store import DetectorStore
 from ponikeeper.errors import StoreError, UncertainStoreError
-from ponikeeper.history.corrections import unsound
+from ponikeeper.history.corrections import corrected_revisions
 from ponikeeper.protocol import LinkState
 from ponikeeper.store import FollowCandidate, FollowState
 from ponikeeper.store.writer import PERIOD
@@ -150,7 +150,7 @@ class Follower:
 
     async def _find_candidate(self, links: Sequence[LinkState]) -> FollowCandidate | None:
         """Find what a commit or a user activated last at the links' position, and was not corrected since."""
-        wrong = unsound(self._publisher.state.corrections)
+        wrong = corrected_revisions(self._publisher.state.corrections)
         before: int | None = None
         while True:
             candidates = await self._store.follow_candidates(before, _PAGE)

@@ -14,7 +14,7 @@ from ponikeeper.detector.store import DetectorStore
 from ponikeeper.errors import ProblemsError, RefusedError, StoreError, UncertainStoreError
 from ponikeeper.geometry.parameters import Limits
 from ponikeeper.history import Correction, Revision
-from ponikeeper.history.corrections import correction_of, correction_problems, told, unsound
+from ponikeeper.history.corrections import corrected_revisions, correction_of, correction_problems, describe_correction
 from ponikeeper.protocol import Activate, Commit, Follow, Here, Request, Result, Retract, Supersede, shortened
 from ponikeeper.store import StoredState
 from ponikeeper.store.writer import Store
@@ -156,11 +156,13 @@ class Keeper:
         return await self._accept(Change.ACTIVATION, _result(request, stored, time), message, stored)
 
     async def _activate(self, request: Activate, author: str) -> Result:
-        revision = await self._store.find_revision(request.revision, unsound(self.state.corrections), request)
+        revision = await self._store.find_revision(
+            request.revision, corrected_revisions(self.state.corrections), request
+        )
         correction = correction_of(self.state.corrections, revision.number)
         if correction is not None and not request.force:
             raise RefusedError(
-                f"revision {revision.number} was {told(correction)}; activate one that is right, "
+                f"revision {revision.number} was {describe_correction(correction)}; activate one that is right, "
                 'or this one anyway with "force": true (ponikeeper activate --force)'
             )
         time = self._publisher.timestamp()
@@ -187,7 +189,7 @@ class Keeper:
             raise RefusedError(problems)
         result = _result(request, stored, time)
         stored = await self._store.correct(request, correction, result)
-        message = f"revision {request.revision} was {told(correction)} (corrected by {author})"
+        message = f"revision {request.revision} was {describe_correction(correction)} (corrected by {author})"
         return await self._accept(Change.STATUS | Change.HISTORY, result, message, stored)
 
     async def _accept_unchanged(self, request: Commit | Here) -> Result:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ponikeeper.detector.commit_rules import MAX_REASON, WHERE_TO_BEGIN
 from ponikeeper.detector.link_rules import calibrated_value, quantity
 from ponikeeper.history import Correction, Revision
-from ponikeeper.history.corrections import correction_of, told
+from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.protocol import LinkState, is_within, measures_beam, nominal_value
 from ponikeeper.protocol.links import kind_of
 from ponikeeper.protocol.pvs import Status
@@ -69,7 +69,9 @@ def findings_about(
         findings.insert(0, Finding(Status.UNKNOWN, "", text))
     correction = correction_of(corrections, revision.number)
     if correction is not None:
-        findings.append(Finding(Status.CONDEMNED, "", f"revision {revision.number} was {told(correction)}"))
+        findings.append(
+            Finding(Status.CONDEMNED, "", f"revision {revision.number} was {describe_correction(correction)}")
+        )
     return tuple(sorted(findings, key=lambda finding: PRECEDENCE.index(finding.status)))
 
 

@@ -35,7 +35,7 @@ class DetectorStore:
     store
         The store of the IOC.
     publisher
-        Publishes, while the disk hangs, that the outcome of a request is not known yet.
+        Publishes, while the disk does not respond, that the outcome of a request is not known yet.
     """
 
     def __init__(self, prefix: str, store: Store, publisher: Publisher) -> None:

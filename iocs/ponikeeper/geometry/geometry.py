@@ -238,12 +238,12 @@ def value_problem(name: str, value: object, limits: Limits | None = None) -> str
 
 
 def _value_problems(values: Mapping[str, object], limits: Limits | None) -> list[str]:
-    found = [parameter.problem(values[name], limits) for name, parameter in PARAMETERS.items() if name in values]
+    problems = [parameter.problem(values[name], limits) for name, parameter in PARAMETERS.items() if name in values]
     if "detector" in values:
-        found.append(_detector_problem(values["detector"]))
+        problems.append(_detector_problem(values["detector"]))
     if "detector_config" in values:
-        found += _config_problems(values["detector_config"])
-    return [problem for problem in found if problem is not None]
+        problems += _config_problems(values["detector_config"])
+    return [problem for problem in problems if problem is not None]
 
 
 def _detector_problem(name: object) -> str | None:

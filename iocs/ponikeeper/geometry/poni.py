@@ -33,7 +33,7 @@ _OPTIONAL = {"1": ("Detector", "SplineFile"), "2": (), "2.1": (), "3": ()}
 
 
 @dataclass(frozen=True, slots=True)
-class Dated:
+class DatedGeometry:
     """A geometry with the time at which it was calibrated.
 
     Parameters
@@ -70,7 +70,7 @@ def read(text: str | bytes) -> Geometry:
     return _read(entry)
 
 
-def read_all(text: str | bytes) -> list[Dated]:
+def read_all(text: str | bytes) -> list[DatedGeometry]:
     """Parse every entry of a PONI text, with the times that pyFAI wrote in comments.
 
     Parameters
@@ -80,7 +80,7 @@ def read_all(text: str | bytes) -> list[Dated]:
 
     Returns
     -------
-    list of Dated
+    list of DatedGeometry
         The entries in the order of the text.
 
     Raises
@@ -88,7 +88,7 @@ def read_all(text: str | bytes) -> list[Dated]:
     PoniError
         As `read`, for any entry.
     """
-    return [Dated(_read(entry), _time(entry.done)) for entry in _entries(_decoded(text))]
+    return [DatedGeometry(_read(entry), _time(entry.done)) for entry in _entries(_decoded(text))]
 
 
 def _read(entry: "_Entry") -> Geometry:

@@ -87,7 +87,7 @@ def chain(corrections: Sequence[Correction], revision: int, instant: str | None 
     return steps
 
 
-def unsound(corrections: Sequence[Correction]) -> frozenset[int]:
+def corrected_revisions(corrections: Sequence[Correction]) -> frozenset[int]:
     """Return the numbers of the revisions that are wrong now.
 
     Parameters
@@ -103,20 +103,20 @@ def unsound(corrections: Sequence[Correction]) -> frozenset[int]:
     return frozenset(item.revision for item in corrections if correction_of(corrections, item.revision) is not None)
 
 
-def told(correction: Correction) -> str:
+def describe_correction(correction: Correction) -> str:
     """Format a correction: ``superseded by revision 15: wavelength typed wrong``."""
     what = "retracted" if correction.by is None else f"superseded by revision {correction.by}"
     return f"{what}: {correction.reason}"
 
 
-def correction_problems(corrections: Sequence[Correction], asked: Correction, count: int, now: str) -> list[str]:
+def correction_problems(corrections: Sequence[Correction], correction: Correction, count: int, now: str) -> list[str]:
     """Check a correction before it is stored.
 
     Parameters
     ----------
     corrections
         All of the detector until now, in their order.
-    asked
+    correction
         The new correction.
     count
         Number of revisions of the detector.
@@ -129,38 +129,42 @@ def correction_problems(corrections: Sequence[Correction], asked: Correction, co
         Every problem; empty where the correction can be stored.
     """
     known = f"the history has revisions 1 to {count}" if count else "the history has no revisions"
-    named = [number for number in (asked.revision, asked.by) if number is not None]
+    named = [number for number in (correction.revision, correction.by) if number is not None]
     problems = [f"there is no revision {number}: {known}" for number in named if number > count]
-    if asked.by == asked.revision:
+    if correction.by == correction.revision:
         problems.append(
-            f"revision {asked.revision} cannot supersede itself: commit the right one first, then give its number"
+            f"revision {correction.revision} cannot supersede itself: commit the right one first, then give its number"
         )
-    instants = {name: text for name, text in (("since", asked.since), ("until", asked.until)) if text is not None}
+    instants = {
+        name: text for name, text in (("since", correction.since), ("until", correction.until)) if text is not None
+    }
     problems += [
         f'"{name}": {text} is in the future: expected a time before {now}'
         for name, text in instants.items()
         if to_datetime(text) > to_datetime(now) + _SKEW
     ]
     if len(instants) == 2 and to_datetime(instants["since"]) >= to_datetime(instants["until"]):
-        problems.append(f'"since" {asked.since} is not before "until" {asked.until}: expected the earlier one first')
-    return problems or _dead_end(corrections, asked)
+        problems.append(
+            f'"since" {correction.since} is not before "until" {correction.until}: expected the earlier one first'
+        )
+    return problems or _dead_end(corrections, correction)
 
 
-def _dead_end(corrections: Sequence[Correction], asked: Correction) -> list[str]:
+def _dead_end(corrections: Sequence[Correction], correction: Correction) -> list[str]:
     """Check that the replacing revision leads to a right one at all times."""
-    later = [*corrections, asked]
+    later = [*corrections, correction]
     # nothing changes between these times; the first one represents all times before the others
     edges = {text for item in later for text in (item.since, item.until) if text is not None}
     for instant in sorted({"0001-01-01T00:00:00Z", *edges}, key=to_datetime):
-        if not covers(asked, instant) or asked.by is None:
+        if not covers(correction, instant) or correction.by is None:
             continue
-        way = chain(later, asked.by, instant)
-        if asked in way:
-            steps = " ".join(f"{item.revision} by {item.by}," for item in way if item is not asked)
+        path = chain(later, correction.by, instant)
+        if correction in path:
+            steps = " ".join(f"{item.revision} by {item.by}," for item in path if item is not correction)
             return [
-                f"revision {asked.revision} cannot be superseded by {asked.by}, which leads back to it "
+                f"revision {correction.revision} cannot be superseded by {correction.by}, which leads back to it "
                 f"({steps[:-1]}): commit the right geometry once more, and give the number of that revision"
             ]
-        if way and way[-1].by is None:
-            return [f"revision {way[-1].revision} was retracted ({way[-1].reason}): expected one that is right"]
+        if path and path[-1].by is None:
+            return [f"revision {path[-1].revision} was retracted ({path[-1].reason}): expected one that is right"]
     return []

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from ponikeeper.errors import HistoryError, RefusedError
-from ponikeeper.history.records import KINDS, Activation, Correction, Record, Revision, name_of, sealed
+from ponikeeper.history.records import KINDS, Activation, Correction, Record, Revision, name_of, with_checksum
 from ponikeeper.text import strictjson, timestamps
 
 _VERSION = 1
@@ -96,17 +96,19 @@ def read(data: bytes) -> ExportedHistory:
         history = _made(prefix, exported, records)
         _require_right(number, line, values, history, b"\n".join([*lines[: number - 1], b""]))
         if lines[number:] or rest:
-            raise HistoryError(f"line {number + 1}: here is more, where the export has ended: expected one alone")
+            raise HistoryError(
+                f"line {number + 1}: the export has ended, but the file continues: expected a single export"
+            )
         return history
-    raise HistoryError(f"line {len(lines) + bool(rest)}: the file ends without its last line: it was cut short")
+    raise HistoryError(f"line {len(lines) + bool(rest)}: the file ends without its last line: it was truncated")
 
 
-def added(kept: ExportedHistory, given: ExportedHistory) -> ExportedHistory:
+def new_records(stored: ExportedHistory, given: ExportedHistory) -> ExportedHistory:
     """Return the records that a history has beyond another one of the same detector.
 
     Parameters
     ----------
-    kept
+    stored
         The history in the store.
     given
         The history to be added to it.
@@ -114,14 +116,14 @@ def added(kept: ExportedHistory, given: ExportedHistory) -> ExportedHistory:
     Returns
     -------
     ExportedHistory
-        The records of `given` that follow those of `kept`; none where `kept` has all of them.
+        The records of `given` that follow those of `stored`; none where `stored` has all of them.
 
     Raises
     ------
     RefusedError
         Neither continues the other one; the message names the first record that differs.
     """
-    mine, theirs = kept.by_kind(), given.by_kind()
+    mine, theirs = stored.by_kind(), given.by_kind()
     for kind in KINDS:
         for one, other in zip(mine[kind], theirs[kind], strict=False):
             if one != other:
@@ -130,13 +132,13 @@ def added(kept: ExportedHistory, given: ExportedHistory) -> ExportedHistory:
     less = [mine[kind][len(theirs[kind])] for kind in KINDS if len(theirs[kind]) < len(mine[kind])]
     if more and less:
         raise RefusedError(
-            f"the file goes on with {_named(more[0])}, the store with {_named(less[0])}: neither continues the other"
+            f"the file continues with {_named(more[0])}, the store with {_named(less[0])}: neither continues the other"
         )
     parts = (theirs[kind][len(mine[kind]) :] for kind in KINDS)
     return ExportedHistory(given.prefix, given.exported, *parts)  # type: ignore[arg-type]  # in the order of KINDS
 
 
-def counted(counts: Mapping[str, int]) -> str:
+def format_counts(counts: Mapping[str, int]) -> str:
     """Format counts: ``57 revisions, 1 activation, 0 judgements``."""
     return ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items())
 
@@ -150,7 +152,7 @@ def _body(history: ExportedHistory) -> Iterator[str]:
 
 
 def _line(prefix: str, record: Record) -> str:
-    return strictjson.dumps({name_of(record)[0]: sealed(prefix, record)})
+    return strictjson.dumps({name_of(record)[0]: with_checksum(prefix, record)})
 
 
 def _last_line(counts: Mapping[str, int], body: bytes) -> str:
@@ -162,11 +164,13 @@ def _head_checksum(head: Mapping[str, object]) -> str:
 
 
 def _require_untouched(data: bytes) -> None:
-    """Check for what programs do to whole files on the way, before every line is reported as wrong."""
+    """Check for what programs do to whole files when they copy or save them, before every line is reported as wrong."""
     if data.startswith(b"\x1f\x8b"):
         raise HistoryError("the file is compressed: expected it as it was exported, unpack it with gunzip")
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        raise HistoryError("the file begins with a byte order mark: an editor has saved it, take the exported one")
+        raise HistoryError(
+            "the file begins with a byte order mark: an editor has saved it, use the file as it was exported"
+        )
     if data.startswith(b"{") and data.count(b"\r\n") == data.count(b"\n") > 0:
         raise HistoryError("the lines end with CR LF: the file was copied as text, copy it once more as binary data")
 
@@ -179,15 +183,15 @@ def _head(line: bytes) -> tuple[str, str]:
     except HistoryError as error:
         raise HistoryError(f"{error}: {expected}") from None
     if values.get("what") != _WHAT:
-        raise HistoryError(f"line 1: this is no exported history: {expected}")
+        raise HistoryError(f"line 1: this is not an exported history: {expected}")
     digest = values.pop("checksum", None)
     if values.get("v") != _VERSION:
-        raise HistoryError(f"line 1: this ponikeeper knows version {_VERSION} of such files alone: {expected}")
+        raise HistoryError(f"line 1: this ponikeeper reads only version {_VERSION} of such files: {expected}")
     if digest != _head_checksum(values) or line.decode("ascii") != strictjson.dumps({**values, "checksum": digest}):
-        raise HistoryError("line 1: its checksum does not match: it is not what was written")
+        raise HistoryError("line 1: its checksum does not match: the line was changed")
     prefix, exported = values.get("prefix"), values.get("exported")
     if not isinstance(prefix, str) or not timestamps.is_timestamp(exported):
-        raise HistoryError(f'line 1: expected a "prefix", and an instant as "exported"; {expected}')
+        raise HistoryError(f'line 1: expected a "prefix", and a time as "exported"; {expected}')
     return prefix, cast("str", exported)
 
 
@@ -195,9 +199,9 @@ def _object(number: int, line: bytes) -> dict[str, object]:
     try:
         values = strictjson.loads(line.decode("ascii"))
     except ValueError as error:  # of the decoding, too
-        raise HistoryError(f"line {number}: this is no JSON: {error}") from None
+        raise HistoryError(f"line {number}: this is not JSON: {error}") from None
     if not isinstance(values, dict):
-        raise HistoryError(f"line {number}: this is no JSON object")
+        raise HistoryError(f"line {number}: this is not a JSON object")
     return cast("dict[str, object]", values)
 
 
@@ -208,20 +212,20 @@ def _take(
     kind = next(iter(values), "")
     record_class, inner = KINDS.get(kind), values.get(kind)
     if len(values) != 1 or record_class is None or not isinstance(inner, dict):
-        what = "here begins another export" if "what" in values else "this is no record"
+        what = "another export begins here" if "what" in values else "this is not a record"
         raise HistoryError(f"line {number}: {what}: expected one of {', '.join(KINDS)}, or the last line")
     try:
         record = record_class.parse(prefix, cast("dict[str, object]", inner))
     except HistoryError as error:
         raise HistoryError(f"line {number}: {problem}" for problem in error.problems) from None
     if line.decode("ascii") != _line(prefix, record):
-        raise HistoryError(f"line {number}: {_named(record)} is not written as it was exported")
-    kinds, (_, found) = list(KINDS), name_of(record)
+        raise HistoryError(f"line {number}: {_named(record)} is not in the form in which it was exported")
+    kinds, (_, actual) = list(KINDS), name_of(record)
     expected = len(records[kind]) + 1
-    if found != expected or any(records[later] for later in kinds[kinds.index(kind) + 1 :]):
+    if actual != expected or any(records[later] for later in kinds[kinds.index(kind) + 1 :]):
         raise HistoryError(
-            f"line {number}: {_named(record)} stands here, where {_expected(kind, expected, records)}: "
-            "a line was left out, doubled or moved"
+            f"line {number}: {_named(record)} is here, where {_expected(kind, expected, records)}: "
+            "a line was omitted, duplicated or moved"
         )
     records[kind].append(record)
 
@@ -229,7 +233,7 @@ def _take(
 def _expected(kind: str, number: int, records: Mapping[str, list[Record]]) -> str:
     kinds = list(KINDS)
     begun = [later for later in kinds[kinds.index(kind) + 1 :] if records[later]]
-    return f"no {kind} can stand behind the first {begun[0]}" if begun else f"{kind} {number} was expected"
+    return f"no {kind} can follow the first {begun[0]}" if begun else f"{kind} {number} was expected"
 
 
 def _made(prefix: str, exported: str, records: Mapping[str, Sequence[Record]]) -> ExportedHistory:
@@ -240,11 +244,11 @@ def _made(prefix: str, exported: str, records: Mapping[str, Sequence[Record]]) -
 def _require_right(
     number: int, line: bytes, values: Mapping[str, object], history: ExportedHistory, before: bytes
 ) -> None:
-    """See that the last line says what stands before it."""
+    """Check that the last line has the counts and the hash of the lines before it."""
     counts = history.counts()
     if values.get("counts") != counts:
-        said = strictjson.dumps(strictjson.plain(values.get("counts")))[:80]
-        raise HistoryError(f"line {number}: it counts {said}, but before it stand {counted(counts)}")
+        actual = strictjson.dumps(strictjson.plain(values.get("counts")))[:80]
+        raise HistoryError(f"line {number}: it counts {actual}, but the lines before it are {format_counts(counts)}")
     if line.decode("ascii") != _last_line(counts, before):
         raise HistoryError(f"line {number}: its sha256 is not that of the lines before it: the file was changed")
     _require_closed(number, history)
@@ -257,7 +261,7 @@ def _require_closed(number: int, history: ExportedHistory) -> None:
     if activated != len(history.revisions) or judged > len(history.revisions):
         raise HistoryError(
             f"line {number}: there are {len(history.revisions)} revisions, the newest that was activated is "
-            f"{activated}, and the newest that is corrected {judged}: expected all of the same time"
+            f"{activated}, and the newest that is corrected {judged}: expected records of the same time"
         )
 
 
@@ -266,7 +270,7 @@ def _named(record: Record) -> str:
 
 
 def _clash(one: Record, other: Record) -> str:
-    def told(record: Record) -> str:
+    def details(record: Record) -> str:
         match record:
             case Revision():
                 return f"made {record.created}, uid {record.uid}"
@@ -276,6 +280,6 @@ def _clash(one: Record, other: Record) -> str:
                 return f"on revision {record.revision}, {record.time}"
 
     return (
-        f"{_named(one)} differs: in the store it is the one {told(one)}, in the file the one {told(other)}; "
-        "a number must never mean two things: import the file into an empty state_dir, or continue with this store"
+        f"{_named(one)} differs: in the store it is the one {details(one)}, in the file the one {details(other)}; "
+        "a number must not have two meanings: import the file into an empty state_dir, or continue with this store"
     )

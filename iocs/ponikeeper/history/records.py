@@ -297,7 +297,7 @@ def name_of(record: Record) -> tuple[str, int]:
             return "judgement", record.number
 
 
-def sealed(prefix: str, record: Record) -> dict[str, object]:
+def with_checksum(prefix: str, record: Record) -> dict[str, object]:
     """Return the JSON object of a record with its checksum, from which `parse` builds the record again.
 
     Parameters

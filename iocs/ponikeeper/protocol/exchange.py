@@ -116,7 +116,7 @@ class Exchange:
             raise self._error
         if now >= self._deadline:
             raise NotConnectedError(
-                f"{self._results_pv} shows no verdict within {self._timeout:g} s: whether the transaction was stored "
+                f"{self._results_pv} has no result after {self._timeout:g} s: whether the transaction was stored "
                 f"is not known; look at the history, or send it again with the same id, {self._request}"
             )
         if now < self._wait_until:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import cast
 
 from ponikeeper.errors import HistoryError
-from ponikeeper.history.records import KINDS, Record, sealed
+from ponikeeper.history.records import KINDS, Record, with_checksum
 from ponikeeper.protocol.json_text import MAX_BYTES, VERSION
 from ponikeeper.text import strictjson
 
@@ -108,7 +108,7 @@ def reply_text(prefix: str, query: HistoryQuery, count: int, records: Sequence[R
     room = MAX_BYTES - len(head) - len("]}")
     texts: list[str] = []
     for record in records:
-        text = strictjson.dumps(sealed(prefix, record))
+        text = strictjson.dumps(with_checksum(prefix, record))
         room -= len(text) + len(", ")
         if room < 0:
             break

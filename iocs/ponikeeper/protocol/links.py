@@ -26,7 +26,7 @@ class AnyLink(Protocol):
 
     @property
     def tolerance(self) -> float | None:
-        """Largest difference that does not count; None for the kind ``equal``."""
+        """Largest difference that still counts as equal; None for the kind ``equal``."""
         ...
 
     @property
@@ -124,7 +124,7 @@ def is_within(link: AnyLink, value: float, reference: float) -> bool:
     Returns
     -------
     bool
-        Whether the difference does not count.
+        Whether the value is within the tolerance.
     """
     if link.tolerance is None:
         return value == reference
@@ -173,7 +173,7 @@ def wavelength_of(link: AnyLink, value: float) -> float:
     """
     beam = kind_of(link).beam
     if beam is None:
-        raise ValueError(f"link {link.name} of kind {link.kind} says nothing about the wavelength")
+        raise ValueError(f"link {link.name} of kind {link.kind} does not determine the wavelength")
     return beam.to_wavelength(value * beam.units[link.units])
 
 
@@ -230,7 +230,7 @@ def parse_links(text: str) -> tuple[LinkState, ...]:
     """
     values = read_object(text, "links")
     if values.get("v") != VERSION:
-        raise MessageError(f'these are no links of version {VERSION}: expected "v": {VERSION}')
+        raise MessageError(f'this is not a list of links of version {VERSION}: expected "v": {VERSION}')
     try:
         rows = cast("list[dict[str, object]]", values["links"])
         known = [
@@ -238,4 +238,4 @@ def parse_links(text: str) -> tuple[LinkState, ...]:
         ]  # a newer IOC may have more keys
         return tuple(LinkState(**row) for row in known)  # type: ignore[arg-type]  # checked by the server that wrote it
     except (KeyError, TypeError) as error:
-        raise MessageError(f"these are no links: {error}") from None
+        raise MessageError(f"this is not a list of links: {error}") from None

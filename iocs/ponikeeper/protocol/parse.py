@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from ponikeeper.errors import MessageError
 from ponikeeper.protocol.json_text import decoded, read_object, require_whole
-from ponikeeper.protocol.request import Activate, AskedPosition, Commit, Follow, Here, Request, Retract, Supersede
+from ponikeeper.protocol.request import Activate, Commit, Follow, Here, Request, RequestedPosition, Retract, Supersede
 from ponikeeper.protocol.schema import COMMON, FIELDS, MAX_ID_BYTES
 from ponikeeper.text import strictjson
 from ponikeeper.text.schema import object_problems
@@ -66,7 +66,7 @@ def _made(op: str, values: Mapping[str, object], digest: str) -> Request:
         geometry=cast("dict[str, object]", values["geometry"]),
         provenance=cast("dict[str, object]", values.get("provenance", {})),
         label=cast("str | None", values.get("label")),
-        position="unknown" if position is None else cast("AskedPosition", position),
+        position="unknown" if position is None else cast("RequestedPosition", position),
         expect_revision=cast("int | None", values.get("expect_revision")),
         request=request,
         author=author,

@@ -133,9 +133,11 @@ def _geometry_pvs() -> tuple[PV, ...]:
     """Return setpoint and readback of all values of the geometry, and the staged edit of the ten without the config."""
     pvs: list[PV] = []
     for name, parameter in PARAMETERS.items():
-        shown = PV(readback(name), Kind.DOUBLE, parameter.doc, parameter.unit, parameter.precision, parameter=name)
-        put = replace(shown, suffix=setpoint(name), limits=(parameter.lower, parameter.upper), writable=True)
-        pvs += [put, replace(shown, archived=True), replace(put, suffix=staged(name))]
+        readback_pv = PV(
+            readback(name), Kind.DOUBLE, parameter.doc, parameter.unit, parameter.precision, parameter=name
+        )
+        put = replace(readback_pv, suffix=setpoint(name), limits=(parameter.lower, parameter.upper), writable=True)
+        pvs += [put, replace(readback_pv, archived=True), replace(put, suffix=staged(name))]
     text = "pyFAI name of the detector"
     pvs += [
         PV(setpoint("detector"), Kind.STRING, text, writable=True, parameter="detector"),

@@ -13,11 +13,11 @@ _LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 _MAX_LABEL_BYTES = 38
 
-AskedPosition = Mapping[str, float] | Literal["now", "unknown"]
+RequestedPosition = Mapping[str, float] | Literal["now", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class RequestBase:
     """What all requests have in common.
 
     Parameters
@@ -36,7 +36,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Commit(Asked):
+class Commit(RequestBase):
     """Request to store a geometry as a new revision and to activate it.
 
     Parameters
@@ -61,14 +61,14 @@ class Commit(Asked):
     geometry: Mapping[str, object]
     provenance: Mapping[str, object] = field(default_factory=dict[str, object])
     label: str | None = None
-    position: AskedPosition = "unknown"
+    position: RequestedPosition = "unknown"
     expect_revision: int | None = None
     inherit: bool = True
     derived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Activate(Asked):
+class Activate(RequestBase):
     """Request to activate an old revision again.
 
     Parameters
@@ -85,14 +85,14 @@ class Activate(Asked):
 
 
 @dataclass(frozen=True, slots=True)
-class Here(Asked):
+class Here(RequestBase):
     """Request to commit the active geometry for the present position: it is valid here, too."""
 
     op: ClassVar[str] = "here"
 
 
 @dataclass(frozen=True, slots=True)
-class Follow(Asked):
+class Follow(RequestBase):
     """Request to follow the links, or to stop following them.
 
     Parameters
@@ -106,7 +106,7 @@ class Follow(Asked):
 
 
 @dataclass(frozen=True, slots=True)
-class Supersede(Asked):
+class Supersede(RequestBase):
     """Correction: a revision was wrong, and another one replaces it.
 
     Parameters
@@ -130,7 +130,7 @@ class Supersede(Asked):
 
 
 @dataclass(frozen=True, slots=True)
-class Retract(Asked):
+class Retract(RequestBase):
     """Correction: a revision was wrong, and nothing replaces it.
 
     Parameters
@@ -168,7 +168,7 @@ def request_text(request: Request) -> str:
     if request.author is not None:
         values["author"] = request.author
     if not isinstance(request, Commit):
-        names = [item.name for item in fields(request) if item.name not in Asked.__slots__]
+        names = [item.name for item in fields(request) if item.name not in RequestBase.__slots__]
         return strictjson.dumps(values | {name: getattr(request, name) for name in names})
     values["geometry"] = strictjson.plain(request.geometry)
     if request.provenance:

@@ -113,7 +113,7 @@ def parse_results(text: str) -> list[Result]:
         rows = cast("list[dict[str, object]]", read_object(text, "results")["results"])
         return [Result(**{**row, "errors": tuple(cast("list[str]", row["errors"]))}) for row in rows]  # type: ignore[arg-type]
     except (KeyError, TypeError) as error:
-        raise MessageError(f"these are no results: {error}") from None
+        raise MessageError(f"this is not a list of results: {error}") from None
 
 
 def shortened(errors: Sequence[str]) -> tuple[str, ...]:

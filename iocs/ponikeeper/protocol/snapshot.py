@@ -95,11 +95,11 @@ class Snapshot:
         """
         values = read_object(text, "snapshot")
         if values.pop("v", None) != VERSION:
-            raise MessageError(f'this is no snapshot of version {VERSION}: expected "v": {VERSION}')
+            raise MessageError(f'this is not a snapshot of version {VERSION}: expected "v": {VERSION}')
         known = {name: values[name] for name in cls.__slots__ if name in values}  # a newer IOC may have more keys
         geometry = known.pop("geometry", None)
         try:
             parsed = None if geometry is None else Geometry.parse(cast("dict[str, object]", geometry))
             return cls(geometry=parsed, **known)  # type: ignore[arg-type]  # checked by the server that wrote it
         except (TypeError, ValueError) as error:
-            raise MessageError(f"this is no snapshot: {error}") from None
+            raise MessageError(f"this is not a snapshot: {error}") from None

@@ -25,7 +25,7 @@ _SHORT = 80
 """Maximum length of a text in a list."""
 
 
-def listed(revision: Revision, corrections: Sequence[Correction]) -> dict[str, object]:
+def revision_entry(revision: Revision, corrections: Sequence[Correction]) -> dict[str, object]:
     """Return the JSON object of a revision in a list, with the correction that decides on it now.
 
     Parameters

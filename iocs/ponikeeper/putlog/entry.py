@@ -1,4 +1,4 @@
-"""A put as one line of JSON, with the keys of caPutJsonLog and some more. Pure."""
+"""A put as one line of JSON, with the keys of caPutJsonLog and additional ones. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Put:
     outcome
         ``denied`` by the access rules, else the outcome of the request.
     reason
-        Why it was not accepted, in full.
+        Why it was not accepted, not shortened.
     result
         Result of the request, where one was accepted.
     """

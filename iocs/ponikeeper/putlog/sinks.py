@@ -1,4 +1,4 @@
-"""Where the put log is written: lines of a file, or entries of the systemd journal with fields to search by."""
+"""The sinks of the put log: lines of a file, or entries of the systemd journal with searchable fields."""
 
 import errno
 import os
@@ -80,13 +80,13 @@ class FileSink:
     def write(self, put: Put) -> None:
         """Append a line, completely or not at all."""
         if not self._is_there():
-            new = self._opened()  # before the old one is closed: this can fail
+            new = self._opened()  # opened before the old one is closed, since this can fail
             os.close(self._file)
             self._file = new
         line = f"{put.line()}\n".encode("ascii")
         end = os.fstat(self._file).st_size
         written = os.write(self._file, line)
-        if written != len(line):  # a full disk takes a part
+        if written != len(line):  # a full disk stores only a part
             with suppress(OSError):
                 os.ftruncate(self._file, end)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))

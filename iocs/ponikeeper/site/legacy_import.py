@@ -112,11 +112,11 @@ def read_autosave(source: str, text: str, modified: float, prefix: str) -> Legac
     prefixes: set[str] = set()
     for line in lines:
         name, _, value = line.partition(" ")
-        found = _parameter(name)
-        if found is not None and not line.startswith(("#", "!")):
-            prefixes.add(found[0])
-            if found[0] == prefix:
-                values[found[1]] = _value(found[1], value.strip())
+        parameter = _parameter(name)
+        if parameter is not None and not line.startswith(("#", "!")):
+            prefixes.add(parameter[0])
+            if parameter[0] == prefix:
+                values[parameter[1]] = _value(parameter[1], value.strip())
     if not values:
         present = ", ".join(sorted(prefixes)) or "none"
         raise HistoryError(

@@ -1,4 +1,4 @@
-"""The list of all PVs of an IOC, for whatever takes one: a name per line. Pure."""
+"""The list of all PVs of an IOC, one name per line. Pure."""
 
 from ponikeeper.config import Config
 

@@ -60,7 +60,7 @@ def copy(path: Path, target: Path) -> Contents:
     Raises
     ------
     DamagedStoreError
-        The store is not what was written.
+        The store is damaged or was changed.
     StoreError
         It cannot be read, or the copy cannot be written; no file is left then.
     """
@@ -96,7 +96,7 @@ def inspect(path: Path) -> Contents:
     Raises
     ------
     DamagedStoreError
-        It is not what was written.
+        It is damaged or was changed.
     StoreError
         It cannot be read, or another version of ponikeeper wrote it.
     """

@@ -26,7 +26,7 @@ class StoreFile:
     BusyStoreError
         Another process has it open.
     DamagedStoreError
-        It is not what was written; the file is not changed.
+        It is damaged or was changed; the file is not changed.
     StoreError
         It cannot be created or read.
     """
@@ -219,8 +219,8 @@ def _check_before_opening(path: Path) -> None:
 
 
 def _damaged(path: Path, what: str) -> str:
-    shown = to_ascii(" ".join(what.split()))[:200]
+    text = to_ascii(" ".join(what.split()))[:200]
     return (
-        f"{path} is damaged ({shown}); it was left unchanged: "
+        f"{path} is damaged ({text}); it was left unchanged: "
         "restore it from a backup, or move it away to start with an empty history"
     )

@@ -42,7 +42,7 @@ class Reader:
     BusyStoreError
         Another process has it open.
     DamagedStoreError
-        It is not what was written; the file is not changed.
+        It is damaged or was changed; the file is not changed.
     StoreError
         It cannot be created or read.
     """
@@ -76,7 +76,7 @@ class Reader:
         Raises
         ------
         DamagedStoreError
-            A row is not what was written.
+            A row is damaged or was changed.
         StoreError
             It cannot be read now; the next call tries it again.
         """
@@ -103,7 +103,7 @@ class Reader:
         Raises
         ------
         DamagedStoreError
-            A row is not what was written.
+            A row is damaged or was changed.
         StoreError
             It cannot be read now.
         """

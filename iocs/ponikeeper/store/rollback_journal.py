@@ -79,7 +79,7 @@ def _problem(file: BinaryIO, size: int, first_page: bytes) -> str | None:
 
 def _record_problem(record: bytes, page_size: int, nonce: int, pages: int, seen: set[int]) -> str | None:
     if len(record) < page_size + 8:
-        return "is cut short"
+        return "is truncated"
     number = int.from_bytes(record[:4], "big")
     if not 1 <= number <= pages or number in seen:
         return f"is for page {number} of {pages}"

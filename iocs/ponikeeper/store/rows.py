@@ -179,7 +179,7 @@ def revision_of(prefix: str, row: Row) -> Revision:
     Raises
     ------
     sqlite3.DatabaseError
-        The row is not what was written.
+        The row is damaged or was changed.
     """
     verify_row(prefix, "revision", row)
     number, uid, created, label, geometry, position, provenance, digest = cast(

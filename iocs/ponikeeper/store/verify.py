@@ -138,7 +138,7 @@ def verify_slice(connection: sqlite3.Connection, rows: Slice, prefixes: Mapping[
     Raises
     ------
     sqlite3.DatabaseError
-        A row is not what was written.
+        A row is damaged or was changed.
     """
     sql = f"SELECT detector, {CHECKED[rows.table]}, checksum FROM {rows.table} NOT INDEXED WHERE rowid BETWEEN ? AND ?"
     stored = connection.execute(sql, (rows.first, rows.last)).fetchall()

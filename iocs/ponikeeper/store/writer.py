@@ -91,7 +91,7 @@ class Store:
         Raises
         ------
         DamagedStoreError
-            It is not what was written; from now on the store refuses writes.
+            It is damaged or was changed; from now on the store refuses writes.
         StoreError
             It cannot be read now.
         """

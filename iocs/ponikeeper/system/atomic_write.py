@@ -1,4 +1,4 @@
-"""Atomic file replacement: at every instant a file is either the old one or the whole new one."""
+"""Atomic file replacement: at any time the file is either the old one or the complete new one."""
 
 import os
 import secrets
@@ -25,7 +25,7 @@ def write_atomic(path: Path, data: bytes) -> None:
         The file cannot be written; the old one is unchanged.
     """
     if path.exists() and not path.is_file():
-        raise FileWriteError(f"{path} is no file: expected one, or - for stdout")
+        raise FileWriteError(f"{path} is not a regular file: expected one, or - for stdout")
     try:
         with atomic_path(path) as temporary:
             temporary.write_bytes(data)
@@ -47,7 +47,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Yields
     ------
     Path
-        In the same folder and with the same suffix; no file of this name exists.
+        A path in the same folder with the same suffix; no file of this name exists.
 
     Raises
     ------

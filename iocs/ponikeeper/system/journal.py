@@ -1,4 +1,4 @@
-"""The systemd journal by its native protocol: entries with fields to search by, of any length."""
+"""The systemd journal by its native protocol: entries of any length, with searchable fields."""
 
 import errno
 import fcntl
@@ -12,7 +12,7 @@ from pathlib import Path
 JOURNAL = Path("/run/systemd/journal/socket")
 
 _LEVELS = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
-"""Python's levels and syslog's priorities."""
+"""Python's levels with the priorities of syslog, highest first."""
 
 _DEBUG = 7
 
@@ -36,7 +36,7 @@ class Journal:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
 
     def send(self, fields: Mapping[str, str]) -> None:
-        """Send an entry; one too long for a datagram is passed as a file in memory. Raises `OSError`."""
+        """Send an entry; one that is too long for a datagram is sent as a memory file. Raises `OSError`."""
         entry = b"".join(_field(name, value) for name, value in fields.items())
         try:
             self._socket.sendto(entry, self._address)
@@ -56,20 +56,20 @@ class Journal:
             seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
             fcntl.fcntl(memory, fcntl.F_ADD_SEALS, seals)
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, memory.to_bytes(4, sys.byteorder))
-            self._socket.sendmsg([b""], [rights], 0, self._address)  # socket.send_fds drops the address
+            self._socket.sendmsg([b""], [rights], 0, self._address)  # socket.send_fds ignores its address
         finally:
             os.close(memory)
 
 
 class JournalHandler(logging.Handler):
-    """Log handler that writes records to the journal with level, logger and place in the code."""
+    """Log handler that writes records to the journal, with level, logger and source location."""
 
     def __init__(self, journal: Journal) -> None:
         super().__init__()
         self._journal = journal
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record; it goes to stderr where the journal refuses it."""
+        """Write a record to the journal, or to stderr if the journal does not accept it."""
         fields = {
             "MESSAGE": self.format(record),
             "PRIORITY": str(next((number for level, number in _LEVELS if record.levelno >= level), _DEBUG)),
@@ -86,6 +86,6 @@ class JournalHandler(logging.Handler):
 
 
 def _field(name: str, value: str) -> bytes:
-    """Format a field preceded by its length: a value may hold a newline."""
+    """Format a field with its length before the value, since a value may contain newlines."""
     data = value.encode("utf-8", "surrogatepass")
     return name.encode("ascii") + b"\n" + len(data).to_bytes(8, "little") + data + b"\n"

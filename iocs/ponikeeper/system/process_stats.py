@@ -23,7 +23,7 @@ class ProcessStats:
     memory
         Resident memory (bytes).
     open_files, free_files
-        Open file descriptors, and how many more may be opened.
+        Number of open file descriptors, and of those that can still be opened.
     """
 
     memory: float
@@ -34,13 +34,13 @@ class ProcessStats:
 def read() -> ProcessStats:
     """Read the statistics of this process from /proc."""
     resident = int((_PROCESS / "statm").read_text().split()[1])
-    open_files = len(list((_PROCESS / "fd").iterdir())) - 1  # the folder itself was open
+    open_files = len(list((_PROCESS / "fd").iterdir())) - 1  # without the one of iterdir itself
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return ProcessStats(float(resident * resource.getpagesize()), open_files, max(0, limit - open_files))
 
 
 def count_start(path: Path) -> int:
-    """Count a start in a file; a full disk is only logged.
+    """Add one to the number of starts in a file; if it cannot be written, a warning is logged.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def count_start(path: Path) -> int:
     Returns
     -------
     int
-        Number of starts, with this one.
+        Number of starts, including this one.
     """
     try:
         before = int(path.read_text())

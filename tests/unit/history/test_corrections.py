@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponikeeper.history import Correction
-from ponikeeper.history.corrections import chain, correction_of, correction_problems, covers, unsound
+from ponikeeper.history.corrections import chain, corrected_revisions, correction_of, correction_problems, covers
 
 NOW = "2026-11-22T12:00:00.000000Z"
 
@@ -19,7 +19,7 @@ def judge(revision, by=None, since=None, until=None, number=1):
     return Correction(number, kind, revision, by, since and day(since), until and day(until), "why", NOW, "alice")
 
 
-def listed(*corrections):
+def numbered(*corrections):
     return [judge(*args, number=number) for number, args in enumerate(corrections, 1)]
 
 
@@ -52,26 +52,26 @@ def test_instants_are_compared_as_instants_whatever_their_zone():
 
 
 def test_chain_leads_to_the_one_that_is_right():
-    corrections = listed((1, 2), (2, 3), (4,), (5, 4))
+    corrections = numbered((1, 2), (2, 3), (4,), (5, 4))
     assert [right(corrections, n, None) for n in range(1, 7)] == [3, 3, 3, None, None, 6]
-    assert unsound(corrections) == {1, 2, 4, 5}
+    assert corrected_revisions(corrections) == {1, 2, 4, 5}
 
 
 def test_bump_is_wrong_for_its_time_only():
-    corrections = listed((1, 2, 10, 12))
+    corrections = numbered((1, 2, 10, 12))
     assert [right(corrections, 1, day(n)) for n in (9, 10, 11, 12, 13)] == [1, 2, 2, 1, 1]
     assert right(corrections, 1, None) == 1
-    assert unsound(corrections) == frozenset()
+    assert corrected_revisions(corrections) == frozenset()
 
 
 def test_chain_is_followed_for_one_instant():
-    corrections = listed((1, 2, 10, None), (2, 3, None, 15))
+    corrections = numbered((1, 2, 10, None), (2, 3, None, 15))
     assert [right(corrections, 1, day(n)) for n in (9, 10, 14, 15)] == [1, 3, 3, 2]
     assert right(corrections, 1, None) == 2
 
 
 def test_later_judgement_about_the_same_revision_replaces_the_earlier_one():
-    corrections = listed((1, 2), (1, 3), (1, 4, 10, 12))
+    corrections = numbered((1, 2), (1, 3), (1, 4, 10, 12))
     assert [right(corrections, 1, instant) for instant in (day(5), day(11), None)] == [3, 4, 3]
     assert correction_of(corrections, 1).by == 3
 
@@ -114,7 +114,7 @@ def test_all_problems_are_told_at_once():
     ],
 )
 def test_circle_is_refused(before, asked):
-    (problem,) = problems(listed(*before), asked)
+    (problem,) = problems(numbered(*before), asked)
     assert problem.startswith(f"revision {asked.revision} cannot be superseded by {asked.by}, which leads back to it (")
     assert problem.endswith("commit the right geometry once more, and give the number of that revision")
 
@@ -132,12 +132,12 @@ def test_circle_is_refused(before, asked):
     ],
 )
 def test_what_is_no_circle_is_taken(before, asked):
-    assert problems(listed(*before), asked) == []
+    assert problems(numbered(*before), asked) == []
 
 
 @pytest.mark.parametrize("before", [[(2,)], [(2, 3), (3,)]])
 def test_one_that_was_retracted_replaces_nothing(before):
-    (problem,) = problems(listed(*before), judge(1, 2))
+    (problem,) = problems(numbered(*before), judge(1, 2))
     assert problem == f"revision {before[-1][0]} was retracted (why): expected one that is right"
 
 

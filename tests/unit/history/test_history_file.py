@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ponikeeper.errors import HistoryError, ProblemsError, RefusedError
-from ponikeeper.history.history_file import ExportedHistory, added, counted, read, write
-from ponikeeper.history.records import KINDS, Activation, Correction, Revision, checksum, sealed
+from ponikeeper.history.history_file import ExportedHistory, format_counts, new_records, read, write
+from ponikeeper.history.records import KINDS, Activation, Correction, Revision, checksum, with_checksum
 from ponikeeper.store import History
 from stores import NAME, PREFIXES, small_store
 from strategies import geometries, json_values
@@ -55,8 +55,8 @@ def test_what_was_written_is_read(history, data):
     assert data.isascii()
     assert write(read(data)) == data
     assert history.counts() == {"revision": 4, "activation": 6, "judgement": 2}
-    assert counted(history.counts()) == "4 revisions, 6 activations, 2 judgements"
-    assert counted({"revision": 1, "judgement": 0}) == "1 revision, 0 judgements"
+    assert format_counts(history.counts()) == "4 revisions, 6 activations, 2 judgements"
+    assert format_counts({"revision": 1, "judgement": 0}) == "1 revision, 0 judgements"
 
 
 def test_file_is_one_json_object_a_line_and_ends_with_the_hash_of_all_before(data):
@@ -110,8 +110,8 @@ def test_every_cut_between_two_lines_is_called_one(data):
     lines = data.splitlines(keepends=True)
     for count in range(1, len(lines)):
         message = refusal(b"".join(lines[:count]))
-        assert message == f"line {count}: the file ends without its last line: it was cut short"
-    assert "cut short" in refusal(data[:-1])
+        assert message == f"line {count}: the file ends without its last line: it was truncated"
+    assert "truncated" in refusal(data[:-1])
 
 
 @settings(max_examples=100)
@@ -144,9 +144,9 @@ def with_end(lines: list[bytes]) -> bytes:
 @pytest.mark.parametrize(
     ("order", "message"),
     [
-        ((0, 1, 3, 4), "line 3: revision 3 stands here, where revision 2 was expected: a line was left out, doubled"),
-        ((0, 1, 1, 2), "line 3: revision 1 stands here, where revision 2 was expected"),
-        ((0, 5, 1), "line 3: revision 1 stands here, where no revision can stand behind the first activation"),
+        ((0, 1, 3, 4), "line 3: revision 3 is here, where revision 2 was expected: a line was omitted, duplicated"),
+        ((0, 1, 1, 2), "line 3: revision 1 is here, where revision 2 was expected"),
+        ((0, 5, 1), "line 3: revision 1 is here, where no revision can follow the first activation"),
         ((0, 1, 5, 6), "line 5: there are 1 revisions, the newest that was activated is 2"),
         ((0, 1, 2, 5), "line 5: there are 2 revisions, the newest that was activated is 1"),
         ((0, 1, 5, 11), "line 5: there are 1 revisions, the newest that was activated is 1, and the newest that"),
@@ -159,21 +159,24 @@ def test_lines_that_make_no_history_are_refused_though_counts_and_hash_fit(data,
 
 def test_two_exports_pasted_together_are_refused(data):
     last = len(data.splitlines())
-    assert refusal(data + data) == f"line {last + 1}: here is more, where the export has ended: expected one alone"
+    assert (
+        refusal(data + data)
+        == f"line {last + 1}: the export has ended, but the file continues: expected a single export"
+    )
     assert line_of(refusal(data + b"\n")) == last + 1
     without_end = b"".join(data.splitlines(keepends=True)[:-1])
-    assert refusal(without_end + data).startswith(f"line {last}: here begins another export: expected one of")
+    assert refusal(without_end + data).startswith(f"line {last}: another export begins here: expected one of")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (b"", "the file is empty: expected an exported history"),
-        (b"poni_version: 2.1\n", "line 1: this is no JSON: .*: expected a first line such as"),
-        (b"\x89PNG\r\n\x1a\n", "line 1: this is no JSON: .*: expected a first line such as"),
-        (b"[1]\n", "line 1: this is no JSON object: expected a first line"),
-        (b'{"v": 1, "prefix": "P:"}\n', "line 1: this is no exported history: expected a first line"),
-        (b'{"v": 2, "what": "ponikeeper history"}\n', "line 1: this ponikeeper knows version 1 of such files alone"),
+        (b"poni_version: 2.1\n", "line 1: this is not JSON: .*: expected a first line such as"),
+        (b"\x89PNG\r\n\x1a\n", "line 1: this is not JSON: .*: expected a first line such as"),
+        (b"[1]\n", "line 1: this is not a JSON object: expected a first line"),
+        (b'{"v": 1, "prefix": "P:"}\n', "line 1: this is not an exported history: expected a first line"),
+        (b'{"v": 2, "what": "ponikeeper history"}\n', "line 1: this ponikeeper reads only version 1 of such files"),
         (b'{"v": 1, "what": "ponikeeper history"}\n', "line 1: its checksum does not match"),
     ],
 )
@@ -196,7 +199,7 @@ def test_what_was_done_to_a_file_on_its_way_is_told(data, done, message):
 
 def test_record_under_another_prefix_is_not_proven(history):
     for record in (history.revisions[0], history.activations[0], history.corrections[0]):
-        values = sealed(PREFIX, record)
+        values = with_checksum(PREFIX, record)
         assert type(record).parse(PREFIX, values) == record
         with pytest.raises(ProblemsError, match=r"the checksum of .* does not match: the record was changed"):
             type(record).parse("OTHER:", values)
@@ -224,13 +227,13 @@ def test_record_under_another_prefix_is_not_proven(history):
 def test_record_that_cannot_be_is_refused_with_what_is_expected(history, kind, change, message):
     record = {Revision: history.revisions, Activation: history.activations, Correction: history.corrections}[kind][0]
     with pytest.raises(HistoryError) as caught:
-        kind.parse(PREFIX, sealed(PREFIX, record) | change)
+        kind.parse(PREFIX, with_checksum(PREFIX, record) | change)
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_missing_key_is_named(history, kind):
-    values = sealed(PREFIX, history.by_kind()[kind][0])
+    values = with_checksum(PREFIX, history.by_kind()[kind][0])
     for key in values:
         with pytest.raises(HistoryError, match=f'"{key}" is missing: expected '):
             KINDS[kind].parse(PREFIX, {name: value for name, value in values.items() if name != key})
@@ -249,10 +252,10 @@ def cut(history, revisions, activations, corrections):
 @pytest.mark.parametrize("kept", [(0, 0, 0), (1, 1, 0), (4, 4, 1), (4, 6, 2)])
 def test_what_continues_a_history_is_what_is_added(history, kept):
     beginning = cut(history, *kept)
-    new = added(beginning, history)
+    new = new_records(beginning, history)
     for kind, records in history.by_kind().items():
         assert beginning.by_kind()[kind] + new.by_kind()[kind] == records
-    assert added(history, beginning).counts() == {"revision": 0, "activation": 0, "judgement": 0}
+    assert new_records(history, beginning).counts() == {"revision": 0, "activation": 0, "judgement": 0}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -262,9 +265,9 @@ def test_first_record_that_differs_is_named(history, kind):
     change = {"created": EXPORTED} if kind == "revision" else {"author": "mallory"}
     other = replace(history, **{field: (one, replace(two, **change), *more)})
     with pytest.raises(RefusedError, match=rf"{kind} 2 differs: in the store it is the one .*, in the file the one"):
-        added(history, other)
+        new_records(history, other)
 
 
 def test_histories_that_went_two_ways_are_refused(history):
-    with pytest.raises(RefusedError, match="the file goes on with judgement 1, the store with activation 5: neither"):
-        added(cut(history, 4, 6, 0), cut(history, 4, 4, 2))
+    with pytest.raises(RefusedError, match="the file continues with judgement 1, the store with activation 5: neither"):
+        new_records(cut(history, 4, 6, 0), cut(history, 4, 4, 2))

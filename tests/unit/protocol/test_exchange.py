@@ -130,7 +130,7 @@ def test_undetermined_result_at_the_deadline_is_not_known(exchange):
     with pytest.raises(NotConnectedError) as unknown:
         exchange.step(TIMEOUT)
     assert str(unknown.value) == (
-        "P:Results_RBV shows no verdict within 30 s: whether the transaction was stored is not known; "
+        "P:Results_RBV has no result after 30 s: whether the transaction was stored is not known; "
         f"look at the history, or send it again with the same id, {ID}"
     )
 
@@ -148,7 +148,7 @@ def test_undetermined_result_that_a_restart_removed_is_asked_for_again(exchange)
 
 def test_text_that_holds_the_id_and_is_no_results_is_an_error(exchange):
     exchange.sent(0.0)
-    with pytest.raises(MessageError, match="these are no results"):
+    with pytest.raises(MessageError, match="this is not a list of results"):
         exchange.read('{"v": 1, "rows": ["a\\u00e9"]}', 0.1)
 
 
@@ -196,5 +196,5 @@ def test_exchange_always_ends_in_time_and_says_what_happened(data):
         put_at, lost, last = now, "disconnect" in str(arguments) or name == "not_connected", None
         getattr(exchange, name)(*arguments, now)
     assert now <= 15.0 + 0.01
-    if isinstance(error, NotConnectedError) and "no verdict" in str(error):
+    if isinstance(error, NotConnectedError) and "has no result" in str(error):
         assert now >= 15.0

@@ -26,7 +26,7 @@ def test_every_kind_can_be_configured_and_converts_there_and_back(kind, units):
 
 def test_motor_says_nothing_about_the_wavelength():
     link = Link(name="z", pv="Z", kind="motor", units="mm", tolerance=0.5)
-    with pytest.raises(ValueError, match="link z of kind motor says nothing about the wavelength"):
+    with pytest.raises(ValueError, match="link z of kind motor does not determine the wavelength"):
         wavelength_of(link, 1.0)
 
 

@@ -92,7 +92,7 @@ def test_folder_that_is_missing_is_reported(tmp_path):
 
 
 def test_folder_in_the_place_of_the_file_is_refused(tmp_path):
-    with pytest.raises(FileWriteError, match="is no file: expected one"):
+    with pytest.raises(FileWriteError, match="is not a regular file: expected one"):
         write_atomic(tmp_path, b"new")
 
 

@@ -97,35 +97,35 @@ class Sheet:
             Whether the units are shown.
         """
         pv = self._pvs[suffix]
-        shown = widget.TextUpdate(self._name(suffix), self._pv(suffix), x, y + _GAP // 2, width, height)
-        shown.predefined_font(_fonts.Default)
-        shown.predefined_background_color(_colors.Read_Background)
-        shown.show_units(units)
-        shown.wrap_words(height > ROW)
-        shown.tool_tip(self._tip(pv))
+        update = widget.TextUpdate(self._name(suffix), self._pv(suffix), x, y + _GAP // 2, width, height)
+        update.predefined_font(_fonts.Default)
+        update.predefined_background_color(_colors.Read_Background)
+        update.show_units(units)
+        update.wrap_words(height > ROW)
+        update.tool_tip(self._tip(pv))
         if pv.kind is Kind.TEXT:
-            shown.format("String")
+            update.format("String")
         elif form:
-            shown.format(form)
+            update.format(form)
         if height <= ROW:
-            shown.vertical_alignment_middle()
+            update.vertical_alignment_middle()
         if pv.kind is Kind.DOUBLE:
-            shown.precision(min(pv.precision, _DIGITS))
-            shown.horizontal_alignment_right()
-        self._add(shown)
+            update.precision(min(pv.precision, _DIGITS))
+            update.horizontal_alignment_right()
+        self._add(update)
 
     def table(self, suffix: str, x: int, y: int, width: int, height: int) -> None:
         """Draw a text PV whose columns are aligned, in a monospaced font."""
-        shown = widget.TextUpdate(self._name(suffix), self._pv(suffix), x, y, width, height)
-        shown.font_family(_MONOSPACED)
-        shown.font_size(13)
-        shown.font_style_regular()
-        shown.predefined_background_color(_colors.Read_Background)
-        shown.format("String")
-        shown.wrap_words(True)
-        shown.vertical_alignment_top()
-        shown.tool_tip(self._tip(self._pvs[suffix]))
-        self._add(shown)
+        update = widget.TextUpdate(self._name(suffix), self._pv(suffix), x, y, width, height)
+        update.font_family(_MONOSPACED)
+        update.font_size(13)
+        update.font_style_regular()
+        update.predefined_background_color(_colors.Read_Background)
+        update.format("String")
+        update.wrap_words(True)
+        update.vertical_alignment_top()
+        update.tool_tip(self._tip(self._pvs[suffix]))
+        self._add(update)
 
     def entry(self, suffix: str, x: int, y: int, width: int, *, form: str = "") -> None:
         """Draw a text entry for a PV."""
