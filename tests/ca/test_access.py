@@ -1,4 +1,4 @@
-"""Who may write, and read: every command of every client passes the rules, and clients are told what they may do."""
+"""Access rules on a live IOC: every command of every client is checked, and clients receive their access rights."""
 
 import signal
 import subprocess
@@ -26,7 +26,7 @@ TYPES = [kind for kind in ChannelType if kind not in (ChannelType.STSACK_STRING,
 
 @pytest.fixture(scope="module")
 def guarded(make_ioc_for_module):
-    """An IOC on which alice may write, from the hutch."""
+    """An IOC on which only alice may write, and only from the hutch."""
     ioc = make_ioc_for_module(access=f'write = ["{HUTCH}/32"]\nusers = ["alice"]').start()
     with Wire(ioc.port, user="alice", source=HUTCH) as wire:
         answer = wire.put(wire.channel(f"{ioc.prefix}Request"), commit_text("begin").encode(), ChannelType.CHAR)
@@ -39,7 +39,7 @@ def own(ioc, suffix):
 
 
 def state(pv):
-    """Give the state of an enum, and its severity."""
+    """Read the state of an enum, and its severity."""
     (found,) = speak.read([pv], datatype=aioca.DBR_STRING)
     return str(found), int(found.severity)
 
@@ -49,7 +49,7 @@ def denied(ioc):
 
 
 def read(wire, channel):
-    """Get a text."""
+    """Read a text."""
     wire.send(channel.read())
     return bytes(bytearray(int(byte) & 0xFF for byte in wire.receive(ca.ReadNotifyResponse).data))
 
@@ -59,7 +59,7 @@ def is_denied(answer):
 
 
 def sample(data_type):
-    """Make a value of a type that is one for most PVs."""
+    """Return a value of a type, which most PVs convert to 1."""
     return [b"1"] if data_type.name.endswith("STRING") else [1]
 
 
@@ -67,7 +67,7 @@ STRANGERS = [("eve", HUTCH), ("alice", OFFICE), ("eve", OFFICE), (" ", HUTCH), (
 
 
 def intrude(ioc, user, source, fields, types):
-    """Put every type to every field as somebody; give how many puts there were, and those that were not denied."""
+    """Put every type to every field as a user; return the number of puts, and those that were not denied."""
     names = [ioc.prefix + pv.suffix for pv in DETECTOR_PVS if not pv.asks] + [own(ioc, pv.suffix) for pv in IOC_PVS]
     passed, count = [], 0
     with Wire(ioc.port, user=user, host="hutch", source=source) as wire:
@@ -107,7 +107,7 @@ def test_stranger_changes_nothing_by_any_pv_field_and_type(guarded, user, source
     check_stranger(guarded, user, source, ("", ".VAL", ".DESC", ".EGU", ".RTYP"), TYPES)
 
 
-def test_who_may_write_may_write_what_takes_puts_and_nothing_else(guarded):
+def test_client_that_may_write_may_write_writable_pvs_only(guarded):
     with Wire(guarded.port, user="alice", source=HUTCH) as wire:
         for pv in DETECTOR_PVS:
             channel = wire.channel(guarded.prefix + pv.suffix)
@@ -124,7 +124,7 @@ def test_who_may_write_may_write_what_takes_puts_and_nothing_else(guarded):
     assert get(f"{guarded.prefix}Dist_RBV") == 0.31
 
 
-def test_whoever_may_read_may_read_the_history(guarded):
+def test_client_that_may_read_may_read_the_history(guarded):
     with Wire(guarded.port, user="eve", source=OFFICE) as wire:
         channel = wire.channel(f"{guarded.prefix}History:Read")
         assert wire.rights[channel.cid] == WRITE
@@ -140,8 +140,8 @@ def test_put_without_completion_is_denied_too(guarded):
     assert get(f"{guarded.prefix}Snapshot_RBV") == before[0]
 
 
-def test_put_counts_as_of_who_was_there_when_it_came(guarded):
-    """A name is a claim; but the put of eve must not be told as alice's, nor the other way."""
+def test_put_is_checked_by_the_name_that_the_client_had_when_it_arrived(guarded):
+    """Names are claims, but a put of eve must not be logged or checked as one of alice, and vice versa."""
     with Wire(guarded.port, user="eve", source=HUTCH) as wire:
         channel = wire.channel(f"{guarded.prefix}Dist")
         wire.send(channel.write([0.4], data_type=ChannelType.DOUBLE, notify=True), ca.ClientNameRequest("alice"))
@@ -150,7 +150,7 @@ def test_put_counts_as_of_who_was_there_when_it_came(guarded):
         assert wire.rights[channel.cid] == WRITE
 
 
-def test_client_of_libca_is_told_that_it_may_not_write(guarded):
+def test_client_of_libca_knows_that_it_may_not_write(guarded):
     with pytest.raises(CAException, match="Write access denied"):
         speak.put(f"{guarded.prefix}Dist", 0.4)
     assert not speak.run(aioca.cainfo(f"{guarded.prefix}Dist")).write
@@ -162,12 +162,12 @@ def ioc(make_ioc):
 
 
 def renew(ioc, rules):
-    """Have other rules read."""
+    """Change the rules and make the IOC read them."""
     ioc.give_access(rules)
     ioc.signal(signal.SIGHUP)
 
 
-def test_rules_are_read_anew_and_clients_are_told(ioc):
+def test_rules_are_reloaded_and_clients_receive_their_new_rights(ioc):
     with ExitStack() as stack:
         alice, bob = (stack.enter_context(Wire(ioc.port, user=user)) for user in ("alice", "bob"))
         channels = {wire: wire.channel(f"{ioc.prefix}Follow") for wire in (alice, bob)}
@@ -189,7 +189,7 @@ def test_rules_are_read_anew_and_clients_are_told(ioc):
         ("", "the table [access] is missing now: expected rules"),
     ],
 )
-def test_rules_that_cannot_be_used_leave_those_that_are_in_force_and_an_alarm(ioc, rules, says):
+def test_invalid_rules_are_an_alarm_and_the_active_rules_stay(ioc, rules, says):
     (ioc.folder / "broken.acf").write_text("UAG(a) {b}\nASG(DEFAULT) {RULE(1 READ)}")
     (ioc.folder / "sound.acf").write_text("ASG(DEFAULT) {RULE(1, WRITE)}")
     renew(ioc, rules)
@@ -206,7 +206,7 @@ def test_rules_that_cannot_be_used_leave_those_that_are_in_force_and_an_alarm(io
     assert isinstance(answer, ca.WriteNotifyResponse)
 
 
-def test_who_may_not_read_reads_nothing_until_the_rules_let_him(ioc):
+def test_client_without_the_right_to_read_reads_nothing_until_the_rules_allow_it(ioc):
     (ioc.folder / "rules.acf").write_text(f"HAG(hutch) {{{HUTCH}}} ASG(DEFAULT) {{RULE(1, WRITE) {{HAG(hutch)}}}}")
     renew(ioc, 'file = "rules.acf"')
     with Wire(ioc.port, source=HUTCH) as wire:
@@ -236,7 +236,7 @@ def test_subscription_ends_with_the_right_to_read(ioc):
             wire.receive(ca.AccessRightsResponse)
 
 
-def test_ioc_with_rules_that_cannot_be_used_does_not_start(make_ioc):
+def test_ioc_with_invalid_rules_does_not_start(make_ioc):
     ioc = make_ioc(access='file = "rules.acf"')
     (ioc.folder / "rules.acf").write_text('ASG(DEFAULT) {\n INPA("some:pv")\n}')
     done = subprocess.run(ioc.command(), env=ioc.environment(), capture_output=True, text=True, timeout=60, check=False)
@@ -244,7 +244,7 @@ def test_ioc_with_rules_that_cannot_be_used_does_not_start(make_ioc):
     assert 'rules.acf: line 2: "INPA"' in done.stderr
 
 
-def test_command_line_says_that_the_rules_forbid_it(guarded):
+def test_command_line_reports_that_the_rules_forbid_it(guarded):
     command = [sys.executable, "-m", "ponikeeper", "activate", guarded.prefix, "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
@@ -253,7 +253,7 @@ def test_command_line_says_that_the_rules_forbid_it(guarded):
     )
 
 
-def test_check_says_which_rules_are_meant(guarded):
+def test_check_prints_the_rules_that_are_used(guarded):
     command = [sys.executable, "-m", "ponikeeper", "check", str(guarded.config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert f"access rules of {guarded.config}" in done.stdout

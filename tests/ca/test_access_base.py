@@ -1,4 +1,4 @@
-"""The same access security files, given to EPICS base and to us, give every client the same; where not, it says why."""
+"""EPICS base and ponikeeper grant the same rights for the same access security file; each difference has its reason."""
 
 import itertools
 import random
@@ -32,7 +32,7 @@ def resolve(host):
 
 
 def rights_of_base(base):
-    """Ask the C IOC, as every client, for the rights to each field."""
+    """Read from the C IOC the rights of every client to each field."""
     found = {}
     for user, source in itertools.product(USERS, SOURCES):
         with Wire(base.port, user=user, source=source) as wire:
@@ -105,16 +105,16 @@ REFUSED = [
 
 REFUSED_HERE = {
     "CALC depends on PVs": 'ASG(DEFAULT) {INPA("SOFT:DEFAULT") RULE(1, WRITE) {CALC("A=1")}}',
-    "so does INPA, though no rule uses it": 'ASG(DEFAULT) {INPA("SOFT:DEFAULT") RULE(1, WRITE)}',
-    "base leaves out a rule whose right it does not know": "ASG(DEFAULT) {RULE(1, READ) RULE(1, write)}",
-    "base leaves out a rule of a word that it does not know": 'ASG(DEFAULT) {RULE(1, WRITE) {ROLE("admin")}}',
-    "base leaves out a block that it does not know": "ROLES(a) {b} ASG(DEFAULT) {RULE(1, READ)}",
+    "INPA depends on PVs, although no rule uses it": 'ASG(DEFAULT) {INPA("SOFT:DEFAULT") RULE(1, WRITE)}',
+    "base omits a rule with an unknown right": "ASG(DEFAULT) {RULE(1, READ) RULE(1, write)}",
+    "base omits a rule with an unknown condition": 'ASG(DEFAULT) {RULE(1, WRITE) {ROLE("admin")}}',
+    "base omits an unknown block": "ROLES(a) {b} ASG(DEFAULT) {RULE(1, READ)}",
 }
-"""What base takes and we do not, and why: a rule that is left out would be another rule than was written."""
+"""Files that base accepts and ponikeeper refuses, with the reason: base omits rules that were written."""
 
 
 def drawn(seed):
-    """Draw a file."""
+    """Draw the text of an access security file."""
     draw = random.Random(seed)
     lines = []
     for kind, members in (("UAG", USERS), ("HAG", SOURCES)):
@@ -135,7 +135,7 @@ def drawn(seed):
 
 
 @pytest.mark.parametrize("text", SAME + [drawn(seed) for seed in range(20)])
-def test_file_gives_every_client_what_base_gives(base, text):
+def test_file_grants_every_client_the_same_rights_as_base(base, text):
     assert base.take(text)
     assert rights_of_ours(text) == rights_of_base(base)
 
@@ -148,14 +148,14 @@ def test_file_that_base_refuses_is_refused(base, text):
 
 
 @pytest.mark.parametrize("text", REFUSED_HERE.values(), ids=REFUSED_HERE)
-def test_file_that_base_takes_for_another_is_refused(base, text):
+def test_file_of_which_base_omits_a_part_is_refused(base, text):
     assert base.take(text)
     with pytest.raises(AccessFileError):
         parse(text, resolve)
 
 
 @pytest.mark.campaign
-def test_a_thousand_files_give_every_client_what_base_gives(base):
+def test_a_thousand_files_grant_every_client_the_same_rights_as_base(base):
     wrong = []
     for seed in range(1000, 2000):
         text = drawn(seed)

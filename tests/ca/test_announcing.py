@@ -1,4 +1,4 @@
-"""A live IOC and a recceiver: it is told of all PVs, and whatever it does the IOC goes on."""
+"""A live IOC registers its PVs with a recceiver, and continues whatever the recceiver does."""
 
 import contextlib
 import socket
@@ -16,7 +16,7 @@ KEY = 4711
 
 
 class Recceiver:
-    """The other side, as little of it as is needed."""
+    """A minimal recceiver."""
 
     def __init__(self, announce_port):
         self._to = ("127.0.0.1", announce_port)
@@ -36,7 +36,7 @@ class Recceiver:
         self._udp.sendto(datagram or struct.pack("!HHIHxxI", 0x5243, 0, 0xFFFFFFFF, self._port, KEY), self._to)
 
     def meet(self):
-        """Announce until the IOC connects, and give the connection."""
+        """Announce until the IOC connects, and return the connection."""
 
         def connected():
             self.announce()
@@ -55,7 +55,7 @@ def receive(connection):
 
 
 def uploaded(connection):
-    """Greet, and give what the IOC tells: its infos, and its records with theirs."""
+    """Greet, and return what the IOC uploads: its infos, and its records with theirs."""
     assert receive(connection) == (1, struct.pack("!BBxxI", 0, 0, KEY))
     connection.sendall(bytes.fromhex("5243 8001 00000001 00"))
     names, infos = {}, {}
@@ -83,12 +83,12 @@ def ping(connection, number):
 
 @pytest.fixture
 def announced(make_ioc):
-    """The number of a UDP port, and an IOC that hears announcements there."""
+    """Number of a UDP port, and an IOC that listens for announcements there."""
     (port,) = free_ports(1)
     return port, make_ioc(own=f'recsync_port = {port}\nengineer = "A. Name"').start()
 
 
-def test_recceiver_is_told_of_all_pvs_and_its_pings_are_answered(announced):
+def test_all_pvs_are_registered_and_pings_are_answered(announced):
     port, ioc = announced
     with Recceiver(port) as recceiver, recceiver.meet() as connection:
         infos, records = uploaded(connection)
@@ -102,7 +102,7 @@ def test_recceiver_is_told_of_all_pvs_and_its_pings_are_answered(announced):
             ping(connection, number)
 
 
-def test_recceiver_that_was_gone_is_told_again(announced):
+def test_pvs_are_registered_again_after_a_recceiver_was_gone(announced):
     port, _ = announced
     for _ in range(2):
         with Recceiver(port) as recceiver, recceiver.meet() as connection:
@@ -110,7 +110,7 @@ def test_recceiver_that_was_gone_is_told_again(announced):
             ping(connection, b"1234")
 
 
-def test_what_is_no_recceiver_does_no_harm(announced):
+def test_peer_that_is_not_a_recceiver_does_no_harm(announced):
     port, ioc = announced
     with Recceiver(port) as recceiver:
         for nonsense in (b"", b"RC", b"\xff" * 1000):

@@ -1,4 +1,4 @@
-"""A copy of the history while it is served: whole, verified, and no put is refused for it; `verify` of any store."""
+"""Backup of a served history: complete, verified, and no put is refused; `verify` of any store."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def backups(folder):
     return sorted(folder.iterdir())
 
 
-def test_backup_has_all_of_the_store_and_tells_it(config, store, tmp_path):
+def test_backup_has_all_of_the_store_and_prints_its_counts(config, store, tmp_path):
     done = call("backup", config, "-o", tmp_path / "new" / "backups")
     (made,) = backups(tmp_path / "new" / "backups")
     counts = "4 revisions, 6 activations, 2 judgements of"
@@ -56,7 +56,7 @@ def test_backup_has_all_of_the_store_and_tells_it(config, store, tmp_path):
     assert contents(restored) == contents(store)
 
 
-def test_backups_that_are_too_many_go_the_oldest_first_and_nothing_else_does(config, store, tmp_path):
+def test_oldest_backups_beyond_the_limit_are_removed_and_nothing_else(config, store, tmp_path):
     folder = tmp_path / "backups"
     folder.mkdir()
     others = {folder / "other.20260101T000000.000000Z.sqlite", folder / "28id1.notes"}
@@ -68,7 +68,7 @@ def test_backups_that_are_too_many_go_the_oldest_first_and_nothing_else_does(con
     assert set(backups(folder)) == others | {folder / name for name in made[-2:]}
 
 
-def test_damaged_store_is_told_and_leaves_no_backup(config, store, tmp_path):
+def test_damaged_store_is_reported_and_leaves_no_backup(config, store, tmp_path):
     connection = sqlite3.connect(store)
     connection.execute("UPDATE revision SET label = 'mear' WHERE number = 1")
     connection.commit()
@@ -80,7 +80,7 @@ def test_damaged_store_is_told_and_leaves_no_backup(config, store, tmp_path):
     assert backups(tmp_path / "backups") == []
 
 
-def test_full_disk_leaves_no_half_of_a_backup(config, store, small_disk):
+def test_full_disk_leaves_no_incomplete_backup(config, store, small_disk):
     done = call("backup", config, "-o", small_disk)
     assert (done.returncode, done.stdout) == (4, "")
     assert "free space on the disk" in done.stderr
@@ -89,19 +89,19 @@ def test_full_disk_leaves_no_half_of_a_backup(config, store, small_disk):
 
 @pytest.fixture
 def small_disk(make_small_disk):
-    """A file system with less room than a store needs."""
+    """A file system that is too small for a store."""
     return make_small_disk("16k")
 
 
-def test_store_that_is_not_there_is_told(config, tmp_path):
+def test_missing_store_is_reported(config, tmp_path):
     done = call("backup", config, "-o", tmp_path / "backups")
     assert done.returncode == 4
     assert f"{tmp_path / 'state' / NAME}: No such file or directory" in done.stderr
     assert not (tmp_path / "state").exists()
 
 
-def test_store_that_was_left_in_a_write_is_not_changed_by_looking_at_it(store):
-    """A process that dies in a transaction leaves a journal, which only the IOC may play back."""
+def test_store_with_a_journal_is_not_changed_by_verify_and_backup(store):
+    """A process that dies in a transaction leaves a journal, which only the IOC may roll back."""
     code = (
         "import os, sqlite3, sys\n"
         "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
@@ -125,7 +125,7 @@ def test_store_that_was_left_in_a_write_is_not_changed_by_looking_at_it(store):
 
 
 def write(ioc, stop, puts):
-    """Put one geometry after the other, and note what was answered, and how long it took (s)."""
+    """Put one geometry after the other; record each result and how long it took (s)."""
     with Wire(ioc.port) as wire:
         channel = wire.channel(f"{ioc.prefix}Request")
         number = 0
@@ -138,7 +138,7 @@ def write(ioc, stop, puts):
 
 
 def campaign(ioc, folder, count):
-    """Make backups under puts; each has what was answered before it began."""
+    """Make backups during puts; each must have every revision that was acknowledged before it began."""
     stop, puts = threading.Event(), []
     writer = threading.Thread(target=write, args=(ioc, stop, puts))
     there = snapshot(ioc.prefix)["revision"]
@@ -163,7 +163,7 @@ def campaign(ioc, folder, count):
     return there + len(puts)
 
 
-def test_backups_under_puts_lack_nothing_and_refuse_nobody(make_ioc, tmp_path):
+def test_backups_during_puts_are_complete_and_no_put_is_refused(make_ioc, tmp_path):
     ioc = make_ioc()
     with serving(ioc):
         count = campaign(ioc, tmp_path, 10)
@@ -177,7 +177,7 @@ def test_backups_under_puts_lack_nothing_and_refuse_nobody(make_ioc, tmp_path):
 
 
 @pytest.mark.campaign
-def test_backups_of_a_large_store_under_puts_lack_nothing_and_refuse_nobody(make_ioc, tmp_path):
+def test_backups_of_a_large_store_during_puts_are_complete_and_no_put_is_refused(make_ioc, tmp_path):
     ioc = make_ioc()
     large_store(ioc.store, ioc.prefix, 100_000)
     with serving(ioc):

@@ -118,7 +118,7 @@ def test_silent_detectors_are_waited_for_together(call):
     assert time.monotonic() - began < 6.0
 
 
-def test_wait_ends_at_once_where_it_is_true_already(call, ioc):
+def test_wait_ends_at_once_if_the_status_is_reached_already(call, ioc):
     done = call("status", ioc.name + VALID, "--wait", "valid")
     assert (done.returncode, done.stderr) == (0, "")
     assert "VALID" in done.stdout
@@ -162,7 +162,7 @@ def test_wait_that_is_interrupted_is_no_success(ioc):
         assert process.wait(TIMEOUT) not in (0, 3)
 
 
-def test_wait_outlives_no_timeout_though_the_ioc_hangs(ioc):
+def test_wait_ends_at_its_timeout_although_the_ioc_hangs(ioc):
     """At exit, the library would wait until the IOC closes the circuit."""
     try:
         with waiting(ioc, ioc.name + VALID, NOBODY, "--wait", "VALID", "--timeout", "2") as process:
@@ -187,7 +187,7 @@ def test_wait_outlives_no_timeout_though_the_ioc_hangs(ioc):
     ],
     ids=str,
 )
-def test_status_that_cannot_be_asked_for_is_a_usage_error(call, words, reason):
+def test_unknown_status_is_a_usage_error(call, words, reason):
     done = call("status", "P:", *words)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", reason)
 
@@ -196,7 +196,7 @@ def test_status_of_nothing_is_a_usage_error(call):
     assert call("status").returncode == 2
 
 
-def test_watch_and_show_give_the_reason_where_the_geometry_does_not_hold(call, ioc, motors, going):
+def test_watch_and_show_print_the_reason_where_the_geometry_is_not_valid(call, ioc, motors, going):
     process = subprocess.Popen(
         [sys.executable, "-m", "ponikeeper", "watch", going], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -224,7 +224,7 @@ def test_here_records_the_present_position_for_the_active_geometry(call, ioc):
     assert json.loads(again.stdout)["revision"] == 2  # nothing changed
 
 
-def test_here_is_refused_where_nothing_could_hold(call, ioc):
+def test_here_is_refused_without_an_active_geometry_or_position(call, ioc):
     unset, alone = call("here", ioc.name + UNSET), call("here", ioc.name + ALONE)
     assert (unset.returncode, unset.stdout) == (1, "")
     assert unset.stderr.startswith("no revision is active yet, so Here has no geometry to record: ")

@@ -29,7 +29,7 @@ OF_ACTIVATION = (
     "Comment_RBV", "History:Count_RBV", "History:Selected_RBV", "History:List_RBV",
     "Accepted_RBV", "Message_RBV", "Results_RBV",
 )  # fmt: skip
-"""What shows something of an activation."""
+"""PVs that an activation changes."""
 
 
 def every_pv(ioc):
@@ -80,7 +80,7 @@ def test_descriptions_are_ascii_and_fit_a_ca_string():
         assert 0 < len(pv.desc) <= MAX_DESC_BYTES, pv
 
 
-def test_names_are_given_once():
+def test_pv_names_are_unique():
     for pvs in (DETECTOR_PVS, IOC_PVS):
         assert len({pv.suffix for pv in pvs}) == len(pvs)
 
@@ -102,7 +102,7 @@ def test_other_fields_do_not_exist(farm, prefix, field):
         wire.channel(f"{prefix}Dist.{field}")
 
 
-def test_readbacks_take_no_puts_even_from_a_client_that_does_not_ask(farm, prefix):
+def test_readbacks_accept_no_puts_even_from_a_client_that_ignores_access_rights(farm, prefix):
     put(f"{prefix}Request", commit_text())
     suffixes = [pv.suffix for pv in DETECTOR_PVS if not pv.writable]
     before = read([prefix + suffix for suffix in suffixes])
@@ -115,7 +115,7 @@ def test_readbacks_take_no_puts_even_from_a_client_that_does_not_ask(farm, prefi
     assert [value.raw_stamp for value in after] == [value.raw_stamp for value in before]
 
 
-def test_unset_detector_shows_nan_and_says_so(prefix):
+def test_unset_detector_shows_nan_with_a_reason(prefix):
     numbers = [readback(name) for name in PARAMETERS] + [setpoint(name) for name in PARAMETERS]
     invalid = [*numbers, "Detector_RBV", "Status_RBV", "Reason_RBV", "Snapshot_RBV", "Energy_RBV"]
     for suffix, value in zip(invalid, read([prefix + suffix for suffix in invalid]), strict=True):
@@ -212,7 +212,7 @@ def test_publication_ends_with_snapshot_serial_and_results(farm, prefix):
     assert order == ["Dist_RBV", "Dist", "Snapshot_RBV", "Serial_RBV", "Results_RBV"]
 
 
-def test_setpoint_follows_what_another_way_put_in_force(prefix):
+def test_setpoint_follows_an_activation_by_other_means(prefix):
     put(f"{prefix}Request", commit_text())
     with monitoring(f"{prefix}Dist", f"{prefix}Stage:Dist") as monitors:
         assert put(f"{prefix}Request", commit_text("second", geometry={"dist": 0.3})) is None

@@ -42,7 +42,7 @@ def answers(port, name, kind, count):
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_as_many_as_base_gives(base, farm, prefix, count):
+def test_element_count_is_that_of_epics_base(base, farm, prefix, count):
     assert put(f"{prefix}Request", commit_text(provenance={"comment": "hello"})) is None
     for (theirs, ours), kind in PAIRS:
         at_base = list(answers(base.port, base.name + theirs, kind, count))
@@ -55,18 +55,18 @@ def test_as_many_as_base_gives(base, farm, prefix, count):
                 assert whole.startswith(value.rstrip(b"\0")), (ours, kind)
 
 
-def test_without_a_count_as_many_as_there_are(farm, prefix):
+def test_all_elements_without_a_count(farm, prefix):
     assert put(f"{prefix}Request", commit_text(provenance={"comment": "hello"})) is None
     for count, _, value in answers(farm.port, f"{prefix}Comment_RBV", ChannelType.TIME_CHAR, 0):
         assert (count, value.rstrip(b"\0")) == (5, b"hello")
 
 
-def test_acknowledgement_is_one_however_many_are_asked_for(farm, prefix):
+def test_acknowledgement_has_one_element_for_any_count(farm, prefix):
     for _, size, _ in answers(farm.port, f"{prefix}Dist_RBV", ChannelType.STSACK_STRING, 1):
         assert size == 48
 
 
-def test_more_than_can_be_made_is_refused(farm, prefix):
+def test_count_beyond_the_limit_is_refused(farm, prefix):
     with Wire(farm.port) as wire:
         channel = wire.channel(f"{prefix}Dist_RBV")
         for command in (channel.read(data_count=0xFFFFFFFF), channel.subscribe(data_count=131_073)):
@@ -79,7 +79,7 @@ def test_more_than_can_be_made_is_refused(farm, prefix):
 
 
 @given(there=st.integers(0, 70_000), asked=st.integers(0, 70_000))
-def test_header_promises_what_is_in_the_message(there, asked):
+def test_header_has_the_size_of_the_message(there, asked):
     promised = asked or there  # what caproto writes
     update = ca.EventAddResponse(b"x" * min(there, promised), ChannelType.CHAR, promised, 1, 7)
     made = padded(update, asked)

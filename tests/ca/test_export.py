@@ -107,7 +107,7 @@ def test_another_host_shows_the_same_and_continues_the_numbers(call, calibrated,
     }
 
 
-def test_what_was_calibrated_before_is_served_with_its_time_and_by_its_number(call, make_ioc, tmp_path):
+def test_imported_calibrations_are_served_with_their_times_and_numbers(call, make_ioc, tmp_path):
     ioc, folder = make_ioc(), tmp_path / "xpdacq_calib"
     folder.mkdir()
     for number, dist in enumerate((0.2, 0.3), 1):
@@ -163,7 +163,7 @@ def test_new_store_never_gets_a_number_that_means_two_geometries(call, calibrate
     assert other.store.read_bytes() == before
 
 
-def test_export_is_of_one_instant_though_two_writers_commit(call, make_ioc, tmp_path):
+def test_export_is_of_one_time_although_two_writers_commit(call, make_ioc, tmp_path):
     ioc = make_ioc(detectors=ONE).start()
     begin(ioc.prefix, "near")
     assert put(f"{ioc.prefix}History:Select", 1) is None
@@ -219,7 +219,7 @@ def test_stdout_is_the_file(call, calibrated, tmp_path):
         assert rest[:-1] == file.read_bytes().splitlines(keepends=True)[1:-1]
 
 
-def test_file_is_replaced_by_a_whole_one_or_stays(call, calibrated, tmp_path):
+def test_file_is_replaced_atomically_or_stays(call, calibrated, tmp_path):
     file = tmp_path / "folder" / "one.jsonl"
     file.parent.mkdir()
     file.write_text("what was there")

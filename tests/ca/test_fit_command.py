@@ -1,4 +1,4 @@
-"""`ponikeeper fit` from the command line: files in, PONI and figure out, committed or refused."""
+"""`ponikeeper fit`: reads files, writes a PONI and a figure, and commits the result or refuses it."""
 
 import hashlib
 from dataclasses import replace
@@ -30,7 +30,7 @@ def call():
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Write an image, the same with a dark under it and a bad edge, dark, mask and start; to be read only."""
+    """Write an image, the same with a dark added and a bad edge, and dark, mask and start; tests only read them."""
     folder = tmp_path_factory.mktemp("files")
     image = SCENE.image()
     dark = np.random.default_rng(2).integers(0, 2000, image.shape).astype(np.int32)
@@ -116,7 +116,7 @@ def test_it_is_committed_with_its_provenance(fit, files, prefix, tmp_path):
     assert "start.poni" in reported["wavelength_from"]
 
 
-def test_what_is_refused_is_neither_written_nor_put(fit, files, prefix, tmp_path):
+def test_rejected_fit_is_neither_written_nor_put(fit, files, prefix, tmp_path):
     assert request(prefix, commit_text("before"))["revision"] == 1
     before, counted = snapshot(prefix), counters(prefix)
     words = ("--start", files / "start.poni", "-o", tmp_path / "no.poni", "--put", prefix)
@@ -143,7 +143,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_named(fit, files, tmp_path, name):
+def test_usage_error_is_reported(fit, files, tmp_path, name):
     words, message = MISTAKES[name]
     done = fit("image.npy", "--start", files / "start.poni", "-o", tmp_path / "no.poni", *words)
     failed(done, message, tmp_path)
@@ -161,7 +161,7 @@ def test_a_mistake_is_named(fit, files, tmp_path, name):
         (("--start", "none.poni"), "none.poni: No such file"),
     ],
 )
-def test_a_start_that_is_missing_or_says_too_little_is_reported(fit, tmp_path, words, said):
+def test_start_that_is_missing_or_incomplete_is_reported(fit, tmp_path, words, said):
     failed(fit("image.npy", "-o", tmp_path / "no.poni", *words), said, tmp_path)
 
 
@@ -174,7 +174,7 @@ def test_an_image_that_is_missing_or_has_another_shape_is_reported(fit, files, t
 
 
 def failed(done, said, folder):
-    """Check that it failed with a sentence, not with a traceback, and wrote nothing."""
+    """Check that the command failed with a message instead of a traceback, and wrote nothing."""
     assert done.returncode != 0
     assert said in plain(done.stderr), done.stderr
     assert "Traceback" not in done.stderr + done.stdout

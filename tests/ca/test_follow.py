@@ -1,4 +1,4 @@
-"""The geometry follows a motor: which one is in force after each trip, and that nothing else ever was."""
+"""The geometry follows a motor: after each trip the right revision is active, and no other was in between."""
 
 import itertools
 import random
@@ -19,14 +19,14 @@ SETTINGS = ((0.2, True), (0.0, True), (0.2, False))
 """Settle time (s), and whether the link has a moving PV."""
 
 DETECTORS = (24, 5, 5)
-"""How many there are of each setting."""
+"""Number of detectors with each setting."""
 
 _requests = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
 def linked(make_ioc_for_module, motors):
-    """Give one IOC, whose detectors all follow one motor, and those that no test has used, by their setting."""
+    """Start one IOC whose detectors all follow one motor; return it and the unused detectors by their setting."""
     names = {
         f"{{Det:{row}-{number}}}Calib:": setting
         for row, (setting, count) in enumerate(zip(SETTINGS, DETECTORS, strict=True))
@@ -43,7 +43,7 @@ def linked(make_ioc_for_module, motors):
 
 @pytest.fixture
 def recording(linked, motors):
-    """Record what clients see of new detectors, one of each setting."""
+    """Return a function that records what clients see of unused detectors, one of each given setting."""
     _, unused = linked
 
     def record(*settings):
@@ -54,14 +54,14 @@ def recording(linked, motors):
 
 @pytest.fixture
 def one(recording, motors):
-    """Give the prefix of one detector that knows `far` and `near`, and its record; its motor is at `near`."""
+    """Yield prefix and record of one detector that was calibrated at `far` and `near`; its motor is at `near`."""
     with recording(SETTINGS[0]) as record:
         calibrate(record, motors, "far", "near")
         yield record.prefixes[0], record
 
 
 def commit(prefix, label=None, **more):
-    """Commit another geometry where the motor stands; give its revision."""
+    """Commit another geometry at the present position of the motor; return its revision."""
     number = next(_requests)
     geometry = GEOMETRY | {"dist": 0.2 + 1e-4 * number}
     words = {"position": "now", "geometry": geometry, **({"label": label} if label else {}), **more}
@@ -71,9 +71,9 @@ def commit(prefix, label=None, **more):
 
 
 def calibrate(record, motors, *labels):
-    """Go to each place, and commit a geometry there."""
+    """Move to each place, and commit a geometry there."""
     for label in labels:
-        if get(motors.pv("Z:RBV")) != PLACES[label]:  # or the links could be seen as they were before it moved
+        if get(motors.pv("Z:RBV")) != PLACES[label]:  # otherwise the links could be read as they were before it moved
             move(motors, PLACES[label])
         record.until_seen(PLACES[label], moving=False)
         for prefix in record.prefixes:
@@ -82,19 +82,19 @@ def calibrate(record, motors, *labels):
 
 
 def trip(record, motors, label, through=(), timeout=30.0):
-    """Go to a place where a geometry is known, and wait until every detector tells it."""
+    """Move to a place with a known geometry, and wait until every detector reports it; return how long it took (s)."""
     move(motors, *(PLACES[place] for place in through), PLACES[label])
     return record.until(timeout, status="VALID", label=label)
 
 
 def require_right(record):
-    """See that no client was ever told VALID for long while the motor was elsewhere."""
+    """Check that no client received VALID for long while the motor was elsewhere."""
     wrong = [(prefix, span) for prefix in record.prefixes for span in record.valid_beyond(prefix, TOLERANCE)]
     assert not wrong, "\n".join(f"{prefix}: {span}\n{record.around(span)}" for prefix, span in wrong)
 
 
 def worst(record, judge=Record.valid_beyond):
-    """Give the longest time (s) for which a client was told VALID while the motor was elsewhere already."""
+    """Return the longest time span in which a client had VALID although the motor was elsewhere already."""
     spans = [span for prefix in record.prefixes for span in judge(record, prefix, TOLERANCE, 0.0)]
     return max(spans, key=lambda span: span.length, default=Span(0.0, 0.0, ""))
 
@@ -120,7 +120,7 @@ def go_by_three_places(record, motors, times):
 
 
 def go_restlessly(record, motors, times):
-    """Leave each place at once, or as soon as anything new is told, or when it is VALID; stop at last."""
+    """Leave each place at once, or after the first update, or when it is VALID; stop at each place at the end."""
     dice = random.Random(7)
     for _ in range(times):
         label = dice.choice(tuple(PLACES))
@@ -170,9 +170,9 @@ def test_hundreds_of_trips_by_three_places(recording, motors):
 
 
 def revisions(record, since):
-    """Name every revision that was told to be in force from an instant on."""
+    """Return every revision that was reported as active after a time."""
     (prefix,) = record.prefixes
-    return {said["revision"] for seen, said in record.snapshots(prefix) if seen.at > since}
+    return {words["revision"] for seen, words in record.snapshots(prefix) if seen.at > since}
 
 
 def roll_back(prefix, record, motors, times):
@@ -231,14 +231,14 @@ def test_revision_that_was_wrong_is_never_followed(one, motors, judged):
     assert request(prefix, text)["outcome"] == "accepted"
     since = time.time()
     trip(record, motors, "far")
-    assert record.now(prefix)["revision"] == old  # what was put in force before it holds there
+    assert record.now(prefix)["revision"] == old  # the revision that was active before it is valid there
     assert revisions(record, since) == {near, old}
     require_right(record)
 
 
 def test_place_whose_only_revision_was_retracted_has_none(one, motors):
     prefix, record = one
-    far = next(said["revision"] for _, said in record.snapshots(prefix) if said["label"] == "far")
+    far = next(words["revision"] for _, words in record.snapshots(prefix) if words["label"] == "far")
     near = record.now(prefix)["revision"]
     text = f'{{"v": 1, "request": "judge", "op": "retract", "revision": {far}, "reason": "typed wrong"}}'
     assert request(prefix, text)["outcome"] == "accepted"
@@ -275,7 +275,7 @@ def test_nothing_follows_while_follow_is_off_nor_when_it_is_switched_on_at_rest(
     assert put(f"{prefix}Follow", 1) is None
     assert get(f"{prefix}Follow_RBV") == 1
     record.until_seen(FAR, moving=False)
-    trip(record, motors, "near")  # the next trip does; near was in force all the time
+    trip(record, motors, "near")  # the next trip is followed; near was active all the time
     assert record.now(prefix)["serial"] == serial
     trip(record, motors, "far")
     assert record.now(prefix)["serial"] == serial + 1
@@ -331,7 +331,7 @@ def test_move_while_the_ioc_was_down_is_followed_and_a_restart_without_one_chang
 
 
 def test_commits_at_the_very_moment_of_rest_belong_to_where_they_were_made(linked, recording, motors):
-    """What is stored with them has to say where the links rest, though nobody has looked yet what belongs there."""
+    """The stored position must be that of the links at rest, although no revision was looked up for it yet."""
     with recording(*[SETTINGS[0]] * 8) as record:
         calibrate(record, motors, "far")
         move(motors, NEAR)

@@ -78,7 +78,7 @@ class Watched:
         await until(lambda: len(self.notifications) > had)
 
     async def silent(self):
-        """Wait until there was no notification for longer than one may be late."""
+        """Wait until notifications have stopped: none came for longer than one can be late."""
         await until(lambda: time.monotonic() - self.notifications[-1] > 3 * FRESH)
 
 
@@ -113,7 +113,7 @@ def watch(folder, story):
     asyncio.run(run())
 
 
-def test_monitors_that_die_while_gets_go_on_end_the_feeding(tmp_path, monkeypatch, caplog):
+def test_watchdog_is_not_notified_when_monitors_stop_although_gets_work(tmp_path, monkeypatch, caplog):
     async def story(watched):
         async def nothing(self, timeout=None):
             await asyncio.Event().wait()
@@ -142,7 +142,7 @@ def test_lost_circuit_is_opened_again(tmp_path):
     watch(tmp_path, story)
 
 
-def test_thread_that_hangs_for_another_reason_than_the_disk_ends_the_feeding(tmp_path, caplog):
+def test_watchdog_is_not_notified_when_the_thread_hangs_for_another_reason_than_the_disk(tmp_path, caplog):
     async def story(watched):
         going_on = threading.Event()
         stuck = asyncio.create_task(watched.store.read(lambda _: going_on.wait(TIMEOUT)))
@@ -163,7 +163,7 @@ def test_heartbeat_that_may_not_be_read_is_replaced_by_echoes(make_ioc, systemd,
     assert "the access rules forbid this host to read" in ioc.stderr.read_text()
 
 
-# --- a live IOC, and what systemd hears of it
+# --- a live IOC, and the messages that systemd receives from it
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def messages(systemd, count):
     return [systemd.recv(100).decode() for _ in range(count)]
 
 
-def test_watchdog_is_fed_three_times_in_the_time_that_it_allows(make_ioc, systemd):
+def test_watchdog_is_notified_three_times_per_interval(make_ioc, systemd):
     make_ioc(environment=watchdog(systemd, 1.5)).start()
     assert messages(systemd, 2) == ["READY=1", "WATCHDOG=1"]
     began = time.monotonic()
@@ -191,7 +191,7 @@ def test_watchdog_is_fed_three_times_in_the_time_that_it_allows(make_ioc, system
     assert 2.5 < time.monotonic() - began < 6  # 3 s, and what a busy machine adds
 
 
-def test_process_that_is_stopped_is_not_fed(make_ioc, systemd):
+def test_watchdog_of_a_stopped_process_is_not_notified(make_ioc, systemd):
     ioc = make_ioc(environment=watchdog(systemd, 0.3)).start()
     messages(systemd, 3)
     ioc.signal(signal.SIGSTOP)

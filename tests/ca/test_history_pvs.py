@@ -190,7 +190,7 @@ def test_reading_beyond_the_newest_gives_no_records(calibrated):
     assert asked(calibrated, "activation 999999999999")["records"] == []
 
 
-def test_reading_an_unset_detector_is_answered_with_nothing(prefix):
+def test_reading_an_unset_detector_gives_no_records(prefix):
     for kind in KINDS:
         assert asked(prefix, f"{kind} 1") == {"v": 1, "read": f"{kind} 1", "count": 0, "records": []}
 

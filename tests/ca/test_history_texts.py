@@ -1,4 +1,4 @@
-"""The history as text, on a live IOC, as a screen without scripts shows it."""
+"""The history as text PVs of a live IOC, for screens without scripts."""
 
 from live import wait_for
 from speak import GEOMETRY, commit_text, get, put, request, snapshot

@@ -1,4 +1,4 @@
-"""A link whose server is killed, hangs, has no number, or is another one when it comes back: what clients are told."""
+"""The status while the server of a link is killed, hangs, has no number, or has other values when it is back."""
 
 import contextlib
 import json
@@ -16,15 +16,15 @@ DETECTOR = "{Det:1}Calib:"
 NEAR, FAR = 1000.0, 1500.0
 
 NOTICED = 7.0
-"""Seconds within which a hung peer has to be noticed."""
+"""Time within which a server that hangs must be noticed (s)."""
 
 RECOVERED = 30.0
-"""Seconds within which the status has to be right again."""
+"""Time within which the status must be right again (s)."""
 
 
 @pytest.fixture(scope="module")
 def outage(make_ioc_for_module, motors):
-    """Give an IOC whose detector knows `near` and `far`, its motor at `near`, and the record of what clients see."""
+    """Yield an IOC calibrated at `near` and `far`, its motor at `near`, and the record of what clients see."""
     motors.kill()
     motors.mode = 1.0
     motors.start()
@@ -41,7 +41,7 @@ def outage(make_ioc_for_module, motors):
 
 @contextlib.contextmanager
 def patient(make_ioc_for_module, motors, rows):
-    """Serve for a site that has set its own, longer patience for all its clients."""
+    """Run an IOC of a site that has set a longer connection timeout for all its clients."""
     environment = {"EPICS_CA_CONN_TMO": "30"}
     more = {DETECTOR: "settle = 0.2\n" + rows}
     ioc = make_ioc_for_module(detectors=(DETECTOR,), more=more, environment=environment, beside=(motors.port,)).start()
@@ -55,7 +55,7 @@ def links(record):
 
 
 def valid_after(record, since, until):
-    """Name the snapshots that said VALID after an instant, or still did then."""
+    """Return time and status of the snapshots that had VALID at or after a time."""
     (prefix,) = record.prefixes
     said = [(seen.at, words["status"]) for seen, words in record.snapshots(prefix)]
     held = [item for item in said if item[0] <= since < until][-1:]
@@ -63,7 +63,7 @@ def valid_after(record, since, until):
 
 
 def outlast(record, begin, end, limit=WAY, **wanted):
-    """Let an outage begin and end; give when it was noticed, and when the status was right again (s)."""
+    """Run an outage; return after how long it was noticed, and after how long the status was right again (s)."""
     serial = record.now(record.prefixes[0])["serial"]
     began = time.time()
     begin()
@@ -80,7 +80,7 @@ def outlast(record, begin, end, limit=WAY, **wanted):
 
 
 def restart(motors, place=NEAR):
-    """Start the server again, its motor at a place from its first word on."""
+    """Return a function that starts the server again, with its motor at a place from the first update on."""
 
     def start():
         motors.place = place
@@ -128,7 +128,7 @@ def test_status_is_unknown_through_ten_outages_of_each_kind(outage):
     say_nan(outage, 10)
 
 
-def test_link_that_comes_back_elsewhere_and_as_a_text_is_unknown_then_moved_and_nothing_follows(outage):
+def test_link_that_is_back_elsewhere_and_as_a_text_is_unknown_then_moved_and_nothing_follows(outage):
     ioc, motors, record = outage
     near = record.now(ioc.prefix)["revision"]
 

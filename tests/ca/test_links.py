@@ -1,4 +1,4 @@
-"""The linked PVs on a live IOC: shown as they stand, through every outage; where a commit's geometry holds."""
+"""The linked PVs on a live IOC: their states, also through outages, and the position of a commit."""
 
 import json
 import signal
@@ -65,7 +65,7 @@ def links(prefix):
 
 
 def until(prefix, condition, timeout=30.0):
-    """Wait until the links are as wanted, and give them."""
+    """Wait until the links have the given states, and return them."""
     try:
         wait_for(lambda: condition(*links(prefix)), timeout)
     except TimeoutError as error:
@@ -81,7 +81,7 @@ def commit(prefix, request, **more):
     return speak.request(prefix, commit_text(request, **more))
 
 
-def test_links_are_shown_with_what_the_configuration_says_of_them(at_rest, motors):
+def test_links_are_shown_with_their_configuration(at_rest, motors):
     z, energy, binning = links(at_rest)
     assert (z.name, z.pv, z.kind, z.units, z.tolerance) == ("z", motors.pv("Z:RBV"), "motor", "mm", 0.05)
     assert (energy.kind, energy.units, energy.tolerance) == ("energy", "keV", 1e-4)
@@ -111,7 +111,7 @@ def test_links_are_shown_as_a_table_for_the_screen(at_rest, linked, motors):
     assert get(f"{prefix_of(linked, QUIET)}Links:Table_RBV") == "no links are configured: no PV is watched"
 
 
-def test_moving_pv_tells_motion_and_without_one_change_does_until_it_settles(at_rest, motors):
+def test_motion_is_detected_by_the_moving_pv_or_else_by_changes_until_they_settle(at_rest, motors):
     put(motors.pv("Z:MOVN"), 1)
     until(at_rest, lambda z, energy, _binning: z.moving and not energy.moving)
     put(motors.pv("Z:MOVN"), 0)
@@ -123,7 +123,7 @@ def test_moving_pv_tells_motion_and_without_one_change_does_until_it_settles(at_
     until(at_rest, lambda _z, energy, _binning: energy.value == 75.001 and not energy.moving)  # noise, within tolerance
 
 
-def test_commit_at_the_position_now_stores_where_the_links_stood(at_rest, motors):
+def test_commit_at_the_position_now_stores_the_values_of_the_links(at_rest, motors):
     put(motors.pv("Z:RBV"), 1000.0123456789)
     until(at_rest, lambda z, *_: z.value == 1000.0123456789)
     assert commit(at_rest, "now", position="now")["outcome"] == "accepted"
@@ -181,7 +181,7 @@ def test_same_commit_within_tolerance_changes_nothing_and_beyond_it_does(at_rest
     assert commit(at_rest, "c", position="now")["revision"] == first + 1
 
 
-def test_text_array_and_nan_are_no_values_and_are_told(linked, at_rest, motors):
+def test_text_array_and_nan_are_reported_as_invalid_values(linked, at_rest, motors):
     odd = prefix_of(linked, ODD)
     put(motors.pv("Energy"), float("nan"))
     mode, image, energy, y, _ = until(odd, lambda *links: links[2].value is None)
@@ -217,7 +217,7 @@ def test_two_detectors_share_a_link(linked, at_rest, motors):
 
 
 class Texts:
-    """What a monitor of `Links_RBV` delivered."""
+    """Record the updates of a monitor of `Links_RBV`."""
 
     def __init__(self, prefix):
         self.values = []
@@ -279,7 +279,7 @@ def timed_put(prefix, dist):
 
 
 def test_links_survive_a_late_start_a_kill_and_a_hang(make_ioc, make_motors):
-    """One set of PVs is killed, and is of other types when it comes back, while another one hangs."""
+    """One server is killed and has PVs of other types when it is back, while another one hangs."""
     mortal, lazy = make_motors(), make_motors()
     rows = mortal.link("z", "Z:RBV", moving="Z:MOVN") + lazy.link("energy", "Energy", **ENERGY)
     more = {FIRST: f"settle = {SETTLE}\n" + rows, SECOND: mortal.link("mode", "Mode", kind="equal")}

@@ -1,4 +1,4 @@
-"""What the surroundings are told of an IOC is there on a live one: every name, every alarm."""
+"""The PVs in the lists for archiver, alarm server and monitoring exist on a live IOC, with their alarms."""
 
 import json
 from xml.etree import ElementTree as ET
@@ -12,13 +12,13 @@ from ponikeeper.site.archiver import archiver_request
 from ponikeeper.site.pv_list import pv_list
 
 
-def test_list_has_just_the_pvs_that_are_served(ioc):
+def test_pv_list_has_exactly_the_pvs_that_are_served(ioc):
     names = pv_list(load(ioc.config)).splitlines()
     assert f" pvs={len(names)} " in ioc.ready
     assert len(speak.read(names)) == len(names)
 
 
-def test_what_is_archived_and_what_alarms_answers(fresh_prefix, farm):
+def test_archived_pvs_and_alarm_pvs_exist(fresh_prefix, farm):
     prefix, config = fresh_prefix(), load(farm.config)
     archived = [row["pv"] for row in json.loads(archiver_request(config))]
     alarms = [pv.get("name").removeprefix("ca://") for pv in ET.fromstring(alarm_tree(config, "A")).iter("pv")]

@@ -1,4 +1,4 @@
-"""The put log of a live IOC: a line for every put, in the order of the answers, on disk before the client is told."""
+"""The put log of a live IOC: a line for every put, in the order of the replies, on disk before the reply is sent."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ OUTCOMES = {ca.WriteNotifyResponse: "accepted", ca.ErrorResponse: "refused"}
 
 @pytest.fixture
 def logged(make_ioc, tmp_path):
-    """An IOC with a put log in a file of its own, on which all may write that are not called eve."""
+    """An IOC with a put log in a file of its own, on which every user except eve may write."""
     own = f'putlog = "{tmp_path / "puts"}"'
     return make_ioc(own=own, access='users = ["alice", "bob", "carol", "dave"]').start()
 
@@ -40,7 +40,7 @@ def state(ioc, suffix):
     return str(found), found.severity
 
 
-def test_accepted_refused_and_denied_puts_are_there_when_they_are_answered(logged, path):
+def test_accepted_refused_and_denied_puts_are_on_disk_when_they_are_answered(logged, path):
     with Wire(logged.port, user="alice", host="ws3", source="127.0.0.2") as wire:
         request, dist = (wire.channel(logged.prefix + suffix) for suffix in ("Request", "Dist"))
         text = commit_text("first")
@@ -61,7 +61,7 @@ def test_accepted_refused_and_denied_puts_are_there_when_they_are_answered(logge
     assert len(lines(path)) == 3
 
 
-def test_line_says_what_the_pv_showed_before(logged, path):
+def test_line_has_the_value_that_the_pv_had_before(logged, path):
     with Wire(logged.port, user="alice") as wire:
         wire.put(wire.channel(f"{logged.prefix}Request"), commit_text().encode(), ChannelType.CHAR)
         wire.put(wire.channel(f"{logged.prefix}Dist"), [0.3], ChannelType.DOUBLE)
@@ -77,7 +77,7 @@ def test_puts_without_completion_are_logged_in_their_order(logged, path):
     assert [told["new"] for told in lines(path)] == list(range(1, 51))
 
 
-def test_log_that_is_rotated_goes_on_in_a_new_file(logged, path, tmp_path):
+def test_rotated_log_continues_in_a_new_file(logged, path, tmp_path):
     with Wire(logged.port, user="alice") as wire:
         channel = wire.channel(f"{logged.prefix}Stage:Dist")
         wire.put(channel, [1.0], ChannelType.DOUBLE)
@@ -88,11 +88,11 @@ def test_log_that_is_rotated_goes_on_in_a_new_file(logged, path, tmp_path):
 
 @pytest.fixture
 def small_disk(make_small_disk):
-    """A file system with room for a few lines."""
+    """A file system with space for a few lines."""
     return make_small_disk("64k")
 
 
-def test_full_disk_is_an_alarm_stops_no_put_and_loses_no_line(small_disk, make_ioc):
+def test_full_disk_is_an_alarm_but_stops_no_put_and_loses_no_line(small_disk, make_ioc):
     path, ballast = small_disk / "puts", small_disk / "ballast"
     ioc = make_ioc(own=f'putlog = "{path}"').start()
     with Wire(ioc.port) as wire:
@@ -111,7 +111,7 @@ def test_full_disk_is_an_alarm_stops_no_put_and_loses_no_line(small_disk, make_i
 
 
 def write(ioc, user, numbers, answered):
-    """Put geometries, some of which are refused, and say what each was answered."""
+    """Put geometries, some of which are refused, and record the outcome of each."""
     with Wire(ioc.port, user=user) as wire:
         channel = wire.channel(f"{ioc.prefix}Request")
         for number in numbers:
@@ -126,7 +126,7 @@ def write(ioc, user, numbers, answered):
 
 
 def campaign(ioc, path, count):
-    """Let four clients put beside one another: every put has its line, each accepted one its row of the history."""
+    """Put from four clients at once: every put must have its line, and each accepted one its row of the history."""
     users, answered = ("alice", "bob", "carol", "dave"), {}
     shares = [range(begin, count, len(users)) for begin in range(len(users))]
     threads = [threading.Thread(target=write, args=(ioc, *each, answered)) for each in zip(users, shares, strict=True)]
@@ -134,7 +134,7 @@ def campaign(ioc, path, count):
         thread.start()
     for thread in threads:
         thread.join()
-    ioc.kill()  # whatever was answered is there
+    ioc.kill()  # every put that was answered must be on disk
     found = {told["new"]: told for told in lines(path)}
     assert len(lines(path)) == len(found) == len(answered) == count
     with contextlib.closing(History(ioc.store)) as history:
@@ -146,7 +146,7 @@ def campaign(ioc, path, count):
 
 
 def is_right(told, number, put, history):
-    """Tell whether a line says what the client was answered, and what the history has."""
+    """Return whether a line agrees with the reply that the client received, and with the history."""
     _, outcome, user = put
     if (told["outcome"], told["user"]) != (outcome, user):
         return False

@@ -36,12 +36,12 @@ def test_value_out_of_range_is_refused_by_every_way(calibrated, way):
 
 
 @pytest.mark.parametrize(("suffix", "value"), [("Dist", math.nan), ("Stage:Dist", -math.inf)])
-def test_what_is_not_finite_is_refused_by_single_pvs(calibrated, suffix, value):
+def test_number_that_is_not_finite_is_refused_by_single_pvs(calibrated, suffix, value):
     assert "is not finite" in said(refused(calibrated, suffix, lambda: put(calibrated + suffix, value)))
 
 
 @pytest.mark.parametrize("token", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_what_is_not_finite_is_refused_by_request_under_its_id(calibrated, token):
+def test_number_that_is_not_finite_is_refused_by_request_under_its_id(calibrated, token):
     text = changed(dist=0.5).replace("0.5", token)
     result = refused(calibrated, "Request", lambda: put(f"{calibrated}Request", text))
     assert "finite" in said(result)
@@ -49,7 +49,7 @@ def test_what_is_not_finite_is_refused_by_request_under_its_id(calibrated, token
 
 
 @pytest.mark.parametrize("token", ["nan", "inf", "1e999"])
-def test_what_is_not_finite_is_refused_by_poni(calibrated, token):
+def test_number_that_is_not_finite_is_refused_by_poni(calibrated, token):
     text = PONI.replace("Distance: 0.2345", f"Distance: {token}")
     assert "dist" in said(refused(calibrated, "Poni", lambda: put(f"{calibrated}Poni", text)))
 

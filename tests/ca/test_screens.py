@@ -1,4 +1,4 @@
-"""Every PV on the screens is there on a live IOC, once the macros are expanded."""
+"""Every PV on the screens exists on a live IOC when the macros are expanded."""
 
 import re
 from xml.etree import ElementTree as ET
@@ -12,7 +12,7 @@ COMMITTED = sorted(FOLDER.glob("*.bob"))
 
 
 def names_on(path, macros):
-    """Give the PVs of a screen, and of those that it embeds, with their macros expanded."""
+    """Return the PVs of a screen and of the screens that it embeds, with their macros expanded."""
     display = ET.fromstring(path.read_bytes().replace(b"\n  <display", b"\n<display"))
     found = {element.text for element in display.iter("pv_name") if element.text}
     names = {re.sub(r"\$\((\w+)\)", lambda match: macros[match[1]], name) for name in found}

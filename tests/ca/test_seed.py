@@ -26,7 +26,7 @@ def call():
         yield shell
 
 
-def test_seed_is_committed_at_the_first_start_alone(call, make_ioc):
+def test_seed_is_committed_only_at_the_first_start(call, make_ioc):
     ioc = make_ioc(detectors=("Calib:",), more={"Calib:": 'seed = "pe1.poni"'})
     seed = ioc.folder / "pe1.poni"
     seed.write_text(PONI)

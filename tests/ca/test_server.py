@@ -174,7 +174,7 @@ def test_stalled_client_keeps_no_other_from_its_monitors_and_has_the_last_values
             last[message.subscriptionid] = message.data[0]
 
 
-def test_what_waits_for_a_stalled_client_is_bounded():
+def test_updates_for_a_stalled_client_are_bounded():
     with Served(Context) as served, Wire(served.context.port, 4096) as stalled:
         stall(served, stalled)
         circuit = served.circuit(stalled)

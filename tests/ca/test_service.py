@@ -46,7 +46,7 @@ def test_second_instance_on_the_same_prefix_is_refused_unless_forced(make_ioc):
     assert rival.start().ready.startswith("READY")
 
 
-def test_port_may_come_from_the_environment_of_a_cas(make_ioc):
+def test_port_may_be_set_by_the_environment_of_a_ca_server(make_ioc):
     ioc = make_ioc()
     named = {**ioc.environment(), "EPICS_CAS_SERVER_PORT": str(ioc.port)}
     del named["EPICS_CA_SERVER_PORT"]
@@ -83,7 +83,7 @@ main()
 """
 
 
-def test_status_that_is_not_updated_any_more_ends_the_service(make_ioc):
+def test_defect_that_stops_status_updates_ends_the_service(make_ioc):
     """A status that is not updated would look current."""
     ioc = make_ioc()
     command = [sys.executable, "-c", DEFECT, "serve", str(ioc.config)]

@@ -108,7 +108,7 @@ def test_refused_value_is_not_staged(calibrated):
     assert snapshot(calibrated)["revision"] == 2
 
 
-def test_refused_apply_keeps_what_is_staged(calibrated):
+def test_refused_apply_keeps_the_staged_values(calibrated):
     stage(calibrated, detector="Nonesuch")
     assert put(f"{calibrated}Stage:Apply", 1)
     assert "is not in the table of detectors" in results(calibrated)[0]["errors"][0]

@@ -1,4 +1,4 @@
-"""The status of a geometry while a motor is nudged, drifts and jitters: what every client saw, with the times."""
+"""The status of a geometry while a motor is nudged, drifts and jitters, as every client receives it, with the times."""
 
 import time
 
@@ -22,7 +22,7 @@ SEVERITIES = {"VALID": 0, "MOVING": 1, "MOVED": 2}
 
 @pytest.fixture(scope="module")
 def watched(make_ioc_for_module, motors):
-    """Give the record of one IOC, whose detectors judge one motor by different settings."""
+    """Yield the record of one IOC whose detectors have one linked motor and different settings."""
     more = {
         detector: f"settle = {settle}\n"
         + motors.link("z", "Z:RBV", **({"moving": "Z:MOVN"} if detector in FLAGGED else {}))
@@ -39,7 +39,7 @@ def watched(make_ioc_for_module, motors):
 
 @pytest.fixture
 def at_rest(watched, motors):
-    """Begin with the motor where it was calibrated."""
+    """Start with the motor where it was calibrated."""
     for suffix, value in {"Speed": 0.0, "Swing": 0, "Pause": 0.1, "Z:MOVN": 0, "Z:RBV": NEAR}.items():
         assert put(motors.pv(suffix), value) is None
     watched.until_seen(NEAR, moving=False)
@@ -51,7 +51,7 @@ def settle_of(prefix):
 
 
 def require_right(record, began, changes):
-    """See that no client saw anything wrong, and that the status changed once for each crossing."""
+    """Check that no client received a wrong status, and that the status changed once for each crossing."""
     for prefix in record.prefixes:
         wrong = {
             "VALID while beyond": record.valid_beyond(prefix, TOLERANCE),
@@ -63,7 +63,7 @@ def require_right(record, began, changes):
 
 
 def turns(record, motors, count):
-    """Wait until the motor has said something so many times."""
+    """Wait until the motor has sent a number of updates."""
     seen = record.seen[motors.pv("Z:RBV")]
     enough = len(seen) + count
     wait_for(lambda: len(seen) >= enough, timeout=600.0)
@@ -111,7 +111,7 @@ def drift_out_and_back(record, motors, times):
 
 
 def jitter_at_the_edge(record, motors, count):
-    """Let the motor stand within and beyond by turns, ten times a second."""
+    """Move the motor out of the tolerance and back, ten times a second."""
     began = time.time()
     inside = NEAR + 0.98 * TOLERANCE
     assert put(motors.pv("Z:RBV"), inside) is None
@@ -126,31 +126,31 @@ def jitter_at_the_edge(record, motors, count):
     require_right(record, began, changes=2)
 
 
-def test_nudge_by_twice_a_tolerance_is_told_once_there_and_once_back(watched, at_rest, motors):
+def test_nudge_by_twice_a_tolerance_is_reported_once_there_and_once_back(watched, at_rest, motors):
     nudge_by_twice_a_tolerance(watched, motors, 1)
 
 
-def test_nudge_of_a_motor_that_says_it_moves_is_told_once_there_and_once_back(watched, at_rest, motors):
+def test_nudge_of_a_motor_with_a_moving_pv_is_reported_once_there_and_once_back(watched, at_rest, motors):
     nudge_with_the_moving_pv(watched, motors, 1)
 
 
-def test_slow_drift_is_told_once_there_and_once_back(watched, at_rest, motors):
+def test_slow_drift_is_reported_once_there_and_once_back(watched, at_rest, motors):
     drift_out_and_back(watched, motors, 1)
 
 
-def test_jitter_at_the_edge_is_told_once_and_once_when_it_ends(watched, at_rest, motors):
+def test_jitter_at_the_edge_is_reported_once_and_once_when_it_ends(watched, at_rest, motors):
     jitter_at_the_edge(watched, motors, 15)
 
 
 @pytest.mark.campaign
-def test_long_nudges_drifts_and_jitter_are_told_once_for_each_crossing(watched, at_rest, motors):
+def test_long_nudges_drifts_and_jitter_are_reported_once_for_each_crossing(watched, at_rest, motors):
     nudge_by_twice_a_tolerance(watched, motors, 50)
     nudge_with_the_moving_pv(watched, motors, 50)
     drift_out_and_back(watched, motors, 20)
 
 
 @pytest.mark.campaign
-def test_long_jitter_is_told_once(watched, at_rest, motors):
+def test_long_jitter_is_reported_once(watched, at_rest, motors):
     jitter_at_the_edge(watched, motors, 600)
 
 

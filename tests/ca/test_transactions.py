@@ -284,7 +284,7 @@ def test_twenty_clients_at_once_find_each_its_own_result(prefix):
     assert counters(prefix) == (25, 0)
 
 
-def test_read_behind_a_put_on_one_channel_gives_what_was_put(farm, prefix):
+def test_read_after_a_put_on_one_channel_returns_the_new_value(farm, prefix):
     begin(prefix)
     with Wire(farm.port) as wire:
         channel = wire.channel(f"{prefix}Dist")

@@ -166,7 +166,7 @@ class Activation:
         Returns
         -------
         dict
-            Plain JSON values by the names of the parameters, without the checksum, which `sealed` adds.
+            Plain JSON values by the names of the parameters, without the checksum, which `with_checksum` adds.
         """
         return asdict(self)
 
@@ -179,7 +179,7 @@ class Activation:
         prefix
             PV prefix of the detector, which the checksum covers.
         values
-            The JSON object with its checksum, as `sealed` returns it.
+            The JSON object with its checksum, as `with_checksum` returns it.
 
         Returns
         -------
@@ -247,7 +247,7 @@ class Correction:
         Returns
         -------
         dict
-            Plain JSON values by the names of the parameters, without the checksum, which `sealed` adds.
+            Plain JSON values by the names of the parameters, without the checksum, which `with_checksum` adds.
         """
         return asdict(self)
 
@@ -260,7 +260,7 @@ class Correction:
         prefix
             PV prefix of the detector, which the checksum covers.
         values
-            The JSON object with its checksum, as `sealed` returns it.
+            The JSON object with its checksum, as `with_checksum` returns it.
 
         Returns
         -------
