@@ -1,4 +1,4 @@
-"""What unit tests have in common: a store's path, and the rules that keep them quick and free of heavy libraries."""
+"""Shared by all unit tests: the path of a store, and the rules that keep them quick and without heavy libraries."""
 
 import sys
 from collections.abc import Iterator
@@ -52,5 +52,5 @@ def _light(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def path(quick_path: Path) -> Path:
-    """Where a store may be made."""
+    """Path for a new store."""
     return quick_path / NAME

@@ -1,4 +1,4 @@
-"""The configuration: every key is read, and every mistake is told with file, key, value and what is allowed."""
+"""The configuration: every key is read, and every error is reported with file, key, value and what is allowed."""
 
 import re
 from pathlib import Path
@@ -286,7 +286,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("text", "told"), MISTAKES.values(), ids=MISTAKES)
-def test_mistake_is_told_with_file_key_value_and_what_is_allowed(written, text, told):
+def test_error_is_reported_with_file_key_value_and_what_is_allowed(written, text, told):
     path = written(text)
     with pytest.raises(ConfigError) as caught:
         load(path)
@@ -295,26 +295,26 @@ def test_mistake_is_told_with_file_key_value_and_what_is_allowed(written, text, 
     assert told in caught.value.problems[0]
 
 
-def test_all_mistakes_are_told_at_once(written):
+def test_all_errors_are_reported_at_once(written):
     with pytest.raises(ConfigError) as caught:
         load(written('[ioc]\nprot = 1\n[[detector]]\nprefix = "a b"\nsettle = -1\n'))
     told = "\n".join(caught.value.problems)
     assert [len(re.findall(key, told)) for key in ("prot", "ioc: prefix", "detector 1: prefix", "settle = ")] == [1] * 4
 
 
-def test_missing_file_is_told(tmp_path):
+def test_missing_file_is_reported(tmp_path):
     with pytest.raises(
         ConfigError, match=re.escape(f"{tmp_path}/none.toml: No such file or directory: expected a TOML")
     ):
         load(tmp_path / "none.toml")
 
 
-def test_folder_for_a_file_is_told(tmp_path):
+def test_folder_instead_of_a_file_is_reported(tmp_path):
     with pytest.raises(ConfigError, match="Is a directory: expected a TOML file"):
         load(tmp_path)
 
 
-def test_bytes_that_are_no_text_are_told(tmp_path):
+def test_bytes_that_are_not_text_are_reported(tmp_path):
     path = tmp_path / "latin.toml"
     path.write_bytes('[ioc]\nengineer = "Bj\xf6rn"'.encode("latin-1"))
     with pytest.raises(ConfigError, match="this is not valid TOML"):
@@ -338,7 +338,7 @@ def test_without_state_dir_and_environment_the_store_is_refused(written):
         config.store  # noqa: B018  # reading it is what refuses
 
 
-def test_relative_names_are_meant_beside_the_file(written, tmp_path, monkeypatch):
+def test_relative_paths_start_from_the_folder_of_the_file(written, tmp_path, monkeypatch):
     path = written(in_ioc('state_dir = "state"').replace('prefix = ""', 'prefix = ""\nseed = "pe1.poni"'))
     (tmp_path / "pe1.poni").write_text(PONI)
     monkeypatch.chdir("/")
@@ -347,7 +347,7 @@ def test_relative_names_are_meant_beside_the_file(written, tmp_path, monkeypatch
     assert config.seed_text(config.detector[0]) == PONI.encode()
 
 
-def test_relative_names_are_meant_beside_a_file_named_relatively(written, tmp_path, monkeypatch):
+def test_relative_paths_start_from_the_folder_of_a_file_with_a_relative_path(written, tmp_path, monkeypatch):
     path = written(in_ioc('state_dir = "state"'))
     monkeypatch.chdir(tmp_path)
     config = load(Path(path.name))

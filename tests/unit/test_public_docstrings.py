@@ -1,4 +1,4 @@
-"""Every public function, class and method says what it takes, returns and raises, in numpydoc's sections."""
+"""Every public function, class and method documents parameters, results and errors in numpydoc sections."""
 
 import ast
 import re
@@ -141,7 +141,7 @@ def test_every_package_with_public_names_is_checked():
     assert declaring - set(PACKAGES) == set()
 
 
-def test_check_finds_what_is_missing():
+def test_check_finds_missing_sections():
     source = '''
 def fit(image, *, start=None) -> float:
     """Fit an image.

@@ -1,4 +1,4 @@
-"""tests/unit mirrors the packages, and what tests import comes from the places that tests may use."""
+"""tests/unit mirrors the packages, and tests import only from allowed places."""
 
 import ast
 import sys
@@ -18,7 +18,7 @@ NOT_A_MODULE = {
     "test_structure.py": "the structure of the tests",
     "test_warnings.py": "the settings of pytest",
 }
-"""Test files that are not named after a module, with what they are about."""
+"""Test files that are not named after a module, with their subject."""
 
 TESTED_ELSEWHERE = {
     "__main__": "tests/ca/test_cli.py",
@@ -91,7 +91,7 @@ def test_exceptions_exist():
 
 @pytest.mark.parametrize("file", sorted(UNIT.rglob("*.py")), ids=lambda file: str(file.relative_to(UNIT)))
 def test_unit_test_imports_no_other_kind_of_test(file):
-    """What can be imported from the tests is tests/support alone: --import-mode=importlib adds no other folder."""
+    """Only tests/support can be imported from the tests: --import-mode=importlib adds no other folder."""
     allowed = {path.stem for path in SUPPORT.glob("*.py")} | set(sys.stdlib_module_names)
     allowed |= {"ponikeeper", "ponikeeper_client", "pytest", "hypothesis", "numpy", "caproto", "pydantic"}
     assert sorted(imported(file) - allowed) == []

@@ -56,12 +56,12 @@ def test_rule_of_level_0_is_not_for_the_fields_of_level_1():
     assert [rules.right("a", "10.0.0.1", level) for level in (0, 1)] == [Right.READ, Right.NONE]
 
 
-def test_host_that_is_not_known_lets_nobody_in():
+def test_unknown_host_admits_no_client():
     text = "HAG(h) {gone} ASG(DEFAULT) {RULE(1, WRITE) {HAG(h)}}"
     assert Rules(parse(text, resolve)[DEFAULT]).right("a", "10.0.0.1") is Right.NONE
 
 
-def test_group_without_members_lets_nobody_in():
+def test_group_without_members_admits_no_client():
     text = "UAG(u) ASG(DEFAULT) {RULE(1, WRITE) {UAG(u)}}"
     assert Rules(parse(text, resolve)[DEFAULT]).right("", "10.0.0.1") is Right.NONE
 

@@ -18,12 +18,14 @@ from ponikeeper.access.rules import OPEN, Right, short_form
         (None, [], "alice", "10.28.1.5", Right.READ),
     ],
 )
-def test_short_form_lets_everybody_read_and_those_write_who_are_in_every_list(hosts, users, user, address, right):
+def test_short_form_admits_every_client_for_reading_and_those_in_both_lists_for_writing(
+    hosts, users, user, address, right
+):
     networks = None if hosts is None else frozenset(map(IPv4Network, hosts))
     rules = short_form(networks, None if users is None else frozenset(users), "")
     assert rules.right(user, address) is right
 
 
-def test_without_rules_everybody_may_write_who_has_an_address():
+def test_without_rules_every_client_with_an_address_may_write():
     assert OPEN.right("eve", "192.0.2.1") is Right.WRITE
     assert OPEN.right("eve", "") is Right.NONE

@@ -1,4 +1,4 @@
-"""Every PV of the contract has a source: what is in the table and is never published is found here."""
+"""Every PV of the contract has a source: a PV of the table that is never published fails here."""
 
 import asyncio
 import contextlib
@@ -49,13 +49,13 @@ READABLE = {
 
 
 class NoClients:
-    """The server's part, without a server."""
+    """Replacement of the server context, without a server."""
 
     def count_clients(self):
         return 0, 0
 
     async def update_access_rights(self):
-        """Announce to none."""
+        """Do nothing, since there are no clients."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What one put of one value costs: each value is checked once, and each row is written and proven once."""
+"""Cost of a put of one value: each value is checked once, and each row is written and verified once."""
 
 import sys
 from collections import Counter
@@ -13,7 +13,7 @@ from ponikeeper.protocol import Commit
 from ponikeeper.text import strictjson
 
 EDIT = Commit({"dist": 0.4}, {"method": "manual"}, position="now", derived=True)
-"""The request that a put to ``Dist`` becomes."""
+"""The request of a put to ``Dist``."""
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_commit_that_is_no_edit_keeps_its_own_label_and_position():
     assert (draft.label, draft.position, draft.provenance) == (None, None, {"method": "fit", "author": "bob@host"})
 
 
-def test_commit_without_inheritance_takes_nothing_over():
+def test_commit_without_inheritance_uses_no_active_values():
     values = {name: VALUES[name] for name in NAMES}
     assert decide(active(), Commit(values, inherit=False)).geometry.detector_config == {}
     assert (
@@ -82,7 +82,7 @@ def test_change_of_detector_brings_pixels_and_empties_the_configuration():
     assert decide(active(), Commit({"detector": "Perkin"})).geometry == Geometry.parse(VALUES)
 
 
-def test_what_is_given_with_a_detector_goes_before_the_table():
+def test_values_that_are_given_with_a_detector_take_precedence_over_the_table():
     values = {"detector": "Pilatus1M", "pixel1": 5e-5, "detector_config": {"orientation": 2}}
     geometry = decide(active(), Commit(values)).geometry
     assert (geometry.pixel1, geometry.pixel2) == (5e-5, pixel_size("Pilatus1M")[1])
@@ -94,12 +94,12 @@ def test_unknown_detector_needs_both_pixels():
     assert decide(active(), Commit({"detector": "Own", "pixel1": 1e-4, "pixel2": 2e-4})).geometry.pixel2 == 2e-4
 
 
-def test_limits_of_the_detector_hold():
+def test_limits_of_the_detector_are_applied():
     messages = problems(active(), Commit({"dist": 5.0}), limits={"dist": (0.1, 3.0)})
     assert messages == ("dist 5.0 m is outside the limits of this detector: expected 0.1 <= dist <= 3.0 m",)
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_reported_at_once():
     commit = Commit({"dist": -1, "rot1": 90, "detector": "Own"}, label="7", position={"y": 1.0}, expect_revision=3)
     messages = problems(active(), commit, units=UNITS)
     for word in (
@@ -147,7 +147,7 @@ def test_position_now_is_unknown_unless_every_link_is_known(links):
 
 
 @pytest.mark.parametrize("position", ["unknown", {"z": 1.5, "energy": 70.0}])
-def test_position_that_is_given_is_not_that_of_now(position):
+def test_explicit_position_is_stored_instead_of_the_present_one(position):
     draft = decide(active(), Commit({}, position=position), units=UNITS, links=links_now())
     values = draft.position and {name: place["value"] for name, place in draft.position.items()}
     assert values == (None if position == "unknown" else position)
@@ -184,7 +184,7 @@ def test_commit_at_another_kind_of_position_is_a_change(position):
     assert not is_unchanged(active(position=position), draft, False, links_now())
 
 
-def test_edit_that_says_nothing_new_is_unchanged():
+def test_edit_without_a_change_has_the_outcome_unchanged():
     edit = Commit({"dist": 0.3}, {"method": "manual"}, position="now", derived=True)
     first = decide(active(), edit)
     stored = active(first.geometry, provenance=first.provenance)
@@ -216,7 +216,7 @@ def test_change_that_python_calls_equal_is_a_change():
     assert not is_unchanged(active(geometry), draft, derived=False)
 
 
-def test_snapshot_fits_its_pv_whatever_reason_is_told():
+def test_snapshot_fits_its_pv_with_any_reason():
     geometry = Geometry.parse({**VALUES, "detector_config": {"a": "x" * (MAX_BYTES - 1500)}})
     draft = decide(None, Commit(geometry.as_dict(), inherit=False))
     with pytest.raises(RefusedError, match="the snapshot would have"):

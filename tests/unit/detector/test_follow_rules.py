@@ -100,7 +100,7 @@ def test_start(start):
     assert decided(*steps, motion=motion_after_restart(ABSENT, stored)) == decisions
 
 
-def test_what_is_kept_is_where_the_links_rested():
+def test_stored_follow_state_has_the_position_at_which_the_links_rested():
     motion = updated_motion(motion_after_restart(links(), STORED), links(1200.0, **MOVES))
     assert baseline_position(motion, links()) == STORED  # so it has moved after a restart
     assert baseline_position(rebased(motion, links(FAR)), links())["z"] == {"value": FAR, "units": "mm"}

@@ -116,7 +116,7 @@ def test_repetition_changes_nothing_and_its_late_retry_neither(path):
     assert (state.revision.number, state.count, state.activation.serial) == (2, 2, 2)
 
 
-def test_time_never_goes_back_though_the_clock_does(path):
+def test_time_never_decreases_although_the_clock_does(path):
     history = History(path)
     history.commit(PREFIX, draft(1), "2096-01-01T00:00:00.000000Z", "commit", "a")
     history.close()
@@ -145,7 +145,7 @@ def test_store_that_cannot_be_written_refuses_and_keeps_the_geometry(path):
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_failure_in_the_last_step_is_settled_by_what_the_disk_has(path, monkeypatch, stored):
+def test_outcome_of_a_failure_in_the_last_step_is_read_from_the_disk(path, monkeypatch, stored):
     real_commit, real_probe = History.commit, History.probe
     failures = iter([True, False])
 

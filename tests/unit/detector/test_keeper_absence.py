@@ -21,7 +21,7 @@ def test_link_that_was_gone_makes_nothing_follow(path):
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_values_with_which_a_server_begins_are_no_move(path, before):
+def test_start_values_of_a_server_are_not_a_move(path, before):
     """The server of a motor reports its start value first, and then where the motor is."""
 
     async def leave(bench):
@@ -41,7 +41,7 @@ def test_values_with_which_a_server_begins_are_no_move(path, before):
     assert run(path, leave, begins) == (1, "MOVED")
 
 
-def test_moves_while_it_was_down_count_and_nothing_else_does(path):
+def test_only_moves_during_the_downtime_count(path):
     async def leave(bench):
         await bench.near_and_far()
 
@@ -89,7 +89,7 @@ def test_arrival_where_the_right_one_is_in_force_already_is_remembered(path):
     assert run(path, retracted, started_at(FAR)) == (2, "CONDEMNED")
 
 
-def test_reconnection_elsewhere_is_no_move_for_a_restart_either(path):
+def test_reconnection_elsewhere_is_not_a_move_after_a_restart_either(path):
     async def back_elsewhere(bench):
         await bench.near_and_far()
         await bench.rest_at(None)

@@ -1,4 +1,4 @@
-"""Corrected revisions are neither followed nor activated by accident; real store, time injected."""
+"""Corrected revisions are not followed, and only activated with force; real store, time injected."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def test_revision_that_was_found_wrong_is_not_followed(path):
     )
 
 
-def test_what_is_found_wrong_while_its_place_is_looked_for_does_not_follow(path, monkeypatch):
+def test_revision_that_is_corrected_during_the_lookup_is_not_followed(path, monkeypatch):
     real, once = Follower._find_candidate, iter([True])
 
     async def work(bench):
@@ -76,7 +76,7 @@ def test_commit_of_the_same_geometry_makes_a_revision_where_the_old_one_was_foun
     assert run(path, work) == (1, 1, 2, "VALID")
 
 
-def test_judged_revision_is_activated_by_force_only_and_its_label_means_the_sound_one(path):
+def test_corrected_revision_is_activated_only_with_force_and_its_label_means_the_right_one(path):
     async def work(bench):
         await bench.rest_at(NEAR)
         for dist in (0.3, 0.31, 0.32):
@@ -99,7 +99,7 @@ def test_judged_revision_is_activated_by_force_only_and_its_label_means_the_soun
     assert none == ("every revision labelled near was superseded or retracted, the last one is 3",)
 
 
-def test_judgement_survives_a_restart_and_its_repetition_is_safe(path):
+def test_correction_survives_a_restart_and_can_be_repeated_safely(path):
     asked = Supersede(1, 2, "wrong", since="2026-11-20T00:00:00.000000Z", request="s", digest="d")
 
     async def judge(bench):

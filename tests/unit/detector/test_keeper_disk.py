@@ -12,7 +12,7 @@ from ponikeeper.protocol import Follow, Retract
 from ponikeeper.store import History
 
 
-def test_follow_that_the_disk_refuses_is_told_and_done_when_the_disk_takes_it(path, monkeypatch):
+def test_failed_follow_is_reported_and_done_when_the_disk_can_be_written(path, monkeypatch):
     real, failures = History.activate, iter([True, True])
 
     def failing(self, *values, **named):
@@ -35,7 +35,7 @@ def test_follow_that_the_disk_refuses_is_told_and_done_when_the_disk_takes_it(pa
     assert told == ("VALID", "")
 
 
-def test_links_are_told_as_they_stand_while_the_disk_hangs(path, monkeypatch):
+def test_links_are_reported_while_the_disk_does_not_respond(path, monkeypatch):
     real, answers = History.activate, threading.Event()
 
     def hanging(self, *values, **named):
@@ -63,7 +63,7 @@ def test_links_are_told_as_they_stand_while_the_disk_hangs(path, monkeypatch):
     assert run(path, work) == ("MOVING", "MOVED", "VALID")
 
 
-def test_link_that_is_gone_and_back_while_the_disk_takes_its_time_makes_nothing_follow(path, monkeypatch):
+def test_link_that_disconnects_and_reconnects_while_the_disk_is_slow_is_not_followed(path, monkeypatch):
     real, once = Follower._follow, iter([True])
 
     async def work(bench):
@@ -87,7 +87,7 @@ def test_link_that_is_gone_and_back_while_the_disk_takes_its_time_makes_nothing_
 
 @pytest.mark.parametrize("stored", [True, False])
 @pytest.mark.parametrize("what", ["activate", "correct", "set_follow_state"])
-def test_failure_in_the_last_step_is_settled_by_what_the_disk_has(path, monkeypatch, what, stored):
+def test_outcome_of_a_failure_in_the_last_step_is_read_from_the_disk(path, monkeypatch, what, stored):
     real = getattr(History, what)
     failures = iter([True])
 

@@ -38,7 +38,7 @@ def test_commit_of_where_the_detector_no_longer_is_was_never_valid(path):
     assert told == ("MOVED", "z is at 1500 mm, calibrated at 1000 mm, tolerance 0.05 mm")
 
 
-def test_slow_drift_is_told_once_when_it_is_beyond_and_its_numbers_now_and_then(path):
+def test_slow_drift_out_of_tolerance_is_reported_once_and_its_numbers_at_intervals(path):
     async def work(bench):
         await bench.rest_at(NEAR)
         await bench.commit(0.3)
@@ -57,7 +57,7 @@ def test_slow_drift_is_told_once_when_it_is_beyond_and_its_numbers_now_and_then(
     assert published[-1][0].reason.startswith("z is at 1000.5 mm")
 
 
-def test_reason_of_a_detector_that_goes_on_moving_is_not_told_at_every_step(path):
+def test_reason_during_a_long_move_is_not_reported_at_every_step(path):
     async def work(bench):
         await bench.rest_at(NEAR)
         await bench.commit(0.3)
@@ -72,7 +72,7 @@ def test_reason_of_a_detector_that_goes_on_moving_is_not_told_at_every_step(path
     assert 1 <= len(run(path, work)) <= 3
 
 
-def test_judgement_about_another_revision_does_not_calm_a_jitter(path):
+def test_correction_of_another_revision_does_not_end_a_jitter(path):
     async def work(bench):
         await bench.rest_at(NEAR)
         for dist in (0.3, 0.31):
@@ -89,7 +89,7 @@ def test_judgement_about_another_revision_does_not_calm_a_jitter(path):
     assert statuses[statuses.index("MOVED") :] == ["MOVED"] * (len(statuses) - statuses.index("MOVED"))
 
 
-def test_here_makes_the_place_one_where_the_geometry_holds(path):
+def test_here_makes_the_geometry_valid_at_the_present_position(path):
     async def work(bench):
         refused = [await bench.keeper.execute(Here(), BY)]
         await bench.rest_at(NEAR)

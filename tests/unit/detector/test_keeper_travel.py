@@ -67,8 +67,8 @@ def test_rollback_stays_the_geometry_of_its_place(path):
 
 @pytest.mark.parametrize("put", ["commit", "activate"])
 @pytest.mark.parametrize("waits", [False, True])
-def test_what_is_put_in_force_holds_until_the_links_move_after_it(path, put, waits):
-    """Whatever prevented following before: the links moved before the activation."""
+def test_activated_revision_stays_active_until_the_links_move_afterwards(path, put, waits):
+    """The links moved before the activation, which must not prevent following later moves."""
 
     async def work(bench):
         await bench.near_and_far()
@@ -140,7 +140,7 @@ def test_place_is_found_beyond_the_first_rows_of_a_long_history(path, monkeypatc
 
 
 @pytest.mark.parametrize("follow", [True, False])
-def test_following_begins_as_the_configuration_says(path, follow):
+def test_follow_starts_as_configured(path, follow):
     async def work(bench):
         await bench.near_and_far()
         await bench.move_to(NEAR)
@@ -177,7 +177,7 @@ def test_following_is_switched_off_and_on_and_kept(path):
     assert run(path, on, follow=True) == ((False, 2), result.time, (2, "MOVED"), (1, "VALID"))
 
 
-def test_what_moved_before_following_was_switched_on_counts_no_more(path):
+def test_moves_before_follow_was_switched_on_do_not_count(path):
     async def work(bench):
         await bench.near_and_far()
         await bench.keeper.execute(Follow(False), BY)

@@ -1,4 +1,4 @@
-"""Tolerance, motion and rest of a link, and the position that the links make."""
+"""Tolerance, motion and rest of a link, and the position of all links."""
 
 import math
 
@@ -70,7 +70,7 @@ def test_tolerance(link, value, reference, within):
 
 
 @given(finite, finite)
-def test_value_is_within_itself_and_motors_are_judged_both_ways_alike(value, other):
+def test_value_is_within_the_tolerance_of_itself_and_for_motors_the_order_does_not_matter(value, other):
     assert all(is_within(link, value, value) for link in (MOTOR, ENERGY, WAVELENGTH, BINNING))
     assert is_within(MOTOR, value, other) is is_within(MOTOR, other, value)
 
@@ -116,13 +116,13 @@ def test_motion_of_a_link_without_a_moving_pv(samples, now, moving, rests):
         (wrong("it says no"), GONE, None, False, "it says no"),
     ],
 )
-def test_moving_pv_tells_motion_at_once(value, flag, moving, connected, error):
+def test_moving_pv_reports_motion_at_once(value, flag, moving, connected, error):
     reading = readings(WATCHED, (0.0, value, flag))
     assert is_moving(WATCHED, reading, SETTLE, 0.0) is moving
     assert (reading.value, reading.connected, reading.error) == (value.value, connected, error)
 
 
-def test_link_is_at_rest_once_nothing_has_told_of_motion_for_the_settle_time():
+def test_link_is_at_rest_after_the_settle_time_without_motion():
     still, moves = (says(1.0), says(0.0)), (says(1.0), says(1.0))
     assert rests_from(WATCHED, readings(WATCHED, (1.0, *still), (9.0, *still)), SETTLE) == NEVER  # long ago
     stopped = readings(WATCHED, (1.0, *still), (5.0, *moves), (9.0, *still))
@@ -136,8 +136,8 @@ def test_link_is_at_rest_once_nothing_has_told_of_motion_for_the_settle_time():
     st.lists(st.tuples(st.floats(0.001, 3.0), st.floats(0.9, 1.1)), min_size=1, max_size=60),
     st.sampled_from([0.0, 0.5, SETTLE]),
 )
-def test_motion_is_what_the_value_did_within_the_settle_time(steps, settle):
-    """The few places that are remembered decide as all of them would, but for the finest part of the settle time."""
+def test_motion_is_a_change_of_the_value_within_the_settle_time(steps, settle):
+    """The few stored samples give the same result as all samples, except for the resolution of the settle time."""
     reading, now, lived = Reading(), 0.0, []
     for pause, value in steps:
         now += pause
@@ -193,7 +193,7 @@ def test_reference_changes_with_the_geometry():
     assert state_of(WATCHED, readings(WATCHED, (0.0, GONE, GONE)), 2.0, 2.0, SETTLE, 0.0).within is None
 
 
-def test_settle_of_zero_never_tells_motion():
+def test_settle_of_zero_never_reports_motion():
     assert is_moving(MOTOR, readings(MOTOR, (0.0, says(1.0)), settle=0.0), 0.0, 0.0) is False
 
 

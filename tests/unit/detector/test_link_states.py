@@ -1,4 +1,4 @@
-"""The links of one detector: which PVs they are, their states, and when a change is reported."""
+"""The links of one detector: their PVs, their states, and when a change is reported."""
 
 import asyncio
 from dataclasses import replace
@@ -69,7 +69,7 @@ def test_one_pv_may_be_that_of_several_links(clock):
         ({"energy": {"value": 75000.0, "units": "eV"}}, None, False),
     ],
 )
-def test_energy_that_was_not_recorded_is_judged_by_the_wavelength(clock, position, calibrated, within):
+def test_energy_that_was_not_recorded_is_compared_with_the_wavelength(clock, position, calibrated, within):
     linked = LinkStates([ENERGY], 0.0, clock)
     linked.update("E", says(75.0))
     linked.set_reference(revision(position, wavelength=1.66e-11))
@@ -97,7 +97,7 @@ def test_link_that_comes_to_rest_while_nothing_waits_is_reported(clock):
     asyncio.run(work())
 
 
-def test_change_is_waited_for_and_told_once(clock):
+def test_wait_for_a_change_reports_it_once(clock):
     async def work():
         linked = LinkStates([WATCHED], SETTLE, clock)
         waiting = asyncio.create_task(linked.wait_for_change(linked.next_change()))

@@ -167,13 +167,13 @@ def test_every_status_has_a_case():
     assert {case[3] for case in CASES.values()} == set(Status.__members__)
 
 
-def test_energy_that_is_nominally_off_is_told_only_where_it_was_not_recorded():
+def test_deviation_from_the_nominal_energy_is_reported_only_where_none_was_recorded():
     assert status_and_reason(revision(), (), links(energy=74.69))[0] == "VALID"
     off = replace(link("energy", 80.0, {}), within=False)
     assert status_and_reason(revision({}), (), [off])[0] == "MISMATCH"
 
 
-def test_the_last_judgement_decides():
+def test_the_last_correction_decides():
     assert status_and_reason(revision(), (SUPERSEDED, replace(RETRACTED, number=2)), links())[1].startswith(
         "revision 7 was retr"
     )
@@ -189,7 +189,7 @@ def test_reason_that_is_too_long_is_cut():
     assert len(strictjson.dumps(text)) <= MAX_REASON
 
 
-def test_reason_that_is_too_long_says_of_the_revision_itself_what_it_says():
+def test_reason_that_is_too_long_keeps_the_part_about_the_revision():
     broken = [replace(link("z", None), error="x" * 90, moving=None)] * 16
     text = status_and_reason(revision(), (RETRACTED,), broken)[1]
     assert re.search(r"; revision 7 was retracted: beam stop touched; and \d more links$", text), text

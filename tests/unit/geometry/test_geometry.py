@@ -1,4 +1,4 @@
-"""A geometry exists only whole and valid; what is refused is told in the words of the one who typed it."""
+"""A geometry is always complete and valid; messages repeat invalid values as they were typed."""
 
 import copy
 import dataclasses
@@ -20,7 +20,7 @@ KNOWN = " ".join([*NAMES, "detector_config"])
 
 
 def problems_of(**changes):
-    """Say why a geometry with these changes is refused; both ways to make one say the same."""
+    """Return why a geometry with these changes is refused; both ways to build one must give the same reasons."""
     with pytest.raises(GeometryError) as parsing:
         Geometry.parse(VALUES | changes)
     with pytest.raises(GeometryError) as making:
@@ -92,7 +92,7 @@ def test_limits_of_the_parameter_are_inclusive_but_for_no_distance(name):
         assert len(problems_of(**{name: value})) == 1
 
 
-def test_tighter_limits_of_one_detector_are_told_as_such():
+def test_tighter_limits_of_one_detector_are_named_in_the_message():
     limits = {"dist": (0.1, 3.0)}
     assert Geometry.parse(VALUES | {"dist": 3.0}, limits).dist == 3.0
     with pytest.raises(GeometryError) as refusal:
@@ -163,7 +163,7 @@ def test_value_that_is_nested_without_end_is_refused_like_any_other(name):
     assert len(problem) < 300
 
 
-def test_unknown_name_is_refused_with_the_one_that_was_meant():
+def test_unknown_name_is_refused_with_a_suggestion():
     typed = {"distance": "dist", "Dist": "dist", "wavelenght": "wavelength", "poni3": "poni2", "PIXEL1": "pixel1"}
     for name, meant in typed.items():
         with pytest.raises(GeometryError) as refusal:
@@ -183,7 +183,7 @@ def test_missing_values_are_all_named():
     assert refusal.value.problems == (f"incomplete: {missing} missing, expected all of {' '.join(NAMES)}",)
 
 
-def test_all_problems_are_told_in_one_error():
+def test_all_problems_are_reported_in_one_error():
     bad = dict.fromkeys(PARAMETERS, math.nan) | {"detector": "", "detector_config": {"pixel1": 1, "orientation": 9}}
     assert len(problems_of(**bad)) == 9 + 1 + 2
     bad |= {"typo": 1, "other": 2}
@@ -226,14 +226,14 @@ def test_geometries_of_equal_values_are_equal_and_hash_alike():
     assert one != VALUES
 
 
-def test_number_is_kept_as_a_double_whatever_it_came_as():
+def test_number_of_any_type_is_stored_as_a_double():
     geometry = Geometry(**(VALUES | {"dist": 1, "poni1": np.float64(0.25)}))
     assert [type(getattr(geometry, name)) for name in PARAMETERS] == [float] * 9
     for single in (np.float32(0.2), np.int64(1), np.bool_(True), np.array(0.2)):  # a rounded or doubtful number
         assert "is not a number" in problems_of(dist=single)[0]
 
 
-def test_parallax_false_is_the_default_said_or_not():
+def test_parallax_false_is_the_default_written_or_not():
     silent = Geometry(**(VALUES | {"detector_config": {}}))
     assert Geometry(**(VALUES | {"detector_config": {"parallax": False}})) == silent
     assert Geometry(**(VALUES | {"detector_config": {"parallax": True}})) != silent

@@ -1,4 +1,4 @@
-"""A PONI text gives one whole geometry or an error; never a default, never a mixture of two entries."""
+"""A PONI text gives one complete geometry or an error, never a default or a mixture of two entries."""
 
 import dataclasses
 import itertools
@@ -117,7 +117,7 @@ def test_geometry_survives_writing_and_reading(geometry):
         ({"sensor": {"material": "Si"}}, "3"),
     ],
 )
-def test_version_3_is_written_only_where_it_says_more(config, version):
+def test_version_3_is_written_only_where_it_is_needed(config, version):
     text = poni.write(Geometry(**(VALUES | {"detector_config": config})))
     lines = dict(line.split(": ", 1) for line in text.splitlines() if not line.startswith("#"))
     assert lines["poni_version"] == version
@@ -247,7 +247,7 @@ def test_text_that_is_not_one_whole_geometry_is_refused_with_the_reason(text, pr
     assert told.startswith(problem)
 
 
-def test_all_that_is_wrong_is_told_at_once():
+def test_all_poni_problems_are_reported_at_once():
     text = version2("x", "3", '{"pixel2": 7, "parallax": true}', "MyOwn") + "Parallax: maybe\n"
     starts = ["Detector_config holds", "Detector_config names no pixel1", "Parallax maybe", 'dist "x"', "pixel2 7.0 m"]
     told = problems_of(text)
@@ -266,12 +266,12 @@ def test_bytes_that_are_no_utf8_are_refused_and_located(position, byte):
 
 
 @pytest.mark.parametrize(("name", "pixel"), [("Pilatus1M", 0.000172), ("Perkin detector", 0.0002)])
-def test_known_detector_without_pixels_takes_them_from_the_table(name, pixel):
+def test_known_detector_without_pixels_gets_them_from_the_table(name, pixel):
     geometry = poni.read(version2(config="{}", detector=name))
     same = dataclasses.replace(expected("2"), detector=name, pixel1=pixel, pixel2=pixel)
     assert geometry == same == poni.read(version2(config='{"pixel1": null}', detector=name))
     assert poni.read(poni.write(geometry)) == geometry
 
 
-def test_pixels_that_are_given_win_over_the_table():
+def test_given_pixels_take_precedence_over_the_table():
     assert poni.read(version2(config='{"pixel1": 0.0004, "pixel2": 0.0005}')).pixel1 == 0.0004

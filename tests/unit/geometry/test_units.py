@@ -1,4 +1,4 @@
-"""The units that people read: every quantity has one, and its factor is right."""
+"""Display units: every quantity has one, with the right factor."""
 
 import math
 from dataclasses import fields

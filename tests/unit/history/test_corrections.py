@@ -1,4 +1,4 @@
-"""What was found out later: which revision is right for an instant, and what cannot be judged."""
+"""Corrections: which revision is right for a time, and which corrections are refused."""
 
 import pytest
 from hypothesis import given
@@ -24,9 +24,9 @@ def numbered(*corrections):
 
 
 def right(corrections, revision, instant):
-    """Name the revision that is right; None where there is none."""
-    way = chain(corrections, revision, instant)
-    return way[-1].by if way else revision
+    """Return the revision that is right; None where there is none."""
+    path = chain(corrections, revision, instant)
+    return path[-1].by if path else revision
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,13 @@ def right(corrections, revision, instant):
         (2, 21, [10, 20]),
     ],
 )
-def test_time_that_a_judgement_is_about(since, until, inside):
+def test_time_that_a_correction_covers(since, until, inside):
     correction = judge(7, 9, since, until)
     instants = [1, 10, 20, None]
     assert [n for n in instants if covers(correction, n and day(n))] == inside
 
 
-def test_instants_are_compared_as_instants_whatever_their_zone():
+def test_times_are_compared_regardless_of_their_zones():
     correction = judge(7, 9, since=10)
     assert not covers(correction, "2026-11-10T00:30:00+01:00")
     assert covers(correction, "2026-11-09T23:30:00-01:00")
@@ -64,13 +64,13 @@ def test_bump_is_wrong_for_its_time_only():
     assert corrected_revisions(corrections) == frozenset()
 
 
-def test_chain_is_followed_for_one_instant():
+def test_chain_is_followed_for_one_time():
     corrections = numbered((1, 2, 10, None), (2, 3, None, 15))
     assert [right(corrections, 1, day(n)) for n in (9, 10, 14, 15)] == [1, 3, 3, 2]
     assert right(corrections, 1, None) == 2
 
 
-def test_later_judgement_about_the_same_revision_replaces_the_earlier_one():
+def test_later_correction_of_the_same_revision_replaces_the_earlier_one():
     corrections = numbered((1, 2), (1, 3), (1, 4, 10, 12))
     assert [right(corrections, 1, instant) for instant in (day(5), day(11), None)] == [3, 4, 3]
     assert correction_of(corrections, 1).by == 3
@@ -93,11 +93,11 @@ def problems(corrections, asked, count=9):
         (judge(1, 2, 12, 12), f'"since" {day(12)} is not before "until" {day(12)}: expected the earlier one first'),
     ],
 )
-def test_judgement_that_cannot_be_is_refused(asked, told):
+def test_impossible_correction_is_refused(asked, told):
     assert problems([], asked) == [told]
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_reported_at_once():
     assert len(problems([], judge(11, 12, 24, 23), count=0)) == 5
     assert problems([], judge(1), count=0) == ["there is no revision 1: the history has no revisions"]
 
@@ -113,7 +113,7 @@ def test_all_problems_are_told_at_once():
         ([(1, 2, 10, 12), (1, 3, 10, 11)], judge(2, 1, 10, 12)),
     ],
 )
-def test_circle_is_refused(before, asked):
+def test_cycle_is_refused(before, asked):
     (problem,) = problems(numbered(*before), asked)
     assert problem.startswith(f"revision {asked.revision} cannot be superseded by {asked.by}, which leads back to it (")
     assert problem.endswith("commit the right geometry once more, and give the number of that revision")
@@ -131,12 +131,12 @@ def test_circle_is_refused(before, asked):
         ([(3,)], judge(1, 2)),
     ],
 )
-def test_what_is_no_circle_is_taken(before, asked):
+def test_corrections_without_a_cycle_are_accepted(before, asked):
     assert problems(numbered(*before), asked) == []
 
 
 @pytest.mark.parametrize("before", [[(2,)], [(2, 3), (3,)]])
-def test_one_that_was_retracted_replaces_nothing(before):
+def test_retracted_revision_replaces_nothing(before):
     (problem,) = problems(numbered(*before), judge(1, 2))
     assert problem == f"revision {before[-1][0]} was retracted (why): expected one that is right"
 
@@ -146,7 +146,7 @@ days = st.none() | st.integers(1, 20)
 
 
 @given(st.lists(st.tuples(numbers, st.none() | numbers, days, days), max_size=12))
-def test_whatever_is_taken_leads_every_revision_to_an_end(asked):
+def test_chain_of_accepted_corrections_always_ends(asked):
     taken = []
     for args in asked:
         correction = judge(*args, number=len(taken) + 1)
@@ -154,6 +154,6 @@ def test_whatever_is_taken_leads_every_revision_to_an_end(asked):
             taken.append(correction)
     for instant in [None, *(day(n) for n in range(1, 22))]:
         for revision in range(1, 7):
-            way = chain(taken, revision, instant)
-            assert len({item.revision for item in way}) == len(way)
-            assert not way or way[-1].by is None or correction_of(taken, way[-1].by, instant) is None
+            path = chain(taken, revision, instant)
+            assert len({item.revision for item in path}) == len(path)
+            assert not path or path[-1].by is None or correction_of(taken, path[-1].by, instant) is None

@@ -1,4 +1,4 @@
-"""An exported history: what was written is what is read, and whatever was done to the file is noticed."""
+"""An exported history is read as it was written, and any change to the file is detected."""
 
 import gzip
 import hashlib
@@ -91,7 +91,7 @@ def test_geometry_and_provenance_are_read_bit_by_bit_as_they_were_written(geomet
 
 @settings(max_examples=300)
 @given(drawn=st.data())
-def test_any_changed_byte_is_noticed_in_its_line(data, drawn):
+def test_any_changed_byte_is_detected_in_its_line(data, drawn):
     place = drawn.draw(st.integers(0, len(data) - 1))
     changed = bytearray(data)
     changed[place] ^= drawn.draw(st.integers(1, 255))
@@ -100,13 +100,13 @@ def test_any_changed_byte_is_noticed_in_its_line(data, drawn):
 
 @settings(max_examples=200)
 @given(drawn=st.data())
-def test_any_cut_is_noticed(data, drawn):
+def test_any_truncation_is_detected(data, drawn):
     kept = drawn.draw(st.integers(1, len(data) - 1))
     line = data.count(b"\n", 0, kept)
     assert line_of(refusal(data[:kept])) in (line, line + 1)
 
 
-def test_every_cut_between_two_lines_is_called_one(data):
+def test_every_truncation_between_two_lines_is_reported_as_one(data):
     lines = data.splitlines(keepends=True)
     for count in range(1, len(lines)):
         message = refusal(b"".join(lines[:count]))
@@ -116,7 +116,7 @@ def test_every_cut_between_two_lines_is_called_one(data):
 
 @settings(max_examples=100)
 @given(drawn=st.data())
-def test_any_line_left_out_doubled_or_moved_is_noticed(data, drawn):
+def test_any_omitted_duplicated_or_moved_line_is_detected(data, drawn):
     lines = data.splitlines(keepends=True)
     some = st.integers(0, len(lines) - 1)
     one, other = drawn.draw(some), drawn.draw(some)
@@ -131,7 +131,7 @@ def test_any_line_left_out_doubled_or_moved_is_noticed(data, drawn):
     else:
         changed.insert(other, changed.pop(one))
     assume(changed != lines)
-    assert line_of(refusal(b"".join(changed)))  # the last of a kind that is missing is told by the counts
+    assert line_of(refusal(b"".join(changed)))  # if the last record of a kind is missing, the counts differ
 
 
 def with_end(lines: list[bytes]) -> bytes:
@@ -152,7 +152,7 @@ def with_end(lines: list[bytes]) -> bytes:
         ((0, 1, 5, 11), "line 5: there are 1 revisions, the newest that was activated is 1, and the newest that"),
     ],
 )
-def test_lines_that_make_no_history_are_refused_though_counts_and_hash_fit(data, order, message):
+def test_lines_that_do_not_form_a_history_are_refused_although_counts_and_hash_match(data, order, message):
     lines = data.splitlines(keepends=True)
     assert refusal(with_end([lines[number] for number in order])).startswith(message)
 
@@ -180,7 +180,7 @@ def test_two_exports_pasted_together_are_refused(data):
         (b'{"v": 1, "what": "ponikeeper history"}\n', "line 1: its checksum does not match"),
     ],
 )
-def test_what_is_no_exported_history_is_told_as_such(text, message):
+def test_file_that_is_not_an_exported_history_is_reported(text, message):
     assert re.match(message, refusal(text))
 
 
@@ -193,7 +193,7 @@ def test_what_is_no_exported_history_is_told_as_such(text, message):
         (lambda data: data.decode().encode("utf-16"), "the file begins with a byte order mark"),
     ],
 )
-def test_what_was_done_to_a_file_on_its_way_is_told(data, done, message):
+def test_file_that_another_program_changed_is_reported(data, done, message):
     assert re.match(message, refusal(done(data)))
 
 
@@ -224,7 +224,7 @@ def test_record_under_another_prefix_is_not_proven(history):
         (Correction, {"reason": "other"}, "the checksum of judgement 1 of"),
     ],
 )
-def test_record_that_cannot_be_is_refused_with_what_is_expected(history, kind, change, message):
+def test_invalid_record_is_refused_with_what_is_expected(history, kind, change, message):
     record = {Revision: history.revisions, Activation: history.activations, Correction: history.corrections}[kind][0]
     with pytest.raises(HistoryError) as caught:
         kind.parse(PREFIX, with_checksum(PREFIX, record) | change)
@@ -240,7 +240,7 @@ def test_missing_key_is_named(history, kind):
 
 
 def cut(history, revisions, activations, corrections):
-    """Give the beginning of a history."""
+    """Return the beginning of a history."""
     return replace(
         history,
         revisions=history.revisions[:revisions],
@@ -250,7 +250,7 @@ def cut(history, revisions, activations, corrections):
 
 
 @pytest.mark.parametrize("kept", [(0, 0, 0), (1, 1, 0), (4, 4, 1), (4, 6, 2)])
-def test_what_continues_a_history_is_what_is_added(history, kept):
+def test_records_that_continue_a_history_are_the_new_ones(history, kept):
     beginning = cut(history, *kept)
     new = new_records(beginning, history)
     for kind, records in history.by_kind().items():

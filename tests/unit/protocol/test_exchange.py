@@ -146,7 +146,7 @@ def test_undetermined_result_that_a_restart_removed_is_asked_for_again(exchange)
     assert exchange.step(12.0) == Put(14.0)
 
 
-def test_text_that_holds_the_id_and_is_no_results_is_an_error(exchange):
+def test_text_with_the_id_that_is_not_a_list_of_results_is_an_error(exchange):
     exchange.sent(0.0)
     with pytest.raises(MessageError, match="this is not a list of results"):
         exchange.read('{"v": 1, "rows": ["a\\u00e9"]}', 0.1)
@@ -166,7 +166,7 @@ READS = st.sampled_from([OTHERS, ACCEPTED, UNDETERMINED, text(result("refused", 
 
 
 @given(st.data())
-def test_exchange_always_ends_in_time_and_says_what_happened(data):
+def test_exchange_always_ends_in_time_with_the_outcome(data):
     exchange = Exchange(ID, "P:Request", "P:Results_RBV", now=5.0, timeout=10.0, answer_timeout=ANSWER, pause=PAUSE)
     now, put_at, lost, last = 5.0, None, False, None
     error = None

@@ -1,4 +1,4 @@
-"""How a history is read piece by piece: what may be asked, and that the answers fit and are proven."""
+"""Queries that read a history in parts: their syntax, and that each reply fits its PV and has checksums."""
 
 import json
 
@@ -26,7 +26,7 @@ def records(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_answer_says_what_it_answers_and_is_read_back(records, kind):
+def test_reply_names_its_query_and_is_read_back(records, kind):
     text = reply_text(PREFIX, HistoryQuery(kind, 2), 7, records[kind][1:])
     values = json.loads(text)
     assert (values["v"], values["read"], values["count"]) == (1, f"{kind} 2", 7)
@@ -34,7 +34,7 @@ def test_answer_says_what_it_answers_and_is_read_back(records, kind):
     assert parse_reply(PREFIX, text) == Reply(f"{kind} 2", 7, tuple(records[kind][1:]))
 
 
-def test_what_is_asked_is_read():
+def test_query_is_parsed():
     for text in ("revision 12", " revision 12 ", "revision  12"):
         assert parse_query(text) == HistoryQuery("revision", 12)
     longest = HistoryQuery("activation", 10**15 - 1)
@@ -47,7 +47,7 @@ def test_what_is_asked_is_read():
     ["", "12", "revision", "revision 0", "revision -1", "revision near", "Revision 1", "answer 1", "revision 1 2",
      "revision 1.0", "revision \u0661", "revision 01", "revision " + "9" * 25],
 )  # fmt: skip
-def test_what_asks_for_nothing_is_refused_with_what_may_be_asked(text):
+def test_text_that_is_not_a_query_is_refused_with_the_valid_ones(text):
     with pytest.raises(HistoryError) as caught:
         parse_query(text)
     assert "expected one of revision N, activation N, judgement N; N from 1 on" in str(caught.value)
@@ -69,7 +69,7 @@ def test_answer_has_as_many_as_fit(records):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_more_are_read_for_an_answer_than_could_fit(kind):
+def test_no_more_records_are_read_than_can_fit_a_reply(kind):
     lengths = dict.fromkeys(("dist", "poni1", "poni2", "rot1", "rot2", "rot3"), 1.0)
     values = lengths | {"pixel1": 1e-5, "pixel2": 1e-5, "wavelength": 1e-9, "detector": "D"}
     bare = Revision(1, "0" * 36, TIME, None, Geometry.parse(values), None, {}, "sha256:" + "0" * 64)
@@ -81,7 +81,7 @@ def test_no_more_are_read_for_an_answer_than_could_fit(kind):
     assert len(json.loads(answer)["records"]) < MAX_RECORDS[kind]
 
 
-def test_whatever_can_be_stored_fits_an_answer():
+def test_any_record_that_can_be_stored_fits_a_reply():
     fits, number = None, 10**9
     for size in range(14_000, MAX_BYTES, 25):  # until a commit would be refused
         large = revision(number, config={"note": "x" * size})
@@ -103,7 +103,7 @@ def test_whatever_can_be_stored_fits_an_answer():
     ["", "{", "[]", "{}", '{"v": 2, "read": "revision 1", "count": 0, "records": []}',
      '{"v": 1, "read": "answer 1", "count": 0, "records": []}', '{"v": 1, "read": "revision 1", "count": 0}'],
 )  # fmt: skip
-def test_what_is_no_answer_is_refused(text):
+def test_text_that_is_not_a_reply_is_refused(text):
     with pytest.raises(HistoryError, match=r"History:Read_RBV .*: expected \{\"v\": 1"):
         parse_reply(PREFIX, text)
 

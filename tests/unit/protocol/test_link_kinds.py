@@ -1,4 +1,4 @@
-"""The table of link kinds: each row is whole, and the configuration takes every one."""
+"""The table of link kinds: each row is complete, and the configuration accepts each kind."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_every_kind_can_be_configured_and_converts_there_and_back(kind, units):
         assert wavelength_of(link, value) == pytest.approx(1.66e-11, rel=1e-12)
 
 
-def test_motor_says_nothing_about_the_wavelength():
+def test_motor_does_not_determine_the_wavelength():
     link = Link(name="z", pv="Z", kind="motor", units="mm", tolerance=0.5)
     with pytest.raises(ValueError, match="link z of kind motor does not determine the wavelength"):
         wavelength_of(link, 1.0)

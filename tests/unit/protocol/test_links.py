@@ -62,12 +62,12 @@ def test_example_is_read_and_a_newer_one_may_say_more():
     ["", "[]", "{}", '{"v": 2, "links": []}', '{"v": 1}', '{"v": 1, "links": 7}', '{"v": 1, "links": [7]}',
      '{"v": 1, "links": [{"name": "z"}]}', '{"v": 1, "links": [{"name": NaN}]}'],
 )  # fmt: skip
-def test_what_is_no_list_of_links_is_refused(text):
+def test_text_that_is_not_a_list_of_links_is_refused(text):
     with pytest.raises(MessageError):
         parse_links(text)
 
 
-def test_as_many_links_as_the_configuration_takes_fit_the_pv_whatever_they_are_called():
+def test_maximum_number_of_links_fits_the_pv_with_any_names():
     number = -1.2345678901234567e-300
     link = Link(
         name="n" * 32, pv='"' * 60, kind="motor", units="\N{MATHEMATICAL BOLD SMALL MU}" * 16, tolerance=-number,

@@ -1,4 +1,4 @@
-"""Instants, reasons and comments that arrive as text."""
+"""Times, reasons and comments in requests."""
 
 import json
 
@@ -23,7 +23,7 @@ from ponikeeper.protocol import (
         (5, None),
     ],
 )
-def test_instant_has_a_zone_and_is_kept_as_utc(instant, utc):
+def test_time_needs_a_zone_and_is_stored_as_utc(instant, utc):
     values = {"v": 1, "request": "a", "op": "supersede", "revision": 1, "by": 2, "reason": "wrong", "since": instant}
     if utc is not None:
         assert parse_request(json.dumps(values)).since == utc

@@ -1,4 +1,4 @@
-"""The table of PVs is consistent in itself, and with the geometry that it shows."""
+"""The table of PVs is consistent, also with the geometry that it shows."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_every_row_is_complete(pv):
     assert all(len(state) < 26 for state in pv.states)  # what a CA enum holds
 
 
-def test_suffixes_are_given_once():
+def test_suffixes_are_unique():
     assert len(BY_SUFFIX) == len(DETECTOR_PVS)
     assert len({pv.suffix for pv in IOC_PVS}) == len(IOC_PVS)
 
@@ -63,5 +63,5 @@ def test_status_indices_are_never_reused():
     assert BY_SUFFIX["Status_RBV"].states == tuple(status.name for status in Status)
 
 
-def test_links_are_one_text_that_nobody_puts():
+def test_links_are_one_text_that_is_read_only():
     assert (BY_SUFFIX["Links_RBV"].kind, BY_SUFFIX["Links_RBV"].writable) == (Kind.TEXT, False)

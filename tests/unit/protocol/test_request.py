@@ -1,4 +1,4 @@
-"""Requests: what one side writes, the other reads; what is wrong is reported with the id."""
+"""Requests are read as they were written; problems are reported with the request id."""
 
 import json
 from dataclasses import replace
@@ -71,7 +71,7 @@ def test_digest_is_of_the_content_and_not_of_its_spelling(commit):
 
 
 @given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()))
-def test_whatever_arrives_is_a_request_or_a_refusal(text):
+def test_any_text_is_a_request_or_is_refused(text):
     problems = problems_of(text)
     assert problems is None or all(problem and problem.isprintable() for problem in problems)
 
@@ -100,7 +100,7 @@ def test_label_within_the_rule_is_allowed(label):
 
 
 @pytest.mark.parametrize("label", ["", "7", "-near", "near far", "n\u00e4h", "near\n", "x" * 39, None, 7, True])
-def test_label_outside_the_rule_is_told(label):
+def test_label_outside_the_rule_is_reported(label):
     assert "expected a letter" in label_problem(label)
 
 

@@ -18,7 +18,7 @@ RESULT = Result("5f0c", "commit", "accepted", 13, 31, (), "2026-11-22T09:30:01.2
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"results": 7}', '{"results": [{"request": "a"}]}'])
-def test_what_is_no_list_of_results_is_refused(text):
+def test_text_that_is_not_a_list_of_results_is_refused(text):
     with pytest.raises(MessageError):
         parse_results(text)
 

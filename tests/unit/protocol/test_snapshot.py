@@ -19,7 +19,7 @@ def test_newer_snapshot_may_say_more():
 
 
 @pytest.mark.parametrize("change", [{"v": 2}, {"geometry": {"dist": 1}}, {"geometry": 7}], ids=str)
-def test_what_is_no_snapshot_is_refused(change):
+def test_text_that_is_not_a_snapshot_is_refused(change):
     with pytest.raises(MessageError):
         Snapshot.from_json(json.dumps(json.loads(EXAMPLES["snapshot"]) | change))
 

@@ -1,4 +1,4 @@
-"""The history as a person reads it on a screen: a table, and two revisions side by side."""
+"""The history as text for a screen: a table, and two revisions side by side."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def three():
     ]
 
 
-def test_table_has_the_newest_first_and_marks_what_is_selected_and_in_force(three):
+def test_table_has_the_newest_first_and_marks_the_selected_and_the_active_revision(three):
     judged = [Correction(1, "supersede", 2, 3, None, None, "typed wrong", "2026-11-22T10:00:00Z", "bob")]
     head, *rows = table_text(three, judged, 2, 3).splitlines()
     assert head.split() == ["rev", "created", "(UTC)", "label", "dist/mm", "keV", "calibrant", "px", "author", "judged"]
@@ -35,7 +35,7 @@ def test_table_has_the_newest_first_and_marks_what_is_selected_and_in_force(thre
     assert rows[2].split()[3:] == ["near", "201.0000", f"{GEOMETRY.energy:.4f}", "Ni", "0.12", "alice@xpd"]
 
 
-def test_columns_stand_one_below_the_other_whatever_their_texts(three):
+def test_columns_are_aligned_for_any_texts(three):
     text = table_text(three, [], 3, 3)
     assert text.isascii()
     head, *rows = text.splitlines()
@@ -43,7 +43,7 @@ def test_columns_stand_one_below_the_other_whatever_their_texts(three):
     assert {row[:begin].rsplit(maxsplit=1)[1] for row in rows} == {"201.0000", "202.0000", "203.0000"}
 
 
-def test_table_has_no_more_than_a_screen_has_room_for():
+def test_table_has_at_most_as_many_rows_as_fit_a_screen():
     many = [revision(number) for number in range(1, 61)]
     numbers = [int(row.split()[row[:2].strip() != ""]) for row in table_text(many, [], 30, 0).splitlines()[1:]]
     assert numbers == list(range(40, 19, -1))
@@ -53,7 +53,7 @@ def test_table_of_nothing_is_its_head():
     assert len(table_text([], [], 0, 0).splitlines()) == 1
 
 
-def test_differences_are_told_where_there_are_any(three):
+def test_only_values_that_differ_have_a_difference(three):
     head, *lines = compare_text(three[0], three[2]).splitlines()
     assert head.split() == ["revision", "1", "revision", "3", "difference"]
     values = {line.split()[0]: line.split()[1:] for line in lines}
@@ -74,7 +74,7 @@ def test_differences_are_told_where_there_are_any(three):
         ({"value": None, "error": "no finite number"}, "no value"),
     ],
 )
-def test_link_says_whether_the_geometry_may_be_believed_as_far_as_it_goes(values, says):
+def test_link_has_a_status_of_its_own(values, says):
     values = {"value": 200.0, "moving": False, "connected": True, **values}
     link = LinkState("z", "Z.RBV", "motor", "mm", 0.05, calibrated=200.25, **values)
     _, row = links_text([link]).splitlines()

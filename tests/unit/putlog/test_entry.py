@@ -1,4 +1,4 @@
-"""One line of the put log: the keys of caPutJsonLog, and what a transaction adds."""
+"""One line of the put log: the keys of caPutJsonLog, and those of the result of a request."""
 
 import array
 import json

@@ -1,4 +1,4 @@
-"""The put log in a file and in the journal: whole lines only, also when the disk is full or the journal is away."""
+"""The put log in a file and in the journal: whole lines only, also on a full disk or without the journal."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def test_file_goes_on_where_it_ended(tmp_path):
     assert [each["new"] for each in lines(tmp_path / "puts")] == [0, 1, 2]
 
 
-def test_file_that_was_rotated_away_is_begun_anew(tmp_path):
+def test_new_file_is_created_after_rotation(tmp_path):
     path, sink = tmp_path / "puts", FileSink(tmp_path / "puts")
     one, other, last = many(3)
     sink.write(one)
@@ -56,7 +56,7 @@ def test_file_that_was_rotated_away_is_begun_anew(tmp_path):
     sink.close()
 
 
-def test_file_whose_folder_is_gone_for_a_while_is_written_again(tmp_path):
+def test_file_is_written_again_when_its_folder_is_back(tmp_path):
     folder = tmp_path / "log"
     folder.mkdir()
     sink = FileSink(folder / "puts")
@@ -72,7 +72,7 @@ def test_file_whose_folder_is_gone_for_a_while_is_written_again(tmp_path):
     sink.close()
 
 
-def test_file_on_a_disk_that_is_full_has_whole_lines_alone(tmp_path):
+def test_file_on_a_full_disk_has_whole_lines_only(tmp_path):
     code = (
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
@@ -98,7 +98,7 @@ def test_file_on_a_disk_that_is_full_has_whole_lines_alone(tmp_path):
 
 @pytest.fixture
 def journal(tmp_path):
-    """What systemd listens on."""
+    """Socket of the journal."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "socket"))
         listening.settimeout(TIMEOUT)
@@ -122,7 +122,7 @@ def received(journal):
 
 
 @pytest.mark.parametrize("new", [0.3, LONG], ids=["short", "longer than a datagram"])
-def test_journal_is_given_fields_to_search_by_and_the_whole_line(journal, new):
+def test_journal_entry_has_searchable_fields_and_the_whole_line(journal, new):
     put = Put(PUT.time, "alice\nPRIORITY=0", "ws3", "10.28.1.7", "P:Request", new, "", "accepted", "", DONE)
     sink = JournalSink(Journal(Path(journal.getsockname())))
     sink.write(put)
@@ -166,7 +166,7 @@ def test_log_is_the_file_that_is_named(tmp_path):
     assert (tmp_path / "log/puts").exists()
 
 
-def test_without_a_name_it_is_the_journal_that_systemd_gives_or_nothing(journal, monkeypatch, tmp_path):
+def test_default_is_the_journal_under_systemd_and_else_no_log(journal, monkeypatch, tmp_path):
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     monkeypatch.setattr(taking, "JOURNAL", Path(journal.getsockname()))
     assert make_sink(None, tmp_path) is None
@@ -183,7 +183,7 @@ def test_without_a_name_it_is_the_journal_that_systemd_gives_or_nothing(journal,
         ("none/puts", r'putlog = "none/puts": .*No such file.*expected "journal" or a file in an existing folder'),
     ],
 )
-def test_log_that_cannot_be_opened_is_told_at_the_start(named, told, tmp_path, monkeypatch):
+def test_log_that_cannot_be_opened_is_reported_at_the_start(named, told, tmp_path, monkeypatch):
     monkeypatch.setattr(taking, "JOURNAL", tmp_path / "socket")
     with pytest.raises(ConfigError, match=told):
         make_sink(named, tmp_path)

@@ -6,7 +6,7 @@ from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, Kind
 from ponikeeper.site.archiver import archiver_request
 
 
-def test_what_is_archived_is_monitored_and_holds_the_geometry(config):
+def test_archived_pvs_are_monitored_and_include_the_geometry(config):
     rows = json.loads(archiver_request(config))
     assert {row["samplingmethod"] for row in rows} == {"MONITOR"}
     names = [row["pv"] for row in rows]
@@ -19,6 +19,6 @@ def test_what_is_archived_is_monitored_and_holds_the_geometry(config):
         assert there >= wanted | {"Revision_RBV", "Serial_RBV", "Status_RBV"}
 
 
-def test_what_is_archived_is_a_readback_and_no_text():
+def test_archived_pvs_are_readbacks_and_not_long_texts():
     archived = [pv for pv in (*DETECTOR_PVS, *IOC_PVS) if pv.archived]
     assert not [pv.suffix for pv in archived if pv.writable or pv.kind is Kind.TEXT]

@@ -1,4 +1,4 @@
-"""What was calibrated before ponikeeper: PONI and autosave files become a history with their times, or are refused."""
+"""Import of older calibrations: PONI and autosave files become a history with their times, or are refused."""
 
 import time
 from datetime import UTC, datetime
@@ -51,7 +51,7 @@ def saved(prefix=PREFIX, stamp="\t- DO NOT MODIFY - 251023-150405", end="<END>\n
     return f"# autosave R5.3\tAutomatically generated{stamp}\n! 2 channel(s) not connected\n{''.join(lines)}{end}"
 
 
-def test_autosave_file_is_one_geometry_of_the_time_that_it_says():
+def test_autosave_file_is_one_geometry_with_the_time_of_its_first_line():
     found = read_autosave("auto.sav", saved(), 0.0, PREFIX)
     assert found.geometry == Geometry.parse(GEOMETRY)
     assert found.time == datetime(2025, 10, 23, 15, 4, 5).astimezone()

@@ -27,7 +27,7 @@ def test_announcement_names_its_sender_unless_it_names_another():
     ],
     ids=["empty", "cut", "another protocol", "another version", "no port"],
 )
-def test_what_is_no_announcement_is_none(datagram):
+def test_datagram_that_is_not_an_announcement_is_ignored(datagram):
     assert recsync.read_announcement(datagram, "10.0.0.7") is None
 
 
@@ -45,7 +45,7 @@ def test_upload_is_infos_records_with_theirs_and_an_end():
     assert recsync.greeting(42) == b"RC\0\1\0\0\0\x08\0\0\0\0\0\0\0\x2a"
 
 
-def test_ping_is_answered_with_its_number_and_nothing_else_is():
+def test_only_pings_are_answered_with_their_number():
     ping = bytes.fromhex("5243 8002 00000004")
     assert recsync.reply(ping, b"abcd") == b"RC\0\2\0\0\0\4abcd"
     assert recsync.reply(bytes.fromhex("5243 8001 00000001"), b"\0") == b""
@@ -57,6 +57,6 @@ def test_ping_is_answered_with_its_number_and_nothing_else_is():
 @pytest.mark.parametrize(
     ("header", "says"), [("4854 5450 2f312e31", "expected b'RC'"), ("5243 8002 7fffffff", "at most")]
 )
-def test_what_is_not_this_protocol_is_told(header, says):
+def test_message_of_another_protocol_is_reported(header, says):
     with pytest.raises(RecsyncError, match=says):
         recsync.body_length(bytes.fromhex(header))

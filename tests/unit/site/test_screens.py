@@ -1,4 +1,4 @@
-"""The screens for Phoebus are what the contract makes today, fit the window, and use named colours."""
+"""The screens for Phoebus are those generated from the contract, fit the window, and use named colours."""
 
 import re
 from xml.etree import ElementTree as ET
@@ -14,7 +14,7 @@ LETTER = 7.5
 """Width of a letter of the default font, as Phoebus draws it (px)."""
 
 LABEL_LETTER = 6.7
-"""Mean width of a letter of the texts that never change (px)."""
+"""Mean width of a letter of fixed texts (px)."""
 
 LONG = {
     "RunUid_RBV": "5f0c83a2-1b6e-4c1d-9a3c-77d2a0b3c911",
@@ -22,7 +22,7 @@ LONG = {
     "Author_RBV": "alice@xf28id1-ws3.nsls2.bnl.gov",
     "Status_RBV": "CONDEMNED",
 }
-"""What is as long as a value is every day."""
+"""Typical values, for their lengths."""
 
 COMMITTED = sorted(FOLDER.glob("*.bob"))
 
@@ -69,7 +69,7 @@ def test_labels_have_room_for_their_texts(path):
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
 def test_no_widget_lies_on_another(path):
-    """The bar behind the title alone has something on it."""
+    """Only the bar behind the title has a widget on it."""
     boxes = [
         (widget.findtext("name"), *(number(widget, tag) for tag in ("x", "y", "width", "height")))
         for widget in root(path).iter("widget")
@@ -94,7 +94,7 @@ def test_screens_open_screens_that_lie_beside_them(path):
     assert {file for file in files if not (FOLDER / file).exists()} == set()
 
 
-def test_everything_that_takes_effect_on_the_geometry_asks_first():
+def test_every_widget_that_changes_the_geometry_asks_for_confirmation():
     puts = [
         (widget, widget.findtext(".//action/pv_name"))
         for path in COMMITTED
@@ -106,7 +106,7 @@ def test_everything_that_takes_effect_on_the_geometry_asks_first():
     assert {name for _, name in puts} - names == {"$(P)Stage:Clear", "$(P)Follow"}
 
 
-def test_detector_screen_shows_what_a_person_needs():
+def test_detector_screen_shows_the_important_pvs():
     there = set(re.findall(r"\$\(P\)([\w:]+)", (FOLDER / "ponikeeper_detector.bob").read_text()))
     needed = {pv.suffix for pv in DETECTOR_PVS if pv.parameter and pv.suffix.endswith("_RBV")} - {"DetectorConfig_RBV"}
     assert needed | {"Status_RBV", "Reason_RBV", "Message_RBV", "Stage:Apply", "Energy_RBV", "BeamX_RBV"} <= there

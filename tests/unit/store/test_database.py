@@ -24,7 +24,7 @@ def test_second_opening_of_one_directory_is_refused_until_the_first_is_closed(hi
     History(history.path).close()
 
 
-def test_store_moved_away_under_a_history_takes_no_commit_until_it_is_back(history):
+def test_store_file_that_was_moved_away_accepts_no_commit_until_it_is_back(history):
     commit(history, PREFIX, 1)
     away = history.path.with_name("away")
     history.path.rename(away)

@@ -1,4 +1,4 @@
-"""Revisions, activations, corrections and answers are stored as they were given, in their order."""
+"""Revisions, activations, corrections and results are stored unchanged and in order."""
 
 import sqlite3
 from contextlib import closing
@@ -44,7 +44,7 @@ def test_activation_brings_an_old_revision_back_under_its_own_number(history):
     assert (activation.serial, history.count(PREFIX)) == (4, 3)
 
 
-def test_judgements_are_kept_in_their_order(history):
+def test_corrections_are_stored_in_their_order(history):
     commit(history, PREFIX, 1)
     written = [history.correct(PREFIX, replace(correction, number=0)) for correction in corrections(4)]
     assert written == corrections(4)
@@ -53,7 +53,7 @@ def test_judgements_are_kept_in_their_order(history):
     assert history.stored_state(PREFIX).corrections == tuple(written)
 
 
-def test_standing_is_kept_with_what_it_belongs_to_and_the_last_one_holds(history):
+def test_last_follow_state_is_stored_with_its_activation(history):
     first, second = (FollowState(follow, {"z": {"value": 1.5, "units": "mm"}}) for follow in (True, False))
     history.commit(PREFIX, draft(1), time_of(1), "commit", "a", follow_state=first)
     assert reopened(history).follow_state(PREFIX) == first
@@ -67,7 +67,7 @@ def test_standing_is_kept_with_what_it_belongs_to_and_the_last_one_holds(history
     assert rows == 1  # a motor that rests a thousand times a day fills no disk
 
 
-def test_what_was_put_in_force_is_read_back_without_what_followed(history):
+def test_follow_candidates_are_activations_that_were_not_followed_newest_first(history):
     for number in range(3):
         commit(history, PREFIX, number)
     history.activate(PREFIX, 1, time_of(4), FOLLOWED, "links")
@@ -80,7 +80,7 @@ def test_what_was_put_in_force_is_read_back_without_what_followed(history):
     assert history.follow_candidates(OTHER, None, 10) == []
 
 
-def test_records_of_another_store_stay_what_they_are(tmp_path, history):
+def test_records_of_another_store_are_appended_unchanged(tmp_path, history):
     commit(history, PREFIX, 0)
     history.correct(PREFIX, corrections(1)[0])
     records = [record for kind in KINDS for record in history.records(PREFIX, kind)]

@@ -1,4 +1,4 @@
-"""What a store holds is read back by number, range, label and kind."""
+"""Records of a store are read by number, range, label and kind."""
 
 import math
 
@@ -39,7 +39,7 @@ def test_detectors_count_for_themselves(history):
     assert history.active(OTHER)[0].geometry == draft(7).geometry
 
 
-def test_ranges_are_ascending_and_cut_to_what_is_there(history):
+def test_ranges_are_ascending_and_limited_to_existing_records(history):
     for number in range(5):
         commit(history, PREFIX, number)
     numbers = [

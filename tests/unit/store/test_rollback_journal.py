@@ -1,4 +1,4 @@
-"""A transaction that a crash cut off is undone at the next opening, or the store is refused: never half of it."""
+"""A transaction that a crash interrupted is undone completely at the next opening, or the store is refused."""
 
 import os
 import shutil
@@ -80,7 +80,7 @@ def test_sigkill_in_the_middle_of_a_migration_loses_nothing(old, monkeypatch):
 
 @pytest.fixture(scope="module")
 def half_done(tmp_path_factory) -> Path:
-    """Make a store with the journal of a transaction that a SIGKILL cut off."""
+    """Build a store with the journal of a transaction that a SIGKILL interrupted."""
     path = small_store(tmp_path_factory.mktemp("half") / "state" / NAME)
     killed_in_migration(path)
     return path.parent
@@ -88,7 +88,7 @@ def half_done(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def left(half_done, quick_path) -> Path:
-    """Copy it, for one test to damage."""
+    """Copy the store, so that one test can damage it."""
     return Path(shutil.copytree(half_done, quick_path / "left")) / NAME
 
 

@@ -1,4 +1,4 @@
-"""A store of an older schema version is upgraded whole, or left as it is."""
+"""A store of an older schema version is upgraded completely, or left unchanged."""
 
 import sqlite3
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_new_store_passes_through_the_same_steps(quick_path, monkeypatch, old):
     assert schemas[0] == schemas[1] == schema.expected_schema(len(schema.MIGRATIONS))
 
 
-def test_newer_store_is_refused_with_what_to_do_and_left_as_it_is(old, monkeypatch):
+def test_newer_store_is_refused_with_advice_and_left_unchanged(old, monkeypatch):
     newest = len(schema.MIGRATIONS)
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP))
     History(old).close()

@@ -1,4 +1,4 @@
-"""Damage of a row is noticed by its checksum, and a missing row by its number."""
+"""A damaged row is detected by its checksum, and a missing row by its number."""
 
 import sqlite3
 

@@ -1,4 +1,4 @@
-"""Atomic file replacement: the old file or the whole new one, and no remains."""
+"""Atomic file replacement: the old file or the complete new one, and no temporary files remain."""
 
 import os
 import threading

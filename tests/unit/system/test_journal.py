@@ -1,4 +1,4 @@
-"""What is logged goes to systemd's journal with its level, logger and place."""
+"""Log records go to the systemd journal with level, logger and source location."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from ponikeeper.system.journal import Journal, JournalHandler
 
 @pytest.fixture
 def journal(tmp_path):
-    """What systemd listens on."""
+    """Socket of the journal."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "socket"))
         listening.settimeout(TIMEOUT)
@@ -38,7 +38,7 @@ def received(journal):
 
 @pytest.fixture
 def logger(request):
-    """A logger that writes to the journal alone."""
+    """A logger that writes only to the journal."""
     logger = logging.getLogger(f"ponikeeper.{request.node.name}")
     logger.propagate, logger.level = False, logging.DEBUG
     yield logger
@@ -47,7 +47,7 @@ def logger(request):
         handler._journal.close()
 
 
-def test_what_is_logged_has_its_level_its_logger_and_its_place(journal, logger):
+def test_log_entry_has_level_logger_and_source_location(journal, logger):
     logger.addHandler(JournalHandler(Journal(Path(journal.getsockname()))))
     try:
         Path("/nowhere/ponikeeper.sqlite").read_bytes()
@@ -62,7 +62,7 @@ def test_what_is_logged_has_its_level_its_logger_and_its_place(journal, logger):
     assert received(journal)["PRIORITY"] == "7"
 
 
-def test_what_the_journal_does_not_take_is_told_on_stderr(tmp_path, capsys, logger):
+def test_entry_that_the_journal_does_not_accept_is_written_to_stderr(tmp_path, capsys, logger):
     logger.addHandler(JournalHandler(Journal(tmp_path / "gone")))
     logger.error("store")
     assert capsys.readouterr().err == f"ERROR {logger.name}: store\n"

@@ -1,4 +1,4 @@
-"""What the IOC knows of its own process."""
+"""Statistics of the IOC process."""
 
 import mmap
 import os
@@ -32,7 +32,7 @@ def test_starts_are_counted_on(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "many", "\0\0\0"])
-def test_count_that_cannot_be_read_begins_anew(tmp_path, text):
+def test_unreadable_count_starts_again_at_1(tmp_path, text):
     (tmp_path / "starts").write_text(text)
     assert process_stats.count_start(tmp_path / "starts") == 1
 

@@ -25,7 +25,7 @@ def test_values_are_formatted_as_they_would_be_typed(value, text):
     assert json_literal(value) == text
 
 
-def test_what_json_cannot_express_is_formatted_as_python_does():
+def test_value_that_json_cannot_express_is_formatted_as_in_python():
     assert json_literal({1, 2}) == "{1, 2}"
     assert json_literal([float("nan")]) == "[nan]"
 

@@ -34,7 +34,7 @@ def test_every_problem_is_reported_at_once():
 
 
 @pytest.mark.parametrize("value", [0, 1.0, True, "1", None, 2**53])
-def test_what_is_no_whole_number_in_range_is_refused(value):
+def test_value_that_is_not_a_whole_number_in_range_is_refused(value):
     assert object_problems({"count": value}, FIELDS)[0].endswith("is not allowed: expected a whole number, 1 or more")
 
 

@@ -1,4 +1,4 @@
-"""The JSON reader refuses what the standard library takes, and the writer gives back what was read."""
+"""The strict JSON reader refuses texts that the standard library accepts; the writer preserves what was read."""
 
 import json
 import math
@@ -39,7 +39,7 @@ def test_text_that_is_no_json_is_refused(text):
 
 
 @pytest.mark.parametrize("text", ['{"' + "å" * 5000 + '": 1, "' + "å" * 5000 + '": 1}', "9" * 20_000 + ".5"])
-def test_refusal_is_short_and_ascii_whatever_was_sent(text):
+def test_refusal_is_short_and_ascii_for_any_input(text):
     with pytest.raises(ValueError, match=r".+") as refusal:
         strictjson.loads(text)
     assert str(refusal.value).isascii()
@@ -94,7 +94,7 @@ def test_canonical_text_does_not_depend_on_the_order_of_keys():
 
 
 @given(json_values)
-def test_plain_is_what_writing_and_reading_give(value):
+def test_plain_equals_the_result_of_writing_and_reading(value):
     assert strictjson.plain(value) == strictjson.loads(strictjson.dumps(value))
 
 
@@ -113,7 +113,7 @@ def test_plain_refuses_a_key_that_is_no_text_lest_two_become_one(key):
     assert str(refusal.value).isascii()
 
 
-def test_plain_refuses_a_value_that_holds_itself():
+def test_plain_refuses_a_value_that_contains_itself():
     value = {}
     value["again"] = [value]
     with pytest.raises(ValueError, match="nested too deeply"):

@@ -33,7 +33,7 @@ def test_posix_times_survive_both_ways():
 @pytest.mark.parametrize(
     "value", ["2026-11-22T09:30:00", "yesterday", "", None, 1795512601.25, ["2026-11-22T09:30:00Z"]]
 )
-def test_what_is_no_timestamp_is_recognized(value):
+def test_text_that_is_not_a_timestamp_is_recognized(value):
     assert not timestamps.is_timestamp(value)
     assert timestamps.normalized(value) is None
 

@@ -1,4 +1,4 @@
-"""What is known now of a recorded geometry: by its uid and its events' times, or said why not."""
+"""The best known geometry of a run, by its uid and the times of its events, or the reason why there is none."""
 
 import dataclasses
 from itertools import pairwise
@@ -22,18 +22,18 @@ def run(number, times=(1.0, 2.0, 3.0, 4.0), store="one", **more):
 
 
 def right(found):
-    """Tell for each event which revision is right."""
+    """Return for each event the revision that is right."""
     return {number: each.revision for each in found for number in each.seq_nums}
 
 
-def test_sound_revision_is_what_was_recorded():
+def test_revision_without_corrections_is_the_recorded_one():
     (found,) = best_known(run(2), history=history(3, [judge(1, 1, 3)]))
     assert (found.revision, found.geometry, found.corrected) == (2, revision(2).geometry, False)
     assert found.summary == "revision 2 VALID"
     assert found.authority.startswith(f"the history of {PREFIX}, as exported ")
 
 
-def test_chain_leads_to_the_right_revision_and_says_who_when_and_why():
+def test_chain_leads_to_the_right_revision_with_author_time_and_reason():
     (found,) = best_known(run(1), history=history(3, [judge(1, 1, 2), judge(2, 2, 3)]))
     assert (found.revision, found.uid, found.geometry) == (3, revision(3).uid, revision(3).geometry)
     assert [item.number for item in found.chain] == [1, 2]
@@ -44,14 +44,14 @@ def test_chain_leads_to_the_right_revision_and_says_who_when_and_why():
     assert "# recorded was revision 1" in poni(found)
 
 
-def test_instants_split_the_events_of_one_descriptor():
+def test_correction_times_split_the_events_of_one_descriptor():
     later = [judge(1, 1, 2, since=BEGIN + 2, until=BEGIN + 4), judge(2, 2, 3, since=BEGIN + 3)]
     found = best_known(run(1), history=history(3, later))
     assert [(each.revision, each.seq_nums) for each in found] == [(1, (1,)), (2, (2,)), (3, (3,)), (1, (4,))]
     assert repr(found).startswith("pe1: primary 1: revision 1 VALID; 2: revision 2 (recorded: revision 1 VALID; ")
 
 
-def test_retracted_without_replacement_has_no_geometry_and_says_so():
+def test_retracted_revision_has_no_geometry_and_a_message():
     (found,) = best_known(run(2), history=history(2, [judge(1, 2)]))
     assert (found.geometry, found.revision) == (None, None)
     assert "no geometry: revision 2 was retracted: reason 1 [alice, " in found.summary
@@ -60,14 +60,14 @@ def test_retracted_without_replacement_has_no_geometry_and_says_so():
             use()
 
 
-def test_store_that_was_begun_anew_is_never_looked_up_by_number():
+def test_new_store_is_never_searched_by_number():
     with pytest.raises(NoGeometryError, match=r"was created again.*give an export that has it"):
         best_known(run(2), history=history(5, store="two"))
     (found,) = best_known(run(2), history=[history(5, store="two"), history(3)])
     assert found.geometry == revision(2).geometry
 
 
-def test_another_uid_is_another_geometry_whoever_has_the_history():
+def test_another_uid_is_another_geometry_in_any_history():
     (found,) = recorded(run(2))
     with pytest.raises(
         NoGeometryError, match="another geometry of the same number, the store was created again; give the"
@@ -132,7 +132,7 @@ def test_nothing_in_force_stays_nothing():
     assert "UNSET" in found.reason
 
 
-def test_run_without_its_pvs_is_looked_up_in_exports_alone():
+def test_run_without_its_pvs_is_looked_up_in_exports_only():
     bare = configured(snapshot(revision(2)))
     bare["pe1"]["data_keys"] = {}
     documents = taken([("primary", bare, [1.0])])
@@ -160,7 +160,7 @@ def test_run_without_its_pvs_is_looked_up_in_exports_alone():
         (BEGIN - 5, BEGIN + 61.000001, 2),
     ],
 )
-def test_stream_without_events_is_judged_by_the_time_that_it_covers(since, until, revision_right):
+def test_stream_without_events_is_looked_up_by_the_time_that_it_covers(since, until, revision_right):
     (found,) = best_known(run(1, times=(), end=61.0), history=history(2, [judge(1, 1, 2, since, until)]))
     assert found.revision == revision_right
     if revision_right is None:
@@ -174,7 +174,7 @@ def test_run_that_did_not_end_may_go_on_for_ever():
     assert best_known(documents, history=history(2, [judge(1, 1, 2, BEGIN + 9e6)]))[0].geometry is None
 
 
-def test_edges_of_what_is_not_about_it_do_not_matter():
+def test_times_of_unrelated_corrections_do_not_matter():
     judged = [judge(1, 3, 2, BEGIN + 20), judge(2, 1, 2), judge(3, 1, 2, BEGIN + 30)]
     assert best_known(run(1, times=(), end=61.0), history=history(3, judged))[0].revision == 2
 
@@ -183,7 +183,7 @@ def test_edges_of_what_is_not_about_it_do_not_matter():
 
 
 def oracle(corrections, number, time):
-    """Tell which revision is right, by the latest rule that is about the number and the time; None is none."""
+    """Return the right revision by the latest rule that covers number and time; None where there is none."""
     for wrong, by, since, until in reversed(corrections):
         if wrong == number and (since is None or since <= time) and (until is None or time < until):
             return None if by is None else oracle(corrections, by, time)
@@ -195,7 +195,7 @@ edge = st.none() | st.integers(0, 30)
 
 @st.composite
 def rules(draw):
-    """Rules that always lead on to a later revision, so never in a circle."""
+    """Rules that always lead to a later revision, so that there is no cycle."""
     found = []
     for _ in range(draw(st.integers(0, 6))):
         wrong = draw(st.integers(1, 5))
@@ -207,7 +207,7 @@ def rules(draw):
 
 
 @given(rules(), st.integers(1, 5), st.lists(st.integers(1, 29), min_size=1, max_size=8, unique=True))
-def test_each_event_gets_what_the_rules_say_for_its_time(given_rules, number, at):
+def test_each_event_gets_the_revision_that_the_rules_name_for_its_time(given_rules, number, at):
     times = [float(time) for time in sorted(at)]
     judged = [
         judge(count, wrong, by, *(None if each is None else BEGIN + each for each in (since, until)))
@@ -221,7 +221,7 @@ def test_each_event_gets_what_the_rules_say_for_its_time(given_rules, number, at
     assert all(one.chain != other.chain for one, other in pairwise(found))
 
 
-def test_what_is_known_is_a_value():
+def test_result_of_a_lookup_is_a_value():
     (one,) = best_known(run(2), history=history(3))
     with pytest.raises(dataclasses.FrozenInstanceError):
         one.revision = 5

@@ -1,4 +1,4 @@
-"""Which rows of a table belong to which descriptor: told by the times, or said not to be known."""
+"""Which rows of a table belong to which descriptor, by the times, or a message that it is unknown."""
 
 import pytest
 from hypothesis import given
@@ -47,7 +47,7 @@ def test_points_that_were_taken_again_after_a_pause_belong_to_both_times():
         ([1.0, 2.0], rows((1, None), (2, None)), "does not say when"),
     ],
 )
-def test_what_the_times_do_not_tell_is_not_told(times, events, why):
+def test_rows_with_ambiguous_times_are_reported_as_unknown(times, events, why):
     found, doubt = assign_rows(times, events)
     assert why in doubt
     assert found == [(), ()]
@@ -55,7 +55,7 @@ def test_what_the_times_do_not_tell_is_not_told(times, events, why):
 
 @given(st.data())
 def test_rows_are_dealt_as_they_were_made(data):
-    """Descriptors and rows come one after another with one clock, and the table is read in any order."""
+    """Descriptors and rows have times of one clock, and the table is read in any order."""
     made = data.draw(st.lists(st.booleans(), max_size=12))
     steps = data.draw(st.lists(st.floats(1e-6, 1e3), min_size=len(made) + 1, max_size=len(made) + 1))
     time, times, truth, seq_num = 1.7e9, [], [], 0
