@@ -87,7 +87,7 @@ def test_disk_turned_read_only_refuses_commits_and_is_taken_up_again(ioc):
         require_accepted(wire, ioc, 0.6)
 
 
-def test_start_on_a_read_only_disk_serves_what_is_in_force(ioc):
+def test_start_on_a_read_only_disk_serves_the_active_geometry(ioc):
     require_namespaces()
     with Wire(ioc.start().port) as wire:
         require_accepted(wire, ioc, 0.5)
@@ -181,7 +181,7 @@ def test_failing_sync_is_refused_and_absent_or_accepted_and_present(ioc):
         assert wire.snapshot(ioc.prefix) == last
 
 
-def test_hung_disk_is_told_and_the_result_follows(ioc):
+def test_hung_disk_is_reported_and_the_result_follows(ioc):
     require_strace()
     with Wire(ioc.start().port) as wire:
         require_accepted(wire, ioc, 0.5)

@@ -25,7 +25,7 @@ CLOSE = {"weak": 0.1, "spotty": 0.1}
 """Distance from the truth of nearly all accepted results (px rms); 0.05 where the rings are well visible."""
 
 NEARLY_ALL = {"spotty": 0.75}
-"""Share of them; 0.85 where the rings are complete."""
+"""Minimum share of accepted results within it; 0.85 where the rings are complete."""
 
 RINGS = 20
 RIGHT_SHARE = {"spotty": 0.2}
@@ -57,7 +57,7 @@ def test_every_start_ends_at_the_same_geometry(real_data, read):
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("read", [real_nickel, real_ceria])
-def test_pyfai_alone_from_the_same_starts(real_data, read):
+def test_pyfai_without_ponikeeper_from_the_same_starts(real_data, read):
     """Refine by pyFAI for comparison; it only has to be right when it starts from our result."""
     real = read(real_data)
     standard = calibrant(real.calibrant)

@@ -31,7 +31,7 @@ def whole(number: int) -> dict[str, object]:
 
 @dataclass
 class Acknowledged:
-    """What the writers were answered, by detector: the accepted request ids, and their geometries."""
+    """The replies to the writers, by detector: the accepted request ids, and their geometries."""
 
     asked: dict[str, dict[str, Commit]] = field(default_factory=dict)
     accepted: dict[str, list[str]] = field(default_factory=dict)

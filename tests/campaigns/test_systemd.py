@@ -56,7 +56,7 @@ def machine():
 
 @pytest.fixture
 def served(machine):
-    """The same, with the unit started and an active geometry."""
+    """The machine with the unit started and an active geometry."""
     machine.run("systemctl", "start", UNIT)
     machine.ponikeeper("put", PREFIX, "/root/near.poni", "--label", "near")
     yield machine
@@ -96,13 +96,13 @@ def test_stopped_service_is_restarted_by_the_watchdog(served):
     assert "watchdog" in served.run("journalctl", "--no-pager", "-u", UNIT).lower()
 
 
-def test_watchdog_leaves_a_service_alone_that_lives(served):
+def test_watchdog_does_not_restart_a_service_that_works(served):
     before, began = main_pid(served), time.monotonic()
     wait_for(lambda: time.monotonic() - began > 35, timeout=60)  # more than twice what the watchdog allows
     assert main_pid(served) == before
 
 
-def test_service_that_is_told_to_end_is_gone_soon(served):
+def test_service_stops_soon_after_sigterm(served):
     began = time.monotonic()
     served.run("systemctl", "kill", "--signal=SIGTERM", "--kill-who=main", UNIT)
     served.run("systemctl", "stop", UNIT)

@@ -14,7 +14,7 @@ SHELLCHECK = shutil.which("shellcheck", path=Path(sys.executable).parent)
 
 
 def place_python(path: Path, version: str) -> Path:
-    """Write a program that answers as a Python of that version does; '' stands for one that does not count."""
+    """Write a program that answers like a Python of a version; with '' it is not a usable interpreter."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\necho {version}\n")
     path.chmod(0o755)
@@ -60,8 +60,8 @@ def test_python_that_is_too_old_for_the_project_is_not_chosen(newest_python):
     assert newest_python("3.9.18", ("3.10.13", "3.11.0")) == "pyenv/versions/3.11.0/bin/python3"
 
 
-def test_program_that_is_no_interpreter_of_its_own_is_not_chosen(newest_python):
-    """So are python3.13-config, a pre-release, and a shim of pyenv that has no version behind it."""
+def test_program_that_is_not_a_usable_interpreter_is_not_chosen(newest_python):
+    """Examples: python3.13-config, a pre-release, and a shim of pyenv without an installed version."""
     path = {"python3.13-config": "3.13.0", "python3.14": "", "python3.12": "3.12.1"}
     assert newest_python("3.11.7", (), path) == "path/python3.12"
 

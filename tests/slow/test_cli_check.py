@@ -59,7 +59,7 @@ BAD_SEEDS = {
 
 
 @pytest.mark.parametrize(("poni", "told"), BAD_SEEDS.values(), ids=BAD_SEEDS)
-def test_check_tells_what_is_wrong_with_a_seed(call, written, tmp_path, poni, told):
+def test_check_reports_what_is_wrong_with_a_seed(call, written, tmp_path, poni, told):
     path = written(SEEDED)
     (tmp_path / "pe1.poni").write_text(poni)
     done = call("check", path, STATE_DIRECTORY=str(tmp_path))
@@ -68,7 +68,7 @@ def test_check_tells_what_is_wrong_with_a_seed(call, written, tmp_path, poni, to
     assert told in done.stderr
 
 
-def test_check_tells_where_it_looked_for_a_seed(call, written, tmp_path):
+def test_check_reports_where_it_looked_for_a_seed(call, written, tmp_path):
     path = written(SEEDED)
     done = call("check", path, STATE_DIRECTORY=str(tmp_path))
     assert done.returncode == 2
@@ -91,7 +91,7 @@ def test_check_without_a_place_for_the_store_is_refused(call, written):
     assert "STATE_DIRECTORY is not set" in done.stderr
 
 
-def test_check_tells_each_problem_on_a_line_of_its_own(call, written):
+def test_check_reports_each_problem_on_a_line_of_its_own(call, written):
     done = call("check", written('[ioc]\nprefix = "a"\nprot = 1\nport = 0\n[[detector]]\nprefix = "b:"\n'))
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 2

@@ -65,7 +65,7 @@ def test_root_of_the_alarm_tree_is_the_one_that_is_named(path, tmp_path):
     assert ET.parse(tmp_path / "28id1.alarms.xml").getroot().get("name") == "NSLS2_OPR"
 
 
-def test_what_cannot_be_written_is_told(path, tmp_path):
+def test_failed_write_is_reported(path, tmp_path):
     (tmp_path / "file").write_text("kept")
     done = call("pvlist", path, "-o", tmp_path / "file")
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""`ponikeeper import`: what was calibrated before ponikeeper becomes a history with its times, or is refused."""
+"""`ponikeeper import`: older calibrations become a history with their times, or are refused."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def geometry(dist=0.2):
 
 
 def entry(dist, done=None):
-    """Write what pyFAI's save() appends to a file."""
+    """Return the text that pyFAI's save() appends to a file."""
     head = HEAD + (f"# Calibration done on {time.ctime(done)}\n" if done is not None else "")
     return head + "".join(line for line in poni.write(geometry(dist)).splitlines(keepends=True) if line[0] != "#")
 
@@ -34,7 +34,7 @@ def instants(found):
     return [each.time.timestamp() for each in found]
 
 
-def test_poni_that_pyfai_has_saved_twice_is_found_twice(tmp_path):
+def test_poni_that_pyfai_has_saved_twice_has_two_entries(tmp_path):
     pyfai = pytest.importorskip("pyFAI", reason="install [fit]")
     ai = pyfai.load(str(_written(tmp_path / "a.poni", poni.write(geometry()))))
     for dist in (0.3, 0.4):
@@ -63,7 +63,7 @@ def config(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """What xpdAcq leaves: PONI files of several days, and images beside them."""
+    """A folder of xpdAcq: PONI files of several days, and an image."""
     folder = tmp_path / "xpdacq_calib"
     folder.mkdir()
     for number, dist in enumerate((0.2, 0.3, 0.4)):
@@ -83,7 +83,7 @@ def call(*words):
     return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
 
 
-def test_folder_of_ponis_is_brought_in_once(config, folder):
+def test_folder_of_ponis_is_imported_once(config, folder):
     store = config.parent / "state" / "ponikeeper.sqlite"
     done = call(config, folder)
     counts = "3 revisions, 3 activations, 0 judgements"
@@ -98,7 +98,7 @@ def test_folder_of_ponis_is_brought_in_once(config, folder):
     history.close()
 
 
-def test_file_that_cannot_be_read_stops_all_unless_it_is_to_be_left_out(config, folder):
+def test_unreadable_file_stops_the_import_unless_it_is_skipped(config, folder):
     _written(folder / "cut.poni", entry(0.5)[:-40])
     done = call(config, folder)
     assert (done.returncode, done.stdout) == (1, "")
@@ -111,7 +111,7 @@ def test_file_that_cannot_be_read_stops_all_unless_it_is_to_be_left_out(config, 
     assert "3 revisions" in done.stdout
 
 
-def test_autosave_file_is_brought_in_under_the_prefix_of_now(config, tmp_path):
+def test_autosave_file_is_imported_under_the_present_prefix(config, tmp_path):
     path = _written(tmp_path / "auto_settings.sav", saved("OLD:"))
     assert "give the right one with --from" in call(config, path).stderr
     done = call(config, path, "--from", "OLD:")
@@ -119,7 +119,7 @@ def test_autosave_file_is_brought_in_under_the_prefix_of_now(config, tmp_path):
     assert f"1 revision, 1 activation, 0 judgements of {PREFIX} added" in done.stdout
 
 
-def test_store_that_has_another_history_is_left_as_it_is(config, folder, tmp_path):
+def test_store_with_another_history_is_left_unchanged(config, folder, tmp_path):
     assert call(config, folder).returncode == 0
     store = config.parent / "state" / "ponikeeper.sqlite"
     before = store.read_bytes()
@@ -138,7 +138,7 @@ def test_store_that_has_another_history_is_left_as_it_is(config, folder, tmp_pat
         (["xpdacq_calib", "--prefix", "P:"], "--prefix P: is no detector of"),
     ],
 )
-def test_what_cannot_be_brought_in_is_a_usage_error(config, folder, tmp_path, words, told):
+def test_impossible_import_is_a_usage_error(config, folder, tmp_path, words, told):
     (tmp_path / "empty").mkdir()
     name, *options = words
     done = call(config, tmp_path / name, *options)
@@ -146,7 +146,7 @@ def test_what_cannot_be_brought_in_is_a_usage_error(config, folder, tmp_path, wo
     assert told in done.stderr
 
 
-def test_detector_has_to_be_named_where_there_are_several(config, folder):
+def test_detector_must_be_named_if_there_are_several(config, folder):
     config.write_text(config.read_text() + f'[[detector]]\nprefix = "{OTHER}"\n')
     done = call(config, folder)
     assert done.returncode == 2
@@ -155,7 +155,7 @@ def test_detector_has_to_be_named_where_there_are_several(config, folder):
 
 
 @pytest.mark.parametrize("name", ["xpd_Ni", "dioptas_CeO2"])
-def test_poni_of_a_beamline_is_brought_in_with_its_own_time(name):
+def test_poni_of_a_beamline_is_imported_with_its_own_time(name):
     data = Path(__file__).parents[3] / "shared" / "data" / "real" / name
     if not data.is_dir():
         pytest.skip(f"{data} is not here")

@@ -33,7 +33,7 @@ def written(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_units_are_written_as_they_are_shipped_with_the_place_of_this_program_beside_them(config, tmp_path):
+def test_units_are_written_unchanged_with_drop_ins_for_the_path_of_the_program(config, tmp_path):
     done = install(config, tmp_path / "system")
     assert (done.returncode, done.stderr) == (0, "")
     drop_ins = ["ponikeeper-backup@28id1.service.d/place.conf", "ponikeeper@28id1.service.d/place.conf"]
@@ -67,7 +67,7 @@ def test_edited_files_are_kept_unless_forced(config, tmp_path):
     assert not unit.read_text().endswith("# ours\n")
 
 
-def test_configuration_with_a_mistake_installs_nothing(config, tmp_path):
+def test_invalid_configuration_installs_nothing(config, tmp_path):
     config.write_text("[ioc]\n")
     assert install(config, tmp_path / "system").returncode == 2
     assert not (tmp_path / "system").exists()

@@ -1,4 +1,4 @@
-"""What a session imports of the client: every public name is there, and only what it needs is loaded."""
+"""Imports of the client in a session: every public name exists, and only the needed libraries are loaded."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def test_every_public_name_is_loaded_from_its_module():
 
 
 @pytest.mark.parametrize("name", ["CalibrationData", "calibration_guard", "calibrate", "recorded", "write_poni"])
-def test_name_costs_no_pyfai(name):
+def test_name_does_not_load_pyfai(name):
     done = python(
         f"import sys\nfrom ponikeeper_client import {name}\n"
         "roots = {name.partition('.')[0] for name in sys.modules}\n"

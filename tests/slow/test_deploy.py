@@ -1,4 +1,4 @@
-"""The files of deploy/: each is tried here, and a file that no test is listed for fails the run."""
+"""The files of deploy/: each has a test here or elsewhere, and a file without a test fails the run."""
 
 import re
 import shutil
@@ -25,23 +25,23 @@ UNIT = DEPLOY / "systemd" / "ponikeeper@.service"
 TESTED = {
     "README.md": "test_readme_links_each_file_of_its_folder",
     "access/README.md": "test_readme_links_each_file_of_its_folder",
-    "access/example.acf": "test_access_rules_of_the_example_are_accepted_and_let_those_in_whom_they_name",
+    "access/example.acf": "test_access_rules_of_the_example_are_accepted_and_admit_the_named_clients",
     "config/README.md": "test_readme_links_each_file_of_its_folder",
     "config/example.toml": "test_example_is_accepted_by_check",
     "phoebus/README.md": "test_readme_links_each_file_of_its_folder",
-    "phoebus/ponikeeper_calibration.png": "test_picture_is_one",
-    "phoebus/ponikeeper_demo.png": "test_picture_is_one",
-    "phoebus/ponikeeper_detector.png": "test_picture_is_one",
-    "phoebus/ponikeeper_history.png": "test_picture_is_one",
-    "phoebus/ponikeeper_overview.png": "test_picture_is_one",
+    "phoebus/ponikeeper_calibration.png": "test_picture_is_a_valid_image",
+    "phoebus/ponikeeper_demo.png": "test_picture_is_a_valid_image",
+    "phoebus/ponikeeper_detector.png": "test_picture_is_a_valid_image",
+    "phoebus/ponikeeper_history.png": "test_picture_is_a_valid_image",
+    "phoebus/ponikeeper_overview.png": "test_picture_is_a_valid_image",
     **dict.fromkeys(
         [f"phoebus/ponikeeper_{name}.bob" for name in ("detector", "history", "ioc", "overview", "row")],
-        "test_screen_is_one_that_is_made_and_tested_elsewhere",
+        "test_screen_is_generated_and_tested_elsewhere",
     ),
     "systemd/README.md": "test_readme_links_each_file_of_its_folder",
     "systemd/ponikeeper@.service": "test_unit_is_clean_to_systemd",
-    "systemd/ponikeeper-backup@.service": "test_unit_of_the_backup_calls_what_there_is",
-    "systemd/ponikeeper-backup@.timer": "test_unit_of_the_backup_calls_what_there_is",
+    "systemd/ponikeeper-backup@.service": "test_unit_of_the_backup_calls_an_existing_command",
+    "systemd/ponikeeper-backup@.timer": "test_unit_of_the_backup_calls_an_existing_command",
 }
 """The test of each file."""
 
@@ -98,7 +98,7 @@ def test_readme_links_each_file_of_its_folder(readme):
 
 
 @pytest.mark.parametrize("name", [name for name in TESTED if name.endswith(".png")])
-def test_picture_is_one(name):
+def test_picture_is_a_valid_image(name):
     picture = (DEPLOY / name).read_bytes()
     assert picture.startswith(b"\x89PNG\r\n\x1a\n")
     assert picture.endswith(b"IEND\xaeB`\x82")
@@ -106,7 +106,7 @@ def test_picture_is_one(name):
 
 
 @pytest.mark.parametrize("name", [name for name in TESTED if name.endswith(".bob")])
-def test_screen_is_one_that_is_made_and_tested_elsewhere(name):
+def test_screen_is_generated_and_tested_elsewhere(name):
     assert Path(name).name in {*phoebus.SCREENS, overview.EXAMPLE}
 
 
@@ -114,7 +114,7 @@ def test_deploy_files_are_found_in_an_editable_install():
     assert deploy_folder() == DEPLOY
 
 
-def test_deploy_lies_in_the_package_when_it_was_installed(monkeypatch, tmp_path):
+def test_deploy_is_in_the_package_after_an_installation(monkeypatch, tmp_path):
     (tmp_path / "ponikeeper" / "deploy").mkdir(parents=True)
     monkeypatch.setattr(
         "ponikeeper.site.deploy_files.__file__", str(tmp_path / "ponikeeper" / "site" / "deploy_files.py")
@@ -131,7 +131,7 @@ def test_example_is_accepted_by_check(tmp_path):
     assert "XF:28ID1-ES{Det:PE1}Calib:  3 links" in done.stdout
 
 
-def test_example_shows_every_key_and_each_as_it_is_written(tmp_path):
+def test_example_has_every_key_with_a_valid_value(tmp_path):
     path = tmp_path / "28id1.toml"
     path.write_text(re.sub(r"^# (\w+ = |\[)", r"\1", EXAMPLE.read_text(encoding="ascii"), flags=re.MULTILINE))
     load(path)
@@ -145,7 +145,7 @@ def test_example_shows_every_key_and_each_as_it_is_written(tmp_path):
     assert all(f" {key} = " in path.read_text() for key in ("file", "asg"))
 
 
-def test_access_rules_of_the_example_are_accepted_and_let_those_in_whom_they_name(tmp_path):
+def test_access_rules_of_the_example_are_accepted_and_admit_the_named_clients(tmp_path):
     path = tmp_path / "28id1.toml"
     shutil.copy(DEPLOY / "access" / "example.acf", tmp_path / "28id1.acf")
     path.write_text(EXAMPLE.read_text(encoding="ascii") + '[access]\nfile = "28id1.acf"\n')
@@ -154,7 +154,7 @@ def test_access_rules_of_the_example_are_accepted_and_let_those_in_whom_they_nam
     assert [rules.right(*client) for client in clients] == [Right.WRITE, Right.READ, Right.READ]
 
 
-def test_example_shows_the_defaults_as_they_are():
+def test_example_has_the_right_defaults():
     detectors = load(EXAMPLE).detector
     shown, bare = detectors[0], detectors[1]
     assert (shown.follow, shown.settle, shown.seed) == (bare.follow, bare.settle, bare.seed)
@@ -166,7 +166,7 @@ def test_unit_is_clean_to_systemd(unit):
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_unit_of_the_backup_calls_what_there_is(tmp_path):
+def test_unit_of_the_backup_calls_an_existing_command(tmp_path):
     """Run the command of the unit with a configuration of this test; test_cli_install_unit.py verifies the unit."""
     words = directives((DEPLOY / "systemd" / "ponikeeper-backup@.service").read_text())["ExecStart"].split()[1:]
     config = tmp_path / "28id1.toml"
@@ -215,7 +215,7 @@ DENIED = {
     "fchown",  # SQLite changes the owner of a journal to that of its database, when root writes it
     "mbind",  # numpy's linear algebra asks for memory near its processor
 }
-"""System calls that the unit denies and an IOC asks for; it works without them."""
+"""System calls that an IOC makes and the unit denies; the IOC works without them."""
 
 
 @needs_systemd
@@ -245,14 +245,14 @@ def test_unit_serves_the_configuration_of_its_instance():
     assert {"AF_INET", "AF_UNIX"} <= set(told["RestrictAddressFamilies"].split())
 
 
-def test_mistake_in_the_configuration_ends_with_the_code_that_systemd_does_not_restart(tmp_path):
+def test_invalid_configuration_ends_with_the_code_that_systemd_does_not_restart(tmp_path):
     command = [sys.executable, "-m", "ponikeeper", "serve", str(tmp_path / "none.toml")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=live.TIMEOUT)
     told = directives(UNIT.read_text())
     assert str(done.returncode) == told["RestartPreventExitStatus"]
 
 
-def test_systemd_is_told_when_the_ioc_is_ready_and_when_it_stops(make_ioc, tmp_path):
+def test_systemd_is_notified_when_the_ioc_is_ready_and_when_it_stops(make_ioc, tmp_path):
     address = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(address))
@@ -263,7 +263,7 @@ def test_systemd_is_told_when_the_ioc_is_ready_and_when_it_stops(make_ioc, tmp_p
         assert set(iter(lambda: systemd.recv(100), b"STOPPING=1")) <= {b"WATCHDOG=1"}
 
 
-def test_store_is_where_systemd_says(make_ioc, tmp_path):
+def test_store_is_in_the_folder_of_systemd(make_ioc, tmp_path):
     ioc = make_ioc(environment={"STATE_DIRECTORY": str(tmp_path / "systemd")})
     ioc.config.write_text(re.sub(r"^state_dir.*$", "", ioc.config.read_text(), flags=re.MULTILINE))
     ioc.start()

@@ -1,4 +1,4 @@
-"""The packaged table of pixel sizes says what the installed pyFAI says."""
+"""The packaged table of pixel sizes agrees with the installed pyFAI."""
 
 import pytest
 
@@ -13,11 +13,11 @@ def registry():
 
 
 @pytest.mark.usefixtures("registry")
-def test_packaged_table_is_the_one_that_pyfai_gives():
+def test_packaged_table_is_the_one_of_pyfai():
     assert TABLE.read_text(encoding="ascii") == as_text(make_table())
 
 
-def test_every_name_that_pyfai_knows_gives_its_pixels(registry):
+def test_every_name_of_pyfai_has_its_pixels(registry):
     from pyFAI.detectors import detector_factory
 
     differing = {}

@@ -1,4 +1,4 @@
-"""What the pages say of PVs and commands is what the IOC has: the contract, the server and the tables agree."""
+"""The PVs and commands in the pages are those of the IOC: contract, server and tables agree."""
 
 import asyncio
 import os
@@ -78,7 +78,7 @@ def test_page_lists_the_pvs_of_the_contract():
     assert sorted(name for _, name in ioc) == sorted(pv.suffix for pv in IOC_PVS)
 
 
-def test_pvs_that_the_page_has_in_bold_are_those_that_take_puts(pvdb):
+def test_pvs_in_bold_are_the_writable_ones(pvdb):
     bold = {"D{1}:" + name for writable, name in listed()[0] if writable}
     rights = {name: channel.access_rights(Right.WRITE) for name, channel in pvdb.items() if name.startswith("D{1}:")}
     assert bold == {name for name, right in rights.items() if right & AccessRights.WRITE}
@@ -92,7 +92,7 @@ def test_pvs_that_a_page_names_are_in_the_contract(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
-def test_what_a_page_links_to_is_there(page):
+def test_link_targets_of_a_page_exist(page):
     links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
     for link in links:
         path, _, anchor = link.partition("#")
@@ -110,7 +110,7 @@ def anchors(page):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in make_references.PAGES], ids=page_id)
 def test_page_is_in_plain_english(page):
-    """Made pages have the words of the code."""
+    """Generated pages have the words of the code."""
     text = page.read_text(encoding="utf-8")
     assert (
         re.findall(r"(?i)\b(?:in force|nobody|whoever|anew|somebody|what is told|beside|as ever|no more)\b", text) == []
@@ -132,7 +132,7 @@ def test_page_explains_every_status(page):
     assert len(rows) == len(set(rows))
 
 
-def test_files_that_the_contributing_page_names_are_there():
+def test_files_that_the_contributing_page_names_exist():
     text = (ROOT / ".github/CONTRIBUTING.md").read_text(encoding="utf-8")
     named = re.findall(r"`((?:iocs|client|tests|ponikeeper_client)/[\w/.]+)`", text)
     assert len(named) > 15
@@ -155,7 +155,7 @@ def command():
 
 
 def test_commands_that_the_text_of_a_page_names_exist(command):
-    """Those in blocks are run, or parsed with their options, by test_pages.py."""
+    """Commands in code blocks are run, or parsed with their options, by test_pages.py."""
     named = {words for page in PAGES for words in re.findall(r"`ponikeeper ([a-z][a-z-]*[a-z])\b", page.read_text())}
     assert len(named) > 10
     assert named <= set(command.commands)

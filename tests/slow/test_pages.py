@@ -33,7 +33,7 @@ pytestmark = [
 RUNNING = [page for page in PAGES if {"python", "sh"} & {block.language for block in blocks(page)}]
 PARSED_ONLY = {"deploy/README.md": "a campaign runs it word for word: tests/campaigns/test_bare_host.py"}
 REVISIONS = {"README.md": 12}
-"""How many revisions the history has before the page begins; else none."""
+"""Number of revisions in the history before a page runs; 0 for the other pages."""
 
 DETECTORS = tuple(f"{{Det:{number}}}Calib:" for number in range(len(RUNNING)))
 
@@ -69,7 +69,7 @@ class Site:
         self._tiled = None
 
     def names(self, number, folder):
-        """Return what stands for each name of the pages, longest first."""
+        """Return the replacement of each name in the pages, longest first."""
         links = {
             "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.RBV": self.motors.pv("Z:RBV"),
             "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.MOVN": self.motors.pv("Z:MOVN"),
@@ -84,7 +84,7 @@ class Site:
         }
 
     def tiled(self):
-        """Serve Tiled from the first page on that needs it."""
+        """Start Tiled when the first page needs it."""
         if self._tiled is None:
             self._tiled = self._open.enter_context(catalogs_of.serving(self._folders.mktemp("tiled")))
         return self._tiled
@@ -153,12 +153,12 @@ class Session:
             self._ponikeeper("", ["put", "XF:28ID1-ES{Det:PE1}Calib:", "near.poni", "--here"])
 
     def _reset(self):
-        """Bring the linked PVs to where every page begins."""
+        """Move the linked PVs to the start values of every page."""
         values = {"Z:RBV": PLACE, "Z:MOVN": 0, "Energy": ENERGY, "BinX": 1}
         return all(_caput(self.site.motors.pv(name), value) for name, value in values.items())
 
     def _rests(self):
-        """Whether the IOC has seen that every link is at rest where the page begins."""
+        """Whether the IOC reports every link at rest at its start value."""
         import epics
 
         links = parse_links(epics.caget(self._here("XF:28ID1-ES{Det:PE1}Calib:Links_RBV"), as_string=True, timeout=20))
@@ -282,7 +282,7 @@ class Session:
 
 
 PLACE = 200.0
-"""Where the stage is when a page begins (mm)."""
+"""Start position of the stage for each page (mm)."""
 
 ENERGY = 74.5545
 """Of the wavelength of near.poni (keV)."""

@@ -1,4 +1,4 @@
-"""What pyFAI writes is read to the same numbers, and the other way round; each difference is told with its reason."""
+"""PONI texts of pyFAI are read to the same numbers, and vice versa; each difference has a test with its reason."""
 
 import dataclasses
 import inspect
@@ -32,7 +32,12 @@ KINDS = sorted(
 REAL = sorted((Path(__file__).parents[3] / "shared" / "data" / "real").glob("*/*.poni"))
 real_files = pytest.mark.parametrize(
     "path",
-    REAL or [pytest.param(None, marks=pytest.mark.skip(reason="the folder of real data is not beside the repository"))],
+    REAL
+    or [
+        pytest.param(
+            None, marks=pytest.mark.skip(reason="the folder of real data does not exist next to the repository")
+        )
+    ],
     ids=lambda path: path and path.name,
 )
 
@@ -45,7 +50,7 @@ def read_by_pyfai(text):
 
 
 def written_by_pyfai(detector, values, version="2.1"):
-    """Give the text that pyFAI writes, of any version that it can write."""
+    """Return the text that pyFAI writes, of any version that it can write."""
     named = {name: values[name] for name in NUMBERS}
     written = PoniFile(SimpleNamespace(detector=detector, parallax=values.get("parallax", False), **named))
     written.API_VERSION = int(version) if version.isdigit() else float(version)
@@ -55,7 +60,7 @@ def written_by_pyfai(detector, values, version="2.1"):
 
 
 def assert_same(ours, theirs):
-    """Compare all that both of them know, the floats bit by bit."""
+    """Compare all values that both have, the floats bit by bit."""
     assert {name: getattr(ours, name) for name in NUMBERS} == {name: getattr(theirs, name) for name in NUMBERS}
     assert ours.detector == type(theirs.detector).__name__
     assert (ours.pixel1, ours.pixel2) == (theirs.detector.pixel1, theirs.detector.pixel2)
@@ -69,7 +74,7 @@ def assert_same(ours, theirs):
 
 @st.composite
 def detectors(draw):
-    """Draw any detector of pyFAI that has pixels of its own, or its base class with any pixels and shape."""
+    """Draw a detector of pyFAI with pixels of its own, or its base class with any pixels and shape."""
     orientation = {"orientation": draw(st.integers(1, 4))}
     if draw(st.integers(0, 3)):
         kind = draw(st.sampled_from(KINDS))
@@ -83,7 +88,7 @@ values_of_geometries = st.fixed_dictionaries({name: numbers(name) for name in NU
 
 @given(detectors(), values_of_geometries, st.sampled_from(["2", "2.1", "3"]))
 def test_text_of_pyfai_is_read_to_the_same_numbers(detector, values, version):
-    """Version 2 knows no orientation: pyFAI does not write it, and both then read 3."""
+    """Version 2 has no orientation: pyFAI does not write it, and both then read 3."""
     text = written_by_pyfai(detector, values, version)
     ours, theirs = poni.read(text), read_by_pyfai(text)
     assert_same(ours, theirs)
@@ -118,7 +123,7 @@ def test_text_written_here_is_read_by_pyfai_to_the_same_numbers(geometry):
 
 
 @given(geometries_of_known_detectors())
-def test_what_pyfai_read_from_here_and_wrote_again_is_still_the_same(geometry):
+def test_text_that_pyfai_read_and_wrote_again_is_still_the_same(geometry):
     """Only the radius of a cylindrical detector is added: pyFAI writes its default where none was given."""
     theirs = read_by_pyfai(poni.write(geometry))
     stream = io.StringIO()
@@ -182,8 +187,8 @@ def test_real_file_is_read_as_pyfai_does_and_whole_or_refused_when_cut(path):
 
 
 @pytest.mark.parametrize("version", ["1", "2", "2.1", "3"])
-def test_text_without_wavelength_is_refused_although_pyfai_takes_it(version):
-    """Without one pyFAI still has radius and angle, but no q: a recorded geometry that lacks it is no use."""
+def test_text_without_wavelength_is_refused_although_pyfai_accepts_it(version):
+    """Without one pyFAI still has radius and angle, but no q: a recorded geometry without it is not useful."""
     text = written_by_pyfai(Detector(pixel1=1e-4, pixel2=2e-4), VALUES | {"wavelength": None}, version)
     assert read_by_pyfai(text).wavelength is None
     with pytest.raises(PoniError, match="the entry is incomplete: Wavelength missing"):
@@ -191,15 +196,15 @@ def test_text_without_wavelength_is_refused_although_pyfai_takes_it(version):
 
 
 def test_text_without_orientation_is_read_by_pyfai_with_its_default():
-    """Nothing is added to what was given; pyFAI logs that an orientation is missing, and takes 3, as we do."""
+    """No orientation is added to the text; pyFAI logs that it is missing and uses 3, as ponikeeper does."""
     geometry = Geometry(**(VALUES | {"detector_config": {}}))
     text = poni.write(geometry)
     assert "orientation" not in text
     assert_same(geometry, read_by_pyfai(text))
 
 
-def test_text_cut_short_is_taken_by_pyfai_with_what_is_left_and_refused_here():
-    """To pyFAI any key may be missing, and a part of a number is a number: that is why there is a reader here."""
+def test_truncated_text_is_accepted_by_pyfai_and_refused_here():
+    """For pyFAI any key may be missing, and a part of a number is a number: hence the reader of ponikeeper."""
     text = poni.write(GEOMETRY)
     cut = text[: text.index("Rot2") - len(repr(GEOMETRY.rot1)) + 3]
     theirs = read_by_pyfai(cut)
@@ -210,7 +215,7 @@ def test_text_cut_short_is_taken_by_pyfai_with_what_is_left_and_refused_here():
 
 @pytest.mark.parametrize("header", ["", "# Nota: C-Order, 1 refers to the Y axis, 2 to the X axis\n"])
 def test_entry_of_version_1_after_a_later_one_is_merged_by_pyfai_and_never_here(header):
-    """One dictionary is kept by pyFAI for all entries: the second's numbers get the first's detector and pixels."""
+    """In pyFAI one dictionary is used for all entries: the second's numbers get the first's detector and pixels."""
     second = (
         header
         + written_by_pyfai(Detector(pixel1=1e-4, pixel2=1e-4), VALUES | {"dist": 0.5}, "1").partition(
@@ -224,8 +229,8 @@ def test_entry_of_version_1_after_a_later_one_is_merged_by_pyfai_and_never_here(
     assert (poni.read(text).dist, poni.read(text).pixel1, poni.read(text).detector_config) == (0.5, 1e-4, {})
 
 
-def test_two_kinds_of_detector_keep_their_own_pixels_in_pyfai_whatever_a_text_says():
-    """FReLoN takes no pixels and Pixirad's are hexagons: pyFAI ignores the text, where we keep what was written."""
+def test_pyfai_ignores_the_pixels_of_a_text_for_two_kinds_of_detector():
+    """FReLoN has fixed pixels and Pixirad's are hexagons: pyFAI ignores those of the text, ponikeeper keeps them."""
     ignoring = set()
     for kind in KINDS:
         own = pixel_size(kind.__name__)
@@ -238,16 +243,16 @@ def test_two_kinds_of_detector_keep_their_own_pixels_in_pyfai_whatever_a_text_sa
     assert ignoring == {"FReLoN", "Pixirad1", "Pixirad2", "Pixirad4", "Pixirad8"}
 
 
-def test_value_out_of_range_is_taken_by_pyfai_and_refused_here():
-    """No limits are set by pyFAI: a wavelength in angstrom is read as metres, and nobody hears of it."""
+def test_value_out_of_range_is_accepted_by_pyfai_and_refused_here():
+    """No limits exist in pyFAI: a wavelength in angstrom is read as metres without an error."""
     text = poni.write(GEOMETRY).replace(repr(GEOMETRY.wavelength), "0.1663")
     assert read_by_pyfai(text).wavelength == 0.1663
     with pytest.raises(PoniError, match=r"wavelength 0\.1663 m looks like angstrom: write 1\.663e-11"):
         poni.read(text)
 
 
-def test_line_that_is_no_key_is_passed_over_by_pyfai_and_refused_here():
-    """A misspelt key, or a line that lost its colon, leaves a value out: pyFAI does not say so."""
+def test_line_without_a_key_is_ignored_by_pyfai_and_refused_here():
+    """A misspelt key, or a line without its colon, omits a value: pyFAI reports no error."""
     for damaged in ("Rot3 0.1", "Rotation3: 0.1"):
         text = poni.write(GEOMETRY).replace(f"Rot3: {GEOMETRY.rot3!r}", damaged)
         assert read_by_pyfai(text).rot3 is None
@@ -255,7 +260,7 @@ def test_line_that_is_no_key_is_passed_over_by_pyfai_and_refused_here():
             poni.read(text)
 
 
-def test_detector_config_of_pyfai_is_kept_but_for_the_pixels():
+def test_detector_config_of_pyfai_is_kept_except_for_the_pixels():
     detector = detector_factory("Pilatus1M", {"orientation": 4, "sensor": {"material": "Si", "thickness": 4.5e-4}})
     text = written_by_pyfai(detector, VALUES)
     config = json.loads(text.partition("Detector_config: ")[2].partition("\n")[0])

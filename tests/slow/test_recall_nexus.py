@@ -1,4 +1,4 @@
-"""A geometry as NeXus: the chain leads each pixel to where pyFAI has it, or the geometry is refused."""
+"""A geometry as NeXus: the transformation chain gives each pixel the position of pyFAI, or the geometry is refused."""
 
 import dataclasses
 import math
@@ -29,13 +29,13 @@ def one():
 
 
 def of(one, shape=(2048, 2048), **values):
-    """Give what was recorded with other values."""
+    """Return a recorded geometry with other values."""
     geometry = Geometry(**{**GEOMETRY, **values})
     return dataclasses.replace(one, geometry=geometry, image_shape=shape)
 
 
 def place(file, slow, fast):
-    """Follow the chain from pixels to the laboratory, as NeXus defines it; knows nothing of pyFAI."""
+    """Apply the chain from pixels to the laboratory as NeXus defines it, independently of pyFAI."""
     module = file["/entry/instrument/detector/detector_module"]
     points = np.zeros((len(slow), 3))
     after = set()
@@ -61,7 +61,7 @@ def place(file, slow, fast):
 
 
 def in_mcstas(integrator, slow, fast):
-    """Give where pyFAI has the pixels, x to the left, y up, z along the beam."""
+    """Return the positions of the pixels by pyFAI: x to the left, y up, z along the beam."""
     along, up, right = integrator.calc_pos_zyx(None, slow, fast)
     return np.stack([-right, up, along], axis=1)
 
@@ -127,7 +127,7 @@ def test_detector_that_the_beam_does_not_meet_has_no_centre(one, tmp_path):
         assert not {"beam_center_x", "beam_center_y", "distance"} & set(file["/entry/instrument/detector"])
 
 
-def test_file_says_what_it_is_and_where_it_comes_from(tmp_path):
+def test_file_has_its_type_and_source(tmp_path):
     documents = taken([("primary", configured(snapshot(revision(1))), [1.0])])
     (found,) = best_known(documents, history=history(2, [judge(1, 1, 2)]))
     write_nexus(found, tmp_path / "a.nxs")
@@ -182,13 +182,13 @@ def test_file_says_what_it_is_and_where_it_comes_from(tmp_path):
         ),
     ],
 )  # fmt: skip
-def test_what_nexus_cannot_say_is_refused_and_leaves_no_file(one, tmp_path, values, why):
+def test_geometry_that_nexus_cannot_express_is_refused_and_leaves_no_file(one, tmp_path, values, why):
     with pytest.raises(GeometryError, match=rf"cannot be written as NeXus: .*{why}"):
         write_nexus(of(one, shape=None, **values), tmp_path / "a.nxs")
     assert not list(tmp_path.iterdir())
 
 
-def test_shape_is_asked_for_where_the_first_pixel_depends_on_it(one, tmp_path):
+def test_shape_is_required_where_the_first_pixel_depends_on_it(one, tmp_path):
     turned = of(one, shape=None, detector="Detector", detector_config={"orientation": 2})
     with pytest.raises(ShapeError, match=r"the orientation is 2, .*give shape="):
         write_nexus(turned, tmp_path / "a.nxs")
@@ -196,6 +196,6 @@ def test_shape_is_asked_for_where_the_first_pixel_depends_on_it(one, tmp_path):
     write_nexus(of(one, shape=None, detector="Detector"), tmp_path / "b.nxs")
 
 
-def test_nothing_is_written_of_no_geometry(one, tmp_path):
+def test_nothing_is_written_without_a_geometry(one, tmp_path):
     with pytest.raises(NoGeometryError, match="gone"):
         write_nexus(dataclasses.replace(one, geometry=None, reason="gone"), tmp_path / "a.nxs")

@@ -1,4 +1,4 @@
-"""Every geometry of a run, whatever form its documents have, with the events that each covers."""
+"""Every geometry of a run in any form of its documents, with the events that each covers."""
 
 import dataclasses
 from pathlib import Path
@@ -19,7 +19,7 @@ NEAR, FAR = revision(12, label="near"), revision(13, label="far")
 
 @pytest.fixture
 def two():
-    """A run whose geometry was changed behind its fourth event."""
+    """A run whose geometry was changed after its fourth event."""
     parts = [(NEAR, [1.0, 2.0, 3.0, 4.0]), (FAR, [6.0, 7.0])]
     return taken([("primary", configured(snapshot(found)), times) for found, times in parts])
 
@@ -45,14 +45,14 @@ def covered(found):
 
 
 @pytest.mark.parametrize("form", [list, tuple, by_kind, in_pages, lambda documents: iter(in_pages(documents).items())])
-def test_every_geometry_comes_back_with_its_events_from_any_form_of_documents(two, form):
+def test_every_geometry_is_read_with_its_events_from_any_form_of_documents(two, form):
     made = form(two)
     if not isinstance(made, (list, tuple, dict)):
         made = [(kind, document) for kind, several in made for document in several]
     assert covered(recorded(made)) == [("primary", (1, 2, 3, 4), NEAR.geometry), ("primary", (5, 6), FAR.geometry)]
 
 
-def test_all_that_was_recorded_is_told(two):
+def test_everything_that_was_recorded_is_returned(two):
     first = recorded(two)[0]
     told = (first.detector, first.calib, first.stream, first.prefix, first.revision, first.uid, first.serial)
     assert told == ("pe1", "calib", "primary", PREFIX, 12, NEAR.uid, 1)
@@ -68,7 +68,7 @@ def test_descriptors_newest_first_are_put_in_order(two):
     assert [each.revision for each in recorded(kinds)] == [12, 13]
 
 
-def test_descriptor_that_changed_in_something_else_is_the_same_geometry():
+def test_descriptor_with_another_change_has_the_same_geometry():
     gain = {"pe1_gain": {"data": {"pe1_gain": 2}, "timestamps": {"pe1_gain": 0.0}, "data_keys": {}}}
     parts = [
         ("primary", configured(snapshot(NEAR)), [1.0]),
@@ -78,19 +78,19 @@ def test_descriptor_that_changed_in_something_else_is_the_same_geometry():
     assert found.seq_nums == (1, 2, 3)
 
 
-def test_geometry_that_comes_back_is_told_thrice():
+def test_geometry_that_is_activated_again_has_an_entry_of_its_own():
     parts = [("primary", configured(snapshot(each)), [at]) for at, each in ((1.0, NEAR), (3.0, FAR), (5.0, NEAR))]
     assert [(each.revision, each.seq_nums) for each in recorded(taken(parts))] == [(12, (1,)), (13, (2,)), (12, (3,))]
 
 
-def test_it_is_shown_as_a_person_reads_it(two):
+def test_representation_is_readable(two):
     found = recorded(two)
     assert repr(found) == "pe1: primary 1-4: revision 12 near VALID; 5-6: revision 13 far VALID"
     assert "<td>revision 12 near VALID</td>" in found._repr_html_()
     assert "<td>primary 5-6</td>" in found._repr_html_()
 
 
-def test_detectors_and_streams_are_told_apart():
+def test_detectors_and_streams_are_distinguished():
     both = configured(snapshot(NEAR)) | configured(snapshot(FAR), "pe2", "geometry")
     run = taken([("primary", both, [1.0]), ("baseline", configured(snapshot(FAR)), [3.0])])
     assert [(each.detector, each.calib, each.stream, each.revision) for each in recorded(run)] == [
@@ -111,7 +111,7 @@ def test_keys_joined_by_a_dash_are_read():
     assert (found.calib, found.uid, found.prefix, found.geometry) == ("calib", NEAR.uid, PREFIX, NEAR.geometry)
 
 
-def test_nothing_in_force_is_told_with_its_reason():
+def test_run_without_an_active_geometry_has_a_reason():
     parts = [("primary", configured(snapshot(None)), [1.0]), ("primary", configured(snapshot(NEAR)), [3.0])]
     first, second = recorded(taken(parts))
     assert (first.geometry, first.revision, first.since) == (None, None, None)
@@ -121,7 +121,7 @@ def test_nothing_in_force_is_told_with_its_reason():
     assert second.geometry == NEAR.geometry
 
 
-def test_value_that_was_lost_on_the_way_is_named():
+def test_missing_value_of_a_descriptor_is_named():
     lost = configured(snapshot(NEAR))
     lost["pe1"]["data"]["pe1_calib_rot1"] = None  # NaN comes back from Tiled as None
     (found,) = recorded(taken([("primary", lost, [1.0])]))
@@ -129,7 +129,7 @@ def test_value_that_was_lost_on_the_way_is_named():
     assert found.reason.endswith("no whole geometry of pe1: rot1 missing")
 
 
-def test_dark_frames_are_told_to_have_the_geometry_of_their_own_time():
+def test_dark_frames_have_the_geometry_of_their_own_time_and_a_note():
     run = taken([("dark", configured(snapshot(NEAR)), [1.0]), ("primary", configured(snapshot(FAR)), [3.0])])
     dark, light = recorded(run)
     assert (dark.revision, light.revision, light.notes) == (12, 13, ())
@@ -149,14 +149,14 @@ def test_events_of_stream_datums_have_numbers_but_no_time():
     assert (first.begins, first.ends, second.ends) == (BEGIN + 1.0, BEGIN + 2.0, BEGIN + 3.0)
 
 
-def test_run_without_an_end_is_told(two):
+def test_run_without_an_end_is_reported(two):
     found = recorded(two[:-1])
     assert all("the run has no end" in each.notes[0] for each in found)
     assert found[-1].ends is None
 
 
 @pytest.mark.parametrize("what", ["3f8a", None, 5, [1, 2], {"descriptor": []}, []])
-def test_what_is_no_run_is_refused(what):
+def test_value_that_is_not_a_run_is_refused(what):
     with pytest.raises(NoGeometryError, match=r"is no run: expected|the documents of 0 runs"):
         recorded(what)
 
@@ -211,7 +211,7 @@ def test_calibration_of_the_start_document_is_read_with_the_wavelength_of_the_be
         ({"wavelength": 1e-11, "splineFile": "frelon.spline"}, "needs the file frelon.spline"),
     ],
 )
-def test_calibration_of_the_start_document_that_is_none_says_why(change, why):
+def test_invalid_calibration_of_the_start_document_has_a_reason(change, why):
     (found,) = recorded(taken([("primary", {}, [1.0])], {"calibration_md": MD | change}))
     assert found.geometry is None
     assert why in found.reason
@@ -235,7 +235,7 @@ def test_pyfais_own_dictionary_as_it_is_today_is_read():
 # --- one of them, for other programs
 
 
-def test_of_several_geometries_one_has_to_be_named(two):
+def test_one_of_several_geometries_must_be_named(two):
     pytest.importorskip("pyFAI", reason="install [fit]")
     told = r"several geometries match: .*\(pe1 primary 1-4: revision 12 near VALID; pe1 primary 5-6: revision 13"
     with pytest.raises(NoGeometryError, match=told):
@@ -248,24 +248,24 @@ def test_of_several_geometries_one_has_to_be_named(two):
 
 
 @pytest.mark.parametrize("event", ["3", 2.0, True, [1]])
-def test_what_is_no_number_of_an_event_is_told(two, event):
+def test_invalid_event_number_is_reported(two, event):
     with pytest.raises(ValueError, match=r"event=.* is no number of an event: expected 1, 2, \.\.\."):
         azimuthal_integrator(two, event=event)
 
 
-def test_event_that_one_geometry_does_not_cover_is_told(two):
+def test_event_that_a_geometry_does_not_cover_is_reported(two):
     near, _ = recorded(two)
     with pytest.raises(NoGeometryError, match="no geometry of event 6 was recorded: recorded are pe1 primary 1-4"):
         azimuthal_integrator(near, event=6)
 
 
-def test_history_that_nobody_would_look_into_is_told(two):
+def test_history_that_would_not_be_read_is_reported(two):
     with pytest.raises(ValueError, match="history= is given without best=True"):
         azimuthal_integrator(two, event=1, history="pe1.jsonl")
 
 
 @pytest.mark.parametrize("asked", [{"detector": Path("pe1.jsonl")}, {"stream": 1}])
-def test_what_is_no_name_is_told(two, asked):
+def test_value_that_is_not_a_name_is_reported(two, asked):
     (which,) = asked
     with pytest.raises(ValueError, match=f"{which}=.* is no name: expected a text"):
         recorded(two, **asked)
@@ -276,7 +276,7 @@ def test_what_is_no_name_is_told(two, asked):
     [(lambda run: run, "a list is given"), (recorded, "2 geometries are given"), (len, "a int is given")],
 )
 @pytest.mark.parametrize("write", [write_poni, write_nexus])
-def test_file_is_written_of_one_geometry_alone(two, tmp_path, write, given, told):
+def test_file_is_written_of_one_geometry_only(two, tmp_path, write, given, told):
     with pytest.raises(ValueError, match=rf"{told}.*expected one geometry of a run, such as recorded\(run\)\[0\]"):
         write(given(two), tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
@@ -288,7 +288,7 @@ def test_same_geometry_in_two_streams_needs_no_name():
     assert azimuthal_integrator(run).dist == NEAR.geometry.dist
 
 
-def test_poni_says_where_it_comes_from_and_is_read_back_equal(two, tmp_path):
+def test_poni_has_its_source_in_comments_and_is_read_back_equal(two, tmp_path):
     from ponikeeper.geometry import poni as strict
 
     first = recorded(two)[0]
@@ -309,7 +309,7 @@ def test_poni_is_read_by_pyfai(two, tmp_path):
     assert np.array_equal(found.param, azimuthal_integrator(two, event=6).param)
 
 
-def test_what_was_recorded_is_a_value(two):
+def test_recorded_geometry_is_an_immutable_value(two):
     one, other = recorded(two), recorded(list(two))
     assert one == other
     assert len({*one, *other}) == 2

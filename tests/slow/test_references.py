@@ -1,4 +1,4 @@
-"""The reference pages are what the code says today."""
+"""The reference pages agree with the code."""
 
 import re
 
@@ -22,7 +22,7 @@ def test_reference_page_is_made_from_the_code(page):
 
 
 def test_command_line_page_has_every_verb_option_and_help_text():
-    """Also with another typer than that which made the page."""
+    """The page agrees with any version of typer, not only the one that made it."""
     text = " ".join(CLI.read_text(encoding="utf-8").split())
     commands = verbs(command_tree())
     assert len(commands) > 20

@@ -32,7 +32,7 @@ OPENING = "import sys; from pathlib import Path; from ponikeeper.store import Hi
 
 
 def first_version(path: Path) -> Path:
-    """Write a store as the first schema version had it."""
+    """Write a store of the first schema version."""
     history = History(path)
     for number in range(4):
         for prefix in PREFIXES:
@@ -46,7 +46,7 @@ def first_version(path: Path) -> Path:
 
 
 def killed_at_each(folder: Path, calls: tuple[str, ...]) -> dict[str, int]:
-    """Kill an upgrade before each of its calls of some kinds; each time the next opening has to find all."""
+    """Kill an upgrade before each of its system calls of some kinds; the next opening must find all records."""
     old = first_version(folder / "old" / NAME)
     shutil.copytree(old.parent, folder / "truth")
     truth = contents(folder / "truth" / NAME)
@@ -70,7 +70,7 @@ def killed_at_each(folder: Path, calls: tuple[str, ...]) -> dict[str, int]:
 
 
 def version_of_copy(path: Path) -> int:
-    """Read the version that a store has once its journal is played back, and leave the store itself as it was left."""
+    """Return the version of a store after a rollback by its journal; only a copy is opened."""
     beside = path.parent.with_name(f"{path.parent.name}-beside")
     shutil.copytree(path.parent, beside)
     return version_of(beside / NAME)

@@ -88,7 +88,7 @@ def test_points_that_scatter_are_not_precise(frame):
 
 
 def test_missing_lines_are_of_another_standard(image):
-    """Each second line of what is declared is not in the image."""
+    """Every second line of the declared calibrant is missing in the image."""
     middles = (np.array(STANDARD.spacings[1:12]) + np.array(STANDARD.spacings[:11])) / 2
     declared = Calibrant("declared", tuple(sorted((*STANDARD.spacings, *middles), reverse=True)))
     lines = declared.lines(TRUTH.wavelength)
@@ -99,7 +99,7 @@ def test_missing_lines_are_of_another_standard(image):
 
 
 def test_rings_without_a_line_are_of_another_standard(image):
-    """Each third line that the image shows is missing in what is declared."""
+    """Every third line of the image is missing in the declared calibrant."""
     declared = Calibrant("declared", tuple(np.delete(STANDARD.spacings, np.s_[2::3])))
     result = fit_image(image, TRUTH, declared)
     assert "lie on none of its lines" in only(result.problems, "not this standard")

@@ -1,4 +1,4 @@
-"""Powder standards: whose lines they are, and what is said of those that do not exist."""
+"""Calibrants: their lines, and the errors for unknown ones."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_a_wavelength_in_angstrom_has_no_lines():
     assert len(calibrant("Ni").lines(0.1663)) == 0
 
 
-def test_a_calibrant_stands_for_itself():
+def test_a_calibrant_is_accepted_as_a_calibrant():
     result = Calibrant("mine", (2e-10, 1e-10))
     assert calibrant(result) is result
 
@@ -103,7 +103,7 @@ def test_a_file_that_lists_no_spacings_is_refused_with_its_line(tmp_path, conten
     assert said in str(error.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     for path in (tmp_path / "none.D", tmp_path / "none" / "none.D"):
         with pytest.raises(CalibrantError, match="No such file"):
             calibrant(path)

@@ -1,4 +1,4 @@
-"""The forward model of the fit against pyFAI's, and against itself backwards."""
+"""The forward model of the fit, compared with pyFAI's and with its own inverse."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Images and masks from files: of one frame and of several, whole, cut and foreign."""
+"""Images and masks from files: of one or several frames, complete, truncated and of other formats."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ COUNTS = np.arange(40_000, 40_012, dtype=np.uint16).reshape(3, 4)
 
 
 def write(path, *frames):
-    """Write frames in the format that the name asks for."""
+    """Write frames in the format of the file name."""
     if path.suffix == ".npy":
         np.save(path, frames[0] if len(frames) == 1 else np.array(frames))
     elif path.suffix == ".edf":
@@ -33,7 +33,7 @@ def test_an_image_is_read_as_it_is_stored(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.edf"])
-def test_of_several_frames_the_mean_is_taken_without_overflow(tmp_path, name):
+def test_mean_of_several_frames_does_not_overflow(tmp_path, name):
     result = read_image(write(tmp_path / name, COUNTS, COUNTS + 2))
     assert (result == COUNTS + 1.0).all()
 
@@ -59,7 +59,7 @@ def test_a_mask_may_be_stored_as_truth_values(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (1, 1, 3, 4), (0, 3, 4)])
-def test_an_array_that_is_no_image_is_refused_with_its_shape(tmp_path, shape):
+def test_an_array_that_is_not_an_image_is_refused_with_its_shape(tmp_path, shape):
     np.save(tmp_path / "a.npy", np.zeros(shape))
     with pytest.raises(ImageError, match=r"expected \(y, x\)") as error:
         read_image(tmp_path / "a.npy")
@@ -68,14 +68,14 @@ def test_an_array_that_is_no_image_is_refused_with_its_shape(tmp_path, shape):
 
 @pytest.mark.parametrize("name", ["none.npy", "none.tiff", "none.edf"])
 @pytest.mark.parametrize("read", [read_image, read_mask])
-def test_a_file_that_is_not_there_is_named(tmp_path, name, read):
+def test_a_missing_file_is_named(tmp_path, name, read):
     with pytest.raises(ImageError, match="No such file") as error:
         read(tmp_path / name)
     assert str(tmp_path / name) in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["folder.npy", "folder.tiff"])
-def test_a_folder_is_no_image(tmp_path, name):
+def test_a_folder_is_refused_as_an_image(tmp_path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(ImageError, match="directory"):
         read_image(tmp_path / name)
@@ -99,7 +99,7 @@ def test_foreign_bytes_are_refused_by_their_name(tmp_path, name, content):
         pytest.param("a.edf", marks=pytest.mark.xfail(strict=True, reason="fabio fills a cut EDF with zeros")),
     ],
 )
-def test_a_file_that_was_cut_is_refused(tmp_path, name, keep):
+def test_a_truncated_file_is_refused(tmp_path, name, keep):
     whole = write(tmp_path / name, np.arange(6400, dtype=np.uint16).reshape(80, 80)).read_bytes()
     (tmp_path / name).write_bytes(whole[: int(keep * len(whole))])
     with pytest.raises(ImageError):
@@ -112,7 +112,7 @@ def test_nothing_is_unpickled(tmp_path):
         read_image(tmp_path / "a.npy")
 
 
-def test_an_archive_of_arrays_is_no_array(tmp_path):
+def test_an_archive_of_arrays_is_refused(tmp_path):
     with (tmp_path / "a.npy").open("wb") as file:
         np.savez(file, a=COUNTS)
     with pytest.raises(ImageError):

@@ -1,4 +1,4 @@
-"""Simulated images: the truth comes back, whatever detector and standard; what shows no standard is refused."""
+"""Simulated images: the true geometry is found for any detector and calibrant; others are refused."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def fit(scene, seed=0, **options):
 
 
 @pytest.mark.parametrize("orientation", [1, 2, 3, 4])
-def test_the_truth_comes_back_in_every_orientation(orientation):
+def test_the_true_geometry_is_found_in_every_orientation(orientation):
     truth = on_detector("Perkin", 8e-4, 0.5, (0.42, 0.61), (1, -0.7), orientation=orientation)
     result = fit(Scene(truth, width=2.5))
     assert result.problems == ()
@@ -44,7 +44,7 @@ def test_the_truth_comes_back_in_every_orientation(orientation):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_the_truth_comes_back_from(scene, seen):
+def test_the_true_geometry_is_found_from(scene, seen):
     result = fit(scene)
     assert result.problems == ()
     assert off_px(scene.truth, result.geometry) < (2 if seen in ("weak", "spotty") else 1) * CLOSE
@@ -134,12 +134,12 @@ def test_an_image_that_shows_nothing_is_refused(image, said):
         fit_image(image, TRUTH, calibrant("Ni")).require_accepted()
 
 
-def test_an_image_that_the_detector_cannot_give_is_refused(nickel):
+def test_an_image_of_another_shape_than_the_detector_is_refused(nickel):
     with pytest.raises(ShapeError):
         fit_image(nickel[:, :-1], TRUTH, calibrant("Ni"))
 
 
-def test_what_is_no_image_and_a_mask_of_another_shape_are_refused(nickel):
+def test_an_array_that_is_not_an_image_and_a_mask_of_another_shape_are_refused(nickel):
     with pytest.raises(ImageError, match="two dimensions"):
         fit_image(nickel[None], TRUTH, calibrant("Ni"))
     with pytest.raises(ImageError, match="mask has shape"):
@@ -159,12 +159,12 @@ def test_hot_pixels_flags_and_not_finite_ones_do_no_harm():
 
 
 @pytest.mark.parametrize("dtype", ["U1", "complex128", "datetime64[s]", "bool"])
-def test_an_array_of_no_numbers_is_no_image(dtype):
+def test_an_array_without_numbers_is_refused(dtype):
     with pytest.raises(ImageError):
         fit_image(np.zeros((SIDE, SIDE), dtype), TRUTH, calibrant("Ni"))
 
 
-def test_an_image_that_was_saturated_within_is_right_or_refused():
+def test_an_image_with_saturated_inner_rings_is_right_or_refused():
     scene = Scene(TRUTH, width=2.5, counts=3000)
     image = np.minimum(scene.image(), 1500)
     assert np.count_nonzero(image == 1500) > 1000

@@ -45,7 +45,7 @@ def test_a_file_is_read_whole(tmp_path, kind):
     assert (result.geometry, result.tolerance, result.source) == (GEOMETRY, CALIBRATED_START, str(file))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(CalibrationError, match="No such file"):
         read_poni(tmp_path / "none.poni")
 
@@ -71,7 +71,7 @@ def test_a_nominal_start_has_the_beam_in_the_middle_of_the_image(orientation):
 
 @pytest.mark.parametrize("orientation", [1, 2, 3, 4])
 def test_a_centre_is_that_of_the_image_as_it_is_stored(orientation):
-    """The pixel that is named has, by pyFAI, no scattering angle."""
+    """In pyFAI the given pixel has a scattering angle of zero."""
     nominal = Nominal(0.25, "Perkin", centre=(100, 1900), orientation=orientation)
     result = resolve_start(nominal, None, 1.663e-11, SHAPE).geometry
     detector = AzimuthalIntegrator(detector="Perkin").detector.__class__(orientation=orientation)
