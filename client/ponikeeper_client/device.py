@@ -309,7 +309,7 @@ class CalibrationMixin(Device):
     --------
     >>> class Detector(CalibrationMixin, YourAreaDetector):
     ...     calib = Component(CalibrationData, "Calib:", kind="config")
-    >>> yield from bps.configure(detector, {"calib.dist": 0.2345})
+    >>> RE(bps.configure(detector, {"calib.dist": 0.2345}))
     """
 
     def configure(self, d: dict[str, Any]) -> tuple[Any, Any]:
