@@ -89,7 +89,7 @@ def ask(awaitable):
 
 
 def release(detector):
-    """Destroy the ophyd device that the guard uses, after it has connected: otherwise pyepics would complain."""
+    """Destroy the ophyd device that the guard uses after it has connected; otherwise pyepics prints errors."""
     twin = detector.calib.twin()
     twin.wait_for_connection(timeout=30)
     twin.destroy()
@@ -135,7 +135,7 @@ def test_run_is_recalled_with_its_prefix_and_revision(panel, take):
     assert (found.prefix, found.revision, found.calib) == (panel.calib.prefix, 1, "calib")
 
 
-def test_what_is_recorded_is_what_ophyds_device_records(panel, make, take):
+def test_recorded_values_are_those_of_the_ophyd_device(panel, make, take):
     other = make(FlatPanel, panel.calib.prefix.removesuffix("Calib:"), "pe2")
     (descriptor,) = take(bp.count([panel, other]))["descriptor"]
     ours, theirs = (descriptor["configuration"][name] for name in ("pe1", "pe2"))
@@ -228,7 +228,7 @@ def test_any_request_is_a_transaction(panel):
 
 @pytest.fixture
 def own(make_ioc):
-    """An IOC for this test alone, with an active geometry."""
+    """An IOC for one test, with an active geometry."""
     ioc = make_ioc().start()
     assert speak.request(ioc.prefix, commit_text("begin", geometry=GEOMETRY))["outcome"] == "accepted"
     return ioc
@@ -243,7 +243,7 @@ def hung(ioc):
         ioc.signal(signal.SIGCONT)
 
 
-def test_run_with_a_hung_ioc_fails_rather_than_record_what_may_be_old(own, connect, take):
+def test_run_with_a_hung_ioc_fails_instead_of_recording_old_values(own, connect, take):
     panel = connect(own.prefix, timeout=1.0)
     with hung(own), pytest.raises(NotConnectedError, match=f"{own.prefix}Snapshot_RBV does not answer within 1 s"):
         take(bp.count([panel]))
@@ -290,7 +290,7 @@ def test_set_on_a_hung_ioc_fails_and_commits_nothing(own, connect):
     assert values(panel)["revision"] == 1
 
 
-def test_transaction_whose_ioc_hangs_is_unknown_and_safe_to_send_again(own, connect):
+def test_request_to_a_hung_ioc_is_unknown_and_safe_to_send_again(own, connect):
     panel = connect(own.prefix, timeout=1.0)
     request = Activate(1, request="once")
     with (
@@ -302,7 +302,7 @@ def test_transaction_whose_ioc_hangs_is_unknown_and_safe_to_send_again(own, conn
     assert values(panel)["serial"] == 2  # it was run once, whichever of its puts arrived
 
 
-def test_transaction_that_an_ioc_took_before_it_was_restarted_has_its_verdict(own, connect):
+def test_request_that_was_accepted_before_a_restart_has_its_result(own, connect):
     panel = connect(own.prefix, timeout=1.0)
     first = ask(panel.calib.transact(Activate(1, request="once")))
     own.kill()
@@ -516,7 +516,7 @@ def test_detector_that_writes_files_records_the_geometry_and_its_change(panel, t
     release(blob)
 
 
-def test_guard_lets_other_devices_of_ophyd_async_be(panel, take):
+def test_guard_ignores_other_devices_of_ophyd_async(panel, take):
     run = take(calibration_guard(bp.count([panel.total])))
     assert run["stop"][0]["exit_status"] == "success"
 

@@ -61,13 +61,13 @@ def test_each_position_is_a_stream_of_one_run(panel, stage, take):
     assert set(recorded(run, "status", "near") + recorded(run, "status", "far")) == {"VALID"}
 
 
-def test_position_at_which_the_detector_stands_already_is_measured_at_once(panel, stage, take):
+def test_present_position_is_measured_at_once(panel, stage, take):
     serial = panel.calib.read_snapshot().serial
     assert per_run(take(at_positions([panel], stage, {"far": 1000.0}))) == {"far": [1.0]}
     assert panel.calib.read_snapshot().serial == serial
 
 
-def test_plan_of_the_users_own_is_measured_at_each_position(panel, stage, take):
+def test_plan_of_the_user_runs_at_each_position(panel, stage, take):
     def scan(detectors, md):
         return bp.scan(detectors, unlinked, 0, 1, 2, md=md)
 
@@ -111,14 +111,16 @@ def test_position_that_was_never_calibrated_is_reported_and_not_measured(panel, 
         ({"per_position": lambda detectors: bp.count(detectors)}, r"<lambda>\(detectors, md=.*unexpected keyword"),
     ],
 )
-def test_what_cannot_be_measured_is_reported_before_anything_moves(panel, stage, take, wrong, told):
+def test_impossible_measurement_is_reported_before_anything_moves(panel, stage, take, wrong, told):
     arguments = {"detectors": [panel], "motor": stage, "positions": {"near": 200.0}, **wrong}
     with pytest.raises(CalibrationError, match=told):
         take(at_positions(**arguments))
     assert stage.position == 1000.0
 
 
-def test_detector_that_the_motor_does_not_move_is_measured_beside_one_that_it_does(make, linked, panel, stage, take):
+def test_detector_that_the_motor_does_not_move_is_measured_together_with_one_that_it_does(
+    make, linked, panel, stage, take
+):
     fixed = make(Scripted, linked.prefixes[1].removesuffix("Calib:"), "pe2")
     commit(fixed, 0.4)
     run = take(at_positions([panel, fixed], stage, PLACES, num=2))
@@ -134,7 +136,7 @@ def test_detector_whose_ioc_has_no_links_cannot_follow(make, prefix, stage, take
         take(at_positions([panel], stage, {"near": 200.0}))
 
 
-def test_motor_that_is_no_link_is_reported(panel, take):
+def test_motor_that_is_not_a_link_is_reported(panel, take):
     place = unlinked.position + 1
     with pytest.raises(CalibrationError, match=r"the serial is still \d+, and no link is a PV of motor"):
         take(at_positions([panel], unlinked, {"near": place}, timeout=0.5))
@@ -151,7 +153,7 @@ def mistaken(run):
 
 
 def measure(panel, stage, take, times):
-    """Measure near and far again and again, as runs of their own and as streams of one run."""
+    """Measure near and far repeatedly, as separate runs and as streams of one run."""
     for one_run in (False, True):
         events = wrong = 0
         for number in range(times):

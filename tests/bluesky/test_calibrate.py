@@ -21,7 +21,7 @@ TRUTH = replace(NEAR, dist=0.2391, poni1=0.2013, poni2=0.2052, rot1=0.011, rot2=
 START = Nominal(0.25, "Perkin", pixel=(4e-4, 4e-4))
 DARK = 37
 RIGHT = 0.1
-"""px rms over the whole panel, of which the rings that stand alone fill a third."""
+"""Allowed deviation (px rms) over the whole panel, of which separate rings cover a third."""
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def test_poni_that_does_not_fit_reports_it_in_the_record(session, panel):
     ],
     ids=str,
 )
-def test_what_is_wrong_is_reported_before_anything_is_exposed(session, panel, options, error, says):
+def test_wrong_arguments_are_reported_before_anything_is_exposed(session, panel, options, error, says):
     with pytest.raises(error) as raised:
         session([panel], **options)
     assert says in str(raised.value)
@@ -189,7 +189,7 @@ def test_what_is_wrong_is_reported_before_anything_is_exposed(session, panel, op
     assert panel.calib.read_snapshot().revision == 0
 
 
-def test_image_that_is_no_standard_commits_nothing_and_reports_what_to_do(session, panel, frame):
+def test_image_without_the_calibrant_commits_nothing_and_reports_what_to_do(session, panel, frame):
     panel.frames = [np.random.default_rng(0).poisson(50, frame.shape).astype(np.uint16)]
     with pytest.raises(CalibrationError) as raised:
         session([panel])
@@ -210,7 +210,7 @@ def test_one_failure_does_not_lose_the_other_detector(session, panel, make, fres
     assert blind.calib.read_snapshot().revision == 0
 
 
-def test_user_says_where_the_images_are(session, panel, frame):
+def test_images_come_from_the_function_of_the_user(session, panel, frame):
     arguments = []
 
     def images(run_uid, key):
@@ -231,7 +231,7 @@ def test_progress_is_shown_while_the_plan_waits(session, panel, run_engine, caps
 
 
 class Held:
-    """Images that are given when the test says so."""
+    """Images that are delivered when the test releases them."""
 
     def __init__(self, frame):
         self.frame, self.asked, self.go = frame, threading.Event(), threading.Event()
@@ -303,7 +303,7 @@ def test_shutter_is_closed_when_a_detector_fails(session, panel, shutter, record
     assert recorder.told == ["open", "closed"]
 
 
-def test_killed_ioc_loses_no_geometry_and_the_error_says_how_to_put_it(session, make, make_ioc, frame):
+def test_killed_ioc_loses_no_geometry_and_the_error_has_the_command_to_put_it(session, make, make_ioc, frame):
     ioc = make_ioc().start()
     panel = make(Panel, ioc.prefix.removesuffix("Calib:"))
     panel.frames = [frame]
@@ -332,7 +332,7 @@ def test_refusal_of_the_ioc_is_reported_with_its_reasons(session, make, make_ioc
     assert panel.calib.read_snapshot().revision == 0
 
 
-def test_full_disk_commits_nothing_and_says_where_the_images_are(session, panel, small_disk):
+def test_full_disk_commits_nothing_and_the_error_names_the_images(session, panel, small_disk):
     with pytest.raises(CalibrationError, match=r"could not be written \(No space left on device\)") as raised:
         session([panel], output_dir=small_disk)
     assert f"The images are in run {session.uid}" in str(raised.value)
@@ -355,7 +355,7 @@ def test_images_come_from_the_catalog_of_the_session(session, panel, run_engine,
 
 @pytest.fixture
 def small_disk(make_small_disk):
-    """A file system with room for a PONI, but not for an image."""
+    """A file system with space for a PONI, but not for an image."""
     return make_small_disk("1m")
 
 

@@ -1,4 +1,4 @@
-"""`calibrate` wherever the detector stands: what is committed against where it truly is."""
+"""`calibrate` at any position: the committed geometry is compared with the true one."""
 
 import numpy as np
 import pytest

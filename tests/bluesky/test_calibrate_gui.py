@@ -60,7 +60,7 @@ def shutter():
 
 
 @pytest.mark.campaign  # the origin notebook goes this way too
-def test_what_a_person_fitted_and_saved_under_any_name_is_active(run_engine, panel, clicking, shutter, tmp_path):
+def test_geometry_that_a_person_saved_under_any_name_is_active(run_engine, panel, clicking, shutter, tmp_path):
     panel.calib.set(replace(NEAR, dist=0.2355)).wait(timeout=10)
     clicking("fit,save=whatever,close")
     run_engine(calibrate([panel], method="gui", shutter=shutter, label="near", output_dir=tmp_path / "out"))

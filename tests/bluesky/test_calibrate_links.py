@@ -1,4 +1,4 @@
-"""What `calibrate` makes of the linked PVs: the position at the exposure, the energy, a detector that moves."""
+"""`calibrate` and the linked PVs: the position at the exposure, the energy, a detector that moves."""
 
 import functools
 from dataclasses import replace
@@ -38,7 +38,7 @@ def frame():
 
 @pytest.fixture
 def at_rest(make, linked, motors, frame):
-    """Connect to a detector, the links where they begin."""
+    """Connect to a detector with its links at their start values."""
 
     def made(prefix):
         for suffix, value in {"Z:RBV": 1000.0, "Z:MOVN": 0, "Energy": ENERGY}.items():
@@ -156,7 +156,7 @@ ACTIVE = replace(TRUTH, wavelength=1.6640e-11)
         (1.650e-11, {}, ACTIVE, [_link()], (1.650e-11, "argument")),  # else a wrong one could never be corrected
     ],
 )  # fmt: skip
-def test_wavelength_is_chosen_by_who_knows_best(argument, metadata, active, links, expected):
+def test_wavelength_comes_from_the_most_reliable_source(argument, metadata, active, links, expected):
     result = choose_wavelength(wavelength_candidates(argument, metadata, active, links))
     assert (result.wavelength, result.source) == (pytest.approx(expected[0], rel=1e-9), expected[1])
 
@@ -182,7 +182,7 @@ def test_statements_that_agree_within_the_wider_tolerance_pass():
     assert choose_wavelength([SourcedWavelength(1.0e-10, "a"), SourcedWavelength(1.005e-10, "b", 0.01)]).source == "a"
 
 
-def test_position_is_unknown_where_a_link_is_and_says_why():
+def test_position_is_unknown_with_a_reason_if_a_link_is():
     motor = _link(name="z", kind="motor", units="mm", tolerance=0.05, value=1.0, calibrated=None)
     gone = replace(motor, value=None, connected=False)
     result = position_during([(motor,), (gone,), (motor,)])
@@ -191,7 +191,7 @@ def test_position_is_unknown_where_a_link_is_and_says_why():
     assert position_during([()]).values == {}
 
 
-def test_change_of_what_has_no_tolerance_is_refused():
+def test_change_of_a_link_without_a_tolerance_is_refused():
     binning = _link(name="binning", kind="equal", units="", tolerance=None, value=1.0, calibrated=1.0)
     with pytest.raises(CalibrationError, match=r"from 1 to 2 \(any change counts\)"):
         position_during([(binning,), (replace(binning, value=2.0),)])
@@ -203,8 +203,8 @@ def test_motor_that_went_and_came_back_during_the_exposure_is_refused():
         position_during([(motor,), (replace(motor, value=3.0),), (motor,)])
 
 
-def test_guard_of_the_session_leaves_calibrate_alone(run, run_engine, panel, motors):
-    """It is there because the geometry does not hold, where none was calibrated."""
+def test_guard_of_the_session_does_not_affect_calibrate(run, run_engine, panel, motors):
+    """A calibration is often taken where no geometry is valid, so the guard must not fail it."""
     run(panel)
     assert speak.put(motors.pv("Z:RBV"), 1300.0) is None
     wait_for(lambda: panel.calib.read_snapshot().status == "MOVED")

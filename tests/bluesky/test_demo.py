@@ -1,4 +1,4 @@
-"""The demonstration, run as a newcomer runs it: in an empty folder, with nothing prepared."""
+"""The demonstration, run in an empty folder without any preparation."""
 
 import os
 import re
@@ -17,7 +17,7 @@ TIMEOUT = 240  # on a loaded machine; alone it takes a quarter of a minute
 
 @pytest.fixture
 def newcomer(tmp_path):
-    """Give the environment of somebody who has set nothing, and an empty folder."""
+    """Return an environment without settings, and an empty folder."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EPICS_")}
     return {"env": {**environment, "COLUMNS": "120"}, "cwd": tmp_path, "text": True}
 
@@ -49,7 +49,7 @@ def test_demo_shows_the_whole_path_and_draws_a_picture(newcomer, tmp_path):
     _check_story(done.stdout + done.stderr, tmp_path)
 
 
-def test_demo_that_stays_serves_what_it_names_until_it_is_interrupted(newcomer, tmp_path):
+def test_demo_with_stay_serves_its_pvs_until_it_is_interrupted(newcomer, tmp_path):
     process = subprocess.Popen(
         _command("--stay"), **newcomer, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )

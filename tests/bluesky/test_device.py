@@ -1,4 +1,4 @@
-"""What the device records: one snapshot, whole and fresh, or nothing at all."""
+"""The device records one complete, current snapshot, or nothing at all."""
 
 import html
 import time
@@ -21,7 +21,7 @@ BESIDE = ("detector_config", "revision", "revision_uid", "serial", "checksum", "
 
 @pytest.fixture(scope="module")
 def committed(fresh_prefix):
-    """Prefix of a detector with a first commit, its snapshot as another client reads it."""
+    """Prefix of a detector with a first commit, and its snapshot as another client reads it."""
     prefix = fresh_prefix()
     text = commit_text("begin", geometry={**GEOMETRY, "detector_config": {"orientation": 2}}, label="near")
     assert speak.request(prefix, text)["outcome"] == "accepted"
@@ -56,7 +56,7 @@ def test_ten_keys_have_names_types_and_shapes_of_the_soft_device_they_replace(ca
     }
 
 
-def test_recorded_values_are_bit_exact_those_in_force(calib, committed):
+def test_recorded_values_are_bit_exact_the_active_ones(calib, committed):
     recorded = calib.read_configuration()
     snapshot = committed[1]
     assert {name: recorded[f"area_detector_calib_{name}"]["value"] for name in NAMES} == GEOMETRY
@@ -110,7 +110,7 @@ def test_no_value_is_ever_none(calib, make, prefix):
 
 
 @pytest.mark.parametrize("name", BESIDE)
-def test_what_follows_from_the_snapshot_can_be_read_alone_but_not_set(calib, name):
+def test_value_derived_from_the_snapshot_can_be_read_by_itself_but_not_set(calib, name):
     signal = getattr(calib, name)
     assert signal.read() == {signal.name: calib.read_configuration()[signal.name]}
     assert signal.describe() == {signal.name: calib.describe_configuration()[signal.name]}
@@ -120,8 +120,8 @@ def test_what_follows_from_the_snapshot_can_be_read_alone_but_not_set(calib, nam
             change(signal.get())
 
 
-def test_what_another_client_was_told_is_committed_is_read_at_once(make, prefix):
-    """The acknowledgement reaches the other client before the monitor may reach this one."""
+def test_commit_that_another_client_saw_acknowledged_is_read_at_once(make, prefix):
+    """The acknowledgement may reach the other client before the monitor reaches this one."""
     calib = make(CalibrationData, prefix, "c")
     speak.request(prefix, commit_text("0", geometry=GEOMETRY))
     for number in range(1, 100):
@@ -131,8 +131,8 @@ def test_what_another_client_was_told_is_committed_is_read_at_once(make, prefix)
         assert (recorded["c_serial"]["value"], recorded["c_dist"]["value"]) == (result["serial"], dist)
 
 
-def test_text_of_which_pyepics_has_the_first_character_only_is_read_again(make, prefix):
-    """Its gets of metadata ask for one element, and two gets at the same time share one reply."""
+def test_text_that_pyepics_truncated_to_one_character_is_read_again(make, prefix):
+    """With pyepics, gets of metadata request one element, and two gets at the same time share one reply."""
     calib = make(CalibrationData, prefix, "c")
     links = calib.links.newest(time.monotonic() + 10)
     calib.links._read_pv._args["value"] = ord(links[0])
@@ -164,11 +164,11 @@ def test_full_prefix_works_on_a_parent_without_one(make, committed):
     assert panel.read_configuration()["panel_calib_label"]["value"] == "near"
 
 
-def test_status_is_told_by_the_names_of_the_contract(calib):
+def test_status_has_the_names_of_the_contract(calib):
     assert calib.status_pv.enum_strs == tuple(Status.__members__)
 
 
-def test_repr_tells_status_and_geometry_in_both_systems_of_units(calib, committed):
+def test_repr_has_status_and_geometry_in_both_systems_of_units(calib, committed):
     told = repr(calib)
     for part in (committed[0], "VALID", "revision 1 near", "0.2345 m", "234.5 mm", "0.166 Å", "1.66e-11 m", "rad"):
         assert part in told
@@ -184,7 +184,7 @@ def test_html_has_a_row_for_each_value_and_escapes_what_it_shows(make, prefix):
     assert all(f"<td>{name}</td>" in told for name in (*NAMES, "beam centre"))
 
 
-def test_repr_of_what_is_not_connected_says_so_at_once():
+def test_repr_of_a_disconnected_device_returns_at_once():
     calib = CalibrationData("NO{Such}Calib:", name="lost")
     began = time.monotonic()
     assert "not connected" in repr(calib)
@@ -193,6 +193,6 @@ def test_repr_of_what_is_not_connected_says_so_at_once():
     calib.destroy()
 
 
-def test_unknown_way_of_disconnection_is_refused():
+def test_unknown_on_disconnect_is_refused():
     with pytest.raises(ValueError, match='expected "raise" or "record"'):
         CalibrationData("NO{Such}Calib:", name="lost", on_disconnect="ignore")

@@ -54,7 +54,7 @@ def test_configure_commits_several_values_as_one_and_gives_both_configurations(c
     assert new["c_revision"]["value"] == 2
 
 
-def test_configure_of_nothing_is_no_transaction(calib):
+def test_configure_without_values_is_not_a_transaction(calib):
     old, new = calib.configure({})
     assert old == new
 

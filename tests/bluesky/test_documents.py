@@ -1,4 +1,4 @@
-"""From a snapshot to a descriptor and back, and on to pyFAI: bit-exact, or a clear refusal."""
+"""From a snapshot to a descriptor, back, and to pyFAI: bit-exact, or a clear error."""
 
 import dataclasses
 import subprocess
@@ -29,7 +29,7 @@ XPDACQ = {
 
 
 def descriptor(snapshot=SNAPSHOT, detector="pe1", shape=(2048, 2048), joint="_"):
-    """Make the part of an event descriptor that is about one detector."""
+    """Build the part of an event descriptor that is about one detector."""
     found = configuration(snapshot, snapshot.status, f"{detector}_calib")
     data = {key.replace("_", joint) if joint != "_" else key: value for key, value in found.data.items()}
     return {
@@ -57,7 +57,7 @@ def numbers(integrator):
 
 
 @given(geometries())
-def test_any_geometry_comes_back_bit_exact(drawn):
+def test_any_geometry_is_read_back_bit_exact(drawn):
     assert geometry(descriptor(dataclasses.replace(SNAPSHOT, geometry=drawn))) == drawn
 
 
@@ -98,13 +98,13 @@ def test_geometry_whose_position_is_unknown_is_a_geometry():
         (dataclasses.replace(UNSET, status="UNKNOWN"), "the status is UNKNOWN, the IOC did not answer"),
     ],
 )
-def test_run_without_geometry_says_why(snapshot, why):
+def test_run_without_geometry_has_a_reason(snapshot, why):
     with pytest.raises(NoGeometryError, match=why):
         geometry(descriptor(snapshot))
 
 
 @pytest.mark.parametrize("document", [{}, {"configuration": {"motor": {"data": {"motor_velocity": 1.0}}}}])
-def test_run_of_other_devices_is_told(document):
+def test_run_of_other_devices_is_reported(document):
     with pytest.raises(NoGeometryError, match="no detector has a component calib"):
         geometry(document)
 
@@ -117,7 +117,7 @@ def test_missing_value_is_named():
         geometry(document)
 
 
-def test_of_several_detectors_one_has_to_be_named():
+def test_one_of_several_detectors_must_be_named():
     other = dataclasses.replace(SNAPSHOT, geometry=dataclasses.replace(NI, dist=0.5))
     both = descriptor()
     both["configuration"] |= descriptor(other, "pe2")["configuration"]
@@ -162,7 +162,7 @@ def test_source_that_is_no_pv_of_a_calibration_gives_no_prefix(source):
     assert [each.prefix for each in calibrations(document)] == [None]
 
 
-def test_numbers_of_another_descriptor_beside_no_revision_are_no_geometry():
+def test_numbers_of_another_descriptor_without_a_revision_are_not_a_geometry():
     carried = descriptor()  # as Tiled gives a descriptor whose geometry was gone
     carried["configuration"]["pe1"]["data"] |= {"pe1_calib_revision": 0, "pe1_calib_status": "UNKNOWN"}
     with pytest.raises(NoGeometryError, match="the status is UNKNOWN, the IOC did not answer"):
@@ -206,7 +206,7 @@ class TestPyfai:
         for shape in (None, (100, 100)):
             assert azimuthal_integrator(turned, shape=shape).detector.orientation == orientation
 
-    def test_binned_geometry_fits_binned_images_alone(self):
+    def test_binned_geometry_fits_only_binned_images(self):
         binned = dataclasses.replace(SNAPSHOT, geometry=dataclasses.replace(NI, pixel1=4e-4, pixel2=4e-4))
         assert azimuthal_integrator(descriptor(binned, shape=(1024, 1024))).detector.shape == (1024, 1024)
         with pytest.raises(ShapeError, match=r"\(2048, 2048\), but Perkin .* 0.0004 m .* \(1024, 1024\)"):
@@ -235,7 +235,7 @@ class TestPyfai:
         with pytest.raises(ShapeError, match="Aarhus is not flat"):
             azimuthal_integrator(curved, shape=(100, 100))
 
-    def test_pixels_of_another_detector_are_told_unless_the_shape_is_given(self):
+    def test_pixels_of_another_detector_are_reported_unless_the_shape_is_given(self):
         tiny = dataclasses.replace(NI, pixel1=3e-5, pixel2=3e-5)
         with pytest.raises(ShapeError, match="pyFAI cannot make Perkin with pixels of 3e-05 m x 3e-05 m"):
             azimuthal_integrator(tiny)
@@ -256,6 +256,6 @@ def test_neither_ophyd_nor_pyfai_is_loaded_with_the_module():
 
 
 @pytest.mark.parametrize("shape", [(1, 1043, 981), (-1, 5), (5,)])
-def test_shape_that_is_none_of_an_image_is_refused(shape):
+def test_shape_that_is_not_that_of_an_image_is_refused(shape):
     with pytest.raises(ShapeError, match="expected two positive numbers"):
         azimuthal_integrator(NI, shape=shape)

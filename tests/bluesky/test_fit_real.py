@@ -1,4 +1,4 @@
-"""The fit on real images: right from wherever it starts, or refused with the reason.
+"""The fit on real images: right from any start, or refused with the reason.
 
 The campaigns of `tests/campaigns/test_fit_starts.py` go on from here with many more starts.
 """
@@ -17,7 +17,7 @@ from ponikeeper_client.fit.fit import fit_image, measure_image
 from powder import displaced, off_px, real_arc, real_ceria, real_nickel
 
 SAME = 0.1
-"""Within so many px rms over the detector two fits are the same."""
+"""Two fits are the same if they agree within this (px rms over the detector)."""
 
 RIGHT = 0.3
 
@@ -59,7 +59,7 @@ def manifest(folder, real, name):
 
 
 def test_nickel_from_its_published_geometry(real_data, nickel, of_nickel):
-    """Published, it fits to 0.0092 deg; refined at the same wavelength, the manifest gives 0.0049 deg."""
+    """The published geometry has a residual of 0.0092 deg; refined at the same wavelength 0.0049 deg (manifest)."""
     assert of_nickel.problems == ()
     assert np.degrees(of_nickel.refined.residual_rad) <= 0.005
     assert off_px(nickel.published, of_nickel.geometry) < 3
@@ -98,12 +98,12 @@ def test_ceria_comes_out_the_same_from_a_displaced_start(ceria, of_ceria, seed):
     assert off_px(of_ceria.geometry, result.geometry) < SAME
 
 
-def test_what_is_given_stays_as_it_is(nickel, of_nickel):
+def test_arguments_of_the_fit_are_not_changed(nickel, of_nickel):
     for name in ("rot3", "wavelength", "pixel1", "pixel2", "detector", "detector_config"):
         assert getattr(of_nickel.geometry, name) == getattr(nickel.published, name)
 
 
-def test_nickel_needs_no_more_than_a_distance_from_a_scale(nickel, of_nickel):
+def test_nickel_needs_only_an_approximate_distance(nickel, of_nickel):
     start = replace(nickel.published, dist=0.27, poni1=0.2048, poni2=0.2048, rot1=0.0, rot2=0.0)
     result = fit(nickel, start, tolerance=NOMINAL_START)
     assert result.problems == ()
@@ -125,12 +125,12 @@ def test_measuring_distinguishes_the_published_geometry_from_a_wrong_one(nickel,
 
 
 def test_nickel_declared_as_aluminium_is_refused(nickel):
-    """The same lattice, 15 % larger: every ring has a line, at another distance."""
+    """Aluminium has the same lattice, 15 % larger: every ring has a line, at another distance."""
     refused(nickel, standard="Al")
 
 
 def test_ceria_declared_as_silicon_is_refused(ceria):
-    """Their lattices differ by 0.4 %: what tells them apart is which lines are there."""
+    """The lattices differ by 0.4 %: only the set of lines distinguishes them."""
     refused(ceria, standard="Si")
 
 
@@ -175,7 +175,7 @@ HOSTILE_NICKEL = {
         for part in (0.5, 0.85, 1.15, 1.3, 2)
     },
 }
-"""Beside the standard itself; what mirrors the image has its reference mirrored."""
+"""Cases other than a wrong calibrant; where the image is mirrored, so is the reference."""
 
 HOSTILE_CERIA = {f"as {name}": {"standard": name} for name in ("Ni", "LaB6", "Au", "Al", "NaCl", "Pt", "Cr2O3")}
 
@@ -186,7 +186,7 @@ HALVES = {
     "lower half": np.s_[1024:],
     "upper half": np.s_[:1024],
 }
-"""What is hidden of each; `upper` and `lower` as the array is stored."""
+"""Masked part of each image; `upper` and `lower` as the array is stored."""
 
 SMALL = {
     "quarter 1": (np.s_[:, 1024:], np.s_[1024:]),
@@ -202,7 +202,7 @@ FALSELY = pytest.mark.xfail(
 
 
 def brighter(real, factor):
-    """Saturate the inner rings, as 16 bits do."""
+    """Saturate the inner rings as a 16-bit detector does."""
     return np.clip(real.image * factor, 0, 65535).astype(np.uint16)
 
 
@@ -249,7 +249,7 @@ def test_a_part_of_nickel_is_right_or_refused_with_the_wavelength_that_fits(real
 @pytest.mark.campaign
 @pytest.mark.parametrize("name", [pytest.param(name, marks=FALSELY) for name in (*HALVES, *SMALL)])
 def test_a_part_of_nickel_is_right_or_refused_with_the_published_wavelength(nickel, of_nickel, name):
-    """It is 0.5 % off, and the centre of a part of the rings gives way to it."""
+    """It is wrong by 0.5 %, which the centre of incomplete rings can compensate."""
     right_or_refused(nickel, of_nickel, name, mask=part_of(nickel, name))
 
 
@@ -262,7 +262,7 @@ def part_of(real, name):
 
 
 def refused(real, **options):
-    """Fit what must be refused; give the reasons."""
+    """Fit an image that must be refused; return the reasons."""
     with pytest.raises(FitError) as error:
         fit(real, **options).require_accepted()
     assert all(error.value.problems)
@@ -270,7 +270,7 @@ def refused(real, **options):
 
 
 def right_or_refused(real, reference, name="", **options):
-    """Fit; what is accepted must be near the reference."""
+    """Fit an image; an accepted result must be near the reference."""
     try:
         result = fit(real, **options)
         result.require_accepted()

@@ -75,7 +75,7 @@ def test_warned_of_change_is_recorded_too(panel, take, caplog):
 
 
 class Writing(Scripted):
-    """A detector that tells of its files when it is read, once."""
+    """A detector that reports its files once, when it is read."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -163,7 +163,7 @@ def test_guard_within_a_run_that_it_did_not_see_open_refuses_to_record_there(pan
 
 
 def steps_outside_of_runs(panel):
-    """Look at a detector without a run."""
+    """Trigger and read a detector outside a run."""
     yield from bps.stage(panel)
     yield from bps.trigger(panel, wait=True)
     yield from bps.rd(panel.number)
@@ -194,7 +194,7 @@ def test_readings_that_are_added_before_the_guard_are_recorded_right(panel, run_
     assert last["configuration"]["pe1_calib"]["data"]["pe1_calib_dist"] == 0.5
 
 
-def test_guard_gives_back_what_the_plan_gives_and_every_answer(panel, run_engine, take):
+def test_guard_returns_the_result_of_the_plan_and_passes_every_response(panel, run_engine, take):
     answers = []
 
     def plan():
@@ -209,7 +209,7 @@ def test_guard_gives_back_what_the_plan_gives_and_every_answer(panel, run_engine
     assert answers == [(run["start"][0]["uid"], 0), 3]
 
 
-def test_runs_without_a_calibrated_detector_are_left_alone(take):
+def test_runs_without_a_calibrated_detector_are_not_changed(take):
     def commands(plan):
         return [msg.command for msg in plan if msg.command not in ("subscribe", "unsubscribe")]
 
@@ -231,7 +231,7 @@ def test_runs_without_a_calibrated_detector_are_left_alone(take):
         ({"calibs": [motor]}, "are not all calibrations: expected a list of CalibrationData"),
     ],
 )
-def test_what_the_guard_cannot_do_is_reported_before_a_plan_begins(given, told):
+def test_wrong_arguments_of_the_guard_are_reported_before_a_plan_begins(given, told):
     with pytest.raises(ValueError, match=re.escape(told)):
         calibration_guard(bp.count([motor]), **given)
 
@@ -271,7 +271,7 @@ def test_calibrations_that_come_one_by_one_are_guarded(panel, run_engine):
     attempt(run_engine, calibration_guard(bp.count([panel], 3), (each.calib for each in [panel]), on_change="fail"))
 
 
-def test_stream_of_dark_frames_is_left_alone(panel, take, run_engine):
+def test_stream_of_dark_frames_is_not_changed(panel, take, run_engine):
     judge(panel)
 
     @bpp.run_decorator()
@@ -336,7 +336,7 @@ def test_calibration_that_is_in_the_baseline_by_itself_is_recorded_right_there_a
     assert baseline == [FIRST, 0.5]
 
 
-def test_dark_frame_that_is_used_again_is_left_alone(make, panel, take, run_engine):
+def test_reused_dark_frame_is_not_changed(make, panel, take, run_engine):
     from bluesky_darkframes import DarkFramePreprocessor, SnapshotDevice
 
     def dark_plan(detector):
@@ -493,7 +493,7 @@ def test_pause_during_which_the_geometry_changes_is_followed_by_the_new_one(pane
 
 
 def test_event_that_bluesky_records_once_more_after_a_pause_fails_the_run_where_the_geometry_changed(panel, run_engine):
-    """After a pause bluesky does the messages since the last checkpoint again, without the plan."""
+    """After a pause bluesky repeats the messages since the last checkpoint, without the plan."""
     run = {}
     with pytest.raises(RunEngineInterrupted):
         run_engine(

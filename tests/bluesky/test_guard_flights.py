@@ -1,4 +1,4 @@
-"""Guarded fly scans: frames have the geometry that they were taken with, whenever collected, or the run fails."""
+"""Guarded fly scans: frames have the geometry with which they were taken, or the run fails."""
 
 import time
 
@@ -16,7 +16,7 @@ FIRST = GEOMETRY["dist"]
 
 
 class Flying(Scripted):
-    """A detector that flies, and gives a frame each time that its frames are collected."""
+    """A detector that flies, and returns a frame at each collection."""
 
     def kickoff(self):
         return NullStatus()

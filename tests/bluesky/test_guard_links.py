@@ -1,4 +1,4 @@
-"""Guarded runs of a detector that moves, and of an IOC that goes away: nothing is recorded that was not so."""
+"""Guarded runs of a detector that moves, and of an IOC that stops: the record is always right, or the run fails."""
 
 import contextlib
 import signal
@@ -32,7 +32,7 @@ def linked(make_ioc_for_module, motors):
 
 @pytest.fixture
 def move(motors):
-    """Move a motor there, and have it say so."""
+    """Return a function that moves a motor and sets its moving PV as a motor record does."""
 
     def moved(name, place):
         for suffix, value in (("MOVN", 1), ("RBV", place), ("MOVN", 0)):
@@ -43,7 +43,7 @@ def move(motors):
 
 @pytest.fixture
 def panel(make, linked, move):
-    """A detector with a geometry at far, and one at near."""
+    """A detector that was calibrated at far and near."""
     panel = make(Scripted, linked.prefix.removesuffix("Calib:"), "pe1")
     move("Y", 0.0)
     for place, dist in ((NEAR, 0.2), (FAR, 1.0)):
@@ -64,7 +64,7 @@ def stands(panel, status):
 
 
 def scan(panel, move, *places, name="Z"):
-    """Record an event at each position, once the status is the one given with it."""
+    """Record an event at each position when the given status is reached."""
 
     @bpp.stage_decorator([panel])
     @bpp.run_decorator()
@@ -91,14 +91,14 @@ def test_detector_that_has_moved_fails_a_run_that_is_to_fail(panel, move, run_en
     assert recorded(run, "status") == ["VALID"]
 
 
-def test_scan_of_a_link_on_purpose_is_nothing_to_warn_of_but_recorded(panel, move, take, caplog):
+def test_declared_scan_of_a_link_is_recorded_without_a_warning(panel, move, take, caplog):
     plan = scan(panel, move, (FAR, "VALID"), (900.0, "MOVED"), (FAR, "VALID"))
     run = take(calibration_guard(plan, on_status="fail", moving=["z"]))
     assert recorded(run, "status") == ["VALID", "MOVED", "VALID"]
     assert caplog.records == []
 
 
-def test_link_that_moves_beside_one_that_is_scanned_is_reported(panel, move, run_engine):
+def test_link_that_moves_in_addition_to_the_scanned_one_is_reported(panel, move, run_engine):
     plan = scan(panel, move, (3.0, "MOVED"), name="Y")
     _, reported = attempt(run_engine, calibration_guard(plan, on_status="fail", moving=["z"]))
     assert "y is at 3 mm" in reported
@@ -118,7 +118,7 @@ def there_and_back(panel):
     stands(panel, "VALID")
 
 
-def test_link_that_goes_away_and_comes_back_during_an_exposure_is_reported(panel, move, run_engine):
+def test_link_that_moves_and_returns_during_an_exposure_is_reported(panel, move, run_engine):
     panel.script[("trigger", 1)] = lambda: there_and_back(panel)
     _, reported = attempt(run_engine, calibration_guard(bp.count([panel]), on_status="fail"))
     assert "z (" in reported
@@ -126,10 +126,8 @@ def test_link_that_goes_away_and_comes_back_during_an_exposure_is_reported(panel
 
 
 @pytest.mark.parametrize("number", range(1, AFTER_SAVE + 1))
-def test_link_that_goes_away_and_comes_back_while_bluesky_exposes_once_more_is_reported(
-    panel, move, run_engine, number
-):
-    """After a pause bluesky does the messages since the last checkpoint again, without the plan."""
+def test_link_that_moves_and_returns_while_bluesky_repeats_an_exposure_is_reported(panel, move, run_engine, number):
+    """After a pause bluesky repeats the messages since the last checkpoint, without the plan."""
     plan = calibration_guard(steps(panel, (2, number)), on_status="fail")
     with pytest.raises(RunEngineInterrupted):
         run_engine(plan)
@@ -139,7 +137,7 @@ def test_link_that_goes_away_and_comes_back_while_bluesky_exposes_once_more_is_r
 
 
 @pytest.mark.parametrize("number", range(1, AFTER_SAVE + 1))
-def test_link_that_goes_away_and_comes_back_during_a_pause_is_nothing_to_tell(panel, move, run_engine, number):
+def test_link_that_moves_and_returns_during_a_pause_is_not_reported(panel, move, run_engine, number):
     plan = calibration_guard(steps(panel, (2, number)), on_status="fail")
     with pytest.raises(RunEngineInterrupted):
         run_engine(plan)
@@ -147,13 +145,13 @@ def test_link_that_goes_away_and_comes_back_during_a_pause_is_nothing_to_tell(pa
     run_engine.resume()
 
 
-def test_name_that_is_no_link_is_reported_with_those_that_are(panel, take):
+def test_name_that_is_not_a_link_is_reported_with_the_names_of_the_links(panel, take):
     with pytest.raises(ValueError, match=r"moving=\['zz'\]: zz is not a link of the detectors; the links are y, z"):
         take(calibration_guard(bp.count([panel]), moving=["zz"]))
 
 
 class Patient(Scripted):
-    """A detector that waits for an IOC to come back."""
+    """A detector that waits for its IOC to be restarted."""
 
     calib = Cpt(CalibrationData, "Calib:", kind="config", timeout=30)
 

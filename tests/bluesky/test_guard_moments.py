@@ -26,7 +26,7 @@ class Exposure:
 
 
 class Timed(FlatPanel):
-    """A detector that exposes for a random time, and knows when."""
+    """A detector that exposes for a random time, and records when."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -47,7 +47,7 @@ class Timed(FlatPanel):
 
 
 class Meddler:
-    """Somebody who commits, rolls back, and moves the detector at random moments."""
+    """A thread that commits, rolls back, and moves the detector at random times."""
 
     def __init__(self, panel, motors, seed):
         self._prefix, self._motors, self._random = panel.calib.prefix, motors, random.Random(seed)

@@ -1,4 +1,4 @@
-"""pyFAI-calib2 beside a plan: what is given arrives in the real program, what it saves is taken up."""
+"""pyFAI-calib2 next to a plan: the real program receives the arguments, and what it saves is read."""
 
 import importlib.util
 import itertools
@@ -63,7 +63,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def make(files, tmp_path):
-    """Make calibrations whose program ends with the test; what they tell is in `told`."""
+    """Make calibrations whose program ends with the test; their messages are in `told`."""
     made = []
 
     def begin(command, start=START, **changes):
@@ -100,7 +100,7 @@ def clicked(make, tmp_path):
 
 
 def script(code):
-    """Give a program that stands for pyFAI-calib2; it runs in the folder, with the whole PONI at hand."""
+    """Return a program that replaces pyFAI-calib2; it runs in the folder and has the text of a PONI."""
     opening = f"""
 import os, sys, signal
 from pathlib import Path
@@ -167,7 +167,7 @@ def test_real_program_keeps_the_orientation_and_what_was_saved_last_counts(click
 
 @needs_qt
 @pytest.mark.campaign
-def test_real_program_begins_from_the_detector_alone(clicked):
+def test_real_program_starts_from_only_the_detector(clicked):
     panel = calib2.Panel("Perkin", 8e-4, 8e-4, {"orientation": 2})
     found, report = clicked("show,close", start=panel, mask=None)
     settings = report["settings"]
@@ -188,7 +188,7 @@ def test_real_program_is_given_the_wavelength_where_there_is_no_start(clicked):
 
 @needs_qt
 @pytest.mark.campaign
-def test_closing_without_saving_what_was_changed_is_a_cancel(clicked, tmp_path):
+def test_closing_without_saving_changes_is_a_cancel(clicked, tmp_path):
     found, report = clicked("move,close")
     assert "not saved" in report["asked"]
     assert isinstance(found, CalibrationCancelled)
@@ -197,7 +197,7 @@ def test_closing_without_saving_what_was_changed_is_a_cancel(clicked, tmp_path):
 
 @needs_qt
 @pytest.mark.campaign
-def test_real_program_saves_none_before_a_fit_and_that_is_refused(clicked):
+def test_poni_without_a_geometry_saved_before_a_fit_is_refused(clicked):
     found, report = clicked("save=mine,close")
     assert isinstance(found, Calib2Error)
     assert str(found).startswith("mine.poni is no whole PONI and was ignored: pyFAI-calib2 writes None")
@@ -244,7 +244,7 @@ def test_renamed_poni_is_taken_under_its_last_name(make, tmp_path):
 
 
 def save_later(name, end=None, then=""):
-    """Give the lines that save m.poni and, at a later tick of the file system's clock, another one."""
+    """Return the lines that save m.poni and, at a later tick of the file system's clock, another one."""
     return f"""
 save('m.poni', WHOLE)
 while True:
@@ -266,7 +266,7 @@ def test_older_poni_that_is_copied_in_last_counts(make):
     assert found.path.name == "a.poni"
 
 
-def test_whole_poni_is_taken_where_the_one_after_it_was_cut_and_that_is_said(make, monkeypatch):
+def test_last_complete_poni_is_used_with_a_warning_if_the_next_one_is_truncated(make, monkeypatch):
     monkeypatch.setattr(calib2, "_GRACE", 0.1)
     saved = outcome(make(script(save_later("a.poni", end=-20))))
     assert saved.geometry == OTHER
@@ -292,7 +292,7 @@ def test_poni_that_was_there_before_does_not_count(make, tmp_path):
         outcome(make(script("")))
 
 
-def test_every_given_value_that_was_changed_is_said(make):
+def test_every_given_value_that_was_changed_is_reported(make):
     other = poni.write(replace(OTHER, pixel1=1e-4, detector="Eiger4M", detector_config={"orientation": 1}))
     saved = outcome(make(script(f"save('a.poni', {other!r} + '# Calibrant: CeO2\\n')")))
     told = " ".join(saved.warnings)
@@ -306,20 +306,20 @@ def test_every_given_value_that_was_changed_is_said(make):
 # any program: how it ends
 
 
-def test_crash_is_told_with_the_end_of_what_it_said(make):
+def test_crash_is_reported_with_the_end_of_the_output(make):
     with pytest.raises(
         Calib2Error, match=r"(?s)exit code 1 and saved nothing.*calib2\.log: .*ValueError: no such thing"
     ):
         outcome(make(script("print('x' * 5000, file=sys.stderr); raise ValueError('no such thing')")))
 
 
-def test_crash_after_saving_loses_nothing_and_is_said(make):
+def test_crash_after_saving_loses_nothing_and_is_reported(make):
     saved = outcome(make(script("save('a.poni', WHOLE); os.kill(os.getpid(), signal.SIGSEGV)")))
     assert saved.geometry == OTHER
     assert saved.warnings == ("pyFAI-calib2 ended with SIGSEGV after a.poni had been saved",)
 
 
-def test_program_that_was_killed_is_told(make):
+def test_program_that_was_killed_is_reported(make):
     calibration = make(script("signal.pause()"))
     os.kill(calibration._process.pid, signal.SIGKILL)
     with pytest.raises(Calib2Error, match="ended with SIGKILL and saved nothing"):
@@ -386,7 +386,7 @@ def test_interrupt_at_the_prompt_does_not_reach_the_window(make):
 # before anything is started
 
 
-def test_calibration_that_was_not_started_says_so(files, tmp_path):
+def test_calibration_that_was_not_started_is_reported(files, tmp_path):
     calibration = calib2.Calib2(folder=tmp_path, wavelength=TRUTH.wavelength, start=START, **files)
     calibration.close()
     with pytest.raises(Calib2Error, match=r"not started: call start\(\)"):
@@ -417,7 +417,7 @@ def test_program_and_options_are_taken_from_the_environment(make, monkeypatch, t
     assert (folder / "args").read_text().startswith("['-c', '--remote-bug', '--fix-wavelength', '--fix-rot3', '-c'")
 
 
-def test_missing_display_is_told_with_what_to_do(monkeypatch):
+def test_missing_display_is_reported_with_what_to_do(monkeypatch):
     for name in ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(NoDisplayError, match=r"neither DISPLAY nor WAYLAND_DISPLAY is set: .*ssh -X.*method=\"auto\""):
@@ -425,13 +425,13 @@ def test_missing_display_is_told_with_what_to_do(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["DISPLAY", "WAYLAND_DISPLAY"])
-def test_program_of_another_python_is_asked_for_a_display_alone(monkeypatch, name):
+def test_program_of_another_python_is_checked_only_for_a_display(monkeypatch, name):
     monkeypatch.delenv("QT_QPA_PLATFORM")
     monkeypatch.setenv(name, "nowhere:77")
     display.require_display((sys.executable,))
 
 
-def test_missing_qt_is_told_with_what_to_install(monkeypatch):
+def test_missing_qt_is_reported_with_what_to_install(monkeypatch):
     monkeypatch.setattr(display, "_BINDINGS", ("NoSuchQt",))
     with pytest.raises(
         NoDisplayError, match=r"needs one of NoSuchQt, and none is installed: pip install 'pyFAI\[gui\]'"
@@ -440,7 +440,7 @@ def test_missing_qt_is_told_with_what_to_install(monkeypatch):
 
 
 @needs_qt
-def test_display_that_is_gone_is_found_out(monkeypatch):
+def test_display_that_is_gone_is_detected(monkeypatch):
     monkeypatch.delenv("QT_QPA_PLATFORM")
     monkeypatch.setenv("DISPLAY", "127.0.0.1:77")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)

@@ -1,4 +1,4 @@
-"""The images of a run's own: out of its documents' files, a catalog or the user's function, and of no other run."""
+"""The images of a run: from the files of its documents, a catalog or a function of the user, and of no other run."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ from ponikeeper_client.images import (
 
 WRITERS = [TiffDetector, Hdf5Detector, StreamTiffDetector, OldTemplateTiffDetector, StreamHdf5Detector]
 SHORT = 0.3
-"""A timeout (s) for what never comes."""
+"""A timeout (s) for files that never appear."""
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ class _Array(Signal):
 
 
 class ArrayDetector(Device):
-    """Its images are in the events."""
+    """A detector whose images are in the events."""
 
     frame = Cpt(_Array, value=np.arange(120, dtype=np.uint16).reshape(SHAPE), kind="normal")
     scalar = Cpt(Signal, value=1.5, kind="normal")
@@ -146,8 +146,8 @@ def test_blobs_of_an_ophyd_async_detector_are_read_while_its_file_is_open_and_af
     np.testing.assert_array_equal(after, frames)
 
 
-def test_stream_reads_the_frames_that_its_indices_name_alone(tmp_path, run_engine, collector):
-    """A file that goes on over two runs: each has its own part of it."""
+def test_stream_reads_only_the_frames_of_its_indices(tmp_path, run_engine, collector):
+    """The file continues over two runs: each has its own part of it."""
     detector = StreamHdf5Detector(tmp_path, name="pe1", per_point=2)
 
     @bpp.subs_decorator(collector)
@@ -182,7 +182,7 @@ def test_events_and_datums_that_come_in_pages_are_read(tmp_path, run_engine, col
     np.testing.assert_array_equal(collector.read(uid, detector.key), detector.frames)
 
 
-def test_event_that_came_filled_is_taken_as_it_is(tmp_path, run_engine, impatient):
+def test_filled_event_is_used_unchanged(tmp_path, run_engine, impatient):
     detector, image = TiffDetector(tmp_path, name="pe1", held=True), np.full(SHAPE, 5, np.uint16)
 
     def fill(name, document):
@@ -232,7 +232,7 @@ def test_dark_frames_are_in_their_own_stream_also_where_they_are_used_again(run_
         run_engine.preprocessors.remove(preprocessor)
 
 
-def test_stream_that_the_run_does_not_have_gives_none(tmp_path, count, collector):
+def test_stream_that_the_run_does_not_have_gives_no_frames(tmp_path, count, collector):
     detector = TiffDetector(tmp_path, name="pe1")
     uid = count(detector, collector)
     assert collector.read(uid, detector.key, "dark") is None
@@ -313,7 +313,7 @@ def read_beside(collector, uid, key):
 
 @pytest.fixture
 def polled(monkeypatch):
-    """How often a reader has paused for files."""
+    """Count how often a reader has paused for files."""
     from ponikeeper_client.images._waiting import Pauses
 
     times = []
@@ -432,7 +432,7 @@ def test_rows_that_a_dataset_has_without_being_written_are_not_taken_for_zeros(t
 
 
 @pytest.mark.parametrize("written", [False, True])
-def test_dataset_in_one_piece_that_is_not_whole_is_not_taken_for_zeros(written, tmp_path, count, impatient):
+def test_incomplete_contiguous_dataset_is_not_taken_for_zeros(written, tmp_path, count, impatient):
     detector = StreamHdf5Detector(tmp_path, name="pe1", held=True)
     uid = count(detector, impatient)
     with h5py.File(detector.file, "w", libver="latest") as file:
@@ -449,7 +449,7 @@ def test_dataset_in_one_piece_that_is_not_whole_is_not_taken_for_zeros(written, 
         np.testing.assert_array_equal(impatient.read(uid, detector.key), detector.frames)
 
 
-def test_parts_of_a_virtual_dataset_that_are_not_there_are_not_taken_for_zeros(tmp_path, count, impatient):
+def test_missing_parts_of_a_virtual_dataset_are_not_taken_for_zeros(tmp_path, count, impatient):
     detector = StreamHdf5Detector(tmp_path, name="pe1", held=True)
     uid = count(detector, impatient)
     layout = h5py.VirtualLayout((1, *SHAPE), "<u2")
@@ -464,8 +464,8 @@ def test_parts_of_a_virtual_dataset_that_are_not_there_are_not_taken_for_zeros(t
 
 
 @pytest.mark.parametrize("cls", [TiffDetector, StreamTiffDetector])
-def test_frame_that_is_still_being_written_again_is_not_taken(cls, tmp_path, count, collector, monkeypatch):
-    """A file that was readable, and then became another."""
+def test_frame_that_is_being_rewritten_is_not_read(cls, tmp_path, count, collector, monkeypatch):
+    """The file was readable, and was then replaced."""
     detector = cls(tmp_path, name="pe1")
     uid = count(detector, collector)
     from ponikeeper_client.images._waiting import Pauses
@@ -484,14 +484,14 @@ def test_frame_that_is_still_being_written_again_is_not_taken(cls, tmp_path, cou
 
 
 @pytest.mark.parametrize("cls", WRITERS)
-def test_shape_other_than_the_run_tells_is_refused_with_both(cls, tmp_path, count, impatient):
+def test_shape_other_than_the_recorded_one_is_refused_with_both(cls, tmp_path, count, impatient):
     detector = cls(tmp_path, name="pe1", described=[1, 24, 5])
     uid = count(detector, impatient)
     with pytest.raises(ImageError, match=r"shape \(12, 10\), the run says \(24, 5\)"):
         impatient.read(uid, detector.key)
 
 
-def test_missing_handler_is_told_at_once(tmp_path, count, collector):
+def test_missing_handler_is_reported_at_once(tmp_path, count, collector):
     detector = TiffDetector(tmp_path, name="pe1")
     detector.spec = "AD_OTHER"
     uid = count(detector, collector)
@@ -499,7 +499,7 @@ def test_missing_handler_is_told_at_once(tmp_path, count, collector):
         collector.read(uid, detector.key)
 
 
-def test_type_of_file_that_is_not_read_is_told_at_once(tmp_path, count, collector):
+def test_unsupported_type_of_file_is_reported_at_once(tmp_path, count, collector):
     class Jpeg(StreamTiffDetector):
         def stream(self):
             return "multipart/related;type=image/jpeg", *super().stream()[1:]
@@ -510,7 +510,7 @@ def test_type_of_file_that_is_not_read_is_told_at_once(tmp_path, count, collecto
         collector.read(uid, detector.key)
 
 
-def test_key_that_was_not_recorded_is_told_with_those_that_were(tmp_path, count, collector):
+def test_key_that_was_not_recorded_is_reported_with_those_that_were(tmp_path, count, collector):
     detector = TiffDetector(tmp_path, name="pe1")
     uid = count(detector, collector)
     with pytest.raises(ImageError, match="were not recorded: the stream has the keys pe1_frames"):
@@ -562,7 +562,7 @@ def test_key_that_is_no_image_is_refused():
         image_key(found, "pe1", "pe1_x")
 
 
-def test_detector_without_an_image_and_one_that_is_not_there_are_told_apart():
+def test_detector_without_an_image_and_missing_detector_are_distinguished():
     found = descriptor(pe1_x=("number", []))
     with pytest.raises(ImageError, match=r"pe1 recorded no image: .* found pe1_x \(\)"):
         image_key(found, "pe1")
@@ -592,7 +592,7 @@ def test_mean_of_one_image_is_that_image():
         (np.ones((2, 2), complex), "are of type complex128"),
     ],
 )
-def test_what_is_no_image_is_refused_with_what_it_is(values, told):
+def test_value_that_is_not_an_image_is_refused_with_its_type(values, told):
     with pytest.raises(ImageError, match=told):
         as_frames(values, "these")
 
@@ -608,7 +608,7 @@ def test_function_of_the_user_is_asked_for_run_and_key():
     assert asked == [("5f0c", "pe1_any")]
 
 
-def test_function_of_the_user_that_fails_is_told_with_its_reason():
+def test_failing_function_of_the_user_is_reported_with_its_reason():
     def images(run_uid, data_key):
         raise KeyError("no such thing")
 
@@ -631,7 +631,7 @@ def test_source_is_the_function_or_the_catalog_or_the_collector(collector):
 
 @pytest.fixture(scope="module")
 def tiled(tmp_path_factory):
-    """A live Tiled server's client, and what goes with it."""
+    """A client of a live Tiled server, with a writer and a detector."""
     from bluesky_tiled_plugins import TiledWriter
     from tiled.client import from_uri
     from tiled.server import SimpleTiledServer
@@ -646,7 +646,7 @@ def tiled(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def brokers():
-    """Databroker's catalog of both versions over one temporary store, and what writes documents to it."""
+    """Catalogs of both databroker versions over one temporary store, and the callback that writes documents to it."""
     pytest.importorskip("doct", reason="databroker is installed without its extra [all]")
     from databroker import Broker
 
@@ -656,7 +656,7 @@ def brokers():
 
 @pytest.fixture(params=["tiled", "databroker 1", "databroker 2"])
 def catalog(request):
-    """A catalog, what writes documents to it, and what makes a detector whose files it reads."""
+    """A catalog, the callback that writes documents to it, and a detector class whose files it reads."""
     if request.param == "tiled":
         return request.getfixturevalue("tiled")
     first, second, insert = request.getfixturevalue("brokers")
@@ -703,7 +703,7 @@ def test_run_that_appears_late_in_the_catalog_is_waited_for_whole(catalog, run_e
     assert found["frames"].shape == (3, *SHAPE)
 
 
-def test_run_that_is_not_in_the_catalog_is_told_with_key_and_catalog(catalog, run_engine):
+def test_run_that_is_not_in_the_catalog_is_reported_with_key_and_catalog(catalog, run_engine):
     db, write, _ = catalog
     (uid,) = run_engine(bp.count([ArrayDetector("", name="pe1")]), write)
     images = CatalogImages(db, SHORT)

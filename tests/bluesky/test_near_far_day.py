@@ -1,4 +1,4 @@
-"""A day at two distances, kept in Tiled and in databroker: every geometry of it comes back bit-exact."""
+"""A day at two distances, stored in Tiled and databroker: every geometry is read back bit-exact."""
 
 import random
 
@@ -22,7 +22,7 @@ PLACES = {"near": 200.0, "far": 1000.0}
 
 
 class Counting(FlatPanel):
-    """A detector whose data are numbers, which every catalog keeps as they are."""
+    """A detector whose data are numbers, which every catalog stores unchanged."""
 
     image = None
     total = Cpt(Signal, value=1.0, kind="normal")
@@ -50,7 +50,7 @@ def panel(make, make_ioc, motors):
 
 
 class Day:
-    """What is done in a day, and which geometry holds at which place because of it."""
+    """The actions of a day, and the geometry that is valid at each place after them."""
 
     def __init__(self, panel, stage, seed):
         self.panel, self.stage, self.dice = panel, stage, random.Random(seed)
@@ -88,7 +88,7 @@ class Day:
 
 
 def live_through(day, run_engine, catalogs, rounds):
-    """Calibrate, measure, roll back; give the uid of every run, its place where it has one, and what held at each."""
+    """Calibrate, measure, roll back; return the uid of every run, its place if any, and the geometry valid at each."""
     runs = []
     for name in PLACES:
         day.calibrate(name)
@@ -153,10 +153,10 @@ def check(panel, stage, run_engine, catalogs, tmp_path, rounds):
     assert wrong == 0
 
 
-def test_every_geometry_of_a_day_comes_back(panel, stage, run_engine, catalogs, tmp_path):
+def test_every_geometry_of_a_day_is_read_back(panel, stage, run_engine, catalogs, tmp_path):
     check(panel, stage, run_engine, catalogs, tmp_path, rounds=2)
 
 
 @pytest.mark.campaign
-def test_every_geometry_of_a_long_day_comes_back(panel, stage, run_engine, catalogs, tmp_path):
+def test_every_geometry_of_a_long_day_is_read_back(panel, stage, run_engine, catalogs, tmp_path):
     check(panel, stage, run_engine, catalogs, tmp_path, rounds=40)

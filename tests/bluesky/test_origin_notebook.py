@@ -1,4 +1,4 @@
-"""The notebook that ponikeeper began with, cell for cell, its imports changed; run as a program it is who clicks.
+"""The notebook from which ponikeeper started, cell by cell, with other imports; as a program it operates the GUI.
 
 xpdAcq's `CalibrationData` has no prefix there, so this IOC serves a detector without one, and its PVs
 have plain names such as ``Dist``: no other IOC of the tests may do so.
@@ -27,7 +27,7 @@ GEOMETRY = {
     "rot2": -0.021405344966918656,
     "rot3": -0.001561273022415835,
 }
-"""What came out in the notebook; its pattern, an Airy disk, is of no powder: a person types it."""
+"""Result in the notebook; its pattern, an Airy disk, is not of a powder, so a person types it."""
 
 PIXEL = 0.002
 SHAPE = (200, 200)
@@ -54,7 +54,7 @@ def nameless_ioc(make_ioc):
 
 @pytest.fixture
 def clicking(monkeypatch, tmp_path):
-    """Let somebody click in the next pyFAI-calib2."""
+    """Operate the next pyFAI-calib2 by a script."""
     from ponikeeper_client.gui import display
 
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
@@ -69,7 +69,7 @@ def clicking(monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("nameless_ioc")
-def test_notebook_does_what_it_did_and_its_calibration_is_kept(clicking, monkeypatch, tmp_path, request, tiled):
+def test_notebook_works_as_before_and_its_calibration_is_stored(clicking, monkeypatch, tmp_path, request, tiled):
     from bluesky_darkframes import sim
 
     monkeypatch.chdir(tmp_path)
@@ -189,14 +189,14 @@ def tiled(tmp_path):
 
 
 def _of_run(documents, kind, document):
-    """Give the list that a document belongs to: that of the run that is under way."""
+    """Return the list that a document belongs to: that of the current run."""
     if kind == "start":
         documents[document["uid"]] = []
     return documents[list(documents)[-1]]
 
 
 def _without_images(kind, document):
-    """Leave out of a document what lies in a file, and the background that a person has put into the start."""
+    """Remove from a document the data of files, and the background that a person has put into the start."""
     document = copy.deepcopy(dict(document))
     document.pop("bkg_image", None)
     if kind == "descriptor":
@@ -213,14 +213,14 @@ def _without_images(kind, document):
 
 
 def _values(geometry):
-    """Give the ten values of a geometry as something that can be compared; None where there is none."""
+    """Return the ten values of a geometry in comparable form; None where there is none."""
     if geometry is None:
         return None
     return tuple(geometry[name] if isinstance(geometry, dict) else getattr(geometry, name) for name in KEYS)
 
 
 def _rebuilt(run):
-    """Give the ten values of what pyFAI's integrator was rebuilt to."""
+    """Return the ten values of the rebuilt integrator of pyFAI."""
     integrator = azimuthal_integrator(run, stream="primary", shape=SHAPE)
     detector = integrator.detector
     assert detector.shape == SHAPE
@@ -229,12 +229,12 @@ def _rebuilt(run):
 
 
 def _recorded(run):
-    """Give what the run's descriptor has of the detector."""
+    """Return the configuration of the detector in the descriptor of a run."""
     return run.descriptors[0]["configuration"]["area_detector"]["data"]
 
 
 def _geometry(values):
-    """Give the ten values of the notebook, by name; each has to be there."""
+    """Return the ten values of the notebook by name; each must exist."""
     return {name: values[f"area_detector_calib_{name}"] for name in KEYS}
 
 
@@ -249,7 +249,7 @@ def _click():
 
     class Newcomer(calib2_driver.Person):
         def choose(self):
-            """Say what the detector is, in the program's own dialogue."""
+            """Select the detector in the dialogue of the program."""
             yield from self.page(0)
             calib2_driver.later(self.page_widget(0)._customDetector.click)
             yield lambda: calib2_driver.dialogue(DetectorSelectorDialog)

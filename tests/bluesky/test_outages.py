@@ -1,4 +1,4 @@
-"""An IOC that hangs, dies or comes back: never a number that was not just proved."""
+"""An IOC that hangs, dies or is restarted: every recorded value was read from the IOC just before."""
 
 import signal
 import time

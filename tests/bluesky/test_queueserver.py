@@ -62,7 +62,7 @@ RE.subscribe(keep)
 
 @pytest.fixture(scope="module")
 def linked(make_ioc_for_module, motors):
-    """An IOC that knows two places."""
+    """An IOC that was calibrated at two positions."""
     links = "settle = 0.2\n" + motors.link("z", "Z:RBV", moving="Z:MOVN")
     ioc = make_ioc_for_module(more={"{Det:1}Calib:": links}, beside=(motors.port,)).start()
     for name, place in PLACES.items():
@@ -101,7 +101,7 @@ def test_plans_are_offered_with_types_defaults_and_descriptions(queue):
     assert {one["name"] for one in found["at_positions"]["parameters"]} >= {"detectors", "motor", "positions"}
 
 
-def test_calibration_from_the_queue_is_in_force_and_the_history_names_its_run(queue, pe1):
+def test_calibration_from_the_queue_is_active_and_the_history_names_its_run(queue, pe1):
     result = queue.run(
         "calibrate", detectors=["pe1"], calibs=["pe1.calib"], start=START, wavelength=1.663e-11, label="near",
         shutter="shutter", shutter_open="open", shutter_closed="closed", md={"sample": "Ni"},
@@ -115,7 +115,7 @@ def test_calibration_from_the_queue_is_in_force_and_the_history_names_its_run(qu
     assert (queue.folder / "shutter").read_text() == "open"
 
 
-def test_calibration_that_cannot_be_stood_for_fails_with_its_reason(queue):
+def test_rejected_calibration_fails_with_its_reason(queue):
     result = queue.run("calibrate", detectors=["pe2"], start=START, wavelength=1.663e-11)
     assert result["exit_status"] == "failed"
     assert "pe2: every pixel is masked, saturated or negative" in result["msg"]
@@ -130,7 +130,7 @@ def test_count_from_the_queue_records_the_geometry_and_is_guarded(queue, pe1):
     assert documents.geometry(descriptor) == TRUTH
 
 
-def test_places_of_the_queue_are_measured_with_their_own_geometries(queue):
+def test_positions_of_the_queue_are_measured_with_their_own_geometries(queue):
     result = queue.run("at_positions", detectors=["pe2"], motor="stage", positions=PLACES)
     assert (result["exit_status"], len(result["run_uids"])) == ("completed", 2)
     found = {}
@@ -176,7 +176,7 @@ def test_request_that_cannot_be_run_fails_with_what_to_write_instead(queue, para
         ({"positions": {}}, "no positions are given"),
     ],
 )
-def test_places_that_cannot_be_measured_fail_with_what_to_write_instead(queue, parameters, says):
+def test_positions_that_cannot_be_measured_fail_with_what_to_write_instead(queue, parameters, says):
     asked = {"detectors": ["pe2"], "motor": "stage", "positions": PLACES, **parameters}
     result = queue.run("at_positions", **asked)
     assert (result["exit_status"], result["run_uids"]) == ("failed", [])
@@ -192,11 +192,11 @@ def test_start_is_a_file_a_nominal_distance_or_a_geometry(tmp_path):
 
 
 @pytest.mark.parametrize("start", [{}, {"dist": "0.25"}, {"dist": 0.25, "detektor": "Perkin"}])
-def test_start_that_is_no_place_says_what_is_one(start):
+def test_invalid_start_is_reported_with_the_valid_ones(start):
     with pytest.raises(CalibrationError, match="expected a nominal distance"):
         start_from(start)
 
 
-def test_start_of_half_a_geometry_says_what_is_missing():
+def test_start_of_an_incomplete_geometry_reports_what_is_missing():
     with pytest.raises(GeometryError, match="wavelength"):
         start_from({name: value for name, value in GEOMETRY.items() if name != "wavelength"})

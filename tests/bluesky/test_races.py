@@ -1,4 +1,4 @@
-"""Two clients commit whole geometries as fast as they can, and no reader ever sees parts of two."""
+"""Two clients commit geometries as fast as they can, and no reader ever receives a mixture of two."""
 
 import bluesky.plans as bp
 import pytest

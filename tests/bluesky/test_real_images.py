@@ -1,4 +1,4 @@
-"""The main job on real images: a published PONI in, a run, and the peaks where they belong."""
+"""Real images: commit a published PONI, take a run, and find the peaks at their angles."""
 
 import subprocess
 import sys
@@ -72,7 +72,7 @@ def _residuals_after_a_run(ioc, session, file, image, mask, spacings) -> np.ndar
 
 
 def _report(name: str, found: np.ndarray, manifest: str) -> float:
-    """Print the residual beside that of the manifest, and give its rms (deg)."""
+    """Print the residual with that of the manifest, and return its rms (deg)."""
     rms = float(np.sqrt((found[:, 1] ** 2).mean()))
     rings = len(set(found[:, 0]))
     print(f"\n{name}: 2theta rms {rms:.4f} deg over {len(found)} points on {rings} rings; the manifest: {manifest}")
@@ -90,7 +90,7 @@ def test_nickel_peaks_of_the_published_geometry_are_where_they_belong(ioc, sessi
 
 
 def test_ceria_peaks_of_a_version_1_poni_are_where_they_belong(ioc, session, real_data):
-    """The PONI of 2015 holds for the flipped image; the manifest gives 0.0074 deg for it."""
+    """The PONI of 2015 is valid for the flipped image; the manifest gives 0.0074 deg for it."""
     folder = real_data / "dioptas_CeO2"
     image = np.flipud(_read(folder / "CeO2_Pilatus1M.tif"))
     found = _residuals_after_a_run(ioc, session, folder / "CeO2_Pilatus1M.poni", image, image < 0, CEO2)

@@ -1,4 +1,4 @@
-"""Runs of a live IOC, kept in Tiled and databroker: each geometry comes back, and what is known of it now."""
+"""Runs of a live IOC in Tiled and databroker: each geometry is read back, and its best known replacement."""
 
 import json
 import os
@@ -34,7 +34,7 @@ DAY = 86400.0
 
 
 class Panel(Device):
-    """A detector whose data are numbers, which every catalog keeps as they are."""
+    """A detector whose data are numbers, which every catalog stores unchanged."""
 
     total = Cpt(Signal, value=1.0, kind="normal")
     calib = Cpt(CalibrationData, "Calib:", kind="config")
@@ -48,14 +48,14 @@ def servers(tmp_path_factory):
 
 @pytest.fixture
 def catalogs(servers):
-    """Catalogs with nothing in Tiled yet."""
+    """Catalogs with an empty Tiled."""
     _, client, broker = servers
     return catalogs_of.Catalogs(client.create_container(uuid.uuid4().hex), broker)
 
 
 @pytest.fixture
 def address(servers, catalogs):
-    """Where Tiled has the folder, and its key."""
+    """URI of the folder in Tiled, and its API key."""
     server, _, _ = servers
     return catalogs.tiled.uri, server.uri.partition("?api_key=")[2]
 
@@ -90,7 +90,7 @@ def ask(prefix, op, **values):
 
 
 def shifted(documents, by):
-    """Move a run in time: its start, descriptors, events and stop."""
+    """Shift a run in time: its start, descriptors, events and stop."""
     return [(kind, {**document, "time": document["time"] + by}) for kind, document in documents]
 
 
@@ -119,7 +119,7 @@ ONE, TWO = revision(1, label="near"), revision(2)
         [(ONE, "primary", [])],
     ],
 )
-def test_every_catalog_gives_back_what_the_documents_say(catalogs, sections):
+def test_every_catalog_returns_the_geometries_of_the_documents(catalogs, sections):
     parts = [(stream, configured(snapshot(found)), times) for found, stream, times in sections]
     documents = taken(parts)
     uid = catalogs.insert(documents)
@@ -134,8 +134,8 @@ def _place(each):
     return each.stream, each.begins, each.seq_nums
 
 
-def test_geometry_that_was_gone_is_not_carried_on_from_the_descriptor_before(catalogs):
-    """Tiled's own descriptors do, and would give the second event the geometry of the first."""
+def test_missing_geometry_is_not_taken_from_the_previous_descriptor(catalogs):
+    """The descriptors of Tiled do that, and would give the second event the geometry of the first."""
     parts = [configured(snapshot(ONE)), configured(snapshot(None, status="UNKNOWN"))]
     parts[1]["pe1"]["data"]["pe1_calib_status"] = "UNKNOWN"
     uid = catalogs.insert(taken([("primary", each, [at]) for each, at in zip(parts, (1.0, 3.0), strict=True)]))
@@ -146,7 +146,7 @@ def test_geometry_that_was_gone_is_not_carried_on_from_the_descriptor_before(cat
     assert "the IOC did not answer" in second.reason
 
 
-def test_events_that_tiled_cannot_assign_are_said_not_to_be_known(catalogs):
+def test_events_that_tiled_cannot_assign_are_reported_as_unknown(catalogs):
     """The clock was set back by half a minute between two points: databroker knows, Tiled does not."""
     documents = taken([("primary", configured(snapshot(each)), [at]) for each, at in ((ONE, 60.0), (TWO, 62.0))])
     back = [
@@ -164,7 +164,7 @@ def test_events_that_tiled_cannot_assign_are_said_not_to_be_known(catalogs):
         azimuthal_integrator(catalogs.tiled[uid], event=1)
 
 
-def test_number_that_is_none_comes_back_from_tiled_as_missing(catalogs):
+def test_nan_is_read_from_tiled_as_missing(catalogs):
     lost = configured(snapshot(ONE))
     lost["pe1"]["data"]["pe1_calib_dist"] = float("nan")
     documents = taken([("primary", lost, [1.0])])
@@ -182,7 +182,7 @@ def panel(make, prefix):
 
 
 def changing(panel, numbers, points=2):
-    """Take some points with each of some revisions, in one run."""
+    """Record some points with each of several revisions in one run."""
 
     @bpp.run_decorator(md={"detectors": [panel.name]})
     def plan():
@@ -195,7 +195,7 @@ def changing(panel, numbers, points=2):
     return plan()
 
 
-def test_best_known_of_a_live_ioc_says_what_was_found_out_since(panel, catalogs, documents_of):
+def test_best_known_of_a_live_ioc_includes_later_corrections(panel, catalogs, documents_of):
     prefix = panel.calib.prefix
     geometries = [commit(prefix, number) for number in (1, 2, 3)]
     uid = catalogs.insert(documents_of(changing(panel, (1, 2))))
@@ -214,8 +214,8 @@ def test_best_known_of_a_live_ioc_says_what_was_found_out_since(panel, catalogs,
         assert azimuthal_integrator(run, event=1, shape=(9, 9)).dist == dist_of(1)
 
 
-def test_judgement_is_known_at_once_although_the_same_was_asked_before(panel, documents_of):
-    """What stood in the PV before is never taken for the answer."""
+def test_correction_is_known_at_once_although_the_same_query_was_made_before(panel, documents_of):
+    """The previous value of the PV is never taken for the reply."""
     prefix = panel.calib.prefix
     commit(prefix, 1)
     documents = documents_of(bp.count([panel]))
@@ -227,7 +227,7 @@ def test_judgement_is_known_at_once_although_the_same_was_asked_before(panel, do
         assert (found.revision, len(found.chain)) == (number, number - 1)
 
 
-def test_others_that_ask_all_the_time_do_not_get_between(panel, documents_of):
+def test_concurrent_queries_of_other_clients_do_not_interfere(panel, documents_of):
     prefix = panel.calib.prefix
     geometries = [commit(prefix, number) for number in (1, 2)]
     ask(prefix, "supersede", revision=2, by=1, reason="wrong")
@@ -248,7 +248,7 @@ def test_others_that_ask_all_the_time_do_not_get_between(panel, documents_of):
         other.join(TIMEOUT)
 
 
-def test_more_judgements_than_fit_one_answer_are_all_read(panel, documents_of):
+def test_more_corrections_than_fit_one_reply_are_all_read(panel, documents_of):
     prefix = panel.calib.prefix
     commit(prefix, 1)
     commit(prefix, 2)
@@ -259,7 +259,7 @@ def test_more_judgements_than_fit_one_answer_are_all_read(panel, documents_of):
     assert "the last one" in best_known(documents)[0].reason
 
 
-def test_ioc_that_is_gone_is_told_with_what_to_do(make_ioc, make, documents_of):
+def test_stopped_ioc_is_reported_with_what_to_do(make_ioc, make, documents_of):
     ioc = make_ioc().start()
     panel = make(Panel, ioc.prefix.removesuffix("Calib:"), "pe1")
     commit(ioc.prefix, 1)
@@ -272,7 +272,7 @@ def test_ioc_that_is_gone_is_told_with_what_to_do(make_ioc, make, documents_of):
 
 
 def right(rules, number, at):
-    """Tell by the rules themselves which revision is right for an instant; None is none."""
+    """Return by the rules themselves the revision that is right for a time; None where there is none."""
     for wrong, by, since, until in reversed(rules):
         if wrong == number and (since is None or since <= at) and (until is None or at < until):
             return None if by is None else right(rules, by, at)
@@ -281,7 +281,7 @@ def right(rules, number, at):
 
 @pytest.mark.parametrize("count", [4, pytest.param(100, marks=pytest.mark.campaign)])
 def test_wrong_wavelength_that_is_found_a_week_later(panel, catalogs, documents_of, count):
-    """Every event of every run gets the geometry that is right for its time: out of Tiled, and out of databroker."""
+    """Every event of every run gets the geometry that is right for its time, from Tiled and from databroker."""
     prefix, dice = panel.calib.prefix, random.Random(count)
     geometries = {number: commit(prefix, number) for number in range(1, 7)}
     truth, times = {}, []
@@ -299,7 +299,7 @@ def test_wrong_wavelength_that_is_found_a_week_later(panel, catalogs, documents_
     times.sort()
 
     def between(part):
-        """Give an instant between two events, mostly of one run."""
+        """Return a time between two events, mostly of one run."""
         place = int(part * len(times)) // 2 * 2
         return round((times[place] + times[place + 1]) / 2, 6)
 
@@ -340,7 +340,7 @@ def test_wrong_wavelength_that_is_found_a_week_later(panel, catalogs, documents_
 
 @contextmanager
 def begun_anew(ioc):
-    """Let the IOC begin again with an empty store."""
+    """Restart the IOC with an empty store."""
     ioc.stop()
     for file in ioc.state_dir.glob("ponikeeper.sqlite*"):
         file.unlink()
@@ -350,7 +350,7 @@ def begun_anew(ioc):
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(30, marks=pytest.mark.campaign)])
-def test_store_that_was_lost_and_begun_anew_never_gives_another_geometry(
+def test_new_store_after_a_loss_never_gives_another_geometry(
     make_ioc, make, catalogs, address, documents_of, tmp_path, capsys, count
 ):
     ioc = make_ioc().start()
@@ -384,7 +384,7 @@ def test_store_that_was_lost_and_begun_anew_never_gives_another_geometry(
 
 
 def found_affected(capsys, prefix, number, address, files=()):
-    """Give what `ponikeeper affected --json` prints, without another process."""
+    """Return the output of `ponikeeper affected --json`, run in this process."""
     capsys.readouterr()
     print_affected(prefix, number, "?api_key=".join(address), files, as_json=True)
     return json.loads(capsys.readouterr().out)
@@ -392,7 +392,7 @@ def found_affected(capsys, prefix, number, address, files=()):
 
 @pytest.fixture
 def three_runs(panel, catalogs, documents_of):
-    """Runs with the revisions 1; 1 and 2; 2."""
+    """Three runs: with revision 1, with 1 and 2, and with 2."""
     for number in (1, 2, 3):
         commit(panel.calib.prefix, number)
     return [catalogs.insert(documents_of(changing(panel, numbers))) for numbers in ((1,), (1, 2), (2,))]
@@ -406,7 +406,7 @@ def test_affected_names_runs_streams_and_events(panel, three_runs, address, caps
     assert {(tuple(each["judged"]), each["right"], each["scan_id"] > 0) for each in told["affected"]} == {((), 1, True)}
 
 
-def test_affected_says_what_was_judged_since_and_takes_the_key_from_the_environment(panel, three_runs, address):
+def test_affected_prints_later_corrections_and_takes_the_key_from_the_environment(panel, three_runs, address):
     prefix, (uri, key) = panel.calib.prefix, address
     ask(prefix, "supersede", revision=2, by=3, reason="wavelength typed wrong")
     done = call("affected", prefix, 2, uri, COLUMNS="200", TILED_API_KEY=key)
@@ -429,13 +429,13 @@ def test_affected_says_what_was_judged_since_and_takes_the_key_from_the_environm
         (None, 1, None, ["none.jsonl"], HistoryError, "none.jsonl: No such file or directory"),
     ],
 )
-def test_affected_says_what_is_wrong(panel, address, asked, number, catalog, files, error, told):
+def test_affected_reports_what_is_wrong(panel, address, asked, number, catalog, files, error, told):
     commit(panel.calib.prefix, 1)
     with pytest.raises(error, match=re.escape(told)):
         print_affected(asked or panel.calib.prefix, number, catalog or "?api_key=".join(address), files, as_json=True)
 
 
-def test_catalog_that_does_not_answer_is_told_without_its_key(monkeypatch):
+def test_catalog_that_does_not_answer_is_reported_without_its_key(monkeypatch):
     from tiled.client import utils
 
     monkeypatch.setattr(utils, "TILED_RETRY_ATTEMPTS", 1)
@@ -445,7 +445,7 @@ def test_catalog_that_does_not_answer_is_told_without_its_key(monkeypatch):
     assert "secret" not in str(failed.value)
 
 
-def test_catalog_without_a_name_is_told():
+def test_catalog_without_a_name_is_reported():
     with pytest.raises(ConfigError, match="there is no catalog without a name"), open_catalog(""):
         pass
 

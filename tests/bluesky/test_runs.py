@@ -1,4 +1,4 @@
-"""What bluesky's runs record: in each descriptor the geometry with which its images were taken."""
+"""Runs of bluesky record in each descriptor the geometry with which its images were taken."""
 
 import signal
 
@@ -33,7 +33,7 @@ def panel(empty):
 
 
 def recorded(descriptor, name="pe1", calib="calib"):
-    """Give what a descriptor has of a calibration, by plain names."""
+    """Return the values of a calibration in a descriptor, by their short names."""
     start = f"{name}_{calib}_"
     data = descriptor["configuration"][name]["data"]
     return {key.removeprefix(start): value for key, value in data.items() if key.startswith(start)}
@@ -128,7 +128,7 @@ def test_configuration_that_the_ioc_refuses_fails_the_plan_with_its_reason(panel
         take(bps.configure(panel, {"calib.wavelength": 0.166}))
 
 
-def test_run_with_a_hung_ioc_fails_rather_than_record_what_may_be_old(make_ioc, make, take):
+def test_run_with_a_hung_ioc_fails_instead_of_recording_old_values(make_ioc, make, take):
     ioc = make_ioc().start()
     panel = make(FlatPanel, ioc.prefix.removesuffix("Calib:"), "pe1")
     panel.calib.set(Geometry(**GEOMETRY)).wait(timeout=30)

@@ -1,4 +1,4 @@
-"""xpdAcq's plans: their shutter, their dark frames, and PONI files put in force, with a live IOC."""
+"""xpdAcq's plans: their shutter, their dark frames, and the activation of PONI files, with a live IOC."""
 
 import asyncio
 import inspect
@@ -32,7 +32,7 @@ SMALL = replace(NEAR, detector="Detector", detector_config={"max_shape": [200, 2
 
 
 class WordlessShutter(Recorder):
-    """One that reads as a number, whatever word it was told."""
+    """A shutter that reads as a number, whatever text it was set to."""
 
     def set(self, value, **kwargs):
         self.told.append(value)
@@ -40,7 +40,7 @@ class WordlessShutter(Recorder):
 
 
 class Camera(Signal):
-    """Remembers how the shutter was at each exposure."""
+    """Records the state of the shutter at each exposure."""
 
     def __init__(self, shutter):
         super().__init__(name="camera", value=1.0)
@@ -150,7 +150,7 @@ def test_every_plan_that_scans_or_counts_is_there(plans):
     assert theirs - renamed == set(ARGUMENTS)
 
 
-def test_arguments_that_are_wrong_are_told_when_the_plan_is_made(plans, camera):
+def test_wrong_arguments_are_reported_when_the_plan_is_made(plans, camera):
     with pytest.raises(TypeError, match="unexpected keyword"):
         plans.count([camera], nun=3)
 
@@ -167,7 +167,7 @@ def test_shutter_opens_with_the_first_exposure_and_for_any_plan(plans, take, cam
     assert (camera.seen, shutter.told) == (["open"], ["open", "closed"])
 
 
-def test_shutter_opens_for_what_is_only_read(plans, take, shutter):
+def test_shutter_opens_for_devices_that_are_only_read(plans, take, shutter):
     take(plans.count([Signal(name="diode", value=1.0)]))
     assert shutter.told == ["open", "closed"]
 
@@ -201,7 +201,7 @@ def test_shutter_is_closed_by_an_abort(plans, camera, shutter, run_engine):
     assert shutter.told == ["open", "closed"]
 
 
-def test_what_the_caller_gave_stays_as_it_was(plans, take, camera, run_engine, tmp_path, calib):
+def test_arguments_of_the_caller_are_not_changed(plans, take, camera, run_engine, tmp_path, calib):
     options = {"md": {"sample": "Ni"}}
     documents = take(plans.inner_product_scan([camera], 2, *LINE, **options))  # bluesky's writes into md
     assert documents["start"][0]["sample"] == "Ni"
@@ -226,7 +226,7 @@ def test_one_calibration_for_each_detector_or_nothing_is_exposed(plans, run_engi
 # a PONI file
 
 
-def test_poni_file_is_put_in_force_as_one_transaction(run_engine, calib, poni_file):
+def test_poni_file_is_activated_as_one_transaction(run_engine, calib, poni_file):
     results = []
 
     def plan():
@@ -239,18 +239,18 @@ def test_poni_file_is_put_in_force_as_one_transaction(run_engine, calib, poni_fi
     assert (results[0].outcome, results[0].revision) == ("accepted", 1)
 
 
-def test_poni_file_may_hold_where_the_detector_stands(run_engine, plans, calib, poni_file):
+def test_poni_file_may_be_stored_with_the_present_position(run_engine, plans, calib, poni_file):
     run_engine(plans.config_by_poni(calib, str(poni_file), here=True))
     assert calib.read_snapshot().position == {}
 
 
-def test_poni_file_that_is_put_in_force_is_recorded_by_the_next_run(diffraction, take, plans, poni_file):
+def test_activated_poni_file_is_recorded_by_the_next_run(diffraction, take, plans, poni_file):
     take(plans.config_by_poni(diffraction.calib, poni_file))
     recorded = take(plans.count([diffraction]))["descriptor"][0]["configuration"]["pe1"]["data"]
     assert recorded["pe1_calib_dist"] == NEAR.dist
 
 
-def test_poni_file_that_is_cut_short_is_refused_and_changes_nothing(run_engine, plans, calib, poni_file):
+def test_truncated_poni_file_is_refused_and_changes_nothing(run_engine, plans, calib, poni_file):
     run_engine(plans.config_by_poni(calib, poni_file))
     before = calib.read_snapshot()
     text = poni.write(replace(NEAR, dist=0.5))
@@ -357,7 +357,7 @@ def test_calibration_subtracts_the_dark_that_the_preprocessor_recorded(
     assert (snapshot.geometry, snapshot.provenance["method"]) == (SMALL, "poni")
 
 
-def test_dark_frame_is_taken_anew_after_a_new_geometry_where_the_serial_is_locked(engine, xray, diffraction):
+def test_new_dark_frame_is_taken_after_a_new_geometry_where_the_serial_is_locked(engine, xray, diffraction):
     serial = diffraction.calib.serial
     engine.preprocessors[:] = [
         xray.create_dark_frame_preprocessor(detector=diffraction, max_age=60, locked_signals=[serial])
@@ -399,7 +399,9 @@ def test_shutter_is_closed_after_a_dark_frame_that_fails(engine, xray, diffracti
     assert fast_shutter.get() == "closed"
 
 
-def test_without_bluesky_darkframes_the_line_that_installs_it_is_told(plans, run_engine, camera, shutter, monkeypatch):
+def test_missing_bluesky_darkframes_is_reported_with_the_line_that_installs_it(
+    plans, run_engine, camera, shutter, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "bluesky_darkframes", None)
     with pytest.raises(MissingDarkframesError, match="pip install bluesky-darkframes"):
         plans.create_dark_frame_preprocessor(detector=camera, max_age=1)
