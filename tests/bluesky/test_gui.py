@@ -81,7 +81,7 @@ def make(files, tmp_path):
 
 @pytest.fixture
 def clicked(make, tmp_path):
-    """Run the real program, with somebody who clicks; gives what came of it and what they saw."""
+    """Run the real program, operated by a script; return the result and the report of the script."""
 
     def run(steps, **changes):
         report, too_late = tmp_path / "report.json", threading.Event()

@@ -104,11 +104,11 @@ def test_exit_code_of_status_is_0_where_all_are_valid_and_1_where_one_is_not(cal
 
 def test_status_json_is_a_list_of_snapshots(call, ioc):
     done = call("status", ioc.name + MOVED, NOBODY, ioc.name + VALID, "--json", "--timeout", 1)
-    moved, nobody, valid = json.loads(done.stdout)
+    moved, silent, valid = json.loads(done.stdout)
     assert done.returncode == 3
     assert (moved, valid) == (snapshot(ioc.name + MOVED), snapshot(ioc.name + VALID))
-    assert (nobody["prefix"], nobody["status"]) == (NOBODY, None)
-    assert "does not answer within 1 s" in nobody["reason"]
+    assert (silent["prefix"], silent["status"]) == (NOBODY, None)
+    assert "does not answer within 1 s" in silent["reason"]
 
 
 def test_silent_detectors_are_waited_for_together(call):

@@ -136,7 +136,7 @@ def test_lost_circuit_is_opened_again(tmp_path):
                 circuit.client.close()
             await until(lambda before=before: set(watched.context.circuits) - before)
             lost = time.monotonic()
-            while time.monotonic() < lost + 2 * FRESH:  # by then the heartbeats of before count no more
+            while time.monotonic() < lost + 2 * FRESH:  # by then the heartbeats before the loss no longer count
                 await watched.notified()
 
     watch(tmp_path, story)

@@ -36,7 +36,7 @@ class ClientIdentity:
 
 
 PutHandler = Callable[[Any, ClientIdentity], Awaitable[Result | None]]
-"""Handles a put; returns the result of the transaction, if it was one."""
+"""Handles a put; returns the result of the request, if the put was one."""
 
 _PLAIN = {
     ChannelType.STRING, ChannelType.INT, ChannelType.FLOAT, ChannelType.ENUM,

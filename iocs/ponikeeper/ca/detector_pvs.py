@@ -1,4 +1,4 @@
-"""The PVs of one detector: built from the contract; puts become transactions, states are published."""
+"""The PVs of one detector: built from the contract; puts become requests, states are published."""
 
 import asyncio
 import functools
@@ -46,7 +46,7 @@ class DetectorPVs:
     detector
         Its part of the configuration.
     keeper
-        Runs its transactions.
+        Runs its requests.
     links
         The PVs that its geometry depends on.
     store

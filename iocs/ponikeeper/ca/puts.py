@@ -1,4 +1,4 @@
-"""Puts to the PVs of a detector: each is parsed and becomes a transaction."""
+"""Puts to the PVs of a detector: each is parsed and becomes a request."""
 
 import functools
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ MANUAL = {"method": "manual"}
 
 
 class Puts:
-    """The handlers of the puts that are transactions.
+    """The handlers of the puts that become requests.
 
     Parameters
     ----------
     keeper
-        Runs the transactions.
+        Runs the requests.
     """
 
     def __init__(self, keeper: Keeper) -> None:
@@ -41,7 +41,7 @@ class Puts:
         }
 
     async def execute(self, request: Request, identity: ClientIdentity) -> Result:
-        """Run a transaction and return its result; raises `RefusedError` unless it is accepted."""
+        """Run a request and return its result; raises `RefusedError` unless it is accepted."""
         result = await self._keeper.execute(request, str(identity))
         if result.outcome != "accepted":
             raise RefusedError(result.errors)

@@ -24,7 +24,7 @@ async def find_server(names: Sequence[str], port: int | None, timeout: float = 0
     Returns
     -------
     str or None
-        A sentence with the first PV that was found and its server.
+        A sentence with the first PV that a server answers for, and that server.
     """
     answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     broadcaster = ca.Broadcaster(our_role=ca.CLIENT)

@@ -15,7 +15,7 @@ class Stage:
     Parameters
     ----------
     puts
-        Runs and refuses transactions.
+        Runs and refuses requests.
     limits
         Limits of this detector, tighter than the general ones.
     """

@@ -79,7 +79,7 @@ def status_values(state: DetectorState) -> dict[str, PVValue]:
 
 
 def transaction_values(state: DetectorState) -> dict[str, PVValue]:
-    """Return, by suffix, the values that every transaction changes, a refused one too."""
+    """Return, by suffix, the values that every request changes, also a refused one."""
     return {
         "Accepted_RBV": PVValue(state.accepted),
         "Rejected_RBV": PVValue(state.rejected),

@@ -164,14 +164,14 @@ async def read_follow(prefix: str) -> bool:
 
 
 async def transact(prefix: str, request: Request, timeout: float = 30.0) -> Result:
-    """Run one transaction and return its result.
+    """Run one request and return its result.
 
     Parameters
     ----------
     prefix
         PV prefix of the detector.
     request
-        With an id, by which its result is found.
+        The request; its id identifies the result.
     timeout
         How long to wait for the result (s).
 
@@ -185,7 +185,7 @@ async def transact(prefix: str, request: Request, timeout: float = 30.0) -> Resu
     RefusedError
         With the IOC's reasons.
     NotConnectedError
-        The IOC does not answer; the message says whether the transaction may have been stored.
+        The IOC does not answer; the message says whether the request may have been stored.
     """
     pv, results = f"{prefix}Request", f"{prefix}Results_RBV"
     text, clock = request_text(request), time.monotonic

@@ -132,7 +132,7 @@ class Follower:
         Parameters
         ----------
         candidate
-            What was found for the links as they were `before`; they may have moved on meanwhile.
+            The result of the lookup for the links as they were `before`; they may have moved on meanwhile.
         """
         links = self._links.states()
         state, moved = self._publisher.state, bool(self._motion.moved)

@@ -1,6 +1,6 @@
 """Requests, results, snapshots and links: the JSON texts that cross Channel Access, version 1.
 
-A request asks for one transaction, a result reports its outcome, a snapshot has everything that is active (the
+A request asks for one change, a result reports its outcome, a snapshot has everything that is active (the
 only atomic read that CA offers), and the links have the values of the linked PVs. `EXAMPLES` has one of each.
 """
 

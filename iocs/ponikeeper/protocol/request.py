@@ -1,4 +1,4 @@
-"""Requests: the transactions that a client can ask for."""
+"""Requests: the changes that a client can ask for, each stored whole or not at all."""
 
 import re
 from collections.abc import Mapping
@@ -74,7 +74,7 @@ class Activate(RequestBase):
     Parameters
     ----------
     revision
-        Number of the revision, or a label, which stands for the newest revision with it.
+        Number of the revision, or a label, which means the newest revision with that label.
     force
         Whether to activate it although a correction says that it is wrong.
     """
