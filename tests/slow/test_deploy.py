@@ -123,6 +123,8 @@ def test_deploy_is_in_the_package_after_an_installation(monkeypatch, tmp_path):
 
 
 def test_example_is_accepted_by_check(tmp_path):
+    place = "STATE_DIRECTORY=/var/lib/ponikeeper/28id1"
+    assert f"\n# {place} ponikeeper check /etc/ponikeeper/28id1.toml\n" in EXAMPLE.read_text(encoding="ascii")
     command = [sys.executable, "-m", "ponikeeper", "check", str(EXAMPLE)]
     environment = {"STATE_DIRECTORY": str(tmp_path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=live.TIMEOUT)

@@ -9,9 +9,9 @@ import contextlib
 import doctest
 import io
 import re
-import shutil
 import warnings
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -145,7 +145,10 @@ class Session:
         self.names = site.names(RUNNING.index(page), folder)
         self.printed = ""
         self.namespace = None
-        shutil.copy(site.ioc.config, folder / "28id1.toml")
+        served = site.ioc.config.read_text()
+        state_dir = f'state_dir = "{site.ioc.state_dir}"\n'
+        assert state_dir in served
+        (folder / "28id1.toml").write_text(served.replace(state_dir, ""))  # the pages' configurations have none
         page_session.write_files(folder)
         wait_for(self._reset, what="the linked PVs")
         wait_for(self._rests, what="links at rest")
@@ -208,12 +211,12 @@ class Session:
             sign in command.partition(" #")[0] for sign in ("$(", "; do", " && ")
         ):
             return self._parse_only(command)
-        words = page_rules.words(command)
-        while words and "=" in words[0] and words[0].partition("=")[0].isupper():
-            words = words[1:]
+        words, environment = page_rules.words(command), {}
+        while re.match(r"[A-Z_]+=", words[0]):
+            name, _, environment[name] = words.pop(0).partition("=")
         program, rest = words[0], words[1:]
         if program == "ponikeeper":
-            return self._ponikeeper(command, rest)
+            return self._ponikeeper(command, rest, environment)
         if program in ("caput", "caget"):
             return self._caput(program, [self._here(word) for word in rest])
         page_rules.check_program(command, words)
@@ -233,32 +236,26 @@ class Session:
                 page_rules.parse_ponikeeper(self._tree, words[1:])
         return ""
 
-    def _ponikeeper(self, command, arguments):
+    def _ponikeeper(self, command, arguments, environment=MappingProxyType({})):
         page_rules.parse_ponikeeper(self._tree, arguments)
         verb = next((word for word in arguments if not word.startswith("-")), "")
         if verb in page_rules.NOT_RUN or "--install-completion" in arguments:
             return ""
-        environment = {"COLUMNS": "200"}
+        environment = {"COLUMNS": "200", **environment}
         words = [self._here(word) for word in arguments]
         if "http://tiled:8000" in words:
             parts = urlsplit(self.site.tiled()[0].uri)
             environment["TILED_API_KEY"] = parse_qs(parts.query)["api_key"][0]
             words = [parts._replace(query="").geturl() if word == "http://tiled:8000" else word for word in words]
-        if verb == "import":
-            words = [
-                self._offline_config() if word == self.names["/etc/ponikeeper/28id1.toml"] else word for word in words
-            ]
+        if "STATE_DIRECTORY" in environment:
+            assert environment["STATE_DIRECTORY"] == STATE_DIRECTORY
+            new_host = self.folder / "new-host"  # an import is refused while the IOC runs
+            new_host.mkdir(exist_ok=True)
+            environment["STATE_DIRECTORY"] = str(new_host if verb == "import" else self.site.ioc.state_dir)
         done = self._call(*words, **environment)
         printed = done.stdout + done.stderr
         assert done.returncode == page_rules.exit_code(command), f"exit code {done.returncode}: {printed}"
         return self._there(printed)
-
-    def _offline_config(self):
-        """Write the same configuration for an IOC that does not run."""
-        path = self.folder / "new-host" / "28id1.toml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(self.site.ioc.config.read_text().replace(str(self.site.ioc.state_dir), str(path.parent)))
-        return str(path)
 
     def _caput(self, program, arguments):
         import epics
@@ -280,6 +277,9 @@ class Session:
         if self.namespace is not None:
             self.namespace["_close"]()
 
+
+STATE_DIRECTORY = "/var/lib/ponikeeper/28id1"
+"""Folder of the history as the pages name it."""
 
 PLACE = 200.0
 """Start position of the stage for each page (mm)."""

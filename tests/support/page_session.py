@@ -1,6 +1,6 @@
-"""What a page takes for granted in its Python: a RunEngine, a detector that sees nickel, a stage, a Tiled catalog.
+"""What a page takes for granted in its Python: a RunEngine, a detector that sees nickel, its motor, a Tiled catalog.
 
-The detector stands where its stage is: the distance is the stage's reading plus 34.5 mm.
+The distance of the detector is the reading of the motor `det_z` plus 34.5 mm.
 """
 
 import re
@@ -28,11 +28,11 @@ DARK = 10
 """Counts of a dark image."""
 
 OFFSET = 34.5
-"""Distance from the sample when the stage reads 0 (mm)."""
+"""Distance from the sample when `det_z` reads 0 (mm)."""
 
 
 def truth(place):
-    """Return the true geometry where the stage reads `place` (mm)."""
+    """Return the true geometry where `det_z` reads `place` (mm)."""
     return Geometry.parse({**NEAR.as_dict(), "dist": (place + OFFSET) / 1000})
 
 
@@ -52,7 +52,7 @@ class NickelPanel(Device):
     image = Cpt(_Frame, value=np.zeros(SHAPE, np.uint16), kind="normal")
 
     where = 200.0
-    """What the stage reads; the session keeps it."""
+    """What `det_z` reads; the session keeps it."""
 
     shutter = None
     """Closed where it reads 0."""
@@ -85,18 +85,18 @@ def namespace(here, site, folder, page):
             devices.append(self)
             self.wait_for_connection(timeout=20)
 
-    stage = Stage(site.motors.name, name="stage")
-    stage.wait_for_connection(timeout=20)
-    stage.readback.subscribe(lambda value, **_: setattr(YourAreaDetector, "where", float(value)), run=True)
+    det_z = Stage(site.motors.name, name="det_z")
+    det_z.wait_for_connection(timeout=20)
+    det_z.readback.subscribe(lambda value, **_: setattr(YourAreaDetector, "where", float(value)), run=True)
     YourAreaDetector.shutter = Recorder(name="fast_shutter")
     run_engine = RunEngine({}, context_managers=[])
     names = {
-        "RE": run_engine, "bp": bp, "bps": bps, "Cpt": Cpt, "Kind": Kind, "stage": stage,
+        "RE": run_engine, "bp": bp, "bps": bps, "Cpt": Cpt, "Kind": Kind, "det_z": det_z,
         "YourAreaDetector": YourAreaDetector, "fast_shutter": YourAreaDetector.shutter,
     }  # fmt: skip
     for line in re.findall(r"`(from [\w.]+ import [^`]+)`", text):  # what a page says in its text is typed too
         exec(line, names)
-    devices.append(stage)
+    devices.append(det_z)
     if re.search(r"\bcatalog\b", text):
         from bluesky_tiled_plugins import TiledWriter
 
