@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from live import LiveIoc, free_ports, wait_for
 from ponikeeper.protocol import Activate
-from ponikeeper.store import History
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from stores import large_store
 from wire import Wire, new_request
 
@@ -42,7 +42,7 @@ def measure_opening(ioc: LiveIoc, rounds: int) -> None:
     times = []
     for _ in range(rounds):
         began = time.perf_counter()
-        history = History(ioc.store)
+        history = SQLiteStorage(ioc.store)
         times.append(time.perf_counter() - began)
         history.close()
     show("open and verify the newest rows", times)

@@ -12,8 +12,8 @@ import time
 import pytest
 
 from live import TIMEOUT, serving, wait_for
-from ponikeeper.store import History
 from ponikeeper.store.backup import copy
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from speak import GEOMETRY, Wire, commit_text, put, snapshot
 from stores import NAME, PREFIXES, contents, large_store, small_store
 
@@ -120,7 +120,7 @@ def test_store_with_a_journal_is_not_changed_by_verify_and_backup(store):
     assert "has an unfinished write" in done.stderr
     assert "start its IOC, which undoes it and verifies the store" in done.stderr
     assert (store.read_bytes(), journal.read_bytes()) == before
-    History(store).close()
+    SQLiteStorage(store).close()
     assert call("verify", store).returncode == 0
 
 

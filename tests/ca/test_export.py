@@ -17,7 +17,7 @@ from ponikeeper.geometry import Geometry, poni
 from ponikeeper.history.history_file import ExportedHistory, new_records, read, write
 from ponikeeper.history.records import KINDS
 from ponikeeper.protocol.pvs import DETECTOR_PVS, Kind
-from ponikeeper.store import History
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from shell import Shell
 from speak import GEOMETRY, commit_text, get, put, request, snapshot
 from stores import NAME, PREFIXES, large_store, small_store
@@ -264,7 +264,7 @@ def small(tmp_path_factory):
 
 
 def of_store(path: Path) -> ExportedHistory:
-    store = History(path)
+    store = SQLiteStorage(path)
     try:
         return ExportedHistory(PREFIXES[0], EXPORTED, *(tuple(store.records(PREFIXES[0], kind)) for kind in KINDS))
     finally:
@@ -324,7 +324,7 @@ def test_import_killed_in_the_middle_leaves_all_or_nothing(tmp_path):
     for size in (100_000, 300_000, 900_000):  # bytes: the whole import takes more
         killed = subprocess.run([sys.executable, "-c", KILLED_AT, str(size), *arguments], timeout=4 * TIMEOUT)
         assert killed.returncode == -signal.SIGXFSZ
-        opened = History(store)
+        opened = SQLiteStorage(store)
         assert {kind: opened.count(PREFIXES[0], kind) for kind in KINDS} == dict.fromkeys(KINDS, 0)
         opened.close()
     command = [sys.executable, "-m", "ponikeeper", *arguments]

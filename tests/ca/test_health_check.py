@@ -15,8 +15,8 @@ from ponikeeper.ca.channels import make_channel
 from ponikeeper.ca.health_check import HealthCheck, feed_watchdog
 from ponikeeper.ca.server import Circuit, Context
 from ponikeeper.protocol.pvs import PV, Kind
-from ponikeeper.store import History
-from ponikeeper.store.writer import Store
+from ponikeeper.store.sqlite_storage import SQLiteStorage
+from ponikeeper.store.store_thread import StoreThread
 from speak import Wire, get
 from trouble import require_strace, syncs
 
@@ -48,7 +48,7 @@ class Watched:
     def __init__(self, folder):
         self.channel = make_channel(PV("HEARTBEAT", Kind.DOUBLE, ""))
         self.context = Context({"HEARTBEAT": self.channel})
-        self.store = Store(History(folder / "store" / "ponikeeper.sqlite"))
+        self.store = StoreThread(SQLiteStorage(folder / "store" / "ponikeeper.sqlite"))
         self.notifications = []
 
     async def beat(self):

@@ -12,7 +12,7 @@ from caproto import AlarmSeverity, ChannelType
 
 import speak
 from live import wait_for
-from ponikeeper.store import History
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from speak import Wire, commit_text, get
 from trouble import fill
 
@@ -137,7 +137,7 @@ def campaign(ioc, path, count):
     ioc.kill()  # every put that was answered must be on disk
     found = {told["new"]: told for told in lines(path)}
     assert len(lines(path)) == len(found) == len(answered) == count
-    with contextlib.closing(History(ioc.store)) as history:
+    with contextlib.closing(SQLiteStorage(ioc.store)) as history:
         wrong = [number for number, put in answered.items() if not is_right(found.pop(put[0]), number, put, history)]
         rows = history.count(ioc.prefix)
     kinds = Counter(outcome for _, outcome, _ in answered.values())

@@ -11,7 +11,7 @@ import pytest
 
 from live import TIMEOUT, LiveIoc, wait_for
 from ponikeeper.protocol import Result
-from ponikeeper.store import History
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from stores import NAME
 from strategies import VALUES
 from trouble import Stopwatch, fill, has_ended, inside, mounting, require_namespaces, require_strace, seen_by, syncs
@@ -146,7 +146,7 @@ def is_stored(ioc: LiveIoc, request: str) -> bool:
     copy = ioc.folder / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(ioc.state_dir, copy)
-    history = History(copy / NAME)
+    history = SQLiteStorage(copy / NAME)
     try:
         return history.answer(ioc.prefix, request) is not None
     finally:

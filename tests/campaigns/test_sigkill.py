@@ -14,7 +14,8 @@ import pytest
 from live import TIMEOUT, LiveIoc, wait_for
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import Commit, Snapshot, request_text
-from ponikeeper.store import Answer, History
+from ponikeeper.store import Answer
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from stores import NAME
 from strategies import VALUES
 from wire import Wire, as_json, new_request
@@ -72,14 +73,14 @@ def killed_under_puts(ioc: LiveIoc, known: Acknowledged, draw: random.Random) ->
         assert not thread.is_alive()
 
 
-def history_of(ioc: LiveIoc, beside: Path) -> History:
+def history_of(ioc: LiveIoc, beside: Path) -> SQLiteStorage:
     """Open a copy of the store after the kill: the IOC must find the original unchanged."""
     shutil.rmtree(beside, ignore_errors=True)
     shutil.copytree(ioc.state_dir, beside)
-    return History(beside / NAME)
+    return SQLiteStorage(beside / NAME)
 
 
-def require_all_there(history: History, known: Acknowledged) -> None:
+def require_all_there(history: SQLiteStorage, known: Acknowledged) -> None:
     while history.verify_next():
         continue
     for prefix, accepted in known.accepted.items():
@@ -96,7 +97,7 @@ def require_all_there(history: History, known: Acknowledged) -> None:
         assert {as_json(revision.geometry.as_dict()) for revision in stored} <= sent, "a geometry that was not sent"
 
 
-def _require_content(history: History, prefix: str, answer: Answer | None, commit: Commit) -> None:
+def _require_content(history: SQLiteStorage, prefix: str, answer: Answer | None, commit: Commit) -> None:
     assert answer is not None
     revision = history.revision(prefix, answer.revision)
     assert revision is not None
@@ -104,7 +105,7 @@ def _require_content(history: History, prefix: str, answer: Answer | None, commi
     assert answer.digest == commit.digest
 
 
-def require_in_force(snapshot: Snapshot, history: History) -> None:
+def require_in_force(snapshot: Snapshot, history: SQLiteStorage) -> None:
     """Check that the snapshot shows exactly what the disk holds."""
     found = history.active(snapshot.prefix)
     assert found is not None
@@ -115,7 +116,7 @@ def require_in_force(snapshot: Snapshot, history: History) -> None:
 
 def campaign(ioc: LiveIoc, rounds: int, seed: int) -> None:
     draw, known, times = random.Random(seed), Acknowledged(), []
-    left: History | None = None
+    left: SQLiteStorage | None = None
     for _ in range(rounds):
         began = time.monotonic()
         ioc.start()

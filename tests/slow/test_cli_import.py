@@ -11,7 +11,7 @@ import pytest
 from live import TIMEOUT
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper.site.legacy_import import read_poni
-from ponikeeper.store import History
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from speak import GEOMETRY
 
 PREFIX, OTHER = "XF:28ID1-ES{Det:PE1}Calib:", "XF:28ID1-ES{Det:PE2}Calib:"
@@ -92,7 +92,7 @@ def test_folder_of_ponis_is_imported_once(config, folder):
     assert call(config, folder).stdout == f"{folder}: nothing to do, {store} has all of it: {counts} of {PREFIX}\n"
     _written(folder / "20190413_pe1.poni", entry(0.5))
     assert call(config, folder).stdout.startswith(f"{folder}: 1 revision, 1 activation, 0 judgements of {PREFIX} added")
-    history = History(store)
+    history = SQLiteStorage(store)
     assert history.active(PREFIX)[0].geometry.dist == 0.5
     assert history.revision(PREFIX, 1).created == "2020-09-13T12:26:40.000000Z"
     history.close()

@@ -16,7 +16,7 @@ from ponikeeper.access.rules import Right
 from ponikeeper.config import Access, Config, Detector, Ioc, Link, load
 from ponikeeper.site.deploy_files import deploy_folder
 from ponikeeper.site.screens import overview, phoebus
-from ponikeeper.store import History
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 EXAMPLE = DEPLOY / "config" / "example.toml"
@@ -173,7 +173,7 @@ def test_unit_of_the_backup_calls_an_existing_command(tmp_path):
     words = directives((DEPLOY / "systemd" / "ponikeeper-backup@.service").read_text())["ExecStart"].split()[1:]
     config = tmp_path / "28id1.toml"
     config.write_text(f'[ioc]\nprefix = "I:"\nstate_dir = "{tmp_path}"\n[[detector]]\nprefix = "P:"\n')
-    History(tmp_path / "ponikeeper.sqlite").close()
+    SQLiteStorage(tmp_path / "ponikeeper.sqlite").close()
     places = {"/etc/ponikeeper/%i.toml": str(config), "/var/backups/ponikeeper": str(tmp_path / "backups")}
     command = [sys.executable, "-m", "ponikeeper", *(places.get(word, word) for word in words)]
     assert subprocess.run(command, capture_output=True, timeout=live.TIMEOUT).returncode == 0

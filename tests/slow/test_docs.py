@@ -24,8 +24,8 @@ from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.status_rules import PRECEDENCE
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, Status
-from ponikeeper.store import History
-from ponikeeper.store.writer import Store
+from ponikeeper.store.sqlite_storage import SQLiteStorage
+from ponikeeper.store.store_thread import StoreThread
 
 ROOT = Path(__file__).parents[2]
 PV_PAGE = ROOT / "iocs/docs/pvs.md"
@@ -43,7 +43,7 @@ def pvdb(tmp_path_factory) -> dict[str, Any]:
     config = load(folder / "docs.toml")
 
     async def make() -> dict[str, Any]:
-        store = Store(History(config.store))
+        store = StoreThread(SQLiteStorage(config.store))
         found: dict[str, Any] = {}
         for detector in config.detector:
             links = LinkStates(detector.link, detector.settle)

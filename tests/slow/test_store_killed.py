@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from live import TIMEOUT
-from ponikeeper.store import History, schema
+from ponikeeper.store import schema
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from stores import NAME, PREFIXES, commit, contents, small_store
 
 
@@ -28,12 +29,15 @@ def version_of(path: Path) -> int:
         connection.close()
 
 
-OPENING = "import sys; from pathlib import Path; from ponikeeper.store import History; History(Path(sys.argv[1]))"
+OPENING = (
+    "import sys; from pathlib import Path; from ponikeeper.store.sqlite_storage import SQLiteStorage; "
+    "SQLiteStorage(Path(sys.argv[1]))"
+)
 
 
 def first_version(path: Path) -> Path:
     """Write a store of the first schema version."""
-    history = History(path)
+    history = SQLiteStorage(path)
     for number in range(4):
         for prefix in PREFIXES:
             commit(history, prefix, number)

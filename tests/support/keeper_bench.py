@@ -7,8 +7,8 @@ from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_rules import Sample
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.state import Change
-from ponikeeper.store import History
-from ponikeeper.store.writer import Store
+from ponikeeper.store.sqlite_storage import SQLiteStorage
+from ponikeeper.store.store_thread import StoreThread
 from strategies import VALUES
 from wire import new_request
 
@@ -123,7 +123,7 @@ def run(path, *works, **options):
     """Run coroutine functions, one after another, each with a keeper of its own on the same store."""
 
     async def whole(work):
-        store = Store(await asyncio.to_thread(History, path))
+        store = StoreThread(await asyncio.to_thread(SQLiteStorage, path))
         bench = Bench(store, **options)
         try:
             await bench.start()

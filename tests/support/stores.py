@@ -8,8 +8,9 @@ from pathlib import Path
 from ponikeeper.errors import StoreError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import Correction
-from ponikeeper.store import FOLLOWED, Draft, FollowState, History
-from ponikeeper.store import history as writing
+from ponikeeper.store import FOLLOWED, Draft, FollowState
+from ponikeeper.store import sqlite_storage as writing
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.text.strictjson import canonical
 from strategies import VALUES
 
@@ -39,7 +40,7 @@ def corrections(revisions: int) -> list[Correction]:
     ]
 
 
-def commit(history: History, prefix: str, number: int) -> None:
+def commit(history: SQLiteStorage, prefix: str, number: int) -> None:
     """Commit the n-th draft with a request id of its own."""
     request = (f"request-{number}", f"{number:064x}", "commit")
     history.commit(prefix, draft(number, LABELS[number % 3]), time_of(number), "commit", "alice@here", request)
@@ -47,7 +48,7 @@ def commit(history: History, prefix: str, number: int) -> None:
 
 def small_store(path: Path, revisions: int = 4) -> Path:
     """Write a few revisions, activations and answers for two detectors."""
-    history = History(path)
+    history = SQLiteStorage(path)
     try:
         for number in range(revisions):
             for prefix in PREFIXES:
@@ -66,7 +67,7 @@ def small_store(path: Path, revisions: int = 4) -> Path:
 
 def large_store(path: Path, prefix: str, revisions: int) -> Path:
     """Write many revisions in one transaction; each is what a commit of its own would write."""
-    history = History(path)
+    history = SQLiteStorage(path)
     text, provenance = canonical(GEOMETRY.as_dict()), canonical({"author": "alice", "calibrant": "Ni", "method": "fit"})
     try:
         with history._file.transaction() as connection:
@@ -90,7 +91,7 @@ def contents(path: Path) -> dict[str, object]:
     StoreError
         As the history raises it; any other error is a defect.
     """
-    history = History(path)
+    history = SQLiteStorage(path)
     try:
         while history.verify_next():
             continue
@@ -99,7 +100,7 @@ def contents(path: Path) -> dict[str, object]:
         history.close()
 
 
-def _of_one(history: History, prefix: str) -> tuple[object, ...]:
+def _of_one(history: SQLiteStorage, prefix: str) -> tuple[object, ...]:
     count = history.count(prefix)
     requests = ("back", *(f"request-{number}" for number in range(count + 1)))
     return (

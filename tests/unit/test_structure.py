@@ -40,8 +40,9 @@ TESTED_ELSEWHERE = {
     "site/deploy_files": "tests/slow/test_deploy.py",
     "site/screens": "tests/unit/site/test_screens.py",
     "store/backup": "tests/ca/test_backup.py",
-    "store/rows": "tests/unit/store/test_history.py",
-    "store/writer": "tests/unit/detector/test_keeper_disk.py",
+    "store/data_types": "values without behaviour",
+    "store/interface": "tests/unit/store/test_store_thread.py, with a storage in memory",
+    "store/rows": "tests/unit/store/test_sqlite_storage.py",
 }
 """Modules and packages of the IOC without a test file of their name, with where they are tested."""
 

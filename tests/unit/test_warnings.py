@@ -18,7 +18,8 @@ def raise_warning_in(module: str, category: type[Warning], message: str) -> None
 
 @pytest.mark.parametrize("category", [DeprecationWarning, UserWarning, ResourceWarning, FutureWarning])
 @pytest.mark.parametrize(
-    "module", ["ponikeeper.store.writer", "ponikeeper_client.device", "test_device", "numpy.linalg", "epicscorelibs.ca"]
+    "module",
+    ["ponikeeper.store.store_thread", "ponikeeper_client.device", "test_device", "numpy.linalg", "epicscorelibs.ca"],
 )
 @pytest.mark.parametrize("message", ["old", NUMPY])
 def test_warning_is_an_error(module, category, message):
@@ -31,7 +32,7 @@ def test_warning_is_an_error_in_a_thread_too():
 
     def run():
         try:
-            raise_warning_in("ponikeeper.store.writer", DeprecationWarning, NUMPY)
+            raise_warning_in("ponikeeper.store.store_thread", DeprecationWarning, NUMPY)
         except DeprecationWarning as error:
             errors.append(error)
 

@@ -28,7 +28,7 @@ from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol import Result, links_json
 from ponikeeper.protocol.pvs import DETECTOR_PVS, setpoint, staged
 from ponikeeper.protocol.text_tables import links_text
-from ponikeeper.store.writer import Store
+from ponikeeper.store.store_thread import StoreThread
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class DetectorPVs:
         The store of its history.
     """
 
-    def __init__(self, detector: Detector, keeper: Keeper, links: LinkStates, store: Store) -> None:
+    def __init__(self, detector: Detector, keeper: Keeper, links: LinkStates, store: StoreThread) -> None:
         self._keeper = keeper
         self._links = links
         self._puts = Puts(keeper)

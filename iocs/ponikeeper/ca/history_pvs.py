@@ -12,8 +12,8 @@ from ponikeeper.detector.state import DetectorState
 from ponikeeper.errors import HistoryError, RefusedError, StoreError
 from ponikeeper.protocol.history_query import MAX_RECORDS, HistoryQuery, parse_query, reply_text
 from ponikeeper.protocol.text_tables import compare_text, table_text
-from ponikeeper.store import History
-from ponikeeper.store.writer import Store
+from ponikeeper.store import HistoryStorage
+from ponikeeper.store.store_thread import StoreThread
 from ponikeeper.text.timestamps import to_posix
 
 _WINDOW = 60
@@ -35,7 +35,7 @@ class HistoryPVs:
         Publishes values, by suffix, with a time.
     """
 
-    def __init__(self, keeper: Keeper, store: Store, publish: Publish) -> None:
+    def __init__(self, keeper: Keeper, store: StoreThread, publish: Publish) -> None:
         self._keeper = keeper
         self._store = store
         self._publish = publish
@@ -104,10 +104,10 @@ class HistoryPVs:
     async def _reply_text(self, query: HistoryQuery) -> str:
         prefix = self._keeper.state.prefix
 
-        def read(history: History) -> str:
+        def read(storage: HistoryStorage) -> str:
             last = query.first + MAX_RECORDS[query.kind] - 1
-            records = history.records(prefix, query.kind, query.first, last)
-            return reply_text(prefix, query, history.count(prefix, query.kind), records)
+            records = storage.records(prefix, query.kind, query.first, last)
+            return reply_text(prefix, query, storage.count(prefix, query.kind), records)
 
         return await self._store.read(read)
 

@@ -34,8 +34,8 @@ from ponikeeper.protocol import Commit
 from ponikeeper.protocol.pvs import IOC_PVS
 from ponikeeper.putlog.sinks import make_sink
 from ponikeeper.site.channelfinder import announce
-from ponikeeper.store import History
-from ponikeeper.store.writer import Health, Store
+from ponikeeper.store.sqlite_storage import SQLiteStorage
+from ponikeeper.store.store_thread import Health, StoreThread
 from ponikeeper.system.process_stats import count_start
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
     access = await asyncio.to_thread(Access, config)  # looks host names up, which may take long
     rival_check = asyncio.create_task(_require_no_rival(config, force))  # runs while the store is opened
     try:
-        store = Store(await asyncio.to_thread(History, config.store))
+        store = StoreThread(await asyncio.to_thread(SQLiteStorage, config.store))
     except BaseException:
         rival_check.cancel()
         raise
@@ -189,7 +189,7 @@ async def _require_no_rival(config: Config, force: bool) -> None:
     raise RefusedError(f"{rival} already: stop that server, or give this one another prefix (--force overrides)")
 
 
-async def _detector_pvs(config: Config, detector: Detector, store: Store, links: LinkStates) -> DetectorPVs:
+async def _detector_pvs(config: Config, detector: Detector, store: StoreThread, links: LinkStates) -> DetectorPVs:
     keeper = Keeper(detector.prefix, store, detector.limits, links, detector.follow)
     await keeper.load()
     geometry = seed(config, detector)
@@ -226,7 +226,7 @@ def _watch_class() -> "type[LinkMonitors]":
     return LinkMonitors
 
 
-async def _ioc_channels(store: Store) -> dict[str, Any]:
+async def _ioc_channels(store: StoreThread) -> dict[str, Any]:
     """Build the IOC's own channels by suffix, and publish the health of the store to them."""
     channels: dict[str, Any] = {pv.suffix: make_channel(pv) for pv in IOC_PVS}
 
@@ -243,7 +243,7 @@ async def _ioc_channels(store: Store) -> dict[str, Any]:
     return channels
 
 
-async def _run_health_check(context: Context, config: Config, store: Store, ready: Callable[[int], None]) -> None:
+async def _run_health_check(context: Context, config: Config, store: StoreThread, ready: Callable[[int], None]) -> None:
     """Report readiness when the first heartbeat arrives, then notify the watchdog as long as they arrive."""
     host = "127.0.0.1" if context.interfaces[0] == "0.0.0.0" else context.interfaces[0]  # noqa: S104
     port = int(str(context.port))  # known, since the server listens
@@ -274,7 +274,7 @@ def _notify(message: str) -> None:
             sock.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
-async def _close(store: Store) -> None:
+async def _close(store: StoreThread) -> None:
     """Close the store; a disk that does not respond must not keep the process running."""
     try:
         await asyncio.wait_for(asyncio.to_thread(store.close), _STOP_TIMEOUT)

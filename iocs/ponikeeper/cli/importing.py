@@ -2,7 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,11 +14,9 @@ from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.records import KINDS
 from ponikeeper.site import legacy_import
 from ponikeeper.site.legacy_import import LegacyCalibration
+from ponikeeper.store import HistoryStorage
 from ponikeeper.text import timestamps
 from ponikeeper.text.strictjson import dumps
-
-if TYPE_CHECKING:
-    from ponikeeper.store import History
 
 
 def import_(
@@ -43,7 +41,7 @@ def import_(
     """
     try:
         from ponikeeper.config import load
-        from ponikeeper.store import History
+        from ponikeeper.store.sqlite_storage import SQLiteStorage
     except ModuleNotFoundError as error:
         raise MissingExtraError("ioc", error.name or "pydantic") from error
     loaded = load(config)
@@ -60,7 +58,7 @@ def import_(
             _read_autosave(source, old_prefix or detector_prefix) if _is_autosave(source) else _read_ponis(source, skip)
         )
         history = legacy_import.to_history(detector_prefix, legacy, now)
-    with contextlib.closing(History(loaded.store)) as store:
+    with contextlib.closing(SQLiteStorage(loaded.store)) as store:
         present, missing = _compare(store, history, source)
         records = [record for part in missing.by_kind().values() for record in part]
         if records:
@@ -85,7 +83,7 @@ def import_(
         print_text(f"{source}: nothing to do, {loaded.store} has all of it: {counts} of {present.prefix}")
 
 
-def _compare(store: "History", history: ExportedHistory, source: Path) -> tuple[ExportedHistory, ExportedHistory]:
+def _compare(store: HistoryStorage, history: ExportedHistory, source: Path) -> tuple[ExportedHistory, ExportedHistory]:
     """Return what a store has of a detector, and what it lacks of a history; raises `RefusedError` if they differ."""
     stored = (tuple(store.records(history.prefix, kind)) for kind in KINDS)
     present = ExportedHistory(history.prefix, history.exported, *stored)  # type: ignore[arg-type]  # in the order of KINDS

@@ -24,7 +24,7 @@ from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.history.corrections import corrected_revisions
 from ponikeeper.protocol import LinkState
 from ponikeeper.store import FollowCandidate, FollowState
-from ponikeeper.store.writer import PERIOD
+from ponikeeper.store.store_thread import PERIOD
 
 _PAGE = 500
 """Rows of the history that are read at once; between two pages others may use the store."""

@@ -17,7 +17,7 @@ from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import corrected_revisions, correction_of, correction_problems, describe_correction
 from ponikeeper.protocol import Activate, Commit, Follow, Here, Request, Result, Retract, Supersede, shortened
 from ponikeeper.store import StoredState
-from ponikeeper.store.writer import Store
+from ponikeeper.store.store_thread import StoreThread
 
 
 class Keeper:
@@ -37,7 +37,7 @@ class Keeper:
         Whether the geometry follows them, until the store has an answer to that.
     """
 
-    def __init__(self, prefix: str, store: Store, limits: Limits, links: LinkStates, follow: bool = True) -> None:
+    def __init__(self, prefix: str, store: StoreThread, limits: Limits, links: LinkStates, follow: bool = True) -> None:
         self._limits = limits
         self._links = links
         self._lock = asyncio.Lock()

@@ -1,23 +1,22 @@
-"""The store as the requests of one detector use it: typed, and a disk that hangs is reported meanwhile."""
+"""Typed access to the store for one detector; reports when the disk hangs."""
 
 import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TypeVar
 
 from ponikeeper.detector.publisher import Publisher
 from ponikeeper.detector.state import Change
 from ponikeeper.errors import RefusedError, StoreError
 from ponikeeper.history import Activation, Correction, Revision
 from ponikeeper.protocol import Request, Result
-from ponikeeper.store import FOLLOWED, Answer, Draft, FollowCandidate, FollowState, History, StoredState
-from ponikeeper.store.writer import PERIOD, Store
+from ponikeeper.store import FOLLOWED, Answer, Draft, FollowCandidate, FollowState, HistoryStorage, StoredState
+from ponikeeper.store.store_thread import PERIOD, StoreThread
 
 _FOLLOW_AUTHOR = "links"
 """The author of activations that follow the links."""
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -38,18 +37,18 @@ class DetectorStore:
         Publishes, while the disk does not respond, that the outcome of a request is not known yet.
     """
 
-    def __init__(self, prefix: str, store: Store, publisher: Publisher) -> None:
+    def __init__(self, prefix: str, store: StoreThread, publisher: Publisher) -> None:
         self._prefix = prefix
         self._store = store
         self._publisher = publisher
 
     async def load(self) -> StoredState:
         """Read everything that holds for the detector now."""
-        return await self._read(None, History.stored_state)
+        return await self._read(None, lambda storage: storage.stored_state(self._prefix))
 
     async def revisions(self, first: int, last: int) -> list[Revision]:
         """Read the revisions of a range of numbers, in ascending order."""
-        return await self._read(None, History.revisions, first, last)
+        return await self._read(None, lambda storage: storage.revisions(self._prefix, first, last))
 
     async def find_revision(self, name: int | str, wrong: Collection[int], request: Request) -> Revision:
         """Read the revision with a number, or the newest one with a label that is not wrong.
@@ -59,11 +58,11 @@ class DetectorStore:
         RefusedError
             There is none.
         """
-        return await self._read(request, _find_revision, name, wrong)
+        return await self._read(request, lambda storage: _find_revision(storage, self._prefix, name, wrong))
 
     async def follow_candidates(self, before: int | None, limit: int) -> list[FollowCandidate]:
         """Read what commits and users activated, newest first, before a serial (None: from the newest on)."""
-        return await self._read(None, History.follow_candidates, before, limit)
+        return await self._read(None, lambda storage: storage.follow_candidates(self._prefix, before, limit))
 
     async def answer(self, request: Request) -> Answer | None:
         """Read the first answer to a request id, so that repeating a request is safe; None if the id is new.
@@ -76,7 +75,7 @@ class DetectorStore:
         key = request.request
         if key is None:
             return None
-        answer = await self._read(request, History.answer, key)
+        answer = await self._read(request, lambda storage: storage.answer(self._prefix, key))
         if answer is not None and answer.digest != request.digest:
             raise RefusedError(f'the request id "{ascii(key)[1:-1]}" was used before with other content: use a new id')
         return answer
@@ -94,7 +93,10 @@ class DetectorStore:
             Stored with it; None if it has not changed.
         """
         revision, activation = await self._write(
-            request, History.commit, draft, time, request.op, author, _identity(request), follow_state
+            request,
+            lambda storage: storage.commit(
+                self._prefix, draft, time, request.op, author, _identity(request), follow_state
+            ),
         )
         return self._activated(revision, activation, follow_state)
 
@@ -103,40 +105,50 @@ class DetectorStore:
     ) -> StoredState:
         """Activate a stored revision; parameters as `commit`."""
         activation = await self._write(
-            request, History.activate, revision.number, time, request.op, author, _identity(request), follow_state
+            request,
+            lambda storage: storage.activate(
+                self._prefix, revision.number, time, request.op, author, _identity(request), follow_state
+            ),
         )
         return self._activated(revision, activation, follow_state)
 
     async def follow(self, number: int, time: str, follow_state: FollowState | None) -> StoredState:
         """Activate a stored revision because the links are at its position; parameters as `commit`."""
-        (revision,) = await self._read(None, History.revisions, number, number)
+        (revision,) = await self._read(None, lambda storage: storage.revisions(self._prefix, number, number))
         activation = await self._write(
-            None, History.activate, number, time, FOLLOWED, _FOLLOW_AUTHOR, None, follow_state
+            None,
+            lambda storage: storage.activate(self._prefix, number, time, FOLLOWED, _FOLLOW_AUTHOR, None, follow_state),
         )
         return self._activated(revision, activation, follow_state)
 
     async def correct(self, request: Request, correction: Correction, result: Result) -> StoredState:
         """Store a correction, which gets its number here, and the result of its request."""
-        numbered = await self._write(request, History.correct, correction, _answer(request, result))
+        numbered = await self._write(
+            request, lambda storage: storage.correct(self._prefix, correction, _answer(request, result))
+        )
         before = self._publisher.state.stored
         return replace(before, corrections=(*before.corrections, numbered))
 
     async def set_follow(self, request: Request, follow_state: FollowState, author: str, result: Result) -> StoredState:
         """Store whether the geometry follows the links, and the result of the request."""
         answer = _answer(request, result)
-        await self._write(request, History.set_follow_state, follow_state, result.time, author, answer)
+        await self._write(
+            request, lambda storage: storage.set_follow_state(self._prefix, follow_state, result.time, author, answer)
+        )
         return replace(self._publisher.state.stored, follow_state=follow_state)
 
     async def set_rested(self, follow_state: FollowState, time: str) -> StoredState:
         """Store where the links rest now; nothing else changes."""
-        await self._write(None, History.set_follow_state, follow_state, time, _FOLLOW_AUTHOR)
+        await self._write(
+            None, lambda storage: storage.set_follow_state(self._prefix, follow_state, time, _FOLLOW_AUTHOR)
+        )
         return replace(self._publisher.state.stored, follow_state=follow_state)
 
     async def store_result(self, request: Request, result: Result) -> None:
         """Store the result of a request that changed nothing, if it has an id: a late repetition changes nothing."""
         answer = _answer(request, result)
         if answer is not None:
-            await self._write(request, History.store_answer, answer)
+            await self._write(request, lambda storage: storage.store_answer(self._prefix, answer))
 
     async def settle(self, request: Request | None) -> StoredState | None:
         """Return what the store has after a write whose last step failed; None if it is as before.
@@ -148,39 +160,21 @@ class DetectorStore:
         """
         while True:
             try:
-                stored = await self._store.read(partial(History.stored_state, prefix=self._prefix))
+                stored = await self._store.read(lambda storage: storage.stored_state(self._prefix))
                 if stored == self._publisher.state.stored:
                     return None
-                await self._store.write(History.probe)
+                await self._store.write(lambda storage: storage.probe())
             except StoreError as error:
                 await self._report_undetermined(request, str(error))
                 await asyncio.sleep(PERIOD)
             else:
                 return stored
 
-    async def _read(
-        self,
-        request: Request | None,
-        method: Callable[Concatenate[History, str, P], T],
-        *values: P.args,
-        **named: P.kwargs,
-    ) -> T:
-        return await self._store.read(
-            lambda history: method(history, self._prefix, *values, **named),
-            partial(self._report_undetermined, request),
-        )
+    async def _read(self, request: Request | None, method: Callable[[HistoryStorage], T]) -> T:
+        return await self._store.read(method, partial(self._report_undetermined, request))
 
-    async def _write(
-        self,
-        request: Request | None,
-        method: Callable[Concatenate[History, str, P], T],
-        *values: P.args,
-        **named: P.kwargs,
-    ) -> T:
-        return await self._store.write(
-            lambda history: method(history, self._prefix, *values, **named),
-            partial(self._report_undetermined, request),
-        )
+    async def _write(self, request: Request | None, method: Callable[[HistoryStorage], T]) -> T:
+        return await self._store.write(method, partial(self._report_undetermined, request))
 
     def _activated(self, revision: Revision, activation: Activation, follow_state: FollowState | None) -> StoredState:
         before = self._publisher.state.stored
@@ -217,18 +211,18 @@ def _answer(request: Request, result: Result) -> Answer | None:
     return Answer(*identity, result.revision or 0, result.serial or 0, result.time)
 
 
-def _find_revision(history: History, prefix: str, name: int | str, wrong: Collection[int]) -> Revision:
-    count = history.count(prefix)
-    number = name if isinstance(name, int) else history.find_label(prefix, name, wrong)
-    revision = history.revision(prefix, number) if number is not None and 1 <= number <= count else None
+def _find_revision(storage: HistoryStorage, prefix: str, name: int | str, wrong: Collection[int]) -> Revision:
+    count = storage.count(prefix)
+    number = name if isinstance(name, int) else storage.find_label(prefix, name, wrong)
+    revision = storage.revision(prefix, number) if number is not None and 1 <= number <= count else None
     if revision is not None:
         return revision
     known = f"revisions 1 to {count}" if count else "no revisions"
     if isinstance(name, str):
-        wrong_one = history.find_label(prefix, name)
+        wrong_one = storage.find_label(prefix, name)
         if wrong_one is not None:
             raise RefusedError(
                 f"every revision labelled {name} was superseded or retracted, the last one is {wrong_one}"
             )
-        known = f"labels {', '.join(history.labels(prefix)) or 'none'}"
+        known = f"labels {', '.join(storage.labels(prefix)) or 'none'}"
     raise RefusedError(f"there is no revision {name}: the history has {known}")

@@ -3,12 +3,14 @@
 Every row has a checksum. No row is ever changed or deleted, except the follow state, of which each
 detector has one row.
 
-`history` writes, `reader` reads; `rows` has what is stored in addition to the records; `writer` runs the
-thread that uses them; `database` opens the file, `schema` creates and migrates it; `verify` checks that
-it is what was written, `rollback_journal` checks what a crash left; `backup` copies it while it is served.
+`interface` has the methods that the rest of the IOC uses (`HistoryStorage`), and `data_types` what they
+return in addition to records. `sqlite_storage` implements them with `reader`, which reads the rows.
+`store_thread` runs the thread that uses the storage. `database` opens the file, `schema` creates and
+migrates it; `verify` checks that it is what was written, `rollback_journal` checks what a crash left;
+`backup` copies it while it is served.
 """
 
-from ponikeeper.store.history import History
-from ponikeeper.store.rows import FOLLOWED, Answer, Draft, FollowCandidate, FollowState, StoredState
+from ponikeeper.store.data_types import FOLLOWED, Answer, Draft, FollowCandidate, FollowState, StoredState
+from ponikeeper.store.interface import HistoryStorage
 
-__all__ = ["FOLLOWED", "Answer", "Draft", "FollowCandidate", "FollowState", "History", "StoredState"]
+__all__ = ["FOLLOWED", "Answer", "Draft", "FollowCandidate", "FollowState", "HistoryStorage", "StoredState"]

@@ -7,27 +7,18 @@ from typing import TYPE_CHECKING, cast
 
 from ponikeeper.history.records import Activation, Correction, Record, Revision, Row, name_of
 from ponikeeper.store import verify
+from ponikeeper.store.data_types import FOLLOWED, Answer, FollowCandidate, FollowState, StoredState
 from ponikeeper.store.database import StoreFile
-from ponikeeper.store.rows import (
-    CHECKED,
-    FOLLOWED,
-    Answer,
-    FollowCandidate,
-    FollowState,
-    StoredState,
-    record_of,
-    verify_row,
-)
+from ponikeeper.store.interface import NO_END
+from ponikeeper.store.rows import CHECKED, record_of, verify_row
 from ponikeeper.text import strictjson
 
 if TYPE_CHECKING:
     from ponikeeper.history import Position
 
-_NO_END = 2**62
-
 
 class Reader:
-    """The store of one IOC, read only.
+    """The part of `SQLiteStorage` that reads; `ponikeeper.store.interface` describes the methods.
 
     Every row is verified by its checksum when it is read. The newest rows are verified in the constructor,
     whose time therefore does not grow with the history; `verify_next` verifies the others.
@@ -66,20 +57,7 @@ class Reader:
         self._file.close()
 
     def verify_next(self) -> bool:
-        """Verify the next slice of old rows.
-
-        Returns
-        -------
-        bool
-            Whether any slices are left.
-
-        Raises
-        ------
-        DamagedStoreError
-            A row is damaged or was changed.
-        StoreError
-            It cannot be read now; the next call tries it again.
-        """
+        """Verify the next slice of old rows."""
         if self._pending:
             with self._file.translated_errors():
                 prefixes = {key: prefix for prefix, key in self._detectors.items()}
@@ -88,25 +66,7 @@ class Reader:
         return bool(self._pending)
 
     def stored_state(self, prefix: str) -> StoredState:
-        """Read everything that holds for a detector now.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-
-        Returns
-        -------
-        StoredState
-            Empty if nothing was ever committed.
-
-        Raises
-        ------
-        DamagedStoreError
-            A row is damaged or was changed.
-        StoreError
-            It cannot be read now.
-        """
+        """Read everything that holds for a detector now."""
         revision, activation = self.active(prefix) or (None, None)
         corrections = tuple(self.corrections(prefix))
         return StoredState(revision, activation, self.count(prefix), corrections, self.follow_state(prefix))
@@ -145,72 +105,16 @@ class Reader:
             return revision, activation
 
     def revision(self, prefix: str, number: int) -> Revision | None:
-        """Read one revision.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-        number
-            Number of the revision.
-
-        Returns
-        -------
-        Revision or None
-            None if there is no revision with that number.
-
-        Raises
-        ------
-        StoreError
-            As `stored_state`.
-        """
+        """Read one revision."""
         revisions = self.revisions(prefix, number, number)
         return revisions[0] if revisions else None
 
     def revisions(self, prefix: str, first: int, last: int) -> list[Revision]:
-        """Read the revisions of a range of numbers.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-        first, last
-            Numbers, both inclusive.
-
-        Returns
-        -------
-        list of Revision
-            In ascending order.
-
-        Raises
-        ------
-        StoreError
-            As `stored_state`.
-        """
+        """Read the revisions of a range of numbers."""
         return cast("list[Revision]", self.records(prefix, "revision", first, last))
 
-    def records(self, prefix: str, kind: str, first: int = 1, last: int = _NO_END) -> list[Record]:
-        """Read the records of a kind and of a range of numbers.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-        kind
-            ``revision``, ``activation`` or ``judgement``.
-        first, last
-            Numbers, both inclusive.
-
-        Returns
-        -------
-        list of Revision, Activation or Correction
-            In ascending order.
-
-        Raises
-        ------
-        StoreError
-            As `stored_state`.
-        """
+    def records(self, prefix: str, kind: str, first: int = 1, last: int = NO_END) -> list[Record]:
+        """Read the records of a kind and of a range of numbers."""
         number = _number(kind)
         sql = (
             f"SELECT {CHECKED[kind]}, checksum FROM {kind} "
@@ -224,27 +128,7 @@ class Reader:
             return records
 
     def find_label(self, prefix: str, label: str, excluded: Collection[int] = ()) -> int | None:
-        """Find the newest revision with a label.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-        label
-            The label.
-        excluded
-            Numbers of revisions that do not count.
-
-        Returns
-        -------
-        int or None
-            Its number; None if there is none.
-
-        Raises
-        ------
-        StoreError
-            As `stored_state`.
-        """
+        """Find the newest revision with a label."""
         with self._file.translated_errors():
             sql = "SELECT number FROM revision WHERE detector = ? AND label = ? ORDER BY number DESC LIMIT ?"
             numbers = (cast("int", row[0]) for row in self._rows(sql, prefix, label, len(excluded) + 1))
@@ -257,70 +141,19 @@ class Reader:
             return number
 
     def labels(self, prefix: str) -> list[str]:
-        """List the labels of a detector's revisions.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-
-        Returns
-        -------
-        list of str
-            In alphabetical order.
-
-        Raises
-        ------
-        StoreError
-            As `stored_state`.
-        """
+        """List the labels of a detector's revisions."""
         with self._file.translated_errors():
             sql = "SELECT DISTINCT label FROM revision WHERE detector = ? AND label IS NOT NULL"
             return sorted(cast("str", row[0]) for row in self._rows(sql, prefix))
 
     def count(self, prefix: str, kind: str = "revision") -> int:
-        """Return the number of the newest record of a kind, 0 if there is none.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-        kind
-            ``revision``, ``activation`` or ``judgement``.
-
-        Returns
-        -------
-        int
-
-        Raises
-        ------
-        StoreError
-            As `stored_state`.
-        """
+        """Return the number of the newest record of a kind, 0 if there is none."""
         with self._file.translated_errors():
             row = self._row(f"SELECT max({_number(kind)}) FROM {kind} WHERE detector = ?", prefix)
             return cast("int | None", row and row[0]) or 0
 
     def answer(self, prefix: str, request: str) -> Answer | None:
-        """Read the answer to a request.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-        request
-            Id of the request.
-
-        Returns
-        -------
-        Answer or None
-            None if the id is new.
-
-        Raises
-        ------
-        StoreError
-            As `stored_state`.
-        """
+        """Read the answer to a request."""
         with self._file.translated_errors():
             row = self._row(
                 f"SELECT {CHECKED['answer']}, checksum FROM answer WHERE detector = ? AND request = ?", prefix, request
@@ -376,27 +209,7 @@ class Reader:
             return FollowState(bool(row[0]), cast("Position", strictjson.loads(cast("str", row[1]))))
 
     def follow_candidates(self, prefix: str, before: int | None, limit: int) -> list[FollowCandidate]:
-        """Read what commits and users activated; activations that followed the links are left out.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-        before
-            Read activations with a smaller serial; None reads from the newest on.
-        limit
-            Largest number of candidates.
-
-        Returns
-        -------
-        list of FollowCandidate
-            The newest first.
-
-        Raises
-        ------
-        StoreError
-            As `stored_state`.
-        """
+        """Read what commits and users activated; activations that followed the links are left out."""
         activation, revision = (
             ", ".join(f"{table}.{column}" for column in (*CHECKED[table].split(", "), "checksum"))
             for table in ("activation", "revision")
@@ -409,7 +222,7 @@ class Reader:
         )
         candidates: list[FollowCandidate] = []
         with self._file.translated_errors():
-            for row in self._rows(sql, prefix, before or _NO_END, limit):
+            for row in self._rows(sql, prefix, before or NO_END, limit):
                 verify_row(prefix, "activation", row[:width])
                 verify_row(prefix, "revision", row[width:])
                 position = cast("Position | None", strictjson.loads(cast("str", row[width + 5])))

@@ -1,18 +1,13 @@
-"""What is stored in addition to the records, and the conversion of verified rows."""
+"""The columns of the tables, and the conversion of verified rows to records."""
 
 import sqlite3
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import cast
 
 from ponikeeper.errors import GeometryError
 from ponikeeper.geometry import Geometry
-from ponikeeper.history import Position
-from ponikeeper.history.records import KINDS, Activation, Correction, Record, Revision, Row, checksum
+from ponikeeper.history.records import KINDS, Position, Record, Revision, Row, checksum
 from ponikeeper.text import strictjson
-
-FOLLOWED = "follow"
-"""The cause of an activation without a request: the links came to rest at the position of its revision."""
 
 CHECKED = MappingProxyType(
     {
@@ -24,124 +19,6 @@ CHECKED = MappingProxyType(
     }
 )
 """The columns of each table that its checksum covers, as well as the detector's prefix; the first names the row."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The result of a request with an id, stored so that a repetition gets the same one.
-
-    Parameters
-    ----------
-    request
-        Id of the request.
-    digest
-        Hash of its content, which tells another request with the same id.
-    op
-        What was requested, such as ``commit``.
-    revision, serial
-        Numbers in its result.
-    time
-        Of its result, UTC ISO-8601.
-    """
-
-    request: str
-    digest: str
-    op: str
-    revision: int
-    serial: int
-    time: str
-
-
-@dataclass(frozen=True, slots=True)
-class FollowState:
-    """The state of following, stored so that it survives a restart.
-
-    Parameters
-    ----------
-    follow
-        Whether the geometry follows the linked PVs.
-    rested
-        The position at which the links rested when the geometry that belongs there was last decided on.
-    """
-
-    follow: bool
-    rested: Position
-
-
-@dataclass(frozen=True, slots=True)
-class StoredState:
-    """Everything that the store has of one detector now; empty if nothing was ever committed.
-
-    Parameters
-    ----------
-    revision
-        The active revision.
-    activation
-        Its activation.
-    count
-        Number of the newest revision.
-    corrections
-        All corrections, in their order.
-    follow_state
-        None if nothing was ever stored about following.
-    """
-
-    revision: Revision | None = None
-    activation: Activation | None = None
-    count: int = 0
-    corrections: tuple[Correction, ...] = ()
-    follow_state: FollowState | None = None
-
-    @property
-    def number(self) -> int:
-        """Number of the active revision, 0 if there is none."""
-        return 0 if self.activation is None else self.activation.revision
-
-    @property
-    def serial(self) -> int:
-        """Serial of its activation, 0 if there is none."""
-        return 0 if self.activation is None else self.activation.serial
-
-
-@dataclass(frozen=True, slots=True)
-class FollowCandidate:
-    """A revision that a commit or a user activated, with its position: following may activate it again there.
-
-    Parameters
-    ----------
-    serial
-        Of that activation.
-    revision
-        Number of the revision.
-    position
-        None if it was never recorded.
-    """
-
-    serial: int
-    revision: int
-    position: Position | None
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A revision before it has a number.
-
-    Parameters
-    ----------
-    geometry
-        The geometry.
-    provenance
-        Where it comes from.
-    label
-        None if it has none.
-    position
-        None if it is unknown.
-    """
-
-    geometry: Geometry
-    provenance: dict[str, object]
-    label: str | None = None
-    position: Position | None = None
 
 
 def verify_row(prefix: str, table: str, row: Row) -> None:

@@ -20,8 +20,8 @@ from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.errors import RefusedError
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, Kind
 from ponikeeper.putlog.sinks import make_sink
-from ponikeeper.store import History
-from ponikeeper.store.writer import Store
+from ponikeeper.store.sqlite_storage import SQLiteStorage
+from ponikeeper.store.store_thread import StoreThread
 
 CONFIG = """
 [ioc]
@@ -73,7 +73,7 @@ def test_every_pv_of_a_detector_is_published_at_the_start_or_after_a_put(config)
     (detector,) = config.detector
 
     async def work():
-        store = Store(await asyncio.to_thread(History, config.store))
+        store = StoreThread(await asyncio.to_thread(SQLiteStorage, config.store))
         try:
             links = LinkStates(detector.link, detector.settle)
             keeper = Keeper(detector.prefix, store, detector.limits, links)
@@ -97,7 +97,7 @@ def test_every_pv_of_a_detector_is_published_at_the_start_or_after_a_put(config)
 
 def test_every_pv_of_the_ioc_is_published_soon_after_the_start(config):
     async def work():
-        store = Store(await asyncio.to_thread(History, config.store))
+        store = StoreThread(await asyncio.to_thread(SQLiteStorage, config.store))
         channels = await service._ioc_channels(store)
         putlog = PutLog(make_sink(config.ioc.putlog, config.source.parent), channels)
         clients = NoClients()

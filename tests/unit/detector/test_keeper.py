@@ -11,8 +11,9 @@ from ponikeeper.detector.state import Change, DetectorState
 from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.protocol import Activate
 from ponikeeper.protocol.pvs import Status
-from ponikeeper.store import History, verify
-from ponikeeper.store.writer import Store
+from ponikeeper.store import verify
+from ponikeeper.store.sqlite_storage import SQLiteStorage
+from ponikeeper.store.store_thread import StoreThread
 from stores import GEOMETRY, commit, draft
 from strategies import VALUES
 from wire import new_request
@@ -24,7 +25,7 @@ def run(path, work, links=None, **options):
     """Run a coroutine function with a keeper on a store; return its result and the published states."""
 
     async def whole():
-        store = Store(await asyncio.to_thread(History, path))
+        store = StoreThread(await asyncio.to_thread(SQLiteStorage, path))
         try:
             keeper = Keeper(PREFIX, store, {}, links or LinkStates(), **options)
             await keeper.load()
@@ -117,7 +118,7 @@ def test_repetition_changes_nothing_and_its_late_retry_neither(path):
 
 
 def test_time_never_decreases_although_the_clock_does(path):
-    history = History(path)
+    history = SQLiteStorage(path)
     history.commit(PREFIX, draft(1), "2096-01-01T00:00:00.000000Z", "commit", "a")
     history.close()
     result, _ = run(path, lambda keeper, _: keeper.execute(new_request({"dist": 0.5}), "alice@here"))
@@ -146,7 +147,7 @@ def test_store_that_cannot_be_written_refuses_and_keeps_the_geometry(path):
 
 @pytest.mark.parametrize("stored", [True, False])
 def test_outcome_of_a_failure_in_the_last_step_is_read_from_the_disk(path, monkeypatch, stored):
-    real_commit, real_probe = History.commit, History.probe
+    real_commit, real_probe = SQLiteStorage.commit, SQLiteStorage.probe
     failures = iter([True, False])
 
     def failing_commit(self, *values):
@@ -161,8 +162,8 @@ def test_outcome_of_a_failure_in_the_last_step_is_read_from_the_disk(path, monke
 
     async def work(keeper, _):
         await keeper.execute(new_request(dict(VALUES)), "alice@here")
-        monkeypatch.setattr(History, "commit", failing_commit)
-        monkeypatch.setattr(History, "probe", failing_probe)
+        monkeypatch.setattr(SQLiteStorage, "commit", failing_commit)
+        monkeypatch.setattr(SQLiteStorage, "probe", failing_probe)
         return await keeper.execute(new_request({"dist": 0.5}), "alice@here")
 
     result, published = run(path, work)
@@ -180,7 +181,7 @@ def test_outcome_of_a_failure_in_the_last_step_is_read_from_the_disk(path, monke
 
 
 def test_damage_found_while_serving_ends_all_writing(path):
-    history = History(path)
+    history = SQLiteStorage(path)
     for number in range(3):
         commit(history, PREFIX, number)
     with history._file.transaction() as connection:

@@ -9,11 +9,11 @@ from keeper_bench import BY, FAR, NEAR, SETTLE, run
 from ponikeeper.detector.follower import Follower
 from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.protocol import Follow, Retract
-from ponikeeper.store import History
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 
 
 def test_failed_follow_is_reported_and_done_when_the_disk_can_be_written(path, monkeypatch):
-    real, failures = History.activate, iter([True, True])
+    real, failures = SQLiteStorage.activate, iter([True, True])
 
     def failing(self, *values, **named):
         if next(failures, False):
@@ -22,7 +22,7 @@ def test_failed_follow_is_reported_and_done_when_the_disk_can_be_written(path, m
 
     async def work(bench):
         await bench.near_and_far()
-        monkeypatch.setattr(History, "activate", failing)
+        monkeypatch.setattr(SQLiteStorage, "activate", failing)
         await bench.move_to(NEAR)
         refused = bench.revision, bench.shown, bench.keeper.state.message
         await bench.until(revision=1)
@@ -36,7 +36,7 @@ def test_failed_follow_is_reported_and_done_when_the_disk_can_be_written(path, m
 
 
 def test_links_are_reported_while_the_disk_does_not_respond(path, monkeypatch):
-    real, answers = History.activate, threading.Event()
+    real, answers = SQLiteStorage.activate, threading.Event()
 
     def hanging(self, *values, **named):
         assert answers.wait(20)
@@ -44,7 +44,7 @@ def test_links_are_reported_while_the_disk_does_not_respond(path, monkeypatch):
 
     async def work(bench):
         await bench.near_and_far()
-        monkeypatch.setattr(History, "activate", hanging)
+        monkeypatch.setattr(SQLiteStorage, "activate", hanging)
         bench.set_motor(NEAR, 1.0)
         await bench.keeper.check_links()
         bench.set_motor(NEAR)
@@ -88,7 +88,7 @@ def test_link_that_disconnects_and_reconnects_while_the_disk_is_slow_is_not_foll
 @pytest.mark.parametrize("stored", [True, False])
 @pytest.mark.parametrize("what", ["activate", "correct", "set_follow_state"])
 def test_outcome_of_a_failure_in_the_last_step_is_read_from_the_disk(path, monkeypatch, what, stored):
-    real = getattr(History, what)
+    real = getattr(SQLiteStorage, what)
     failures = iter([True])
 
     def failing(self, *values, **named):
@@ -101,7 +101,7 @@ def test_outcome_of_a_failure_in_the_last_step_is_read_from_the_disk(path, monke
 
     async def work(bench):
         await bench.near_and_far()
-        monkeypatch.setattr(History, what, failing)
+        monkeypatch.setattr(SQLiteStorage, what, failing)
         if what == "activate":
             await bench.move_to(NEAR)
             if not stored:

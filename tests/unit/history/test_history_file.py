@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ponikeeper.errors import HistoryError, ProblemsError, RefusedError
 from ponikeeper.history.history_file import ExportedHistory, format_counts, new_records, read, write
 from ponikeeper.history.records import KINDS, Activation, Correction, Revision, checksum, with_checksum
-from ponikeeper.store import History
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from stores import NAME, PREFIXES, small_store
 from strategies import geometries, json_values
 
@@ -23,7 +23,7 @@ EXPORTED = "2026-11-23T04:00:00.000000Z"
 
 def of_store(path, revisions=4) -> ExportedHistory:
     """Export one detector of a small store."""
-    store = History(small_store(path, revisions))
+    store = SQLiteStorage(small_store(path, revisions))
     try:
         return ExportedHistory(PREFIX, EXPORTED, *(tuple(store.records(PREFIX, kind)) for kind in KINDS))
     finally:

@@ -10,7 +10,7 @@ from ponikeeper.geometry import Geometry
 from ponikeeper.history.records import KINDS, Activation, Correction, Revision, checksum
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES
 from ponikeeper.protocol.history_query import MAX_RECORDS, HistoryQuery, Reply, parse_query, parse_reply, reply_text
-from ponikeeper.store import History
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from stores import GEOMETRY, NAME, PREFIXES, small_store
 
 PREFIX = PREFIXES[0]
@@ -19,7 +19,7 @@ TIME = "2026-11-22T09:30:00.250000Z"
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    store = History(small_store(tmp_path_factory.mktemp("small") / NAME))
+    store = SQLiteStorage(small_store(tmp_path_factory.mktemp("small") / NAME))
     found = {kind: store.records(PREFIX, kind) for kind in KINDS}
     store.close()
     return found

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ponikeeper.store import History
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from stores import NAME
 
 
@@ -13,6 +13,6 @@ def path(tmp_path):
 
 @pytest.fixture
 def history(path):
-    opened = History(path)
+    opened = SQLiteStorage(path)
     yield opened
     opened.close()

@@ -5,13 +5,13 @@ from contextlib import suppress
 import pytest
 
 from ponikeeper.errors import BusyStoreError, StoreError
-from ponikeeper.store import History
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from stores import GEOMETRY, PREFIXES, commit, draft
 
 PREFIX, OTHER = PREFIXES
 
 
-def reopened(history: History) -> History:
+def reopened(history: SQLiteStorage) -> SQLiteStorage:
     history.close()
     history.__init__(history.path)
     return history
@@ -19,9 +19,9 @@ def reopened(history: History) -> History:
 
 def test_second_opening_of_one_directory_is_refused_until_the_first_is_closed(history):
     with pytest.raises(BusyStoreError, match="is served by another ponikeeper"):
-        History(history.path)
+        SQLiteStorage(history.path)
     history.close()
-    History(history.path).close()
+    SQLiteStorage(history.path).close()
 
 
 def test_store_file_that_was_moved_away_accepts_no_commit_until_it_is_back(history):

@@ -5,7 +5,8 @@ import math
 from hypothesis import given, settings
 
 from ponikeeper.history.records import KINDS
-from ponikeeper.store import Draft, History, StoredState
+from ponikeeper.store import Draft, StoredState
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.text import strictjson
 from stores import NAME, PREFIXES, commit, corrections, draft, time_of
 from strategies import geometries
@@ -13,7 +14,7 @@ from strategies import geometries
 PREFIX, OTHER = PREFIXES
 
 
-def reopened(history: History) -> History:
+def reopened(history: SQLiteStorage) -> SQLiteStorage:
     history.close()
     history.__init__(history.path)
     return history
@@ -84,7 +85,7 @@ def test_records_of_each_kind_are_read_by_their_numbers(history):
 @settings(max_examples=25)
 @given(geometry=geometries())
 def test_geometry_is_read_bit_by_bit_as_it_was_written(tmp_path_factory, geometry):
-    history = History(tmp_path_factory.mktemp("bits") / NAME)
+    history = SQLiteStorage(tmp_path_factory.mktemp("bits") / NAME)
     try:
         written, _ = history.commit(PREFIX, Draft(geometry, {}), time_of(0), "commit", "a")
         found, _ = reopened(history).active(PREFIX)

@@ -13,7 +13,8 @@ import pytest
 
 from live import wait_for
 from ponikeeper.errors import DamagedStoreError, StoreError
-from ponikeeper.store import History, schema
+from ponikeeper.store import schema
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from stores import NAME, contents, digest, small_store
 
 STEP = "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL); INSERT INTO note VALUES (1, 'brought up')"
@@ -44,9 +45,10 @@ CHILD = textwrap.dedent(
     """
     import sys
     from pathlib import Path
-    from ponikeeper.store import History, schema
+    from ponikeeper.store import schema
+    from ponikeeper.store.sqlite_storage import SQLiteStorage
     schema.MIGRATIONS = (*schema.MIGRATIONS, sys.argv[2])
-    History(Path(sys.argv[1]))
+    SQLiteStorage(Path(sys.argv[1]))
     """
 )
 
@@ -103,7 +105,7 @@ def test_damaged_header_of_a_journal_is_refused_and_both_files_kept(left):
             journal.write_bytes(damaged)
             before = digest(left), digest(journal)
             with pytest.raises(DamagedStoreError, match=r"-journal is damaged .* both files were left unchanged"):
-                History(left)
+                SQLiteStorage(left)
             assert (digest(left), digest(journal)) == before
             refused += 1
     assert refused == 84
@@ -117,7 +119,7 @@ def test_truncated_journal_is_refused_and_both_files_kept(left):
         journal.write_bytes(sound[:length])
         before = digest(left), digest(journal)
         with pytest.raises(DamagedStoreError, match="-journal is damaged"):
-            History(left)
+            SQLiteStorage(left)
         assert (digest(left), digest(journal)) == before
 
 
@@ -147,7 +149,7 @@ def test_garbage_in_place_of_a_journal_is_refused_and_kept(old, content):
     schema.journal_of(old).write_bytes(content)
     before = digest(old)
     with pytest.raises(DamagedStoreError, match=r"-journal is damaged .there is no header at byte 0"):
-        History(old)
+        SQLiteStorage(old)
     assert digest(old) == before
     assert schema.journal_of(old).read_bytes() == content
 
@@ -165,7 +167,7 @@ def test_missing_store_with_a_journal_is_not_replaced_by_an_empty_one(left, suff
     schema.journal_of(left).rename(left.with_name(NAME + suffix))
     for _ in range(2):
         with pytest.raises(DamagedStoreError, match=f"is gone, but its journal {NAME}{suffix} is still there"):
-            History(left)
+            SQLiteStorage(left)
     assert not left.exists()
 
 
@@ -173,5 +175,5 @@ def test_log_of_another_program_is_not_played_into_the_store(old):
     schema.wal_of(old).write_bytes(os.urandom(5000))
     before = digest(old)
     with pytest.raises(DamagedStoreError, match="was left by another program"):
-        History(old)
+        SQLiteStorage(old)
     assert digest(old) == before

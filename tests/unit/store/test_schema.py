@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ponikeeper.errors import DamagedStoreError, StoreError
-from ponikeeper.store import History, schema
+from ponikeeper.store import schema
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from stores import NAME, PREFIXES, commit, contents, digest, small_store
 
 STEP = "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL); INSERT INTO note VALUES (1, 'brought up')"
@@ -34,15 +35,15 @@ def test_older_store_is_brought_up_with_all_its_rows(old, monkeypatch):
     connection = sqlite3.connect(old)
     assert connection.execute("SELECT text FROM note").fetchall() == [("brought up",)]
     connection.close()
-    history = History(old)
+    history = SQLiteStorage(old)
     commit(history, PREFIXES[0], 50)
     history.close()
 
 
 def test_new_store_passes_through_the_same_steps(quick_path, monkeypatch, old):
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP))
-    History(quick_path / "new" / NAME).close()
-    History(old).close()
+    SQLiteStorage(quick_path / "new" / NAME).close()
+    SQLiteStorage(old).close()
     schemas = []
     for path in (quick_path / "new" / NAME, old):
         connection = sqlite3.connect(path)
@@ -54,11 +55,11 @@ def test_new_store_passes_through_the_same_steps(quick_path, monkeypatch, old):
 def test_newer_store_is_refused_with_advice_and_left_unchanged(old, monkeypatch):
     newest = len(schema.MIGRATIONS)
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP))
-    History(old).close()
+    SQLiteStorage(old).close()
     monkeypatch.undo()
     before = digest(old)
     with pytest.raises(StoreError) as refused:
-        History(old)
+        SQLiteStorage(old)
     assert str(refused.value) == (
         f"{old} has schema version {newest + 1}, this ponikeeper reads up to {newest}: "
         "start the newer ponikeeper that wrote it"
@@ -76,7 +77,7 @@ def test_failing_step_leaves_the_old_store_as_it_was(old, monkeypatch, step):
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP.replace("note", "first"), step))
         with pytest.raises(StoreError, match=f"stays at schema version {newest}, its migration to {newest + 2} failed"):
-            History(old)
+            SQLiteStorage(old)
     assert digest(old) == bytes_before
     assert contents(old) == before
 
@@ -87,11 +88,11 @@ def test_schema_version_that_its_tables_do_not_have_is_damage(old):
     connection.commit()
     connection.close()
     with pytest.raises(DamagedStoreError, match=f"its tables are not those of schema version {len(schema.MIGRATIONS)}"):
-        History(old)
+        SQLiteStorage(old)
 
 
 def test_empty_file_is_no_store_to_begin_with(tmp_path):
     (tmp_path / NAME).touch()
     with pytest.raises(DamagedStoreError, match="it is empty"):
-        History(tmp_path / NAME)
+        SQLiteStorage(tmp_path / NAME)
     assert (tmp_path / NAME).read_bytes() == b""

@@ -5,13 +5,14 @@ import sqlite3
 import pytest
 
 from ponikeeper.errors import DamagedStoreError
-from ponikeeper.store import History, verify
+from ponikeeper.store import verify
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from stores import NAME, PREFIXES, digest, small_store
 
 PREFIX, OTHER = PREFIXES
 
 
-def verify_all(history: History) -> None:
+def verify_all(history: SQLiteStorage) -> None:
     while history.verify_next():
         continue
 
@@ -33,10 +34,10 @@ def test_checksum_covers_every_column(path):
             connection.close()
             changed = digest(path)
             with pytest.raises(DamagedStoreError, match=f"the checksum of {table}"):
-                History(path)
+                SQLiteStorage(path)
             assert digest(path) == changed
             path.write_bytes(sound)
-    History(path).close()
+    SQLiteStorage(path).close()
 
 
 @pytest.mark.parametrize("table", ["revision", "activation", "answer", "judgement", "standing"])
@@ -48,7 +49,7 @@ def test_missing_row_is_noticed(path, table, which):
     connection.commit()
     connection.close()
     with pytest.raises(DamagedStoreError, match="is damaged"):
-        History(path)
+        SQLiteStorage(path)
 
 
 def test_old_rows_are_verified_behind_the_start(path, monkeypatch):
@@ -59,7 +60,7 @@ def test_old_rows_are_verified_behind_the_start(path, monkeypatch):
     connection.execute("UPDATE revision SET uid = 'x' WHERE rowid = 1")
     connection.commit()
     connection.close()
-    history = History(path)
+    history = SQLiteStorage(path)
     try:
         assert history.active(PREFIX) is not None  # the newest rows are sound
         with pytest.raises(DamagedStoreError, match=f"{NAME} is damaged .the checksum of revision 1 of"):

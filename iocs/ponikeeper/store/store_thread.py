@@ -1,4 +1,4 @@
-"""The one thread that uses the store, and the health of its disk."""
+"""The one thread that uses the storage, and the health of its disk."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ponikeeper.errors import DamagedStoreError, StoreError
-from ponikeeper.store import History
+from ponikeeper.store.interface import HistoryStorage
 
 SLOW = 0.8
 """Seconds after which a call that has not returned is reported as a failing disk."""
@@ -51,17 +51,17 @@ class Health:
     free: float = 0.0
 
 
-class Store:
-    """Runs the methods of a history one after another, on a thread of its own.
+class StoreThread:
+    """Runs the methods of a storage one after another, on a thread of its own.
 
     Parameters
     ----------
-    history
-        The open history; from now on only this object's thread uses it.
+    storage
+        The open storage; from now on only this object's thread uses it.
     """
 
-    def __init__(self, history: History) -> None:
-        self._history = history
+    def __init__(self, storage: HistoryStorage) -> None:
+        self._storage = storage
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._thread_id = 0
         self._listeners: list[Callable[[Health], Awaitable[None]]] = []
@@ -73,13 +73,15 @@ class Store:
         """Register a coroutine function that is called with the health after each check and write."""
         self._listeners.append(listener)
 
-    async def read(self, method: Callable[[History], T], on_slow: Callable[[], Awaitable[None]] | None = None) -> T:
+    async def read(
+        self, method: Callable[[HistoryStorage], T], on_slow: Callable[[], Awaitable[None]] | None = None
+    ) -> T:
         """Read from the history.
 
         Parameters
         ----------
         method
-            Called with the history, on its thread.
+            Called with the storage, on its thread.
         on_slow
             Called once if the disk does not answer for `SLOW` seconds; the read continues.
 
@@ -101,13 +103,15 @@ class Store:
             await self._report_damage(error)
             raise
 
-    async def write(self, method: Callable[[History], T], on_slow: Callable[[], Awaitable[None]] | None = None) -> T:
+    async def write(
+        self, method: Callable[[HistoryStorage], T], on_slow: Callable[[], Awaitable[None]] | None = None
+    ) -> T:
         """Write to the history; it is on disk when this returns.
 
         Parameters
         ----------
         method
-            Called with the history, on its thread.
+            Called with the storage, on its thread.
         on_slow
             Called once if the disk does not answer for `SLOW` seconds; the write continues.
 
@@ -146,7 +150,7 @@ class Store:
     async def probe(self) -> None:
         """Make a test write and update `health`."""
         with suppress(StoreError):  # `write` has reported it: this is how a failing disk is detected
-            await self.write(History.probe)
+            await self.write(lambda storage: storage.probe())
 
     async def ping(self) -> None:
         """Wait until the thread has finished what it was given before."""
@@ -161,12 +165,12 @@ class Store:
 
     def close(self) -> None:
         """Close the history, and end the thread after what it was given before."""
-        self._thread.submit(self._history.close)
+        self._thread.submit(self._storage.close)
         self._thread.shutdown(wait=True)
 
-    async def _run(self, method: Callable[[History], T], on_slow: Callable[[], Awaitable[None]] | None) -> T:
+    async def _run(self, method: Callable[[HistoryStorage], T], on_slow: Callable[[], Awaitable[None]] | None) -> T:
         """Run a method on the thread; report a disk that does not answer, and wait for it."""
-        future = asyncio.get_running_loop().run_in_executor(self._thread, method, self._history)
+        future = asyncio.get_running_loop().run_in_executor(self._thread, method, self._storage)
         done, _ = await asyncio.wait({future}, timeout=SLOW)
         if not done:
             await self._report(replace(self.health, ok=False, message=f"the disk has not answered for {SLOW:g} s"))
@@ -179,7 +183,7 @@ class Store:
         left = True
         while left:
             try:
-                left = await self.read(History.verify_next)
+                left = await self.read(lambda storage: storage.verify_next())
                 await asyncio.sleep(0)  # commits go first
             except DamagedStoreError:
                 return
@@ -193,7 +197,7 @@ class Store:
             await asyncio.sleep(PERIOD)
             if self.damage:
                 continue
-            free, doubtful = await self._run(lambda history: _disk(history.path.parent), None)
+            free, doubtful = await self._run(lambda storage: _disk(storage.path.parent), None)
             if doubtful or not self.health.ok:
                 await self.probe()
             elif abs(free - self.health.free) > _SIGNIFICANT * self.health.free:
@@ -213,7 +217,7 @@ class Store:
             await listener(health)
 
     def _free(self) -> float:
-        return _disk(self._history.path.parent)[0]
+        return _disk(self._storage.path.parent)[0]
 
 
 def _disk(directory: Path) -> tuple[float, bool]:

@@ -1,6 +1,6 @@
-"""Writing the store of one IOC: each write is one transaction, stored whole or not at all.
+"""The storage in one SQLite file: each write is one transaction, stored whole or not at all.
 
-A `History` belongs to one thread at a time (`ponikeeper.store.writer` runs that thread).
+An `SQLiteStorage` belongs to one thread at a time (`ponikeeper.store.store_thread` runs that thread).
 """
 
 import sqlite3
@@ -11,25 +11,20 @@ from typing import cast
 
 from ponikeeper.errors import StoreError
 from ponikeeper.history.records import Activation, Correction, Position, Record, Revision, Row, checksum, name_of
+from ponikeeper.store.data_types import Answer, Draft, FollowState
 from ponikeeper.store.reader import Reader
-from ponikeeper.store.rows import CHECKED, Answer, Draft, FollowState
+from ponikeeper.store.rows import CHECKED
 from ponikeeper.text import strictjson
 
 
-class History(Reader):
-    """The store of one IOC, read and written; parameters and errors of the constructor as `Reader`.
+class SQLiteStorage(Reader):
+    """A `HistoryStorage` in an SQLite file; parameters and errors of the constructor as `Reader`.
 
-    Every write is one transaction: it is on disk when the method returns. Times are UTC ISO-8601.
+    `ponikeeper.store.interface` describes the methods. Every write is one transaction.
     """
 
     def probe(self) -> None:
-        """Write to the disk without changing the history.
-
-        Raises
-        ------
-        StoreError
-            The disk does not accept writes.
-        """
+        """Write to the disk without changing the history."""
         with self._file.transaction() as connection:
             connection.execute("UPDATE probe SET written = written + 1")
 
@@ -43,37 +38,7 @@ class History(Reader):
         request: tuple[str, str, str] | None = None,
         follow_state: FollowState | None = None,
     ) -> tuple[Revision, Activation]:
-        """Store a new revision and activate it.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-        draft
-            The revision without number and checksum.
-        time
-            Of revision and activation.
-        cause
-            Of the activation, such as ``commit``.
-        author
-            Of the activation.
-        request
-            Id, digest and op of the request, if it has an id.
-        follow_state
-            Stored with it; None if it has not changed.
-
-        Returns
-        -------
-        tuple of Revision and Activation
-            As stored: the revision with its number, uid and checksum, and its activation with its serial.
-
-        Raises
-        ------
-        UncertainStoreError
-            Whether it is stored is not known.
-        StoreError
-            It was not stored.
-        """
+        """Store a new revision and activate it."""
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
             revision = Revision(
@@ -101,54 +66,14 @@ class History(Reader):
         request: tuple[str, str, str] | None = None,
         follow_state: FollowState | None = None,
     ) -> Activation:
-        """Activate a stored revision.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-        revision
-            Number of the revision.
-        time, cause, author, request, follow_state
-            As `commit`.
-
-        Returns
-        -------
-        Activation
-            As stored, with its serial.
-
-        Raises
-        ------
-        StoreError
-            As `commit`.
-        """
+        """Activate a stored revision."""
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
             _set_follow_state(connection, prefix, key, follow_state, time, author)
             return _activate(connection, prefix, key, revision, time, cause, author, request)
 
     def correct(self, prefix: str, correction: Correction, answer: Answer | None = None) -> Correction:
-        """Store a correction and the answer to its request.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-        correction
-            The correction; its number is not used.
-        answer
-            None if the request has no id.
-
-        Returns
-        -------
-        Correction
-            The correction with its number.
-
-        Raises
-        ------
-        StoreError
-            As `commit`.
-        """
+        """Store a correction and the answer to its request."""
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
             numbered = replace(correction, number=_next(connection, "judgement", "number", key))
@@ -158,24 +83,7 @@ class History(Reader):
         return numbered
 
     def append(self, prefix: str, records: Iterable[Record], time: str, author: str) -> None:
-        """Store records of another store, all or none; numbers, times and checksums do not change.
-
-        Where the links rested is deleted: that was before what is active now.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-        records
-            Records that continue those of this store, in the order of their numbers.
-        time, author
-            Of this change of the follow state.
-
-        Raises
-        ------
-        StoreError
-            None of them was stored.
-        """
+        """Store records of another store, all or none; numbers, times and checksums do not change."""
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
             for record in records:
@@ -193,24 +101,7 @@ class History(Reader):
     def set_follow_state(
         self, prefix: str, follow_state: FollowState, time: str, author: str, answer: Answer | None = None
     ) -> None:
-        """Store whether the geometry follows the links and where they rest, with the answer to its request.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-        follow_state
-            Replaces what was stored before.
-        time, author
-            Of this change.
-        answer
-            None if there was no request, or one without an id.
-
-        Raises
-        ------
-        StoreError
-            As `commit`.
-        """
+        """Store whether the geometry follows the links and where they rest, with the answer to its request."""
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
             _set_follow_state(connection, prefix, key, follow_state, time, author)
@@ -218,20 +109,7 @@ class History(Reader):
                 _insert_answer(connection, prefix, key, answer)
 
     def store_answer(self, prefix: str, answer: Answer) -> None:
-        """Store the answer to a request that changed nothing, so that a repetition changes nothing either.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-        answer
-            The answer.
-
-        Raises
-        ------
-        StoreError
-            As `commit`.
-        """
+        """Store the answer to a request that changed nothing, so that a repetition changes nothing either."""
         with self._file.transaction() as connection:
             _insert_answer(connection, prefix, self._detector(connection, prefix), answer)
 

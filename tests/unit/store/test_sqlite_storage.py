@@ -9,18 +9,19 @@ import pytest
 from ponikeeper.errors import StoreError
 from ponikeeper.history import Activation
 from ponikeeper.history.records import KINDS
-from ponikeeper.store import FOLLOWED, Answer, FollowCandidate, FollowState, History, StoredState
+from ponikeeper.store import FOLLOWED, Answer, FollowCandidate, FollowState, StoredState
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from stores import NAME, PREFIXES, commit, corrections, draft, time_of
 
 PREFIX, OTHER = PREFIXES
 
 
-def verify_all(history: History) -> None:
+def verify_all(history: SQLiteStorage) -> None:
     while history.verify_next():
         continue
 
 
-def reopened(history: History) -> History:
+def reopened(history: SQLiteStorage) -> SQLiteStorage:
     history.close()
     history.__init__(history.path)
     return history
@@ -84,7 +85,7 @@ def test_records_of_another_store_are_appended_unchanged(tmp_path, history):
     commit(history, PREFIX, 0)
     history.correct(PREFIX, corrections(1)[0])
     records = [record for kind in KINDS for record in history.records(PREFIX, kind)]
-    other = History(tmp_path / "other" / NAME)
+    other = SQLiteStorage(tmp_path / "other" / NAME)
     try:
         other.append(PREFIX, records, time_of(9), "import")
         assert [record for kind in KINDS for record in reopened(other).records(PREFIX, kind)] == records
@@ -101,7 +102,7 @@ def test_records_that_do_not_follow_on_leave_nothing(tmp_path, history):
     for number in range(3):
         commit(history, PREFIX, number)
     first, _, third = history.revisions(PREFIX, 1, 3)
-    other = History(tmp_path / "other" / NAME)
+    other = SQLiteStorage(tmp_path / "other" / NAME)
     try:
         with pytest.raises(StoreError, match=r"revision 3 of .* does not continue the history: expected revision 2"):
             other.append(PREFIX, [first, third], time_of(9), "import")
@@ -112,7 +113,7 @@ def test_records_that_do_not_follow_on_leave_nothing(tmp_path, history):
 
 def test_where_the_links_rested_before_is_forgotten_when_records_are_added(tmp_path, history):
     commit(history, PREFIX, 0)
-    other = History(tmp_path / "other" / NAME)
+    other = SQLiteStorage(tmp_path / "other" / NAME)
     try:
         other.append(
             PREFIX, [record for kind in KINDS for record in history.records(PREFIX, kind)], time_of(1), "import"
