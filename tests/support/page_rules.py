@@ -215,8 +215,7 @@ def check_pycon(block: Block) -> None:
     import doctest
 
     for example in doctest.DocTestParser().get_examples(inspect.cleandoc(block.text)):
-        in_plan = example.source.startswith("yield from ")  # a line of a plan
-        compile(f"def plan(): {example.source}" if in_plan else example.source, block.where, "exec")
+        compile(example.source, block.where, "exec")
 
 
 STATIC: Mapping[str, Callable[[Block, Path, Any], None]] = {
