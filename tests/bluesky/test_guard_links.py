@@ -217,14 +217,13 @@ def check_outage(served, take, seconds):
     """Kill the IOC in a run that records this, and start it again after a while."""
     ioc, panel = served(Recording)
     back = threading.Timer(seconds, ioc.start)
-    panel.script[("trigger", 3)] = lambda: (ioc.kill(), back.start())
-    died = []
-    panel.script[("read", 3)] = lambda: died.append(True)
+    panel.script[("trigger", 3)] = ioc.kill
 
     def plan():
-        yield from bps.trigger_and_read([panel])
-        yield from bps.trigger_and_read([panel])
-        while not died or panel.calib.read_configuration()["pe1_calib_status"]["value"] != "VALID":
+        for _ in range(3):  # the IOC is away during the whole reading of the third event
+            yield from bps.trigger_and_read([panel])
+        back.start()
+        while panel.calib.read_configuration()["pe1_calib_status"]["value"] != "VALID":
             yield from bps.trigger_and_read([panel])
         yield from bps.trigger_and_read([panel])
 
