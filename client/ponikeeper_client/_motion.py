@@ -60,11 +60,11 @@ class LinkWatch:
 
     def start(self) -> None:
         """Start recording; raise `NotConnectedError` if the IOC does not answer."""
-        self._take(self._calib.read_links())
+        self._record(self._calib.read_links())
         self._token = self._calib.links.subscribe(self._changed, run=False)
 
     def stop(self) -> None:
-        """Stop recording; the recorded states are kept."""
+        """Stop recording; the recorded states remain available."""
         if self._token is None:
             return
         self._calib.links.unsubscribe(self._token)
@@ -79,12 +79,12 @@ class LinkWatch:
 
     def _changed(self, **_: Any) -> None:
         try:
-            self._take(self._calib.read_links())
+            self._record(self._calib.read_links())
         except PonikeeperError:  # the IOC is gone: from here on nothing is known of the links
             with self._lock:
                 self._seen.append(tuple(_gone(link) for link in self._seen[-1]))
 
-    def _take(self, links: Links) -> None:
+    def _record(self, links: Links) -> None:
         with self._lock:
             self._seen.append(links)
 

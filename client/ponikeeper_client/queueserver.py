@@ -91,12 +91,12 @@ def calibrate(
         For at least one detector no geometry was activated; the message says why.
     """
     opened = None if shutter is None else plans.Shutter(shutter, shutter_open, shutter_closed)
-    found = yield from plans.calibrate(
+    results = yield from plans.calibrate(
         _devices(detectors), None if calibs is None else _calibrations(calibs), calibrant=calibrant,
         wavelength=wavelength, method=method, start=start_from(start), num=num, dark=dark, mask=mask, label=label,
         config_det=config_det, shutter=opened, key=key, output_dir=output_dir, md=md,
     )  # fmt: skip
-    return {name: _as_json(one) for name, one in found.items()}
+    return {name: _as_json(result) for name, result in results.items()}
 
 
 def at_positions(
@@ -176,27 +176,27 @@ def start_from(start: str | Mapping[str, Any] | None) -> Start | None:
     return plans.Nominal(**values)
 
 
-def _devices(found: Sequence[Any]) -> list[Any]:
+def _devices(devices: Sequence[Any]) -> list[Any]:
     """Check that each name was that of a device: the queue leaves others as text."""
-    unknown = [each for each in found if isinstance(each, str)]
+    unknown = [each for each in devices if isinstance(each, str)]
     if unknown:
         raise CalibrationError(f"{', '.join(unknown)}: no device of that name is among those that the queue allows")
-    return list(found)
+    return list(devices)
 
 
-def _calibrations(found: Sequence[Any]) -> list[CalibrationData]:
-    others = [device.name for device in _devices(found) if not isinstance(device, CalibrationData)]
+def _calibrations(components: Sequence[Any]) -> list[CalibrationData]:
+    others = [device.name for device in _devices(components) if not isinstance(device, CalibrationData)]
     if others:
         raise CalibrationError(f"{', '.join(others)} is no calibration: expected the component of each, pe1.calib")
-    return list(found)
+    return list(components)
 
 
-def _as_json(one: plans.Calibrated) -> dict[str, Any]:
+def _as_json(result: plans.Calibrated) -> dict[str, Any]:
     """Convert a result to plain values: the queue returns only JSON."""
     return {
-        "revision": one.revision,
-        "serial": one.serial,
-        "residual_px": one.fit.provenance().get("residual_px"),
-        "poni": str(one.files.poni),
-        "warnings": list(one.warnings),
+        "revision": result.revision,
+        "serial": result.serial,
+        "residual_px": result.fit.provenance().get("residual_px"),
+        "poni": str(result.files.poni),
+        "warnings": list(result.warnings),
     }

@@ -38,12 +38,12 @@ def lines(wavelength: float, two_theta_max: float) -> list[tuple[float, int]]:
     """
     indices = itertools.product(range(-_MAX_INDEX, _MAX_INDEX + 1), repeat=3)
     squares = Counter(h * h + k * k + m * m for h, k, m in indices if h % 2 == k % 2 == m % 2)
-    found: list[tuple[float, int]] = []
+    reflections: list[tuple[float, int]] = []
     for square, multiplicity in sorted(squares.items()):
         sine = wavelength * 1e10 * math.sqrt(square) / (2 * LATTICE)
         if 0 < square <= _MAX_INDEX**2 and sine < 1 and 2 * math.asin(sine) <= two_theta_max:
-            found.append((2 * math.asin(sine), multiplicity))
-    return found
+            reflections.append((2 * math.asin(sine), multiplicity))
+    return reflections
 
 
 def image(geometry: Geometry, shape: tuple[int, int], seed: int = 0) -> NDArray[np.uint16]:

@@ -111,13 +111,13 @@ def _demonstrate_runs(folder: Path) -> None:
         )
         _require(detector.calib.read_configuration()["pe1_calib_revision"]["value"] == 1, "revision 1 is active")
 
-        found = {name: session.geometry(uid) for name, uid in (("near", near_uid), ("far", far_uid))}
-        out.print(_comparison(found))
-        _require(found == {"near": NEAR, "far": FAR}, "each run gives back its own geometry, bit-exact")
+        geometries = {name: session.geometry(uid) for name, uid in (("near", near_uid), ("far", far_uid))}
+        out.print(_comparison(geometries))
+        _require(geometries == {"near": NEAR, "far": FAR}, "each run gives back its own geometry, bit-exact")
 
         path = Path.cwd() / PICTURE
         title = "a run at the near distance, read back from Tiled"
-        picture.draw(path, session.image(near_uid, "pe1_image"), found["near"], title)
+        picture.draw(path, session.image(near_uid, "pe1_image"), geometries["near"], title)
         out.print(f"\nThe picture of it: [bold]{path}[/bold]")
         detector.destroy()
 
@@ -150,11 +150,11 @@ def _recorded_table(recorded: dict[str, Any]) -> Table:
     return table
 
 
-def _comparison(found: dict[str, Geometry]) -> Table:
+def _comparison(geometries: dict[str, Geometry]) -> Table:
     table = Table(title="read back from Tiled: each run gives its own geometry", title_justify="left")
     for name in ("run", "dist (m)", "poni1 (m)", "poni2 (m)", "as it was put"):
         table.add_column(name)
-    for (name, geometry), truth in zip(found.items(), (NEAR, FAR), strict=True):
+    for (name, geometry), truth in zip(geometries.items(), (NEAR, FAR), strict=True):
         same = "[green]bit-exact[/green]" if geometry == truth else "[red]different[/red]"
         table.add_row(name, *(repr(getattr(geometry, key)) for key in ("dist", "poni1", "poni2")), same)
     return table

@@ -76,9 +76,9 @@ def integrator_of(geometry: Geometry, images: tuple[int, int] | None = None, sha
         from pyFAI.integrator.azimuthal import AzimuthalIntegrator
     except ModuleNotFoundError as error:
         raise MissingExtraError("fit", error.name or "pyFAI") from error
-    given = None if shape is None else _image_shape(shape)
+    required = None if shape is None else _image_shape(shape)
     numbers = {name: getattr(geometry, name) for name in PARAMETERS if not name.startswith("pixel")}
-    integrator = AzimuthalIntegrator(**numbers, detector=_pyfai_detector(geometry, images, given))
+    integrator = AzimuthalIntegrator(**numbers, detector=_pyfai_detector(geometry, images, required))
     if geometry.detector_config.get("parallax"):
         integrator.enable_parallax()
     return integrator
@@ -91,33 +91,34 @@ def _image_shape(shape: Sequence[int]) -> tuple[int, int]:
     return int(shape[0]), int(shape[1])
 
 
-def _pyfai_detector(geometry: Geometry, images: tuple[int, int] | None, given: tuple[int, int] | None) -> Any:
-    """Build the detector: pyFAI's if its shape fits, otherwise a plain one of the given shape."""
+def _pyfai_detector(geometry: Geometry, images: tuple[int, int] | None, required: tuple[int, int] | None) -> Any:
+    """Build the detector: pyFAI's if its shape fits, otherwise a plain one of the required shape."""
     from pyFAI.detectors import detector_factory
 
     config = cast("dict[str, Any]", geometry.as_dict()["detector_config"])
     config.pop("parallax", None)
     config |= {"pixel1": geometry.pixel1, "pixel2": geometry.pixel2}
-    built = _from_factory(geometry, config, given is not None)
-    wanted = given or images
-    own = None if built is None else built.shape
-    if built is not None and (wanted is None or (own is not None and tuple(own) == wanted)):
+    built = _from_factory(geometry, config, required is not None)
+    expected = required or images
+    pyfai_shape = None if built is None else built.shape
+    if built is not None and (expected is None or (pyfai_shape is not None and tuple(pyfai_shape) == expected)):
         return _with_pixels(built, geometry)
-    if given is None and own is not None:
+    if required is None and pyfai_shape is not None:
         raise ShapeError(
             f"the images have the shape {images}, but {geometry.detector} with pixels of {geometry.pixel1!r} m x "
-            f"{geometry.pixel2!r} m has {tuple(own)} in pyFAI: the geometry is for another binning, or the detector "
-            f"is not that one; if the pixels are right, give shape={images}"
+            f"{geometry.pixel2!r} m has {tuple(pyfai_shape)} in pyFAI: the geometry is for another binning, or the "
+            f"detector is not that one; if the pixels are right, give shape={images}"
         )
-    if wanted is None:
+    if expected is None:
         raise ShapeError(
             f"pyFAI does not know the detector {geometry.detector}: give the shape of the images, shape=(y, x)"
         )
     if built is not None and not built.IS_FLAT:
         raise ShapeError(
-            f"{geometry.detector} is not flat and has {own} pixels: a flat one of shape {wanted} cannot stand for it"
+            f"{geometry.detector} is not flat and has {pyfai_shape} pixels: a flat one of shape {expected} "
+            "cannot stand for it"
         )
-    return _with_pixels(detector_factory("Detector", {**config, "max_shape": list(wanted)}), geometry)
+    return _with_pixels(detector_factory("Detector", {**config, "max_shape": list(expected)}), geometry)
 
 
 def _from_factory(geometry: Geometry, config: Mapping[str, Any], replaceable: bool) -> Any:

@@ -88,7 +88,7 @@ def calibrations(descriptor: Mapping[str, Any], calib: str | None = None) -> lis
     list of Calibration
         In the order of the descriptor.
     """
-    found: list[Calibration] = []
+    results: list[Calibration] = []
     for name, recorded in (descriptor.get("configuration") or {}).items():
         data: Mapping[str, Any] = recorded.get("data") or {}
         for base in _bases(name, data, calib):
@@ -98,8 +98,8 @@ def calibrations(descriptor: Mapping[str, Any], calib: str | None = None) -> lis
                 times = [time for key in keys.values() if (time := (recorded.get("timestamps") or {}).get(key))]
                 values = {plain: data[key] for plain, key in keys.items()}
                 component = base.removeprefix(name).lstrip("_-")
-                found.append(Calibration(name, component, values, prefix, min(times, default=None)))
-    return found
+                results.append(Calibration(name, component, values, prefix, min(times, default=None)))
+    return results
 
 
 def geometry(descriptor: Mapping[str, Any], detector: str | None = None, calib: str = "calib") -> Geometry:
@@ -154,31 +154,31 @@ def image_shape(descriptor: Mapping[str, Any], detector: str) -> tuple[int, int]
     owned = (descriptor.get("object_keys") or {}).get(detector)
     if owned is None:
         owned = [key for key in keys if key.startswith((f"{detector}_", f"{detector}-"))]
-    found = {key: tuple(keys[key].get("shape") or ())[-2:] for key in owned if key in keys}
-    shapes = {key: shape for key, shape in found.items() if len(shape) == 2 and all(shape)}
+    described = {key: tuple(keys[key].get("shape") or ())[-2:] for key in owned if key in keys}
+    shapes = {key: shape for key, shape in described.items() if len(shape) == 2 and all(shape)}
     if len(set(shapes.values())) > 1:
-        told = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
-        raise ShapeError(f"{detector} has images of several shapes ({told}): say with shape= which is meant")
+        listed = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+        raise ShapeError(f"{detector} has images of several shapes ({listed}): say with shape= which is meant")
     return next(((int(shape[0]), int(shape[1])) for shape in shapes.values()), None)
 
 
 def recorded(descriptor: Mapping[str, Any], detector: str | None, calib: str) -> Calibration:
     """Select one calibration; parameters and errors as `geometry`."""
-    found = {each.detector: each for each in calibrations(descriptor, calib)}
-    names = ", ".join(found) or "none"
-    if detector is not None and detector not in found:
+    candidates = {each.detector: each for each in calibrations(descriptor, calib)}
+    names = ", ".join(candidates) or "none"
+    if detector is not None and detector not in candidates:
         raise NoGeometryError(f"the run recorded no geometry of {detector}: detectors with a {calib} are {names}")
-    if not found:
+    if not candidates:
         others = ", ".join(descriptor.get("configuration") or {}) or "none"
         raise NoGeometryError(
             f"the run recorded no geometry: no detector has a component {calib} "
             f"(it recorded the configuration of: {others})"
         )
-    if detector is None and len(found) > 1:
+    if detector is None and len(candidates) > 1:
         raise NoGeometryError(
             f"the run recorded the geometry of several detectors: say which with detector=, of {names}"
         )
-    return found[detector or next(iter(found))]
+    return candidates[detector or next(iter(candidates))]
 
 
 _OWN = ("poni1", "revision_uid", "revision-uid")
@@ -190,8 +190,8 @@ def _bases(name: str, data: Mapping[str, Any], calib: str | None) -> list[str]:
     if calib is not None:
         return [f"{name}{joint}{calib}" for joint in "_-"] + [name] * name.endswith(calib)
     ends = [joint + own for joint in "_-" for own in _OWN]
-    found = (key.removesuffix(end) for key in data for end in ends if key.endswith(end))
-    return [base for base in dict.fromkeys(found) if base.startswith(name)]
+    bases = (key.removesuffix(end) for key in data for end in ends if key.endswith(end))
+    return [base for base in dict.fromkeys(bases) if base.startswith(name)]
 
 
 def _keys(base: str, data: Mapping[str, Any]) -> dict[str, str]:

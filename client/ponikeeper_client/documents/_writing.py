@@ -85,7 +85,7 @@ def configuration(snapshot: Snapshot, status: str, name: str) -> Configuration:
 def _data_key(prefix: str, key: str, value: object) -> dict[str, Any]:
     dtype = "string" if isinstance(value, str) else "integer" if isinstance(value, int) else "number"
     source = readback(key) if key in NAMES else RECORDED[key]
-    found: dict[str, Any] = {"source": f"PV:{prefix}{source}", "dtype": dtype, "shape": []}
+    data_key: dict[str, Any] = {"source": f"PV:{prefix}{source}", "dtype": dtype, "shape": []}
     if key in PARAMETERS:
-        found["units"] = PARAMETERS[key].unit
-    return found
+        data_key["units"] = PARAMETERS[key].unit
+    return data_key

@@ -107,7 +107,7 @@ class Calib2:
         self._command = tuple(command or default_command())
         self._say = say
         self._known: dict[Path, bytes] = {}
-        self._told: dict[Path, bytes] = {}
+        self._announced: dict[Path, bytes] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._ended: float | None = None
         self._closed = False
@@ -214,9 +214,9 @@ class Calib2:
 
     def _announce(self, files: list["_File"]) -> None:
         for file in files:
-            if self._told.get(file.path) == file.content:
+            if self._announced.get(file.path) == file.content:
                 continue
-            self._told[file.path] = file.content
+            self._announced[file.path] = file.content
             if _NEVER_FITTED in file.content:
                 self._say(f"{file.path.name} was saved without a geometry: {_FIT_FIRST}")
             elif _geometry(file) is not None:
@@ -263,16 +263,16 @@ class Calib2:
         if not self._same_wavelength(saved):
             pairs.append(("wavelength (m)", self._wavelength, saved.wavelength))
         if self._start is not None:
-            given = _whole(self._start, self._wavelength)
+            expected = _whole(self._start, self._wavelength)
             names = ("orientation", "detector", "pixel1", "pixel2")
-            pairs += [(name, getattr(given, name), getattr(saved, name)) for name in names]
+            pairs += [(name, getattr(expected, name), getattr(saved, name)) for name in names]
         named = re.findall(rb"^# Calibrant: (.*?)\r?$", file.content, re.MULTILINE)
         calibrant = self._calibrant if isinstance(self._calibrant, str) else self._calibrant.stem
         pairs += [("calibrant", calibrant, name.decode(errors="replace")) for name in named[-1:]]
         return [
-            f"{file.path.name} was saved with another {name} than was given: {saved_value}, not {given}"
-            for name, given, saved_value in pairs
-            if saved_value != given
+            f"{file.path.name} was saved with another {name} than was given: {saved_value}, not {expected}"
+            for name, expected, saved_value in pairs
+            if saved_value != expected
         ]
 
 

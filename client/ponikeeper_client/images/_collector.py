@@ -70,9 +70,9 @@ class Collector:
         if name in _PAGES:
             name, unpacked = _PAGES[name]
             for each in unpacked(document):
-                self._take(name, each)
+                self._store(name, each)
         else:
-            self._take(name, document)
+            self._store(name, document)
 
     def keep(self, run_uid: str) -> None:
         """Store only this run from now on.
@@ -152,12 +152,12 @@ class Collector:
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def _run(self, run_uid: str) -> RunDocuments:
-        found = self._owners.get(run_uid)
-        if found is None or found.of("start")[0]["uid"] != run_uid:
+        run = self._owners.get(run_uid)
+        if run is None or run.of("start")[0]["uid"] != run_uid:
             raise ImageError(f"run {run_uid} is not known here: it did not begin while the collector listened")
-        return found
+        return run
 
-    def _take(self, name: str, document: Document) -> None:
+    def _store(self, name: str, document: Document) -> None:
         if name == "start":
             owner = RunDocuments() if self._only in (None, document["uid"]) else None
         else:

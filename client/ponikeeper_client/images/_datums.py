@@ -97,12 +97,12 @@ class DatumAsset:
     def load(self) -> Frames:
         """Read the frames with a new handler: one that read an incomplete file may have cached it."""
         with self._handler() as handler:
-            found = np.asarray(handler(**self._kwargs))
-        if not found.size:
+            values = np.asarray(handler(**self._kwargs))
+        if not values.size:
             raise ValueError("not one frame is there")
-        frames = as_frames(found, str(self._path))
-        wanted = self._resource["resource_kwargs"].get("frame_per_point")
-        require_shape(frames, None if wanted is None else int(wanted), self._shape)
+        frames = as_frames(values, str(self._path))
+        count = self._resource["resource_kwargs"].get("frame_per_point")
+        require_shape(frames, None if count is None else int(count), self._shape)
         return frames
 
     @contextlib.contextmanager
@@ -120,13 +120,13 @@ class DatumAsset:
 
 def _installed(spec: str) -> Callable[..., Any]:
     """Load the handler of a spec; raises `ImageError` where none is installed."""
-    found = next(iter(entry_points(group="databroker.handlers", name=spec)), None)
-    if found is None:
+    entry_point = next(iter(entry_points(group="databroker.handlers", name=spec)), None)
+    if entry_point is None:
         raise ImageError(
             f"no handler is installed for files of the spec {spec}: pip install 'ponikeeper[catalog]' brings those of "
             "areaDetector; else give one with handlers=, or the images with images= or db="
         )
     try:
-        return found.load()
+        return entry_point.load()
     except ImportError as error:
-        raise ImageError(f"the handler {found.value} for the spec {spec} cannot be loaded: {error}") from error
+        raise ImageError(f"the handler {entry_point.value} for the spec {spec} cannot be loaded: {error}") from error

@@ -33,18 +33,18 @@ def as_frames(values: ArrayLike, what: str) -> Frames:
         The values are not numbers, have another shape, or there are none.
     """
     try:
-        found = np.asarray(values)
+        frames = np.asarray(values)
     except ValueError as error:
         raise ImageError(f"{what} differ in shape: expected frames of one shape (y, x)") from error
-    if found.dtype.kind not in "biuf":
-        raise ImageError(f"{what} are of type {found.dtype}: expected integers or floats")
-    if found.ndim == 2:
-        found = found[np.newaxis]
-    if found.ndim != 3:
-        raise ImageError(f"{what} have the shape {found.shape}: expected (y, x) or (n, y, x)")
-    if 0 in found.shape:
-        raise ImageError(f"{what} have the shape {found.shape}: not one frame is there")
-    return found
+    if frames.dtype.kind not in "biuf":
+        raise ImageError(f"{what} are of type {frames.dtype}: expected integers or floats")
+    if frames.ndim == 2:
+        frames = frames[np.newaxis]
+    if frames.ndim != 3:
+        raise ImageError(f"{what} have the shape {frames.shape}: expected (y, x) or (n, y, x)")
+    if 0 in frames.shape:
+        raise ImageError(f"{what} have the shape {frames.shape}: not one frame is there")
+    return frames
 
 
 def mean_image(frames: ArrayLike) -> NDArray[np.float64]:
@@ -65,11 +65,11 @@ def mean_image(frames: ArrayLike) -> NDArray[np.float64]:
     ImageError
         As `as_frames`.
     """
-    found = as_frames(frames, "the frames to be averaged")
-    total = np.zeros(found.shape[1:])
-    for frame in found:
+    stack = as_frames(frames, "the frames to be averaged")
+    total = np.zeros(stack.shape[1:])
+    for frame in stack:
         total += frame
-    return total / len(found)
+    return total / len(stack)
 
 
 def image_key(descriptor: Mapping[str, Any], detector: str, key: str | None = None) -> str:
@@ -96,21 +96,22 @@ def image_key(descriptor: Mapping[str, Any], detector: str, key: str | None = No
     """
     objects: Mapping[str, Any] = descriptor.get("object_keys") or {}
     if detector not in objects:
-        raise ImageError(f"{detector} was not read in this run: its detectors are {_told(objects)}")
+        raise ImageError(f"{detector} was not read in this run: its detectors are {_listed(objects)}")
     data_keys: Mapping[str, Any] = descriptor.get("data_keys") or {}
-    found = [name for name in objects[detector] if _is_image(data_keys.get(name) or {})]
+    candidates = [name for name in objects[detector] if _is_image(data_keys.get(name) or {})]
     if key is not None:
-        if key not in found:
-            raise ImageError(f"key={key!r} is no image of {detector}: its images are {_told(found)}")
+        if key not in candidates:
+            raise ImageError(f"key={key!r} is no image of {detector}: its images are {_listed(candidates)}")
         return key
-    if len(found) > 1:
-        raise ImageError(f"{detector} has several images: select one with key=, one of {_told(found)}")
-    if not found:
-        told = [f"{name} {tuple((data_keys.get(name) or {}).get('shape', ()))}" for name in objects[detector]]
+    if len(candidates) > 1:
+        raise ImageError(f"{detector} has several images: select one with key=, one of {_listed(candidates)}")
+    if not candidates:
+        shapes = [f"{name} {tuple((data_keys.get(name) or {}).get('shape', ()))}" for name in objects[detector]]
         raise ImageError(
-            f"{detector} recorded no image: expected an array with two dimensions longer than 1, found {_told(told)}"
+            f"{detector} recorded no image: expected an array with two dimensions longer than 1, found "
+            f"{_listed(shapes)}"
         )
-    return found[0]
+    return candidates[0]
 
 
 def described_image_shape(data_key: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -136,5 +137,5 @@ def _is_image(data_key: Mapping[str, Any]) -> bool:
     return data_key.get("dtype") == "array" and long >= 2
 
 
-def _told(names: Iterable[str]) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"

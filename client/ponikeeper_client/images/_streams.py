@@ -117,11 +117,11 @@ class TiffAsset:
             import tifffile
         except ModuleNotFoundError as error:
             raise MissingExtraError("catalog", error.name or "tifffile") from error
-        found: list[Frames] = []
+        images: list[Frames] = []
         for file in self.files:
             with tifffile.TiffFile(file) as tiff:
-                found.append(as_frames(tiff.asarray(), str(file)))
-        frames = np.concatenate(found)
+                images.append(as_frames(tiff.asarray(), str(file)))
+        frames = np.concatenate(images)
         require_shape(frames, self._count, self._image)
         return frames
 

@@ -14,7 +14,7 @@ TIMEOUT = 30.0
 """How long to wait for missing images (s)."""
 
 _FIRST, _LONGEST = 0.1, 1.0
-_TOLD = 3
+_MAX_LISTED = 3
 
 
 class Asset(Protocol):
@@ -72,32 +72,32 @@ def load_when_whole(assets: Sequence[Asset], what: str, timeout: float) -> list[
     ImageError
         The message names the file, what it lacks, and the time waited.
     """
-    found: dict[int, Frames] = {}
+    loaded: dict[int, Frames] = {}
     stamps: dict[int, object] = {}
     waited = Pauses()
     while True:
-        trouble: tuple[Asset, Exception | str] | None = None
+        problem: tuple[Asset, Exception | str] | None = None
         settled = True
         for number, asset in enumerate(assets):
             stamp = _stamp(asset.files)
-            if number in found and stamp == stamps[number]:
+            if number in loaded and stamp == stamps[number]:
                 continue
             try:
                 frames = asset.load()
             except PonikeeperError:
                 raise
             except Exception as error:  # noqa: BLE001  # readers raise errors of any kind for a half-written file
-                trouble = (asset, error)
+                problem = (asset, error)
                 break
-            if number not in found:
+            if number not in loaded:
                 settled = False
-            elif not np.array_equal(found[number], frames, equal_nan=True):
-                trouble = (asset, "is still being written")
-            found[number], stamps[number] = frames, stamp
-        if settled and trouble is None:
-            return [found[number] for number in range(len(assets))]
-        if trouble is not None and waited.seconds >= timeout:
-            raise _failure(*trouble, what, waited.seconds)
+            elif not np.array_equal(loaded[number], frames, equal_nan=True):
+                problem = (asset, "is still being written")
+            loaded[number], stamps[number] = frames, stamp
+        if settled and problem is None:
+            return [loaded[number] for number in range(len(assets))]
+        if problem is not None and waited.seconds >= timeout:
+            raise _failure(*problem, what, waited.seconds)
         waited.pause()
 
 
@@ -108,25 +108,27 @@ def _stamp(files: Sequence[Path]) -> object:
 
 def _size_and_time(file: Path) -> tuple[int, int] | None:
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError:
         return None
-    return found.st_size, found.st_mtime_ns
+    return status.st_size, status.st_mtime_ns
 
 
 def _failure(asset: Asset, error: Exception | str, what: str, seconds: float) -> ImageError:
     files = asset.files
-    gone = [file for file in files if _size_and_time(file) is None]
-    names = gone or files
-    told = ", ".join(str(file) for file in names[:_TOLD]) + (" and more" if len(names) > _TOLD else "")
-    if gone:
+    missing = [file for file in files if _size_and_time(file) is None]
+    unreadable = missing or files
+    names = ", ".join(str(file) for file in unreadable[:_MAX_LISTED]) + (
+        " and more" if len(unreadable) > _MAX_LISTED else ""
+    )
+    if missing:
         lacks = "is not there"
     elif isinstance(error, str):
         lacks = error
     else:
         lacks = f"cannot be read ({type(error).__name__}: {error})"
     failure = ImageError(
-        f"{what} could not be read: {told} {lacks}, after waiting for {seconds:.1f} s; nothing was removed: what the "
+        f"{what} could not be read: {names} {lacks}, after waiting for {seconds:.1f} s; nothing was removed: what the "
         "detector wrote is where it wrote it"
     )
     failure.__cause__ = error if isinstance(error, Exception) else None

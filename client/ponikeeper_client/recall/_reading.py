@@ -90,23 +90,24 @@ def geometry_of_start(start: Mapping[str, Any]) -> Geometry:
     GeometryError
         A value is not valid.
     """
-    given: Mapping[str, Any] = start[METADATA]
-    values = {name: given[name] for name in PARAMETERS if given.get(name) is not None}
+    metadata: Mapping[str, Any] = start[METADATA]
+    values = {name: metadata[name] for name in PARAMETERS if metadata.get(name) is not None}
     if "wavelength" not in values and start.get("bt_wavelength") is not None:
         values["wavelength"] = _from_angstrom(start["bt_wavelength"])
     missing = [name for name in PARAMETERS if name not in values]
     if missing:
         raise NoGeometryError(f"{METADATA} of the run is no whole geometry: {', '.join(missing)} missing")
-    spline = given.get("splineFile")
+    spline = metadata.get("splineFile")
     if spline:
         raise NoGeometryError(
             f"{METADATA} of the run needs the file {spline}, which corrects the detector: the run does not have it"
         )
     try:  # as a catalog has it: pyFAI's own values are of its own types
-        config = strictjson.loads(strictjson.dumps({key: given[key] for key in _CONFIG if given.get(key) is not None}))
+        options = {key: metadata[key] for key in _CONFIG if metadata.get(key) is not None}
+        config = strictjson.loads(strictjson.dumps(options))
     except (TypeError, ValueError) as error:
         raise GeometryError(f"{METADATA} of the run is no JSON: {error}") from None
-    return Geometry.parse({**values, "detector": given.get("detector") or "Detector", "detector_config": config})
+    return Geometry.parse({**values, "detector": metadata.get("detector") or "Detector", "detector_config": config})
 
 
 def _recorded(run: Run) -> list[Recorded]:
@@ -151,9 +152,9 @@ def _of_start(run: Run) -> Iterator[Recorded]:
         geometry = geometry_of_start(run.start)
     except (NoGeometryError, GeometryError) as error:
         reason = str(error)
-    given = run.start[METADATA]
-    notes = [f"from {given['poni_file_name']}"] if given.get("poni_file_name") else []
-    if time := given.get("time"):
+    metadata: Mapping[str, Any] = run.start[METADATA]
+    notes = [f"from {metadata['poni_file_name']}"] if metadata.get("poni_file_name") else []
+    if time := metadata.get("time"):
         notes.append(f"calibrated {from_posix(time) if isinstance(time, (int, float)) else time}")
     detectors = run.start.get("detectors") or []
     detector = detectors[0] if len(detectors) == 1 else ""
