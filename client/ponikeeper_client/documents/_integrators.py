@@ -16,7 +16,7 @@ def azimuthal_integrator(
     calib: str = "calib",
     shape: Sequence[int] | None = None,
 ) -> Any:
-    """Build pyFAI's integrator, bit-exact in the nine numbers.
+    """Build pyFAI's integrator; the nine numbers of the geometry are passed on bit-exact.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def azimuthal_integrator(
         As for `geometry`.
     shape
         Shape (y, x) of the images in pixels. If given, the detector is built with that shape;
-        otherwise it is pyFAI's, and must fit the images that the descriptor describes.
+        otherwise with pyFAI's own shape, which must be that of the images in the descriptor.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def integrator_of(geometry: Geometry, images: tuple[int, int] | None = None, sha
     geometry
         The geometry.
     images
-        Shape (y, x) of the images in pixels, if it is known: the detector must fit it.
+        Shape (y, x) of the images in pixels, if it is known: the detector must have this shape.
     shape
         As for `azimuthal_integrator`.
 
@@ -122,7 +122,7 @@ def _pyfai_detector(geometry: Geometry, images: tuple[int, int] | None, required
 
 
 def _from_factory(geometry: Geometry, config: Mapping[str, Any], replaceable: bool) -> Any:
-    """Build pyFAI's own detector; None if it has none of that name, or fails and can be replaced by a plain one."""
+    """Build pyFAI's own detector; None if pyFAI has none of that name, or fails and `replaceable`."""
     from pyFAI.detectors import Detector, detector_factory
 
     if geometry.detector.lower().replace(" ", "_") not in Detector.registry:  # else the factory would look for a file

@@ -14,20 +14,20 @@ from ponikeeper_client.documents._writing import RECORDED
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What a descriptor recorded of one calibration.
+    """The values of one calibration in a descriptor.
 
     Parameters
     ----------
     detector
         Name of the object that recorded it.
     calib
-        Name of its component; empty where the calibration was recorded by itself.
+        Name of its component; empty if the calibration was recorded as a device of its own.
     values
-        By plain names: ``dist``, ``revision_uid``, ...
+        The recorded values, by name without prefix: ``dist``, ``revision_uid``, ...
     prefix
-        PV prefix that it was read from; None where the run does not have it.
+        PV prefix from which it was read; None if it was not recorded.
     since
-        When it was activated (s since 1970); None where the run does not have it.
+        When it was activated (s since 1970); None if it was not recorded.
     """
 
     detector: str
@@ -47,14 +47,14 @@ class Calibration:
         Raises
         ------
         NoGeometryError
-            None was recorded, or none was active; the message says why.
+            No geometry was recorded, or none was active; the message says why.
         GeometryError
             The recorded values are not a geometry.
         """
         values, name = self.values, self.detector
         status = values.get("status", "not recorded")
         missing = [key for key in NAMES if values.get(key) is None]
-        # revision 0 is none: values next to it are those of another descriptor, which Tiled carries over into this one
+        # revision 0 means no geometry: other values are then from another descriptor, and Tiled copied them to this one
         if len(missing) == len(NAMES) or values.get("revision") == 0:
             why = {
                 "UNSET": "no calibration had been committed when the run was taken",
@@ -80,8 +80,8 @@ def calibrations(descriptor: Mapping[str, Any], calib: str | None = None) -> lis
     descriptor
         An event descriptor: the document, or the object that Tiled or databroker return for it.
     calib
-        Name of the component. If omitted, calibrations of any name, recognized by keys that no other
-        device has.
+        Name of the component. If omitted, calibrations of any name are returned; they are recognized by
+        keys that only a calibration has.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def geometry(descriptor: Mapping[str, Any], detector: str | None = None, calib: 
         An event descriptor: the document, or the object that Tiled or databroker return for it. Runs
         of xpdAcq, which have only the ten values, are read too.
     detector
-        Which detector, where there are several.
+        Name of the detector; required if there are several.
     calib
         Name of the component that recorded the geometry.
 
@@ -123,7 +123,7 @@ def geometry(descriptor: Mapping[str, Any], detector: str | None = None, calib: 
     Raises
     ------
     NoGeometryError
-        None was recorded, none was active, or there are several and `detector` does not say which.
+        No geometry was recorded, none was active, or several were recorded and `detector` is omitted.
     GeometryError
         The recorded values are not a geometry.
     """
@@ -131,7 +131,7 @@ def geometry(descriptor: Mapping[str, Any], detector: str | None = None, calib: 
 
 
 def image_shape(descriptor: Mapping[str, Any], detector: str) -> tuple[int, int] | None:
-    """Return the shape of a detector's images as a descriptor has it.
+    """Return the shape of a detector's images that a descriptor recorded.
 
     Parameters
     ----------
@@ -143,12 +143,12 @@ def image_shape(descriptor: Mapping[str, Any], detector: str) -> tuple[int, int]
     Returns
     -------
     tuple of int or None
-        Shape (y, x) in pixels; None where the descriptor does not have it.
+        Shape (y, x) in pixels; None if the descriptor does not have it.
 
     Raises
     ------
     ShapeError
-        Its images have several shapes.
+        The images of the detector have different shapes.
     """
     keys: Mapping[str, Any] = descriptor.get("data_keys") or {}
     owned = (descriptor.get("object_keys") or {}).get(detector)
@@ -206,7 +206,7 @@ def _keys(base: str, data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _prefix(keys: Mapping[str, str], data_keys: Mapping[str, Any]) -> str | None:
-    """Find the PV prefix in the sources of the data keys; None where they have none."""
+    """Find the PV prefix in the sources of the data keys; None if no source is a PV of a calibration."""
     for plain, key in keys.items():
         source = str((data_keys.get(key) or {}).get("source", ""))
         suffix = readback(plain) if plain in NAMES else RECORDED[plain]

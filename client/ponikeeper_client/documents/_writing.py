@@ -20,7 +20,7 @@ RECORDED: Mapping[str, str] = {
     "label": "Label_RBV",
     "status": "Status_RBV",
 }
-"""What is recorded in addition to the ten values, and the PV that shows it."""
+"""Keys that are recorded in addition to the ten values, each with the suffix of its PV."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def configuration(snapshot: Snapshot, status: str, name: str) -> Configuration:
     Parameters
     ----------
     snapshot
-        What is active.
+        The active revision, as the IOC published it.
     status
         The status to record; it may be newer than the snapshot's.
     name
@@ -57,8 +57,8 @@ def configuration(snapshot: Snapshot, status: str, name: str) -> Configuration:
     Returns
     -------
     Configuration
-        Without a geometry the ten values are omitted: a missing number cannot be mistaken for a
-        valid one.
+        If no geometry is active, the ten values are omitted: a missing number cannot be mistaken for
+        a valid one.
     """
     values: dict[str, Any] = {}
     config: object = {}

@@ -39,7 +39,7 @@ class RunDocuments:
 
 
 class Collector:
-    """A callback that stores the documents of runs, without images, and reads the images on request.
+    """A callback that stores the documents of runs, and reads image files only on request.
 
     Subscribe it for the duration of the run, and select that run with `keep`.
 
@@ -49,7 +49,7 @@ class Collector:
         Readers of external files by spec; they take precedence over the installed ones (the entry
         points ``databroker.handlers``).
     root_map
-        Recorded root to the root here, for files that were recorded on another host.
+        The root on this host, by the recorded root, for files that were recorded on another host.
     timeout
         How long to wait for files that are missing or incomplete when they are read (s).
     """
@@ -94,7 +94,7 @@ class Collector:
         run_uid
             Uid of the run.
         stream
-            The stream.
+            Name of the stream.
 
         Returns
         -------
@@ -104,7 +104,7 @@ class Collector:
         Raises
         ------
         ImageError
-            The run did not begin while this was subscribed.
+            The start document of the run was not received: the collector was not yet subscribed.
         """
         return next(iter(self._run(run_uid).descriptors(stream).values()), None)
 
@@ -118,7 +118,7 @@ class Collector:
         data_key
             The key of the images.
         stream
-            ``"dark"`` for the dark frames of bluesky-darkframes.
+            Name of the stream; ``"dark"`` for the dark frames of bluesky-darkframes.
 
         Returns
         -------
@@ -171,14 +171,14 @@ class Collector:
 
 
 def _own(name: str, document: Document) -> Document:
-    """Copy a document, except for its arrays: other callbacks fill events and change assets in place."""
+    """Copy a document, but not the arrays of an event: other callbacks change documents in place."""
     if name == "event":
         return {**document, "data": dict(document["data"]), "filled": dict(document.get("filled") or {})}
     return copy.deepcopy(document)
 
 
 def _embedded(run: RunDocuments, descriptors: Mapping[str, Document], data_key: str) -> Iterator[Any]:
-    """Yield the values that are in the events themselves."""
+    """Yield the images that are in the events themselves, not in files."""
     for event in run.of("event"):
         descriptor = descriptors.get(event["descriptor"])
         if descriptor and data_key in event["data"] and not _datums.is_external(event, descriptor, data_key):

@@ -17,7 +17,7 @@ Document = Mapping[str, Any]
 
 
 def is_external(event: Document, descriptor: Document, data_key: str) -> bool:
-    """Return whether an event has the id of a datum instead of a value."""
+    """Return whether an event has, for a data key, the id of a datum instead of the value itself."""
     filled = event.get("filled") or {}
     if data_key in filled:
         return filled[data_key] is False
@@ -36,13 +36,20 @@ def assets(
     Parameters
     ----------
     documents
-        Of one run, by kind.
+        The documents of one run, by kind.
     descriptors
-        Of the stream, by uid.
+        The descriptors of the stream, by uid.
+    data_key
+        The key of the images.
     handlers
-        By spec; they take precedence over the installed ones.
+        Readers of external files by spec; they take precedence over the installed ones.
     root_map
-        Recorded root to the root here.
+        The root on this host, by the recorded root.
+
+    Yields
+    ------
+    DatumAsset
+        In the order of the events.
 
     Raises
     ------
@@ -77,7 +84,13 @@ class DatumAsset:
     Parameters
     ----------
     filler
-        Creates the handler, with the root of the files on this host.
+        Creates the handler, and replaces the recorded root by the root on this host.
+    resource
+        The Resource document of the files.
+    datum
+        The Datum document of the frames.
+    data_key
+        The description of the images in the event descriptor.
     """
 
     def __init__(self, filler: Filler, resource: Document, datum: Document, data_key: Document) -> None:
@@ -88,7 +101,7 @@ class DatumAsset:
 
     @property
     def files(self) -> Sequence[Path]:
-        """The files that the handler lists; the path of the resource if it lists none."""
+        """The path of the resource if it is a file; otherwise the files that the handler lists, if it can list them."""
         if not self._path.is_file():
             with contextlib.suppress(Exception), self._handler() as handler:
                 return [Path(os.fspath(name)) for name in handler.get_file_list([self._kwargs])]

@@ -1,4 +1,4 @@
-"""Images: the data key of a detector's images, their shape, their mean. Pure."""
+"""Find the data key of a detector's images, check the shape of frames, and average them. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,17 +20,17 @@ def as_frames(values: ArrayLike, what: str) -> Frames:
     values
         Shape (y, x) or (n, y, x).
     what
-        Whose images they are, for the error: ``"the images of pe1_image in run 5f0c"``.
+        Description of the images for the error message: ``"the images of pe1_image in run 5f0c"``.
 
     Returns
     -------
     Frames
-        Shape (n, y, x), n >= 1; a view where that is possible.
+        Shape (n, y, x), n >= 1; a view of `values` where that is possible.
 
     Raises
     ------
     ImageError
-        The values are not numbers, have another shape, or there are none.
+        The values are not numbers, have another shape, or are empty.
     """
     try:
         frames = np.asarray(values)
@@ -82,7 +82,7 @@ def image_key(descriptor: Mapping[str, Any], detector: str, key: str | None = No
     detector
         Name of the detector, as the descriptor has it.
     key
-        Which data key, where there are several.
+        The data key to use; required if the detector has images under several keys.
 
     Returns
     -------
@@ -92,7 +92,8 @@ def image_key(descriptor: Mapping[str, Any], detector: str, key: str | None = No
     Raises
     ------
     ImageError
-        The detector is not in this run, has no images, or has several and no `key` says which.
+        The detector is not in the descriptor, has no images, or has several and `key` is omitted; or
+        `key` is not one of its images.
     """
     objects: Mapping[str, Any] = descriptor.get("object_keys") or {}
     if detector not in objects:
@@ -115,7 +116,7 @@ def image_key(descriptor: Mapping[str, Any], detector: str, key: str | None = No
 
 
 def described_image_shape(data_key: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return the shape (y, x) of the images of a data key; None where it has none."""
+    """Return the shape (y, x) of the images of a data key; None if its shape is not that of images."""
     shape: list[Any] = list(data_key.get("shape") or ())
     if len(shape) < 2:
         return None
@@ -124,7 +125,7 @@ def described_image_shape(data_key: Mapping[str, Any]) -> tuple[int, int] | None
 
 
 def require_shape(frames: Frames, count: int | None, image: tuple[int, int] | None) -> None:
-    """Raise `ValueError` if number or shape (y, x) of frames differ from those in the documents."""
+    """Raise `ValueError` if the number or the shape (y, x) of the frames differs from those in the documents."""
     if count is not None and len(frames) != count:
         raise ValueError(f"{len(frames)} of {count} frames are there")
     if image is not None and frames.shape[1:] != image:

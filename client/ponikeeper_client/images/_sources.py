@@ -25,7 +25,7 @@ class ImageSource(Protocol):
         data_key
             The key of the images.
         stream
-            The stream.
+            Name of the stream.
 
         Returns
         -------
@@ -58,7 +58,7 @@ class UserImages:
         data_key
             The key of the images.
         stream
-            The stream.
+            Name of the stream.
 
         Returns
         -------
@@ -144,7 +144,7 @@ class CatalogImages:
         data_key
             The key of the images.
         stream
-            The stream.
+            Name of the stream.
 
         Returns
         -------
@@ -154,7 +154,7 @@ class CatalogImages:
         Raises
         ------
         ImageError
-            The run or its images did not appear in time, or they are no images.
+            The run or its images did not appear in time, or the values are not images.
         """
         waited = Pauses()
         while True:
@@ -172,7 +172,7 @@ class CatalogImages:
             waited.pause()
 
     def _read(self, run_uid: str, data_key: str, stream: str) -> Frames | None:
-        """Read once; raise any error while a part is missing."""
+        """Try to read once; raise an error while a part of the run is not in the catalog yet."""
         try:
             run = self._db[run_uid]
         except KeyError:

@@ -29,16 +29,23 @@ def assets(
     Parameters
     ----------
     documents
-        Of one run, by kind.
+        The documents of one run, by kind.
     descriptors
-        Of the stream, by uid.
+        The descriptors of the stream, by uid.
+    data_key
+        The key of the images.
     root_map
-        Recorded folder to the folder here.
+        The folder on this host, by the recorded folder.
+
+    Yields
+    ------
+    Hdf5Asset or TiffAsset
+        In the order of the StreamDatum documents.
 
     Raises
     ------
     ImageError
-        The files are not local, or of a type that is not read here.
+        The files are not local, or of an unsupported type.
     """
     resources = {resource["uid"]: resource for resource in documents.get("stream_resource", ())}
     for datum in documents.get("stream_datum", ()):
@@ -63,12 +70,12 @@ def assets(
 
 
 class Hdf5Asset:
-    """The frames of some indices of a dataset.
+    """The frames of a range of indices of an HDF5 dataset.
 
     Parameters
     ----------
     per_index
-        How many frames one index has.
+        Number of frames per index.
     image
         Expected shape (y, x), if it is known.
     """
@@ -98,12 +105,12 @@ class Hdf5Asset:
 
 
 class TiffAsset:
-    """The frames of some files of a series.
+    """The frames of some files of a series of TIFF files.
 
     Parameters
     ----------
     count
-        How many frames the files have together.
+        Number of frames in all the files together.
     image
         Expected shape (y, x), if it is known.
     """
@@ -139,7 +146,7 @@ def _path(uri: str, root_map: Mapping[str, str]) -> Path:
 
 
 def _names(folder: Path, parameters: Document, indices: range, per_index: int) -> list[Path]:
-    """Return the files of a series: an index has one, or several, of them."""
+    """Return the files of some indices of a series; each index has one or more files."""
     frames_per_file = int((parameters.get("chunk_shape") or (1,))[0])
     files_per_index = max(per_index // frames_per_file, 1)
     template, filename = parameters["template"], parameters.get("filename", "")

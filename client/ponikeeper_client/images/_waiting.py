@@ -22,7 +22,7 @@ class Asset(Protocol):
 
     @property
     def files(self) -> Sequence[Path]:
-        """Every file that has the frames, as far as known before they are written."""
+        """All files that contain the frames, as far as they are known before they are written."""
         ...
 
     def load(self) -> Frames:
@@ -50,15 +50,15 @@ class Pauses:
 def load_when_whole(assets: Sequence[Asset], what: str, timeout: float) -> list[Frames]:
     """Read assets once their files are complete.
 
-    A reading counts when, a pause later, the files are unchanged or still have the same frames: a file
-    to which other data is appended may keep changing.
+    Frames are accepted if, after a pause, their files are unchanged or still contain the same frames: a
+    file to which other data is appended may keep changing.
 
     Parameters
     ----------
     assets
         The frames to read.
     what
-        Whose images they are, for the error.
+        Description of the images for the error message.
     timeout
         How long to wait for all of them (s).
 
@@ -70,7 +70,7 @@ def load_when_whole(assets: Sequence[Asset], what: str, timeout: float) -> list[
     Raises
     ------
     ImageError
-        The message names the file, what it lacks, and the time waited.
+        A file was missing or incomplete until the timeout; the message names it, the reason and the time waited.
     """
     loaded: dict[int, Frames] = {}
     stamps: dict[int, object] = {}
@@ -102,7 +102,7 @@ def load_when_whole(assets: Sequence[Asset], what: str, timeout: float) -> list[
 
 
 def _stamp(files: Sequence[Path]) -> object:
-    """Return sizes and times, which change when files are written to."""
+    """Return the sizes and modification times of files, which change when they are written to."""
     return tuple(_size_and_time(file) for file in files)
 
 
