@@ -40,6 +40,7 @@ TESTED_ELSEWHERE = {
     "site/deploy_files": "tests/slow/test_deploy.py",
     "site/screens": "tests/unit/site/test_screens.py",
     "store/backup": "tests/ca/test_backup.py",
+    "store/connection": "tests/unit/store/test_database.py and test_schema.py",
     "store/data_types": "values without behaviour",
     "store/interface": "tests/unit/store/test_store_thread.py, with a storage in memory",
     "store/rows": "tests/unit/store/test_sqlite_storage.py",

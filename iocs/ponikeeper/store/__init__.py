@@ -5,9 +5,10 @@ detector has one row.
 
 `interface` has the methods that the rest of the IOC uses (`HistoryStorage`), and `data_types` what they
 return in addition to records. `sqlite_storage` implements them with `reader`, which reads the rows.
-`store_thread` runs the thread that uses the storage. `database` opens the file, `schema` creates and
-migrates it; `verify` checks that it is what was written, `rollback_journal` checks what a crash left;
-`backup` copies it while it is served.
+`store_thread` runs the thread that uses the storage. `connection` locks, creates and opens the file,
+`database` keeps it open and translates its errors; `schema` has its tables and migrations. `verify` checks
+that the file is what was written, `rollback_journal` checks what a crash left; `backup` copies the file
+while it is served.
 """
 
 from ponikeeper.store.data_types import FOLLOWED, Answer, Draft, FollowCandidate, FollowState, StoredState

@@ -13,6 +13,7 @@ from ponikeeper.errors import DamagedStoreError, StoreError
 from ponikeeper.history.records import KINDS
 from ponikeeper.store import schema, verify
 from ponikeeper.store.database import check_header, translated_errors
+from ponikeeper.system.atomic_write import sync_file, sync_folder
 
 _PATIENCE = 10.0
 """How long a copy waits for a write in progress (s)."""
@@ -69,10 +70,12 @@ def copy(path: Path, target: Path) -> Contents:
         with _read_only(path) as source, translated_errors(target), closing(sqlite3.connect(unfinished)) as destination:
             source.backup(destination)
         contents = _verified(unfinished, path)
-        _sync(unfinished)
+        with translated_errors(unfinished):
+            sync_file(unfinished)
         with translated_errors(target):
             unfinished.rename(target)
-        _sync(target.parent)
+        with translated_errors(target.parent):
+            sync_folder(target.parent)
     finally:
         unfinished.unlink(missing_ok=True)
     return contents
@@ -147,12 +150,3 @@ def _read_only(path: Path, name: Path | None = None) -> Generator[sqlite3.Connec
                 ) from error
             raise
         yield connection
-
-
-def _sync(path: Path) -> None:
-    with translated_errors(path):
-        file = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ponikeeper.errors import DamagedStoreError, StoreError, UncertainStoreError
 from ponikeeper.store import rollback_journal, schema, verify
+from ponikeeper.store.connection import connect, create, lock_directory
 from ponikeeper.text.ascii import to_ascii
 
 _HEADER = 100
@@ -34,11 +35,11 @@ class StoreFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = None
-        self._lock = schema.lock_directory(path.parent)
+        self._lock = lock_directory(path.parent)
         try:
             with self.translated_errors():
                 if not os.path.lexists(path):
-                    schema.create(path)
+                    create(path)
                 self._identity = _identity(path)
                 self._migrate(verify.check_structure(self.connection()))
         except BaseException:
@@ -57,7 +58,7 @@ class StoreFile:
         if self._connection is None:
             self._require_same_file()
             _check_before_opening(self.path)
-            self._connection = schema.connect(self.path)
+            self._connection = connect(self.path)
         return self._connection
 
     @contextmanager

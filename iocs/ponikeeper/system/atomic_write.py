@@ -58,16 +58,47 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.{secrets.token_hex(4)}{target.suffix}")
     try:
         yield temporary
-        _sync(temporary)
+        sync_file(temporary)
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync(target.parent)
+    sync_folder(target.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the entries of a folder are on disk, such as a file that was created, renamed or deleted.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Raises
+    ------
+    OSError
+        The disk does not accept them.
+    """
+    _sync(path)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the content of a file is on disk.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    OSError
+        The disk does not accept it.
+    """
+    _sync(path)
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file, or the entries of a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
