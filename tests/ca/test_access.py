@@ -68,7 +68,8 @@ STRANGERS = [("eve", HUTCH), ("alice", OFFICE), ("eve", OFFICE), (" ", HUTCH), (
 
 def intrude(ioc, user, source, fields, types):
     """Put every type to every field as a user; return the number of puts, and those that were not denied."""
-    names = [ioc.prefix + pv.suffix for pv in DETECTOR_PVS if not pv.asks] + [own(ioc, pv.suffix) for pv in IOC_PVS]
+    names = [ioc.prefix + pv.suffix for pv in DETECTOR_PVS if not pv.query_only]
+    names += [own(ioc, pv.suffix) for pv in IOC_PVS]
     passed, count = [], 0
     with Wire(ioc.port, user=user, host="hutch", source=source) as wire:
         for name in [each + field for each in names for field in fields]:

@@ -18,12 +18,11 @@ from pages import PAGES, page_id
 from ponikeeper.access.rules import Right
 from ponikeeper.ca import service
 from ponikeeper.ca.detector_pvs import DetectorPVs
-from ponikeeper.ca.view import _SEVERITY as SEVERITY
 from ponikeeper.config import load
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.status_rules import PRECEDENCE
-from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, Status
+from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, SEVERITIES, Status
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.store.store_thread import StoreThread
 
@@ -122,7 +121,7 @@ def test_status_page_has_the_statuses_in_their_order_with_their_severities():
     rows = re.findall(r"^\| ([A-Z]+) \| (\w+) \|", text, flags=re.MULTILINE)
     severities = {"none": 0, "MINOR": 1, "MAJOR": 2, "INVALID": 3}
     assert [name for name, _ in rows] == [status.name for status in (*PRECEDENCE, Status.VALID)]
-    assert {name: severities[word] for name, word in rows} == {status.name: SEVERITY[status] for status in Status}
+    assert {name: severities[word] for name, word in rows} == {status.name: SEVERITIES[status] for status in Status}
 
 
 @pytest.mark.parametrize("page", ["iocs/docs/glossary.md", "client/docs/tutorial-scientist.md"])

@@ -63,7 +63,7 @@ class _Channel:
 
     def access_rights(self, right: Right) -> AccessRights:
         """Return the CA access rights of a client with a right; WRITE needs a handler, and a query only READ."""
-        needed = Right.READ if self.pv.asks else Right.WRITE
+        needed = Right.READ if self.pv.query_only else Right.WRITE
         offered = AccessRights.READ if right >= Right.READ else AccessRights.NO_ACCESS
         return offered | AccessRights.WRITE if self._handler and right >= needed else offered
 

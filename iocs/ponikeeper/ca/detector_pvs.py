@@ -11,14 +11,8 @@ from typing import Any
 from ponikeeper.ca.channels import ClientIdentity, PutHandler, make_channel
 from ponikeeper.ca.history_pvs import HistoryPVs, timestamp
 from ponikeeper.ca.puts import Puts
+from ponikeeper.ca.pv_values import PVValue, activation_values, geometry_values, status_values, transaction_values
 from ponikeeper.ca.stage import Stage
-from ponikeeper.ca.view import (
-    PVValue,
-    activation_values,
-    geometry_values,
-    status_values,
-    transaction_values,
-)
 from ponikeeper.config import Detector
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_states import LinkStates

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ponikeeper.ca.channels import ClientIdentity, PutHandler
-from ponikeeper.ca.view import PVValue, list_text, selected_text
+from ponikeeper.ca.pv_values import PVValue, list_text, selected_text
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.state import DetectorState
 from ponikeeper.errors import HistoryError, RefusedError, StoreError

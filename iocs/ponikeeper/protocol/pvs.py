@@ -7,6 +7,7 @@ from it. The PVs of a detector follow the prefix of the detector, those of the I
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
+from types import MappingProxyType
 
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.geometry.units import DISPLAY_UNITS
@@ -36,6 +37,29 @@ class Status(IntEnum):
     MISMATCH = 4
     UNKNOWN = 5
     CONDEMNED = 6
+
+
+class Severity(IntEnum):
+    """Alarm severity, with the numbers of EPICS."""
+
+    NONE = 0
+    MINOR = 1
+    MAJOR = 2
+    INVALID = 3
+
+
+SEVERITIES = MappingProxyType(
+    {
+        Status.UNSET: Severity.INVALID,
+        Status.VALID: Severity.NONE,
+        Status.MOVING: Severity.MINOR,
+        Status.MOVED: Severity.MAJOR,
+        Status.MISMATCH: Severity.MAJOR,
+        Status.UNKNOWN: Severity.INVALID,
+        Status.CONDEMNED: Severity.MAJOR,
+    }
+)
+"""Alarm severity of each status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +101,7 @@ class PV:
         Whether clients may put a value.
     parameter
         The value of the geometry that the PV shows or sets.
-    asks
+    query_only
         Whether a put is only a query: read access suffices, and nothing changes.
     archived
         Whether the PV should be archived. Long texts are not: the history has them.
@@ -94,7 +118,7 @@ class PV:
     limits: tuple[float, float] | None = None
     writable: bool = False
     parameter: str | None = None
-    asks: bool = False
+    query_only: bool = False
     archived: bool = False
     alarm: Alarm | None = None
 
@@ -156,7 +180,7 @@ _DO = ("Idle", "Do")
 _SWITCH = ("Off", "On")
 _HEALTH = ("OK", "FAILED")
 
-_LOST = Alarm(
+_NOT_VALID = Alarm(
     "The active geometry does not apply to images taken now; Reason_RBV gives the reason. Move the detector back, "
     "activate the geometry of the present position (Activate), or calibrate.",
     delay=60,
@@ -192,7 +216,7 @@ DETECTOR_PVS: tuple[PV, ...] = (
         "Calibration status",
         states=tuple(Status.__members__),
         archived=True,
-        alarm=_LOST,
+        alarm=_NOT_VALID,
     ),
     PV("Reason_RBV", Kind.TEXT, "Reason for the status"),
     PV("Follow", Kind.ENUM, "Follow the links", states=_SWITCH, writable=True),
@@ -224,7 +248,7 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("History:Activate", Kind.ENUM, "Activate the selected revision", states=_DO, writable=True),
     PV("History:Table_RBV", Kind.TEXT, "Revisions near the selected one (table)"),
     PV("History:Compare_RBV", Kind.TEXT, "Selected and active revision compared"),
-    PV("History:Read", Kind.STRING, "History query, such as: revision 12", writable=True, asks=True),
+    PV("History:Read", Kind.STRING, "History query, such as: revision 12", writable=True, query_only=True),
     PV("History:Read_RBV", Kind.TEXT, "Records of the history query (JSON)"),
 )
 """The PVs of one detector."""

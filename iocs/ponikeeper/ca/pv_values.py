@@ -14,20 +14,10 @@ from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import correction_of
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES, results_json
-from ponikeeper.protocol.pvs import Status, readback
+from ponikeeper.protocol.pvs import SEVERITIES, Status, readback
 from ponikeeper.protocol.text_tables import revision_entry
 from ponikeeper.text import strictjson
 from ponikeeper.text.ascii import to_ascii
-
-_SEVERITY = {
-    Status.UNSET: AlarmSeverity.INVALID_ALARM,
-    Status.VALID: AlarmSeverity.NO_ALARM,
-    Status.MOVING: AlarmSeverity.MINOR_ALARM,
-    Status.MOVED: AlarmSeverity.MAJOR_ALARM,
-    Status.MISMATCH: AlarmSeverity.MAJOR_ALARM,
-    Status.UNKNOWN: AlarmSeverity.INVALID_ALARM,
-    Status.CONDEMNED: AlarmSeverity.MAJOR_ALARM,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +57,7 @@ def activation_values(state: DetectorState) -> dict[str, PVValue]:
 
 def status_values(state: DetectorState) -> dict[str, PVValue]:
     """Return, by suffix, the values that change with the status and have it as their alarm; the snapshot last."""
-    severity = _SEVERITY[state.status]
+    severity = AlarmSeverity(SEVERITIES[state.status])
     alarm = (severity, AlarmStatus.STATE if severity else AlarmStatus.NO_ALARM)
     if state.status is Status.UNSET:
         alarm = (severity, AlarmStatus.UDF)
