@@ -1,4 +1,4 @@
-"""Which revision a commit makes of the active one, and every reason to refuse it. Pure."""
+"""Decide which revision a commit creates, or why it is refused. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -135,7 +135,7 @@ def is_repetition(
     derived: bool,
     links: Sequence[LinkState] = (),
 ) -> bool:
-    """Return whether a commit would store the active revision again; if that was corrected, a new one is needed.
+    """Return whether a commit would store the active revision again. A corrected revision is never a repetition.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""When the links have moved to another position, and whether they are at a known one. Pure.
+"""Decide when the links have moved to another position, and whether they are at a known one. Pure.
 
 A link has moved when it was seen beyond its tolerance of its baseline. A link that was disconnected may
 be anywhere when it is back: whether it moved is unknown, and nothing follows from it.
@@ -66,7 +66,7 @@ def updated_motion(motion: LinkMotion, links: Sequence[LinkState]) -> LinkMotion
 
 
 def has_arrived(motion: LinkMotion, links: Sequence[LinkState]) -> bool:
-    """Return whether it has to be decided which geometry belongs to where the links rest now."""
+    """Return whether the links have come to rest at a new position."""
     return bool(motion.moved or motion.returned) and not any(link.doubt for link in links)
 
 

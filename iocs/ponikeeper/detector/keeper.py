@@ -1,6 +1,6 @@
 """The requests of one detector: validate, store, publish, acknowledge. Knows no Channel Access.
 
-One lock per detector puts the requests in a row; nothing is published that is not on disk.
+One lock per detector runs the requests one after another; nothing is published that is not on disk.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class Keeper:
     links
         The PVs on which its geometry depends.
     follow
-        Whether the geometry follows them, until the store has an answer to that.
+        Whether the geometry follows them: the initial value, until the store has one.
     """
 
     def __init__(self, prefix: str, store: StoreThread, limits: Limits, links: LinkStates, follow: bool = True) -> None:

@@ -65,7 +65,8 @@ def findings_about(
         return (Finding(Status.UNSET, "", f"no geometry was ever committed: {WHERE_TO_BEGIN}"),)
     findings = [finding for link in links for finding in _link_findings(link, revision)]
     if links and revision.position is None:
-        text = f"the position of revision {revision.number} was never recorded: put Here when the links are at it"
+        unrecorded = f"the position of revision {revision.number} was never recorded"
+        text = f"{unrecorded}: move the links to that position, then put Here"
         findings.insert(0, Finding(Status.UNKNOWN, "", text))
     correction = correction_of(corrections, revision.number)
     if correction is not None:

@@ -107,7 +107,7 @@ def test_here_makes_the_geometry_valid_at_the_present_position(path):
 
     first, unknown, here, state, again, refused = run(path, work)
     assert unknown == (
-        "UNKNOWN", "the position of revision 1 was never recorded: put Here when the links are at it",
+        "UNKNOWN", "the position of revision 1 was never recorded: move the links to that position, then put Here",
     )  # fmt: skip
     assert (first.revision, here.revision, here.op, here.outcome) == (1, 2, "here", "accepted")
     assert (state.status, state.revision.label) == (Status.VALID, "near")

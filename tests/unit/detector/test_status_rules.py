@@ -66,7 +66,7 @@ IN_METRES = {**POSITION, "z": {"value": 1.0, "units": "m"}}
 
 Z_BEYOND = "z is at 1000.0501 mm, calibrated at 1000 mm, tolerance 0.05 mm"
 Z_FAR = "z is at 1500 mm, calibrated at 1000 mm, tolerance 0.05 mm"
-NEVER = "the position of revision 7 was never recorded: put Here when the links are at it"
+NEVER = "the position of revision 7 was never recorded: move the links to that position, then put Here"
 OFF = "energy is at 75.2 keV, the wavelength corresponds to 74.6893 keV, tolerance 0.0001 relative"
 WRONG = "revision 7 was superseded by revision 9: wavelength typed wrong"
 
