@@ -134,7 +134,7 @@ def _plain(name: str, value: Any) -> Any:
         try:
             return strictjson.loads(value)
         except ValueError as error:
-            raise RefusedError(f"detector_config is no JSON: {error}") from None
+            raise RefusedError(f"detector_config is not valid JSON: {error}") from None
     return value.item() if hasattr(value, "item") else value
 
 

@@ -68,7 +68,7 @@ class Calibration:
             try:
                 config = strictjson.loads(config)
             except ValueError as error:
-                raise GeometryError(f"the recorded detector_config of {name} is no JSON: {error}") from None
+                raise GeometryError(f"the recorded detector_config of {name} is not valid JSON: {error}") from None
         return Geometry.parse({**{key: values[key] for key in NAMES}, "detector_config": config})
 
 

@@ -106,7 +106,7 @@ def geometry_of_start(start: Mapping[str, Any]) -> Geometry:
         options = {key: metadata[key] for key in _CONFIG if metadata.get(key) is not None}
         config = strictjson.loads(strictjson.dumps(options))
     except (TypeError, ValueError) as error:
-        raise GeometryError(f"{METADATA} of the run is no JSON: {error}") from None
+        raise GeometryError(f"{METADATA} of the run is not valid JSON: {error}") from None
     return Geometry.parse({**values, "detector": metadata.get("detector") or "Detector", "detector_config": config})
 
 

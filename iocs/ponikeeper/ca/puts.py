@@ -62,7 +62,7 @@ class Puts:
         except MessageError as error:
             await self.refuse(error.problems)
         except ValueError as error:
-            await self.refuse((f"DetectorConfig is no JSON: {error}",))
+            await self.refuse((f"DetectorConfig is not valid JSON: {error}",))
         return await self._put_value("detector_config", config, identity)
 
     async def _put_request(self, text: bytes, identity: ClientIdentity) -> Result | None:
