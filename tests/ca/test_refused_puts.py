@@ -26,7 +26,7 @@ SINGLES = {
     "detector that fills its PV": ("Detector", "D" * 39, "was probably cut by its client"),
     "no detector": ("Detector", "", "is empty"),
     "staged detector that fills its PV": ("Stage:Detector", "D" * 39, "was probably cut by its client"),
-    "configuration that is not valid JSON": ("DetectorConfig", "{orientation: 3}", "DetectorConfig is no JSON"),
+    "configuration that is not valid JSON": ("DetectorConfig", "{orientation: 3}", "DetectorConfig is not valid JSON"),
     "configuration that is a list": ("DetectorConfig", "[3]", "is not a JSON object"),
     "configuration that is not UTF-8": ("DetectorConfig", b"\xff", "DetectorConfig is not valid JSON"),
     "configuration that fills its PV": ("DetectorConfig", b"{" + b" " * (MAX_BYTES - 1), "fills its PV"),
