@@ -43,7 +43,7 @@ class CalibrationData(Device):
     timeout
         How long the IOC may take to answer (s).
     verdict_timeout
-        How long to wait for the result of a transaction (s); a disk may hang.
+        How long to wait for the result of a request (s); long, because a disk may be slow.
     on_disconnect
         What to do when a run reads the configuration and the IOC does not answer: ``"raise"``
         `NotConnectedError`, or ``"record"`` the status UNKNOWN without values.
@@ -369,8 +369,8 @@ def calibrations(device: Any) -> list[CalibrationData]:
     Parameters
     ----------
     device
-        Of ophyd or ophyd-async. The calibrations of an ophyd-async detector are returned as their
-        twins in ophyd.
+        Of ophyd or ophyd-async. The calibrations of an ophyd-async detector are returned as ophyd
+        devices for the same PVs.
 
     Returns
     -------

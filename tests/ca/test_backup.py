@@ -43,7 +43,7 @@ def backups(folder):
 def test_backup_has_all_of_the_store_and_prints_its_counts(config, store, tmp_path):
     done = call("backup", config, "-o", tmp_path / "new" / "backups")
     (made,) = backups(tmp_path / "new" / "backups")
-    counts = "4 revisions, 6 activations, 2 judgements of"
+    counts = "4 revisions, 6 activations, 2 corrections of"
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{made}: OK, schema version 2, 2 detectors\n{counts} {PREFIXES[0]}\n{counts} {PREFIXES[1]}\n"
     verified = call("verify", made)

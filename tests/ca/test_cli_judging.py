@@ -155,12 +155,12 @@ def test_incomplete_correction_is_a_usage_error_and_is_not_sent(call, words, rea
 
 
 def test_history_marks_corrected_revisions_and_is_readable_in_80_columns(call, five):
-    assert "judged" not in call("history", five).stdout
+    assert "corrected" not in call("history", five).stdout
     call("supersede", five, 1, "--by", 2, "--reason", "typed wrong")
     call("retract", five, 3, "--reason", "the panel was off")
     lines = call("history", five).stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[1].split()[-1] == "judged"
+    assert lines[1].split()[-1] == "corrected"
     rows = {int(line.split()[0]): line.rstrip() for line in lines[2:]}
     assert sorted(rows) == [1, 2, 3, 4, 5]  # no cell is folded
     assert rows[1].endswith(" by 2")

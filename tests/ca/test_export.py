@@ -83,14 +83,14 @@ def test_another_host_shows_the_same_and_continues_the_numbers(call, calibrated,
     before = shown(prefix)
     done = call("export", "history", prefix, "-o", file)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{file}: 3 revisions, 4 activations, 1 judgement of {prefix}\n"
+    assert done.stdout == f"{file}: 3 revisions, 4 activations, 1 correction of {prefix}\n"
     verified = call("verify", file)
     told = read(file.read_bytes()).exported
-    assert verified.stdout == f"{file}: OK, 3 revisions, 4 activations, 1 judgement of {prefix}, exported {told}\n"
+    assert verified.stdout == f"{file}: OK, 3 revisions, 4 activations, 1 correction of {prefix}, exported {told}\n"
     other = on_another_host(calibrated, tmp_path / "other")
     imported = call("import", other.config, file)
     assert (imported.returncode, imported.stderr) == (0, "")
-    assert imported.stdout == f"{file}: 3 revisions, 4 activations, 1 judgement of {prefix} added to {other.store}\n"
+    assert imported.stdout == f"{file}: 3 revisions, 4 activations, 1 correction of {prefix} added to {other.store}\n"
     again = call("import", other.config, file)
     assert again.stdout.startswith(f"{file}: nothing to do, {other.store} has all of it: 3 revisions, 4 activations")
     with serving(other):
@@ -142,7 +142,7 @@ def test_store_that_lags_behind_gets_the_rest_and_one_that_is_ahead_keeps_it(cal
     assert call("export", "history", calibrated.prefix, "-o", newer).returncode == 0
     other = on_another_host(calibrated, tmp_path / "other")
     assert call("import", other.config, older).returncode == 0
-    assert "1 revision, 1 activation, 0 judgements of" in call("import", other.config, newer).stdout
+    assert "1 revision, 1 activation, 0 corrections of" in call("import", other.config, newer).stdout
     assert "nothing to do" in call("import", other.config, older).stdout
     with serving(other):
         assert (snapshot(calibrated.prefix)["revision"], snapshot(calibrated.prefix)["serial"]) == (4, 5)

@@ -24,6 +24,6 @@ def test_long_history_is_exported_verified_and_imported(make_ioc, tmp_path):
             done = call(*words)
             print(f"{words[0]} of {REVISIONS} revisions: {time.monotonic() - began:.1f} s")
             assert (done.returncode, done.stderr) == (0, "")
-            assert f"{REVISIONS} revisions, {REVISIONS} activations, 0 judgements" in done.stdout
+            assert f"{REVISIONS} revisions, {REVISIONS} activations, 0 corrections" in done.stdout
     print(f"the file has {file.stat().st_size / 1e6:.1f} MB")
     assert read(file.read_bytes()).counts() == {"revision": REVISIONS, "activation": REVISIONS, "judgement": 0}

@@ -86,12 +86,14 @@ def call(*words):
 def test_folder_of_ponis_is_imported_once(config, folder):
     store = config.parent / "state" / "ponikeeper.sqlite"
     done = call(config, folder)
-    counts = "3 revisions, 3 activations, 0 judgements"
+    counts = "3 revisions, 3 activations, 0 corrections"
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{folder}: {counts} of {PREFIX} added to {store}\n"
     assert call(config, folder).stdout == f"{folder}: nothing to do, {store} has all of it: {counts} of {PREFIX}\n"
     _written(folder / "20190413_pe1.poni", entry(0.5))
-    assert call(config, folder).stdout.startswith(f"{folder}: 1 revision, 1 activation, 0 judgements of {PREFIX} added")
+    assert call(config, folder).stdout.startswith(
+        f"{folder}: 1 revision, 1 activation, 0 corrections of {PREFIX} added"
+    )
     history = SQLiteStorage(store)
     assert history.active(PREFIX)[0].geometry.dist == 0.5
     assert history.revision(PREFIX, 1).created == "2020-09-13T12:26:40.000000Z"
@@ -116,7 +118,7 @@ def test_autosave_file_is_imported_under_the_present_prefix(config, tmp_path):
     assert "give the right one with --from" in call(config, path).stderr
     done = call(config, path, "--from", "OLD:")
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"1 revision, 1 activation, 0 judgements of {PREFIX} added" in done.stdout
+    assert f"1 revision, 1 activation, 0 corrections of {PREFIX} added" in done.stdout
 
 
 def test_store_with_another_history_is_left_unchanged(config, folder, tmp_path):

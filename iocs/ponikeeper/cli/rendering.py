@@ -100,7 +100,7 @@ def history_table(prefix: str, rows: Sequence[Mapping[str, Any]]) -> Table:
         "px",
         "author",
     )
-    for name in (*names, *(["judged"] if corrected else [])):
+    for name in (*names, *(["corrected"] if corrected else [])):
         table.add_column(name, no_wrap=name not in _SHORTENED)
     for row in rows:
         cells = (row["revision"], timestamps.to_minutes(row["created"]), row["label"], row["method"], row["calibrant"])

@@ -20,7 +20,9 @@ _ANSWER, _CHANGE = 5.0, 60.0
 
 def status(
     prefixes: Annotated[list[str], typer.Argument(metavar="PREFIX", help="PV prefixes of the detectors")],
-    wait: Annotated[str | None, typer.Option(metavar="STATUS", help="wait until all have this status at once")] = None,
+    wait: Annotated[
+        str | None, typer.Option(metavar="STATUS", help="wait until all have this status at the same time")
+    ] = None,
     timeout: Annotated[
         float | None, typer.Option(help=f"seconds to wait; {_ANSWER:g}, with --wait {_CHANGE:g}", show_default=False)
     ] = None,

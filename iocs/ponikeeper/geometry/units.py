@@ -1,7 +1,8 @@
 """The units in which people read a geometry, in one table.
 
 Stored values are in m and rad (`PARAMETERS`). Tables, screens, the Fit2D PVs, command line and client show the
-units below; to show another unit, change its row.
+units below; to show another unit, change its row (a distance has two: `dist`, and Fit2D's
+`direct_dist`).
 """
 
 import math

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from typing import cast
 
 from ponikeeper.errors import HistoryError, RefusedError
-from ponikeeper.history.records import KINDS, Activation, Correction, Record, Revision, name_of, with_checksum
+from ponikeeper.history.records import (
+    KIND_WORDS,
+    KINDS,
+    Activation,
+    Correction,
+    Record,
+    Revision,
+    name_of,
+    with_checksum,
+)
 from ponikeeper.text import strictjson, timestamps
 
 _VERSION = 1
@@ -139,8 +148,8 @@ def new_records(stored: ExportedHistory, given: ExportedHistory) -> ExportedHist
 
 
 def format_counts(counts: Mapping[str, int]) -> str:
-    """Format counts: ``57 revisions, 1 activation, 0 judgements``."""
-    return ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items())
+    """Format counts by kind for people: ``57 revisions, 1 activation, 0 corrections``."""
+    return ", ".join(f"{count} {KIND_WORDS[kind]}{'s' * (count != 1)}" for kind, count in counts.items())
 
 
 def _body(history: ExportedHistory) -> Iterator[str]:

@@ -285,6 +285,9 @@ KINDS: Mapping[str, type[Revision] | type[Activation] | type[Correction]] = Mapp
 )
 """The kinds of records by name; each kind refers only to kinds before it."""
 
+KIND_WORDS: Mapping[str, str] = MappingProxyType({kind: kind for kind in KINDS} | {"judgement": "correction"})
+"""The word for each kind in texts for people; files, PVs and the store have the kind."""
+
 
 def name_of(record: Record) -> tuple[str, int]:
     """Return the kind and the number of a record: ``("activation", 310)``."""

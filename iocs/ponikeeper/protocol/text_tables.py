@@ -17,7 +17,7 @@ _DIST, _ENERGY = DISPLAY_UNITS["dist"], DISPLAY_UNITS["energy"]
 
 _COLUMNS = (
     ("", 2), ("rev", -5), ("created (UTC)", 16), ("label", 12),
-    (f"dist/{_DIST.unit}", -10), (_ENERGY.unit, -9), ("calibrant", 10), ("px", -6), ("author", 18), ("judged", 20),
+    (f"dist/{_DIST.unit}", -10), (_ENERGY.unit, -9), ("calibrant", 10), ("px", -6), ("author", 18), ("corrected", 20),
 )  # fmt: skip
 """Title and width of the columns; a negative width aligns to the right."""
 

@@ -55,8 +55,8 @@ def test_what_was_written_is_read(history, data):
     assert data.isascii()
     assert write(read(data)) == data
     assert history.counts() == {"revision": 4, "activation": 6, "judgement": 2}
-    assert format_counts(history.counts()) == "4 revisions, 6 activations, 2 judgements"
-    assert format_counts({"revision": 1, "judgement": 0}) == "1 revision, 0 judgements"
+    assert format_counts(history.counts()) == "4 revisions, 6 activations, 2 corrections"
+    assert format_counts({"revision": 1, "judgement": 0}) == "1 revision, 0 corrections"
 
 
 def test_file_is_one_json_object_a_line_and_ends_with_the_hash_of_all_before(data):

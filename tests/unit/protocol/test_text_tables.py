@@ -29,7 +29,18 @@ def three():
 def test_table_has_the_newest_first_and_marks_the_selected_and_the_active_revision(three):
     judged = [Correction(1, "supersede", 2, 3, None, None, "typed wrong", "2026-11-22T10:00:00Z", "bob")]
     head, *rows = table_text(three, judged, 2, 3).splitlines()
-    assert head.split() == ["rev", "created", "(UTC)", "label", "dist/mm", "keV", "calibrant", "px", "author", "judged"]
+    assert head.split() == [
+        "rev",
+        "created",
+        "(UTC)",
+        "label",
+        "dist/mm",
+        "keV",
+        "calibrant",
+        "px",
+        "author",
+        "corrected",
+    ]
     assert [row.split()[:2] for row in rows] == [["*", "3"], [">", "2"], ["1", "2026-11-22"]]
     assert rows[1].endswith("superseded by 3")
     assert rows[2].split()[3:] == ["near", "201.0000", f"{GEOMETRY.energy:.4f}", "Ni", "0.12", "alice@xpd"]
