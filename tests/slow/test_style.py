@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CODE = ("iocs", "client", "tests/support")
+CODE = ("iocs", "client", "tests")
 PROSE = ("iocs", "client", "deploy")
 
 OPENERS = ("Give", "Tell", "See", "Say", "Let", "Take", "Have")
