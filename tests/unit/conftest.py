@@ -1,11 +1,13 @@
 """Shared by all unit tests: the path of a store, and the rules that keep them quick and without heavy libraries."""
 
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from live import TIMEOUT
 from stores import NAME
 
 FOLDER = Path(__file__).parent
@@ -54,3 +56,12 @@ def _light(request: pytest.FixtureRequest) -> Iterator[None]:
 def path(quick_path: Path) -> Path:
     """Path for a new store."""
     return quick_path / NAME
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """Socket of the journal."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        listening.settimeout(TIMEOUT)
+        yield listening

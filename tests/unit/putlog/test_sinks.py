@@ -1,7 +1,6 @@
 """The put log in a file and in the journal: whole lines only, also on a full disk or without the journal."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from journal_entries import received
 from live import TIMEOUT
 from ponikeeper.errors import ConfigError
 from ponikeeper.protocol import Result
@@ -94,31 +94,6 @@ def test_file_on_a_full_disk_has_whole_lines_only(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=TIMEOUT)
     assert (done.stdout, done.stderr) == ("3\n", "")
     assert len(lines(path)) == 97
-
-
-@pytest.fixture
-def journal(tmp_path):
-    """Socket of the journal."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
-        listening.bind(str(tmp_path / "socket"))
-        listening.settimeout(TIMEOUT)
-        yield listening
-
-
-def received(journal):
-    """Receive an entry, and read it by systemd's native protocol."""
-    data, files, _, _ = socket.recv_fds(journal, 1_000_000, 1)
-    if files:
-        with os.fdopen(files[0], "rb") as file:
-            file.seek(0)
-            data = file.read()
-    fields = {}
-    while data:
-        name, _, data = data.partition(b"\n")
-        size = int.from_bytes(data[:8], "little")
-        fields[name.decode()], end, data = data[8 : 8 + size].decode(), data[8 + size : 9 + size], data[9 + size :]
-        assert end == b"\n"
-    return fields
 
 
 @pytest.mark.parametrize("new", [0.3, LONG], ids=["short", "longer than a datagram"])

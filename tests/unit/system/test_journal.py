@@ -1,39 +1,12 @@
 """Log records go to the systemd journal with level, logger and source location."""
 
 import logging
-import os
-import socket
 from pathlib import Path
 
 import pytest
 
-from live import TIMEOUT
+from journal_entries import received
 from ponikeeper.system.journal import Journal, JournalHandler
-
-
-@pytest.fixture
-def journal(tmp_path):
-    """Socket of the journal."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
-        listening.bind(str(tmp_path / "socket"))
-        listening.settimeout(TIMEOUT)
-        yield listening
-
-
-def received(journal):
-    """Receive an entry, and read it by systemd's native protocol."""
-    data, files, _, _ = socket.recv_fds(journal, 1_000_000, 1)
-    if files:
-        with os.fdopen(files[0], "rb") as file:
-            file.seek(0)
-            data = file.read()
-    fields = {}
-    while data:
-        name, _, data = data.partition(b"\n")
-        size = int.from_bytes(data[:8], "little")
-        fields[name.decode()], end, data = data[8 : 8 + size].decode(), data[8 + size : 9 + size], data[9 + size :]
-        assert end == b"\n"
-    return fields
 
 
 @pytest.fixture
