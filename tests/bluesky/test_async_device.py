@@ -469,7 +469,7 @@ def test_each_position_is_a_run_of_its_own_with_its_geometry(make_ioc, motors, s
     places = {"near": 200.0, "far": 1000.0}
     for place in places.values():
         stage.set(place).wait(timeout=30)
-        wait_for(lambda place=place: (link := twin.read_links()[0]).value == place and not link.doubt)
+        wait_for(lambda place=place: (link := twin.read_links()[0]).value == place and not link.unknown_because)
         put(panel, {**GEOMETRY, "dist": place / 1000})
     run = take(at_positions([panel], stage, places, num=2))
     assert of_events(run) == [0.2, 0.2, 1.0, 1.0]

@@ -27,7 +27,7 @@ def panel(make, linked, stage):
     panel = make(Scripted, linked.prefix.removesuffix("Calib:"), "pe1")
     for name, place in PLACES.items():
         stage.set(place).wait(timeout=30)
-        wait_for(lambda place=place: (link := panel.calib.read_links()[0]).value == place and not link.doubt)
+        wait_for(lambda place=place: (link := panel.calib.read_links()[0]).value == place and not link.unknown_because)
         geometry = {**GEOMETRY, "dist": DISTANCES[name]}
         panel.calib.set(geometry).wait(timeout=30)
         wait_for(lambda: panel.calib.read_snapshot().status == "VALID")

@@ -68,7 +68,11 @@ def run(run_engine: RunEngine, tmp_path):
 
 def _at_rest(panel, z):
     links = panel.calib.read_links()
-    return not any(link.doubt for link in links) and links[0].value == z and links[1].value == pytest.approx(ENERGY)
+    return (
+        not any(link.unknown_because for link in links)
+        and links[0].value == z
+        and links[1].value == pytest.approx(ENERGY)
+    )
 
 
 def test_position_is_that_of_the_exposure_though_the_detector_moves_on_during_the_fit(run, panel, motors, frame):

@@ -56,7 +56,7 @@ def panel(make, linked, move):
 
 def rests(panel, place):
     z, y = panel.calib.read_links()
-    return z.value == place and y.value == 0.0 and not (z.doubt or y.doubt)
+    return z.value == place and y.value == 0.0 and not (z.unknown_because or y.unknown_because)
 
 
 def stands(panel, status):

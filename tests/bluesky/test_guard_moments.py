@@ -104,7 +104,7 @@ def check(make_ioc, make, motors, take, runs, seed):
     panel = make(Timed, ioc.prefix.removesuffix("Calib:"), "pe1")
     for place in (NEAR, FAR):
         speak.put(motors.pv("Z:RBV"), place)
-        wait_for(lambda place=place: (link := panel.calib.read_links()[0]).value == place and not link.doubt)
+        wait_for(lambda place=place: (link := panel.calib.read_links()[0]).value == place and not link.unknown_because)
         panel.calib.set({**GEOMETRY, "dist": place / 1000}).wait(timeout=30)
     dice = random.Random(seed)
     panel.seconds = lambda: dice.uniform(0.0, 0.06)

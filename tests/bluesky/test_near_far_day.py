@@ -60,7 +60,7 @@ class Day:
     def go(self, name):
         self.stage.set(PLACES[name]).wait(timeout=30)
         place = PLACES[name]
-        wait_for(lambda: (link := self.panel.calib.read_links()[0]).value == place and not link.doubt)
+        wait_for(lambda: (link := self.panel.calib.read_links()[0]).value == place and not link.unknown_because)
 
     def calibrate(self, name):
         """Commit at a place numbers of which every bit counts."""

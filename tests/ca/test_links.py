@@ -48,7 +48,7 @@ def at_rest(linked, motors):
     for suffix, value in START.items():
         assert put(motors.pv(suffix), value) is None
     until(linked.prefix, lambda z, energy, binning: (z.value, energy.value, binning.value) == (1000.0, 74.69, 1.0))
-    until(linked.prefix, lambda *links: not any(link.doubt for link in links))
+    until(linked.prefix, lambda *links: not any(link.unknown_because for link in links))
     return linked.prefix
 
 
@@ -293,7 +293,7 @@ def test_links_survive_a_late_start_a_kill_and_a_hang(make_ioc, make_motors):
     until(second, lambda mode: mode.error == 'it says "idle": expected a finite number')
     lazy.start()
     put(lazy.pv("Energy"), 80.0)
-    until(prefix, lambda z, energy: energy.value == 80.0 and not (z.doubt or energy.doubt))
+    until(prefix, lambda z, energy: energy.value == 80.0 and not (z.unknown_because or energy.unknown_because))
     commit(prefix, "present", position="now")
     assert position(prefix)["energy"] == {"value": 80.0, "units": "keV"}
 

@@ -4,27 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from configurations import MINIMAL, PONI, in_detector
 from shell import Shell
-
-LEAST = """
-[ioc]
-prefix = "IOC:"
-[[detector]]
-prefix = ""
-"""
-
-
-PONI = """poni_version: 2
-Detector: Perkin
-Detector_config: {"pixel1": 0.0002, "pixel2": 0.0002}
-Distance: 0.25
-Poni1: 0.2
-Poni2: 0.2
-Rot1: 0.0
-Rot2: 0.0
-Rot3: 0.0
-Wavelength: 1.6e-11
-"""
 
 
 @pytest.fixture
@@ -42,10 +23,6 @@ def call():
     """Run a command to its end."""
     with Shell("ponikeeper.ca.service", "ponikeeper.store") as shell:
         yield shell
-
-
-def in_detector(line: str) -> str:
-    return LEAST.replace("[[detector]]", f"[[detector]]\n{line}")
 
 
 SEEDED = in_detector('seed = "pe1.poni"\nlimits = {dist = [0.1, 3.0]}')
@@ -86,7 +63,7 @@ def test_check_accepts_a_seed_and_says_so(call, written, tmp_path):
 
 
 def test_check_without_a_place_for_the_store_is_refused(call, written):
-    done = call("check", written(LEAST))
+    done = call("check", written(MINIMAL))
     assert done.returncode == 2
     assert "STATE_DIRECTORY is not set" in done.stderr
 

@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from configurations import TWO_DETECTORS
 from live import TIMEOUT
 from ponikeeper.config import load
 from ponikeeper.site.alarms import alarm_tree
@@ -14,24 +15,11 @@ from ponikeeper.site.pv_list import pv_list
 from ponikeeper.site.screens.overview import EXAMPLE
 from ponikeeper.site.screens.phoebus import FOLDER
 
-CONFIG = """
-[ioc]
-prefix = "XF:28ID1-CT{IOC:Calib}"
-state_dir = "/var/lib/ponikeeper"
-
-[[detector]]
-prefix = "XF:28ID1-ES{Det:PE1}Calib:"
-title = "Near/far <1> & Söhne"
-
-[[detector]]
-prefix = "XF:28ID1-ES{Det:PE2}Calib:"
-"""
-
 
 @pytest.fixture
 def path(tmp_path):
     path = tmp_path / "28id1.toml"
-    path.write_text(CONFIG)
+    path.write_text(TWO_DETECTORS)
     return path
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from configurations import MINIMAL, PONI, in_detector
 from ponikeeper.config import Config, load
 from ponikeeper.errors import ConfigError
 
@@ -38,26 +39,8 @@ pv = "XF:28ID1-ES{Det:PE1}cam1:BinX_RBV"
 kind = "equal"
 """
 
-LEAST = """
-[ioc]
-prefix = "IOC:"
-[[detector]]
-prefix = ""
-"""
 
 LINK = '[[detector.link]]\nname = "{name}"\npv = "M1.RBV"\nkind = "motor"\nunits = "mm"\ntolerance = 0.1\n'
-
-PONI = """poni_version: 2
-Detector: Perkin
-Detector_config: {"pixel1": 0.0002, "pixel2": 0.0002}
-Distance: 0.25
-Poni1: 0.2
-Poni2: 0.2
-Rot1: 0.0
-Rot2: 0.0
-Rot3: 0.0
-Wavelength: 1.6e-11
-"""
 
 
 @pytest.fixture
@@ -87,7 +70,7 @@ def test_every_key_is_read(written):
 
 
 def test_only_the_prefixes_are_required_and_a_detectors_may_be_empty(written):
-    config = load(written(LEAST))
+    config = load(written(MINIMAL))
     detector = config.detector[0]
     assert (config.ioc.interfaces, config.ioc.port, config.ioc.engineer, config.ioc.location) == (None, None, "", "")
     assert (detector.prefix, detector.title, detector.follow, detector.settle) == ("", "", True, 1.0)
@@ -99,19 +82,15 @@ def test_only_the_prefixes_are_required_and_a_detectors_may_be_empty(written):
 )
 def test_units_of_the_beam_are_accepted(written, kind, units):
     link = LINK.format(name="beam").replace('"motor"', f'"{kind}"').replace('"mm"', f'"{units}"')
-    assert load(written(LEAST + link)).detector[0].link[0].units == units
+    assert load(written(MINIMAL + link)).detector[0].link[0].units == units
 
 
 def in_ioc(line: str) -> str:
-    return LEAST.replace("[ioc]", f"[ioc]\n{line}")
-
-
-def in_detector(line: str) -> str:
-    return LEAST.replace("[[detector]]", f"[[detector]]\n{line}")
+    return MINIMAL.replace("[ioc]", f"[ioc]\n{line}")
 
 
 def in_link(old: str, new: str) -> str:
-    return LEAST + LINK.format(name="first") + LINK.format(name="z").replace(old, new)
+    return MINIMAL + LINK.format(name="first") + LINK.format(name="z").replace(old, new)
 
 
 MISTAKES = {
@@ -130,11 +109,11 @@ MISTAKES = {
         "detector = {'prefix': 'b'}: expected one table or more, each headed [[detector]]",
     ),
     "one link in single brackets": (
-        LEAST + '[detector.link]\nname = "z"',
+        MINIMAL + '[detector.link]\nname = "z"',
         "detector 1: link = {'name': 'z'}: expected tables, each headed [[detector.link]]",
     ),
-    "unknown table": (LEAST + "[iok]\n", "iok = {}: unknown key (did you mean ioc?): expected ioc detector"),
-    "source is no key": ("source = 'x'\n" + LEAST, "source: unknown key: expected ioc detector"),
+    "unknown table": (MINIMAL + "[iok]\n", "iok = {}: unknown key (did you mean ioc?): expected ioc detector"),
+    "source is no key": ("source = 'x'\n" + MINIMAL, "source: unknown key: expected ioc detector"),
     "unknown key of the ioc": (
         in_ioc("prot = 5064"),
         "ioc: prot = 5064: unknown key (did you mean port?): expected prefix state_dir interfaces port",
@@ -148,45 +127,45 @@ MISTAKES = {
         "detector 1: link 2: tolerence = 0.1: unknown key (did you mean tolerance?): expected name pv kind units",
     ),
     "unknown key of the access rules": (
-        LEAST + "[access]\nwirte = []\n",
+        MINIMAL + "[access]\nwirte = []\n",
         "access: wirte = []: unknown key (did you mean write?): expected write users file asg",
     ),
-    "access rules that say nothing": (LEAST + "[access]\n", "access: the table has no rules: expected write ="),
+    "access rules that say nothing": (MINIMAL + "[access]\n", "access: the table has no rules: expected write ="),
     "access rules in two forms": (
-        LEAST + "[access]\nwrite = []\nfile = 'a.acf'\n",
+        MINIMAL + "[access]\nwrite = []\nfile = 'a.acf'\n",
         "access: write and file are both given: expected the short form or a file",
     ),
     "group without a file": (
-        LEAST + "[access]\nusers = ['a']\nasg = 'CALIB'\n",
+        MINIMAL + "[access]\nusers = ['a']\nasg = 'CALIB'\n",
         'access: asg = "CALIB" names a group of a file: expected file',
     ),
     "network with bits of a host": (
-        LEAST + "[access]\nwrite = ['10.28.1.5/16']\n",
+        MINIMAL + "[access]\nwrite = ['10.28.1.5/16']\n",
         'access: write 1: "10.28.1.5/16" (10.28.1.5/16 has host bits set): expected an address or a network such as',
     ),
-    "host by name": (LEAST + "[access]\nwrite = ['console']\n", 'access: write 1: "console"'),
+    "host by name": (MINIMAL + "[access]\nwrite = ['console']\n", 'access: write 1: "console"'),
     "unlike any key": (in_ioc("zzz = 1"), "ioc: zzz = 1: unknown key: expected prefix"),
     "missing prefix of the ioc": (
-        LEAST.replace('prefix = "IOC:"', ""),
+        MINIMAL.replace('prefix = "IOC:"', ""),
         'ioc: prefix: missing: expected the prefix of its PVs, such as "XF:28ID1-ES{Det:PE1}Calib:"',
     ),
     "missing prefix of a detector": (
-        LEAST.replace('prefix = ""', ""),
+        MINIMAL.replace('prefix = ""', ""),
         'detector 1: prefix: missing: expected the prefix of its PVs, such as "XF:28ID1-ES{Det:PE1}Calib:"',
     ),
     "prefix with a blank": (
-        LEAST.replace('"IOC:"', '"I OC"'),
+        MINIMAL.replace('"IOC:"', '"I OC"'),
         "ioc: prefix = 'I OC': expected the prefix of its PVs, such as",
     ),
     "prefix of too many bytes": (
-        LEAST.replace('""', f'"{"x" * 61}"'),
+        MINIMAL.replace('""', f'"{"x" * 61}"'),
         "letters, digits and _-+:;.[]<>{}, at most 60 bytes",
     ),
     "prefix that leaves no room for a PV": (
-        LEAST.replace('""', f'"{"x" * 50}"'),
+        MINIMAL.replace('""', f'"{"x" * 50}"'),
         f'prefix "{"x" * 50}" of detector 1: {"x" * 50}Stage:Poni1 has 61 bytes, at most 60',
     ),
-    "prefix that is a number": (LEAST.replace('""', "5"), "detector 1: prefix = 5: expected the prefix of its PVs"),
+    "prefix that is a number": (MINIMAL.replace('""', "5"), "detector 1: prefix = 5: expected the prefix of its PVs"),
     "address that is none": (
         in_ioc('interfaces = ["10.28.1.5", "beamline"]'),
         'ioc: interfaces 2: "beamline" is not an IPv4 address: expected one such as 10.28.1.5',
@@ -269,15 +248,15 @@ MISTAKES = {
     "tolerance of zero": (in_link("0.1", "0"), "link 2: tolerance = 0: input should be greater than 0"),
     "tolerance that is nan": (in_link("0.1", "nan"), "link 2: tolerance = nan: input should be"),
     "doubled link name": (
-        LEAST + LINK.format(name="z") + LINK.format(name="z"),
+        MINIMAL + LINK.format(name="z") + LINK.format(name="z"),
         "detector 1: the link name z is used twice: give each link its own name",
     ),
     "doubled prefix": (
-        LEAST + '[[detector]]\nprefix = ""',
+        MINIMAL + '[[detector]]\nprefix = ""',
         'prefix "" of detector 2: Dist is already used by detector 1',
     ),
     "prefixes whose PVs meet": (
-        LEAST.replace('""', '"A:"') + '[[detector]]\nprefix = "A:Stage:"',
+        MINIMAL.replace('""', '"A:"') + '[[detector]]\nprefix = "A:Stage:"',
         'prefix "A:Stage:" of detector 2: A:Stage:Dist is already used by detector 1',
     ),
     "no TOML": ("[ioc\n", "this is not valid TOML: "),
@@ -323,17 +302,17 @@ def test_bytes_that_are_not_text_are_reported(tmp_path):
 
 @pytest.mark.parametrize("prefix", ["XF:28ID1-ES{Det:PE1}Calib:", "", "a.b", "X[1]<2>;3_4-5+"])
 def test_prefix_of_a_detector_is_taken_as_it_is(written, prefix):
-    assert load(written(LEAST.replace('""', f'"{prefix}"'))).detector[0].prefix == prefix
+    assert load(written(MINIMAL.replace('""', f'"{prefix}"'))).detector[0].prefix == prefix
 
 
 def test_state_dir_wins_over_the_environment(written, monkeypatch):
     monkeypatch.setenv("STATE_DIRECTORY", "/from/systemd")
     assert load(written(WHOLE)).store == Path("/var/lib/ponikeeper/ponikeeper.sqlite")
-    assert load(written(LEAST)).store == Path("/from/systemd/ponikeeper.sqlite")
+    assert load(written(MINIMAL)).store == Path("/from/systemd/ponikeeper.sqlite")
 
 
 def test_without_state_dir_and_environment_the_store_is_refused(written):
-    config = load(written(LEAST))
+    config = load(written(MINIMAL))
     with pytest.raises(ConfigError, match="state_dir is missing and STATE_DIRECTORY is not set: write state_dir = "):
         config.store  # noqa: B018  # reading it is what refuses
 
@@ -356,6 +335,6 @@ def test_relative_paths_start_from_the_folder_of_a_file_with_a_relative_path(wri
 
 
 def test_configuration_is_frozen(written):
-    config: Config = load(written(LEAST))
+    config: Config = load(written(MINIMAL))
     with pytest.raises(ValueError, match="frozen"):
         config.ioc.prefix = "other"

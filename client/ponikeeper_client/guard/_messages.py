@@ -267,7 +267,7 @@ class Guard:
     def _next_state(self, run: Run, stream: str, calib: CalibrationData) -> CalibrationState:
         """Return the state with which bluesky would record the next event of a stream."""
         described = self.record.newest(run.uid, stream, calib.name)
-        return described or run.kept_state(stream, calib) or run.states[calib][0]
+        return described or run.cached_state(stream, calib) or run.states[calib][0]
 
     def _has_changed(self, run: Run, stream: str, calibs: Sequence[CalibrationData]) -> bool:
         """Check whether the event that was read would be recorded with a state that is no longer active."""

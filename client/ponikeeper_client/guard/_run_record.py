@@ -241,7 +241,7 @@ class Run:
     watches: dict[CalibrationData, LinkWatch] = field(default_factory=dict)
     fly_scans: dict[CalibrationData, FlyScan] = field(default_factory=dict)
     event: PendingEvent | None = None
-    _kept: dict[tuple[str, CalibrationData], CalibrationState] = field(default_factory=dict)
+    _cached_states: dict[tuple[str, CalibrationData], CalibrationState] = field(default_factory=dict)
     _calibrations: dict[Any, list[CalibrationData]] = field(default_factory=dict)
 
     def calibrations_of(self, *objects: Any) -> list[CalibrationData]:
@@ -266,15 +266,15 @@ class Run:
         known = self.streams.setdefault(stream, [])
         known += [obj for obj in objects if obj not in known]
         for calib in self.calibrations_of(*known):
-            self._kept.setdefault(self._key(stream, calib), self.states[calib][0])
+            self._cached_states.setdefault(self._key(stream, calib), self.states[calib][0])
 
     def mark_renewed(self, stream: str, calibs: Iterable[CalibrationData]) -> None:
         """Replace the states that bluesky keeps for a stream by the active ones."""
-        self._kept |= {self._key(stream, calib): self.states[calib][0] for calib in calibs}
+        self._cached_states |= {self._key(stream, calib): self.states[calib][0] for calib in calibs}
 
-    def kept_state(self, stream: str, calib: CalibrationData) -> CalibrationState | None:
+    def cached_state(self, stream: str, calib: CalibrationData) -> CalibrationState | None:
         """Return the state with which bluesky would describe a new stream; None if it has read nothing yet."""
-        return self._kept.get(self._key(stream, calib))
+        return self._cached_states.get(self._key(stream, calib))
 
     def watch(self, calibs: Iterable[CalibrationData]) -> None:
         """Start to watch the links of some calibrations."""

@@ -96,9 +96,9 @@ def position_during(history: Sequence[Links]) -> ExposurePosition:
     """
     if moved := moves(history):
         raise CalibrationError(f"{text}: the image belongs to no position; calibrate again" for text in moved.values())
-    doubts = dict.fromkeys(doubt for links in history for link in links if (doubt := link.doubt))
-    if doubts:
-        return ExposurePosition("unknown", "; ".join(doubts))
+    reasons = dict.fromkeys(why for links in history for link in links if (why := link.unknown_because))
+    if reasons:
+        return ExposurePosition("unknown", "; ".join(reasons))
     return ExposurePosition({link.name: link.value for link in history[-1] if link.value is not None})
 
 

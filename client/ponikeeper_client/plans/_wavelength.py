@@ -106,7 +106,7 @@ def wavelength_candidates(
     WavelengthError
         A value is not a wavelength; the message says what was probably meant.
     """
-    candidates = list(_given(argument, metadata))
+    candidates = list(_from_caller(argument, metadata))
     energies = [link for link in links if measures_beam(link)]
     if active is not None and argument is None and not any(_may_have_moved(link) for link in energies):
         unwatched = "" if energies else ", no link watches the energy"
@@ -121,7 +121,7 @@ def wavelength_candidates(
     return candidates
 
 
-def _given(argument: float | None, metadata: Mapping[str, Any]) -> Iterator[SourcedWavelength]:
+def _from_caller(argument: float | None, metadata: Mapping[str, Any]) -> Iterator[SourcedWavelength]:
     """Yield the wavelengths of the argument and of the metadata."""
     if argument is not None:
         problem = value_problem("wavelength", argument)

@@ -105,8 +105,8 @@ class _Move:
     def unsettled_reason(self) -> str | None:
         """Format which link the IOC does not report at rest at the position of its PV; None if all are."""
         for link in self.calib.read_links():
-            if link.doubt is not None:
-                return link.doubt
+            if link.unknown_because is not None:
+                return link.unknown_because
             readback = float(self.readbacks[link.name].get()) if link.name in self.readbacks else link.value
             if link.value is None or readback is None or not is_within(link, link.value, readback):
                 return f"the IOC reports {link.name} ({link.pv}) at {link.value}, its readback is {readback}"

@@ -96,7 +96,9 @@ def decide_here(revision: Revision | None, corrections: Sequence[Correction], li
     """
     if revision is None:
         raise RefusedError(f"no revision is active yet, so Here has no geometry to record: {WHERE_TO_BEGIN}")
-    problems = [f"the position of the links is unknown: {link.doubt}" for link in links if link.doubt]
+    problems = [
+        f"the position of the links is unknown: {link.unknown_because}" for link in links if link.unknown_because
+    ]
     if not links:
         problems.append("the configuration has no links, so there is no position that Here could record")
     correction = correction_of(corrections, revision.number)
@@ -157,7 +159,7 @@ def position_note(commit: Commit, draft: Draft, links: Sequence[LinkState]) -> s
     """Explain, for the message about a commit, why the position for which it asked is unknown."""
     if commit.position != "now" or draft.position is not None:
         return ""
-    return f", position unknown: {'; '.join(link.doubt for link in links if link.doubt)}"
+    return f", position unknown: {'; '.join(link.unknown_because for link in links if link.unknown_because)}"
 
 
 def _same_position(old: Position | None, new: Position | None, links: Sequence[LinkState]) -> bool:

@@ -67,7 +67,7 @@ def updated_motion(motion: LinkMotion, links: Sequence[LinkState]) -> LinkMotion
 
 def has_arrived(motion: LinkMotion, links: Sequence[LinkState]) -> bool:
     """Return whether the links have come to rest at a new position."""
-    return bool(motion.moved or motion.returned) and not any(link.doubt for link in links)
+    return bool(motion.moved or motion.returned) and not any(link.unknown_because for link in links)
 
 
 def rebased(motion: LinkMotion, links: Sequence[LinkState]) -> LinkMotion:

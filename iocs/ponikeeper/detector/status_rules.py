@@ -121,8 +121,8 @@ def _link_findings(link: LinkState, revision: Revision) -> list[Finding]:
         findings.append(Finding(Status.UNKNOWN, link.name, _not_recorded(link, revision)))
     if link.moving and link.connected and link.value is not None:
         findings.append(Finding(Status.MOVING, link.name, f"{link.name} is moving"))
-    elif link.doubt:
-        findings.append(Finding(Status.UNKNOWN, link.name, link.doubt))
+    elif link.unknown_because:
+        findings.append(Finding(Status.UNKNOWN, link.name, link.unknown_because))
     elif link.within is False:
         reference = nominal_value(link, revision.geometry.wavelength) if recorded is None else recorded
         status = Status.MISMATCH if by_wavelength else Status.MOVED
@@ -133,9 +133,8 @@ def _link_findings(link: LinkState, revision: Revision) -> list[Finding]:
 def _not_recorded(link: LinkState, revision: Revision) -> str:
     recorded = (revision.position or {}).get(link.name)
     if recorded is None:
-        return (
-            f"{link.name} was not recorded for revision {revision.number}: put Here when the links are at its position"
-        )
+        unrecorded = f"{link.name} was not recorded for revision {revision.number}"
+        return f"{unrecorded}: move the links to the position of that revision, then put Here"
     units = recorded["units"] or "no units"
     return f"{link.name} was recorded in {units}, the configuration has {link.units or 'none'}"
 

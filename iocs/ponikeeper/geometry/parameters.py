@@ -25,7 +25,7 @@ class Parameter:
         Unit symbol, SI.
     lower, upper
         Inclusive range, in `unit`; `above_zero` makes a lower bound of 0 exclusive.
-    slips
+    likely_units
         Other units that are often typed by mistake: name and factor to `unit`, most likely first.
     """
 
@@ -35,7 +35,7 @@ class Parameter:
     upper: float
     doc: str
     precision: int
-    slips: tuple[tuple[str, float], ...] = ()
+    likely_units: tuple[tuple[str, float], ...] = ()
     above_zero: bool = False
 
     def problem(self, value: object, limits: Limits | None = None) -> str | None:
@@ -59,7 +59,7 @@ class Parameter:
         if not math.isfinite(number):
             return f"{self.name} {json_literal(number)} is not finite: expected {self.expected()}"
         if not self._allows(number):
-            for unit, factor in self.slips:
+            for unit, factor in self.likely_units:
                 if self._allows(number * factor):
                     meant = f"{number * factor:.12g}"
                     if not self._allows(float(meant)):  # 180 degrees: rounded, it is more than pi
@@ -93,14 +93,14 @@ _ROTATION: dict[str, Any] = {
     "unit": "rad",
     "lower": -math.pi,
     "upper": math.pi,
-    "slips": (("degree", math.pi / 180),),
+    "likely_units": (("degree", math.pi / 180),),
     "precision": 9,
 }
 _PIXEL: dict[str, Any] = {
     "unit": "m",
     "lower": 1e-6,
     "upper": 1e-2,
-    "slips": (_MICROMETRE, _MILLIMETRE),
+    "likely_units": (_MICROMETRE, _MILLIMETRE),
     "precision": 9,
 }
 

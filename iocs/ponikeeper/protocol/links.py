@@ -79,7 +79,7 @@ class LinkState:
     error: str | None = None
 
     @property
-    def doubt(self) -> str | None:
+    def unknown_because(self) -> str | None:
         """Why the position of the link is unknown; None where it is at rest at `value`."""
         if self.error is not None:
             return f"{self.name}: {self.error}"
@@ -190,7 +190,7 @@ def position_now(links: Sequence[LinkState]) -> dict[str, float] | None:
     dict or None
         The values by name; None unless all links are connected, at rest and have a value.
     """
-    position = {link.name: link.value for link in links if link.value is not None and link.doubt is None}
+    position = {link.name: link.value for link in links if link.value is not None and link.unknown_because is None}
     return position if len(position) == len(links) else None
 
 

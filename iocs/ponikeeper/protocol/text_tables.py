@@ -156,7 +156,7 @@ def _link_status(link: LinkState) -> str:
     """Return whether the geometry is valid as far as this link is concerned, in a word or two."""
     if link.moving and link.connected and link.value is not None:
         return "moves"
-    if link.doubt is not None:
+    if link.unknown_because is not None:
         return "lost" if link.error is None else "no value"
     return {True: "ok", False: "away", None: "not recorded"}[link.within]
 

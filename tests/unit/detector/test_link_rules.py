@@ -232,7 +232,7 @@ def state(name="z", **more):
 
 
 @pytest.mark.parametrize(
-    ("more", "doubt"),
+    ("more", "unknown_because"),
     [
         ({}, None),
         ({"moving": True}, "z is moving"),
@@ -244,10 +244,10 @@ def state(name="z", **more):
         ({"value": 0.0}, None),
     ],
 )
-def test_position_is_known_where_every_link_is_connected_at_rest_and_a_number(more, doubt):
+def test_position_is_known_where_every_link_is_connected_at_rest_and_a_number(more, unknown_because):
     links = [state("y", value=2.0), state(**more)]
-    assert links[1].doubt == doubt
-    assert position_now(links) == (None if doubt else {"y": 2.0, "z": links[1].value})
+    assert links[1].unknown_because == unknown_because
+    assert position_now(links) == (None if unknown_because else {"y": 2.0, "z": links[1].value})
 
 
 def test_without_links_the_position_is_known():

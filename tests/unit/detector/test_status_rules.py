@@ -105,7 +105,7 @@ CASES = {
     "position never recorded": (revision(None), (), links(position=None), "UNKNOWN", NEVER),
     "link added after the revision": (
         revision(WITHOUT_BINNING), (), links(position=WITHOUT_BINNING), "UNKNOWN",
-        "binning was not recorded for revision 7: put Here when the links are at its position",
+        "binning was not recorded for revision 7: move the links to the position of that revision, then put Here",
     ),
     "units changed after the revision": (
         revision(IN_METRES), (), links(z={"calibrated": None, "within": None}), "UNKNOWN",

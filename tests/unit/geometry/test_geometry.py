@@ -68,7 +68,7 @@ def test_bad_number_is_refused_and_the_likely_unit_named(name, value, problem):
     assert problems_of(**{name: value}) == [problem]
 
 
-SLIPS = [(parameter, factor) for parameter in PARAMETERS.values() for _, factor in parameter.slips]
+SLIPS = [(parameter, factor) for parameter in PARAMETERS.values() for _, factor in parameter.likely_units]
 
 
 @given(st.data())
@@ -79,7 +79,7 @@ def test_value_that_a_refusal_suggests_is_accepted(data):
     assume(problem is not None and "looks like" in problem)
     suggested = float(problem.rpartition("write ")[2])
     assert parameter.problem(suggested) is None
-    assert suggested in [pytest.approx(typed * each, rel=1e-11) for _, each in parameter.slips]
+    assert suggested in [pytest.approx(typed * each, rel=1e-11) for _, each in parameter.likely_units]
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
