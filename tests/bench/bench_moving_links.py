@@ -38,7 +38,7 @@ def measure(folder: Path, rounds: int) -> dict[str, list[float]]:
     }
     motors.start()
     try:
-        with serving(LiveIoc(folder, conftest._free.pop(0), "B", detectors, more, beside=(motors.port,))) as ioc:
+        with serving(LiveIoc(folder, conftest._free.pop(0), "B", detectors, more, other_ports=(motors.port,))) as ioc:
             return _measure(ioc, motors, rounds)
     finally:
         motors.kill()

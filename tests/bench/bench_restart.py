@@ -42,9 +42,9 @@ def measure_opening(ioc: LiveIoc, rounds: int) -> None:
     times = []
     for _ in range(rounds):
         began = time.perf_counter()
-        history = SQLiteStorage(ioc.store)
+        storage = SQLiteStorage(ioc.store)
         times.append(time.perf_counter() - began)
-        history.close()
+        storage.close()
     show("open and verify the newest rows", times)
 
 

@@ -463,7 +463,7 @@ def test_guard_reads_what_a_descriptor_recorded(scripted, take):
 
 def test_each_position_is_a_run_of_its_own_with_its_geometry(make_ioc, motors, stage, connect, take):
     links = "settle = 0.2\n" + motors.link("z", "Z:RBV", moving="Z:MOVN")
-    ioc = make_ioc(more={"{Det:1}Calib:": links}, beside=(motors.port,)).start()
+    ioc = make_ioc(more={"{Det:1}Calib:": links}, other_ports=(motors.port,)).start()
     panel = connect(ioc.prefix)
     twin = panel.calib.twin()
     places = {"near": 200.0, "far": 1000.0}
@@ -479,16 +479,16 @@ def test_each_position_is_a_run_of_its_own_with_its_geometry(make_ioc, motors, s
 
 def test_guard_fails_a_run_where_a_change_is_to_fail_it(scripted, run_engine):
     scripted.script[("trigger", 2)] = lambda: commit(scripted, 0.5)
-    run, told = attempt(run_engine, calibration_guard(bp.count([scripted], 3), on_change="fail"))
-    assert "pe1-calib: the geometry changed during the run, from serial 1 to 2" in told
+    run, message = attempt(run_engine, calibration_guard(bp.count([scripted], 3), on_change="fail"))
+    assert "pe1-calib: the geometry changed during the run, from serial 1 to 2" in message
     assert of_events(run) == [GEOMETRY["dist"]]
 
 
 def test_guard_fails_a_run_over_a_status_that_is_to_fail_it(scripted, run_engine):
     text = '{"v": 1, "request": "r", "op": "retract", "revision": 1, "reason": "it was off"}'
     scripted.script[("trigger", 2)] = lambda: speak.request(scripted.calib.prefix, text)
-    run, told = attempt(run_engine, calibration_guard(bp.count([scripted], 3), on_status="fail"))
-    assert "pe1-calib: the status is CONDEMNED" in told
+    run, message = attempt(run_engine, calibration_guard(bp.count([scripted], 3), on_status="fail"))
+    assert "pe1-calib: the status is CONDEMNED" in message
     assert of_events(run, "status") == ["VALID"]
 
 
@@ -529,5 +529,5 @@ def test_without_ophyd_async_the_install_line_is_printed():
         "except ImportError as error:\n"
         "    print(type(error).__name__, error)\n"
     )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert told.stdout == "MissingOphydAsyncError ophyd-async is not installed: pip install ophyd-async\n"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "MissingOphydAsyncError ophyd-async is not installed: pip install ophyd-async\n"

@@ -18,7 +18,7 @@ DISTANCES = {"near": 0.2, "far": 1.0}
 @pytest.fixture(scope="module")
 def linked(make_ioc_for_module, motors):
     links = "settle = 0.2\n" + motors.link("z", "Z:RBV", moving="Z:MOVN")
-    return make_ioc_for_module(more={"{Det:1}Calib:": links}, beside=(motors.port,)).start()
+    return make_ioc_for_module(more={"{Det:1}Calib:": links}, other_ports=(motors.port,)).start()
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_position_that_was_never_calibrated_is_reported_and_not_measured(panel, 
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"positions": {}}, "no positions are given"),
         ({"detectors": [unlinked]}, "motor has no calibration"),
@@ -111,9 +111,9 @@ def test_position_that_was_never_calibrated_is_reported_and_not_measured(panel, 
         ({"per_position": lambda detectors: bp.count(detectors)}, r"<lambda>\(detectors, md=.*unexpected keyword"),
     ],
 )
-def test_impossible_measurement_is_reported_before_anything_moves(panel, stage, take, wrong, told):
+def test_impossible_measurement_is_reported_before_anything_moves(panel, stage, take, wrong, message):
     arguments = {"detectors": [panel], "motor": stage, "positions": {"near": 200.0}, **wrong}
-    with pytest.raises(CalibrationError, match=told):
+    with pytest.raises(CalibrationError, match=message):
         take(at_positions(**arguments))
     assert stage.position == 1000.0
 

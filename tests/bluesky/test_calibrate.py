@@ -85,7 +85,7 @@ def test_first_calibration_from_a_nominal_distance_is_active_and_right(session, 
     assert off_px(result.geometry, TRUTH) < RIGHT
     assert session.files("*") == [f"{session.uid}_pe1_image.{kind}" for kind in ("png", "poni", "tiff")]
     assert poni.read(result.files.poni.read_bytes()) == result.geometry
-    assert recorder.told == ["open", "closed"]
+    assert recorder.puts == ["open", "closed"]
     reported = snapshot.provenance
     assert (reported["method"], reported["calibrant"], reported["run_uid"]) == ("fit", "Ni", session.uid)
     assert reported["wavelength_from"] == "argument"
@@ -136,7 +136,7 @@ def test_dark_is_subtracted_in_double_precision(session, panel, frame):
 def test_dark_is_taken_with_the_shutter_closed(session, panel, frame, shutter, recorder):
     panel.frames = [np.full(frame.shape, DARK, np.uint16), frame + np.uint16(DARK)]
     result = session([panel], dark="take", shutter=shutter)["pe1"]
-    assert recorder.told == ["closed", "open", "closed"]
+    assert recorder.puts == ["closed", "open", "closed"]
     np.testing.assert_allclose(_image(result.files.image), frame)
     assert [document["name"] for document in session.documents["descriptor"]] == ["dark", "primary"]
 
@@ -261,11 +261,11 @@ def test_pause_and_resume_repeat_neither_exposure_nor_commit(session, panel, run
         session([panel], images=held, shutter=shutter)
     thread.join()
     assert run_engine.state == "paused"
-    assert recorder.told == ["open", "closed"]
+    assert recorder.puts == ["open", "closed"]
     held.go.set()
     run_engine.resume()
     assert panel.exposures == 1
-    assert recorder.told == ["open", "closed"]
+    assert recorder.puts == ["open", "closed"]
     assert panel.calib.read_snapshot().revision == 1
     assert panel.calib.read_snapshot().serial == 1
 
@@ -279,7 +279,7 @@ def test_abort_commits_nothing_and_keeps_the_image(session, panel, run_engine, f
     run_engine.abort()
     held.go.set()
     wait_for(lambda: not [t for t in threading.enumerate() if t.name == "calibrate pe1"])
-    assert recorder.told == ["open", "closed"]
+    assert recorder.puts == ["open", "closed"]
     assert panel.calib.read_snapshot().revision == 0
     assert session.files("tiff")
 
@@ -288,7 +288,7 @@ def test_shutter_that_does_not_open_fails_the_run_and_is_closed(session, panel, 
     recorder.fails = "open"
     with pytest.raises(RuntimeError, match="does not get open"):
         session([panel], shutter=shutter)
-    assert recorder.told == ["open", "closed"]
+    assert recorder.puts == ["open", "closed"]
     assert panel.exposures == 0
     assert panel.calib.read_snapshot().revision == 0
 
@@ -300,7 +300,7 @@ def test_shutter_is_closed_when_a_detector_fails(session, panel, shutter, record
     panel.meanwhile = broken
     with pytest.raises(RuntimeError, match="does not answer"):
         session([panel], shutter=shutter)
-    assert recorder.told == ["open", "closed"]
+    assert recorder.puts == ["open", "closed"]
 
 
 def test_killed_ioc_loses_no_geometry_and_the_error_has_the_command_to_put_it(session, make, make_ioc, frame):

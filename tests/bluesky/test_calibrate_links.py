@@ -28,7 +28,7 @@ def linked(make_ioc_for_module, motors):
     links = motors.link("z", "Z:RBV", moving="Z:MOVN")
     links += motors.link("energy", "Energy", kind="energy", units="keV", tolerance=1e-4)
     more = dict.fromkeys(("{Det:1}Calib:", "{Det:2}Calib:"), "settle = 0.2\n" + links)
-    return make_ioc_for_module(more=more, beside=(motors.port,)).start()
+    return make_ioc_for_module(more=more, other_ports=(motors.port,)).start()
 
 
 @pytest.fixture(scope="module")

@@ -32,13 +32,13 @@ def _png_size(path):
     return struct.unpack(">II", head[16:])
 
 
-def _check_story(told, folder):
-    assert "READY port=" in told
+def _check_story(output, folder):
+    assert "READY port=" in output
     for name in ("dist", "poni1", "poni2", "rot1", "rot2", "rot3", "pixel1", "pixel2", "wavelength", "detector"):
-        assert f"pe1_calib_{name} " in told
-    assert told.count("bit-exact") == 2
-    assert "what to type next" in told
-    assert "Traceback" not in told
+        assert f"pe1_calib_{name} " in output
+    assert output.count("bit-exact") == 2
+    assert "what to type next" in output
+    assert "Traceback" not in output
     assert min(_png_size(folder / "ponikeeper_demo.png")) > 300
 
 
@@ -58,10 +58,10 @@ def test_demo_with_stay_serves_its_pvs_until_it_is_interrupted(newcomer, tmp_pat
     try:
         reader.start()
         wait_for(lambda: any("Ctrl-C ends it" in line for line in lines), TIMEOUT, "the end of the story")
-        told = dict(re.findall(r"(EPICS_CA\w+)=([\w.:]+)", "".join(lines)))
+        variables = dict(re.findall(r"(EPICS_CA\w+)=([\w.:]+)", "".join(lines)))
         shown = subprocess.run(
             [sys.executable, "-m", "ponikeeper", "show", "DEMO{Det:PE1}Calib:"],
-            env={**newcomer["env"], **told},
+            env={**newcomer["env"], **variables},
             capture_output=True,
             text=True,
             timeout=60,

@@ -169,19 +169,19 @@ def test_status_has_the_names_of_the_contract(calib):
 
 
 def test_repr_has_status_and_geometry_in_both_systems_of_units(calib, committed):
-    told = repr(calib)
+    text = repr(calib)
     for part in (committed[0], "VALID", "revision 1 near", "0.2345 m", "234.5 mm", "0.166 Å", "1.66e-11 m", "rad"):
-        assert part in told
+        assert part in text
 
 
 def test_html_has_a_row_for_each_value_and_escapes_what_it_shows(make, prefix):
     calib = make(CalibrationData, prefix, "c")
     geometry = Geometry(**{**GEOMETRY, "detector": "<b>&"})
     calib.set(geometry).wait(timeout=30)
-    told = calib._repr_html_()
-    assert html.escape("<b>&") in told
-    assert "<b>&<" not in told
-    assert all(f"<td>{name}</td>" in told for name in (*NAMES, "beam centre"))
+    text = calib._repr_html_()
+    assert html.escape("<b>&") in text
+    assert "<b>&<" not in text
+    assert all(f"<td>{name}</td>" in text for name in (*NAMES, "beam centre"))
 
 
 def test_repr_of_a_disconnected_device_returns_at_once():

@@ -218,7 +218,7 @@ def test_runs_without_a_calibrated_detector_are_not_changed(take):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         ({"on_change": "ignore"}, 'on_change=\'ignore\' is unknown: expected "new_descriptor", "fail" or "warn"'),
         ({"on_change": None}, "on_change=None is unknown: expected"),
@@ -231,8 +231,8 @@ def test_runs_without_a_calibrated_detector_are_not_changed(take):
         ({"calibs": [motor]}, "are not all calibrations: expected a list of CalibrationData"),
     ],
 )
-def test_wrong_arguments_of_the_guard_are_reported_before_a_plan_begins(given, told):
-    with pytest.raises(ValueError, match=re.escape(told)):
+def test_wrong_arguments_of_the_guard_are_reported_before_a_plan_begins(given, expected):
+    with pytest.raises(ValueError, match=re.escape(expected)):
         calibration_guard(bp.count([motor]), **given)
 
 

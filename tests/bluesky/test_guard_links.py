@@ -27,7 +27,7 @@ NEAR, FAR = 200.0, 1000.0
 @pytest.fixture(scope="module")
 def linked(make_ioc_for_module, motors):
     links = motors.link("z", "Z:RBV", moving="Z:MOVN") + motors.link("y", "Y:RBV", moving="Y:MOVN")
-    return make_ioc_for_module(more={"{Det:1}Calib:": "settle = 0.2\n" + links}, beside=(motors.port,)).start()
+    return make_ioc_for_module(more={"{Det:1}Calib:": "settle = 0.2\n" + links}, other_ports=(motors.port,)).start()
 
 
 @pytest.fixture
@@ -287,15 +287,15 @@ def test_status_problems_are_reported_unless_a_declared_scan_explains_them():
         ("VALID", [here], [], None),
         ("MOVED", [away], ["z"], None),
         ("MOVED", [away, link("y")], ["z"], None),
-        ("MOVED", [away, link("y", within=False)], ["z"], "told"),
+        ("MOVED", [away, link("y", within=False)], ["z"], "reported"),
         ("MOVING", [link("z", moving=True)], ["z"], None),
         ("MISMATCH", [here, unknown], ["e"], None),
-        ("MISMATCH", [here, unknown], ["z"], "told"),
-        ("MOVED", [away], [], "told"),
-        ("MOVED", [here], ["z"], "told"),
-        ("UNKNOWN", [link("z", connected=False, within=None)], ["z"], "told"),
-        ("CONDEMNED", [away], ["z"], "told"),
-        ("UNSET", [], ["z"], "told"),
+        ("MISMATCH", [here, unknown], ["z"], "reported"),
+        ("MOVED", [away], [], "reported"),
+        ("MOVED", [here], ["z"], "reported"),
+        ("UNKNOWN", [link("z", connected=False, within=None)], ["z"], "reported"),
+        ("CONDEMNED", [away], ["z"], "reported"),
+        ("UNSET", [], ["z"], "reported"),
     ]
     for status, links, moving, expected in table:
         result = status_problem(status, "why", links, moving)

@@ -100,7 +100,7 @@ def wrong(event, exposure, recorded, shown):
 
 def check(make_ioc, make, motors, take, runs, seed):
     links = "settle = 0.1\n" + motors.link("z", "Z:RBV", moving="Z:MOVN")
-    ioc = make_ioc(more={"{Det:1}Calib:": links}, beside=(motors.port,)).start()
+    ioc = make_ioc(more={"{Det:1}Calib:": links}, other_ports=(motors.port,)).start()
     panel = make(Timed, ioc.prefix.removesuffix("Calib:"), "pe1")
     for place in (NEAR, FAR):
         speak.put(motors.pv("Z:RBV"), place)

@@ -63,14 +63,14 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def make(files, tmp_path):
-    """Make calibrations whose program ends with the test; their messages are in `told`."""
+    """Make calibrations whose program ends with the test; their messages are in `messages`."""
     made = []
 
     def begin(command, start=START, **changes):
-        told = []
+        messages = []
         options = {**files, "wavelength": TRUTH.wavelength, "folder": tmp_path / "calib", **changes}
-        calibration = calib2.Calib2(start=start, command=command, say=told.append, **options)
-        calibration.told = told
+        calibration = calib2.Calib2(start=start, command=command, say=messages.append, **options)
+        calibration.messages = messages
         made.append(calibration)
         return calibration.start()
 
@@ -94,7 +94,7 @@ def clicked(make, tmp_path):
             found = error
         clock.cancel()
         assert calibration._process.returncode == 0, (tmp_path / "calib" / "calib2.log").read_text()[-3000:]
-        return found, json.loads(report.read_text()) | {"told": calibration.told}
+        return found, json.loads(report.read_text()) | {"messages": calibration.messages}
 
     return run
 
@@ -149,8 +149,8 @@ def test_real_program_shows_what_was_given_and_its_fit_is_taken_up(clicked, file
     assert found.geometry.dist == pytest.approx(TRUTH.dist, rel=0.005)
     assert found.geometry.fit2d.beam_x == pytest.approx(TRUTH.fit2d.beam_x, abs=1)
     assert found.geometry.fit2d.beam_y == pytest.approx(TRUTH.fit2d.beam_y, abs=1)
-    assert f"save the PONI in {folder}" in report["told"][0]
-    assert report["told"][1] == "mine.poni was saved: close pyFAI-calib2 to go on with it"
+    assert f"save the PONI in {folder}" in report["messages"][0]
+    assert report["messages"][1] == "mine.poni was saved: close pyFAI-calib2 to go on with it"
 
 
 @needs_qt
@@ -201,7 +201,7 @@ def test_poni_without_a_geometry_saved_before_a_fit_is_refused(clicked):
     found, report = clicked("save=mine,close")
     assert isinstance(found, Calib2Error)
     assert str(found).startswith("mine.poni is no whole PONI and was ignored: pyFAI-calib2 writes None")
-    assert report["told"][1].startswith("mine.poni was saved without a geometry: ")
+    assert report["messages"][1].startswith("mine.poni was saved without a geometry: ")
 
 
 @needs_qt
@@ -219,7 +219,7 @@ def test_poni_of_any_name_is_taken_and_half_of_one_is_waited_for(make, tmp_path)
     folder = tmp_path / "calib"
     wait_for((folder / "half").exists)
     assert calibration.poll() is None
-    assert not any("was saved" in line for line in calibration.told)
+    assert not any("was saved" in line for line in calibration.messages)
     (folder / "go").touch()
     assert outcome(calibration) == calib2.Saved(OTHER, folder / "odd name.poni")
 
@@ -295,12 +295,12 @@ def test_poni_that_was_there_before_does_not_count(make, tmp_path):
 def test_every_given_value_that_was_changed_is_reported(make):
     other = poni.write(replace(OTHER, pixel1=1e-4, detector="Eiger4M", detector_config={"orientation": 1}))
     saved = outcome(make(script(f"save('a.poni', {other!r} + '# Calibrant: CeO2\\n')")))
-    told = " ".join(saved.warnings)
+    messages = " ".join(saved.warnings)
     assert len(saved.warnings) == 4
     for text in ("orientation than was given: 1, not 3", "detector than was given: Eiger4M, not Perkin"):
-        assert text in told
+        assert text in messages
     for text in ("pixel1 than was given: 0.0001, not 0.0008", "calibrant than was given: CeO2, not Ni_fcc"):
-        assert text in told
+        assert text in messages
 
 
 # any program: how it ends

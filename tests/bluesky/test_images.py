@@ -167,7 +167,7 @@ def test_stream_reads_only_the_frames_of_its_indices(tmp_path, run_engine, colle
 
 @pytest.mark.parametrize("cls", [TiffDetector, StreamHdf5Detector])
 def test_files_that_were_recorded_under_another_root_are_found_by_the_root_map(cls, tmp_path, count):
-    detector = cls(tmp_path, name="pe1", told_folder="/somewhere/else")
+    detector = cls(tmp_path, name="pe1", given_folder="/somewhere/else")
     collector = Collector(root_map={"/somewhere/else": str(tmp_path)}, timeout=TIMEOUT)
     np.testing.assert_array_equal(collector.read(count(detector, collector), detector.key), detector.frames)
 
@@ -296,7 +296,7 @@ def test_documents_that_another_callback_changes_stay_as_they_came(tmp_path, run
 # --- files that are late, half-written, or never come
 
 
-def read_beside(collector, uid, key):
+def read_in_thread(collector, uid, key):
     """Read in a thread of its own; gives the thread and where the frames, or the error, will be."""
     found = {}
 
@@ -332,7 +332,7 @@ def after_pauses(polled, more=2):
 def test_files_that_come_after_the_run_are_waited_for(cls, tmp_path, count, collector, polled):
     detector = cls(tmp_path, name="pe1", per_point=2, held=True)
     uid = count(detector, collector, 2)
-    thread, found = read_beside(collector, uid, detector.key)
+    thread, found = read_in_thread(collector, uid, detector.key)
     after_pauses(polled)
     detector.write(points=1)
     after_pauses(polled)
@@ -353,7 +353,7 @@ def test_half_written_file_is_waited_for(cls, part, tmp_path, count, collector, 
     uid = count(detector, collector)
     whole = cut_file(detector).read_bytes()
     cut_file(detector).write_bytes(whole[: int(len(whole) * part)])
-    thread, found = read_beside(collector, uid, detector.key)
+    thread, found = read_in_thread(collector, uid, detector.key)
     after_pauses(polled)
     assert not found
     cut_file(detector).write_bytes(whole)
@@ -582,7 +582,7 @@ def test_mean_of_one_image_is_that_image():
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         (np.zeros(5), r"shape \(5,\): expected"),
         (np.zeros((1, 1, 2, 2)), r"shape \(1, 1, 2, 2\): expected"),
@@ -592,8 +592,8 @@ def test_mean_of_one_image_is_that_image():
         (np.ones((2, 2), complex), "are of type complex128"),
     ],
 )
-def test_value_that_is_not_an_image_is_refused_with_its_type(values, told):
-    with pytest.raises(ImageError, match=told):
+def test_value_that_is_not_an_image_is_refused_with_its_type(values, message):
+    with pytest.raises(ImageError, match=message):
         as_frames(values, "these")
 
 
@@ -691,7 +691,7 @@ def test_run_that_appears_late_in_the_catalog_is_waited_for_whole(catalog, run_e
     db, write, _ = catalog
     documents = []
     (uid,) = run_engine(bp.count([ArrayDetector("", name="pe1")], 3), lambda *document: documents.append(document))
-    thread, found = read_beside(CatalogImages(db, TIMEOUT), uid, "pe1_frame")
+    thread, found = read_in_thread(CatalogImages(db, TIMEOUT), uid, "pe1_frame")
     after_pauses(polled)
     for document in documents[:4]:
         write(*document)

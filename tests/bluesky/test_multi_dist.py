@@ -22,7 +22,7 @@ AT_FAR = Geometry(**{**GEOMETRY, "dist": 1.0123456789012345, "rot1": 0.1 + 0.2})
 @pytest.fixture
 def linked(make_ioc, motors):
     links = "settle = 0.2\n" + motors.link("z", "Z:RBV", moving="Z:MOVN")
-    return make_ioc(more={"{Det:1}Calib:": links}, beside=(motors.port,)).start()
+    return make_ioc(more={"{Det:1}Calib:": links}, other_ports=(motors.port,)).start()
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def stage(make, motors):
 @pytest.fixture
 def panel(make, make_ioc, motors):
     links = "settle = 0.1\n" + motors.link("z", "Z:RBV", moving="Z:MOVN")
-    ioc = make_ioc(more={"{Det:1}Calib:": links}, beside=(motors.port,)).start()
+    ioc = make_ioc(more={"{Det:1}Calib:": links}, other_ports=(motors.port,)).start()
     return make(Counting, ioc.prefix.removesuffix("Calib:"), "pe1")
 
 

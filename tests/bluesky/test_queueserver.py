@@ -64,7 +64,7 @@ RE.subscribe(keep)
 def linked(make_ioc_for_module, motors):
     """An IOC that was calibrated at two positions."""
     links = "settle = 0.2\n" + motors.link("z", "Z:RBV", moving="Z:MOVN")
-    ioc = make_ioc_for_module(more={"{Det:1}Calib:": links}, beside=(motors.port,)).start()
+    ioc = make_ioc_for_module(more={"{Det:1}Calib:": links}, other_ports=(motors.port,)).start()
     for name, place in PLACES.items():
         text = commit_text(name, geometry={**GEOMETRY, "dist": DISTANCES[name]}, label=name, position={"z": place})
         assert request(ioc.prefix, text)["outcome"] == "accepted"
@@ -92,12 +92,12 @@ def pe1(make, prefixes):
 
 def test_plans_are_offered_with_types_defaults_and_descriptions(queue):
     found = queue.ask("plans_allowed", user_group="primary")["plans_allowed"]
-    told = {one["name"]: one for one in found["calibrate"]["parameters"]}
+    record = {one["name"]: one for one in found["calibrate"]["parameters"]}
     assert found["calibrate"]["description"].startswith("Expose a powder standard")
-    assert all("annotation" in one and "description" in one for one in told.values())
-    assert told["detectors"]["convert_device_names"]
-    assert told["calibs"]["convert_device_names"]
-    assert ast.literal_eval(told["calibrant"]["default"]) == "Ni"
+    assert all("annotation" in one and "description" in one for one in record.values())
+    assert record["detectors"]["convert_device_names"]
+    assert record["calibs"]["convert_device_names"]
+    assert ast.literal_eval(record["calibrant"]["default"]) == "Ni"
     assert {one["name"] for one in found["at_positions"]["parameters"]} >= {"detectors", "motor", "positions"}
 
 

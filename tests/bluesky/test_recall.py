@@ -399,11 +399,13 @@ def three_runs(panel, catalogs, documents_of):
 
 
 def test_affected_names_runs_streams_and_events(panel, three_runs, address, capsys):
-    told = found_affected(capsys, panel.calib.prefix, 1, address)
-    assert (told["runs"], told["unreadable"], told["same_number_other_uid"]) == (3, [], [])
-    places = [(each["run_uid"], each["detector"], each["stream"], each["events"]) for each in told["affected"]]
+    report = found_affected(capsys, panel.calib.prefix, 1, address)
+    assert (report["runs"], report["unreadable"], report["same_number_other_uid"]) == (3, [], [])
+    places = [(each["run_uid"], each["detector"], each["stream"], each["events"]) for each in report["affected"]]
     assert sorted(places) == sorted((uid, "pe1", "primary", [1, 2]) for uid in three_runs[:2])
-    assert {(tuple(each["judged"]), each["right"], each["scan_id"] > 0) for each in told["affected"]} == {((), 1, True)}
+    assert {(tuple(each["judged"]), each["right"], each["scan_id"] > 0) for each in report["affected"]} == {
+        ((), 1, True)
+    }
 
 
 def test_affected_prints_later_corrections_and_takes_the_key_from_the_environment(panel, three_runs, address):
@@ -420,7 +422,7 @@ def test_affected_prints_later_corrections_and_takes_the_key_from_the_environmen
 
 
 @pytest.mark.parametrize(
-    ("asked", "number", "catalog", "files", "error", "told"),
+    ("asked", "number", "catalog", "files", "error", "message"),
     [
         (None, 9, None, (), RefusedError, "has no revision 9"),
         (None, 1, "no_such_catalog", (), ConfigError, "there is no catalog no_such_catalog: expected the address of"),
@@ -429,9 +431,9 @@ def test_affected_prints_later_corrections_and_takes_the_key_from_the_environmen
         (None, 1, None, ["none.jsonl"], HistoryError, "none.jsonl: No such file or directory"),
     ],
 )
-def test_affected_reports_what_is_wrong(panel, address, asked, number, catalog, files, error, told):
+def test_affected_reports_what_is_wrong(panel, address, asked, number, catalog, files, error, message):
     commit(panel.calib.prefix, 1)
-    with pytest.raises(error, match=re.escape(told)):
+    with pytest.raises(error, match=re.escape(message)):
         print_affected(asked or panel.calib.prefix, number, catalog or "?api_key=".join(address), files, as_json=True)
 
 
@@ -439,8 +441,8 @@ def test_catalog_that_does_not_answer_is_reported_without_its_key(monkeypatch):
     from tiled.client import utils
 
     monkeypatch.setattr(utils, "TILED_RETRY_ATTEMPTS", 1)
-    told = pytest.raises(NotConnectedError, match=r"the catalog http://127\.0\.0\.1:9/ cannot be opened")
-    with told as failed, open_catalog("http://127.0.0.1:9/?api_key=secret"):
+    refused = pytest.raises(NotConnectedError, match=r"the catalog http://127\.0\.0\.1:9/ cannot be opened")
+    with refused as failed, open_catalog("http://127.0.0.1:9/?api_key=secret"):
         pass
     assert "secret" not in str(failed.value)
 
@@ -453,9 +455,9 @@ def test_catalog_without_a_name_is_reported():
 def test_one_run_that_cannot_be_read_does_not_hide_the_others(panel, catalogs, three_runs, address, capsys):
     broken = catalogs.tiled[three_runs[0]]
     broken.update_metadata({"start": {**broken.metadata["start"], "time": None}})
-    told = found_affected(capsys, panel.calib.prefix, 1, address)
-    assert [each["run_uid"] for each in told["unreadable"]] == [three_runs[0]]
-    assert [each["run_uid"] for each in told["affected"]] == [three_runs[1]]
+    report = found_affected(capsys, panel.calib.prefix, 1, address)
+    assert [each["run_uid"] for each in report["unreadable"]] == [three_runs[0]]
+    assert [each["run_uid"] for each in report["affected"]] == [three_runs[1]]
 
 
 def test_affected_reads_databroker_too(panel, catalogs, three_runs):
@@ -485,8 +487,8 @@ def test_affected_of_many_runs(panel, catalogs, address, documents_of, capsys):
         catalogs.insert_into_tiled(documents)
         expected |= {documents[0][1]["uid"]} if index % 10 == 0 else set()
     began = time.monotonic()
-    told = found_affected(capsys, prefix, 1, address)
+    report = found_affected(capsys, prefix, 1, address)
     with capsys.disabled():
         print(f"\n500 runs searched in {time.monotonic() - began:.1f} s")
-    assert told["runs"] == 500
-    assert {each["run_uid"] for each in told["affected"]} == expected
+    assert report["runs"] == 500
+    assert {each["run_uid"] for each in report["affected"]} == expected

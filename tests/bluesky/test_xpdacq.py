@@ -35,7 +35,7 @@ class WordlessShutter(Recorder):
     """A shutter that reads as a number, whatever text it was set to."""
 
     def set(self, value, **kwargs):
-        self.told.append(value)
+        self.puts.append(value)
         return Signal.set(self, {"open": 1, "closed": 0}[value], **kwargs)
 
 
@@ -128,7 +128,7 @@ def test_plan_exposes_with_the_shutter_open_and_leaves_it_closed(name, plans, ta
     documents = take(getattr(plans, name)([camera], *arguments, **options))
     assert len(camera.seen) == len(documents["event"]) > 1
     assert set(camera.seen) == {"open"}
-    assert shutter.told == ["open", "closed"]
+    assert shutter.puts == ["open", "closed"]
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
@@ -159,17 +159,17 @@ def test_shutter_opens_with_the_first_exposure_and_for_any_plan(plans, take, cam
     def plan():
         yield from bps.open_run()
         yield from bps.null()
-        assert shutter.told == []
+        assert shutter.puts == []
         yield from bps.one_shot([camera])
         yield from bps.close_run()
 
     take(plans.shutter_wrapper(plan()))
-    assert (camera.seen, shutter.told) == (["open"], ["open", "closed"])
+    assert (camera.seen, shutter.puts) == (["open"], ["open", "closed"])
 
 
 def test_shutter_opens_for_devices_that_are_only_read(plans, take, shutter):
     take(plans.count([Signal(name="diode", value=1.0)]))
-    assert shutter.told == ["open", "closed"]
+    assert shutter.puts == ["open", "closed"]
 
 
 def test_shutter_is_closed_after_an_error_in_the_plan(plans, take, camera, shutter):
@@ -179,14 +179,14 @@ def test_shutter_is_closed_after_an_error_in_the_plan(plans, take, camera, shutt
 
     with pytest.raises(ValueError, match="the plan is wrong"):
         take(plans.count([camera], per_shot=failing))
-    assert (camera.seen, shutter.told) == (["open"], ["open", "closed"])
+    assert (camera.seen, shutter.puts) == (["open"], ["open", "closed"])
 
 
 def test_shutter_is_closed_after_a_failing_detector(plans, take, camera, shutter):
     camera.broken = True
     with pytest.raises(FailedStatus):
         take(plans.count([camera]))
-    assert (camera.seen, shutter.told) == (["open"], ["open", "closed"])
+    assert (camera.seen, shutter.puts) == (["open"], ["open", "closed"])
 
 
 def test_shutter_is_closed_by_an_abort(plans, camera, shutter, run_engine):
@@ -196,9 +196,9 @@ def test_shutter_is_closed_by_an_abort(plans, camera, shutter, run_engine):
 
     with pytest.raises(RunEngineInterrupted):
         run_engine(plans.count([camera], per_shot=pausing))
-    assert shutter.told == ["open"]
+    assert shutter.puts == ["open"]
     run_engine.abort()
-    assert shutter.told == ["open", "closed"]
+    assert shutter.puts == ["open", "closed"]
 
 
 def test_arguments_of_the_caller_are_not_changed(plans, take, camera, run_engine, tmp_path, calib):
@@ -220,7 +220,7 @@ def test_one_calibration_for_each_detector_or_nothing_is_exposed(plans, run_engi
         run_engine(plans.calibrate([camera], [calib, calib]))
     with pytest.raises(CalibrationError, match="1 detectors and 0 calibs: expected one for each"):
         run_engine(plans.calibrate([camera], []))
-    assert (shutter.told, camera.seen) == ([], [])
+    assert (shutter.puts, camera.seen) == ([], [])
 
 
 # a PONI file
@@ -386,7 +386,7 @@ def test_shutter_that_reads_otherwise_is_open_again_after_a_dark_frame(shutter):
     engine.preprocessors.append(plans.create_dark_frame_preprocessor(detector=camera, max_age=60))
     assert _streams(engine, plans.count([camera], num=2)) == {"dark": 1, "primary": 2}
     assert camera.seen == [0, 1, 1]
-    assert shutter.told == ["open", "closed", "open", "closed"]
+    assert shutter.puts == ["open", "closed", "open", "closed"]
 
 
 def test_shutter_is_closed_after_a_dark_frame_that_fails(engine, xray, diffraction, fast_shutter, monkeypatch):
@@ -407,4 +407,4 @@ def test_missing_bluesky_darkframes_is_reported_with_the_line_that_installs_it(
         plans.create_dark_frame_preprocessor(detector=camera, max_age=1)
     with pytest.raises(ImportError, match="pip install bluesky-darkframes"):
         run_engine(plans.dark_plan(camera))
-    assert shutter.told == []
+    assert shutter.puts == []

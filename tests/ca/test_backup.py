@@ -48,8 +48,8 @@ def test_backup_has_all_of_the_store_and_prints_its_counts(config, store, tmp_pa
     assert done.stdout == f"{made}: OK, schema version 2, 2 detectors\n{counts} {PREFIXES[0]}\n{counts} {PREFIXES[1]}\n"
     verified = call("verify", made)
     assert (verified.returncode, verified.stdout) == (0, done.stdout)
-    told = json.loads(call("backup", config, "-o", tmp_path / "other", "--json").stdout)
-    assert told["counts"][PREFIXES[0]] == {"revision": 4, "activation": 6, "judgement": 2}
+    values = json.loads(call("backup", config, "-o", tmp_path / "other", "--json").stdout)
+    assert values["counts"][PREFIXES[0]] == {"revision": 4, "activation": 6, "judgement": 2}
     restored = tmp_path / "restored" / NAME
     restored.parent.mkdir()
     shutil.copy(made, restored)

@@ -93,11 +93,11 @@ def test_put_sends_all_its_options(call, prefix, tmp_path):
     done = call("put", prefix, file, *words)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{prefix} revision 1 is active (serial 1)\n"
-    told = snapshot(prefix)
-    assert Geometry.parse(told["geometry"]) == OTHER
-    assert (told["label"], told["position"]) == ("near", {})
-    assert told["provenance"] == {
-        "method": "poni", "calibrant": "LaB6", "comment": "after the bake", "author": told["provenance"]["author"],
+    record = snapshot(prefix)
+    assert Geometry.parse(record["geometry"]) == OTHER
+    assert (record["label"], record["position"]) == ("near", {})
+    assert record["provenance"] == {
+        "method": "poni", "calibrant": "LaB6", "comment": "after the bake", "author": record["provenance"]["author"],
     }  # fmt: skip
     again = call("put", prefix, file, "--expect-revision", 0)
     assert again.returncode == 1
@@ -112,18 +112,18 @@ def test_set_changes_several_values_as_one_and_keeps_the_label(call, prefix):
     put(f"{prefix}Request", commit_text("begin", label="near", provenance=FIT))
     done = call("set", prefix, "dist=0.3", "rot1=0.01", 'detector_config={"orientation": 2}', "--comment", "by eye")
     assert (done.returncode, done.stderr) == (0, "")
-    told = snapshot(prefix)
-    assert told["geometry"] == {**GEOMETRY, "dist": 0.3, "rot1": 0.01, "detector_config": {"orientation": 2}}
-    assert (told["revision"], told["label"]) == (2, "near")
-    author = told["provenance"]["author"]
-    assert told["provenance"] == {"method": "manual", "derived_from": 1, "comment": "by eye", "author": author}
+    record = snapshot(prefix)
+    assert record["geometry"] == {**GEOMETRY, "dist": 0.3, "rot1": 0.01, "detector_config": {"orientation": 2}}
+    assert (record["revision"], record["label"]) == (2, "near")
+    author = record["provenance"]["author"]
+    assert record["provenance"] == {"method": "manual", "derived_from": 1, "comment": "by eye", "author": author}
     refused = call("set", prefix, "wavelength=1.6", "dist=-1")
     assert refused.returncode == 1
     assert refused.stderr.splitlines() == [
         "dist -1.0 m is out of range: expected 0 < dist <= 100 m",
         "wavelength 1.6 m looks like angstrom: write 1.6e-10",
     ]
-    assert snapshot(prefix) == told
+    assert snapshot(prefix) == record
 
 
 def test_activate_takes_numbers_and_labels(call, prefix):

@@ -96,7 +96,7 @@ def test_retract_and_json(call, five):
 
 
 @pytest.fixture(scope="module")
-def judged(unused):
+def corrected(unused):
     """Prefix of a detector with two revisions, the first of them retracted; no test changes it."""
     prefix = next(unused)
     for number in (1, 2):
@@ -126,9 +126,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("words", "reason"), REFUSED.values(), ids=REFUSED)
-def test_impossible_correction_is_refused_with_the_reason_of_the_ioc(call, judged, words, reason):
+def test_impossible_correction_is_refused_with_the_reason_of_the_ioc(call, corrected, words, reason):
     verb, *rest = words
-    done = call(verb, judged, *rest)
+    done = call(verb, corrected, *rest)
     assert (done.returncode, done.stdout) == (1, "")
     assert reason in done.stderr
 

@@ -30,7 +30,7 @@ def ioc(make_ioc_for_module, motors):
     """One IOC with a detector for each status; the link Y of one is away from its calibrated position."""
     z, y = "settle = 0.2\n" + motors.link("z", "Z:RBV"), "settle = 0.2\n" + motors.link("y", "Y:RBV", moving="Y:MOVN")
     more = {VALID: z, MOVED: z, UNSET: z, GOING: y, CROWDED: z}
-    live = make_ioc_for_module(detectors=DETECTORS, more=more, beside=(motors.port,)).start()
+    live = make_ioc_for_module(detectors=DETECTORS, more=more, other_ports=(motors.port,)).start()
     for name, place in ((VALID, {"z": 1000.0}), (MOVED, {"z": 900.0}), (GOING, {"y": 1000.0})):
         text = commit_text("first", position=place, label="far" if name == MOVED else None)
         assert request(live.name + name, text)["outcome"] == "accepted"

@@ -70,7 +70,7 @@ def expected(prefix):
     return values | {"enum": "VALID", "text": get(f"{prefix}Snapshot_RBV")}
 
 
-def told_by(program, prefix, new):
+def output_of(program, prefix, new):
     done = subprocess.run(
         [sys.executable, "-c", program, prefix, str(new)], capture_output=True, text=True, timeout=60, check=False
     )
@@ -81,11 +81,11 @@ def told_by(program, prefix, new):
 @pytest.mark.parametrize("program", [PYEPICS, CAPROTO], ids=["pyepics", "caproto"])
 def test_client_sees_the_same_values_and_its_puts_are_transactions(calibrated, program):
     before = expected(calibrated)
-    told = told_by(program, calibrated, 0.3)
-    assert {key: told[key] for key in before} == before
-    assert json.loads(told["text"])["geometry"] == {**GEOMETRY, "detector_config": {}}
-    assert told["after"] == get(f"{calibrated}Dist_RBV") == 0.3
-    assert told["refused"] != "no error"
+    output = output_of(program, calibrated, 0.3)
+    assert {key: output[key] for key in before} == before
+    assert json.loads(output["text"])["geometry"] == {**GEOMETRY, "detector_config": {}}
+    assert output["after"] == get(f"{calibrated}Dist_RBV") == 0.3
+    assert output["refused"] != "no error"
     assert [result["outcome"] for result in results(calibrated)] == ["refused", "accepted", "accepted"]
 
 

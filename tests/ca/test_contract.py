@@ -41,10 +41,10 @@ def every_pv(ioc):
 def test_every_pv_has_its_native_type_count_and_access(farm):
     pvs, names = zip(*every_pv(farm), strict=True)
     found = run(aioca.cainfo(list(names), timeout=TIMEOUT))
-    for pv, told in zip(pvs, found, strict=True):
+    for pv, channel in zip(pvs, found, strict=True):
         length = MAX_BYTES if pv.kind is Kind.TEXT else 1
-        assert (told.datatype, told.count) == (NATIVE[pv.kind], length), pv
-        assert (told.read, told.write) == (True, pv.writable), pv
+        assert (channel.datatype, channel.count) == (NATIVE[pv.kind], length), pv
+        assert (channel.read, channel.write) == (True, pv.writable), pv
 
 
 def test_every_number_and_enum_carries_its_metadata(farm):
@@ -121,8 +121,8 @@ def test_unset_detector_shows_nan_with_a_reason(prefix):
     for suffix, value in zip(invalid, read([prefix + suffix for suffix in invalid]), strict=True):
         assert (value.severity, value.status) == (3, 17), suffix  # INVALID, UDF
     assert all(value != value for value in read([prefix + suffix for suffix in numbers]))  # NaN
-    told = speak.snapshot(prefix)
-    assert (told["status"], told["revision"], told["serial"], told["geometry"]) == ("UNSET", 0, 0, None)
+    found = speak.snapshot(prefix)
+    assert (found["status"], found["revision"], found["serial"], found["geometry"]) == ("UNSET", 0, 0, None)
 
 
 def test_refused_put_gives_no_pv_an_alarm(prefix):
@@ -151,8 +151,8 @@ def test_all_that_one_activation_changes_carries_its_time(prefix):
         stamps = {suffix: value.raw_stamp for suffix, value in zip(OF_ACTIVATION, values, strict=True)}
         assert {suffix: stamp for suffix, stamp in stamps.items() if stamp != stamps["Snapshot_RBV"]} == {}
         seconds, nanoseconds = stamps["Snapshot_RBV"]
-        told = speak.snapshot(prefix)["activated"]
-        assert told.endswith(f"{round(nanoseconds / 1000):06d}Z"), (seconds, nanoseconds, told)
+        found = speak.snapshot(prefix)["activated"]
+        assert found.endswith(f"{round(nanoseconds / 1000):06d}Z"), (seconds, nanoseconds, found)
 
 
 def shown_in_history(prefix):

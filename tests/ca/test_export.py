@@ -85,8 +85,8 @@ def test_another_host_shows_the_same_and_continues_the_numbers(call, calibrated,
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{file}: 3 revisions, 4 activations, 1 correction of {prefix}\n"
     verified = call("verify", file)
-    told = read(file.read_bytes()).exported
-    assert verified.stdout == f"{file}: OK, 3 revisions, 4 activations, 1 correction of {prefix}, exported {told}\n"
+    exported = read(file.read_bytes()).exported
+    assert verified.stdout == f"{file}: OK, 3 revisions, 4 activations, 1 correction of {prefix}, exported {exported}\n"
     other = on_another_host(calibrated, tmp_path / "other")
     imported = call("import", other.config, file)
     assert (imported.returncode, imported.stderr) == (0, "")
@@ -131,8 +131,8 @@ def test_json_has_the_same_content(call, calibrated, tmp_path):
     other = on_another_host(calibrated, tmp_path / "other")
     nothing = dict.fromkeys(counts, 0)
     for had, new in ((nothing, counts), (counts, nothing)):
-        told = json.loads(call("import", other.config, file, "--json").stdout)
-        assert told == {"prefix": calibrated.prefix, "store": str(other.store), "had": had, "added": new}
+        answer = json.loads(call("import", other.config, file, "--json").stdout)
+        assert answer == {"prefix": calibrated.prefix, "store": str(other.store), "had": had, "added": new}
 
 
 def test_store_that_lags_behind_gets_the_rest_and_one_that_is_ahead_keeps_it(call, calibrated, tmp_path):

@@ -36,7 +36,7 @@ def linked(make_ioc_for_module, motors):
         name: f"settle = {settle}\n" + motors.link("z", "Z:RBV", **({"moving": "Z:MOVN"} if flagged else {}))
         for name, (settle, flagged) in names.items()
     }
-    ioc = make_ioc_for_module(detectors=tuple(names), more=more, beside=(motors.port,)).start()
+    ioc = make_ioc_for_module(detectors=tuple(names), more=more, other_ports=(motors.port,)).start()
     unused = {wanted: iter([ioc.name + n for n, setting in names.items() if setting == wanted]) for wanted in SETTINGS}
     return ioc, unused
 
@@ -218,16 +218,16 @@ def test_series_of_puts_that_was_given_up_is_never_followed(one, motors):
     require_right(record)
 
 
-@pytest.mark.parametrize("judged", ["supersede", "retract"])
-def test_revision_that_was_wrong_is_never_followed(one, motors, judged):
+@pytest.mark.parametrize("correction", ["supersede", "retract"])
+def test_revision_that_was_wrong_is_never_followed(one, motors, correction):
     prefix, record = one
     trip(record, motors, "far")
     old = record.now(prefix)["revision"]
     wrong = commit(prefix, "far")
     trip(record, motors, "near")
     near = record.now(prefix)["revision"]
-    text = f'{{"v": 1, "request": "judge", "op": "{judged}", "revision": {wrong}, "reason": "typed wrong"'
-    text += f', "by": {old}}}' if judged == "supersede" else "}"
+    text = f'{{"v": 1, "request": "judge", "op": "{correction}", "revision": {wrong}, "reason": "typed wrong"'
+    text += f', "by": {old}}}' if correction == "supersede" else "}"
     assert request(prefix, text)["outcome"] == "accepted"
     since = time.time()
     trip(record, motors, "far")

@@ -39,8 +39,8 @@ def test_active_revision_is_shown_unless_another_is_selected(calibrated):
     assert get(f"{calibrated}History:Count_RBV") == 3
     assert (get(f"{calibrated}History:Select"), selected(calibrated)["revision"]) == (0, 3)
     assert put(f"{calibrated}History:Select", 2) is None
-    told = selected(calibrated)
-    assert (told["v"], told["revision"], told["label"], told["geometry"]["dist"]) == (1, 2, "far", 0.9)
+    shown = selected(calibrated)
+    assert (shown["v"], shown["revision"], shown["label"], shown["geometry"]["dist"]) == (1, 2, "far", 0.9)
     assert put(f"{calibrated}Dist", 0.5) is None
     assert selected(calibrated)["revision"] == 2
     assert put(f"{calibrated}History:Select", 0) is None
@@ -48,10 +48,10 @@ def test_active_revision_is_shown_unless_another_is_selected(calibrated):
 
 
 def test_selected_revision_is_the_snapshot_of_when_it_was_active(calibrated):
-    told, in_force = selected(calibrated), snapshot(calibrated)
+    shown, in_force = selected(calibrated), snapshot(calibrated)
     for key in ("revision", "uid", "checksum", "label", "geometry", "position", "provenance"):
-        assert told[key] == in_force[key], key
-    assert told["created"] == in_force["activated"]
+        assert shown[key] == in_force[key], key
+    assert shown["created"] == in_force["activated"]
 
 
 def test_selecting_changes_nothing(calibrated):
@@ -95,9 +95,9 @@ def test_list_of_a_long_history_is_a_window_around_the_selected_that_fits(prefix
 def test_number_or_label_is_activated_under_its_own_number(calibrated, name, number, serial):
     before = snapshot(calibrated)
     assert put(f"{calibrated}Activate", name) is None
-    told = snapshot(calibrated)
-    assert (told["revision"], told["serial"]) == (number, serial)
-    assert told["activated"] > before["activated"]
+    shown = snapshot(calibrated)
+    assert (shown["revision"], shown["serial"]) == (number, serial)
+    assert shown["activated"] > before["activated"]
     assert (results(calibrated)[0]["op"], results(calibrated)[0]["revision"]) == ("activate", number)
     assert get(f"{calibrated}History:Count_RBV") == 3
     assert get(f"{calibrated}Activate") == ""
@@ -107,8 +107,8 @@ def test_activated_revision_is_whole(calibrated):
     first = json.loads(get(f"{calibrated}History:Selected_RBV"))
     assert put(f"{calibrated}Activate", "1") is None
     assert put(f"{calibrated}Activate", "3") is None
-    told = snapshot(calibrated)
-    assert {key: told[key] for key in ("uid", "checksum", "geometry", "provenance", "label", "position")} == {
+    shown = snapshot(calibrated)
+    assert {key: shown[key] for key in ("uid", "checksum", "geometry", "provenance", "label", "position")} == {
         key: first[key] for key in ("uid", "checksum", "geometry", "provenance", "label", "position")
     }
     assert get(f"{calibrated}Dist") == get(f"{calibrated}Dist_RBV") == 0.21
@@ -117,9 +117,9 @@ def test_activated_revision_is_whole(calibrated):
 def test_put_after_a_rollback_derives_from_the_active_revision(calibrated):
     assert put(f"{calibrated}Activate", "far") is None
     assert put(f"{calibrated}Rot1", 0.5) is None
-    told = snapshot(calibrated)
-    assert (told["revision"], told["label"], told["geometry"]["dist"]) == (4, "far", 0.9)
-    assert told["provenance"]["derived_from"] == 2
+    shown = snapshot(calibrated)
+    assert (shown["revision"], shown["label"], shown["geometry"]["dist"]) == (4, "far", 0.9)
+    assert shown["provenance"]["derived_from"] == 2
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,9 @@ def patient(make_ioc_for_module, motors, rows):
     """Run an IOC of a site that has set a longer connection timeout for all its clients."""
     environment = {"EPICS_CA_CONN_TMO": "30"}
     more = {DETECTOR: "settle = 0.2\n" + rows}
-    ioc = make_ioc_for_module(detectors=(DETECTOR,), more=more, environment=environment, beside=(motors.port,)).start()
+    ioc = make_ioc_for_module(
+        detectors=(DETECTOR,), more=more, environment=environment, other_ports=(motors.port,)
+    ).start()
     with Record(ioc.prefixes, {}) as record:
         yield ioc, record
 
@@ -170,5 +172,5 @@ def test_status_is_right_soon_after_a_minute_without_packets(mode):
     found = json.loads(ran.stdout)
     print(mode, found)
     assert found["noticed"] < NOTICED
-    assert found["told"] == ["UNKNOWN"]
+    assert found["statuses"] == ["UNKNOWN"]
     assert found["recovered"] < RECOVERED

@@ -39,7 +39,7 @@ def linked(make_ioc_for_module, motors):
     }
     more |= {prefix: three + motors.link("y", "Y:RBV") for prefix in CROWD}
     detectors = (FIRST, SECOND, ODD, QUIET, *CROWD)
-    return make_ioc_for_module(detectors=detectors, more=more, beside=(motors.port,)).start()
+    return make_ioc_for_module(detectors=detectors, more=more, other_ports=(motors.port,)).start()
 
 
 @pytest.fixture
@@ -283,7 +283,9 @@ def test_links_survive_a_late_start_a_kill_and_a_hang(make_ioc, make_motors):
     mortal, lazy = make_motors(), make_motors()
     rows = mortal.link("z", "Z:RBV", moving="Z:MOVN") + lazy.link("energy", "Energy", **ENERGY)
     more = {FIRST: f"settle = {SETTLE}\n" + rows, SECOND: mortal.link("mode", "Mode", kind="equal")}
-    ioc = make_ioc(detectors=(FIRST, SECOND), more=more, beside=(mortal.port, lazy.port)).start()  # ready without them
+    ioc = make_ioc(
+        detectors=(FIRST, SECOND), more=more, other_ports=(mortal.port, lazy.port)
+    ).start()  # ready without them
     prefix, second = ioc.prefixes
     assert [(link.value, link.connected, link.moving) for link in links(prefix)] == [(None, False, None)] * 2
     commit(prefix, "absent", position="now")
@@ -325,7 +327,7 @@ def test_links_survive_a_late_start_a_kill_and_a_hang(make_ioc, make_motors):
 
 def test_ioc_serves_while_it_looks_for_many_absent_pvs(make_ioc, motors):
     more = {FIRST: "".join(motors.link(f"m{number}", f"Absent{number}") for number in range(MAX_LINKS))}
-    ioc = make_ioc(detectors=(FIRST,), more=more, beside=(motors.port,)).start()
+    ioc = make_ioc(detectors=(FIRST,), more=more, other_ports=(motors.port,)).start()
     assert commit(ioc.prefix, "first", position="now")["outcome"] == "accepted"
     text = get(f"{ioc.prefix}Message_RBV")
     assert text.count("is not connected") == MAX_LINKS

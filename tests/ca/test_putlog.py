@@ -45,19 +45,19 @@ def test_accepted_refused_and_denied_puts_are_on_disk_when_they_are_answered(log
         request, dist = (wire.channel(logged.prefix + suffix) for suffix in ("Request", "Dist"))
         text = commit_text("first")
         assert isinstance(wire.put(request, text.encode(), ChannelType.CHAR), ca.WriteNotifyResponse)
-        (told,) = lines(path)
-        assert (told["user"], told["host"], told["address"]) == ("alice", "ws3", "127.0.0.2")
-        assert (told["pv"], told["new"], told["outcome"]) == (f"{logged.prefix}Request", text, "accepted")
-        assert (told["request"], told["op"], told["revision"], told["serial"]) == ("first", "commit", 1, 1)
+        (line,) = lines(path)
+        assert (line["user"], line["host"], line["address"]) == ("alice", "ws3", "127.0.0.2")
+        assert (line["pv"], line["new"], line["outcome"]) == (f"{logged.prefix}Request", text, "accepted")
+        assert (line["request"], line["op"], line["revision"], line["serial"]) == ("first", "commit", 1, 1)
         wire.put(dist, [-1.0], ChannelType.DOUBLE)
-        told = lines(path)[-1]
-        assert (told["new"], told["outcome"]) == (-1.0, "refused")
-        assert "dist" in told["reason"]
+        line = lines(path)[-1]
+        assert (line["new"], line["outcome"]) == (-1.0, "refused")
+        assert "dist" in line["reason"]
     with Wire(logged.port, user="eve") as wire:
         wire.put(wire.channel(f"{logged.prefix}Dist"), [0.3], ChannelType.DOUBLE)
-        told = lines(path)[-1]
-        assert (told["user"], told["outcome"]) == ("eve", "denied")
-        assert told["reason"] == f"{logged.prefix}Dist may not be written from here: the access rules forbid it"
+        line = lines(path)[-1]
+        assert (line["user"], line["outcome"]) == ("eve", "denied")
+        assert line["reason"] == f"{logged.prefix}Dist may not be written from here: the access rules forbid it"
     assert len(lines(path)) == 3
 
 
@@ -65,8 +65,8 @@ def test_line_has_the_value_that_the_pv_had_before(logged, path):
     with Wire(logged.port, user="alice") as wire:
         wire.put(wire.channel(f"{logged.prefix}Request"), commit_text().encode(), ChannelType.CHAR)
         wire.put(wire.channel(f"{logged.prefix}Dist"), [0.3], ChannelType.DOUBLE)
-    told = lines(path)[-1]
-    assert (told["old"], told["new"], told["outcome"]) == (speak.GEOMETRY["dist"], 0.3, "accepted")
+    line = lines(path)[-1]
+    assert (line["old"], line["new"], line["outcome"]) == (speak.GEOMETRY["dist"], 0.3, "accepted")
 
 
 def test_puts_without_completion_are_logged_in_their_order(logged, path):
@@ -74,7 +74,7 @@ def test_puts_without_completion_are_logged_in_their_order(logged, path):
         channel = wire.channel(f"{logged.prefix}Stage:Dist")
         wire.send(*(channel.write([number], data_type=ChannelType.DOUBLE, notify=False) for number in range(1, 51)))
         wait_for(lambda: len(lines(path)) == 50)
-    assert [told["new"] for told in lines(path)] == list(range(1, 51))
+    assert [line["new"] for line in lines(path)] == list(range(1, 51))
 
 
 def test_rotated_log_continues_in_a_new_file(logged, path, tmp_path):
@@ -83,7 +83,7 @@ def test_rotated_log_continues_in_a_new_file(logged, path, tmp_path):
         wire.put(channel, [1.0], ChannelType.DOUBLE)
         path.rename(tmp_path / "puts.1")
         wire.put(channel, [2.0], ChannelType.DOUBLE)
-    assert [told["new"] for told in lines(tmp_path / "puts.1") + lines(path)] == [1.0, 2.0]
+    assert [line["new"] for line in lines(tmp_path / "puts.1") + lines(path)] == [1.0, 2.0]
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_full_disk_is_an_alarm_but_stops_no_put_and_loses_no_line(small_disk, ma
         assert len(lines(path)) < len(distances)
         ballast.unlink()
         wait_for(lambda: state(ioc, "PutLog:Status_RBV") == ("OK", AlarmSeverity.NO_ALARM))
-    assert [told["new"] for told in lines(path)] == distances
+    assert [line["new"] for line in lines(path)] == distances
     assert ioc.stop() == 0
 
 
@@ -135,25 +135,25 @@ def campaign(ioc, path, count):
     for thread in threads:
         thread.join()
     ioc.kill()  # every put that was answered must be on disk
-    found = {told["new"]: told for told in lines(path)}
+    found = {line["new"]: line for line in lines(path)}
     assert len(lines(path)) == len(found) == len(answered) == count
-    with contextlib.closing(SQLiteStorage(ioc.store)) as history:
-        wrong = [number for number, put in answered.items() if not is_right(found.pop(put[0]), number, put, history)]
-        rows = history.count(ioc.prefix)
+    with contextlib.closing(SQLiteStorage(ioc.store)) as storage:
+        wrong = [number for number, put in answered.items() if not is_right(found.pop(put[0]), number, put, storage)]
+        rows = storage.count(ioc.prefix)
     kinds = Counter(outcome for _, outcome, _ in answered.values())
     print(f"\n{count} puts of four clients: {dict(kinds)}, {rows} rows; {len(wrong)} lost, {len(found)} of no put")
     assert (wrong, found, rows) == ([], {}, kinds["accepted"])
 
 
-def is_right(told, number, put, history):
+def is_right(line, number, put, storage):
     """Return whether a line agrees with the reply that the client received, and with the history."""
     _, outcome, user = put
-    if (told["outcome"], told["user"]) != (outcome, user):
+    if (line["outcome"], line["user"]) != (outcome, user):
         return False
-    answer = history.answer(told["pv"].removesuffix("Request"), f"r-{number}")
+    answer = storage.answer(line["pv"].removesuffix("Request"), f"r-{number}")
     if outcome == "refused":
-        return answer is None and "dist" in told["reason"] and "revision" not in told
-    row = (told["request"], told["revision"], told["serial"])
+        return answer is None and "dist" in line["reason"] and "revision" not in line
+    row = (line["request"], line["revision"], line["serial"])
     return answer is not None and row == (f"r-{number}", answer.revision, answer.serial)
 
 

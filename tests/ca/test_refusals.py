@@ -137,13 +137,13 @@ INCOMPLETE = {
 def test_incomplete_first_commit_is_refused_with_what_is_missing_and_where_to_put_it(prefix, suffix, value, request_id):
     result = refused(prefix, suffix, lambda: put(prefix + suffix, value))
     assert result["request"] == request_id
-    told = said(result)
-    assert told.startswith("no revision is active yet, ")
-    missing = told.removeprefix("no revision is active yet, ").partition(" missing")[0].split(", ")
+    expected = said(result)
+    assert expected.startswith("no revision is active yet, ")
+    missing = expected.removeprefix("no revision is active yet, ").partition(" missing")[0].split(", ")
     given = set(json.loads(value)["geometry"]) if suffix == "Request" else {suffix.lower()}
     assert {"poni1", "wavelength"} <= set(missing) <= set(GEOMETRY) - given
     for way in ("PONI", "Request", "Stage", "seed"):
-        assert way in told
+        assert way in expected
     assert speak.snapshot(prefix)["status"] == "UNSET"
 
 

@@ -44,11 +44,11 @@ def test_edited_values_are_one_transaction(calibrated):
         wait_for(lambda: json.loads(str(monitor.values[-1]))["revision"] == 3)
         assert [json.loads(str(text))["serial"] for text in monitor.values] == [1, 2, 3]
     assert put(f"{calibrated}Activate", "2") is None
-    told = snapshot(calibrated)
-    assert (told["revision"], told["serial"], told["label"]) == (2, 4, "near")
-    assert told["geometry"] == {**GEOMETRY, "dist": 0.3, "rot1": 0.01, "wavelength": 1.7e-11, "detector_config": {}}
-    assert told["provenance"] == {"method": "manual", "derived_from": 1, "author": told["provenance"]["author"]}
-    assert told["position"] == {}
+    shown = snapshot(calibrated)
+    assert (shown["revision"], shown["serial"], shown["label"]) == (2, 4, "near")
+    assert shown["geometry"] == {**GEOMETRY, "dist": 0.3, "rot1": 0.01, "wavelength": 1.7e-11, "detector_config": {}}
+    assert shown["provenance"] == {"method": "manual", "derived_from": 1, "author": shown["provenance"]["author"]}
+    assert shown["position"] == {}
     assert state(calibrated)[0] == 0
     assert int(get(f"{calibrated}Stage:Apply")) == 0
 
@@ -66,8 +66,8 @@ def test_apply_is_refused_if_another_revision_was_activated_since_the_first_edit
     stage(calibrated, rot2=0.01)
     before = snapshot(calibrated)
     assert put(f"{calibrated}Stage:Apply", 1)
-    told = results(calibrated)[0]["errors"][0]
-    assert "revision 2 was activated since the first staged value (revision 1 was active then)" in told
+    error = results(calibrated)[0]["errors"][0]
+    assert "revision 2 was activated since the first staged value (revision 1 was active then)" in error
     assert snapshot(calibrated) == before
     assert state(calibrated)[0] == 1
     assert get(f"{calibrated}Stage:Dist") == 0.3
@@ -125,9 +125,9 @@ def test_ten_staged_values_begin_an_unset_detector(prefix):
     assert snapshot(prefix)["status"] == "UNSET"
     stage(prefix, dist=GEOMETRY["dist"])
     assert put(f"{prefix}Stage:Apply", 1) is None
-    told = snapshot(prefix)
-    assert (told["revision"], told["geometry"]) == (1, {**GEOMETRY, "detector_config": {}})
-    assert told["provenance"] == {"method": "manual", "author": told["provenance"]["author"]}
+    shown = snapshot(prefix)
+    assert (shown["revision"], shown["geometry"]) == (1, {**GEOMETRY, "detector_config": {}})
+    assert shown["provenance"] == {"method": "manual", "author": shown["provenance"]["author"]}
     assert all(value.severity == 0 for value in read([prefix + readback(name) for name in NAMES]))
 
 

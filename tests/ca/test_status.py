@@ -28,7 +28,7 @@ def watched(make_ioc_for_module, motors):
         + motors.link("z", "Z:RBV", **({"moving": "Z:MOVN"} if detector in FLAGGED else {}))
         for detector, settle in SETTLES.items()
     }
-    ioc = make_ioc_for_module(detectors=tuple(SETTLES), more=more, beside=(motors.port,)).start()
+    ioc = make_ioc_for_module(detectors=tuple(SETTLES), more=more, other_ports=(motors.port,)).start()
     with Record(ioc.prefixes, {"z": motors.pv("Z:RBV")}) as record:
         record.until_seen(NEAR, moving=False)
         for prefix in ioc.prefixes:

@@ -43,16 +43,16 @@ def begin(prefix, **more):
 def test_first_commit_is_whole_and_everywhere_the_same(prefix):
     result = begin(prefix, geometry={**GEOMETRY, "detector_config": {"orientation": 2}})
     assert (result["request"], result["op"], result["revision"], result["serial"]) == ("begin", "commit", 1, 1)
-    told = snapshot(prefix)
-    assert told["geometry"] == {**GEOMETRY, "detector_config": {"orientation": 2}}
-    assert (told["status"], told["revision"], told["serial"], told["label"]) == ("VALID", 1, 1, "near")
-    assert (told["prefix"], told["activated"], told["position"]) == (prefix, result["time"], None)
+    shown = snapshot(prefix)
+    assert shown["geometry"] == {**GEOMETRY, "detector_config": {"orientation": 2}}
+    assert (shown["status"], shown["revision"], shown["serial"], shown["label"]) == ("VALID", 1, 1, "near")
+    assert (shown["prefix"], shown["activated"], shown["position"]) == (prefix, result["time"], None)
     for name in NAMES:
         assert get(prefix + readback(name)) == get(prefix + setpoint(name)) == GEOMETRY[name], name
     assert json.loads(get(f"{prefix}DetectorConfig_RBV")) == {"orientation": 2}
-    assert poni.read(get(f"{prefix}Poni_RBV")) == Geometry.parse(told["geometry"])
+    assert poni.read(get(f"{prefix}Poni_RBV")) == Geometry.parse(shown["geometry"])
     for suffix, expected in {
-        "Revision_RBV": 1, "Serial_RBV": 1, "Time_RBV": told["activated"], "Label_RBV": "near", "Method_RBV": "fit",
+        "Revision_RBV": 1, "Serial_RBV": 1, "Time_RBV": shown["activated"], "Label_RBV": "near", "Method_RBV": "fit",
         "Calibrant_RBV": "Ni", "Residual_RBV": 0.04, "NPoints_RBV": 812, "NRings_RBV": 5, "Author_RBV": "alice",
         "RunUid_RBV": "5f0c", "Comment_RBV": "before the shutdown", "Accepted_RBV": 1, "Rejected_RBV": 0,
     }.items():  # fmt: skip
@@ -70,16 +70,16 @@ def test_ten_puts_are_ten_revisions_each_valid_and_whole(farm, prefix):
             expected[name] = value
             if name == "detector":
                 expected |= dict(zip(("pixel1", "pixel2"), pixel_size(value), strict=True)) | {"detector_config": {}}
-            told = snapshot(prefix)
-            assert (told["revision"], told["serial"], told["geometry"]) == (number, number, expected)
-            assert (told["label"], told["position"]) == ("near", {})
-            assert told["provenance"].pop("author").count("@") == 1
-            assert told["provenance"] == {"method": "manual", "derived_from": number - 1}
+            shown = snapshot(prefix)
+            assert (shown["revision"], shown["serial"], shown["geometry"]) == (number, number, expected)
+            assert (shown["label"], shown["position"]) == ("near", {})
+            assert shown["provenance"].pop("author").count("@") == 1
+            assert shown["provenance"] == {"method": "manual", "derived_from": number - 1}
         wait_for(lambda: len(monitor.values) == 11)
         seen = [json.loads(str(text)) for text in monitor.values]
-    assert [told["revision"] for told in seen] == list(range(1, 12))
-    for told in seen:
-        Geometry.parse(told["geometry"])
+    assert [shown["revision"] for shown in seen] == list(range(1, 12))
+    for shown in seen:
+        Geometry.parse(shown["geometry"])
     assert counters(prefix) == (11, 0)
 
 
@@ -98,8 +98,8 @@ def test_same_value_twice_is_accepted_and_changes_nothing_the_second_time(prefix
 def test_put_of_the_fitted_value_by_hand_is_a_revision_of_its_own(prefix):
     begin(prefix)
     assert put(f"{prefix}Dist", GEOMETRY["dist"]) is None
-    told = snapshot(prefix)
-    assert (told["revision"], told["provenance"]["method"]) == (2, "manual")
+    shown = snapshot(prefix)
+    assert (shown["revision"], shown["provenance"]["method"]) == (2, "manual")
 
 
 def test_put_of_a_detector_brings_its_pixels_and_empties_its_configuration(prefix):
@@ -115,8 +115,13 @@ def test_request_may_bring_an_unknown_detector_with_its_pixels(prefix):
     begin(prefix, geometry={**GEOMETRY, "detector_config": {"orientation": 2}})
     text = commit_text("own", geometry={"detector": "Homemade", "pixel1": 5e-5, "pixel2": 6e-5})
     assert request(prefix, text)["outcome"] == "accepted"
-    told = snapshot(prefix)["geometry"]
-    assert (told["detector"], told["pixel1"], told["pixel2"], told["detector_config"]) == ("Homemade", 5e-5, 6e-5, {})
+    shown = snapshot(prefix)["geometry"]
+    assert (shown["detector"], shown["pixel1"], shown["pixel2"], shown["detector_config"]) == (
+        "Homemade",
+        5e-5,
+        6e-5,
+        {},
+    )
 
 
 def test_put_of_a_configuration_replaces_it(prefix):
@@ -130,11 +135,11 @@ def test_poni_replaces_everything_and_reads_back_equal(prefix):
     begin(prefix, geometry={**GEOMETRY, "detector_config": {"orientation": 2}})
     geometry = Geometry.parse({**OTHER, "detector_config": {"orientation": 4, "max_shape": [1043, 981]}})
     assert put(f"{prefix}Poni", poni.write(geometry)) is None
-    told = snapshot(prefix)
-    assert Geometry.parse(told["geometry"]) == geometry
+    shown = snapshot(prefix)
+    assert Geometry.parse(shown["geometry"]) == geometry
     assert poni.read(get(f"{prefix}Poni_RBV")) == geometry
-    assert (told["label"], told["position"]) == (None, None)
-    assert told["provenance"] == {"method": "poni", "author": told["provenance"]["author"]}
+    assert (shown["label"], shown["position"]) == (None, None)
+    assert shown["provenance"] == {"method": "poni", "author": shown["provenance"]["author"]}
     assert get(f"{prefix}Poni") == ""
 
 
@@ -147,8 +152,8 @@ def test_poni_is_a_first_commit(prefix):
 def test_floats_survive_bit_by_bit(prefix):
     odd = {**GEOMETRY, "dist": math.nextafter(0.3, 1), "poni1": -5e-324, "rot3": -1.513824744841321e-09}
     assert request(prefix, commit_text("odd", geometry=odd))["outcome"] == "accepted"
-    told = strictjson.loads(get(f"{prefix}Snapshot_RBV"))
-    assert {name: value.hex() for name, value in told["geometry"].items() if isinstance(value, float)} == {
+    shown = strictjson.loads(get(f"{prefix}Snapshot_RBV"))
+    assert {name: value.hex() for name, value in shown["geometry"].items() if isinstance(value, float)} == {
         name: value.hex() for name, value in odd.items() if isinstance(value, float)
     }
     assert get(f"{prefix}Dist_RBV").hex() == odd["dist"].hex()
@@ -207,9 +212,9 @@ def test_repeated_id_gets_the_first_answer_even_after_a_restart(make_ioc):
     speak.forget()
     assert request(ioc.prefix, text) == answer
     assert request(ioc.prefix, commit_text("begin", provenance=FIT, label="near")) == first
-    told = request(ioc.prefix, commit_text("second", geometry={"dist": 0.31}))
-    assert told["outcome"] == "refused"
-    assert 'the request id "second" was used before with other content' in told["errors"][0]
+    shown = request(ioc.prefix, commit_text("second", geometry={"dist": 0.31}))
+    assert shown["outcome"] == "refused"
+    assert 'the request id "second" was used before with other content' in shown["errors"][0]
     assert snapshot(ioc.prefix) == before
 
 
@@ -243,8 +248,8 @@ async def main(prefix, name):
         text = json.dumps({"v": 1, "request": id_, "op": "commit", "author": name,
                            "geometry": {"dist": 0.2 + int(name) / 1000 + number / 10000}})
         await aioca.caput(prefix + "Request", text, datatype=DBR_CHAR_STR, wait=True, timeout=30)
-        told = json.loads(await aioca.caget(prefix + "Results_RBV", datatype=DBR_CHAR_STR))["results"]
-        print(json.dumps([result for result in told if result["request"] == id_]))
+        shown = json.loads(await aioca.caget(prefix + "Results_RBV", datatype=DBR_CHAR_STR))["results"]
+        print(json.dumps([result for result in shown if result["request"] == id_]))
 
 aioca.run(main(sys.argv[2], sys.argv[3]))
 """

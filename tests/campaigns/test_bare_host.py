@@ -57,8 +57,8 @@ def test_bare_host_is_brought_to_a_running_ioc_by_the_commands_of_the_page(host,
     ]
     subprocess.run(online, check=True, timeout=600, stdout=subprocess.DEVNULL)
     with running(host) as machine:
-        told = machine.run("bash", "-exc", f"cd /root\n{offline}")
-        print(f"\n{told}\nfrom a bare host to an active geometry: {time.monotonic() - began:.0f} s")
+        output = machine.run("bash", "-exc", f"cd /root\n{offline}")
+        print(f"\n{output}\nfrom a bare host to an active geometry: {time.monotonic() - began:.0f} s")
         assert machine.property("ponikeeper@28id1", "ActiveState") == "active"
         before = machine.run("ponikeeper", "get", PREFIX)
         exported = sorted(path.name for path in (host / "root/site").iterdir())
@@ -85,7 +85,7 @@ def _move_in(machine):
     state = "STATE_DIRECTORY=/var/lib/ponikeeper/28id2"
     machine.run("env", state, "ponikeeper", "import", "/etc/ponikeeper/28id2.toml", "/root/near.poni")
     machine.run("systemctl", "start", "ponikeeper@28id2")
-    told = machine.run("env", "EPICS_CA_SERVER_PORT=5066", "ponikeeper", "get", prefix)
-    assert f"Distance: {GEOMETRY['dist']}" in told
+    output = machine.run("env", "EPICS_CA_SERVER_PORT=5066", "ponikeeper", "get", prefix)
+    assert f"Distance: {GEOMETRY['dist']}" in output
     put = ("env", "EPICS_CA_SERVER_PORT=5066", "ponikeeper", "put", prefix, "/root/near.poni", "--label", "near")
     assert "revision 2 is active" in machine.run(*put)

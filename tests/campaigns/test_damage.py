@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stores import NAME, contents, judged, small_store
+from stores import NAME, contents, small_store, verdict_of
 
 SEED = 20261122
 PAGE = 4096
@@ -43,7 +43,7 @@ def flip_each(path: Path, sound: bytes, truth: dict[str, object], flips: list[tu
         damaged = bytearray(sound)
         damaged[position] ^= pattern
         path.write_bytes(damaged)
-        verdict = judged(path, truth)
+        verdict = verdict_of(path, truth)
         verdicts[verdict[:9]] += 1
         if verdict not in ("sound", "refused"):
             wrong.append((position, pattern, verdict[:300]))
@@ -85,7 +85,7 @@ def test_no_flipped_byte_anywhere_falsifies_anything(place, sound, truth, patter
 def cut_each(path: Path, sound: bytes, truth: dict[str, object], lengths: list[int]) -> None:
     for length in lengths:
         path.write_bytes(sound[:length])
-        assert judged(path, truth) == "refused", f"cut at {length} of {len(sound)} bytes"
+        assert verdict_of(path, truth) == "refused", f"cut at {length} of {len(sound)} bytes"
 
 
 def test_file_cut_at_any_512_bytes_is_refused(place, sound, truth):
@@ -105,7 +105,7 @@ def test_file_cut_at_every_byte_is_refused(place, sound, truth):
 def test_zeroed_page_is_refused(place, sound, truth):
     for page in range(len(sound) // PAGE):
         (place / NAME).write_bytes(sound[: page * PAGE] + bytes(PAGE) + sound[(page + 1) * PAGE :])
-        verdict = judged(place / NAME, truth)
+        verdict = verdict_of(place / NAME, truth)
         assert verdict == "refused", f"page {page + 1}: {verdict}"
 
 
@@ -116,7 +116,7 @@ def test_two_pages_exchanged_are_refused(place, sound, truth):
             exchanged = list(pages)
             exchanged[first], exchanged[second] = pages[second], pages[first]
             (place / NAME).write_bytes(b"".join(exchanged))
-            verdict = judged(place / NAME, truth)
+            verdict = verdict_of(place / NAME, truth)
             expected = "sound" if pages[first] == pages[second] else "refused"
             assert verdict == expected, f"pages {first + 1} and {second + 1}: {verdict}"
 
@@ -124,12 +124,12 @@ def test_two_pages_exchanged_are_refused(place, sound, truth):
 def test_foreign_files_are_refused_and_left_alone(place, truth):
     path = place / NAME
     path.write_text("[ioc]\nprefix = 'X'\n" * 100)
-    assert judged(path, truth) == "refused"
+    assert verdict_of(path, truth) == "refused"
     path.unlink()
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE other (x)")
     connection.close()
-    assert judged(path, truth) == "refused"
+    assert verdict_of(path, truth) == "refused"
     path.unlink()
     path.symlink_to(place / "nowhere")
     with pytest.raises(OSError, match=NAME):

@@ -33,7 +33,7 @@ def lose(path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "expected"),
     [
         (lambda path: flip(path, 100), "is damaged"),
         (lambda path: flip(path, path.read_bytes().rindex(b'"method"')), "the checksum of"),
@@ -42,7 +42,7 @@ def lose(path) -> None:
         (lose, "is gone, but its journal"),
     ],
 )
-def test_serving_a_damaged_store_ends_with_one_sentence_and_code_4(make_ioc, damage, told):
+def test_serving_a_damaged_store_ends_with_one_sentence_and_code_4(make_ioc, damage, expected):
     ioc = make_ioc()
     damage(small_store(ioc.store))
     left = {file.name: file.read_bytes() for file in ioc.state_dir.iterdir()}
@@ -50,7 +50,7 @@ def test_serving_a_damaged_store_ends_with_one_sentence_and_code_4(make_ioc, dam
     assert ended.returncode == 4, ended.stderr
     (line,) = ended.stderr.splitlines()
     assert line.startswith(str(ioc.store))
-    assert told in line
+    assert expected in line
     assert ended.stdout == ""
     assert {file.name: file.read_bytes() for file in ioc.state_dir.iterdir()} == left
 
@@ -64,12 +64,12 @@ def test_damage_of_an_old_row_is_found_while_serving_and_ends_all_writing(make_i
         status, message = (f"{ioc.name}{{IOC}}Storage:{name}_RBV" for name in ("Status", "Message"))
         wait_for(lambda: wire.get_text(status) == "FAILED", what="the alarm")
         assert wire.get_severity(status) is ca.AlarmSeverity.MAJOR_ALARM
-        told = wire.get_text(message)
-        assert told.startswith(f"{ioc.store} is damaged (")
+        expected = wire.get_text(message)
+        assert expected.startswith(f"{ioc.store} is damaged (")
         before = wire.snapshot(ioc.prefix)
         assert (before.revision, before.geometry) == (10_000, GEOMETRY)
         result = wire.transact(ioc.prefix, new_request({"dist": 0.7}))
         assert result.outcome == "refused"
         assert "is damaged" in result.errors[0]
         assert wire.snapshot(ioc.prefix) == before
-        assert wire.get_text(message) == told
+        assert wire.get_text(message) == expected

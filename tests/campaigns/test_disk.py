@@ -37,7 +37,7 @@ def is_ok(wire: Wire, ioc: LiveIoc) -> bool:
 def require_failed_soon(wire: Wire, ioc: LiveIoc) -> None:
     watch = Stopwatch()
     wait_for(lambda: is_failed(wire, ioc), what="the alarm")
-    print(f"told after {watch.read():.2f} s: {wire.get_text(ioc.name + MESSAGE)}")
+    print(f"message after {watch.read():.2f} s: {wire.get_text(ioc.name + MESSAGE)}")
     assert wire.get_severity(ioc.name + STATUS) is ca.AlarmSeverity.MAJOR_ALARM
 
 
@@ -146,11 +146,11 @@ def is_stored(ioc: LiveIoc, request: str) -> bool:
     copy = ioc.folder / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(ioc.state_dir, copy)
-    history = SQLiteStorage(copy / NAME)
+    storage = SQLiteStorage(copy / NAME)
     try:
-        return history.answer(ioc.prefix, request) is not None
+        return storage.answer(ioc.prefix, request) is not None
     finally:
-        history.close()
+        storage.close()
 
 
 FAULTS = [*(f"error=EIO:when={number}" for number in range(1, 7)), *(f"error=EIO:when={n}+" for n in range(1, 6))]

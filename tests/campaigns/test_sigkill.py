@@ -73,41 +73,41 @@ def killed_under_puts(ioc: LiveIoc, known: Acknowledged, draw: random.Random) ->
         assert not thread.is_alive()
 
 
-def history_of(ioc: LiveIoc, beside: Path) -> SQLiteStorage:
+def history_of(ioc: LiveIoc, copy: Path) -> SQLiteStorage:
     """Open a copy of the store after the kill: the IOC must find the original unchanged."""
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(ioc.state_dir, beside)
-    return SQLiteStorage(beside / NAME)
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(ioc.state_dir, copy)
+    return SQLiteStorage(copy / NAME)
 
 
-def require_all_there(history: SQLiteStorage, known: Acknowledged) -> None:
-    while history.verify_next():
+def require_all_there(storage: SQLiteStorage, known: Acknowledged) -> None:
+    while storage.verify_next():
         continue
     for prefix, accepted in known.accepted.items():
-        in_force = history.active(prefix)
+        in_force = storage.active(prefix)
         assert in_force is not None
-        answers = {request: history.answer(prefix, request) for request in accepted}
+        answers = {request: storage.answer(prefix, request) for request in accepted}
         lost = [request for request, answer in answers.items() if answer is None]
         assert not lost, f"acknowledged and lost: {lost}"
         assert in_force[1].serial >= max(answer.serial for answer in answers.values() if answer)
         for request, answer in answers.items():
-            _require_content(history, prefix, answer, known.asked[prefix][request])
+            _require_content(storage, prefix, answer, known.asked[prefix][request])
         sent = {as_json(commit.geometry) for commit in known.asked[prefix].values()}
-        stored = history.revisions(prefix, 1, history.count(prefix))
+        stored = storage.revisions(prefix, 1, storage.count(prefix))
         assert {as_json(revision.geometry.as_dict()) for revision in stored} <= sent, "a geometry that was not sent"
 
 
-def _require_content(history: SQLiteStorage, prefix: str, answer: Answer | None, commit: Commit) -> None:
+def _require_content(storage: SQLiteStorage, prefix: str, answer: Answer | None, commit: Commit) -> None:
     assert answer is not None
-    revision = history.revision(prefix, answer.revision)
+    revision = storage.revision(prefix, answer.revision)
     assert revision is not None
     assert revision.geometry == Geometry.parse(dict(commit.geometry))
     assert answer.digest == commit.digest
 
 
-def require_in_force(snapshot: Snapshot, history: SQLiteStorage) -> None:
+def require_in_force(snapshot: Snapshot, storage: SQLiteStorage) -> None:
     """Check that the snapshot shows exactly what the disk holds."""
-    found = history.active(snapshot.prefix)
+    found = storage.active(snapshot.prefix)
     assert found is not None
     revision, activation = found
     assert (snapshot.serial, snapshot.revision, snapshot.uid) == (activation.serial, revision.number, revision.uid)

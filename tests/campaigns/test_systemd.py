@@ -133,8 +133,8 @@ def test_linked_pv_is_watched_within_the_rights_of_the_unit(served):
 def test_backup_is_made_while_it_is_served_and_verified(served):
     served.run("systemctl", "enable", "--now", "ponikeeper-backup@28id1.timer")
     served.run("systemctl", "start", "ponikeeper-backup@28id1.service")
-    told = served.run("journalctl", "--no-pager", "-o", "cat", "-u", "ponikeeper-backup@28id1.service")
-    assert f" of {PREFIX}" in told
+    output = served.run("journalctl", "--no-pager", "-o", "cat", "-u", "ponikeeper-backup@28id1.service")
+    assert f" of {PREFIX}" in output
     made = served.run("ls", "/var/backups/ponikeeper").split()
     assert "OK, schema version" in served.ponikeeper("verify", f"/var/backups/ponikeeper/{made[-1]}")
     assert "ponikeeper-backup@28id1.timer" in served.run("systemctl", "list-timers", "--no-pager")
@@ -144,8 +144,8 @@ def test_put_log_is_in_the_journal_with_fields_to_search_by(served):
     lines = served.run(
         "journalctl", "--no-pager", "-o", "cat", "-t", "ponikeeper-put", "PONIKEEPER_OUTCOME=accepted"
     ).splitlines()
-    told = json.loads(lines[-1])
-    assert (told["outcome"], told["user"], told["pv"]) == ("accepted", "root", f"{PREFIX}Request")
+    record = json.loads(lines[-1])
+    assert (record["outcome"], record["user"], record["pv"]) == ("accepted", "root", f"{PREFIX}Request")
 
 
 def test_put_log_that_is_a_file_is_written_and_the_port_taken_from_the_environment_file(machine):

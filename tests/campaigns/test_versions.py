@@ -41,8 +41,8 @@ def test_runs_stay_true_with(version, tmp_path):
     paths = [str(tmp_path / "bluesky"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     wanted = "import bluesky; print(bluesky.__version__, bluesky.__file__)"
-    told = subprocess.run([sys.executable, "-c", wanted], env=environment, capture_output=True, text=True, check=True)
-    number, place = told.stdout.split()
+    ran = subprocess.run([sys.executable, "-c", wanted], env=environment, capture_output=True, text=True, check=True)
+    number, place = ran.stdout.split()
     assert place.startswith(str(tmp_path))
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--durations=0", "--durations-min=60"]
     tests = [str(Path(__file__).parents[1] / "bluesky" / name) for name in TESTS]

@@ -35,14 +35,14 @@ BAD_SEEDS = {
 }
 
 
-@pytest.mark.parametrize(("poni", "told"), BAD_SEEDS.values(), ids=BAD_SEEDS)
-def test_check_reports_what_is_wrong_with_a_seed(call, written, tmp_path, poni, told):
+@pytest.mark.parametrize(("poni", "message"), BAD_SEEDS.values(), ids=BAD_SEEDS)
+def test_check_reports_what_is_wrong_with_a_seed(call, written, tmp_path, poni, message):
     path = written(SEEDED)
     (tmp_path / "pe1.poni").write_text(poni)
     done = call("check", path, STATE_DIRECTORY=str(tmp_path))
     assert done.returncode == 2
     assert f'{path}: detector 1: seed = "pe1.poni": ' in done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
 
 
 def test_check_reports_where_it_looked_for_a_seed(call, written, tmp_path):

@@ -94,10 +94,10 @@ def test_folder_of_ponis_is_imported_once(config, folder):
     assert call(config, folder).stdout.startswith(
         f"{folder}: 1 revision, 1 activation, 0 corrections of {PREFIX} added"
     )
-    history = SQLiteStorage(store)
-    assert history.active(PREFIX)[0].geometry.dist == 0.5
-    assert history.revision(PREFIX, 1).created == "2020-09-13T12:26:40.000000Z"
-    history.close()
+    storage = SQLiteStorage(store)
+    assert storage.active(PREFIX)[0].geometry.dist == 0.5
+    assert storage.revision(PREFIX, 1).created == "2020-09-13T12:26:40.000000Z"
+    storage.close()
 
 
 def test_unreadable_file_stops_the_import_unless_it_is_skipped(config, folder):
@@ -133,19 +133,19 @@ def test_store_with_another_history_is_left_unchanged(config, folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["empty"], "there is no *.poni in this folder"),
         (["none.poni"], "No such file or directory"),
         (["xpdacq_calib", "--prefix", "P:"], "--prefix P: is no detector of"),
     ],
 )
-def test_impossible_import_is_a_usage_error(config, folder, tmp_path, words, told):
+def test_impossible_import_is_a_usage_error(config, folder, tmp_path, words, message):
     (tmp_path / "empty").mkdir()
     name, *options = words
     done = call(config, tmp_path / name, *options)
     assert (done.returncode, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert message in done.stderr
 
 
 def test_detector_must_be_named_if_there_are_several(config, folder):

@@ -240,18 +240,23 @@ def test_ioc_serves_with_the_system_calls_and_sockets_that_the_unit_allows(make_
 
 
 def test_unit_serves_the_configuration_of_its_instance():
-    told = directives(UNIT.read_text(encoding="ascii"))
-    assert told["ExecStart"].split()[1:] == ["serve", "/etc/ponikeeper/%i.toml"]
-    assert (told["Type"], told["Restart"], told["RestartSec"], told["TimeoutStopSec"]) == ("notify", "always", "1", "5")
-    assert (told["StateDirectory"], told["DynamicUser"]) == ("ponikeeper/%i", "yes")
-    assert {"AF_INET", "AF_UNIX"} <= set(told["RestrictAddressFamilies"].split())
+    unit = directives(UNIT.read_text(encoding="ascii"))
+    assert unit["ExecStart"].split()[1:] == ["serve", "/etc/ponikeeper/%i.toml"]
+    assert (unit["Type"], unit["Restart"], unit["RestartSec"], unit["TimeoutStopSec"]) == (
+        "notify",
+        "always",
+        "1",
+        "5",
+    )
+    assert (unit["StateDirectory"], unit["DynamicUser"]) == ("ponikeeper/%i", "yes")
+    assert {"AF_INET", "AF_UNIX"} <= set(unit["RestrictAddressFamilies"].split())
 
 
 def test_invalid_configuration_ends_with_the_code_that_systemd_does_not_restart(tmp_path):
     command = [sys.executable, "-m", "ponikeeper", "serve", str(tmp_path / "none.toml")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=live.TIMEOUT)
-    told = directives(UNIT.read_text())
-    assert str(done.returncode) == told["RestartPreventExitStatus"]
+    unit = directives(UNIT.read_text())
+    assert str(done.returncode) == unit["RestartPreventExitStatus"]
 
 
 def test_systemd_is_notified_when_the_ioc_is_ready_and_when_it_stops(make_ioc, tmp_path):

@@ -133,9 +133,9 @@ def test_wheel_works_in_an_empty_environment(wheel, tmp_path):
     assert not installed & {"caproto", "ophyd", "bluesky", "pyfai"}
 
     assert run("ponikeeper", "--version").stdout.strip() in wheel.name
-    told = run("ponikeeper", "--help")
-    assert told.returncode == 0
-    assert "serve" in told.stdout
+    done = run("ponikeeper", "--help")
+    assert done.returncode == 0
+    assert "serve" in done.stdout
 
     (tmp_path / "x.toml").write_text('[ioc]\nprefix = "a"\n[[detector]]\nprefix = ""\n')
     refused = run("ponikeeper", "serve", "x.toml")

@@ -49,7 +49,7 @@ def site(make_ioc_for_module, motors, tmp_path_factory):
         ]
     )
     ioc = make_ioc_for_module(
-        detectors=DETECTORS, more=dict.fromkeys(DETECTORS, f"settle = 0.5\n{links}"), beside=(motors.port,)
+        detectors=DETECTORS, more=dict.fromkeys(DETECTORS, f"settle = 0.5\n{links}"), other_ports=(motors.port,)
     )
     return Site(ioc.start(), motors, tmp_path_factory)
 

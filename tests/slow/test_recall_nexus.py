@@ -148,8 +148,8 @@ def test_file_has_its_type_and_source(tmp_path):
             "entry/instrument/detector/transformations": "NXtransformations",
         }
         process = file["entry/calibration"]
-        told = {name: process[name][()] for name in ("revision", "recorded_revision")}
-        assert told == {"revision": 2, "recorded_revision": 1}
+        revisions = {name: process[name][()] for name in ("revision", "recorded_revision")}
+        assert revisions == {"revision": 2, "recorded_revision": 1}
         texts = {name: process[name].asstr()[()] for name in ("revision_uid", "checksum", "prefix", "run_uid")}
         assert texts == {
             "revision_uid": revision(2).uid, "checksum": revision(2).checksum,

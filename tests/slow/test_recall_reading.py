@@ -54,8 +54,8 @@ def test_every_geometry_is_read_with_its_events_from_any_form_of_documents(two, 
 
 def test_everything_that_was_recorded_is_returned(two):
     first = recorded(two)[0]
-    told = (first.detector, first.calib, first.stream, first.prefix, first.revision, first.uid, first.serial)
-    assert told == ("pe1", "calib", "primary", PREFIX, 12, NEAR.uid, 1)
+    found = (first.detector, first.calib, first.stream, first.prefix, first.revision, first.uid, first.serial)
+    assert found == ("pe1", "calib", "primary", PREFIX, 12, NEAR.uid, 1)
     assert (first.checksum, first.label, first.status) == (NEAR.checksum, "near", "VALID")
     assert first.since == iso(BEGIN - 500)
     assert [event.time for event in first.events] == [BEGIN + time for time in (1, 2, 3, 4)]
@@ -237,8 +237,8 @@ def test_pyfais_own_dictionary_as_it_is_today_is_read():
 
 def test_one_of_several_geometries_must_be_named(two):
     pytest.importorskip("pyFAI", reason="install [fit]")
-    told = r"several geometries match: .*\(pe1 primary 1-4: revision 12 near VALID; pe1 primary 5-6: revision 13"
-    with pytest.raises(NoGeometryError, match=told):
+    message = r"several geometries match: .*\(pe1 primary 1-4: revision 12 near VALID; pe1 primary 5-6: revision 13"
+    with pytest.raises(NoGeometryError, match=message):
         azimuthal_integrator(two)
     assert azimuthal_integrator(two, event=4).dist == NEAR.geometry.dist
     assert azimuthal_integrator(two, event=5, stream="primary", detector="pe1").dist == FAR.geometry.dist
@@ -272,12 +272,12 @@ def test_value_that_is_not_a_name_is_reported(two, asked):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [(lambda run: run, "a list is given"), (recorded, "2 geometries are given"), (len, "a int is given")],
 )
 @pytest.mark.parametrize("write", [write_poni, write_nexus])
-def test_file_is_written_of_one_geometry_only(two, tmp_path, write, given, told):
-    with pytest.raises(ValueError, match=rf"{told}.*expected one geometry of a run, such as recorded\(run\)\[0\]"):
+def test_file_is_written_of_one_geometry_only(two, tmp_path, write, given, message):
+    with pytest.raises(ValueError, match=rf"{message}.*expected one geometry of a run, such as recorded\(run\)\[0\]"):
         write(given(two), tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
 

@@ -37,11 +37,11 @@ OPENING = (
 
 def first_version(path: Path) -> Path:
     """Write a store of the first schema version."""
-    history = SQLiteStorage(path)
+    storage = SQLiteStorage(path)
     for number in range(4):
         for prefix in PREFIXES:
-            commit(history, prefix, number)
-    history.close()
+            commit(storage, prefix, number)
+    storage.close()
     connection = sqlite3.connect(path)
     connection.execute("DROP TABLE standing")  # what the second version brought
     connection.execute("PRAGMA user_version = 1")
@@ -75,9 +75,9 @@ def killed_at_each(folder: Path, calls: tuple[str, ...]) -> dict[str, int]:
 
 def version_of_copy(path: Path) -> int:
     """Return the version of a store after a rollback by its journal; only a copy is opened."""
-    beside = path.parent.with_name(f"{path.parent.name}-beside")
-    shutil.copytree(path.parent, beside)
-    return version_of(beside / NAME)
+    copy = path.parent.with_name(f"{path.parent.name}-copy")
+    shutil.copytree(path.parent, copy)
+    return version_of(copy / NAME)
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")

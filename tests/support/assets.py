@@ -44,15 +44,15 @@ class FileDetector(Device):
         Keep what is to be written until `write` is called: files that come after the run.
     described
         Shape that it tells of; else the true one.
-    told_folder
+    given_folder
         Folder that the documents tell of; else the true one.
     """
 
-    def __init__(self, folder, *, name, per_point=1, held=False, described=None, told_folder=None):
+    def __init__(self, folder, *, name, per_point=1, held=False, described=None, given_folder=None):
         super().__init__("", name=name)
         self.folder, self.per_point, self.held = folder, per_point, held
         self.described = [per_point, *SHAPE] if described is None else described
-        self.told_folder = folder if told_folder is None else told_folder
+        self.given_folder = folder if given_folder is None else given_folder
         self.key = f"{name}_frames"
         self.taken: list[np.ndarray] = []
         self.waiting: collections.deque = collections.deque()
@@ -100,7 +100,7 @@ class DatumDetector(FileDetector):
     def begin(self):
         path, kwargs = self.resource()
         document, self._datum = resource_factory(
-            self.spec, self.told_folder, path, {"frame_per_point": self.per_point, **kwargs}, "posix"
+            self.spec, self.given_folder, path, {"frame_per_point": self.per_point, **kwargs}, "posix"
         )
         self._documents.append(("resource", document))
 
@@ -167,7 +167,7 @@ class StreamDetector(FileDetector):
     def get_index(self):
         return self.points
 
-    def collect_asset_docs(self, index=None):  # noqa: ARG002  # all that was taken is told of
+    def collect_asset_docs(self, index=None):  # noqa: ARG002  # all that was taken is message of
         while self._documents:
             yield self._documents.popleft()
 
@@ -179,7 +179,7 @@ class StreamTiffDetector(StreamDetector):
 
     def stream(self):
         template = self.template.format(stem=self.stem)
-        return "multipart/related;type=image/tiff", f"file://localhost{self.told_folder}/", {"template": template}
+        return "multipart/related;type=image/tiff", f"file://localhost{self.given_folder}/", {"template": template}
 
     def file(self, number):
         return self.folder / f"{self.stem}_{number:06d}.tiff"
@@ -212,7 +212,7 @@ class StreamHdf5Detector(StreamDetector):
     file = Hdf5Detector.file
 
     def stream(self):
-        return "application/x-hdf5", f"file://localhost{self.told_folder}/{self.stem}.h5", {"dataset": DATASET}
+        return "application/x-hdf5", f"file://localhost{self.given_folder}/{self.stem}.h5", {"dataset": DATASET}
 
     def put(self, point, frames):  # noqa: ARG002  # its frames are in the order of the points
         append_hdf5(self.file, frames)

@@ -46,11 +46,11 @@ class Recorder(Signal):
 
     def __init__(self, **kwargs):
         super().__init__(value="closed", **kwargs)
-        self.told = []
+        self.puts = []
         self.fails = None
 
     def set(self, value, **kwargs):
-        self.told.append(value)
+        self.puts.append(value)
         if value == self.fails:
             raise RuntimeError(f"the shutter does not get {value}")
         return super().set(value, **kwargs)

@@ -105,11 +105,11 @@ def measure(network: Network, folder: Path, seconds: float, busy: bool) -> dict[
             noticed = record.until(status="UNKNOWN")
             wait_for(lambda: time.monotonic() - dropped >= seconds, timeout=seconds + 1)
             network.forward(True)
-            told = record.statuses(ioc.prefix, time.time() - (time.monotonic() - dropped) + noticed)
+            statuses = record.statuses(ioc.prefix, time.time() - (time.monotonic() - dropped) + noticed)
             recovered = record.until(_PATIENCE, status="VALID")
     finally:
         motors.kill()
-    return {"noticed": noticed, "recovered": recovered, "told": told}
+    return {"noticed": noticed, "recovered": recovered, "statuses": statuses}
 
 
 @contextlib.contextmanager

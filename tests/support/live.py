@@ -90,7 +90,7 @@ class LiveIoc:
         Further TOML of the IOC's own table.
     environment
         Further variables of the IOC's process.
-    beside
+    other_ports
         Ports of the servers that have its linked PVs.
     """
 
@@ -102,12 +102,12 @@ class LiveIoc:
         detectors: tuple[str, ...] = DETECTORS,
         more: dict[str, str] | None = None,
         environment: dict[str, str] | None = None,
-        beside: tuple[int, ...] = (),
+        other_ports: tuple[int, ...] = (),
         access: str = "",
         own: str = "",
     ) -> None:
         self.folder, self.port, self.name = folder, port, name
-        self._beside = beside
+        self._other_ports = other_ports
         self._environment = environment or {}
         self.prefixes = tuple(name + detector for detector in detectors)
         self.config = folder / f"{name}.toml"
@@ -139,7 +139,7 @@ class LiveIoc:
         return {
             **os.environ,
             "EPICS_CA_SERVER_PORT": str(self.port),
-            "EPICS_CA_ADDR_LIST": " ".join(["127.0.0.1", *(f"127.0.0.1:{port}" for port in self._beside)]),
+            "EPICS_CA_ADDR_LIST": " ".join(["127.0.0.1", *(f"127.0.0.1:{port}" for port in self._other_ports)]),
             "EPICS_CA_AUTO_ADDR_LIST": "NO",
             "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1",
             "EPICS_CAS_BEACON_ADDR_LIST": f"127.0.0.1:{os.environ['EPICS_CA_REPEATER_PORT']}",

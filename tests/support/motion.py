@@ -192,7 +192,7 @@ class Record:
         since: float | None = None
         found: list[Span] = []
         for at, name, value in events:
-            told = said
+            state = said
             if name:
                 stands[name] = value
             else:
@@ -203,7 +203,7 @@ class Record:
             elif not bad and since is not None:
                 if at - since > allowed:
                     found.append(
-                        Span(since, at - since, f"{told and told['status']}, revision {told and told['revision']}")
+                        Span(since, at - since, f"{state and state['status']}, revision {state and state['revision']}")
                     )
                 since = None
         return found

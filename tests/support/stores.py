@@ -40,38 +40,38 @@ def corrections(revisions: int) -> list[Correction]:
     ]
 
 
-def commit(history: SQLiteStorage, prefix: str, number: int) -> None:
+def commit(storage: SQLiteStorage, prefix: str, number: int) -> None:
     """Commit the n-th draft with a request id of its own."""
     request = (f"request-{number}", f"{number:064x}", "commit")
-    history.commit(prefix, draft(number, LABELS[number % 3]), time_of(number), "commit", "alice@here", request)
+    storage.commit(prefix, draft(number, LABELS[number % 3]), time_of(number), "commit", "alice@here", request)
 
 
 def small_store(path: Path, revisions: int = 4) -> Path:
     """Write a few revisions, activations and answers for two detectors."""
-    history = SQLiteStorage(path)
+    storage = SQLiteStorage(path)
     try:
         for number in range(revisions):
             for prefix in PREFIXES:
-                commit(history, prefix, number)
+                commit(storage, prefix, number)
         for prefix in PREFIXES:
             request = ("back", "f" * 64, "activate")
             standing = FollowState(True, {"z": {"value": 1.0, "units": "mm"}})
-            history.activate(prefix, 2, time_of(revisions), "activate", "bob@there", request, standing)
-            history.activate(prefix, 3, time_of(revisions), FOLLOWED, "links")
+            storage.activate(prefix, 2, time_of(revisions), "activate", "bob@there", request, standing)
+            storage.activate(prefix, 3, time_of(revisions), FOLLOWED, "links")
             for correction in corrections(revisions):
-                history.correct(prefix, correction)
+                storage.correct(prefix, correction)
     finally:
-        history.close()
+        storage.close()
     return path
 
 
 def large_store(path: Path, prefix: str, revisions: int) -> Path:
     """Write many revisions in one transaction; each is what a commit of its own would write."""
-    history = SQLiteStorage(path)
+    storage = SQLiteStorage(path)
     text, provenance = canonical(GEOMETRY.as_dict()), canonical({"author": "alice", "calibrant": "Ni", "method": "fit"})
     try:
-        with history._file.transaction() as connection:
-            key = history._detector(connection, prefix)
+        with storage._file.transaction() as connection:
+            key = storage._detector(connection, prefix)
             for number in range(1, revisions + 1):
                 label = LABELS[number % 3]
                 row = (number, str(uuid.uuid4()), time_of(number), label, text, "null", provenance)
@@ -79,7 +79,7 @@ def large_store(path: Path, prefix: str, revisions: int) -> Path:
                 request = (f"request-{number}", f"{number:064x}", "commit")
                 writing._activate(connection, prefix, key, number, time_of(number), "commit", "alice@here", request)
     finally:
-        history.close()
+        storage.close()
     return path
 
 
@@ -91,31 +91,31 @@ def contents(path: Path) -> dict[str, object]:
     StoreError
         As the history raises it; any other error is a defect.
     """
-    history = SQLiteStorage(path)
+    storage = SQLiteStorage(path)
     try:
-        while history.verify_next():
+        while storage.verify_next():
             continue
-        return {prefix: _of_one(history, prefix) for prefix in PREFIXES}
+        return {prefix: _of_one(storage, prefix) for prefix in PREFIXES}
     finally:
-        history.close()
+        storage.close()
 
 
-def _of_one(history: SQLiteStorage, prefix: str) -> tuple[object, ...]:
-    count = history.count(prefix)
+def _of_one(storage: SQLiteStorage, prefix: str) -> tuple[object, ...]:
+    count = storage.count(prefix)
     requests = ("back", *(f"request-{number}" for number in range(count + 1)))
     return (
-        history.active(prefix),
+        storage.active(prefix),
         count,
-        history.revisions(prefix, 1, count),
-        [history.find_label(prefix, label) for label in LABELS if label],
-        history.labels(prefix),
-        [history.answer(prefix, request) for request in requests],
-        history.stored_state(prefix),
-        history.follow_candidates(prefix, None, 100),
+        storage.revisions(prefix, 1, count),
+        [storage.find_label(prefix, label) for label in LABELS if label],
+        storage.labels(prefix),
+        [storage.answer(prefix, request) for request in requests],
+        storage.stored_state(prefix),
+        storage.follow_candidates(prefix, None, 100),
     )
 
 
-def judged(path: Path, truth: dict[str, object]) -> str:
+def verdict_of(path: Path, truth: dict[str, object]) -> str:
     """Read a store that may be damaged: ``sound``, ``refused``, or what was read instead of the truth."""
     before = digest(path)
     try:

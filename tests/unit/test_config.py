@@ -264,21 +264,21 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(("text", "told"), MISTAKES.values(), ids=MISTAKES)
-def test_error_is_reported_with_file_key_value_and_what_is_allowed(written, text, told):
+@pytest.mark.parametrize(("text", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_error_is_reported_with_file_key_value_and_what_is_allowed(written, text, message):
     path = written(text)
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert len(caught.value.problems) == 1, caught.value.problems
     assert caught.value.problems[0].startswith(f"{path}: ")
-    assert told in caught.value.problems[0]
+    assert message in caught.value.problems[0]
 
 
 def test_all_errors_are_reported_at_once(written):
     with pytest.raises(ConfigError) as caught:
         load(written('[ioc]\nprot = 1\n[[detector]]\nprefix = "a b"\nsettle = -1\n'))
-    told = "\n".join(caught.value.problems)
-    assert [len(re.findall(key, told)) for key in ("prot", "ioc: prefix", "detector 1: prefix", "settle = ")] == [1] * 4
+    text = "\n".join(caught.value.problems)
+    assert [len(re.findall(key, text)) for key in ("prot", "ioc: prefix", "detector 1: prefix", "settle = ")] == [1] * 4
 
 
 def test_missing_file_is_reported(tmp_path):

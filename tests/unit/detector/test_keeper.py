@@ -45,7 +45,7 @@ def run(path, work, links=None, **options):
 def test_commit_is_published_only_when_it_is_stored(path):
     async def work(keeper, store):
         result = await keeper.execute(new_request(dict(VALUES)), "alice@here")
-        return result, await store.read(lambda history: history.active(PREFIX))
+        return result, await store.read(lambda storage: storage.active(PREFIX))
 
     (result, stored), published = run(path, work)
     (state,) = published
@@ -118,9 +118,9 @@ def test_repetition_changes_nothing_and_its_late_retry_neither(path):
 
 
 def test_time_never_decreases_although_the_clock_does(path):
-    history = SQLiteStorage(path)
-    history.commit(PREFIX, draft(1), "2096-01-01T00:00:00.000000Z", "commit", "a")
-    history.close()
+    storage = SQLiteStorage(path)
+    storage.commit(PREFIX, draft(1), "2096-01-01T00:00:00.000000Z", "commit", "a")
+    storage.close()
     result, _ = run(path, lambda keeper, _: keeper.execute(new_request({"dist": 0.5}), "alice@here"))
     assert result.time == "2096-01-01T00:00:00.000001Z"
 
@@ -181,16 +181,16 @@ def test_outcome_of_a_failure_in_the_last_step_is_read_from_the_disk(path, monke
 
 
 def test_damage_found_while_serving_ends_all_writing(path):
-    history = SQLiteStorage(path)
+    storage = SQLiteStorage(path)
     for number in range(3):
-        commit(history, PREFIX, number)
-    with history._file.transaction() as connection:
+        commit(storage, PREFIX, number)
+    with storage._file.transaction() as connection:
         connection.execute("UPDATE revision SET uid = 'x' WHERE number = 1")
-    history._file.close()
+    storage._file.close()
 
     async def work(keeper, store):
         with pytest.raises(StoreError):
-            await store.read(lambda history: history.revision(PREFIX, 1))
+            await store.read(lambda storage: storage.revision(PREFIX, 1))
         before = keeper.state.snapshot()
         refused = await keeper.execute(new_request({"dist": 0.5}), "alice@here")
         await store.probe()

@@ -28,11 +28,11 @@ def test_failed_follow_is_reported_and_done_when_the_disk_can_be_written(path, m
         await bench.until(revision=1)
         return refused, bench.shown
 
-    refused, told = run(path, work)
+    refused, status = run(path, work)
     assert refused == (
         2, ("MOVED", "z is at 1000 mm, calibrated at 1500 mm, tolerance 0.05 mm"), "following failed: disk full",
     )  # fmt: skip
-    assert told == ("VALID", "")
+    assert status == ("VALID", "")
 
 
 def test_links_are_reported_while_the_disk_does_not_respond(path, monkeypatch):

@@ -33,9 +33,9 @@ def test_commit_of_where_the_detector_no_longer_is_was_never_valid(path):
         await bench.commit(0.31, position={"z": NEAR})
         return [state.status for state, _ in bench.published[before:]], bench.shown
 
-    statuses, told = run(path, work)
+    statuses, status = run(path, work)
     assert statuses == [Status.MOVED]
-    assert told == ("MOVED", "z is at 1500 mm, calibrated at 1000 mm, tolerance 0.05 mm")
+    assert status == ("MOVED", "z is at 1500 mm, calibrated at 1000 mm, tolerance 0.05 mm")
 
 
 def test_slow_drift_out_of_tolerance_is_reported_once_and_its_numbers_at_intervals(path):

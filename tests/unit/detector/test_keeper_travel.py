@@ -171,9 +171,9 @@ def test_following_is_switched_off_and_on_and_kept(path):
         await bench.move_to(NEAR)
         return still, again.time, unmoved, (bench.revision, bench.status)
 
-    result, number, told, follow = run(path, off)
+    result, number, status, follow = run(path, off)
     assert (result.outcome, result.revision, result.serial) == ("accepted", 2, 2)
-    assert (number, told[0], follow) == (2, "MOVED", False)
+    assert (number, status[0], follow) == (2, "MOVED", False)
     assert run(path, on, follow=True) == ((False, 2), result.time, (2, "MOVED"), (1, "VALID"))
 
 

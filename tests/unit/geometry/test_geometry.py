@@ -150,8 +150,8 @@ def test_detector_name_of_38_bytes_is_taken():
     ],
 )
 def test_bad_detector_config_is_refused(config, problem):
-    (told,) = problems_of(detector_config=config)
-    assert told.startswith(problem.removesuffix(": nan"))  # which number it is, newer Pythons say
+    (message,) = problems_of(detector_config=config)
+    assert message.startswith(problem.removesuffix(": nan"))  # which number it is, newer Pythons say
 
 
 @pytest.mark.parametrize("name", ["detector_config", "detector", "dist"])

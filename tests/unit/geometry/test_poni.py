@@ -243,16 +243,16 @@ def test_every_key_is_required_and_named_when_missing(version, key):
     ],
 )
 def test_text_that_is_not_one_whole_geometry_is_refused_with_the_reason(text, problem):
-    (told,) = problems_of(text)
-    assert told.startswith(problem)
+    (only,) = problems_of(text)
+    assert only.startswith(problem)
 
 
 def test_all_poni_problems_are_reported_at_once():
     text = version2("x", "3", '{"pixel2": 7, "parallax": true}', "MyOwn") + "Parallax: maybe\n"
     starts = ["Detector_config holds", "Detector_config names no pixel1", "Parallax maybe", 'dist "x"', "pixel2 7.0 m"]
-    told = problems_of(text)
-    assert len(told) == len(starts)
-    assert all(problem.startswith(start) for problem, start in zip(told, starts, strict=True)), told
+    problems = problems_of(text)
+    assert len(problems) == len(starts)
+    assert all(problem.startswith(start) for problem, start in zip(problems, starts, strict=True)), problems
 
 
 @pytest.mark.parametrize(

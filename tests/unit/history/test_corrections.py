@@ -81,7 +81,7 @@ def problems(corrections, asked, count=9):
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "message"),
     [
         (judge(10, 2), "there is no revision 10: the history has revisions 1 to 9"),
         (judge(1, 10), "there is no revision 10: the history has revisions 1 to 9"),
@@ -93,8 +93,8 @@ def problems(corrections, asked, count=9):
         (judge(1, 2, 12, 12), f'"since" {day(12)} is not before "until" {day(12)}: expected the earlier one first'),
     ],
 )
-def test_impossible_correction_is_refused(asked, told):
-    assert problems([], asked) == [told]
+def test_impossible_correction_is_refused(asked, message):
+    assert problems([], asked) == [message]
 
 
 def test_all_problems_are_reported_at_once():

@@ -75,6 +75,6 @@ def test_maximum_number_of_links_fits_the_pv_with_any_names():
     )  # fmt: skip
     worst = Sample(connected=True, error=f"it says {json_literal(chr(92) * 40)}: expected a finite number")
     reading = updated(link, Reading(), says(number), worst, number, SETTLE, 0.0)
-    told = state_of(link, reading, number, number, SETTLE, 0.0)
-    assert None not in (told.value, told.calibrated, told.error)
-    assert len(links_json([told] * MAX_LINKS)) <= MAX_BYTES
+    message = state_of(link, reading, number, number, SETTLE, 0.0)
+    assert None not in (message.value, message.calibrated, message.error)
+    assert len(links_json([message] * MAX_LINKS)) <= MAX_BYTES

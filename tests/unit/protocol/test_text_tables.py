@@ -27,8 +27,8 @@ def three():
 
 
 def test_table_has_the_newest_first_and_marks_the_selected_and_the_active_revision(three):
-    judged = [Correction(1, "supersede", 2, 3, None, None, "typed wrong", "2026-11-22T10:00:00Z", "bob")]
-    head, *rows = table_text(three, judged, 2, 3).splitlines()
+    corrections = [Correction(1, "supersede", 2, 3, None, None, "typed wrong", "2026-11-22T10:00:00Z", "bob")]
+    head, *rows = table_text(three, corrections, 2, 3).splitlines()
     assert head.split() == [
         "rev",
         "created",

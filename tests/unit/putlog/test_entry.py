@@ -23,16 +23,16 @@ def line_of(**changes):
 
 
 def test_line_has_the_keys_of_caputjsonlog_and_the_address_of_the_peer():
-    told = line_of()
-    assert {"date", "time", "host", "user", "pv", "new", "old"} <= told.keys()
-    assert (told["user"], told["host"], told["address"]) == ("alice", "ws3", "10.28.1.7")
-    assert (told["pv"], told["new"], told["old"], told["outcome"]) == ("P:Dist", 0.3, 0.25, "accepted")
-    assert told["utc"] == "2026-09-21T14:13:20.250000Z"
+    line = line_of()
+    assert {"date", "time", "host", "user", "pv", "new", "old"} <= line.keys()
+    assert (line["user"], line["host"], line["address"]) == ("alice", "ws3", "10.28.1.7")
+    assert (line["pv"], line["new"], line["old"], line["outcome"]) == ("P:Dist", 0.3, 0.25, "accepted")
+    assert line["utc"] == "2026-09-21T14:13:20.250000Z"
 
 
 def test_line_of_a_transaction_has_its_revision_and_one_that_was_refused_its_reason():
-    told = line_of(result=DONE)
-    assert {name: told[name] for name in ("request", "op", "revision", "serial")} == {
+    line = line_of(result=DONE)
+    assert {name: line[name] for name in ("request", "op", "revision", "serial")} == {
         "request": "r-1", "op": "commit", "revision": 7, "serial": 9,
     }  # fmt: skip
     assert line_of(outcome="refused", reason="dist: 40 m is beyond 10 m")["reason"] == "dist: 40 m is beyond 10 m"
@@ -63,6 +63,6 @@ def test_nothing_of_a_text_is_shortened_and_a_line_is_one_line(new, user, reason
     put = Put(PUT.time, user, "ws3", "10.0.0.1", "P:Request", new, "", "refused", reason)
     assert put.line().isascii()
     assert not {"\n", "\r"} & set(put.line())
-    told = json.loads(put.line())
+    line = json.loads(put.line())
     expected = new if isinstance(new, str) else new.decode()
-    assert (told["new"], told["user"], told["reason"]) == (expected, user, reason)
+    assert (line["new"], line["user"], line["reason"]) == (expected, user, reason)

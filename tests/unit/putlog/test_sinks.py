@@ -152,13 +152,13 @@ def test_default_is_the_journal_under_systemd_and_else_no_log(journal, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("named", "told"),
+    ("named", "message"),
     [
         ("journal", 'putlog = "journal": .*socket does not exist: expected a host with systemd, or a file'),
         ("none/puts", r'putlog = "none/puts": .*No such file.*expected "journal" or a file in an existing folder'),
     ],
 )
-def test_log_that_cannot_be_opened_is_reported_at_the_start(named, told, tmp_path, monkeypatch):
+def test_log_that_cannot_be_opened_is_reported_at_the_start(named, message, tmp_path, monkeypatch):
     monkeypatch.setattr(taking, "JOURNAL", tmp_path / "socket")
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         make_sink(named, tmp_path)

@@ -68,7 +68,7 @@ def test_names_of_another_prefix_and_spelling_are_found(old, name):
 
 
 @pytest.mark.parametrize(
-    ("text", "error", "told"),
+    ("text", "error", "message"),
     [
         ("", HistoryError, "auto.sav: this is not an autosave file: expected a first line such as # autosave"),
         ("Dist: 0.2\n", HistoryError, "auto.sav: this is not an autosave file"),
@@ -83,8 +83,8 @@ def test_names_of_another_prefix_and_spelling_are_found(old, name):
         (saved(Dist="nan"), GeometryError, "auto.sav: dist"),
     ],
 )
-def test_autosave_file_that_has_no_whole_geometry_is_refused(text, error, told):
-    with pytest.raises(error, match=told):
+def test_autosave_file_that_has_no_whole_geometry_is_refused(text, error, message):
+    with pytest.raises(error, match=message):
         read_autosave("auto.sav", text, 0.0, PREFIX)
 
 

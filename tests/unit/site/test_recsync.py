@@ -32,10 +32,10 @@ def test_datagram_that_is_not_an_announcement_is_ignored(datagram):
 
 
 def test_upload_is_infos_records_with_theirs_and_an_end():
-    told = recsync.upload(
+    message = recsync.upload(
         {"IOCNAME": "28id1"}, [Record("P:A", "ai", {"recordDesc": "first"}), Record("P:B", "mbbi", {})]
     )
-    assert told == (
+    assert message == (
         b"RC\0\6\0\0\0\x14" + struct.pack("!IBBH", 0, 7, 0, 5) + b"IOCNAME28id1"
         b"RC\0\3\0\0\0\x0d" + struct.pack("!IBBH", 1, 0, 2, 3) + b"aiP:A"
         b"RC\0\6\0\0\0\x17" + struct.pack("!IBBH", 1, 10, 0, 5) + b"recordDescfirst"

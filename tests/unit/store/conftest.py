@@ -12,7 +12,7 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def history(path):
+def storage(path):
     opened = SQLiteStorage(path)
     yield opened
     opened.close()

@@ -11,43 +11,43 @@ from stores import GEOMETRY, PREFIXES, commit, draft
 PREFIX, OTHER = PREFIXES
 
 
-def reopened(history: SQLiteStorage) -> SQLiteStorage:
-    history.close()
-    history.__init__(history.path)
-    return history
+def reopened(storage: SQLiteStorage) -> SQLiteStorage:
+    storage.close()
+    storage.__init__(storage.path)
+    return storage
 
 
-def test_second_opening_of_one_directory_is_refused_until_the_first_is_closed(history):
+def test_second_opening_of_one_directory_is_refused_until_the_first_is_closed(storage):
     with pytest.raises(BusyStoreError, match="is served by another ponikeeper"):
-        SQLiteStorage(history.path)
-    history.close()
-    SQLiteStorage(history.path).close()
+        SQLiteStorage(storage.path)
+    storage.close()
+    SQLiteStorage(storage.path).close()
 
 
-def test_store_file_that_was_moved_away_accepts_no_commit_until_it_is_back(history):
-    commit(history, PREFIX, 1)
-    away = history.path.with_name("away")
-    history.path.rename(away)
+def test_store_file_that_was_moved_away_accepts_no_commit_until_it_is_back(storage):
+    commit(storage, PREFIX, 1)
+    away = storage.path.with_name("away")
+    storage.path.rename(away)
     with pytest.raises(StoreError, match=r"was moved, deleted or replaced while it was served: put it back"):
-        commit(history, PREFIX, 2)
-    away.rename(history.path)
-    commit(history, PREFIX, 3)
-    assert reopened(history).count(PREFIX) == 2
+        commit(storage, PREFIX, 2)
+    away.rename(storage.path)
+    commit(storage, PREFIX, 3)
+    assert reopened(storage).count(PREFIX) == 2
 
 
-def test_failed_transaction_leaves_nothing(history):
-    commit(history, PREFIX, 1)
-    before = history.active(PREFIX)
-    with suppress(RuntimeError), history._file.transaction() as connection:
+def test_failed_transaction_leaves_nothing(storage):
+    commit(storage, PREFIX, 1)
+    before = storage.active(PREFIX)
+    with suppress(RuntimeError), storage._file.transaction() as connection:
         connection.execute("UPDATE revision SET uid = 'x'")
         raise RuntimeError("in the middle")
-    assert history.active(PREFIX) == before
-    assert reopened(history).active(PREFIX) == before
+    assert storage.active(PREFIX) == before
+    assert reopened(storage).active(PREFIX) == before
 
 
-def test_probe_changes_nothing_of_the_history(history):
-    commit(history, PREFIX, 1)
-    before = history.active(PREFIX)
-    history.probe()
-    assert reopened(history).active(PREFIX) == before
+def test_probe_changes_nothing_of_the_history(storage):
+    commit(storage, PREFIX, 1)
+    before = storage.active(PREFIX)
+    storage.probe()
+    assert reopened(storage).active(PREFIX) == before
     assert before[0].geometry == draft(1).geometry != GEOMETRY

@@ -35,9 +35,9 @@ def test_older_store_is_brought_up_with_all_its_rows(old, monkeypatch):
     connection = sqlite3.connect(old)
     assert connection.execute("SELECT text FROM note").fetchall() == [("brought up",)]
     connection.close()
-    history = SQLiteStorage(old)
-    commit(history, PREFIXES[0], 50)
-    history.close()
+    storage = SQLiteStorage(old)
+    commit(storage, PREFIXES[0], 50)
+    storage.close()
 
 
 def test_new_store_passes_through_the_same_steps(quick_path, monkeypatch, old):

@@ -12,8 +12,8 @@ from stores import NAME, PREFIXES, digest, small_store
 PREFIX, OTHER = PREFIXES
 
 
-def verify_all(history: SQLiteStorage) -> None:
-    while history.verify_next():
+def verify_all(storage: SQLiteStorage) -> None:
+    while storage.verify_next():
         continue
 
 
@@ -60,12 +60,12 @@ def test_old_rows_are_verified_behind_the_start(path, monkeypatch):
     connection.execute("UPDATE revision SET uid = 'x' WHERE rowid = 1")
     connection.commit()
     connection.close()
-    history = SQLiteStorage(path)
+    storage = SQLiteStorage(path)
     try:
-        assert history.active(PREFIX) is not None  # the newest rows are sound
+        assert storage.active(PREFIX) is not None  # the newest rows are sound
         with pytest.raises(DamagedStoreError, match=f"{NAME} is damaged .the checksum of revision 1 of"):
-            verify_all(history)
+            verify_all(storage)
         with pytest.raises(DamagedStoreError, match="the checksum of revision 1"):
-            history.revision(PREFIX, 1)
+            storage.revision(PREFIX, 1)
     finally:
-        history.close()
+        storage.close()

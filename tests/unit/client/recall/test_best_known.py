@@ -175,8 +175,8 @@ def test_run_that_did_not_end_may_go_on_for_ever():
 
 
 def test_times_of_unrelated_corrections_do_not_matter():
-    judged = [judge(1, 3, 2, BEGIN + 20), judge(2, 1, 2), judge(3, 1, 2, BEGIN + 30)]
-    assert best_known(run(1, times=(), end=61.0), history=history(3, judged))[0].revision == 2
+    corrections = [judge(1, 3, 2, BEGIN + 20), judge(2, 1, 2), judge(3, 1, 2, BEGIN + 30)]
+    assert best_known(run(1, times=(), end=61.0), history=history(3, corrections))[0].revision == 2
 
 
 # --- any judgements, against rules of their own
@@ -209,11 +209,11 @@ def rules(draw):
 @given(rules(), st.integers(1, 5), st.lists(st.integers(1, 29), min_size=1, max_size=8, unique=True))
 def test_each_event_gets_the_revision_that_the_rules_name_for_its_time(given_rules, number, at):
     times = [float(time) for time in sorted(at)]
-    judged = [
+    corrections = [
         judge(count, wrong, by, *(None if each is None else BEGIN + each for each in (since, until)))
         for count, (wrong, by, since, until) in enumerate(given_rules, 1)
     ]
-    found = best_known(run(number, times), history=history(6, judged))
+    found = best_known(run(number, times), history=history(6, corrections))
     expected = {count: oracle(given_rules, number, time) for count, time in enumerate(times, 1)}
     assert right(found) == expected
     assert [each.geometry for each in found] == [each.revision and revision(each.revision).geometry for each in found]
