@@ -107,7 +107,7 @@ def test_links_are_shown_as_a_table_for_the_screen(at_rest, linked, motors):
     rest = [["energy", "74.69", "74.69", "keV", "ok"], ["binning", "1", "1", "ok"]]
     wait_for(lambda: rows() == [["z", "1000", "1000", "mm", "ok"], *rest])
     put(motors.pv("Z:RBV"), 900.0)
-    wait_for(lambda: rows() == [["z", "900", "1000", "mm", "away"], *rest])
+    wait_for(lambda: rows() == [["z", "900", "1000", "mm", "outside"], *rest])
     assert get(f"{prefix_of(linked, QUIET)}Links:Table_RBV") == "no links are configured: no PV is watched"
 
 

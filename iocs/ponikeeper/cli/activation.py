@@ -36,7 +36,7 @@ def follow(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Switch following of the links on or off, or print which: ponikeeper follow 'XF:28ID1-ES{Det:PE1}Calib:' on."""
+    """Switch following on or off, or print whether it is on: ponikeeper follow 'XF:28ID1-ES{Det:PE1}Calib:' on."""
     if state is None:
         follows = run_ca(ca_client().read_follow(prefix))
         print_text(dumps({"prefix": prefix, "follow": follows}) if as_json else f"{prefix} {_follow_text(follows)}")

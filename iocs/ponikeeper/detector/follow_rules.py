@@ -1,7 +1,7 @@
 """Decide when the links have moved to another position, and whether they are at a known one. Pure.
 
 A link has moved when it was seen beyond its tolerance of its baseline. A link that was disconnected may
-be anywhere when it is back: whether it moved is unknown, and nothing follows from it.
+be anywhere when it is connected again: whether it moved is unknown, and that never activates another revision.
 """
 
 from collections.abc import Mapping, Sequence

@@ -155,10 +155,10 @@ def _number(value: float | None) -> str:
 def _link_status(link: LinkState) -> str:
     """Return whether the geometry is valid as far as this link is concerned, in a word or two."""
     if link.moving and link.connected and link.value is not None:
-        return "moves"
+        return "moving"
     if link.unknown_because is not None:
-        return "lost" if link.error is None else "no value"
-    return {True: "ok", False: "away", None: "not recorded"}[link.within]
+        return "disconnected" if link.error is None else "no value"
+    return {True: "ok", False: "outside", None: "not recorded"}[link.within]
 
 
 def _provenance_text(revision: Revision, key: str, form: str = "") -> str:

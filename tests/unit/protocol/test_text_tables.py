@@ -77,11 +77,11 @@ def test_only_values_that_differ_have_a_difference(three):
     ("values", "says"),
     [
         ({"within": True}, "ok"),
-        ({"within": False}, "away"),
+        ({"within": False}, "outside"),
         ({}, "not recorded"),
-        ({"moving": True}, "moves"),
-        ({"connected": False, "moving": True}, "lost"),
-        ({"moving": None}, "lost"),
+        ({"moving": True}, "moving"),
+        ({"connected": False, "moving": True}, "disconnected"),
+        ({"moving": None}, "disconnected"),
         ({"value": None, "error": "no finite number"}, "no value"),
     ],
 )
