@@ -89,7 +89,7 @@ def test_no_display_is_reported_before_the_exposure(run_engine, panel, monkeypat
     with pytest.raises(NoDisplayError, match="log in with ssh -X"):
         run_engine(calibrate([panel], method="gui", start=NEAR, shutter=shutter, output_dir=tmp_path))
     assert panel.exposures == 0
-    assert shutter.device.message == []
+    assert shutter.device.puts == []
 
 
 def test_abort_closes_the_window_and_commits_nothing(run_engine, panel, clicking, shutter, tmp_path):
@@ -108,7 +108,7 @@ def test_abort_closes_the_window_and_commits_nothing(run_engine, panel, clicking
     run_engine.abort()
     wait_for(lambda: not [each for each in threading.enumerate() if each.name == "calibrate pe1"])
     assert panel.calib.read_snapshot().revision == 0
-    assert shutter.device.message == ["open", "closed"]
+    assert shutter.device.puts == ["open", "closed"]
 
 
 def test_mask_reaches_the_window(run_engine, panel, clicking, tmp_path):

@@ -103,11 +103,11 @@ def test_notebook_works_as_before_and_its_calibration_is_stored(clicking, monkey
     myplans = XrayBasicPlans(shutter=shutter, shutter_open=0, shutter_close=1, db=db)
     plan = myplans.calibrate([detector], [detector.calib])
 
-    RE(myplans.count([detector]), bkg_image=np.zeros((2048, 2048)))
+    RE(myplans.count([detector]), bkg_image=np.zeros((256, 256)))
 
     run = db[-1]
     start = run.start
-    assert np.shape(start["bkg_image"]) == (2048, 2048)
+    assert np.shape(start["bkg_image"]) == (256, 256)
     assert (start["bt_wavelength"], start["plan_name"], start["detectors"]) == (1.6, "count", ["area_detector"])
     assert _recorded(run)["area_detector_calib_status"] == "UNSET"
 
