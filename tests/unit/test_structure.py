@@ -29,7 +29,7 @@ TESTED_ELSEWHERE = {
     "detector/follower": "tests/unit/detector/test_keeper_travel.py",
     "detector/publisher": "tests/unit/detector/test_keeper.py: what is published is what the keeper's listener gets",
     "detector/state": "values without behaviour",
-    "detector/store": "tests/unit/detector/test_keeper_disk.py",
+    "detector/detector_store": "tests/unit/detector/test_keeper_disk.py",
     "errors": "each error is tested where it is raised",
     "geometry/detectors": "tests/slow/test_detectors.py, against pyFAI",
     "geometry/parameters": "tests/unit/geometry/test_geometry.py: limits and hints are those of a geometry",

@@ -9,8 +9,8 @@ import typer
 
 from ponikeeper.cli.console import print_text
 from ponikeeper.errors import ConfigError, MissingExtraError
-from ponikeeper.system import journal
-from ponikeeper.system.journal import Journal, JournalHandler
+from ponikeeper.system import systemd_journal
+from ponikeeper.system.systemd_journal import Journal, JournalHandler
 
 ConfigFile = Annotated[Path, typer.Argument(help="the configuration (TOML)")]
 
@@ -27,7 +27,7 @@ def serve(
     level = getattr(logging, log_level.upper(), None)
     if not isinstance(level, int):
         raise ConfigError(f"--log-level {log_level} is unknown: expected DEBUG, INFO, WARNING or ERROR")
-    if journal.is_ours():
+    if systemd_journal.is_ours():
         logging.basicConfig(level=level, handlers=[JournalHandler(Journal())], format="%(message)s")
     else:
         logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")

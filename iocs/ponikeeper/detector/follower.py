@@ -5,6 +5,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
+from ponikeeper.detector.detector_store import DetectorStore
 from ponikeeper.detector.follow_rules import (
     LinkMotion,
     baseline_position,
@@ -19,7 +20,6 @@ from ponikeeper.detector.link_rules import quantity
 from ponikeeper.detector.link_states import LinkStates, earliest
 from ponikeeper.detector.publisher import Publisher
 from ponikeeper.detector.state import Change
-from ponikeeper.detector.store import DetectorStore
 from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.history.corrections import corrected_revisions
 from ponikeeper.protocol import LinkState

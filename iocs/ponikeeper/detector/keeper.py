@@ -6,11 +6,11 @@ One lock per detector runs the requests one after another; nothing is published 
 import asyncio
 
 from ponikeeper.detector.commit_rules import decide_commit, decide_here, is_repetition, position_note, require_room
+from ponikeeper.detector.detector_store import DetectorStore
 from ponikeeper.detector.follower import Follower
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.publisher import Publish, Publisher
 from ponikeeper.detector.state import Change, DetectorState
-from ponikeeper.detector.store import DetectorStore
 from ponikeeper.errors import ProblemsError, RefusedError, StoreError, UncertainStoreError
 from ponikeeper.geometry.parameters import Limits
 from ponikeeper.history import Correction, Revision

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from ponikeeper.errors import ConfigError
 from ponikeeper.putlog.entry import Put
-from ponikeeper.system import journal
-from ponikeeper.system.journal import Journal
+from ponikeeper.system import systemd_journal
+from ponikeeper.system.systemd_journal import Journal
 
 _IDENTIFIER = "ponikeeper-put"
 _PRIORITIES = {"accepted": 5, "refused": 5, "denied": 4}
@@ -49,11 +49,11 @@ def make_sink(named: str | None, folder: Path) -> Sink | None:
         The file or journal cannot be opened.
     """
     if named is None:
-        return JournalSink(Journal()) if journal.is_ours() else None
+        return JournalSink(Journal()) if systemd_journal.is_ours() else None
     if named == "journal":
-        if not journal.JOURNAL.exists():
+        if not systemd_journal.JOURNAL.exists():
             raise ConfigError(
-                f'ioc: putlog = "journal": {journal.JOURNAL} does not exist: expected a host with systemd, or a file'
+                f'ioc: putlog = "journal": {systemd_journal.JOURNAL} does not exist: expected a host with systemd, or a file'
             )
         return JournalSink(Journal())
     try:

@@ -14,8 +14,8 @@ from ponikeeper.errors import ConfigError
 from ponikeeper.protocol import Result
 from ponikeeper.putlog.entry import Put
 from ponikeeper.putlog.sinks import FileSink, JournalSink, make_sink
-from ponikeeper.system import journal as taking
-from ponikeeper.system.journal import Journal
+from ponikeeper.system import systemd_journal as taking
+from ponikeeper.system.systemd_journal import Journal
 
 DONE = Result("r-1", "commit", "accepted", revision=7, serial=9, errors=(), time="2026-09-21T14:13:20Z")
 PUT = Put(1_790_000_000.25, "alice", "ws3", "10.28.1.7", "P:Dist", 0.3, 0.25, "accepted")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from journal_entries import received
-from ponikeeper.system.journal import Journal, JournalHandler
+from ponikeeper.system.systemd_journal import Journal, JournalHandler
 
 
 @pytest.fixture
