@@ -65,7 +65,7 @@ class AccessFileError(ProblemsError):
 
 
 class RefusedError(ProblemsError):
-    """The IOC refused a request; the problems are the reasons that it gave."""
+    """A request is refused, by a rule of the IOC or, seen from a client, by the IOC; the problems are the reasons."""
 
 
 class ShapeError(PonikeeperError, ValueError):

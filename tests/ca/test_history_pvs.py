@@ -64,6 +64,7 @@ def test_selecting_changes_nothing(calibrated):
 def test_selecting_an_unknown_number_is_refused_and_the_pv_shows_the_old_one(calibrated, number):
     assert put(f"{calibrated}History:Select", 2) is None
     assert put(f"{calibrated}History:Select", number)
+    assert get(f"{calibrated}Message_RBV").startswith(f"refused: there is no revision {number}: expected 1 to 3")
     assert (get(f"{calibrated}History:Select"), selected(calibrated)["revision"]) == (2, 2)
 
 

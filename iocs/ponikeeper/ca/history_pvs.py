@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from ponikeeper.ca.channels import ClientIdentity, PutHandler
 from ponikeeper.ca.pv_values import PVValue, list_text, selected_text
@@ -64,7 +64,7 @@ class HistoryPVs:
 
     async def _select(self, number: Any, identity: ClientIdentity) -> None:  # noqa: ARG002
         if not 0 <= number <= self._keeper.state.count:
-            raise RefusedError(
+            await self._refuse(
                 f"there is no revision {number}: expected 1 to {self._keeper.state.count}, or 0 for the active one"
             )
         self.selected = int(number)
@@ -97,8 +97,7 @@ class HistoryPVs:
         try:
             reply = await self._reply_text(parse_query(text))
         except (HistoryError, StoreError) as error:
-            await self._publish_message(f"refused: {error}")  # libca drops the text of a refusal
-            raise RefusedError(str(error)) from error
+            await self._refuse(str(error))
         await self._publish({"History:Read_RBV": PVValue(reply)}, time.time())
 
     async def _reply_text(self, query: HistoryQuery) -> str:
@@ -110,6 +109,11 @@ class HistoryPVs:
             return reply_text(prefix, query, storage.count(prefix, query.kind), records)
 
         return await self._store.read(read)
+
+    async def _refuse(self, reason: str) -> NoReturn:
+        """Publish why a put is refused, since libca drops the text of a refusal; raises `RefusedError`."""
+        await self._publish_message(f"refused: {reason}")
+        raise RefusedError(reason)
 
     async def _publish_message(self, message: str) -> None:
         await self._publish({"Message_RBV": PVValue(message)}, time.time())

@@ -53,7 +53,8 @@ def make_sink(named: str | None, folder: Path) -> Sink | None:
     if named == "journal":
         if not systemd_journal.JOURNAL.exists():
             raise ConfigError(
-                f'ioc: putlog = "journal": {systemd_journal.JOURNAL} does not exist: expected a host with systemd, or a file'
+                f'ioc: putlog = "journal": {systemd_journal.JOURNAL} does not exist: '
+                "expected a host with systemd, or a file"
             )
         return JournalSink(Journal())
     try:
