@@ -57,7 +57,11 @@ def decide_commit(
     RefusedError
         With every problem.
     """
-    problems = [*_expectation_problems(active, commit), *_label_problems(commit), *_position_problems(commit, units)]
+    problems = [
+        *_expectation_problems(active, commit),
+        *_label_rule_problems(commit),
+        *_position_problems(commit, units),
+    ]
     geometry = None
     try:
         geometry = Geometry.parse(_merged(active, commit, problems), limits)
@@ -233,7 +237,7 @@ def _expectation_problems(active: Revision | None, commit: Commit) -> list[str]:
     ]
 
 
-def _label_problems(commit: Commit) -> list[str]:
+def _label_rule_problems(commit: Commit) -> list[str]:
     problem = None if commit.label is None else label_problem(commit.label)
     return [problem] if problem else []
 

@@ -1,8 +1,8 @@
 """The units in which people read a geometry, in one table.
 
-Stored values are in m and rad (`PARAMETERS`). Tables, screens, the Fit2D PVs, command line and client show the
-units below; to show another unit, change its row (a distance has two: `dist`, and Fit2D's
-`direct_dist`).
+Stored values are in m and rad (`PARAMETERS`), and so are the PVs of the parameters. Tables of the history, the
+Fit2D PVs and the client show the units below; to show another unit, change its row (a distance has two:
+`dist`, and Fit2D's `direct_dist`).
 """
 
 import math
