@@ -85,7 +85,7 @@ def test_pv_names_are_unique():
         assert len({pv.suffix for pv in pvs}) == len(pvs)
 
 
-@pytest.mark.parametrize("field", ["DESC", "EGU", "PREC", "RTYP"])
+@pytest.mark.parametrize("field", ["DESC", "EGU", "PREC", "RTYP", "NAME", "HIHI", "DRVH", "SCAN", "PROC", "DISP"])
 def test_record_fields_are_read_only(farm, prefix, field):
     name = f"{prefix}Dist.{field}"
     before = read([name])[0]
@@ -96,10 +96,20 @@ def test_record_fields_are_read_only(farm, prefix, field):
     assert read([name])[0] == before
 
 
-@pytest.mark.parametrize("field", ["HIHI", "DRVH", "LOPR", "VALU", "SCAN", "PROC", "DISP"])
-def test_other_fields_do_not_exist(farm, prefix, field):
+def test_alarm_fields_follow_the_record(farm, prefix):
+    name = f"{prefix}Status_RBV"
+    fields = [f"{name}.{field}" for field in ("NAME", "SEVR", "STAT", "UDF")]
+    assert [str(value) for value in read(fields, aioca.DBR_STRING)] == [name, "INVALID", "UDF", "1"]
+    put(f"{prefix}Request", commit_text())
+    assert [str(value) for value in read(fields, aioca.DBR_STRING)] == [name, "NO_ALARM", "NO_ALARM", "0"]
+
+
+@pytest.mark.parametrize(
+    "name", ["Dist.VALU", "Dist.NELM", "Dist.dist", "Label_RBV.HIHI", "Status_RBV.PREC", "Poni.ZRST"]
+)
+def test_fields_that_such_a_record_does_not_have_do_not_exist(farm, prefix, name):
     with Wire(farm.port) as wire, pytest.raises(AssertionError):
-        wire.channel(f"{prefix}Dist.{field}")
+        wire.channel(f"{prefix}{name}")
 
 
 def test_readbacks_accept_no_puts_even_from_a_client_that_ignores_access_rights(farm, prefix):

@@ -13,7 +13,8 @@ from live import TIMEOUT, free_ports, wait_for
 from ponikeeper.ca import health_check
 from ponikeeper.ca.channels import make_channel
 from ponikeeper.ca.health_check import HealthCheck, feed_watchdog
-from ponikeeper.ca.server import Circuit, Context
+from ponikeeper.ca.server import Context
+from ponikeeper.ca.server.circuit import Circuit
 from ponikeeper.protocol.pvs import PV, Kind
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.store.store_thread import StoreThread
@@ -55,7 +56,7 @@ class Watched:
         number = 0.0
         while True:
             number += 1
-            await self.channel.post(number, time.time(), 0, 0)
+            self.channel.post(number, time.time())
             await asyncio.sleep(BEAT)
 
     def notify(self, message):
@@ -105,8 +106,6 @@ def watch(folder, story):
             for task in reversed(tasks):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for circuit in list(watched.context.circuits):
-                circuit.client.close()
             await asyncio.sleep(BEAT)  # sockets close in the loop's next round
             watched.store.close()
 
@@ -115,12 +114,12 @@ def watch(folder, story):
 
 def test_watchdog_is_not_notified_when_monitors_stop_although_gets_work(tmp_path, monkeypatch, caplog):
     async def story(watched):
-        async def nothing(self, timeout=None):
-            await asyncio.Event().wait()
+        def nothing(self, subscription, update):
+            """Send no update."""
 
         first = await watched.get()
         with monkeypatch.context() as patch:
-            patch.setattr(Circuit, "get_from_sub_queue", nothing)
+            patch.setattr(Circuit, "post", nothing)
             await watched.silent()
             assert await watched.get() > first  # gets still work
         assert "the watchdog is not fed: no heartbeat has arrived by monitor" in caplog.text
@@ -133,7 +132,7 @@ def test_lost_circuit_is_opened_again(tmp_path):
         for _ in range(3):
             before = set(watched.context.circuits)
             for circuit in before:
-                circuit.client.close()
+                circuit.abort()
             await until(lambda before=before: set(watched.context.circuits) - before)
             lost = time.monotonic()
             while time.monotonic() < lost + 2 * FRESH:  # by then the heartbeats before the loss no longer count

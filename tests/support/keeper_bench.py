@@ -37,7 +37,7 @@ class Bench:
         self.now += self.tick
         return self.now
 
-    async def _publish(self, state, change):
+    def _publish(self, state, change):
         self.published.append((state, change))
 
     async def start(self):

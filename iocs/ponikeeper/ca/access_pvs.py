@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from caproto import AlarmStatus
 
 from ponikeeper.access.loading import Access
-from ponikeeper.ca.channels import ClientIdentity
 from ponikeeper.ca.health_pvs import HealthPVs
+from ponikeeper.ca.server import ClientIdentity
 from ponikeeper.config import load
 from ponikeeper.errors import ConfigError
 
@@ -64,7 +64,7 @@ class AccessPVs:
             if self._reload_requested:
                 self._reload_requested = False
                 await self._reload_rules(clients)
-            await self._publish()
+            self._publish()
 
     def _request_reload(self) -> None:
         self._reload_requested = True
@@ -84,6 +84,6 @@ class AccessPVs:
             log.warning("access rules: %s", self._message)
             await clients.update_access_rights()
 
-    async def _publish(self) -> None:
-        await self._health.publish(not self._failed, self._message)
-        await self._denied_pv.post(self._denied, time.time())
+    def _publish(self) -> None:
+        self._health.publish(not self._failed, self._message)
+        self._denied_pv.post(self._denied, time.time())

@@ -5,61 +5,49 @@ what was posted. Each channel has its own alarm (a PVGroup of caproto shares one
 """
 
 import math
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import caproto as ca
-from caproto import AccessRights, AlarmSeverity, AlarmStatus, ChannelType
-from caproto._backend import convert_values
-from caproto._utils import ConversionDirection
+from caproto import AccessRights, AlarmSeverity, AlarmStatus, ChannelType, TimeStamp
 
 from ponikeeper.access.rules import Right
+from ponikeeper.ca.record_fields import make_field
+from ponikeeper.ca.server import ClientIdentity, Source, dbr, events_of
+from ponikeeper.ca.server.messages import DBE_LOG, DBE_VALUE
 from ponikeeper.geometry.parameters import parse_number
 from ponikeeper.protocol import Result
 from ponikeeper.protocol.pvs import PV, Kind
 
 Value = float | int | str
 
-
-@dataclass(frozen=True, slots=True)
-class ClientIdentity:
-    """The identity of a client: user and host as it claims, and the address of its TCP connection."""
-
-    user: str
-    host: str
-    address: str
-
-    def __str__(self) -> str:
-        text = f"{self.user or 'unknown'}@{self.host or self.address}"
-        return "".join(char for char in text if char.isascii() and char.isprintable())[:80]
-
-
 PutHandler = Callable[[Any, ClientIdentity], Awaitable[Result | None]]
 """Handles a put; returns the result of the request, if the put was one."""
 
-_PLAIN = {
-    ChannelType.STRING, ChannelType.INT, ChannelType.FLOAT, ChannelType.ENUM,
-    ChannelType.CHAR, ChannelType.LONG, ChannelType.DOUBLE,
-}  # fmt: skip
-_BACKLOG = {Kind.TEXT: 4}
-"""Updates kept for a slow client, per subscription; the newest is always among them."""
 
+class _Channel(Source):
+    """Mixin of all channels of ponikeeper; precedes a caproto class, which holds the value, in the bases."""
 
-class _Channel:
-    """Mixin of all channels of ponikeeper; precedes a caproto class in the bases."""
-
-    level = 0
-    """Access security level: that of a record's value."""
+    _data: dict[str, Any]
 
     def __init__(self, pv: PV, handler: PutHandler | None = None, **options: Any) -> None:
+        limits = pv.limits or (0.0, 0.0)
+        metadata = dbr.Metadata(
+            units=pv.units,
+            precision=pv.precision,
+            display_limits=limits,
+            control_limits=limits,
+            states=pv.states,
+            record_type=pv.record_type,
+        )
+        Source.__init__(self, metadata, time.time)
         self.pv = pv
         self._handler = handler
-        self._fields: dict[str, Any] = {}
+        self._fields: dict[str, Source] = {}
         self._published_at = 0.0
-        options["reported_record_type"] = pv.record_type
-        options["max_subscription_backlog"] = _BACKLOG.get(pv.kind, 32)
-        super().__init__(**options)
+        self._reading: dbr.Reading | None = None
+        super(Source, self).__init__(reported_record_type=pv.record_type, **options)  # type: ignore[call-arg]  # caproto's
 
     def access_rights(self, right: Right) -> AccessRights:
         """Return the CA access rights of a client with a right; WRITE needs a handler, and a query only READ."""
@@ -67,7 +55,7 @@ class _Channel:
         offered = AccessRights.READ if right >= Right.READ else AccessRights.NO_ACCESS
         return offered | AccessRights.WRITE if self._handler and right >= needed else offered
 
-    async def handle_put(self, data: Any, data_type: ChannelType, identity: ClientIdentity) -> Result | None:
+    async def handle_put(self, data: list[Any] | bytes, data_type: int, identity: ClientIdentity) -> Result | None:
         """Pass a put to the handler and return its result; the access rights were checked before.
 
         Raises
@@ -82,44 +70,68 @@ class _Channel:
             value = error
         return await self._handler(value, identity)
 
-    async def post(
+    def post(
         self,
         value: Value,
         timestamp: float,
         severity: AlarmSeverity = AlarmSeverity.NO_ALARM,
         status: AlarmStatus = AlarmStatus.NO_ALARM,
+        *,
+        only_changes: bool = False,
     ) -> None:
-        """Publish a value with its alarm and time (s since 1970, never before the previous one) to all subscribers."""
-        self._published_at = timestamp = max(timestamp, self._published_at)  # the clock may be set back
-        await self.alarm.write(status=status, severity=severity, publish=False)  # type: ignore[attr-defined]
-        await self.write(value, timestamp=timestamp, verify_value=False)  # type: ignore[attr-defined]
+        """Publish a value with its alarm to all subscribers.
 
-    def get_field(self, name: str) -> Any:
-        """Return one of the few record fields that clients read; they are read-only.
-
-        Raises
-        ------
-        KeyError
-            There is no such field.
+        Parameters
+        ----------
+        value
+            Of the type of the PV.
+        timestamp
+            Seconds since 1970; never before the previous one, since the clock may be set back.
+        severity, status
+            Its alarm.
+        only_changes
+            Whether subscribers are informed only if value or alarm have changed.
         """
-        if name in ("", "VAL"):
-            return self
+        old = self.reading()
+        self._published_at = timestamp = max(timestamp, self._published_at)
+        alarm = self._alarm_data()
+        alarm["status"], alarm["severity"] = status, severity
+        seconds = int(timestamp)
+        self._data["value"] = self.preprocess_value(value)  # type: ignore[attr-defined]
+        self._data["timestamp"] = TimeStamp(seconds - dbr.EPICS_EPOCH, int((timestamp - seconds) * 1e9))
+        self._reading = None
+        events = events_of(old, self.reading())
+        events = events if only_changes else events | DBE_VALUE | DBE_LOG
+        self.notify(events)
+        for field in self._fields.values():
+            field.notify(events)
+
+    def reading(self) -> dbr.Reading:
+        """Return the value with alarm and time."""
+        if self._reading is None:
+            alarm, stamp = self._alarm_data(), self._data["timestamp"]
+            self._reading = dbr.Reading(
+                self.native, self._wire_value(), int(alarm["status"]), int(alarm["severity"]), stamp.secondsSinceEpoch,
+                stamp.nanoSeconds,
+            )  # fmt: skip
+        return self._reading
+
+    def _alarm_data(self) -> dict[str, Any]:
+        return self.alarm._data  # type: ignore[attr-defined]
+
+    def _wire_value(self) -> Any:
+        return self._data["value"]
+
+    def find_field(self, name: str) -> Source | None:
+        """Return a field of the record, read-only; None if a record of this type has no such field."""
         if name not in self._fields:
-            self._fields[name] = self._make_field(name)
+            made = make_field(self, self.pv, name)
+            if made is None:
+                return None
+            self._fields[name] = made
         return self._fields[name]
 
-    def _make_field(self, name: str) -> Any:
-        if name == "DESC":
-            return _ReadOnlyString(value=self.pv.desc)
-        if name == "EGU":
-            return _ReadOnlyString(value=self.pv.units)
-        if name == "RTYP":
-            return _ReadOnlyString(value=self.pv.record_type)
-        if name == "PREC" and self.pv.kind is Kind.DOUBLE:
-            return _ReadOnlyShort(value=self.pv.precision)
-        raise KeyError(name)
-
-    def _parsed(self, data: Any, data_type: ChannelType) -> Any:
+    def _parsed(self, data: Any, data_type: int) -> Any:  # noqa: ARG002
         """Convert received data to the type of the channel.
 
         Raises
@@ -127,34 +139,9 @@ class _Channel:
         ValueError
             The data cannot be converted.
         """
-        values = convert_values(
-            values=data,
-            from_dtype=data_type,
-            to_dtype=self.data_type,  # type: ignore[attr-defined]
-            string_encoding="latin-1",
-            enum_strings=getattr(self, "enum_strings", None),
-            direction=ConversionDirection.FROM_WIRE,
-        )
-        if len(values) != 1:
-            raise ValueError(f"{len(values)} values for {self.pv.suffix}: expected one")
-        return values[0]
-
-
-class _ReadOnly:
-    """Mixin of the record fields; precedes a caproto class in the bases."""
-
-    level = 1
-
-    def access_rights(self, right: Right) -> AccessRights:
-        return AccessRights.READ if right >= Right.READ else AccessRights.NO_ACCESS
-
-
-class _ReadOnlyString(_ReadOnly, ca.ChannelString):
-    """A text field."""
-
-
-class _ReadOnlyShort(_ReadOnly, ca.ChannelShort):
-    """A number field."""
+        if len(data) != 1:
+            raise ValueError(f"{len(data)} values for {self.pv.suffix}: expected one")
+        return data[0]
 
 
 _NO_NUMBERS = ("nan", "inf", "+inf", "-inf")
@@ -163,6 +150,8 @@ _NO_NUMBERS = ("nan", "inf", "+inf", "-inf")
 
 class Double(_Channel, ca.ChannelDouble):
     """A number; NaN with INVALID alarm if there is no value."""
+
+    native = dbr.DOUBLE
 
     def __init__(self, pv: PV, handler: PutHandler | None = None) -> None:
         limits: dict[str, float] = {}
@@ -173,8 +162,8 @@ class Double(_Channel, ca.ChannelDouble):
             }  # fmt: skip
         super().__init__(pv, handler, value=math.nan, units=pv.units, precision=pv.precision, **limits)
 
-    def _parsed(self, data: Any, data_type: ChannelType) -> float:
-        if data_type is not ChannelType.STRING:
+    def _parsed(self, data: Any, data_type: int) -> float:
+        if data_type != dbr.STRING:
             return float(super()._parsed(data, data_type))
         text = _text(data)
         try:
@@ -186,11 +175,13 @@ class Double(_Channel, ca.ChannelDouble):
 class Long(_Channel, ca.ChannelInteger):
     """A whole number."""
 
+    native = dbr.LONG
+
     def __init__(self, pv: PV, handler: PutHandler | None = None) -> None:
         super().__init__(pv, handler, value=0, units=pv.units)
 
-    def _parsed(self, data: Any, data_type: ChannelType) -> int:
-        value = _text(data) if data_type is ChannelType.STRING else super()._parsed(data, data_type)
+    def _parsed(self, data: Any, data_type: int) -> int:
+        value = _text(data) if data_type == dbr.STRING else super()._parsed(data, data_type)
         try:
             return int(value)
         except (ValueError, OverflowError):
@@ -200,12 +191,18 @@ class Long(_Channel, ca.ChannelInteger):
 class Enum(_Channel, ca.ChannelEnum):
     """An enum; a put may have the name of the state or its index."""
 
+    native = dbr.ENUM
+
     def __init__(self, pv: PV, handler: PutHandler | None = None) -> None:
         super().__init__(pv, handler, value=pv.states[0], enum_strings=pv.states)
 
-    def _parsed(self, data: Any, data_type: ChannelType) -> str:
+    def _wire_value(self) -> int:
+        value = self._data["value"]
+        return self.pv.states.index(value) if isinstance(value, str) else int(value)
+
+    def _parsed(self, data: Any, data_type: int) -> str:
         states = self.pv.states
-        if data_type is ChannelType.STRING:
+        if data_type == dbr.STRING:
             text = _text(data).strip()
             if text in states:
                 return text
@@ -219,28 +216,40 @@ class Enum(_Channel, ca.ChannelEnum):
 class String(_Channel, ca.ChannelString):
     """A text of at most 39 bytes."""
 
+    native = dbr.STRING
+
     def __init__(self, pv: PV, handler: PutHandler | None = None) -> None:
         super().__init__(pv, handler, value="")
 
-    def _parsed(self, data: Any, data_type: ChannelType) -> str:
-        if data_type is ChannelType.STRING:
+    def _parsed(self, data: Any, data_type: int) -> str:
+        if data_type == dbr.STRING:
             return _text(data)
-        if data_type is ChannelType.CHAR:
+        if data_type == dbr.CHAR:
             return _bytes(data).decode("latin-1")
-        return str(super()._parsed(data, data_type))
+        value = super()._parsed(data, data_type)
+        return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 class Text(_Channel, ca.ChannelChar):
     """A long text in a char waveform; a put arrives as bytes."""
 
+    native = dbr.CHAR
+
     def __init__(self, pv: PV, handler: PutHandler | None = None) -> None:
         super().__init__(pv, handler, value="", max_length=pv.max_length)
+        self.capacity = pv.max_length
 
-    def _parsed(self, data: Any, data_type: ChannelType) -> bytes:
-        if data_type is ChannelType.STRING:
+    def _wire_value(self) -> bytes:
+        value = self._data["value"]
+        text = value[0] if isinstance(value, list) and value else value or ""
+        data = text if isinstance(text, bytes) else str(text).encode("latin-1", "replace")
+        return data[: self.capacity]
+
+    def _parsed(self, data: Any, data_type: int) -> bytes:
+        if data_type == dbr.STRING:
             return _text(data).encode("latin-1")
-        if data_type is not ChannelType.CHAR:
-            raise ValueError(f"a put of type {data_type.name} is not accepted: expected a text")
+        if data_type != dbr.CHAR:
+            raise ValueError(f"a put of type {ChannelType(data_type).name} is not accepted: expected a text")
         return _bytes(data)
 
 
@@ -254,10 +263,10 @@ def make_channel(pv: PV, handler: PutHandler | None = None) -> Any:
     return _CLASSES[pv.kind](pv, handler)
 
 
-def _plain(data_type: ChannelType) -> ChannelType:
+def _plain(data_type: int) -> int:
     """Return the type if it carries only a value; the other types carry alarms and limits of the client."""
-    if data_type not in _PLAIN:
-        raise ValueError(f"a put of type {data_type.name} is not accepted: expected a plain value")
+    if data_type > dbr.DOUBLE:
+        raise ValueError(f"a put of type {ChannelType(data_type).name} is not accepted: expected a plain value")
     return data_type
 
 

@@ -8,10 +8,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ponikeeper.ca.channels import ClientIdentity, PutHandler, make_channel
+from ponikeeper.ca.channels import PutHandler, make_channel
 from ponikeeper.ca.history_pvs import HistoryPVs, timestamp
 from ponikeeper.ca.puts import Puts
 from ponikeeper.ca.pv_values import PVValue, activation_values, geometry_values, status_values, transaction_values
+from ponikeeper.ca.server import ClientIdentity
 from ponikeeper.ca.stage import Stage
 from ponikeeper.config import Detector
 from ponikeeper.detector.keeper import Keeper
@@ -58,31 +59,29 @@ class DetectorPVs:
         self.pvdb = {detector.prefix + suffix: channel for suffix, channel in self._channels.items()}
         keeper.on_publish(self.publish)
 
-    async def publish(self, state: DetectorState, change: Change) -> None:
+    def publish(self, state: DetectorState, change: Change) -> None:
         """Publish a change: the single PVs first, then snapshot and serial, the results last."""
         stamp = timestamp(state) if Change.ACTIVATION in change else time.time()
         if Change.ACTIVATION in change:
             values = activation_values(state)
             last = {suffix: values.pop(suffix) for suffix in ("Snapshot_RBV", "Serial_RBV")}
-            await self._publish(values, stamp)
-            await self._publish_links()
-            await self._publish_setpoints(state, stamp)
-            await self._publish(last, stamp)
+            self._publish(values, stamp)
+            self._publish_links()
+            self._publish_setpoints(state, stamp)
+            self._publish(last, stamp)
         elif Change.STATUS in change:
-            await self._publish(status_values(state), stamp)
+            self._publish(status_values(state), stamp)
         if Change.RESULT in change:
-            await self._publish(transaction_values(state), stamp)
+            self._publish(transaction_values(state), stamp)
         if Change.FOLLOW in change:
-            await self._publish(
-                {suffix: PVValue(_SWITCH_STATES[state.follow]) for suffix in ("Follow_RBV", "Follow")}, stamp
-            )
+            self._publish({suffix: PVValue(_SWITCH_STATES[state.follow]) for suffix in ("Follow_RBV", "Follow")}, stamp)
         if Change.HISTORY in change or Change.ACTIVATION in change:
             self._history.mark_changed()
 
     async def start(self) -> None:
         """Publish the active geometry, before the first client connects."""
-        await self.publish(self._keeper.state, Change.ACTIVATION | Change.FOLLOW | Change.RESULT)
-        await self._publish_stage()  # before a restart it may have been posted later than the activation
+        self.publish(self._keeper.state, Change.ACTIVATION | Change.FOLLOW | Change.RESULT)
+        self._publish_stage()  # before a restart it may have been posted later than the activation
         await self._history.start()
 
     async def run(self) -> None:
@@ -118,51 +117,51 @@ class DetectorPVs:
                 log.exception("put to %s", suffix)
                 await self._puts.refuse((f"{suffix}: this put could not be handled ({type(error).__name__}: {error})",))
             finally:
-                await self._publish_setpoint(suffix)
+                self._publish_setpoint(suffix)
 
         return handle
 
     async def _put_staged(self, name: str, value: Any, identity: ClientIdentity) -> None:  # noqa: ARG002
         await self._stage.put(name, value, self._revision())
-        await self._publish_stage()
+        self._publish_stage()
 
     async def _apply(self, state: str, identity: ClientIdentity) -> Result | None:
         if state != "Do":
             return None
         result = await self._stage.apply(self._revision(), identity)
-        await self._publish_stage()
+        self._publish_stage()
         return result
 
     async def _clear(self, state: str, identity: ClientIdentity) -> None:  # noqa: ARG002
         if state == "Do":
             self._stage.clear()
-            await self._publish_stage()
+            self._publish_stage()
 
     def _revision(self) -> int:
         revision = self._keeper.state.revision
         return 0 if revision is None else revision.number
 
-    async def _publish(self, values: Mapping[str, PVValue], stamp: float) -> None:
+    def _publish(self, values: Mapping[str, PVValue], stamp: float, *, only_changes: bool = False) -> None:
         for suffix, item in values.items():
-            await self._channels[suffix].post(item.value, stamp, item.severity, item.status)
+            self._channels[suffix].post(item.value, stamp, item.severity, item.status, only_changes=only_changes)
 
     async def _activate_selected(self, state: str, identity: ClientIdentity) -> Result | None:
         return await self._puts.activate(self._history.selected, identity) if state == "Do" else None
 
-    async def _publish_setpoints(self, state: DetectorState, stamp: float) -> None:
+    def _publish_setpoints(self, state: DetectorState, stamp: float) -> None:
         """Publish the active values to the setpoints, and to the staged values that were not edited."""
         values = geometry_values(state.revision and state.revision.geometry)
-        await self._publish({setpoint(name): value for name, value in values.items()}, stamp)
+        self._publish({setpoint(name): value for name, value in values.items()}, stamp)
         untouched = {staged(name): values[name] for name in NAMES if name not in self._stage.values}
-        await self._publish(untouched, stamp)
+        self._publish(untouched, stamp)
 
-    async def _publish_setpoint(self, suffix: str) -> None:
+    def _publish_setpoint(self, suffix: str) -> None:
         """Publish the active value of a PV that was put."""
         state = self._keeper.state
         values = geometry_values(state.revision and state.revision.geometry)
         setpoints = {setpoint(name): value for name, value in values.items()}
         if suffix in setpoints:
-            await self._publish({suffix: setpoints[suffix]}, timestamp(state))
+            self._publish({suffix: setpoints[suffix]}, timestamp(state))
             return
         values_now = self._stage_values() | {
             "Stage:Apply": PVValue("Idle"),
@@ -172,11 +171,12 @@ class DetectorPVs:
             "Follow": PVValue(_SWITCH_STATES[state.follow]),
             "History:Select": PVValue(self._history.selected),
         }
-        await self._publish({suffix: values_now.get(suffix, PVValue(""))}, time.time())
+        self._publish({suffix: values_now.get(suffix, PVValue(""))}, time.time())
 
-    async def _publish_stage(self) -> None:
-        await self._publish(self._stage_values(), time.time())
-        await self._publish({"Stage:Dirty_RBV": PVValue("Dirty" if self._stage.values else "Clean")}, time.time())
+    def _publish_stage(self) -> None:
+        self._publish(self._stage_values(), time.time(), only_changes=True)
+        dirty = PVValue("Dirty" if self._stage.values else "Clean")
+        self._publish({"Stage:Dirty_RBV": dirty}, time.time(), only_changes=True)
 
     def _stage_values(self) -> dict[str, PVValue]:
         """Return the staged values by suffix; the active ones where nothing is staged."""
@@ -193,12 +193,12 @@ class DetectorPVs:
             now, states = self._links.clock(), self._links.states()
             if states != published and now >= published_at + _LINKS_PERIOD:
                 published_at, published = now, states
-                await self._publish_links()
+                self._publish_links()
             elif states != published:
                 times.append(published_at + _LINKS_PERIOD)
             await self._links.wait_for_change(min((moment for moment in times if moment is not None), default=None))
 
-    async def _publish_links(self) -> None:
+    def _publish_links(self) -> None:
         states = self._links.states()
         values = {"Links_RBV": PVValue(links_json(states)), "Links:Table_RBV": PVValue(links_text(states))}
-        await self._publish(values, time.time())
+        self._publish(values, time.time())

@@ -86,9 +86,9 @@ class HealthCheck:
                     circuit.process_command(message)
                     if isinstance(message, ca.CreateChanResponse):
                         send(channel.subscribe())
-                    elif isinstance(message, (ca.EventAddResponse, ca.EchoResponse)):
+                    elif isinstance(message, ca.EchoResponse) or _has_value(message):
                         self._record_heartbeat()
-                    elif isinstance(message, ca.ErrorResponse) and echoes is None:
+                    elif isinstance(message, ca.EventAddResponse) and echoes is None:
                         # the access rules forbid reading it from here: only echoes can be checked
                         log.warning("the access rules forbid this host to read %s: monitors are not checked", self._pv)
                         echoes = asyncio.create_task(_echo(send))
@@ -100,6 +100,11 @@ class HealthCheck:
     def _record_heartbeat(self) -> None:
         self._last_heartbeat = time.monotonic()
         self._first.set()
+
+
+def _has_value(message: Any) -> bool:
+    """Return whether a message is an update with a value."""
+    return isinstance(message, ca.EventAddResponse) and message.status == ca.CAStatus.ECA_NORMAL.value
 
 
 async def _echo(send: Callable[[Any], None]) -> NoReturn:

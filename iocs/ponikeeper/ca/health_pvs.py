@@ -29,9 +29,9 @@ class HealthPVs:
         self._status, self._message = channels[f"{name}:Status_RBV"], channels[f"{name}:Message_RBV"]
         self._failure = failure
 
-    async def publish(self, ok: bool, message: str) -> None:
+    def publish(self, ok: bool, message: str) -> None:
         """Publish whether the part works, and a message, at the present time."""
         alarm = (AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM) if ok else (AlarmSeverity.MAJOR_ALARM, self._failure)
         now = time.time()
-        await self._status.post("OK" if ok else "FAILED", now, *alarm)
-        await self._message.post(to_ascii(message)[:_MAX_MESSAGE], now, *alarm)
+        self._status.post("OK" if ok else "FAILED", now, *alarm)
+        self._message.post(to_ascii(message)[:_MAX_MESSAGE], now, *alarm)

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from ponikeeper.ca.channels import ClientIdentity, PutHandler
+from ponikeeper.ca.channels import PutHandler
 from ponikeeper.ca.pv_values import PVValue, list_text, selected_text
+from ponikeeper.ca.server import ClientIdentity
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.state import DetectorState
 from ponikeeper.errors import HistoryError, RefusedError, StoreError
@@ -19,7 +20,7 @@ from ponikeeper.text.timestamps import to_posix
 _WINDOW = 60
 """Revisions that are read around the selected one; as many as fit the PV are published."""
 
-Publish = Callable[[Mapping[str, PVValue], float], Awaitable[None]]
+Publish = Callable[[Mapping[str, PVValue], float], None]
 
 
 class HistoryPVs:
@@ -64,7 +65,7 @@ class HistoryPVs:
 
     async def _select(self, number: Any, identity: ClientIdentity) -> None:  # noqa: ARG002
         if not 0 <= number <= self._keeper.state.count:
-            await self._refuse(
+            self._refuse(
                 f"there is no revision {number}: expected 1 to {self._keeper.state.count}, or 0 for the active one"
             )
         self.selected = int(number)
@@ -77,11 +78,11 @@ class HistoryPVs:
         try:
             revisions = await self._keeper.revisions(number - _WINDOW // 2, number + _WINDOW // 2)
         except StoreError as error:
-            await self._publish_message(f"the history cannot be read: {error}")
+            self._publish_message(f"the history cannot be read: {error}")
             return
         corrections = self._keeper.state.corrections
         chosen = [revision for revision in revisions if revision.number == number]
-        await self._publish(
+        self._publish(
             {
                 "History:Selected_RBV": PVValue(selected_text(chosen[0], corrections) if chosen else ""),
                 "History:List_RBV": PVValue(list_text(revisions, corrections, number)),
@@ -97,8 +98,8 @@ class HistoryPVs:
         try:
             reply = await self._reply_text(parse_query(text))
         except (HistoryError, StoreError) as error:
-            await self._refuse(str(error))
-        await self._publish({"History:Read_RBV": PVValue(reply)}, time.time())
+            self._refuse(str(error))
+        self._publish({"History:Read_RBV": PVValue(reply)}, time.time())
 
     async def _reply_text(self, query: HistoryQuery) -> str:
         prefix = self._keeper.state.prefix
@@ -110,13 +111,13 @@ class HistoryPVs:
 
         return await self._store.read(read)
 
-    async def _refuse(self, reason: str) -> NoReturn:
+    def _refuse(self, reason: str) -> NoReturn:
         """Publish why a put is refused, since libca drops the text of a refusal; raises `RefusedError`."""
-        await self._publish_message(f"refused: {reason}")
+        self._publish_message(f"refused: {reason}")
         raise RefusedError(reason)
 
-    async def _publish_message(self, message: str) -> None:
-        await self._publish({"Message_RBV": PVValue(message)}, time.time())
+    def _publish_message(self, message: str) -> None:
+        self._publish({"Message_RBV": PVValue(message)}, time.time())
 
 
 def timestamp(state: DetectorState) -> float:

@@ -55,7 +55,7 @@ class PutLog:
     async def run(self) -> None:
         """Publish the health of the log, and retry a failing sink; until cancelled."""
         while True:
-            await self._publish()
+            self._publish()
             try:
                 await asyncio.wait_for(self._changed.wait(), _PERIOD if self._problem else None)
             except TimeoutError:
@@ -89,6 +89,6 @@ class PutLog:
             return str(error), len(self._waiting)
         return "", 0
 
-    async def _publish(self) -> None:
+    def _publish(self) -> None:
         message = self._problem + (f"; {self._lost} puts are lost" if self._lost else "")
-        await self._health.publish(not self._problem and not self._lost, message)
+        self._health.publish(not self._problem and not self._lost, message)

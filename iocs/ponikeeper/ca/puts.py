@@ -4,7 +4,8 @@ import functools
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from ponikeeper.ca.channels import ClientIdentity, PutHandler
+from ponikeeper.ca.channels import PutHandler
+from ponikeeper.ca.server import ClientIdentity
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.errors import MessageError, PoniError, RefusedError
 from ponikeeper.geometry import poni

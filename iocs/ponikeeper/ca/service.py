@@ -233,13 +233,13 @@ async def _ioc_channels(store: StoreThread) -> dict[str, Any]:
     storage = HealthPVs(channels, "Storage", AlarmStatus.WRITE)
 
     async def publish(health: Health) -> None:
-        await storage.publish(health.ok, health.message)
-        await channels["Storage:Latency_RBV"].post(health.latency, time.time())
-        await channels["Storage:Free_RBV"].post(health.free, time.time())
+        storage.publish(health.ok, health.message)
+        channels["Storage:Latency_RBV"].post(health.latency, time.time())
+        channels["Storage:Free_RBV"].post(health.free, time.time())
 
     store.on_health(publish)
     await publish(store.health)
-    await channels["Version_RBV"].post(__version__, time.time())
+    channels["Version_RBV"].post(__version__, time.time())
     return channels
 
 

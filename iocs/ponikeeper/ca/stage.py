@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ponikeeper.ca.channels import ClientIdentity
 from ponikeeper.ca.puts import MANUAL, Puts
+from ponikeeper.ca.server import ClientIdentity
 from ponikeeper.geometry import value_problem
 from ponikeeper.geometry.parameters import Limits
 from ponikeeper.protocol import Commit, Result

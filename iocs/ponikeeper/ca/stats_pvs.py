@@ -57,20 +57,20 @@ class StatsPVs:
 
     async def run(self, clients: ClientCounter) -> None:
         """Publish the statistics at each heartbeat, until cancelled."""
-        await self._publish(self._fixed)
+        self._publish(self._fixed)
         beats = 0
         while True:
             uptime = time.monotonic() - self._began
-            await self._publish({"HEARTBEAT": float(beats), "UPTIME": duration(uptime), "TOD": _clock(time.time())})
+            self._publish({"HEARTBEAT": float(beats), "UPTIME": duration(uptime), "TOD": _clock(time.time())})
             if beats % _SLOW == 0:
-                await self._publish_use(clients)
+                self._publish_use(clients)
             beats += 1
             await asyncio.sleep(max(0.0, self._began + beats * _BEAT - time.monotonic()))
 
-    async def _publish_use(self, clients: ClientCounter) -> None:
+    def _publish_use(self, clients: ClientCounter) -> None:
         used = process_stats.read()
         count, connections = clients.count_clients()
-        await self._publish(
+        self._publish(
             {
                 "CA_CLNT_CNT": float(count),
                 "CA_CONN_CNT": float(connections),
@@ -80,10 +80,10 @@ class StatsPVs:
             }
         )
 
-    async def _publish(self, values: Mapping[str, Any]) -> None:
+    def _publish(self, values: Mapping[str, Any]) -> None:
         now = time.time()
         for suffix, value in values.items():
-            await self._channels[suffix].post(to_ascii(value) if isinstance(value, str) else value, now)
+            self._channels[suffix].post(to_ascii(value) if isinstance(value, str) else value, now)
 
 
 def duration(seconds: float) -> str:

@@ -197,7 +197,7 @@ class DetectorStore:
         time = self._publisher.timestamp()
         result = Result(request.request, request.op, "undetermined", None, None, (why,), time)
         message = f"{why}: whether the request is stored is not known yet"
-        await self._publisher.publish(Change.RESULT, result=result, message=message)
+        self._publisher.publish(Change.RESULT, result=result, message=message)
 
 
 def _identity(request: Request) -> tuple[str, str, str] | None:

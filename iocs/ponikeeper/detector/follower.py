@@ -67,7 +67,7 @@ class Follower:
         if has_arrived(self._motion, links) and not self._arrival.is_set():
             self._publisher.begin_search()
             self._arrival.set()
-        times.append(await self._publisher.update_status())
+        times.append(self._publisher.update_status())
         return earliest(times)
 
     async def run(self) -> None:
@@ -173,13 +173,13 @@ class Follower:
             f"{link.name} {quantity(link.value, link.units)}" for link in links if link.value is not None
         )
         message = f"revision {number} activated, the links are at {values}"
-        await self._publisher.publish(Change.RESULT | Change.ACTIVATION, stored=stored, message=message)
+        self._publisher.publish(Change.RESULT | Change.ACTIVATION, stored=stored, message=message)
 
     async def _report(self, problem: str) -> None:
         """Publish once why following goes on to fail, if something would follow."""
         if self._publisher.state.follow and self._motion.moved and problem != self._reported:
             self._reported = problem
-            await self._publisher.publish(Change.RESULT, message=problem)
+            self._publisher.publish(Change.RESULT, message=problem)
 
     def _follow_state(self, links: Sequence[LinkState]) -> FollowState:
         return FollowState(self._publisher.state.follow, baseline_position(self._motion, links))

@@ -62,7 +62,7 @@ class Keeper:
         self._follower.begin()
 
     def on_publish(self, listener: Publish) -> None:
-        """Register the coroutine function that is called with each published state.
+        """Register the function that is called with each published state.
 
         Where a request made the state, that happens before the request is acknowledged.
         """
@@ -100,23 +100,23 @@ class Keeper:
                 answer = await self._store.answer(request)
                 if answer is not None:
                     result = _accepted(request, answer.revision, answer.serial, answer.time)
-                    await self._publisher.publish(Change.RESULT, result=result)
+                    self._publisher.publish(Change.RESULT, result=result)
                     return result
                 return await self._execute(request, request.author or by)
             except ProblemsError as error:
-                return await self._refuse(request.request, request.op, error.problems)
+                return self._refuse(request.request, request.op, error.problems)
             except UncertainStoreError as error:
                 stored = await self._store.settle(request)
                 if stored is None:
-                    return await self._refuse_unstored(request, error)
+                    return self._refuse_unstored(request, error)
                 return await self._accept_settled(request, stored, error)
             except StoreError as error:
-                return await self._refuse_unstored(request, error)
+                return self._refuse_unstored(request, error)
 
     async def refuse(self, problems: tuple[str, ...], op: str = "commit", request: str | None = None) -> Result:
         """Refuse input that is no request at all; it is published and counted as any other refusal."""
         async with self._lock:
-            return await self._refuse(request, op, problems)
+            return self._refuse(request, op, problems)
 
     async def revisions(self, first: int, last: int) -> list[Revision]:
         """Read the revisions of a range of numbers, in ascending order.
@@ -149,11 +149,11 @@ class Keeper:
         if is_repetition(state.revision, state.corrections, draft, commit.derived, links):
             return await self._accept_unchanged(request)
         time, author = self._publisher.timestamp(), str(draft.provenance["author"])
+        label, note = f" ({draft.label})" if draft.label else "", position_note(commit, draft, links)
         with self._follower.new_baseline(links) as follow_state:
             stored = await self._store.commit(request, draft, time, author, follow_state)
-        label = f" ({draft.label})" if draft.label else ""
-        message = f"revision {stored.number}{label} committed by {author}{position_note(commit, draft, links)}"
-        return await self._accept(Change.ACTIVATION, _result(request, stored, time), message, stored)
+        message = f"revision {stored.number}{label} committed by {author}{note}"
+        return self._accept(Change.ACTIVATION, _result(request, stored, time), message, stored)
 
     async def _activate(self, request: Activate, author: str) -> Result:
         revision = await self._store.find_revision(
@@ -169,14 +169,14 @@ class Keeper:
         with self._follower.new_baseline(self._links.states()) as follow_state:
             stored = await self._store.activate(request, revision, time, author, follow_state)
         message = f"revision {revision.number} activated by {author}"
-        return await self._accept(Change.ACTIVATION, _result(request, stored, time), message, stored)
+        return self._accept(Change.ACTIVATION, _result(request, stored, time), message, stored)
 
     async def _set_follow(self, request: Follow, author: str) -> Result:
         result = _result(request, self.state.stored, self._publisher.timestamp())
         with self._follower.switched(request.on) as follow_state:
             stored = await self._store.set_follow(request, follow_state, author, result)
         message = f"follow switched {'on' if request.on else 'off'} by {author}"
-        return await self._accept(Change.FOLLOW, result, message, stored)
+        return self._accept(Change.FOLLOW, result, message, stored)
 
     async def _correct(self, request: Supersede | Retract, author: str) -> Result:
         time, stored = self._publisher.timestamp(), self.state.stored
@@ -190,7 +190,7 @@ class Keeper:
         result = _result(request, stored, time)
         stored = await self._store.correct(request, correction, result)
         message = f"revision {request.revision} was {describe_correction(correction)} (corrected by {author})"
-        return await self._accept(Change.STATUS | Change.HISTORY, result, message, stored)
+        return self._accept(Change.STATUS | Change.HISTORY, result, message, stored)
 
     async def _accept_unchanged(self, request: Commit | Here) -> Result:
         """Accept what is active already."""
@@ -198,7 +198,7 @@ class Keeper:
         result = _result(request, stored, self._publisher.timestamp())
         await self._store.store_result(request, result)
         message = f"revision {stored.number} has the same content: nothing changed"
-        return await self._accept(Change.RESULT, result, message)
+        return self._accept(Change.RESULT, result, message)
 
     async def _accept_settled(self, request: Request, stored: StoredState, error: StoreError) -> Result:
         """Accept a request that turned out to be stored; a repetition of it will get the same result."""
@@ -207,23 +207,21 @@ class Keeper:
         answer = await self._store.answer(request)
         time = self._publisher.timestamp() if answer is None else answer.time
         message = f"stored, although the disk failed afterwards: {error}"
-        return await self._accept(~Change(0), _result(request, stored, time), message)
+        return self._accept(~Change(0), _result(request, stored, time), message)
 
-    async def _accept(self, change: Change, result: Result, message: str, stored: StoredState | None = None) -> Result:
-        await self._publisher.publish(
-            change | Change.RESULT, stored=stored, result=result, message=message, counted=True
-        )
+    def _accept(self, change: Change, result: Result, message: str, stored: StoredState | None = None) -> Result:
+        self._publisher.publish(change | Change.RESULT, stored=stored, result=result, message=message, counted=True)
         return result
 
-    async def _refuse_unstored(self, request: Request, error: StoreError) -> Result:
+    def _refuse_unstored(self, request: Request, error: StoreError) -> Result:
         reason = f"not stored, the active geometry is unchanged: {error}"
-        return await self._refuse(request.request, request.op, (reason,))
+        return self._refuse(request.request, request.op, (reason,))
 
-    async def _refuse(self, request: str | None, op: str, problems: tuple[str, ...]) -> Result:
+    def _refuse(self, request: str | None, op: str, problems: tuple[str, ...]) -> Result:
         errors = shortened(problems)
         result = Result(request, op, "refused", None, None, errors, self._publisher.timestamp())
         message = "refused: " + "; ".join(errors)
-        await self._publisher.publish(Change.RESULT, result=result, message=message, counted=True)
+        self._publisher.publish(Change.RESULT, result=result, message=message, counted=True)
         return result
 
 

@@ -1,8 +1,8 @@
 """The owner of a detector's state: every change of it and every publication goes through here."""
 
-import asyncio
+import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 
 from ponikeeper.detector.link_states import LinkStates
@@ -13,7 +13,9 @@ from ponikeeper.protocol.pvs import Status
 from ponikeeper.store import StoredState
 from ponikeeper.text import timestamps
 
-Publish = Callable[[DetectorState, Change], Awaitable[None]]
+log = logging.getLogger(__name__)
+
+Publish = Callable[[DetectorState, Change], None]
 """Receives each published state and what is new in it."""
 
 _AT_REST = (Status.VALID, Status.MOVED, Status.MISMATCH)
@@ -39,7 +41,6 @@ class Publisher:
         self._links = links
         self._default_follow = follow
         self._listener: Publish | None = None
-        self._publishing = asyncio.Lock()
         self._findings: tuple[Finding, ...] = ()
         self._published: tuple[Finding, ...] = ()
         self._published_at = -math.inf
@@ -48,7 +49,7 @@ class Publisher:
         self.update_stored(StoredState())
 
     def on_publish(self, listener: Publish) -> None:
-        """Register the coroutine function that is called with each published state and with what is new in it."""
+        """Register the function that is called with each published state and with what is new in it."""
         self._listener = listener
 
     def update_stored(self, stored: StoredState) -> None:
@@ -58,7 +59,7 @@ class Publisher:
         self._links.set_reference(stored.revision)
         self._decide(self._current_findings())
 
-    async def publish(
+    def publish(
         self,
         change: Change,
         *,
@@ -88,11 +89,13 @@ class Publisher:
         self.state = self.state.after(result, message, counted=counted)
         if change & (Change.STATUS | Change.ACTIVATION):
             self._published, self._published_at = self._findings, self._links.clock()
-        async with self._publishing:
-            if self._listener is not None:
-                await self._listener(self.state, change)
+        if self._listener is not None:
+            try:
+                self._listener(self.state, change)
+            except Exception:  # what is stored stays stored, whatever becomes of its publication
+                log.exception("%s: a state cannot be published", self.state.prefix)
 
-    async def update_status(self) -> float | None:
+    def update_status(self) -> float | None:
         """Decide the status by the links as they are now, and publish it if it has changed.
 
         Returns
@@ -108,7 +111,7 @@ class Publisher:
         if self._links.clock() < due:
             return due
         self._decide(findings)
-        await self.publish(Change.STATUS)
+        self.publish(Change.STATUS)
         return None
 
     def begin_search(self) -> None:

@@ -9,10 +9,11 @@ from caproto import AlarmStatus, ChannelType
 from ponikeeper.access.loading import Access
 from ponikeeper.ca import service
 from ponikeeper.ca.access_pvs import AccessPVs
-from ponikeeper.ca.channels import ClientIdentity, make_channel
+from ponikeeper.ca.channels import make_channel
 from ponikeeper.ca.detector_pvs import DetectorPVs
 from ponikeeper.ca.health_pvs import HealthPVs
 from ponikeeper.ca.putlog import PutLog
+from ponikeeper.ca.server import ClientIdentity
 from ponikeeper.ca.stats_pvs import StatsPVs
 from ponikeeper.config import load
 from ponikeeper.detector.keeper import Keeper
@@ -132,7 +133,7 @@ def test_every_pv_of_the_ioc_is_published_soon_after_the_start(config):
 )
 def test_health_is_a_status_and_a_message_with_the_same_alarm(ok, expected):
     channels = {pv.suffix: make_channel(pv) for pv in IOC_PVS}
-    asyncio.run(HealthPVs(channels, "PutLog", AlarmStatus.WRITE).publish(ok, "all is well"))
+    HealthPVs(channels, "PutLog", AlarmStatus.WRITE).publish(ok, "all is well")
     status, message = channels["PutLog:Status_RBV"], channels["PutLog:Message_RBV"]
     assert (int(status.severity), str(status.value).encode(), message.value) == expected
     assert (message.severity, message.status) == (status.severity, status.status)
@@ -141,7 +142,7 @@ def test_health_is_a_status_and_a_message_with_the_same_alarm(ok, expected):
 
 def test_health_message_is_short_ascii():
     channels = {pv.suffix: make_channel(pv) for pv in IOC_PVS}
-    asyncio.run(HealthPVs(channels, "Access", AlarmStatus.READ).publish(False, "Zürich" * 1000))
+    HealthPVs(channels, "Access", AlarmStatus.READ).publish(False, "Zürich" * 1000)
     text = channels["Access:Message_RBV"].value
     assert len(text) == 1000
     assert text.startswith("Z\\xfcrich")

@@ -31,7 +31,7 @@ def run(path, work, links=None, **options):
             await keeper.load()
             published: list[DetectorState] = []
 
-            async def publish(state: DetectorState, _: Change) -> None:
+            def publish(state: DetectorState, _: Change) -> None:
                 published.append(state)
 
             keeper.on_publish(publish)

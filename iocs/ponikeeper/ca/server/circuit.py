@@ -1,0 +1,322 @@
+"""The circuit of one client: its channels, subscriptions and puts, with the commands of the CA protocol.
+
+What a command does wrong is answered as EPICS base answers it; a client that breaks the protocol is disconnected.
+"""
+
+import functools
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from caproto import AccessRights
+
+from ponikeeper.access.rules import Right
+from ponikeeper.ca.server import dbr
+from ponikeeper.ca.server import messages as m
+from ponikeeper.ca.server.identity import ClientIdentity
+from ponikeeper.ca.server.messages import Header
+from ponikeeper.ca.server.names import Modifiers
+from ponikeeper.ca.server.put_queue import Channel, PutQueue
+from ponikeeper.ca.server.source import Encoded, Source, Subscription
+from ponikeeper.ca.server.stream import Stream
+from ponikeeper.putlog.entry import Put
+
+MAX_VALUE_BYTES = 1 << 20
+"""Longest value that is made (bytes): more than the longest text as an array of strings."""
+
+_MAX_CHANNELS = 100_000
+"""Channels, and subscriptions, of one client."""
+
+_NO_CHANNEL = 0xFFFFFFFF
+_CHEAP, _READ_COST, _PUT_COST = 1, 4, 16
+_MASK = struct.Struct(">12xH")
+
+
+class Access(Protocol):
+    """The access rules."""
+
+    def right(self, user: str, address: str, level: int = 0) -> Right:
+        """Return the right of a client for fields of an access security level."""
+        ...
+
+
+class CircuitServer(Protocol):
+    """What a circuit needs of the server."""
+
+    access: Access
+    record_put: Callable[[Put], Awaitable[None]] | None
+    tcp_port: int
+
+    @property
+    def on_denied(self) -> Callable[[str, ClientIdentity], None]:
+        """Called with the PV and the client of each put that the rules deny."""
+        ...
+
+    def find(self, name: str) -> tuple[Source, Modifiers] | None:
+        """Return the PV of a channel name, and its modifiers."""
+        ...
+
+    def add_circuit(self, circuit: "Circuit") -> bool:
+        """Add a client; False if there are too many."""
+        ...
+
+    def discard_circuit(self, circuit: "Circuit") -> None:
+        """Remove a client."""
+        ...
+
+
+class Circuit(Stream):
+    """One client's connection."""
+
+    def __init__(self, server: CircuitServer) -> None:
+        super().__init__()
+        self._server = server
+        self.channels: dict[int, Channel] = {}
+        self._subscriptions: dict[int, tuple[Channel, Subscription]] = {}
+        self._newest: dict[Subscription, bytes] = {}
+        self._puts = PutQueue(server, self.send, self.resume)
+        self._events_off = False
+        self._next_sid = 0
+        self.identity = ClientIdentity("", "", "")
+
+    def on_connected(self) -> None:
+        """Send the version, as EPICS base does."""
+        host, port, *_ = self.transport.get_extra_info("peername") or ("", 0)
+        self.address = (host, port)
+        self.identity = ClientIdentity("", "", host)
+        if not self._server.add_circuit(self):
+            self.abort()
+            return
+        self.send(m.message(m.VERSION, 0, m.MINOR_VERSION, 0, 0))
+
+    def on_disconnected(self) -> None:
+        """End all subscriptions; a put that runs is finished, since it may be on disk already."""
+        for channel, subscription in self._subscriptions.values():
+            channel.source.remove_subscription(subscription)
+        self._subscriptions.clear()
+        self._newest.clear()
+        self.channels.clear()
+        self._server.discard_circuit(self)
+
+    def must_wait(self) -> bool:
+        """Return whether the next message must wait."""
+        return super().must_wait() or self._puts.is_full()
+
+    def post(self, subscription: Subscription, update: bytes) -> None:
+        """Send an update, or keep it as the newest of its subscription while the client does not read."""
+        if self.full or self._events_off:
+            self._newest.pop(subscription, None)
+            self._newest[subscription] = update
+        else:
+            self.send(update)
+
+    def on_writable(self) -> None:
+        """Send the newest updates, as many as the client reads."""
+        while self._newest and not self.full and not self._events_off:
+            subscription = next(iter(self._newest))
+            self.send(self._newest.pop(subscription))
+            if super().must_wait():
+                self._flush()
+
+    def update_access_rights(self) -> None:
+        """Send the client its access rights, where they have changed."""
+        for channel in list(self.channels.values()):
+            old, channel.rights = channel.rights, self._rights(channel.source)
+            if channel.rights == old:
+                continue
+            self.send(m.message(m.ACCESS_RIGHTS, 0, 0, channel.cid, int(channel.rights)))
+            if (channel.rights ^ old) & AccessRights.READ:
+                for subscription in list(channel.subscriptions.values()):
+                    self._begin_updates(channel, subscription)
+
+    def handle(self, header: Header, payload: bytes) -> int:
+        """Handle one message and return its cost."""
+        handler = _HANDLERS.get(header.command)
+        if handler is None:
+            self._end(header, "invalid request code")
+            return _CHEAP
+        return handler(self, header, payload) or _CHEAP
+
+    def _rights(self, source: Source) -> AccessRights:
+        identity = self.identity
+        return source.access_rights(self._server.access.right(identity.user, identity.address, source.level))
+
+    def _end(self, header: Header, text: str, cid: int = _NO_CHANNEL, status: int = m.INTERNAL) -> None:
+        """Report an error and disconnect the client, which does not keep to the protocol."""
+        self.send(m.error(header, cid, status, text))
+        self.close()
+
+    def _channel(self, header: Header) -> Channel | None:
+        channel = self.channels.get(header.parameter1)
+        if channel is None:
+            self._end(header, f"there is no channel {header.parameter1}")
+        return channel
+
+    def _ignore(self, header: Header, payload: bytes) -> None:
+        """Ignore a message that needs no reply."""
+
+    def _echo(self, header: Header, payload: bytes) -> None:
+        self.send(m.message(header.command, *header[2:], payload))
+
+    def _search(self, header: Header, payload: bytes) -> None:
+        """Answer a search that came by TCP, from a client with ``EPICS_CA_NAME_SERVERS``."""
+        if self._server.find(_text(payload)) is not None:
+            self.send(m.message(m.SEARCH, self._server.tcp_port, 0, _NO_CHANNEL, header.parameter2))
+        elif header.data_type == m.DO_REPLY:
+            self.send(m.message(m.NOT_FOUND, *header[2:]))
+
+    def _set_user(self, header: Header, payload: bytes) -> None:  # noqa: ARG002
+        self.identity = ClientIdentity(_text(payload), self.identity.host, self.identity.address)
+        self.update_access_rights()
+
+    def _set_host(self, header: Header, payload: bytes) -> None:  # noqa: ARG002
+        self.identity = ClientIdentity(self.identity.user, _text(payload), self.identity.address)
+        self.update_access_rights()
+
+    def _create(self, header: Header, payload: bytes) -> int:
+        found = self._server.find(_text(payload)) if len(self.channels) < _MAX_CHANNELS else None
+        cid = header.parameter1
+        if found is None:
+            self.send(m.message(m.CREATE_FAILED, 0, 0, cid, 0))
+            return _READ_COST
+        source, modifiers = found
+        self._next_sid += 1
+        channel = Channel(_text(payload), cid, self._next_sid, source, modifiers, self._rights(source))
+        self.channels[channel.sid] = channel
+        native, count = source.shape(modifiers)
+        self.send(m.message(m.ACCESS_RIGHTS, 0, 0, cid, int(channel.rights)))
+        self.send(m.message(m.CREATE_CHANNEL, native, count, cid, channel.sid))
+        return _READ_COST
+
+    def _clear(self, header: Header, payload: bytes) -> None:  # noqa: ARG002
+        channel = self._channel(header)
+        if channel is None:
+            return
+        for subscription in list(channel.subscriptions.values()):
+            self._drop(channel, subscription)
+        del self.channels[channel.sid]
+        self.send(m.message(m.CLEAR_CHANNEL, 0, 0, channel.sid, channel.cid))
+
+    def _read(self, header: Header, payload: bytes) -> int:  # noqa: ARG002
+        channel = self._channel(header)
+        if channel is not None and not self._is_impossible(channel, header):
+            reply = functools.partial(self._reply_read, channel, header)
+            if not self._puts.after_put(channel, reply):
+                reply()
+        return _READ_COST
+
+    def _reply_read(self, channel: Channel, header: Header) -> None:
+        encoded = self._value(channel, header.data_type, header.data_count)
+        first = encoded.status if header.command == m.READ_NOTIFY else channel.cid
+        if header.command == m.READ and encoded.status != m.NORMAL:
+            self.send(m.error(header, channel.cid, encoded.status, channel.name))
+            return
+        self.send(m.message(header.command, header.data_type, encoded.count, first, header.parameter2, encoded.payload))
+
+    def _value(self, channel: Channel, data_type: int, count: int) -> Encoded:
+        """Return the value as the client may see it."""
+        if AccessRights.READ in channel.rights:
+            return channel.source.encode(data_type, count, channel.modifiers)
+        return Encoded(data_type, *_no_access(data_type, count))
+
+    def _is_impossible(self, channel: Channel, header: Header) -> bool:
+        """Refuse a type that there is not, and more elements than are ever sent."""
+        if header.data_type > dbr.LAST_TYPE:
+            self._end(header, f"there is no type {header.data_type}", channel.cid, m.BADTYPE)
+            return True
+        if dbr.payload_size(header.data_type, header.data_count) > MAX_VALUE_BYTES:
+            reason = f"{header.data_count} elements are more than {MAX_VALUE_BYTES} bytes: request 0, which means all"
+            self.send(m.error(header, channel.cid, m.TOLARGE, reason))
+            return True
+        return False
+
+    def _subscribe(self, header: Header, payload: bytes) -> int:
+        channel = self._channel(header)
+        if channel is None or self._is_impossible(channel, header):
+            return _READ_COST
+        mask = _MASK.unpack_from(payload)[0] if len(payload) >= _MASK.size else 0
+        if not mask & (m.DBE_VALUE | m.DBE_LOG | m.DBE_ALARM | m.DBE_PROPERTY):
+            self._end(header, f"{channel.name}: a subscription without events", channel.cid, m.BADMASK)
+            return _READ_COST
+        if len(self._subscriptions) >= _MAX_CHANNELS:
+            self.send(m.error(header, channel.cid, m.ALLOCMEM, f"{_MAX_CHANNELS} subscriptions of one client"))
+            return _READ_COST
+        number = header.parameter2
+        if number in self._subscriptions:
+            self._drop(*self._subscriptions[number])
+        subscription = Subscription(self, number, header.data_type, header.data_count, mask, channel.modifiers)
+        self._subscriptions[number] = channel, subscription
+        channel.subscriptions[number] = subscription
+        self._begin_updates(channel, subscription)
+        return _READ_COST
+
+    def _begin_updates(self, channel: Channel, subscription: Subscription) -> None:
+        """Subscribe at the PV; a client that may not read it gets one update that says so."""
+        if AccessRights.READ in channel.rights:
+            channel.source.add_subscription(subscription)
+        else:
+            channel.source.remove_subscription(subscription)
+            encoded = Encoded(subscription.data_type, *_no_access(subscription.data_type, subscription.count))
+            self.post(subscription, encoded.update(subscription.id))
+
+    def _cancel(self, header: Header, payload: bytes) -> None:  # noqa: ARG002
+        channel = self._channel(header)
+        if channel is None:
+            return
+        subscription = channel.subscriptions.get(header.parameter2)
+        if subscription is None:
+            self._end(header, channel.name, channel.cid, m.BADMONID)
+            return
+        self._drop(channel, subscription)
+        # EPICS base confirms with the type and the ids, without a value
+        self.send(m.message(m.EVENT_ADD, header.data_type, header.data_count, channel.sid, header.parameter2))
+
+    def _drop(self, channel: Channel, subscription: Subscription) -> None:
+        channel.source.remove_subscription(subscription)
+        channel.subscriptions.pop(subscription.id, None)
+        self._subscriptions.pop(subscription.id, None)
+        self._newest.pop(subscription, None)
+
+    def _switch_events(self, header: Header, payload: bytes) -> None:  # noqa: ARG002
+        self._events_off = header.command == m.EVENTS_OFF
+        if not self._events_off:
+            self.on_writable()
+
+    def _write(self, header: Header, payload: bytes) -> int:
+        channel = self._channel(header)
+        if channel is not None:
+            if header.data_type > dbr.LAST_TYPE:
+                self._end(header, f"there is no type {header.data_type}", channel.cid, m.BADTYPE)
+            else:
+                self._puts.add(channel, header, payload, self.identity)
+        return _PUT_COST
+
+
+def _no_access(data_type: int, count: int) -> tuple[int, int, bytes]:
+    """Return count, status and payload for a client that may not read."""
+    count, payload = dbr.encode_failure(data_type, count or 1)
+    return count, m.NORDACCESS, payload
+
+
+def _text(payload: bytes) -> str:
+    return payload.partition(b"\0")[0].decode("latin-1")
+
+
+_HANDLERS: dict[int, Callable[[Circuit, Header, bytes], int | None]] = {
+    m.VERSION: Circuit._ignore,  # its priority means nothing here
+    m.EVENT_ADD: Circuit._subscribe,
+    m.EVENT_CANCEL: Circuit._cancel,
+    m.READ: Circuit._read,
+    m.WRITE: Circuit._write,
+    m.SEARCH: Circuit._search,
+    m.EVENTS_OFF: Circuit._switch_events,
+    m.EVENTS_ON: Circuit._switch_events,
+    m.READ_SYNC: Circuit._echo,
+    m.CLEAR_CHANNEL: Circuit._clear,
+    m.READ_NOTIFY: Circuit._read,
+    m.CREATE_CHANNEL: Circuit._create,
+    m.WRITE_NOTIFY: Circuit._write,
+    m.CLIENT_NAME: Circuit._set_user,
+    m.HOST_NAME: Circuit._set_host,
+    m.ECHO: Circuit._echo,
+}

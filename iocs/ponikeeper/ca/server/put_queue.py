@@ -1,0 +1,180 @@
+"""The puts of one client: one after another for each channel, and each answered once it is done."""
+
+import asyncio
+import logging
+import struct
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from caproto import AccessRights, CaprotoError
+
+from ponikeeper.ca.server import dbr
+from ponikeeper.ca.server.eager import run_eagerly
+from ponikeeper.ca.server.identity import ClientIdentity
+from ponikeeper.ca.server.messages import NOWTACCESS, PUTFAIL, WRITE, Header, error, message
+from ponikeeper.ca.server.source import Source
+from ponikeeper.errors import PonikeeperError
+from ponikeeper.protocol import Result
+from ponikeeper.putlog.entry import Outcome, Put
+
+log = logging.getLogger(__name__)
+
+MAX_OPEN_PUTS = 16
+"""Puts of one client that are not finished, from which on its next messages wait."""
+
+_READ_WAIT = 0.25
+"""How long a read waits for a put of the same client to the same channel, since a disk may not respond (s)."""
+
+
+@dataclass(slots=True, eq=False)
+class Channel:
+    """One channel of a client.
+
+    Parameters
+    ----------
+    name
+        As the client created it.
+    cid, sid
+        Its numbers at the client and here.
+    source
+        The PV.
+    rights
+        What the client may do, as it was last informed.
+    """
+
+    name: str
+    cid: int
+    sid: int
+    source: Source
+    modifiers: Any
+    rights: AccessRights
+    puts: "deque[_Put]" = field(default_factory=deque)
+    subscriptions: dict[int, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class _Put:
+    header: Header
+    data: list[Any] | bytes
+    identity: ClientIdentity
+    when_done: list[Callable[[], None]] = field(default_factory=list)
+
+
+class PutServer(Protocol):
+    """What the queue needs of the server."""
+
+    record_put: Callable[[Put], Awaitable[None]] | None
+
+    @property
+    def on_denied(self) -> Callable[[str, ClientIdentity], None]:
+        """Called with the PV and the client of each put that the rules deny."""
+        ...
+
+
+class PutQueue:
+    """The unfinished puts of one client.
+
+    Parameters
+    ----------
+    server
+        Records puts, and counts denied ones.
+    send
+        Sends a reply.
+    on_finished
+        Called after each put.
+    """
+
+    def __init__(self, server: PutServer, send: Callable[[bytes], None], on_finished: Callable[[], None]) -> None:
+        self._server, self._send, self._on_finished = server, send, on_finished
+        self._loop = asyncio.get_running_loop()
+        self._open = 0
+
+    def is_full(self) -> bool:
+        """Return whether the next message must wait."""
+        return self._open >= MAX_OPEN_PUTS
+
+    def add(self, channel: Channel, header: Header, payload: bytes, identity: ClientIdentity) -> None:
+        """Run a put after those before it on its channel; other channels do not wait, since a disk may be slow."""
+        channel.puts.append(_Put(header, _data(header, payload), identity))
+        self._open += 1
+        if len(channel.puts) == 1:
+            run_eagerly(self._run(channel), self._loop)
+
+    def after_put(self, channel: Channel, reply: Callable[[], None]) -> bool:
+        """Reply after the last put of a channel, or soon; False if none is running.
+
+        caput reads the channel to print the new value.
+        """
+        if not channel.puts:
+            return False
+        done = False
+
+        def once() -> None:
+            nonlocal done
+            if not done:
+                done = True
+                reply()
+
+        channel.puts[-1].when_done.append(once)
+        self._loop.call_later(_READ_WAIT, once)
+        return True
+
+    async def _run(self, channel: Channel) -> None:
+        while channel.puts:
+            put = channel.puts[0]
+            try:
+                await self._execute(channel, put)
+            except Exception:  # every put ends, whatever happens
+                log.exception("put to %s", channel.name)
+            finally:
+                channel.puts.popleft()
+                self._open -= 1
+                for reply in put.when_done:
+                    reply()
+                self._on_finished()
+
+    async def _execute(self, channel: Channel, put: _Put) -> None:
+        header, source, server = put.header, channel.source, self._server
+        old = source.reading().value if server.record_put is not None else None
+        outcome, reason, result = await self._outcome(channel, put)
+        if server.record_put is not None:
+            identity = put.identity
+            who = (identity.user, identity.host, identity.address)
+            await server.record_put(Put(time.time(), *who, channel.name, put.data, old, outcome, reason, result))
+        if outcome != "accepted":
+            status = NOWTACCESS if outcome == "denied" else PUTFAIL
+            self._send(error(header, channel.cid, status, reason))
+        elif header.command != WRITE:
+            self._send(message(header.command, header.data_type, header.data_count, 1, header.parameter2))
+
+    async def _outcome(self, channel: Channel, put: _Put) -> tuple[Outcome, str, Result | None]:
+        """Run a put if the client may write; return the outcome, the reason and the result."""
+        if AccessRights.WRITE not in channel.rights:
+            self._server.on_denied(channel.name, put.identity)
+            return "denied", f"{channel.name} may not be written from here: the access rules forbid it", None
+        try:
+            return "accepted", "", await channel.source.handle_put(put.data, put.header.data_type, put.identity)
+        except Exception as problem:  # every put must be answered
+            if not isinstance(problem, (PonikeeperError, CaprotoError)):
+                log.exception("put to %s failed", channel.name)
+            return "refused", str(problem), None
+
+
+def _data(header: Header, payload: bytes) -> list[Any] | bytes:
+    """Read the elements of a put: bytes of a CHAR array, else a list; fewer than announced if the payload is short."""
+    data_type = header.data_type
+    if data_type > dbr.DOUBLE:
+        return b""  # no type of a put that is accepted
+    size = dbr.ITEM_SIZES[data_type]
+    count = min(header.data_count, len(payload) // size)
+    if data_type == dbr.CHAR:
+        return payload[:count]
+    if data_type == dbr.STRING:
+        if header.data_count == 1:  # the string may be shorter than its 40 bytes
+            return [payload[:size]] if payload else []
+        return [payload[index * size : (index + 1) * size] for index in range(count)]
+    code = {dbr.SHORT: "h", dbr.FLOAT: "f", dbr.ENUM: "H", dbr.LONG: "i", dbr.DOUBLE: "d"}[data_type]
+    return list(struct.unpack_from(f">{count}{code}", payload))

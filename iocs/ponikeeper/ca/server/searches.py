@@ -1,0 +1,143 @@
+"""Searches and beacons by UDP: how clients find the server, and notice that it is back."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, cast
+
+from ponikeeper.ca.server.messages import HEADER, MINOR_VERSION, RSRV_IS_UP, SEARCH, VERSION, message
+
+log = logging.getLogger(__name__)
+
+_ADDRESS_OF_DATAGRAM = 0xFFFFFFFF
+_VERSION_BODY = MINOR_VERSION.to_bytes(2, "big") + bytes(6)
+_FIRST_PERIOD = 0.02
+"""Time between the first two beacons (s); it doubles up to EPICS_CAS_BEACON_PERIOD."""
+
+
+def search_replies(datagram: bytes, port: int, is_known: Callable[[str], bool]) -> bytes:
+    """Write the replies to the searches of a datagram.
+
+    Parameters
+    ----------
+    datagram
+        As received.
+    port
+        The server's TCP port.
+    is_known
+        Whether a channel of a name is served.
+
+    Returns
+    -------
+    bytes
+        The reply; empty if nothing that is searched for is served.
+    """
+    replies = []
+    version = message(VERSION, 0, MINOR_VERSION, 0, 0)
+    position = 0
+    while position + HEADER.size <= len(datagram):
+        command, size, data_type, _, number, _ = HEADER.unpack_from(datagram, position)
+        body = datagram[position + HEADER.size : position + HEADER.size + size]
+        position += HEADER.size + size
+        if len(body) < size:
+            break
+        if command == VERSION:
+            version = message(VERSION, data_type & 1, MINOR_VERSION, number if data_type & 1 else 0, 0)
+        elif command == SEARCH and is_known(body.partition(b"\0")[0].decode("latin-1")):
+            replies.append(message(SEARCH, port, 0, _ADDRESS_OF_DATAGRAM, number, _VERSION_BODY))
+    return version + b"".join(replies) if replies else b""
+
+
+class SearchResponder(asyncio.DatagramProtocol):
+    """Answers searches on one interface.
+
+    Parameters
+    ----------
+    find
+        Returns None for a channel name that is not served.
+    port
+        The server's TCP port.
+    """
+
+    def __init__(self, find: Callable[[str], object], port: int) -> None:
+        self._find, self._port = find, port
+        self._transport: asyncio.DatagramTransport | None = None
+
+    async def listen(self, interface: str, port: int) -> None:
+        """Bind the UDP port."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_UDP)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setblocking(False)
+        try:
+            sock.bind((interface, port))
+        except OSError:
+            sock.close()
+            raise
+        await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=sock)
+
+    def close(self) -> None:
+        """Stop."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to answer."""
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
+        """Answer the searches of a datagram."""
+        reply = search_replies(data, self._port, lambda name: self._find(name) is not None)
+        if reply and self._transport is not None:
+            self._transport.sendto(reply, addr)
+
+    def error_received(self, exc: Exception) -> None:
+        """Ignore that a client is gone."""
+        log.debug("a search could not be answered: %s", exc)
+
+
+class Beacons:
+    """Sends beacons, by which clients notice a server that is new or back.
+
+    Parameters
+    ----------
+    port
+        The server's TCP port.
+    environ
+        The EPICS variables.
+    addresses
+        Where to send them.
+    """
+
+    def __init__(self, port: int, environ: Mapping[str, Any], addresses: Sequence[tuple[str, int]]) -> None:
+        self._port, self._addresses = port, addresses
+        self._period = float(environ["EPICS_CAS_BEACON_PERIOD"])
+        self._failing: set[tuple[str, int]] = set()
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_UDP)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        self._socket.setblocking(False)
+
+    async def run(self) -> NoReturn:
+        """Send beacons until cancelled."""
+        count, period = 0, _FIRST_PERIOD
+        while True:
+            beacon = message(RSRV_IS_UP, MINOR_VERSION, self._port, count & 0xFFFFFFFF, 0)
+            for address in self._addresses:
+                self._send(beacon, address)
+            count += 1
+            await asyncio.sleep(period)
+            period = min(2 * period, self._period)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def _send(self, beacon: bytes, address: tuple[str, int]) -> None:
+        """Send a beacon; a failing address is logged once, not at every beacon."""
+        try:
+            self._socket.sendto(beacon, address)
+        except OSError as error:
+            if address not in self._failing:
+                self._failing.add(address)
+                log.info("no beacons to %s:%d: %s", *address, error)

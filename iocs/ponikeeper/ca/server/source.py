@@ -1,0 +1,260 @@
+"""A source of values: one PV, with its subscriptions. A failure of one conversion or one client stays with it."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from caproto import AccessRights
+
+from ponikeeper.access.rules import Right
+from ponikeeper.ca.server import dbr
+from ponikeeper.ca.server.identity import ClientIdentity
+from ponikeeper.ca.server.messages import (
+    DBE_ALARM,
+    DBE_LOG,
+    DBE_VALUE,
+    EVENT_ADD,
+    EXTENDED_SIZE,
+    GETFAIL,
+    HEADER,
+    NORMAL,
+    message,
+)
+from ponikeeper.ca.server.names import PLAIN, Elements, Modifiers
+from ponikeeper.protocol import Result
+
+log = logging.getLogger(__name__)
+
+_MAX_CACHED = 16
+"""Encodings of one value that are kept: a client could request thousands of different counts."""
+
+
+class Client(Protocol):
+    """The circuit of a client."""
+
+    def post(self, subscription: "Subscription", update: bytes) -> None:
+        """Send an update, or keep it as the newest of its subscription while the client does not read."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Subscription:
+    """The subscription of one client to one PV.
+
+    Parameters
+    ----------
+    client
+        Receives the updates.
+    id
+        The client's number of the subscription.
+    data_type, count
+        DBR type and number of elements of the updates; 0 for all elements.
+    mask
+        The events that it wants: ``DBE_VALUE``, ``DBE_LOG``, ``DBE_ALARM``, ``DBE_PROPERTY``.
+    modifiers
+        The modifiers of its channel.
+    """
+
+    client: Client
+    id: int
+    data_type: int
+    count: int
+    mask: int
+    modifiers: Modifiers = PLAIN
+    _last: float | None = field(default=None, init=False)
+    _passed: int = field(default=0, init=False)
+
+    def passes(self, value: object) -> bool:
+        """Return whether the filters let an update with this value pass, and remember it."""
+        modifiers = self.modifiers
+        if modifiers.deadband is not None and isinstance(value, int | float):
+            last = self._last
+            if last is not None:
+                scale = abs(last) / 100 if modifiers.relative else 1.0
+                if abs(value - last) <= modifiers.deadband * scale:
+                    return False
+            self._last = float(value)
+        self._passed += 1
+        return (self._passed - 1) % modifiers.decimate == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A value as one DBR type: what the updates and answers of all clients have in common."""
+
+    data_type: int
+    count: int
+    status: int
+    payload: bytes
+
+    def update(self, subscription_id: int) -> bytes:
+        """Write the update of one subscription."""
+        size = len(self.payload)
+        if size < EXTENDED_SIZE and self.count < EXTENDED_SIZE:
+            return HEADER.pack(EVENT_ADD, size, self.data_type, self.count, self.status, subscription_id) + self.payload
+        return message(EVENT_ADD, self.data_type, self.count, self.status, subscription_id, self.payload)
+
+
+_Key = tuple[int, int, Elements | None, bool, bool]
+
+
+class Source:
+    """The value of a PV, encoded once for all clients that request it in the same form.
+
+    Parameters
+    ----------
+    metadata
+        What the PV has besides its value.
+    clock
+        Returns the present time (s since 1970), for the filter ``ts``.
+    """
+
+    def __init__(self, metadata: dbr.Metadata, clock: Callable[[], float]) -> None:
+        self.name = ""
+        self.metadata = metadata
+        self.clock = clock
+        self._encoded: dict[_Key, Encoded] = {}
+        self._subscriptions: dict[_Key, dict[Subscription, None]] = {}
+
+    level = 0
+    """Access security level: 0 for the value of a record, 1 for its other fields."""
+    native = dbr.DOUBLE
+    """Its type: one of the seven plain DBR types."""
+    capacity = 1
+    """Number of elements that it can have."""
+
+    def shape(self, modifiers: Modifiers) -> tuple[int, int]:
+        """Return type and number of elements of a channel with some modifiers, as clients are told."""
+        native, capacity = self.native, self.capacity
+        if modifiers.long_string and native == dbr.STRING:
+            native, capacity = dbr.CHAR, dbr.STRING_SIZE
+        if modifiers.elements is not None:
+            capacity = len(modifiers.elements.of(capacity))
+        return native, capacity
+
+    def find_field(self, name: str) -> "Source | None":
+        """Return a field of the record; None if it has no such field."""
+        raise NotImplementedError
+
+    def reading(self) -> dbr.Reading:
+        """Return the value with alarm and time."""
+        raise NotImplementedError
+
+    def access_rights(self, right: Right) -> AccessRights:
+        """Return the CA access rights of a client with a right."""
+        raise NotImplementedError
+
+    async def handle_put(self, data: list[Any] | bytes, data_type: int, identity: ClientIdentity) -> Result | None:
+        """Handle a put of a client that may write; return the result of the request, if it was one."""
+        raise NotImplementedError
+
+    def encode(self, data_type: int, count: int, modifiers: Modifiers = PLAIN) -> Encoded:
+        """Return the value as a DBR type; one that cannot be converted is zeros with the status GETFAIL.
+
+        Parameters
+        ----------
+        data_type
+            0 to 38.
+        count
+            Number of elements; 0 for all.
+        modifiers
+            The modifiers of the channel.
+
+        Returns
+        -------
+        Encoded
+            The value.
+        """
+        return self._encode((data_type, count, modifiers.elements, modifiers.now, modifiers.long_string))
+
+    def add_subscription(self, subscription: Subscription) -> None:
+        """Add a subscription, and send it the present value."""
+        key = self._key(subscription)
+        self._subscriptions.setdefault(key, {})[subscription] = None
+        subscription.passes(self.reading().value)
+        subscription.client.post(subscription, self._encode(key).update(subscription.id))
+
+    def remove_subscription(self, subscription: Subscription) -> None:
+        """Remove a subscription."""
+        key = self._key(subscription)
+        subscriptions = self._subscriptions.get(key, {})
+        subscriptions.pop(subscription, None)
+        if not subscriptions:
+            self._subscriptions.pop(key, None)
+
+    def subscriptions(self) -> Iterator[Subscription]:
+        """Yield all subscriptions."""
+        for subscriptions in self._subscriptions.values():
+            yield from subscriptions
+
+    def notify(self, events: int) -> None:
+        """Send the value to the subscriptions that want these events, after it has changed."""
+        self._encoded.clear()
+        value = None
+        for key, subscriptions in self._subscriptions.items():
+            encoded = None
+            for subscription in subscriptions:
+                if not subscription.mask & events:
+                    continue
+                if subscription.modifiers is not PLAIN:
+                    value = self.reading().value if value is None else value
+                    if not subscription.passes(value):
+                        continue
+                encoded = encoded or self._encode(key)
+                subscription.client.post(subscription, encoded.update(subscription.id))
+
+    @staticmethod
+    def _key(subscription: Subscription) -> _Key:
+        modifiers = subscription.modifiers
+        form = (modifiers.elements, modifiers.now, modifiers.long_string)
+        return subscription.data_type, subscription.count, *form
+
+    def _encode(self, key: _Key) -> Encoded:
+        encoded = self._encoded.get(key)
+        if encoded is not None:
+            return encoded
+        data_type, count, elements, now, long_string = key
+        status = NORMAL
+        try:
+            reading = self.reading()
+            if long_string and isinstance(reading.value, str):
+                reading = reading._replace(native=dbr.CHAR, value=reading.value.encode("latin-1", "replace") + b"\0")
+            if elements is not None and isinstance(reading.value, bytes):
+                indices = elements.of(len(reading.value))
+                reading = reading._replace(value=bytes(reading.value[index] for index in indices))
+            if now:
+                reading = reading._replace(**_stamp(self.clock()))
+            count, payload = dbr.encode(reading, self.metadata, data_type, count)
+        except dbr.GetFailedError:
+            status, (count, payload) = GETFAIL, dbr.encode_failure(data_type, count)
+        except Exception:  # a defect of ours costs this update, not the server
+            log.exception("the value of %s cannot be sent as type %d", self.name, data_type)
+            status, (count, payload) = GETFAIL, dbr.encode_failure(data_type, count)
+        encoded = Encoded(data_type, count, status, payload)
+        if not now and len(self._encoded) < _MAX_CACHED:
+            self._encoded[key] = encoded
+        return encoded
+
+
+def events_of(old: dbr.Reading, new: dbr.Reading) -> int:
+    """Return the events that a change of the reading is: of its value, of its alarm, of both or of neither."""
+    events = 0 if _is_same(old.value, new.value) else DBE_VALUE | DBE_LOG
+    if (old.status, old.severity) != (new.status, new.severity):
+        events |= DBE_ALARM
+    return events
+
+
+def _is_same(old: object, new: object) -> bool:
+    """Return whether two values are the same to the bit."""
+    if isinstance(old, float) and isinstance(new, float):
+        if math.isnan(old) or math.isnan(new):
+            return math.isnan(old) and math.isnan(new)
+        return old == new and math.copysign(1, old) == math.copysign(1, new)
+    return old == new
+
+
+def _stamp(now: float) -> dict[str, int]:
+    seconds = int(now)
+    return {"seconds": seconds - dbr.EPICS_EPOCH, "nanoseconds": int((now - seconds) * 1e9)}

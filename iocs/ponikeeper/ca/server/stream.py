@@ -1,0 +1,189 @@
+"""The stream of one client: messages in, bytes out, both bounded.
+
+A client that sends faster than the server handles, or that does not read, is no longer read from, and costs a bounded
+amount of memory. Work on what one client sent is done in slices, so that the others are served in between.
+"""
+
+import asyncio
+import logging
+from typing import cast
+
+from ponikeeper.ca.server.messages import ERROR, EXTENDED_SIZE, HEADER, SIZES, TOLARGE, Header, error
+
+log = logging.getLogger(__name__)
+
+MAX_REQUEST = 1 << 16
+"""Longest payload of a request (bytes): four times the longest text. Longer ones are discarded while they arrive."""
+
+_HIGH_WATER = 1 << 18
+"""Bytes that wait for a client, in the transport, from which on nothing more is made for it."""
+
+_SLICE = 256
+"""Cost of the messages that are handled before other clients get their turn."""
+
+_CLOSE_TIMEOUT = 1.0
+"""How long a client may take to read the last bytes before it is disconnected (s)."""
+
+
+class Stream(asyncio.Protocol):
+    """One TCP connection; subclasses handle its messages."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.closed = False
+        self._received = b""
+        self._discard = 0
+        self._out: list[bytes] = []
+        self._out_size = 0
+        self._flush_planned = self._parse_planned = self._reading_paused = False
+        self.full = False
+
+    def handle(self, header: Header, payload: bytes) -> int:
+        """Handle one message and return its cost."""
+        raise NotImplementedError
+
+    def must_wait(self) -> bool:
+        """Return whether the next message must wait."""
+        return self.full or self._out_size >= _HIGH_WATER
+
+    def on_connected(self) -> None:
+        """Begin to serve a client."""
+
+    def on_disconnected(self) -> None:
+        """Free what belongs to the client."""
+
+    def on_writable(self) -> None:
+        """Send what was kept while the client did not read."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to serve a client."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(_HIGH_WATER)
+        self.on_connected()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Free everything that belongs to the client."""
+        self.closed = True
+        self._received = b""
+        self._out.clear()
+        self.on_disconnected()
+
+    def pause_writing(self) -> None:
+        """Note that the client does not read."""
+        self.full = True
+
+    def resume_writing(self) -> None:
+        """Send what was kept, and handle what has arrived in the meantime."""
+        self.full = False
+        self.on_writable()
+        self.resume()
+
+    def send(self, data: bytes) -> None:
+        """Send bytes, in one write with all others of this turn of the loop."""
+        if self.closed:
+            return
+        self._out.append(data)
+        self._out_size += len(data)
+        if not self._flush_planned:
+            self._flush_planned = True
+            self.loop.call_soon(self._flush)
+
+    def close(self) -> None:
+        """Send what is left, and disconnect the client."""
+        if self.closed:
+            return
+        self._flush()
+        self.closed = True
+        self._received = b""
+        self.transport.close()
+        self.loop.call_later(_CLOSE_TIMEOUT, self.transport.abort)
+
+    def abort(self) -> None:
+        """Disconnect the client at once."""
+        self.closed = True
+        self.transport.abort()
+
+    def resume(self) -> None:
+        """Handle the messages that had to wait."""
+        if not self._parse_planned and not self.closed:
+            self._parse_planned = True
+            self.loop.call_soon(self._continue)
+
+    def data_received(self, data: bytes) -> None:
+        """Handle what has arrived."""
+        if self._discard:
+            discarded = min(self._discard, len(data))
+            self._discard -= discarded
+            data = data[discarded:]
+        self._received = self._received + data if self._received else data
+        if not self._parse_planned:
+            self._parse()
+
+    def _continue(self) -> None:
+        self._parse_planned = False
+        self._parse()
+
+    def _parse(self) -> None:
+        """Handle messages until one is incomplete, one must wait, or the slice is used up."""
+        position, budget = 0, _SLICE
+        buffer, flush_planned = self._received, self._flush_planned
+        self._flush_planned = True  # one write for all that these messages make
+        try:
+            while not self.closed and budget > 0 and not self.must_wait():
+                message = _next_message(buffer, position)
+                if message is None:
+                    break
+                header, begin, end = message
+                if header.size > MAX_REQUEST:
+                    self._refuse_long(header)
+                    self._discard = max(end - len(buffer), 0)
+                    position = min(end, len(buffer))
+                    continue
+                if end > len(buffer):
+                    break
+                budget -= self.handle(header, buffer[begin:end])
+                position = end
+        except Exception:  # a defect of ours costs this client its connection, and no other
+            log.exception("a message of %s cannot be handled", self.transport.get_extra_info("peername"))
+            self.close()
+        finally:
+            self._flush_planned = flush_planned
+        self._received = b"" if self.closed else buffer[position:]
+        stopped = budget <= 0 or self.must_wait()
+        if not flush_planned:
+            self._flush()
+        self._pause_reading(stopped and self._received != b"")
+        if stopped and not self.must_wait():
+            self.resume()
+
+    def _pause_reading(self, pause: bool) -> None:
+        if pause != self._reading_paused and not self.closed:
+            self._reading_paused = pause
+            (self.transport.pause_reading if pause else self.transport.resume_reading)()
+
+    def _refuse_long(self, header: Header) -> None:
+        text = f"a message of {header.size} bytes is too long: expected at most {MAX_REQUEST}"
+        if header.command != ERROR:
+            self.send(error(header, 0xFFFFFFFF, TOLARGE, text))
+
+    def _flush(self) -> None:
+        self._flush_planned = False
+        if self._out and not self.closed:
+            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+            self._out.clear()
+            self._out_size = 0
+            self.transport.write(data)
+
+
+def _next_message(buffer: bytes, position: int) -> tuple[Header, int, int] | None:
+    """Return header, begin and end of the payload of the next message; None if its header is incomplete."""
+    begin = position + HEADER.size
+    if len(buffer) < begin:
+        return None
+    command, size, data_type, count, parameter1, parameter2 = HEADER.unpack_from(buffer, position)
+    if size == EXTENDED_SIZE:
+        if len(buffer) < begin + SIZES.size:
+            return None
+        size, count = SIZES.unpack_from(buffer, begin)
+        begin += SIZES.size
+    return Header(command, size, data_type, count, parameter1, parameter2), begin, begin + size
