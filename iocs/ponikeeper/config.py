@@ -171,6 +171,8 @@ class Ioc(_Table):
     location: Text = ""
     putlog: Annotated[str, Field(min_length=1, description='"journal", or the path of a file')] | None = None
     recsync_port: Annotated[int, Field(ge=1, le=_MAX_PORT)] | None = None
+    max_clients: Annotated[int, Field(ge=1)] | None = None
+    max_clients_per_host: Annotated[int, Field(ge=1)] | None = None
 
 
 class Access(_Table):
@@ -244,22 +246,6 @@ class Config(_Table):
                 'write state_dir = "/var/lib/ponikeeper"'
             )
         return self.source.parent / named / STORE_NAME
-
-    @property
-    def port(self) -> int | None:
-        """Port of the CA server; None where the Channel Access library chooses it.
-
-        Raises
-        ------
-        ConfigError
-            ``$EPICS_CAS_SERVER_PORT`` is not a port.
-        """
-        named = os.environ.get("EPICS_CAS_SERVER_PORT")
-        if self.ioc.port is not None or not named:
-            return self.ioc.port
-        if not named.isdecimal() or not 1 <= int(named) <= _MAX_PORT:
-            raise ConfigError(f"EPICS_CAS_SERVER_PORT = {named!r}: expected a port, 1 to {_MAX_PORT}")
-        return int(named)
 
     def seed_text(self, detector: Detector) -> bytes | None:
         """Read the PONI that is committed at the first start of a detector.

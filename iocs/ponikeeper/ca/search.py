@@ -11,13 +11,13 @@ _BATCH = 12
 """Names in one datagram: with the longest names it still fits into one packet."""
 
 
-async def find_server(names: Sequence[str], port: int | None, timeout: float = 0.3) -> str | None:
+async def find_server(names: Sequence[str], addresses: Sequence[tuple[str, int]], timeout: float = 0.3) -> str | None:
     """Search for PVs as a client would.
 
     Parameters
     ----------
-    port
-        The UDP port of this IOC; None is that of the environment.
+    addresses
+        Where to search: hosts and UDP ports.
     timeout
         How long to wait for an answer (s); the search is sent every 0.1 s.
 
@@ -50,9 +50,9 @@ async def find_server(names: Sequence[str], port: int | None, timeout: float = 0
     try:
         deadline = asyncio.get_running_loop().time() + timeout
         while not answer.done() and asyncio.get_running_loop().time() < deadline:
-            for host, default in ca.get_client_address_list():
+            for address in addresses:
                 for datagram in datagrams:
-                    transport.sendto(datagram, (host, port or default))
+                    transport.sendto(datagram, address)
             await asyncio.wait({answer}, timeout=_PERIOD)
         return answer.result() if answer.done() else None
     finally:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from caproto import AlarmStatus, CaprotoRuntimeError
+from caproto import AlarmStatus
 
 from ponikeeper import __version__
 from ponikeeper.access.loading import Access
@@ -22,7 +22,8 @@ from ponikeeper.ca.health_check import HealthCheck, feed_watchdog
 from ponikeeper.ca.health_pvs import HealthPVs
 from ponikeeper.ca.putlog import PutLog
 from ponikeeper.ca.search import find_server
-from ponikeeper.ca.server import Context
+from ponikeeper.ca.server import Context, Limits
+from ponikeeper.ca.server.environment import ANY, Environment, host_networks, read_environment
 from ponikeeper.ca.stats_pvs import StatsPVs
 from ponikeeper.config import Config, Detector
 from ponikeeper.detector.keeper import Keeper
@@ -91,8 +92,8 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    access = await asyncio.to_thread(Access, config)  # looks host names up, which may take long
-    rival_check = asyncio.create_task(_require_no_rival(config, force))  # runs while the store is opened
+    environment, access = await asyncio.to_thread(_environment_and_access, config)
+    rival_check = asyncio.create_task(_require_no_rival(config, environment, force))  # runs while the store is opened
     try:
         store = StoreThread(await asyncio.to_thread(SQLiteStorage, config.store))
     except BaseException:
@@ -116,8 +117,15 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         stats = StatsPVs(ioc_channels, config.ioc.engineer, config.ioc.location, starts)
         sink = make_sink(config.ioc.putlog, config.source.parent)
         putlog = None if sink is None else PutLog(sink, ioc_channels)
-        interfaces = list(config.ioc.interfaces) if config.ioc.interfaces else None
-        context = Context(pvdb, interfaces, config.port, access, access_pvs.count_denied, putlog and putlog.write)
+        limits = Limits(config.ioc.max_clients, config.ioc.max_clients_per_host)
+        context = Context(
+            pvdb,
+            access=access,
+            on_denied=access_pvs.count_denied,
+            record_put=putlog and putlog.write,
+            limits=limits,
+            environment=environment,
+        )
         listening: asyncio.Future[int] = loop.create_future()
 
         def report_ready(port: int) -> None:
@@ -125,7 +133,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
             ready(f"READY port={port} pvs={len(context.pvdb)} detectors={len(config.detector)}")
 
         hook = functools.partial(_run_health_check, context, config, store, report_ready)
-        server = asyncio.create_task(context.run(startup_hook=lambda _: hook()))
+        server = asyncio.create_task(context.run(lambda _: hook()))
         coroutines = [store.watch(), _watch_links(linked), access_pvs.run(context), stats.run(context), stop.wait()]
         recsync_port = config.ioc.recsync_port
         coroutines += [] if recsync_port is None else [announce(config, recsync_port, listening)]
@@ -134,9 +142,9 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         tasks = [server, *(asyncio.create_task(coroutine) for coroutine in coroutines)]
         # a failing task ends the service: otherwise an outdated status would look current
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if server.done() and isinstance(server.exception(), (OSError, CaprotoRuntimeError)):
+        if server.done() and isinstance(server.exception(), OSError):
             raise ConfigError(
-                f"{config.source}: cannot listen on {', '.join(context.interfaces)} port {context.ca_server_port}: "
+                f"{config.source}: cannot listen on {', '.join(context.interfaces)} port {environment.port}: "
                 f"{server.exception()}; expected addresses of this host"
             ) from server.exception()
         _notify("STOPPING=1")
@@ -149,6 +157,22 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
             await putlog.close()
     finally:
         await _close(store)
+
+
+def environment_of(config: Config) -> Environment:
+    """Read the EPICS variables of this process; the configuration takes precedence.
+
+    Raises
+    ------
+    ConfigError
+        A variable cannot be used.
+    """
+    return read_environment(os.environ, host_networks(), socket.gethostbyname, config.ioc.interfaces, config.ioc.port)
+
+
+def _environment_and_access(config: Config) -> tuple[Environment, Access]:
+    """Read both; host names are looked up, which may take long."""
+    return environment_of(config), Access(config)
 
 
 def seed(config: Config, detector: Detector) -> Geometry | None:
@@ -171,7 +195,7 @@ def seed(config: Config, detector: Detector) -> Geometry | None:
         ) from None
 
 
-async def _require_no_rival(config: Config, force: bool) -> None:
+async def _require_no_rival(config: Config, environment: Environment, force: bool) -> None:
     """Check that no other server answers for the PVs of this IOC; wait a little for one that is stopping.
 
     Raises
@@ -180,9 +204,11 @@ async def _require_no_rival(config: Config, force: bool) -> None:
         Another server answers.
     """
     names = [f"{config.ioc.prefix}Version_RBV", *(f"{detector.prefix}Snapshot_RBV" for detector in config.detector)]
+    own = [(address, environment.port) for address in ("127.0.0.1", *environment.broadcasts.values())]
+    addresses = tuple(dict.fromkeys((*environment.clients_search, *own)))
     rival = None
     for _ in range(_RIVAL_TRIES):
-        rival = None if force else await find_server(names, config.port)
+        rival = None if force else await find_server(names, addresses)
         if rival is None:
             return
         await asyncio.sleep(_RIVAL_PAUSE)
@@ -245,8 +271,8 @@ async def _ioc_channels(store: StoreThread) -> dict[str, Any]:
 
 async def _run_health_check(context: Context, config: Config, store: StoreThread, ready: Callable[[int], None]) -> None:
     """Report readiness when the first heartbeat arrives, then notify the watchdog as long as they arrive."""
-    host = "127.0.0.1" if context.interfaces[0] == "0.0.0.0" else context.interfaces[0]  # noqa: S104
-    port = int(str(context.port))  # known, since the server listens
+    host = "127.0.0.1" if context.interfaces[0] == ANY else context.interfaces[0]
+    port = context.tcp_port
     check = HealthCheck(host, port, f"{config.ioc.prefix}HEARTBEAT")
     listening = asyncio.create_task(check.run())
     try:

@@ -23,6 +23,10 @@ _SLOW = 10
 class ClientCounter(Protocol):
     """Counts the clients."""
 
+    def count_refused_clients(self) -> int:
+        """Return how many clients were refused because there were too many."""
+        ...
+
     def count_clients(self) -> tuple[int, int]:
         """Return the number of connected clients and of their channels."""
         ...
@@ -74,6 +78,7 @@ class StatsPVs:
             {
                 "CA_CLNT_CNT": float(count),
                 "CA_CONN_CNT": float(connections),
+                "ClientsRefused_RBV": clients.count_refused_clients(),
                 "MEM_USED": used.memory,
                 "FD_CNT": float(used.open_files),
                 "FD_FREE": float(used.free_files),

@@ -10,6 +10,7 @@ import typer
 from ponikeeper.cli.console import print_text
 from ponikeeper.errors import ConfigError, MissingExtraError
 from ponikeeper.system import systemd_journal
+from ponikeeper.system.log_limit import LogLimit
 from ponikeeper.system.systemd_journal import Journal, JournalHandler
 
 ConfigFile = Annotated[Path, typer.Argument(help="the configuration (TOML)")]
@@ -31,6 +32,8 @@ def serve(
         logging.basicConfig(level=level, handlers=[JournalHandler(Journal())], format="%(message)s")
     else:
         logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LogLimit())
     logging.getLogger("caproto").setLevel(max(level, logging.WARNING))
     try:
         from ponikeeper.ca import service
@@ -49,6 +52,7 @@ def check(config: ConfigFile) -> None:
     except ModuleNotFoundError as error:
         raise MissingExtraError("ioc", error.name or "pydantic") from error
     loaded = load(config)
+    service.environment_of(loaded)
     rules = read_rules(loaded)
     seeds = [service.seed(loaded, detector) for detector in loaded.detector]
     store = loaded.store

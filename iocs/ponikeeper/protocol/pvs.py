@@ -259,6 +259,7 @@ IOC_PVS: tuple[PV, ...] = (
     PV("Storage:Latency_RBV", Kind.DOUBLE, "Duration of the last write", "s", 4, archived=True),
     PV("Storage:Free_RBV", Kind.DOUBLE, "Free disk space for the history store", "byte", 0, archived=True),
     PV("Denied_RBV", Kind.LONG, "Puts denied by the access rules", archived=True),
+    PV("ClientsRefused_RBV", Kind.LONG, "CA clients refused: too many", archived=True),
     PV("Access:Status_RBV", Kind.ENUM, "Access rules status", states=_HEALTH, alarm=_ACCESS),
     PV("Access:Message_RBV", Kind.TEXT, "Access rules message"),
     PV("PutLog:Status_RBV", Kind.ENUM, "Put log status", states=_HEALTH, alarm=_PUTLOG),

@@ -1,17 +1,19 @@
-"""The server of one IOC: sockets, clients and the names that it serves. caproto hosts the PVs and the environment."""
+"""The server of one IOC: sockets, clients and the names that it serves."""
 
 import asyncio
 import logging
+import os
+import resource
 import socket
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
-
-import caproto as ca
-from caproto.asyncio.server import Context as _Context
 
 from ponikeeper.access.rules import OPEN
 from ponikeeper.ca.server.circuit import Access, Circuit
+from ponikeeper.ca.server.environment import Environment, host_networks, read_environment
 from ponikeeper.ca.server.identity import ClientIdentity
 from ponikeeper.ca.server.names import ChannelNameError, Modifiers, parse_name
 from ponikeeper.ca.server.searches import Beacons, SearchResponder
@@ -24,14 +26,39 @@ _BACKLOG = 128
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 """A client whose host is gone is disconnected after two minutes (s, s, probes)."""
 
+RESERVED_FILES = 64
+"""File descriptors that are never used for clients: the store, the put log and Python need some."""
 
-class Context(_Context):
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many clients are served.
+
+    Parameters
+    ----------
+    clients
+        In all; None: as many as there are file descriptors, without `RESERVED_FILES`.
+    per_host
+        Of one address; None: half of all.
+    """
+
+    clients: int | None = None
+    per_host: int | None = None
+
+    def numbers(self) -> tuple[int, int]:
+        """Return both limits, at most as many as there are file descriptors."""
+        files = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_FILES, 1)
+        clients = min(self.clients or files, files)
+        return clients, min(self.per_host or max(clients // 2, 1), clients)
+
+
+class Context:
     """The server of one IOC.
 
     Parameters
     ----------
     pvdb
-        Channel data by PV name.
+        Channels by PV name; caproto's channel data are in their bases.
     interfaces
         Addresses to listen on; None is those of the environment.
     port
@@ -42,29 +69,53 @@ class Context(_Context):
         Called with the PV and the client of each put that the rules deny.
     record_put
         Records each put before it is answered.
+    limits
+        How many clients are served.
+    environment
+        The EPICS variables; None reads them.
+
+    Raises
+    ------
+    ConfigError
+        A variable of the environment cannot be used.
     """
 
     def __init__(
         self,
         pvdb: dict[str, Any],
-        interfaces: list[str] | None = None,
+        interfaces: Sequence[str] | None = None,
         port: int | None = None,
         access: Access = OPEN,
         on_denied: Callable[[str, ClientIdentity], None] = lambda name, identity: None,  # noqa: ARG005
         record_put: Callable[[Put], Awaitable[None]] | None = None,
+        limits: Limits | None = None,
+        environment: Environment | None = None,
     ) -> None:
-        super().__init__(pvdb, interfaces)
+        self.pvdb = pvdb
+        self.environment = environment or read_environment(
+            os.environ, host_networks(), socket.gethostbyname, interfaces, port
+        )
         self.access, self.on_denied, self.record_put = access, on_denied, record_put
-        if port is not None:
-            self.ca_server_port = port
         self.circuits: set[Circuit] = set()
+        self.refused_clients = 0
         self.tcp_port = 0
+        self._limits = limits or Limits()
+        self._per_host: Counter[str] = Counter()
         for name, source in pvdb.items():
             source.name = name
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """The addresses that the server listens on."""
+        return self.environment.interfaces
 
     def count_clients(self) -> tuple[int, int]:
         """Return the number of connected clients and of their channels."""
         return len(self.circuits), sum(len(circuit.channels) for circuit in self.circuits)
+
+    def count_refused_clients(self) -> int:
+        """Return how many clients were refused because there were too many."""
+        return self.refused_clients
 
     async def update_access_rights(self) -> None:
         """Send every client its access rights, after the rules have changed."""
@@ -84,52 +135,99 @@ class Context(_Context):
         return None if source is None else (source, parsed.modifiers)
 
     def add_circuit(self, circuit: Circuit) -> bool:
-        """Add a client; False if there are too many."""
+        """Add a client; False if there are too many, in all or of its host."""
+        host = circuit.address[0]
+        clients, per_host = self._limits.numbers()
+        if len(self.circuits) >= clients or self._per_host[host] >= per_host:
+            self.refused_clients += 1
+            log.warning("refused a client of %s: %d clients are connected", host, len(self.circuits))
+            return False
         self.circuits.add(circuit)
+        self._per_host[host] += 1
         return True
 
     def discard_circuit(self, circuit: Circuit) -> None:
         """Remove a client."""
-        self.circuits.discard(circuit)
+        if circuit in self.circuits:
+            self.circuits.discard(circuit)
+            host = circuit.address[0]
+            self._per_host[host] -= 1
+            if not self._per_host[host]:
+                del self._per_host[host]
 
-    async def run(self, *, log_pv_names: bool = False, startup_hook: Any = None) -> None:  # noqa: ARG002
+    async def run(self, startup_hook: Callable[[Any], Awaitable[None]] | None = None) -> None:
         """Serve until cancelled.
 
         Parameters
         ----------
         startup_hook
-            Coroutine function that is run beside the server once it listens; its end has no effect, its error ends
-            the server.
+            Coroutine function that is run once the server listens; an error in it ends the server.
+
+        Raises
+        ------
+        OSError
+            The server cannot listen on an address.
         """
-        loop = asyncio.get_running_loop()
-        self.port, self.tcp_sockets = await self._bind_tcp_sockets_with_consistent_port_number(_tcp_socket)
-        self.tcp_port = int(self.port)
-        responders = [SearchResponder(self.find, self.tcp_port) for _ in self.interfaces]
+        environment = self.environment
+        sockets = _listening_sockets(environment.interfaces, environment.port)
+        self.tcp_port = sockets[0].getsockname()[1]
+        if self.tcp_port != environment.port:
+            log.warning(
+                "TCP port %d is taken by another server, using %d: clients that search this host by unicast may reach "
+                "only the other one; give one of the two another port (port = in [ioc], or EPICS_CAS_SERVER_PORT)",
+                environment.port, self.tcp_port,
+            )  # fmt: skip
+        responder = SearchResponder(self.find, self.tcp_port, environment.ignored)
+        beacons = Beacons(self.tcp_port, environment.period, environment.beacons)
         servers: list[asyncio.Server] = []
-        beacons = Beacons(self.tcp_port, self.environ, ca.get_beacon_address_list())
         try:
-            for interface, responder in zip(self.interfaces, responders, strict=True):
-                await responder.listen(interface, self.ca_server_port)
-            for sock in self.tcp_sockets.values():
-                server = await loop.create_server(lambda: Circuit(self), sock=sock, backlog=_BACKLOG)
-                servers.append(server)
+            for address in environment.interfaces:
+                await responder.listen(address, environment.port)
+            for address in set(environment.broadcasts.values()):
+                await responder.listen(address, environment.port)
+            for sock in sockets:
+                servers.append(await asyncio.get_running_loop().create_server(lambda: Circuit(self), sock=sock))  # noqa: PERF401
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(beacons.run())
                 if startup_hook is not None:
-                    tasks.create_task(startup_hook(None))
+                    tasks.create_task(startup_hook(None))  # type: ignore[arg-type]
         finally:
             for server in servers:
                 server.close()
             for circuit in list(self.circuits):
                 circuit.abort()
-            for responder in responders:
-                responder.close()
+            responder.close()
             beacons.close()
-            for sock in self.tcp_sockets.values():
+            for sock in sockets:
                 sock.close()
 
 
-async def _tcp_socket(address: str, port: int) -> socket.socket:
+def _listening_sockets(addresses: Sequence[str], port: int) -> list[socket.socket]:
+    """Bind and listen on one port at all addresses: the given one, or any if another server has it.
+
+    Raises
+    ------
+    OSError
+        An address cannot be bound.
+    """
+    for candidate in (port, 0):
+        sockets: list[socket.socket] = []
+        try:
+            for address in addresses:
+                sock = _tcp_socket(address, candidate or (sockets[0].getsockname()[1] if sockets else 0))
+                sockets.append(sock)
+                sock.listen(_BACKLOG)
+        except OSError:
+            for sock in sockets:
+                sock.close()
+            if not candidate:
+                raise
+        else:
+            return sockets
+    raise AssertionError
+
+
+def _tcp_socket(address: str, port: int) -> socket.socket:
     """Bind a socket with an explicit TCP protocol; otherwise asyncio leaves Nagle's algorithm on."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

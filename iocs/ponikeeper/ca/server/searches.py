@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any, NoReturn, cast
 
 from ponikeeper.ca.server.messages import HEADER, MINOR_VERSION, RSRV_IS_UP, SEARCH, VERSION, message
@@ -49,8 +49,8 @@ def search_replies(datagram: bytes, port: int, is_known: Callable[[str], bool]) 
     return version + b"".join(replies) if replies else b""
 
 
-class SearchResponder(asyncio.DatagramProtocol):
-    """Answers searches on one interface.
+class SearchResponder:
+    """Answers searches that arrive at some addresses.
 
     Parameters
     ----------
@@ -58,39 +58,64 @@ class SearchResponder(asyncio.DatagramProtocol):
         Returns None for a channel name that is not served.
     port
         The server's TCP port.
+    ignored
+        Hosts that get no answer.
     """
 
-    def __init__(self, find: Callable[[str], object], port: int) -> None:
-        self._find, self._port = find, port
-        self._transport: asyncio.DatagramTransport | None = None
+    def __init__(self, find: Callable[[str], object], port: int, ignored: Set[str] = frozenset()) -> None:
+        self._find, self._port, self._ignored = find, port, ignored
+        self._endpoints: list[_Endpoint] = []
 
-    async def listen(self, interface: str, port: int) -> None:
-        """Bind the UDP port."""
+    async def listen(self, address: str, port: int) -> None:
+        """Bind the UDP port at one address.
+
+        Raises
+        ------
+        OSError
+            The address cannot be bound.
+        """
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_UDP)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT, socket.SO_BROADCAST):
+            sock.setsockopt(socket.SOL_SOCKET, option, 1)
         sock.setblocking(False)
         try:
-            sock.bind((interface, port))
+            sock.bind((address, port))
         except OSError:
             sock.close()
             raise
-        await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=sock)
+        endpoint = _Endpoint(self)
+        await asyncio.get_running_loop().create_datagram_endpoint(lambda: endpoint, sock=sock)
+        self._endpoints.append(endpoint)
 
     def close(self) -> None:
         """Stop."""
-        if self._transport is not None:
-            self._transport.close()
+        for endpoint in self._endpoints:
+            endpoint.transport.close()
+
+    def replies(self, datagram: bytes, host: str) -> bytes:
+        """Return the replies to the searches of a datagram."""
+        if host in self._ignored:
+            return b""
+        return search_replies(datagram, self._port, lambda name: self._find(name) is not None)
+
+
+class _Endpoint(asyncio.DatagramProtocol):
+    """One UDP socket. A reply leaves through the first socket, which has an address that clients can reach."""
+
+    transport: asyncio.DatagramTransport
+
+    def __init__(self, responder: SearchResponder) -> None:
+        self._responder = responder
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to answer."""
-        self._transport = cast("asyncio.DatagramTransport", transport)
+        self.transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
         """Answer the searches of a datagram."""
-        reply = search_replies(data, self._port, lambda name: self._find(name) is not None)
-        if reply and self._transport is not None:
-            self._transport.sendto(reply, addr)
+        reply = self._responder.replies(data, addr[0])
+        if reply:
+            self.transport.sendto(reply, addr)
 
     def error_received(self, exc: Exception) -> None:
         """Ignore that a client is gone."""
@@ -104,15 +129,14 @@ class Beacons:
     ----------
     port
         The server's TCP port.
-    environ
-        The EPICS variables.
+    period
+        Longest time between two beacons (s).
     addresses
         Where to send them.
     """
 
-    def __init__(self, port: int, environ: Mapping[str, Any], addresses: Sequence[tuple[str, int]]) -> None:
-        self._port, self._addresses = port, addresses
-        self._period = float(environ["EPICS_CAS_BEACON_PERIOD"])
+    def __init__(self, port: int, period: float, addresses: Sequence[tuple[str, int]]) -> None:
+        self._port, self._period, self._addresses = port, period, addresses
         self._failing: set[tuple[str, int]] = set()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_UDP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
