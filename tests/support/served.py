@@ -48,6 +48,11 @@ class Served:
         self._thread.join(TIMEOUT)
         self.loop.close()
 
+    def make_context(self) -> Context:
+        """Build the server."""
+        channels = (*self.numbers, self.text, self.string, self.enum)
+        return Context({channel.pv.suffix: channel for channel in channels}, **self._options)
+
     @property
     def port(self) -> int:
         """The TCP port."""
@@ -75,6 +80,8 @@ class Served:
         ours = sock.getsockname()
         return wait_for(lambda: [one for one in list(self.context.circuits) if one.address == ours])[0]
 
+    context: Context
+
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
 
@@ -82,8 +89,7 @@ class Served:
             self._ready.set()
 
         async def serve() -> None:
-            channels = (*self.numbers, self.text, self.string, self.enum)
-            self.context = Context({channel.pv.suffix: channel for channel in channels}, **self._options)
+            self.context = self.make_context()
             await self.context.run(startup_hook=ready)
 
         self._task = self.loop.create_task(serve())

@@ -1,7 +1,7 @@
 """A C IOC with access security, in a process of its own: ``python softioc.py NAME``.
 
-It serves one record for each access security group of `GROUPS` and a text, reads from its standard input the path of
-one access security file after the other, and prints whether EPICS base accepts it.
+It serves one record for each access security group of `GROUPS`, a text and the records of `RECORDS`, reads from its
+standard input the path of one access security file after the other, and prints whether EPICS base accepts it.
 """
 
 import os
@@ -11,6 +11,20 @@ from pathlib import Path
 from typing import Self
 
 GROUPS = ("DEFAULT", "OPS", "MISSING")
+
+RECORDS = """
+record(ao, "{name}Number") {{
+    field(VAL, "0.25") field(EGU, "m") field(PREC, "6") field(HOPR, "10") field(LOPR, "0") field(DRVH, "10")
+    field(DRVL, "0") field(DESC, "distance") field(PINI, "YES")
+}}
+record(longout, "{name}Whole") {{ field(VAL, "7") field(EGU, "px") field(PINI, "YES") }}
+record(mbbo, "{name}State") {{
+    field(ZRST, "Idle") field(ONST, "Do") field(ZRVL, "0") field(ONVL, "1") field(VAL, "1") field(PINI, "YES")
+}}
+record(stringout, "{name}Word") {{ field(VAL, "near") field(PINI, "YES") }}
+record(stringout, "{name}Digits") {{ field(VAL, "7.5") field(PINI, "YES") }}
+record(waveform, "{name}Text") {{ field(FTVL, "CHAR") field(NELM, "16000") field(PINI, "YES") }}
+"""
 
 
 class SoftIoc:
@@ -75,7 +89,7 @@ def _serve(name: str, folder: str) -> None:
     records += (
         f'record(waveform, "{name}TEXT") {{field(FTVL, "CHAR") field(NELM, "16000") field(INP, {{const: "hello"}})}}\n'
     )
-    Path(folder, "records.db").write_text(records)
+    Path(folder, "records.db").write_text(records + RECORDS.format(name=name))
     ioc.iocshRegisterCommon()
     ioc.dbLoadDatabase(b"base.dbd", ioc.DEFAULT_DBD_PATH.encode(), None)
     ioc.registerRecordDeviceDriver(ioc.pdbbase)

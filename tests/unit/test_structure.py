@@ -24,6 +24,7 @@ TESTED_ELSEWHERE = {
     "__main__": "tests/ca/test_cli.py",
     "access/loading": "tests/ca/test_access.py",
     "ca": "tests/ca, with a live IOC",
+    "ca/server": "tests/unit/ca/server, and tests/ca/test_circuits.py with a client",
     "caclient": "tests/ca/test_cli.py and its neighbours, with a live IOC",
     "cli": "tests/slow/test_cli_*.py and tests/ca/test_cli*.py",
     "detector/follower": "tests/unit/detector/test_keeper_travel.py",

@@ -55,6 +55,9 @@ class NoClients:
     def count_clients(self):
         return 0, 0
 
+    def count_refused_clients(self):
+        return 0
+
     async def update_access_rights(self):
         """Do nothing, since there are no clients."""
 

@@ -132,7 +132,9 @@ class Context:
         source = self.pvdb.get(parsed.record)
         if source is not None and parsed.field:
             source = source.find_field(parsed.field)
-        return None if source is None else (source, parsed.modifiers)
+        if source is None or not source.allows(parsed.modifiers):
+            return None
+        return source, parsed.modifiers
 
     def add_circuit(self, circuit: Circuit) -> bool:
         """Add a client; False if there are too many, in all or of its host."""

@@ -164,16 +164,15 @@ def padded(payload: bytes) -> bytes:
 
 
 def _encode_special(reading: Reading, metadata: Metadata, data_type: int, count: int) -> tuple[int, bytes]:
-    count = count or 1
     if data_type == CLASS_NAME:
-        text = metadata.record_type
-        before = b""
-    elif data_type == STSACK_STRING:
-        text = _as_text(reading, metadata)
-        before = struct.pack(">HHHH", reading.status, reading.severity, 1, reading.severity)
-    else:
+        count = count or 1
+        return count, padded(_string(metadata.record_type).ljust(STRING_SIZE * count, b"\0"))
+    if data_type != STSACK_STRING:
         raise GetFailedError("an acknowledgement cannot be read")
-    return count, padded(before + _string(text).ljust(STRING_SIZE * count, b"\0"))
+    elements = _elements(reading, metadata, STRING)
+    count = count or len(elements) // STRING_SIZE
+    alarm = struct.pack(">HHHH", reading.status, reading.severity, 1, 0)
+    return count, padded(alarm + elements[: STRING_SIZE * count].ljust(STRING_SIZE * count, b"\0"))
 
 
 def _before_value(reading: Reading, metadata: Metadata, group: int, plain: int) -> bytes:

@@ -125,12 +125,16 @@ class Source:
     capacity = 1
     """Number of elements that it can have."""
 
+    def allows(self, modifiers: Modifiers) -> bool:
+        """Return whether the PV can be sent so: only texts can be long strings."""
+        return not modifiers.long_string or self.native in (dbr.STRING, dbr.CHAR)
+
     def shape(self, modifiers: Modifiers) -> tuple[int, int]:
         """Return type and number of elements of a channel with some modifiers, as clients are told."""
         native, capacity = self.native, self.capacity
         if modifiers.long_string and native == dbr.STRING:
             native, capacity = dbr.CHAR, dbr.STRING_SIZE
-        if modifiers.elements is not None:
+        if modifiers.elements is not None and capacity > 1:
             capacity = len(modifiers.elements.of(capacity))
         return native, capacity
 
