@@ -67,7 +67,7 @@ class Watched:
         """Get the heartbeat as a client does, in another thread, while the server's loop runs."""
 
         def ask():
-            with Wire(self.context.port) as wire:
+            with Wire(self.context.tcp_port) as wire:
                 wire.send(wire.channel("HEARTBEAT").read())
                 return wire.receive(health_check.ca.ReadNotifyResponse).data[0]
 
@@ -96,7 +96,7 @@ def watch(folder, story):
         tasks = [asyncio.create_task(watched.context.run(startup_hook=started)), asyncio.create_task(watched.beat())]
         try:
             await ready.wait()
-            check = HealthCheck("127.0.0.1", watched.context.port, "HEARTBEAT")
+            check = HealthCheck("127.0.0.1", watched.context.tcp_port, "HEARTBEAT")
             tasks.append(asyncio.create_task(check.run()))
             await check.wait_for_heartbeat(TIMEOUT)
             tasks.append(asyncio.create_task(feed_watchdog(check, watched.store, watched.notify, BEAT)))

@@ -59,7 +59,7 @@ def test_invalid_port_is_reported(make_ioc):
     named = {**ioc.environment(), "EPICS_CAS_SERVER_PORT": "many"}
     done = subprocess.run(ioc.command(), env=named, capture_output=True, text=True, timeout=TIMEOUT)
     assert done.returncode == 2
-    assert "EPICS_CAS_SERVER_PORT = 'many': expected a port, 1 to 65535" in done.stderr
+    assert "EPICS_CAS_SERVER_PORT = 'many': expected a port from 1 to 65535" in done.stderr
 
 
 def test_second_instance_on_the_prefix_of_a_detector_is_refused(make_ioc):

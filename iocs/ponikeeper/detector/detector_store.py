@@ -92,10 +92,11 @@ class DetectorStore:
         follow_state
             Stored with it; None if it has not changed.
         """
+        count = self._publisher.state.count
         revision, activation = await self._write(
             request,
             lambda storage: storage.commit(
-                self._prefix, draft, time, request.op, author, _identity(request), follow_state
+                self._prefix, draft, time, request.op, author, _identity(request), follow_state, count
             ),
         )
         return self._activated(revision, activation, follow_state)

@@ -41,7 +41,9 @@ class StoreFile:
                 if not os.path.lexists(path):
                     create(path)
                 self._identity = _identity(path)
+                self._version: bytes | None = None
                 self._migrate(verify.check_structure(self.connection()))
+                self._version = _version(path)
         except BaseException:
             self.close()
             raise
@@ -81,8 +83,11 @@ class StoreFile:
                 yield connection
                 committing = True
                 connection.execute("COMMIT")
+                self._version = _version(self.path)
         except BaseException as error:
             self._drop()
+            if committing:
+                self._version = None  # the transaction may be in the file or not
             if committing and isinstance(error, StoreError) and not self._will_be_rolled_back():
                 raise UncertainStoreError(str(error)) from error
             raise
@@ -99,12 +104,15 @@ class StoreFile:
             return False
 
     def _require_same_file(self) -> None:
-        """Check that the path still names the open file: what is written to another one is lost at the next start.
+        """Check that the path still names the open file, and that only this process has written to it.
+
+        What is written to another file is lost at the next start; and after ``cp`` of an old store over this one,
+        SQLite would continue the numbers of the old one.
 
         Raises
         ------
         StoreError
-            It does not.
+            It does not, or another program has.
         """
         try:
             same = _identity(self.path) == self._identity
@@ -112,6 +120,8 @@ class StoreFile:
             same = False
         if not same:
             raise StoreError(f"{self.path} was moved, deleted or replaced while it was served: put it back, or restart")
+        if self._version is not None and _version(self.path) != self._version:
+            raise StoreError(f"{self.path} was changed by another program while it was served: put it back, or restart")
 
     def _drop(self) -> None:
         if self._connection is not None:
@@ -172,6 +182,12 @@ def _advice(message: str) -> str:
 def _identity(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino
+
+
+def _version(path: Path) -> bytes:
+    """Return what every transaction changes in the header: change counter and size (SQLite file format, 1.3)."""
+    with path.open("rb") as file:
+        return file.read(_HEADER)[24:32]
 
 
 def check_header(path: Path, name: Path) -> None:

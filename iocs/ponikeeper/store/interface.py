@@ -238,6 +238,7 @@ class HistoryStorage(Protocol):
         author: str,
         request: tuple[str, str, str] | None = None,
         follow_state: FollowState | None = None,
+        count: int | None = None,
     ) -> tuple[Revision, Activation]:
         """Store a new revision and activate it.
 
@@ -257,6 +258,8 @@ class HistoryStorage(Protocol):
             Id, digest and op of the request, if it has an id.
         follow_state
             Stored with it; None if it has not changed.
+        count
+            Number of revisions that the caller knows of, for a check that the file is still the same; None: no check.
 
         Returns
         -------

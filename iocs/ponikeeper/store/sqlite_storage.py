@@ -37,12 +37,19 @@ class SQLiteStorage(Reader):
         author: str,
         request: tuple[str, str, str] | None = None,
         follow_state: FollowState | None = None,
+        count: int | None = None,
     ) -> tuple[Revision, Activation]:
         """Store a new revision and activate it."""
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
+            number = _next(connection, "revision", "number", key)
+            if count is not None and number != count + 1:
+                raise StoreError(
+                    f"{self.path}: the next revision of {prefix} would be {number}, not {count + 1}: the file is not "
+                    "the one that was served; put it back, or restart"
+                )
             revision = Revision(
-                _next(connection, "revision", "number", key),
+                number,
                 str(uuid.uuid4()),
                 time,
                 draft.label,

@@ -35,6 +35,29 @@ def test_store_file_that_was_moved_away_accepts_no_commit_until_it_is_back(stora
     assert reopened(storage).count(PREFIX) == 2
 
 
+def test_old_copy_that_was_put_over_the_file_accepts_no_commit(storage):
+    commit(storage, PREFIX, 1)
+    old = storage.path.read_bytes()
+    commit(storage, PREFIX, 2)
+    new = storage.path.read_bytes()
+    storage.path.write_bytes(old)  # as cp does: the file is the same, its content is another
+    for _ in range(2):
+        with pytest.raises(StoreError, match="was changed by another program while it was served: put it back"):
+            commit(storage, PREFIX, 3)
+    assert storage.path.read_bytes() == old
+    storage.path.write_bytes(new)
+    commit(storage, PREFIX, 3)
+    assert reopened(storage).count(PREFIX) == 3
+
+
+def test_number_of_the_next_revision_is_the_one_that_is_expected(storage):
+    commit(storage, PREFIX, 1)
+    with pytest.raises(StoreError, match=r"the next revision of .* would be 2, not 6: the file is not the one"):
+        storage.commit(PREFIX, draft(2), "2026-11-22T10:00:00.000000Z", "commit", "a", count=5)
+    storage.commit(PREFIX, draft(2), "2026-11-22T10:00:00.000000Z", "commit", "a", count=1)
+    assert storage.count(PREFIX) == 2
+
+
 def test_failed_transaction_leaves_nothing(storage):
     commit(storage, PREFIX, 1)
     before = storage.active(PREFIX)

@@ -57,7 +57,7 @@ class MemoryStorage:
     def answer(self, prefix, request):
         return self._answers.get((prefix, request))
 
-    def commit(self, prefix, draft, time, cause, author, request=None, follow_state=None):
+    def commit(self, prefix, draft, time, cause, author, request=None, follow_state=None, count=None):  # noqa: ARG002
         number = self.count(prefix) + 1
         revision = Revision(
             number, f"uid {number}", time, draft.label, draft.geometry, draft.position, draft.provenance, "none"
