@@ -1,12 +1,21 @@
 """The service: one READY line, a quick stop, one server per store."""
 
+import contextlib
 import re
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
 
-from live import TIMEOUT
+import caproto as ca
+import pytest
+from caproto import ChannelType
+
+from live import TIMEOUT, wait_for
+from raw import Raw
+from speak import Wire, commit_text
 
 
 def test_ready_line_has_port_pvs_and_detectors(ioc):
@@ -90,3 +99,98 @@ def test_defect_that_stops_status_updates_ends_the_service(make_ioc):
     done = subprocess.run(command, env=ioc.environment(), capture_output=True, text=True, timeout=TIMEOUT)
     assert done.returncode not in (0, 2)
     assert "RuntimeError: a defect" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "0<&- 1>&-", "0<&- 1>&- 2>&-"])
+def test_closed_standard_streams_end_no_service(make_ioc, closed):
+    ioc = make_ioc()
+    command = f"exec {shlex.join(ioc.command())} {closed}"
+    process = subprocess.Popen(["bash", "-c", command], env=ioc.environment())
+    try:
+        wait_for(lambda: is_served(ioc))
+        process.terminate()
+        assert process.wait(TIMEOUT) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def is_served(ioc):
+    with contextlib.suppress(OSError), Raw(ioc.port) as raw:
+        return raw.answers()
+    return False
+
+
+def test_deleted_working_folder_ends_no_service(make_ioc, tmp_path):
+    ioc = make_ioc()
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    command = f"cd {folder} && rmdir {folder} && exec {shlex.join(ioc.command())}"
+    ioc.command = lambda: ["bash", "-c", command]
+    assert ioc.start().ready.startswith("READY")
+    assert ioc.stop() == 0
+
+
+@pytest.mark.parametrize("verb", ["serve", "check"])
+def test_variables_that_cannot_be_used_are_reported_before_anything_is_served(make_ioc, verb):
+    ioc = make_ioc()
+    wrong = {"EPICS_CAS_BEACON_PERIOD": "30s", "EPICS_CAS_INTF_ADDR_LIST": "no.such.host.invalid"}
+    command = [sys.executable, "-m", "ponikeeper", verb, str(ioc.config)]
+    done = subprocess.run(command, env=ioc.environment() | wrong, capture_output=True, text=True, timeout=TIMEOUT)
+    assert done.returncode == 2
+    assert "EPICS_CAS_BEACON_PERIOD = '30s': expected seconds" in done.stderr
+    assert "'no.such.host.invalid': expected an IPv4 address or the name of a host" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_empty_variables_and_host_names_are_accepted(make_ioc):
+    ioc = make_ioc()
+    more = {"EPICS_CAS_INTF_ADDR_LIST": "localhost", "EPICS_CAS_BEACON_PERIOD": "", "EPICS_CAS_SERVER_PORT": ""}
+    environment = ioc.environment() | more
+    ioc.environment = lambda: environment
+    assert ioc.start().ready.startswith("READY")
+    assert ioc.stop() == 0
+
+
+def test_another_server_on_the_port_is_reported_with_both_ports_and_the_cure(make_ioc):
+    ioc = make_ioc()
+    with socket.create_server(("127.0.0.1", ioc.port)):
+        ready = ioc.start().ready
+    port = re.search(r"port=(\d+)", ready)[1]
+    assert int(port) != ioc.port
+    expected = f"TCP port {ioc.port} is taken by another server, using {port}: clients that search this host by unicast"
+    assert expected in ioc.stderr.read_text()
+    assert "give one of the two another port" in ioc.stderr.read_text()
+
+
+def test_clients_are_limited_and_those_that_are_connected_can_commit(make_ioc):
+    ioc = make_ioc(own="max_clients = 12\nmax_clients_per_host = 8").start()
+    with Wire(ioc.port) as good, contextlib.ExitStack() as idle:
+        channel = good.channel(f"{ioc.prefix}Request")
+        for _ in range(30):
+            idle.enter_context(socket.create_connection(("127.0.0.1", ioc.port)))
+        good.put(channel, commit_text().encode(), ChannelType.CHAR)
+        wait_for(lambda: read_number(good, f"{ioc.name}{{IOC}}ClientsRefused_RBV") >= 20)
+        assert read_number(good, f"{ioc.prefix}Revision_RBV") == 1
+    wait_for(lambda: is_served(ioc))
+
+
+def read_number(wire, name):
+    wire.send(wire.channel(name).read())
+    return wire.receive(ca.ReadNotifyResponse).data[0]
+
+
+def test_idle_clients_leave_descriptors_for_the_store(make_ioc):
+    ioc = make_ioc()
+    ioc.command = lambda: [
+        "bash", "-c", f"ulimit -n 128; exec {sys.executable} -m ponikeeper serve {ioc.config}",
+    ]  # fmt: skip
+    ioc.start()
+    with Wire(ioc.port) as good, contextlib.ExitStack() as idle:
+        channel = good.channel(f"{ioc.prefix}Request")
+        for number in range(300):
+            source = (f"127.0.0.{2 + number % 5}", 0)
+            idle.enter_context(socket.create_connection(("127.0.0.1", ioc.port), source_address=source))
+        answer = good.put(channel, commit_text().encode(), ChannelType.CHAR)
+        assert isinstance(answer, ca.WriteNotifyResponse), answer
+        assert read_number(good, f"{ioc.prefix}Revision_RBV") == 1

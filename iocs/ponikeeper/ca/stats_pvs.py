@@ -54,7 +54,7 @@ class StatsPVs:
             "PROCESS_ID": float(os.getpid()),
             "ENGINEER": engineer,
             "LOCATION": location,
-            "APP_DIR": str(Path.cwd()),
+            "APP_DIR": _working_folder(),
             "EPICS_VERSION": f"caproto {caproto.__version__}, ponikeeper {__version__}",
         }
         self._began = time.monotonic()
@@ -89,6 +89,14 @@ class StatsPVs:
         now = time.time()
         for suffix, value in values.items():
             self._channels[suffix].post(to_ascii(value) if isinstance(value, str) else value, now)
+
+
+def _working_folder() -> str:
+    """Return the working folder; empty if it was deleted."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return ""
 
 
 def duration(seconds: float) -> str:
