@@ -15,7 +15,7 @@ from caproto import AccessRights, AlarmSeverity, AlarmStatus, ChannelType, TimeS
 from ponikeeper.access.rules import Right
 from ponikeeper.ca.record_fields import make_field
 from ponikeeper.ca.server import ClientIdentity, Source, dbr, events_of
-from ponikeeper.ca.server.messages import DBE_LOG, DBE_VALUE
+from ponikeeper.ca.server.messages import DBE_ALARM, DBE_LOG, DBE_VALUE
 from ponikeeper.geometry.parameters import parse_number
 from ponikeeper.protocol import Result
 from ponikeeper.protocol.pvs import PV, Kind
@@ -92,7 +92,7 @@ class _Channel(Source):
         only_changes
             Whether subscribers are informed only if value or alarm have changed.
         """
-        old = self.reading()
+        old = self.reading() if self.has_subscriptions() else None
         self._published_at = timestamp = max(timestamp, self._published_at)
         alarm = self._alarm_data()
         alarm["status"], alarm["severity"] = status, severity
@@ -100,11 +100,13 @@ class _Channel(Source):
         self._data["value"] = self.preprocess_value(value)  # type: ignore[attr-defined]
         self._data["timestamp"] = TimeStamp(seconds - dbr.EPICS_EPOCH, int((timestamp - seconds) * 1e9))
         self._reading = None
-        events = events_of(old, self.reading())
-        events = events if only_changes else events | DBE_VALUE | DBE_LOG
-        self.notify(events)
+        if old is None:
+            self.forget_encodings()
+        else:
+            events = events_of(old, self.reading())
+            self.notify(events if only_changes else events | DBE_VALUE | DBE_LOG)
         for field in self._fields.values():
-            field.notify(events)
+            field.notify(DBE_VALUE | DBE_LOG | DBE_ALARM)
 
     def reading(self) -> dbr.Reading:
         """Return the value with alarm and time."""

@@ -11,7 +11,14 @@ from typing import Any
 from ponikeeper.ca.channels import PutHandler, make_channel
 from ponikeeper.ca.history_pvs import HistoryPVs, timestamp
 from ponikeeper.ca.puts import Puts
-from ponikeeper.ca.pv_values import PVValue, activation_values, geometry_values, status_values, transaction_values
+from ponikeeper.ca.pv_values import (
+    PVValue,
+    activation_values,
+    geometry_value,
+    geometry_values,
+    status_values,
+    transaction_values,
+)
 from ponikeeper.ca.server import ClientIdentity
 from ponikeeper.ca.stage import Stage
 from ponikeeper.config import Detector
@@ -26,6 +33,9 @@ from ponikeeper.protocol.text_tables import links_text
 from ponikeeper.store.store_thread import StoreThread
 
 log = logging.getLogger(__name__)
+
+_PARAMETERS = {setpoint(name): name for name in (*NAMES, "detector_config")} | {staged(name): name for name in NAMES}
+"""Names of the values by the suffixes of their setpoints and staged edits."""
 
 _SWITCH_STATES = {False: "Off", True: "On"}
 
@@ -123,7 +133,7 @@ class DetectorPVs:
 
     async def _put_staged(self, name: str, value: Any, identity: ClientIdentity) -> None:  # noqa: ARG002
         await self._stage.put(name, value, self._revision())
-        self._publish_stage()
+        self._publish_dirty()
 
     async def _apply(self, state: str, identity: ClientIdentity) -> Result | None:
         if state != "Do":
@@ -158,23 +168,32 @@ class DetectorPVs:
     def _publish_setpoint(self, suffix: str) -> None:
         """Publish the active value of a PV that was put."""
         state = self._keeper.state
-        values = geometry_values(state.revision and state.revision.geometry)
-        setpoints = {setpoint(name): value for name, value in values.items()}
-        if suffix in setpoints:
-            self._publish({suffix: setpoints[suffix]}, timestamp(state))
+        name = _PARAMETERS.get(suffix)
+        if name is not None:
+            stamp = timestamp(state) if suffix == setpoint(name) else time.time()
+            self._publish({suffix: self._value_now(name, suffix)}, stamp)
             return
-        values_now = self._stage_values() | {
-            "Stage:Apply": PVValue("Idle"),
-            "Stage:Clear": PVValue("Idle"),
-            "Here": PVValue("Idle"),
-            "History:Activate": PVValue("Idle"),
-            "Follow": PVValue(_SWITCH_STATES[state.follow]),
-            "History:Select": PVValue(self._history.selected),
-        }
-        self._publish({suffix: values_now.get(suffix, PVValue(""))}, time.time())
+        value: float | str = ""
+        if suffix in ("Stage:Apply", "Stage:Clear", "Here", "History:Activate"):
+            value = "Idle"
+        elif suffix == "Follow":
+            value = _SWITCH_STATES[state.follow]
+        elif suffix == "History:Select":
+            value = self._history.selected
+        self._publish({suffix: PVValue(value)}, time.time())
+
+    def _value_now(self, name: str, suffix: str) -> PVValue:
+        """Return the value of a setpoint, or of a staged value."""
+        if suffix == staged(name) and name in self._stage.values:
+            return PVValue(self._stage.values[name])  # type: ignore[arg-type]
+        revision = self._keeper.state.revision
+        return geometry_value(revision and revision.geometry, name)
 
     def _publish_stage(self) -> None:
         self._publish(self._stage_values(), time.time(), only_changes=True)
+        self._publish_dirty()
+
+    def _publish_dirty(self) -> None:
         dirty = PVValue("Dirty" if self._stage.values else "Clean")
         self._publish({"Stage:Dirty_RBV": dirty}, time.time(), only_changes=True)
 

@@ -11,6 +11,7 @@ from ponikeeper.ca.server import ClientIdentity
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.state import DetectorState
 from ponikeeper.errors import HistoryError, RefusedError, StoreError
+from ponikeeper.history import Revision
 from ponikeeper.protocol.history_query import MAX_RECORDS, HistoryQuery, parse_query, reply_text
 from ponikeeper.protocol.text_tables import compare_text, table_text
 from ponikeeper.store import HistoryStorage
@@ -19,6 +20,9 @@ from ponikeeper.text.timestamps import to_posix
 
 _WINDOW = 60
 """Revisions that are read around the selected one; as many as fit the PV are published."""
+
+_PERIOD = 0.05
+"""Seconds between two publications: a person cannot read faster, and commits should not wait for it."""
 
 Publish = Callable[[Mapping[str, PVValue], float], None]
 
@@ -41,6 +45,7 @@ class HistoryPVs:
         self._store = store
         self._publish = publish
         self._changed = asyncio.Event()
+        self._window: dict[int, Revision] = {}
         self.selected = 0
 
     def handlers(self) -> Mapping[str, PutHandler]:
@@ -57,11 +62,12 @@ class HistoryPVs:
         await self._publish_selected(time.time())
 
     async def run(self) -> None:
-        """Publish the history after each change, and after its acknowledgement: it takes longer than the commit."""
+        """Publish the history after each change, at a limited rate, and after the acknowledgement of the commit."""
         while True:
             await self._changed.wait()
             self._changed.clear()
             await self._publish_selected(timestamp(self._keeper.state))
+            await asyncio.sleep(_PERIOD)
 
     async def _select(self, number: Any, identity: ClientIdentity) -> None:  # noqa: ARG002
         if not 0 <= number <= self._keeper.state.count:
@@ -76,7 +82,7 @@ class HistoryPVs:
         active = self._keeper.state.revision
         number = self.selected or (active.number if active else 0)
         try:
-            revisions = await self._keeper.revisions(number - _WINDOW // 2, number + _WINDOW // 2)
+            revisions = await self._revisions(number - _WINDOW // 2, number + _WINDOW // 2)
         except StoreError as error:
             self._publish_message(f"the history cannot be read: {error}")
             return
@@ -93,6 +99,20 @@ class HistoryPVs:
             },
             stamp,
         )
+
+    async def _revisions(self, first: int, last: int) -> list[Revision]:
+        """Return the revisions of a range of numbers; revisions never change, so only new ones are read."""
+        state = self._keeper.state
+        numbers = range(max(first, 1), min(last, state.count) + 1)
+        known = {number: self._window[number] for number in numbers if number in self._window}
+        if state.revision is not None and state.revision.number in numbers:
+            known[state.revision.number] = state.revision
+        missing = [number for number in numbers if number not in known]
+        if missing:
+            read = await self._keeper.revisions(missing[0], missing[-1])
+            known |= {revision.number: revision for revision in read}
+        self._window = known
+        return [known[number] for number in numbers if number in known]
 
     async def _read(self, text: str, identity: ClientIdentity) -> None:  # noqa: ARG002
         try:

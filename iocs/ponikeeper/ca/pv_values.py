@@ -29,15 +29,19 @@ class PVValue:
     status: AlarmStatus = AlarmStatus.NO_ALARM
 
 
+def geometry_value(geometry: Geometry | None, name: str) -> PVValue:
+    """Return one of the eleven values; NaN or an empty text with INVALID alarm if no geometry is active."""
+    if geometry is None:
+        text = name in ("detector", "detector_config")
+        return PVValue("" if text else math.nan, AlarmSeverity.INVALID_ALARM, AlarmStatus.UDF)
+    if name == "detector_config":
+        return PVValue(strictjson.dumps(geometry.as_dict()["detector_config"]))
+    return PVValue(getattr(geometry, name))
+
+
 def geometry_values(geometry: Geometry | None) -> dict[str, PVValue]:
     """Return the eleven values by their names; NaN and empty texts with INVALID alarm if no geometry is active."""
-    if geometry is None:
-        undefined = (AlarmSeverity.INVALID_ALARM, AlarmStatus.UDF)
-        texts = ("detector", "detector_config")
-        return {name: PVValue("" if name in texts else math.nan, *undefined) for name in (*NAMES, "detector_config")}
-    values = {name: PVValue(getattr(geometry, name)) for name in NAMES}
-    values["detector_config"] = PVValue(strictjson.dumps(geometry.as_dict()["detector_config"]))
-    return values
+    return {name: geometry_value(geometry, name) for name in (*NAMES, "detector_config")}
 
 
 def activation_values(state: DetectorState) -> dict[str, PVValue]:

@@ -186,8 +186,11 @@ def _identity(path: Path) -> tuple[int, int]:
 
 def _version(path: Path) -> bytes:
     """Return what every transaction changes in the header: change counter and size (SQLite file format, 1.3)."""
-    with path.open("rb") as file:
-        return file.read(_HEADER)[24:32]
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return os.pread(file, 8, 24)
+    finally:
+        os.close(file)
 
 
 def check_header(path: Path, name: Path) -> None:

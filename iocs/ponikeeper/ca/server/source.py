@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -188,14 +188,17 @@ class Source:
         if not subscriptions:
             self._subscriptions.pop(key, None)
 
-    def subscriptions(self) -> Iterator[Subscription]:
-        """Yield all subscriptions."""
-        for subscriptions in self._subscriptions.values():
-            yield from subscriptions
+    def has_subscriptions(self) -> bool:
+        """Return whether any client has subscribed."""
+        return bool(self._subscriptions)
+
+    def forget_encodings(self) -> None:
+        """Drop what was encoded, after the value has changed."""
+        self._encoded.clear()
 
     def notify(self, events: int) -> None:
         """Send the value to the subscriptions that want these events, after it has changed."""
-        self._encoded.clear()
+        self.forget_encodings()
         value = None
         for key, subscriptions in self._subscriptions.items():
             encoded = None
