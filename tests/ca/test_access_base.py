@@ -6,11 +6,11 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from base_ioc import GROUPS, SoftIoc
 from live import free_ports
 from ponikeeper.access.acf import DEFAULT, parse
 from ponikeeper.access.rules import Right, Rules
 from ponikeeper.errors import AccessFileError
-from softioc import GROUPS, SoftIoc
 from speak import Wire
 
 USERS = ("alice", "bob", "eve", "Alice")

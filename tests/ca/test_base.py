@@ -4,6 +4,7 @@ import struct
 
 import pytest
 
+from base_ioc import SoftIoc
 from live import free_ports
 from ponikeeper.ca.channels import make_channel
 from ponikeeper.ca.server import Context, dbr
@@ -11,7 +12,6 @@ from ponikeeper.errors import RefusedError
 from ponikeeper.protocol.pvs import PV, Kind
 from raw import Raw, message, subscription
 from served import Served
-from softioc import SoftIoc
 
 PVS = (
     PV("Number", Kind.DOUBLE, "distance", "m", 6, limits=(0.0, 10.0), writable=True),

@@ -6,9 +6,9 @@ from caproto import ChannelType
 from hypothesis import given
 from hypothesis import strategies as st
 
+from base_ioc import SoftIoc
 from live import free_ports
 from ponikeeper.ca.element_counts import padded
-from softioc import SoftIoc
 from speak import Wire, commit_text, put
 
 COUNTS = 1, 3, 5, 8, 200, 16000, 20000

@@ -1,4 +1,4 @@
-"""A C IOC with access security, in a process of its own: ``python softioc.py NAME``.
+"""A C IOC with access security, in a process of its own: ``python base_ioc.py NAME``.
 
 It serves one record for each access security group of `GROUPS`, a text and the records of `RECORDS`, reads from its
 standard input the path of one access security file after the other, and prints whether EPICS base accepts it.
@@ -38,9 +38,12 @@ class SoftIoc:
         Where it is served.
     folder
         For its files.
+    more
+        Further records, as in a ``.db`` file.
     """
 
-    def __init__(self, name: str, port: int, folder: Path) -> None:
+    def __init__(self, name: str, port: int, folder: Path, more: str = "") -> None:
+        (folder / "more.db").write_text(more)
         self.name, self.port, self._folder = name, port, folder
         self._said = (folder / "softioc.log").open("wb")
         environment = {**os.environ, "EPICS_CA_SERVER_PORT": str(port), "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO"}
@@ -89,7 +92,8 @@ def _serve(name: str, folder: str) -> None:
     records += (
         f'record(waveform, "{name}TEXT") {{field(FTVL, "CHAR") field(NELM, "16000") field(INP, {{const: "hello"}})}}\n'
     )
-    Path(folder, "records.db").write_text(records + RECORDS.format(name=name))
+    more = Path(folder, "more.db").read_text()
+    Path(folder, "records.db").write_text(records + RECORDS.format(name=name) + more)
     ioc.iocshRegisterCommon()
     ioc.dbLoadDatabase(b"base.dbd", ioc.DEFAULT_DBD_PATH.encode(), None)
     ioc.registerRecordDeviceDriver(ioc.pdbbase)
