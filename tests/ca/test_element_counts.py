@@ -3,12 +3,9 @@
 import caproto as ca
 import pytest
 from caproto import ChannelType
-from hypothesis import given
-from hypothesis import strategies as st
 
 from base_ioc import SoftIoc
 from live import free_ports
-from ponikeeper.ca.element_counts import padded
 from speak import Wire, commit_text, put
 
 COUNTS = 1, 3, 5, 8, 200, 16000, 20000
@@ -76,15 +73,3 @@ def test_count_beyond_the_limit_is_refused(farm, prefix):
             assert b"request 0, which means all" in answer.error_message
         wire.send(channel.read(data_count=131_072))
         assert wire.receive(ca.ReadNotifyResponse).header.data_count == 131_072
-
-
-@given(there=st.integers(0, 70_000), asked=st.integers(0, 70_000))
-def test_header_has_the_size_of_the_message(there, asked):
-    promised = asked or there  # what caproto writes
-    update = ca.EventAddResponse(b"x" * min(there, promised), ChannelType.CHAR, promised, 1, 7)
-    made = padded(update, asked)
-    value = bytes(made.buffers[1])
-    assert made.header.data_count == len(value) == promised
-    assert made.header.payload_size == sum(map(len, map(bytes, made.buffers))) == -(-promised // 8) * 8
-    assert value == b"x" * min(there, promised) + bytes(max(promised - there, 0))
-    assert (made.subscriptionid, made.status) == (7, update.status)
