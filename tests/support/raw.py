@@ -62,6 +62,8 @@ class Raw:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)  # also where another thread reads
         self.sock.close()
 
     def send(self, *messages: bytes) -> None:
