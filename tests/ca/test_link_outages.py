@@ -164,8 +164,9 @@ def test_status_is_right_soon_after_a_minute_without_packets(mode):
     import subprocess
 
     import dropping
+    import namespaces
 
-    reason = dropping.why_not()
+    reason = namespaces.why_not()
     if reason is not None:
         pytest.skip(f"no networks can be made here: {reason}")
     ran = subprocess.run(dropping.command(60.0, mode), check=True, capture_output=True, text=True, env=os.environ)

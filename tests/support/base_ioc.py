@@ -40,13 +40,19 @@ class SoftIoc:
         For its files.
     more
         Further records, as in a ``.db`` file.
+    beacons
+        Whether it sends beacons to its networks.
     """
 
-    def __init__(self, name: str, port: int, folder: Path, more: str = "") -> None:
+    def __init__(self, name: str, port: int, folder: Path, more: str = "", beacons: bool = False) -> None:
         (folder / "more.db").write_text(more)
         self.name, self.port, self._folder = name, port, folder
         self._said = (folder / "softioc.log").open("wb")
-        environment = {**os.environ, "EPICS_CA_SERVER_PORT": str(port), "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO"}
+        environment = {
+            **os.environ,
+            "EPICS_CA_SERVER_PORT": str(port),
+            "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "YES" if beacons else "NO",
+        }
         command = [sys.executable, __file__, name, str(folder)]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(

@@ -9,34 +9,23 @@ link sends ten updates a second, also while the packets are dropped.
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from namespaces import UNSHARE, inside, namespace, run
+
 _HOST, _ROUTER = ("10.9.1.1", "10.9.2.1"), ("10.9.1.2", "10.9.2.2")
 """Addresses of the two ends, and of the router towards each of them."""
-
-_UNSHARE = ("unshare", "-n") if os.geteuid() == 0 else ("unshare", "-rn")
 
 _PATIENCE = 120.0
 
 
 def command(seconds: float, mode: str) -> list[str]:
     """Return the command that runs this module in a network namespace of its own."""
-    return [*_UNSHARE, sys.executable, __file__, str(seconds), mode]
-
-
-def why_not() -> str | None:
-    """Return why such networks cannot be made here, or None."""
-    script = "ip link add probe0 type veth peer name probe1 && echo 0 > /proc/sys/net/ipv4/ip_forward"
-    try:
-        tried = subprocess.run([*_UNSHARE, "sh", "-c", script], capture_output=True, check=False, text=True)
-    except OSError as error:
-        return str(error)
-    return tried.stderr.strip() or "no network namespace can be had" if tried.returncode else None
+    return [*UNSHARE, sys.executable, __file__, str(seconds), mode]
 
 
 class Network:
@@ -44,32 +33,32 @@ class Network:
 
     def __init__(self, router: int, far: int) -> None:
         self._router = router
-        self.far = _inside(far)
+        self.far = inside(far)
         """What runs a command at the other end."""
 
     def forward(self, passes: bool) -> None:
         """Forward packets, or drop them."""
-        _run(*_inside(self._router), "sh", "-c", f"echo {int(passes)} > /proc/sys/net/ipv4/ip_forward")
+        run(*inside(self._router), "sh", "-c", f"echo {int(passes)} > /proc/sys/net/ipv4/ip_forward")
 
 
 @contextlib.contextmanager
 def networks() -> Iterator[Network]:
     """Make the networks; they end with the block."""
-    with _namespace() as router, _namespace() as far:
+    with namespace() as router, namespace() as far:
         for number, end in enumerate((None, far)):
-            _run("ip", "link", "add", f"end{number}", "type", "veth", "peer", "name", f"side{number}")
-            _run("ip", "link", "set", f"side{number}", "netns", str(router))
+            run("ip", "link", "add", f"end{number}", "type", "veth", "peer", "name", f"side{number}")
+            run("ip", "link", "set", f"side{number}", "netns", str(router))
             if end is not None:
-                _run("ip", "link", "set", f"end{number}", "netns", str(end))
-            here, there = () if end is None else _inside(end), _inside(router)
+                run("ip", "link", "set", f"end{number}", "netns", str(end))
+            here, there = () if end is None else inside(end), inside(router)
             for where, device, address in (
                 (here, f"end{number}", _HOST[number]),
                 (there, f"side{number}", _ROUTER[number]),
             ):
-                _run(*where, "ip", "address", "add", f"{address}/24", "dev", device)
-                _run(*where, "ip", "link", "set", device, "up")
-                _run(*where, "ip", "link", "set", "lo", "up")
-            _run(*here, "ip", "route", "add", "default", "via", _ROUTER[number])
+                run(*where, "ip", "address", "add", f"{address}/24", "dev", device)
+                run(*where, "ip", "link", "set", device, "up")
+                run(*where, "ip", "link", "set", "lo", "up")
+            run(*here, "ip", "route", "add", "default", "via", _ROUTER[number])
         network = Network(router, far)
         network.forward(True)
         yield network
@@ -110,28 +99,6 @@ def measure(network: Network, folder: Path, seconds: float, busy: bool) -> dict[
     finally:
         motors.kill()
     return {"noticed": noticed, "recovered": recovered, "statuses": statuses}
-
-
-@contextlib.contextmanager
-def _namespace() -> Iterator[int]:
-    """Hold a network namespace for the duration of the block; yield the process in it."""
-    ours = Path("/proc/self/ns/net").readlink()
-    with subprocess.Popen(["unshare", "-n", "sh", "-c", "echo; exec sleep 3600"], stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        try:
-            assert Path(f"/proc/{holder.pid}/ns/net").readlink() != ours
-            yield holder.pid
-        finally:
-            holder.kill()
-
-
-def _inside(pid: int) -> tuple[str, ...]:
-    return ("nsenter", "-t", str(pid), "-n")
-
-
-def _run(*words: str) -> None:
-    subprocess.run(words, check=True)
 
 
 if __name__ == "__main__":

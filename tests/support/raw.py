@@ -38,18 +38,20 @@ class Raw:
     Parameters
     ----------
     port
-        TCP port on loopback.
+        TCP port.
     receive_buffer
         Size of the socket's receive buffer (bytes).
+    address
+        Of the server.
     """
 
-    def __init__(self, port: int, receive_buffer: int | None = None) -> None:
+    def __init__(self, port: int, receive_buffer: int | None = None, address: str = "127.0.0.1") -> None:
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if receive_buffer is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(TIMEOUT)
         try:
-            self.sock.connect(("127.0.0.1", port))
+            self.sock.connect((address, port))
         except OSError:
             self.sock.close()
             raise
