@@ -118,7 +118,7 @@ def filters_and_types(ioc, pvs):
 
 
 def never_reading(ioc, stack, clients):
-    """Let clients subscribe to long texts and get them without end, without ever reading."""
+    """Subscribe to long texts and get them without end, without ever reading."""
     for _ in range(clients):
         raw = stack.enter_context(Raw(ioc.port, 4096))
         sid = raw.channel(f"{ioc.prefix}Snapshot_RBV")
@@ -174,7 +174,7 @@ def connect_storm(ioc, count):
 
 
 def attack(make_ioc, scale, pvs):
-    """Attack an IOC beside a good client; return its durations of gets, and what was not right."""
+    """Attack an IOC next to a good client; return its durations of gets, and what was not right."""
     random_ = random.Random(20261128)
     ioc = make_ioc(detectors=("{Det:1}Calib:",)).start()
     process = psutil.Process(ioc.process.pid)

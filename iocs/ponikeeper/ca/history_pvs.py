@@ -102,11 +102,8 @@ class HistoryPVs:
 
     async def _revisions(self, first: int, last: int) -> list[Revision]:
         """Return the revisions of a range of numbers; revisions never change, so only new ones are read."""
-        state = self._keeper.state
-        numbers = range(max(first, 1), min(last, state.count) + 1)
+        numbers = range(max(first, 1), min(last, self._keeper.state.count) + 1)
         known = {number: self._window[number] for number in numbers if number in self._window}
-        if state.revision is not None and state.revision.number in numbers:
-            known[state.revision.number] = state.revision
         missing = [number for number in numbers if number not in known]
         if missing:
             read = await self._keeper.revisions(missing[0], missing[-1])

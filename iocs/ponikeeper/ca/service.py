@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import logging
 import os
 import signal
@@ -82,6 +83,7 @@ def run(config: Config, ready: Callable[[str], None], force: bool = False) -> No
         factory = uvloop.new_event_loop
     except ImportError:
         factory = None
+    gc.disable()  # until it is ready: what is built until then stays
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(serve(config, ready, force))
 
@@ -130,6 +132,8 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
 
         def report_ready(port: int) -> None:
             listening.set_result(port)
+            gc.freeze()  # what exists now stays: the collector need not look at it again
+            gc.enable()
             ready(f"READY port={port} pvs={len(context.pvdb)} detectors={len(config.detector)}")
 
         hook = functools.partial(_run_health_check, context, config, store, report_ready)
