@@ -114,6 +114,7 @@ def there_and_back(panel):
     """Move the detector away and back, and wait until the IOC has seen it."""
     for place in (FAR + 3, FAR):
         assert speak.put(panel.calib.read_links()[0].pv, place) is None
+        wait_for(lambda place=place: panel.calib.read_links()[0].value == place)
     wait_for(lambda: rests(panel, FAR))
     stands(panel, "VALID")
 
