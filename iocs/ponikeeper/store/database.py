@@ -35,6 +35,7 @@ class StoreFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = None
+        self._grouped: sqlite3.Connection | None = None
         self._lock = lock_directory(path.parent)
         try:
             with self.translated_errors():
@@ -67,6 +68,8 @@ class StoreFile:
     def transaction(self) -> Generator[sqlite3.Connection]:
         """Run a transaction: at the end it is on disk, or rolled back. After a failure the file is opened again.
 
+        Within `group` it is a part of the group's transaction, and on disk at the end of that.
+
         Raises
         ------
         UncertainStoreError
@@ -74,6 +77,48 @@ class StoreFile:
         StoreError
             It was rolled back, or will be from the journal when the file is opened again.
         """
+        with self._part() if self._grouped is not None else self._whole() as connection:
+            yield connection
+
+    @contextmanager
+    def group(self) -> Generator[None]:
+        """Join the transactions of the block: they reach the disk together at its end.
+
+        One that fails by itself is rolled back alone.
+
+        Raises
+        ------
+        UncertainStoreError
+            The last step failed; it concerns all of them.
+        StoreError
+            All of them were rolled back.
+        """
+        with self._whole() as connection:
+            self._grouped = connection
+            try:
+                yield
+            finally:
+                self._grouped = None
+
+    @contextmanager
+    def _part(self) -> Generator[sqlite3.Connection]:
+        """Run a part of a group, within a savepoint."""
+        connection = self._grouped
+        assert connection is not None
+        with self.translated_errors():
+            self._require_transaction(connection)
+            connection.execute("SAVEPOINT part")
+            try:
+                yield connection
+            except BaseException:
+                if connection.in_transaction:  # after some errors of the disk SQLite has rolled back everything
+                    connection.execute("ROLLBACK TO part")
+                    connection.execute("RELEASE part")
+                raise
+            connection.execute("RELEASE part")
+
+    @contextmanager
+    def _whole(self) -> Generator[sqlite3.Connection]:
         committing = False
         try:
             with self.translated_errors():
@@ -82,6 +127,7 @@ class StoreFile:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 committing = True
+                self._require_transaction(connection)
                 connection.execute("COMMIT")
                 self._version = _version(self.path)
         except BaseException as error:
@@ -91,6 +137,11 @@ class StoreFile:
             if committing and isinstance(error, StoreError) and not self._will_be_rolled_back():
                 raise UncertainStoreError(str(error)) from error
             raise
+
+    def _require_transaction(self, connection: sqlite3.Connection) -> None:
+        """Check that a transaction is open: after some errors of the disk SQLite has rolled back all of it."""
+        if not connection.in_transaction:
+            raise StoreError(f"{self.path}: the disk has failed, and everything was rolled back")
 
     def translated_errors(self) -> AbstractContextManager[None]:
         """Translate errors of SQLite and of the system to `StoreError`, with the file's name."""

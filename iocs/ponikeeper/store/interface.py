@@ -5,6 +5,7 @@ name the class.
 """
 
 from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -390,6 +391,18 @@ class HistoryStorage(Protocol):
         ------
         StoreError
             As `commit`.
+        """
+        ...
+
+    def group(self) -> AbstractContextManager[None]:
+        """Join the writes of the block: they are on disk when it ends, with one wait for the disk.
+
+        A write that fails by itself changes nothing, and does not harm the others.
+
+        Returns
+        -------
+        AbstractContextManager
+            Its exit raises `StoreError` if none of them is on disk, `UncertainStoreError` if that is not known.
         """
         ...
 

@@ -6,6 +6,7 @@ An `SQLiteStorage` belongs to one thread at a time (`ponikeeper.store.store_thre
 import sqlite3
 import uuid
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import cast
 
@@ -22,6 +23,10 @@ class SQLiteStorage(Reader):
 
     `ponikeeper.store.interface` describes the methods. Every write is one transaction.
     """
+
+    def group(self) -> AbstractContextManager[None]:
+        """Join the writes of the block: they are on disk together at its end, or none is."""
+        return self._file.group()
 
     def probe(self) -> None:
         """Write to the disk without changing the history."""

@@ -4,12 +4,13 @@ import asyncio
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ponikeeper.errors import DamagedStoreError, StoreError
 from ponikeeper.store.interface import HistoryStorage
@@ -51,8 +52,38 @@ class Health:
     free: float = 0.0
 
 
+_MAX_GROUP = 32
+"""Writes that reach the disk together; those of several detectors then wait for it once."""
+
+
+class _Write:
+    """A write that waits for the thread."""
+
+    def __init__(self, method: Callable[[HistoryStorage], Any]) -> None:
+        self._method = method
+        self._result: Any = None
+        self.error: Exception | None = None
+        self.future: Future[Any] = Future()
+
+    def run(self, storage: HistoryStorage) -> None:
+        """Write, and keep the outcome until it is on disk."""
+        try:
+            self._result = self._method(storage)
+        except Exception as error:  # noqa: BLE001  # it belongs to the caller
+            self.error = error
+
+    def report(self) -> None:
+        """Report the outcome to the caller."""
+        if self.error is None:
+            self.future.set_result(self._result)
+        else:
+            self.future.set_exception(self.error)
+
+
 class StoreThread:
     """Runs the methods of a storage one after another, on a thread of its own.
+
+    Writes that wait at the same time reach the disk together.
 
     Parameters
     ----------
@@ -64,6 +95,7 @@ class StoreThread:
         self._storage = storage
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._thread_id = 0
+        self._waiting: deque[_Write] = deque()
         self._listeners: list[Callable[[Health], Awaitable[None]]] = []
         self.health = Health(free=self._free())
         self.damage = ""
@@ -133,7 +165,10 @@ class StoreThread:
             raise DamagedStoreError(self.damage)
         began = time.monotonic()
         try:
-            result = await self._run(method, on_slow)
+            write = _Write(method)
+            self._waiting.append(write)
+            self._thread.submit(self._write_waiting)
+            result = await self._wait(asyncio.wrap_future(write.future), on_slow)
         except DamagedStoreError as error:
             await self._report_damage(error)
             raise
@@ -168,9 +203,28 @@ class StoreThread:
         self._thread.submit(self._storage.close)
         self._thread.shutdown(wait=True)
 
+    def _write_waiting(self) -> None:
+        """Run what waits, in the thread; several writes in one group."""
+        writes = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MAX_GROUP))]
+        writes = [write for write in writes if write.future.set_running_or_notify_cancel()]
+        try:
+            with self._storage.group() if len(writes) > 1 else nullcontext():
+                for write in writes:
+                    write.run(self._storage)
+        except Exception as error:  # noqa: BLE001  # it belongs to the callers: nothing of the group is on disk
+            for write in writes:
+                write.error = write.error or error
+        for write in writes:
+            write.report()
+
     async def _run(self, method: Callable[[HistoryStorage], T], on_slow: Callable[[], Awaitable[None]] | None) -> T:
-        """Run a method on the thread; report a disk that does not answer, and wait for it."""
-        future = asyncio.get_running_loop().run_in_executor(self._thread, method, self._storage)
+        """Run a method on the thread."""
+        return await self._wait(
+            asyncio.get_running_loop().run_in_executor(self._thread, method, self._storage), on_slow
+        )
+
+    async def _wait(self, future: "asyncio.Future[T]", on_slow: Callable[[], Awaitable[None]] | None) -> T:
+        """Wait for the thread; report a disk that does not answer, and go on waiting."""
         done, _ = await asyncio.wait({future}, timeout=SLOW)
         if not done:
             await self._report(replace(self.health, ok=False, message=f"the disk has not answered for {SLOW:g} s"))

@@ -74,3 +74,47 @@ def test_probe_changes_nothing_of_the_history(storage):
     storage.probe()
     assert reopened(storage).active(PREFIX) == before
     assert before[0].geometry == draft(1).geometry != GEOMETRY
+
+
+def test_writes_of_a_group_are_stored_together(storage):
+    with storage.group():
+        commit(storage, PREFIX, 1)
+        commit(storage, OTHER, 1)
+        commit(storage, PREFIX, 2)
+    assert [reopened(storage).count(prefix) for prefix in (PREFIX, OTHER)] == [2, 1]
+
+
+def test_write_of_a_group_that_fails_by_itself_leaves_the_others(storage):
+    with storage.group():
+        commit(storage, PREFIX, 1)
+        with pytest.raises(StoreError, match="would be 2, not 8"):
+            storage.commit(PREFIX, draft(2), "2026-11-22T10:00:00.000000Z", "commit", "a", count=7)
+        commit(storage, OTHER, 1)
+    assert [reopened(storage).count(prefix) for prefix in (PREFIX, OTHER)] == [1, 1]
+
+
+def test_group_that_fails_leaves_nothing(storage):
+    commit(storage, PREFIX, 1)
+    before = storage.active(PREFIX)
+    with suppress(RuntimeError), storage.group():
+        commit(storage, PREFIX, 2)
+        commit(storage, OTHER, 1)
+        raise RuntimeError
+    assert (reopened(storage).active(PREFIX), storage.count(OTHER)) == (before, 0)
+
+
+def test_error_of_the_disk_within_a_group_fails_all_of_it(storage):
+    """After some errors SQLite has rolled back the whole transaction; nothing after that may be stored on its own."""
+    commit(storage, PREFIX, 1)
+    group = storage.group()
+    group.__enter__()
+    commit(storage, PREFIX, 2)
+    storage._file.connection().execute("ROLLBACK")  # what SQLite does
+    for _ in range(2):
+        with pytest.raises(StoreError, match="everything was rolled back"):
+            commit(storage, OTHER, 1)
+    with pytest.raises(StoreError, match="everything was rolled back"):
+        group.__exit__(None, None, None)
+    assert [reopened(storage).count(prefix) for prefix in (PREFIX, OTHER)] == [1, 0]
+    commit(storage, PREFIX, 2)
+    assert reopened(storage).count(PREFIX) == 2

@@ -1,19 +1,23 @@
 """The IOC needs of a storage only the methods of `HistoryStorage`: a keeper runs on one in memory."""
 
 import asyncio
+import contextlib
 import inspect
+import threading
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_states import LinkStates
+from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.history.records import Activation, Correction, Revision, name_of
 from ponikeeper.protocol import Activate, Commit, Follow, Retract
 from ponikeeper.store import HistoryStorage, StoredState
 from ponikeeper.store.interface import NO_END
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.store.store_thread import StoreThread
+from stores import PREFIXES, draft
 from strategies import VALUES
 
 PREFIX = "XF:1{Det:1}Calib:"
@@ -83,6 +87,9 @@ class MemoryStorage:
     def store_answer(self, prefix, answer):
         self._answers[prefix, answer.request] = answer
 
+    def group(self):
+        return contextlib.nullcontext()
+
     def probe(self):
         pass
 
@@ -134,3 +141,63 @@ def test_sqlite_storage_has_the_signatures_of_the_interface():
     assert {name: inspect.signature(getattr(SQLiteStorage, name)) for name in public} == {
         name: inspect.signature(method) for name, method in public.items()
     }
+
+
+def run_at_once(tmp_path, methods, prepare=None):
+    """Write all at once, while the thread is busy; return the outcomes, the counts and the number of COMMITs."""
+    storage = SQLiteStorage(tmp_path / "ponikeeper.sqlite")
+    if prepare is not None:
+        prepare(storage)
+    ends = []
+    storage._file.connection().set_trace_callback(lambda text: ends.append(text) if text == "COMMIT" else None)
+
+    async def work():
+        store, busy = StoreThread(storage), threading.Event()
+        blocked = asyncio.ensure_future(store.read(lambda _: busy.wait(30)))
+        writes = [asyncio.ensure_future(store.write(method)) for method in methods]
+        await asyncio.sleep(0)
+        busy.set()
+        await blocked
+        outcomes = await asyncio.gather(*writes, return_exceptions=True)
+        counts = [await store.read(lambda storage, prefix=prefix: storage.count(prefix)) for prefix in PREFIXES]
+        store.close()
+        return outcomes, counts
+
+    outcomes, counts = asyncio.run(work())
+    return outcomes, counts, len(ends)
+
+
+def commit_to(prefix, count):
+    return lambda storage: storage.commit(prefix, draft(1), "2026-11-22T10:00:00.000000Z", "commit", "a", count=count)
+
+
+def test_writes_that_wait_at_the_same_time_wait_for_the_disk_once(tmp_path):
+    methods = [commit_to(PREFIXES[0], 0), commit_to(PREFIXES[1], 0), commit_to(PREFIXES[0], 1)]
+    outcomes, counts, commits = run_at_once(tmp_path, methods)
+    assert [revision.number for revision, _ in outcomes] == [1, 1, 2]
+    assert (counts, commits) == ([2, 1], 1)
+
+
+def test_write_that_fails_by_itself_does_not_harm_those_that_wait_with_it(tmp_path):
+    methods = [commit_to(PREFIXES[0], 0), commit_to(PREFIXES[0], 7), commit_to(PREFIXES[1], 0)]
+    outcomes, counts, commits = run_at_once(tmp_path, methods)
+    assert isinstance(outcomes[1], StoreError)
+    assert "would be 2, not 8" in str(outcomes[1])
+    assert (counts, commits) == ([1, 1], 1)
+
+
+def test_last_step_that_fails_concerns_all_that_wait_together(tmp_path):
+    def prepare(storage):
+        whole = storage.group
+
+        @contextlib.contextmanager
+        def group():
+            with whole():
+                yield
+            raise UncertainStoreError("the disk has failed")
+
+        storage.group = group
+
+    outcomes, counts, _ = run_at_once(tmp_path, [commit_to(PREFIXES[0], 0), commit_to(PREFIXES[1], 0)], prepare)
+    assert [str(outcome) for outcome in outcomes] == ["the disk has failed"] * 2
+    assert counts == [1, 1]
