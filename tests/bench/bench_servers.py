@@ -1,9 +1,10 @@
-"""The CA server beside EPICS base's C server, pythonSoftIOC and caproto's own server, in one run.
+"""The CA server compared with EPICS base's C server, pythonSoftIOC and caproto's own server, in one run.
 
 ``python tests/bench/bench_servers.py [rounds] [--json FILE]`` prints for each kind of work the median over the rounds,
 the smallest and the largest, and the ratio to EPICS base. Each server is a process of its own with the same records;
 in each round every server has its turn. The client is one circuit, byte by byte, so that no client library's time is
-in the figures, but for the rows that name pyepics. pythonSoftIOC takes part if it is installed (``pip install
+in the figures, but for the rows that name pyepics. Client and server share one CPU, so that the time to wake an idle
+one, which is longer than the work, is not in them either. pythonSoftIOC takes part if it is installed (``pip install
 softioc``). The last rows are of the whole IOC with a store on tmpfs, and have no peer.
 """
 
@@ -111,8 +112,22 @@ def run_server(serve: Callable[[Any], None], port: int, ready: Any) -> None:
 
 
 @contextlib.contextmanager
-def served(serve: Callable[[Any], None]) -> Iterator[int]:
-    """Run a server in a process of its own, and yield its port."""
+def one_cpu(pid: int) -> Iterator[None]:
+    """Let this process and all threads of a server share one CPU."""
+    before = os.sched_getaffinity(0)
+    threads = [0, *(int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir())]
+    try:
+        for thread in threads:
+            os.sched_setaffinity(thread, {min(before)})
+        yield
+    finally:
+        for thread in threads:
+            os.sched_setaffinity(thread, before)
+
+
+@contextlib.contextmanager
+def served(serve: Callable[[Any], None]) -> Iterator[tuple[int, int]]:
+    """Run a server in a process of its own, and yield its port and its process."""
     spawn = multiprocessing.get_context("spawn")
     ready, (port,) = spawn.Event(), free_ports(1)
     process = spawn.Process(target=run_server, args=(serve, port, ready), daemon=True)
@@ -120,18 +135,19 @@ def served(serve: Callable[[Any], None]) -> Iterator[int]:
     try:
         if not ready.wait(30):
             raise RuntimeError(f"{serve.__name__} does not start")
-        yield port
+        assert process.pid is not None
+        yield port, process.pid
     finally:
         process.kill()
         process.join()
 
 
 @contextlib.contextmanager
-def base() -> Iterator[int]:
-    """Run EPICS base's server, and yield its port."""
+def base() -> Iterator[tuple[int, int]]:
+    """Run EPICS base's server, and yield its port and its process."""
     (port,) = free_ports(1)
     with tempfile.TemporaryDirectory() as folder, SoftIoc(PREFIX, port, Path(folder), MORE) as ioc:
-        yield ioc.port
+        yield ioc.port, ioc.pid
 
 
 # --- the work
@@ -269,13 +285,14 @@ def pyepics(port: int) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(port: int, pipelined: bool) -> dict[str, float]:
+def measure(port: int, pid: int, pipelined: bool) -> dict[str, float]:
     """Measure all work on one server; without what is pipelined, which caproto's server does not complete."""
-    rows = one_client(port, pipelined)
-    rows |= {f"put to the last of {count} monitors (us)": monitors(port, count) for count in (1, 10, 50)}
-    if not pipelined:
-        return rows
-    rows["10,000 subscriptions made and cleared (ms)"] = subscriptions(port)
+    with one_cpu(pid):
+        rows = one_client(port, pipelined)
+        rows |= {f"put to the last of {count} monitors (us)": monitors(port, count) for count in (1, 10, 50)}
+        if not pipelined:
+            return rows
+        rows["10,000 subscriptions made and cleared (ms)"] = subscriptions(port)
     rows["puts of four clients (1/s)"] = four_clients(port)
     return rows | pyepics(port)
 
@@ -284,8 +301,8 @@ def measure(port: int, pipelined: bool) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def ioc(detectors: int) -> Iterator[tuple[int, float, int]]:
-    """Run an IOC with its store on tmpfs; yield its port, the time to READY (s) and its memory (MB)."""
+def ioc(detectors: int) -> Iterator[tuple[int, int, float, int]]:
+    """Run an IOC with its store on tmpfs; yield port, process, the time to READY (s) and its memory (MB)."""
     (port,) = free_ports(1)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         text = f'[ioc]\nprefix = "{PREFIX}"\nstate_dir = "."\nport = {port}\n'
@@ -301,7 +318,7 @@ def ioc(detectors: int) -> Iterator[tuple[int, float, int]]:
             ready = time.perf_counter() - began
             status = Path(f"/proc/{process.pid}/status").read_text()
             memory = next(int(line.split()[1]) // 1000 for line in status.splitlines() if line.startswith("VmRSS"))
-            yield port, ready, memory
+            yield port, process.pid, ready, memory
         finally:
             process.terminate()
             process.communicate()
@@ -363,7 +380,7 @@ def snapshot_latency(port: int) -> float:
 
 def product() -> dict[str, float]:
     """Measure the whole IOC."""
-    with ioc(10) as (port, *_):
+    with ioc(10) as (port, pid, *_):
         rows = {"commits of one detector (1/s)": commit_rate(port, [0], 300)}
         rows["commits of ten detectors (1/s)"] = commit_rate(port, list(range(10)), 60)
         rows["commit to Snapshot at the last of 50 clients (ms)"] = snapshot_latency(port)
@@ -374,8 +391,9 @@ def product() -> dict[str, float]:
                 raw.send(put_message(sid, 0.3 + 1e-4 * (number % 100)))
                 raw.receive(19)
 
-            rows["put to Stage:Dist (us)"] = median_of(1000, stage)
-    with ioc(100) as (_, ready, memory):
+            with one_cpu(pid):
+                rows["put to Stage:Dist (us)"] = median_of(1000, stage)
+    with ioc(100) as (_, _, ready, memory):
         rows |= {"100 detectors: exec to READY (s)": ready, "100 detectors: memory (MB)": memory}
     return rows
 
@@ -393,8 +411,8 @@ def main() -> None:
     found: dict[str, dict[str, list[float]]] = {}
     for _ in range(options.rounds):
         for name, server in servers.items():
-            with server() as port:
-                for row, value in measure(port, name != "caproto").items():
+            with server() as (port, pid):
+                for row, value in measure(port, pid, name != "caproto").items():
                     found.setdefault(row, {}).setdefault(name, []).append(value)
         for row, value in product().items():
             found.setdefault(row, {}).setdefault("ponikeeper", []).append(value)

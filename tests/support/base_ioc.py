@@ -60,6 +60,11 @@ class SoftIoc:
         )
         self._answer()
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def __enter__(self) -> Self:
         return self
 

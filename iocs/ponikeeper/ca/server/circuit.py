@@ -224,7 +224,7 @@ class Circuit(Stream):
         if header.data_type > dbr.LAST_TYPE:
             self._end(header, f"there is no type {header.data_type}", channel.cid, m.BADTYPE)
             return True
-        if dbr.payload_size(header.data_type, header.data_count) > MAX_VALUE_BYTES:
+        if header.data_count > 1 and dbr.payload_size(header.data_type, header.data_count) > MAX_VALUE_BYTES:
             reason = f"{header.data_count} elements are more than {MAX_VALUE_BYTES} bytes: request 0, which means all"
             self.send(m.error(header, channel.cid, m.TOLARGE, reason))
             return True

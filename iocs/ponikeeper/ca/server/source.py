@@ -63,8 +63,13 @@ class Subscription:
     count: int
     mask: int
     modifiers: Modifiers = PLAIN
+    key: "_Key" = field(init=False)
     _last: float | None = field(default=None, init=False)
     _passed: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        modifiers = self.modifiers
+        self.key = (self.data_type, self.count, modifiers.elements, modifiers.now, modifiers.long_string)
 
     def passes(self, value: object) -> bool:
         """Return whether the filters let an update with this value pass, and remember it."""
@@ -175,14 +180,15 @@ class Source:
 
     def add_subscription(self, subscription: Subscription) -> None:
         """Add a subscription, and send it the present value."""
-        key = self._key(subscription)
+        key = subscription.key
         self._subscriptions.setdefault(key, {})[subscription] = None
-        subscription.passes(self.reading().value)
+        if subscription.modifiers is not PLAIN:
+            subscription.passes(self.reading().value)  # the first value always does
         subscription.client.post(subscription, self._encode(key).update(subscription.id))
 
     def remove_subscription(self, subscription: Subscription) -> None:
         """Remove a subscription."""
-        key = self._key(subscription)
+        key = subscription.key
         subscriptions = self._subscriptions.get(key, {})
         subscriptions.pop(subscription, None)
         if not subscriptions:
@@ -211,12 +217,6 @@ class Source:
                         continue
                 encoded = encoded or self._encode(key)
                 subscription.client.post(subscription, encoded.update(subscription.id))
-
-    @staticmethod
-    def _key(subscription: Subscription) -> _Key:
-        modifiers = subscription.modifiers
-        form = (modifiers.elements, modifiers.now, modifiers.long_string)
-        return subscription.data_type, subscription.count, *form
 
     def _encode(self, key: _Key) -> Encoded:
         encoded = self._encoded.get(key)
