@@ -113,7 +113,7 @@ def run_server(serve: Callable[[Any], None], port: int, ready: Any) -> None:
 
 @contextlib.contextmanager
 def one_cpu(pid: int) -> Iterator[None]:
-    """Let this process and all threads of a server share one CPU."""
+    """Keep this process and all threads of a server on one CPU."""
     before = os.sched_getaffinity(0)
     threads = [0, *(int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir())]
     try:
