@@ -29,6 +29,35 @@ def test_sigterm_ends_it_within_two_seconds(make_ioc):
     assert time.monotonic() - began < 2.0
 
 
+STUBBORN = """
+import asyncio
+from ponikeeper.__main__ import main
+from ponikeeper.ca.stats_pvs import StatsPVs
+
+run = StatsPVs.run
+
+async def stubborn(self, clients):
+    while True:
+        try:
+            await run(self, clients)
+        except asyncio.CancelledError:
+            pass
+
+StatsPVs.run = stubborn
+main()
+"""
+
+
+def test_part_that_does_not_end_does_not_keep_the_service(make_ioc):
+    ioc = make_ioc()
+    ioc.command = lambda: [sys.executable, "-c", STUBBORN, "serve", str(ioc.config)]
+    ioc.start()
+    began = time.monotonic()
+    ioc.stop()
+    assert time.monotonic() - began < 3.0
+    assert "a part of the service does not end" in ioc.stderr.read_text()
+
+
 def test_second_instance_on_the_same_store_is_refused(make_ioc):
     ioc = make_ioc().start()
     second = subprocess.run(ioc.command(), env=ioc.environment(), capture_output=True, text=True, timeout=TIMEOUT)

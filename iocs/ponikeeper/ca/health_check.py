@@ -62,7 +62,8 @@ class HealthCheck:
 
     async def wait_for_heartbeat(self, timeout: float) -> None:
         """Wait until the first heartbeat has arrived; raises `TimeoutError`."""
-        await asyncio.wait_for(self._first.wait(), timeout)
+        async with asyncio.timeout(timeout):
+            await self._first.wait()
 
     def has_heartbeat(self) -> bool:
         """Return whether a heartbeat has arrived within the last seconds."""

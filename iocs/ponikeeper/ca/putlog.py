@@ -57,7 +57,8 @@ class PutLog:
         while True:
             self._publish()
             try:
-                await asyncio.wait_for(self._changed.wait(), _PERIOD if self._problem else None)
+                async with asyncio.timeout(_PERIOD if self._problem else None):
+                    await self._changed.wait()
             except TimeoutError:
                 await self._write()
             self._changed.clear()

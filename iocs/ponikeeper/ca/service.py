@@ -7,9 +7,9 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from caproto import AlarmStatus
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STOP_TIMEOUT = 1.0
+_STOP_DEADLINE = 1.9
+"""From SIGTERM to the end of the process at the latest (s): a supervisor waits for it."""
 _FIRST_HEARTBEAT = 5.0
 """Longest time from the start to the first heartbeat (s)."""
 
@@ -93,7 +95,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, _request_stop, stop)
     environment, access = await asyncio.to_thread(_environment_and_access, config)
     rival_check = asyncio.create_task(_require_no_rival(config, environment, force))  # runs while the store is opened
     try:
@@ -152,15 +154,31 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
                 f"{server.exception()}; expected addresses of this host"
             ) from server.exception()
         _notify("STOPPING=1")
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await _end(tasks)
         if putlog is not None:
             await putlog.close()
     finally:
         await _close(store)
+
+
+def _request_stop(stop: asyncio.Event) -> None:
+    """Stop the service; the process ends in time, whatever hangs."""
+    stop.set()
+    deadline = threading.Timer(_STOP_DEADLINE, os._exit, (4,))
+    deadline.daemon = True
+    deadline.start()
+
+
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+    """End the tasks of the service; raises the error of one that has failed. One that does not end is left behind."""
+    for task in tasks:
+        task.cancel()
+    _, left = await asyncio.wait(tasks, timeout=_STOP_TIMEOUT)
+    for task in left:
+        log.error("a part of the service does not end: %r", task)
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.result()
 
 
 def environment_of(config: Config) -> Environment:
@@ -307,7 +325,8 @@ def _notify(message: str) -> None:
 async def _close(store: StoreThread) -> None:
     """Close the store; a disk that does not respond must not keep the process running."""
     try:
-        await asyncio.wait_for(asyncio.to_thread(store.close), _STOP_TIMEOUT)
+        async with asyncio.timeout(_STOP_TIMEOUT):
+            await asyncio.to_thread(store.close)
     except TimeoutError:
         log.error("the disk does not respond: stopping without closing the store")  # noqa: TRY400
         os._exit(4)  # as for any error of the store

@@ -131,7 +131,8 @@ async def wait_for_status(prefixes: Sequence[str], status: str, timeout: float) 
         for prefix, pv in pvs.items()
     ]
     try:
-        return await asyncio.wait_for(reached, timeout)
+        async with asyncio.timeout(timeout):
+            return await reached
     except TimeoutError:
         return answers
     finally:
