@@ -365,3 +365,23 @@ def test_ioc_with_a_stalled_client_serves_the_others_and_stops_on_sigterm(make_i
         ioc.signal(signal.SIGTERM)
         assert ioc.stop() == 0
         assert time.monotonic() - began < 2.0
+
+
+def test_requests_that_waited_for_the_output_are_handled_after_it():
+    """An update that is planned when the requests arrive must not keep them waiting for good."""
+    with Served() as served, Raw(served.port) as raw:
+        served.show(served.text, "x" * 16000)
+        sid = raw.channel("Text")
+        raw.send(subscription(sid, 1, 4))
+        raw.receive(1)
+        circuit = served.circuit(raw.sock)
+        requests = message(15, b"", 4, 16000, sid, 1) * 20
+
+        def update_and_receive():
+            served.text.post("y" * 16000, time.time())  # plans a flush
+            circuit.data_received(requests)
+
+        served.call(update_and_receive)
+        for _ in range(20):
+            raw.receive(15)
+        assert raw.answers()

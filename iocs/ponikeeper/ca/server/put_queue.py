@@ -4,7 +4,6 @@ import asyncio
 import logging
 import struct
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -51,7 +50,7 @@ class Channel:
     source: Source
     modifiers: Any
     rights: AccessRights
-    puts: "deque[_Put]" = field(default_factory=deque)
+    puts: "list[_Put]" = field(default_factory=list)
     subscriptions: dict[int, Any] = field(default_factory=dict)
 
 
@@ -130,7 +129,7 @@ class PutQueue:
             except Exception:  # every put ends, whatever happens
                 log.exception("put to %s", channel.name)
             finally:
-                channel.puts.popleft()
+                channel.puts.pop(0)
                 self._open -= 1
                 for reply in put.when_done:
                     reply()

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 _MAX_CACHED = 16
 """Encodings of one value that are kept: a client could request thousands of different counts."""
 
+_SMALL = 512
+"""Bytes of an encoding that is kept although no client has subscribed to it."""
+
 
 class Client(Protocol):
     """The circuit of a client."""
@@ -193,6 +196,7 @@ class Source:
         subscriptions.pop(subscription, None)
         if not subscriptions:
             self._subscriptions.pop(key, None)
+            self._encoded.pop(key, None)
 
     def has_subscriptions(self) -> bool:
         """Return whether any client has subscribed."""
@@ -240,7 +244,8 @@ class Source:
             log.exception("the value of %s cannot be sent as type %d", self.name, data_type)
             status, (count, payload) = GETFAIL, dbr.encode_failure(data_type, count)
         encoded = Encoded(data_type, count, status, payload)
-        if not now and len(self._encoded) < _MAX_CACHED:
+        is_wanted = key in self._subscriptions or len(payload) <= _SMALL
+        if is_wanted and not now and len(self._encoded) < _MAX_CACHED:
             self._encoded[key] = encoded
         return encoded
 

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 MAX_REQUEST = 1 << 16
 """Longest payload of a request (bytes): four times the longest text. Longer ones are discarded while they arrive."""
 
-_HIGH_WATER = 1 << 18
+_HIGH_WATER = 1 << 16
 """Bytes that wait for a client, in the transport, from which on nothing more is made for it."""
 
 _SLICE = 256
@@ -173,6 +173,8 @@ class Stream(asyncio.Protocol):
             self._out.clear()
             self._out_size = 0
             self.transport.write(data)
+            if self._received and not self.must_wait():
+                self.resume()  # it may have waited for this
 
 
 def _next_message(buffer: bytes, position: int) -> tuple[Header, int, int] | None:
