@@ -15,7 +15,7 @@ from shell import Shell
 from speak import commit_text, get, put, request, results, snapshot
 
 VALID, MOVED, UNSET, GOING, CROWDED, ALONE = DETECTORS = tuple(f"{{Det:{name}}}Calib:" for name in range(6))
-NOBODY = "NOWHERE:a:"  # which is no picture of an A
+UNSERVED = "NOWHERE:a:"  # which is no picture of an A
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def waiting(ioc, *words):
 
 
 def test_status_prints_one_aligned_line_for_each_detector(call, ioc):
-    prefixes = [ioc.name + VALID, ioc.name + MOVED, ioc.name + UNSET, NOBODY]
+    prefixes = [ioc.name + VALID, ioc.name + MOVED, ioc.name + UNSET, UNSERVED]
     done = call("status", *prefixes, "--timeout", 2)
     assert (done.returncode, done.stderr) == (3, "")
     lines = done.stdout.splitlines()
@@ -87,7 +87,9 @@ def test_status_prints_one_aligned_line_for_each_detector(call, ioc):
         f"MOVED      1 (far)  since {since[1]}  z is at 1000 mm, calibrated at 900 mm, tolerance 0.05 mm"
     )
     assert cells[2].startswith(f"UNSET      -        -{' ' * len(since[0])}       no geometry was ever committed: ")
-    assert cells[3].startswith(f"no answer  -        -{' ' * len(since[0])}       {NOBODY}Snapshot_RBV does not answer")
+    assert cells[3].startswith(
+        f"no answer  -        -{' ' * len(since[0])}       {UNSERVED}Snapshot_RBV does not answer"
+    )
 
 
 def test_exit_code_of_status_is_0_where_all_are_valid_and_1_where_one_is_not(call, ioc):
@@ -103,11 +105,11 @@ def test_exit_code_of_status_is_0_where_all_are_valid_and_1_where_one_is_not(cal
 
 
 def test_status_json_is_a_list_of_snapshots(call, ioc):
-    done = call("status", ioc.name + MOVED, NOBODY, ioc.name + VALID, "--json", "--timeout", 1)
+    done = call("status", ioc.name + MOVED, UNSERVED, ioc.name + VALID, "--json", "--timeout", 1)
     moved, silent, valid = json.loads(done.stdout)
     assert done.returncode == 3
     assert (moved, valid) == (snapshot(ioc.name + MOVED), snapshot(ioc.name + VALID))
-    assert (silent["prefix"], silent["status"]) == (NOBODY, None)
+    assert (silent["prefix"], silent["status"]) == (UNSERVED, None)
     assert "does not answer within 1 s" in silent["reason"]
 
 
@@ -150,10 +152,10 @@ def test_wait_that_times_out_prints_what_it_waited_for(call, ioc):
     done = call("status", valid, moved, "--wait", "VALID", "--timeout", 0.5)
     assert (done.returncode, len(done.stdout.splitlines())) == (1, 2)
     assert done.stderr == f"timed out after 0.5 s waiting for VALID: {moved} is MOVED\n"
-    silent = call("status", valid, moved, NOBODY, "--wait", "VALID", "--timeout", 0.5)
+    silent = call("status", valid, moved, UNSERVED, "--wait", "VALID", "--timeout", 0.5)
     assert silent.returncode == 3
     assert [line.split()[1] for line in silent.stdout.splitlines()] == ["VALID", "MOVED", "no"]
-    assert silent.stderr == f"timed out after 0.5 s waiting for VALID: {moved} is MOVED, {NOBODY} does not answer\n"
+    assert silent.stderr == f"timed out after 0.5 s waiting for VALID: {moved} is MOVED, {UNSERVED} does not answer\n"
 
 
 def test_wait_that_is_interrupted_is_no_success(ioc):
@@ -165,7 +167,7 @@ def test_wait_that_is_interrupted_is_no_success(ioc):
 def test_wait_ends_at_its_timeout_although_the_ioc_hangs(ioc):
     """At exit, the library would wait until the IOC closes the circuit."""
     try:
-        with waiting(ioc, ioc.name + VALID, NOBODY, "--wait", "VALID", "--timeout", "2") as process:
+        with waiting(ioc, ioc.name + VALID, UNSERVED, "--wait", "VALID", "--timeout", "2") as process:
             began = time.monotonic()
             ioc.signal(signal.SIGSTOP)
             assert process.wait(TIMEOUT) == 3
@@ -250,7 +252,7 @@ def test_follow_switches_and_prints(call, ioc):
 
 
 def test_here_and_follow_have_exit_code_3_if_the_ioc_does_not_answer():
-    commands = ([sys.executable, "-m", "ponikeeper", verb, NOBODY] for verb in ("here", "follow"))
+    commands = ([sys.executable, "-m", "ponikeeper", verb, UNSERVED] for verb in ("here", "follow"))
     with contextlib.ExitStack() as ends:  # they wait together
         processes = [
             ends.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
@@ -259,5 +261,5 @@ def test_here_and_follow_have_exit_code_3_if_the_ioc_does_not_answer():
         for process in processes:
             out, errors = process.communicate(timeout=TIMEOUT)
             assert (process.returncode, out) == (3, "")
-            assert errors.startswith(f"{NOBODY}")
+            assert errors.startswith(f"{UNSERVED}")
             assert "does not answer within 5 s" in errors

@@ -4,19 +4,8 @@ import json
 
 import pytest
 
+from configurations import PONI
 from shell import Shell
-
-PONI = """poni_version: 2
-Detector: Perkin
-Detector_config: {"pixel1": 0.0002, "pixel2": 0.0002}
-Distance: 0.25
-Poni1: 0.2
-Poni2: 0.2
-Rot1: 0.0
-Rot2: 0.0
-Rot3: 0.0
-Wavelength: 1.6e-11
-"""
 
 
 @pytest.fixture(scope="module")

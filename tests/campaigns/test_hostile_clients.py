@@ -152,7 +152,6 @@ def floods(ioc, scale):
         sid = raw.channel(f"{ioc.prefix}Dist")
         raw.send(message(4, b"nonsense\0", 0, 1, sid, 1) * (puts // 10))
         threading.Thread(target=read_all, args=(raw.sock,), daemon=True).start()
-        time.sleep(0)
     with contextlib.suppress(OSError), Raw(ioc.port) as raw:
         name = f"{ioc.prefix}Dist_RBV\0".encode()
         for number in range(0, echoes // 10, 100):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import live
+from configurations import PONI
 from ponikeeper.access.loading import read_rules
 from ponikeeper.access.rules import Right
 from ponikeeper.config import Access, Config, Detector, Ioc, Link, load
@@ -44,18 +45,6 @@ TESTED = {
     "systemd/ponikeeper-backup@.timer": "test_unit_of_the_backup_calls_an_existing_command",
 }
 """The test of each file."""
-
-PONI = """poni_version: 2
-Detector: Perkin
-Detector_config: {"pixel1": 0.0002, "pixel2": 0.0002}
-Distance: 0.25
-Poni1: 0.2
-Poni2: 0.2
-Rot1: 0.0
-Rot2: 0.0
-Rot3: 0.0
-Wavelength: 1.6e-11
-"""
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 

@@ -27,7 +27,7 @@ PutHandler = Callable[[Any, ClientIdentity], Awaitable[Result | None]]
 
 
 class _Channel(Source):
-    """Mixin of all channels of ponikeeper; precedes a caproto class, which holds the value, in the bases."""
+    """Mixin of all channels of ponikeeper; precedes a caproto class in the bases, which holds value, alarm and time."""
 
     _data: dict[str, Any]
 
@@ -47,7 +47,7 @@ class _Channel(Source):
         self._fields: dict[str, Source] = {}
         self._published_at = 0.0
         self._reading: dbr.Reading | None = None
-        super(Source, self).__init__(reported_record_type=pv.record_type, **options)  # type: ignore[call-arg]  # caproto's
+        super(Source, self).__init__(**options)  # type: ignore[call-arg]  # caproto's class
 
     def access_rights(self, right: Right) -> AccessRights:
         """Return the CA access rights of a client with a right; WRITE needs a handler, and a query only READ."""
@@ -96,9 +96,8 @@ class _Channel(Source):
         self._published_at = timestamp = max(timestamp, self._published_at)
         alarm = self._alarm_data()
         alarm["status"], alarm["severity"] = status, severity
-        seconds = int(timestamp)
         self._data["value"] = self.preprocess_value(value)  # type: ignore[attr-defined]
-        self._data["timestamp"] = TimeStamp(seconds - dbr.EPICS_EPOCH, int((timestamp - seconds) * 1e9))
+        self._data["timestamp"] = TimeStamp(*dbr.stamp_of(timestamp))
         self._reading = None
         if old is None:
             self.forget_encodings()
@@ -156,13 +155,7 @@ class Double(_Channel, ca.ChannelDouble):
     native = dbr.DOUBLE
 
     def __init__(self, pv: PV, handler: PutHandler | None = None) -> None:
-        limits: dict[str, float] = {}
-        if pv.limits is not None:
-            low, high = pv.limits
-            limits = {
-                "lower_ctrl_limit": low, "upper_ctrl_limit": high, "lower_disp_limit": low, "upper_disp_limit": high,
-            }  # fmt: skip
-        super().__init__(pv, handler, value=math.nan, units=pv.units, precision=pv.precision, **limits)
+        super().__init__(pv, handler, value=math.nan)
 
     def _parsed(self, data: Any, data_type: int) -> float:
         if data_type != dbr.STRING:
@@ -180,7 +173,7 @@ class Long(_Channel, ca.ChannelInteger):
     native = dbr.LONG
 
     def __init__(self, pv: PV, handler: PutHandler | None = None) -> None:
-        super().__init__(pv, handler, value=0, units=pv.units)
+        super().__init__(pv, handler, value=0)
 
     def _parsed(self, data: Any, data_type: int) -> int:
         value = _text(data) if data_type == dbr.STRING else super()._parsed(data, data_type)

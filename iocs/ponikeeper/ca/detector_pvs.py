@@ -199,10 +199,7 @@ class DetectorPVs:
 
     def _stage_values(self) -> dict[str, PVValue]:
         """Return the staged values by suffix; the active ones where nothing is staged."""
-        revision = self._keeper.state.revision
-        values = geometry_values(revision and revision.geometry)
-        values |= {name: PVValue(value) for name, value in self._stage.values.items()}  # type: ignore[arg-type]
-        return {staged(name): values[name] for name in NAMES}
+        return {staged(name): self._value_now(name, staged(name)) for name in NAMES}
 
     async def _update_links(self) -> None:
         """Update the status at each change of the links, and publish them at a limited rate."""

@@ -19,7 +19,6 @@ _SCANS = (
     ".1 second",
 )  # fmt: skip
 _STATE_PREFIXES = ("ZR", "ON", "TW", "TH", "FR", "FV", "SX", "SV", "EI", "NI", "TE", "EL", "TV", "TT", "FT", "FF")
-_ENUM_TEXTS = {"ST": dbr.STRING, "VL": dbr.LONG, "SV": dbr.ENUM}
 
 
 @dataclass(frozen=True, slots=True)

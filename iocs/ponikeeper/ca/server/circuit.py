@@ -5,7 +5,7 @@ What a command does wrong is answered as EPICS base answers it; a client that br
 
 import functools
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Protocol
 
 from caproto import AccessRights
@@ -16,10 +16,9 @@ from ponikeeper.ca.server import messages as m
 from ponikeeper.ca.server.identity import ClientIdentity
 from ponikeeper.ca.server.messages import Header
 from ponikeeper.ca.server.names import Modifiers
-from ponikeeper.ca.server.put_queue import Channel, PutQueue
+from ponikeeper.ca.server.put_queue import Channel, PutQueue, PutServer
 from ponikeeper.ca.server.source import Encoded, Source, Subscription
 from ponikeeper.ca.server.stream import Stream
-from ponikeeper.putlog.entry import Put
 
 MAX_VALUE_BYTES = 1 << 20
 """Longest value that is made (bytes): more than the longest text as an array of strings."""
@@ -40,17 +39,11 @@ class Access(Protocol):
         ...
 
 
-class CircuitServer(Protocol):
+class CircuitServer(PutServer, Protocol):
     """What a circuit needs of the server."""
 
     access: Access
-    record_put: Callable[[Put], Awaitable[None]] | None
     tcp_port: int
-
-    @property
-    def on_denied(self) -> Callable[[str, ClientIdentity], None]:
-        """Called with the PV and the client of each put that the rules deny."""
-        ...
 
     def find(self, name: str) -> tuple[Source, Modifiers] | None:
         """Return the PV of a channel name, and its modifiers."""
@@ -160,28 +153,28 @@ class Circuit(Stream):
 
     def _search(self, header: Header, payload: bytes) -> None:
         """Answer a search that came by TCP, from a client with ``EPICS_CA_NAME_SERVERS``."""
-        if self._server.find(_text(payload)) is not None:
+        if self._server.find(m.text_of(payload)) is not None:
             self.send(m.message(m.SEARCH, self._server.tcp_port, 0, _NO_CHANNEL, header.parameter2))
         elif header.data_type == m.DO_REPLY:
             self.send(m.message(m.NOT_FOUND, *header[2:]))
 
     def _set_user(self, header: Header, payload: bytes) -> None:  # noqa: ARG002
-        self.identity = ClientIdentity(_text(payload), self.identity.host, self.identity.address)
+        self.identity = ClientIdentity(m.text_of(payload), self.identity.host, self.identity.address)
         self.update_access_rights()
 
     def _set_host(self, header: Header, payload: bytes) -> None:  # noqa: ARG002
-        self.identity = ClientIdentity(self.identity.user, _text(payload), self.identity.address)
+        self.identity = ClientIdentity(self.identity.user, m.text_of(payload), self.identity.address)
         self.update_access_rights()
 
     def _create(self, header: Header, payload: bytes) -> int:
-        found = self._server.find(_text(payload)) if len(self.channels) < _MAX_CHANNELS else None
+        found = self._server.find(m.text_of(payload)) if len(self.channels) < _MAX_CHANNELS else None
         cid = header.parameter1
         if found is None:
             self.send(m.message(m.CREATE_FAILED, 0, 0, cid, 0))
             return _READ_COST
         source, modifiers = found
         self._next_sid += 1
-        channel = Channel(_text(payload), cid, self._next_sid, source, modifiers, self._rights(source))
+        channel = Channel(m.text_of(payload), cid, self._next_sid, source, modifiers, self._rights(source))
         self.channels[channel.sid] = channel
         native, count = source.shape(modifiers)
         self.send(m.message(m.ACCESS_RIGHTS, 0, 0, cid, int(channel.rights)))
@@ -296,10 +289,6 @@ def _no_access(data_type: int, count: int) -> tuple[int, int, bytes]:
     """Return count, status and payload for a client that may not read."""
     count, payload = dbr.encode_failure(data_type, count or 1)
     return count, m.NORDACCESS, payload
-
-
-def _text(payload: bytes) -> str:
-    return payload.partition(b"\0")[0].decode("latin-1")
 
 
 _HANDLERS: dict[int, Callable[[Circuit, Header, bytes], int | None]] = {

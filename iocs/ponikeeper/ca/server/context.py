@@ -58,7 +58,7 @@ class Context:
     Parameters
     ----------
     pvdb
-        Channels by PV name; caproto's channel data are in their bases.
+        Channels by PV name.
     interfaces
         Addresses to listen on; None is those of the environment.
     port
@@ -97,7 +97,7 @@ class Context:
         )
         self.access, self.on_denied, self.record_put = access, on_denied, record_put
         self.circuits: set[Circuit] = set()
-        self.refused_clients = 0
+        self._refused_clients = 0
         self.tcp_port = 0
         self._limits = limits or Limits()
         self._per_host: Counter[str] = Counter()
@@ -115,7 +115,7 @@ class Context:
 
     def count_refused_clients(self) -> int:
         """Return how many clients were refused because there were too many."""
-        return self.refused_clients
+        return self._refused_clients
 
     async def update_access_rights(self) -> None:
         """Send every client its access rights, after the rules have changed."""
@@ -141,7 +141,7 @@ class Context:
         host = circuit.address[0]
         clients, per_host = self._limits.numbers()
         if len(self.circuits) >= clients or self._per_host[host] >= per_host:
-            self.refused_clients += 1
+            self._refused_clients += 1
             log.warning("refused a client of %s: %d clients are connected", host, len(self.circuits))
             return False
         self.circuits.add(circuit)

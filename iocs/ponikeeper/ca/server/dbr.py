@@ -85,6 +85,12 @@ class Reading(NamedTuple):
     nanoseconds: int = 0
 
 
+def stamp_of(timestamp: float) -> tuple[int, int]:
+    """Return the seconds from 1990 and the nanoseconds of a time (s since 1970)."""
+    seconds = int(timestamp)
+    return seconds - EPICS_EPOCH, int((timestamp - seconds) * 1e9)
+
+
 def item_size(data_type: int) -> int:
     """Return the bytes of one element of a DBR type."""
     return ITEM_SIZES[data_type % 7] if data_type < PUT_ACKT else STRING_SIZE if data_type > PUT_ACKS else 2

@@ -43,6 +43,11 @@ class Header(NamedTuple):
     parameter2: int
 
 
+def text_of(payload: bytes) -> str:
+    """Return the text of a payload, up to its first NUL."""
+    return payload.partition(b"\0")[0].decode("latin-1")
+
+
 def message(command: int, data_type: int, count: int, parameter1: int, parameter2: int, payload: bytes = b"") -> bytes:
     """Write a message; its header is extended where size or count needs it.
 

@@ -14,7 +14,8 @@ from ponikeeper.ca.server import dbr
 from ponikeeper.ca.server.eager import run_eagerly
 from ponikeeper.ca.server.identity import ClientIdentity
 from ponikeeper.ca.server.messages import NOWTACCESS, PUTFAIL, WRITE, Header, error, message
-from ponikeeper.ca.server.source import Source
+from ponikeeper.ca.server.names import Modifiers
+from ponikeeper.ca.server.source import Source, Subscription
 from ponikeeper.errors import PonikeeperError
 from ponikeeper.protocol import Result
 from ponikeeper.putlog.entry import Outcome, Put
@@ -40,18 +41,24 @@ class Channel:
         Its numbers at the client and here.
     source
         The PV.
+    modifiers
+        Those of the name.
     rights
         What the client may do, as it was last informed.
+    puts
+        Its puts that are not finished; the first one runs.
+    subscriptions
+        By the client's numbers.
     """
 
     name: str
     cid: int
     sid: int
     source: Source
-    modifiers: Any
+    modifiers: Modifiers
     rights: AccessRights
     puts: "list[_Put]" = field(default_factory=list)
-    subscriptions: dict[int, Any] = field(default_factory=dict)
+    subscriptions: dict[int, Subscription] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)

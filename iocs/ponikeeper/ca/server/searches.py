@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Sequence, Set
 from typing import Any, NoReturn, cast
 
-from ponikeeper.ca.server.messages import HEADER, MINOR_VERSION, RSRV_IS_UP, SEARCH, VERSION, message
+from ponikeeper.ca.server.messages import HEADER, MINOR_VERSION, RSRV_IS_UP, SEARCH, VERSION, message, text_of
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def search_replies(datagram: bytes, port: int, is_known: Callable[[str], bool]) 
             break
         if command == VERSION:
             version = message(VERSION, data_type & 1, MINOR_VERSION, number if data_type & 1 else 0, 0)
-        elif command == SEARCH and is_known(body.partition(b"\0")[0].decode("latin-1")):
+        elif command == SEARCH and is_known(text_of(body)):
             replies.append(message(SEARCH, port, 0, _ADDRESS_OF_DATAGRAM, number, _VERSION_BODY))
     return version + b"".join(replies) if replies else b""
 
@@ -100,7 +100,7 @@ class SearchResponder:
 
 
 class _Endpoint(asyncio.DatagramProtocol):
-    """One UDP socket. A reply leaves through the first socket, which has an address that clients can reach."""
+    """One UDP socket."""
 
     transport: asyncio.DatagramTransport
 

@@ -71,8 +71,7 @@ class Subscription:
     _passed: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        modifiers = self.modifiers
-        self.key = (self.data_type, self.count, modifiers.elements, modifiers.now, modifiers.long_string)
+        self.key = _key(self.data_type, self.count, self.modifiers)
 
     def passes(self, value: object) -> bool:
         """Return whether the filters let an update with this value pass, and remember it."""
@@ -106,6 +105,11 @@ class Encoded:
 
 
 _Key = tuple[int, int, Elements | None, bool, bool]
+
+
+def _key(data_type: int, count: int, modifiers: Modifiers) -> _Key:
+    """Return what an encoding depends on besides the value."""
+    return data_type, count, modifiers.elements, modifiers.now, modifiers.long_string
 
 
 class Source:
@@ -179,7 +183,7 @@ class Source:
         Encoded
             The value.
         """
-        return self._encode((data_type, count, modifiers.elements, modifiers.now, modifiers.long_string))
+        return self._encode(_key(data_type, count, modifiers))
 
     def add_subscription(self, subscription: Subscription) -> None:
         """Add a subscription, and send it the present value."""
@@ -236,7 +240,8 @@ class Source:
                 indices = elements.of(len(reading.value))
                 reading = reading._replace(value=bytes(reading.value[index] for index in indices))
             if now:
-                reading = reading._replace(**_stamp(self.clock()))
+                seconds, nanoseconds = dbr.stamp_of(self.clock())
+                reading = reading._replace(seconds=seconds, nanoseconds=nanoseconds)
             count, payload = dbr.encode(reading, self.metadata, data_type, count)
         except dbr.GetFailedError:
             status, (count, payload) = GETFAIL, dbr.encode_failure(data_type, count)
@@ -265,8 +270,3 @@ def _is_same(old: object, new: object) -> bool:
             return math.isnan(old) and math.isnan(new)
         return old == new and math.copysign(1, old) == math.copysign(1, new)
     return old == new
-
-
-def _stamp(now: float) -> dict[str, int]:
-    seconds = int(now)
-    return {"seconds": seconds - dbr.EPICS_EPOCH, "nanoseconds": int((now - seconds) * 1e9)}
