@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stores import NAME, contents, small_store, verdict_of
+from ponikeeper.errors import StoreError
+from ponikeeper.store.sqlite_storage import SQLiteStorage
+from stores import NAME, contents, contents_of, small_store, verdict_of
 
 SEED = 20261122
 PAGE = 4096
@@ -80,6 +82,42 @@ def test_no_flipped_byte_in_a_sample_falsifies_anything(place, sound, truth):
 @pytest.mark.parametrize("pattern", [0xFF, 0x01, 0x02, 0x10, 0x80])
 def test_no_flipped_byte_anywhere_falsifies_anything(place, sound, truth, pattern):
     flip_each(place / NAME, sound, truth, [(position, pattern) for position in range(len(sound))])
+
+
+def flip_each_while_open(path: Path, sound: bytes, truth: dict[str, object], flips: list[tuple[int, int]]) -> None:
+    """Flip bytes of a file that is open and in memory; one pass of the verification follows each."""
+    verdicts: collections.Counter[str] = collections.Counter()
+    for position, pattern in flips:
+        path.write_bytes(sound)
+        storage = SQLiteStorage(path)
+        try:
+            assert contents_of(storage) == truth
+            with path.open("r+b") as file:
+                file.seek(position)
+                file.write(bytes([sound[position] ^ pattern]))
+            try:
+                assert contents_of(storage) == truth, position
+                verdict = "sound"
+            except StoreError:
+                verdict = "found"
+        finally:
+            storage.close()
+        if verdict == "sound" and verdict_of(path, truth) == "refused":
+            verdict = "found by the next start"
+        verdicts[verdict] += 1
+    print(f"{len(flips)} flips while it is open: {dict(verdicts)}")
+    assert verdicts["found"] > verdicts["found by the next start"]
+
+
+def test_no_flipped_byte_in_a_sample_falsifies_anything_while_it_is_open(place, sound, truth):
+    draw = random.Random(SEED)
+    positions = range(draw.randrange(1021), len(sound), 1021)
+    flip_each_while_open(place / NAME, sound, truth, [(position, draw.randrange(1, 256)) for position in positions])
+
+
+@pytest.mark.campaign
+def test_no_flipped_byte_of_each_five_falsifies_anything_while_it_is_open(place, sound, truth):
+    flip_each_while_open(place / NAME, sound, truth, [(position, 0x01) for position in range(0, len(sound), 5)])
 
 
 def cut_each(path: Path, sound: bytes, truth: dict[str, object], lengths: list[int]) -> None:

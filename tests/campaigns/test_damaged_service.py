@@ -8,6 +8,7 @@ import pytest
 from live import TIMEOUT, wait_for
 from ponikeeper.store.schema import journal_of
 from stores import GEOMETRY, large_store, small_store
+from strategies import VALUES
 from wire import Wire, new_request
 
 
@@ -73,3 +74,18 @@ def test_damage_of_an_old_row_is_found_while_serving_and_ends_all_writing(make_i
         assert "is damaged" in result.errors[0]
         assert wire.snapshot(ioc.prefix) == before
         assert wire.get_text(message) == expected
+
+
+def test_byte_that_flips_while_serving_is_found_and_ends_all_writing(make_ioc):
+    ioc = make_ioc()
+    with Wire(ioc.start().port) as wire:
+        for number in range(3):
+            assert wire.transact(ioc.prefix, new_request({**VALUES, "dist": 0.1 + number})).outcome == "accepted"
+        status = f"{ioc.name}{{IOC}}Storage:Status_RBV"
+        assert wire.get_text(status) == "OK"
+        with ioc.store.open("r+b") as file:
+            file.seek(ioc.store.read_bytes().rindex(b'"dist"'))
+            file.write(b"'")
+        wait_for(lambda: wire.get_text(status) == "FAILED", what="the alarm")
+        assert wire.transact(ioc.prefix, new_request({"dist": 0.7})).outcome == "refused"
+        assert wire.snapshot(ioc.prefix).revision == 3

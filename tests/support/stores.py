@@ -93,11 +93,16 @@ def contents(path: Path) -> dict[str, object]:
     """
     storage = SQLiteStorage(path)
     try:
-        while storage.verify_next():
-            continue
-        return {prefix: _of_one(storage, prefix) for prefix in PREFIXES}
+        return contents_of(storage)
     finally:
         storage.close()
+
+
+def contents_of(storage: SQLiteStorage) -> dict[str, object]:
+    """Verify all of an open store, and read everything that the public methods return."""
+    while storage.verify_next():
+        continue
+    return {prefix: _of_one(storage, prefix) for prefix in PREFIXES}
 
 
 def _of_one(storage: SQLiteStorage, prefix: str) -> tuple[object, ...]:

@@ -117,6 +117,7 @@ def _verified(path: Path, name: Path) -> Contents:
                 "use the ponikeeper that serves it"
             )
         prefixes = dict(connection.execute("SELECT id, prefix FROM detector"))
+        verify.check_complete(connection)
         for rows in verify.slices(connection):
             verify.verify_slice(connection, rows, prefixes)
         return Contents(version, {prefix: _counts(connection, key) for key, prefix in sorted(prefixes.items())})

@@ -64,6 +64,30 @@ class StoreFile:
             self._connection = connect(self.path)
         return self._connection
 
+    def from_disk(self, *, drop_system_cache: bool) -> sqlite3.Connection:
+        """Return the connection without the pages that SQLite has in memory: the next statement reads the file.
+
+        Parameters
+        ----------
+        drop_system_cache
+            Also ask the kernel to forget what it has of the file.
+
+        Raises
+        ------
+        StoreError
+            The file was moved, replaced, or changed by another program.
+        """
+        connection = self.connection()
+        self._require_same_file()
+        connection.execute("PRAGMA shrink_memory")
+        if drop_system_cache:
+            file = os.open(self.path, os.O_RDONLY)
+            try:
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(file)
+        return connection
+
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
         """Run a transaction: at the end it is on disk, or rolled back. After a failure the file is opened again.

@@ -417,12 +417,12 @@ class HistoryStorage(Protocol):
         ...
 
     def verify_next(self) -> bool:
-        """Verify the next slice of old rows.
+        """Verify the next slice of rows, as they are on the disk now; after the last slice, begin again.
 
         Returns
         -------
         bool
-            Whether any slices are left.
+            Whether any slices are left until it begins again.
 
         Raises
         ------

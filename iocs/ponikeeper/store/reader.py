@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ponikeeper.history.records import Activation, Correction, Record, Revision, Row, name_of
-from ponikeeper.store import verify
+from ponikeeper.store import schema, verify
 from ponikeeper.store.data_types import FOLLOWED, Answer, FollowCandidate, FollowState, StoredState
 from ponikeeper.store.database import StoreFile
 from ponikeeper.store.interface import NO_END
@@ -21,7 +21,7 @@ class Reader:
     """The part of `SQLiteStorage` that reads; `ponikeeper.store.interface` describes the methods.
 
     Every row is verified by its checksum when it is read. The newest rows are verified in the constructor,
-    whose time therefore does not grow with the history; `verify_next` verifies the others.
+    whose time therefore does not grow with the history; `verify_next` verifies the others, and then all of them again.
 
     Parameters
     ----------
@@ -41,11 +41,11 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = StoreFile(path)
-        self._detectors: dict[str, int] = {}
         try:
             with self._file.translated_errors():
-                self._detectors |= self._file.connection().execute("SELECT prefix, id FROM detector")
-                self._pending = verify.slices(self._file.connection())
+                connection = self._file.connection()
+                verify.check_complete(connection)
+                self._pending = verify.slices(connection)
                 while self._pending and self._pending[0].depth < verify.RECENT:
                     self.verify_next()
         except BaseException:
@@ -57,12 +57,16 @@ class Reader:
         self._file.close()
 
     def verify_next(self) -> bool:
-        """Verify the next slice of old rows."""
-        if self._pending:
-            with self._file.translated_errors():
-                prefixes = {key: prefix for prefix, key in self._detectors.items()}
-                verify.verify_slice(self._file.connection(), self._pending[0], prefixes)
-            self._pending.popleft()
+        """Verify the next slice of rows, as they are on the disk now; after the last slice, begin again."""
+        with self._file.translated_errors():
+            connection = self._file.from_disk(drop_system_cache=not self._pending)
+            if not self._pending:
+                verify.check_schema(connection, len(schema.MIGRATIONS))
+                self._pending = verify.slices(connection)
+            if self._pending:
+                prefixes: dict[int, str] = dict(connection.execute("SELECT id, prefix FROM detector"))
+                verify.verify_slice(connection, self._pending[0], prefixes)
+                self._pending.popleft()
         return bool(self._pending)
 
     def stored_state(self, prefix: str) -> StoredState:
@@ -236,13 +240,8 @@ class Reader:
     def _rows(self, sql: str, prefix: str, *values: object) -> list[Row]:
         """Read rows of one detector; its key is the first value of the query."""
         connection = self._file.connection()
-        key = self._detectors.get(prefix)
-        if key is None:
-            row = connection.execute("SELECT id FROM detector WHERE prefix = ?", (prefix,)).fetchone()
-            if row is None:
-                return []
-            key = self._detectors[prefix] = cast("int", row[0])
-        return connection.execute(sql, (key, *values)).fetchall()
+        found = connection.execute("SELECT id FROM detector WHERE prefix = ?", (prefix,)).fetchone()
+        return connection.execute(sql, (*found, *values)).fetchall() if found else []
 
 
 def _number(kind: str) -> str:

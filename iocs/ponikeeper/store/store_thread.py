@@ -21,6 +21,9 @@ SLOW = 0.8
 PERIOD = 0.8
 """Seconds between two checks of the disk; while it fails, each of them is a test write."""
 
+CHECK_PERIOD = 1.0
+"""Seconds between two slices of the verification that never ends; one slice takes a few milliseconds."""
+
 _SCARCE = 1e6
 """Free bytes below which a test write shows whether there is space."""
 
@@ -100,6 +103,7 @@ class StoreThread:
         self.health = Health(free=self._free())
         self.damage = ""
         """What is damaged; empty if nothing is."""
+        self._unreadable = ""
 
     def on_health(self, listener: Callable[[Health], Awaitable[None]]) -> None:
         """Register a coroutine function that is called with the health after each check and write."""
@@ -179,7 +183,7 @@ class StoreThread:
         return result
 
     async def watch(self) -> None:
-        """Verify the older part of the history, and check the disk; runs for ever."""
+        """Verify the history again and again, and check the disk; runs for ever."""
         await asyncio.gather(self._verify_all(), self._watch_disk())
 
     async def probe(self) -> None:
@@ -233,17 +237,16 @@ class StoreThread:
         return await future
 
     async def _verify_all(self) -> None:
-        """Verify slice after slice; try a disk that cannot be read again; `read` reports damage."""
-        left = True
-        while left:
+        """Verify slice after slice: first what the start left, then all again and again; `read` reports damage."""
+        first = True
+        while not self.damage:
             try:
-                left = await self.read(lambda storage: storage.verify_next())
-                await asyncio.sleep(0)  # commits go first
-            except DamagedStoreError:
-                return
+                first &= await self.read(lambda storage: storage.verify_next())
+                self._unreadable = ""
             except StoreError as error:
-                await self._report(replace(self.health, ok=False, message=str(error)))
-                await asyncio.sleep(PERIOD)
+                self._unreadable = str(error)
+                await self._report(self.health)
+            await asyncio.sleep(0 if first and not self._unreadable else CHECK_PERIOD)  # commits go first
 
     async def _watch_disk(self) -> None:
         """Make test writes on a disk that fails, or looks as if it would, until it accepts them."""
@@ -264,8 +267,8 @@ class StoreThread:
             await self._report(self.health)
 
     async def _report(self, health: Health) -> None:
-        if self.damage:
-            health = replace(health, ok=False, message=self.damage)
+        if self.damage or self._unreadable:
+            health = replace(health, ok=False, message=self.damage or self._unreadable)
         self.health = health
         for listener in self._listeners:
             await listener(health)

@@ -80,17 +80,61 @@ def check_structure(connection: sqlite3.Connection) -> int:
     if version < 1:
         raise sqlite3.DatabaseError(f"schema version {version} does not exist")
     # quick_check does not compare indices with tables: that takes longer the longer the history, and is done in slices
-    for check in ("PRAGMA quick_check(1)", "PRAGMA integrity_check(detector)"):
-        (verdict,) = connection.execute(check).fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(" ".join(verdict.split()))
-    if schema.schema_of(connection) != schema.expected_schema(version):
-        raise sqlite3.DatabaseError(f"its tables are not those of schema version {version}")
+    _expect_ok(connection, "PRAGMA quick_check(1)")
+    check_schema(connection, version)
     return version
 
 
+def check_schema(connection: sqlite3.Connection, version: int) -> None:
+    """Check the tables of a schema version, without their rows; the time does not grow with the history.
+
+    Parameters
+    ----------
+    connection
+        The open file.
+    version
+        The schema version.
+
+    Raises
+    ------
+    sqlite3.DatabaseError
+        The file is damaged.
+    """
+    _expect_ok(connection, "PRAGMA integrity_check(detector)")
+    _expect(
+        schema.schema_of(connection) == schema.expected_schema(version),
+        f"its tables are not those of schema version {version}",
+    )
+
+
+def check_complete(connection: sqlite3.Connection) -> None:
+    """Check that no row is missing.
+
+    Parameters
+    ----------
+    connection
+        The open file.
+
+    Raises
+    ------
+    sqlite3.DatabaseError
+        A row is missing.
+    """
+    for table in CHECKED:
+        last = _last_row(connection, table)
+        (count,) = connection.execute(f"SELECT count(*) FROM {table} NOT INDEXED").fetchone()
+        _expect(count == last, f"{last - count} of {last} rows of {table} are missing")
+        for index in _INDICES[table]:
+            # count(*) without a condition would use the smallest index, whichever is named
+            sql = f"SELECT count(*) FROM {table} INDEXED BY {index} WHERE detector >= -9223372036854775808"
+            (indexed,) = connection.execute(sql).fetchone()
+            _expect(indexed == count, f"the index {index} has {indexed} entries for {count} rows")
+    for table in _NUMBERED:
+        _check_numbers(connection, table)
+
+
 def slices(connection: sqlite3.Connection) -> deque[Slice]:
-    """Check that no row is missing, and divide the tables into slices.
+    """Divide the tables into slices.
 
     Parameters
     ----------
@@ -101,25 +145,11 @@ def slices(connection: sqlite3.Connection) -> deque[Slice]:
     -------
     deque of Slice
         The newest first.
-
-    Raises
-    ------
-    sqlite3.DatabaseError
-        A row is missing.
     """
     parts: list[Slice] = []
     for table in CHECKED:
-        (last,) = connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()
-        (count,) = connection.execute(f"SELECT count(*) FROM {table} NOT INDEXED").fetchone()
-        _expect(count == last, f"{last - count} of {last} rows of {table} are missing")
-        for index in _INDICES[table]:
-            # count(*) without a condition would use the smallest index, whichever is named
-            sql = f"SELECT count(*) FROM {table} INDEXED BY {index} WHERE detector >= -9223372036854775808"
-            (indexed,) = connection.execute(sql).fetchone()
-            _expect(indexed == count, f"the index {index} has {indexed} entries for {count} rows")
+        last = _last_row(connection, table)
         parts += [Slice(table, max(1, top - _SLICE + 1), top, last - top) for top in range(last, 0, -_SLICE)]
-    for table in _NUMBERED:
-        _check_numbers(connection, table)
     return deque(sorted(parts, key=lambda item: item.depth))
 
 
@@ -168,6 +198,15 @@ def _check_numbers(connection: sqlite3.Connection, table: str) -> None:
         _expect(key not in seen, f"the index {index} is out of order")
         seen.add(key)
         _expect((count, first) == (last, 1), f"{table} of a detector has {count} rows numbered {first!a} to {last!a}")
+
+
+def _last_row(connection: sqlite3.Connection, table: str) -> int:
+    return connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()[0]
+
+
+def _expect_ok(connection: sqlite3.Connection, check: str) -> None:
+    (verdict,) = connection.execute(check).fetchone()
+    _expect(verdict == "ok", " ".join(verdict.split()))
 
 
 def _expect(sound: bool, what: str) -> None:

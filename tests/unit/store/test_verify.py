@@ -7,7 +7,7 @@ import pytest
 from ponikeeper.errors import DamagedStoreError
 from ponikeeper.store import verify
 from ponikeeper.store.sqlite_storage import SQLiteStorage
-from stores import NAME, PREFIXES, digest, small_store
+from stores import NAME, PREFIXES, commit, digest, small_store
 
 PREFIX, OTHER = PREFIXES
 
@@ -67,5 +67,37 @@ def test_old_rows_are_verified_behind_the_start(path, monkeypatch):
             verify_all(storage)
         with pytest.raises(DamagedStoreError, match="the checksum of revision 1"):
             storage.revision(PREFIX, 1)
+    finally:
+        storage.close()
+
+
+def test_byte_that_changes_on_the_disk_is_found_by_the_next_pass_though_sqlite_has_the_page_in_memory(path):
+    sound = small_store(path).read_bytes()
+    for text in (b'"dist"', b"number 1", b"alice@here", b"request-1", b"wavelength typed wrong", b"CREATE TABLE probe"):
+        storage = SQLiteStorage(path)
+        try:
+            verify_all(storage)
+            before = storage.stored_state(PREFIX)
+            assert storage.stored_state(PREFIX) == before
+            with path.open("r+b") as file:
+                file.seek(sound.index(text))
+                file.write(bytes([text[0] ^ 1]))
+            with pytest.raises(DamagedStoreError, match=f"{NAME} is damaged"):
+                verify_all(storage)
+        finally:
+            storage.close()
+        path.write_bytes(sound)
+
+
+def test_verification_begins_again_and_reads_what_was_written_meanwhile(path, monkeypatch):
+    monkeypatch.setattr(verify, "_SLICE", 2)
+    small_store(path)
+    storage = SQLiteStorage(path)
+    try:
+        first = sum(1 for _ in iter(storage.verify_next, False))
+        for number in range(10, 14):
+            commit(storage, PREFIX, number)
+        second = sum(1 for _ in iter(storage.verify_next, False))
+        assert second == first + 3 * 2  # four rows each of revision, activation and answer
     finally:
         storage.close()
