@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 TIMEOUT = 20.0
@@ -64,6 +65,10 @@ class Raw:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)  # also where another thread reads
         self.sock.close()
@@ -77,12 +82,20 @@ class Raw:
         while True:
             found = self._next()
             if found is None:
-                data = self.sock.recv(1 << 16)
-                if not data:
-                    raise ConnectionError("the server closed the circuit")
-                self._received += data
+                self.fill()
             elif not commands or found.command in commands:
                 return found
+
+    def fill(self) -> None:
+        """Receive once; ConnectionError at the end."""
+        data = self.sock.recv(1 << 16)
+        if not data:
+            raise ConnectionError("the server closed the circuit")
+        self._received += data
+
+    def waiting(self) -> Iterator[Message]:
+        """Yield the messages that were received whole."""
+        return iter(self._next, None)
 
     def channel(self, name: str) -> int:
         """Create a channel and return the server's number; LookupError if the server has no such channel."""
