@@ -118,7 +118,8 @@ def test_gets_and_updates_of_every_type_are_those_of_epics_base(base, ours, name
 
 
 CREATED = [
-    "", ".VAL", ".", ".DESC", ".EGU", ".NAME", ".RTYP", ".SEVR", ".STAT", ".SCAN", ".NOPE", ".val", ".[0:3]", ".[2]",
+    "", ".VAL", ".", ".DESC", ".EGU", ".NAME", ".RTYP", ".SEVR", ".STAT", ".SCAN", ".NOPE", ".val",
+    ".DESC$", ".NAME$", ".EGU$", ".RTYP$", ".ASG$", ".ZRST$", ".SEVR$", ".[0:3]", ".[2]",
     ".[-3:-1]", ".[3:1]", ".[0:0:5]", '.{"arr":{"s":1,"e":3}}', '.{"dbnd":{"abs":1}}', '.{"dec":{"n":2}}', '.{"ts":{}}',
     '.{"nope":1}', ".{", "[0:3]", '.{"sync":{"m":"while","s":"red"}}', '.{"arr":{"i":0}}', ".$", ".VAL$",
 ]  # fmt: skip
@@ -127,6 +128,7 @@ MORE_HERE = {
     "Text.VAL$",  # an array of characters is itself a long string
     "State.EGU",
     "Word.EGU",
+    *(f"{name}.EGU$" for name in ("State", "Word", "Digits")),
     "Digits.EGU",  # empty, for clients that ask every PV for its unit
 }
 

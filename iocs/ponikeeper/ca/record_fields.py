@@ -47,6 +47,9 @@ _COMMON: Mapping[str, _Fixed] = MappingProxyType(
     }
 )  # fmt: skip
 
+_STRING_SIZES = {"NAME": 61, "DESC": 41, "ASG": 29, "EGU": 16, **{f"{prefix}ST": 26 for prefix in _STATE_PREFIXES}}
+"""Of the fields that are no 40 characters long in EPICS base."""
+
 _ALARM_LIMITS = ("HHSV", "HSV", "LSV", "LLSV")
 
 
@@ -70,9 +73,9 @@ def make_field(record: Source, pv: PV, name: str) -> Source | None:
     live = _live_fields(record, pv).get(name)
     if live is not None:
         native, read, states = live
-        return _Field(record, native, read, states)
+        return _Field(record, name, native, read, states)
     fixed = _fixed_fields(pv).get(name)
-    return None if fixed is None else _Field(record, fixed.native, lambda: fixed.value, fixed.states)
+    return None if fixed is None else _Field(record, name, fixed.native, lambda: fixed.value, fixed.states)
 
 
 def _live_fields(record: Source, pv: PV) -> dict[str, tuple[int, Callable[[], Any], tuple[str, ...]]]:
@@ -145,8 +148,11 @@ class _Field(Source):
 
     level = 1
 
-    def __init__(self, record: Source, native: int, read: Callable[[], Any], states: tuple[str, ...]) -> None:
+    def __init__(
+        self, record: Source, name: str, native: int, read: Callable[[], Any], states: tuple[str, ...]
+    ) -> None:
         super().__init__(replace(record.metadata, states=states), record.clock)
+        self.string_size = _STRING_SIZES.get(name, dbr.STRING_SIZE)
         self._record, self._read = record, read
         self.native = native
 

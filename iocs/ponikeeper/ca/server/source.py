@@ -130,6 +130,9 @@ class Source:
         self._encoded: dict[_Key, Encoded] = {}
         self._subscriptions: dict[_Key, dict[Subscription, None]] = {}
 
+    string_size = dbr.STRING_SIZE
+    """Characters of a string as a long string, with the NUL at its end."""
+
     level = 0
     """Access security level: 0 for the value of a record, 1 for its other fields."""
     native = dbr.DOUBLE
@@ -145,7 +148,7 @@ class Source:
         """Return type and number of elements of a channel with some modifiers, as clients are told."""
         native, capacity = self.native, self.capacity
         if modifiers.long_string and native == dbr.STRING:
-            native, capacity = dbr.CHAR, dbr.STRING_SIZE
+            native, capacity = dbr.CHAR, self.string_size
         if modifiers.elements is not None and capacity > 1:
             capacity = len(modifiers.elements.of(capacity))
         return native, capacity
