@@ -72,7 +72,7 @@ def syncs(ioc: LiveIoc, inject: str) -> Iterator[Path]:
     command = ["strace", "-f", "-p", str(pid), "-o", str(log), "-e", "trace=fsync,fdatasync"]
     strace = subprocess.Popen([*command, "-e", f"inject=fsync,fdatasync:{inject}"], stderr=subprocess.PIPE, text=True)
     try:
-        wait_for(lambda: strace.poll() is not None or _is_traced(pid), what="strace")
+        wait_for(lambda: strace.poll() is not None or is_traced(pid), what="strace")
         if strace.poll() is not None:
             pytest.skip(f"strace may not trace here: {strace.stderr.read() if strace.stderr else ''}")
         yield log
@@ -86,7 +86,7 @@ def syncs(ioc: LiveIoc, inject: str) -> Iterator[Path]:
         strace.stderr.close()
 
 
-def _is_traced(pid: int) -> bool:
+def is_traced(pid: int) -> bool:
     """Check whether every thread of a process is traced."""
     states = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/status")]
     return bool(states) and all("TracerPid:\t0\n" not in state for state in states)
