@@ -52,6 +52,16 @@ def fill(path: Path) -> None:
                     file.write(bytes(size))
 
 
+def require_loop_devices() -> None:
+    """Skip the test where no image of a disk can be mounted."""
+    for needed in ("losetup", "mkfs.ext4"):
+        if shutil.which(needed) is None:
+            pytest.skip(f"{needed} is not installed")
+    tried = subprocess.run(["losetup", "--find"], capture_output=True, check=False, text=True)
+    if os.geteuid() != 0 or tried.returncode:
+        pytest.skip(f"no loop device here: {tried.stderr.strip() or 'only root may mount one'}")
+
+
 def require_strace() -> None:
     """Skip the test where syncs cannot be made to fail."""
     if shutil.which("strace") is None:
