@@ -61,11 +61,14 @@ def campaign(make_ioc, folder: Path, cuts: int, seed: int) -> None:
     ioc = make_ioc()
     with mounted(image, ioc.state_dir):
         ioc.start()
-        with writing(ioc, known):
-            for _ in range(cuts):
-                target = known.total() + draw.randrange(1, 40)
-                wait_for(lambda: known.total() >= target, what="the acknowledgements")  # noqa: B023
-                cut(ioc, image, folder, known)
+        try:
+            with writing(ioc, known):
+                for _ in range(cuts):
+                    target = known.total() + draw.randrange(1, 40)
+                    wait_for(lambda: known.total() >= target, what="the acknowledgements")  # noqa: B023
+                    cut(ioc, image, folder, known)
+                ioc.kill()
+        finally:
             ioc.kill()
     print(f"\n{cuts} power cuts: {known.total()} acknowledged commits, 0 lost")
 
