@@ -21,7 +21,7 @@ from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.store.store_thread import StoreThread
 from stores import draft
-from trouble import is_traced
+from trouble import end_strace, is_traced
 
 DETECTORS = ("XF:1{Det:1}Calib:", "XF:1{Det:2}Calib:", "XF:1{Det:3}Calib:")
 TIME = "2026-11-22T09:30:00.250000Z"
@@ -93,13 +93,12 @@ class Commits:
             Of strace, such as ``-e inject=fdatasync:error=EIO:when=2``.
         """
         pid = self._process.pid
-        strace = subprocess.Popen(["strace", "-qq", "-f", "-p", str(pid), "-o", str(log), *options])
+        strace = subprocess.Popen(["strace", "-qq", "-f", "-p", str(pid), "-o", str(log), *options], text=True)
         try:
             wait_for(lambda: strace.poll() is not None or is_traced(pid), what="strace")
             yield
         finally:
-            strace.terminate()
-            strace.wait(TIMEOUT)
+            end_strace(strace)
 
 
 async def _commit(store: StoreThread, prefix: str) -> list[str]:

@@ -87,13 +87,18 @@ def syncs(ioc: LiveIoc, inject: str) -> Iterator[Path]:
             pytest.skip(f"strace may not trace here: {strace.stderr.read() if strace.stderr else ''}")
         yield log
     finally:
-        strace.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            strace.wait(timeout=1)  # it does not end while it holds a call back
-        strace.kill()
-        strace.wait()
+        end_strace(strace)
         assert strace.stderr is not None
         strace.stderr.close()
+
+
+def end_strace(strace: subprocess.Popen[str]) -> None:
+    """End strace; it does not end by itself while it holds a call back, or while a traced process dies."""
+    strace.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        strace.wait(timeout=1)
+    strace.kill()
+    strace.wait()
 
 
 def is_traced(pid: int) -> bool:
