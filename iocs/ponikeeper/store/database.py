@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from ponikeeper.errors import DamagedStoreError, StoreError, UncertainStoreError
@@ -12,6 +12,7 @@ from ponikeeper.store.connection import connect, create, lock_directory
 from ponikeeper.text.ascii import to_ascii
 
 _HEADER = 100
+_CHUNK = 1 << 20
 
 
 class StoreFile:
@@ -36,6 +37,7 @@ class StoreFile:
         self.path = path
         self._connection: sqlite3.Connection | None = None
         self._grouped: sqlite3.Connection | None = None
+        self._suspected: DamagedStoreError | None = None
         self._lock = lock_directory(path.parent)
         try:
             with self.translated_errors():
@@ -132,24 +134,31 @@ class StoreFile:
         with self.translated_errors():
             self._require_transaction(connection)
             connection.execute("SAVEPOINT part")
-            try:
+        try:
+            with self.translated_errors():
                 yield connection
-            except BaseException:
+                connection.execute("RELEASE part")
+        except BaseException as error:
+            if isinstance(error, DamagedStoreError):
+                self._suspected = error
+                raise StoreError(str(error)) from error  # the end of the group finds out
+            with self.translated_errors():
                 if connection.in_transaction:  # after some errors of the disk SQLite has rolled back everything
                     connection.execute("ROLLBACK TO part")
                     connection.execute("RELEASE part")
-                raise
-            connection.execute("RELEASE part")
+            raise
 
     @contextmanager
     def _whole(self) -> Generator[sqlite3.Connection]:
         committing = False
+        self._suspected = None
         try:
             with self.translated_errors():
                 connection = self.connection()
                 self._require_same_file()
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
+                self._require_unsuspected()
                 committing = True
                 self._require_transaction(connection)
                 connection.execute("COMMIT")
@@ -158,18 +167,33 @@ class StoreFile:
             self._drop()
             if committing:
                 self._version = None  # the transaction may be in the file or not
-            if committing and isinstance(error, StoreError) and not self._will_be_rolled_back():
-                raise UncertainStoreError(str(error)) from error
+            meant = second_opinion(self.path, error) if isinstance(error, DamagedStoreError) else error
+            if committing and isinstance(meant, StoreError) and not self._will_be_rolled_back():
+                raise UncertainStoreError(str(meant)) from error
+            if meant is not error:
+                raise meant from error
             raise
+
+    def _require_unsuspected(self) -> None:
+        if self._suspected is not None:
+            raise self._suspected
 
     def _require_transaction(self, connection: sqlite3.Connection) -> None:
         """Check that a transaction is open: after some errors of the disk SQLite has rolled back all of it."""
         if not connection.in_transaction:
             raise StoreError(f"{self.path}: the disk has failed, and everything was rolled back")
 
-    def translated_errors(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def translated_errors(self) -> Generator[None]:
         """Translate errors of SQLite and of the system to `StoreError`, with the file's name."""
-        return translated_errors(self.path)
+        try:
+            with translated_errors(self.path):
+                yield
+        except DamagedStoreError as error:
+            if self._connection is not None and self._connection.in_transaction:
+                raise  # its end follows
+            self._drop()
+            raise second_opinion(self.path, error) from error.__cause__
 
     def _will_be_rolled_back(self) -> bool:
         """Return whether the journal exists, from which the next opening rolls a failed transaction back."""
@@ -238,6 +262,40 @@ def translated_errors(path: Path) -> Generator[None]:
         raise
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
+
+
+def second_opinion(path: Path, error: DamagedStoreError) -> StoreError:
+    """Find out whether a file is damaged: SQLite reports a disk that cannot be read in the same words.
+
+    Parameters
+    ----------
+    path
+        The file; no connection of this process may have a transaction open.
+    error
+        What was reported.
+
+    Returns
+    -------
+    StoreError
+        A `DamagedStoreError` if the file is damaged.
+    """
+    if getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CORRUPT:
+        return error
+    try:
+        with translated_errors(path):
+            _check_before_opening(path)
+            with path.open("rb") as file:
+                while file.read(_CHUNK):  # raises OSError where the disk cannot be read
+                    continue
+            with closing(connect(path)) as connection:
+                verify.check_structure(connection)
+                verify.check_indices(connection)
+    except StoreError as second:
+        return second
+    return StoreError(
+        f"{path} could not be read ({error.__cause__}), and can be read now: "
+        "look for errors of the disk in the kernel log"
+    )
 
 
 _HINTS = {

@@ -107,6 +107,22 @@ def check_schema(connection: sqlite3.Connection, version: int) -> None:
     )
 
 
+def check_indices(connection: sqlite3.Connection) -> None:
+    """Check that every index has exactly the entries of its table; the time grows with the history.
+
+    Parameters
+    ----------
+    connection
+        The open file.
+
+    Raises
+    ------
+    sqlite3.DatabaseError
+        The file is damaged.
+    """
+    _expect_ok(connection, "PRAGMA integrity_check(1)")
+
+
 def check_complete(connection: sqlite3.Connection) -> None:
     """Check that no row is missing.
 

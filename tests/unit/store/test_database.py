@@ -1,10 +1,11 @@
 """One process at a time opens a store, and a transaction is stored whole or not at all."""
 
+import sqlite3
 from contextlib import suppress
 
 import pytest
 
-from ponikeeper.errors import BusyStoreError, StoreError
+from ponikeeper.errors import BusyStoreError, DamagedStoreError, StoreError
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from stores import GEOMETRY, PREFIXES, commit, draft
 
@@ -118,3 +119,48 @@ def test_error_of_the_disk_within_a_group_fails_all_of_it(storage):
     assert [reopened(storage).count(prefix) for prefix in (PREFIX, OTHER)] == [1, 0]
     commit(storage, PREFIX, 2)
     assert reopened(storage).count(PREFIX) == 2
+
+
+def malformed() -> sqlite3.DatabaseError:
+    """Make the error that SQLite raises for a damaged file, and also where a read fails with EIO."""
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def fails_in_a_read(storage: SQLiteStorage) -> None:
+    with storage._file.translated_errors():
+        raise malformed()
+
+
+def fails_in_a_transaction(storage: SQLiteStorage) -> None:
+    with storage._file.transaction():
+        raise malformed()
+
+
+def fails_in_a_group(storage: SQLiteStorage) -> None:
+    with storage._file.group():
+        commit(storage, PREFIX, 1)
+        with suppress(StoreError):
+            fails_in_a_transaction(storage)
+        commit(storage, PREFIX, 2)
+
+
+@pytest.mark.parametrize("fail", [fails_in_a_read, fails_in_a_transaction, fails_in_a_group])
+def test_read_that_fails_once_is_no_damage(storage, fail):
+    with pytest.raises(StoreError, match=r"could not be read .* and can be read now") as raised:
+        fail(storage)
+    assert not isinstance(raised.value, DamagedStoreError)
+    assert storage.count(PREFIX) == 0
+    commit(storage, PREFIX, 3)
+    assert storage.count(PREFIX) == 1
+
+
+@pytest.mark.parametrize("fail", [fails_in_a_read, fails_in_a_transaction, fails_in_a_group])
+def test_file_that_is_malformed_is_damaged(storage, fail):
+    commit(storage, PREFIX, 9)
+    with storage.path.open("r+b") as file:
+        file.seek(2 * 4096)
+        file.write(bytes(4096))
+    with pytest.raises(DamagedStoreError, match="is damaged"):
+        fail(storage)
