@@ -116,7 +116,7 @@ def test_client_that_sends_and_never_reads_costs_a_bounded_amount_of_memory():
                 greedy.send(requests)
         wait_for(lambda: circuit.full)
         assert answers(served)
-        pending = circuit.transport.get_write_buffer_size() + circuit._out_size + len(circuit._received)
+        pending = circuit.transport.get_write_buffer_size() + circuit.out_size + len(circuit._received)
         assert pending < 2_000_000
     gc.collect()
     assert served.lost == []

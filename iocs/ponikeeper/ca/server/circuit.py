@@ -18,7 +18,7 @@ from ponikeeper.ca.server.messages import Header
 from ponikeeper.ca.server.names import Modifiers
 from ponikeeper.ca.server.put_queue import Channel, PutQueue, PutServer
 from ponikeeper.ca.server.source import Encoded, Source, Subscription
-from ponikeeper.ca.server.stream import Stream
+from ponikeeper.ca.server.stream import HIGH_WATER, Stream
 
 MAX_VALUE_BYTES = 1 << 20
 """Longest value that is made (bytes): more than the longest text as an array of strings."""
@@ -93,7 +93,7 @@ class Circuit(Stream):
 
     def must_wait(self) -> bool:
         """Return whether the next message must wait."""
-        return super().must_wait() or self._puts.is_full()
+        return self.full or self.out_size >= HIGH_WATER or self._puts.full
 
     def post(self, subscription: Subscription, update: bytes) -> None:
         """Send an update, or keep it as the newest of its subscription while the client does not read."""
@@ -114,7 +114,8 @@ class Circuit(Stream):
     def update_access_rights(self) -> None:
         """Send the client its access rights, where they have changed."""
         for channel in list(self.channels.values()):
-            old, channel.rights = channel.rights, self._rights(channel.source)
+            old = channel.rights
+            channel.set_rights(self._rights(channel.source))
             if channel.rights == old:
                 continue
             self.send(m.message(m.ACCESS_RIGHTS, 0, 0, channel.cid, int(channel.rights)))
@@ -208,7 +209,7 @@ class Circuit(Stream):
 
     def _value(self, channel: Channel, data_type: int, count: int) -> Encoded:
         """Return the value as the client may see it."""
-        if AccessRights.READ in channel.rights:
+        if channel.readable:
             return channel.source.encode(data_type, count, channel.modifiers)
         return Encoded(data_type, *_no_access(data_type, count))
 
@@ -245,7 +246,7 @@ class Circuit(Stream):
 
     def _begin_updates(self, channel: Channel, subscription: Subscription) -> None:
         """Subscribe at the PV; a client that may not read it gets one update that says so."""
-        if AccessRights.READ in channel.rights:
+        if channel.readable:
             channel.source.add_subscription(subscription)
         else:
             channel.source.remove_subscription(subscription)

@@ -57,8 +57,19 @@ class Channel:
     source: Source
     modifiers: Modifiers
     rights: AccessRights
+    readable: bool = field(init=False)
+    """Whether the rights have READ: they are looked at for each message, and flags are slow."""
+
     puts: "list[_Put]" = field(default_factory=list)
     subscriptions: dict[int, Subscription] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.set_rights(self.rights)
+
+    def set_rights(self, rights: AccessRights) -> None:
+        """Set what the client may do."""
+        self.rights = rights
+        self.readable = AccessRights.READ in rights
 
 
 @dataclass(slots=True, eq=False)
@@ -97,15 +108,13 @@ class PutQueue:
         self._server, self._send, self._on_finished = server, send, on_finished
         self._loop = asyncio.get_running_loop()
         self._open = 0
-
-    def is_full(self) -> bool:
-        """Return whether the next message must wait."""
-        return self._open >= MAX_OPEN_PUTS
+        self.full = False
+        """Whether the next message must wait."""
 
     def add(self, channel: Channel, header: Header, payload: bytes, identity: ClientIdentity) -> None:
         """Run a put after those before it on its channel; other channels do not wait, since a disk may be slow."""
         channel.puts.append(_Put(header, _data(header, payload), identity))
-        self._open += 1
+        self._count(+1)
         if len(channel.puts) == 1:
             run_eagerly(self._run(channel), self._loop)
 
@@ -128,6 +137,10 @@ class PutQueue:
         self._loop.call_later(_READ_WAIT, once)
         return True
 
+    def _count(self, more: int) -> None:
+        self._open += more
+        self.full = self._open >= MAX_OPEN_PUTS
+
     async def _run(self, channel: Channel) -> None:
         while channel.puts:
             put = channel.puts[0]
@@ -137,7 +150,7 @@ class PutQueue:
                 log.exception("put to %s", channel.name)
             finally:
                 channel.puts.pop(0)
-                self._open -= 1
+                self._count(-1)
                 for reply in put.when_done:
                     reply()
                 self._on_finished()

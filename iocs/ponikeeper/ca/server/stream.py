@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 MAX_REQUEST = 1 << 16
 """Longest payload of a request (bytes): four times the longest text. Longer ones are discarded while they arrive."""
 
-_HIGH_WATER = 1 << 16
+HIGH_WATER = 1 << 16
 """Bytes that wait for a client, in the transport, from which on nothing more is made for it."""
 
 _SLICE = 256
@@ -34,7 +34,7 @@ class Stream(asyncio.Protocol):
         self._received = b""
         self._discard = 0
         self._out: list[bytes] = []
-        self._out_size = 0
+        self.out_size = 0
         self._flush_planned = self._parse_planned = self._reading_paused = False
         self.full = False
 
@@ -44,7 +44,7 @@ class Stream(asyncio.Protocol):
 
     def must_wait(self) -> bool:
         """Return whether the next message must wait."""
-        return self.full or self._out_size >= _HIGH_WATER
+        return self.full or self.out_size >= HIGH_WATER
 
     def on_connected(self) -> None:
         """Begin to serve a client."""
@@ -58,7 +58,7 @@ class Stream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to serve a client."""
         self.transport = cast("asyncio.Transport", transport)
-        self.transport.set_write_buffer_limits(_HIGH_WATER)
+        self.transport.set_write_buffer_limits(HIGH_WATER)
         self.on_connected()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
@@ -83,7 +83,7 @@ class Stream(asyncio.Protocol):
         if self.closed:
             return
         self._out.append(data)
-        self._out_size += len(data)
+        self.out_size += len(data)
         if not self._flush_planned:
             self._flush_planned = True
             self.loop.call_soon(self._flush)
@@ -127,19 +127,28 @@ class Stream(asyncio.Protocol):
         """Handle messages until one is incomplete, one must wait, or the slice is used up."""
         position, budget = 0, _SLICE
         buffer, flush_planned = self._received, self._flush_planned
+        length = len(buffer)
         self._flush_planned = True  # one write for all that these messages make
         try:
             while not self.closed and budget > 0 and not self.must_wait():
-                message = _next_message(buffer, position)
-                if message is None:
+                begin = position + HEADER.size
+                if begin > length:
                     break
-                header, begin, end = message
-                if header.size > MAX_REQUEST:
+                header = Header._make(HEADER.unpack_from(buffer, position))
+                size = header.size
+                if size == EXTENDED_SIZE:
+                    if begin + SIZES.size > length:
+                        break
+                    size, count = SIZES.unpack_from(buffer, begin)
+                    header = header._replace(size=size, data_count=count)
+                    begin += SIZES.size
+                end = begin + size
+                if size > MAX_REQUEST:
                     self._refuse_long(header)
-                    self._discard = max(end - len(buffer), 0)
-                    position = min(end, len(buffer))
+                    self._discard = max(end - length, 0)
+                    position = min(end, length)
                     continue
-                if end > len(buffer):
+                if end > length:
                     break
                 budget -= self.handle(header, buffer[begin:end])
                 position = end
@@ -171,21 +180,7 @@ class Stream(asyncio.Protocol):
         if self._out and not self.closed:
             data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out.clear()
-            self._out_size = 0
+            self.out_size = 0
             self.transport.write(data)
             if self._received and not self.must_wait():
                 self.resume()  # it may have waited for this
-
-
-def _next_message(buffer: bytes, position: int) -> tuple[Header, int, int] | None:
-    """Return header, begin and end of the payload of the next message; None if its header is incomplete."""
-    begin = position + HEADER.size
-    if len(buffer) < begin:
-        return None
-    command, size, data_type, count, parameter1, parameter2 = HEADER.unpack_from(buffer, position)
-    if size == EXTENDED_SIZE:
-        if len(buffer) < begin + SIZES.size:
-            return None
-        size, count = SIZES.unpack_from(buffer, begin)
-        begin += SIZES.size
-    return Header(command, size, data_type, count, parameter1, parameter2), begin, begin + size
