@@ -43,6 +43,21 @@ _ROOM = 200e6
 """Free bytes that memory must have to hold stores: in a container it may have only 64 MB in all."""
 
 
+_LONG = (
+    "slow/test_pages.py", "bluesky/test_recall.py", "bluesky/test_calibrate.py", "ca/test_export.py",
+    "bluesky/test_images.py", "bluesky/test_origin_notebook.py", "bluesky/test_gui.py", "bluesky/test_demo.py",
+    "ca/test_health_check.py", "bluesky/test_guard_links.py",
+)  # fmt: skip
+"""Files of tests that take half a minute or more."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the long files first, so that no worker is still busy with one when the others have nothing to do."""
+    root = Path(__file__).parent
+    ranks = {root / name: rank for rank, name in enumerate(_LONG)}
+    items.sort(key=lambda item: ranks.get(item.path, len(_LONG)))
+
+
 @pytest.fixture(scope="session")
 def quick_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a folder in memory, where there is one: most tests of a store are not about the disk."""

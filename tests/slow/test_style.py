@@ -39,15 +39,16 @@ def docstrings(path: Path) -> Iterator[tuple[int, str]]:
                 yield getattr(node, "lineno", 1), text.split()[0].rstrip(",:;.")
 
 
+@pytest.fixture(scope="module")
+def openers() -> list[tuple[str, str]]:
+    """Read the place and the first word of every docstring."""
+    files = python_files(*CODE)
+    return [(f"{path.relative_to(ROOT)}:{line}", word) for path in files for line, word in docstrings(path)]
+
+
 @pytest.mark.parametrize("opener", OPENERS)
-def test_no_docstring_opens_with(opener):
-    places = [
-        f"{path.relative_to(ROOT)}:{line}"
-        for path in python_files(*CODE)
-        for line, word in docstrings(path)
-        if word == opener
-    ]
-    assert places == []
+def test_no_docstring_opens_with(openers, opener):
+    assert [place for place, word in openers if word == opener] == []
 
 
 @pytest.mark.parametrize("words", NOT_USED)
