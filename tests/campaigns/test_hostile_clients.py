@@ -181,12 +181,6 @@ def attack(make_ioc, scale, pvs):
         text = commit_text().encode()
         raw.send(message(19, text, 4, len(text), raw.channel(f"{ioc.prefix}Request"), 1))
         assert raw.receive(19, 11).command == 19
-    connect_storm(ioc, 200)  # what a first use allocates
-    filters_and_types(ioc, pvs[:2])
-    mutated_circuits(ioc, 100, random_)
-    with contextlib.ExitStack() as stack:
-        never_reading(ioc, stack, 20)
-        floods(ioc, 0.1)
     wait_for(lambda: clients_of(ioc, process) == 1)  # its own health check
     memory, files = process.memory_info().rss, process.num_fds()
     good = GoodClient(ioc.port, ioc.prefix)

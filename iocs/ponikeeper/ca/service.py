@@ -38,6 +38,7 @@ from ponikeeper.putlog.sinks import make_sink
 from ponikeeper.site.channelfinder import announce
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.store.store_thread import Health, StoreThread
+from ponikeeper.system.free_memory import return_freed_memory
 from ponikeeper.system.process_stats import count_start
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def run(config: Config, ready: Callable[[str], None], force: bool = False) -> No
         factory = uvloop.new_event_loop
     except ImportError:
         factory = None
+    return_freed_memory()
     gc.disable()  # until it is ready: what is built until then stays
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(serve(config, ready, force))
