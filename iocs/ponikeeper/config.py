@@ -3,7 +3,6 @@
 An error names the file, the key, the value and what is allowed.
 """
 
-import difflib
 import os
 import reprlib
 import tomllib
@@ -18,6 +17,7 @@ from ponikeeper.errors import ConfigError
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.protocol.link_kinds import LINK_KINDS
 from ponikeeper.protocol.pvs import PV, pvs_by_prefix
+from ponikeeper.text.suggestions import suggestion
 
 STORE_NAME = "ponikeeper.sqlite"
 _MAX_PORT = 65535
@@ -311,8 +311,7 @@ def _error_text(item: Mapping[str, Any]) -> str:
     kind, context = item["type"], item.get("ctx", {})
     if kind == "extra_forbidden":
         known = _known_keys(place[:-1])
-        close = difflib.get_close_matches(str(place[-1]), known, n=1)
-        meant = f" (did you mean {close[0]}?)" if close else ""
+        meant = suggestion(str(place[-1]), known)
         return f"{where} = {reprlib.repr(item['input'])}: unknown key{meant}: expected {_names(*known)}"
     expected = _expectation(place)
     if kind == "missing":

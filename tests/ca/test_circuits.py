@@ -9,12 +9,19 @@ import socket
 import struct
 import threading
 import time
+from types import SimpleNamespace
 
 import caproto as ca
+import psutil
 import pytest
 from caproto import ChannelType
 
 from live import TIMEOUT, free_ports, wait_for
+from ponikeeper.access.rules import Right
+from ponikeeper.ca.server.context import Limits
+from ponikeeper.ca.server.dbr import DOUBLE, LONG, STRING
+from ponikeeper.ca.server.searches import SearchResponder, _Endpoint
+from ponikeeper.errors import RefusedError
 from raw import Raw, message, subscription
 from served import Served
 from speak import Wire, commit_text, put, snapshot
@@ -101,7 +108,7 @@ def test_updates_for_a_stalled_client_are_bounded():
         stall(served, stalled)
         circuit = served.circuit(stalled.sock)
         publish(served, turns=20)  # 4,000 updates
-        assert len(circuit._newest) <= 11  # the newest of each subscription
+        assert len(circuit._late) <= 11  # the newest of each subscription
         assert circuit.transport.get_write_buffer_size() < 2**19
 
 
@@ -385,3 +392,140 @@ def test_requests_that_waited_for_the_output_are_handled_after_it():
         for _ in range(20):
             raw.receive(15)
         assert raw.answers()
+
+
+def test_updates_that_wait_for_a_client_cost_no_memory_and_arrive_whole():
+    process = psutil.Process()
+    with Served() as served, Raw(served.port) as raw:
+        served.show(served.text, "x" * 16000)
+        sid = raw.channel("Text")
+        before = process.memory_info().rss
+        raw.send(message(8), *(subscription(sid, number, STRING, 16000) for number in range(1000)), message(23))
+        raw.receive(23)  # each update is 640 kB
+        assert process.memory_info().rss - before < 50e6
+        raw.send(*(message(2, b"", STRING, 16000, sid, number) for number in range(995)), message(9))
+        wanted = {raw.receive(1).parameter2 for _ in range(5)}
+        while wanted - {995, 996, 997, 998, 999}:  # the confirmations of the cancelled ones
+            wanted = {raw.receive(1).parameter2 for _ in range(5)}
+
+
+def test_many_forms_of_one_value_do_not_hold_up_the_others(monkeypatch):
+    with Served() as served, Raw(served.port) as raw:
+        served.show(served.text, "x" * 16000)
+        sid = raw.channel("Text")
+        counts = range(10_000, 10_040)
+        raw.send(*(subscription(sid, count, STRING, count) for count in counts))
+        for _ in counts:
+            raw.receive(1)
+        encoded, encode = [], served.text._encode
+        monkeypatch.setattr(served.text, "_encode", lambda key: encoded.append(key) or encode(key))
+
+        def show():
+            served.text.post("y" * 16000, time.time())
+            return len(encoded)
+
+        assert served.call(show) < 5
+        assert {raw.receive(1).parameter2 for _ in counts} == set(counts)
+
+
+def test_reads_that_wait_for_a_put_are_bounded():
+    gate = asyncio.Event()
+
+    async def wait(_, __):
+        await gate.wait()
+
+    with Served(wait) as served, Raw(served.port) as raw:
+        sid = raw.channel("X0")
+        circuit = served.circuit(raw.sock)
+        raw.send(message(19, struct.pack(">d", 1), DOUBLE, 1, sid, 1))
+        raw.send(*(message(15, b"", STRING, 100, sid, number) for number in range(1000)))
+        wait_for(circuit.must_wait)
+        assert len(served.call(lambda: circuit.channels[sid].puts[0].when_done)) < 20
+        served.call(gate.set)
+        assert [raw.receive(15).parameter2 for _ in range(1000)] == list(range(1000))
+
+
+class Rules:
+    """Access rules that are counted: only boss may write."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def right(self, user, address, level=0):  # noqa: ARG002
+        self.asked += 1
+        return Right.WRITE if user == "boss" else Right.READ
+
+
+def test_new_name_of_a_client_looks_its_rights_up_once_and_not_for_each_channel():
+    rules = Rules()
+    with Served(access=rules) as served, Raw(served.port) as raw:
+        raw.send(*(message(18, b"X0\0", p1=number, p2=13) for number in range(500)))
+        for _ in range(500):
+            raw.receive(18)
+        rules.asked = 0
+        raw.send(*(message(20, f"user{number}\0".encode()) for number in range(100)), message(23))
+        raw.receive(23)
+        assert rules.asked <= 100
+
+
+def test_put_has_the_rights_that_its_client_had_when_it_sent_it():
+    accepted = []
+
+    async def accept(value, _):
+        await asyncio.sleep(0)
+        accepted.append(value)
+
+    with Served(accept, access=Rules()) as served, Raw(served.port) as raw:
+        sid = raw.channel("X0")
+        puts = [message(19, struct.pack(">d", number), DOUBLE, 1, sid, number) for number in range(8)]
+        raw.send(message(20, b"boss\0"), *puts[:4], message(20, b"guest\0"), *puts[4:])
+        outcomes = [raw.receive(19, 11).command for _ in range(8)]
+    assert (accepted, outcomes) == ([0, 1, 2, 3], [19] * 4 + [11] * 4)
+
+
+def test_own_health_check_is_admitted_however_many_clients_there_are():
+    with (
+        Served(limits=Limits(clients=1, per_host=1)) as served,
+        Raw(served.port) as first,
+        contextlib.closing(socket.socket()) as sock,
+    ):
+        assert first.answers()
+        sock.bind(("127.0.0.1", 0))
+        served.call(lambda: served.context.admit(sock.getsockname()))
+        sock.connect(("127.0.0.1", served.port))
+        sock.sendall(message(23))
+        assert len(sock.recv(32, socket.MSG_WAITALL)) == 32  # the version and the echo
+        with Raw(served.port) as other:
+            assert not other.answers()
+
+
+def test_put_of_an_enum_without_elements_is_refused():
+    async def refuse(value, _):
+        raise RefusedError(str(value))
+
+    with Served(refuse) as served, Raw(served.port) as raw:
+        served.enum._handler = refuse
+        raw.send(message(19, b"", LONG, 0, raw.channel("Enum"), 1))
+        assert b"there is no such state: expected Idle, Do" in raw.receive(11, 19).payload
+
+
+def test_searches_beyond_what_one_turn_can_answer_are_left_unanswered():
+    with Served() as served:
+        endpoint = served.call(lambda: _endpoint(served))
+        replies = []
+
+        def flood():
+            endpoint.transport = SimpleNamespace(sendto=lambda reply, _: replies.append(reply))
+            for _ in range(100):
+                endpoint.datagram_received(message(6, b"X0\0", 5, 13, 1, 1) * 300, ("127.0.0.1", 1))
+            return len(replies)
+
+        assert 5 < served.call(flood) < 15
+        served.call(flood)
+        assert len(replies) > 12  # the next turn
+
+
+def _endpoint(served):
+    endpoint = _Endpoint(SearchResponder(served.context.find, served.port))
+    endpoint.transport = None
+    return endpoint

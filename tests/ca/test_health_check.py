@@ -96,7 +96,7 @@ def watch(folder, story):
         tasks = [asyncio.create_task(watched.context.run(startup_hook=started)), asyncio.create_task(watched.beat())]
         try:
             await ready.wait()
-            check = HealthCheck("127.0.0.1", watched.context.tcp_port, "HEARTBEAT")
+            check = HealthCheck("127.0.0.1", watched.context.tcp_port, "HEARTBEAT", watched.context.admit)
             tasks.append(asyncio.create_task(check.run()))
             await check.wait_for_heartbeat(TIMEOUT)
             tasks.append(asyncio.create_task(feed_watchdog(check, watched.store, watched.notify, BEAT)))
@@ -114,12 +114,9 @@ def watch(folder, story):
 
 def test_watchdog_is_not_notified_when_monitors_stop_although_gets_work(tmp_path, monkeypatch, caplog):
     async def story(watched):
-        def nothing(self, subscription, update):
-            """Send no update."""
-
         first = await watched.get()
         with monkeypatch.context() as patch:
-            patch.setattr(Circuit, "post", nothing)
+            patch.setattr(Circuit, "takes_updates", lambda _: False)
             await watched.silent()
             assert await watched.get() > first  # gets still work
         assert "the watchdog is not fed: no heartbeat has arrived by monitor" in caplog.text

@@ -202,9 +202,9 @@ class Enum(_Channel, ca.ChannelEnum):
             if text in states:
                 return text
             data = [int(text)] if text.isdigit() else [-1]
-        index = int(data[0])
+        index = int(data[0]) if data else -1
         if not 0 <= index < len(states):
-            raise ValueError(f"{self.pv.suffix} has no such state: expected {', '.join(states)}")
+            raise ValueError(f"there is no such state: expected {', '.join(states)}")
         return states[index]
 
 

@@ -6,6 +6,7 @@ notice. So systemd's watchdog depends on a subscription, and on the store's thre
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -46,10 +47,12 @@ class HealthCheck:
         Address of the server (TCP).
     pv
         A PV that changes every second.
+    on_address
+        Called with the address of its own end of each connection, before it connects.
     """
 
-    def __init__(self, host: str, port: int, pv: str) -> None:
-        self._host, self._port, self._pv = host, port, pv
+    def __init__(self, host: str, port: int, pv: str, on_address: Callable[[tuple[str, int]], None]) -> None:
+        self._host, self._port, self._pv, self._on_address = host, port, pv, on_address
         self._last_heartbeat = -_MAX_AGE
         self._first = asyncio.Event()
 
@@ -70,7 +73,7 @@ class HealthCheck:
         return time.monotonic() - self._last_heartbeat < _MAX_AGE
 
     async def _listen(self) -> None:
-        reader, writer = await asyncio.open_connection(self._host, self._port)
+        reader, writer = await asyncio.open_connection(sock=await self._connect())
         circuit = ca.VirtualCircuit(ca.CLIENT, (self._host, self._port), 0)
         channel = ca.ClientChannel(self._pv, circuit)
 
@@ -97,6 +100,18 @@ class HealthCheck:
             if echoes is not None:
                 echoes.cancel()
             writer.close()
+
+    async def _connect(self) -> socket.socket:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        try:
+            sock.bind((self._host, 0))
+            self._on_address(sock.getsockname())
+            await asyncio.get_running_loop().sock_connect(sock, (self._host, self._port))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
     def _record_heartbeat(self) -> None:
         self._last_heartbeat = time.monotonic()

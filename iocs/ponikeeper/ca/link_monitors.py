@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from aioca import FORMAT_TIME, CANothing, Subscription, purge_channel_caches
-from epicscorelibs.ca.cadef import ca_clear_channel, ca_create_channel, ca_flush_io
+from epicscorelibs.ca.cadef import ECA_DISCONN, ca_clear_channel, ca_create_channel, ca_flush_io
 
 from ponikeeper.caclient.client import create_context
 from ponikeeper.detector.link_rules import Sample
@@ -83,7 +83,7 @@ class _Monitor:
             self._search.cancel()
 
     def _on_update(self, value: Any) -> None:
-        if isinstance(value, CANothing):
+        if isinstance(value, CANothing) and value.errorcode == ECA_DISCONN:
             log.info("%s: disconnected", self._pv)
             self._on_sample(self._pv, Sample())
             self._loop.call_soon(self._resubscribe)  # not at once: aioca is iterating over its subscriptions
@@ -115,6 +115,10 @@ class _Monitor:
             self._search_in(min(2 * delay, _MAX_SEARCH_DELAY))
 
 
+_NEVER_CREATED = (AttributeError, TypeError, KeyError, ctypes.ArgumentError)
+"""What aioca raises when it closes a subscription that libca refused, or whose server was gone again."""
+
+
 class _Subscription(Subscription):
     """aioca's subscription, which reports the error that closes it.
 
@@ -130,7 +134,7 @@ class _Subscription(Subscription):
 
     def close(self, exc_info: tuple[type[BaseException], BaseException, TracebackType | None] | None = None) -> None:
         """Close the subscription; report the error that closes it."""
-        with suppress(AttributeError, TypeError):  # it was never created, because its server was gone again
+        with suppress(*_NEVER_CREATED):
             super().close()
         self.state = self.CLOSED
         if exc_info is not None:

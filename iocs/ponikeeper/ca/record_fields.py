@@ -1,9 +1,10 @@
 """The fields of a record, read-only: those that clients and screens read of a record of the same type in EPICS base."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from caproto import AccessRights, AlarmStatus
 
@@ -70,27 +71,34 @@ def make_field(record: Source, pv: PV, name: str) -> Source | None:
     Source or None
         The field; None if records of this type do not have it.
     """
-    live = _live_fields(record, pv).get(name)
-    if live is not None:
-        native, read, states = live
-        return _Field(record, name, native, read, states)
+    live = _LIVE.get(name)
+    if live is not None and (name != "NORD" or pv.kind is Kind.TEXT):
+        return _Field(record, name, live.native, lambda: live.read(record), live.states)
     fixed = _fixed_fields(pv).get(name)
     return None if fixed is None else _Field(record, name, fixed.native, lambda: fixed.value, fixed.states)
 
 
-def _live_fields(record: Source, pv: PV) -> dict[str, tuple[int, Callable[[], Any], tuple[str, ...]]]:
-    """Return type, value and states of the fields that change with the record."""
-    fields: dict[str, tuple[int, Callable[[], Any], tuple[str, ...]]] = {
-        "NAME": (dbr.STRING, lambda: record.name, ()),
-        "SEVR": (dbr.ENUM, lambda: record.reading().severity, _SEVERITIES),
-        "STAT": (dbr.ENUM, lambda: record.reading().status, _STATUSES),
-        "UDF": (dbr.CHAR, lambda: bytes([record.reading().status == AlarmStatus.UDF]), ()),
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """A field that changes with the record."""
+
+    native: int
+    read: Callable[[Source], Any]
+    states: tuple[str, ...] = ()
+
+
+_LIVE = MappingProxyType(
+    {
+        "NAME": _Live(dbr.STRING, lambda record: record.name),
+        "SEVR": _Live(dbr.ENUM, lambda record: record.reading().severity, _SEVERITIES),
+        "STAT": _Live(dbr.ENUM, lambda record: record.reading().status, _STATUSES),
+        "UDF": _Live(dbr.CHAR, lambda record: bytes([record.reading().status == AlarmStatus.UDF])),
+        "NORD": _Live(dbr.LONG, lambda record: len(cast("bytes", record.reading().value))),
     }
-    if pv.kind is Kind.TEXT:
-        fields["NORD"] = (dbr.LONG, lambda: len(record.reading().value), ())  # type: ignore[arg-type]
-    return fields
+)
 
 
+@functools.cache  # of the rows of the contract
 def _fixed_fields(pv: PV) -> dict[str, _Fixed]:
     link = "OUT" if pv.record_type.endswith("o") or pv.record_type.endswith("out") else "INP"
     fields = {

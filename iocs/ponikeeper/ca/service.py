@@ -297,7 +297,7 @@ async def _run_health_check(context: Context, config: Config, store: StoreThread
     """Report readiness when the first heartbeat arrives, then notify the watchdog as long as they arrive."""
     host = "127.0.0.1" if context.interfaces[0] == ANY else context.interfaces[0]
     port = context.tcp_port
-    check = HealthCheck(host, port, f"{config.ioc.prefix}HEARTBEAT")
+    check = HealthCheck(host, port, f"{config.ioc.prefix}HEARTBEAT", context.admit)
     listening = asyncio.create_task(check.run())
     try:
         await check.wait_for_heartbeat(_FIRST_HEARTBEAT)

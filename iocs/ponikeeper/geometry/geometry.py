@@ -4,7 +4,6 @@ A `Geometry` is checked when it is constructed, so that every instance is comple
 the messages come from `PARAMETERS`, from which the PV contract takes its units, limits and texts too.
 """
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -15,6 +14,7 @@ from ponikeeper.errors import GeometryError
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS, Limits
 from ponikeeper.text import strictjson
 from ponikeeper.text.ascii import json_literal
+from ponikeeper.text.suggestions import MAX_NAMES, suggestion
 
 HC_KEV_ANGSTROM = 12.398419843320026
 """Planck's constant times the speed of light (keV angstrom), exact in the SI of 2019."""
@@ -208,12 +208,13 @@ def unknown_names(values: Mapping[str, object]) -> list[str]:
         Empty where all names are known.
     """
     known = (*NAMES, "detector_config")
-    problems: list[str] = []
-    for name in values:
-        if name not in known:
-            close = difflib.get_close_matches(str(name).lower(), known, n=1)
-            meant = f" (did you mean {close[0]}?)" if close else ""
-            problems.append(f"unknown value {json_literal(name)}{meant}: expected {' '.join(known)}")
+    unknown = [name for name in values if name not in known]
+    problems = [
+        f"unknown value {json_literal(name)}{suggestion(str(name).lower(), known)}: expected {' '.join(known)}"
+        for name in unknown[:MAX_NAMES]
+    ]
+    if len(unknown) > MAX_NAMES:
+        problems.append(f"{len(unknown) - MAX_NAMES} more unknown values")
     return problems
 
 

@@ -59,8 +59,8 @@ _MAX_GROUP = 32
 """Writes that reach the disk together; those of several detectors then wait for it once."""
 
 
-class _Write:
-    """A write that waits for the thread."""
+class _Call:
+    """A call that waits for the thread."""
 
     def __init__(self, method: Callable[[HistoryStorage], Any]) -> None:
         self._method = method
@@ -69,7 +69,7 @@ class _Write:
         self.future: Future[Any] = Future()
 
     def run(self, storage: HistoryStorage) -> None:
-        """Write, and keep the outcome until it is on disk."""
+        """Call, and keep the outcome until it is on disk."""
         try:
             self._result = self._method(storage)
         except Exception as error:  # noqa: BLE001  # it belongs to the caller
@@ -86,7 +86,7 @@ class _Write:
 class StoreThread:
     """Runs the methods of a storage one after another, on a thread of its own.
 
-    Writes that wait at the same time reach the disk together.
+    Writes go first, and those that wait at the same time reach the disk together.
 
     Parameters
     ----------
@@ -98,7 +98,9 @@ class StoreThread:
         self._storage = storage
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._thread_id = 0
-        self._waiting: deque[_Write] = deque()
+        self._writes: deque[_Call] = deque()
+        self._reads: deque[_Call] = deque()
+        self._running_since: float | None = None
         self._listeners: list[Callable[[Health], Awaitable[None]]] = []
         self.health = Health(free=self._free())
         self.damage = ""
@@ -134,7 +136,7 @@ class StoreThread:
             It cannot be read now.
         """
         try:
-            return await self._run(method, on_slow)
+            return await self._call(self._reads, method, on_slow)
         except DamagedStoreError as error:
             await self._report_damage(error)
             raise
@@ -169,10 +171,7 @@ class StoreThread:
             raise DamagedStoreError(self.damage)
         began = time.monotonic()
         try:
-            write = _Write(method)
-            self._waiting.append(write)
-            self._thread.submit(self._write_waiting)
-            result = await self._wait(asyncio.wrap_future(write.future), on_slow)
+            result = await self._call(self._writes, method, on_slow)
         except DamagedStoreError as error:
             await self._report_damage(error)
             raise
@@ -207,34 +206,54 @@ class StoreThread:
         self._thread.submit(self._storage.close)
         self._thread.shutdown(wait=True)
 
-    def _write_waiting(self) -> None:
-        """Run what waits, in the thread; several writes in one group."""
-        writes = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MAX_GROUP))]
-        writes = [write for write in writes if write.future.set_running_or_notify_cancel()]
+    async def _call(
+        self, queue: deque[_Call], method: Callable[[HistoryStorage], T], on_slow: Callable[[], Awaitable[None]] | None
+    ) -> T:
+        """Call a method on the thread; report a disk that does not answer, and go on waiting.
+
+        Raises
+        ------
+        StoreError
+            The store is closed.
+        """
+        call = _Call(method)
         try:
-            with self._storage.group() if len(writes) > 1 else nullcontext():
-                for write in writes:
-                    write.run(self._storage)
-        except Exception as error:  # noqa: BLE001  # it belongs to the callers: nothing of the group is on disk
-            for write in writes:
-                write.error = write.error or error
-        for write in writes:
-            write.report()
-
-    async def _run(self, method: Callable[[HistoryStorage], T], on_slow: Callable[[], Awaitable[None]] | None) -> T:
-        """Run a method on the thread."""
-        return await self._wait(
-            asyncio.get_running_loop().run_in_executor(self._thread, method, self._storage), on_slow
-        )
-
-    async def _wait(self, future: "asyncio.Future[T]", on_slow: Callable[[], Awaitable[None]] | None) -> T:
-        """Wait for the thread; report a disk that does not answer, and go on waiting."""
-        done, _ = await asyncio.wait({future}, timeout=SLOW)
-        if not done:
+            queue.append(call)
+            self._thread.submit(self._run_next)
+        except RuntimeError:
+            queue.remove(call)
+            raise StoreError(f"{self._storage.path} is closed: the IOC ends") from None
+        future: asyncio.Future[T] = asyncio.wrap_future(call.future)
+        while not (await asyncio.wait({future}, timeout=self._until_slow()))[0]:
+            if self._until_slow() > 0:
+                continue  # it waits for other calls
             await self._report(replace(self.health, ok=False, message=f"the disk has not answered for {SLOW:g} s"))
             if on_slow is not None:
                 await on_slow()
+            break
         return await future
+
+    def _until_slow(self) -> float:
+        """Return how long the call that runs may take until it is reported (s)."""
+        began = self._running_since
+        return SLOW if began is None else max(0.0, began + SLOW - time.monotonic())
+
+    def _run_next(self) -> None:
+        """Run what waits, in the thread: all writes in one group, else one read."""
+        queue, most = (self._writes, _MAX_GROUP) if self._writes else (self._reads, 1)
+        calls = [queue.popleft() for _ in range(min(len(queue), most))]
+        calls = [call for call in calls if call.future.set_running_or_notify_cancel()]
+        self._running_since = time.monotonic()
+        try:
+            with self._storage.group() if len(calls) > 1 else nullcontext():
+                for call in calls:
+                    call.run(self._storage)
+        except Exception as error:  # noqa: BLE001  # it belongs to the callers: nothing of the group is on disk
+            for call in calls:
+                call.error = call.error or error
+        self._running_since = None
+        for call in calls:
+            call.report()
 
     async def _verify_all(self) -> None:
         """Verify slice after slice: first what the start left, then all again and again; `read` reports damage."""
@@ -254,7 +273,7 @@ class StoreThread:
             await asyncio.sleep(PERIOD)
             if self.damage:
                 continue
-            free, doubtful = await self._run(lambda storage: _disk(storage.path.parent), None)
+            free, doubtful = await self._call(self._reads, lambda storage: _disk(storage.path.parent), None)
             if doubtful or not self.health.ok:
                 await self.probe()
             elif abs(free - self.health.free) > _SIGNIFICANT * self.health.free:

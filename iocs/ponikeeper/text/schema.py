@@ -3,11 +3,11 @@
 Requests (`ponikeeper.protocol.schema`) and records (`ponikeeper.history.records`) are tables of `Field`.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ponikeeper.text.ascii import json_literal
+from ponikeeper.text.suggestions import MAX_NAMES, suggestion
 
 Predicate = Callable[[object], bool]
 
@@ -60,7 +60,10 @@ def object_problems(values: Mapping[str, object], fields: Mapping[str, Field], p
     path
         Where the object is nested, such as ``provenance.``; it precedes each key in the messages.
     """
-    problems = [_unknown_key(key, fields, path) for key in values if key not in fields]
+    unknown = [key for key in values if key not in fields]
+    problems = [_unknown_key(key, fields, path) for key in unknown[:MAX_NAMES]]
+    if len(unknown) > MAX_NAMES:
+        problems.append(f"{len(unknown) - MAX_NAMES} more unknown keys")
     problems += [
         f'"{path}{key}" is missing: expected {field.expected}'
         for key, field in fields.items()
@@ -73,9 +76,7 @@ def object_problems(values: Mapping[str, object], fields: Mapping[str, Field], p
 
 
 def _unknown_key(key: str, fields: Mapping[str, Field], path: str) -> str:
-    close = difflib.get_close_matches(key, fields, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    return f'unknown key "{path}{json_literal(key)[1:-1]}"{hint}: expected {" ".join(fields)}'
+    return f'unknown key "{path}{json_literal(key)[1:-1]}"{suggestion(key, fields)}: expected {" ".join(fields)}'
 
 
 def is_integer(lowest: int) -> Predicate:

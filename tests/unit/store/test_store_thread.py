@@ -8,12 +8,14 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.history.records import Activation, Correction, Revision, name_of
 from ponikeeper.protocol import Activate, Commit, Follow, Retract
-from ponikeeper.store import HistoryStorage, StoredState
+from ponikeeper.store import HistoryStorage, StoredState, store_thread
 from ponikeeper.store.interface import NO_END
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.store.store_thread import StoreThread
@@ -201,3 +203,69 @@ def test_last_step_that_fails_concerns_all_that_wait_together(tmp_path):
     outcomes, counts, _ = run_at_once(tmp_path, [commit_to(PREFIXES[0], 0), commit_to(PREFIXES[1], 0)], prepare)
     assert [str(outcome) for outcome in outcomes] == ["the disk has failed"] * 2
     assert counts == [1, 1]
+
+
+class Gated(MemoryStorage):
+    """A storage whose calls wait until the test opens a gate."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.gate = threading.Event()
+        self.order = []
+
+    def call(self, name):
+        self.gate.wait(10)
+        self.order.append(name)
+
+
+def test_writes_go_before_reads_that_wait(tmp_path):
+    storage = Gated(tmp_path / "none")
+
+    async def work():
+        store = StoreThread(storage)
+        calls = [asyncio.create_task(store.read(lambda gated, name=name: gated.call(name))) for name in "abc"]
+        await asyncio.sleep(0)
+        calls.append(asyncio.create_task(store.write(lambda gated: gated.call("write"))))
+        await asyncio.sleep(0)
+        storage.gate.set()
+        await asyncio.gather(*calls)
+        store.close()
+
+    asyncio.run(work())
+    assert storage.order == ["a", "write", "b", "c"]
+
+
+def test_calls_that_wait_for_others_are_no_slow_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_thread, "SLOW", 0.1)
+    storage = Gated(tmp_path / "none")
+
+    async def work():
+        store, reported = StoreThread(storage), asyncio.Event()
+
+        async def slow():
+            reported.set()
+
+        calls = [asyncio.create_task(store.read(lambda _: threading.Event().wait(0.03), slow)) for _ in range(20)]
+        await asyncio.gather(*calls)
+        assert store.health.ok
+        assert not reported.is_set()
+        call = asyncio.create_task(store.read(lambda gated: gated.call("slow"), slow))
+        await reported.wait()
+        assert "has not answered" in store.health.message
+        storage.gate.set()
+        await call
+        store.close()
+
+    asyncio.run(work())
+
+
+def test_call_after_the_end_is_refused(tmp_path):
+    async def work():
+        store = StoreThread(MemoryStorage(tmp_path / "none"))
+        store.close()
+        with pytest.raises(StoreError, match="is closed: the IOC ends"):
+            await store.write(lambda storage: storage.probe())
+        with pytest.raises(StoreError, match="is closed: the IOC ends"):
+            await store.read(lambda storage: storage.count(PREFIX))
+
+    asyncio.run(work())

@@ -5,7 +5,9 @@ What a command does wrong is answered as EPICS base answers it; a client that br
 
 import functools
 import struct
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from caproto import AccessRights
@@ -18,16 +20,21 @@ from ponikeeper.ca.server.messages import Header
 from ponikeeper.ca.server.names import Modifiers
 from ponikeeper.ca.server.put_queue import Channel, PutQueue, PutServer
 from ponikeeper.ca.server.source import Encoded, Source, Subscription
-from ponikeeper.ca.server.stream import HIGH_WATER, Stream
+from ponikeeper.ca.server.stream import HIGH_WATER, SLICE, Stream
 
-MAX_VALUE_BYTES = 1 << 20
-"""Longest value that is made (bytes): more than the longest text as an array of strings."""
+_MIN_LIMIT = 1 << 12
+"""Longest value that a client may request of any PV (bytes); of a longer PV, as much as it has."""
 
 _MAX_CHANNELS = 100_000
 """Channels, and subscriptions, of one client."""
 
 _NO_CHANNEL = 0xFFFFFFFF
 _CHEAP, _READ_COST, _PUT_COST = 1, 4, 16
+_BYTES_PER_COST = 256
+"""Bytes that are made or parsed at the cost of one cheap message."""
+
+_RIGHTS_PER_TURN = 2000
+"""Channels whose rights are looked up in one turn."""
 _MASK = struct.Struct(">12xH")
 
 
@@ -66,7 +73,10 @@ class Circuit(Stream):
         self._server = server
         self.channels: dict[int, Channel] = {}
         self._subscriptions: dict[int, tuple[Channel, Subscription]] = {}
-        self._newest: dict[Subscription, bytes] = {}
+        self._late: OrderedDict[Subscription, None] = OrderedDict()
+        self._late_planned = False
+        self._unchecked: list[Channel] = []
+        self._right_of_level: dict[int, Right] = {}
         self._puts = PutQueue(server, self.send, self.resume)
         self._events_off = False
         self._next_sid = 0
@@ -87,7 +97,8 @@ class Circuit(Stream):
         for channel, subscription in self._subscriptions.values():
             channel.source.remove_subscription(subscription)
         self._subscriptions.clear()
-        self._newest.clear()
+        self._late.clear()
+        self._unchecked.clear()
         self.channels.clear()
         self._server.discard_circuit(self)
 
@@ -95,25 +106,53 @@ class Circuit(Stream):
         """Return whether the next message must wait."""
         return self.full or self.out_size >= HIGH_WATER or self._puts.full
 
-    def post(self, subscription: Subscription, update: bytes) -> None:
-        """Send an update, or keep it as the newest of its subscription while the client does not read."""
-        if self.full or self._events_off:
-            self._newest.pop(subscription, None)
-            self._newest[subscription] = update
-        else:
-            self.send(update)
+    def takes_updates(self) -> bool:
+        """Return whether the client reads, and wants updates now."""
+        return not (self.full or self._events_off or self.out_size >= HIGH_WATER)
+
+    def send_later(self, subscription: Subscription) -> None:
+        """Send the newest value of a subscription when the client takes it, in a turn of its own."""
+        self._late[subscription] = None
+        self.on_writable()
 
     def on_writable(self) -> None:
-        """Send the newest updates, as many as the client reads."""
-        while self._newest and not self.full and not self._events_off:
-            subscription = next(iter(self._newest))
-            self.send(self._newest.pop(subscription))
-            if super().must_wait():
-                self._flush()
+        """Send the updates that wait, as soon as it is this client's turn."""
+        if self._late and not self._late_planned and not self.closed and self.takes_updates():
+            self._late_planned = True
+            self.loop.call_soon(self._send_late)
 
-    def update_access_rights(self) -> None:
-        """Send the client its access rights, where they have changed."""
-        for channel in list(self.channels.values()):
+    def _send_late(self) -> None:
+        """Send updates that waited, as many as the client reads, and not too many in one turn."""
+        self._late_planned = False
+        budget = SLICE
+        while self._late and budget > 0 and not self.closed and self.takes_updates():
+            subscription, _ = self._late.popitem(last=False)
+            channel, _ = self._subscriptions[subscription.id]
+            encoded = self._value(channel, subscription.data_type, subscription.count)
+            self.send(encoded.update(subscription.id))
+            budget -= _CHEAP + len(encoded.payload) // _BYTES_PER_COST
+        self.on_writable()
+
+    def update_access_rights(self) -> int:
+        """Look up the rights of the client again, and send it those that have changed.
+
+        Returns
+        -------
+        int
+            Number of channels that this concerns.
+        """
+        old, self._right_of_level = self._right_of_level, {}
+        if all(self._right(level) is right for level, right in old.items()):
+            return 0
+        self._unchecked = list(self.channels.values())
+        self._update_rights()
+        return len(self.channels)
+
+    def _update_rights(self) -> None:
+        """Send rights that have changed, of so many channels in one turn; puts do not wait for it."""
+        for channel in self._unchecked[:_RIGHTS_PER_TURN]:
+            if channel.sid not in self.channels:
+                continue
             old = channel.rights
             channel.set_rights(self._rights(channel.source))
             if channel.rights == old:
@@ -122,6 +161,9 @@ class Circuit(Stream):
             if (channel.rights ^ old) & AccessRights.READ:
                 for subscription in list(channel.subscriptions.values()):
                     self._begin_updates(channel, subscription)
+        del self._unchecked[:_RIGHTS_PER_TURN]
+        if self._unchecked:
+            self.loop.call_soon(self._update_rights)
 
     def handle(self, header: Header, payload: bytes) -> int:
         """Handle one message and return its cost."""
@@ -132,8 +174,16 @@ class Circuit(Stream):
         return handler(self, header, payload) or _CHEAP
 
     def _rights(self, source: Source) -> AccessRights:
-        identity = self.identity
-        return source.access_rights(self._server.access.right(identity.user, identity.address, source.level))
+        return source.access_rights(self._right(source.level))
+
+    def _right(self, level: int) -> Right:
+        """Return the right of the client for fields of a level, which is looked up once."""
+        right = self._right_of_level.get(level)
+        if right is None:
+            identity = self.identity
+            right = self._server.access.right(identity.user, identity.address, level)
+            self._right_of_level[level] = right
+        return right
 
     def _end(self, header: Header, text: str, cid: int = _NO_CHANNEL, status: int = m.INTERNAL) -> None:
         """Report an error and disconnect the client, which does not keep to the protocol."""
@@ -152,20 +202,25 @@ class Circuit(Stream):
     def _echo(self, header: Header, payload: bytes) -> None:
         self.send(m.message(header.command, *header[2:], payload))
 
-    def _search(self, header: Header, payload: bytes) -> None:
+    def _search(self, header: Header, payload: bytes) -> int:
         """Answer a search that came by TCP, from a client with ``EPICS_CA_NAME_SERVERS``."""
         if self._server.find(m.text_of(payload)) is not None:
             self.send(m.message(m.SEARCH, self._server.tcp_port, 0, _NO_CHANNEL, header.parameter2))
         elif header.data_type == m.DO_REPLY:
             self.send(m.message(m.NOT_FOUND, *header[2:]))
+        return _READ_COST
 
-    def _set_user(self, header: Header, payload: bytes) -> None:  # noqa: ARG002
-        self.identity = ClientIdentity(m.text_of(payload), self.identity.host, self.identity.address)
-        self.update_access_rights()
+    def _set_user(self, header: Header, payload: bytes) -> int:  # noqa: ARG002
+        return self._set_identity(replace(self.identity, user=m.text_of(payload)))
 
-    def _set_host(self, header: Header, payload: bytes) -> None:  # noqa: ARG002
-        self.identity = ClientIdentity(self.identity.user, m.text_of(payload), self.identity.address)
-        self.update_access_rights()
+    def _set_host(self, header: Header, payload: bytes) -> int:  # noqa: ARG002
+        return self._set_identity(replace(self.identity, host=m.text_of(payload)))
+
+    def _set_identity(self, identity: ClientIdentity) -> int:
+        if identity == self.identity:
+            return _CHEAP
+        self.identity = identity
+        return _PUT_COST + self.update_access_rights()
 
     def _create(self, header: Header, payload: bytes) -> int:
         found = self._server.find(m.text_of(payload)) if len(self.channels) < _MAX_CHANNELS else None
@@ -180,7 +235,7 @@ class Circuit(Stream):
         native, count = source.shape(modifiers)
         self.send(m.message(m.ACCESS_RIGHTS, 0, 0, cid, int(channel.rights)))
         self.send(m.message(m.CREATE_CHANNEL, native, count, cid, channel.sid))
-        return _READ_COST
+        return 2 * _READ_COST
 
     def _clear(self, header: Header, payload: bytes) -> None:  # noqa: ARG002
         channel = self._channel(header)
@@ -193,19 +248,23 @@ class Circuit(Stream):
 
     def _read(self, header: Header, payload: bytes) -> int:  # noqa: ARG002
         channel = self._channel(header)
-        if channel is not None and not self._is_impossible(channel, header):
-            reply = functools.partial(self._reply_read, channel, header)
-            if not self._puts.after_put(channel, reply):
-                reply()
-        return _READ_COST
+        if channel is None or self._is_impossible(channel, header):
+            return _READ_COST
+        reply = functools.partial(self._reply_read, channel, header)
+        size = dbr.payload_size(header.data_type, header.data_count or channel.source.capacity)
+        return _READ_COST if self._puts.after_put(channel, reply, size) else reply()
 
-    def _reply_read(self, channel: Channel, header: Header) -> None:
+    def _reply_read(self, channel: Channel, header: Header) -> int:
+        """Reply to a read, and return its cost."""
         encoded = self._value(channel, header.data_type, header.data_count)
         first = encoded.status if header.command == m.READ_NOTIFY else channel.cid
         if header.command == m.READ and encoded.status != m.NORMAL:
             self.send(m.error(header, channel.cid, encoded.status, channel.name))
-            return
-        self.send(m.message(header.command, header.data_type, encoded.count, first, header.parameter2, encoded.payload))
+        else:
+            self.send(
+                m.message(header.command, header.data_type, encoded.count, first, header.parameter2, encoded.payload)
+            )
+        return _READ_COST + len(encoded.payload) // _BYTES_PER_COST
 
     def _value(self, channel: Channel, data_type: int, count: int) -> Encoded:
         """Return the value as the client may see it."""
@@ -218,8 +277,9 @@ class Circuit(Stream):
         if header.data_type > dbr.LAST_TYPE:
             self._end(header, f"there is no type {header.data_type}", channel.cid, m.BADTYPE)
             return True
-        if header.data_count > 1 and dbr.payload_size(header.data_type, header.data_count) > MAX_VALUE_BYTES:
-            reason = f"{header.data_count} elements are more than {MAX_VALUE_BYTES} bytes: request 0, which means all"
+        count, capacity = header.data_count, channel.source.capacity
+        if count > capacity and dbr.payload_size(header.data_type, count) > _MIN_LIMIT:
+            reason = f"{count} elements of {channel.name}, which has {capacity}: request 0, which means all"
             self.send(m.error(header, channel.cid, m.TOLARGE, reason))
             return True
         return False
@@ -241,17 +301,15 @@ class Circuit(Stream):
         subscription = Subscription(self, number, header.data_type, header.data_count, mask, channel.modifiers)
         self._subscriptions[number] = channel, subscription
         channel.subscriptions[number] = subscription
-        self._begin_updates(channel, subscription)
-        return _READ_COST
+        return _READ_COST + self._begin_updates(channel, subscription) // _BYTES_PER_COST
 
-    def _begin_updates(self, channel: Channel, subscription: Subscription) -> None:
-        """Subscribe at the PV; a client that may not read it gets one update that says so."""
+    def _begin_updates(self, channel: Channel, subscription: Subscription) -> int:
+        """Subscribe at the PV, and return the bytes of the first update; one without rights gets one that says so."""
         if channel.readable:
-            channel.source.add_subscription(subscription)
-        else:
-            channel.source.remove_subscription(subscription)
-            encoded = Encoded(subscription.data_type, *_no_access(subscription.data_type, subscription.count))
-            self.post(subscription, encoded.update(subscription.id))
+            return channel.source.add_subscription(subscription)
+        channel.source.remove_subscription(subscription)
+        self.send_later(subscription)
+        return 0
 
     def _cancel(self, header: Header, payload: bytes) -> None:  # noqa: ARG002
         channel = self._channel(header)
@@ -269,7 +327,7 @@ class Circuit(Stream):
         channel.source.remove_subscription(subscription)
         channel.subscriptions.pop(subscription.id, None)
         self._subscriptions.pop(subscription.id, None)
-        self._newest.pop(subscription, None)
+        self._late.pop(subscription, None)
 
     def _switch_events(self, header: Header, payload: bytes) -> None:  # noqa: ARG002
         self._events_off = header.command == m.EVENTS_OFF
@@ -282,8 +340,9 @@ class Circuit(Stream):
             if header.data_type > dbr.LAST_TYPE:
                 self._end(header, f"there is no type {header.data_type}", channel.cid, m.BADTYPE)
             else:
-                self._puts.add(channel, header, payload, self.identity)
-        return _PUT_COST
+                is_allowed = AccessRights.WRITE in self._rights(channel.source)
+                self._puts.add(channel, header, payload, self.identity, is_allowed)
+        return _PUT_COST + len(payload) // _BYTES_PER_COST
 
 
 def _no_access(data_type: int, count: int) -> tuple[int, int, bytes]:

@@ -98,6 +98,7 @@ class Context:
         self.access, self.on_denied, self.record_put = access, on_denied, record_put
         self.circuits: set[Circuit] = set()
         self._refused_clients = 0
+        self._admitted: tuple[str, int] | None = None
         self.tcp_port = 0
         self._limits = limits or Limits()
         self._per_host: Counter[str] = Counter()
@@ -121,6 +122,7 @@ class Context:
         """Send every client its access rights, after the rules have changed."""
         for circuit in list(self.circuits):
             circuit.update_access_rights()
+            await asyncio.sleep(0)  # the clients are served in between
 
     def find(self, name: str) -> tuple[Source, Modifiers] | None:
         """Return the PV of a channel name, and its modifiers; None if it is not served."""
@@ -136,11 +138,17 @@ class Context:
             return None
         return source, parsed.modifiers
 
+    def admit(self, address: tuple[str, int]) -> None:
+        """Admit one client however many there are: the health check, at the address of its end of the connection."""
+        self._admitted = address
+
     def add_circuit(self, circuit: Circuit) -> bool:
         """Add a client; False if there are too many, in all or of its host."""
         host = circuit.address[0]
         clients, per_host = self._limits.numbers()
-        if len(self.circuits) >= clients or self._per_host[host] >= per_host:
+        if circuit.address == self._admitted:
+            pass
+        elif len(self.circuits) >= clients or self._per_host[host] >= per_host:
             self._refused_clients += 1
             log.warning("refused a client of %s: %d clients are connected", host, len(self.circuits))
             return False

@@ -145,7 +145,7 @@ def encode(reading: Reading, metadata: Metadata, data_type: int, count: int) -> 
     if data_type >= PUT_ACKT:
         return _encode_special(reading, metadata, data_type, count)
     group, plain = divmod(data_type, 7)
-    elements = _elements(reading, metadata, plain)
+    elements = _elements(reading, metadata, plain, count)
     size = ITEM_SIZES[plain]
     present = len(elements) // size
     if not count:
@@ -175,7 +175,7 @@ def _encode_special(reading: Reading, metadata: Metadata, data_type: int, count:
         return count, padded(_string(metadata.record_type).ljust(STRING_SIZE * count, b"\0"))
     if data_type != STSACK_STRING:
         raise GetFailedError("an acknowledgement cannot be read")
-    elements = _elements(reading, metadata, STRING)
+    elements = _elements(reading, metadata, STRING, count)
     count = count or len(elements) // STRING_SIZE
     alarm = struct.pack(">HHHH", reading.status, reading.severity, 1, 0)
     return count, padded(alarm + elements[: STRING_SIZE * count].ljust(STRING_SIZE * count, b"\0"))
@@ -203,10 +203,11 @@ def _before_value(reading: Reading, metadata: Metadata, group: int, plain: int) 
     return status + precision + units + struct.pack(f">{len(numbers)}{_CODES[plain]}", *numbers) + bytes(plain == CHAR)
 
 
-def _elements(reading: Reading, metadata: Metadata, plain: int) -> bytes:
-    """Write the elements of a value as a plain type."""
+def _elements(reading: Reading, metadata: Metadata, plain: int, count: int) -> bytes:
+    """Write the elements of a value as a plain type; not more than a number of them, but for 0."""
     native, value = reading.native, reading.value
     if isinstance(value, bytes):
+        value = value[:count] if count else value
         if plain == CHAR:
             return value
         numbers = struct.unpack(f"{len(value)}b", value)

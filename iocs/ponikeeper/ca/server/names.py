@@ -5,8 +5,8 @@ The filters are those of EPICS base that a server without states can apply: ``ar
 """
 
 import json
-import math
 import re
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,8 +93,10 @@ def parse_name(name: str) -> ChannelName:
     Raises
     ------
     ChannelNameError
-        A filter is unknown or impossible.
+        A filter is unknown or impossible, or the name has control characters.
     """
+    if not name.isprintable():
+        raise ChannelNameError("the name has control characters")
     record, dot, rest = name.partition(".")
     if not dot:
         return ChannelName(record)
@@ -160,7 +162,7 @@ def _deadband(options: dict[str, Any]) -> dict[str, Any]:
         relative = mode == "rel"
     else:
         raise ChannelNameError("the filter dbnd needs abs, rel, or m and d")
-    if isinstance(band, bool) or not isinstance(band, int | float) or not math.isfinite(band) or band < 0:
+    if isinstance(band, bool) or not isinstance(band, int | float) or not 0 <= band <= sys.float_info.max:
         raise ChannelNameError("the deadband is not a number from 0 on")
     return {"deadband": float(band), "relative": relative}
 

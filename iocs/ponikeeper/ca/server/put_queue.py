@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 MAX_OPEN_PUTS = 16
 """Puts of one client that are not finished, from which on its next messages wait."""
 
+MAX_WAITING = 1 << 16
+"""Bytes of the reads of one client that wait for its puts, from which on its next messages wait."""
+
 _READ_WAIT = 0.25
 """How long a read waits for a put of the same client to the same channel, since a disk may not respond (s)."""
 
@@ -77,6 +80,7 @@ class _Put:
     header: Header
     data: list[Any] | bytes
     identity: ClientIdentity
+    is_allowed: bool
     when_done: list[Callable[[], None]] = field(default_factory=list)
 
 
@@ -107,21 +111,42 @@ class PutQueue:
     def __init__(self, server: PutServer, send: Callable[[bytes], None], on_finished: Callable[[], None]) -> None:
         self._server, self._send, self._on_finished = server, send, on_finished
         self._loop = asyncio.get_running_loop()
-        self._open = 0
+        self._open = self._waiting = 0
         self.full = False
         """Whether the next message must wait."""
 
-    def add(self, channel: Channel, header: Header, payload: bytes, identity: ClientIdentity) -> None:
-        """Run a put after those before it on its channel; other channels do not wait, since a disk may be slow."""
-        channel.puts.append(_Put(header, _data(header, payload), identity))
+    def add(self, channel: Channel, header: Header, payload: bytes, identity: ClientIdentity, is_allowed: bool) -> None:
+        """Run a put after those before it on its channel; other channels do not wait, since a disk may be slow.
+
+        Parameters
+        ----------
+        channel
+            The channel.
+        header, payload
+            The message.
+        identity
+            The client, as it was when the message came.
+        is_allowed
+            Whether it was allowed to write then.
+        """
+        channel.puts.append(_Put(header, _data(header, payload), identity, is_allowed))
         self._count(+1)
         if len(channel.puts) == 1:
             run_eagerly(self._run(channel), self._loop)
 
-    def after_put(self, channel: Channel, reply: Callable[[], None]) -> bool:
+    def after_put(self, channel: Channel, reply: Callable[[], object], size: int) -> bool:
         """Reply after the last put of a channel, or soon; False if none is running.
 
         caput reads the channel to print the new value.
+
+        Parameters
+        ----------
+        channel
+            The channel.
+        reply
+            Sends the reply.
+        size
+            Of the reply, about (bytes).
         """
         if not channel.puts:
             return False
@@ -131,15 +156,20 @@ class PutQueue:
             nonlocal done
             if not done:
                 done = True
+                self._count(0, -size)
                 reply()
+                self._on_finished()
 
+        self._count(0, size)
         channel.puts[-1].when_done.append(once)
         self._loop.call_later(_READ_WAIT, once)
         return True
 
-    def _count(self, more: int) -> None:
-        self._open += more
-        self.full = self._open >= MAX_OPEN_PUTS
+    def _count(self, puts: int, waiting: int = 0) -> None:
+        """Add to the numbers of unfinished puts and of waiting bytes."""
+        self._open += puts
+        self._waiting += waiting
+        self.full = self._open >= MAX_OPEN_PUTS or self._waiting >= MAX_WAITING
 
     async def _run(self, channel: Channel) -> None:
         while channel.puts:
@@ -171,7 +201,7 @@ class PutQueue:
 
     async def _outcome(self, channel: Channel, put: _Put) -> tuple[Outcome, str, Result | None]:
         """Run a put if the client may write; return the outcome, the reason and the result."""
-        if AccessRights.WRITE not in channel.rights:
+        if not put.is_allowed:
             self._server.on_denied(channel.name, put.identity)
             return "denied", f"{channel.name} may not be written from here: the access rules forbid it", None
         try:

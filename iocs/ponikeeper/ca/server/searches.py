@@ -16,13 +16,20 @@ _FIRST_PERIOD = 0.02
 """Time between the first two beacons (s); it doubles up to EPICS_CAS_BEACON_PERIOD."""
 
 
+MAX_DATAGRAM = 1 << 13
+"""Bytes of a datagram that are read: clients send up to 1,472."""
+
+_TURN = 1 << 16
+"""Bytes of searches that are answered in one turn of the loop; clients repeat what got no answer."""
+
+
 def search_replies(datagram: bytes, port: int, is_known: Callable[[str], bool]) -> bytes:
     """Write the replies to the searches of a datagram.
 
     Parameters
     ----------
     datagram
-        As received.
+        As received; what is behind its first `MAX_DATAGRAM` bytes is ignored.
     port
         The server's TCP port.
     is_known
@@ -35,7 +42,7 @@ def search_replies(datagram: bytes, port: int, is_known: Callable[[str], bool]) 
     """
     replies = []
     version = message(VERSION, 0, MINOR_VERSION, 0, 0)
-    position = 0
+    datagram, position = datagram[:MAX_DATAGRAM], 0
     while position + HEADER.size <= len(datagram):
         command, size, data_type, _, number, _ = HEADER.unpack_from(datagram, position)
         body = datagram[position + HEADER.size : position + HEADER.size + size]
@@ -106,16 +113,26 @@ class _Endpoint(asyncio.DatagramProtocol):
 
     def __init__(self, responder: SearchResponder) -> None:
         self._responder = responder
+        self._loop = asyncio.get_running_loop()
+        self._budget = _TURN
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to answer."""
         self.transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
-        """Answer the searches of a datagram."""
+        """Answer the searches of a datagram, if there were not too many in this turn."""
+        if self._budget == _TURN:
+            self._loop.call_soon(self._begin_turn)
+        if self._budget <= 0:
+            return
+        self._budget -= len(data)
         reply = self._responder.replies(data, addr[0])
         if reply:
             self.transport.sendto(reply, addr)
+
+    def _begin_turn(self) -> None:
+        self._budget = _TURN
 
     def error_received(self, exc: Exception) -> None:
         """Ignore that a client is gone."""

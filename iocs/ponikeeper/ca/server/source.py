@@ -30,15 +30,26 @@ log = logging.getLogger(__name__)
 _MAX_CACHED = 16
 """Encodings of one value that are kept: a client could request thousands of different counts."""
 
-_SMALL = 512
-"""Bytes of an encoding that is kept although no client has subscribed to it."""
+_SMALL, _LARGE = 512, 1 << 16
+"""Longest encoding that is kept (bytes): without and with a subscription to it."""
+
+_TURN, _MIN_COST = 1 << 17, 256
+"""Bytes that a change of a value encodes at once; clients of its other forms get it in turns of their own."""
 
 
 class Client(Protocol):
     """The circuit of a client."""
 
-    def post(self, subscription: "Subscription", update: bytes) -> None:
-        """Send an update, or keep it as the newest of its subscription while the client does not read."""
+    def takes_updates(self) -> bool:
+        """Return whether the client reads, and wants updates now."""
+        ...
+
+    def send(self, data: bytes) -> None:
+        """Send an update."""
+        ...
+
+    def send_later(self, subscription: "Subscription") -> None:
+        """Send the newest value of a subscription when the client takes it, in a turn of its own."""
         ...
 
 
@@ -188,13 +199,19 @@ class Source:
         """
         return self._encode(_key(data_type, count, modifiers))
 
-    def add_subscription(self, subscription: Subscription) -> None:
-        """Add a subscription, and send it the present value."""
+    def add_subscription(self, subscription: Subscription) -> int:
+        """Add a subscription, and send it the present value; return the bytes of that."""
         key = subscription.key
         self._subscriptions.setdefault(key, {})[subscription] = None
         if subscription.modifiers is not PLAIN:
             subscription.passes(self.reading().value)  # the first value always does
-        subscription.client.post(subscription, self._encode(key).update(subscription.id))
+        client = subscription.client
+        if not client.takes_updates():
+            client.send_later(subscription)
+            return 0
+        encoded = self._encode(key)
+        client.send(encoded.update(subscription.id))
+        return len(encoded.payload)
 
     def remove_subscription(self, subscription: Subscription) -> None:
         """Remove a subscription."""
@@ -216,7 +233,7 @@ class Source:
     def notify(self, events: int) -> None:
         """Send the value to the subscriptions that want these events, after it has changed."""
         self.forget_encodings()
-        value = None
+        value, budget = None, _TURN
         for key, subscriptions in self._subscriptions.items():
             encoded = None
             for subscription in subscriptions:
@@ -226,8 +243,14 @@ class Source:
                     value = self.reading().value if value is None else value
                     if not subscription.passes(value):
                         continue
-                encoded = encoded or self._encode(key)
-                subscription.client.post(subscription, encoded.update(subscription.id))
+                client = subscription.client
+                if not client.takes_updates() or (encoded is None and budget <= 0):
+                    client.send_later(subscription)
+                    continue
+                if encoded is None:
+                    encoded = self._encode(key)
+                    budget -= _MIN_COST + len(encoded.payload)
+                client.send(encoded.update(subscription.id))
 
     def _encode(self, key: _Key) -> Encoded:
         encoded = self._encoded.get(key)
@@ -252,7 +275,7 @@ class Source:
             log.exception("the value of %s cannot be sent as type %d", self.name, data_type)
             status, (count, payload) = GETFAIL, dbr.encode_failure(data_type, count)
         encoded = Encoded(data_type, count, status, payload)
-        is_wanted = key in self._subscriptions or len(payload) <= _SMALL
+        is_wanted = len(payload) <= (_LARGE if key in self._subscriptions else _SMALL)
         if is_wanted and not now and len(self._encoded) < _MAX_CACHED:
             self._encoded[key] = encoded
         return encoded

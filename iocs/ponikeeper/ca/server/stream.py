@@ -18,7 +18,7 @@ MAX_REQUEST = 1 << 16
 HIGH_WATER = 1 << 16
 """Bytes that wait for a client, in the transport, from which on nothing more is made for it."""
 
-_SLICE = 256
+SLICE = 256
 """Cost of the messages that are handled before other clients get their turn."""
 
 _CLOSE_TIMEOUT = 1.0
@@ -53,7 +53,7 @@ class Stream(asyncio.Protocol):
         """Free what belongs to the client."""
 
     def on_writable(self) -> None:
-        """Send what was kept while the client did not read."""
+        """Continue with what could not be sent before."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to serve a client."""
@@ -125,7 +125,7 @@ class Stream(asyncio.Protocol):
 
     def _parse(self) -> None:
         """Handle messages until one is incomplete, one must wait, or the slice is used up."""
-        position, budget = 0, _SLICE
+        position, budget = 0, SLICE
         buffer, flush_planned = self._received, self._flush_planned
         length = len(buffer)
         self._flush_planned = True  # one write for all that these messages make
@@ -182,5 +182,7 @@ class Stream(asyncio.Protocol):
             self._out.clear()
             self.out_size = 0
             self.transport.write(data)
+            if not self.full:
+                self.on_writable()
             if self._received and not self.must_wait():
                 self.resume()  # it may have waited for this

@@ -140,3 +140,12 @@ def test_acknowledgement_cannot_be_read():
     for data_type in (dbr.PUT_ACKT, dbr.PUT_ACKS):
         with pytest.raises(GetFailedError):
             dbr.encode(Reading(DOUBLE, 0.5), PLAIN, data_type, 1)
+
+
+def test_only_the_elements_that_are_requested_are_converted(monkeypatch):
+    converted = []
+    string = dbr._string
+    monkeypatch.setattr(dbr, "_string", lambda text: converted.append(text) or string(text))
+    reading = dbr.Reading(dbr.CHAR, b"x" * 16000, 0, 0, 0, 0)
+    count, payload = dbr.encode(reading, dbr.Metadata(), dbr.STRING, 2)
+    assert (count, payload[:3], converted) == (2, b"120", ["120", "120"])

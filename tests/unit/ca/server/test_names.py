@@ -44,6 +44,9 @@ def test_name_is_split(name, expected):
         ('P:D.{"dbnd":{}}', "the filter dbnd needs abs, rel, or m and d"),
         ('P:D.{"dbnd":{"abs":-1}}', "the deadband is not a number from 0 on"),
         ('P:D.{"dbnd":{"abs":NaN}}', "the deadband is not a number from 0 on"),
+        ('P:D.{"dbnd":{"abs":1' + "0" * 400 + "}}", "the deadband is not a number from 0 on"),
+        ("P:D\n", "the name has control characters"),
+        ('P:D.{\n"ts":{}\n}', "the name has control characters"),
         ('P:D.{"dec":{"n":0}}', "the filter dec needs n from 1 on"),
         ("P:D.[[[[", "is not a channel filter"),
         ("P:D." + '{"a":' * 200, "expected at most 500"),
@@ -59,7 +62,7 @@ def test_any_name_is_split_or_refused(name):
     try:
         assert parse_name(name).record == name.partition(".")[0]
     except ChannelNameError:
-        assert "." in name
+        assert "." in name or not name.isprintable()
 
 
 @given(st.integers(-9, 9), st.integers(1, 4), st.integers(-9, 9), st.integers(0, 8))

@@ -5,7 +5,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponikeeper.ca.server.searches import SearchResponder, search_replies
+from ponikeeper.ca.server.searches import MAX_DATAGRAM, SearchResponder, search_replies
 from raw import message
 
 
@@ -49,3 +49,9 @@ def test_ignored_host_gets_no_reply():
     responder = SearchResponder(lambda name: known(name) or None, 5064, frozenset({"10.0.0.1"}))
     assert responder.replies(search(b"P:D", 1), "10.0.0.1") == b""
     assert responder.replies(search(b"P:D", 1), "10.0.0.2") != b""
+
+
+def test_what_is_behind_the_first_bytes_of_a_huge_datagram_is_ignored():
+    one = search(b"P:D", 1)
+    answered = search_replies(one * 4000, 5064, known).count(struct.pack(">H", 5064))
+    assert answered == MAX_DATAGRAM // len(one)
