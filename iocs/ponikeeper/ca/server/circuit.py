@@ -20,16 +20,16 @@ from ponikeeper.ca.server.messages import Header
 from ponikeeper.ca.server.names import Modifiers
 from ponikeeper.ca.server.put_queue import Channel, PutQueue, PutServer
 from ponikeeper.ca.server.source import Encoded, Source, Subscription
-from ponikeeper.ca.server.stream import HIGH_WATER, SLICE, Stream
+from ponikeeper.ca.server.stream import HIGH_WATER, Stream, Turn
 
 _MIN_LIMIT = 1 << 12
 """Longest value that a client may request of any PV (bytes); of a longer PV, as much as it has."""
 
-_MAX_CHANNELS = 100_000
+_MAX_CHANNELS = 50_000
 """Channels, and subscriptions, of one client."""
 
 _NO_CHANNEL = 0xFFFFFFFF
-_CHEAP, _READ_COST, _PUT_COST = 1, 4, 16
+_CHEAP, _READ_COST, _PUT_COST = 1, 4, 32
 _BYTES_PER_COST = 256
 """Bytes that are made or parsed at the cost of one cheap message."""
 
@@ -51,6 +51,8 @@ class CircuitServer(PutServer, Protocol):
 
     access: Access
     tcp_port: int
+    turn: Turn
+    update_turn: Turn
 
     def find(self, name: str) -> tuple[Source, Modifiers] | None:
         """Return the PV of a channel name, and its modifiers."""
@@ -69,7 +71,7 @@ class Circuit(Stream):
     """One client's connection."""
 
     def __init__(self, server: CircuitServer) -> None:
-        super().__init__()
+        super().__init__(server.turn)
         self._server = server
         self.channels: dict[int, Channel] = {}
         self._subscriptions: dict[int, tuple[Channel, Subscription]] = {}
@@ -119,18 +121,19 @@ class Circuit(Stream):
         """Send the updates that wait, as soon as it is this client's turn."""
         if self._late and not self._late_planned and not self.closed and self.takes_updates():
             self._late_planned = True
-            self.loop.call_soon(self._send_late)
+            self._server.update_turn.wait(self._send_late)
 
     def _send_late(self) -> None:
         """Send updates that waited, as many as the client reads, and not too many in one turn."""
         self._late_planned = False
-        budget = SLICE
+        share = budget = self._server.update_turn.share()
         while self._late and budget > 0 and not self.closed and self.takes_updates():
             subscription, _ = self._late.popitem(last=False)
             channel, _ = self._subscriptions[subscription.id]
             encoded = self._value(channel, subscription.data_type, subscription.count)
             self.send(encoded.update(subscription.id))
             budget -= _CHEAP + len(encoded.payload) // _BYTES_PER_COST
+        self._server.update_turn.spend(share - budget)
         self.on_writable()
 
     def update_access_rights(self) -> int:
@@ -250,9 +253,11 @@ class Circuit(Stream):
         channel = self._channel(header)
         if channel is None or self._is_impossible(channel, header):
             return _READ_COST
-        reply = functools.partial(self._reply_read, channel, header)
+        if not channel.puts:
+            return self._reply_read(channel, header)
         size = dbr.payload_size(header.data_type, header.data_count or channel.source.capacity)
-        return _READ_COST if self._puts.after_put(channel, reply, size) else reply()
+        self._puts.after_put(channel, functools.partial(self._reply_read, channel, header), size)
+        return _READ_COST
 
     def _reply_read(self, channel: Channel, header: Header) -> int:
         """Reply to a read, and return its cost."""
@@ -340,7 +345,8 @@ class Circuit(Stream):
             if header.data_type > dbr.LAST_TYPE:
                 self._end(header, f"there is no type {header.data_type}", channel.cid, m.BADTYPE)
             else:
-                is_allowed = AccessRights.WRITE in self._rights(channel.source)
+                is_known = not self._unchecked  # otherwise the rights have just changed
+                is_allowed = channel.writable if is_known else AccessRights.WRITE in self._rights(channel.source)
                 self._puts.add(channel, header, payload, self.identity, is_allowed)
         return _PUT_COST + len(payload) // _BYTES_PER_COST
 

@@ -18,6 +18,7 @@ from ponikeeper.ca.server.identity import ClientIdentity
 from ponikeeper.ca.server.names import ChannelNameError, Modifiers, parse_name
 from ponikeeper.ca.server.searches import Beacons, SearchResponder
 from ponikeeper.ca.server.source import Source
+from ponikeeper.ca.server.stream import Turn
 from ponikeeper.putlog.entry import Put
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ class Context:
         self.access, self.on_denied, self.record_put = access, on_denied, record_put
         self.circuits: set[Circuit] = set()
         self._refused_clients = 0
+        self.turn, self.update_turn = Turn(), Turn()
         self._admitted: tuple[str, int] | None = None
         self.tcp_port = 0
         self._limits = limits or Limits()

@@ -61,7 +61,9 @@ class Channel:
     modifiers: Modifiers
     rights: AccessRights
     readable: bool = field(init=False)
-    """Whether the rights have READ: they are looked at for each message, and flags are slow."""
+    """Whether the rights have READ, and WRITE: they are looked at for each message, and flags are slow."""
+
+    writable: bool = field(init=False)
 
     puts: "list[_Put]" = field(default_factory=list)
     subscriptions: dict[int, Subscription] = field(default_factory=dict)
@@ -72,7 +74,7 @@ class Channel:
     def set_rights(self, rights: AccessRights) -> None:
         """Set what the client may do."""
         self.rights = rights
-        self.readable = AccessRights.READ in rights
+        self.readable, self.writable = AccessRights.READ in rights, AccessRights.WRITE in rights
 
 
 @dataclass(slots=True, eq=False)
@@ -134,22 +136,20 @@ class PutQueue:
         if len(channel.puts) == 1:
             run_eagerly(self._run(channel), self._loop)
 
-    def after_put(self, channel: Channel, reply: Callable[[], object], size: int) -> bool:
-        """Reply after the last put of a channel, or soon; False if none is running.
+    def after_put(self, channel: Channel, reply: Callable[[], object], size: int) -> None:
+        """Reply after the last put of a channel, or soon.
 
         caput reads the channel to print the new value.
 
         Parameters
         ----------
         channel
-            The channel.
+            The channel, which has a put.
         reply
             Sends the reply.
         size
             Of the reply, about (bytes).
         """
-        if not channel.puts:
-            return False
         done = False
 
         def once() -> None:
@@ -163,7 +163,6 @@ class PutQueue:
         self._count(0, size)
         channel.puts[-1].when_done.append(once)
         self._loop.call_later(_READ_WAIT, once)
-        return True
 
     def _count(self, puts: int, waiting: int = 0) -> None:
         """Add to the numbers of unfinished puts and of waiting bytes."""

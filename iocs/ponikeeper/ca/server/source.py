@@ -33,8 +33,11 @@ _MAX_CACHED = 16
 _SMALL, _LARGE = 512, 1 << 16
 """Longest encoding that is kept (bytes): without and with a subscription to it."""
 
-_TURN, _MIN_COST = 1 << 17, 256
-"""Bytes that a change of a value encodes at once; clients of its other forms get it in turns of their own."""
+_TURN, _FORM_COST, _SEND_COST = 1 << 17, 256, 16
+"""Bytes that a change of a value encodes at once, with what each form and each update adds to them.
+
+The updates beyond that are sent in turns of their own.
+"""
 
 
 class Client(Protocol):
@@ -244,13 +247,14 @@ class Source:
                     if not subscription.passes(value):
                         continue
                 client = subscription.client
-                if not client.takes_updates() or (encoded is None and budget <= 0):
+                if budget <= 0 or not client.takes_updates():
                     client.send_later(subscription)
                     continue
                 if encoded is None:
                     encoded = self._encode(key)
-                    budget -= _MIN_COST + len(encoded.payload)
+                    budget -= _FORM_COST + len(encoded.payload)
                 client.send(encoded.update(subscription.id))
+                budget -= _SEND_COST
 
     def _encode(self, key: _Key) -> Encoded:
         encoded = self._encoded.get(key)

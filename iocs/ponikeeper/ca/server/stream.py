@@ -6,6 +6,8 @@ amount of memory. Work on what one client sent is done in slices, so that the ot
 
 import asyncio
 import logging
+from collections import deque
+from collections.abc import Callable
 from typing import cast
 
 from ponikeeper.ca.server.messages import ERROR, EXTENDED_SIZE, HEADER, SIZES, TOLARGE, Header, error
@@ -18,18 +20,68 @@ MAX_REQUEST = 1 << 16
 HIGH_WATER = 1 << 16
 """Bytes that wait for a client, in the transport, from which on nothing more is made for it."""
 
-SLICE = 256
-"""Cost of the messages that are handled before other clients get their turn."""
+_SLICE, _TURN = 256, 1024
+"""Cost of the messages that are handled for one client, and for all together, in one turn of the loop."""
 
 _CLOSE_TIMEOUT = 1.0
 """How long a client may take to read the last bytes before it is disconnected (s)."""
 
 
-class Stream(asyncio.Protocol):
-    """One TCP connection; subclasses handle its messages."""
+class Turn:
+    """Shares what may be done for clients in one turn of the loop; who has to wait is the first in the next turn.
+
+    A client that does not wait yet can always do something: the requests of a client that sends few of them are not
+    behind those of clients that send many.
+    """
 
     def __init__(self) -> None:
+        self._left = self._quantum = _TURN
+        self._planned = False
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def share(self) -> int:
+        """Return the cost that one client may cause now."""
+        self._plan()
+        return max(1, min(_SLICE, self._quantum, self._left))
+
+    def spend(self, cost: int) -> None:
+        """Count a cost."""
+        self._left -= cost
+
+    def wait(self, work: Callable[[], None]) -> None:
+        """Call a function when there is something to share."""
+        self._waiting.append(work)
+        self._plan()
+
+    def _plan(self) -> None:
+        if not self._planned:
+            self._planned = True
+            asyncio.get_running_loop().call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._left, self._planned = _TURN, False
+        self._quantum = _TURN // max(1, len(self._waiting))
+        for _ in range(len(self._waiting)):
+            if self._left <= 0:
+                break
+            self._waiting.popleft()()
+        self._quantum = _TURN
+        if self._waiting:
+            self._plan()
+
+
+class Stream(asyncio.Protocol):
+    """One TCP connection; subclasses handle its messages.
+
+    Parameters
+    ----------
+    turn
+        Shared by all connections of the server.
+    """
+
+    def __init__(self, turn: Turn) -> None:
         self.loop = asyncio.get_running_loop()
+        self.turn = turn
         self.closed = False
         self._received = b""
         self._discard = 0
@@ -107,7 +159,7 @@ class Stream(asyncio.Protocol):
         """Handle the messages that had to wait."""
         if not self._parse_planned and not self.closed:
             self._parse_planned = True
-            self.loop.call_soon(self._continue)
+            self.turn.wait(self._continue)
 
     def data_received(self, data: bytes) -> None:
         """Handle what has arrived."""
@@ -125,7 +177,8 @@ class Stream(asyncio.Protocol):
 
     def _parse(self) -> None:
         """Handle messages until one is incomplete, one must wait, or the slice is used up."""
-        position, budget = 0, SLICE
+        share = budget = self.turn.share()
+        position = 0
         buffer, flush_planned = self._received, self._flush_planned
         length = len(buffer)
         self._flush_planned = True  # one write for all that these messages make
@@ -157,6 +210,7 @@ class Stream(asyncio.Protocol):
             self.close()
         finally:
             self._flush_planned = flush_planned
+            self.turn.spend(share - budget)
         self._received = b"" if self.closed else buffer[position:]
         stopped = budget <= 0 or self.must_wait()
         if not flush_planned:
