@@ -74,8 +74,8 @@ FOREIGN = {
         "Request", [1.5], ChannelType.DOUBLE, "a put of type DOUBLE is not accepted: expected a text",
     ),
     "infinity for a state": ("Stage:Apply", [math.inf], ChannelType.DOUBLE, "Stage:Apply"),
-    "no such state": ("Stage:Clear", [7], ChannelType.ENUM, "Stage:Clear has no such state: expected Idle, Do"),
-    "name of no state": ("Stage:Clear", [b"Maybe"], ChannelType.STRING, "has no such state: expected Idle, Do"),
+    "no such state": ("Stage:Clear", [7], ChannelType.ENUM, "there is no such state: expected Idle, Do"),
+    "name of no state": ("Stage:Clear", [b"Maybe"], ChannelType.STRING, "there is no such state: expected Idle, Do"),
 }  # fmt: skip
 
 

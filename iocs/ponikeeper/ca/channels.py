@@ -5,6 +5,7 @@ what was posted. Each channel has its own alarm (a PVGroup of caproto shares one
 """
 
 import math
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -164,7 +165,21 @@ class Double(_Channel, ca.ChannelDouble):
         try:
             return float(text) if text.strip().lower() in _NO_NUMBERS else parse_number(text)
         except ValueError:
-            raise ValueError(f"{text!a} is not a number: expected a number of {self.pv.units}") from None
+            raise ValueError(
+                f"{text!a} is not a number{_number_meant(text)}: expected a number of {self.pv.units}"
+            ) from None
+
+
+def _number_meant(text: str) -> str:
+    """Return what to type instead of a number with a comma or a unit."""
+    match = re.fullmatch(r"\s*([-+0-9.,eE]*[0-9.])\s*([^\W\d_]*)\s*", text)
+    if match is None:
+        return ""
+    try:
+        number = parse_number(match[1].replace(",", "."))
+    except ValueError:
+        return ""
+    return f" (type it without a unit: {number:g})" if match[2] else f" (did you mean {number:g}?)"
 
 
 class Long(_Channel, ca.ChannelInteger):

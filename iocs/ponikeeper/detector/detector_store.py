@@ -225,5 +225,6 @@ def _find_revision(storage: HistoryStorage, prefix: str, name: int | str, wrong:
             raise RefusedError(
                 f"every revision labelled {name} was superseded or retracted, the last one is {wrong_one}"
             )
-        known = f"labels {', '.join(storage.labels(prefix)) or 'none'}"
+        labels = storage.labels(prefix)
+        known = f"labels {', '.join(labels)}" if labels else f"no labels, and {known}"
     raise RefusedError(f"there is no revision {name}: the history has {known}")

@@ -201,11 +201,19 @@ def _time(text: str) -> datetime | None:
         return None
 
 
+_FILE_NAME = re.compile(r"\s*([/~.]\S*|\S+\.poni)\s*", re.IGNORECASE)
+
+
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not blank, numbered; refuse a last one that may be truncated."""
     lines = re.split(r"\r\n|\n|\r", text)
     unfinished = lines.pop()  # empty where the text ends with a line end
     comment = unfinished.lstrip().startswith("#") and not _HEADER.startswith(unfinished.strip("# "))  # a cut header
+    if not lines and _FILE_NAME.fullmatch(unfinished):
+        raise PoniError(
+            f'"{_short(unfinished)}" is the name of a file: expected its text; '
+            f"type: ponikeeper put PREFIX {_short(unfinished.strip())}"
+        )
     if unfinished.strip() and not comment:
         raise PoniError(
             f'the last line "{_short(unfinished)}" has no line end: the text was probably cut there; '

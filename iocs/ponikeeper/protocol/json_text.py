@@ -40,7 +40,7 @@ def require_whole(text: str | bytes, what: str) -> None:
 def decoded(text: str | bytes) -> str:
     """Decode what came over the wire; raises `MessageError` where it is not UTF-8."""
     try:
-        return text if isinstance(text, str) else text.decode("utf-8")
+        return (text if isinstance(text, str) else text.decode("utf-8")).removeprefix("\ufeff")  # some editors write it
     except UnicodeDecodeError as error:
         raise MessageError(
             f"the request is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"

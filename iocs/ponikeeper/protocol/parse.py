@@ -44,8 +44,9 @@ def parse_request(text: str | bytes) -> Request:
     fields = FIELDS.get(op or "")
     problems: list[str] = []
     if fields is None:
-        problems.append(f"op {strictjson.dumps(values.get('op'))} is unknown: expected {' or '.join(FIELDS)}")
         fields = COMMON
+        if "op" in values:
+            problems.append(f"op {strictjson.dumps(values['op'])} is unknown: expected {' or '.join(FIELDS)}")
     problems += object_problems(values, fields)
     if problems:
         raise MessageError(problems, request, op)

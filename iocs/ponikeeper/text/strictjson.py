@@ -12,6 +12,9 @@ from typing import NoReturn, cast
 MAX_DEPTH = 32
 """Largest nesting of objects and arrays, small enough to never exhaust the stack."""
 
+_LONGEST_INT = 300
+"""Digits of a whole number; a double has up to 309."""
+
 
 def loads(text: str) -> object:
     """Parse one JSON text.
@@ -34,7 +37,11 @@ def loads(text: str) -> object:
     """
     try:
         value = json.loads(
-            text, parse_constant=_refuse_constant, parse_float=_finite_float, object_pairs_hook=_unique_keys
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite_float,
+            parse_int=_short_int,
+            object_pairs_hook=_unique_keys,
         )
     except RecursionError:
         raise ValueError(_too_deep(MAX_DEPTH)) from None
@@ -104,6 +111,12 @@ def _plain(value: object, room: int) -> object:
 
 def _refuse_constant(token: str) -> NoReturn:
     raise ValueError(f"{token} is not valid JSON: expected a finite number")
+
+
+def _short_int(text: str) -> int:
+    if len(text) > _LONGEST_INT:
+        raise ValueError(f"{text[:20]}... has {len(text)} digits: expected at most {_LONGEST_INT}")
+    return int(text)
 
 
 def _finite_float(token: str) -> float:

@@ -213,6 +213,8 @@ def test_every_key_is_required_and_named_when_missing(version, key):
         (version1() + "Detector: Perkin\n", "detector is the last key: expected it before Wavelength"),
         (version2() + "and so on\n", 'line 11 "and so on" has no colon: expected "Key: value"'),
         (version2()[:-1], 'the last line "Wavelength: 4.066e-11" has no line end: the text was probably cut there'),
+        ("/data/near.poni", '"/data/near.poni" is the name of a file: expected its text; type: ponikeeper put PREFIX'),
+        ("near.PONI ", '"near.PONI" is the name of a file'),
         (version2() + "# Nota", 'the last line "# Nota" has no line end'),
         (version2() + "\0", "the text holds a NUL character"),
         (version2(config="{}", detector="MyOwn"), "Detector_config names no pixel1, pixel2 and the detector MyOwn"),

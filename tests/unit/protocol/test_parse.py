@@ -46,3 +46,23 @@ def test_comment_may_have_lines_and_nothing_that_hides_the_rest():
     assert parse_request(commit("one\r\n\ttwo")).provenance["comment"] == "one\r\n\ttwo"
     with pytest.raises(MessageError, match="a text without control characters"):
         parse_request(commit("one\x00two"))
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ('{"v": 1, "request": "a"}', ['"op" is missing: expected']),
+        ('{"v": 1, "request": "a", "op": "comit"}', ['op "comit" is unknown: expected commit']),
+        ('{"v": ' + "9" * 5000 + "}", ["the request is not valid JSON: 99999999999999999999... has 5000 digits"]),
+    ],
+)
+def test_mistake_is_reported_once(text, problems):
+    with pytest.raises(MessageError) as raised:
+        parse_request(text)
+    assert len(raised.value.problems) == len(problems)
+    assert all(found.startswith(expected) for found, expected in zip(raised.value.problems, problems, strict=True))
+
+
+def test_byte_order_mark_is_ignored():
+    values = {"v": 1, "request": "a", "op": "retract", "revision": 1, "reason": "wrong"}
+    assert parse_request(b"\xef\xbb\xbf" + json.dumps(values).encode()).revision == 1
