@@ -409,6 +409,25 @@ def test_updates_that_wait_for_a_client_cost_no_memory_and_arrive_whole():
             wanted = {raw.receive(1).parameter2 for _ in range(5)}
 
 
+def test_update_that_waits_is_not_sent_after_a_newer_one():
+    with Served() as served, Raw(served.port) as raw:
+        raw.send(subscription(raw.channel("X0"), 1, DOUBLE))
+        raw.receive(1)
+        circuit = served.circuit(raw.sock)
+
+        def show():
+            circuit._events_off = True
+            served.numbers[0].post(1.0, time.time())
+            circuit._events_off = False
+            served.numbers[0].post(2.0, time.time())
+            circuit.on_writable()
+
+        served.call(show)
+        raw.send(message(23))
+        assert struct.unpack(">d", raw.receive(1, 23).payload) == (2.0,)
+        assert raw.receive(1, 23).command == 23
+
+
 def test_many_forms_of_one_value_do_not_hold_up_the_others(monkeypatch):
     with Served() as served, Raw(served.port) as raw:
         served.show(served.text, "x" * 16000)

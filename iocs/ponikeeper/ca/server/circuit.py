@@ -112,6 +112,12 @@ class Circuit(Stream):
         """Return whether the client reads, and wants updates now."""
         return not (self.full or self._events_off or self.out_size >= HIGH_WATER)
 
+    def send_update(self, subscription: Subscription, encoded: Encoded) -> None:
+        """Send an update now; an older one that waits is not sent."""
+        if self._late:
+            self._late.pop(subscription, None)
+        self.send(encoded.update(subscription.id))
+
     def send_later(self, subscription: Subscription) -> None:
         """Send the newest value of a subscription when the client takes it, in a turn of its own."""
         self._late[subscription] = None

@@ -47,8 +47,8 @@ class Client(Protocol):
         """Return whether the client reads, and wants updates now."""
         ...
 
-    def send(self, data: bytes) -> None:
-        """Send an update."""
+    def send_update(self, subscription: "Subscription", encoded: "Encoded") -> None:
+        """Send an update now; an older one that waits is not sent."""
         ...
 
     def send_later(self, subscription: "Subscription") -> None:
@@ -213,7 +213,7 @@ class Source:
             client.send_later(subscription)
             return 0
         encoded = self._encode(key)
-        client.send(encoded.update(subscription.id))
+        client.send_update(subscription, encoded)
         return len(encoded.payload)
 
     def remove_subscription(self, subscription: Subscription) -> None:
@@ -253,7 +253,7 @@ class Source:
                 if encoded is None:
                     encoded = self._encode(key)
                     budget -= _FORM_COST + len(encoded.payload)
-                client.send(encoded.update(subscription.id))
+                client.send_update(subscription, encoded)
                 budget -= _SEND_COST
 
     def _encode(self, key: _Key) -> Encoded:
