@@ -256,7 +256,7 @@ PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "iocs/docs/cli.md": cli_page,
     ROOT / "iocs/docs/pvs.md": pvs_page,
     ROOT / "iocs/docs/configuration.md": configuration_page,
-    ROOT / "iocs/docs/messages.md": messages_page,
+    ROOT / "iocs/docs/json-formats.md": messages_page,
     ROOT / "client/docs/api.md": api_page,
 }
 

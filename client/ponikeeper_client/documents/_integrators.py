@@ -5,8 +5,10 @@ from typing import Any, cast
 
 from ponikeeper.errors import MissingExtraError, ShapeError
 from ponikeeper.geometry import Geometry
-from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper_client.documents._reading import image_shape, recorded
+
+_OF_PYFAI = ("dist", "poni1", "poni2", "rot1", "rot2", "rot3", "wavelength")
+"""The arguments of pyFAI's integrator that are values of a geometry."""
 
 
 def azimuthal_integrator(
@@ -77,7 +79,7 @@ def integrator_of(geometry: Geometry, images: tuple[int, int] | None = None, sha
     except ModuleNotFoundError as error:
         raise MissingExtraError("fit", error.name or "pyFAI") from error
     required = None if shape is None else _image_shape(shape)
-    numbers = {name: getattr(geometry, name) for name in PARAMETERS if not name.startswith("pixel")}
+    numbers = {name: getattr(geometry, name) for name in _OF_PYFAI}
     integrator = AzimuthalIntegrator(**numbers, detector=_pyfai_detector(geometry, images, required))
     if geometry.detector_config.get("parallax"):
         integrator.enable_parallax()

@@ -12,8 +12,8 @@ from typing import NoReturn, cast
 MAX_DEPTH = 32
 """Largest nesting of objects and arrays, small enough to never exhaust the stack."""
 
-_LONGEST_INT = 300
-"""Digits of a whole number; a double has up to 309."""
+_LONGEST_INT = 4000
+"""Digits of a whole number that Python reads (sys.set_int_max_str_digits)."""
 
 
 def loads(text: str) -> object:
