@@ -22,8 +22,8 @@ from ponikeeper.ca.server.put_queue import Channel, PutQueue, PutServer
 from ponikeeper.ca.server.source import Encoded, Source, Subscription
 from ponikeeper.ca.server.stream import HIGH_WATER, Stream, Turn
 
-_MIN_LIMIT = 1 << 12
-"""Longest value that a client may request of any PV (bytes); of a longer PV, as much as it has."""
+MAX_VALUE_BYTES = 1 << 20
+"""Longest value that is made (bytes): more than the longest text as an array of strings."""
 
 _MAX_CHANNELS = 50_000
 """Channels, and subscriptions, of one client."""
@@ -288,9 +288,8 @@ class Circuit(Stream):
         if header.data_type > dbr.LAST_TYPE:
             self._end(header, f"there is no type {header.data_type}", channel.cid, m.BADTYPE)
             return True
-        count, capacity = header.data_count, channel.source.capacity
-        if count > capacity and dbr.payload_size(header.data_type, count) > _MIN_LIMIT:
-            reason = f"{count} elements of {channel.name}, which has {capacity}: request 0, which means all"
+        if header.data_count > 1 and dbr.payload_size(header.data_type, header.data_count) > MAX_VALUE_BYTES:
+            reason = f"{header.data_count} elements are more than {MAX_VALUE_BYTES} bytes: request 0, which means all"
             self.send(m.error(header, channel.cid, m.TOLARGE, reason))
             return True
         return False
