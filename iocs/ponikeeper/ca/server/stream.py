@@ -41,12 +41,13 @@ class Turn:
 
     def share(self) -> int:
         """Return the cost that one client may cause now."""
-        self._plan()
         return max(1, min(_SLICE, self._quantum, self._left))
 
     def spend(self, cost: int) -> None:
         """Count a cost."""
         self._left -= cost
+        if self._left < _TURN // 2:  # a little work needs no new turn
+            self._plan()
 
     def wait(self, work: Callable[[], None]) -> None:
         """Call a function when there is something to share."""
