@@ -125,8 +125,9 @@ async def _serve(path: Path) -> None:
     await asyncio.gather(*(_commit(store, prefix) for prefix in DETECTORS))
     print("ready", flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
-        gate = threading.Event()  # the thread is busy until all three wait for it
-        busy = asyncio.create_task(store.read(lambda _, gate=gate: gate.wait()))
+        gate, entered = threading.Event(), threading.Event()  # the thread is busy until all three wait for it
+        busy = asyncio.create_task(store.read(lambda _, gate=gate, entered=entered: entered.set() or gate.wait()))
+        await asyncio.to_thread(entered.wait)
         commits = [asyncio.create_task(_report(_commit(store, prefix))) for prefix in DETECTORS]
         await asyncio.sleep(0)
         gate.set()
