@@ -63,6 +63,7 @@ class DetectorPVs:
         self._links = links
         self._puts = Puts(keeper)
         self._stage = Stage(self._puts, detector.limits)
+        self._dirty = ""
         self._history = HistoryPVs(keeper, store, self._publish)
         handlers = self._handlers()
         self._channels = {pv.suffix: make_channel(pv, handlers.get(pv.suffix)) for pv in DETECTOR_PVS}
@@ -194,8 +195,10 @@ class DetectorPVs:
         self._publish_dirty()
 
     def _publish_dirty(self) -> None:
-        dirty = PVValue("Dirty" if self._stage.values else "Clean")
-        self._publish({"Stage:Dirty_RBV": dirty}, time.time(), only_changes=True)
+        dirty = "Dirty" if self._stage.values else "Clean"
+        if dirty != self._dirty:
+            self._dirty = dirty
+            self._publish({"Stage:Dirty_RBV": PVValue(dirty)}, time.time())
 
     def _stage_values(self) -> dict[str, PVValue]:
         """Return the staged values by suffix; the active ones where nothing is staged."""

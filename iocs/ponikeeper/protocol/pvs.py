@@ -4,6 +4,7 @@ The IOC builds its PVs from this table; the client, the screens, the documentati
 from it. The PVs of a detector follow the prefix of the detector, those of the IOC the prefix of the IOC.
 """
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
@@ -133,6 +134,7 @@ class PV:
         return MAX_BYTES if self.kind is Kind.TEXT else 1
 
 
+@functools.cache
 def pv_name(parameter: str) -> str:
     """Return the PV name of one value of the geometry: ``DetectorConfig`` for ``detector_config``."""
     return "".join(word.capitalize() for word in parameter.split("_"))
