@@ -62,13 +62,15 @@ class Turn:
     def _begin(self) -> None:
         self._left, self._planned = _TURN, False
         self._quantum = _TURN // max(1, len(self._waiting))
-        for _ in range(len(self._waiting)):
-            if self._left <= 0:
-                break
-            self._waiting.popleft()()
-        self._quantum = _TURN
-        if self._waiting:
-            self._plan()
+        try:
+            for _ in range(len(self._waiting)):
+                if self._left <= 0:
+                    break
+                self._waiting.popleft()()
+        finally:  # an error in the work for one client must not keep the others waiting
+            self._quantum = _TURN
+            if self._waiting:
+                self._plan()
 
 
 class Stream(asyncio.Protocol):

@@ -39,3 +39,21 @@ def test_one_client_alone_gets_the_whole_slice():
         return Turn().share()
 
     assert asyncio.run(run()) == 256
+
+
+def test_error_in_the_work_for_one_client_does_not_keep_the_others_waiting():
+    turn, served, lost = Turn(), [], []
+
+    def fail():
+        raise ValueError("a defect")
+
+    async def run():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context["exception"]))
+        turn.wait(fail)
+        turn.wait(lambda: served.append("other"))
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert served == ["other"]
+    assert [str(error) for error in lost] == ["a defect"]
