@@ -1,4 +1,7 @@
-"""Whether the active revision applies now, with every reason against it. Pure."""
+"""Whether the active revision applies now, with every reason against it. Pure.
+
+The alarm severity of each status is in `ponikeeper.protocol.pvs`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,8 @@
 """The nine numbers of a geometry: units, physically possible ranges, and likely mistakes of unit.
 
-The geometry is checked by this table, and the PV contract takes its units, limits and texts from it.
+The geometry is checked by this table, and the PV contract takes its units, limits and texts from it. Stored revisions
+are checked by it too: a range may be widened, never narrowed. A tighter range for new commits belongs to
+`ponikeeper.detector.commit_rules`, that of one detector to `limits` in its configuration.
 """
 
 import math

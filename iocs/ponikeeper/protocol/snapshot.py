@@ -13,7 +13,7 @@ from ponikeeper.text import strictjson
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that is active on one detector at one time; `ponikeeper.ca.pv_values` publishes it.
+    """Everything that is active on one detector at one time; `ponikeeper.detector.state` builds it.
 
     Parameters
     ----------
