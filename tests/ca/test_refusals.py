@@ -115,7 +115,7 @@ PONIS = {
         "Nonesuch is not in the table",
     ),
     "fills its PV": (PONI + "#" * (MAX_BYTES - len(PONI) - 1) + "\n", "fills its PV"),
-    "not UTF-8": (PONI.encode() + b"# \xff\n", "is not UTF-8"),
+    "not UTF-8": (PONI.encode() + b"\xff: 1\n", "is not UTF-8"),
     "nothing": (b"", "missing"),
     "a request": (by_request(), "no line end"),
 }  # fmt: skip

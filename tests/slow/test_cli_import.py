@@ -90,7 +90,7 @@ def test_folder_of_ponis_is_imported_once(config, folder):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{folder}: {counts} of {PREFIX} added to {store}\n"
     assert call(config, folder).stdout == f"{folder}: nothing to do, {store} has all of it: {counts} of {PREFIX}\n"
-    _written(folder / "20190413_pe1.poni", entry(0.5))
+    _written(folder / "20190413_pe1.PONI", entry(0.5))
     assert call(config, folder).stdout.startswith(
         f"{folder}: 1 revision, 1 activation, 0 corrections of {PREFIX} added"
     )

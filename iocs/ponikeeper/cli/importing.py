@@ -113,7 +113,7 @@ def _detector_prefix(prefix: str | None, prefixes: list[str], config: Path) -> s
 
 def _read_ponis(source: Path, skip: bool) -> list[LegacyCalibration]:
     """Read a PONI file, or each in a folder; unreadable files are reported together, or skipped with a message."""
-    files = sorted(source.glob("*.poni")) if source.is_dir() else [source]
+    files = sorted(path for path in source.iterdir() if path.suffix.lower() == ".poni") if source.is_dir() else [source]
     if not files:
         raise ConfigError(f"{source}: there is no *.poni in this folder")
     records: list[LegacyCalibration] = []

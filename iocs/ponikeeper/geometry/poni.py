@@ -20,6 +20,7 @@ from ponikeeper.text import strictjson
 _VERSIONS = ("1", "2", "2.1", "3")
 _HEADER = "Nota: C-Order"  # pyFAI opens each entry with this comment
 _DONE = re.compile(r"#\s*Calibration done (?:at|on) (.+)")
+_COMMENT = re.compile(rb"^[ \t]*#[^\r\n]*", re.MULTILINE)
 _ALIASES = {"dist": "distance"}
 _NUMBERS = ("Distance", "Poni1", "Poni2", "Rot1", "Rot2", "Rot3", "Wavelength")
 _PIXELS = ("PixelSize1", "PixelSize2")
@@ -54,7 +55,8 @@ def read(text: str | bytes) -> Geometry:
     Parameters
     ----------
     text
-        PONI version 1, 2, 2.1 or 3; any line ends; a line that starts with ``#`` is a comment.
+        PONI version 1, 2, 2.1 or 3; any line ends; a line that starts with ``#`` is a comment. ``poni_version`` may
+        be anywhere in a text of one entry. Bytes are UTF-8, comments may have any encoding.
 
     Returns
     -------
@@ -159,26 +161,47 @@ class _Entry:
 def _decoded(text: str | bytes) -> str:
     if isinstance(text, bytes):
         try:
-            text = text.decode("utf-8")
+            text = _COMMENT.sub(_as_utf8, text).decode("utf-8")
         except UnicodeDecodeError as error:
-            raise PoniError(f"the text is not UTF-8: byte {error.start} is 0x{text[error.start]:02x}") from None
+            line = len(re.split(rb"\r\n|\n|\r", error.object[: error.start]))
+            raise PoniError(
+                f"the text is not UTF-8: line {line} has the byte 0x{error.object[error.start]:02x}, "
+                "only comments may have other encodings"
+            ) from None
     text = text.removeprefix("\ufeff")
     if "\0" in text:
         raise PoniError("the text holds a NUL character: expected a PONI text")
     return text
 
 
+def _as_utf8(comment: re.Match[bytes]) -> bytes:
+    """Return a comment as UTF-8; other encodings, such as cp1252, are read as Latin-1: no comment is a value."""
+    try:
+        comment[0].decode("utf-8")
+    except UnicodeDecodeError:
+        return comment[0].decode("latin-1").encode()
+    return comment[0]
+
+
+def _key(line: str) -> tuple[str, str, str]:
+    """Split a line into its key (lower case), the colon and the value."""
+    key, colon, value = line.lstrip("#").partition(":")
+    return _ALIASES.get(key.strip().lower(), key.strip().lower()), colon, value
+
+
 def _entries(text: str) -> list[_Entry]:
     """Split a text into its entries, as ``save()`` appends them."""
     entry = _Entry("entry")
     entries = [entry]
-    for number, line in _lines(text):
+    lines = list(_lines(text))
+    keys = [_key(line)[0] for _, line in lines if not line.startswith("#")]
+    is_single = len(keys) == len(set(keys))  # programs that sort the keys write the version last
+    for number, line in lines:
         comment = line.startswith("#")
-        key, colon, value = line.lstrip("#").partition(":")
-        key = _ALIASES.get(key.strip().lower(), key.strip().lower())
+        key, colon, value = _key(line)
         if not comment and not colon:
             raise PoniError(f'line {number} "{_short(line)}" has no colon: expected "Key: value"')
-        starts = line.lstrip("# ").startswith(_HEADER) if comment else key == "poni_version" or key in entry.values
+        starts = line.lstrip("# ").startswith(_HEADER) if comment else _begins_entry(key, entry, is_single)
         if starts and entry.values:
             if not comment and list(entry.values)[-1] in ("detector", "splinefile"):
                 # without a header before it, that line may belong to this entry or to the last
@@ -191,6 +214,10 @@ def _entries(text: str) -> list[_Entry]:
         elif (done := _DONE.match(line)) is not None:
             entry.done = done[1]
     return entries
+
+
+def _begins_entry(key: str, entry: _Entry, is_single: bool) -> bool:
+    return key in entry.values or (key == "poni_version" and not is_single)
 
 
 def _time(text: str) -> datetime | None:

@@ -95,6 +95,42 @@ def test_same_text_in_another_dress_reads_to_the_same(version, disguise):
     assert poni.read(text) == poni.read(text.encode()) == expected(version)
 
 
+@pytest.mark.parametrize("version", ["2", "2.1", "3"])
+def test_version_may_be_anywhere_in_a_text_of_one_entry(version):
+    first, *others = VERSIONS[version]().splitlines(keepends=True)
+    for place in range(len(others) + 1):
+        text = "".join([*others[:place], first, *others[place:]])
+        assert poni.read(text) == expected(version)
+    assert poni.read("".join(sorted([first, *others]))) == expected(version)
+
+
+@pytest.mark.parametrize("version", ["2", "2.1", "3"])
+def test_text_with_the_version_last_is_refused_wherever_it_is_cut(version):
+    first, *others = VERSIONS[version]().splitlines(keepends=True)
+    text = "".join([*others, first])
+    for cut in range(len(text)):
+        assert read_or_none(text[:cut].encode()) is None
+
+
+def test_version_begins_an_entry_where_the_text_has_several():
+    text = version1(0.1) + version2(0.3)
+    assert poni.read(text).dist == 0.3
+    with pytest.raises(PoniError, match=r"incomplete|does not belong"):
+        poni.read(version1(0.1) + version2(0.3).partition("Distance")[0])
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "cp1251", "utf-16-be"])
+def test_comments_may_have_any_encoding(encoding):
+    comment = b"  # " + "Ni \u0414".encode(encoding, "replace") + "µm\xe9".encode("cp1252") + b"\n"
+    comment = comment.replace(b"\0", b"")
+    assert poni.read(HEADER.encode() + comment + version2().encode() + comment) == expected("2")
+
+
+def test_values_that_are_not_utf8_are_refused_with_their_line():
+    with pytest.raises(PoniError, match="the text is not UTF-8: line 2 has the byte 0xe9"):
+        poni.read(version2(detector="Perkin\xe9").encode("cp1252"))
+
+
 def parts(text):
     return [line.partition(":") for line in text.splitlines(keepends=True)]
 
@@ -257,14 +293,17 @@ def test_all_poni_problems_are_reported_at_once():
     assert all(problem.startswith(start) for problem, start in zip(problems, starts, strict=True)), problems
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize(
-    ("position", "byte"), [(0, b"\xff"), (len(HEADER), b"\xe9"), (len(HEADER + version2()), b"\xc3")]
+    ("position", "line", "byte"),
+    [(0, 1, b"\xff"), (len(HEADER), 2, b"\xe9"), (len(HEADER + version2()), len(version2().splitlines()) + 2, b"\xc3")],
 )
-def test_bytes_that_are_no_utf8_are_refused_and_located(position, byte):
-    text = (HEADER + version2()).encode()
-    message = f"the text is not UTF-8: byte {position} is 0x{byte.hex()}"
-    assert problems_of(text[:position] + byte + text[position:]) == [message]
-    assert problems_of((HEADER + version2()).encode("utf-16"))[0].startswith("the text is not UTF-8: byte 0 is 0xff")
+def test_bytes_that_are_no_utf8_are_refused_and_located(position, line, byte, newline):
+    before, after = ((HEADER + version2())[part].encode() for part in (slice(position), slice(position, None)))
+    message = f"the text is not UTF-8: line {line} has the byte 0x{byte.hex()}, only comments may have other encodings"
+    text = b"".join((before, byte, after)).replace(b"\n", newline.encode())
+    assert problems_of(text) == [message]
+    assert problems_of((HEADER + version2()).encode("utf-16"))[0].startswith("the text is not UTF-8: line 1 has")
 
 
 @pytest.mark.parametrize(("name", "pixel"), [("Pilatus1M", 0.000172), ("Perkin detector", 0.0002)])
