@@ -20,7 +20,8 @@ from ponikeeper.text import strictjson
 _VERSIONS = ("1", "2", "2.1", "3")
 _HEADER = "Nota: C-Order"  # pyFAI opens each entry with this comment
 _DONE = re.compile(r"#\s*Calibration done (?:at|on) (.+)")
-_COMMENT = re.compile(rb"^[ \t]*#[^\r\n]*", re.MULTILINE)
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of such a byte
 _ALIASES = {"dist": "distance"}
 _NUMBERS = ("Distance", "Poni1", "Poni2", "Rot1", "Rot2", "Rot3", "Wavelength")
 _PIXELS = ("PixelSize1", "PixelSize2")
@@ -160,27 +161,18 @@ class _Entry:
 
 def _decoded(text: str | bytes) -> str:
     if isinstance(text, bytes):
-        try:
-            text = _COMMENT.sub(_as_utf8, text).decode("utf-8")
-        except UnicodeDecodeError as error:
-            line = len(re.split(rb"\r\n|\n|\r", error.object[: error.start]))
-            raise PoniError(
-                f"the text is not UTF-8: line {line} has the byte 0x{error.object[error.start]:02x}, "
-                "only comments may have other encodings"
-            ) from None
+        text = text.decode("utf-8", "surrogateescape")
+        for number, line in enumerate(_LINE_END.split(text), start=1):
+            wrong = _NOT_UTF8.search(line)
+            if wrong is not None and not line.strip().startswith("#"):
+                raise PoniError(
+                    f"the text is not UTF-8: line {number} has the byte 0x{ord(wrong[0]) & 0xFF:02x}, "
+                    "only comments may have other encodings"
+                )
     text = text.removeprefix("\ufeff")
     if "\0" in text:
         raise PoniError("the text holds a NUL character: expected a PONI text")
     return text
-
-
-def _as_utf8(comment: re.Match[bytes]) -> bytes:
-    """Return a comment as UTF-8; other encodings, such as cp1252, are read as Latin-1: no comment is a value."""
-    try:
-        comment[0].decode("utf-8")
-    except UnicodeDecodeError:
-        return comment[0].decode("latin-1").encode()
-    return comment[0]
 
 
 def _key(line: str) -> tuple[str, str, str]:
@@ -233,7 +225,7 @@ _FILE_NAME = re.compile(r"\s*([/~.]\S*|\S+\.poni)\s*", re.IGNORECASE)
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not blank, numbered; refuse a last one that may be truncated."""
-    lines = re.split(r"\r\n|\n|\r", text)
+    lines = _LINE_END.split(text)
     unfinished = lines.pop()  # empty where the text ends with a line end
     comment = unfinished.lstrip().startswith("#") and not _HEADER.startswith(unfinished.strip("# "))  # a cut header
     if not lines and _FILE_NAME.fullmatch(unfinished):
