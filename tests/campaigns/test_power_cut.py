@@ -5,6 +5,7 @@ what the kernel had only in memory is lost.
 """
 
 import contextlib
+import filecmp
 import random
 import shutil
 import signal
@@ -35,15 +36,27 @@ def mounted(image: Path, folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+def copied(image: Path, path: Path) -> Path:
+    """Copy an image as it was at one time; return the path of the copy.
+
+    The kernel may still write: it ends the call in which the IOC was stopped. Parts of different times are no image
+    that a power cut leaves, since the file system's journal may lack what other blocks need.
+    """
+    shutil.copy(image, path)
+    while not filecmp.cmp(image, path, shallow=False):
+        shutil.copy(image, path)
+    return path
+
+
 def cut(ioc: LiveIoc, image: Path, folder: Path, known: Acknowledged) -> None:
     """Cut the power, look at what is on the disk, and let the IOC continue."""
     ioc.signal(signal.SIGSTOP)
     acknowledged = known.copy()
     try:
-        copy = shutil.copy(image, folder / "copy.img")
+        copy = copied(image, folder / "copy.img")
     finally:
         ioc.signal(signal.SIGCONT)
-    with mounted(Path(copy), folder / "after") as after:
+    with mounted(copy, folder / "after") as after:
         storage = SQLiteStorage(after / NAME)
         try:
             require_all_there(storage, acknowledged)
