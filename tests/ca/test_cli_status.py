@@ -1,4 +1,4 @@
-"""The commands status, here and follow against a live IOC."""
+"""The commands status, record-position and follow against a live IOC."""
 
 import contextlib
 import json
@@ -217,23 +217,23 @@ def test_here_records_the_present_position_for_the_active_geometry(call, ioc):
     prefix = ioc.name + CROWDED
     assert request(prefix, commit_text("first", label="near"))["revision"] == 1
     assert snapshot(prefix)["position"] is None
-    done = call("here", prefix)
+    done = call("record-position", prefix)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{prefix} revision 2 holds at the present position of the links (serial 2)\n"
     assert snapshot(prefix)["position"] == {"z": {"value": 1000.0, "units": "mm"}}
-    again = call("here", prefix, "--json")
+    again = call("record-position", prefix, "--json")
     assert json.loads(again.stdout) == results(prefix)[0]
     assert json.loads(again.stdout)["revision"] == 2  # nothing changed
 
 
 def test_here_is_refused_without_an_active_geometry_or_position(call, ioc):
-    unset, alone = call("here", ioc.name + UNSET), call("here", ioc.name + ALONE)
+    unset, alone = call("record-position", ioc.name + UNSET), call("record-position", ioc.name + ALONE)
     assert (unset.returncode, unset.stdout) == (1, "")
-    assert unset.stderr.startswith("no revision is active yet, so Here has no geometry to record: ")
+    assert unset.stderr.startswith("no revision is active yet, so RecordPosition has no geometry to record: ")
     assert request(ioc.name + ALONE, commit_text("again"))["revision"] == 1
-    alone = call("here", ioc.name + ALONE)
+    alone = call("record-position", ioc.name + ALONE)
     assert (alone.returncode, alone.stdout) == (1, "")
-    assert alone.stderr == "the configuration has no links, so there is no position that Here could record\n"
+    assert alone.stderr == "the configuration has no links, so there is no position that RecordPosition could record\n"
 
 
 def test_follow_switches_and_prints(call, ioc):
@@ -252,7 +252,7 @@ def test_follow_switches_and_prints(call, ioc):
 
 
 def test_here_and_follow_have_exit_code_3_if_the_ioc_does_not_answer():
-    commands = ([sys.executable, "-m", "ponikeeper", verb, UNSERVED] for verb in ("here", "follow"))
+    commands = ([sys.executable, "-m", "ponikeeper", verb, UNSERVED] for verb in ("record-position", "follow"))
     with contextlib.ExitStack() as ends:  # they wait together
         processes = [
             ends.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))

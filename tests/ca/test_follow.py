@@ -254,7 +254,7 @@ def test_here_makes_a_third_place_known(one, motors):
     near = record.now(prefix)["revision"]
     move(motors, MID)
     record.until(status="MOVED", revision=near)
-    assert put(f"{prefix}Here", 1) is None
+    assert put(f"{prefix}RecordPosition", 1) is None
     third = snapshot(prefix)["revision"]
     assert third > near
     record.until(status="VALID", revision=third)

@@ -103,7 +103,7 @@ def test_links_are_shown_as_a_table_for_the_screen(at_rest, linked, motors):
 
     assert commit(at_rest, "table")["outcome"] == "accepted"
     wait_for(lambda: rows()[0] == ["z", "1000", "-", "mm", "not", "recorded"])
-    assert put(f"{at_rest}Here", 1) is None
+    assert put(f"{at_rest}RecordPosition", 1) is None
     rest = [["energy", "74.69", "74.69", "keV", "ok"], ["binning", "1", "1", "ok"]]
     wait_for(lambda: rows() == [["z", "1000", "1000", "mm", "ok"], *rest])
     put(motors.pv("Z:RBV"), 900.0)

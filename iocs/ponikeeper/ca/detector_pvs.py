@@ -175,7 +175,7 @@ class DetectorPVs:
             self._publish({suffix: self._value_now(name, suffix)}, stamp)
             return
         value: float | str = ""
-        if suffix in ("Stage:Apply", "Stage:Clear", "Here", "History:Activate"):
+        if suffix in ("Stage:Apply", "Stage:Clear", "RecordPosition", "History:Activate"):
             value = "Idle"
         elif suffix == "Follow":
             value = _SWITCH_STATES[state.follow]

@@ -10,7 +10,7 @@ from ponikeeper.detector.keeper import Keeper
 from ponikeeper.errors import MessageError, PoniError, RefusedError
 from ponikeeper.geometry import poni
 from ponikeeper.geometry.parameters import NAMES
-from ponikeeper.protocol import Activate, Commit, Follow, Here, Request, Result, parse_request, require_whole
+from ponikeeper.protocol import Activate, Commit, Follow, RecordPosition, Request, Result, parse_request, require_whole
 from ponikeeper.protocol.pvs import setpoint
 from ponikeeper.text import strictjson
 
@@ -36,7 +36,7 @@ class Puts:
             setpoint("detector_config"): self._put_config,
             "Request": self._put_request,
             "Poni": self._put_poni,
-            "Here": self._put_here,
+            "RecordPosition": self._put_record_position,
             "Activate": self._put_activate,
             "Follow": self._put_follow,
         }
@@ -88,8 +88,8 @@ class Puts:
             await self.refuse((nothing,), "activate")
         return await self.execute(Activate(number), identity)
 
-    async def _put_here(self, state: str, identity: ClientIdentity) -> Result | None:
-        return await self.execute(Here(), identity) if state == "Do" else None
+    async def _put_record_position(self, state: str, identity: ClientIdentity) -> Result | None:
+        return await self.execute(RecordPosition(), identity) if state == "Do" else None
 
     async def _put_activate(self, text: str, identity: ClientIdentity) -> Result | None:
         text = text.strip()

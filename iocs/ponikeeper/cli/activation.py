@@ -1,4 +1,4 @@
-"""The commands that decide which revision is active: activate, here, follow."""
+"""The commands that decide which revision is active: activate, record-position, follow."""
 
 from typing import Annotated, Literal
 
@@ -6,7 +6,7 @@ import typer
 
 from ponikeeper.cli.console import AsJson, Prefix, ca_client, print_text, run_ca, transact
 from ponikeeper.cli.rendering import activation_line
-from ponikeeper.protocol import Activate, Follow, Here
+from ponikeeper.protocol import Activate, Follow, RecordPosition
 from ponikeeper.text.strictjson import dumps
 
 
@@ -22,9 +22,9 @@ def activate(
     print_text(dumps(result.as_dict()) if as_json else activation_line(prefix, result))
 
 
-def here(prefix: Prefix, as_json: AsJson = False) -> None:
-    """Record the present position for the active geometry: ponikeeper here 'XF:28ID1-ES{Det:PE1}Calib:'."""
-    result = transact(prefix, Here())
+def record_position(prefix: Prefix, as_json: AsJson = False) -> None:
+    """Record the present position for the active geometry: ponikeeper record-position 'XF:28ID1-ES{Det:PE1}Calib:'."""
+    result = transact(prefix, RecordPosition())
     text = f"{prefix} revision {result.revision} holds at the present position of the links (serial {result.serial})"
     print_text(dumps(result.as_dict()) if as_json else text)
 

@@ -77,7 +77,9 @@ def decide_commit(
     return Draft(geometry, provenance, label, _position(commit, units, links))
 
 
-def decide_here(revision: Revision | None, corrections: Sequence[Correction], links: Sequence[LinkState]) -> Commit:
+def decide_record_position(
+    revision: Revision | None, corrections: Sequence[Correction], links: Sequence[LinkState]
+) -> Commit:
     """Return the commit that records the links' position now as the position of the active geometry.
 
     Parameters
@@ -99,12 +101,12 @@ def decide_here(revision: Revision | None, corrections: Sequence[Correction], li
         The position is unknown, or there is no sound active revision.
     """
     if revision is None:
-        raise RefusedError(f"no revision is active yet, so Here has no geometry to record: {WHERE_TO_BEGIN}")
+        raise RefusedError(f"no revision is active yet, so RecordPosition has no geometry to record: {WHERE_TO_BEGIN}")
     problems = [
         f"the position of the links is unknown: {link.unknown_because}" for link in links if link.unknown_because
     ]
     if not links:
-        problems.append("the configuration has no links, so there is no position that Here could record")
+        problems.append("the configuration has no links, so there is no position that RecordPosition could record")
     correction = correction_of(corrections, revision.number)
     if correction is not None:
         problems.append(f"revision {revision.number} was {describe_correction(correction)}: activate one that is right")

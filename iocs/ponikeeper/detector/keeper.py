@@ -5,7 +5,13 @@ One lock per detector runs the requests one after another; nothing is published 
 
 import asyncio
 
-from ponikeeper.detector.commit_rules import decide_commit, decide_here, is_repetition, position_note, require_room
+from ponikeeper.detector.commit_rules import (
+    decide_commit,
+    decide_record_position,
+    is_repetition,
+    position_note,
+    require_room,
+)
 from ponikeeper.detector.detector_store import DetectorStore
 from ponikeeper.detector.follower import Follower
 from ponikeeper.detector.link_states import LinkStates
@@ -15,7 +21,7 @@ from ponikeeper.errors import ProblemsError, RefusedError, StoreError, Uncertain
 from ponikeeper.geometry.parameters import Limits
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import corrected_revisions, correction_of, correction_problems, describe_correction
-from ponikeeper.protocol import Activate, Commit, Follow, Here, Request, Result, Retract, Supersede, shortened
+from ponikeeper.protocol import Activate, Commit, Follow, RecordPosition, Request, Result, Retract, Supersede, shortened
 from ponikeeper.store import StoredState
 from ponikeeper.store.store_thread import StoreThread
 
@@ -132,8 +138,8 @@ class Keeper:
         match request:
             case Commit():
                 return await self._commit(request, request, author)
-            case Here():
-                commit = decide_here(self.state.revision, self.state.corrections, self._links.states())
+            case RecordPosition():
+                commit = decide_record_position(self.state.revision, self.state.corrections, self._links.states())
                 return await self._commit(request, commit, author)
             case Activate():
                 return await self._activate(request, author)
@@ -142,7 +148,7 @@ class Keeper:
             case Supersede() | Retract():
                 return await self._correct(request, author)
 
-    async def _commit(self, request: Commit | Here, commit: Commit, by: str) -> Result:
+    async def _commit(self, request: Commit | RecordPosition, commit: Commit, by: str) -> Result:
         state, links = self.state, self._links.states()
         draft = decide_commit(state.revision, commit, by, self._limits, self._links.units, links)
         require_room(state.prefix, draft)
@@ -192,7 +198,7 @@ class Keeper:
         message = f"revision {request.revision} was {describe_correction(correction)} (corrected by {author})"
         return self._accept(Change.STATUS | Change.HISTORY, result, message, stored)
 
-    async def _accept_unchanged(self, request: Commit | Here) -> Result:
+    async def _accept_unchanged(self, request: Commit | RecordPosition) -> Result:
         """Accept what is active already."""
         stored = self.state.stored
         result = _result(request, stored, self._publisher.timestamp())

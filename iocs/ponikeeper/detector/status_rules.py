@@ -69,7 +69,7 @@ def findings_about(
     findings = [finding for link in links for finding in _link_findings(link, revision)]
     if links and revision.position is None:
         unrecorded = f"the position of revision {revision.number} was never recorded"
-        text = f"{unrecorded}: move the links to that position, then put Here"
+        text = f"{unrecorded}: move the links to that position, then put 1 to RecordPosition"
         findings.insert(0, Finding(Status.UNKNOWN, "", text))
     correction = correction_of(corrections, revision.number)
     if correction is not None:
@@ -137,7 +137,7 @@ def _not_recorded(link: LinkState, revision: Revision) -> str:
     recorded = (revision.position or {}).get(link.name)
     if recorded is None:
         unrecorded = f"{link.name} was not recorded for revision {revision.number}"
-        return f"{unrecorded}: move the links to the position of that revision, then put Here"
+        return f"{unrecorded}: move the links to the position of that revision, then put 1 to RecordPosition"
     units = recorded["units"] or "no units"
     return f"{link.name} was recorded in {units}, the configuration has {link.units or 'none'}"
 

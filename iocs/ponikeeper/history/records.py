@@ -138,8 +138,8 @@ class Activation:
     time
         UTC ISO 8601.
     cause
-        Operation of the request: ``commit``, ``activate`` or ``here``; ``follow`` where the links came to rest at the
-        position of the revision.
+        Operation of the request: ``commit``, ``activate`` or ``record_position`` (``here`` before 0.2); ``follow``
+        where the links came to rest at the position of the revision.
     author
         Who asked for it, as the request or Channel Access names them; not verified.
     """

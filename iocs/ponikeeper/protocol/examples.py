@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol.links import LinkState, links_json
-from ponikeeper.protocol.request import Activate, Commit, Follow, Here, Retract, Supersede, request_text
+from ponikeeper.protocol.request import Activate, Commit, Follow, RecordPosition, Retract, Supersede, request_text
 from ponikeeper.protocol.result import Result, results_json
 from ponikeeper.protocol.snapshot import Snapshot
 
@@ -28,7 +28,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
             )
         ),
         "activate": request_text(Activate(12, request="9a41b7d0")),
-        "here": request_text(Here(request="c30e17f2")),
+        "record_position": request_text(RecordPosition(request="c30e17f2")),
         "follow": request_text(Follow(on=False, request="77d1a0c4")),
         "supersede": request_text(
             Supersede(12, 15, "wavelength typed wrong", since="2026-11-20T08:00:00.000000Z", request="e8f2b6a5")

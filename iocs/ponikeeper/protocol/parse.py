@@ -7,13 +7,22 @@ from typing import Any, cast
 
 from ponikeeper.errors import MessageError
 from ponikeeper.protocol.json_text import decoded, read_object, require_whole
-from ponikeeper.protocol.request import Activate, Commit, Follow, Here, Request, RequestedPosition, Retract, Supersede
+from ponikeeper.protocol.request import (
+    Activate,
+    Commit,
+    Follow,
+    RecordPosition,
+    Request,
+    RequestedPosition,
+    Retract,
+    Supersede,
+)
 from ponikeeper.protocol.schema import COMMON, FIELDS, MAX_ID_BYTES
 from ponikeeper.text import strictjson
 from ponikeeper.text.schema import object_problems
 from ponikeeper.text.timestamps import normalized
 
-_KINDS = {kind.op: kind for kind in (Activate, Here, Follow, Supersede, Retract)}
+_KINDS = {kind.op: kind for kind in (Activate, RecordPosition, Follow, Supersede, Retract)}
 
 
 def parse_request(text: str | bytes) -> Request:

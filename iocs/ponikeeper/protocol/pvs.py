@@ -206,7 +206,7 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Snapshot_RBV", Kind.TEXT, "Everything that is active (JSON)"),
     PV("Poni", Kind.TEXT, "Commit a PONI text", writable=True),
     PV("Poni_RBV", Kind.TEXT, "Active geometry as PONI text"),
-    PV("Here", Kind.ENUM, "Geometry is valid at present position", states=_DO, writable=True),
+    PV("RecordPosition", Kind.ENUM, "Record the position of the links", states=_DO, writable=True),
     PV("Activate", Kind.STRING, "Activate a revision or label", writable=True),
     PV("Revision_RBV", Kind.LONG, "Active revision (0: none)", archived=True),
     PV("Serial_RBV", Kind.LONG, "Serial number of the activation", archived=True),

@@ -85,10 +85,10 @@ class Activate(RequestBase):
 
 
 @dataclass(frozen=True, slots=True)
-class Here(RequestBase):
-    """Request to commit the active geometry for the present position: it is valid here, too."""
+class RecordPosition(RequestBase):
+    """Request to commit the active geometry for the present position: it applies there, too."""
 
-    op: ClassVar[str] = "here"
+    op: ClassVar[str] = "record_position"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class Retract(RequestBase):
     reason: str
 
 
-Request = Commit | Activate | Here | Follow | Supersede | Retract
+Request = Commit | Activate | RecordPosition | Follow | Supersede | Retract
 """Any request. Each also takes the keywords `request` (an id, by which the client finds the result), `author` (where
 it is not the user who puts the request) and `digest` (hash of the content, set by `parse_request`)."""
 

@@ -148,7 +148,7 @@ FIELDS: dict[str, dict[str, Field]] = {
         ),
         "force": Field("true or false", _is_bool),
     },
-    "here": COMMON,
+    "record_position": COMMON,
     "follow": {**COMMON, "on": Field("true or false", _is_bool, required=True)},
     "supersede": {
         **COMMON,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponikeeper.detector.commit_rules import decide_commit, decide_here, is_unchanged, require_room
+from ponikeeper.detector.commit_rules import decide_commit, decide_record_position, is_unchanged, require_room
 from ponikeeper.errors import RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.detectors import pixel_size
@@ -156,12 +156,12 @@ def test_explicit_position_is_stored_instead_of_the_present_one(position):
 def test_here_needs_a_geometry_and_a_place_that_is_known():
     for revision, links, says in (
         (None, links_now(), "no revision is active yet"),
-        (active(), (), "the configuration has no links, so there is no position that Here could record"),
+        (active(), (), "the configuration has no links, so there is no position that RecordPosition could record"),
         (active(), links_now(moving=True), "the position of the links is unknown: z is moving"),
     ):
         with pytest.raises(RefusedError, match=says):
-            decide_here(revision, (), links)
-    commit = decide_here(active(), (), links_now())
+            decide_record_position(revision, (), links)
+    commit = decide_record_position(active(), (), links_now())
     assert (commit.geometry, commit.position, commit.derived) == ({}, "now", True)
 
 

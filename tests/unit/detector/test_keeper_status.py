@@ -1,7 +1,7 @@
 """The status is decided with each request and each update of the links; real store, time injected."""
 
 from keeper_bench import BY, FAR, NEAR, NOWHERE, SETTLE, run
-from ponikeeper.protocol import Here, Retract
+from ponikeeper.protocol import RecordPosition, Retract
 from ponikeeper.protocol.pvs import Status
 
 
@@ -91,31 +91,32 @@ def test_correction_of_another_revision_does_not_end_a_jitter(path):
 
 def test_here_makes_the_geometry_valid_at_the_present_position(path):
     async def work(bench):
-        refused = [await bench.keeper.execute(Here(), BY)]
+        refused = [await bench.keeper.execute(RecordPosition(), BY)]
         await bench.rest_at(NEAR)
         first = await bench.commit(0.3, label="near", position="unknown")
         unknown = bench.shown
-        here = await bench.keeper.execute(Here(request="h", digest="d"), BY)
+        recorded = await bench.keeper.execute(RecordPosition(request="h", digest="d"), BY)
         state = bench.keeper.state
-        again = await bench.keeper.execute(Here(), BY)
+        again = await bench.keeper.execute(RecordPosition(), BY)
         bench.set_motor(NEAR, 1.0)
-        refused.append(await bench.keeper.execute(Here(), BY))
+        refused.append(await bench.keeper.execute(RecordPosition(), BY))
         await bench.move_to(NEAR)
         await bench.keeper.execute(Retract(2, "wrong"), BY)
-        refused.append(await bench.keeper.execute(Here(), BY))
-        return first, unknown, here, state, again, refused
+        refused.append(await bench.keeper.execute(RecordPosition(), BY))
+        return first, unknown, recorded, state, again, refused
 
-    first, unknown, here, state, again, refused = run(path, work)
+    first, unknown, recorded, state, again, refused = run(path, work)
     assert unknown == (
-        "UNKNOWN", "the position of revision 1 was never recorded: move the links to that position, then put Here",
+        "UNKNOWN",
+        "the position of revision 1 was never recorded: move the links to that position, then put 1 to RecordPosition",
     )  # fmt: skip
-    assert (first.revision, here.revision, here.op, here.outcome) == (1, 2, "here", "accepted")
+    assert (first.revision, recorded.revision, recorded.op, recorded.outcome) == (1, 2, "record_position", "accepted")
     assert (state.status, state.revision.label) == (Status.VALID, "near")
     assert state.revision.position == {"z": {"value": NEAR, "units": "mm"}}
     assert state.revision.provenance == {"method": "manual", "author": BY, "derived_from": 1}
     assert (again.revision, again.outcome) == (2, "accepted")  # nothing changed
     assert [result.errors[0].partition(":")[0] for result in refused] == [
-        "no revision is active yet, so Here has no geometry to record",
+        "no revision is active yet, so RecordPosition has no geometry to record",
         "the position of the links is unknown",
         "revision 2 was retracted",
     ]

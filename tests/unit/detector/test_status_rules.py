@@ -66,7 +66,7 @@ IN_METRES = {**POSITION, "z": {"value": 1.0, "units": "m"}}
 
 Z_BEYOND = "z is at 1000.0501 mm, calibrated at 1000 mm, tolerance 0.05 mm"
 Z_FAR = "z is at 1500 mm, calibrated at 1000 mm, tolerance 0.05 mm"
-NEVER = "the position of revision 7 was never recorded: move the links to that position, then put Here"
+NEVER = "the position of revision 7 was never recorded: move the links to that position, then put 1 to RecordPosition"
 OFF = "energy is at 75.2 keV, the wavelength corresponds to 74.6893 keV, tolerance 0.0001 relative"
 WRONG = "revision 7 was superseded by revision 9: wavelength typed wrong"
 
@@ -105,7 +105,8 @@ CASES = {
     "position never recorded": (revision(None), (), links(position=None), "UNKNOWN", NEVER),
     "link added after the revision": (
         revision(WITHOUT_BINNING), (), links(position=WITHOUT_BINNING), "UNKNOWN",
-        "binning was not recorded for revision 7: move the links to the position of that revision, then put Here",
+        "binning was not recorded for revision 7: move the links to the position of that "
+        "revision, then put 1 to RecordPosition",
     ),
     "units changed after the revision": (
         revision(IN_METRES), (), links(z={"calibrated": None, "within": None}), "UNKNOWN",

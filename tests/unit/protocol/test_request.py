@@ -14,7 +14,7 @@ from ponikeeper.protocol import (
     Activate,
     Commit,
     Follow,
-    Here,
+    RecordPosition,
     Retract,
     Supersede,
     label_problem,
@@ -43,7 +43,7 @@ revisions = st.integers(1, 2**53 - 1)
 who = {"request": ids, "author": st.none() | lines}
 others = st.one_of(
     st.builds(Activate, revision=revisions | labels, force=st.booleans(), **who),
-    st.builds(Here, **who),
+    st.builds(RecordPosition, **who),
     st.builds(Follow, on=st.booleans(), **who),
     st.builds(
         Supersede, revision=revisions, by=revisions, reason=lines, since=st.none() | instants,

@@ -120,7 +120,13 @@ def _actions(sheet: Sheet, x: int, y: int, width: int) -> None:
     sheet.put("On", "Follow", 1, x + 190, top, 55)
     sheet.put("Off", "Follow", 0, x + 250, top, 55)
     sheet.put(
-        "Valid here", "Here", 1, x + 335, top, 135, "Is the active geometry valid at the present position of $(DET)?"
+        "Record position",
+        "RecordPosition",
+        1,
+        x + 335,
+        top,
+        135,
+        "The active geometry of $(DET) was calibrated where the links are now? This clears the alarm.",
     )
     sheet.text("requests accepted / rejected", x, top + ROW + 8, 190)
     sheet.readback("Accepted_RBV", x + 195, top + ROW + 8, 85)
