@@ -155,6 +155,7 @@ def test_watch_prints_a_line_at_every_change_until_it_is_interrupted(prefix):
 def test_unset_detector_is_reported(call, prefix):
     shown, got, listed = [call(*words) for words in (("show", prefix), ("get", prefix), ("history", prefix))]
     assert (shown.returncode, got.returncode, listed.returncode) == (0, 1, 0)
+    assert "no revisions: no geometry was ever committed" in listed.stdout
     assert "UNSET" in shown.stdout
     assert "UNSET: no geometry was ever committed" in got.stderr
     assert got.stdout == ""

@@ -161,7 +161,9 @@ def test_history_marks_corrected_revisions_and_is_readable_in_80_columns(call, f
     lines = call("history", five).stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[1].split()[-1] == "corrected"
-    rows = {int(line.split()[0]): line.rstrip() for line in lines[2:]}
+    assert lines[-1].rstrip() == "5 revisions; revision 5 is active"
+    rows = {int(line.split()[0].lstrip("*")): line.rstrip() for line in lines[2:-1]}
+    assert [number for number, row in rows.items() if row.lstrip().startswith("*")] == [5]
     assert sorted(rows) == [1, 2, 3, 4, 5]  # no cell is folded
     assert rows[1].endswith(" by 2")
     assert rows[3].endswith(" retracted")
@@ -195,6 +197,7 @@ def test_tree_shows_what_superseded_what_and_why(call, five):
         "└── 3 (near) * fit Ni",
         f"    retracted: the panel was off ({who})",
         f"    └── 2 (far) superseded before 2026-01-02T00:00:00Z: a bump ({who})",
+        "5 revisions; revision 5 is active",
     ]
     assert int(get(f"{five}History:Select")) == 0  # whatever a person looks at stays there
 

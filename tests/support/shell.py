@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
 from typing import Self
@@ -59,6 +60,7 @@ def _run(words: list[str], environment: dict[str, str], folder: str, place: str)
     os.chdir(place)
     os.environ.clear()
     os.environ.update(environment)
+    time.tzset()
     sys.argv[1:] = words
     from ponikeeper.__main__ import main
 

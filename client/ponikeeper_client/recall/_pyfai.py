@@ -6,13 +6,14 @@ from typing import Any
 
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry import poni as poni_text
+from ponikeeper.history.corrections import correction_text
 from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.text.ascii import to_ascii
 from ponikeeper_client.documents import integrator_of
 from ponikeeper_client.recall._best_known import best_known
 from ponikeeper_client.recall._histories import Histories
 from ponikeeper_client.recall._reading import recorded
-from ponikeeper_client.recall._values import BestKnown, Geometries, Recorded, correction_text, recorded_of
+from ponikeeper_client.recall._values import BestKnown, Geometries, Recorded, recorded_of
 
 
 def azimuthal_integrator(
@@ -90,8 +91,7 @@ def poni(source: Recorded | BestKnown) -> str:
     ValueError
         `source` is not one result.
     """
-    head = "".join(f"# {line}\n" for line in origin_lines(require_one(source)))
-    return head + poni_text.write(source.require_geometry())
+    return poni_text.write(source.require_geometry(), origin_lines(require_one(source)))
 
 
 def write_poni(source: Recorded | BestKnown, path: str | Path) -> None:

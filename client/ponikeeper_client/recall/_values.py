@@ -8,6 +8,7 @@ from typing import Generic, Self, TypeVar
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.units import DISPLAY_UNITS
+from ponikeeper.history.corrections import correction_text
 from ponikeeper.history.records import Correction
 from ponikeeper_client.recall._runs import Event, event_ranges
 
@@ -246,18 +247,6 @@ class Geometries(tuple[Result, ...], Generic[Result]):
 def recorded_of(result: Recorded | BestKnown) -> Recorded:
     """Return the recorded part of a result."""
     return result if isinstance(result, Recorded) else result.recorded
-
-
-def correction_text(correction: Correction) -> str:
-    """Format a correction: which revision, how, for which time, why, by whom and when."""
-    how = "retracted" if correction.by is None else f"superseded by revision {correction.by}"
-    period = "".join(
-        f" {word} {timestamp}"
-        for word, timestamp in (("from", correction.since), ("until", correction.until))
-        if timestamp is not None
-    )
-    signature = f"{correction.author}, {correction.time}"
-    return f"revision {correction.revision} {how}{period}: {correction.reason} [{signature}]"
 
 
 def _device(result: Recorded | BestKnown) -> str:

@@ -84,8 +84,18 @@ def _align(row: Sequence[Text], widths: Sequence[int]) -> Text:
     return line
 
 
-def history_table(prefix: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Return a table of revisions, newest first, with a column for corrections if there are any."""
+def history_table(prefix: str, rows: Sequence[Mapping[str, Any]], active: int) -> Table:
+    """Return a table of revisions, newest first, with a column for corrections if there are any.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+    rows
+        The revisions, newest first, each with the correction that applies now (key ``judgement``), or None.
+    active
+        Number of the active revision, which is marked by ``*``.
+    """
     table = Table(title=Text(f"history of {prefix}"), title_justify="left", box=None, padding=(0, 1, 0, 0))
     corrected = any(row.get("judgement") for row in rows)
     dist, wavelength = DISPLAY_UNITS["dist"], DISPLAY_UNITS["wavelength"]
@@ -101,9 +111,10 @@ def history_table(prefix: str, rows: Sequence[Mapping[str, Any]]) -> Table:
         "author",
     )
     for name in (*names, *(["corrected"] if corrected else [])):
-        table.add_column(name, no_wrap=name not in _SHORTENED)
+        table.add_column(name, no_wrap=name not in _SHORTENED, justify="right" if name == "rev" else "left")
     for row in rows:
-        cells = (row["revision"], timestamps.to_minutes(row["created"]), row["label"], row["method"], row["calibrant"])
+        number = f"{'*' * (row['revision'] == active)}{row['revision']}"
+        cells = (number, timestamps.to_minutes(row["created"]), row["label"], row["method"], row["calibrant"])
         residual = row["residual_px"]
         cells += (
             dist.short(row["dist"]),
@@ -113,7 +124,7 @@ def history_table(prefix: str, rows: Sequence[Mapping[str, Any]]) -> Table:
         )
         mark = _correction_mark(row.get("judgement"))
         texts = ("" if cell is None else str(cell) for cell in (*cells, *([mark] if corrected else [])))
-        style = "dim" if mark else ""
+        style = "dim" if mark else "bold" if row["revision"] == active else ""
         table.add_row(*(Text(text, no_wrap=True, overflow="ellipsis", style=style) for text in texts))
     return table
 

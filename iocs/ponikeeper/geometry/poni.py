@@ -6,7 +6,7 @@ versions 1, 2, 2.1 and 3, of several entries the last one; it writes 2.1, or 3 w
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
@@ -16,6 +16,7 @@ from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.detectors import pixel_size
 from ponikeeper.geometry.parameters import PARAMETERS, PLAIN_NUMBER
 from ponikeeper.text import strictjson
+from ponikeeper.text.ascii import to_ascii
 
 _VERSIONS = ("1", "2", "2.1", "3")
 _HEADER = "Nota: C-Order"  # pyFAI opens each entry with this comment
@@ -117,7 +118,7 @@ def _read(entry: "_Entry") -> Geometry:
     return _geometry(version, entry.values)
 
 
-def write(geometry: Geometry) -> str:
+def write(geometry: Geometry, comments: Sequence[str] = ()) -> str:
     """Format a geometry as a PONI text of one entry; ``read(write(g)) == g``.
 
     Nothing is added: without an orientation in `detector_config` none is written, and pyFAI uses its default.
@@ -126,6 +127,9 @@ def write(geometry: Geometry) -> str:
     ----------
     geometry
         The geometry to write.
+    comments
+        For readers of the file, such as where the geometry comes from; each becomes one line of ASCII before the
+        entry.
 
     Returns
     -------
@@ -137,6 +141,7 @@ def write(geometry: Geometry) -> str:
     version = "3" if parallax or "sensor" in config else "2.1"
     config = {"pixel1": geometry.pixel1, "pixel2": geometry.pixel2, **config}
     lines = [
+        *(f"# {to_ascii(' '.join(comment.split()))}" for comment in comments),
         f"# {_HEADER}, 1 refers to the Y axis, 2 to the X axis",
         f"poni_version: {version}",
         f"Detector: {geometry.detector}",

@@ -109,6 +109,18 @@ def describe_correction(correction: Correction) -> str:
     return f"{what}: {correction.reason}"
 
 
+def correction_text(correction: Correction) -> str:
+    """Format a correction: which revision, how, for which time, why, by whom and when."""
+    how = "retracted" if correction.by is None else f"superseded by revision {correction.by}"
+    period = "".join(
+        f" {word} {timestamp}"
+        for word, timestamp in (("from", correction.since), ("until", correction.until))
+        if timestamp is not None
+    )
+    signature = f"{correction.author}, {correction.time}"
+    return f"revision {correction.revision} {how}{period}: {correction.reason} [{signature}]"
+
+
 def correction_problems(corrections: Sequence[Correction], correction: Correction, count: int, now: str) -> list[str]:
     """Check a correction before it is stored.
 

@@ -1,0 +1,116 @@
+"""Where a geometry comes from and whether it applies, as lines for people: the comments of a PONI file. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from ponikeeper.history.corrections import chain, correction_text
+from ponikeeper.history.records import Correction, Position, Revision
+from ponikeeper.protocol.snapshot import Snapshot
+
+_PROVENANCE = ("author", "method", "calibrant", "residual_px", "run_uid", "derived_from", "comment")
+"""The keys of the provenance that are shown, in this order."""
+
+
+def snapshot_lines(snapshot: Snapshot) -> list[str]:
+    """Describe the active geometry.
+
+    Parameters
+    ----------
+    snapshot
+        With a geometry.
+
+    Returns
+    -------
+    list of str
+        Revision, since when it is active, provenance, position, status with its reason.
+    """
+    return [
+        f"revision {snapshot.revision}{_label(snapshot.label)} of {snapshot.prefix}, uid {snapshot.uid}",
+        f"active since {snapshot.activated} (serial {snapshot.serial})",
+        *_provenance_lines(snapshot.provenance),
+        position_line(snapshot.position),
+        status_line(snapshot),
+    ]
+
+
+def revision_lines(
+    prefix: str, revision: Revision, corrections: Sequence[Correction], instant: str | None
+) -> list[str]:
+    """Describe a revision of the history.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+    revision
+        The revision.
+    corrections
+        All of the detector, in their order.
+    instant
+        The time for which the revision is used, UTC ISO 8601; None is now.
+
+    Returns
+    -------
+    list of str
+        Revision, when it was created, provenance, position, its corrections.
+    """
+    return [
+        f"revision {revision.number}{_label(revision.label)} of {prefix}, uid {revision.uid}",
+        f"created {revision.created}",
+        *_provenance_lines(revision.provenance),
+        position_line(revision.position),
+        *correction_lines(revision.number, corrections, instant),
+    ]
+
+
+def correction_lines(revision: int, corrections: Sequence[Correction], instant: str | None) -> list[str]:
+    """List the corrections of a revision, and what they mean.
+
+    Parameters
+    ----------
+    revision
+        Number of the revision.
+    corrections
+        All of the detector, in their order.
+    instant
+        The time for which the revision is used, UTC ISO 8601; None is now.
+
+    Returns
+    -------
+    list of str
+        A line for each correction of the revision and of those that replace it; the last line says whether the
+        revision is right.
+    """
+    path = chain(corrections, revision, instant)
+    own = [item for item in corrections if item.revision == revision]
+    lines = [correction_text(item) for item in (*own, *(step for step in path if step not in own))]
+    when = "now" if instant is None else f"for {instant}"
+    if not own:
+        return ["corrections: none"]
+    if not path:
+        return [*lines, f"revision {revision} is right {when}"]
+    right = path[-1].by
+    return [*lines, f"WRONG {when}: " + ("no revision replaces it" if right is None else f"revision {right} is right")]
+
+
+def position_line(position: Position | None) -> str:
+    """Format the position for which a geometry was calibrated."""
+    if position is None:
+        return "position: never recorded"
+    return f"position: {', '.join(f'{name} {_quantity(item)}' for name, item in position.items()) or 'no links'}"
+
+
+def status_line(snapshot: Snapshot) -> str:
+    """Format the status of the active geometry with its reason."""
+    return f"status: {snapshot.status}" + (f": {snapshot.reason}" if snapshot.reason else "")
+
+
+def _quantity(item: Mapping[str, object]) -> str:
+    return f"{item.get('value')} {item.get('units') or ''}".strip()
+
+
+def _provenance_lines(provenance: Mapping[str, object]) -> list[str]:
+    return [f"{key}: {provenance[key]}" for key in _PROVENANCE if provenance.get(key) is not None]
+
+
+def _label(label: str | None) -> str:
+    return f" ({label})" if label else ""

@@ -1,0 +1,89 @@
+"""What a PONI file says about the geometry in it."""
+
+from dataclasses import replace
+
+import pytest
+
+from ponikeeper.geometry import poni
+from ponikeeper.history import Correction, Revision
+from ponikeeper.protocol import EXAMPLES, Snapshot
+from ponikeeper.protocol.origin import correction_lines, position_line, revision_lines, snapshot_lines
+from stores import GEOMETRY
+
+TIME = "2026-11-22T09:30:00.250000Z"
+P = "XF:28ID1-ES{Det:PE1}Calib:"
+REVISION = Revision(
+    12, "0d1f7c52", TIME, "near", GEOMETRY, {"z": {"value": 1000.01, "units": "mm"}},
+    {"author": "alice", "method": "fit", "calibrant": "Ni", "residual_px": 0.04, "comment": "two\nlines \u00b5"}, "x",
+)  # fmt: skip
+
+
+def correction(number, revision, by=None, since=None, until=None):
+    kind = "retract" if by is None else "supersede"
+    return Correction(number, kind, revision, by, since, until, "typed wrong", TIME, "bob")
+
+
+def test_revision_is_described_completely():
+    assert revision_lines(P, REVISION, [], None) == [
+        f"revision 12 (near) of {P}, uid 0d1f7c52",
+        f"created {TIME}",
+        "author: alice",
+        "method: fit",
+        "calibrant: Ni",
+        "residual_px: 0.04",
+        "comment: two\nlines \u00b5",
+        "position: z 1000.01 mm",
+        "corrections: none",
+    ]
+
+
+def test_active_geometry_says_its_status_and_why():
+    lines = snapshot_lines(replace(Snapshot.from_json(EXAMPLES["snapshot"]), status="MOVED", reason="z is at 500 mm"))
+    assert lines[0].startswith("revision 13 (near) of XF:28ID1-ES{Det:PE1}Calib:, uid ")
+    assert "active since 2026-11-22T09:30:01.250000Z (serial 31)" in lines
+    assert lines[-2:] == ["position: z 1000.01 mm", "status: MOVED: z is at 500 mm"]
+
+
+@pytest.mark.parametrize(
+    ("corrections", "instant", "last"),
+    [
+        ([correction(1, 12, 15)], None, "WRONG now: revision 15 is right"),
+        ([correction(1, 12, 15), correction(2, 15, 17)], None, "WRONG now: revision 17 is right"),
+        ([correction(1, 12)], None, "WRONG now: no revision replaces it"),
+        ([correction(1, 12, 15, None, TIME)], None, "revision 12 is right now"),
+        (
+            [correction(1, 12, 15, None, TIME)],
+            "2026-11-21T00:00:00.000000Z",
+            "WRONG for 2026-11-21T00:00:00.000000Z: revision 15 is right",
+        ),
+        ([correction(1, 12, 15, TIME)], "2026-11-21T00:00:00.000000Z", "revision 12 is right for 2026-11-21T00:00:00"),
+        ([correction(1, 11, 15)], None, "corrections: none"),
+    ],
+)
+def test_last_line_says_whether_the_revision_is_right(corrections, instant, last):
+    lines = correction_lines(12, corrections, instant)
+    assert lines[-1].startswith(last)
+    assert sum("typed wrong [bob" in line for line in lines) == len(corrections) - (last == "corrections: none")
+
+
+def test_position_says_when_it_was_never_recorded_and_when_there_are_no_links():
+    assert (position_line(None), position_line({})) == ("position: never recorded", "position: no links")
+    assert position_line({"a": {"value": 1.5, "units": ""}}) == "position: a 1.5"
+
+
+def test_any_line_is_one_comment_that_changes_nothing_in_the_geometry():
+    hostile = [
+        "",
+        "a\nDistance: 9",
+        "b\r\nPoni1: 9",
+        "\u00b5m",
+        "Nota: C-Order",
+        "Distance: 9",
+        "c\x85Rot1: 9\u2028x: 1",
+    ]
+    text = poni.write(GEOMETRY, hostile)
+    assert text.isascii()
+    assert poni.read(text) == poni.read(poni.write(GEOMETRY)) == GEOMETRY
+    assert text.endswith(poni.write(GEOMETRY))
+    assert [line[:1] for line in text.splitlines()[: len(hostile)]] == ["#"] * len(hostile)
+    assert len(poni.read_all(text)) == 1
