@@ -4,6 +4,7 @@
   `AsyncCalibrationMixin` for ophyd-async. They record the active geometry in every run.
 - Plans: `calibrate`, `at_positions` and the preprocessor `calibration_guard`.
 - Back from a run: `recorded`, `best_known`, `azimuthal_integrator`, `poni`, `write_poni`, `write_nexus`.
+- The history over time: `timeline`, `read_history`.
 
 A name is loaded when it is first used, so importing this package costs nothing, and each name needs
 only the libraries of its own module. The plans under xpdAcq's names are in `ponikeeper_client.xpdacq`,
@@ -31,7 +32,9 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` lo
         azimuthal_integrator,
         best_known,
         poni,
+        read_history,
         recorded,
+        timeline,
         write_nexus,
         write_poni,
     )
@@ -53,7 +56,9 @@ __all__ = [
     "calibrate",
     "calibration_guard",
     "poni",
+    "read_history",
     "recorded",
+    "timeline",
     "write_nexus",
     "write_poni",
 ]
@@ -75,7 +80,9 @@ _MODULES = {
     "azimuthal_integrator": "recall",
     "best_known": "recall",
     "poni": "recall",
+    "read_history": "recall",
     "recorded": "recall",
+    "timeline": "recall",
     "write_nexus": "recall",
     "write_poni": "recall",
 }

@@ -13,6 +13,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(demo)
     app.command()(fit)
     app.command()(affected)
+    app.command()(plot)
 
 
 def demo(
@@ -68,3 +69,23 @@ def affected(
     except ModuleNotFoundError as error:
         raise MissingExtraError("catalog", error.name or "a library") from error
     print_affected(prefix, revision, catalog, history or (), as_json)
+
+
+def plot(
+    prefix: Annotated[str, typer.Argument(help="PV prefix of the detector, such as 'XF:28ID1-ES{Det:PE1}Calib:'")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="the PNG file to write; if omitted, named after the prefix")
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option(help="draw only revisions with this label; repeat it")] = None,
+    history: Annotated[Path | None, typer.Option(help="an exported history to draw, instead of asking the IOC")] = None,
+) -> None:
+    """Draw the drift of distance, beam centre and tilt: ponikeeper plot 'XF:28ID1-ES{Det:PE1}Calib:' -o drift.png.
+
+    Each label has a colour, and is drawn as the difference from its first revision that is not corrected.
+    """
+    try:
+        from ponikeeper_client.recall import _drift
+
+        typer.echo(_drift.plot(prefix, output, label or (), history))
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("plot", error.name or "a library") from error

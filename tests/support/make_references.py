@@ -18,7 +18,9 @@ import typer.main
 from ponikeeper.cli.app import __doc__ as cli_doc
 from ponikeeper.cli.app import app
 from ponikeeper.config import Config
+from ponikeeper.history.records import FIELDS as RECORD_FIELDS
 from ponikeeper.protocol import EXAMPLES
+from ponikeeper.protocol.examples import HISTORY_EXAMPLE
 from ponikeeper.protocol.json_text import MAX_BYTES
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, PV, Kind
 from ponikeeper.protocol.schema import FIELDS, PROVENANCE
@@ -220,6 +222,30 @@ def _example(name: str) -> str:
     return f"```json\n{text}\n```"
 
 
+def _history_file() -> list[str]:
+    """Describe the history file: what each line is, and the keys of each record."""
+    lines = (
+        '| line | content |\n| --- | --- |\n| first | `"v"`: the version, 1; `"what"`; `"prefix"` of the detector; '
+        '`"exported"`: the time; `"checksum"` of the canonical JSON of the other keys |\n'
+        "| then | one object of one key for each record: all of "
+        + ", then all of ".join(f"`{kind}`" for kind in RECORD_FIELDS)
+        + ", each kind numbered from 1 without a gap |\n"
+        '| last | `"counts"` of the records by kind, and `"sha256"` of all bytes before this line |'
+    )
+    parts = [
+        "`ponikeeper export history` writes it, `ponikeeper verify` and `ponikeeper import` read it: JSON lines in "
+        "ASCII, each ended by a newline, in the form that `json.dumps` of Python makes of it, so that any change is "
+        "detected. Times are UTC. A correction has the kind `judgement`. The checksum of a record is `sha256:` and the "
+        "SHA-256 of the prefix, the kind and its other values in the order of the table, joined by the byte 0x1f, in "
+        "UTF-8: geometry, position and provenance as JSON with sorted keys and without spaces, null of the others as "
+        "the byte 0x00. An activation says from when on a revision was active, and why.",
+        lines,
+        *(f"### `{kind}`\n\n{_kinds(fields)}" for kind, fields in RECORD_FIELDS.items()),
+        f"### Example\n\n```jsonl\n{HISTORY_EXAMPLE}```",
+    ]
+    return ["## The history file", *parts]
+
+
 def messages_page() -> str:
     """Return the reference of the JSON messages."""
     requests = [f"### `{op}`\n\n{_kinds(fields)}\n\n{_example(op)}" for op, fields in FIELDS.items()]
@@ -239,6 +265,14 @@ def messages_page() -> str:
         *requests,
         f"### `provenance` of a commit\n\n{_kinds(PROVENANCE)}",
         *texts,
+        "## Revisions of the history\n\n`History:Read` takes a query such as `revision 12`; `History:Read_RBV` has "
+        '`{"v": 1, "read": "revision 12", "count": 57, "records": [...]}`: the records from that number on, as many as '
+        "fit, and the number of the newest one. Records are those of the history file below.\n\n"
+        "`ponikeeper get --json` with `--revision`, `--label` or `--at` prints the keys of a `revision` and `prefix`, "
+        "`active` (whether it is active now), `active_revision`, and `corrections` of that revision; with `--at` also "
+        "`at`: `start` and `end` of the time, and `active`, a list of `serial`, `since`, `until`. `ponikeeper history "
+        "--json` prints `active` (a number, 0 for none), `count` and `revisions`, newest first.",
+        *_history_file(),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pages import ROOT, Block
 from ponikeeper import config as config_module
+from ponikeeper.history import history_file
 from ponikeeper.protocol import Snapshot, parse_links, parse_request, parse_results
 
 PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -221,6 +222,7 @@ def check_pycon(block: Block) -> None:
 STATIC: Mapping[str, Callable[[Block, Path, Any], None]] = {
     "toml": lambda block, folder, _: check_toml(block, folder),
     "json": lambda block, *_: check_json(block),
+    "jsonl": lambda block, *_: history_file.read(block.text.encode("ascii")),
     "ini": lambda block, *_: check_ini(block),
     "diff": lambda block, *_: check_diff(block),
     "console": lambda block, _, tree: check_console(block, tree),

@@ -6,9 +6,11 @@
 """
 
 from ponikeeper_client.recall._best_known import best_known
+from ponikeeper_client.recall._histories import read_history
 from ponikeeper_client.recall._nexus import write_nexus
 from ponikeeper_client.recall._pyfai import azimuthal_integrator, poni, write_poni
 from ponikeeper_client.recall._reading import recorded
+from ponikeeper_client.recall._timeline import timeline
 from ponikeeper_client.recall._values import BestKnown, Geometries, Recorded
 
 __all__ = [
@@ -18,7 +20,9 @@ __all__ = [
     "azimuthal_integrator",
     "best_known",
     "poni",
+    "read_history",
     "recorded",
+    "timeline",
     "write_nexus",
     "write_poni",
 ]

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ponikeeper.errors import HistoryError, MissingExtraError, NoGeometryError, NotConnectedError
 from ponikeeper.history import history_file
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.records import Correction, Revision
 from ponikeeper_client.recall._values import Recorded
+
+if TYPE_CHECKING:
+    from ponikeeper_client.recall._ioc_history import IocHistory
 
 Histories = ExportedHistory | str | Path | Iterable[ExportedHistory | str | Path]
 """An exported history, the file of one, or several."""
@@ -122,6 +125,31 @@ def select_history(histories: Sequence[ExportedHistory], recorded: Recorded) -> 
     raise NoGeometryError(f"{where} is in none of the given histories ({why}): give an export that has it")
 
 
+def read_history(prefix: str, timeout: float = 10.0) -> ExportedHistory:
+    """Read the whole history of a detector from its IOC, as of one instant.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the calibration, such as ``XF:28ID1-ES{Det:PE1}Calib:``.
+    timeout
+        How long the IOC may take for each answer (s).
+
+    Returns
+    -------
+    ExportedHistory
+        All revisions, activations and corrections, each with its checksum verified.
+
+    Raises
+    ------
+    NotConnectedError
+        The IOC does not answer.
+    HistoryError
+        A reply is damaged.
+    """
+    return _ioc_history(prefix, timeout).read_all()
+
+
 def read_ioc(prefix: str, timeout: float) -> History:
     """Connect to the history of the IOC that serves a prefix, and read its corrections.
 
@@ -142,16 +170,20 @@ def read_ioc(prefix: str, timeout: float) -> History:
     NotConnectedError
         The IOC does not answer; the message says what to do.
     """
-    try:
-        from ponikeeper_client.recall._ioc_history import IocHistory
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("client", error.name or "ophyd") from error
-    history = IocHistory(prefix, timeout)
+    history = _ioc_history(prefix, timeout)
     try:
         history.corrections()
     except NotConnectedError as error:
         raise NotConnectedError(f"{error}; {_ADVICE}") from error
     return history
+
+
+def _ioc_history(prefix: str, timeout: float) -> "IocHistory":
+    try:
+        from ponikeeper_client.recall._ioc_history import IocHistory
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("client", error.name or "ophyd") from error
+    return IocHistory(prefix, timeout)
 
 
 def _read(path: Path) -> ExportedHistory:

@@ -8,8 +8,11 @@ from typing import Any, cast
 from ophyd import EpicsSignal
 
 from ponikeeper.errors import NotConnectedError
-from ponikeeper.history.records import Correction, Record, Revision, name_of
+from ponikeeper.history.history_file import ExportedHistory
+from ponikeeper.history.records import Correction, Revision, name_of
+from ponikeeper.protocol import history_reading
 from ponikeeper.protocol.history_query import HistoryQuery, Reply, parse_reply
+from ponikeeper.text import timestamps
 from ponikeeper_client._fresh_gets import raise_silent, wait_for
 from ponikeeper_client._signals import TextSignal
 
@@ -66,14 +69,20 @@ class IocHistory:
     def corrections(self) -> Sequence[Correction]:
         """Return all corrections, in their order; the errors are those of `revision`."""
         if self._corrections is None:
-            records: list[Record] = []
-            while True:
-                reply = self._query(HistoryQuery("judgement", len(records) + 1))
-                records += reply.records
-                if len(records) >= reply.count or not reply.records:
-                    break
-            self._corrections = cast("tuple[Correction, ...]", tuple(records))
+            self._corrections = tuple(history_reading.run(history_reading.all_corrections(), self._query))
         return self._corrections
+
+    def read_all(self) -> ExportedHistory:
+        """Read all records as of one instant, while commits continue; the errors are those of `revision`.
+
+        Raises
+        ------
+        RefusedError
+            Corrections are added all the time.
+        """
+        revisions, activations, corrections = history_reading.run(history_reading.full_history(), self._query)
+        exported = timestamps.from_datetime(timestamps.now())
+        return ExportedHistory(self._prefix, exported, tuple(revisions), tuple(activations), tuple(corrections))
 
     def _query(self, query: HistoryQuery) -> Reply:
         if not self._is_fresh:

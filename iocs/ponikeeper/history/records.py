@@ -358,7 +358,7 @@ _LINE = Field("a text in one line", _is_line, required=True)
 _TIMESTAMP = Field("a time such as 2026-11-22T09:30:00.250000Z", timestamps.is_timestamp, required=True)
 _OBJECT = Field("an object", _is_object, required=True)
 
-_FIELDS: Mapping[str, Mapping[str, Field]] = MappingProxyType(
+FIELDS: Mapping[str, Mapping[str, Field]] = MappingProxyType(
     {
         "revision": {
             "revision": _NUMBER,
@@ -404,7 +404,7 @@ def _checked(kind: str, number: str, values: Mapping[str, object]) -> str:
         With every problem.
     """
     name = f"{kind} {strictjson.dumps(values.get(number))[:40]}"
-    problems = object_problems(values, _FIELDS[kind])
+    problems = object_problems(values, FIELDS[kind])
     if problems:
         raise HistoryError(f"{name}: {problem}" for problem in problems)
     return name

@@ -1,9 +1,13 @@
-"""An example of each JSON text, as the documentation shows it."""
+"""An example of each JSON text, as the documentation shows it, and of a history file."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from ponikeeper.geometry import Geometry
+from ponikeeper.history import Activation, Correction, Revision, history_file
+from ponikeeper.history.history_file import ExportedHistory
+from ponikeeper.history.records import checksum
 from ponikeeper.protocol.links import LinkState, links_json
 from ponikeeper.protocol.request import Activate, Commit, Follow, RecordPosition, Retract, Supersede, request_text
 from ponikeeper.protocol.result import Result, results_json
@@ -60,3 +64,35 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
     }
 )
 """An example of each JSON text, as the documentation shows it."""
+
+
+def _history() -> ExportedHistory:
+    prefix, created = "XF:28ID1-ES{Det:PE1}Calib:", ("2026-11-20T09:30:00.250000Z", "2026-11-22T09:30:01.250000Z")
+    provenance: tuple[dict[str, object], ...] = (
+        {"method": "poni", "author": "alice"},
+        {"method": "fit", "calibrant": "Ni", "residual_px": 0.04, "sigma": {"dist": 1.2e-06}, "author": "alice"},
+    )
+    bare = [
+        Revision(
+            1, "6b0de9f4-5e0c-4e1c-8a51-6f0f2c6a1d0a", created[0], "near", _EXAMPLE_GEOMETRY, None, provenance[0], "",
+        ),
+        Revision(
+            2, "0d1f7c52-7d0a-4c8e-9a39-0a3f8a5f5d11", created[1], "near", replace(_EXAMPLE_GEOMETRY, dist=0.2346),
+            {"z": {"value": 1000.01, "units": "mm"}}, provenance[1], "",
+        ),
+    ]  # fmt: skip
+    return ExportedHistory(
+        prefix,
+        "2026-11-23T04:00:00.000000Z",
+        tuple(replace(each, checksum=checksum(prefix, "revision", each.row())) for each in bare),
+        tuple(Activation(number, number, created[number - 1], "commit", "alice@host") for number in (1, 2)),
+        (
+            Correction(
+                1, "supersede", 1, 2, None, None, "distance typed wrong", "2026-11-22T10:00:00.000000Z", "alice@host"
+            ),
+        ),
+    )
+
+
+HISTORY_EXAMPLE = history_file.write(_history()).decode("ascii")
+"""A history file of two revisions, the first one superseded by the second one."""
