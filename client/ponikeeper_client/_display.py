@@ -70,7 +70,7 @@ def as_html(title: str, snapshot: Snapshot | None) -> str:
 
 
 def _head(snapshot: Snapshot) -> str:
-    reason = f" ({snapshot.reason})" if snapshot.reason and snapshot.status != "VALID" else ""
+    reason = f" ({snapshot.reason})" if snapshot.reason else ""
     if snapshot.geometry is None:
         return f"{snapshot.status}{reason}"
     label = f" {snapshot.label}" if snapshot.label else ""

@@ -13,6 +13,8 @@ from ponikeeper_client._signals import TextSignal
 _AGREEMENT = 0.1
 """How long the status in the snapshot may lag behind the status PV before the status PV is used alone (s)."""
 
+_LATE = "the snapshot with the reason has not arrived yet"
+
 
 class SnapshotReader:
     """Reads the snapshot of one detector; any thread may use it.
@@ -50,8 +52,10 @@ class SnapshotReader:
             if snapshot.serial == serial:  # otherwise an activation happened between the two
                 now = time.monotonic()
                 agreed_by = agreed_by or min(now + _AGREEMENT, deadline)
-                if snapshot.status == status or now >= agreed_by:
-                    return replace(snapshot, status=status)
+                if snapshot.status == status:
+                    return snapshot
+                if now >= agreed_by:
+                    return replace(snapshot, status=status, reason=_LATE, findings=(), link_states=None)
             if time.monotonic() > deadline:
                 raise NotConnectedError(
                     f"{self._monitor.pvname} stays at serial {snapshot.serial} while {self._serial_name} says "

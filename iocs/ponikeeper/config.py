@@ -24,6 +24,9 @@ _MAX_PORT = 65535
 _MAX_PV_BYTES = 60
 """Longest PV name that EPICS records and many clients allow (bytes)."""
 
+MISMATCH = 0.02
+"""Largest relative difference of a linked energy or wavelength from the wavelength of the geometry."""
+
 MAX_LINKS = 16
 """Most links of one detector, so that ``Links_RBV`` fits its PV."""
 
@@ -121,6 +124,7 @@ class Detector(_Table):
     title: Text = ""
     follow: bool = True
     settle: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 1.0
+    mismatch: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = MISMATCH
     seed: Annotated[str, Field(min_length=1)] | None = None
     limits: dict[str, tuple[float, float]] = {}
     link: Annotated[

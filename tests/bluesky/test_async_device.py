@@ -488,7 +488,7 @@ def test_guard_fails_a_run_over_a_status_that_is_to_fail_it(scripted, run_engine
     text = '{"v": 1, "request": "r", "op": "retract", "revision": 1, "reason": "it was off"}'
     scripted.script[("trigger", 2)] = lambda: speak.request(scripted.calib.prefix, text)
     run, message = attempt(run_engine, calibration_guard(bp.count([scripted], 3), on_status="fail"))
-    assert "pe1-calib: the status is CONDEMNED" in message
+    assert "pe1-calib: the status is RETRACTED" in message
     assert of_events(run, "status") == ["VALID"]
 
 

@@ -190,7 +190,7 @@ def test_position_is_unknown_with_a_reason_if_a_link_is():
     motor = _link(name="z", kind="motor", units="mm", tolerance=0.05, value=1.0, calibrated=None)
     gone = replace(motor, value=None, connected=False)
     result = position_during([(motor,), (gone,), (motor,)])
-    assert (result.values, result.reason) == ("unknown", "z is not connected")
+    assert (result.values, result.reason) == ("unknown", f"{gone} is not connected")
     assert position_during([(motor,), (replace(motor, value=1.04),)]).values == {"z": 1.04}
     assert position_during([()]).values == {}
 

@@ -12,7 +12,7 @@ import speak
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
 from ponikeeper.protocol import Snapshot
-from ponikeeper.protocol.pvs import Status
+from ponikeeper.protocol.status import Status
 from ponikeeper_client.device import CalibrationData
 from speak import GEOMETRY, commit_text
 

@@ -111,17 +111,17 @@ def test_status_that_is_not_valid_is_warned_of_once_and_recorded(panel, take, ca
     panel.script[("trigger", 2)] = lambda: judge(panel)
     run = take(calibration_guard(bp.count([panel], 4)))
     (reported,) = [record.message for record in caplog.records]
-    assert reported.startswith("pe1_calib: the status is CONDEMNED, revision 1 was retracted: it was off")
-    assert recorded(run, "status") == ["VALID", "CONDEMNED", "CONDEMNED", "CONDEMNED"]
+    assert reported.startswith("pe1_calib: the status is RETRACTED, revision 1 was retracted: it was off")
+    assert recorded(run, "status") == ["VALID", "RETRACTED", "RETRACTED", "RETRACTED"]
 
 
 def test_status_that_is_not_valid_fails_the_run_before_its_first_event(panel, run_engine):
     judge(panel)
     run, reported = attempt(run_engine, calibration_guard(bp.count([panel]), on_status="fail"))
     assert "event" not in run
-    assert "the status is CONDEMNED" in reported
+    assert "the status is RETRACTED" in reported
     assert run["stop"][0]["exit_status"] == "fail"
-    assert "CONDEMNED" in run["stop"][0]["reason"]
+    assert "RETRACTED" in run["stop"][0]["reason"]
 
 
 def test_plan_cleans_up_when_the_guard_fails_its_run(panel, run_engine):
@@ -517,7 +517,7 @@ def test_pause_during_which_the_status_changes_is_followed_by_the_new_one(panel,
         )
     judge(panel)
     run_engine.resume()
-    assert recorded(run, "status") == {1: ["CONDEMNED"] * 3, 3: ["VALID", "VALID", "CONDEMNED"]}[event]
+    assert recorded(run, "status") == {1: ["RETRACTED"] * 3, 3: ["VALID", "VALID", "RETRACTED"]}[event]
 
 
 def test_event_that_bluesky_records_once_more_after_a_pause_fails_the_run_where_it_is_no_longer_valid(
@@ -526,5 +526,5 @@ def test_event_that_bluesky_records_once_more_after_a_pause_fails_the_run_where_
     with pytest.raises(RunEngineInterrupted):
         run_engine(calibration_guard(steps(panel, (3, AFTER_SAVE))))
     judge(panel)
-    with pytest.raises(RecordError, match="was recorded as VALID, while the status was CONDEMNED"):
+    with pytest.raises(RecordError, match="was recorded as VALID, while the status was RETRACTED"):
         run_engine.resume()

@@ -143,13 +143,15 @@ def test_watch_prints_a_line_at_every_change_until_it_is_interrupted(prefix):
     process = subprocess.Popen(
         [sys.executable, "-m", "ponikeeper", "watch", prefix], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    with process:
-        assert "VALID serial 1 revision 1 (near) dist 234.5 mm" in process.stdout.readline()
+    try:
+        assert "UNWATCHED serial 1 revision 1 (near) dist 234.5 mm" in process.stdout.readline()
         put(f"{prefix}Dist", 0.3)
-        assert "VALID serial 2 revision 2 (near) dist 300 mm" in process.stdout.readline()
+        assert "UNWATCHED serial 2 revision 2 (near) dist 300 mm" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(TIMEOUT) == 0
-        assert process.stderr.read() == ""
+        assert process.communicate(timeout=TIMEOUT)[1] == ""
+        assert process.returncode == 0
+    finally:
+        process.kill()
 
 
 def test_unset_detector_is_reported(call, prefix):

@@ -62,7 +62,7 @@ def test_supersede_of_the_active_revision_prints_that_it_stays_active(call, five
     assert done.stdout == (
         f"{five} revision 5 is superseded by revision 4; it stays active until another one is activated\n"
     )
-    assert (snapshot(five)["status"], snapshot(five)["revision"]) == ("CONDEMNED", 5)
+    assert (snapshot(five)["status"], snapshot(five)["revision"]) == ("SUPERSEDED", 5)
 
 
 def test_supersede_for_a_time_names_it_in_utc(call, five):

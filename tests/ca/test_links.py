@@ -168,7 +168,7 @@ def test_position_is_unknown_while_a_link_moves_and_the_message_says_which(at_re
     until(at_rest, lambda z, *_: z.moving)
     assert commit(at_rest, "in motion", position="now", geometry={**GEOMETRY, "dist": 0.91})["outcome"] == "accepted"
     assert position(at_rest) is None
-    assert get(f"{at_rest}Message_RBV").endswith(", position unknown: z is moving")
+    assert get(f"{at_rest}Message_RBV").endswith(f", position unknown: z ({motors.pv('Z')}) is moving")
 
 
 def test_same_commit_within_tolerance_changes_nothing_and_beyond_it_does(at_rest, motors):
@@ -311,7 +311,7 @@ def test_links_survive_a_late_start_a_kill_and_a_hang(make_ioc, make_motors):
     assert time.monotonic() - hung < 20.0  # the library's own patience would be 30 s
     commit(prefix, "hung", position="now", geometry={**GEOMETRY, "dist": 0.3})
     assert position(prefix) is None
-    assert get(f"{prefix}Message_RBV").endswith("energy is not connected")
+    assert get(f"{prefix}Message_RBV").endswith(f"energy ({lazy.pv('Energy')}) is not connected")
     assert [link.calibrated for link in links(prefix)] == [None] * 2
 
     lazy.signal(signal.SIGCONT)

@@ -22,7 +22,8 @@ from ponikeeper.config import load
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.status_rules import PRECEDENCE
-from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, SEVERITIES, Status
+from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS
+from ponikeeper.protocol.status import SEVERITIES, Status
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.store.store_thread import StoreThread
 

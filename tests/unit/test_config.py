@@ -120,7 +120,7 @@ MISTAKES = {
     ),
     "unknown key of a detector": (
         in_detector('tittle = "PE"'),
-        "detector 1: tittle = 'PE': unknown key (did you mean title?): expected prefix title follow settle seed",
+        "detector 1: tittle = 'PE': unknown key (did you mean title?): expected prefix title follow settle mismatch ",
     ),
     "unknown key of a link": (
         in_link("tolerance", "tolerence"),

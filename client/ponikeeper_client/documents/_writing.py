@@ -7,6 +7,7 @@ from typing import Any
 
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
 from ponikeeper.protocol import Snapshot
+from ponikeeper.protocol.links import link_rows
 from ponikeeper.protocol.pvs import readback
 from ponikeeper.text import strictjson
 from ponikeeper.text.timestamps import to_posix
@@ -19,6 +20,11 @@ RECORDED: Mapping[str, str] = {
     "checksum": "Snapshot_RBV",
     "label": "Label_RBV",
     "status": "Status_RBV",
+    "reason": "Snapshot_RBV",
+    "findings": "Snapshot_RBV",
+    "link_states": "Snapshot_RBV",
+    "covariance": "Snapshot_RBV",
+    "model": "Snapshot_RBV",
 }
 """Keys that are recorded in addition to the ten values, each with the suffix of its PV."""
 
@@ -73,6 +79,11 @@ def configuration(snapshot: Snapshot, status: str, name: str) -> Configuration:
         "checksum": snapshot.checksum or "",
         "label": snapshot.label or "",
         "status": status,
+        "reason": snapshot.reason,
+        "findings": strictjson.dumps(snapshot.finding_rows()),
+        "link_states": "" if snapshot.link_states is None else strictjson.dumps(link_rows(snapshot.link_states)),
+        "covariance": _optional(snapshot.provenance.get("covariance")),
+        "model": "",
     }
     since = time.time() if snapshot.activated is None else to_posix(snapshot.activated)
     return Configuration(
@@ -80,6 +91,11 @@ def configuration(snapshot: Snapshot, status: str, name: str) -> Configuration:
         timestamps={f"{name}_{key}": since for key in values},
         data_keys={f"{name}_{key}": _data_key(snapshot.prefix, key, value) for key, value in values.items()},
     )
+
+
+def _optional(value: object) -> str:
+    """Format a value as JSON; empty if there is none. Every key is recorded: Tiled carries omitted ones over."""
+    return "" if value is None else strictjson.dumps(strictjson.plain(value))
 
 
 def _data_key(prefix: str, key: str, value: object) -> dict[str, Any]:

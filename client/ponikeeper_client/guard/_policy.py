@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ponikeeper.errors import NotConnectedError, RecordError
-from ponikeeper.protocol import LinkState
+from ponikeeper.protocol import LinkState, applies
 from ponikeeper_client._fresh_gets import wait_for
 from ponikeeper_client._motion import LinkWatch, moves
 from ponikeeper_client.device import CalibrationData
@@ -31,7 +31,7 @@ def displaced_links(links: Sequence[LinkState]) -> set[str]:
 
 
 def status_problem(status: str, reason: str, links: Sequence[LinkState], moving: Collection[str]) -> str | None:
-    """Format the reason against a status other than VALID.
+    """Format the reason against a status that does not permit the use of the geometry.
 
     Parameters
     ----------
@@ -45,10 +45,10 @@ def status_problem(status: str, reason: str, links: Sequence[LinkState], moving:
     Returns
     -------
     str or None
-        None if the status is VALID, or only links in `moving` explain it.
+        None if the geometry applies, or only links in `moving` explain why it does not.
     """
     displaced = displaced_links(links)
-    if status == "VALID" or (status in LINK_STATUSES and displaced and displaced <= set(moving)):
+    if applies(status) or (status in LINK_STATUSES and displaced and displaced <= set(moving)):
         return None
     return f"the status is {status}, {reason}" if reason else f"the status is {status}"
 
@@ -72,9 +72,9 @@ class Policy:
     moving: tuple[str, ...]
 
     def check(self, run: Run, calib: CalibrationData, now: CalibrationState) -> None:
-        """Check the active geometry: whether it has changed, and whether its status is VALID."""
+        """Check the active geometry: whether it has changed, and whether it applies."""
         self.check_change(run, calib, now)
-        if now.status == "VALID":
+        if applies(now.status):
             run.warned_status.pop(calib, None)
         elif self.on_status == "fail" or run.warned_status.get(calib) != now.status:
             run.warned_status[calib] = now.status
@@ -114,8 +114,8 @@ class Policy:
             return
         if not any(recorded.has_geometry_of(state) for state in states):
             mistake = f"with serial {recorded.serial}, while serial {states[-1].serial} was active"
-        elif recorded.status == "VALID" and all(state.status != "VALID" for state in states):
-            mistake = f"as VALID, while the status was {states[-1].status}"
+        elif applies(recorded.status) and not any(applies(state.status) for state in states):
+            mistake = f"as {recorded.status}, while the status was {states[-1].status}"
         else:
             return
         self.fail_or_warn_unrecordable(

@@ -41,7 +41,7 @@ def calibration_guard(
         new descriptor; ``"fail"`` fails the run; ``"warn"`` records a new descriptor and logs a warning, and
         where a new descriptor is not possible it only logs the warning.
     on_status
-        What to do when the status is not VALID, or a link moves during an exposure: ``"warn"`` or ``"fail"``.
+        What to do when the geometry does not apply, or a link moves during an exposure: ``"warn"`` or ``"fail"``.
         The status is recorded in any case.
     moving
         Names of links that the plan moves on purpose: no warning is logged for them.

@@ -8,13 +8,13 @@ from bluesky import plan_stubs as bps
 from bluesky.utils import Msg
 
 from ponikeeper.errors import CalibrationError
-from ponikeeper.protocol import is_within
+from ponikeeper.protocol import applies, is_within
 from ponikeeper_client.device import CalibrationData
 
 Plan = Generator[Msg, Any, Any]
 
 TIMEOUT = 30.0
-"""How long to wait for the status VALID (s)."""
+"""How long to wait until the geometry applies (s)."""
 
 _HINT = "check that the detector was calibrated there and that Follow is on"
 
@@ -22,7 +22,7 @@ _POLL_PERIOD = 0.05
 
 
 def move_and_follow(motor: Any, target: float, calibs: Sequence[CalibrationData], timeout: float = TIMEOUT) -> Plan:
-    """Move a motor, and wait until each calibration is VALID at the new position.
+    """Move a motor, and wait until each calibration applies at the new position.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ def move_and_follow(motor: Any, target: float, calibs: Sequence[CalibrationData]
     Raises
     ------
     CalibrationError
-        The status did not become VALID in time, or the motor is not linked.
+        The geometry did not apply in time, or the motor is not linked.
     """
-    yield from _move(motor, target, calibs, timeout, _Move.invalid_reason, "the status VALID", _HINT)
+    yield from _move(motor, target, calibs, timeout, _Move.inapplicable_reason, "a geometry that applies", _HINT)
 
 
 def move_and_settle(motor: Any, target: float, calibs: Sequence[CalibrationData], timeout: float = TIMEOUT) -> Plan:
@@ -86,13 +86,13 @@ class _Move:
         self.readbacks = {link.name: signals[link.pv] for link in links if link.pv in signals}
         self._position, self._serial = getattr(motor, "position", None), calib.read_snapshot().serial
 
-    def invalid_reason(self) -> str | None:
-        """Format why the status is not known to be VALID at the new position; None if it is."""
+    def inapplicable_reason(self) -> str | None:
+        """Format why the geometry is not known to apply at the new position; None if it is."""
         if (why := self.unsettled_reason()) is not None:
             return why
         displaced = [link for link in self.calib.read_links() if not link.within]
         snapshot = self.calib.read_snapshot()
-        if snapshot.status != "VALID":
+        if not applies(snapshot.status):
             return f"the status is {snapshot.status}, {snapshot.reason}"
         # without a readback among the links only a new serial proves that the IOC has followed the move
         moved = getattr(self._motor, "position", None) != self._position

@@ -31,7 +31,7 @@ def at_positions(
     timeout: float = TIMEOUT,
     md: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """Move to one position after the other, wait until the geometry is VALID there, and measure.
+    """Move to one position after the other, wait until the geometry applies there, and measure.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def at_positions(
         Whether to take one run with a stream for each position, named like it; else one run each, which all
         readers of runs support.
     timeout
-        How long to wait for the status VALID (s).
+        How long to wait until the geometry applies (s).
     md
         Metadata of the runs; the name of the position is added as ``position``.
 
@@ -63,7 +63,7 @@ def at_positions(
     Raises
     ------
     CalibrationError
-        An argument is not allowed (then nothing has moved), or the status did not become VALID at a position:
+        An argument is not allowed (then nothing has moved), or the geometry did not apply at a position:
         the message says what it was instead.
     RecordError
         A run would not be recorded with the right geometry.

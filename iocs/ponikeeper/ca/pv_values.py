@@ -14,7 +14,8 @@ from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import correction_of
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES, results_json
-from ponikeeper.protocol.pvs import SEVERITIES, Status, readback
+from ponikeeper.protocol.pvs import readback
+from ponikeeper.protocol.status import SEVERITIES, Status
 from ponikeeper.protocol.text_tables import revision_entry
 from ponikeeper.text import strictjson
 from ponikeeper.text.ascii import to_ascii
@@ -68,6 +69,7 @@ def status_values(state: DetectorState) -> dict[str, PVValue]:
     return {
         "Status_RBV": PVValue(state.status.name, *alarm),
         "Reason_RBV": PVValue(state.reason, *alarm),
+        "Advice_RBV": PVValue(state.advice),
         "Snapshot_RBV": PVValue(state.snapshot().as_json(), *alarm),
     }
 

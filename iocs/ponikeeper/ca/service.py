@@ -110,7 +110,9 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         await store.probe()
         if not store.health.ok:
             log.error("the store cannot be written, serving the active geometry: %s", store.health.message)
-        linked = [LinkStates(detector.link, detector.settle) for detector in config.detector]
+        linked = [
+            LinkStates(detector.link, detector.settle, mismatch=detector.mismatch) for detector in config.detector
+        ]
         detectors = [
             await _detector_pvs(config, detector, store, links)
             for detector, links in zip(config.detector, linked, strict=True)

@@ -14,6 +14,7 @@ from epicscorelibs.ca.cadef import CAException, ca_context_create
 from ponikeeper.errors import MessageError, NotConnectedError
 from ponikeeper.protocol import Request, Result, Snapshot, request_text
 from ponikeeper.protocol.exchange import Exchange, Read, Wait
+from ponikeeper.protocol.status import reaches
 
 TIMEOUT = 5.0
 """How long one get or put may take (s)."""
@@ -107,7 +108,7 @@ async def wait_for_status(prefixes: Sequence[str], status: str, timeout: float) 
     prefixes
         PV prefixes of the detectors.
     status
-        The name of the status.
+        The name of the status, as `reaches` takes it.
     timeout
         How long to wait (s).
 
@@ -122,8 +123,12 @@ async def wait_for_status(prefixes: Sequence[str], status: str, timeout: float) 
 
     def on_update(prefix: str, text: Any) -> None:
         answers[prefix] = _parse_update(text, NotConnectedError(no_answer(pvs[prefix], timeout)))
-        all_reached = all(isinstance(answer, Snapshot) and answer.status == status for answer in answers.values())
-        if all_reached and not reached.done():
+        waiting = [
+            answer
+            for answer in answers.values()
+            if not (isinstance(answer, Snapshot) and reaches(answer.status, status))
+        ]
+        if not waiting and not reached.done():
             reached.set_result(dict(answers))
 
     subscriptions = [

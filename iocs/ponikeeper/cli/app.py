@@ -1,6 +1,6 @@
 """The command line: some commands run on the IOC host, the others on any host over Channel Access.
 
-Exit codes: 0 success; 1 the request was refused, a status is not VALID (or not the one waited for), a
+Exit codes: 0 success; 1 the request was refused, a geometry does not apply (or has not the status waited for), a
 fit was rejected, or a history is damaged; 2 wrong usage or configuration; 3 no connection to the IOC;
 4 the store cannot be used.
 """

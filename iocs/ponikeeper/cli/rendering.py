@@ -21,7 +21,7 @@ _INDENT, _READABLE = 4, 50
 _SHORTENED = ("label", "calibrant", "author")
 """Columns that are shortened in a narrow terminal."""
 
-_STYLES = {"VALID": "bold green", "MOVING": "bold yellow"}
+_STYLES = {"VALID": "bold green", "UNWATCHED": "bold", "MOVING": "bold yellow", "UNCERTAIN": "bold yellow"}
 
 Answer = Snapshot | PonikeeperError
 """The snapshot of a detector, or why it cannot be read."""
@@ -230,7 +230,7 @@ def diff_table(prefix: str, one: Mapping[str, Any], other: Mapping[str, Any]) ->
 
 def one_line(snapshot: Snapshot) -> str:
     """Return a snapshot as one line, as ``watch`` prints it."""
-    reason = f": {in_one_line(snapshot.reason)}" if snapshot.reason and snapshot.status != "VALID" else ""
+    reason = f": {in_one_line(snapshot.reason)}" if snapshot.reason else ""
     if snapshot.geometry is None:
         return f"{snapshot.prefix} {snapshot.status}{reason}"
     distance = DISPLAY_UNITS["dist"].text(snapshot.geometry.dist)

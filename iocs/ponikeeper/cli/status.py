@@ -11,7 +11,7 @@ from ponikeeper.cli.console import AsJson, Prefix, ca_client, out, print_error, 
 from ponikeeper.cli.rendering import Answer
 from ponikeeper.errors import ConfigError
 from ponikeeper.protocol import Snapshot
-from ponikeeper.protocol.pvs import Status
+from ponikeeper.protocol.status import Status, reaches
 from ponikeeper.text.strictjson import dumps
 
 _ANSWER, _CHANGE = 5.0, 60.0
@@ -21,7 +21,8 @@ _ANSWER, _CHANGE = 5.0, 60.0
 def status(
     prefixes: Annotated[list[str], typer.Argument(metavar="PREFIX", help="PV prefixes of the detectors")],
     wait: Annotated[
-        str | None, typer.Option(metavar="STATUS", help="wait until all have this status at the same time")
+        str | None,
+        typer.Option(metavar="STATUS", help="wait until all have this status at the same time; VALID: until all apply"),
     ] = None,
     timeout: Annotated[
         float | None, typer.Option(help=f"seconds to wait; {_ANSWER:g}, with --wait {_CHANGE:g}", show_default=False)
@@ -30,7 +31,8 @@ def status(
 ) -> None:
     """Print the status of geometries: ponikeeper status 'XF:28ID1-ES{Det:PE1}Calib:' --wait VALID --timeout 60.
 
-    The exit code is 0 if all are VALID (with --wait: have that status), 1 if not, 3 if one does not answer.
+    The exit code is 0 if all apply (VALID, UNWATCHED or UNCERTAIN; with --wait: have that status), 1 if not, 3 if
+    one does not answer.
     """
     wanted = Status.VALID.name if wait is None else _status(wait)
     seconds = _seconds(timeout, _ANSWER if wait is None else _CHANGE)
@@ -45,7 +47,9 @@ def status(
         for line in rendering.status_lines(answers):
             out.print(line, soft_wrap=True)
     others = {
-        name: answer for name, answer in answers.items() if not isinstance(answer, Snapshot) or answer.status != wanted
+        name: answer
+        for name, answer in answers.items()
+        if not isinstance(answer, Snapshot) or not reaches(answer.status, wanted)
     }
     if others and wait is not None:
         states = ", ".join(f"{name} {_status_text(answer)}" for name, answer in others.items())

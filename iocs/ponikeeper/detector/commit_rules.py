@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 from ponikeeper.errors import GeometryError, RefusedError
@@ -10,17 +11,22 @@ from ponikeeper.geometry.detectors import pixel_size
 from ponikeeper.geometry.parameters import NAMES, Limits
 from ponikeeper.history import Correction, Position, Revision
 from ponikeeper.history.corrections import correction_of, describe_correction
-from ponikeeper.protocol import MAX_BYTES, Commit, LinkState, Snapshot, is_within, label_problem, position_now
+from ponikeeper.protocol import (
+    MAX_BYTES,
+    Commit,
+    LinkState,
+    Snapshot,
+    Status,
+    is_within,
+    label_problem,
+    position_now,
+)
+from ponikeeper.protocol.findings import MAX_REASON, WHERE_TO_BEGIN
+from ponikeeper.protocol.links import MAX_ERROR
 from ponikeeper.store import Draft
 from ponikeeper.text import strictjson
 
-WHERE_TO_BEGIN = "set all values at once: a PONI, a Request, the Stage: PVs, or seed in the configuration"
-
-MAX_REASON = 1000
-"""Largest number of characters of a status's reason; every snapshot has room for that."""
-
-_ROOM = 200 + MAX_REASON
-"""Bytes by which a snapshot may grow after the commit (reason, serial)."""
+_LONGEST_NUMBER = -1.2345678901234567e-300
 
 
 def decide_commit(
@@ -181,22 +187,37 @@ def _same_place(link: LinkState | None, old: Mapping[str, object], new: Mapping[
     return is_within(link, cast("float", new["value"]), cast("float", old["value"]))
 
 
-def require_room(prefix: str, draft: Draft) -> None:
-    """Check that a snapshot of the draft fits its PV, before it is stored.
+def require_room(prefix: str, draft: Draft, links: Sequence[LinkState]) -> None:
+    """Check that a snapshot of the draft fits its PV whatever its status, before it is stored.
 
     Raises
     ------
     RefusedError
         It does not fit.
     """
+    status = max(Status.__members__, key=len)
+    longest_links = [
+        replace(
+            link,
+            value=_LONGEST_NUMBER,
+            calibrated=_LONGEST_NUMBER,
+            moving=False,
+            connected=False,
+            within=False,
+            error="x" * (MAX_ERROR - 2),
+        )
+        for link in links
+    ]
     text = Snapshot(
-        prefix, "CONDEMNED", "", 10**9, 10**9, "0" * 36, "sha256:" + "0" * 64, draft.label, "0" * 27,
+        prefix, status, "x" * MAX_REASON, 10**9, 10**9, "0" * 36, "sha256:" + "0" * 64, draft.label, "0" * 27,
         draft.geometry, draft.position, draft.provenance,
+        ((status, ""),) * 2 + tuple((status, link.name) for link in links for _ in range(2)), tuple(longest_links),
     ).as_json()  # fmt: skip
-    if len(text) + _ROOM > MAX_BYTES:
+    excess = len(text) - MAX_BYTES + 1
+    if excess > 0:
         raise RefusedError(
-            f"the snapshot would have {len(text)} bytes, at most {MAX_BYTES - _ROOM} fit: "
-            "shorten detector_config or the comment"
+            f"the snapshot could have {len(text)} bytes, less than {MAX_BYTES} fit: "
+            f"shorten detector_config or the comment by {excess} bytes"
         )
 
 

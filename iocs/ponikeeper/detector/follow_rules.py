@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from ponikeeper.detector.link_rules import calibrated_value
 from ponikeeper.history import Position
-from ponikeeper.protocol import LinkState, is_within
+from ponikeeper.protocol import LinkState, calibrated_value, is_within
 
 
 @dataclass(frozen=True, slots=True)

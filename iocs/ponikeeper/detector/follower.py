@@ -16,13 +16,12 @@ from ponikeeper.detector.follow_rules import (
     rebased,
     updated_motion,
 )
-from ponikeeper.detector.link_rules import quantity
 from ponikeeper.detector.link_states import LinkStates, earliest
 from ponikeeper.detector.publisher import Publisher
 from ponikeeper.detector.state import Change
 from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.history.corrections import corrected_revisions
-from ponikeeper.protocol import LinkState
+from ponikeeper.protocol import LinkState, quantity
 from ponikeeper.store import FollowCandidate, FollowState
 from ponikeeper.store.store_thread import PERIOD
 

@@ -151,7 +151,7 @@ class Keeper:
     async def _commit(self, request: Commit | RecordPosition, commit: Commit, by: str) -> Result:
         state, links = self.state, self._links.states()
         draft = decide_commit(state.revision, commit, by, self._limits, self._links.units, links)
-        require_room(state.prefix, draft)
+        require_room(state.prefix, draft, links)
         if is_repetition(state.revision, state.corrections, draft, commit.derived, links):
             return await self._accept_unchanged(request)
         time, author = self._publisher.timestamp(), str(draft.provenance["author"])

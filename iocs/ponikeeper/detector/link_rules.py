@@ -7,8 +7,9 @@ import math
 from dataclasses import dataclass, replace
 
 from ponikeeper.config import Link
-from ponikeeper.history import Position
 from ponikeeper.protocol import LinkState, is_within
+from ponikeeper.protocol.links import MAX_ERROR
+from ponikeeper.text.ascii import cut
 
 _SHORTEST = 0.5
 """Shortest time for which a link has to stay within its tolerance before it counts as returned (s)."""
@@ -98,7 +99,7 @@ def updated(
         value.connected and (link.moving is None or moving.connected),
         flag,
         _track(before, value.value, bool(flag), settle, now),
-        error=_error(link, value, moving),
+        error=cut(error, MAX_ERROR) if (error := _error(link, value, moving)) else None,
     )
     return replace(reading, outside_at=_last_outside(link, before, reading, reference, settle, now))
 
@@ -128,22 +129,16 @@ def returns_at(reading: Reading, settle: float) -> float:
     return -math.inf if reading.outside_at is None else reading.outside_at + max(settle, _SHORTEST)
 
 
-def calibrated_value(link: Link | LinkState, position: Position | None) -> float | None:
-    """Return the value of a link in a position; None if it was not recorded, or in other units."""
-    recorded = (position or {}).get(link.name)
-    value = None if recorded is None or recorded["units"] != link.units else recorded["value"]
-    return value if isinstance(value, float) else None
-
-
-def quantity(value: float, units: str) -> str:
-    """Format a value with its units for a person."""
-    return f"{value:.10g} {units}".rstrip()
-
-
 def state_of(
-    link: Link, reading: Reading, calibrated: float | None, reference: float | None, settle: float, now: float
+    link: Link,
+    reading: Reading,
+    calibrated: float | None,
+    reference: float | None,
+    settle: float,
+    now: float,
+    mismatch: float | None = None,
 ) -> LinkState:
-    """Return a link as ``Links_RBV`` shows it; parameters as `updated`."""
+    """Return a link as ``Links_RBV`` shows it; parameters as `updated` and `LinkState`."""
     within = None
     if reading.value is not None and reference is not None:
         within = is_within(link, reading.value, reference) and now >= returns_at(reading, settle)
@@ -159,6 +154,7 @@ def state_of(
         reading.connected,
         within,
         reading.error,
+        mismatch,
     )
 
 

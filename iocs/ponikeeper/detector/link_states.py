@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from ponikeeper.config import Link
-from ponikeeper.detector.link_rules import Reading, Sample, calibrated_value, rests_from, returns_at, state_of, updated
+from ponikeeper.config import MISMATCH, Link
+from ponikeeper.detector.link_rules import Reading, Sample, rests_from, returns_at, state_of, updated
 from ponikeeper.history import Revision
-from ponikeeper.protocol import LinkState, nominal_value
+from ponikeeper.protocol import LinkState, calibrated_value, measures_beam, nominal_value
 
 
 def earliest(times: Iterable[float | None]) -> float | None:
@@ -28,13 +28,20 @@ class LinkStates:
         For how long a link must not have moved to be at rest (s).
     clock
         Returns the time of a monotonic clock (s).
+    mismatch
+        Largest relative difference of an energy or a wavelength from the wavelength of the geometry.
     """
 
     def __init__(
-        self, links: Sequence[Link] = (), settle: float = 1.0, clock: Callable[[], float] = time.monotonic
+        self,
+        links: Sequence[Link] = (),
+        settle: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+        mismatch: float = MISMATCH,
     ) -> None:
         self._links = links
         self._settle = settle
+        self._mismatch = mismatch
         self.clock = clock
         self._samples: dict[str, Sample] = {}
         self._readings = {link.name: Reading() for link in links}
@@ -86,6 +93,7 @@ class LinkStates:
                 self._references.get(link.name),
                 self._settle,
                 now,
+                self._mismatch if measures_beam(link) else None,
             )
             for link in self._links
         )

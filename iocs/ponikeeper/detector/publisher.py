@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.state import Change, DetectorState
-from ponikeeper.detector.status_rules import Finding, findings_about, reason_of, status_of
-from ponikeeper.protocol import Result
-from ponikeeper.protocol.pvs import Status
+from ponikeeper.protocol import LinkState, Result, Status, is_within
+from ponikeeper.protocol.findings import Finding, advice_of, findings_about, reason_of, status_of
 from ponikeeper.store import StoredState
 from ponikeeper.text import timestamps
 
@@ -19,6 +18,7 @@ Publish = Callable[[DetectorState, Change], None]
 """Receives each published state and what is new in it."""
 
 _AT_REST = (Status.VALID, Status.MOVED, Status.MISMATCH)
+"""What a detector shows whose links are at rest."""
 
 _REFRESH = 1.0
 """Seconds between two updates of the same reason: its numbers change with every step of a motor."""
@@ -43,6 +43,7 @@ class Publisher:
         self._listener: Publish | None = None
         self._findings: tuple[Finding, ...] = ()
         self._published: tuple[Finding, ...] = ()
+        self._published_links: tuple[LinkState, ...] = ()
         self._published_at = -math.inf
         self._searching = False
         self.state = DetectorState(prefix, StoredState(), follow)
@@ -57,7 +58,7 @@ class Publisher:
         follow = self._default_follow if stored.follow_state is None else stored.follow_state.follow
         self.state = replace(self.state, stored=stored, follow=follow)
         self._links.set_reference(stored.revision)
-        self._decide(self._current_findings())
+        self._decide(*self._current_findings())
 
     def publish(
         self,
@@ -89,6 +90,7 @@ class Publisher:
         self.state = self.state.after(result, message, counted=counted)
         if change & (Change.STATUS | Change.ACTIVATION):
             self._published, self._published_at = self._findings, self._links.clock()
+            self._published_links = self.state.link_states
         if self._listener is not None:
             try:
                 self._listener(self.state, change)
@@ -103,14 +105,15 @@ class Publisher:
         float or None
             When to call this again even if no link changes (s, the links' clock).
         """
-        findings = self._current_findings()
-        if findings == self._published or self._is_held(findings):
+        findings, links = self._current_findings()
+        is_published = findings == self._published and _is_same_position(links, self._published_links)
+        if is_published or self._is_held(findings):
             return None
         same_kinds = _kinds(findings) == _kinds(self._published)
         due = self._published_at + _REFRESH if same_kinds else -math.inf
         if self._links.clock() < due:
             return due
-        self._decide(findings)
+        self._decide(findings, links)
         self.publish(Change.STATUS)
         return None
 
@@ -127,13 +130,21 @@ class Publisher:
         """Format the time of the next record, UTC ISO-8601."""
         return self.state.timestamp(timestamps.now())
 
-    def _current_findings(self) -> tuple[Finding, ...]:
-        return findings_about(self.state.stored.revision, self.state.stored.corrections, self._links.states())
+    def _current_findings(self) -> tuple[tuple[Finding, ...], tuple[LinkState, ...]]:
+        """Return the findings, and the links by which they were decided."""
+        links = self._links.states()
+        return findings_about(self.state.stored.revision, self.state.stored.corrections, links), links
 
-    def _decide(self, findings: tuple[Finding, ...]) -> None:
+    def _decide(self, findings: tuple[Finding, ...], links: tuple[LinkState, ...]) -> None:
         self._findings = findings
-        reason = reason_of(findings, watched=bool(self._links.units))
-        self.state = replace(self.state, status=status_of(findings), reason=reason)
+        self.state = replace(
+            self.state,
+            status=status_of(findings),
+            reason=reason_of(findings),
+            advice=advice_of(findings),
+            findings=tuple((finding.status.name, finding.link) for finding in findings),
+            link_states=links,
+        )
 
     def _is_held(self, findings: tuple[Finding, ...]) -> bool:
         """Return whether the status stays MOVING until the search has ended."""
@@ -143,3 +154,14 @@ class Publisher:
 def _kinds(findings: tuple[Finding, ...]) -> set[tuple[Status, str]]:
     """Return the findings without their numbers."""
     return {(finding.status, finding.link) for finding in findings}
+
+
+def _is_same_position(links: tuple[LinkState, ...], published: tuple[LinkState, ...]) -> bool:
+    """Return whether the published links still tell where the links are, within their tolerances."""
+    return len(links) == len(published) and all(map(_is_same_value, links, published))
+
+
+def _is_same_value(link: LinkState, published: LinkState) -> bool:
+    if link.value is None or published.value is None:
+        return link.value is published.value
+    return is_within(link, link.value, published.value)

@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 from enum import Flag, auto
 
 from ponikeeper.history import Activation, Correction, Revision
-from ponikeeper.protocol import MAX_RESULTS, Result, Snapshot
-from ponikeeper.protocol.pvs import Status
+from ponikeeper.protocol import MAX_BYTES, MAX_RESULTS, LinkState, Result, Snapshot, Status
 from ponikeeper.store import StoredState
 from ponikeeper.text import timestamps
 
@@ -33,8 +32,10 @@ class DetectorState:
         What the store has of the detector.
     follow
         Whether the geometry follows the linked PVs.
-    status, reason
-        Whether the active revision applies now, and everything that is against it.
+    status, reason, advice
+        Whether the active revision applies now, everything that is against it, and what an operator should do.
+    findings, link_states
+        By which the status was decided, as the snapshot has them.
     accepted, rejected
         Number of requests since the start.
     message
@@ -48,6 +49,9 @@ class DetectorState:
     follow: bool
     status: Status = Status.UNSET
     reason: str = ""
+    advice: str = ""
+    findings: tuple[tuple[str, str], ...] = ()
+    link_states: tuple[LinkState, ...] = ()
     accepted: int = 0
     rejected: int = 0
     message: str = ""
@@ -75,11 +79,13 @@ class DetectorState:
 
     def snapshot(self) -> Snapshot:
         """Return what ``Snapshot_RBV`` holds."""
-        head = Snapshot(self.prefix, self.status.name, self.reason)
+        head = Snapshot(
+            self.prefix, self.status.name, self.reason, findings=self.findings, link_states=self.link_states
+        )
         revision, activation = self.stored.revision, self.stored.activation
         if revision is None or activation is None:
             return head
-        return replace(
+        snapshot = replace(
             head,
             serial=activation.serial,
             revision=revision.number,
@@ -91,6 +97,9 @@ class DetectorState:
             position=revision.position,
             provenance=revision.provenance,
         )
+        if len(snapshot.as_json()) < MAX_BYTES:
+            return snapshot
+        return replace(snapshot, link_states=None)  # the revision is older than some of the links
 
     def after(self, result: Result | None, message: str, *, counted: bool) -> "DetectorState":
         """Return the state after a result or a message; parameters as `Publisher.publish`."""

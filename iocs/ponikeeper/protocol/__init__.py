@@ -8,12 +8,14 @@ from ponikeeper.protocol.examples import EXAMPLES
 from ponikeeper.protocol.json_text import MAX_BYTES, MAX_STRING_BYTES, VERSION, require_whole
 from ponikeeper.protocol.links import (
     LinkState,
+    calibrated_value,
     is_within,
     links_json,
     measures_beam,
     nominal_value,
     parse_links,
     position_now,
+    quantity,
     wavelength_of,
 )
 from ponikeeper.protocol.parse import parse_request
@@ -32,6 +34,7 @@ from ponikeeper.protocol.request import (
 from ponikeeper.protocol.result import MAX_RESULTS, Result, parse_results, results_json, shortened
 from ponikeeper.protocol.schema import PROVENANCE
 from ponikeeper.protocol.snapshot import Snapshot
+from ponikeeper.protocol.status import Status, applies
 
 __all__ = [
     "EXAMPLES",
@@ -50,7 +53,10 @@ __all__ = [
     "Result",
     "Retract",
     "Snapshot",
+    "Status",
     "Supersede",
+    "applies",
+    "calibrated_value",
     "is_within",
     "label_problem",
     "links_json",
@@ -60,6 +66,7 @@ __all__ = [
     "parse_request",
     "parse_results",
     "position_now",
+    "quantity",
     "request_text",
     "require_whole",
     "results_json",

@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol, cast
 
 from ponikeeper.errors import MessageError
+from ponikeeper.history import Position
 from ponikeeper.protocol.json_text import VERSION, read_object
 from ponikeeper.protocol.link_kinds import LINK_KINDS, LinkKind
 from ponikeeper.text import strictjson
+
+MAX_ERROR = 160
+"""Largest number of characters of `LinkState.error` as JSON."""
 
 
 class AnyLink(Protocol):
@@ -64,6 +68,9 @@ class LinkState:
         unknown.
     error
         Why there is no value, or why it is unknown whether the link moves.
+    mismatch
+        For a link that measures the beam, the largest relative difference from the wavelength of a geometry, also
+        where the position has another value; None for other links.
     """
 
     name: str
@@ -77,15 +84,19 @@ class LinkState:
     connected: bool
     within: bool | None = None
     error: str | None = None
+    mismatch: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.pv})"
 
     @property
     def unknown_because(self) -> str | None:
         """Why the position of the link is unknown; None where it is at rest at `value`."""
         if self.error is not None:
-            return f"{self.name}: {self.error}"
+            return f"{self}: {self.error}"
         if not self.connected or self.value is None or self.moving is None:
-            return f"{self.name} is not connected"
-        return f"{self.name} is moving" if self.moving else None
+            return f"{self} is not connected"
+        return f"{self} is moving" if self.moving else None
 
 
 def kind_of(link: AnyLink) -> LinkKind:
@@ -177,6 +188,92 @@ def wavelength_of(link: AnyLink, value: float) -> float:
     return beam.to_wavelength(value * beam.units[link.units])
 
 
+def contradicts_wavelength(link: LinkState, wavelength: float) -> bool:
+    """Return whether a link that measures the beam differs from a wavelength by more than `LinkState.mismatch`.
+
+    Parameters
+    ----------
+    link
+        Any link.
+    wavelength
+        Wavelength of a geometry (m).
+
+    Returns
+    -------
+    bool
+        False where the link does not measure the beam, or has no value.
+    """
+    nominal = nominal_value(link, wavelength)
+    if nominal is None or link.value is None or link.mismatch is None:
+        return False
+    return not abs(link.value - nominal) <= link.mismatch * nominal
+
+
+def calibrated_value(link: AnyLink, position: Position | None) -> float | None:
+    """Return the value of a link in a position.
+
+    Parameters
+    ----------
+    link
+        The link.
+    position
+        The position of a revision.
+
+    Returns
+    -------
+    float or None
+        None if it was not recorded, or in other units.
+    """
+    recorded = (position or {}).get(link.name)
+    value = None if recorded is None or recorded["units"] != link.units else recorded["value"]
+    return value if isinstance(value, float) else None
+
+
+def compared(link: LinkState, position: Position | None, wavelength: float) -> LinkState:
+    """Compare a link with another revision than the active one.
+
+    Parameters
+    ----------
+    link
+        The link as it was recorded.
+    position
+        The position of the revision.
+    wavelength
+        Its wavelength (m), with which a link that measures the beam is compared where the position lacks it.
+
+    Returns
+    -------
+    LinkState
+        The link with `calibrated` and `within` for that revision.
+    """
+    calibrated = calibrated_value(link, position)
+    reference = nominal_value(link, wavelength) if calibrated is None else calibrated
+    known = link.value is not None and reference is not None
+    return replace(
+        link,
+        calibrated=calibrated,
+        within=is_within(link, cast("float", link.value), cast("float", reference)) if known else None,
+    )
+
+
+def quantity(value: float, units: str) -> str:
+    """Format a value with its units for a person.
+
+    Parameters
+    ----------
+    value
+        The value.
+    units
+        Its units; may be empty.
+
+    Returns
+    -------
+    str
+        Such as ``1000.05 mm``.
+    """
+    return f"{value:.10g} {units}".rstrip()
+
+
 def position_now(links: Sequence[LinkState]) -> dict[str, float] | None:
     """Return the present position.
 
@@ -207,7 +304,51 @@ def links_json(links: Sequence[LinkState]) -> str:
     str
         JSON.
     """
-    return strictjson.dumps({"v": VERSION, "links": [asdict(link) for link in links]})
+    return strictjson.dumps({"v": VERSION, "links": link_rows(links)})
+
+
+def link_rows(links: Sequence[LinkState]) -> list[dict[str, object]]:
+    """Return the JSON objects of links.
+
+    Parameters
+    ----------
+    links
+        The links.
+
+    Returns
+    -------
+    list of dict
+        Plain JSON values by the names of the parameters of `LinkState`.
+    """
+    return [asdict(link) for link in links]
+
+
+def links_of(rows: object) -> tuple[LinkState, ...]:
+    """Build links from their JSON objects.
+
+    Parameters
+    ----------
+    rows
+        As `link_rows` returns them; unknown keys, which a newer IOC may have, are ignored.
+
+    Returns
+    -------
+    tuple of LinkState
+        The links in their order.
+
+    Raises
+    ------
+    MessageError
+        These are no links.
+    """
+    try:
+        known = [
+            {name: row[name] for name in LinkState.__slots__ if name in row}
+            for row in cast("list[dict[str, object]]", rows)
+        ]
+        return tuple(LinkState(**row) for row in known)  # type: ignore[arg-type]  # checked by the server that wrote it
+    except (KeyError, TypeError) as error:
+        raise MessageError(f"this is not a list of links: {error}") from None
 
 
 def parse_links(text: str) -> tuple[LinkState, ...]:
@@ -231,11 +372,4 @@ def parse_links(text: str) -> tuple[LinkState, ...]:
     values = read_object(text, "links")
     if values.get("v") != VERSION:
         raise MessageError(f'this is not a list of links of version {VERSION}: expected "v": {VERSION}')
-    try:
-        rows = cast("list[dict[str, object]]", values["links"])
-        known = [
-            {name: row[name] for name in LinkState.__slots__ if name in row} for row in rows
-        ]  # a newer IOC may have more keys
-        return tuple(LinkState(**row) for row in known)  # type: ignore[arg-type]  # checked by the server that wrote it
-    except (KeyError, TypeError) as error:
-        raise MessageError(f"this is not a list of links: {error}") from None
+    return links_of(values.get("links"))

@@ -7,12 +7,12 @@ from it. The PVs of a detector follow the prefix of the detector, those of the I
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from enum import Enum, IntEnum
-from types import MappingProxyType
+from enum import Enum
 
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.protocol.json_text import MAX_BYTES
+from ponikeeper.protocol.status import Status
 
 MAX_DESC_BYTES = 39
 """Length of ``.DESC``, which is a CA string."""
@@ -26,41 +26,6 @@ class Kind(Enum):
     STRING = ("stringin", "stringout")
     TEXT = ("waveform", "waveform")
     ENUM = ("mbbi", "mbbo")
-
-
-class Status(IntEnum):
-    """Whether the active revision applies now; an index is never reused for another state."""
-
-    UNSET = 0
-    VALID = 1
-    MOVING = 2
-    MOVED = 3
-    MISMATCH = 4
-    UNKNOWN = 5
-    CONDEMNED = 6
-
-
-class Severity(IntEnum):
-    """Alarm severity, with the numbers of EPICS."""
-
-    NONE = 0
-    MINOR = 1
-    MAJOR = 2
-    INVALID = 3
-
-
-SEVERITIES = MappingProxyType(
-    {
-        Status.UNSET: Severity.INVALID,
-        Status.VALID: Severity.NONE,
-        Status.MOVING: Severity.MINOR,
-        Status.MOVED: Severity.MAJOR,
-        Status.MISMATCH: Severity.MAJOR,
-        Status.UNKNOWN: Severity.INVALID,
-        Status.CONDEMNED: Severity.MAJOR,
-    }
-)
-"""Alarm severity of each status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +148,7 @@ _SWITCH = ("Off", "On")
 _HEALTH = ("OK", "FAILED")
 
 _NOT_VALID = Alarm(
-    "The active geometry does not apply to images taken now; Reason_RBV gives the reason. Move the detector back, "
-    "activate the geometry of the present position (Activate), or calibrate.",
+    "The active geometry does not apply to images taken now; Reason_RBV gives the reason, Advice_RBV what to do.",
     delay=60,
     latching=False,
 )
@@ -221,6 +185,7 @@ DETECTOR_PVS: tuple[PV, ...] = (
         alarm=_NOT_VALID,
     ),
     PV("Reason_RBV", Kind.TEXT, "Reason for the status"),
+    PV("Advice_RBV", Kind.TEXT, "What to do now"),
     PV("Follow", Kind.ENUM, "Follow the links", states=_SWITCH, writable=True),
     PV("Follow_RBV", Kind.ENUM, "Whether the links are followed", states=_SWITCH, archived=True),
     PV("Links_RBV", Kind.TEXT, "Linked PVs (JSON)"),

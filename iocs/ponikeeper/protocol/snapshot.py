@@ -8,6 +8,7 @@ from ponikeeper.errors import MessageError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import Position
 from ponikeeper.protocol.json_text import VERSION, read_object
+from ponikeeper.protocol.links import LinkState, link_rows, links_of
 from ponikeeper.text import strictjson
 
 
@@ -33,6 +34,11 @@ class Snapshot:
         Values of the links at the calibration; None where they were never recorded.
     provenance
         Where the revision comes from.
+    findings
+        Every reason against the revision as status and link (empty where it is about the revision itself), the one
+        that decides the status first. `reason` has their texts.
+    link_states
+        The links when the status was decided; None where they are not known, or do not fit.
     """
 
     prefix: str
@@ -47,6 +53,8 @@ class Snapshot:
     geometry: Geometry | None = None
     position: Position | None = None
     provenance: Mapping[str, object] = field(default_factory=dict[str, object])
+    findings: tuple[tuple[str, str], ...] = ()
+    link_states: tuple[LinkState, ...] | None = None
 
     def as_json(self) -> str:
         """Format the text of ``Snapshot_RBV``.
@@ -71,8 +79,20 @@ class Snapshot:
                 "geometry": self.geometry and self.geometry.as_dict(),
                 "position": strictjson.plain(self.position),
                 "provenance": strictjson.plain(self.provenance),
+                "findings": self.finding_rows(),
+                "link_states": None if self.link_states is None else link_rows(self.link_states),
             }
         )
+
+    def finding_rows(self) -> list[dict[str, object]]:
+        """Return the JSON objects of the findings.
+
+        Returns
+        -------
+        list of dict
+            Each with ``status`` and ``link``.
+        """
+        return [{"status": status, "link": link} for status, link in self.findings]
 
     @classmethod
     def from_json(cls, text: str) -> "Snapshot":
@@ -97,9 +117,14 @@ class Snapshot:
         if values.pop("v", None) != VERSION:
             raise MessageError(f'this is not a snapshot of version {VERSION}: expected "v": {VERSION}')
         known = {name: values[name] for name in cls.__slots__ if name in values}  # a newer IOC may have more keys
-        geometry = known.pop("geometry", None)
+        geometry, rows = known.pop("geometry", None), known.pop("link_states", None)
+        findings = cast("list[dict[str, str]]", known.pop("findings", []))
         try:
-            parsed = None if geometry is None else Geometry.parse(cast("dict[str, object]", geometry))
-            return cls(geometry=parsed, **known)  # type: ignore[arg-type]  # checked by the server that wrote it
-        except (TypeError, ValueError) as error:
+            return cls(
+                geometry=None if geometry is None else Geometry.parse(cast("dict[str, object]", geometry)),
+                findings=tuple((finding["status"], finding["link"]) for finding in findings),
+                link_states=None if rows is None else links_of(rows),
+                **known,  # type: ignore[arg-type]  # checked by the server that wrote it
+            )
+        except (KeyError, TypeError, ValueError) as error:
             raise MessageError(f"this is not a snapshot: {error}") from None

@@ -6,6 +6,10 @@ from ponikeeper.text import strictjson
 
 _LONGEST_LITERAL = 80
 
+_ELLIPSIS = "..."
+_MAX_ESCAPED = 12
+"""Largest number of characters that JSON needs for one character."""
+
 
 def to_ascii(text: str) -> str:
     r"""Escape every character that is not ASCII: ``"2 µm"`` becomes ``"2 \\xb5m"``.
@@ -13,6 +17,26 @@ def to_ascii(text: str) -> str:
     CA has no encoding; clients decode other bytes each in their own way.
     """
     return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def cut(text: str, longest: int) -> str:
+    """Cut a text so that it is short enough as JSON.
+
+    Parameters
+    ----------
+    text
+        The text.
+    longest
+        Largest number of characters of its JSON, with the quotation marks.
+
+    Returns
+    -------
+    str
+        The text; where it was cut it ends with ``...``.
+    """
+    while (excess := len(strictjson.dumps(text)) - longest) > 0:
+        text = text[: -len(_ELLIPSIS) - excess // _MAX_ESCAPED - 1] + _ELLIPSIS
+    return text
 
 
 def json_literal(value: object) -> str:

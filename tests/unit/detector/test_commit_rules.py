@@ -157,7 +157,7 @@ def test_here_needs_a_geometry_and_a_place_that_is_known():
     for revision, links, says in (
         (None, links_now(), "no revision is active yet"),
         (active(), (), "the configuration has no links, so there is no position that RecordPosition could record"),
-        (active(), links_now(moving=True), "the position of the links is unknown: z is moving"),
+        (active(), links_now(moving=True), "the position of the links is unknown: z .* is moving"),
     ):
         with pytest.raises(RefusedError, match=says):
             decide_record_position(revision, (), links)
@@ -205,9 +205,9 @@ def test_commit_that_differs_in_anything_is_a_change(more):
 
 def test_snapshot_that_would_not_fit_is_refused():
     fits = decide(active(), Commit({"detector_config": {"a": "x" * 14_000}}))
-    require_room("P:", fits)
+    require_room("P:", fits, ())
     with pytest.raises(RefusedError, match="shorten detector_config or the comment"):
-        require_room("P:", decide(active(), Commit({"detector_config": {"a": "x" * 15_800}})))
+        require_room("P:", decide(active(), Commit({"detector_config": {"a": "x" * 15_800}})), ())
 
 
 def test_change_that_python_calls_equal_is_a_change():
@@ -219,7 +219,7 @@ def test_change_that_python_calls_equal_is_a_change():
 def test_snapshot_fits_its_pv_with_any_reason():
     geometry = Geometry.parse({**VALUES, "detector_config": {"a": "x" * (MAX_BYTES - 1500)}})
     draft = decide(None, Commit(geometry.as_dict(), inherit=False))
-    with pytest.raises(RefusedError, match="the snapshot would have"):
-        require_room("X:", draft)
+    with pytest.raises(RefusedError, match="the snapshot could have"):
+        require_room("X:", draft, ())
     shorter = Geometry.parse({**VALUES, "detector_config": {"a": "x" * (MAX_BYTES - 3000)}})
-    require_room("X:", decide(None, Commit(shorter.as_dict(), inherit=False)))
+    require_room("X:", decide(None, Commit(shorter.as_dict(), inherit=False)), ())

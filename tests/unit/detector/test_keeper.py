@@ -10,7 +10,7 @@ from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.state import Change, DetectorState
 from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.protocol import Activate
-from ponikeeper.protocol.pvs import Status
+from ponikeeper.protocol.status import Status
 from ponikeeper.store import verify
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.store.store_thread import StoreThread
@@ -51,7 +51,7 @@ def test_commit_is_published_only_when_it_is_stored(path):
     (state,) = published
     assert (result.outcome, result.revision, result.serial) == ("accepted", 1, 1)
     assert (state.revision, state.activation) == stored
-    assert state.status is Status.VALID
+    assert state.status is Status.UNWATCHED
     assert state.snapshot().geometry == GEOMETRY
     (_, again) = run(path, lambda keeper, _: asyncio.sleep(0, keeper.state))
     assert again == []

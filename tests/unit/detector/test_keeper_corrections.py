@@ -23,7 +23,7 @@ def test_revision_that_was_found_wrong_is_not_followed(path):
 
     assert run(path, work) == (
         (2, "VALID"),
-        ("CONDEMNED", "revision 2 was superseded by revision 1: wrong"),
+        ("SUPERSEDED", "revision 2 was superseded by revision 1: wrong"),
         (1, "MOVED"),
     )
 
@@ -95,7 +95,7 @@ def test_corrected_revision_is_activated_only_with_force_and_its_label_means_the
     refused, label, forced, status, none = run(path, work)
     assert refused[0].startswith("revision 3 was retracted: wrong; activate one that is right")
     assert (label, forced) == (2, ("accepted", 3))
-    assert status == ("CONDEMNED", "revision 3 was retracted: wrong")
+    assert status == ("RETRACTED", "revision 3 was retracted: wrong")
     assert none == ("every revision labelled near was superseded or retracted, the last one is 3",)
 
 

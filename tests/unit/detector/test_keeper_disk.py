@@ -30,7 +30,9 @@ def test_failed_follow_is_reported_and_done_when_the_disk_can_be_written(path, m
 
     refused, status = run(path, work)
     assert refused == (
-        2, ("MOVED", "z is at 1000 mm, calibrated at 1500 mm, tolerance 0.05 mm"), "following failed: disk full",
+        2,
+        ("MOVED", "z (Z.RBV) is at 1000 mm, calibrated at 1500 mm, tolerance 0.05 mm"),
+        "following failed: disk full",
     )  # fmt: skip
     assert status == ("VALID", "")
 
@@ -82,7 +84,7 @@ def test_link_that_disconnects_and_reconnects_while_the_disk_is_slow_is_not_foll
         await bench.settled()
         return bench.revision, bench.shown
 
-    assert run(path, work) == (1, ("MOVED", "z is at 1500 mm, calibrated at 1000 mm, tolerance 0.05 mm"))
+    assert run(path, work) == (1, ("MOVED", "z (Z.RBV) is at 1500 mm, calibrated at 1000 mm, tolerance 0.05 mm"))
 
 
 @pytest.mark.parametrize("stored", [True, False])
@@ -115,6 +117,6 @@ def test_outcome_of_a_failure_in_the_last_step_is_read_from_the_disk(path, monke
     if what == "activate":
         assert found == (1, "VALID")
     elif what == "correct":
-        assert found == (("accepted", 1, True, "CONDEMNED") if stored else ("refused", 0, True, "VALID"))
+        assert found == (("accepted", 1, True, "RETRACTED") if stored else ("refused", 0, True, "VALID"))
     else:
         assert found == (("accepted", 0, False, "VALID") if stored else ("refused", 0, True, "VALID"))

@@ -2,7 +2,7 @@
 
 from keeper_bench import BY, FAR, NEAR, NOWHERE, SETTLE, run
 from ponikeeper.protocol import RecordPosition, Retract
-from ponikeeper.protocol.pvs import Status
+from ponikeeper.protocol.status import Status
 
 
 def test_commit_stores_where_the_links_stand_when_its_turn_comes(path):
@@ -18,10 +18,10 @@ def test_commit_stores_where_the_links_stand_when_its_turn_comes(path):
 
     absent, known, moving = run(path, work)
     assert (absent.revision.position, absent.status) == (None, Status.UNKNOWN)
-    assert absent.message == f"revision 1 committed by {BY}, position unknown: z is not connected"
+    assert absent.message == f"revision 1 committed by {BY}, position unknown: z (Z.RBV) is not connected"
     assert (known.revision.position, known.status) == ({"z": {"value": NEAR, "units": "mm"}}, Status.VALID)
     assert (moving.revision.position, moving.status) == (None, Status.UNKNOWN)
-    assert moving.message == f"revision 3 committed by {BY}, position unknown: z is moving"
+    assert moving.message == f"revision 3 committed by {BY}, position unknown: z (Z.RBV) is moving"
 
 
 def test_commit_of_where_the_detector_no_longer_is_was_never_valid(path):
@@ -35,7 +35,7 @@ def test_commit_of_where_the_detector_no_longer_is_was_never_valid(path):
 
     statuses, status = run(path, work)
     assert statuses == [Status.MOVED]
-    assert status == ("MOVED", "z is at 1500 mm, calibrated at 1000 mm, tolerance 0.05 mm")
+    assert status == ("MOVED", "z (Z.RBV) is at 1500 mm, calibrated at 1000 mm, tolerance 0.05 mm")
 
 
 def test_slow_drift_out_of_tolerance_is_reported_once_and_its_numbers_at_intervals(path):
@@ -54,7 +54,7 @@ def test_slow_drift_out_of_tolerance_is_reported_once_and_its_numbers_at_interva
     published = run(path, work)
     statuses = [state.status.name for state, _ in published]
     assert statuses == ["MOVED"] * len(statuses)
-    assert published[-1][0].reason.startswith("z is at 1000.5 mm")
+    assert published[-1][0].reason.startswith("z (Z.RBV) is at 1000.5 mm")
 
 
 def test_reason_during_a_long_move_is_not_reported_at_every_step(path):
@@ -108,7 +108,7 @@ def test_here_makes_the_geometry_valid_at_the_present_position(path):
     first, unknown, recorded, state, again, refused = run(path, work)
     assert unknown == (
         "UNKNOWN",
-        "the position of revision 1 was never recorded: move the links to that position, then put 1 to RecordPosition",
+        "the position of revision 1 was never recorded",
     )  # fmt: skip
     assert (first.revision, recorded.revision, recorded.op, recorded.outcome) == (1, 2, "record_position", "accepted")
     assert (state.status, state.revision.label) == (Status.VALID, "near")

@@ -22,7 +22,7 @@ def test_geometry_follows_from_place_to_place_and_is_valid_only_there(path):
     seen, statuses, results, state = run(path, work)
     assert seen == [
         (1, "VALID", ""),
-        (1, "MOVED", "z is at 1200 mm, calibrated at 1000 mm, tolerance 0.05 mm"),
+        (1, "MOVED", "z (Z.RBV) is at 1200 mm, calibrated at 1000 mm, tolerance 0.05 mm"),
         (2, "VALID", ""),
         (1, "VALID", ""),
     ]

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponikeeper.config import Link
-from ponikeeper.detector.link_rules import Reading, Sample, calibrated_value, is_moving, rests_from, state_of, updated
+from ponikeeper.detector.link_rules import Reading, Sample, is_moving, rests_from, state_of, updated
 from ponikeeper.protocol import (
     LinkState,
+    calibrated_value,
     is_within,
     nominal_value,
     position_now,
@@ -235,12 +236,15 @@ def state(name="z", **more):
     ("more", "unknown_because"),
     [
         ({}, None),
-        ({"moving": True}, "z is moving"),
-        ({"connected": False}, "z is not connected"),
-        ({"connected": False, "moving": None, "error": "Z.MOVN is not connected"}, "z: Z.MOVN is not connected"),
-        ({"connected": False, "value": None, "moving": None}, "z is not connected"),
-        ({"value": None, "error": "it says nan"}, "z: it says nan"),
-        ({"moving": None, "error": "Z.MOVN: it says no"}, "z: Z.MOVN: it says no"),
+        ({"moving": True}, "z (Z.RBV) is moving"),
+        ({"connected": False}, "z (Z.RBV) is not connected"),
+        (
+            {"connected": False, "moving": None, "error": "Z.MOVN is not connected"},
+            "z (Z.RBV): Z.MOVN is not connected",
+        ),
+        ({"connected": False, "value": None, "moving": None}, "z (Z.RBV) is not connected"),
+        ({"value": None, "error": "it says nan"}, "z (Z.RBV): it says nan"),
+        ({"moving": None, "error": "Z.MOVN: it says no"}, "z (Z.RBV): Z.MOVN: it says no"),
         ({"value": 0.0}, None),
     ],
 )

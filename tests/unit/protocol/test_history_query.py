@@ -83,10 +83,10 @@ def test_no_more_records_are_read_than_can_fit_a_reply(kind):
 
 def test_any_record_that_can_be_stored_fits_a_reply():
     fits, number = None, 10**9
-    for size in range(14_000, MAX_BYTES, 25):  # until a commit would be refused
+    for size in range(10_000, MAX_BYTES, 25):  # until a commit would be refused
         large = revision(number, config={"note": "x" * size})
         try:
-            require_room(PREFIX, large)  # it has all that a draft has
+            require_room(PREFIX, large, ())  # it has all that a draft has
         except ValueError:
             break
         fits = large

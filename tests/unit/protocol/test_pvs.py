@@ -58,7 +58,8 @@ def test_every_value_of_a_geometry_is_there():
 
 def test_status_indices_are_never_reused():
     assert [(status.name, status.value) for status in Status] == [
-        ("UNSET", 0), ("VALID", 1), ("MOVING", 2), ("MOVED", 3), ("MISMATCH", 4), ("UNKNOWN", 5), ("CONDEMNED", 6),
+        ("UNSET", 0), ("VALID", 1), ("MOVING", 2), ("MOVED", 3), ("MISMATCH", 4), ("UNKNOWN", 5),
+        ("SUPERSEDED", 6), ("RETRACTED", 7), ("UNWATCHED", 8), ("OUT_OF_RANGE", 9), ("UNCERTAIN", 10),
     ]  # fmt: skip
     assert BY_SUFFIX["Status_RBV"].states == tuple(status.name for status in Status)
 

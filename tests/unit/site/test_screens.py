@@ -20,7 +20,7 @@ LONG = {
     "RunUid_RBV": "5f0c83a2-1b6e-4c1d-9a3c-77d2a0b3c911",
     "Time_RBV": "2026-11-23T17:36:13.279865Z",
     "Author_RBV": "alice@xf28id1-ws3.nsls2.bnl.gov",
-    "Status_RBV": "CONDEMNED",
+    "Status_RBV": "RETRACTED",
 }
 """Typical values, for their lengths."""
 
