@@ -13,6 +13,7 @@ import pytest
 
 from live import TIMEOUT, serving, wait_for
 from ponikeeper.store.backup import copy
+from ponikeeper.store.schema import MIGRATIONS
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from speak import GEOMETRY, Wire, commit_text, put, snapshot
 from stores import NAME, PREFIXES, contents, large_store, small_store
@@ -43,13 +44,14 @@ def backups(folder):
 def test_backup_has_all_of_the_store_and_prints_its_counts(config, store, tmp_path):
     done = call("backup", config, "-o", tmp_path / "new" / "backups")
     (made,) = backups(tmp_path / "new" / "backups")
-    counts = "4 revisions, 6 activations, 2 corrections of"
+    counts = "4 revisions, 6 activations, 2 corrections, 1 service change of"
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{made}: OK, schema version 2, 2 detectors\n{counts} {PREFIXES[0]}\n{counts} {PREFIXES[1]}\n"
+    head = f"{made}: OK, schema version {len(MIGRATIONS)}, 2 detectors"
+    assert done.stdout == f"{head}\n{counts} {PREFIXES[0]}\n{counts} {PREFIXES[1]}\n"
     verified = call("verify", made)
     assert (verified.returncode, verified.stdout) == (0, done.stdout)
     values = json.loads(call("backup", config, "-o", tmp_path / "other", "--json").stdout)
-    assert values["counts"][PREFIXES[0]] == {"revision": 4, "activation": 6, "judgement": 2}
+    assert values["counts"][PREFIXES[0]] == {"revision": 4, "activation": 6, "judgement": 2, "service": 1}
     restored = tmp_path / "restored" / NAME
     restored.parent.mkdir()
     shutil.copy(made, restored)
@@ -167,7 +169,7 @@ def test_backups_during_puts_are_complete_and_no_put_is_refused(make_ioc, tmp_pa
     ioc = make_ioc()
     with serving(ioc):
         count = campaign(ioc, tmp_path, 10)
-        assert "OK, schema version 2" in call("verify", ioc.store).stdout
+        assert f"OK, schema version {len(MIGRATIONS)}," in call("verify", ioc.store).stdout
         assert snapshot(ioc.prefix)["revision"] == count
         ioc.stop()
     shutil.copy(tmp_path / "9.sqlite", ioc.store)

@@ -230,7 +230,8 @@ def _history_file() -> list[str]:
         "| then | one object of one key for each record: all of "
         + ", then all of ".join(f"`{kind}`" for kind in RECORD_FIELDS)
         + ", each kind numbered from 1 without a gap |\n"
-        '| last | `"counts"` of the records by kind, and `"sha256"` of all bytes before this line |'
+        '| last | `"counts"` of the records by kind (`service` only where there are any), and `"sha256"` of all bytes '
+        "before this line |"
     )
     parts = [
         "`ponikeeper export history` writes it, `ponikeeper verify` and `ponikeeper import` read it: JSON lines in "
@@ -238,7 +239,8 @@ def _history_file() -> list[str]:
         "detected. Times are UTC. A correction has the kind `judgement`. The checksum of a record is `sha256:` and the "
         "SHA-256 of the prefix, the kind and its other values in the order of the table, joined by the byte 0x1f, in "
         "UTF-8: geometry, position and provenance as JSON with sorted keys and without spaces, null of the others as "
-        "the byte 0x00. An activation says from when on a revision was active, and why.",
+        "the byte 0x00. An activation says from when on a revision was active, and why. A record of the kind "
+        "`service` takes a link out of service, or returns it to service; files of older versions have none.",
         lines,
         *(f"### `{kind}`\n\n{_kinds(fields)}" for kind, fields in RECORD_FIELDS.items()),
         f"### Example\n\n```jsonl\n{HISTORY_EXAMPLE}```",

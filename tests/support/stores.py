@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ponikeeper.errors import StoreError
 from ponikeeper.geometry import Geometry
-from ponikeeper.history import Correction
+from ponikeeper.history import Correction, ServiceChange
 from ponikeeper.store import FOLLOWED, Draft, FollowState
 from ponikeeper.store import sqlite_storage as writing
 from ponikeeper.store.sqlite_storage import SQLiteStorage
@@ -40,6 +40,9 @@ def corrections(revisions: int) -> list[Correction]:
     ]
 
 
+SERVICE = ServiceChange(1, "out_of_service", "z", "controller is being repaired", time_of(7), "bob@there")
+
+
 def commit(storage: SQLiteStorage, prefix: str, number: int) -> None:
     """Commit the n-th draft with a request id of its own."""
     request = (f"request-{number}", f"{number:064x}", "commit")
@@ -60,6 +63,7 @@ def small_store(path: Path, revisions: int = 4) -> Path:
             storage.activate(prefix, 3, time_of(revisions), FOLLOWED, "links")
             for correction in corrections(revisions):
                 storage.correct(prefix, correction)
+            storage.change_service(prefix, SERVICE)
     finally:
         storage.close()
     return path

@@ -80,9 +80,9 @@ class IocHistory:
         RefusedError
             Corrections are added all the time.
         """
-        revisions, activations, corrections = history_reading.run(history_reading.full_history(), self._query)
+        parts = history_reading.run(history_reading.full_history(), self._query)
         exported = timestamps.from_datetime(timestamps.now())
-        return ExportedHistory(self._prefix, exported, tuple(revisions), tuple(activations), tuple(corrections))
+        return ExportedHistory(self._prefix, exported, *map(tuple, parts))  # type: ignore[arg-type]  # in the order of KINDS
 
     def _query(self, query: HistoryQuery) -> Reply:
         if not self._is_fresh:

@@ -18,6 +18,7 @@ from ponikeeper.history.records import (
     Correction,
     Record,
     Revision,
+    ServiceChange,
     name_of,
     with_checksum,
 )
@@ -25,6 +26,7 @@ from ponikeeper.text import strictjson, timestamps
 
 _VERSION = 1
 _WHAT = "ponikeeper history"
+_ALWAYS_COUNTED = ("revision", "activation", "judgement")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ class ExportedHistory:
         PV prefix of the detector.
     exported
         Time of the export, UTC ISO 8601.
-    revisions, activations, corrections
-        All of them, in their order.
+    revisions, activations, corrections, service
+        All of them, in their order; the last ones are the service changes.
     """
 
     prefix: str
@@ -46,14 +48,32 @@ class ExportedHistory:
     revisions: tuple[Revision, ...] = ()
     activations: tuple[Activation, ...] = ()
     corrections: tuple[Correction, ...] = ()
+    service: tuple[ServiceChange, ...] = ()
 
     def by_kind(self) -> dict[str, tuple[Record, ...]]:
         """Return the records by the names of their kinds, in the order of the file."""
-        return dict(zip(KINDS, (self.revisions, self.activations, self.corrections), strict=True))
+        return dict(zip(KINDS, (self.revisions, self.activations, self.corrections, self.service), strict=True))
 
     def counts(self) -> dict[str, int]:
-        """Return the number of records of each kind."""
-        return {kind: len(records) for kind, records in self.by_kind().items()}
+        """Return the number of records of each kind, as `counted` returns them."""
+        return counted({kind: len(records) for kind, records in self.by_kind().items()})
+
+
+def counted(numbers: Mapping[str, int]) -> dict[str, int]:
+    """Return the numbers of records by kind; kinds that older files do not have, only where there are any.
+
+    So a file of an older version, and the same history written by this one, are the same bytes.
+
+    Parameters
+    ----------
+    numbers
+        The number of records of each kind.
+
+    Returns
+    -------
+    dict
+    """
+    return {kind: number for kind, number in numbers.items() if number or kind in _ALWAYS_COUNTED}
 
 
 def write(history: ExportedHistory) -> bytes:
@@ -287,6 +307,8 @@ def _clash(one: Record, other: Record) -> str:
                 return f"of revision {record.revision}, {record.time}"
             case Correction():
                 return f"on revision {record.revision}, {record.time}"
+            case ServiceChange():
+                return f"of link {record.link}, {record.time}"
 
     return (
         f"{_named(one)} differs: in the store it is the one {details(one)}, in the file the one {details(other)}; "

@@ -1,4 +1,4 @@
-"""The records of a history: revisions, activations and corrections, each with a checksum. Pure.
+"""The records of a history: revisions, activations, corrections and service changes, each with a checksum. Pure.
 
 A record has the same JSON object in the store, in a PV and in a history file. Parsing the object verifies its
 `checksum`, so that a record that was changed is never accepted.
@@ -278,14 +278,96 @@ class Correction:
         return correction
 
 
-Record = Revision | Activation | Correction
+OUT_OF_SERVICE, IN_SERVICE = "out_of_service", "in_service"
+"""The kinds of service changes."""
 
-KINDS: Mapping[str, type[Revision] | type[Activation] | type[Correction]] = MappingProxyType(
-    {"revision": Revision, "activation": Activation, "judgement": Correction}
+
+@dataclass(frozen=True, slots=True)
+class ServiceChange:
+    """A link was taken out of service, or returned to service.
+
+    A link that is out of service is not compared with the position of a geometry.
+
+    Parameters
+    ----------
+    number
+        Counts the service changes of a detector from 1.
+    kind
+        ``out_of_service`` or ``in_service``.
+    link
+        Name of the link.
+    reason
+        Why, in one line; may be empty where the link returns to service.
+    time
+        When it was stored, UTC ISO 8601.
+    author
+        Who asked for it, as the request or Channel Access names them; not verified.
+    """
+
+    number: int
+    kind: str
+    link: str
+    reason: str
+    time: str
+    author: str
+
+    def row(self) -> Row:
+        """Return the values that the checksum covers.
+
+        Returns
+        -------
+        tuple
+            All values, in the order of the store's columns.
+        """
+        return tuple(asdict(self).values())
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the JSON object.
+
+        Returns
+        -------
+        dict
+            Plain JSON values by the names of the parameters, without the checksum, which `with_checksum` adds.
+        """
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, prefix: str, values: Mapping[str, object]) -> "ServiceChange":
+        """Build a service change from its JSON object, and verify the checksum.
+
+        Parameters
+        ----------
+        prefix
+            PV prefix of the detector, which the checksum covers.
+        values
+            The JSON object with its checksum, as `with_checksum` returns it.
+
+        Returns
+        -------
+        ServiceChange
+            The service change.
+
+        Raises
+        ------
+        HistoryError
+            The object is invalid, or was changed after it was written.
+        """
+        name = _checked("service", "number", values)
+        change = cls(**{key: value for key, value in values.items() if key != "checksum"})  # type: ignore[arg-type]
+        _verify(prefix, name, "service", change, values)
+        return change
+
+
+Record = Revision | Activation | Correction | ServiceChange
+
+KINDS: Mapping[str, type[Revision] | type[Activation] | type[Correction] | type[ServiceChange]] = MappingProxyType(
+    {"revision": Revision, "activation": Activation, "judgement": Correction, "service": ServiceChange}
 )
 """The kinds of records by name; each kind refers only to kinds before it."""
 
-KIND_WORDS: Mapping[str, str] = MappingProxyType({kind: kind for kind in KINDS} | {"judgement": "correction"})
+KIND_WORDS: Mapping[str, str] = MappingProxyType(
+    {kind: kind for kind in KINDS} | {"judgement": "correction", "service": "service change"}
+)
 """The word for each kind in texts for people; files, PVs and the store have the kind."""
 
 
@@ -298,6 +380,8 @@ def name_of(record: Record) -> tuple[str, int]:
             return "activation", record.serial
         case Correction():
             return "judgement", record.number
+        case ServiceChange():
+            return "service", record.number
 
 
 def with_checksum(prefix: str, record: Record) -> dict[str, object]:
@@ -385,6 +469,19 @@ FIELDS: Mapping[str, Mapping[str, Field]] = MappingProxyType(
             "by": _NUMBER.or_null(),
             "since": _TIMESTAMP.or_null(),
             "until": _TIMESTAMP.or_null(),
+            "reason": _LINE,
+            "time": _TIMESTAMP,
+            "author": _LINE,
+            "checksum": _LINE,
+        },
+        "service": {
+            "number": _NUMBER,
+            "kind": Field(
+                f"{OUT_OF_SERVICE} or {IN_SERVICE}",
+                lambda value: value in (OUT_OF_SERVICE, IN_SERVICE),
+                required=True,
+            ),
+            "link": _LINE,
             "reason": _LINE,
             "time": _TIMESTAMP,
             "author": _LINE,

@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 
 from ponikeeper.errors import RefusedError
 from ponikeeper.history.corrections import corrected_revisions
-from ponikeeper.history.records import Activation, Correction, Record, Revision, name_of
+from ponikeeper.history.records import Activation, Correction, Record, Revision, ServiceChange, name_of
 from ponikeeper.protocol.history_query import MAX_RECORDS, HistoryQuery, Reply
 
 _TRIES = 20
@@ -50,7 +50,8 @@ class Listing:
     count: int
 
 
-FullHistory = tuple[list[Revision], list[Activation], list[Correction]]
+FullHistory = tuple[list[Revision], list[Activation], list[Correction], list[ServiceChange]]
+"""All records of a detector, in the order of `KINDS`."""
 
 
 def run(steps: Steps[T], ask: Callable[[HistoryQuery], Reply]) -> T:
@@ -159,7 +160,7 @@ def full_history() -> Steps[FullHistory]:
 
     The activations are read again until no correction was added meanwhile. Each revision was activated by
     the transaction that stored it, so the revisions of that instant are those up to the newest one that
-    these activations name.
+    these activations name. Service changes refer to no other record.
 
     Raises
     ------
@@ -178,7 +179,13 @@ def full_history() -> Steps[FullHistory]:
     named = cast("list[Activation]", activations)
     newest = max((activation.revision for activation in named), default=0)
     revisions = yield from records("revision", 1, newest)
-    return cast("list[Revision]", revisions), named, cast("list[Correction]", corrections)
+    service = yield from records("service", 1)
+    return (
+        cast("list[Revision]", revisions),
+        named,
+        cast("list[Correction]", corrections),
+        cast("list[ServiceChange]", service),
+    )
 
 
 def records(kind: str, first: int, last: int | None = None) -> Steps[list[Record]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ponikeeper.errors import DamagedStoreError, StoreError
+from ponikeeper.history.history_file import counted
 from ponikeeper.history.records import KINDS
 from ponikeeper.store import schema, verify
 from ponikeeper.store.database import check_header, translated_errors
@@ -124,10 +125,12 @@ def _verified(path: Path, name: Path) -> Contents:
 
 
 def _counts(connection: sqlite3.Connection, key: int) -> dict[str, int]:
-    return {
-        kind: connection.execute(f"SELECT count(*) FROM {kind} WHERE detector = ?", (key,)).fetchone()[0]
-        for kind in KINDS
-    }
+    return counted(
+        {
+            kind: connection.execute(f"SELECT count(*) FROM {kind} WHERE detector = ?", (key,)).fetchone()[0]
+            for kind in KINDS
+        }
+    )
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ponikeeper.geometry import Geometry
-from ponikeeper.history import Activation, Correction, Position, Revision
+from ponikeeper.history import Activation, Correction, Position, Revision, ServiceChange
 
 FOLLOWED = "follow"
 """The cause of an activation without a request: the links came to rest at the position of its revision."""
@@ -67,6 +67,8 @@ class StoredState:
         All corrections, in their order.
     follow_state
         None if nothing was ever stored about following.
+    service
+        All service changes, in their order.
     """
 
     revision: Revision | None = None
@@ -74,6 +76,7 @@ class StoredState:
     count: int = 0
     corrections: tuple[Correction, ...] = ()
     follow_state: FollowState | None = None
+    service: tuple[ServiceChange, ...] = ()
 
     @property
     def number(self) -> int:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from ponikeeper.history.records import Activation, Correction, Record, Revision
+from ponikeeper.history.records import Activation, Correction, Record, Revision, ServiceChange
 from ponikeeper.store.data_types import Answer, Draft, FollowCandidate, FollowState, StoredState
 
 NO_END = 2**62
@@ -17,7 +17,7 @@ NO_END = 2**62
 
 
 class HistoryStorage(Protocol):
-    """The histories of the detectors of one IOC: revisions, activations, corrections, answers and follow states.
+    """The histories of the detectors of one IOC: their records, the answers to requests, and the follow states.
 
     Records are only added, never changed; the follow state of a detector is replaced. A write is stored
     whole or not at all, and is on disk when the method returns. Times are UTC ISO-8601. One thread at a
@@ -103,13 +103,13 @@ class HistoryStorage(Protocol):
         prefix
             The detector's PV prefix.
         kind
-            ``revision``, ``activation`` or ``judgement``.
+            A key of `ponikeeper.history.records.KINDS`.
         first, last
             Numbers, both inclusive.
 
         Returns
         -------
-        list of Revision, Activation or Correction
+        list of Revision, Activation, Correction or ServiceChange
             In ascending order.
 
         Raises
@@ -171,7 +171,7 @@ class HistoryStorage(Protocol):
         prefix
             The detector's PV prefix.
         kind
-            ``revision``, ``activation`` or ``judgement``.
+            A key of `ponikeeper.history.records.KINDS`.
 
         Returns
         -------
@@ -325,6 +325,30 @@ class HistoryStorage(Protocol):
         -------
         Correction
             The correction with its number.
+
+        Raises
+        ------
+        StoreError
+            As `commit`.
+        """
+        ...
+
+    def change_service(self, prefix: str, change: ServiceChange, answer: Answer | None = None) -> ServiceChange:
+        """Store that a link is out of service or in service again, and the answer to its request.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+        change
+            The service change; its number is not used.
+        answer
+            None if the request has no id.
+
+        Returns
+        -------
+        ServiceChange
+            The service change with its number.
 
         Raises
         ------

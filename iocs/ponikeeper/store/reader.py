@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from ponikeeper.history.records import Activation, Correction, Record, Revision, Row, name_of
+from ponikeeper.history.records import Activation, Correction, Record, Revision, Row, ServiceChange, name_of
 from ponikeeper.store import schema, verify
 from ponikeeper.store.data_types import FOLLOWED, Answer, FollowCandidate, FollowState, StoredState
 from ponikeeper.store.database import StoreFile
@@ -73,7 +73,8 @@ class Reader:
         """Read everything that holds for a detector now."""
         revision, activation = self.active(prefix) or (None, None)
         corrections = tuple(self.corrections(prefix))
-        return StoredState(revision, activation, self.count(prefix), corrections, self.follow_state(prefix))
+        service = tuple(cast("list[ServiceChange]", self.records(prefix, "service")))
+        return StoredState(revision, activation, self.count(prefix), corrections, self.follow_state(prefix), service)
 
     def active(self, prefix: str) -> tuple[Revision, Activation] | None:
         """Read the active revision of a detector and its activation.

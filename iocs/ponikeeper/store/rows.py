@@ -14,6 +14,7 @@ CHECKED = MappingProxyType(
         "revision": "number, uid, created, label, geometry, position, provenance",
         "activation": "serial, revision, time, cause, author",
         "judgement": "number, kind, revision, by, since, until, reason, time, author",
+        "service": "number, kind, link, reason, time, author",
         "answer": "request, digest, op, revision, serial, time",
         "standing": "follow, rested, time, author",
     }

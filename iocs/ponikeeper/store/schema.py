@@ -33,6 +33,12 @@ MIGRATIONS: tuple[str, ...] = (
         detector INTEGER NOT NULL REFERENCES detector(id), follow INTEGER NOT NULL, rested TEXT NOT NULL,
         time TEXT NOT NULL, author TEXT NOT NULL, checksum TEXT NOT NULL, UNIQUE (detector));
     """,
+    """
+    CREATE TABLE service (
+        detector INTEGER NOT NULL REFERENCES detector(id), number INTEGER NOT NULL, kind TEXT NOT NULL,
+        link TEXT NOT NULL, reason TEXT NOT NULL, time TEXT NOT NULL, author TEXT NOT NULL, checksum TEXT NOT NULL,
+        UNIQUE (detector, number));
+    """,
 )
 """The SQL that migrates a store from each schema version to the next; the length is the current version.
 

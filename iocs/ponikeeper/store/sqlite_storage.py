@@ -11,7 +11,17 @@ from dataclasses import replace
 from typing import cast
 
 from ponikeeper.errors import StoreError
-from ponikeeper.history.records import Activation, Correction, Position, Record, Revision, Row, checksum, name_of
+from ponikeeper.history.records import (
+    Activation,
+    Correction,
+    Position,
+    Record,
+    Revision,
+    Row,
+    ServiceChange,
+    checksum,
+    name_of,
+)
 from ponikeeper.store.data_types import Answer, Draft, FollowState
 from ponikeeper.store.reader import Reader
 from ponikeeper.store.rows import CHECKED
@@ -90,6 +100,16 @@ class SQLiteStorage(Reader):
             key = self._detector(connection, prefix)
             numbered = replace(correction, number=_next(connection, "judgement", "number", key))
             _insert(connection, prefix, "judgement", key, numbered.row())
+            if answer is not None:
+                _insert_answer(connection, prefix, key, answer)
+        return numbered
+
+    def change_service(self, prefix: str, change: ServiceChange, answer: Answer | None = None) -> ServiceChange:
+        """Store that a link is out of service or in service again, and the answer to its request."""
+        with self._file.transaction() as connection:
+            key = self._detector(connection, prefix)
+            numbered = replace(change, number=_next(connection, "service", "number", key))
+            _insert(connection, prefix, "service", key, numbered.row())
             if answer is not None:
                 _insert_answer(connection, prefix, key, answer)
         return numbered

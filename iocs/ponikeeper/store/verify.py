@@ -23,12 +23,13 @@ _INDICES = {
     "revision": {"sqlite_autoindex_revision_1": "number", "revision_label": "label"},
     "activation": {"sqlite_autoindex_activation_1": "serial"},
     "judgement": {"sqlite_autoindex_judgement_1": "number"},
+    "service": {"sqlite_autoindex_service_1": "number"},
     "answer": {"sqlite_autoindex_answer_1": "request"},
     "standing": {"sqlite_autoindex_standing_1": "detector"},
 }
 """The indices of each table, with the column that identifies a row within a detector."""
 
-_NUMBERED = ("revision", "activation", "judgement")
+_NUMBERED = ("revision", "activation", "judgement", "service")
 
 
 @dataclass(frozen=True, slots=True)

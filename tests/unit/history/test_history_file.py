@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ponikeeper.errors import HistoryError, ProblemsError, RefusedError
-from ponikeeper.history.history_file import ExportedHistory, format_counts, new_records, read, write
-from ponikeeper.history.records import KINDS, Activation, Correction, Revision, checksum, with_checksum
+from ponikeeper.history.history_file import ExportedHistory, counted, format_counts, new_records, read, write
+from ponikeeper.history.records import KINDS, Activation, Correction, Revision, ServiceChange, checksum, with_checksum
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from stores import NAME, PREFIXES, small_store
 from strategies import geometries, json_values
@@ -54,8 +54,8 @@ def test_what_was_written_is_read(history, data):
     assert read(data) == history
     assert data.isascii()
     assert write(read(data)) == data
-    assert history.counts() == {"revision": 4, "activation": 6, "judgement": 2}
-    assert format_counts(history.counts()) == "4 revisions, 6 activations, 2 corrections"
+    assert history.counts() == {"revision": 4, "activation": 6, "judgement": 2, "service": 1}
+    assert format_counts(history.counts()) == "4 revisions, 6 activations, 2 corrections, 1 service change"
     assert format_counts({"revision": 1, "judgement": 0}) == "1 revision, 0 corrections"
 
 
@@ -64,12 +64,19 @@ def test_file_is_one_json_object_a_line_and_ends_with_the_hash_of_all_before(dat
     head = json.loads(lines[0])
     assert (head["v"], head["what"], head["prefix"], head["exported"]) == (1, "ponikeeper history", PREFIX, EXPORTED)
     assert [next(iter(json.loads(line))) for line in lines[1:]] == 4 * ["revision"] + 6 * ["activation"] + [
-        "judgement", "judgement",
+        "judgement", "judgement", "service",
     ]  # fmt: skip
     assert json.loads(end) == {
-        "counts": {"revision": 4, "activation": 6, "judgement": 2},
+        "counts": {"revision": 4, "activation": 6, "judgement": 2, "service": 1},
         "sha256": hashlib.sha256(b"".join(lines)).hexdigest(),
     }
+
+
+def test_file_of_a_version_without_service_changes_is_read_and_written_to_the_same_bytes(history):
+    old = write(replace(history, service=()))
+    assert json.loads(old.splitlines()[-1])["counts"] == {"revision": 4, "activation": 6, "judgement": 2}
+    assert write(read(old)) == old
+    assert new_records(read(old), history).counts() == {"revision": 0, "activation": 0, "judgement": 0, "service": 1}
 
 
 def test_history_of_nothing_is_a_history():
@@ -137,7 +144,7 @@ def test_any_omitted_duplicated_or_moved_line_is_detected(data, drawn):
 def with_end(lines: list[bytes]) -> bytes:
     """Put the last line to lines that it fits: what remains to be noticed is what stands in them."""
     body = b"".join(lines)
-    counts = {kind: sum(line.startswith(f'{{"{kind}"'.encode()) for line in lines) for kind in KINDS}
+    counts = counted({kind: sum(line.startswith(f'{{"{kind}"'.encode()) for line in lines) for kind in KINDS})
     return body + json.dumps({"counts": counts, "sha256": hashlib.sha256(body).hexdigest()}).encode() + b"\n"
 
 
@@ -198,7 +205,7 @@ def test_file_that_another_program_changed_is_reported(data, done, message):
 
 
 def test_record_under_another_prefix_is_not_proven(history):
-    for record in (history.revisions[0], history.activations[0], history.corrections[0]):
+    for record in (history.revisions[0], history.activations[0], history.corrections[0], history.service[0]):
         values = with_checksum(PREFIX, record)
         assert type(record).parse(PREFIX, values) == record
         with pytest.raises(ProblemsError, match=r"the checksum of .* does not match: the record was changed"):
@@ -222,10 +229,12 @@ def test_record_under_another_prefix_is_not_proven(history):
         (Correction, {"kind": "praise"}, 'judgement 1: "kind": "praise" is not allowed: expected supersede or retract'),
         (Correction, {"by": 1.5}, '"by": 1.5 is not allowed: expected a whole number from 1 on, or null'),
         (Correction, {"reason": "other"}, "the checksum of judgement 1 of"),
+        (ServiceChange, {"kind": "gone"}, '"kind": "gone" is not allowed: expected out_of_service or in_service'),
+        (ServiceChange, {"link": "y"}, "the checksum of service 1 of"),
     ],
 )
 def test_invalid_record_is_refused_with_what_is_expected(history, kind, change, message):
-    record = {Revision: history.revisions, Activation: history.activations, Correction: history.corrections}[kind][0]
+    record = next(records[0] for records in history.by_kind().values() if isinstance(records[0], kind))
     with pytest.raises(HistoryError) as caught:
         kind.parse(PREFIX, with_checksum(PREFIX, record) | change)
     assert message in str(caught.value)
@@ -239,17 +248,18 @@ def test_missing_key_is_named(history, kind):
             KINDS[kind].parse(PREFIX, {name: value for name, value in values.items() if name != key})
 
 
-def cut(history, revisions, activations, corrections):
+def cut(history, revisions, activations, corrections, service=1):
     """Return the beginning of a history."""
     return replace(
         history,
         revisions=history.revisions[:revisions],
         activations=history.activations[:activations],
         corrections=history.corrections[:corrections],
+        service=history.service[:service],
     )
 
 
-@pytest.mark.parametrize("kept", [(0, 0, 0), (1, 1, 0), (4, 4, 1), (4, 6, 2)])
+@pytest.mark.parametrize("kept", [(0, 0, 0), (1, 1, 0), (4, 4, 1), (4, 6, 2), (4, 6, 2, 0)])
 def test_records_that_continue_a_history_are_the_new_ones(history, kept):
     beginning = cut(history, *kept)
     new = new_records(beginning, history)
@@ -260,11 +270,12 @@ def test_records_that_continue_a_history_are_the_new_ones(history, kept):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_first_record_that_differs_is_named(history, kind):
-    field = {"revision": "revisions", "activation": "activations", "judgement": "corrections"}[kind]
-    one, two, *more = getattr(history, field)
+    fields = {"revision": "revisions", "activation": "activations", "judgement": "corrections", "service": "service"}
+    *before, last = getattr(history, fields[kind])
     change = {"created": EXPORTED} if kind == "revision" else {"author": "mallory"}
-    other = replace(history, **{field: (one, replace(two, **change), *more)})
-    with pytest.raises(RefusedError, match=rf"{kind} 2 differs: in the store it is the one .*, in the file the one"):
+    other = replace(history, **{fields[kind]: (*before, replace(last, **change))})
+    number = len(before) + 1
+    with pytest.raises(RefusedError, match=rf"{kind} {number} differs: in the store it is the one .*, in the file the"):
         new_records(history, other)
 
 

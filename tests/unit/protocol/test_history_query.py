@@ -7,7 +7,7 @@ import pytest
 from ponikeeper.detector.commit_rules import require_room
 from ponikeeper.errors import HistoryError
 from ponikeeper.geometry import Geometry
-from ponikeeper.history.records import KINDS, Activation, Correction, Revision, checksum
+from ponikeeper.history.records import KINDS, Activation, Correction, Revision, ServiceChange, checksum
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES
 from ponikeeper.protocol.history_query import MAX_RECORDS, HistoryQuery, Reply, parse_query, parse_reply, reply_text
 from ponikeeper.store.sqlite_storage import SQLiteStorage
@@ -50,7 +50,7 @@ def test_query_is_parsed():
 def test_text_that_is_not_a_query_is_refused_with_the_valid_ones(text):
     with pytest.raises(HistoryError) as caught:
         parse_query(text)
-    assert "expected one of revision N, activation N, judgement N; N from 1 on" in str(caught.value)
+    assert "expected one of revision N, activation N, judgement N, service N; N from 1 on" in str(caught.value)
     assert str(caught.value).isascii()
 
 
@@ -76,6 +76,7 @@ def test_no_more_records_are_read_than_can_fit_a_reply(kind):
     shortest = {
         "revision": bare, "activation": Activation(1, 1, TIME, "", ""),
         "judgement": Correction(1, "retract", 1, None, None, None, "", TIME, ""),
+        "service": ServiceChange(1, "in_service", "z", "", TIME, ""),
     }[kind]  # fmt: skip
     answer = reply_text(PREFIX, HistoryQuery(kind, 1), 999, [shortest] * MAX_RECORDS[kind])
     assert len(json.loads(answer)["records"]) < MAX_RECORDS[kind]
@@ -92,7 +93,8 @@ def test_any_record_that_can_be_stored_fits_a_reply():
         fits = large
     assert fits is not None
     wordy = Correction(1, "supersede", 1, 2, TIME, TIME, "\U0001f600" * 100, TIME, "\U0001f600" * 50)
-    for record, kind in ((fits, "revision"), (wordy, "judgement")):
+    out = ServiceChange(1, "out_of_service", "z" * 32, "\U0001f600" * 100, TIME, "\U0001f600" * 50)
+    for record, kind in ((fits, "revision"), (wordy, "judgement"), (out, "service")):
         assert parse_reply(PREFIX, reply_text(PREFIX, HistoryQuery(kind, number), number, [record])).records == (
             record,
         )

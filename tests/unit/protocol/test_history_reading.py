@@ -10,7 +10,7 @@ from ponikeeper.history.records import KINDS, name_of
 from ponikeeper.protocol import history_reading as reading
 from ponikeeper.protocol.history_query import MAX_RECORDS, Reply, parse_reply, reply_text
 from ponikeeper.store.sqlite_storage import SQLiteStorage
-from stores import LABELS, NAME, PREFIXES, large_store, small_store, time_of
+from stores import LABELS, NAME, PREFIXES, SERVICE, large_store, small_store, time_of
 
 PREFIX = PREFIXES[0]
 REVISIONS = 200
@@ -67,8 +67,8 @@ def test_everything_is_read_once_and_in_order(long):
     listing = reading.run(reading.everything(), long)
     assert numbers(listing.revisions) == list(range(1, REVISIONS + 1))
     assert (listing.count, listing.corrections) == (REVISIONS, [])
-    revisions, activations, corrections = reading.run(reading.full_history(), long)
-    assert (revisions, corrections) == (listing.revisions, [])
+    revisions, activations, corrections, service = reading.run(reading.full_history(), long)
+    assert (revisions, corrections, service) == (listing.revisions, [], [])
     assert numbers(activations) == list(range(1, REVISIONS + 1))
 
 
@@ -126,6 +126,10 @@ def test_unknown_label_is_refused_with_those_that_exist(long, empty):
         reading.run(reading.labelled("near"), empty)
 
 
+def test_full_history_has_the_service_changes(small):
+    assert reading.run(reading.full_history(), small)[3] == [SERVICE]
+
+
 def test_correction_that_arrives_meanwhile_is_part_of_the_history_or_comes_too_late(long):
     def correct_once(query):
         if query.startswith("activation"):
@@ -133,7 +137,7 @@ def test_correction_that_arrives_meanwhile_is_part_of_the_history_or_comes_too_l
             long.retract(1, 7)
 
     long.before_reply = correct_once
-    _, _, corrections = reading.run(reading.full_history(), long)
+    _, _, corrections, _ = reading.run(reading.full_history(), long)
     assert numbers(corrections) == [1]
 
 

@@ -1,6 +1,7 @@
 """Records of a store are read by number, range, label and kind."""
 
 import math
+from dataclasses import replace
 
 from hypothesis import given, settings
 
@@ -8,7 +9,7 @@ from ponikeeper.history.records import KINDS
 from ponikeeper.store import Draft, StoredState
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.text import strictjson
-from stores import NAME, PREFIXES, commit, corrections, draft, time_of
+from stores import NAME, PREFIXES, SERVICE, commit, corrections, draft, time_of
 from strategies import geometries
 
 PREFIX, OTHER = PREFIXES
@@ -70,6 +71,7 @@ def test_records_of_each_kind_are_read_by_their_numbers(storage):
     storage.activate(PREFIX, 1, time_of(4), "activate", "bob")
     for correction in corrections(3):
         storage.correct(PREFIX, correction)
+    storage.change_service(PREFIX, replace(SERVICE, number=99))
     assert [(item.serial, item.revision) for item in storage.records(PREFIX, "activation", 2)] == [
         (2, 2),
         (3, 3),
@@ -78,8 +80,9 @@ def test_records_of_each_kind_are_read_by_their_numbers(storage):
     assert storage.records(PREFIX, "activation", 5, 9) == []
     assert storage.records(PREFIX, "revision", 1, 2) == storage.revisions(PREFIX, 1, 2)
     assert storage.records(PREFIX, "judgement") == corrections(3)
-    assert [storage.count(PREFIX, kind) for kind in KINDS] == [3, 4, 2]
-    assert [storage.count(OTHER, kind) for kind in KINDS] == [0, 0, 0]
+    assert storage.records(PREFIX, "service") == [SERVICE]
+    assert [storage.count(PREFIX, kind) for kind in KINDS] == [3, 4, 2, 1]
+    assert [storage.count(OTHER, kind) for kind in KINDS] == [0, 0, 0, 0]
 
 
 @settings(max_examples=25)

@@ -13,7 +13,7 @@ import pytest
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.errors import StoreError, UncertainStoreError
-from ponikeeper.history.records import Activation, Correction, Revision, name_of
+from ponikeeper.history.records import Activation, Correction, Revision, ServiceChange, name_of
 from ponikeeper.protocol import Activate, Commit, Follow, Retract
 from ponikeeper.store import HistoryStorage, StoredState, store_thread
 from ponikeeper.store.interface import NO_END
@@ -38,8 +38,8 @@ class MemoryStorage:
         activations = self.records(prefix, "activation")
         active = activations[-1] if activations else None
         revision = self.revision(prefix, active.revision) if active else None
-        corrections = tuple(self.records(prefix, "judgement"))
-        return StoredState(revision, active, self.count(prefix), corrections, self._follow_states.get(prefix))
+        corrections, service = (tuple(self.records(prefix, kind)) for kind in ("judgement", "service"))
+        return StoredState(revision, active, self.count(prefix), corrections, self._follow_states.get(prefix), service)
 
     def revision(self, prefix, number):
         return next(iter(self.revisions(prefix, number, number)), None)
@@ -79,6 +79,13 @@ class MemoryStorage:
     def correct(self, prefix, correction, answer=None):
         numbered: Correction = replace(correction, number=self.count(prefix, "judgement") + 1)
         self._records[prefix, "judgement"].append(numbered)
+        if answer is not None:
+            self.store_answer(prefix, answer)
+        return numbered
+
+    def change_service(self, prefix, change, answer=None):
+        numbered: ServiceChange = replace(change, number=self.count(prefix, "service") + 1)
+        self._records[prefix, "service"].append(numbered)
         if answer is not None:
             self.store_answer(prefix, answer)
         return numbered

@@ -25,6 +25,7 @@ def test_checksum_covers_every_column(path):
         ("answer", "digest op revision serial time"),
         ("judgement", "kind revision by since reason time author"),
         ("standing", "follow rested time author"),
+        ("service", "kind link reason time author"),
     ):
         for column in columns.split():
             sound = path.read_bytes()
@@ -40,7 +41,7 @@ def test_checksum_covers_every_column(path):
     SQLiteStorage(path).close()
 
 
-@pytest.mark.parametrize("table", ["revision", "activation", "answer", "judgement", "standing"])
+@pytest.mark.parametrize("table", ["revision", "activation", "answer", "judgement", "service", "standing"])
 @pytest.mark.parametrize("which", ["min", "max"])
 def test_missing_row_is_noticed(path, table, which):
     small_store(path)
