@@ -52,9 +52,9 @@ def as_text(snapshot: Snapshot) -> str:
     return "\n".join(lines)
 
 
-def as_html(title: str, snapshot: Snapshot | None) -> str:
-    """Format a snapshot as a table for a notebook; None where it is not connected."""
-    head = "not connected" if snapshot is None else _head(snapshot)
+def as_html(title: str, snapshot: Snapshot | None, absence: str = "not connected") -> str:
+    """Format a snapshot as a table for a notebook; None where it is not known, for the reason `absence`."""
+    head = absence if snapshot is None else _head(snapshot)
     body = ""
     if snapshot is not None and snapshot.geometry is not None:
         cells = (

@@ -3,8 +3,8 @@
 import ctypes
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, NoReturn
 
 import ophyd  # noqa: F401  # before epics, which it sets up
@@ -12,30 +12,19 @@ import ophyd  # noqa: F401  # before epics, which it sets up
 from epics import ca, dbr
 
 from ponikeeper.errors import NotConnectedError
+from ponikeeper_client._guarded_signals import POLL, GuardedSignal
 
 LONG, STRING = dbr.LONG, dbr.STRING
 """The CA types that can be requested."""
 
-POLL = 0.0005
-"""How long a thread sleeps before it checks a condition again (s)."""
 
-
-def wait_for(condition: Callable[[], object], deadline: float) -> bool:
-    """Wait until a condition is true, at most until a time of the monotonic clock (s); return whether it is."""
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(POLL)
-    return True
-
-
-def fresh_values(wanted: Sequence[tuple[Any, int]], deadline: float) -> list[Any]:
+def fresh_values(wanted: Sequence[tuple[GuardedSignal, int]], deadline: float) -> list[Any]:
     """Get values from the server, all in one flush.
 
     Parameters
     ----------
     wanted
-        pyepics PVs, each with the requested CA type, `LONG` or `STRING`.
+        Signals, each with the requested CA type, `LONG` or `STRING`.
     deadline
         Until when to wait (s of the monotonic clock).
 
@@ -48,20 +37,23 @@ def fresh_values(wanted: Sequence[tuple[Any, int]], deadline: float) -> list[Any
     ------
     NotConnectedError
         The message names the first PV that did not answer.
+    DestroyedError
+        A signal was destroyed.
     """
     began = time.monotonic()
-    while True:
-        for pv, _ in wanted:
-            if not wait_for(lambda pv=pv: pv.connected, deadline):
-                raise_silent(pv.pvname, deadline - began)
-        gets = _ask(wanted)
-        gets[-1].done.wait(max(0.0, deadline - time.monotonic()))  # replies come in order: usually one wait is enough
-        for (pv, _), get in zip(wanted, gets, strict=True):
-            if not get.done.wait(max(0.0, deadline - time.monotonic())):
-                raise_silent(pv.pvname, deadline - began)
-        if not any(get.failed for get in gets):
-            return [get.value for get in gets]
-        time.sleep(POLL)  # the circuit was lost in between: wait until it is back
+    with ExitStack() as uses:
+        pvs = [(signal, uses.enter_context(signal.in_use()), kind) for signal, kind in wanted]
+        while True:
+            for signal, pv, _ in pvs:
+                if not signal.wait_for(lambda pv=pv: pv.connected, deadline):
+                    raise_silent(pv.pvname, deadline - began)
+            gets = _ask([(pv, kind) for _, pv, kind in pvs])
+            for (signal, pv, _), get in zip(pvs, gets, strict=True):
+                if not _is_done(get, signal, deadline):
+                    raise_silent(pv.pvname, deadline - began)
+            if not any(get.failed for get in gets):
+                return [get.value for get in gets]
+            time.sleep(POLL)  # the circuit was lost in between: wait until it is back
 
 
 def raise_silent(pv: str, timeout: float) -> NoReturn:
@@ -77,6 +69,10 @@ def silent_text(pv: str, timeout: float) -> str:
     )
 
 
+_GLANCE = 0.05
+"""How long a reply is waited for before the destruction of its signal is looked for (s)."""
+
+
 class _Get:
     """One pending get.
 
@@ -88,6 +84,15 @@ class _Get:
         self.done = threading.Event()
         self.failed = False
         self.value: int | str | None = None
+
+
+def _is_done(get: _Get, signal: GuardedSignal, deadline: float) -> bool:
+    """Wait for a reply, at most until a time of the monotonic clock (s); return whether it came."""
+    while not get.done.wait(max(0.0, min(_GLANCE, deadline - time.monotonic()))):
+        signal.check_alive()
+        if time.monotonic() > deadline:
+            return False
+    return True
 
 
 _pending: set[_Get] = set()

@@ -1,18 +1,23 @@
 """Signals of a `CalibrationData`: values that are set by transaction, values of the snapshot, monitored texts."""
 
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
-from ophyd import EpicsSignalRO, Signal
+from ophyd import Signal
 from ophyd.areadetector.base import EpicsSignalWithRBV
 from ophyd.status import Status
-from ophyd.utils import ReadOnlyError
+from ophyd.utils import DestroyedError, ReadOnlyError
 
-from ponikeeper_client._fresh_gets import raise_silent, wait_for
+from ponikeeper.protocol import Snapshot
+from ponikeeper_client import documents
+from ponikeeper_client._fresh_gets import raise_silent
+from ponikeeper_client._guarded_signals import GuardedReadOnly, GuardedWritable
 
 
-class ParameterSignal(EpicsSignalWithRBV):
-    """One value of the active geometry; setting it is a transaction of one value.
+class SetByTransaction(Signal):
+    """A signal of a `CalibrationData` that is set by a transaction of one value.
 
     Whether it succeeded is decided by the result of the IOC, never by a comparison within a tolerance:
     ophyd derives one from the PV's precision, and a small change that was refused would count as done.
@@ -46,8 +51,22 @@ class ParameterSignal(EpicsSignalWithRBV):
         return self.parent
 
 
+class ParameterSignal(SetByTransaction, GuardedWritable, EpicsSignalWithRBV):
+    """One value of the active geometry."""
+
+
 class SnapshotSignal(Signal):
-    """A value from the snapshot of its parent; read-only."""
+    """A value from the snapshot of its parent; read-only.
+
+    Subscriptions are called for each new value that the monitor of the snapshot delivers. When the IOC
+    is disconnected, those of `status` get UNKNOWN.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._publishing = threading.RLock()
+        self._is_following = False
+        self._published: Any = None
 
     def get(self, **_: Any) -> Any:
         """Read the value as it is recorded; the errors are those of `CalibrationData.read_configuration`."""
@@ -60,6 +79,60 @@ class SnapshotSignal(Signal):
     def describe(self) -> dict[str, Any]:
         """Return the data key."""
         return {self.name: self._device.describe_configuration()[self.name]}
+
+    def subscribe(self, callback: Callable[..., Any], event_type: str | None = None, run: bool = True) -> int:
+        """Call a function with each new value.
+
+        Parameters
+        ----------
+        callback
+            Called with the keywords ``value``, ``old_value`` and ``timestamp``.
+        event_type
+            As for `ophyd.Signal.subscribe`.
+        run
+            Whether to call it with the present value at once, where that is known.
+
+        Returns
+        -------
+        int
+            For `unsubscribe`.
+
+        Raises
+        ------
+        DestroyedError
+            The device was destroyed.
+        """
+        snapshot = self._device.snapshot
+        snapshot.check_alive()
+        if self._destroyed:
+            raise DestroyedError(f"{self.name} was destroyed: make a new device")
+        with self._publishing:
+            if not self._is_following:
+                self._is_following = True
+                snapshot.subscribe(self._snapshot_changed, run=False)
+                snapshot.subscribe(self._connection_changed, event_type=snapshot.SUB_META, run=False)
+                self._publish(self._device.monitored())
+            return super().subscribe(callback, event_type=event_type, run=run)
+
+    def _snapshot_changed(self, **_: Any) -> None:
+        with self._publishing:
+            self._publish(self._device.monitored())
+
+    def _connection_changed(self, **_: Any) -> None:
+        with self._publishing:  # what the monitor delivered last is older than a new connection
+            self._publish(self._device.verified())
+
+    def _publish(self, snapshot: Snapshot | None) -> None:
+        """Call the subscribers if the value changed; the lock keeps a thread from publishing an older one."""
+        if snapshot is not None:
+            value = documents.recorded_value(snapshot, self.attr_name)
+        elif self.attr_name == "status":
+            value = "UNKNOWN"
+        else:
+            return
+        if value != self._published:
+            old, self._published = self._published, value
+            self._run_subs(sub_type=self.SUB_VALUE, old_value=old, value=value, timestamp=time.time())
 
     def put(self, *_: Any, **__: Any) -> None:
         """Raise `ReadOnlyError`."""
@@ -74,7 +147,7 @@ class SnapshotSignal(Signal):
         return self.parent
 
 
-class TextSignal(EpicsSignalRO):
+class TextSignal(GuardedReadOnly):
     """A monitored char waveform, read as text."""
 
     def __init__(self, read_pv: str, **kwargs: Any) -> None:
@@ -95,17 +168,19 @@ class TextSignal(EpicsSignalRO):
         ------
         NotConnectedError
             There is no value.
+        DestroyedError
+            The signal was destroyed.
         """
         began = time.monotonic()
-        event: Any = self._read_pv._args  # type: ignore[union-attr]  # what pyepics keeps of the last event
-        if not wait_for(lambda: event["value"] is not None, deadline):
-            raise_silent(self.pvname, deadline - began)
-        value = event["value"]
-        if isinstance(value, int) and value:
-            # ophyd reads the metadata with gets of one element, whose value can end up in place of the event's
-            pv: Any = self._read_pv
-            value = pv.get(count=pv.nelm, use_monitor=False, timeout=max(0.1, deadline - time.monotonic()))
-            if value is None:
+        with self.in_use() as pv:
+            event = pv._args  # what pyepics keeps of the last event
+            if not self.wait_for(lambda: event["value"] is not None, deadline):
                 raise_silent(self.pvname, deadline - began)
+            value = event["value"]
+            if isinstance(value, int) and value:
+                # ophyd reads the metadata with gets of one element, whose value can end up in place of the event's
+                value = pv.get(count=pv.nelm, use_monitor=False, timeout=max(0.1, deadline - time.monotonic()))
+                if value is None:
+                    raise_silent(self.pvname, deadline - began)
         raw: bytes = bytes([value]) if isinstance(value, int) else value.tobytes()
         return raw.partition(b"\0")[0].decode("utf-8", "replace")

@@ -3,11 +3,12 @@
 import time
 from dataclasses import replace
 
-from ophyd import EpicsSignalRO
+from ophyd.utils import DestroyedError
 
 from ponikeeper.errors import NotConnectedError, PonikeeperError
 from ponikeeper.protocol import Snapshot
-from ponikeeper_client._fresh_gets import LONG, STRING, fresh_values, wait_for
+from ponikeeper_client._fresh_gets import LONG, STRING, fresh_values
+from ponikeeper_client._guarded_signals import GuardedSignal, wait_for
 from ponikeeper_client._signals import TextSignal
 
 _AGREEMENT = 0.1
@@ -30,10 +31,10 @@ class SnapshotReader:
         How long the IOC may be silent (s).
     """
 
-    def __init__(self, snapshot: TextSignal, serial: EpicsSignalRO, status: EpicsSignalRO, timeout: float) -> None:
+    def __init__(self, snapshot: TextSignal, serial: GuardedSignal, status: GuardedSignal, timeout: float) -> None:
         self._monitor, self._timeout = snapshot, timeout
         self._serial_name = serial.pvname
-        self._proof = ((serial._read_pv, LONG), (status._read_pv, STRING))
+        self._proof = ((serial, LONG), (status, STRING))
         self._parsed: tuple[str, Snapshot] | None = None
 
     def read(self) -> Snapshot:
@@ -43,6 +44,8 @@ class SnapshotReader:
         ------
         NotConnectedError
             The IOC does not answer within the timeout; the message names the PV.
+        DestroyedError
+            The device was destroyed.
         """
         deadline = time.monotonic() + self._timeout
         agreed_by = None
@@ -78,5 +81,12 @@ class SnapshotReader:
         """Return the newest value of the monitor at once; None if it is not connected."""
         try:
             return self.newest(time.monotonic()) if self._monitor.connected else None
-        except PonikeeperError:
+        except (PonikeeperError, DestroyedError):
+            return None
+
+    def read_or_none(self) -> Snapshot | None:
+        """Return what `read` returns; None if the IOC is not connected or does not answer."""
+        try:
+            return self.read() if self._monitor.connected else None
+        except (PonikeeperError, DestroyedError):
             return None

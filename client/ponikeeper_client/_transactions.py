@@ -8,15 +8,14 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from ophyd import EpicsSignal
-
 from ponikeeper.errors import NotConnectedError, RefusedError
 from ponikeeper.geometry import value_problem
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol import Commit, Request, Result, Snapshot, request_text
 from ponikeeper.protocol.exchange import Exchange, Read, Wait
 from ponikeeper.text import strictjson
-from ponikeeper_client._fresh_gets import POLL, silent_text, wait_for
+from ponikeeper_client._fresh_gets import silent_text
+from ponikeeper_client._guarded_signals import POLL, GuardedWritable
 from ponikeeper_client._signals import TextSignal
 
 _LOOK = 0.1
@@ -64,8 +63,8 @@ class Transactor:
         How long the IOC may take to answer (s).
     """
 
-    def __init__(self, request: EpicsSignal, results: TextSignal, timeout: float) -> None:
-        self._pv: Any = request._write_pv
+    def __init__(self, request: GuardedWritable, results: TextSignal, timeout: float) -> None:
+        self._request = request
         self._results, self._timeout = results, timeout
         self._put_lock = threading.Lock()
 
@@ -90,12 +89,14 @@ class Transactor:
             With the IOC's reasons.
         NotConnectedError
             No result came in time.
+        DestroyedError
+            The device was destroyed; it is then unknown whether the transaction was stored.
         """
         request = identified(request)
         text, clock = checked_text(request), time.monotonic
         exchange = Exchange(
             str(request.request),
-            self._pv.pvname,
+            self._request.pvname,
             self._results.pvname,
             now=clock(),
             timeout=timeout,
@@ -104,6 +105,7 @@ class Transactor:
         )
         while not isinstance(step := exchange.step(clock()), Result):
             if isinstance(step, Wait):
+                self._request.check_alive()
                 time.sleep(max(0.0, step.until - clock()))
             elif isinstance(step, Read):
                 with suppress(NotConnectedError):
@@ -114,14 +116,15 @@ class Transactor:
 
     def _put(self, exchange: Exchange, text: str, until: float) -> None:
         """Put a request, and report to the exchange what came of it."""
-        if not wait_for(lambda: self._pv.connected, until):
-            exchange.not_connected(silent_text(self._pv.pvname, self._timeout), time.monotonic())
-        elif not self._pv.write_access:
-            exchange.denied()
-        else:
-            with self._put_lock:
-                self._pv.put(text, use_complete=True)  # without it libca would print each refusal
-            exchange.sent(time.monotonic())
+        with self._request.in_use() as pv:
+            if not self._request.wait_for(lambda: pv.connected, until):
+                exchange.not_connected(silent_text(pv.pvname, self._timeout), time.monotonic())
+            elif not pv.write_access:
+                exchange.denied()
+            else:
+                with self._put_lock:
+                    pv.put(text, use_complete=True)  # without it libca would print each refusal
+                exchange.sent(time.monotonic())
 
 
 def identified(request: Request) -> Request:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from ophyd import Component as Cpt
-from ophyd import Device, EpicsSignal, EpicsSignalRO
+from ophyd import Device
 from ophyd.status import Status
 
 from ponikeeper.errors import NotConnectedError
@@ -15,6 +15,8 @@ from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import LinkState, Request, Result, Snapshot, parse_links
 from ponikeeper.protocol.pvs import setpoint
 from ponikeeper_client import _display, documents
+from ponikeeper_client._fakes import FakeIoc, FakeTextSignal
+from ponikeeper_client._guarded_signals import GuardedReadOnly, GuardedWritable
 from ponikeeper_client._signals import ParameterSignal, SnapshotSignal, TextSignal
 from ponikeeper_client._snapshots import SnapshotReader
 from ponikeeper_client._transactions import Transactor, manual
@@ -78,9 +80,9 @@ class CalibrationData(Device):
     snapshot = Cpt(TextSignal, "Snapshot_RBV", kind="omitted")
     results = Cpt(TextSignal, "Results_RBV", kind="omitted")
     links = Cpt(TextSignal, "Links_RBV", kind="omitted")
-    request = Cpt(EpicsSignal, "Request", kind="omitted", string=True)
-    serial_pv = Cpt(EpicsSignalRO, "Serial_RBV", kind="omitted")
-    status_pv = Cpt(EpicsSignalRO, "Status_RBV", kind="omitted", string=True)
+    request = Cpt(GuardedWritable, "Request", kind="omitted", string=True)
+    serial_pv = Cpt(GuardedReadOnly, "Serial_RBV", kind="omitted")
+    status_pv = Cpt(GuardedReadOnly, "Status_RBV", kind="omitted", string=True)
 
     def __init__(
         self,
@@ -96,8 +98,11 @@ class CalibrationData(Device):
         self._timeout, self._verdict_timeout, self._on_disconnect = timeout, verdict_timeout, on_disconnect
         self._made: tuple[tuple[str, Snapshot], documents.Configuration] | None = None
         super().__init__(prefix, **kwargs)
-        self._reader = SnapshotReader(self.snapshot, self.serial_pv, self.status_pv, timeout)
-        self._transactor = Transactor(self.request, self.results, timeout)
+        if isinstance(self.snapshot, FakeTextSignal):  # made by ophyd.sim.make_fake_device
+            self._reader = self._transactor = FakeIoc(self)
+        else:
+            self._reader = SnapshotReader(self.snapshot, self.serial_pv, self.status_pv, timeout)
+            self._transactor = Transactor(self.request, self.results, timeout)
 
     def read_snapshot(self) -> Snapshot:
         """Return all that is active now: the monitored snapshot, verified by a fresh get.
@@ -220,6 +225,7 @@ class CalibrationData(Device):
         Status
             Done when the new geometry is active and visible here; fails with the errors of `configure`.
         """
+        self.snapshot.check_alive()
         values = value.as_dict() if isinstance(value, Geometry) else value
         status = Status(self, settle_time=cast("int", settle_time))
 
@@ -263,6 +269,39 @@ class CalibrationData(Device):
             raise NotConnectedError(f"{self.snapshot.pvname} does not show serial {result.serial} within {timeout:g} s")
         return result
 
+    def monitored(self) -> Snapshot | None:
+        """Return the snapshot that the monitor delivered last, without asking the IOC.
+
+        Returns
+        -------
+        Snapshot or None
+            None while the IOC is not connected.
+        """
+        return self._reader.newest_or_none()
+
+    def verified(self) -> Snapshot | None:
+        """Return what `read_snapshot` returns.
+
+        Returns
+        -------
+        Snapshot or None
+            None while the IOC is not connected or does not answer.
+        """
+        return self._reader.read_or_none()
+
+    def wait_for_connection(self, *args: Any, **kwargs: Any) -> None:
+        """Wait until all PVs are connected, as `ophyd.Device.wait_for_connection` does.
+
+        Raises
+        ------
+        TimeoutError
+            A PV is not connected in time; the message names it.
+        DestroyedError
+            The device was destroyed.
+        """
+        self.snapshot.check_alive()
+        super().wait_for_connection(*args, **kwargs)
+
     def _commit(self, values: Mapping[str, Any], expect_revision: int | None, timeout: float | None) -> None:
         self.transact(manual(values, self.read_snapshot(), expect_revision), timeout)
 
@@ -285,11 +324,15 @@ class CalibrationData(Device):
 
     def __repr__(self) -> str:
         snapshot = self._newest()
-        text = "not connected" if snapshot is None else _display.as_text(snapshot)
+        text = self._absence() if snapshot is None else _display.as_text(snapshot)
         return f"{type(self).__name__}(prefix={self.prefix!r}, name={self.name!r}): {text}"
 
+    def _absence(self) -> str:
+        snapshot = self._signals.get("snapshot")  # missing when __init__ failed
+        return "destroyed" if snapshot is not None and snapshot._destroyed else "not connected"
+
     def _repr_html_(self) -> str:
-        return _display.as_html(f"{self.name} {self.prefix}", self._newest())
+        return _display.as_html(f"{self.name} {self.prefix}", self._newest(), self._absence())
 
     def _repr_info(self) -> Any:
         yield from super()._repr_info()

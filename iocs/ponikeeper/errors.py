@@ -148,6 +148,22 @@ class NotConnectedError(PonikeeperError, ConnectionError):
     """A PV is not connected or does not answer."""
 
 
+class ControlLayerError(PonikeeperError, RuntimeError):
+    """ophyd uses a control layer that this client does not support.
+
+    Parameters
+    ----------
+    layer
+        Name of the control layer.
+    """
+
+    def __init__(self, layer: str) -> None:
+        super().__init__(
+            f"ophyd's control layer is {layer}: CalibrationData needs pyepics. Write OPHYD_CONTROL_LAYER=pyepics into "
+            'the environment, or ophyd.set_cl("pyepics") before the first device is made'
+        )
+
+
 class RecsyncError(PonikeeperError, ValueError):
     """A message from a recceiver that is not of the recsync protocol."""
 

@@ -6,7 +6,7 @@ detector is built.
 
 from ponikeeper_client.documents._integrators import azimuthal_integrator, integrator_of
 from ponikeeper_client.documents._reading import Calibration, calibrations, geometry, image_shape
-from ponikeeper_client.documents._writing import RECORDED, Configuration, configuration
+from ponikeeper_client.documents._writing import RECORDED, Configuration, configuration, recorded_value
 
 __all__ = [
     "RECORDED",
@@ -18,4 +18,5 @@ __all__ = [
     "geometry",
     "image_shape",
     "integrator_of",
+    "recorded_value",
 ]

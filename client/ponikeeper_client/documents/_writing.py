@@ -66,6 +66,34 @@ def configuration(snapshot: Snapshot, status: str, name: str) -> Configuration:
         If no geometry is active, the ten values are omitted: a missing number cannot be mistaken for
         a valid one.
     """
+    values = _recorded(snapshot, status)
+    since = time.time() if snapshot.activated is None else to_posix(snapshot.activated)
+    return Configuration(
+        data={f"{name}_{key}": value for key, value in values.items()},
+        timestamps={f"{name}_{key}": since for key in values},
+        data_keys={f"{name}_{key}": _data_key(snapshot.prefix, key, value) for key, value in values.items()},
+    )
+
+
+def recorded_value(snapshot: Snapshot, key: str) -> Any:
+    """Return one of the values in `RECORDED` as a descriptor records it.
+
+    Parameters
+    ----------
+    snapshot
+        The active revision, as the IOC published it.
+    key
+        A key without the name of the device: ``status``.
+
+    Returns
+    -------
+    str or int
+        The value.
+    """
+    return _recorded(snapshot, snapshot.status)[key]
+
+
+def _recorded(snapshot: Snapshot, status: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     config: object = {}
     if snapshot.geometry is not None:
@@ -85,12 +113,7 @@ def configuration(snapshot: Snapshot, status: str, name: str) -> Configuration:
         "covariance": _optional(snapshot.provenance.get("covariance")),
         "model": "",
     }
-    since = time.time() if snapshot.activated is None else to_posix(snapshot.activated)
-    return Configuration(
-        data={f"{name}_{key}": value for key, value in values.items()},
-        timestamps={f"{name}_{key}": since for key in values},
-        data_keys={f"{name}_{key}": _data_key(snapshot.prefix, key, value) for key, value in values.items()},
-    )
+    return values
 
 
 def _optional(value: object) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ponikeeper.errors import NotConnectedError, RecordError
 from ponikeeper.protocol import LinkState, applies
-from ponikeeper_client._fresh_gets import wait_for
+from ponikeeper_client._guarded_signals import wait_for
 from ponikeeper_client._motion import LinkWatch, moves
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.guard._run_record import CalibrationState, Run

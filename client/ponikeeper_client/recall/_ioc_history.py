@@ -13,7 +13,8 @@ from ponikeeper.history.records import Correction, Revision, name_of
 from ponikeeper.protocol import history_reading
 from ponikeeper.protocol.history_query import HistoryQuery, Reply, parse_reply
 from ponikeeper.text import timestamps
-from ponikeeper_client._fresh_gets import raise_silent, wait_for
+from ponikeeper_client._fresh_gets import raise_silent
+from ponikeeper_client._guarded_signals import wait_for
 from ponikeeper_client._signals import TextSignal
 
 _RETRY_AFTER = 0.5

@@ -1,0 +1,77 @@
+"""An IOC in memory for fake devices: a snapshot, and commits that change it. No history, links or limits. Pure."""
+
+from dataclasses import replace
+from datetime import datetime
+from uuid import NAMESPACE_URL, uuid5
+
+from ponikeeper.errors import GeometryError, RefusedError
+from ponikeeper.geometry import Geometry
+from ponikeeper.protocol import EXAMPLES, Commit, Request, Result, Snapshot
+from ponikeeper.text import timestamps
+
+
+def default_snapshot(prefix: str) -> Snapshot:
+    """Return what a fake device shows at first: one valid geometry of a Perkin-Elmer detector.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+
+    Returns
+    -------
+    Snapshot
+        Revision 1, serial 1.
+    """
+    example = Snapshot.from_json(EXAMPLES["snapshot"])
+    return replace(example, prefix=prefix, serial=1, revision=1, label=None, provenance={"method": "manual"})
+
+
+def committed(snapshot: Snapshot, request: Request, now: datetime) -> tuple[Snapshot, Result]:
+    """Return the snapshot after a commit, and the result.
+
+    Parameters
+    ----------
+    snapshot
+        The active geometry.
+    request
+        A commit; omitted values are those of the active geometry.
+    now
+        Time of the commit.
+
+    Returns
+    -------
+    tuple of Snapshot and Result
+        A new revision, which is valid; its position was not recorded.
+
+    Raises
+    ------
+    RefusedError
+        The values do not form a geometry, another revision is active, or the request is not a commit.
+    """
+    if not isinstance(request, Commit):
+        raise RefusedError(
+            f"a fake device has no history for {request.op}: it only commits. Test it against an IOC: ponikeeper demo"
+        )
+    if request.expect_revision not in (None, snapshot.revision):
+        raise RefusedError(f"revision {snapshot.revision} is active, expected {request.expect_revision}")
+    active = snapshot.geometry.as_dict() if snapshot.geometry is not None and request.inherit else {}
+    try:
+        geometry = Geometry.parse({**active, **request.geometry})
+    except GeometryError as error:
+        raise RefusedError(error.problems) from None
+    number, time = snapshot.revision + 1, timestamps.from_datetime(now)
+    after = replace(
+        snapshot,
+        status="VALID",
+        reason="",
+        serial=snapshot.serial + 1,
+        revision=number,
+        uid=str(uuid5(NAMESPACE_URL, f"{snapshot.prefix}{number}")),
+        label=request.label,
+        activated=time,
+        geometry=geometry,
+        position=None,
+        provenance=request.provenance,
+    )
+    return after, Result(request.request, request.op, "accepted", number, after.serial, (), time)
