@@ -7,6 +7,7 @@ from typing import Any
 
 from ophyd import Signal
 from ophyd.areadetector.base import EpicsSignalWithRBV
+from ophyd.signal import UNSET_VALUE
 from ophyd.status import Status
 from ophyd.utils import DestroyedError, ReadOnlyError
 
@@ -23,7 +24,7 @@ class SetByTransaction(Signal):
     ophyd derives one from the PV's precision, and a small change that was refused would count as done.
     """
 
-    def set(self, value: Any, *, timeout: Any = None, settle_time: Any = None) -> Status:
+    def set(self, value: Any, *, timeout: Any = None, settle_time: Any = None, **_: Any) -> Status:
         """Commit the value.
 
         Parameters
@@ -63,10 +64,15 @@ class SnapshotSignal(Signal):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **{"value": UNSET_VALUE, **kwargs})  # otherwise repr would show 0.0
         self._publishing = threading.RLock()
         self._is_following = False
         self._published: Any = None
+
+    @property
+    def value(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  # it is read-only
+        """The value that `get` returns."""
+        return self.get()
 
     def get(self, **_: Any) -> Any:
         """Read the value as it is recorded; the errors are those of `CalibrationData.read_configuration`."""

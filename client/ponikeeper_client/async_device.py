@@ -5,6 +5,8 @@ import time
 from collections.abc import Awaitable, Mapping
 from typing import Any, Literal, NoReturn
 
+from ophyd.sim import make_fake_device
+
 from ponikeeper.errors import MissingOphydAsyncError, NotConnectedError, RecordError
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import Request, Result, Snapshot
@@ -15,8 +17,10 @@ from ponikeeper_client._transactions import checked_text, identified, manual
 from ponikeeper_client.device import CalibrationData
 
 try:
-    from ophyd_async.core import AsyncStatus, Device, StandardReadable
+    from ophyd_async.core import DEFAULT_TIMEOUT, AsyncStatus, Device, StandardReadable
     from ophyd_async.epics.core import epics_signal_r, epics_signal_w
+
+    from ponikeeper_client import _async_mock
 except ModuleNotFoundError as error:
     raise MissingOphydAsyncError from error
 
@@ -77,7 +81,31 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         self.results = epics_signal_r(str, f"ca://{prefix}Results_RBV", timeout=timeout)
         self.request = epics_signal_w(str, f"ca://{prefix}Request", timeout=timeout)
         self._twin: CalibrationData | None = None
+        self._is_mock = False
         super().__init__(name=name)
+
+    async def connect(self, mock: Any = False, timeout: float = DEFAULT_TIMEOUT, force_reconnect: bool = False) -> None:
+        """Connect to the IOC.
+
+        Parameters
+        ----------
+        mock
+            Whether to connect to no IOC, as for any device of ophyd-async. The mock has a valid default
+            geometry and accepts commits; ``set_mock_value(calib.snapshot, text)`` shows another state.
+        timeout
+            How long to wait (s).
+        force_reconnect
+            Whether to connect again.
+
+        Raises
+        ------
+        ophyd_async.core.NotConnectedError
+            A PV is not connected in time.
+        """
+        await super().connect(mock, timeout, force_reconnect)
+        if mock and not self._is_mock:
+            self._is_mock, self._twin = True, None
+            _async_mock.simulate(self, self.twin())
 
     def twin(self) -> CalibrationData:
         """Return the same calibration as an ophyd device, for code that cannot await.
@@ -88,7 +116,8 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
             The same object each time.
         """
         if self._twin is None:
-            self._twin = CalibrationData(
+            device = make_fake_device(CalibrationData) if self._is_mock else CalibrationData
+            self._twin = device(
                 self.prefix,
                 name=self.name,
                 timeout=self._answer_timeout,

@@ -5,8 +5,6 @@ import time
 from collections.abc import Sequence
 from typing import Any, cast
 
-from ophyd import EpicsSignal
-
 from ponikeeper.errors import NotConnectedError
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.records import Correction, Revision, name_of
@@ -14,7 +12,7 @@ from ponikeeper.protocol import history_reading
 from ponikeeper.protocol.history_query import HistoryQuery, Reply, parse_reply
 from ponikeeper.text import timestamps
 from ponikeeper_client._fresh_gets import raise_silent
-from ponikeeper_client._guarded_signals import wait_for
+from ponikeeper_client._guarded_signals import GuardedWritable, wait_for
 from ponikeeper_client._signals import TextSignal
 
 _RETRY_AFTER = 0.5
@@ -24,9 +22,8 @@ _UNUSED_NUMBER = 10**14
 """No records have numbers from here on, so no other client queries them."""
 
 
-_signals: dict[str, tuple[EpicsSignal, TextSignal]] = {}
-"""Query and reply PV by prefix, kept as long as the process: destroying a signal while a thread of ophyd
-still asks for its metadata crashes libca, and so the process."""
+_signals: dict[str, tuple[GuardedWritable, TextSignal]] = {}
+"""Query and reply PV by prefix, kept as long as the process, so that the next history is read at once."""
 
 
 class IocHistory:
@@ -108,10 +105,10 @@ class IocHistory:
         return f'"read": "{query}"' in text[:80]
 
 
-def _signals_of(prefix: str) -> tuple[EpicsSignal, TextSignal]:
+def _signals_of(prefix: str) -> tuple[GuardedWritable, TextSignal]:
     if prefix not in _signals:
         _signals[prefix] = (
-            EpicsSignal(f"{prefix}History:Read", name="history_read", string=True),
+            GuardedWritable(f"{prefix}History:Read", name="history_read", string=True),
             TextSignal(f"{prefix}History:Read_RBV", name="history_answer"),
         )
     return _signals[prefix]
