@@ -1,17 +1,30 @@
-"""An IOC in memory for fake devices: a snapshot, and commits that change it. No history, links or limits. Pure."""
+"""An IOC in memory for fake devices: a snapshot, and commits that change it. Pure."""
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from ponikeeper.errors import GeometryError, RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import EXAMPLES, Commit, Request, Result, Snapshot
+from ponikeeper.protocol.findings import UNWATCHED
+from ponikeeper.protocol.status import Status
 from ponikeeper.text import timestamps
+
+_MANUAL: dict[str, object] = {"method": "manual"}
+
+_STATUS: dict[str, Any] = {
+    "status": Status.UNWATCHED.name,
+    "reason": UNWATCHED,
+    "findings": ((Status.UNWATCHED.name, ""),),
+    "link_states": (),
+}
+"""What the status of a geometry without links is."""
 
 
 def default_snapshot(prefix: str) -> Snapshot:
-    """Return what a fake device shows at first: one valid geometry of a Perkin-Elmer detector.
+    """Return what a fake device shows at first: a geometry of a Perkin-Elmer detector.
 
     Parameters
     ----------
@@ -24,7 +37,16 @@ def default_snapshot(prefix: str) -> Snapshot:
         Revision 1, serial 1.
     """
     example = Snapshot.from_json(EXAMPLES["snapshot"])
-    return replace(example, prefix=prefix, serial=1, revision=1, label=None, provenance={"method": "manual"})
+    return replace(
+        example,
+        prefix=prefix,
+        serial=1,
+        revision=1,
+        label=None,
+        position=None,
+        provenance={"method": "manual"},
+        **_STATUS,
+    )
 
 
 def committed(snapshot: Snapshot, request: Request, now: datetime) -> tuple[Snapshot, Result]:
@@ -42,7 +64,7 @@ def committed(snapshot: Snapshot, request: Request, now: datetime) -> tuple[Snap
     Returns
     -------
     tuple of Snapshot and Result
-        A new revision, which is valid; its position was not recorded.
+        A new revision; its position was not recorded.
 
     Raises
     ------
@@ -63,8 +85,7 @@ def committed(snapshot: Snapshot, request: Request, now: datetime) -> tuple[Snap
     number, time = snapshot.revision + 1, timestamps.from_datetime(now)
     after = replace(
         snapshot,
-        status="VALID",
-        reason="",
+        **_STATUS,
         serial=snapshot.serial + 1,
         revision=number,
         uid=str(uuid5(NAMESPACE_URL, f"{snapshot.prefix}{number}")),

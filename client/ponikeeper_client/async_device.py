@@ -90,7 +90,7 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         Parameters
         ----------
         mock
-            Whether to connect to no IOC, as for any device of ophyd-async. The mock has a valid default
+            Whether to connect to no IOC, as for any device of ophyd-async. The mock has a default
             geometry and accepts commits; ``set_mock_value(calib.snapshot, text)`` shows another state.
         timeout
             How long to wait (s).

@@ -292,6 +292,11 @@ class CalibrationData(Device):
     def wait_for_connection(self, *args: Any, **kwargs: Any) -> None:
         """Wait until all PVs are connected, as `ophyd.Device.wait_for_connection` does.
 
+        Parameters
+        ----------
+        *args, **kwargs
+            As for ophyd: ``timeout`` (s).
+
         Raises
         ------
         TimeoutError

@@ -56,11 +56,11 @@ def async_panel(run_engine):
     return panel
 
 
-def test_fake_records_a_valid_geometry_that_is_read_back_from_the_run(panel, take):
+def test_fake_records_a_geometry_that_is_read_back_from_the_run(panel, take):
     descriptor = take(bp.count([panel]))["descriptor"][0]
     active = panel.calib.read_snapshot()
     assert documents.geometry(descriptor) == active.geometry
-    assert (active.status, active.revision) == ("VALID", 1)
+    assert (active.status, active.revision) == ("UNWATCHED", 1)
     for name in NAMES:
         assert getattr(panel.calib, name).get() == getattr(active.geometry, name)
 
@@ -113,7 +113,7 @@ def test_test_of_a_user_sets_any_state(panel):
     panel.calib.status.subscribe(lambda value, **_: seen.append(value))
     moved = replace(panel.calib.read_snapshot(), status="MOVED", reason="z is elsewhere")
     panel.calib.snapshot.sim_put(moved.as_json())
-    assert seen == ["VALID", "MOVED"]
+    assert seen == ["UNWATCHED", "MOVED"]
     assert panel.calib.read_configuration()["pe1_calib_status"]["value"] == panel.calib.status_pv.get() == "MOVED"
 
 
@@ -129,11 +129,11 @@ def test_guard_runs_with_a_fake(panel, take):
     assert documents_of["stop"][0]["exit_status"] == "success"
 
 
-def test_mock_records_a_valid_geometry_and_commits(async_panel, take):
+def test_mock_records_a_geometry_and_commits(async_panel, take):
     descriptor = take(bp.count([async_panel]))["descriptor"][0]
     before = ask(async_panel.calib.read_snapshot())
     assert documents.geometry(descriptor) == before.geometry
-    assert before.status == "VALID"
+    assert before.status == "UNWATCHED"
 
     async def commit(values):
         await async_panel.calib.set(values)

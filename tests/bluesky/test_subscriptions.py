@@ -51,7 +51,7 @@ def follow(part):
 def test_subscriber_gets_the_present_value_and_each_new_one(calib, calibrated):
     seen = {name: follow(getattr(calib, name)) for name in ("serial", "revision", "label", "detector_config", "status")}
     assert {name: values[0] for name, values in seen.items()} == {
-        "serial": 1, "revision": 1, "label": "near", "detector_config": "{}", "status": "VALID",
+        "serial": 1, "revision": 1, "label": "near", "detector_config": "{}", "status": "UNWATCHED",
     }  # fmt: skip
     for number, label in ((2, "far"), (3, "far")):
         speak.request(calibrated, commit_text(label + str(number), geometry={"dist": 0.2 + number}, label=label))
@@ -60,7 +60,7 @@ def test_subscriber_gets_the_present_value_and_each_new_one(calib, calibrated):
     wait_for(lambda: seen["label"][-1] == "far")
     assert seen == {
         "serial": [1, 2, 3], "revision": [1, 2, 3], "label": ["near", "far"], "detector_config": ["{}"],
-        "status": ["VALID"],
+        "status": ["UNWATCHED"],
     }  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def test_status_is_unknown_while_the_ioc_is_away(make_ioc, make):
     ioc.kill()
     wait_for(lambda: status[-1] == "UNKNOWN")
     ioc.start()
-    wait_for(lambda: status == ["VALID", "UNKNOWN", "VALID"])
+    wait_for(lambda: status == ["UNWATCHED", "UNKNOWN", "UNWATCHED"])
     assert serial == [1]
 
 
@@ -140,7 +140,7 @@ CHANGES = {
 @pytest.mark.parametrize(
     ("make_suspender", "disturbed", "restored"),
     [
-        (lambda calib: SuspendUnless(calib.status, "VALID"), "retracted", "far"),
+        (lambda calib: SuspendUnless(calib.status, "UNWATCHED"), "retracted", "far"),
         (lambda calib: SuspendUnless(calib.label, "near"), "far", "first again"),
         (
             lambda calib: SuspendWhenChanged(calib.label, expected_value="near", allow_resume=True),
