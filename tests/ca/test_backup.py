@@ -174,7 +174,7 @@ def test_backups_during_puts_are_complete_and_no_put_is_refused(make_ioc, tmp_pa
         ioc.stop()
     shutil.copy(tmp_path / "9.sqlite", ioc.store)
     with serving(ioc):
-        assert snapshot(ioc.prefix)["status"] == "VALID"
+        assert snapshot(ioc.prefix)["status"] == "UNWATCHED"
         assert put(f"{ioc.prefix}Dist", 0.5) is None
 
 

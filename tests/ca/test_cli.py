@@ -59,7 +59,7 @@ def test_show_history_and_diff_print_text_and_json(call, calibrated):
         )
     ]
     assert {done.returncode for done in (show, show_json, history, history_json, diff, diff_json)} == {0}
-    for word in ("VALID", "2 (far)", "serial 2", "0.9 m", "0.17 angstrom", "72.9319 keV", "Perkin", "alice@"):
+    for word in ("UNWATCHED", "2 (far)", "serial 2", "0.9 m", "0.17 angstrom", "72.9319 keV", "Perkin", "alice@"):
         assert word in show.stdout, word
     assert json.loads(show_json.stdout) == snapshot(calibrated)
     assert [row["revision"] for row in json.loads(history_json.stdout)["revisions"]] == [2, 1]

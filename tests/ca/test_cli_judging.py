@@ -54,7 +54,7 @@ def test_supersede_prints_which_revision_is_right(call, five):
     (correction,) = corrections(five, 1)
     assert (correction["kind"], correction["by"], correction["reason"]) == ("supersede", 2, "wavelength typed wrong")
     assert (correction["since"], correction["until"]) == (None, None)
-    assert snapshot(five)["status"] == "VALID"
+    assert snapshot(five)["status"] == "UNWATCHED"
 
 
 def test_supersede_of_the_active_revision_prints_that_it_stays_active(call, five):
@@ -75,7 +75,7 @@ def test_supersede_for_a_time_names_it_in_utc(call, five):
     )
     (correction,) = corrections(five, 5)
     assert correction["since"] == "2025-12-31T23:00:00.000000Z"
-    assert snapshot(five)["status"] == "VALID"  # it is right again now
+    assert snapshot(five)["status"] == "UNWATCHED"  # it is right again now
     open_ended = call("supersede", five, 3, "--by", 4, "--reason", "since then", "--since", "2026-01-02T00:00:00Z")
     assert open_ended.stdout == f"{five} revision 3 is superseded by revision 4 from 2026-01-02T00:00:00Z on\n"
 

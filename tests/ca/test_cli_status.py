@@ -146,7 +146,7 @@ def test_wait_ends_although_the_detector_is_not_valid_then(ioc, motors, going):
         out, errors = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, errors) == (0, "")
     assert "MOVED" in out
-    assert "y is at 1005 mm, calibrated at 1000 mm" in out
+    assert f"y ({motors.pv('Y:RBV')}) is at 1005 mm, calibrated at 1000 mm" in out
 
 
 def test_wait_that_times_out_prints_what_it_waited_for(call, ioc):

@@ -67,7 +67,7 @@ def calibrated(prefix):
 def expected(prefix):
     """Read with aioca the values that the others should see."""
     values = {"double": get(f"{prefix}Dist_RBV"), "string": get(f"{prefix}Detector_RBV"), "units": "m"}
-    return values | {"enum": "VALID", "text": get(f"{prefix}Snapshot_RBV")}
+    return values | {"enum": "UNWATCHED", "text": get(f"{prefix}Snapshot_RBV")}
 
 
 def output_of(program, prefix, new):
@@ -105,7 +105,7 @@ def test_caget_and_caput_of_epics_base_behave_like_the_others(calibrated):
 
     assert float(run(caget, "-t", "-g", "17", f"{calibrated}Dist_RBV").stdout) == GEOMETRY["dist"]
     assert run(caget, "-t", f"{calibrated}Detector_RBV").stdout.strip() == "Perkin"
-    assert run(caget, "-t", f"{calibrated}Status_RBV").stdout.strip() == "VALID"
+    assert run(caget, "-t", f"{calibrated}Status_RBV").stdout.strip() == "UNWATCHED"
     assert '"revision": 1' in run(caget, "-t", "-S", f"{calibrated}Snapshot_RBV").stdout.replace("\\", "")
     run(caput, "-c", f"{calibrated}Dist", "0.3")
     assert snapshot(calibrated)["geometry"]["dist"] == 0.3

@@ -117,7 +117,7 @@ def test_imported_calibrations_are_served_with_their_times_and_numbers(call, mak
     assert call("import", ioc.config, folder, "--prefix", ioc.prefix).returncode == 0
     with serving(ioc):
         found = snapshot(ioc.prefix)
-        assert (found["revision"], found["geometry"]["dist"], found["status"]) == (2, 0.3, "VALID")
+        assert (found["revision"], found["geometry"]["dist"], found["status"]) == (2, 0.3, "UNWATCHED")
         assert get(f"{ioc.prefix}Time_RBV").startswith("2020-09-13")
         assert put(f"{ioc.prefix}Activate", "1") is None
         assert snapshot(ioc.prefix)["geometry"]["dist"] == 0.2

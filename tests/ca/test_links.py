@@ -168,7 +168,7 @@ def test_position_is_unknown_while_a_link_moves_and_the_message_says_which(at_re
     until(at_rest, lambda z, *_: z.moving)
     assert commit(at_rest, "in motion", position="now", geometry={**GEOMETRY, "dist": 0.91})["outcome"] == "accepted"
     assert position(at_rest) is None
-    assert get(f"{at_rest}Message_RBV").endswith(f", position unknown: z ({motors.pv('Z')}) is moving")
+    assert get(f"{at_rest}Message_RBV").endswith(f", position unknown: z ({motors.pv('Z:RBV')}) is moving")
 
 
 def test_same_commit_within_tolerance_changes_nothing_and_beyond_it_does(at_rest, motors):

@@ -45,7 +45,7 @@ def test_first_commit_is_whole_and_everywhere_the_same(prefix):
     assert (result["request"], result["op"], result["revision"], result["serial"]) == ("begin", "commit", 1, 1)
     shown = snapshot(prefix)
     assert shown["geometry"] == {**GEOMETRY, "detector_config": {"orientation": 2}}
-    assert (shown["status"], shown["revision"], shown["serial"], shown["label"]) == ("VALID", 1, 1, "near")
+    assert (shown["status"], shown["revision"], shown["serial"], shown["label"]) == ("UNWATCHED", 1, 1, "near")
     assert (shown["prefix"], shown["activated"], shown["position"]) == (prefix, result["time"], None)
     for name in NAMES:
         assert get(prefix + readback(name)) == get(prefix + setpoint(name)) == GEOMETRY[name], name
