@@ -16,7 +16,7 @@ from scripted import Scripted, recorded
 from speak import GEOMETRY
 
 AT_NEAR = Geometry(**{**GEOMETRY, "dist": 0.2})
-AT_FAR = Geometry(**{**GEOMETRY, "dist": 1.0123456789012345, "rot1": 0.1 + 0.2})
+AT_FAR = Geometry(**{**GEOMETRY, "dist": 1.0123456789012345, "rot1": 0.01 + 0.02})
 
 
 @pytest.fixture

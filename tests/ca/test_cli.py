@@ -121,7 +121,7 @@ def test_set_changes_several_values_as_one_and_keeps_the_label(call, prefix):
     assert refused.returncode == 1
     assert refused.stderr.splitlines() == [
         "dist -1.0 m is out of range: expected 0 < dist <= 100 m",
-        "wavelength 1.6 m looks like angstrom: write 1.6e-10",
+        "wavelength 1.6 m looks like angstrom: write 1.6e-10, or keV: write 7.74901240208e-10, or nm: write 1.6e-09",
     ]
     assert snapshot(prefix) == record
 

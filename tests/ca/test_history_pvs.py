@@ -117,7 +117,7 @@ def test_activated_revision_is_whole(calibrated):
 
 def test_put_after_a_rollback_derives_from_the_active_revision(calibrated):
     assert put(f"{calibrated}Activate", "far") is None
-    assert put(f"{calibrated}Rot1", 0.5) is None
+    assert put(f"{calibrated}Rot1", 0.05) is None
     shown = snapshot(calibrated)
     assert (shown["revision"], shown["label"], shown["geometry"]["dist"]) == (4, "far", 0.9)
     assert shown["provenance"]["derived_from"] == 2
@@ -211,7 +211,9 @@ def test_reading_an_unknown_kind_is_refused_with_the_known_ones(calibrated, text
 def test_long_history_is_read_in_pieces_that_fit(prefix):
     for number in range(30):
         comment = {"method": "manual", "comment": "x" * 1000}
-        request(prefix, commit_text(f"r{number}", geometry={**GEOMETRY, "dist": 0.2 + number}, provenance=comment))
+        request(
+            prefix, commit_text(f"r{number}", geometry={**GEOMETRY, "dist": 0.2 + number / 100}, provenance=comment)
+        )
     found, pieces = [], 0
     while len(found) < 30:
         answer = asked(prefix, f"revision {len(found) + 1}")

@@ -40,7 +40,7 @@ def test_edited_values_are_one_transaction(calibrated):
     stage(calibrated, dist=0.3, rot1=0.01, wavelength=1.7e-11)
     with monitoring(f"{calibrated}Snapshot_RBV") as (monitor,):
         assert put(f"{calibrated}Stage:Apply", "Do") is None
-        assert put(f"{calibrated}Rot2", -1.0) is None
+        assert put(f"{calibrated}Rot2", -0.03) is None
         wait_for(lambda: json.loads(str(monitor.values[-1]))["revision"] == 3)
         assert [json.loads(str(text))["serial"] for text in monitor.values] == [1, 2, 3]
     assert put(f"{calibrated}Activate", "2") is None
@@ -62,7 +62,7 @@ def test_staged_detector_brings_its_pixels(calibrated):
 
 def test_apply_is_refused_if_another_revision_was_activated_since_the_first_edit(calibrated):
     stage(calibrated, dist=0.3)
-    assert put(f"{calibrated}Rot1", 0.5) is None
+    assert put(f"{calibrated}Rot1", 0.05) is None
     stage(calibrated, rot2=0.01)
     before = snapshot(calibrated)
     assert put(f"{calibrated}Stage:Apply", 1)
@@ -74,7 +74,7 @@ def test_apply_is_refused_if_another_revision_was_activated_since_the_first_edit
     assert put(f"{calibrated}Stage:Clear", 1) is None
     stage(calibrated, dist=0.3)
     assert put(f"{calibrated}Stage:Apply", 1) is None
-    assert (snapshot(calibrated)["revision"], snapshot(calibrated)["geometry"]["rot1"]) == (3, 0.5)
+    assert (snapshot(calibrated)["revision"], snapshot(calibrated)["geometry"]["rot1"]) == (3, 0.05)
 
 
 def test_clear_discards_the_staged_values(calibrated):
@@ -88,8 +88,8 @@ def test_clear_discards_the_staged_values(calibrated):
 
 def test_edited_values_stay_and_others_follow_the_active_geometry(calibrated):
     stage(calibrated, dist=0.3)
-    assert put(f"{calibrated}Request", commit_text("other", geometry={"dist": 0.4, "rot1": 0.5})) is None
-    assert state(calibrated) == (1, {**GEOMETRY, "dist": 0.3, "rot1": 0.5})
+    assert put(f"{calibrated}Request", commit_text("other", geometry={"dist": 0.4, "rot1": 0.05})) is None
+    assert state(calibrated) == (1, {**GEOMETRY, "dist": 0.3, "rot1": 0.05})
 
 
 def test_idle_applies_and_clears_nothing(calibrated):

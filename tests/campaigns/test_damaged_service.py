@@ -80,7 +80,7 @@ def test_byte_that_flips_while_serving_is_found_and_ends_all_writing(make_ioc):
     ioc = make_ioc()
     with Wire(ioc.start().port) as wire:
         for number in range(3):
-            assert wire.transact(ioc.prefix, new_request({**VALUES, "dist": 0.1 + number})).outcome == "accepted"
+            assert wire.transact(ioc.prefix, new_request({**VALUES, "dist": 0.1 + number / 100})).outcome == "accepted"
         status = f"{ioc.name}{{IOC}}Storage:Status_RBV"
         assert wire.get_text(status) == "OK"
         with ioc.store.open("r+b") as file:

@@ -31,6 +31,7 @@ SEEDED = in_detector('seed = "pe1.poni"\nlimits = {dist = [0.1, 3.0]}')
 BAD_SEEDS = {
     "broken": ("poni_version: 2\nDistance: 0.25\n", "missing"),
     "out of the detector's limits": (PONI.replace("0.25", "4.0"), "dist 4.0 m is outside the limits of this detector"),
+    "a slip within the built-in limits": (PONI.replace("Rot1: 0.0", "Rot1: 1.5"), "rot1 1.5 rad looks like degree"),
     "in another unit": (PONI.replace("1.6e-11", "0.16"), "wavelength 0.16 m looks like angstrom: write 1.6e-11"),
 }
 
@@ -60,6 +61,17 @@ def test_check_accepts_a_seed_and_says_so(call, written, tmp_path):
     assert "OK, 1 detector, " in done.stdout
     assert "seed pe1.poni" in done.stdout
     assert not (tmp_path / "ponikeeper.sqlite").exists()
+
+
+def test_check_warns_of_each_detector_without_limits(call, written, tmp_path):
+    path = written(MINIMAL + '[[detector]]\nprefix = "limited:"\nlimits = {dist = [0.1, 3.0]}\n')
+    done = call("check", path, STATE_DIRECTORY=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    _, first, warning, second = done.stdout.splitlines()
+    assert "limited:" in second
+    assert "limited:" not in first
+    assert "warning: no limits" in warning
+    assert "write [detector.limits] with such as dist = [0.1, 3.0]" in warning
 
 
 def test_check_without_a_place_for_the_store_is_refused(call, written):

@@ -1,4 +1,4 @@
-"""Make the table of pixel sizes from the installed pyFAI: ``python tests/support/make_detector_table.py``."""
+"""Make the table of pixels and shapes from the installed pyFAI: ``python tests/support/make_detector_table.py``."""
 
 import inspect
 import json
@@ -8,7 +8,7 @@ TABLE = Path(__file__).parents[2] / "iocs" / "ponikeeper" / "geometry" / "detect
 
 
 def make_table() -> dict[str, list[float]]:
-    """List every name by which pyFAI's detector_factory finds a detector of known pixels (m)."""
+    """List every name by which pyFAI's detector_factory finds a detector of known pixels (m), with its shape."""
     import pyFAI.detectors
     from pyFAI.detectors import Detector
 
@@ -25,7 +25,8 @@ def make_table() -> dict[str, list[float]]:
         except TypeError:  # made for a shape or a file that has to be given: no one pixel size
             continue
         if detector.pixel1 and detector.pixel2:
-            table[name.lower().replace(" ", "_")] = [float(detector.pixel1), float(detector.pixel2)]
+            shape = map(int, detector.shape or ())  # of images with these pixels
+            table[name.lower().replace(" ", "_")] = [float(detector.pixel1), float(detector.pixel2), *shape]
     return dict(sorted(table.items()))
 
 

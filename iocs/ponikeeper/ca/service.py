@@ -32,6 +32,7 @@ from ponikeeper.detector.link_rules import Sample
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.errors import ConfigError, GeometryError, PoniError, RefusedError
 from ponikeeper.geometry import Geometry, poni
+from ponikeeper.geometry.slips import slips
 from ponikeeper.protocol import Commit
 from ponikeeper.protocol.pvs import IOC_PVS
 from ponikeeper.putlog.sinks import make_sink
@@ -207,13 +208,16 @@ def seed(config: Config, detector: Detector) -> Geometry | None:
     Raises
     ------
     ConfigError
-        The file is not a valid PONI, or a value is outside the limits of the detector.
+        The file is not a valid PONI, or a value is outside the limits of the detector or a slip.
     """
     text = config.seed_text(detector)
     if text is None:
         return None
     try:
-        return Geometry.parse(poni.read(text).as_dict(), detector.limits)
+        geometry = Geometry.parse(poni.read(text).as_dict(), detector.limits)
+        if found := slips(geometry, limits=detector.limits):
+            raise GeometryError(found)
+        return geometry
     except (PoniError, GeometryError) as error:
         number = config.detector.index(detector) + 1
         raise ConfigError(

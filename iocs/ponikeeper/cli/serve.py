@@ -64,3 +64,8 @@ def check(config: ConfigFile) -> None:
     for detector, geometry in zip(loaded.detector, seeds, strict=True):
         seed = f", seed {detector.seed}" if geometry else ""
         print_text(f"  {detector.prefix}  {len(detector.link)} links{seed}")
+        if not detector.limits:
+            print_text(
+                "    warning: no limits, so a wrong value may be accepted that another detector could have: "
+                "write [detector.limits] with such as dist = [0.1, 3.0]"
+            )

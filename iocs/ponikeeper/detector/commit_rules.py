@@ -9,6 +9,7 @@ from ponikeeper.errors import GeometryError, RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.detectors import pixel_size
 from ponikeeper.geometry.parameters import NAMES, Limits
+from ponikeeper.geometry.slips import slips
 from ponikeeper.history import Correction, Position, Revision
 from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.protocol import (
@@ -71,6 +72,7 @@ def decide_commit(
     geometry = None
     try:
         geometry = Geometry.parse(_merged(active, commit, problems), limits)
+        problems += _slips(active, geometry, commit, limits)
     except GeometryError as error:
         problems += [_problem_with_hint(problem, active, commit) for problem in error.problems]
     if geometry is None or problems:
@@ -248,6 +250,13 @@ def _problem_with_hint(problem: str, active: Revision | None, commit: Commit) ->
         missing = [name for name in NAMES if name not in commit.geometry]
         return f"no revision is active yet, {', '.join(missing)} missing: {WHERE_TO_BEGIN}"
     return problem
+
+
+def _slips(active: Revision | None, geometry: Geometry, commit: Commit, limits: Limits) -> list[str]:
+    """Find what was probably typed in another unit, among the values that change."""
+    old = {} if active is None else active.geometry.as_dict()
+    changed = [name for name in NAMES if old.get(name) != getattr(geometry, name)]
+    return slips(geometry, changed, limits, single=commit.derived and len(commit.geometry) == 1)
 
 
 def _expectation_problems(active: Revision | None, commit: Commit) -> list[str]:

@@ -2,13 +2,13 @@
 
 from ponikeeper.geometry.geometry import (
     DEFAULT_ORIENTATION,
-    HC_KEV_ANGSTROM,
     MAX_DETECTOR_BYTES,
     Fit2D,
     Geometry,
     unknown_names,
     value_problem,
 )
+from ponikeeper.geometry.parameters import HC_KEV_ANGSTROM
 
 __all__ = [
     "DEFAULT_ORIENTATION",

@@ -1,4 +1,4 @@
-"""The pixel sizes that pyFAI knows by a detector's name: a packaged table, so the IOC needs no pyFAI.
+"""The pixel sizes and panels that pyFAI knows by a detector's name: a packaged table, so the IOC needs no pyFAI.
 
 The table is generated from pyFAI (``python tests/support/make_detector_table.py``); a test compares it with pyFAI.
 """
@@ -22,11 +22,33 @@ def pixel_size(name: str) -> tuple[float, float] | None:
     tuple of float, or None
         Pixel size along axis 1 and axis 2 (m); None where the name is unknown or has several sizes.
     """
-    return _table().get(name.lower().replace(" ", "_"))
+    row = _table().get(_key(name))
+    return None if row is None else (row[0], row[1])
+
+
+def panel_size(name: str) -> tuple[float, float] | None:
+    """Look up the size of a detector's panel by pyFAI's name.
+
+    Parameters
+    ----------
+    name
+        As for `pixel_size`.
+
+    Returns
+    -------
+    tuple of float, or None
+        Size along axis 1 and axis 2 (m); None where the name is unknown or the panel has several shapes.
+    """
+    row = _table().get(_key(name))
+    return None if row is None or len(row) < 4 else (row[0] * row[2], row[1] * row[3])
+
+
+def _key(name: str) -> str:
+    return name.lower().replace(" ", "_")
 
 
 @functools.cache
-def _table() -> dict[str, tuple[float, float]]:
+def _table() -> dict[str, list[float]]:
+    """Read the pixel sizes along both axes (m) and, where there is one, the shape (px) of each detector."""
     text = files("ponikeeper.geometry").joinpath("detectors.json").read_text(encoding="ascii")
-    rows = cast("dict[str, list[float]]", json.loads(text))
-    return {name: (row[0], row[1]) for name, row in rows.items()}
+    return cast("dict[str, list[float]]", json.loads(text))

@@ -11,13 +11,10 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from ponikeeper.errors import GeometryError
-from ponikeeper.geometry.parameters import NAMES, PARAMETERS, Limits
+from ponikeeper.geometry.parameters import HC_KEV_ANGSTROM, NAMES, PARAMETERS, Limits, Units
 from ponikeeper.text import strictjson
 from ponikeeper.text.ascii import json_literal
 from ponikeeper.text.suggestions import MAX_NAMES, suggestion
-
-HC_KEV_ANGSTROM = 12.398419843320026
-"""Planck's constant times the speed of light (keV angstrom), exact in the SI of 2019."""
 
 MAX_DETECTOR_BYTES = 38
 """A CA string holds 39 bytes; a full one was probably cut by its client."""
@@ -238,8 +235,31 @@ def value_problem(name: str, value: object, limits: Limits | None = None) -> str
     return next(iter(_value_problems({name: value}, limits)), None)
 
 
+def pixel_units(name: str, values: Mapping[str, object]) -> Units:
+    """Return the pixels of a detector as a unit in which a PONI may have been typed.
+
+    Parameters
+    ----------
+    name
+        Name of a value; only ``poni1`` and ``poni2`` are measured in pixels.
+    values
+        Values by name, among them the pixel sizes (m) if they are known.
+
+    Returns
+    -------
+    tuple
+        Empty if no pixel size is known.
+    """
+    size = values.get(name.replace("poni", "pixel")) if name.startswith("poni") else None
+    return (("pixel", float(size)),) if isinstance(size, float | int) else ()
+
+
 def _value_problems(values: Mapping[str, object], limits: Limits | None) -> list[str]:
-    problems = [parameter.problem(values[name], limits) for name, parameter in PARAMETERS.items() if name in values]
+    problems = [
+        parameter.problem(values[name], limits, pixel_units(name, values))
+        for name, parameter in PARAMETERS.items()
+        if name in values
+    ]
     if "detector" in values:
         problems.append(_detector_problem(values["detector"]))
     if "detector_config" in values:

@@ -13,6 +13,7 @@ from ponikeeper.history import Revision
 from ponikeeper.protocol import MAX_BYTES, Commit, LinkState
 from strategies import VALUES, geometries, numbers
 
+EVERYTHING = {name: (parameter.lower, parameter.upper) for name, parameter in PARAMETERS.items()}
 UNITS = {"z": "mm", "energy": "keV"}
 FIT = {"method": "fit", "residual_px": 0.04, "sigma": {"dist": 1e-6}, "author": "alice", "derived_from": 2}
 
@@ -48,7 +49,8 @@ def problems(*arguments, **options):
 @given(geometries(), st.sampled_from(sorted(PARAMETERS)).flatmap(lambda name: st.tuples(st.just(name), numbers(name))))
 def test_edit_by_hand_changes_one_value_and_inherits_no_provenance(geometry, edit):
     name, value = edit
-    draft = decide(active(geometry), Commit({name: value}, {"method": "manual"}, position="now", derived=True))
+    commit = Commit({name: value}, {"method": "manual"}, position="now", derived=True)
+    draft = decide(active(geometry), commit, limits=EVERYTHING)
     assert draft.geometry == Geometry.parse({**geometry.as_dict(), name: value})
     assert draft.provenance == {"method": "manual", "author": "bob@host", "derived_from": 7}
     assert (draft.label, draft.position) == ("near", {})
@@ -97,6 +99,41 @@ def test_unknown_detector_needs_both_pixels():
 def test_limits_of_the_detector_are_applied():
     messages = problems(active(), Commit({"dist": 5.0}), limits={"dist": (0.1, 3.0)})
     assert messages == ("dist 5.0 m is outside the limits of this detector: expected 0.1 <= dist <= 3.0 m",)
+
+
+SLIPS = {"dist": 31.0, "poni1": 40.0, "rot2": 2.5}
+
+
+@pytest.mark.parametrize("name", SLIPS)
+@pytest.mark.parametrize(
+    "commit",
+    [
+        lambda **slip: Commit(slip, {"method": "manual"}, position="now", derived=True),  # a put, Stage
+        lambda **slip: Commit({**VALUES, **slip}, {"method": "poni"}, inherit=False),  # Poni, seed
+        lambda **slip: Commit({**VALUES, **slip}),  # Request
+    ],
+)
+def test_slip_is_refused_unless_limits_allow_it_or_the_value_is_active_already(name, commit):
+    value = SLIPS[name]
+    (message,) = problems(active(), commit(**{name: value}))
+    assert message.startswith(f"{name} {value}")
+    assert "looks like" in message
+    assert decide(active(), commit(**{name: value}), limits={name: (0.0, 50.0)}).geometry.as_dict()[name] == value
+    before = active(Geometry.parse({**VALUES, name: value}))
+    assert decide(
+        before, commit(**{name: value}) if commit(dist=1.0).derived else commit(**{name: value, "rot1": 0.01})
+    )
+
+
+def test_slips_are_reported_with_the_other_problems():
+    messages = problems(active(), Commit({"dist": 31.0, "rot1": 1.5}, label="7"))
+    assert [message.split()[0] for message in messages] == ["label", "dist", "rot1"]
+
+
+def test_record_of_the_position_is_not_refused_for_an_old_slip():
+    old = active(Geometry.parse({**VALUES, "rot1": 1.5}))
+    commit = decide_here(old, (), links_now())
+    assert decide(old, commit, units=UNITS, links=links_now()).position == POSITION
 
 
 def test_all_problems_are_reported_at_once():

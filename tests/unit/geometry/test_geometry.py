@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ponikeeper.errors import GeometryError
 from ponikeeper.geometry import MAX_DETECTOR_BYTES, Geometry
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
-from strategies import VALUES, geometries, numbers
+from strategies import VALUES, geometries
 
 KNOWN = " ".join([*NAMES, "detector_config"])
 
@@ -34,21 +34,44 @@ def problems_of(**changes):
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("wavelength", 1.6, "wavelength 1.6 m looks like angstrom: write 1.6e-10"),
-        ("wavelength", 0.1663, "wavelength 0.1663 m looks like angstrom: write 1.663e-11"),
-        ("wavelength", 1000.0, "wavelength 1000.0 m is out of range: expected 1e-13 <= wavelength <= 1e-08 m"),
+        (
+            "wavelength",
+            1.5,
+            "wavelength 1.5 m looks like angstrom: write 1.5e-10, or keV: write 8.26561322888e-10, "
+            "or nm: write 1.5e-09",
+        ),
+        ("wavelength", 0.1663, "wavelength 0.1663 m looks like angstrom: write 1.663e-11, or nm: write 1.663e-10"),
+        ("wavelength", 17, "wavelength 17.0 m looks like keV: write 7.29318814313e-11, or angstrom: write 1.7e-09"),
+        ("wavelength", 0.0729, "wavelength 0.0729 m looks like nm: write 7.29e-11, or angstrom: write 7.29e-12"),
+        ("wavelength", 8047.8, "wavelength 8047.8 m looks like eV: write 1.54059741088e-10"),
+        ("wavelength", -17, "wavelength -17.0 m is out of range: expected 1e-13 <= wavelength <= 1e-08 m"),
+        ("wavelength", 1e9, "wavelength 1000000000.0 m is out of range: expected 1e-13 <= wavelength <= 1e-08 m"),
         ("wavelength", 0.0, "wavelength 0.0 m is out of range: expected 1e-13 <= wavelength <= 1e-08 m"),
-        ("dist", 234.5, "dist 234.5 m looks like millimetre: write 0.2345"),
-        ("dist", 1000, "dist 1000.0 m looks like millimetre: write 1"),
+        ("dist", 234.5, "dist 234.5 m looks like millimetre: write 0.2345, or centimetre: write 2.345"),
+        ("dist", 1000, "dist 1000.0 m looks like millimetre: write 1, or centimetre: write 10"),
         ("dist", -0.2, "dist -0.2 m is out of range: expected 0 < dist <= 100 m"),
         ("dist", 0, "dist 0.0 m is out of range: expected 0 < dist <= 100 m"),
         ("dist", -0.0, "dist -0.0 m is out of range: expected 0 < dist <= 100 m"),
-        ("dist", 1e6, "dist 1000000.0 m is out of range: expected 0 < dist <= 100 m"),
-        ("poni1", 201.1, "poni1 201.1 m looks like millimetre: write 0.2011"),
-        ("poni2", -150, "poni2 -150.0 m looks like millimetre: write -0.15"),
-        ("rot1", 90, "rot1 90.0 rad looks like degree: write 1.57079632679"),
-        ("rot2", -180, "rot2 -180.0 rad looks like degree: write -3.141592653589793"),
-        ("rot3", 181, "rot3 181.0 rad is out of range: expected -3.14159 <= rot3 <= 3.14159 rad"),
+        ("dist", 1e5, "dist 100000.0 m looks like micrometre: write 0.1"),
+        ("dist", 1e8, "dist 100000000.0 m is out of range: expected 0 < dist <= 100 m"),
+        (
+            "poni1",
+            201.1,
+            "poni1 201.1 m looks like millimetre: write 0.2011, or pixel: write 0.04022",
+        ),
+        (
+            "poni2",
+            1011,
+            "poni2 1011.0 m looks like pixel: write 0.2022, or millimetre: write 1.011, or micrometre: write 0.001011",
+        ),
+        (
+            "poni2",
+            -150,
+            "poni2 -150.0 m looks like millimetre: write -0.15, or pixel: write -0.03, or centimetre: write -1.5",
+        ),
+        ("rot1", 90, "rot1 90.0 rad looks like degree: write 1.57079632679, or milliradian: write 0.09"),
+        ("rot2", -180, "rot2 -180.0 rad looks like degree: write -3.141592653589793, or milliradian: write -0.18"),
+        ("rot3", 181, "rot3 181.0 rad looks like milliradian: write 0.181"),
         ("pixel1", 200, "pixel1 200.0 m looks like micrometre: write 0.0002"),
         ("pixel2", 0.2, "pixel2 0.2 m looks like millimetre: write 0.0002"),
         ("pixel1", -2e-4, "pixel1 -0.0002 m is out of range: expected 1e-06 <= pixel1 <= 0.01 m"),
@@ -68,18 +91,26 @@ def test_bad_number_is_refused_and_the_likely_unit_named(name, value, problem):
     assert problems_of(**{name: value}) == [problem]
 
 
-SLIPS = [(parameter, factor) for parameter in PARAMETERS.values() for _, factor in parameter.likely_units]
+SLIPS = [
+    (parameter, unit, convert)
+    for parameter in PARAMETERS.values()
+    for unit, convert in (
+        *((unit, lambda value, factor=factor: value / factor) for unit, factor in parameter.likely_units),
+        *((unit, lambda value, factor=factor: factor / value) for unit, factor in parameter.energy_units),
+    )
+]
 
 
 @given(st.data())
-def test_value_that_a_refusal_suggests_is_accepted(data):
-    parameter, factor = data.draw(st.sampled_from(SLIPS))
-    typed = data.draw(numbers(parameter.name)) / factor
-    problem = parameter.problem(typed)
-    assume(problem is not None and "looks like" in problem)
-    suggested = float(problem.rpartition("write ")[2])
-    assert parameter.problem(suggested) is None
-    assert suggested in [pytest.approx(typed * each, rel=1e-11) for _, each in parameter.likely_units]
+def test_usual_value_typed_in_another_unit_is_among_the_suggestions_and_each_of_them_is_accepted(data):
+    parameter, unit, convert = data.draw(st.sampled_from(SLIPS))
+    lowest, _, highest = parameter.usual
+    meant = data.draw(st.floats(max(lowest, 1e-12) * 1.01, highest * 0.99))
+    problem = parameter.problem(convert(meant))
+    assume(problem is not None)
+    suggestions = dict(each.split(": write ") for each in problem.partition(" looks like ")[2].split(", or "))
+    assert float(suggestions[unit]) == pytest.approx(meant, rel=1e-11)
+    assert [parameter.problem(float(each)) for each in suggestions.values()] == [None] * len(suggestions)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
