@@ -32,7 +32,7 @@ from ponikeeper.detector.link_rules import Sample
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.errors import ConfigError, GeometryError, PoniError, RefusedError
 from ponikeeper.geometry import Geometry, poni
-from ponikeeper.geometry.slips import slips
+from ponikeeper.geometry.slips import without_slips
 from ponikeeper.protocol import Commit
 from ponikeeper.protocol.pvs import IOC_PVS
 from ponikeeper.putlog.sinks import make_sink
@@ -214,10 +214,7 @@ def seed(config: Config, detector: Detector) -> Geometry | None:
     if text is None:
         return None
     try:
-        geometry = Geometry.parse(poni.read(text).as_dict(), detector.limits)
-        if found := slips(geometry, limits=detector.limits):
-            raise GeometryError(found)
-        return geometry
+        return without_slips(Geometry.parse(poni.read(text).as_dict(), detector.limits), detector.limits)
     except (PoniError, GeometryError) as error:
         number = config.detector.index(detector) + 1
         raise ConfigError(

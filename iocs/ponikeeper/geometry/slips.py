@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import cast
 
+from ponikeeper.errors import GeometryError
 from ponikeeper.geometry.detectors import panel_size
 from ponikeeper.geometry.geometry import Geometry, pixel_units
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS, Limits
@@ -62,6 +63,31 @@ def slips(
     if not found:
         found |= _far_beam(geometry, free, single)
     return [f"{problem}; {_remedy(name)}" for name, problem in found.items()]
+
+
+def without_slips(geometry: Geometry, limits: Limits) -> Geometry:
+    """Return a geometry that comes as a whole, from a file, if it has no slips.
+
+    Parameters
+    ----------
+    geometry
+        The geometry.
+    limits
+        Limits of this detector (m, rad).
+
+    Returns
+    -------
+    Geometry
+        The same geometry.
+
+    Raises
+    ------
+    GeometryError
+        With every slip.
+    """
+    if found := slips(geometry, limits=limits):
+        raise GeometryError(found)
+    return geometry
 
 
 def _remedy(name: str) -> str:
