@@ -132,7 +132,7 @@ def test_slips_are_reported_with_the_other_problems():
 
 def test_record_of_the_position_is_not_refused_for_an_old_slip():
     old = active(Geometry.parse({**VALUES, "rot1": 1.5}))
-    commit = decide_here(old, (), links_now())
+    commit = decide_record_position(old, (), links_now())
     assert decide(old, commit, units=UNITS, links=links_now()).position == POSITION
 
 
