@@ -119,9 +119,9 @@ def pvs_page() -> str:
         "## PVs of the IOC\n\nEach name follows the IOC's own prefix. Names in capitals are those of iocStats.",
         _pv_table(IOC_PVS),
         "## Limits of the values\n\nA put outside these limits is refused; the configuration can narrow them.\n\n"
-        "These are refused too, as they were probably typed in another unit, unless the detector has limits of that value in\n"
-        "the configuration: a distance of 20 m or more, a PONI or beam centre more than 10 panels away (of a panel whose shape\n"
-        "pyFAI or `max_shape` has), and rotations such as 1.5, which look like degrees.",
+        "These are refused too, as they were probably typed in another unit, unless the detector has limits of\n"
+        "that value in the configuration: a distance of 20 m or more, a PONI or beam centre more than 10 panels\n"
+        "away (of a panel whose shape pyFAI or `max_shape` has), and rotations such as 1.5, which look like degrees.",
         _range_table(),
         "## Alarms\n\nWhat `ponikeeper export alarms` writes for the alarm server.",
         _alarm_table(),
