@@ -43,7 +43,10 @@ def first_version(path: Path) -> Path:
             commit(storage, prefix, number)
     storage.close()
     connection = sqlite3.connect(path)
-    connection.execute("DROP TABLE standing")  # what the second version brought
+    first = {name for kind, name, *_ in schema.expected_schema(1) if kind == "table"}
+    for kind, name, *_ in schema.schema_of(connection):
+        if kind == "table" and name not in first:
+            connection.execute(f"DROP TABLE {name}")  # what a later version brought
     connection.execute("PRAGMA user_version = 1")
     connection.close()
     return path

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ponikeeper.errors import StoreError
 from ponikeeper.geometry import Geometry
-from ponikeeper.history import Correction, ServiceChange
-from ponikeeper.store import FOLLOWED, Draft, FollowState
+from ponikeeper.history import Correction, LabelRecord, ServiceChange
+from ponikeeper.history.records import FOLLOWED, UNDO
+from ponikeeper.store import Draft, FollowState
 from ponikeeper.store import sqlite_storage as writing
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.text.strictjson import canonical
@@ -59,11 +60,13 @@ def small_store(path: Path, revisions: int = 4) -> Path:
         for prefix in PREFIXES:
             request = ("back", "f" * 64, "activate")
             standing = FollowState(True, {"z": {"value": 1.0, "units": "mm"}})
-            storage.activate(prefix, 2, time_of(revisions), "activate", "bob@there", request, standing)
+            wrong = storage.activate(prefix, 2, time_of(revisions), "activate", "bob@there", request, standing)
+            storage.activate(prefix, revisions, time_of(revisions), UNDO, "bob@there", undone=wrong)
             storage.activate(prefix, 3, time_of(revisions), FOLLOWED, "links")
             for correction in corrections(revisions):
                 storage.correct(prefix, correction)
             storage.change_service(prefix, SERVICE)
+            storage.label(prefix, LabelRecord(0, 3, "spare", revisions, time_of(revisions), "bob@there"))
     finally:
         storage.close()
     return path

@@ -76,11 +76,10 @@ class IocHistory:
         Raises
         ------
         RefusedError
-            Corrections are added all the time.
+            Records are added all the time.
         """
-        parts = history_reading.run(history_reading.full_history(), self._query)
-        exported = timestamps.from_datetime(timestamps.now())
-        return ExportedHistory(self._prefix, exported, *map(tuple, parts))  # type: ignore[arg-type]  # in the order of KINDS
+        records = history_reading.run(history_reading.full_history(), self._query)
+        return ExportedHistory.of(self._prefix, timestamps.from_datetime(timestamps.now()), records)
 
     def _query(self, query: HistoryQuery) -> Reply:
         if not self._is_fresh:

@@ -29,8 +29,8 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """Write the whole history of a detector: ponikeeper export history 'P:' -o pe1.jsonl."""
-    parts = run_ca(ca_history().read_all(prefix))
-    exported = ExportedHistory(prefix, timestamps.from_datetime(timestamps.now()), *map(tuple, parts))
+    records = run_ca(ca_history().read_all(prefix))
+    exported = ExportedHistory.of(prefix, timestamps.from_datetime(timestamps.now()), records)
     data = history_file.write(exported)
     history_file.read(data)  # a file that could not be read back is not written
     if write_output(output, data.decode("ascii")):

@@ -85,8 +85,8 @@ def import_(
 
 def _compare(store: HistoryStorage, history: ExportedHistory, source: Path) -> tuple[ExportedHistory, ExportedHistory]:
     """Return what a store has of a detector, and what it lacks of a history; raises `RefusedError` if they differ."""
-    stored = (tuple(store.records(history.prefix, kind)) for kind in KINDS)
-    present = ExportedHistory(history.prefix, history.exported, *stored)  # type: ignore[arg-type]  # in the order of KINDS
+    stored = {kind: store.records(history.prefix, kind) for kind in KINDS}
+    present = ExportedHistory.of(history.prefix, history.exported, stored)
     try:
         return present, history_file.new_records(present, history)
     except RefusedError as error:

@@ -10,6 +10,7 @@ from ponikeeper.errors import ConfigError, RefusedError
 from ponikeeper.history import Activation, Correction, Revision
 from ponikeeper.history.activations import ActivePeriod, active_during
 from ponikeeper.history.corrections import chain
+from ponikeeper.history.labels import with_label
 from ponikeeper.protocol import Snapshot, history_reading, origin
 from ponikeeper.protocol.json_text import VERSION
 from ponikeeper.text import timestamps, typed_times
@@ -45,7 +46,7 @@ class Selected:
     Parameters
     ----------
     revision
-        The revision.
+        The revision, with the label that it has now.
     corrections
         All of the detector, in their order.
     at
@@ -134,6 +135,7 @@ async def read_selected(prefix: str, selector: Selector) -> Selected:
             periods = active_then(prefix, await read(history_reading.all_activations()), selector.at)
             number = periods[0].activation.revision
         revision = await read(history_reading.revision(number))
+    revision = with_label(revision, await read(history_reading.all_labels()))
     corrections = await read(history_reading.all_corrections())
     return Selected(revision, corrections, selector.at, periods)
 

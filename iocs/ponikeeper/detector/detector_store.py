@@ -10,8 +10,9 @@ from ponikeeper.detector.publisher import Publisher
 from ponikeeper.detector.state import Change
 from ponikeeper.errors import RefusedError, StoreError
 from ponikeeper.history import Activation, Correction, Revision
+from ponikeeper.history.records import FOLLOWED
 from ponikeeper.protocol import Request, Result
-from ponikeeper.store import FOLLOWED, Answer, Draft, FollowCandidate, FollowState, HistoryStorage, StoredState
+from ponikeeper.store import Answer, Draft, FollowCandidate, FollowState, HistoryStorage, StoredState
 from ponikeeper.store.store_thread import PERIOD, StoreThread
 
 _FOLLOW_AUTHOR = "links"

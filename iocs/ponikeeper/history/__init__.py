@@ -1,5 +1,13 @@
-"""What the history of a detector consists of: records of four kinds, what follows from them, the history file. Pure."""
+"""What the history of a detector consists of: the kinds of records, and the history file. Pure."""
 
-from ponikeeper.history.records import Activation, Correction, Position, Revision, ServiceChange
+from ponikeeper.history.records import (
+    Activation,
+    Correction,
+    LabelRecord,
+    Position,
+    Revision,
+    ServiceChange,
+    UndoRecord,
+)
 
-__all__ = ["Activation", "Correction", "Position", "Revision", "ServiceChange"]
+__all__ = ["Activation", "Correction", "LabelRecord", "Position", "Revision", "ServiceChange", "UndoRecord"]

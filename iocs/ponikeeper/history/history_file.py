@@ -16,9 +16,11 @@ from ponikeeper.history.records import (
     KINDS,
     Activation,
     Correction,
+    LabelRecord,
     Record,
     Revision,
     ServiceChange,
+    UndoRecord,
     name_of,
     with_checksum,
 )
@@ -39,8 +41,8 @@ class ExportedHistory:
         PV prefix of the detector.
     exported
         Time of the export, UTC ISO 8601.
-    revisions, activations, corrections, service
-        All of them, in their order; the last ones are the service changes.
+    revisions, activations, corrections, service, undos, labels
+        All of them, in their order; `service` are the service changes.
     """
 
     prefix: str
@@ -49,10 +51,19 @@ class ExportedHistory:
     activations: tuple[Activation, ...] = ()
     corrections: tuple[Correction, ...] = ()
     service: tuple[ServiceChange, ...] = ()
+    undos: tuple[UndoRecord, ...] = ()
+    labels: tuple[LabelRecord, ...] = ()
+
+    @classmethod
+    def of(cls, prefix: str, exported: str, records: Mapping[str, Sequence[Record]]) -> "ExportedHistory":
+        """Build a history from its records by kind; parameters as the class."""
+        parts = (tuple(records.get(kind, ())) for kind in KINDS)
+        return cls(prefix, exported, *parts)  # type: ignore[arg-type]  # in the order of KINDS
 
     def by_kind(self) -> dict[str, tuple[Record, ...]]:
         """Return the records by the names of their kinds, in the order of the file."""
-        return dict(zip(KINDS, (self.revisions, self.activations, self.corrections, self.service), strict=True))
+        records = (self.revisions, self.activations, self.corrections, self.service, self.undos, self.labels)
+        return dict(zip(KINDS, records, strict=True))
 
     def counts(self) -> dict[str, int]:
         """Return the number of records of each kind, as `counted` returns them."""
@@ -122,7 +133,7 @@ def read(data: bytes) -> ExportedHistory:
         if "sha256" not in values:
             _take(number, line, prefix, values, records)
             continue
-        history = _made(prefix, exported, records)
+        history = ExportedHistory.of(prefix, exported, records)
         _require_right(number, line, values, history, b"\n".join([*lines[: number - 1], b""]))
         if lines[number:] or rest:
             raise HistoryError(
@@ -163,8 +174,8 @@ def new_records(stored: ExportedHistory, given: ExportedHistory) -> ExportedHist
         raise RefusedError(
             f"the file continues with {_named(more[0])}, the store with {_named(less[0])}: neither continues the other"
         )
-    parts = (theirs[kind][len(mine[kind]) :] for kind in KINDS)
-    return ExportedHistory(given.prefix, given.exported, *parts)  # type: ignore[arg-type]  # in the order of KINDS
+    parts = {kind: theirs[kind][len(mine[kind]) :] for kind in KINDS}
+    return ExportedHistory.of(given.prefix, given.exported, parts)
 
 
 def format_counts(counts: Mapping[str, int]) -> str:
@@ -265,11 +276,6 @@ def _expected(kind: str, number: int, records: Mapping[str, list[Record]]) -> st
     return f"no {kind} can follow the first {begun[0]}" if begun else f"{kind} {number} was expected"
 
 
-def _made(prefix: str, exported: str, records: Mapping[str, Sequence[Record]]) -> ExportedHistory:
-    parts = (tuple(records[kind]) for kind in KINDS)
-    return ExportedHistory(prefix, exported, *parts)  # type: ignore[arg-type]  # in the order of KINDS
-
-
 def _require_right(
     number: int, line: bytes, values: Mapping[str, object], history: ExportedHistory, before: bytes
 ) -> None:
@@ -287,6 +293,13 @@ def _require_closed(number: int, history: ExportedHistory) -> None:
     """Check that all revisions that are referred to exist; a file written by ponikeeper always passes."""
     activated = max((activation.revision for activation in history.activations), default=0)
     judged = max((max(item.revision, item.by or 0) for item in history.corrections), default=0)
+    undone = max((undo.serial for undo in history.undos), default=0)
+    labelled = max((max(item.revision, item.newest) for item in history.labels), default=0)
+    if undone > len(history.activations) or labelled > len(history.revisions):
+        raise HistoryError(
+            f"line {number}: there are {format_counts(history.counts())}, the newest activation that is an undo is "
+            f"{undone}, and the newest revision that a label names {labelled}: expected records of the same time"
+        )
     if activated != len(history.revisions) or judged > len(history.revisions):
         raise HistoryError(
             f"line {number}: there are {len(history.revisions)} revisions, the newest that was activated is "
@@ -309,6 +322,10 @@ def _clash(one: Record, other: Record) -> str:
                 return f"on revision {record.revision}, {record.time}"
             case ServiceChange():
                 return f"of link {record.link}, {record.time}"
+            case UndoRecord():
+                return f"of activation {record.undone} by activation {record.serial}"
+            case LabelRecord():
+                return f"of revision {record.revision}, {record.time}"
 
     return (
         f"{_named(one)} differs: in the store it is the one {details(one)}, in the file the one {details(other)}; "

@@ -1,4 +1,4 @@
-"""The records of a history: revisions, activations, corrections and service changes, each with a checksum. Pure.
+"""The records of a history, each with a checksum. Pure.
 
 A record has the same JSON object in the store, in a PV and in a history file. Parsing the object verifies its
 `checksum`, so that a record that was changed is never accepted.
@@ -18,6 +18,12 @@ from ponikeeper.text.schema import Field, is_integer, object_problems
 Position = Mapping[str, Mapping[str, object]]
 """The links' readbacks when the image was taken: ``{"z": {"value": 1000.01, "units": "mm"}}``."""
 
+FOLLOWED = "follow"
+"""The cause of an activation without a request: the links came to rest at the position of its revision."""
+
+UNDO = "undo"
+"""The cause of an activation that undoes another one."""
+
 Row = tuple[object, ...]
 """The values of a record that its checksum covers, in the order of the columns of the store."""
 
@@ -35,7 +41,7 @@ class Revision:
     created
         Time of the commit, UTC ISO 8601.
     label
-        Name for revisions, such as ``near``; None where it has none.
+        Name for revisions, such as ``near``; None where it has none. A `LabelRecord` can replace it later.
     geometry
         The calibrated values (m, rad).
     position
@@ -138,8 +144,8 @@ class Activation:
     time
         UTC ISO 8601.
     cause
-        Operation of the request: ``commit``, ``activate`` or ``record_position`` (``here`` before 0.2); ``follow``
-        where the links came to rest at the position of the revision.
+        Operation of the request: ``commit``, ``activate``, ``undo`` or ``record_position`` (``here`` before 0.2);
+        ``follow`` where the links came to rest at the position of the revision.
     author
         Who asked for it, as the request or Channel Access names them; not verified.
     """
@@ -149,6 +155,11 @@ class Activation:
     time: str
     cause: str
     author: str
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether a person or a client asked for this revision: it neither followed the links nor is an undo."""
+        return self.cause not in (FOLLOWED, UNDO)
 
     def row(self) -> Row:
         """Return the values that the checksum covers.
@@ -358,10 +369,160 @@ class ServiceChange:
         return change
 
 
-Record = Revision | Activation | Correction | ServiceChange
+@dataclass(frozen=True, slots=True)
+class UndoRecord:
+    """The activation `serial` undid the activation `undone`: what was active just before that is active again.
 
-KINDS: Mapping[str, type[Revision] | type[Activation] | type[Correction] | type[ServiceChange]] = MappingProxyType(
-    {"revision": Revision, "activation": Activation, "judgement": Correction, "service": ServiceChange}
+    Parameters
+    ----------
+    number
+        Counts the undos of a detector from 1.
+    serial
+        Serial of the activation that undid it; its cause is ``undo``.
+    undone
+        Serial of the activation that was undone.
+    revision
+        Number of the revision that the undone activation had activated.
+    """
+
+    number: int
+    serial: int
+    undone: int
+    revision: int
+
+    def row(self) -> Row:
+        """Return the values that the checksum covers.
+
+        Returns
+        -------
+        tuple
+            All values, in the order of the store's columns.
+        """
+        return tuple(asdict(self).values())
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the JSON object.
+
+        Returns
+        -------
+        dict
+            Plain JSON values by the names of the parameters, without the checksum, which `with_checksum` adds.
+        """
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, prefix: str, values: Mapping[str, object]) -> "UndoRecord":
+        """Build an undo from its JSON object, and verify the checksum.
+
+        Parameters
+        ----------
+        prefix
+            PV prefix of the detector, which the checksum covers.
+        values
+            The JSON object with its checksum, as `with_checksum` returns it.
+
+        Returns
+        -------
+        UndoRecord
+            The undo.
+
+        Raises
+        ------
+        HistoryError
+            The object is invalid, or was changed after it was written.
+        """
+        name = _checked("undo", "number", values)
+        undo = cls(**{key: value for key, value in values.items() if key != "checksum"})  # type: ignore[arg-type]
+        _verify(prefix, name, "undo", undo, values)
+        return undo
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRecord:
+    """A revision was labelled after it was committed; the latest label of a revision is the one that it has.
+
+    Parameters
+    ----------
+    number
+        Counts the labels of a detector that were set later, from 1.
+    revision
+        Number of the revision.
+    label
+        Its new label; None where the label was removed.
+    newest
+        Number of the newest revision at that time. It tells, whatever the clock showed, which revision got the same
+        label later.
+    time
+        When it was labelled, UTC ISO 8601.
+    author
+        Who asked for it, as the request or Channel Access names them; not verified.
+    """
+
+    number: int
+    revision: int
+    label: str | None
+    newest: int
+    time: str
+    author: str
+
+    def row(self) -> Row:
+        """Return the values that the checksum covers.
+
+        Returns
+        -------
+        tuple
+            All values, in the order of the store's columns.
+        """
+        return tuple(asdict(self).values())
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the JSON object.
+
+        Returns
+        -------
+        dict
+            Plain JSON values by the names of the parameters, without the checksum, which `with_checksum` adds.
+        """
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, prefix: str, values: Mapping[str, object]) -> "LabelRecord":
+        """Build a label from its JSON object, and verify the checksum.
+
+        Parameters
+        ----------
+        prefix
+            PV prefix of the detector, which the checksum covers.
+        values
+            The JSON object with its checksum, as `with_checksum` returns it.
+
+        Returns
+        -------
+        LabelRecord
+            The label.
+
+        Raises
+        ------
+        HistoryError
+            The object is invalid, or was changed after it was written.
+        """
+        name = _checked("label", "number", values)
+        label = cls(**{key: value for key, value in values.items() if key != "checksum"})  # type: ignore[arg-type]
+        _verify(prefix, name, "label", label, values)
+        return label
+
+
+Record = Revision | Activation | Correction | ServiceChange | UndoRecord | LabelRecord
+
+KINDS: Mapping[str, type[Record]] = MappingProxyType(
+    {
+        "revision": Revision,
+        "activation": Activation,
+        "judgement": Correction,
+        "service": ServiceChange,
+        "undo": UndoRecord,
+        "label": LabelRecord,
+    }
 )
 """The kinds of records by name; each kind refers only to kinds before it."""
 
@@ -382,6 +543,10 @@ def name_of(record: Record) -> tuple[str, int]:
             return "judgement", record.number
         case ServiceChange():
             return "service", record.number
+        case UndoRecord():
+            return "undo", record.number
+        case LabelRecord():
+            return "label", record.number
 
 
 def with_checksum(prefix: str, record: Record) -> dict[str, object]:
@@ -483,6 +648,22 @@ FIELDS: Mapping[str, Mapping[str, Field]] = MappingProxyType(
             ),
             "link": _LINE,
             "reason": _LINE,
+            "time": _TIMESTAMP,
+            "author": _LINE,
+            "checksum": _LINE,
+        },
+        "undo": {
+            "number": _NUMBER,
+            "serial": _NUMBER,
+            "undone": _NUMBER,
+            "revision": _NUMBER,
+            "checksum": _LINE,
+        },
+        "label": {
+            "number": _NUMBER,
+            "revision": _NUMBER,
+            "label": _LINE.or_null(),
+            "newest": _NUMBER,
             "time": _TIMESTAMP,
             "author": _LINE,
             "checksum": _LINE,

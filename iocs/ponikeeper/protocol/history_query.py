@@ -16,7 +16,9 @@ from ponikeeper.history.records import KINDS, Record, with_checksum
 from ponikeeper.protocol.json_text import MAX_BYTES, VERSION
 from ponikeeper.text import strictjson
 
-MAX_RECORDS: Mapping[str, int] = MappingProxyType({"revision": 40, "activation": 110, "judgement": 110, "service": 110})
+MAX_RECORDS: Mapping[str, int] = MappingProxyType(
+    {"revision": 40, "activation": 110, "judgement": 110, "service": 110, "undo": 120, "label": 100}
+)
 """Number of records of each kind that never fit one reply, so that no more need to be read for it."""
 
 _QUERY = re.compile(r"([a-z]+) +([1-9][0-9]{0,14})", re.ASCII)

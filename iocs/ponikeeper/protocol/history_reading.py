@@ -15,8 +15,19 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from ponikeeper.errors import RefusedError
+from ponikeeper.history import labels as label_rules
 from ponikeeper.history.corrections import corrected_revisions
-from ponikeeper.history.records import Activation, Correction, Record, Revision, ServiceChange, name_of
+from ponikeeper.history.records import (
+    KINDS,
+    Activation,
+    Correction,
+    LabelRecord,
+    Record,
+    Revision,
+    UndoRecord,
+    name_of,
+)
+from ponikeeper.history.undos import undone_revisions
 from ponikeeper.protocol.history_query import MAX_RECORDS, HistoryQuery, Reply
 
 _TRIES = 20
@@ -38,7 +49,7 @@ class Listing:
     Parameters
     ----------
     revisions
-        In their order.
+        In their order, with the labels that they have now.
     corrections
         All of the detector, in their order.
     count
@@ -50,8 +61,8 @@ class Listing:
     count: int
 
 
-FullHistory = tuple[list[Revision], list[Activation], list[Correction], list[ServiceChange]]
-"""All records of a detector, in the order of `KINDS`."""
+FullHistory = dict[str, list[Record]]
+"""All records by kind, in the order of `KINDS`."""
 
 
 def run(steps: Steps[T], ask: Callable[[HistoryQuery], Reply]) -> T:
@@ -97,15 +108,22 @@ def around(number: int) -> Steps[Listing]:
     """Read the revisions around a number, which need not exist, and all corrections."""
     first = max(1, number - _WINDOW // 2)
     revisions, count = yield from _counted("revision", first, number + _WINDOW // 2)
-    corrections = yield from all_corrections()
-    return Listing(cast("list[Revision]", revisions), corrections, count)
+    return (yield from _listing(revisions, count))
 
 
 def everything() -> Steps[Listing]:
     """Read all revisions and all corrections."""
     revisions, count = yield from _counted("revision", 1)
+    return (yield from _listing(revisions, count))
+
+
+def _listing(revisions: list[Record], count: int) -> Steps[Listing]:
+    """Read what is shown with revisions: the corrections, and the labels that they have now."""
     corrections = yield from all_corrections()
-    return Listing(cast("list[Revision]", revisions), corrections, count)
+    labels = yield from all_labels()
+    return Listing(
+        [label_rules.with_label(each, labels) for each in cast("list[Revision]", revisions)], corrections, count
+    )
 
 
 def all_corrections() -> Steps[list[Correction]]:
@@ -118,13 +136,23 @@ def all_activations() -> Steps[list[Activation]]:
     return cast("list[Activation]", (yield from records("activation", 1)))
 
 
+def all_labels() -> Steps[list[LabelRecord]]:
+    """Read all label records."""
+    return cast("list[LabelRecord]", (yield from records("label", 1)))
+
+
 def labelled(label: str) -> Steps[Revision]:
-    """Read the newest revision with a label that is not corrected, as `activate` selects it.
+    """Read the revision that got a label last and was neither corrected nor undone, as `activate` selects it.
 
     Parameters
     ----------
     label
         The label.
+
+    Returns
+    -------
+    Revision
+        As it was committed: a label record may have given it the label later.
 
     Raises
     ------
@@ -132,60 +160,60 @@ def labelled(label: str) -> Steps[Revision]:
         There is none.
     """
     wrong = corrected_revisions((yield from all_corrections()))
-    newest_wrong, labels = 0, set[str]()
+    labels = yield from all_labels()
+    undos = cast("list[UndoRecord]", (yield from records("undo", 1)))
+    if undos:
+        wrong |= undone_revisions((yield from all_activations()), undos)
     reply = yield HistoryQuery("revision", 1)
-    count, last = reply.count, reply.count
-    while last > 0:
-        first = max(1, last - MAX_RECORDS["revision"] + 1)
-        page = cast("list[Revision]", (yield from records("revision", first, last)))
-        for each in reversed(page):
-            labels |= {each.label} if each.label else set()
-            if each.label != label:
-                continue
-            if each.number not in wrong:
-                return each
-            newest_wrong = newest_wrong or each.number
-        last = first - 1
-    if newest_wrong:
+    count = first = reply.count + 1
+    seen: list[Revision] = []
+    matches: list[tuple[int, int]] = []
+    while first > 1:
+        first, last = max(1, first - MAX_RECORDS["revision"]), first - 1
+        seen += reversed(cast("list[Revision]", (yield from records("revision", first, last))))
+        matches = [*label_rules.labelled(label, [each.number for each in seen if each.label == label], labels)]
+        number = next((number for newest, number in matches if number not in wrong and newest >= first), None)
+        if number is not None:
+            read = next((each for each in seen if each.number == number), None)
+            return read or (yield from revision(number))
+    if matches:
+        number = matches[0][1]
         raise RefusedError(
-            f"every revision labelled {label} was superseded or retracted, the last one is {newest_wrong}: "
-            f"to read it, give its number: --revision {newest_wrong}"
+            f"every revision labelled {label} was superseded, retracted or undone, the last one is {number}: "
+            f"to read it, give its number: --revision {number}"
         )
-    known = f"labels {', '.join(sorted(labels))}" if labels else f"no labels, and {_numbers(count)}"
+    names = {name for name in (label_rules.label_of(each, labels) for each in seen) if name}
+    known = f"labels {', '.join(sorted(names))}" if names else f"no labels, and {_numbers(count - 1)}"
     raise RefusedError(f"there is no revision labelled {label}: the history has {known}")
 
 
 def full_history() -> Steps[FullHistory]:
     """Read all records as of one instant, while commits continue.
 
-    The activations are read again until no correction was added meanwhile. Each revision was activated by
-    the transaction that stored it, so the revisions of that instant are those up to the newest one that
-    these activations name. Service changes refer to no other record.
+    The activations are read again until no record of another kind was added meanwhile. Each revision was
+    activated by the transaction that stored it, so the revisions of that instant are those up to the newest one
+    that these activations name.
 
     Raises
     ------
     RefusedError
-        Corrections are added all the time.
+        Records are added all the time.
     """
-    corrections: list[Record] = []
-    activations: list[Record] = []
+    read: dict[str, list[Record]] = {kind: [] for kind in KINDS}
+    later = [kind for kind in KINDS if kind not in ("revision", "activation")]
     for _ in range(_TRIES):
-        corrections += yield from records("judgement", len(corrections) + 1)
-        activations += yield from records("activation", len(activations) + 1)
-        if (yield HistoryQuery("judgement", len(corrections) + 1)).count == len(corrections):
+        for kind in (*later, "activation"):
+            read[kind] += yield from records(kind, len(read[kind]) + 1)
+        added = 0
+        for kind in later:
+            added += (yield HistoryQuery(kind, len(read[kind]) + 1)).count - len(read[kind])
+        if not added:
             break
     else:
-        raise RefusedError("corrections are added all the time: try again later")
-    named = cast("list[Activation]", activations)
-    newest = max((activation.revision for activation in named), default=0)
-    revisions = yield from records("revision", 1, newest)
-    service = yield from records("service", 1)
-    return (
-        cast("list[Revision]", revisions),
-        named,
-        cast("list[Correction]", corrections),
-        cast("list[ServiceChange]", service),
-    )
+        raise RefusedError("corrections, undos, labels or service changes are added all the time: try again later")
+    newest = max((activation.revision for activation in cast("list[Activation]", read["activation"])), default=0)
+    read["revision"] = yield from records("revision", 1, newest)
+    return read
 
 
 def records(kind: str, first: int, last: int | None = None) -> Steps[list[Record]]:

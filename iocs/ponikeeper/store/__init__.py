@@ -1,4 +1,4 @@
-"""The store: revisions, activations and corrections in one SQLite file. The only package that knows SQL.
+"""The store: revisions, activations, corrections, undos and labels in one SQLite file. The only package that knows SQL.
 
 Every row has a checksum. No row is ever changed or deleted, except the follow state, of which each
 detector has one row.
@@ -11,7 +11,7 @@ that the file is what was written, `rollback_journal` checks what a crash left; 
 while it is served.
 """
 
-from ponikeeper.store.data_types import FOLLOWED, Answer, Draft, FollowCandidate, FollowState, StoredState
+from ponikeeper.store.data_types import Answer, Draft, FollowCandidate, FollowState, StoredState
 from ponikeeper.store.interface import HistoryStorage
 
-__all__ = ["FOLLOWED", "Answer", "Draft", "FollowCandidate", "FollowState", "HistoryStorage", "StoredState"]
+__all__ = ["Answer", "Draft", "FollowCandidate", "FollowState", "HistoryStorage", "StoredState"]

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 
 from ponikeeper.geometry import Geometry
-from ponikeeper.history import Activation, Correction, Position, Revision, ServiceChange
-
-FOLLOWED = "follow"
-"""The cause of an activation without a request: the links came to rest at the position of its revision."""
+from ponikeeper.history import Activation, Correction, LabelRecord, Position, Revision, ServiceChange
+from ponikeeper.history.labels import label_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +67,8 @@ class StoredState:
         None if nothing was ever stored about following.
     service
         All service changes, in their order.
+    labels
+        All label records, in their order.
     """
 
     revision: Revision | None = None
@@ -77,6 +77,12 @@ class StoredState:
     corrections: tuple[Correction, ...] = ()
     follow_state: FollowState | None = None
     service: tuple[ServiceChange, ...] = ()
+    labels: tuple[LabelRecord, ...] = ()
+
+    @property
+    def label(self) -> str | None:
+        """The label that the active revision has now; None if it has none."""
+        return None if self.revision is None else label_of(self.revision, self.labels)
 
     @property
     def number(self) -> int:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from ponikeeper.history.records import Activation, Correction, Record, Revision, ServiceChange
+from ponikeeper.history.records import Activation, Correction, LabelRecord, Record, Revision, ServiceChange
 from ponikeeper.store.data_types import Answer, Draft, FollowCandidate, FollowState, StoredState
 
 NO_END = 2**62
@@ -109,7 +109,7 @@ class HistoryStorage(Protocol):
 
         Returns
         -------
-        list of Revision, Activation, Correction or ServiceChange
+        list of records
             In ascending order.
 
         Raises
@@ -120,7 +120,7 @@ class HistoryStorage(Protocol):
         ...
 
     def find_label(self, prefix: str, label: str, excluded: Collection[int] = ()) -> int | None:
-        """Find the newest revision with a label.
+        """Find the revision that got a label last: when it was committed, or by a label record.
 
         Parameters
         ----------
@@ -155,6 +155,26 @@ class HistoryStorage(Protocol):
         -------
         list of str
             In alphabetical order.
+
+        Raises
+        ------
+        StoreError
+            As `stored_state`.
+        """
+        ...
+
+    def undone_revisions(self, prefix: str) -> frozenset[int]:
+        """Find the revisions whose activations were all undone.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+
+        Returns
+        -------
+        frozenset of int
+            Their numbers.
 
         Raises
         ------
@@ -207,7 +227,7 @@ class HistoryStorage(Protocol):
         ...
 
     def follow_candidates(self, prefix: str, before: int | None, limit: int) -> list[FollowCandidate]:
-        """Read what commits and users activated; activations that followed the links are left out.
+        """Read what commits and users activated and was not undone; activations that followed the links are left out.
 
         Parameters
         ----------
@@ -285,6 +305,7 @@ class HistoryStorage(Protocol):
         author: str,
         request: tuple[str, str, str] | None = None,
         follow_state: FollowState | None = None,
+        undone: Activation | None = None,
     ) -> Activation:
         """Activate a stored revision.
 
@@ -296,6 +317,8 @@ class HistoryStorage(Protocol):
             Number of the revision.
         time, cause, author, request, follow_state
             As `commit`.
+        undone
+            The activation that this one undoes, which is stored with it; None if it is no undo.
 
         Returns
         -------
@@ -349,6 +372,30 @@ class HistoryStorage(Protocol):
         -------
         ServiceChange
             The service change with its number.
+
+        Raises
+        ------
+        StoreError
+            As `commit`.
+        """
+        ...
+
+    def label(self, prefix: str, label: LabelRecord, answer: Answer | None = None) -> LabelRecord:
+        """Store a label of a stored revision and the answer to its request.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+        label
+            The label record; its number is not used.
+        answer
+            None if the request has no id.
+
+        Returns
+        -------
+        LabelRecord
+            The label record with its number.
 
         Raises
         ------

@@ -5,9 +5,22 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from ponikeeper.history.records import Activation, Correction, Record, Revision, Row, ServiceChange, name_of
+from ponikeeper.history.labels import labelled, latest_labels
+from ponikeeper.history.records import (
+    FOLLOWED,
+    UNDO,
+    Activation,
+    Correction,
+    LabelRecord,
+    Record,
+    Revision,
+    Row,
+    ServiceChange,
+    UndoRecord,
+    name_of,
+)
 from ponikeeper.store import schema, verify
-from ponikeeper.store.data_types import FOLLOWED, Answer, FollowCandidate, FollowState, StoredState
+from ponikeeper.store.data_types import Answer, FollowCandidate, FollowState, StoredState
 from ponikeeper.store.database import StoreFile
 from ponikeeper.store.interface import NO_END
 from ponikeeper.store.rows import CHECKED, record_of, verify_row
@@ -15,6 +28,12 @@ from ponikeeper.text import strictjson
 
 if TYPE_CHECKING:
     from ponikeeper.history import Position
+
+_STANDING = (
+    f"activation.cause NOT IN ('{FOLLOWED}', '{UNDO}') AND NOT EXISTS "
+    "(SELECT 1 FROM undo WHERE undo.detector = activation.detector AND undo.undone = activation.serial)"
+)
+"""Condition for an activation that someone asked for and that was not undone."""
 
 
 class Reader:
@@ -73,8 +92,15 @@ class Reader:
         """Read everything that holds for a detector now."""
         revision, activation = self.active(prefix) or (None, None)
         corrections = tuple(self.corrections(prefix))
-        service = tuple(cast("list[ServiceChange]", self.records(prefix, "service")))
-        return StoredState(revision, activation, self.count(prefix), corrections, self.follow_state(prefix), service)
+        return StoredState(
+            revision,
+            activation,
+            self.count(prefix),
+            corrections,
+            self.follow_state(prefix),
+            tuple(cast("list[ServiceChange]", self.records(prefix, "service"))),
+            tuple(self.labels_set_later(prefix)),
+        )
 
     def active(self, prefix: str) -> tuple[Revision, Activation] | None:
         """Read the active revision of a detector and its activation.
@@ -133,23 +159,42 @@ class Reader:
             return records
 
     def find_label(self, prefix: str, label: str, excluded: Collection[int] = ()) -> int | None:
-        """Find the newest revision with a label."""
+        """Find the revision that got a label last."""
         with self._file.translated_errors():
             sql = "SELECT number FROM revision WHERE detector = ? AND label = ? ORDER BY number DESC LIMIT ?"
-            numbers = (cast("int", row[0]) for row in self._rows(sql, prefix, label, len(excluded) + 1))
+            labels = self.labels_set_later(prefix)
+            most = len(excluded) + len(latest_labels(labels)) + 1
+            committed = (cast("int", row[0]) for row in self._rows(sql, prefix, label, most))
+            numbers = (number for _, number in labelled(label, committed, labels))
             number = next((number for number in numbers if number not in excluded), None)
             if number is None:
                 return None
             revision = self.revision(prefix, number)
-            if revision is None or revision.label != label:
+            if revision is None or (number not in latest_labels(labels) and revision.label != label):
                 raise sqlite3.DatabaseError(f"revision {number} of {prefix} does not have the label {label}")
             return number
 
     def labels(self, prefix: str) -> list[str]:
         """List the labels of a detector's revisions."""
         with self._file.translated_errors():
+            latest = latest_labels(self.labels_set_later(prefix))
             sql = "SELECT DISTINCT label FROM revision WHERE detector = ? AND label IS NOT NULL"
-            return sorted(cast("str", row[0]) for row in self._rows(sql, prefix))
+            if latest:
+                sql += f" AND number NOT IN ({', '.join(map(str, latest))})"
+            committed = {cast("str", row[0]) for row in self._rows(sql, prefix)}
+            return sorted(committed | {record.label for record in latest.values() if record.label is not None})
+
+    def undone_revisions(self, prefix: str) -> frozenset[int]:
+        """Find the revisions whose activations were all undone."""
+        with self._file.translated_errors():
+            candidates = {undo.revision for undo in self.undos(prefix)}
+            if not candidates:
+                return frozenset()
+            sql = (
+                f"SELECT DISTINCT revision FROM activation WHERE detector = ? AND {_STANDING} "
+                f"AND revision IN ({', '.join(map(str, candidates))})"
+            )
+            return frozenset(candidates - {cast("int", row[0]) for row in self._rows(sql, prefix)})
 
     def count(self, prefix: str, kind: str = "revision") -> int:
         """Return the number of the newest record of a kind, 0 if there is none."""
@@ -188,6 +233,14 @@ class Reader:
         """
         return cast("list[Correction]", self.records(prefix, "judgement"))
 
+    def undos(self, prefix: str) -> list[UndoRecord]:
+        """Read all undos of a detector, in their order; errors as `stored_state`."""
+        return cast("list[UndoRecord]", self.records(prefix, "undo"))
+
+    def labels_set_later(self, prefix: str) -> list[LabelRecord]:
+        """Read all label records of a detector, in their order; errors as `stored_state`."""
+        return cast("list[LabelRecord]", self.records(prefix, "label"))
+
     def follow_state(self, prefix: str) -> FollowState | None:
         """Read the follow state of a detector.
 
@@ -214,7 +267,7 @@ class Reader:
             return FollowState(bool(row[0]), cast("Position", strictjson.loads(cast("str", row[1]))))
 
     def follow_candidates(self, prefix: str, before: int | None, limit: int) -> list[FollowCandidate]:
-        """Read what commits and users activated; activations that followed the links are left out."""
+        """Read what commits and users activated and was not undone."""
         activation, revision = (
             ", ".join(f"{table}.{column}" for column in (*CHECKED[table].split(", "), "checksum"))
             for table in ("activation", "revision")
@@ -223,7 +276,7 @@ class Reader:
         sql = (
             f"SELECT {activation}, {revision} FROM activation JOIN revision ON revision.detector = activation.detector "
             "AND revision.number = activation.revision WHERE activation.detector = ? AND activation.serial < ? "
-            f"AND activation.cause != '{FOLLOWED}' ORDER BY activation.serial DESC LIMIT ?"
+            f"AND {_STANDING} ORDER BY activation.serial DESC LIMIT ?"
         )
         candidates: list[FollowCandidate] = []
         with self._file.translated_errors():

@@ -16,6 +16,8 @@ CHECKED = MappingProxyType(
         "judgement": "number, kind, revision, by, since, until, reason, time, author",
         "service": "number, kind, link, reason, time, author",
         "answer": "request, digest, op, revision, serial, time",
+        "undo": "number, serial, undone, revision",
+        "label": "number, revision, label, newest, time, author",
         "standing": "follow, rested, time, author",
     }
 )

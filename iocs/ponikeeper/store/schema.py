@@ -39,6 +39,16 @@ MIGRATIONS: tuple[str, ...] = (
         link TEXT NOT NULL, reason TEXT NOT NULL, time TEXT NOT NULL, author TEXT NOT NULL, checksum TEXT NOT NULL,
         UNIQUE (detector, number));
     """,
+    """
+    CREATE TABLE undo (
+        detector INTEGER NOT NULL REFERENCES detector(id), number INTEGER NOT NULL, serial INTEGER NOT NULL,
+        undone INTEGER NOT NULL, revision INTEGER NOT NULL, checksum TEXT NOT NULL, UNIQUE (detector, number),
+        UNIQUE (detector, undone));
+    CREATE TABLE label (
+        detector INTEGER NOT NULL REFERENCES detector(id), number INTEGER NOT NULL, revision INTEGER NOT NULL,
+        label TEXT, newest INTEGER NOT NULL, time TEXT NOT NULL, author TEXT NOT NULL, checksum TEXT NOT NULL,
+        UNIQUE (detector, number));
+    """,
 )
 """The SQL that migrates a store from each schema version to the next; the length is the current version.
 

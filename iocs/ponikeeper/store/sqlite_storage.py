@@ -14,11 +14,13 @@ from ponikeeper.errors import StoreError
 from ponikeeper.history.records import (
     Activation,
     Correction,
+    LabelRecord,
     Position,
     Record,
     Revision,
     Row,
     ServiceChange,
+    UndoRecord,
     checksum,
     name_of,
 )
@@ -87,12 +89,18 @@ class SQLiteStorage(Reader):
         author: str,
         request: tuple[str, str, str] | None = None,
         follow_state: FollowState | None = None,
+        undone: Activation | None = None,
     ) -> Activation:
         """Activate a stored revision."""
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
             _set_follow_state(connection, prefix, key, follow_state, time, author)
-            return _activate(connection, prefix, key, revision, time, cause, author, request)
+            activation = _activate(connection, prefix, key, revision, time, cause, author, request)
+            if undone is not None:
+                number = _next(connection, "undo", "number", key)
+                undo = UndoRecord(number, activation.serial, undone.serial, undone.revision)
+                _insert(connection, prefix, "undo", key, undo.row())
+            return activation
 
     def correct(self, prefix: str, correction: Correction, answer: Answer | None = None) -> Correction:
         """Store a correction and the answer to its request."""
@@ -110,6 +118,16 @@ class SQLiteStorage(Reader):
             key = self._detector(connection, prefix)
             numbered = replace(change, number=_next(connection, "service", "number", key))
             _insert(connection, prefix, "service", key, numbered.row())
+            if answer is not None:
+                _insert_answer(connection, prefix, key, answer)
+        return numbered
+
+    def label(self, prefix: str, label: LabelRecord, answer: Answer | None = None) -> LabelRecord:
+        """Store a label of a stored revision and the answer to its request."""
+        with self._file.transaction() as connection:
+            key = self._detector(connection, prefix)
+            numbered = replace(label, number=_next(connection, "label", "number", key))
+            _insert(connection, prefix, "label", key, numbered.row())
             if answer is not None:
                 _insert_answer(connection, prefix, key, answer)
         return numbered

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ponikeeper.history.records import KINDS
 from ponikeeper.store import schema
 from ponikeeper.store.rows import CHECKED, verify_row
 
@@ -24,12 +25,14 @@ _INDICES = {
     "activation": {"sqlite_autoindex_activation_1": "serial"},
     "judgement": {"sqlite_autoindex_judgement_1": "number"},
     "service": {"sqlite_autoindex_service_1": "number"},
+    "undo": {"sqlite_autoindex_undo_1": "number", "sqlite_autoindex_undo_2": "undone"},
+    "label": {"sqlite_autoindex_label_1": "number"},
     "answer": {"sqlite_autoindex_answer_1": "request"},
     "standing": {"sqlite_autoindex_standing_1": "detector"},
 }
 """The indices of each table, with the column that identifies a row within a detector."""
 
-_NUMBERED = ("revision", "activation", "judgement", "service")
+_NUMBERED = tuple(KINDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def of_store(path, revisions=4) -> ExportedHistory:
     """Export one detector of a small store."""
     store = SQLiteStorage(small_store(path, revisions))
     try:
-        return ExportedHistory(PREFIX, EXPORTED, *(tuple(store.records(PREFIX, kind)) for kind in KINDS))
+        return ExportedHistory.of(PREFIX, EXPORTED, {kind: store.records(PREFIX, kind) for kind in KINDS})
     finally:
         store.close()
 
@@ -54,29 +54,39 @@ def test_what_was_written_is_read(history, data):
     assert read(data) == history
     assert data.isascii()
     assert write(read(data)) == data
-    assert history.counts() == {"revision": 4, "activation": 6, "judgement": 2, "service": 1}
-    assert format_counts(history.counts()) == "4 revisions, 6 activations, 2 corrections, 1 service change"
+    counts = {"revision": 4, "activation": 7, "judgement": 2, "service": 1, "undo": 1, "label": 1}
+    assert history.counts() == counts
+    text = "4 revisions, 7 activations, 2 corrections, 1 service change, 1 undo, 1 label"
+    assert format_counts(history.counts()) == text
     assert format_counts({"revision": 1, "judgement": 0}) == "1 revision, 0 corrections"
+
+
+def test_undo_or_label_of_what_is_not_in_the_file_is_refused(history):
+    for undos, labels in ((1, 0), (0, 1)):
+        part = ExportedHistory.of(PREFIX, EXPORTED, cut(history, 3, 3, 0, 0, undos, labels).by_kind())
+        with pytest.raises(HistoryError, match=r"the newest activation that is an undo is .*: expected records of the"):
+            read(write(part))
 
 
 def test_file_is_one_json_object_a_line_and_ends_with_the_hash_of_all_before(data):
     *lines, end = data.splitlines(keepends=True)
     head = json.loads(lines[0])
     assert (head["v"], head["what"], head["prefix"], head["exported"]) == (1, "ponikeeper history", PREFIX, EXPORTED)
-    assert [next(iter(json.loads(line))) for line in lines[1:]] == 4 * ["revision"] + 6 * ["activation"] + [
-        "judgement", "judgement", "service",
+    assert [next(iter(json.loads(line))) for line in lines[1:]] == 4 * ["revision"] + 7 * ["activation"] + [
+        "judgement", "judgement", "service", "undo", "label",
     ]  # fmt: skip
     assert json.loads(end) == {
-        "counts": {"revision": 4, "activation": 6, "judgement": 2, "service": 1},
+        "counts": {"revision": 4, "activation": 7, "judgement": 2, "service": 1, "undo": 1, "label": 1},
         "sha256": hashlib.sha256(b"".join(lines)).hexdigest(),
     }
 
 
-def test_file_of_a_version_without_service_changes_is_read_and_written_to_the_same_bytes(history):
-    old = write(replace(history, service=()))
-    assert json.loads(old.splitlines()[-1])["counts"] == {"revision": 4, "activation": 6, "judgement": 2}
+def test_file_of_a_version_with_three_kinds_is_read_and_written_to_the_same_bytes(history):
+    old = write(replace(history, service=(), undos=(), labels=()))
+    assert json.loads(old.splitlines()[-1])["counts"] == {"revision": 4, "activation": 7, "judgement": 2}
     assert write(read(old)) == old
-    assert new_records(read(old), history).counts() == {"revision": 0, "activation": 0, "judgement": 0, "service": 1}
+    later = {"service": 1, "undo": 1, "label": 1}
+    assert new_records(read(old), history).counts() == {"revision": 0, "activation": 0, "judgement": 0, **later}
 
 
 def test_history_of_nothing_is_a_history():
@@ -156,7 +166,7 @@ def with_end(lines: list[bytes]) -> bytes:
         ((0, 5, 1), "line 3: revision 1 is here, where no revision can follow the first activation"),
         ((0, 1, 5, 6), "line 5: there are 1 revisions, the newest that was activated is 2"),
         ((0, 1, 2, 5), "line 5: there are 2 revisions, the newest that was activated is 1"),
-        ((0, 1, 5, 11), "line 5: there are 1 revisions, the newest that was activated is 1, and the newest that"),
+        ((0, 1, 5, 12), "line 5: there are 1 revisions, the newest that was activated is 1, and the newest that"),
     ],
 )
 def test_lines_that_do_not_form_a_history_are_refused_although_counts_and_hash_match(data, order, message):
@@ -205,7 +215,7 @@ def test_file_that_another_program_changed_is_reported(data, done, message):
 
 
 def test_record_under_another_prefix_is_not_proven(history):
-    for record in (history.revisions[0], history.activations[0], history.corrections[0], history.service[0]):
+    for record in (records[0] for records in history.by_kind().values()):
         values = with_checksum(PREFIX, record)
         assert type(record).parse(PREFIX, values) == record
         with pytest.raises(ProblemsError, match=r"the checksum of .* does not match: the record was changed"):
@@ -248,18 +258,13 @@ def test_missing_key_is_named(history, kind):
             KINDS[kind].parse(PREFIX, {name: value for name, value in values.items() if name != key})
 
 
-def cut(history, revisions, activations, corrections, service=1):
-    """Return the beginning of a history."""
-    return replace(
-        history,
-        revisions=history.revisions[:revisions],
-        activations=history.activations[:activations],
-        corrections=history.corrections[:corrections],
-        service=history.service[:service],
-    )
+def cut(history, *counts):
+    """Return the beginning of a history; `counts` are in the order of the kinds."""
+    parts = zip(history.by_kind().items(), counts, strict=True)
+    return ExportedHistory.of(PREFIX, EXPORTED, {kind: records[:count] for (kind, records), count in parts})
 
 
-@pytest.mark.parametrize("kept", [(0, 0, 0), (1, 1, 0), (4, 4, 1), (4, 6, 2), (4, 6, 2, 0)])
+@pytest.mark.parametrize("kept", [(0,) * 6, (1, 1, 0, 0, 0, 0), (4, 4, 1, 1, 0, 0), (4, 7, 2, 1, 1, 0)])
 def test_records_that_continue_a_history_are_the_new_ones(history, kept):
     beginning = cut(history, *kept)
     new = new_records(beginning, history)
@@ -270,10 +275,9 @@ def test_records_that_continue_a_history_are_the_new_ones(history, kept):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_first_record_that_differs_is_named(history, kind):
-    fields = {"revision": "revisions", "activation": "activations", "judgement": "corrections", "service": "service"}
-    *before, last = getattr(history, fields[kind])
-    change = {"created": EXPORTED} if kind == "revision" else {"author": "mallory"}
-    other = replace(history, **{fields[kind]: (*before, replace(last, **change))})
+    *before, last = history.by_kind()[kind]
+    change = {"revision": {"created": EXPORTED}, "undo": {"undone": 1}}.get(kind, {"author": "mallory"})
+    other = ExportedHistory.of(PREFIX, EXPORTED, {**history.by_kind(), kind: [*before, replace(last, **change)]})
     number = len(before) + 1
     with pytest.raises(RefusedError, match=rf"{kind} {number} differs: in the store it is the one .*, in the file the"):
         new_records(history, other)
@@ -281,4 +285,4 @@ def test_first_record_that_differs_is_named(history, kind):
 
 def test_histories_that_went_two_ways_are_refused(history):
     with pytest.raises(RefusedError, match="the file continues with judgement 1, the store with activation 5: neither"):
-        new_records(cut(history, 4, 6, 0), cut(history, 4, 4, 2))
+        new_records(cut(history, 4, 7, 0, 0, 0, 0), cut(history, 4, 4, 2, 0, 0, 0))

@@ -7,7 +7,16 @@ import pytest
 from ponikeeper.detector.commit_rules import require_room
 from ponikeeper.errors import HistoryError
 from ponikeeper.geometry import Geometry
-from ponikeeper.history.records import KINDS, Activation, Correction, Revision, ServiceChange, checksum
+from ponikeeper.history.records import (
+    KINDS,
+    Activation,
+    Correction,
+    LabelRecord,
+    Revision,
+    ServiceChange,
+    UndoRecord,
+    checksum,
+)
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES
 from ponikeeper.protocol.history_query import MAX_RECORDS, HistoryQuery, Reply, parse_query, parse_reply, reply_text
 from ponikeeper.store.sqlite_storage import SQLiteStorage
@@ -50,7 +59,8 @@ def test_query_is_parsed():
 def test_text_that_is_not_a_query_is_refused_with_the_valid_ones(text):
     with pytest.raises(HistoryError) as caught:
         parse_query(text)
-    assert "expected one of revision N, activation N, judgement N, service N; N from 1 on" in str(caught.value)
+    expected = "expected one of revision N, activation N, judgement N, service N, undo N, label N; N from 1 on"
+    assert expected in str(caught.value)
     assert str(caught.value).isascii()
 
 
@@ -77,6 +87,7 @@ def test_no_more_records_are_read_than_can_fit_a_reply(kind):
         "revision": bare, "activation": Activation(1, 1, TIME, "", ""),
         "judgement": Correction(1, "retract", 1, None, None, None, "", TIME, ""),
         "service": ServiceChange(1, "in_service", "z", "", TIME, ""),
+        "undo": UndoRecord(1, 1, 1, 1), "label": LabelRecord(1, 1, "a", 1, TIME, ""),
     }[kind]  # fmt: skip
     answer = reply_text(PREFIX, HistoryQuery(kind, 1), 999, [shortest] * MAX_RECORDS[kind])
     assert len(json.loads(answer)["records"]) < MAX_RECORDS[kind]

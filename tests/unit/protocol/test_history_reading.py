@@ -3,14 +3,16 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ponikeeper.errors import RefusedError
-from ponikeeper.history import Correction
-from ponikeeper.history.records import KINDS, name_of
+from ponikeeper.history import Correction, LabelRecord
+from ponikeeper.history.records import FOLLOWED, KINDS, UNDO, name_of
 from ponikeeper.protocol import history_reading as reading
 from ponikeeper.protocol.history_query import MAX_RECORDS, Reply, parse_reply, reply_text
 from ponikeeper.store.sqlite_storage import SQLiteStorage
-from stores import LABELS, NAME, PREFIXES, SERVICE, large_store, small_store, time_of
+from stores import LABELS, NAME, PREFIXES, SERVICE, draft, large_store, small_store, time_of
 
 PREFIX = PREFIXES[0]
 REVISIONS = 200
@@ -67,9 +69,12 @@ def test_everything_is_read_once_and_in_order(long):
     listing = reading.run(reading.everything(), long)
     assert numbers(listing.revisions) == list(range(1, REVISIONS + 1))
     assert (listing.count, listing.corrections) == (REVISIONS, [])
-    revisions, activations, corrections, service = reading.run(reading.full_history(), long)
-    assert (revisions, corrections, service) == (listing.revisions, [], [])
-    assert numbers(activations) == list(range(1, REVISIONS + 1))
+    history = reading.run(reading.full_history(), long)
+    assert {kind: len(records) for kind, records in history.items()} == {
+        "revision": REVISIONS, "activation": REVISIONS, "judgement": 0, "service": 0, "undo": 0, "label": 0,
+    }  # fmt: skip
+    assert history["revision"] == listing.revisions
+    assert numbers(history["activation"]) == list(range(1, REVISIONS + 1))
 
 
 @pytest.mark.parametrize(
@@ -105,18 +110,78 @@ def test_label_is_the_newest_revision_and_found_from_the_end(long):
     for label in ("near", "far"):
         assert reading.run(reading.labelled(label), long).number == expected[label]
     assert "revision 41" not in long.queries
-    assert len(long.queries) < 12
+    assert len(long.queries) < 16
 
 
 def test_label_skips_corrected_revisions_as_activate_does(small):
-    assert [each.label for each in reading.run(reading.everything(), small).revisions] == ["near", "far", None, "near"]
+    assert [each.label for each in reading.run(reading.everything(), small).revisions] == [
+        "near",
+        "far",
+        "spare",
+        "near",
+    ]
     assert reading.run(reading.labelled("near"), small).number == 4
     small.retract(3, 2)
     small.retract(4, 4)  # revision 1 was superseded before
     with pytest.raises(
-        RefusedError, match="every revision labelled near was superseded or retracted, the last one is 4"
+        RefusedError, match="every revision labelled near was superseded, retracted or undone, the last one is 4"
     ):
         reading.run(reading.labelled("near"), small)
+
+
+def random_history(storage, steps):
+    """Commit, label, activate, undo and retract at random; return what a person would expect each label to mean."""
+    given, requested, undone = {}, {}, set()
+    labelled_at = {}
+    for clock, (what, number, label) in enumerate(steps):
+        count = storage.count(PREFIX)
+        number = 1 + number % max(count, 1)
+        if what == "commit" or not count:
+            revision, activation = storage.commit(PREFIX, draft(clock, label), time_of(clock), "commit", "alice")
+            given[revision.number], labelled_at[revision.number] = label, clock
+            requested[activation.serial] = revision.number
+        elif what == "label":
+            storage.label(PREFIX, LabelRecord(0, number, label, count, time_of(clock), "bob"))
+            given[number], labelled_at[number] = label, clock
+        elif what == "activate":
+            requested[storage.activate(PREFIX, number, time_of(clock), "activate", "bob").serial] = number
+        elif what == "follow":
+            storage.activate(PREFIX, number, time_of(clock), FOLLOWED, "links")
+        elif what == "undo" and requested.keys() - undone:
+            serial = max(requested.keys() - undone)
+            (wrong,) = storage.records(PREFIX, "activation", serial, serial)
+            storage.activate(PREFIX, number, time_of(clock), UNDO, "bob", undone=wrong)
+            undone.add(serial)
+    standing = {number for serial, number in requested.items() if serial not in undone}
+    order = sorted(given, key=labelled_at.__getitem__)
+    return {label: [n for n in order if given[n] == label and n in standing] for label in ("near", "far")}
+
+
+STEP = st.tuples(
+    st.sampled_from(["commit", "label", "activate", "follow", "undo"]),
+    st.integers(0, 99),
+    st.sampled_from(["near", "far", None]),
+)
+
+
+@settings(max_examples=60)
+@given(steps=st.lists(STEP, min_size=1, max_size=25))
+def test_label_means_the_revision_that_got_it_last_and_was_not_undone(tmp_path_factory, steps):
+    source = Source(tmp_path_factory.mktemp("labels") / NAME)
+    try:
+        storage = source._storage
+        for label, numbers_of_label in random_history(storage, steps).items():
+            expected = numbers_of_label[-1] if numbers_of_label else None
+            assert storage.find_label(PREFIX, label, storage.undone_revisions(PREFIX)) == expected
+            if expected is None:
+                with pytest.raises(RefusedError, match=f"no revision labelled {label}|every revision labelled {label}"):
+                    reading.run(reading.labelled(label), source)
+            else:
+                assert reading.run(reading.labelled(label), source).number == expected
+        shown = {each.label for each in reading.run(reading.everything(), source).revisions}
+        assert storage.labels(PREFIX) == sorted(shown - {None})
+    finally:
+        source.close()
 
 
 def test_unknown_label_is_refused_with_those_that_exist(long, empty):
@@ -127,7 +192,7 @@ def test_unknown_label_is_refused_with_those_that_exist(long, empty):
 
 
 def test_full_history_has_the_service_changes(small):
-    assert reading.run(reading.full_history(), small)[3] == [SERVICE]
+    assert reading.run(reading.full_history(), small)["service"] == [SERVICE]
 
 
 def test_correction_that_arrives_meanwhile_is_part_of_the_history_or_comes_too_late(long):
@@ -137,8 +202,7 @@ def test_correction_that_arrives_meanwhile_is_part_of_the_history_or_comes_too_l
             long.retract(1, 7)
 
     long.before_reply = correct_once
-    _, _, corrections, _ = reading.run(reading.full_history(), long)
-    assert numbers(corrections) == [1]
+    assert numbers(reading.run(reading.full_history(), long)["judgement"]) == [1]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -155,7 +219,9 @@ def test_corrections_all_the_time_end_the_reading(long):
             long.retract(next(added), 7)
 
     long.before_reply = correct
-    with pytest.raises(RefusedError, match="corrections are added all the time: try again later"):
+    with pytest.raises(
+        RefusedError, match="corrections, undos, labels or service changes are added all the time: try again later"
+    ):
         reading.run(reading.full_history(), long)
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from ponikeeper.errors import StoreError
 from ponikeeper.history import Activation
-from ponikeeper.history.records import KINDS
-from ponikeeper.store import FOLLOWED, Answer, FollowCandidate, FollowState, StoredState
+from ponikeeper.history.records import FOLLOWED, KINDS
+from ponikeeper.store import Answer, FollowCandidate, FollowState, StoredState
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from stores import NAME, PREFIXES, commit, corrections, draft, time_of
 
