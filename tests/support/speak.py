@@ -15,6 +15,7 @@ import caproto as ca
 from aioca import DBR_CHAR_STR, FORMAT_CTRL, FORMAT_TIME
 
 from live import wait_for
+from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, Kind
 
 T = TypeVar("T")
 
@@ -26,10 +27,7 @@ GEOMETRY: dict[str, Any] = {
 }  # fmt: skip
 """Ten values that make a first commit."""
 
-TEXTS = ("Snapshot_RBV", "Results_RBV", "Message_RBV", "Reason_RBV", "Poni_RBV", "DetectorConfig_RBV", "DetectorConfig",
-    "History:Selected_RBV", "History:List_RBV", "History:Read_RBV", "History:Table_RBV",
-    "History:Compare_RBV", "Request", "Poni", "Comment_RBV",
-    "Links_RBV", "Links:Table_RBV", "Access:Message_RBV")  # fmt: skip
+TEXTS = tuple(pv.suffix for pv in (*DETECTOR_PVS, *IOC_PVS) if pv.kind is Kind.TEXT)
 
 
 class _Loop:
