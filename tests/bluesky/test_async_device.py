@@ -124,7 +124,7 @@ def test_count_records_the_geometry_whole_and_bit_exact(panel, take):
     assert documents.geometry(descriptor) == WHOLE
     assert len(run["event"]) == 3
     found = configured(descriptor)
-    assert (found["revision"], found["serial"], found["status"]) == (2, 2, "VALID")
+    assert (found["revision"], found["serial"], found["status"]) == (2, 2, "UNWATCHED")
     assert found["revision_uid"] == ask(panel.calib.read_snapshot()).uid
 
 
@@ -458,7 +458,7 @@ def test_guard_reads_what_a_descriptor_recorded(scripted, take):
     (descriptor,) = take(bp.count([scripted]))["descriptor"]
     found = recorded_state(descriptor, "pe1-calib")
     assert found == read_state(scripted.calib.twin())
-    assert (found.serial, found.status) == (1, "VALID")
+    assert (found.serial, found.status) == (1, "UNWATCHED")
 
 
 def test_each_position_is_a_run_of_its_own_with_its_geometry(make_ioc, motors, stage, connect, take):
@@ -489,7 +489,7 @@ def test_guard_fails_a_run_over_a_status_that_is_to_fail_it(scripted, run_engine
     scripted.script[("trigger", 2)] = lambda: speak.request(scripted.calib.prefix, text)
     run, message = attempt(run_engine, calibration_guard(bp.count([scripted], 3), on_status="fail"))
     assert "pe1-calib: the status is RETRACTED" in message
-    assert of_events(run, "status") == ["VALID"]
+    assert of_events(run, "status") == ["UNWATCHED"]
 
 
 def test_detector_that_writes_files_records_the_geometry_and_its_change(panel, take, tmp_path):

@@ -80,7 +80,7 @@ def test_first_calibration_from_a_nominal_distance_is_active_and_right(session, 
     result = session([panel], num=3, label="near", shutter=shutter, md={"sample": "Ni"})["pe1"]
 
     snapshot = panel.calib.read_snapshot()
-    assert (result.revision, snapshot.revision, snapshot.label, snapshot.status) == (1, 1, "near", "VALID")
+    assert (result.revision, snapshot.revision, snapshot.label, snapshot.status) == (1, 1, "near", "UNWATCHED")
     assert snapshot.geometry == result.geometry
     assert off_px(result.geometry, TRUTH) < RIGHT
     assert session.files("*") == [f"{session.uid}_pe1_image.{kind}" for kind in ("png", "poni", "tiff")]

@@ -16,6 +16,7 @@ from ponikeeper.protocol.status import Status
 from ponikeeper_client.device import CalibrationData
 from speak import GEOMETRY, commit_text
 
+DECISION = ("reason", "findings", "link_states", "covariance", "model")
 BESIDE = ("detector_config", "revision", "revision_uid", "serial", "checksum", "label", "status")
 
 
@@ -63,9 +64,14 @@ def test_recorded_values_are_bit_exact_the_active_ones(calib, committed):
     beside = {name: recorded[f"area_detector_calib_{name}"]["value"] for name in BESIDE}
     assert beside == {
         "detector_config": '{"orientation": 2}', "revision": 1, "revision_uid": snapshot.uid, "serial": 1,
-        "checksum": snapshot.checksum, "label": "near", "status": "VALID",
+        "checksum": snapshot.checksum, "label": "near", "status": "UNWATCHED",
     }  # fmt: skip
-    assert len(recorded) == len(NAMES) + len(BESIDE)
+    decision = {name: recorded[f"area_detector_calib_{name}"]["value"] for name in DECISION}
+    assert decision == {
+        "reason": "no links are configured: nothing checks this geometry",
+        "findings": '[{"status": "UNWATCHED", "link": ""}]', "link_states": "[]", "covariance": "", "model": "",
+    }  # fmt: skip
+    assert len(recorded) == len(NAMES) + len(BESIDE) + len(DECISION)
 
 
 def test_every_timestamp_is_the_activations(calib, committed):
@@ -99,8 +105,10 @@ def test_unset_is_recorded_without_numbers(make, prefix):
     recorded = {key: row["value"] for key, row in calib.read_configuration().items()}
     assert recorded == {
         "c_detector_config": "{}", "c_revision": 0, "c_revision_uid": "", "c_serial": 0, "c_checksum": "",
-        "c_label": "", "c_status": "UNSET",
+        "c_label": "", "c_status": "UNSET", "c_findings": '[{"status": "UNSET", "link": ""}]', "c_link_states": "[]",
+        "c_covariance": "", "c_model": "", "c_reason": calib.read_snapshot().reason,
     }  # fmt: skip
+    assert recorded["c_reason"].startswith("no geometry was ever committed: ")
     assert list(calib.describe_configuration()) == list(recorded)
 
 
@@ -170,7 +178,7 @@ def test_status_has_the_names_of_the_contract(calib):
 
 def test_repr_has_status_and_geometry_in_both_systems_of_units(calib, committed):
     text = repr(calib)
-    for part in (committed[0], "VALID", "revision 1 near", "0.2345 m", "234.5 mm", "0.166 Å", "1.66e-11 m", "rad"):
+    for part in (committed[0], "UNWATCHED", "revision 1 near", "0.2345 m", "234.5 mm", "0.166 Å", "1.66e-11 m", "rad"):
         assert part in text
 
 

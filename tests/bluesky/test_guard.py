@@ -112,7 +112,7 @@ def test_status_that_is_not_valid_is_warned_of_once_and_recorded(panel, take, ca
     run = take(calibration_guard(bp.count([panel], 4)))
     (reported,) = [record.message for record in caplog.records]
     assert reported.startswith("pe1_calib: the status is RETRACTED, revision 1 was retracted: it was off")
-    assert recorded(run, "status") == ["VALID", "RETRACTED", "RETRACTED", "RETRACTED"]
+    assert recorded(run, "status") == ["UNWATCHED", "RETRACTED", "RETRACTED", "RETRACTED"]
 
 
 def test_status_that_is_not_valid_fails_the_run_before_its_first_event(panel, run_engine):
@@ -405,7 +405,7 @@ def test_first_geometry_of_all_in_a_run_is_recorded(make, prefix, take):
     panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
     run = take(calibration_guard(bp.count([panel], 2)))
     configured = [one["configuration"]["pe1"]["data"] for one in run["descriptor"]]
-    assert [data["pe1_calib_status"] for data in configured] == ["UNSET", "VALID"]
+    assert [data["pe1_calib_status"] for data in configured] == ["UNSET", "UNWATCHED"]
     assert [data.get("pe1_calib_dist") for data in configured] == [None, 0.5]
 
 
@@ -517,7 +517,7 @@ def test_pause_during_which_the_status_changes_is_followed_by_the_new_one(panel,
         )
     judge(panel)
     run_engine.resume()
-    assert recorded(run, "status") == {1: ["RETRACTED"] * 3, 3: ["VALID", "VALID", "RETRACTED"]}[event]
+    assert recorded(run, "status") == {1: ["RETRACTED"] * 3, 3: ["UNWATCHED", "UNWATCHED", "RETRACTED"]}[event]
 
 
 def test_event_that_bluesky_records_once_more_after_a_pause_fails_the_run_where_it_is_no_longer_valid(
@@ -526,5 +526,5 @@ def test_event_that_bluesky_records_once_more_after_a_pause_fails_the_run_where_
     with pytest.raises(RunEngineInterrupted):
         run_engine(calibration_guard(steps(panel, (3, AFTER_SAVE))))
     judge(panel)
-    with pytest.raises(RecordError, match="was recorded as VALID, while the status was RETRACTED"):
+    with pytest.raises(RecordError, match="was recorded as UNWATCHED, while the status was RETRACTED"):
         run_engine.resume()

@@ -100,6 +100,6 @@ def test_distance_that_is_not_reached_fails_the_run_and_closes_the_shutter(conne
     def impatient(detectors):
         yield from plans.take_reading(detectors, timeout=0.5)
 
-    with pytest.raises(CalibrationError, match="the status VALID with stage at 600"):
+    with pytest.raises(CalibrationError, match="a geometry that applies with stage at 600"):
         run_engine(plans.count([panel], per_shot=impatient))
     assert shutter.get() == "closed"

@@ -76,7 +76,7 @@ def test_killed_ioc_raises_naming_the_pv_and_is_read_again_after_its_restart(own
 
 def test_disconnection_can_be_recorded_as_unknown_without_numbers(own, make):
     calib = make(CalibrationData, own.prefix, "c", timeout=TIMEOUT, on_disconnect="record")
-    assert calib.read_configuration()["c_status"]["value"] == "VALID"
+    assert calib.read_configuration()["c_status"]["value"] == "UNWATCHED"
     own.signal(signal.SIGSTOP)
     try:
         recorded = {key: row["value"] for key, row in calib.read_configuration().items()}

@@ -44,7 +44,7 @@ def test_count_records_the_geometry_whole_and_bit_exact(panel, take):
     schema_validators[DocumentNames.descriptor].validate(descriptor)
     assert documents.geometry(descriptor) == Geometry(**GEOMETRY)
     found = recorded(descriptor)
-    assert (found["revision"], found["serial"], found["status"]) == (1, 1, "VALID")
+    assert (found["revision"], found["serial"], found["status"]) == (1, 1, "UNWATCHED")
     assert found["revision_uid"] == panel.calib.read_snapshot().uid
 
 
