@@ -76,6 +76,31 @@ class NoGeometryError(PonikeeperError, LookupError):
     """No geometry was recorded in the given documents, files or history."""
 
 
+class NotValidError(PonikeeperError, RuntimeError):
+    """A geometry of a run that does not apply where the links were.
+
+    Parameters
+    ----------
+    geometry
+        Which geometry.
+    status
+        Name of its status.
+    reason
+        Why it does not apply.
+    remedy
+        What to do instead.
+    """
+
+    def __init__(self, geometry: str, status: str, reason: str, remedy: str) -> None:
+        self.geometry, self.status, self.reason, self.remedy = geometry, status, reason, remedy
+        why = f"{status}: {reason}" if reason else status
+        super().__init__(f"{geometry} does not apply, the status is {why}; {remedy}")
+
+    def __reduce__(self) -> tuple[type["NotValidError"], tuple[str, str, str, str]]:
+        """Return how to build the same error in another process."""
+        return type(self), (self.geometry, self.status, self.reason, self.remedy)
+
+
 class RecordError(PonikeeperError, RuntimeError):
     """The geometry in the documents of a run would be wrong."""
 

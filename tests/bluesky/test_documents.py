@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponikeeper.errors import NoGeometryError, ShapeError
+from ponikeeper.errors import NoGeometryError, NotValidError, ShapeError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
 from ponikeeper.protocol import EXAMPLES, Snapshot
@@ -87,8 +87,13 @@ def test_component_of_another_name_is_found_by_it():
         geometry(document)
 
 
-def test_geometry_whose_position_is_unknown_is_a_geometry():
-    assert geometry(descriptor(dataclasses.replace(SNAPSHOT, status="UNKNOWN"))) == NI
+def test_geometry_that_did_not_apply_is_returned_on_request_only():
+    for status in ("UNKNOWN", "MOVED", "SOMETHING_NEW"):
+        found = descriptor(dataclasses.replace(SNAPSHOT, status=status, reason="z is elsewhere"))
+        for read in (geometry, azimuthal_integrator):
+            with pytest.raises(NotValidError, match=f"the status is {status}: z is elsewhere; .*any_status=True"):
+                read(found)
+        assert geometry(found, any_status=True) == NI
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,7 @@ def test_file_has_its_type_and_source(tmp_path):
         assert kinds == {
             "entry": "NXentry",
             "entry/calibration": "NXprocess",
+            "entry/calibration/links": "NXcollection",
             "entry/calibration/origin": "NXnote",
             "entry/calibration/poni": "NXnote",
             "entry/instrument": "NXinstrument",

@@ -100,7 +100,8 @@ def taken(
         `begin`); the descriptor itself was made half a second before the first of them, or a second
         after the section before it.
     """
-    run = compose_run(time=begin, metadata={"scan_id": 7, "detectors": [detector], **(start or {})})
+    metadata = {"scan_id": 7, "detectors": [detector], "calibration_guard": [{"on_change": "fail"}], **(start or {})}
+    run = compose_run(time=begin, metadata=metadata)
     documents: Documents = [("start", run.start_doc)]
     key = f"{detector}_total"
     last = 0.0

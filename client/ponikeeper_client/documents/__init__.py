@@ -6,17 +6,32 @@ detector is built.
 
 from ponikeeper_client.documents._integrators import azimuthal_integrator, integrator_of
 from ponikeeper_client.documents._reading import Calibration, calibrations, geometry, image_shape
-from ponikeeper_client.documents._writing import RECORDED, Configuration, configuration, recorded_value
+from ponikeeper_client.documents._status import (
+    NOT_RECORDED,
+    Applicability,
+    StatusRecord,
+    applicability,
+    recorded_applicability,
+    warn_once,
+)
+from ponikeeper_client.documents._writing import GUARD_KEY, RECORDED, Configuration, configuration, recorded_value
 
 __all__ = [
+    "GUARD_KEY",
+    "NOT_RECORDED",
     "RECORDED",
+    "Applicability",
     "Calibration",
     "Configuration",
+    "StatusRecord",
+    "applicability",
     "azimuthal_integrator",
     "calibrations",
     "configuration",
     "geometry",
     "image_shape",
     "integrator_of",
+    "recorded_applicability",
     "recorded_value",
+    "warn_once",
 ]

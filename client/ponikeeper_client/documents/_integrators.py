@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from ponikeeper.errors import MissingExtraError, ShapeError
 from ponikeeper.geometry import Geometry
-from ponikeeper_client.documents._reading import image_shape, recorded
+from ponikeeper_client.documents._reading import applied_geometry, image_shape, recorded
 
 _OF_PYFAI = ("dist", "poni1", "poni2", "rot1", "rot2", "rot3", "wavelength")
 """The arguments of pyFAI's integrator that are values of a geometry."""
@@ -17,6 +17,7 @@ def azimuthal_integrator(
     detector: str | None = None,
     calib: str = "calib",
     shape: Sequence[int] | None = None,
+    any_status: bool = False,
 ) -> Any:
     """Build pyFAI's integrator; the nine numbers of the geometry are passed on bit-exact.
 
@@ -29,6 +30,8 @@ def azimuthal_integrator(
     shape
         Shape (y, x) of the images in pixels. If given, the detector is built with that shape;
         otherwise with pyFAI's own shape, which must be that of the images in the descriptor.
+    any_status
+        Use the geometry of a descriptor also where it did not apply.
 
     Returns
     -------
@@ -37,7 +40,7 @@ def azimuthal_integrator(
 
     Raises
     ------
-    NoGeometryError
+    NoGeometryError, NotValidError
         As `geometry`.
     ShapeError
         The detector does not have the shape of the images, or pyFAI does not know the detector
@@ -49,7 +52,7 @@ def azimuthal_integrator(
         return integrator_of(source, shape=shape)
     calibration = recorded(source, detector, calib)
     images = None if shape is not None else image_shape(source, calibration.detector)
-    return integrator_of(calibration.geometry(), images, shape)
+    return integrator_of(applied_geometry(calibration, any_status), images, shape)
 
 
 def integrator_of(geometry: Geometry, images: tuple[int, int] | None = None, shape: Sequence[int] | None = None) -> Any:

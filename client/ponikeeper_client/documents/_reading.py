@@ -1,14 +1,17 @@
 """Read a geometry from an event descriptor. Pure: it needs no ophyd, so other readers of documents can use it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ponikeeper.errors import GeometryError, NoGeometryError, ShapeError
+from ponikeeper.errors import GeometryError, MessageError, NoGeometryError, ShapeError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import NAMES
+from ponikeeper.protocol import LinkState
+from ponikeeper.protocol.links import links_of
 from ponikeeper.protocol.pvs import readback
 from ponikeeper.text import strictjson
+from ponikeeper_client.documents._status import StatusRecord, recorded_applicability
 from ponikeeper_client.documents._writing import RECORDED
 
 
@@ -28,6 +31,8 @@ class Calibration:
         PV prefix from which it was read; None if it was not recorded.
     since
         When it was activated (s since 1970); None if it was not recorded.
+    keys
+        The key of each value in the documents, by name.
     """
 
     detector: str
@@ -35,6 +40,24 @@ class Calibration:
     values: Mapping[str, Any]
     prefix: str | None = None
     since: float | None = None
+    keys: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def name(self) -> str:
+        """Name of the device that recorded it: ``pe1_calib``."""
+        return next((key[: -len(plain) - 1] for plain, key in self.keys.items()), "")
+
+    def status_record(self) -> StatusRecord:
+        """Return what was recorded of the status.
+
+        Returns
+        -------
+        StatusRecord
+            Without a name where no status was recorded; without links where they cannot be read.
+        """
+        name = self.values.get("status")
+        rows = self.values.get("link_states")
+        return StatusRecord(str(name) if name else None, str(self.values.get("reason") or ""), _links(rows))
 
     def geometry(self) -> Geometry:
         """Return the geometry.
@@ -98,11 +121,13 @@ def calibrations(descriptor: Mapping[str, Any], calib: str | None = None) -> lis
                 times = [time for key in keys.values() if (time := (recorded.get("timestamps") or {}).get(key))]
                 values = {plain: data[key] for plain, key in keys.items()}
                 component = base.removeprefix(name).lstrip("_-")
-                results.append(Calibration(name, component, values, prefix, min(times, default=None)))
+                results.append(Calibration(name, component, values, prefix, min(times, default=None), keys))
     return results
 
 
-def geometry(descriptor: Mapping[str, Any], detector: str | None = None, calib: str = "calib") -> Geometry:
+def geometry(
+    descriptor: Mapping[str, Any], detector: str | None = None, calib: str = "calib", *, any_status: bool = False
+) -> Geometry:
     """Return the geometry that a descriptor recorded.
 
     Parameters
@@ -114,6 +139,8 @@ def geometry(descriptor: Mapping[str, Any], detector: str | None = None, calib: 
         Name of the detector; required if there are several.
     calib
         Name of the component that recorded the geometry.
+    any_status
+        Return it also where it did not apply.
 
     Returns
     -------
@@ -126,8 +153,20 @@ def geometry(descriptor: Mapping[str, Any], detector: str | None = None, calib: 
         No geometry was recorded, none was active, or several were recorded and `detector` is omitted.
     GeometryError
         The recorded values are not a geometry.
+    NotValidError
+        The geometry did not apply when the descriptor was written.
     """
-    return recorded(descriptor, detector, calib).geometry()
+    return applied_geometry(recorded(descriptor, detector, calib), any_status)
+
+
+def applied_geometry(calibration: Calibration, any_status: bool) -> Geometry:
+    """Return the geometry of a calibration if it applied; errors as `geometry`."""
+    result = calibration.geometry()
+    if not any_status:
+        number = int(calibration.values.get("revision") or 0)
+        applicability = recorded_applicability(calibration.status_record(), result, number)
+        applicability.require(f"the geometry of {calibration.detector}, as recorded,")
+    return result
 
 
 def image_shape(descriptor: Mapping[str, Any], detector: str) -> tuple[int, int] | None:
@@ -183,6 +222,16 @@ def recorded(descriptor: Mapping[str, Any], detector: str | None, calib: str) ->
 
 _OWN = ("poni1", "revision_uid", "revision-uid")
 """Names that only a calibration has, whatever its component is called."""
+
+
+def _links(rows: object) -> tuple[LinkState, ...] | None:
+    """Read the recorded links; None where there are none that can be read."""
+    if not rows:  # empty where they were not known, missing before 0.2
+        return None
+    try:
+        return links_of(strictjson.loads(rows) if isinstance(rows, str) else rows)
+    except (MessageError, ValueError):
+        return None
 
 
 def _bases(name: str, data: Mapping[str, Any], calib: str | None) -> list[str]:

@@ -29,6 +29,10 @@ RECORDED: Mapping[str, str] = {
 """Keys that are recorded in addition to the ten values, each with the suffix of its PV."""
 
 
+GUARD_KEY = "calibration_guard"
+"""Key of the start document with a list of the guards of a run, each with its options."""
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """The configuration of one calibration in a descriptor, each part by key.

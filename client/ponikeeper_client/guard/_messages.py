@@ -9,6 +9,7 @@ from bluesky.utils import Msg, ensure_generator
 from ponikeeper.errors import NotConnectedError, PonikeeperError, RecordError
 from ponikeeper_client._motion import LinkWatch
 from ponikeeper_client.device import CalibrationData
+from ponikeeper_client.documents import GUARD_KEY
 from ponikeeper_client.guard._policy import Policy, log
 from ponikeeper_client.guard._run_record import (
     KEEPS_PER_STREAM,
@@ -60,18 +61,23 @@ class Guard:
     def handle(self, msg: Msg) -> Plan:
         """Pass a message on, with the messages that must come before and after it; return its response."""
         if msg.command == "open_run":
-            uid = yield msg
-            if msg.kwargs.get("plan_name") == _CALIBRATE:
-                self._exempt.add(msg.run)
-            else:
-                self._exempt.discard(msg.run)
-                self._runs[msg.run] = Run(uid, self._calibs)
-            return uid
+            return (yield from self._open_run(msg))
         run = self._runs.get(msg.run)
         if run is None:
             self._check_foreign_run(msg)
         handler = None if run is None else getattr(self, f"_{msg.command}", None)
         return (yield msg) if handler is None else (yield from handler(run, msg))
+
+    def _open_run(self, msg: Msg) -> Plan:
+        """Open a run, and record in its start document that it is guarded."""
+        if msg.kwargs.get("plan_name") == _CALIBRATE:
+            self._exempt.add(msg.run)
+            return (yield msg)
+        guards = [*msg.kwargs.get(GUARD_KEY, ()), self._policy.mark(self._calibs)]
+        uid = yield msg._replace(kwargs={**msg.kwargs, GUARD_KEY: guards})
+        self._exempt.discard(msg.run)
+        self._runs[msg.run] = Run(uid, self._calibs)
+        return uid
 
     def _check_foreign_run(self, msg: Msg) -> None:
         """Refuse to record in a run that was opened outside of the guarded plan: its earlier messages are unknown."""

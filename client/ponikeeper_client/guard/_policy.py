@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ponikeeper.errors import NotConnectedError, RecordError
 from ponikeeper.protocol import LinkState, applies
@@ -70,6 +70,11 @@ class Policy:
     on_change: OnChange
     on_status: OnStatus
     moving: tuple[str, ...]
+
+    def mark(self, calibs: Sequence[CalibrationData] | None) -> dict[str, Any]:
+        """Return what the start document of a guarded run records; `calibs` are omitted where all are guarded."""
+        names = {} if calibs is None else {"calibs": [calib.name for calib in calibs]}
+        return {"on_change": self.on_change, "on_status": self.on_status, "moving": list(self.moving), **names}
 
     def check(self, run: Run, calib: CalibrationData, now: CalibrationState) -> None:
         """Check the active geometry: whether it has changed, and whether it applies."""

@@ -4,7 +4,7 @@ The revision is found by its uid, never by its number alone: a store that was cr
 1 again, and there the same number is another geometry.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -13,8 +13,10 @@ from ponikeeper.errors import NoGeometryError
 from ponikeeper.history.corrections import chain
 from ponikeeper.history.records import Correction, Revision
 from ponikeeper.text.timestamps import from_posix, to_datetime
+from ponikeeper_client.documents import applicability
 from ponikeeper_client.recall._histories import Histories, History, read_histories, read_ioc, select_history
 from ponikeeper_client.recall._reading import recorded
+from ponikeeper_client.recall._runs import Event
 from ponikeeper_client.recall._values import BestKnown, Geometries, Recorded
 
 Chain = tuple[Correction, ...]
@@ -25,6 +27,7 @@ def best_known(
     detector: str | None = None,
     stream: str | None = None,
     *,
+    revision: int | None = None,
     history: Histories | None = None,
     timeout: float = 5.0,
 ) -> Geometries[BestKnown]:
@@ -38,6 +41,9 @@ def best_known(
     ----------
     run, detector, stream
         As for `recorded`.
+    revision
+        Number of a revision to use instead of the recorded one, such as one that was calibrated where the links
+        were. Its corrections are not followed; they count for its status.
     history
         Exported histories, or their files. If omitted, the IOC is asked, by the prefix that the run
         recorded. Of several exports of one store the longest is used; it has no corrections that were
@@ -48,13 +54,13 @@ def best_known(
     Returns
     -------
     Geometries of BestKnown
-        In the order of `recorded`.
+        In the order of `recorded`, each with its status where the links of the run were.
 
     Raises
     ------
     NoGeometryError
-        As `recorded`; or the IOC, or the exports, do not have the revision that the run recorded. A
-        different revision with the same number is never used instead.
+        As `recorded`; or the IOC, or the exports, do not have the revision that the run recorded, or `revision`.
+        A different revision with the same number is never used instead.
     NotConnectedError
         The IOC does not answer.
     HistoryError
@@ -63,7 +69,7 @@ def best_known(
     Examples
     --------
     >>> best_known(catalog[uid])
-    pe1: primary 1-4: revision 15 near (recorded: revision 12 near VALID; revision 12 superseded by ...)
+    pe1: primary 1-4: revision 15 near VALID (recorded: revision 12 near VALID; revision 12 superseded by ...)
     >>> best_known(catalog[uid], history="pe1.jsonl")  # without the IOC
     """
     records = recorded(run, detector, stream)
@@ -84,7 +90,14 @@ def best_known(
 
     results: list[BestKnown] = []
     for record in records:
-        if record.revision is None:
+        if revision is not None and record.revision is None:
+            raise NoGeometryError(
+                f"{record.detector} {record.scope}: the run recorded no revision, so it is not known of which history "
+                f"revision {revision} would be"
+            )
+        if revision is not None:
+            results += use_revision(record, revision, history_of(record))
+        elif record.revision is None:
             results.append(as_recorded(record))
         else:
             results += apply_corrections(record, history_of(record))
@@ -96,7 +109,13 @@ def as_recorded(recorded: Recorded) -> BestKnown:
     reason = recorded.reason
     if recorded.geometry is not None:
         reason = "the run recorded no revision, so there can be no correction: as it was recorded"
-    return BestKnown(recorded=recorded, geometry=recorded.geometry, reason=reason, authority="the run")
+    return BestKnown(
+        recorded=recorded,
+        geometry=recorded.geometry,
+        reason=reason,
+        applicability=recorded.applicability,
+        authority="the run",
+    )
 
 
 def apply_corrections(recorded: Recorded, history: History) -> list[BestKnown]:
@@ -123,10 +142,59 @@ def apply_corrections(recorded: Recorded, history: History) -> list[BestKnown]:
     corrections = history.corrections()
     if any(event.time is None for event in recorded.events) or not recorded.events:
         return [_without_times(recorded, revision, corrections, history)]
-    parts = groupby(
-        recorded.events, lambda event: tuple(chain(corrections, revision.number, from_posix(event.time or 0.0)))
-    )
-    return [_corrected(replace(recorded, events=tuple(events)), revision, steps, history) for steps, events in parts]
+    return [
+        _corrected(replace(recorded, events=events), revision, steps, history, from_posix(events[0].time or 0.0))
+        for steps, events in _parts(recorded, corrections, revision.number)
+    ]
+
+
+def use_revision(recorded: Recorded, number: int, history: History) -> list[BestKnown]:
+    """Use a revision of a history in place of a recorded geometry.
+
+    Parameters
+    ----------
+    recorded
+        A record with a revision.
+    number
+        Number of the revision to use.
+    history
+        The history of its detector.
+
+    Returns
+    -------
+    list of BestKnown
+        One where the same corrections of the revision count for all events; otherwise the events in parts.
+
+    Raises
+    ------
+    NoGeometryError
+        The history does not have one of the two revisions.
+    """
+    _verified_revision(recorded, history)
+    revision = history.revision(number)
+    if revision is None:
+        raise NoGeometryError(f"{recorded.detector} {recorded.scope}: {history.authority} has no revision {number}")
+    corrections = history.corrections()
+    if any(event.time is None for event in recorded.events) or not recorded.events:
+        instants = _instants(recorded, corrections)
+        results = [_result(recorded, revision, (), history, instant) for instant in instants]
+        return [next((result for result in results if not result.applicability.permits_use), results[0])]
+    return [
+        _result(replace(recorded, events=events), revision, (), history, from_posix(events[0].time or 0.0))
+        for _, events in _parts(recorded, corrections, number)
+    ]
+
+
+def _parts(
+    recorded: Recorded, corrections: Sequence[Correction], number: int
+) -> Iterator[tuple[Chain, tuple[Event, ...]]]:
+    """Yield the corrections of a revision for each part of the events, which have times."""
+
+    def steps(event: Event) -> Chain:
+        return tuple(chain(corrections, number, from_posix(event.time or 0.0)))
+
+    for path, events in groupby(recorded.events, steps):
+        yield path, tuple(events)
 
 
 def _verified_revision(recorded: Recorded, history: History) -> Revision:
@@ -163,7 +231,7 @@ def _without_times(
     first = chains[0][1]
     others = [(instant, steps) for instant, steps in chains if _right(steps, revision) != _right(first, revision)]
     if not others:
-        return _corrected(recorded, revision, first, history)
+        return _corrected(recorded, revision, first, history, chains[0][0])
     instant, steps = others[0]
     until = "on" if recorded.ends is None else f"to {from_posix(recorded.ends)}"
     reason = (
@@ -194,7 +262,7 @@ def _right(steps: Chain, revision: Revision) -> int | None:
     return steps[-1].by if steps else revision.number
 
 
-def _corrected(recorded: Recorded, revision: Revision, steps: Chain, history: History) -> BestKnown:
+def _corrected(recorded: Recorded, revision: Revision, steps: Chain, history: History, instant: str) -> BestKnown:
     number = _right(steps, revision)
     if number is None:
         last = steps[-1]
@@ -207,13 +275,19 @@ def _corrected(recorded: Recorded, revision: Revision, steps: Chain, history: Hi
             "for, too"
         )
         return BestKnown(recorded=recorded, geometry=None, reason=reason, chain=steps, authority=history.authority)
+    return _result(recorded, right, steps, history, instant)
+
+
+def _result(recorded: Recorded, revision: Revision, steps: Chain, history: History, instant: str) -> BestKnown:
+    """Return a revision as the right one for some events, with its status at their time."""
     return BestKnown(
         recorded=recorded,
-        geometry=right.geometry,
-        revision=right.number,
-        uid=right.uid,
-        checksum=right.checksum,
-        label=right.label,
+        geometry=revision.geometry,
+        revision=revision.number,
+        uid=revision.uid,
+        checksum=revision.checksum,
+        label=revision.label,
+        applicability=applicability(recorded.record, recorded.revision or 0, revision, history.corrections(), instant),
         chain=steps,
         authority=history.authority,
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from ponikeeper.errors import GeometryError, MissingExtraError
 from ponikeeper.geometry import Geometry
+from ponikeeper.protocol import LinkState
 from ponikeeper.system.atomic_write import atomic_path
 from ponikeeper_client.documents import integrator_of
 from ponikeeper_client.recall import _nexus_axes
@@ -23,8 +24,10 @@ _LATTICE = 257
 """How many evenly spread rows and columns are checked for an even grid."""
 
 
-def write_nexus(source: Recorded | BestKnown, path: str | Path, shape: Sequence[int] | None = None) -> None:
-    """Write a geometry to a NeXus file; an existing file is replaced.
+def write_nexus(
+    source: Recorded | BestKnown, path: str | Path, shape: Sequence[int] | None = None, *, any_status: bool = False
+) -> None:
+    """Write a geometry to a NeXus file, with its status; an existing file is replaced.
 
     The chain of ``transformations`` is exact, its values are pyFAI's own; ``distance`` and the beam
     centre follow from it, for people and for programs that do not read chains.
@@ -38,11 +41,15 @@ def write_nexus(source: Recorded | BestKnown, path: str | Path, shape: Sequence[
     shape
         Shape (y, x) of the images in pixels: needed where neither the run nor pyFAI has it, or for
         another binning.
+    any_status
+        Write it also where it does not apply.
 
     Raises
     ------
     NoGeometryError
         The result has no geometry.
+    NotValidError
+        The geometry does not apply; no file is written.
     GeometryError
         NeXus cannot express it: the detector is not flat, its pixels are not all of one size, or the
         geometry corrects for parallax.
@@ -59,7 +66,7 @@ def write_nexus(source: Recorded | BestKnown, path: str | Path, shape: Sequence[
     --------
     >>> write_nexus(recorded(catalog[uid])[0], "near.nxs")
     """
-    geometry = require_one(source).require_geometry()
+    geometry = require_one(source).require_geometry(any_status=any_status)
     try:
         import h5py
     except ModuleNotFoundError as error:
@@ -157,13 +164,27 @@ def _write_origin(entry: Any, source: Recorded | BestKnown) -> None:
         "recorded_revision_uid": recorded.uid,
         "run_uid": recorded.run_uid,
         "stream": recorded.stream,
+        "status": source.status,
+        "status_reason": source.status_reason,
     }
     for name, value in known.items():
         if value is not None:
             process[name] = value
-    for name, text in (("origin", "\n".join(origin_lines(source))), ("poni", poni(source))):
+    for name, text in (("origin", "\n".join(origin_lines(source))), ("poni", poni(source, any_status=True))):
         note = _group(process, name, "NXnote")
         note["type"], note["data"] = "text/plain", text
+    _write_links(_group(process, "links", "NXcollection"), source.applicability.links or ())
+
+
+def _write_links(group: Any, links: Sequence[LinkState]) -> None:
+    """Write where each link was, and for which value the geometry was calibrated."""
+    for link in links:
+        positioner = _group(group, link.name, "NXpositioner")
+        positioner["name"] = link.pv
+        values = {"value": link.value, "calibrated": link.calibrated, "tolerance": link.tolerance}
+        for name, value in values.items():
+            if value is not None:
+                _value(positioner, name, value, link.units)
 
 
 def _group(parent: Any, name: str, kind: str) -> Any:

@@ -7,6 +7,8 @@ from typing import Any
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry import poni as poni_text
 from ponikeeper.history.corrections import correction_text
+from ponikeeper.protocol import LinkState
+from ponikeeper.protocol.links import quantity
 from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.text.ascii import to_ascii
 from ponikeeper_client.documents import integrator_of
@@ -23,8 +25,10 @@ def azimuthal_integrator(
     stream: str | None = None,
     event: int | None = None,
     best: bool = False,
+    revision: int | None = None,
     history: Histories | None = None,
     shape: Sequence[int] | None = None,
+    any_status: bool = False,
 ) -> Any:
     """Build pyFAI's integrator for one geometry of a run, bit-exact in the nine numbers.
 
@@ -37,11 +41,15 @@ def azimuthal_integrator(
         several geometries that differ.
     best
         For a run: use what is known now instead of what was recorded.
+    revision
+        For a run: use the revision of this number instead of the recorded one.
     history
-        With `best`: exported histories to look in instead of asking the IOC.
+        With `best` or `revision`: exported histories to look in instead of asking the IOC.
     shape
         Shape (y, x) of the images in pixels. If given, the detector is built with that shape;
         otherwise it is pyFAI's, and must fit the images that the run describes.
+    any_status
+        Use the geometry also where it does not apply.
 
     Returns
     -------
@@ -52,12 +60,15 @@ def azimuthal_integrator(
     ------
     NoGeometryError
         There is none, or several match: the message names them.
+    NotValidError
+        The geometry does not apply where the links of the run were: the message has status and reason, and what to
+        do.
     NotConnectedError, HistoryError
-        With `best`, as `best_known`.
+        With `best` or `revision`, as `best_known`.
     ShapeError
         The detector does not have the shape of the images.
     ValueError
-        `event` is not a number, or `history` is given without `best`.
+        `event` is not a number, `best` and `revision` are both given, or `history` without one of them.
     MissingExtraError
         pyFAI is not installed.
 
@@ -66,18 +77,20 @@ def azimuthal_integrator(
     >>> integrator = azimuthal_integrator(catalog[uid], event=3, best=True)
     >>> integrator.integrate1d(image, 1000, unit="2th_deg")
     """
-    result = select_geometry(source, detector, stream, event, best, history)
+    result = select_geometry(source, detector, stream, event, best, history, revision)
     images = None if shape is not None else recorded_of(result).image_shape
-    return integrator_of(result.require_geometry(), images, shape)
+    return integrator_of(result.require_geometry(any_status=any_status), images, shape)
 
 
-def poni(source: Recorded | BestKnown) -> str:
-    """Format a geometry as a PONI text, with comments that say where it comes from.
+def poni(source: Recorded | BestKnown, *, any_status: bool = False) -> str:
+    """Format a geometry as a PONI text, with comments that say where it comes from, and whether it applies.
 
     Parameters
     ----------
     source
         One result of `recorded` or `best_known`.
+    any_status
+        Format it also where it does not apply.
 
     Returns
     -------
@@ -88,14 +101,17 @@ def poni(source: Recorded | BestKnown) -> str:
     ------
     NoGeometryError
         The result has no geometry.
+    NotValidError
+        The geometry does not apply.
     ValueError
         `source` is not one result.
     """
-    return poni_text.write(source.require_geometry(), origin_lines(require_one(source)))
+    geometry = require_one(source).require_geometry(any_status=any_status)
+    return poni_text.write(geometry, origin_lines(source))
 
 
-def write_poni(source: Recorded | BestKnown, path: str | Path) -> None:
-    """Write a geometry to a PONI file; an existing file is replaced.
+def write_poni(source: Recorded | BestKnown, path: str | Path, *, any_status: bool = False) -> None:
+    """Write a geometry to a PONI file, its status in the comments; an existing file is replaced.
 
     Parameters
     ----------
@@ -103,11 +119,15 @@ def write_poni(source: Recorded | BestKnown, path: str | Path) -> None:
         One result of `recorded` or `best_known`.
     path
         The file.
+    any_status
+        Write it also where it does not apply.
 
     Raises
     ------
     NoGeometryError
         The result has no geometry.
+    NotValidError
+        The geometry does not apply; no file is written.
     ValueError
         `source` is not one result.
     FileWriteError
@@ -117,7 +137,7 @@ def write_poni(source: Recorded | BestKnown, path: str | Path) -> None:
     --------
     >>> write_poni(recorded(catalog[uid])[0], "near.poni")
     """
-    write_atomic(Path(path), poni(source).encode("ascii"))
+    write_atomic(Path(path), poni(source, any_status=any_status).encode("ascii"))
 
 
 def origin_lines(source: Recorded | BestKnown) -> list[str]:
@@ -134,7 +154,24 @@ def origin_lines(source: Recorded | BestKnown) -> list[str]:
             lines.append(f"recorded was revision {record.revision}, uid {record.uid}")
         lines += [correction_text(correction) for correction in source.chain]
         lines.append(f"as known to {source.authority}")
+    lines += [applicability_line(source), *link_lines(source.applicability.links), *record.notes]
     return [to_ascii(" ".join(line.split())) for line in lines]
+
+
+def applicability_line(source: Recorded | BestKnown) -> str:
+    """Format the status of a geometry with its reason."""
+    return f"status: {source.status}" + (f": {source.status_reason}" if source.status_reason else "")
+
+
+def link_lines(links: Sequence[LinkState] | None) -> list[str]:
+    """Format where each link was, and where the geometry was calibrated."""
+    if links is None:
+        return ["link positions: not recorded"]
+    return [f"link {link}: {_place(link, link.value)}, calibrated at {_place(link, link.calibrated)}" for link in links]
+
+
+def _place(link: LinkState, value: float | None) -> str:
+    return "an unknown value" if value is None else quantity(value, link.units)
 
 
 def require_one(source: Any) -> Recorded | BestKnown:
@@ -152,6 +189,7 @@ def select_geometry(
     event: int | None = None,
     best: bool = False,
     history: Histories | None = None,
+    revision: int | None = None,
 ) -> Recorded | BestKnown:
     """Select one geometry of a run.
 
@@ -166,31 +204,37 @@ def select_geometry(
     best
         For a run: what is known now, instead of what was recorded.
     history
-        With `best`, as for `best_known`.
+        With `best` or `revision`, as for `best_known`.
+    revision
+        For a run: the revision of this number, instead of the recorded one.
 
     Returns
     -------
     Recorded or BestKnown
-        The first that matches; others that match have the same geometry.
+        The first that matches and does not apply, otherwise the first; others that match have the same geometry.
 
     Raises
     ------
     NoGeometryError
         None matches, or several that differ.
     ValueError
-        `event` is not a number, or `history` is given without `best`.
+        `event` is not a number, `best` and `revision` are both given, or `history` without one of them.
     """
     if isinstance(event, bool) or not (event is None or hasattr(event, "__index__")):
         raise ValueError(f"event={event!r} is no number of an event: expected 1, 2, ...")
-    if history is not None and not best:
-        raise ValueError("history= is given without best=True: what was recorded is read from the run itself")
+    if best and revision is not None:
+        raise ValueError(f"best=True and revision={revision} are both given: give the one that you want")
+    if history is not None and not best and revision is None:
+        raise ValueError(
+            "history= is given without best=True or revision=: what was recorded is read from the run itself"
+        )
     results: Sequence[Recorded | BestKnown]
     if isinstance(source, (Recorded, BestKnown)):
         results = [source]
     elif isinstance(source, Geometries):
         results = source
-    elif best:
-        results = best_known(source, detector, stream, history=history)
+    elif best or revision is not None:
+        results = best_known(source, detector, stream, revision=revision, history=history)
     else:
         results = recorded(source, detector, stream)
     matches = [one for one in results if detector in (None, one.detector) and stream in (None, one.stream)]
@@ -203,7 +247,7 @@ def select_geometry(
     if len({(one.geometry, recorded_of(one).image_shape) for one in matches}) > 1:
         names = "; ".join(_description(one) for one in matches)
         raise NoGeometryError(f"several geometries match: select one with detector=, stream= or event= ({names})")
-    return matches[0]
+    return next((one for one in matches if not one.applicability.permits_use), matches[0])
 
 
 def _description(result: Recorded | BestKnown) -> str:

@@ -9,12 +9,13 @@ from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.text import strictjson
 from ponikeeper.text.timestamps import from_posix
-from ponikeeper_client.documents import Calibration, calibrations, image_shape
+from ponikeeper_client.documents import Calibration, calibrations, image_shape, recorded_applicability
+from ponikeeper_client.recall._event_states import state_parts, status_notes
 from ponikeeper_client.recall._runs import Run, Section
 from ponikeeper_client.recall._sources import read_run
 from ponikeeper_client.recall._values import METADATA, PONIKEEPER, XPDACQ, Geometries, Recorded
 
-_TEXTS = ("uid", "checksum", "label", "status")
+_TEXTS = ("uid", "checksum", "label")
 _COVERED = ("events", "begins", "ends")
 _DARK_NOTE = "a dark frame that was used again has the geometry of its own time"
 _ANGSTROM = 1e-10
@@ -125,22 +126,26 @@ def _recorded(run: Run) -> list[Recorded]:
 
 
 def _of_descriptor(section: Section, run: Run, stream: str) -> Iterator[Recorded]:
-    """Yield what one descriptor recorded of each calibration."""
+    """Yield what one descriptor recorded of each calibration, in parts where its events have other states."""
     for calibration in calibrations(section.descriptor):
         geometry, reason = _geometry(calibration)
-        yield Recorded(
-            run_uid=run.uid,
-            stream=stream,
-            detector=calibration.detector,
-            calib=calibration.calib,
-            geometry=geometry,
-            reason=reason,
-            prefix=calibration.prefix,
-            image_shape=_shape(section, calibration.detector),
-            notes=_notes(section, run, stream),
-            **_identity(calibration),
-            **_covered(section),
-        )
+        identity = _identity(calibration)
+        for part in state_parts(section.events, calibration):
+            yield Recorded(
+                run_uid=run.uid,
+                stream=stream,
+                detector=calibration.detector,
+                calib=calibration.calib,
+                geometry=geometry,
+                reason=reason,
+                prefix=calibration.prefix,
+                image_shape=_shape(section, calibration.detector),
+                record=part.record,
+                applicability=recorded_applicability(part.record, geometry, identity.get("revision") or 0),
+                notes=(*_notes(section, run, stream), *status_notes(run, stream, calibration, part)),
+                **identity,
+                **{**_covered(section), "events": part.events},
+            )
 
 
 def _of_start(run: Run) -> Iterator[Recorded]:

@@ -17,10 +17,44 @@ class Event:
         Its number in the stream. A point that was taken again after a pause has the same number.
     time
         When the event was made (s since 1970); None where no document has it.
+    states
+        Data key and value of the serials and statuses that were read with the event.
     """
 
     seq_num: int
     time: float | None
+    states: tuple[tuple[str, str | int], ...] = ()
+
+
+STATE_KEYS = ("serial", "status")
+"""What a calibration with ``per_event`` reads with each event."""
+
+
+def is_state_key(key: str) -> bool:
+    """Return whether a data key can be one of `STATE_KEYS` of a calibration."""
+    return key.endswith(tuple(f"{joint}{state}" for joint in "_-" for state in STATE_KEYS))
+
+
+def states_of(data: Mapping[str, Any]) -> tuple[tuple[str, str | int], ...]:
+    """Return what an event can have read of the states of calibrations.
+
+    Parameters
+    ----------
+    data
+        The data of the event by data key.
+
+    Returns
+    -------
+    tuple of tuple
+        Keys and values, a serial as an integer.
+    """
+    states: list[tuple[str, str | int]] = []
+    for key, value in data.items():
+        if is_state_key(key) and isinstance(value, str):
+            states.append((key, value))
+        elif is_state_key(key) and getattr(value, "shape", ()) == () and hasattr(value, "__int__") and value == value:
+            states.append((key, int(value)))
+    return tuple(states)
 
 
 @dataclass(frozen=True, slots=True)

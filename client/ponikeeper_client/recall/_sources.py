@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from ponikeeper.errors import NoGeometryError
 from ponikeeper_client.recall import _tiled
-from ponikeeper_client.recall._runs import Document, Event, Run, Section, make_sections
+from ponikeeper_client.recall._runs import Document, Event, Run, Section, make_sections, states_of
 
 
 def read_run(source: Any) -> Run:
@@ -125,7 +125,8 @@ def _events(documents: Mapping[str, Any]) -> dict[str, list[Event]]:
     """Return the events of each descriptor by its uid; those of stream datums have a number, but no time."""
     events: dict[str, dict[Event, None]] = {}
     for document in _event_documents(documents):
-        event = Event(int(document["seq_num"]), float(document["time"]))
+        states = states_of(document.get("data") or {})
+        event = Event(int(document["seq_num"]), float(document["time"]), states)
         events.setdefault(document["descriptor"], {})[event] = None
     numbered = {uid: {event.seq_num for event in of_uid} for uid, of_uid in events.items()}
     for datum in documents.get("stream_datum") or ():

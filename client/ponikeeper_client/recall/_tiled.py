@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ponikeeper_client.recall._runs import Document, Event, Run, Section, make_sections
+from ponikeeper_client.recall._runs import Document, Event, Run, Section, is_state_key, make_sections, states_of
 
 
 def is_table_run(source: Any) -> bool:
@@ -115,13 +115,17 @@ def _descriptors(node: Any, name: str) -> list[Document]:
 
 
 def _rows(node: Any) -> list[Event]:
-    """Read number and time of each row, in one request; a stream without a table has none."""
+    """Read number, time and states of each row, in one request; a stream without a table has none."""
     base = getattr(node, "base", node)
     for name, part in base.items():
         columns = getattr(part, "columns", ())
         if name.startswith("internal") and {"seq_num", "time"} <= set(columns):
-            table = part.read(["seq_num", "time"])
-            return [Event(int(row[0]), float(row[1])) for row in zip(table["seq_num"], table["time"], strict=True)]
+            states = [column for column in columns if is_state_key(column)]
+            table = part.read(["seq_num", "time", *states])
+            rows = zip(table["seq_num"], table["time"], *(table[column] for column in states), strict=True)
+            return [
+                Event(int(row[0]), float(row[1]), states_of(dict(zip(states, row[2:], strict=True)))) for row in rows
+            ]
     return []
 
 

@@ -10,11 +10,18 @@ from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.history.corrections import correction_text
 from ponikeeper.history.records import Correction
+from ponikeeper_client.documents import Applicability, StatusRecord, warn_once
 from ponikeeper_client.recall._runs import Event, event_ranges
 
 PONIKEEPER, XPDACQ, METADATA = "ponikeeper", "xpdAcq", "calibration_md"
 """How a run recorded a geometry: with its revision; the ten values alone; in its start document."""
 
+STATUS_AT_START = "status known at the start of the stream only"
+LINKS_AT_START = "link positions known at the start of the stream only"
+START_ONLY = (STATUS_AT_START, LINKS_AT_START)
+"""What is noted where nothing shows that the status, or the links, stayed as the descriptor recorded them."""
+
+_GUARD = "with calibration_guard, or CalibrationData(per_event=True), each change is recorded"
 _COLUMNS = ("detector", "events", "geometry", "", "active since", "")
 
 
@@ -38,8 +45,12 @@ class Recorded:
         Why there is no geometry; empty where there is one.
     prefix
         PV prefix of the calibration; None where the run does not have it.
-    revision, uid, serial, checksum, label, status
-        The active revision, its activation and its status; None where the run does not have them.
+    revision, uid, serial, checksum, label
+        The active revision and its activation; None where the run does not have them.
+    record
+        What the run recorded of the status.
+    applicability
+        The status of the geometry, computed from that.
     since
         When the revision was activated, UTC ISO 8601; None where the run does not have it.
     events
@@ -69,7 +80,8 @@ class Recorded:
     serial: int | None = None
     checksum: str | None = None
     label: str | None = None
-    status: str | None = None
+    record: StatusRecord = field(default=StatusRecord(), repr=False)
+    applicability: Applicability = field(default=Applicability(), repr=False)
     since: str | None = None
     events: tuple[Event, ...] = field(default=(), repr=False)
     begins: float = field(default=0.0, repr=False)
@@ -77,6 +89,16 @@ class Recorded:
     events_unknown: str = ""
     notes: tuple[str, ...] = ()
     image_shape: tuple[int, int] | None = field(default=None, repr=False)
+
+    @property
+    def status(self) -> str:
+        """Name of the status of the geometry; ``not recorded`` where the run has none."""
+        return self.applicability.status
+
+    @property
+    def status_reason(self) -> str:
+        """Why the geometry has this status."""
+        return self.applicability.reason
 
     @property
     def seq_nums(self) -> tuple[int, ...]:
@@ -99,8 +121,13 @@ class Recorded:
             return f"{self.kind}, no revision"
         return " ".join(str(part) for part in ("revision", self.revision, self.label, self.status) if part)
 
-    def require_geometry(self) -> Geometry:
-        """Return the geometry, or raise the reason why there is none.
+    def require_geometry(self, *, any_status: bool = False) -> Geometry:
+        """Return the geometry, or raise the reason why there is none, or why it does not apply.
+
+        Parameters
+        ----------
+        any_status
+            Return it also where it does not apply.
 
         Returns
         -------
@@ -111,10 +138,10 @@ class Recorded:
         ------
         NoGeometryError
             There is none; the message has the reason.
+        NotValidError
+            It does not apply; the message has status and reason, and what to do.
         """
-        if self.geometry is None:
-            raise NoGeometryError(f"{self.detector} {self.scope}: {self.reason}")
-        return self.geometry
+        return _required(self, any_status)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +158,8 @@ class BestKnown:
         Why there is no right geometry, or why corrections could not be looked up.
     revision, uid, checksum, label
         Of the right revision; None where there is none, or the run recorded none.
+    applicability
+        The status of the geometry where the links of the run were.
     chain
         The corrections that lead from the recorded revision to the right one; empty where the
         recorded revision was never corrected.
@@ -145,8 +174,19 @@ class BestKnown:
     uid: str | None = None
     checksum: str | None = None
     label: str | None = None
+    applicability: Applicability = field(default=Applicability(), repr=False)
     chain: tuple[Correction, ...] = ()
     authority: str = ""
+
+    @property
+    def status(self) -> str:
+        """Name of the status of the geometry; ``not recorded`` where the run has none."""
+        return self.applicability.status
+
+    @property
+    def status_reason(self) -> str:
+        """Why the geometry has this status."""
+        return self.applicability.reason
 
     @property
     def corrected(self) -> bool:
@@ -181,16 +221,21 @@ class BestKnown:
     @property
     def summary(self) -> str:
         """What is known, in a few words, with author, time and reason of each correction."""
-        if not self.chain:
+        if self.applicability == self.recorded.applicability and self.revision in (None, self.recorded.revision):
             return self.recorded.summary + (f" ({self.reason})" if self.reason and self.recorded.geometry else "")
-        steps = "; ".join(correction_text(correction) for correction in self.chain)
-        right = f"revision {self.revision} {self.label or ''}".strip()
+        right = " ".join(str(part) for part in ("revision", self.revision, self.label, self.status) if part)
         if self.geometry is None:
             right = f"no geometry: {self.reason}"
-        return f"{right} (recorded: {self.recorded.summary}; {steps})"
+        steps = (correction_text(correction) for correction in self.chain)
+        return f"{right} ({'; '.join([f'recorded: {self.recorded.summary}', *steps])})"
 
-    def require_geometry(self) -> Geometry:
-        """Return the right geometry, or raise the reason why there is none.
+    def require_geometry(self, *, any_status: bool = False) -> Geometry:
+        """Return the right geometry, or raise the reason why there is none, or why it does not apply.
+
+        Parameters
+        ----------
+        any_status
+            Return it also where it does not apply.
 
         Returns
         -------
@@ -201,10 +246,10 @@ class BestKnown:
         ------
         NoGeometryError
             There is none; the message has the reason.
+        NotValidError
+            It does not apply; the message has status and reason, and what to do.
         """
-        if self.geometry is None:
-            raise NoGeometryError(f"{self.detector} {self.scope}: {self.reason}")
-        return self.geometry
+        return _required(self, any_status)
 
 
 Result = TypeVar("Result", Recorded, BestKnown)
@@ -247,6 +292,20 @@ class Geometries(tuple[Result, ...], Generic[Result]):
 def recorded_of(result: Recorded | BestKnown) -> Recorded:
     """Return the recorded part of a result."""
     return result if isinstance(result, Recorded) else result.recorded
+
+
+def _required(result: Recorded | BestKnown, any_status: bool) -> Geometry:
+    """Return the geometry of a result; errors as `Recorded.require_geometry`."""
+    if result.geometry is None:
+        raise NoGeometryError(f"{result.detector} {result.scope}: {result.reason}")
+    recorded = recorded_of(result)
+    if not any_status:
+        name = "the geometry" if result.revision is None else f"revision {result.revision}"
+        result.applicability.require(f"run {recorded.run_uid}, {result.detector} {result.scope}: {name}")
+        for note in recorded.notes:
+            if note in START_ONLY:
+                warn_once(f"run {recorded.run_uid}, {result.detector} {result.stream}: {note}; {_GUARD}")
+    return result.geometry
 
 
 def _device(result: Recorded | BestKnown) -> str:

@@ -38,7 +38,7 @@ def test_chain_leads_to_the_right_revision_with_author_time_and_reason():
     assert (found.revision, found.uid, found.geometry) == (3, revision(3).uid, revision(3).geometry)
     assert [item.number for item in found.chain] == [1, 2]
     assert found.summary.startswith(
-        "revision 3 (recorded: revision 1 VALID; revision 1 superseded by revision 2: reason 1 ["
+        "revision 3 VALID (recorded: revision 1 VALID; revision 1 superseded by revision 2: reason 1 ["
     )
     assert "alice, 2026" in found.summary
     assert "# recorded was revision 1" in poni(found)
@@ -48,7 +48,7 @@ def test_correction_times_split_the_events_of_one_descriptor():
     later = [judge(1, 1, 2, since=BEGIN + 2, until=BEGIN + 4), judge(2, 2, 3, since=BEGIN + 3)]
     found = best_known(run(1), history=history(3, later))
     assert [(each.revision, each.seq_nums) for each in found] == [(1, (1,)), (2, (2,)), (3, (3,)), (1, (4,))]
-    assert repr(found).startswith("pe1: primary 1: revision 1 VALID; 2: revision 2 (recorded: revision 1 VALID; ")
+    assert repr(found).startswith("pe1: primary 1: revision 1 VALID; 2: revision 2 VALID (recorded: revision 1 VALID; ")
 
 
 def test_retracted_revision_has_no_geometry_and_a_message():

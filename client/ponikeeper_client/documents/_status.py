@@ -1,0 +1,211 @@
+"""Compute whether a recorded geometry, or another revision, applies where the links of a run were. Pure."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from ponikeeper.errors import NotValidError
+from ponikeeper.geometry import Geometry
+from ponikeeper.history import Correction, Revision
+from ponikeeper.history.corrections import chain
+from ponikeeper.protocol import LinkState, Status, applies
+from ponikeeper.protocol.findings import findings_about, reason_of, status_of
+from ponikeeper.protocol.links import compared
+
+NOT_RECORDED = "not recorded"
+"""Status of a geometry of a run that recorded none, such as those of xpdAcq."""
+
+_CONDEMNED = "CONDEMNED"
+"""What runs before 0.2 recorded for SUPERSEDED and RETRACTED."""
+
+_CORRECTED = (Status.SUPERSEDED, Status.RETRACTED)
+_OTHER_REVISION = "revision=N returns one that was calibrated where the links were"
+_REMEDIES = {
+    "SUPERSEDED": "best=True, or best_known(run), returns the revision that replaces it",
+    _CONDEMNED: "best=True, or best_known(run), returns the revision that replaces it, if there is one",
+    "RETRACTED": "no revision replaces it: revision=N returns one that you know to be right",
+    "MOVING": "take the run again with the links at rest",
+    "MOVED": _OTHER_REVISION,
+    "MISMATCH": "revision=N returns one with the right wavelength",
+    "UNKNOWN": "find out where the links were",
+}
+_ALL_THE_SAME = "any_status=True returns it all the same"
+
+log = logging.getLogger("ponikeeper_client.recall")
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRecord:
+    """What a run recorded of the status of its geometry.
+
+    Parameters
+    ----------
+    name
+        Name of the status; None where the run has none.
+    reason
+        Why.
+    links
+        The links when the status was decided; None where they are not known.
+    """
+
+    name: str | None = None
+    reason: str = ""
+    links: tuple[LinkState, ...] | None = None
+
+    def at_event(self, name: str, reason: str) -> "StatusRecord":
+        """Return the record of an event that has a status of its own; the links were read before it.
+
+        Where that status permits the use, the links were at the recorded position, otherwise it is not known where.
+        """
+        if name == self.name:
+            return self
+        at_position = self.links if self.links is not None and applies(name) else None
+        return StatusRecord(name, reason, None if at_position is None else tuple(map(_at_position, at_position)))
+
+
+@dataclass(frozen=True, slots=True)
+class Applicability:
+    """Whether a geometry of a run applies.
+
+    Parameters
+    ----------
+    status
+        Name of the status, `NOT_RECORDED` where the run recorded none.
+    reason
+        Why.
+    links
+        The links as the run recorded them, compared with this geometry; None where they are not known.
+    """
+
+    status: str = NOT_RECORDED
+    reason: str = ""
+    links: tuple[LinkState, ...] | None = None
+
+    @property
+    def permits_use(self) -> bool:
+        """Whether the geometry may be used; one without a recorded status may, with a warning."""
+        return self.status == NOT_RECORDED or applies(self.status)
+
+    def require(self, geometry: str) -> None:
+        """Check that the geometry may be used, and log what its user should know.
+
+        Parameters
+        ----------
+        geometry
+            Which one, for the message.
+
+        Raises
+        ------
+        NotValidError
+            It does not apply.
+        """
+        if not self.permits_use:
+            remedy = _REMEDIES.get(self.status)
+            remedies = _ALL_THE_SAME if remedy is None else f"{remedy}; {_ALL_THE_SAME}"
+            raise NotValidError(geometry, self.status, self.reason, remedies)
+        if self.status == NOT_RECORDED:
+            warn_once(f"{geometry}: the run recorded no status, so it is not known whether the geometry applies")
+        elif self.status == Status.UNCERTAIN.name:
+            warn_once(f"{geometry}: the status is {self.status}: {self.reason}")
+
+
+@lru_cache(maxsize=4096)
+def warn_once(message: str) -> None:
+    """Log a warning, each text once."""
+    log.warning("%s", message)
+
+
+def recorded_applicability(record: StatusRecord, geometry: Geometry | None, number: int) -> Applicability:
+    """Compute whether a geometry applied when it was recorded.
+
+    Parameters
+    ----------
+    record
+        What the run recorded of its status.
+    geometry
+        The recorded geometry; None where there is none.
+    number
+        Number of its revision.
+
+    Returns
+    -------
+    Applicability
+        The recorded status; where it permits the use but the recorded links do not, that of the links.
+    """
+    if record.name is None:
+        return Applicability()
+    name, reason, links = record.name, record.reason, record.links
+    if name == _CONDEMNED:
+        reason = f"revision {number} was superseded or retracted"
+    if links is None or geometry is None or not applies(name):
+        return Applicability(name, reason, links)
+    position = {
+        link.name: {"value": link.calibrated, "units": link.units} for link in links if link.calibrated is not None
+    }
+    findings = findings_about(Revision(number, "", "", None, geometry, position, {}, ""), (), links)
+    computed = Applicability(status_of(findings).name, reason_of(findings), links)
+    return Applicability(name, reason, links) if computed.permits_use else computed
+
+
+def applicability(
+    record: StatusRecord, recorded: int, revision: Revision, corrections: Sequence[Correction], instant: str | None
+) -> Applicability:
+    """Compute whether a revision applies where the links of a run were.
+
+    Parameters
+    ----------
+    record
+        What the run recorded of the status of its own geometry.
+    recorded
+        Number of the recorded revision.
+    revision
+        The revision in question.
+    corrections
+        All corrections of the detector.
+    instant
+        The time of the events, UTC ISO 8601, for corrections that cover a limited time.
+
+    Returns
+    -------
+    Applicability
+        Status and reason by the recorded links. Where these are not known, as before 0.2, the recorded status
+        counts for the recorded revision, and for one that its corrections lead to.
+    """
+    if record.name is None:
+        return Applicability()
+    if record.name not in Status.__members__ and record.name != _CONDEMNED:
+        return Applicability(record.name, record.reason, record.links)
+    if record.links is None:
+        return _without_links(record, recorded, revision, corrections, instant)
+    own = revision.number == recorded
+    links = record.links
+    if not own:
+        links = tuple(compared(link, revision.position, revision.geometry.wavelength) for link in links)
+    findings = findings_about(revision, corrections, links, instant)
+    computed = Applicability(status_of(findings).name, reason_of(findings), links)
+    if own and computed.permits_use and not applies(record.name) and Status[record.name] not in _CORRECTED:
+        return replace(computed, status=record.name, reason=record.reason)
+    return computed
+
+
+def _at_position(link: LinkState) -> LinkState:
+    value = link.value if link.calibrated is None else link.calibrated
+    return replace(link, value=value, moving=False, connected=True, within=True, error=None)
+
+
+def _without_links(
+    record: StatusRecord, recorded: int, revision: Revision, corrections: Sequence[Correction], instant: str | None
+) -> Applicability:
+    corrected = [one for one in findings_about(revision, corrections, (), instant) if one.status in _CORRECTED]
+    if corrected:
+        return Applicability(corrected[0].status.name, reason_of(corrected))
+    steps = chain(corrections, recorded, instant)
+    right = steps[-1].by if steps else recorded
+    assert record.name is not None
+    if revision.number == right and applies(record.name):
+        return Applicability(record.name, record.reason)
+    if revision.number == recorded and record.name not in (_CONDEMNED, *(status.name for status in _CORRECTED)):
+        return Applicability(record.name, record.reason)
+    reason = f"the run recorded {record.name}, but not where the links were when revision {revision.number} was needed"
+    return Applicability(Status.UNKNOWN.name, reason)
