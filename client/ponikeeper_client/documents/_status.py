@@ -57,6 +57,16 @@ class StatusRecord:
         """Return the record of an event that has a status of its own; the links were read before it.
 
         Where that status permits the use, the links were at the recorded position, otherwise it is not known where.
+
+        Parameters
+        ----------
+        name, reason
+            The status of the event.
+
+        Returns
+        -------
+        StatusRecord
+            This one where the status is the same.
         """
         if name == self.name:
             return self
@@ -112,7 +122,13 @@ class Applicability:
 
 @lru_cache(maxsize=4096)
 def warn_once(message: str) -> None:
-    """Log a warning, each text once."""
+    """Log a warning, each text once.
+
+    Parameters
+    ----------
+    message
+        The text.
+    """
     log.warning("%s", message)
 
 
