@@ -87,14 +87,16 @@ class _Channel(Source):
         value
             Of the type of the PV.
         timestamp
-            Seconds since 1970; never before the previous one, since the clock may be set back.
+            Seconds since 1970; at least the previous one, unless that lies ahead of the clock, which was set back.
         severity, status
             Its alarm.
         only_changes
             Whether subscribers are informed only if value or alarm have changed.
         """
         old = self.reading() if self.has_subscriptions() else None
-        self._published_at = timestamp = max(timestamp, self._published_at)
+        if self._published_at <= self.clock():
+            timestamp = max(timestamp, self._published_at)
+        self._published_at = timestamp
         alarm = self._alarm_data()
         alarm["status"], alarm["severity"] = status, severity
         self._data["value"] = self.preprocess_value(value)  # type: ignore[attr-defined]

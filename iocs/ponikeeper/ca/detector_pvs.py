@@ -59,7 +59,8 @@ class DetectorPVs:
     """
 
     def __init__(self, detector: Detector, keeper: Keeper, links: LinkStates, store: StoreThread) -> None:
-        self._keeper = keeper
+        self.keeper = keeper
+        """Runs the requests."""
         self._links = links
         self._puts = Puts(keeper)
         self._stage = Stage(self._puts, detector.limits)
@@ -91,14 +92,14 @@ class DetectorPVs:
 
     async def start(self) -> None:
         """Publish the active geometry, before the first client connects."""
-        self.publish(self._keeper.state, Change.ACTIVATION | Change.FOLLOW | Change.RESULT)
+        self.publish(self.keeper.state, Change.ACTIVATION | Change.FOLLOW | Change.RESULT)
         self._publish_stage()  # before a restart it may have been posted later than the activation
         await self._history.start()
 
     async def run(self) -> None:
         """Update the status, follow the links and publish, until cancelled; only a defect ends it with an error."""
         async with asyncio.TaskGroup() as tasks:
-            for coroutine in (self._history.run, self._update_links, self._keeper.follow_links):
+            for coroutine in (self._history.run, self._update_links, self.keeper.follow_links):
                 tasks.create_task(coroutine())
 
     def _handlers(self) -> Mapping[str, PutHandler]:
@@ -149,7 +150,7 @@ class DetectorPVs:
             self._publish_stage()
 
     def _revision(self) -> int:
-        revision = self._keeper.state.revision
+        revision = self.keeper.state.revision
         return 0 if revision is None else revision.number
 
     def _publish(self, values: Mapping[str, PVValue], stamp: float, *, only_changes: bool = False) -> None:
@@ -168,7 +169,7 @@ class DetectorPVs:
 
     def _publish_setpoint(self, suffix: str) -> None:
         """Publish the active value of a PV that was put."""
-        state = self._keeper.state
+        state = self.keeper.state
         name = _PARAMETERS.get(suffix)
         if name is not None:
             stamp = timestamp(state) if suffix == setpoint(name) else time.time()
@@ -187,7 +188,7 @@ class DetectorPVs:
         """Return the value of a setpoint, or of a staged value."""
         if suffix == staged(name) and name in self._stage.values:
             return PVValue(self._stage.values[name])  # type: ignore[arg-type]
-        revision = self._keeper.state.revision
+        revision = self.keeper.state.revision
         return geometry_value(revision and revision.geometry, name)
 
     def _publish_stage(self) -> None:
@@ -208,7 +209,7 @@ class DetectorPVs:
         """Update the status at each change of the links, and publish them at a limited rate."""
         published_at, published = -math.inf, self._links.states()
         while True:
-            times = [await self._keeper.check_links()]
+            times = [await self.keeper.check_links()]
             now, states = self._links.clock(), self._links.states()
             if states != published and now >= published_at + _LINKS_PERIOD:
                 published_at, published = now, states

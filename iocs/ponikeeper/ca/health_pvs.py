@@ -20,7 +20,7 @@ class HealthPVs:
     channels
         The IOC's own channels, by suffix.
     name
-        The part of the IOC: ``Storage``, ``Access`` or ``PutLog``.
+        The part of the IOC: ``Storage``, ``Access``, ``PutLog`` or ``Clock``.
     failure
         Alarm status of a failure, such as ``AlarmStatus.WRITE``.
     """

@@ -138,5 +138,10 @@ class HistoryPVs:
 
 
 def timestamp(state: DetectorState) -> float:
-    """Return the time of the current activation (s since 1970); the present time if there is none."""
-    return time.time() if state.activation is None else to_posix(state.activation.time)
+    """Return the time of the current activation (s since 1970).
+
+    The present time if there is none, or if it lies ahead of the clock, as after a clock that was wrong: clients and
+    archivers refuse times of the future.
+    """
+    now = time.time()
+    return now if state.activation is None else min(now, to_posix(state.activation.time))

@@ -18,6 +18,7 @@ from ponikeeper import __version__
 from ponikeeper.access.loading import Access
 from ponikeeper.ca.access_pvs import AccessPVs
 from ponikeeper.ca.channels import make_channel
+from ponikeeper.ca.clock_pvs import ClockPVs, read_clock
 from ponikeeper.ca.detector_pvs import DetectorPVs
 from ponikeeper.ca.health_check import HealthCheck, feed_watchdog
 from ponikeeper.ca.health_pvs import HealthPVs
@@ -95,7 +96,7 @@ def run(config: Config, ready: Callable[[str], None], force: bool = False) -> No
 
 async def serve(config: Config, ready: Callable[[str], None], force: bool = False) -> None:
     """Serve a configuration until SIGTERM or SIGINT; see `run`."""
-    stop = asyncio.Event()
+    begin, stop = read_clock(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _request_stop, stop)
@@ -121,6 +122,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         pvdb = {name: channel for pvs in detectors for name, channel in pvs.pvdb.items()}
         ioc_channels = await _ioc_channels(store)
         pvdb |= {config.ioc.prefix + suffix: channel for suffix, channel in ioc_channels.items()}
+        clock_pvs = ClockPVs(ioc_channels, [pvs.keeper for pvs in detectors], begin)
         access_pvs = AccessPVs(access, config.source, ioc_channels)
         starts = await asyncio.to_thread(count_start, config.store.with_name(_STARTS))
         stats = StatsPVs(ioc_channels, config.ioc.engineer, config.ioc.location, starts)
@@ -145,7 +147,8 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
 
         hook = functools.partial(_run_health_check, context, config, store, report_ready)
         server = asyncio.create_task(context.run(lambda _: hook()))
-        coroutines = [store.watch(), _watch_links(linked), access_pvs.run(context), stats.run(context), stop.wait()]
+        coroutines = [store.watch(), _watch_links(linked), access_pvs.run(context), clock_pvs.run()]
+        coroutines += [stats.run(context), stop.wait()]
         recsync_port = config.ioc.recsync_port
         coroutines += [] if recsync_port is None else [announce(config, recsync_port, listening)]
         coroutines += [pvs.run() for pvs in detectors]

@@ -32,7 +32,7 @@ def backup(
     target = output / f"{config.stem}.{timestamps.for_file_name(timestamps.now())}.sqlite"
     make_folder(output)
     contents = copy(store, target)
-    for old in _superfluous(output, config.stem, keep):
+    for old in _superfluous(target, config.stem, keep):
         old.unlink()
     if as_json:
         print_text(dumps({"backup": str(target), "version": contents.version, "counts": contents.counts}))
@@ -40,7 +40,11 @@ def backup(
         print_text(f"{target}: OK, {store_summary(contents)}")
 
 
-def _superfluous(folder: Path, stem: str, keep: int) -> list[Path]:
-    """Return the oldest copies of a store beyond the number to keep; their names sort by time."""
+def _superfluous(newest: Path, stem: str, keep: int) -> list[Path]:
+    """Return the oldest copies of a store beyond the number to keep; their names sort by time.
+
+    The newest copy is never among them: the clock may have been set back since the others were made.
+    """
     ours = re.compile(re.escape(stem) + r"\.\d{8}T\d{6}\.\d{6}Z\.sqlite")
-    return sorted(path for path in folder.iterdir() if ours.fullmatch(path.name))[:-keep] if keep else []
+    others = sorted(path for path in newest.parent.iterdir() if ours.fullmatch(path.name) and path != newest)
+    return others[: max(0, len(others) - keep + 1)] if keep else []

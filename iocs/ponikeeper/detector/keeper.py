@@ -4,6 +4,8 @@ One lock per detector runs the requests one after another; nothing is published 
 """
 
 import asyncio
+from collections.abc import Callable
+from datetime import datetime
 
 from ponikeeper.detector.commit_rules import (
     decide_commit,
@@ -24,6 +26,7 @@ from ponikeeper.history.corrections import corrected_revisions, correction_of, c
 from ponikeeper.protocol import Activate, Commit, Follow, RecordPosition, Request, Result, Retract, Supersede, shortened
 from ponikeeper.store import StoredState
 from ponikeeper.store.store_thread import StoreThread
+from ponikeeper.text import timestamps
 
 
 class Keeper:
@@ -41,13 +44,23 @@ class Keeper:
         The PVs on which its geometry depends.
     follow
         Whether the geometry follows them: the initial value, until the store has one.
+    now
+        Reads the clock of the host, whose time every record gets.
     """
 
-    def __init__(self, prefix: str, store: StoreThread, limits: Limits, links: LinkStates, follow: bool = True) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        store: StoreThread,
+        limits: Limits,
+        links: LinkStates,
+        follow: bool = True,
+        now: Callable[[], datetime] = timestamps.now,
+    ) -> None:
         self._limits = limits
         self._links = links
         self._lock = asyncio.Lock()
-        self._publisher = Publisher(prefix, links, follow)
+        self._publisher = Publisher(prefix, links, follow, now)
         self._store = DetectorStore(prefix, store, self._publisher)
         self._follower = Follower(self._store, self._publisher, links, self._lock)
 

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.state import Change, DetectorState
@@ -35,10 +36,13 @@ class Publisher:
         The detector's links, by which the status of the active revision is decided.
     follow
         Whether the geometry follows the linked PVs, until the store has an answer to that.
+    now
+        Reads the clock of the host.
     """
 
-    def __init__(self, prefix: str, links: LinkStates, follow: bool) -> None:
+    def __init__(self, prefix: str, links: LinkStates, follow: bool, now: Callable[[], datetime]) -> None:
         self._links = links
+        self._now = now
         self._default_follow = follow
         self._listener: Publish | None = None
         self._findings: tuple[Finding, ...] = ()
@@ -127,8 +131,8 @@ class Publisher:
         self._links.wake()
 
     def timestamp(self) -> str:
-        """Format the time of the next record, UTC ISO-8601."""
-        return self.state.timestamp(timestamps.now())
+        """Format the time of the next record, UTC ISO-8601: that of the clock, also where it was set back."""
+        return timestamps.from_datetime(self._now())
 
     def _current_findings(self) -> tuple[tuple[Finding, ...], tuple[LinkState, ...]]:
         """Return the findings, and the links by which they were decided."""

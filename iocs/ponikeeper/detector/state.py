@@ -1,13 +1,11 @@
 """The state of one detector: everything that its PVs show at one instant. Pure."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from enum import Flag, auto
 
 from ponikeeper.history import Activation, Correction, Revision
 from ponikeeper.protocol import MAX_BYTES, MAX_RESULTS, LinkState, Result, Snapshot, Status
 from ponikeeper.store import StoredState
-from ponikeeper.text import timestamps
 
 
 class Change(Flag):
@@ -117,15 +115,3 @@ class DetectorState:
             accepted=self.accepted + accepted,
             rejected=self.rejected + rejected,
         )
-
-    def timestamp(self, now: datetime) -> str:
-        """Format the time of the next record, UTC ISO-8601.
-
-        Parameters
-        ----------
-        now
-            The clock, in UTC; where it was set back, the time is later than the last activation all the same.
-        """
-        if self.stored.activation is not None:
-            now = max(now, timestamps.to_datetime(self.stored.activation.time) + timedelta(microseconds=1))
-        return timestamps.from_datetime(now)

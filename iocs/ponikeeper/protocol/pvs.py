@@ -159,6 +159,10 @@ _ACCESS = Alarm(
     "Access:Message_RBV gives the reason. The previous rules stay active. Correct the file, then reload the service."
 )
 _PUTLOG = Alarm("PutLog:Message_RBV gives the reason. Log lines are kept in memory. Free space where the log is.")
+_CLOCK = Alarm(
+    "The clock of the host cannot be right, or was wrong when the newest record was made: Clock:Message_RBV names "
+    "it. Records keep their order. Check the time service of the host (timedatectl)."
+)
 
 DETECTOR_PVS: tuple[PV, ...] = (
     *_geometry_pvs(),
@@ -231,6 +235,8 @@ IOC_PVS: tuple[PV, ...] = (
     PV("Access:Message_RBV", Kind.TEXT, "Access rules message"),
     PV("PutLog:Status_RBV", Kind.ENUM, "Put log status", states=_HEALTH, alarm=_PUTLOG),
     PV("PutLog:Message_RBV", Kind.TEXT, "Put log message"),
+    PV("Clock:Status_RBV", Kind.ENUM, "Clock of the host", states=_HEALTH, archived=True, alarm=_CLOCK),
+    PV("Clock:Message_RBV", Kind.TEXT, "Clock message"),
     PV("Version_RBV", Kind.STRING, "ponikeeper version", archived=True),
     PV("HEARTBEAT", Kind.DOUBLE, "Heartbeat, counts up every second"),
     PV("UPTIME", Kind.STRING, "Uptime"),

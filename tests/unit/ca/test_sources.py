@@ -10,6 +10,7 @@ from ponikeeper.access.loading import Access
 from ponikeeper.ca import service
 from ponikeeper.ca.access_pvs import AccessPVs
 from ponikeeper.ca.channels import make_channel
+from ponikeeper.ca.clock_pvs import ClockPVs, read_clock
 from ponikeeper.ca.detector_pvs import DetectorPVs
 from ponikeeper.ca.health_pvs import HealthPVs
 from ponikeeper.ca.putlog import PutLog
@@ -104,6 +105,7 @@ def test_every_pv_of_the_ioc_is_published_soon_after_the_start(config):
         store = StoreThread(await asyncio.to_thread(SQLiteStorage, config.store))
         channels = await service._ioc_channels(store)
         putlog = PutLog(make_sink(config.ioc.putlog, config.source.parent), channels)
+        ClockPVs(channels, [], read_clock())
         clients = NoClients()
         running = (
             AccessPVs(Access(config), config.source, channels).run(clients),

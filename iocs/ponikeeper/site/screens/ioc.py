@@ -7,6 +7,7 @@ _PARTS = (
     ("History store", "Storage:"),
     ("Access rules", "Access:"),
     ("Put log", "PutLog:"),
+    ("Clock", "Clock:"),
 )
 
 
