@@ -8,6 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ponikeeper.history.records import (
+    KIND_WORDS,
+    Activation,
+    Correction,
+    LabelRecord,
+    ServiceChange,
+    name_of,
+)
 from ponikeeper.store import StoredState
 from ponikeeper.text import timestamps
 
@@ -120,9 +128,15 @@ def _serials(old: int, new: int) -> str:
 
 def _newest(stored: StoredState) -> list[tuple[datetime, str]]:
     """Return the times of the newest records of each kind, with their names."""
-    newest: list[tuple[str, str]] = []
-    if stored.activation is not None:
-        newest.append((stored.activation.time, f"activation {stored.activation.serial}"))
-    newest += [(each.time, f"correction {each.number}") for each in stored.corrections[-1:]]
-    newest += [(each.time, f"service change {each.number}") for each in stored.service[-1:]]
-    return [(timestamps.to_datetime(time), what) for time, what in newest]
+    activations = () if stored.activation is None else (stored.activation,)
+    newest = (
+        record
+        for records in (activations, stored.corrections, stored.service, stored.labels)
+        for record in records[-1:]
+    )
+    return [(timestamps.to_datetime(record.time), _name(record)) for record in newest]
+
+
+def _name(record: Activation | Correction | ServiceChange | LabelRecord) -> str:
+    kind, number = name_of(record)
+    return f"{KIND_WORDS[kind]} {number}"

@@ -38,7 +38,7 @@ class Host:
         )
 
     def passes(self, seconds, set_by=0.0):
-        """Let time pass, during which the clock is set, and check it."""
+        """Advance the time, during which the clock may be set, and check it."""
         self.steady += seconds
         self.time += timedelta(seconds=seconds + set_by)
         self.pvs.check(self.reading())

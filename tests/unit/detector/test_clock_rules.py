@@ -6,7 +6,7 @@ import pytest
 
 from ponikeeper.detector.clock_rules import ClockReading, clock_problem, clock_step, step_text
 from ponikeeper.history import Activation, Correction
-from ponikeeper.history.records import OUT_OF_SERVICE, ServiceChange
+from ponikeeper.history.records import OUT_OF_SERVICE, LabelRecord, ServiceChange
 from ponikeeper.store import StoredState
 from ponikeeper.text.timestamps import from_datetime
 
@@ -29,14 +29,24 @@ def in_service(seconds):
     return StoredState(service=(ServiceChange(4, OUT_OF_SERVICE, "z", "repair", at(seconds), "bob"),))
 
 
-@pytest.mark.parametrize("make", [activated, corrected, in_service])
+def labelled(seconds):
+    return StoredState(labels=(LabelRecord(5, 3, "near", 3, at(seconds), "bob"),))
+
+
+@pytest.mark.parametrize("make", [activated, corrected, in_service, labelled])
 @pytest.mark.parametrize("seconds", [-1e6, -1.0, 0.0, 1.0])
 def test_record_of_the_past_or_within_a_second_is_no_problem(make, seconds):
     assert clock_problem(NOW, {"A:": make(seconds), "B:": StoredState()}) == ""
 
 
 @pytest.mark.parametrize(
-    ("make", "what"), [(activated, "activation 7"), (corrected, "correction 2"), (in_service, "service change 4")]
+    ("make", "what"),
+    [
+        (activated, "activation 7"),
+        (corrected, "correction 2"),
+        (in_service, "service change 4"),
+        (labelled, "label 5"),
+    ],
 )
 @pytest.mark.parametrize("seconds", [1.5, 3600.0, 1e9])
 def test_record_ahead_of_the_clock_is_named_with_both_times(make, what, seconds):
