@@ -14,6 +14,7 @@ from bluesky.utils import Msg
 
 from ponikeeper.errors import CalibrationError
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.pyfai_values import plain_values
 from ponikeeper_client import plans
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.start import Start
@@ -166,7 +167,7 @@ def start_from(start: str | Mapping[str, Any] | None) -> Start | None:
     if start is None or isinstance(start, str):
         return start
     if "poni1" in start:
-        return Geometry.parse(start)
+        return Geometry.parse(plain_values(start) if "poni_version" in start else start)
     if not isinstance(start.get("dist"), (int, float)) or not start.keys() <= set(_NOMINAL):
         raise CalibrationError(
             f"start={dict(start)!r} is no start of a fit: expected a nominal distance (m), of {', '.join(_NOMINAL)}, "

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -106,6 +107,34 @@ def test_put_sends_all_its_options(call, prefix, tmp_path):
     unlabelled = call("put", prefix, file, "--json")
     assert json.loads(unlabelled.stdout) == results(prefix)[0]
     assert (snapshot(prefix)["label"], snapshot(prefix)["position"]) == (None, None)
+
+
+def test_put_of_a_file_without_a_wavelength_takes_it_from_an_option(call, prefix, tmp_path):
+    file, whole = tmp_path / "old.poni", poni.write(OTHER)
+    file.write_text("".join(line for line in whole.splitlines(keepends=True) if "Wavelength" not in line))
+    refused = call("put", prefix, file)
+    assert refused.returncode == 2
+    assert "Wavelength missing" in refused.stderr
+    assert "give it with --wavelength (m) or --energy (keV)" in refused.stderr
+    assert call("put", prefix, file, "--wavelength", 1.25e-11).returncode == 0
+    assert snapshot(prefix)["geometry"] == {**OTHER.as_dict(), "wavelength": 1.25e-11}
+    assert call("put", prefix, file, "--energy", 70).returncode == 0
+    assert Geometry.parse(snapshot(prefix)["geometry"]).energy == pytest.approx(70, rel=1e-12)
+    file.write_text(whole)
+    other = call("put", prefix, file, "--energy", 70)
+    assert other.returncode == 2
+    assert f"has the wavelength {OTHER.wavelength!r} m" in other.stderr
+    assert call("put", prefix, file, "--wavelength", OTHER.wavelength).returncode == 0
+
+
+def test_put_of_a_file_with_a_slip_is_refused(call, prefix, tmp_path):
+    file = tmp_path / "far.poni"
+    file.write_text(poni.write(replace(OTHER, dist=31.0)))
+    done = call("put", prefix, file)
+    assert done.returncode == 1
+    assert (
+        "dist 31.0 m is 20 m or more and looks like centimetre: write 0.31, or millimetre: write 0.031" in done.stderr
+    )
 
 
 def test_set_changes_several_values_as_one_and_keeps_the_label(call, prefix):

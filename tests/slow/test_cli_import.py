@@ -88,12 +88,14 @@ def test_folder_of_ponis_is_imported_once(config, folder):
     done = call(config, folder)
     counts = "3 revisions, 3 activations, 0 corrections"
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{folder}: {counts} of {PREFIX} added to {store}\n"
-    assert call(config, folder).stdout == f"{folder}: nothing to do, {store} has all of it: {counts} of {PREFIX}\n"
+    zone, line = done.stdout.splitlines()
+    assert zone.startswith("times in the files are read in the time zone ")
+    assert line == f"{folder}: {counts} of {PREFIX} added to {store}"
+    again = call(config, folder).stdout.splitlines()[-1]
+    assert again == f"{folder}: nothing to do, {store} has all of it: {counts} of {PREFIX}"
     _written(folder / "20190413_pe1.PONI", entry(0.5))
-    assert call(config, folder).stdout.startswith(
-        f"{folder}: 1 revision, 1 activation, 0 corrections of {PREFIX} added"
-    )
+    line = call(config, folder).stdout.splitlines()[-1]
+    assert line.startswith(f"{folder}: 1 revision, 1 activation, 0 corrections of {PREFIX} added")
     storage = SQLiteStorage(store)
     assert storage.active(PREFIX)[0].geometry.dist == 0.5
     assert storage.revision(PREFIX, 1).created == "2020-09-13T12:26:40.000000Z"
@@ -121,6 +123,34 @@ def test_autosave_file_is_imported_under_the_present_prefix(config, tmp_path):
     assert f"1 revision, 1 activation, 0 corrections of {PREFIX} added" in done.stdout
 
 
+def test_old_files_are_imported_with_the_given_zone_and_energy(config, folder, tmp_path):
+    old = folder / "20190410_pe1.poni"
+    dated = f"# Calibration done at Thu Apr 11 10:52:17 2019\n{entry(0.2)}"
+    _written(old, "".join(line for line in dated.splitlines(keepends=True) if "Wavelength" not in line))
+    refused = call(config, folder)
+    assert refused.returncode == 1
+    assert "20190410_pe1.poni: the entry is incomplete: Wavelength missing" in refused.stderr
+    assert "give it with --wavelength (m) or --energy (keV)" in refused.stderr
+    done = call(config, folder, "--energy", 74.55, "--timezone", "America/New_York")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "read in the time zone America/New_York" in done.stdout
+    storage = SQLiteStorage(config.parent / "state" / "ponikeeper.sqlite")
+    first, second = storage.revision(PREFIX, 1), storage.revision(PREFIX, 2)
+    storage.close()
+    assert first.created == "2019-04-11T14:52:17.000000Z"
+    assert first.geometry.energy == pytest.approx(74.55, rel=1e-12)
+    assert second.geometry == Geometry.parse({**GEOMETRY, "dist": 0.3})  # it has a wavelength of its own
+
+
+def test_slip_in_a_file_stops_the_import_unless_limits_allow_it(config, folder):
+    _written(folder / "20190412_pe1.poni", entry(35.0))
+    done = call(config, folder)
+    assert done.returncode == 1
+    assert "20190412_pe1.poni: dist 35.0 m is 20 m or more" in done.stderr
+    config.write_text(config.read_text() + "limits = {dist = [0.1, 40.0]}\n")
+    assert call(config, folder).returncode == 0
+
+
 def test_store_with_another_history_is_left_unchanged(config, folder, tmp_path):
     assert call(config, folder).returncode == 0
     store = config.parent / "state" / "ponikeeper.sqlite"
@@ -137,6 +167,12 @@ def test_store_with_another_history_is_left_unchanged(config, folder, tmp_path):
     [
         (["empty"], "there is no *.poni in this folder"),
         (["none.poni"], "No such file or directory"),
+        (["xpdacq_calib", "--timezone", "Moon/Base"], "--timezone Moon/Base is unknown: expected such as"),
+        (["xpdacq_calib", "--timezone", "../x"], "--timezone ../x is unknown: expected such as"),
+        (["xpdacq_calib", "--energy", "8047.8"], "--energy 8047.8 keV looks like eV: write 8.0478"),
+        (["xpdacq_calib", "--energy", "-1"], "--energy -1.0 keV is out of range"),
+        (["xpdacq_calib", "--wavelength", "0.166"], "wavelength 0.166 m looks like angstrom: write 1.66e-11"),
+        (["xpdacq_calib", "--wavelength", "1e-11", "--energy", "8"], "are both given: expected one of them"),
         (["xpdacq_calib", "--prefix", "P:"], "--prefix P: is no detector of"),
     ],
 )

@@ -1,6 +1,7 @@
 """Every geometry of a run in any form of its documents, with the events that each covers."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +216,38 @@ def test_invalid_calibration_of_the_start_document_has_a_reason(change, why):
     (found,) = recorded(taken([("primary", {}, [1.0])], {"calibration_md": MD | change}))
     assert found.geometry is None
     assert why in found.reason
+
+
+@pytest.mark.parametrize(
+    ("detector", "config", "changes"),
+    [
+        ("Perkin", {"pixel1": 4e-4, "pixel2": 4e-4, "orientation": 2}, {"pixel1": 4e-4, "pixel2": 4e-4}),
+        ("Pilatus1M", {"orientation": 2, "max_shape": None}, {"pixel1": 172e-6, "pixel2": 172e-6}),
+        ("Detector", {"pixel1": 1e-4, "pixel2": 3e-4, "orientation": 2}, {"pixel1": 1e-4, "pixel2": 3e-4}),
+    ],
+)
+def test_configuration_of_pyfai_with_nested_pixels_is_read(detector, config, changes):
+    numbers = {name: MD[name] for name in ("dist", "poni1", "poni2", "rot1", "rot2", "rot3")}
+    given = {"poni_version": 2.1, **numbers, "detector": detector, "detector_config": config, "wavelength": 1e-11}
+    (found,) = recorded(taken([("primary", {}, [1.0])], {"calibration_md": given}))
+    options = {"detector_config": {"orientation": 2}}
+    assert found.geometry == Geometry(**{**numbers, **changes, **options, "detector": detector, "wavelength": 1e-11})
+
+
+@pytest.mark.parametrize("detector", ["Perkin", "Pilatus1M", "Detector"])
+def test_configuration_that_an_integrator_of_today_returns_is_read(detector):
+    pytest.importorskip("pyFAI", reason="install [fit]")
+    from pyFAI.detectors import detector_factory
+    from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+
+    config = {"pixel1": 1e-4, "pixel2": 2e-4, "max_shape": [100, 200]} if detector == "Detector" else {}
+    numbers = {name: MD[name] for name in ("dist", "poni1", "poni2", "rot1", "rot2", "rot3")}
+    ai = AzimuthalIntegrator(**numbers, detector=detector_factory(detector, config), wavelength=1.1e-11)
+    given = json.loads(json.dumps(dict(ai.get_config())))  # as a catalog has it
+    (found,) = recorded(taken([("primary", {}, [1.0])], {"calibration_md": given}))
+    assert {name: getattr(found.geometry, name) for name in numbers} == numbers
+    assert (found.geometry.pixel1, found.geometry.pixel2) == (ai.detector.pixel1, ai.detector.pixel2)
+    assert (found.geometry.wavelength, found.geometry.orientation) == (1.1e-11, 3)
 
 
 def test_pyfais_own_dictionary_as_it_is_today_is_read():

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from ponikeeper.errors import GeometryError, NoGeometryError, ShapeError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import PARAMETERS
-from ponikeeper.text import strictjson
+from ponikeeper.geometry.pyfai_values import plain_values
 from ponikeeper.text.timestamps import from_posix
 from ponikeeper_client.documents import Calibration, calibrations, image_shape, recorded_applicability
 from ponikeeper_client.recall._event_states import state_parts, status_notes
@@ -19,7 +19,6 @@ _TEXTS = ("uid", "checksum", "label")
 _COVERED = ("events", "begins", "ends")
 _DARK_NOTE = "a dark frame that was used again has the geometry of its own time"
 _ANGSTROM = 1e-10
-_CONFIG = ("orientation", "max_shape", "sensor", "parallax")
 
 
 def recorded(run: Any, detector: str | None = None, stream: str | None = None) -> Geometries[Recorded]:
@@ -72,7 +71,8 @@ def recorded(run: Any, detector: str | None = None, stream: str | None = None) -
 def geometry_of_start(start: Mapping[str, Any]) -> Geometry:
     """Read the geometry of an older run of xpdAcq from ``calibration_md`` in its start document.
 
-    The values are pyFAI's, in m and rad; those of Fit2D next to them (mm, px, deg, um) are the same, rounded.
+    The values are pyFAI's, as its ``getPyFAI()`` or ``get_config()`` return them, in m and rad; those of Fit2D next to
+    them (mm, px, deg, um) are the same, rounded.
 
     Parameters
     ----------
@@ -92,23 +92,21 @@ def geometry_of_start(start: Mapping[str, Any]) -> Geometry:
         A value is not valid.
     """
     metadata: Mapping[str, Any] = start[METADATA]
-    values = {name: metadata[name] for name in PARAMETERS if metadata.get(name) is not None}
+    try:
+        values = plain_values(metadata)
+    except (TypeError, ValueError) as error:
+        raise GeometryError(f"{METADATA} of the run is not valid JSON: {error}") from None
     if "wavelength" not in values and start.get("bt_wavelength") is not None:
         values["wavelength"] = _from_angstrom(start["bt_wavelength"])
     missing = [name for name in PARAMETERS if name not in values]
     if missing:
         raise NoGeometryError(f"{METADATA} of the run is no whole geometry: {', '.join(missing)} missing")
-    spline = metadata.get("splineFile")
+    spline = metadata.get("splineFile") or cast("dict[str, object]", values["detector_config"]).get("splineFile")
     if spline:
         raise NoGeometryError(
             f"{METADATA} of the run needs the file {spline}, which corrects the detector: the run does not have it"
         )
-    try:  # as a catalog has it: pyFAI's own values are of its own types
-        options = {key: metadata[key] for key in _CONFIG if metadata.get(key) is not None}
-        config = strictjson.loads(strictjson.dumps(options))
-    except (TypeError, ValueError) as error:
-        raise GeometryError(f"{METADATA} of the run is not valid JSON: {error}") from None
-    return Geometry.parse({**values, "detector": metadata.get("detector") or "Detector", "detector_config": config})
+    return Geometry.parse(values)
 
 
 def _recorded(run: Run) -> list[Recorded]:

@@ -17,7 +17,8 @@ from ponikeeper.cli.console import (
     transact,
     write_output,
 )
-from ponikeeper.errors import ConfigError, ProblemsError, RefusedError
+from ponikeeper.cli.poni_files import Energy, Wavelength, given_wavelength, read_poni_file
+from ponikeeper.errors import ConfigError, RefusedError
 from ponikeeper.geometry import poni
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS, parse_number
 from ponikeeper.protocol import Commit, Snapshot, origin
@@ -74,16 +75,13 @@ def put(
     comment: Annotated[str | None, typer.Option(help="a comment for later users")] = None,
     calibrant: Annotated[str | None, typer.Option(help="the powder standard, such as Ni")] = None,
     here: Annotated[bool, typer.Option("--here", help="calibrated at the present position of the links")] = False,
+    wavelength: Wavelength = None,
+    energy: Energy = None,
     expect_revision: Annotated[int | None, typer.Option(help="refuse if another revision is active")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Commit and activate a PONI: ponikeeper put 'XF:28ID1-ES{Det:PE1}Calib:' near.poni --label near --calibrant Ni."""
-    try:
-        geometry = poni.read(file.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}: expected a PONI file") from error
-    except ProblemsError as error:
-        raise ConfigError(f"{file}: {problem}" for problem in error.problems) from None
+    geometry = read_poni_file(file, given_wavelength(wavelength, energy))
     provenance: dict[str, object] = {"method": "poni"}
     provenance |= {key: value for key, value in (("comment", comment), ("calibrant", calibrant)) if value}
     position = "now" if here else "unknown"

@@ -1,20 +1,24 @@
 """The command that adds records to a store: an exported history, or calibrations from before ponikeeper."""
 
 import contextlib
+from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
 from ponikeeper.cli.console import AsJson, print_text
 from ponikeeper.cli.export import read_history_file
-from ponikeeper.errors import ConfigError, HistoryError, MissingExtraError, PoniError, RefusedError
+from ponikeeper.cli.poni_files import Energy, Wavelength, given_wavelength, wavelength_hint
+from ponikeeper.errors import ConfigError, GeometryError, HistoryError, MissingExtraError, PoniError, RefusedError
 from ponikeeper.history import history_file
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.records import KINDS
 from ponikeeper.site import legacy_import
-from ponikeeper.site.legacy_import import LegacyCalibration
+from ponikeeper.site.legacy_import import ImportOptions, LegacyCalibration
 from ponikeeper.store import HistoryStorage
+from ponikeeper.system.time_zone import local_zone_name
 from ponikeeper.text import timestamps
 from ponikeeper.text.strictjson import dumps
 
@@ -31,13 +35,20 @@ def import_(
         str | None,
         typer.Option("--from", help="PV prefix in an autosave file, if it is another one"),
     ] = None,
+    wavelength: Wavelength = None,
+    energy: Energy = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(help="time zone of the host that wrote the files, such as America/New_York; default: this host's"),
+    ] = None,
     skip: Annotated[bool, typer.Option("--skip-unreadable", help="skip PONI files that cannot be read")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Import a history into a store: ponikeeper import /etc/ponikeeper/28id1.toml pe1.jsonl.
 
     PONI files (ponikeeper import 28id1.toml xpdacq_calib/) become revisions with the times written in
-    them, or else those of the files; their position is unknown.
+    them, or else those of the files; their position is unknown. Files do not say in which time zone
+    their times are: this command prints which one it takes, and --timezone sets another.
     """
     try:
         from ponikeeper.config import load
@@ -46,6 +57,8 @@ def import_(
         raise MissingExtraError("ioc", error.name or "pydantic") from error
     loaded = load(config)
     prefixes = [detector.prefix for detector in loaded.detector]
+    zone, zone_name = _zone(timezone)
+    given = given_wavelength(wavelength, energy)
     now = timestamps.now()
     if _is_export(source):
         history = read_history_file(source)
@@ -54,9 +67,15 @@ def import_(
             raise ConfigError(f"{source} is the history of {history.prefix}: expected one of {expected} ({config})")
     else:
         detector_prefix = _detector_prefix(prefix, prefixes, config)
+        limits = loaded.detector[prefixes.index(detector_prefix)].limits
+        options = ImportOptions(given, zone, limits)
         legacy = (
-            _read_autosave(source, old_prefix or detector_prefix) if _is_autosave(source) else _read_ponis(source, skip)
+            _read_autosave(source, old_prefix or detector_prefix, options)
+            if _is_autosave(source)
+            else _read_ponis(source, skip, options)
         )
+        if not as_json:  # a history file has its times in UTC
+            print_text(f"times in the files are read in the time zone {zone_name}; --timezone NAME selects another")
         history = legacy_import.to_history(detector_prefix, legacy, now)
     with contextlib.closing(SQLiteStorage(loaded.store)) as store:
         present, missing = _compare(store, history, source)
@@ -111,7 +130,17 @@ def _detector_prefix(prefix: str | None, prefixes: list[str], config: Path) -> s
     return prefix or prefixes[0]
 
 
-def _read_ponis(source: Path, skip: bool) -> list[LegacyCalibration]:
+def _zone(name: str | None) -> tuple[tzinfo | None, str]:
+    """Return a time zone with its name; that of this host, None, if no name is given."""
+    if name is None:
+        return None, local_zone_name()
+    try:
+        return ZoneInfo(name), name
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise ConfigError(f"--timezone {name} is unknown: expected such as America/New_York, or UTC") from None
+
+
+def _read_ponis(source: Path, skip: bool, options: ImportOptions) -> list[LegacyCalibration]:
     """Read a PONI file, or each in a folder; unreadable files are reported together, or skipped with a message."""
     files = sorted(path for path in source.iterdir() if path.suffix.lower() == ".poni") if source.is_dir() else [source]
     if not files:
@@ -120,9 +149,9 @@ def _read_ponis(source: Path, skip: bool) -> list[LegacyCalibration]:
     problems: list[str] = []
     for file in files:
         try:
-            records += legacy_import.read_poni(file.name, _read_bytes(file), file.stat().st_mtime)
-        except PoniError as error:
-            problems += [f"{file.name}: {problem}" for problem in error.problems]
+            records += legacy_import.read_poni(file.name, _read_bytes(file), file.stat().st_mtime, options)
+        except (PoniError, GeometryError) as error:
+            problems += [f"{file.name}: {problem}{wavelength_hint(problem)}" for problem in error.problems]
     if problems and not (skip and records):
         raise HistoryError(
             [*problems, "nothing was imported: correct these files, or skip them with --skip-unreadable"]
@@ -132,9 +161,9 @@ def _read_ponis(source: Path, skip: bool) -> list[LegacyCalibration]:
     return records
 
 
-def _read_autosave(source: Path, prefix: str) -> list[LegacyCalibration]:
+def _read_autosave(source: Path, prefix: str, options: ImportOptions) -> list[LegacyCalibration]:
     text = _read_bytes(source).decode("utf-8", "replace")
-    return [legacy_import.read_autosave(source.name, text, source.stat().st_mtime, prefix)]
+    return [legacy_import.read_autosave(source.name, text, source.stat().st_mtime, prefix, options)]
 
 
 def _read_bytes(file: Path) -> bytes:

@@ -5,10 +5,11 @@ are merged. This module returns one complete geometry or raises an error that na
 versions 1, 2, 2.1 and 3, of several entries the last one; it writes 2.1, or 3 where parallax or a sensor need it.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import cast
 
 from ponikeeper.errors import GeometryError, PoniError
@@ -51,14 +52,16 @@ class DatedGeometry:
     calibrated: datetime | None
 
 
-def read(text: str | bytes) -> Geometry:
+def read(text: str | bytes, wavelength: float | None = None) -> Geometry:
     """Parse a PONI text to the geometry of its last entry.
 
     Parameters
     ----------
     text
         PONI version 1, 2, 2.1 or 3; any line ends; a line that starts with ``#`` is a comment. ``poni_version`` may
-        be anywhere in a text of one entry. Bytes are UTF-8, comments may have any encoding.
+        be anywhere in a text of one entry, values may be in quotes. Bytes are UTF-8, comments may have any encoding.
+    wavelength
+        Of an entry without one (m): old programs wrote none.
 
     Returns
     -------
@@ -71,16 +74,18 @@ def read(text: str | bytes) -> Geometry:
         The text is truncated, incomplete or not a PONI; each problem names a key.
     """
     *_, entry = _entries(_decoded(text))
-    return _read(entry)
+    return _read(entry, wavelength)
 
 
-def read_all(text: str | bytes) -> list[DatedGeometry]:
+def read_all(text: str | bytes, wavelength: float | None = None, zone: tzinfo | None = None) -> list[DatedGeometry]:
     """Parse every entry of a PONI text, with the times that pyFAI wrote in comments.
 
     Parameters
     ----------
-    text
+    text, wavelength
         As for `read`.
+    zone
+        Time zone of the host that wrote the times; None is that of this host.
 
     Returns
     -------
@@ -92,11 +97,16 @@ def read_all(text: str | bytes) -> list[DatedGeometry]:
     PoniError
         As `read`, for any entry.
     """
-    return [DatedGeometry(_read(entry), _time(entry.done)) for entry in _entries(_decoded(text))]
+    entries = _entries(_decoded(text))
+    return [DatedGeometry(_read(entry, wavelength), _time(entry.done, zone)) for entry in entries]
 
 
-def _read(entry: "_Entry") -> Geometry:
+def _read(entry: "_Entry", wavelength: float | None) -> Geometry:
     """Build the geometry of one entry."""
+    if entry.values.get("wavelength", "").lower() == "none":
+        del entry.values["wavelength"]
+    if wavelength is not None and "wavelength" not in entry.values:
+        entry.values["wavelength"] = repr(wavelength)
     version = entry.values.get("poni_version", "1")
     version = version.removesuffix(".0")
     if version not in _VERSIONS:
@@ -144,7 +154,7 @@ def write(geometry: Geometry, comments: Sequence[str] = ()) -> str:
         *(f"# {to_ascii(' '.join(comment.split()))}" for comment in comments),
         f"# {_HEADER}, 1 refers to the Y axis, 2 to the X axis",
         f"poni_version: {version}",
-        f"Detector: {geometry.detector}",
+        f"Detector: {_quoted(geometry.detector)}",
         f"Detector_config: {strictjson.dumps(config)}",
         f"Distance: {geometry.dist!r}",
         *(f"{name.capitalize()}: {getattr(geometry, name)!r}" for name in ("poni1", "poni2", "rot1", "rot2", "rot3")),
@@ -153,6 +163,11 @@ def write(geometry: Geometry, comments: Sequence[str] = ()) -> str:
     if version == "3":
         lines.append(f"Parallax: {bool(parallax)}")
     return "\n".join(lines) + "\n"
+
+
+def _quoted(name: str) -> str:
+    """Put a name into quotes that begins with one itself, so that it can be read again."""
+    return strictjson.dumps(name) if name[0] in "'\"" else name
 
 
 @dataclass(slots=True)
@@ -190,7 +205,7 @@ def _entries(text: str) -> list[_Entry]:
     """Split a text into its entries, as ``save()`` appends them."""
     entry = _Entry("entry")
     entries = [entry]
-    lines = list(_lines(text))
+    lines = _unfolded(_lines(text))
     keys = [_key(line)[0] for _, line in lines if not line.startswith("#")]
     is_single = len(keys) == len(set(keys))  # programs that sort the keys write the version last
     for number, line in lines:
@@ -207,22 +222,69 @@ def _entries(text: str) -> list[_Entry]:
             entry = _Entry(f"last entry (number {len(entries) + 1})")
             entries.append(entry)
         if not comment:
-            entry.values[key] = value.strip()
+            entry.values[key] = _unquoted(number, value.strip())
         elif (done := _DONE.match(line)) is not None:
             entry.done = done[1]
     return entries
+
+
+def _unfolded(lines: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Join the lines of quoted values, which writers of YAML fold."""
+    whole: list[tuple[int, str]] = []
+    is_open = False
+    for number, line in lines:
+        if is_open and not line.startswith("#"):
+            whole[-1] = (whole[-1][0], f"{whole[-1][1]} {line}")
+        else:
+            whole.append((number, line))
+        last = whole[-1][1]
+        value = "" if last.startswith("#") else _key(last)[2].strip()
+        is_open = value[:1] == "'" and not (len(value) > 1 and value.endswith("'"))
+    return whole
+
+
+def _unquoted(number: int, value: str) -> str:
+    """Return a value without the quotes around it.
+
+    Raises
+    ------
+    PoniError
+        The closing quote is missing.
+    """
+    if value[:1] not in ("'", '"'):
+        return value
+    text: object = None
+    if value[0] == "'" and len(value) > 1 and value[-1] == "'":
+        text = value[1:-1].replace("''", "'")
+    elif value[0] == '"':
+        with contextlib.suppress(ValueError):
+            text = strictjson.loads(value)
+    if not isinstance(text, str):
+        raise PoniError(f"line {number}: the value {_short(value)} is not closed: expected the same quote at its end")
+    return text.strip()
 
 
 def _begins_entry(key: str, entry: _Entry, is_single: bool) -> bool:
     return key in entry.values or (key == "poni_version" and not is_single)
 
 
-def _time(text: str) -> datetime | None:
+def _time(text: str, zone: tzinfo | None) -> datetime | None:
     """Parse a time as ``time.ctime()`` writes it."""
     try:
-        return datetime.strptime(text, "%a %b %d %H:%M:%S %Y").astimezone()
+        return datetime.strptime(text, "%a %b %d %H:%M:%S %Y").replace(tzinfo=zone).astimezone()
     except ValueError:
         return None
+
+
+def _is_complete(line: str) -> bool:
+    """Return whether the value of a line cannot continue: a closed JSON object, or one in quotes."""
+    key, _, value = _key(line.strip())
+    try:
+        value, quoted = _unquoted(0, value.strip()), value.strip()[:1] in ("'", '"')
+        closed = key == "detector_config" and isinstance(strictjson.loads(value), dict)
+    except (PoniError, ValueError):
+        return False
+    return quoted or closed
 
 
 _FILE_NAME = re.compile(r"\s*([/~.]\S*|\S+\.poni)\s*", re.IGNORECASE)
@@ -238,7 +300,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
             f'"{_short(unfinished)}" is the name of a file: expected its text; '
             f"type: ponikeeper put PREFIX {_short(unfinished.strip())}"
         )
-    if unfinished.strip() and not comment:
+    if unfinished.strip() and not comment and not _is_complete(unfinished):
         raise PoniError(
             f'the last line "{_short(unfinished)}" has no line end: the text was probably cut there; '
             f"expected a whole file (if it is whole, end it with a newline)"

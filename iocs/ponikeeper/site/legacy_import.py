@@ -1,15 +1,17 @@
 """Import of calibrations that were made before ponikeeper, from PONI and autosave files, as a history. Pure."""
 
+import contextlib
 import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
 
 from ponikeeper.errors import GeometryError, HistoryError
 from ponikeeper.geometry import Geometry, poni
-from ponikeeper.geometry.parameters import PLAIN_NUMBER
+from ponikeeper.geometry.parameters import PLAIN_NUMBER, Limits
+from ponikeeper.geometry.slips import without_slips
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.records import Activation, Revision, checksum
 from ponikeeper.protocol.pvs import DETECTOR_PVS
@@ -24,6 +26,9 @@ _UIDS = uuid.UUID("5f3f0f3c-5b0e-4d4e-9a64-3d3e0c6f6a51")
 
 _HEAD = re.compile(r"# (?:autosave|save/restore)\b.*?(?:(\d{6}-\d{6})\s*)?$")
 _END = "<END>"
+_ELEMENT = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_ESCAPE = re.compile(r"\\(.)")
+_ESCAPES = MappingProxyType({"n": "\n", "r": "\r", "t": "\t"})
 
 _PARAMETERS: Mapping[str, str] = MappingProxyType(
     {
@@ -55,7 +60,30 @@ class LegacyCalibration:
     source: str
 
 
-def read_poni(source: str, data: bytes, modified: float) -> list[LegacyCalibration]:
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What the files do not hold.
+
+    Parameters
+    ----------
+    wavelength
+        Of geometries without one (m).
+    zone
+        Time zone of the host that wrote the times; None is that of this host.
+    limits
+        Limits of the detector (m, rad): values inside them are no slips.
+    """
+
+    wavelength: float | None = None
+    zone: tzinfo | None = None
+    limits: Limits = field(default_factory=dict[str, tuple[float, float]])
+
+
+NOTHING = ImportOptions()
+"""The files hold everything."""
+
+
+def read_poni(source: str, data: bytes, modified: float, options: ImportOptions = NOTHING) -> list[LegacyCalibration]:
     """Parse every entry of a PONI file.
 
     Parameters
@@ -66,6 +94,8 @@ def read_poni(source: str, data: bytes, modified: float) -> list[LegacyCalibrati
         Content of the file.
     modified
         Modification time of the file (s since 1970), for entries without a time of their own.
+    options
+        What the file does not hold.
 
     Returns
     -------
@@ -76,12 +106,19 @@ def read_poni(source: str, data: bytes, modified: float) -> list[LegacyCalibrati
     ------
     PoniError
         An entry is not a complete geometry.
+    GeometryError
+        A value was probably typed in another unit.
     """
     written = datetime.fromtimestamp(modified, UTC)
-    return [LegacyCalibration(entry.calibrated or written, entry.geometry, source) for entry in poni.read_all(data)]
+    return [
+        LegacyCalibration(entry.calibrated or written, without_slips(entry.geometry, options.limits), source)
+        for entry in poni.read_all(data, options.wavelength, options.zone)
+    ]
 
 
-def read_autosave(source: str, text: str, modified: float, prefix: str) -> LegacyCalibration:
+def read_autosave(
+    source: str, text: str, modified: float, prefix: str, options: ImportOptions = NOTHING
+) -> LegacyCalibration:
     """Parse the geometry of a detector from a file of EPICS autosave.
 
     Parameters
@@ -94,6 +131,8 @@ def read_autosave(source: str, text: str, modified: float, prefix: str) -> Legac
         Modification time of the file (s since 1970), where its first line has no time.
     prefix
         Prefix of the PVs in the file.
+    options
+        What the file does not hold.
 
     Raises
     ------
@@ -123,11 +162,13 @@ def read_autosave(source: str, text: str, modified: float, prefix: str) -> Legac
             f"{source}: no PV of a geometry has the prefix {prefix}; prefixes in the file: {present}; "
             "give the right one with --from"
         )
+    if options.wavelength is not None:
+        values.setdefault("wavelength", options.wavelength)
     try:
-        geometry = Geometry.parse(values)
+        geometry = without_slips(Geometry.parse(values), options.limits)
     except GeometryError as error:
         raise GeometryError(f"{source}: {problem}" for problem in error.problems) from None
-    return LegacyCalibration(_saved(head[1], modified), geometry, source)
+    return LegacyCalibration(_saved(head[1], modified, options.zone), geometry, source)
 
 
 def to_history(prefix: str, calibrations: Iterable[LegacyCalibration], now: datetime) -> ExportedHistory:
@@ -185,24 +226,41 @@ def _revision(prefix: str, number: int, each: LegacyCalibration) -> Revision:
 
 def _parameter(name: str) -> tuple[str, str] | None:
     """Split a PV name into its prefix and the value of a geometry; None where it names no such value."""
-    name = name.removesuffix(".VAL")
+    name = name.removesuffix("$").removesuffix(".VAL")  # the $ of a long string
     begin = max(map(name.rfind, ":}-.")) + 1
     parameter = _PARAMETERS.get(name[begin:].lower())
     return None if parameter is None else (name[:begin], parameter)
 
 
 def _value(parameter: str, text: str) -> object:
+    text = _array(text, is_text=parameter in ("detector", "detector_config"))
     if parameter == "detector":
         return text
     if parameter == "detector_config":
-        try:
-            return strictjson.loads(text)
-        except ValueError:
-            return text
+        for each in (text, _unescaped(text)):  # autosave escapes texts since version 5.5
+            with contextlib.suppress(ValueError):
+                return strictjson.loads(each)
+        return text
     return float(text) if PLAIN_NUMBER.fullmatch(text) else text
 
 
-def _saved(stamp: str | None, modified: float) -> datetime:
+def _array(text: str, is_text: bool) -> str:
+    """Return the text of an array, ``@array@ { "80" "101" }``: of one element, or of character codes up to 0."""
+    if not text.startswith("@array@"):
+        return text
+    elements = [_unescaped(each) for each in _ELEMENT.findall(text)]
+    codes = [int(each) for each in elements if re.fullmatch("-?[0-9]{1,3}", each)]
+    if is_text and elements and len(codes) == len(elements):
+        return bytes(code % 256 for code in codes).partition(b"\0")[0].decode("utf-8", "replace")
+    return elements[0] if len(elements) == 1 else text
+
+
+def _unescaped(text: str) -> str:
+    """Return a text without the escapes of C, as autosave writes them."""
+    return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), text)
+
+
+def _saved(stamp: str | None, modified: float, zone: tzinfo | None) -> datetime:
     if stamp is None:
         return datetime.fromtimestamp(modified, UTC)
-    return datetime.strptime(stamp, "%y%m%d-%H%M%S").astimezone()
+    return datetime.strptime(stamp, "%y%m%d-%H%M%S").replace(tzinfo=zone).astimezone()

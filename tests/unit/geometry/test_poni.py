@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 import json
+from datetime import UTC
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -316,3 +318,62 @@ def test_known_detector_without_pixels_gets_them_from_the_table(name, pixel):
 
 def test_given_pixels_take_precedence_over_the_table():
     assert poni.read(version2(config='{"pixel1": 0.0004, "pixel2": 0.0005}')).pixel1 == 0.0004
+
+
+def quoted(text, quote):
+    """Put each value into quotes, as programs that write YAML do."""
+    lines = [line.partition(": ") for line in text.splitlines()]
+    wrap = json.dumps if quote == '"' else lambda value: "'" + value.replace("'", "''") + "'"
+    return "".join(f"{key}: {wrap(value)}\n" for key, _, value in lines)
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize("text", [version1(), version2(), version21(), version3()])
+def test_values_in_quotes_are_read(text, quote):
+    whole = quoted(text, quote)
+    assert poni.read(whole) == poni.read(text)
+    assert poni.read(whole[:-1]) == poni.read(text)  # the closing quote ends the last value
+    for end in range(1, len(whole) - 1):
+        assert read_or_none(whole[:end].encode()) is None
+
+
+def test_quoted_value_that_a_writer_of_yaml_folded_is_read():
+    config = """'{"pixel1": 0.0002, "pixel2": 0.0002, "max_shape": [2048, 2048],\n  "orientation": 2}'"""
+    text = version21().replace('{"pixel1": 0.0002, "pixel2": 0.0002, "orientation": 2}', config)
+    assert config in text
+    assert poni.read(text).detector_config == {"max_shape": (2048, 2048), "orientation": 2}
+
+
+@pytest.mark.parametrize("value", ["'Perkin", '"Perkin', "'", '"Perkin" II'])
+def test_value_whose_quote_is_not_closed_is_refused(value):
+    with pytest.raises(PoniError, match=r"is not closed: expected the same quote at its end|missing"):
+        poni.read(version2().replace("Detector: Perkin", f"Detector: {value}"))
+
+
+def test_closed_object_needs_no_line_end():
+    lines = version2().splitlines()
+    config = next(line for line in lines if line.startswith("Detector_config"))
+    text = "\n".join([*(line for line in lines if line != config), config])
+    assert poni.read(text) == poni.read(version2())
+    for end in range(len(text) - len(config), len(text)):
+        assert read_or_none(text[:end].encode()) is None
+
+
+@pytest.mark.parametrize("none", ["", "Wavelength: None\n"])
+@pytest.mark.parametrize("text", [version1(), version2(), version21(), version3()])
+def test_wavelength_is_that_of_the_caller_only_where_the_entry_has_none(text, none):
+    old = text.replace("Wavelength: 4.066e-11\n", none)
+    assert old != text
+    with pytest.raises(PoniError, match="incomplete: Wavelength missing"):
+        poni.read(old)
+    assert poni.read(old, 1.25e-11).wavelength == 1.25e-11
+    assert poni.read(text, 1.25e-11) == poni.read(text)
+    both = HEADER + text + HEADER + old
+    assert [each.geometry.wavelength for each in poni.read_all(both, 1.25e-11)] == [4.066e-11, 1.25e-11]
+
+
+@pytest.mark.parametrize(("zone", "hour"), [("UTC", 13), ("America/New_York", 18), ("Asia/Tokyo", 4)])
+def test_time_of_an_entry_is_in_the_zone_of_its_host(zone, hour):
+    text = HEADER + "# Calibration done at Fri Feb 27 13:52:42 2015\n" + version1()
+    (entry,) = poni.read_all(text, zone=ZoneInfo(zone))
+    assert entry.calibrated.astimezone(UTC).hour == hour

@@ -1,14 +1,17 @@
 """Import of older calibrations: PONI and autosave files become a history with their times, or are refused."""
 
+import json
+import re
 import time
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from ponikeeper.errors import GeometryError, HistoryError
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper.history.history_file import read, write
-from ponikeeper.site.legacy_import import read_autosave, read_poni, to_history
+from ponikeeper.site.legacy_import import ImportOptions, read_autosave, read_poni, to_history
 from speak import GEOMETRY
 
 PREFIX, OTHER = "XF:28ID1-ES{Det:PE1}Calib:", "XF:28ID1-ES{Det:PE2}Calib:"
@@ -86,6 +89,62 @@ def test_names_of_another_prefix_and_spelling_are_found(old, name):
 def test_autosave_file_that_has_no_whole_geometry_is_refused(text, error, message):
     with pytest.raises(error, match=message):
         read_autosave("auto.sav", text, 0.0, PREFIX)
+
+
+CONFIG = {"orientation": 2, "max_shape": [2048, 2048]}
+TEXT = json.dumps(CONFIG)
+ESCAPED = TEXT.replace('"', '\\"')
+
+
+def codes(text):
+    return "@array@ { " + "".join(f'"{code}" ' for code in text.encode() + b"\0\0") + "}"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"DetectorConfig": TEXT},
+        {"DetectorConfig$": TEXT},
+        {"DetectorConfig$": ESCAPED},
+        {"DetectorConfig.VAL$": ESCAPED},
+        {"DetectorConfig": codes(TEXT)},
+        {"DetectorConfig_RBV": codes(TEXT), "Detector": None, "Detector$": codes("Perkin")},
+        {"DetectorConfig": codes(TEXT), "Dist": '@array@ { "0.2345" }'},
+    ],
+)
+def test_long_strings_and_arrays_of_autosave_are_read(fields):
+    found = read_autosave("auto.sav", saved(**fields), 0.0, PREFIX)
+    assert found.geometry == Geometry.parse({**GEOMETRY, "detector_config": CONFIG})
+
+
+@pytest.mark.parametrize("text", [TEXT[:-3], codes(TEXT[:-3]), "@array@ { }", '@array@ { "0.1" "0.2" }'])
+def test_cut_configuration_of_autosave_is_refused(text):
+    with pytest.raises(GeometryError, match=r"auto\.sav: detector_config .* is not a JSON object"):
+        read_autosave("auto.sav", saved(**{"DetectorConfig$": text}), 0.0, PREFIX)
+
+
+def test_files_without_a_wavelength_get_the_given_one():
+    options = ImportOptions(wavelength=1.7e-11)
+    assert read_autosave("auto.sav", saved(Wavelength=None), 0.0, PREFIX, options).geometry.wavelength == 1.7e-11
+    assert read_autosave("auto.sav", saved(), 0.0, PREFIX, options).geometry.wavelength == 1.66e-11
+    old = re.sub("Wavelength.*\n", "", entry(0.2))
+    assert read_poni("a.poni", old.encode(), 0, options)[0].geometry.wavelength == 1.7e-11
+
+
+def test_times_are_in_the_given_zone():
+    options = ImportOptions(zone=ZoneInfo("Asia/Tokyo"))
+    found = read_autosave("auto.sav", saved(), 0.0, PREFIX, options)
+    assert found.time == datetime(2025, 10, 23, 6, 4, 5, tzinfo=UTC)
+
+
+def test_slips_are_refused_unless_the_limits_of_the_detector_allow_them():
+    allowed = ImportOptions(limits={"rot1": (-3.0, 3.0)})
+    with pytest.raises(GeometryError, match=r"auto\.sav: rot1 1\.5 rad looks like degree"):
+        read_autosave("auto.sav", saved(Rot1="1.5"), 0.0, PREFIX)
+    assert read_autosave("auto.sav", saved(Rot1="1.5"), 0.0, PREFIX, allowed).geometry.rot1 == 1.5
+    with pytest.raises(GeometryError, match=r"dist 31\.0 m is 20 m or more"):
+        read_poni("a.poni", entry(31.0).encode(), 0)
+    assert read_poni("a.poni", entry(31.0).encode(), 0, ImportOptions(limits={"dist": (0.1, 40.0)}))
 
 
 # --- as a history
