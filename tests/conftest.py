@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gateways import PROGRAM, Gateway
 from live import PORTS, LiveIoc, free_ports, serving
 from motors import Motors
 
@@ -135,6 +136,20 @@ def make_ioc_for_module(quick_folder: Path) -> Iterator[Callable[..., LiveIoc]]:
     """Make IOCs that are not started yet; they end with the last test of the module."""
     with _making(quick_folder) as make:
         yield make
+
+
+@pytest.fixture(params=["relay", *(["gateway"] if PROGRAM else [])])
+def gateway_to(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[LiveIoc], Gateway]]:
+    """Start a gateway with a cache in front of an IOC: a relay, and EPICS' own where it is installed."""
+    program = PROGRAM if request.param == "gateway" else None
+    with contextlib.ExitStack() as started:
+
+        def start(ioc: LiveIoc) -> Gateway:
+            port = _free.pop()
+            started.callback(_free.append, port)
+            return started.enter_context(Gateway(tmp_path / f"gateway{port}", port, ioc, program))
+
+        yield start
 
 
 @pytest.fixture

@@ -115,12 +115,13 @@ def test_fields_that_such_a_record_does_not_have_do_not_exist(farm, prefix, name
 def test_readbacks_accept_no_puts_even_from_a_client_that_ignores_access_rights(farm, prefix):
     put(f"{prefix}Request", commit_text())
     suffixes = [pv.suffix for pv in DETECTOR_PVS if not pv.writable]
-    before = read([prefix + suffix for suffix in suffixes])
+    shown = [prefix + suffix for suffix in suffixes if suffix != "Alive_RBV"]  # which changes all the time
+    before = read(shown)
     with Wire(farm.port) as wire:
         for suffix in suffixes:
             answer = wire.put(wire.channel(prefix + suffix), [b"1"], ChannelType.STRING)
             assert isinstance(answer, ErrorResponse), suffix
-    after = read([prefix + suffix for suffix in suffixes])
+    after = read(shown)
     assert [str(value) for value in after] == [str(value) for value in before]
     assert [value.raw_stamp for value in after] == [value.raw_stamp for value in before]
 

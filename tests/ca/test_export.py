@@ -24,7 +24,7 @@ from stores import NAME, PREFIXES, large_store, small_store
 
 ONE = ("{Det:1}Calib:",)
 EXPORTED = "2026-11-23T04:00:00.000000Z"
-OF_THIS_RUN = ("Accepted_RBV", "Rejected_RBV", "Message_RBV", "Results_RBV")
+OF_THIS_RUN = ("Alive_RBV", "Accepted_RBV", "Rejected_RBV", "Message_RBV", "Results_RBV")
 """PVs that count since the start of an IOC."""
 
 

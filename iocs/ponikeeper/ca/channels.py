@@ -17,6 +17,8 @@ from ponikeeper.access.rules import Right
 from ponikeeper.ca.record_fields import make_field
 from ponikeeper.ca.server import ClientIdentity, Source, dbr, events_of
 from ponikeeper.ca.server.messages import DBE_ALARM, DBE_LOG, DBE_VALUE
+from ponikeeper.ca.server.names import PLAIN, Modifiers
+from ponikeeper.ca.server.source import Encoded
 from ponikeeper.geometry.parameters import parse_number
 from ponikeeper.protocol import Result
 from ponikeeper.protocol.pvs import PV, Kind
@@ -94,14 +96,9 @@ class _Channel(Source):
             Whether subscribers are informed only if value or alarm have changed.
         """
         old = self.reading() if self.has_subscriptions() else None
-        if self._published_at <= self.clock():
-            timestamp = max(timestamp, self._published_at)
-        self._published_at = timestamp
         alarm = self._alarm_data()
         alarm["status"], alarm["severity"] = status, severity
-        self._data["value"] = self.preprocess_value(value)  # type: ignore[attr-defined]
-        self._data["timestamp"] = TimeStamp(*dbr.stamp_of(timestamp))
-        self._reading = None
+        self._store(value, timestamp)
         if old is None:
             self.forget_encodings()
         else:
@@ -109,6 +106,14 @@ class _Channel(Source):
             self.notify(events if only_changes else events | DBE_VALUE | DBE_LOG)
         for field in self._fields.values():
             field.notify(DBE_VALUE | DBE_LOG | DBE_ALARM)
+
+    def _store(self, value: Value, timestamp: float) -> None:
+        if self._published_at <= self.clock():
+            timestamp = max(timestamp, self._published_at)
+        self._published_at = timestamp
+        self._data["value"] = self.preprocess_value(value)  # type: ignore[attr-defined]
+        self._data["timestamp"] = TimeStamp(*dbr.stamp_of(timestamp))
+        self._reading = None
 
     def reading(self) -> dbr.Reading:
         """Return the value with alarm and time."""
@@ -170,6 +175,25 @@ class Double(_Channel, ca.ChannelDouble):
             raise ValueError(
                 f"{text!a} is not a number{_number_meant(text)}: expected a number of {self.pv.units}"
             ) from None
+
+
+class Clock(Double):
+    """The present time (s since 1970): each get reads the clock, and subscribers get what is posted.
+
+    Two gets of a server that is alive differ; those that a gateway answers from its cache do not.
+    """
+
+    def encode(self, data_type: int, count: int, modifiers: Modifiers = PLAIN) -> Encoded:
+        """Return the present time as a DBR type."""
+        now = self.clock()
+        self._store(now, now)
+        self.forget_encodings()
+        return super().encode(data_type, count, modifiers)
+
+    def beat(self) -> None:
+        """Publish the present time to all subscribers."""
+        now = self.clock()
+        self.post(now, now)
 
 
 def _number_meant(text: str) -> str:

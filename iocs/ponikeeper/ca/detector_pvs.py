@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ponikeeper.ca.channels import PutHandler, make_channel
+from ponikeeper.ca.channels import Clock, PutHandler, make_channel
 from ponikeeper.ca.history_pvs import HistoryPVs, timestamp
 from ponikeeper.ca.puts import Puts
 from ponikeeper.ca.pv_values import (
@@ -28,7 +28,7 @@ from ponikeeper.detector.state import Change, DetectorState
 from ponikeeper.errors import RefusedError
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol import Result, links_json
-from ponikeeper.protocol.pvs import DETECTOR_PVS, setpoint, staged
+from ponikeeper.protocol.pvs import ALIVE, DETECTOR_PVS, setpoint, staged
 from ponikeeper.protocol.text_tables import links_text
 from ponikeeper.store.store_thread import StoreThread
 
@@ -38,6 +38,9 @@ _PARAMETERS = {setpoint(name): name for name in (*NAMES, "detector_config")} | {
 """Names of the values by the suffixes of their setpoints and staged edits."""
 
 _SWITCH_STATES = {False: "Off", True: "On"}
+
+_BEAT = 1.0
+"""Seconds between two updates of ``Alive_RBV``."""
 
 _LINKS_PERIOD = 0.1
 """Seconds between two updates of the links: a motor updates faster than a person can read."""
@@ -68,6 +71,7 @@ class DetectorPVs:
         self._history = HistoryPVs(keeper, store, self._publish)
         handlers = self._handlers()
         self._channels = {pv.suffix: make_channel(pv, handlers.get(pv.suffix)) for pv in DETECTOR_PVS}
+        self._alive = self._channels["Alive_RBV"] = Clock(ALIVE)
         self.pvdb = {detector.prefix + suffix: channel for suffix, channel in self._channels.items()}
         keeper.on_publish(self.publish)
 
@@ -92,6 +96,7 @@ class DetectorPVs:
 
     async def start(self) -> None:
         """Publish the active geometry, before the first client connects."""
+        self._alive.beat()
         self.publish(self.keeper.state, Change.ACTIVATION | Change.FOLLOW | Change.RESULT)
         self._publish_stage()  # before a restart it may have been posted later than the activation
         await self._history.start()
@@ -99,7 +104,7 @@ class DetectorPVs:
     async def run(self) -> None:
         """Update the status, follow the links and publish, until cancelled; only a defect ends it with an error."""
         async with asyncio.TaskGroup() as tasks:
-            for coroutine in (self._history.run, self._update_links, self.keeper.follow_links):
+            for coroutine in (self._history.run, self._update_links, self.keeper.follow_links, self._beat):
                 tasks.create_task(coroutine())
 
     def _handlers(self) -> Mapping[str, PutHandler]:
@@ -217,6 +222,14 @@ class DetectorPVs:
             elif states != published:
                 times.append(published_at + _LINKS_PERIOD)
             await self._links.wait_for_change(min((moment for moment in times if moment is not None), default=None))
+
+    async def _beat(self) -> None:
+        """Publish that the IOC is alive, once a second."""
+        began, beats = time.monotonic(), 0
+        while True:
+            self._alive.beat()
+            beats += 1
+            await asyncio.sleep(max(0.0, began + beats * _BEAT - time.monotonic()))
 
     def _publish_links(self) -> None:
         states = self._links.states()

@@ -14,6 +14,7 @@ from epicscorelibs.ca.cadef import CAException, ca_context_create
 from ponikeeper.errors import MessageError, NotConnectedError
 from ponikeeper.protocol import Request, Result, Snapshot, request_text
 from ponikeeper.protocol.exchange import Exchange, Read, Wait
+from ponikeeper.protocol.heartbeat import PERIOD, Heartbeat, hung_text
 from ponikeeper.protocol.status import reaches
 
 TIMEOUT = 5.0
@@ -68,11 +69,58 @@ async def read_snapshot(prefix: str, timeout: float = TIMEOUT) -> Snapshot:
     Raises
     ------
     NotConnectedError
-        The PV does not answer.
+        The PV does not answer, or a gateway answers for an IOC that hangs.
     MessageError
         The text is not a snapshot that this version can read.
     """
-    return Snapshot.from_json(await read_text(f"{prefix}Snapshot_RBV", timeout))
+    pv = f"{prefix}Snapshot_RBV"
+    text = await read_text(pv, timeout)
+    if await require_alive(prefix, timeout):
+        text = await read_text(pv, timeout)
+    return Snapshot.from_json(text)
+
+
+async def require_alive(prefix: str, timeout: float = TIMEOUT) -> bool:
+    """Check that the IOC of a detector is alive, and not only a gateway that answers for it.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+    timeout
+        How long to wait for a sign of life (s); at least for two updates.
+
+    Returns
+    -------
+    bool
+        Whether there is a gateway with a cache: then what was read before may be old.
+
+    Raises
+    ------
+    NotConnectedError
+        The IOC is not alive.
+    """
+    pv, clock, heartbeat = f"{prefix}Alive_RBV", time.monotonic, Heartbeat()
+    for _ in range(2):
+        heartbeat.see(float(await get(pv, None, timeout)), clock())
+    if heartbeat.is_fresh(clock()):
+        return False
+    advanced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_update(value: Any) -> None:
+        if heartbeat.see(float(value), clock()) and not advanced.done():
+            advanced.set_result(None)
+
+    patience = max(timeout, 2 * PERIOD)
+    subscription = camonitor(pv, on_update)
+    try:
+        async with asyncio.timeout(patience):
+            await advanced
+    except TimeoutError:
+        raise NotConnectedError(hung_text(pv, heartbeat.value, patience)) from None
+    finally:
+        subscription.close()
+    return True
 
 
 async def read_snapshots(prefixes: Sequence[str], timeout: float = TIMEOUT) -> dict[str, Answer]:
@@ -115,8 +163,26 @@ async def wait_for_status(prefixes: Sequence[str], status: str, timeout: float) 
     Returns
     -------
     dict
-        The answer of each detector, by prefix, when all had the status or when the time was over.
+        The answer of each detector, by prefix, when all had the status or when the time was over. For an IOC that
+        hangs behind a gateway it is why it cannot be read.
     """
+    answers = await _monitored_status(prefixes, status, timeout)
+
+    async def verified(prefix: str, answer: Answer) -> Answer:
+        if not isinstance(answer, Snapshot):
+            return answer
+        try:
+            await require_alive(prefix)
+        except NotConnectedError as error:
+            return error
+        return answer
+
+    checked = await asyncio.gather(*(verified(prefix, answer) for prefix, answer in answers.items()))
+    return dict(zip(answers, checked, strict=True))
+
+
+async def _monitored_status(prefixes: Sequence[str], status: str, timeout: float) -> dict[str, Answer]:
+    """Wait for a status by monitors, as `wait_for_status` does, without a check that the IOCs are alive."""
     pvs = {prefix: f"{prefix}Snapshot_RBV" for prefix in prefixes}
     answers: dict[str, Answer] = {prefix: NotConnectedError(no_answer(pv, timeout)) for prefix, pv in pvs.items()}
     reached: asyncio.Future[dict[str, Answer]] = asyncio.get_running_loop().create_future()
@@ -241,7 +307,7 @@ async def watch(prefix: str, show: Callable[[Snapshot], None]) -> None:
         The IOC does not answer at the beginning; after later interruptions the monitor continues.
     """
     pv = f"{prefix}Snapshot_RBV"
-    await read_text(pv)
+    await read_snapshot(prefix)
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def on_update(text: Any) -> None:

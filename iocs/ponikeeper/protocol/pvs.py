@@ -164,6 +164,9 @@ _CLOCK = Alarm(
     "it. Records keep their order. Check the time service of the host (timedatectl)."
 )
 
+ALIVE = PV("Alive_RBV", Kind.DOUBLE, "Present time of a live IOC, each second", "s", 3)
+"""POSIX time (s). Its advance proves that the IOC is alive: for one that hangs a gateway answers from its cache."""
+
 DETECTOR_PVS: tuple[PV, ...] = (
     *_geometry_pvs(),
     PV("Stage:Apply", Kind.ENUM, "Commit the staged values", states=_DO, writable=True),
@@ -194,6 +197,7 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Follow_RBV", Kind.ENUM, "Whether the links are followed", states=_SWITCH, archived=True),
     PV("Links_RBV", Kind.TEXT, "Linked PVs (JSON)"),
     PV("Links:Table_RBV", Kind.TEXT, "Linked PVs (table)"),
+    ALIVE,
     PV("Accepted_RBV", Kind.LONG, "Requests accepted since start"),
     PV("Rejected_RBV", Kind.LONG, "Requests rejected since start"),
     PV("Message_RBV", Kind.TEXT, "Last message"),
