@@ -20,6 +20,9 @@ from ponikeeper.protocol.status import reaches
 TIMEOUT = 5.0
 """How long one get or put may take (s)."""
 
+_LAST_LOOK = 1.0
+"""How long an IOC may take to answer after the time for a status is over (s)."""
+
 _PAUSE = 0.05
 """Seconds between two reads of the results."""
 
@@ -166,13 +169,15 @@ async def wait_for_status(prefixes: Sequence[str], status: str, timeout: float) 
         The answer of each detector, by prefix, when all had the status or when the time was over. For an IOC that
         hangs behind a gateway it is why it cannot be read.
     """
+    deadline = time.monotonic() + timeout
     answers = await _monitored_status(prefixes, status, timeout)
+    left = max(min(deadline - time.monotonic(), TIMEOUT), _LAST_LOOK)
 
     async def verified(prefix: str, answer: Answer) -> Answer:
         if not isinstance(answer, Snapshot):
             return answer
         try:
-            await require_alive(prefix)
+            await require_alive(prefix, left)
         except NotConnectedError as error:
             return error
         return answer

@@ -83,5 +83,5 @@ def test_ioc_that_hangs_is_never_fresh_for_longer_than_the_limit(values, later):
 
 def test_message_says_that_the_values_are_old_and_why():
     text = hung_text("P:Alive_RBV", 1795942810.3, 2.0)
-    assert text.startswith("P:Alive_RBV stays at 1795942810.300 for 2 s, so what it shows may be old: the IOC hangs")
+    assert text.startswith("P:Alive_RBV stays at 1795942810.300 for 2 s, so what is shown may be old: the IOC hangs")
     assert "gateway" in text
