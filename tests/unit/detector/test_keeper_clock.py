@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_states import LinkStates
+from ponikeeper.history import history_file
 from ponikeeper.history.activations import active_during
+from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.protocol import Retract
+from ponikeeper.store.backup import copy
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.store.store_thread import StoreThread
 from ponikeeper.text.timestamps import from_datetime, to_datetime
@@ -65,6 +68,21 @@ def test_jump_there_and_back_misdates_only_the_records_between(quick_path, jump,
         instant = BEGIN + number * HOUR + HOUR / 2
         (period,) = active_during(activations, instant, instant)
         assert period.activation.serial == number + 1
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=40), timedelta(days=-40)])
+def test_history_with_a_jump_is_exported_imported_and_verified(quick_path, jump):
+    errors = [timedelta(), timedelta(), jump, jump, timedelta(), timedelta()]
+    _, activations, revisions = record(quick_path / "s.sqlite", errors)
+    history = ExportedHistory.of(PREFIX, from_datetime(BEGIN), {"revision": revisions, "activation": activations})
+    assert history_file.read(history_file.write(history)) == history
+    other = SQLiteStorage(quick_path / "other.sqlite")
+    other.append(PREFIX, [*revisions, *activations], from_datetime(BEGIN), "import")
+    assert (other.stored_state(PREFIX).serial, other.records(PREFIX, "activation", 1, 6)) == (6, activations)
+    other.close()
+    for name in ("s", "other"):
+        copied = copy(quick_path / f"{name}.sqlite", quick_path / f"{name}-copy.sqlite")  # verifies all of it
+        assert copied.counts[PREFIX]["activation"] == len(errors)
 
 
 STEPS = st.lists(st.integers(-(10**7), 10**7), min_size=1, max_size=8)
