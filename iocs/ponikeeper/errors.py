@@ -72,6 +72,10 @@ class ShapeError(PonikeeperError, ValueError):
     """An image does not have the shape that the recorded geometry is for."""
 
 
+class GeometryFileError(PonikeeperError, ValueError):
+    """A file that belongs to a geometry, of its detector or a mask, is missing or has another content."""
+
+
 class NoGeometryError(PonikeeperError, LookupError):
     """No geometry was recorded in the given documents, files or history."""
 

@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.files import named_files
 from ponikeeper.geometry.parameters import PARAMETERS
 
 settings.register_profile("ponikeeper", deadline=None)  # a busy machine is no defect
@@ -37,7 +38,9 @@ json_values = st.recursive(
 )
 
 detector_names = (
-    st.text(PRINTABLE, min_size=1, max_size=38).filter(lambda name: name == name.strip())
+    st.text(PRINTABLE, min_size=1, max_size=38).filter(
+        lambda name: name == name.strip() and not set(name) & set("/\\.")
+    )
     | st.sampled_from(["Perkin", "Pilatus1M", "Detector", "None", "a: b", "#1", "{}"])  # what could upset a PONI
 )
 
@@ -59,7 +62,8 @@ def detector_configs(draw):
             "parallax": st.booleans(),
         },
     )
-    return draw(st.dictionaries(_other_keys, json_values, max_size=2)) | draw(known)
+    others = st.dictionaries(_other_keys, json_values, max_size=2).filter(lambda config: not named_files(config))
+    return draw(others) | draw(known)
 
 
 def numbers(name, lower=None, upper=None):

@@ -33,6 +33,7 @@ from ponikeeper.detector.link_rules import Sample
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.errors import ConfigError, GeometryError, PoniError, RefusedError
 from ponikeeper.geometry import Geometry, poni
+from ponikeeper.geometry.files import without_files
 from ponikeeper.geometry.slips import without_slips
 from ponikeeper.protocol import Commit
 from ponikeeper.protocol.pvs import IOC_PVS
@@ -211,13 +212,14 @@ def seed(config: Config, detector: Detector) -> Geometry | None:
     Raises
     ------
     ConfigError
-        The file is not a valid PONI, or a value is outside the limits of the detector or a slip.
+        The file is not a valid PONI, it names other files, or a value is outside the limits of the detector or a slip.
     """
     text = config.seed_text(detector)
     if text is None:
         return None
     try:
-        return without_slips(Geometry.parse(poni.read(text).as_dict(), detector.limits), detector.limits)
+        geometry = Geometry.parse(poni.read(text).as_dict(), detector.limits)
+        return without_files(without_slips(geometry, detector.limits))
     except (PoniError, GeometryError) as error:
         number = config.detector.index(detector) + 1
         raise ConfigError(

@@ -22,6 +22,8 @@ from ponikeeper.errors import ConfigError, RefusedError
 from ponikeeper.geometry import poni
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS, parse_number
 from ponikeeper.protocol import Commit, Snapshot, origin
+from ponikeeper.protocol.hashed_files import with_files
+from ponikeeper.system.file_hash import file_entry
 from ponikeeper.text import timestamps, typed_times
 from ponikeeper.text.strictjson import dumps, loads
 
@@ -74,18 +76,24 @@ def put(
     label: Annotated[str | None, typer.Option(help="name of the revision, such as near")] = None,
     comment: Annotated[str | None, typer.Option(help="a comment for later users")] = None,
     calibrant: Annotated[str | None, typer.Option(help="the powder standard, such as Ni")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="an image or array, nonzero is masked; stored as path and SHA-256")
+    ] = None,
     here: Annotated[bool, typer.Option("--here", help="calibrated at the present position of the links")] = False,
     wavelength: Wavelength = None,
     energy: Energy = None,
     expect_revision: Annotated[int | None, typer.Option(help="refuse if another revision is active")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Commit and activate a PONI: ponikeeper put 'XF:28ID1-ES{Det:PE1}Calib:' near.poni --label near --calibrant Ni."""
+    """Commit and activate a PONI: ponikeeper put 'XF:28ID1-ES{Det:PE1}Calib:' near.poni --label near --calibrant Ni.
+
+    Files that the PONI names, such as the spline of a detector, must be readable here: their SHA-256 is stored, too.
+    """
     geometry = read_poni_file(file, given_wavelength(wavelength, energy))
     provenance: dict[str, object] = {"method": "poni"}
     provenance |= {key: value for key, value in (("comment", comment), ("calibrant", calibrant)) if value}
     position = "now" if here else "unknown"
-    _commit(prefix, Commit(geometry.as_dict(), provenance, label, position, expect_revision), as_json)
+    _commit(prefix, Commit(geometry.as_dict(), provenance, label, position, expect_revision), as_json, mask)
 
 
 def set_(
@@ -117,9 +125,9 @@ def show(prefix: Prefix, as_json: AsJson = False) -> None:
         out.print(rendering.snapshot_table(snapshot))
 
 
-def _commit(prefix: str, commit: Commit, as_json: bool) -> None:
-    """Commit a geometry, and print the result."""
-    result = transact(prefix, commit)
+def _commit(prefix: str, commit: Commit, as_json: bool, mask: Path | None = None) -> None:
+    """Commit a geometry with the SHA-256 of its files, and print the result."""
+    result = transact(prefix, with_files(commit, file_entry, mask))
     print_text(dumps(result.as_dict()) if as_json else rendering.activation_line(prefix, result))
 
 

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
+from ponikeeper.detector.file_rules import decide_files
 from ponikeeper.errors import GeometryError, RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.detectors import pixel_size
+from ponikeeper.geometry.files import NO_FILES
 from ponikeeper.geometry.parameters import NAMES, Limits
 from ponikeeper.geometry.slips import slips
 from ponikeeper.history import Correction, Position, Revision
@@ -69,16 +71,21 @@ def decide_commit(
         *_label_rule_problems(commit),
         *_position_problems(commit, units),
     ]
-    geometry = None
+    geometry, files = None, NO_FILES
     try:
         geometry = Geometry.parse(_merged(active, commit, problems), limits)
         problems += _slips(active, geometry, commit, limits)
+        files, file_problems = decide_files(active, commit, geometry)
+        problems += file_problems
     except GeometryError as error:
         problems += [_problem_with_hint(problem, active, commit) for problem in error.problems]
     if geometry is None or problems:
         raise RefusedError(dict.fromkeys(problems))
     provenance = {**commit.provenance}
     provenance.setdefault("author", author)
+    provenance.pop("files", None)
+    if files:
+        provenance["files"] = files
     if commit.derived and active is not None:
         provenance["derived_from"] = active.number
     label = active.label if commit.derived and active is not None else commit.label

@@ -320,9 +320,7 @@ def _geometry(version: str, values: dict[str, str]) -> Geometry:
         for name, key in zip(("pixel1", "pixel2"), _PIXELS, strict=True):
             geometry[name] = _number(values[key.lower()])
         if values.get("splinefile", "None").lower() not in ("none", ""):
-            problems.append(
-                f"SplineFile {_short(values['splinefile'])} cannot be kept: expected None (a corrected detector)"
-            )
+            geometry["detector_config"] = {"splineFile": values["splinefile"]}
     else:
         _take_config(values, geometry, problems)
     if version == "3":

@@ -1,7 +1,9 @@
 """Where a geometry comes from and whether it applies, as lines for people: the comments of a PONI file. Pure."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
+from ponikeeper.geometry.files import Files
 from ponikeeper.history.corrections import chain, correction_text
 from ponikeeper.history.records import Correction, Position, Revision
 from ponikeeper.protocol.snapshot import Snapshot
@@ -109,7 +111,13 @@ def _quantity(item: Mapping[str, object]) -> str:
 
 
 def _provenance_lines(provenance: Mapping[str, object]) -> list[str]:
-    return [f"{key}: {provenance[key]}" for key in _PROVENANCE if provenance.get(key) is not None]
+    lines = [f"{key}: {provenance[key]}" for key in _PROVENANCE if provenance.get(key) is not None]
+    return [*lines, *file_lines(cast("Files", provenance.get("files") or {}))]
+
+
+def file_lines(files: Files) -> list[str]:
+    """Format path and SHA-256 of each file that belongs to a geometry."""
+    return [f"file {name}: {entry['path']}, sha256 {entry['sha256']}" for name, entry in files.items()]
 
 
 def _label(label: str | None) -> str:

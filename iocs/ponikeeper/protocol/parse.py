@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from ponikeeper.errors import MessageError
+from ponikeeper.geometry.files import NO_FILES, Files
 from ponikeeper.protocol.json_text import decoded, read_object, require_whole
 from ponikeeper.protocol.request import (
     Activate,
@@ -75,6 +76,7 @@ def _made(op: str, values: Mapping[str, object], digest: str) -> Request:
     return Commit(
         geometry=cast("dict[str, object]", values["geometry"]),
         provenance=cast("dict[str, object]", values.get("provenance", {})),
+        files=cast("Files", values.get("files", NO_FILES)),
         label=cast("str | None", values.get("label")),
         position="unknown" if position is None else cast("RequestedPosition", position),
         expect_revision=cast("int | None", values.get("expect_revision")),

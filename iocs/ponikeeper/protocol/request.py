@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal
 
+from ponikeeper.geometry.files import Files
 from ponikeeper.protocol.json_text import VERSION
 from ponikeeper.text import strictjson
 from ponikeeper.text.ascii import json_literal
@@ -55,6 +56,8 @@ class Commit(RequestBase):
         Values of the links in the units of the configuration, ``"now"`` or ``"unknown"``.
     expect_revision
         The revision that must be active; 0 means none.
+    files
+        Path and SHA-256 of each file that the configuration of the detector names, by its key, and of ``mask``.
     """
 
     op: ClassVar[str] = "commit"
@@ -65,6 +68,7 @@ class Commit(RequestBase):
     expect_revision: int | None = None
     inherit: bool = True
     derived: bool = False
+    files: Files = field(default_factory=dict[str, Mapping[str, str]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,8 @@ def request_text(request: Request) -> str:
     values["geometry"] = strictjson.plain(request.geometry)
     if request.provenance:
         values["provenance"] = strictjson.plain(request.provenance)
+    if request.files:
+        values["files"] = strictjson.plain(request.files)
     if request.label is not None:
         values["label"] = request.label
     values["position"] = strictjson.plain(request.position)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import cast
 
 from ponikeeper.geometry import unknown_names
+from ponikeeper.geometry.files import files_problems
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol.json_text import VERSION
 from ponikeeper.protocol.request import label_problem
@@ -135,6 +136,12 @@ FIELDS: dict[str, dict[str, Field]] = {
         **COMMON,
         "geometry": Field("an object of values", _is_object, required=True, details=_geometry_problems),
         "provenance": Field("an object", _is_object, details=_provenance_problems),
+        "files": Field(
+            'an object of {"path": ..., "sha256": ...} by "filename", "splineFile", "x_offset_file", "y_offset_file" '
+            '(the key of `detector_config` that names the file; "detector" where it names one only) and "mask"',
+            _is_object,
+            details=files_problems,
+        ),
         "label": Field("a label", lambda value: value is None or isinstance(value, str), details=_label_problems),
         "position": Field('an object of numbers by link, "now" or "unknown"', _is_position),
         "expect_revision": Field("a revision number, 0 for none", is_integer(0)),

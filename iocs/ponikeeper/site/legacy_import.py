@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from ponikeeper.errors import GeometryError, HistoryError
 from ponikeeper.geometry import Geometry, poni
+from ponikeeper.geometry.files import without_files
 from ponikeeper.geometry.parameters import PLAIN_NUMBER, Limits
 from ponikeeper.geometry.slips import without_slips
 from ponikeeper.history.history_file import ExportedHistory
@@ -107,11 +108,11 @@ def read_poni(source: str, data: bytes, modified: float, options: ImportOptions 
     PoniError
         An entry is not a complete geometry.
     GeometryError
-        A value was probably typed in another unit.
+        A value was probably typed in another unit, or the configuration names a file.
     """
     written = datetime.fromtimestamp(modified, UTC)
     return [
-        LegacyCalibration(entry.calibrated or written, without_slips(entry.geometry, options.limits), source)
+        LegacyCalibration(entry.calibrated or written, _checked(entry.geometry, options), source)
         for entry in poni.read_all(data, options.wavelength, options.zone)
     ]
 
@@ -139,7 +140,7 @@ def read_autosave(
     HistoryError
         The file is incomplete, or has no PV with that prefix.
     GeometryError
-        A value is missing or invalid.
+        A value is missing or invalid, or the configuration names a file.
     """
     lines = text.splitlines()
     head = _HEAD.match(lines[0]) if lines else None
@@ -165,7 +166,7 @@ def read_autosave(
     if options.wavelength is not None:
         values.setdefault("wavelength", options.wavelength)
     try:
-        geometry = without_slips(Geometry.parse(values), options.limits)
+        geometry = _checked(Geometry.parse(values), options)
     except GeometryError as error:
         raise GeometryError(f"{source}: {problem}" for problem in error.problems) from None
     return LegacyCalibration(_saved(head[1], modified, options.zone), geometry, source)
@@ -222,6 +223,11 @@ def _revision(prefix: str, number: int, each: LegacyCalibration) -> Revision:
     return Revision(
         number, uid, created, None, each.geometry, None, provenance, checksum(prefix, "revision", draft.row())
     )
+
+
+def _checked(geometry: Geometry, options: ImportOptions) -> Geometry:
+    """Return the same geometry; raise `GeometryError` for slips, and for files whose content then is not known."""
+    return without_files(without_slips(geometry, options.limits))
 
 
 def _parameter(name: str) -> tuple[str, str] | None:
