@@ -76,11 +76,11 @@ class SnapshotSignal(Signal):
 
     def get(self, **_: Any) -> Any:
         """Read the value as it is recorded; the errors are those of `CalibrationData.read_configuration`."""
-        return self._device.read_configuration()[self.name]["value"]
+        return self._device.recorded_values()[self.name]["value"]
 
     def read(self) -> dict[str, Any]:
         """Return value and timestamp."""
-        return {self.name: self._device.read_configuration()[self.name]}
+        return {self.name: self._device.recorded_values()[self.name]}
 
     def describe(self) -> dict[str, Any]:
         """Return the data key."""

@@ -13,6 +13,7 @@ from ponikeeper.protocol import Request, Result, Snapshot
 from ponikeeper.protocol.exchange import Exchange, Read, Wait
 from ponikeeper_client import documents
 from ponikeeper_client._fresh_gets import raise_silent
+from ponikeeper_client._status_warnings import StatusWarnings
 from ponikeeper_client._transactions import checked_text, identified, manual
 from ponikeeper_client.device import CalibrationData
 
@@ -59,6 +60,9 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
     on_disconnect
         What to do when a run reads the configuration and the IOC does not answer: ``"raise"``
         `NotConnectedError`, or ``"record"`` the status UNKNOWN without values.
+    per_event
+        Whether each event of a detector with `AsyncCalibrationMixin` has serial and status, too: a descriptor has
+        those of one instant.
     name
         Name of the device.
     """
@@ -70,11 +74,14 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         timeout: float = 2.0,
         verdict_timeout: float = 30.0,
         on_disconnect: Literal["raise", "record"] = "raise",
+        per_event: bool = False,
         name: str = "",
     ) -> None:
         if on_disconnect not in ("raise", "record"):
             raise ValueError(f'on_disconnect={on_disconnect!r} is unknown: expected "raise" or "record"')
         self.prefix = prefix
+        self.per_event = per_event
+        self.status_warnings = StatusWarnings()
         self._answer_timeout, self._verdict_timeout = timeout, verdict_timeout
         self._on_disconnect: Literal["raise", "record"] = on_disconnect
         self.snapshot = epics_signal_r(str, f"ca://{prefix}Snapshot_RBV", timeout=timeout)
@@ -125,6 +132,7 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
                 on_disconnect=self._on_disconnect,
             )
         self._twin.name = self.name
+        self._twin.status_warnings = self.status_warnings
         return self._twin
 
     async def read_snapshot(self) -> Snapshot:
@@ -166,11 +174,10 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         NotConnectedError
             The IOC does not answer, and ``on_disconnect`` is ``"raise"``.
         """
-        configuration = await self._configuration()
-        return {
-            self._key(key): {"value": value, "timestamp": configuration.timestamps[key]}
-            for key, value in configuration.data.items()
-        }
+        snapshot = await self._recorded_snapshot()
+        self.status_warnings.begin()
+        self.status_warnings.check(self.name, snapshot)
+        return self._values_of(snapshot)
 
     async def describe_configuration(self) -> dict[str, Any]:
         """Return the data keys of `read_configuration`.
@@ -185,7 +192,46 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         NotConnectedError
             As `read_configuration`.
         """
-        return {self._key(key): data_key for key, data_key in (await self._configuration()).data_keys.items()}
+        configuration = _configuration(await self._recorded_snapshot())
+        return {self._key(key): data_key for key, data_key in configuration.data_keys.items()}
+
+    async def read(self) -> dict[str, Any]:
+        """Return what each event records: with ``per_event`` serial and status.
+
+        Returns
+        -------
+        dict
+            ``value`` and ``timestamp`` (s since 1970) by key.
+
+        Raises
+        ------
+        NotConnectedError
+            As `read_configuration`.
+        """
+        values: dict[str, Any] = dict(await super().read())
+        if self.per_event:
+            recorded, now = self._values_of(await self._recorded_snapshot()), time.time()
+            values |= {key: {**recorded[key], "timestamp": now} for key in map(self._key, documents.STATE_KEYS)}
+        return values
+
+    async def describe(self) -> dict[str, Any]:
+        """Return the data keys of `read`.
+
+        Returns
+        -------
+        dict
+            ``dtype``, ``shape`` and ``source`` by key.
+
+        Raises
+        ------
+        NotConnectedError
+            As `read_configuration`.
+        """
+        data_keys: dict[str, Any] = dict(await super().describe())
+        if self.per_event:
+            described = await self.describe_configuration()
+            data_keys |= {key: described[key] for key in map(self._key, documents.STATE_KEYS)}
+        return data_keys
 
     @AsyncStatus.wrap
     async def set(
@@ -276,14 +322,20 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
             return
         exchange.read(text, time.monotonic())
 
-    async def _configuration(self) -> documents.Configuration:
+    async def _recorded_snapshot(self) -> Snapshot:
         try:
-            snapshot = await self.read_snapshot()
+            return await self.read_snapshot()
         except NotConnectedError as error:
             if self._on_disconnect == "raise":
                 raise
-            snapshot = Snapshot(self.prefix, "UNKNOWN", str(error))
-        return documents.configuration(snapshot, snapshot.status, "")
+            return Snapshot(self.prefix, "UNKNOWN", str(error))
+
+    def _values_of(self, snapshot: Snapshot) -> dict[str, Any]:
+        configuration = _configuration(snapshot)
+        return {
+            self._key(key): {"value": value, "timestamp": configuration.timestamps[key]}
+            for key, value in configuration.data.items()
+        }
 
     def _key(self, key: str) -> str:
         """Return the name of a key, joined as ophyd-async joins the names of children."""
@@ -334,6 +386,38 @@ class AsyncCalibrationMixin(_Reconfigurable):
         own = (each.describe_configuration() for each in calibrations(self))
         return await _merged(detector.describe_configuration(), *own)
 
+    async def read(self) -> dict[str, Any]:
+        """Return the reading of the detector and, with ``per_event``, of its calibrations.
+
+        Returns
+        -------
+        dict
+            ``value`` and ``timestamp`` by key.
+
+        Raises
+        ------
+        NotConnectedError
+            As `AsyncCalibrationData.read_configuration`.
+        """
+        detector: Any = super()
+        return await _merged(detector.read(), *(each.read() for each in calibrations(self) if each.per_event))
+
+    async def describe(self) -> dict[str, Any]:
+        """Return the data keys of `read`.
+
+        Returns
+        -------
+        dict
+            ``dtype``, ``shape`` and ``source`` by key.
+
+        Raises
+        ------
+        NotConnectedError
+            As `AsyncCalibrationData.read_configuration`.
+        """
+        detector: Any = super()
+        return await _merged(detector.describe(), *(each.describe() for each in calibrations(self) if each.per_event))
+
 
 def calibrations(device: Any) -> list[AsyncCalibrationData]:
     """Return the calibrations of an ophyd-async device, or the device itself if it is one; none for other objects."""
@@ -358,6 +442,10 @@ def twins(device: Any) -> list[CalibrationData]:
             f"write class YourDetector(AsyncCalibrationMixin, {type(device).__name__})"
         )
     return [calib.twin() for calib in calibs]
+
+
+def _configuration(snapshot: Snapshot) -> documents.Configuration:
+    return documents.configuration(snapshot, snapshot.status, "")
 
 
 async def _merged(*parts: Awaitable[dict[str, Any]]) -> dict[str, Any]:

@@ -7,18 +7,20 @@ from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from ophyd import Component as Cpt
-from ophyd import Device
+from ophyd import Device, Kind
+from ophyd.device import Staged
 from ophyd.status import Status
 
 from ponikeeper.errors import NotConnectedError
 from ponikeeper.geometry import Geometry
-from ponikeeper.protocol import LinkState, Request, Result, Snapshot, parse_links
+from ponikeeper.protocol import LinkState, Request, Result, Snapshot, parse_links, parse_settle
 from ponikeeper.protocol.pvs import setpoint
 from ponikeeper_client import _display, documents
 from ponikeeper_client._fakes import FakeIoc, FakeTextSignal
 from ponikeeper_client._guarded_signals import GuardedReadOnly, GuardedWritable
 from ponikeeper_client._signals import ParameterSignal, SnapshotSignal, TextSignal
 from ponikeeper_client._snapshots import SnapshotReader
+from ponikeeper_client._status_warnings import StatusWarnings
 from ponikeeper_client._transactions import Transactor, manual
 
 
@@ -49,6 +51,8 @@ class CalibrationData(Device):
     on_disconnect
         What to do when a run reads the configuration and the IOC does not answer: ``"raise"``
         `NotConnectedError`, or ``"record"`` the status UNKNOWN without values.
+    per_event
+        Whether each event has `serial` and `status`, too: a descriptor has those of one instant.
     **kwargs
         As for `ophyd.Device`: ``name``, ``kind``, ...
 
@@ -91,13 +95,18 @@ class CalibrationData(Device):
         timeout: float = 2.0,
         verdict_timeout: float = 30.0,
         on_disconnect: Literal["raise", "record"] = "raise",
+        per_event: bool = False,
         **kwargs: Any,
     ) -> None:
         if on_disconnect not in ("raise", "record"):
             raise ValueError(f'on_disconnect={on_disconnect!r} is unknown: expected "raise" or "record"')
         self._timeout, self._verdict_timeout, self._on_disconnect = timeout, verdict_timeout, on_disconnect
+        self._per_event = per_event
+        self.status_warnings = StatusWarnings()
         self._made: tuple[tuple[str, Snapshot], documents.Configuration] | None = None
         super().__init__(prefix, **kwargs)
+        if per_event:
+            self.kind = Kind(self.kind | Kind.normal)
         if isinstance(self.snapshot, FakeTextSignal):  # made by ophyd.sim.make_fake_device
             self._reader = self._transactor = FakeIoc(self)
         else:
@@ -134,8 +143,74 @@ class CalibrationData(Device):
         """
         return parse_links(self.links.newest(time.monotonic() + self._timeout))
 
+    def read_settle(self) -> float:
+        """Return for how long a linked PV must not have moved to be at rest.
+
+        Returns
+        -------
+        float
+            The IOC's ``settle`` (s); 0 where it does not publish it.
+
+        Raises
+        ------
+        NotConnectedError
+            The IOC does not answer within the timeout; the message names the PV.
+        """
+        return parse_settle(self.links.newest(time.monotonic() + self._timeout)) or 0.0
+
+    def stage(self) -> Any:
+        """Stage the device: a run that records a geometry that does not apply causes one warning.
+
+        Returns
+        -------
+        list
+            The staged devices, as for `ophyd.Device`.
+        """
+        self.status_warnings.begin()
+        return super().stage()
+
+    def read(self) -> Any:
+        """Return what each event records: with ``per_event`` serial and status.
+
+        Returns
+        -------
+        OrderedDict
+            ``value`` and ``timestamp`` (s since 1970) by key.
+
+        Raises
+        ------
+        NotConnectedError
+            As `read_configuration`.
+        """
+        values: Any = super().read()
+        if self._per_event:
+            recorded, now = self.recorded_values(), time.time()
+            values.update({key: {**recorded[key], "timestamp": now} for key in self._event_keys()})
+        return values
+
+    def describe(self) -> Any:
+        """Return the data keys of `read`.
+
+        Returns
+        -------
+        OrderedDict
+            ``dtype``, ``shape`` and ``source`` by key.
+
+        Raises
+        ------
+        NotConnectedError
+            As `read_configuration`.
+        """
+        data_keys: Any = super().describe()
+        if self._per_event:
+            described = self.describe_configuration()
+            data_keys.update({key: described[key] for key in self._event_keys()})
+        return data_keys
+
     def read_configuration(self) -> Any:
         """Return values and timestamps of all that a run records, from one snapshot.
+
+        If the geometry does not apply, a warning is logged, unless a guard does that.
 
         Returns
         -------
@@ -147,7 +222,29 @@ class CalibrationData(Device):
         NotConnectedError
             The IOC does not answer, and ``on_disconnect`` is ``"raise"``.
         """
-        configuration = self._configuration()
+        snapshot = self._recorded_snapshot()
+        if self._staged is not Staged.yes:
+            self.status_warnings.begin()
+        self.status_warnings.check(self.name, snapshot)
+        return self._values_of(snapshot)
+
+    def recorded_values(self) -> Any:
+        """Return what `read_configuration` returns, without a warning.
+
+        Returns
+        -------
+        OrderedDict
+            ``value`` and ``timestamp`` by key.
+
+        Raises
+        ------
+        NotConnectedError
+            As `read_configuration`.
+        """
+        return self._values_of(self._recorded_snapshot())
+
+    def _values_of(self, snapshot: Snapshot) -> Any:
+        configuration = self._configuration(snapshot)
         timestamps = configuration.timestamps
         return OrderedDict(
             (key, {"value": value, "timestamp": timestamps[key]}) for key, value in configuration.data.items()
@@ -166,7 +263,8 @@ class CalibrationData(Device):
         NotConnectedError
             As `read_configuration`.
         """
-        return OrderedDict((key, dict(data_key)) for key, data_key in self._configuration().data_keys.items())
+        data_keys = self._configuration(self._recorded_snapshot()).data_keys
+        return OrderedDict((key, dict(data_key)) for key, data_key in data_keys.items())
 
     def configure(
         self, d: Mapping[str, Any], *, expect_revision: int | None = None, timeout: float | None = None
@@ -194,10 +292,10 @@ class CalibrationData(Device):
         NotConnectedError
             The IOC does not answer.
         """
-        old = self.read_configuration()
+        old = self.recorded_values()
         if d:
             self._commit(d, expect_revision, timeout)
-        return old, self.read_configuration()
+        return old, self.recorded_values()
 
     def set(
         self,
@@ -310,13 +408,18 @@ class CalibrationData(Device):
     def _commit(self, values: Mapping[str, Any], expect_revision: int | None, timeout: float | None) -> None:
         self.transact(manual(values, self.read_snapshot(), expect_revision), timeout)
 
-    def _configuration(self) -> documents.Configuration:
+    def _event_keys(self) -> list[str]:
+        return [f"{self.name}_{key}" for key in documents.STATE_KEYS]
+
+    def _recorded_snapshot(self) -> Snapshot:
         try:
-            snapshot = self.read_snapshot()
+            return self.read_snapshot()
         except NotConnectedError as error:
             if self._on_disconnect == "raise":
                 raise
-            snapshot = Snapshot(self.prefix, "UNKNOWN", str(error))
+            return Snapshot(self.prefix, "UNKNOWN", str(error))
+
+    def _configuration(self, snapshot: Snapshot) -> documents.Configuration:
         made = self._made
         if made is None or made[0] != (self.name, snapshot) or snapshot.activated is None:
             made = ((self.name, snapshot), documents.configuration(snapshot, snapshot.status, self.name))
@@ -344,6 +447,7 @@ class CalibrationData(Device):
         yield "timeout", self._timeout
         yield "verdict_timeout", self._verdict_timeout
         yield "on_disconnect", self._on_disconnect
+        yield "per_event", self._per_event
 
 
 class CalibrationMixin(Device):

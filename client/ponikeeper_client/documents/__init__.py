@@ -14,12 +14,20 @@ from ponikeeper_client.documents._status import (
     recorded_applicability,
     warn_once,
 )
-from ponikeeper_client.documents._writing import GUARD_KEY, RECORDED, Configuration, configuration, recorded_value
+from ponikeeper_client.documents._writing import (
+    GUARD_KEY,
+    RECORDED,
+    STATE_KEYS,
+    Configuration,
+    configuration,
+    recorded_value,
+)
 
 __all__ = [
     "GUARD_KEY",
     "NOT_RECORDED",
     "RECORDED",
+    "STATE_KEYS",
     "Applicability",
     "Calibration",
     "Configuration",

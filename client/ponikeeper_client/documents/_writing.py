@@ -29,6 +29,9 @@ RECORDED: Mapping[str, str] = {
 """Keys that are recorded in addition to the ten values, each with the suffix of its PV."""
 
 
+STATE_KEYS = ("serial", "status")
+"""What a calibration with ``per_event`` reads with each event."""
+
 GUARD_KEY = "calibration_guard"
 """Key of the start document with a list of the guards of a run, each with its options."""
 

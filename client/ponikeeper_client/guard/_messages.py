@@ -1,5 +1,6 @@
 """Handling of the messages of a guarded plan."""
 
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,12 @@ _DARK = "dark"
 
 _CALIBRATE = "calibrate"
 """The plan whose runs are exempt: it is run because the active geometry does not apply."""
+
+_MOTION_TIME = 2.0
+"""How long to wait for a link before the first exposure, in addition to its settling time (s)."""
+
+_POLL_PERIOD = 0.05
+"""How long to wait before the links are read again (s)."""
 
 _MAX_ATTEMPTS = 5
 """Largest number of attempts to record one event while the geometry keeps changing."""
@@ -98,12 +105,20 @@ class Guard:
             self._reading = False
 
     def end(self) -> None:
-        """Stop all link watches."""
+        """End the record of all runs."""
         for run in self._runs.values():
-            run.stop_watches()
+            run.end()
 
     def _close_run(self, run: Run, msg: Msg) -> Plan:
         del self._runs[msg.run]
+        try:
+            self._check_end(run, msg)
+        finally:
+            run.end()
+        return (yield msg)
+
+    def _check_end(self, run: Run, msg: Msg) -> None:
+        """Check the last events of a run, and whether the geometry changed until its end."""
         if msg.kwargs.get("exit_status") in (None, "success"):
             self._check_motion(run.stop_watches())
             self._verify(run)
@@ -117,11 +132,24 @@ class Guard:
                     continue
                 self._policy.check_change(run, calib, now)
                 self._policy.check_fly_scan(run, calib, now)
-        run.stop_watches()
-        return (yield msg)
+
+    def _wait_for_rest(self, run: Run, msg: Msg, calibs: Sequence[CalibrationData]) -> Plan:
+        """Wait before the first exposure while a link moves or settles, for a limited time."""
+        for calib in calibs:
+            if calib in run.rested:
+                continue
+            run.rested.add(calib)
+            deadline: float | None = None
+            while self._policy.is_unsettled(calib):
+                if deadline is None:
+                    deadline = time.monotonic() + calib.read_settle() + _MOTION_TIME
+                if time.monotonic() > deadline:
+                    break
+                yield Msg("sleep", None, _POLL_PERIOD, run=msg.run)
 
     def _trigger(self, run: Run, msg: Msg) -> Plan:
         calibs = run.calibrations_of(msg.obj)
+        yield from self._wait_for_rest(run, msg, calibs)
         if calibs:
             repeated = False
 
@@ -194,6 +222,7 @@ class Guard:
         self._policy.check_moving_names(run)
         for calib in run.fly_scans.keys() & set(calibs):  # the frames of its last fly scan are not collected yet
             self._policy.check_fly_scan(run, calib, read_state(calib))
+        yield from self._wait_for_rest(run, msg, calibs)
         stream = next((name for name, objects in run.streams.items() if msg.obj in objects), "")
         yield from self._renew(run, msg, stream, calibs)
         run.fly_scans |= {calib: FlyScan(run.states[calib][0]) for calib in calibs}
@@ -239,6 +268,7 @@ class Guard:
                 run.states[calib] = [read_state(calib)]
 
         if calibs:
+            run.silence(calibs)
             yield from _repeatable(msg, read)
 
     def _check_motion(self, watches: Mapping[CalibrationData, LinkWatch]) -> None:

@@ -8,6 +8,7 @@ created last, and raises a KeyError if another stream has a device that this one
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +53,7 @@ class CalibrationState:
 
 def read_state(calib: CalibrationData) -> CalibrationState:
     """Read the state that a run would record now; raises as `CalibrationData.read_configuration`."""
-    configuration = calib.read_configuration()
+    configuration = calib.recorded_values()
     serial, uid, status = (
         configuration[f"{calib.name}_{key}"]["value"] for key in ("serial", "revision_uid", "status")
     )
@@ -228,6 +229,8 @@ class Run:
         The fly scans whose frames are not collected yet.
     event
         The event that is being read.
+    rested
+        The calibrations whose links were waited for before their first exposure.
     """
 
     uid: str
@@ -241,6 +244,8 @@ class Run:
     watches: dict[CalibrationData, LinkWatch] = field(default_factory=dict)
     fly_scans: dict[CalibrationData, FlyScan] = field(default_factory=dict)
     event: PendingEvent | None = None
+    rested: set[CalibrationData] = field(default_factory=set)
+    _silenced: dict[CalibrationData, ExitStack] = field(default_factory=dict)
     _cached_states: dict[tuple[str, CalibrationData], CalibrationState] = field(default_factory=dict)
     _calibrations: dict[Any, list[CalibrationData]] = field(default_factory=dict)
 
@@ -254,6 +259,20 @@ class Run:
                 known = self.devices.setdefault(calib, [])
                 known += [obj] * (obj not in known)
         return [calib for obj in objects for calib in self._calibrations[obj]]
+
+    def silence(self, calibs: Iterable[CalibrationData]) -> None:
+        """Let the guard alone warn of the status of some calibrations, until the end of the run."""
+        for calib in calibs:
+            if calib not in self._silenced:
+                self._silenced[calib] = ExitStack()
+                self._silenced[calib].enter_context(calib.status_warnings.silenced())
+
+    def end(self) -> None:
+        """Stop the link watches, and let the devices warn of their status again."""
+        self.stop_watches()
+        for silenced in self._silenced.values():
+            silenced.close()
+        self._silenced.clear()
 
     def recorders(self, calibs: Iterable[CalibrationData], stream: str | None = None) -> list[Any]:
         """Return the devices that record some calibrations, in the whole run or in one stream."""

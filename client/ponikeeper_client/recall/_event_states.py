@@ -6,8 +6,8 @@ from itertools import groupby
 from typing import Any
 
 from ponikeeper.protocol import Status, applies
-from ponikeeper_client.documents import GUARD_KEY, Calibration, StatusRecord
-from ponikeeper_client.recall._runs import STATE_KEYS, Event, Run
+from ponikeeper_client.documents import GUARD_KEY, STATE_KEYS, Calibration, StatusRecord
+from ponikeeper_client.recall._runs import Event, Run
 from ponikeeper_client.recall._values import LINKS_AT_START, STATUS_AT_START
 
 _DARK = "dark"

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ponikeeper_client.documents import STATE_KEYS
+
 Document = Mapping[str, Any]
 
 
@@ -24,10 +26,6 @@ class Event:
     seq_num: int
     time: float | None
     states: tuple[tuple[str, str | int], ...] = ()
-
-
-STATE_KEYS = ("serial", "status")
-"""What a calibration with ``per_event`` reads with each event."""
 
 
 def is_state_key(key: str) -> bool:

@@ -233,5 +233,8 @@ class DetectorPVs:
 
     def _publish_links(self) -> None:
         states = self._links.states()
-        values = {"Links_RBV": PVValue(links_json(states)), "Links:Table_RBV": PVValue(links_text(states))}
+        values = {
+            "Links_RBV": PVValue(links_json(states, self._links.settle)),
+            "Links:Table_RBV": PVValue(links_text(states)),
+        }
         self._publish(values, time.time())

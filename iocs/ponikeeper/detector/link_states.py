@@ -40,7 +40,8 @@ class LinkStates:
         mismatch: float = MISMATCH,
     ) -> None:
         self._links = links
-        self._settle = settle
+        self.settle = settle
+        """For how long a link must not have moved to be at rest (s)."""
         self._mismatch = mismatch
         self.clock = clock
         self._samples: dict[str, Sample] = {}
@@ -79,7 +80,7 @@ class LinkStates:
             if pv in (link.pv, link.moving):
                 value, moving = (self._samples.get(name or "", Sample()) for name in (link.pv, link.moving))
                 before, reference = self._readings[link.name], self._references.get(link.name)
-                self._readings[link.name] = updated(link, before, value, moving, reference, self._settle, self.clock())
+                self._readings[link.name] = updated(link, before, value, moving, reference, self.settle, self.clock())
                 self._changed.set()
 
     def states(self) -> tuple[LinkState, ...]:
@@ -91,7 +92,7 @@ class LinkStates:
                 self._readings[link.name],
                 self._calibrated.get(link.name),
                 self._references.get(link.name),
-                self._settle,
+                self.settle,
                 now,
                 self._mismatch if measures_beam(link) else None,
             )
@@ -103,7 +104,7 @@ class LinkStates:
         times: list[float] = []
         for link in self._links:
             reading = self._readings[link.name]
-            times += [rests_from(link, reading, self._settle), returns_at(reading, self._settle)]
+            times += [rests_from(link, reading, self.settle), returns_at(reading, self.settle)]
         now = self.clock()
         return earliest(moment for moment in times if moment > now)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.state import Change, DetectorState
-from ponikeeper.protocol import LinkState, Result, Status, is_within
+from ponikeeper.protocol import LinkState, Result, Status, applies, is_within
 from ponikeeper.protocol.findings import Finding, advice_of, findings_about, reason_of, status_of
 from ponikeeper.store import StoredState
 from ponikeeper.text import timestamps
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 Publish = Callable[[DetectorState, Change], None]
 """Receives each published state and what is new in it."""
 
-_AT_REST = (Status.VALID, Status.MOVED, Status.MISMATCH)
-"""What a detector shows whose links are at rest."""
+_ELSEWHERE = (Status.MOVED, Status.MISMATCH)
+"""What a detector shows whose links are at rest where the active geometry does not apply."""
 
 _REFRESH = 1.0
 """Seconds between two updates of the same reason: its numbers change with every step of a motor."""
@@ -152,7 +152,8 @@ class Publisher:
 
     def _is_held(self, findings: tuple[Finding, ...]) -> bool:
         """Return whether the status stays MOVING until the search has ended."""
-        return self._searching and self.state.status is Status.MOVING and status_of(findings) in _AT_REST
+        status = status_of(findings)
+        return self._searching and self.state.status is Status.MOVING and (applies(status) or status in _ELSEWHERE)
 
 
 def _kinds(findings: tuple[Finding, ...]) -> set[tuple[Status, str]]:

@@ -291,20 +291,23 @@ def position_now(links: Sequence[LinkState]) -> dict[str, float] | None:
     return position if len(position) == len(links) else None
 
 
-def links_json(links: Sequence[LinkState]) -> str:
+def links_json(links: Sequence[LinkState], settle: float | None = None) -> str:
     """Format the text of ``Links_RBV``.
 
     Parameters
     ----------
     links
         All links of a detector.
+    settle
+        For how long a link must not have moved to be at rest (s); None where it is not known.
 
     Returns
     -------
     str
         JSON.
     """
-    return strictjson.dumps({"v": VERSION, "links": link_rows(links)})
+    settling = {} if settle is None else {"settle": settle}
+    return strictjson.dumps({"v": VERSION, **settling, "links": link_rows(links)})
 
 
 def link_rows(links: Sequence[LinkState]) -> list[dict[str, object]]:
@@ -369,7 +372,33 @@ def parse_links(text: str) -> tuple[LinkState, ...]:
     MessageError
         The text is not that of links of version 1.
     """
+    return links_of(_links_object(text).get("links"))
+
+
+def parse_settle(text: str) -> float | None:
+    """Parse for how long a link must not have moved to be at rest, from the text of ``Links_RBV``.
+
+    Parameters
+    ----------
+    text
+        JSON.
+
+    Returns
+    -------
+    float or None
+        Settling time (s); None where the text does not have it.
+
+    Raises
+    ------
+    MessageError
+        The text is not that of links of version 1.
+    """
+    settle = _links_object(text).get("settle")
+    return float(settle) if isinstance(settle, int | float) else None
+
+
+def _links_object(text: str) -> dict[str, object]:
     values = read_object(text, "links")
     if values.get("v") != VERSION:
         raise MessageError(f'this is not a list of links of version {VERSION}: expected "v": {VERSION}')
-    return links_of(values.get("links"))
+    return values
