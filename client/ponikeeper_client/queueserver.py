@@ -84,7 +84,7 @@ def calibrate(
     Returns
     -------
     dict of str to dict
-        By the detector's name: revision, serial, residual_px, poni, warnings.
+        By the detector's name: revision, serial, status, status_reason, residual_px, poni, warnings.
 
     Raises
     ------
@@ -197,6 +197,8 @@ def _as_json(result: plans.Calibrated) -> dict[str, Any]:
     return {
         "revision": result.revision,
         "serial": result.serial,
+        "status": result.status,
+        "status_reason": result.status_reason,
         "residual_px": result.fit.provenance().get("residual_px"),
         "poni": str(result.files.poni),
         "warnings": list(result.warnings),

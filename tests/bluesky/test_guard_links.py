@@ -4,6 +4,7 @@ import contextlib
 import re
 import signal
 import threading
+import time
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
@@ -145,6 +146,108 @@ def test_link_that_moves_and_returns_during_a_pause_is_not_reported(panel, move,
         run_engine(plan)
     there_and_back(panel)
     run_engine.resume()
+
+
+def warnings_of_device(caplog):
+    return [record.message for record in caplog.records if record.name == "ponikeeper_client.device"]
+
+
+def test_run_without_a_guard_warns_once_of_a_geometry_that_does_not_apply(panel, move, take, caplog):
+    take(bp.count([panel], 3))
+    assert caplog.records == []
+    move("Z", 900.0)
+    stands(panel, "MOVED")
+    for number in (1, 2):
+        take(bp.count([panel], 3))
+        assert len(warnings_of_device(caplog)) == number
+    assert re.search(r"pe1_calib: the status is MOVED, z \(.*\) is at 900 mm", warnings_of_device(caplog)[-1])
+    panel.calib.configure({})
+    repr(panel.calib.status.get())
+    assert len(warnings_of_device(caplog)) == 2
+
+
+def test_run_without_a_guard_warns_of_a_detector_that_is_unset(make, fresh_prefix, take, caplog):
+    panel = make(Scripted, fresh_prefix().removesuffix("Calib:"), "pe1")
+    take(bp.count([panel], 2))
+    (message,) = warnings_of_device(caplog)
+    assert message.startswith("pe1_calib: the status is UNSET, ")
+
+
+def test_alignment_of_a_link_without_a_guard_goes_on(panel, move, take, caplog):
+    run = take(scan(panel, move, (FAR, "VALID"), (900.0, "MOVED"), (800.0, "MOVED"), (FAR, "VALID")))
+    assert len(run["event"]) == 4
+    assert run["stop"][0]["exit_status"] == "success"
+
+
+def moving_for(motors, panel, seconds):
+    """Set the moving PV of z, and clear it after a while."""
+    assert speak.put(motors.pv("Z:MOVN"), 1) is None
+    stands(panel, "MOVING")
+    timer = threading.Timer(seconds, lambda: speak.put(motors.pv("Z:MOVN"), 0))
+    timer.start()
+    return timer
+
+
+def test_guard_waits_for_a_link_before_the_first_exposure(panel, move, motors, take, caplog):
+    timer = moving_for(motors, panel, 1.0)
+    run = take(calibration_guard(bp.count([panel], 2), on_status="fail"))
+    timer.join()
+    assert recorded(run, "status") == ["VALID", "VALID"]
+    assert caplog.records == []
+
+
+def test_guard_waits_for_a_link_that_settles(panel, motors, take):
+    """Back within the tolerance, but not for the settling time yet."""
+    for place in (FAR + 3, FAR):
+        assert speak.put(motors.pv("Z:RBV"), place) is None
+    run = take(calibration_guard(bp.count([panel]), on_status="fail"))
+    assert recorded(run, "status") == ["VALID"]
+
+
+def test_guard_does_not_wait_for_ever_and_not_at_all_for_a_link_that_is_moved_on_purpose(panel, motors, take, caplog):
+    timer = moving_for(motors, panel, 60.0)
+    try:
+        began = time.monotonic()
+        run = take(calibration_guard(bp.count([panel]), moving=["z"]))
+        waited_on_purpose = time.monotonic() - began
+        assert caplog.records == []
+        began = time.monotonic()
+        take(calibration_guard(bp.count([panel], 2)))
+        waited = time.monotonic() - began
+    finally:
+        timer.cancel()
+        assert speak.put(motors.pv("Z:MOVN"), 0) is None
+    assert panel.calib.read_settle() == 0.2
+    assert recorded(run, "status") == ["MOVING"]
+    assert waited_on_purpose < 2.0 < waited
+    assert waited - waited_on_purpose < 0.2 + 2.0 + 2.0  # the wait and a margin for a busy machine
+
+
+def test_link_that_drifts_within_its_tolerance_causes_no_new_descriptor(panel, take):
+    """The reason and the links of the snapshot are recorded, and are no part of what the guard compares."""
+    z, tolerance = panel.calib.read_links()[0], panel.calib.read_links()[0].tolerance
+
+    def drift(step):
+        assert speak.put(z.pv, FAR + step * tolerance / 5) is None
+        wait_for(lambda: panel.calib.read_links()[0].value == FAR + step * tolerance / 5)
+
+    for number in (1, 2, 3, 4):
+        panel.script[("trigger", number)] = lambda number=number: drift(number)
+    run = take(calibration_guard(bp.count([panel], 4)))
+    drift(0)
+    assert len(run["descriptor"]) == 1
+    assert len(run["event"]) == 4
+
+
+def test_guarded_run_is_marked_in_its_start_document(panel, take):
+    mark = {"on_change": "fail", "on_status": "warn", "moving": ["z"], "calibs": ["pe1_calib"]}
+    inner = calibration_guard(bp.count([panel]), [panel.calib], on_change="fail", moving=["z"])
+    run = take(calibration_guard(inner))
+    assert run["start"][0]["calibration_guard"] == [
+        mark,
+        {"on_change": "new_descriptor", "on_status": "warn", "moving": []},
+    ]
+    assert "calibration_guard" not in take(bp.count([panel]))["start"][0]
 
 
 def test_name_that_is_not_a_link_is_reported_with_the_names_of_the_links(panel, take):

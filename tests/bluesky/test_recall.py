@@ -1,5 +1,6 @@
 """Runs of a live IOC in Tiled and databroker: each geometry is read back, and its best known replacement."""
 
+import dataclasses
 import json
 import os
 import random
@@ -21,13 +22,14 @@ from ophyd import Device, Signal
 import catalogs as catalogs_of
 import speak
 from live import TIMEOUT
-from ponikeeper.errors import ConfigError, HistoryError, NoGeometryError, NotConnectedError, RefusedError
+from ponikeeper.errors import ConfigError, HistoryError, NoGeometryError, NotConnectedError, NotValidError, RefusedError
 from ponikeeper.geometry import Geometry
+from ponikeeper.protocol import LinkState
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.recall import azimuthal_integrator, best_known, recorded
 from ponikeeper_client.recall._affected import each_run, open_catalog
 from ponikeeper_client.recall._affected_report import print_affected
-from recalling import configured, iso, revision, snapshot, taken
+from recalling import configured, history, iso, placed, revision, snapshot, taken
 from speak import GEOMETRY
 
 DAY = 86400.0
@@ -212,6 +214,53 @@ def test_best_known_of_a_live_ioc_includes_later_corrections(panel, catalogs, do
         assert first.authority == f"the IOC of {prefix}, now"
         assert azimuthal_integrator(run, event=1, best=True, shape=(9, 9)).dist == dist_of(3)
         assert azimuthal_integrator(run, event=1, shape=(9, 9)).dist == dist_of(1)
+
+
+class PerEvent(Panel):
+    """A detector that reads serial and status with each event."""
+
+    calib = Cpt(CalibrationData, "Calib:", kind="config", per_event=True)
+
+
+def test_status_and_serial_of_each_event_come_back_from_every_catalog(make, prefix, catalogs, documents_of):
+    """Without the guard there is one descriptor, which is wrong for all but the first event."""
+    panel = make(PerEvent, prefix.removesuffix("Calib:"), "pe1")
+    for number in (1, 2):
+        commit(prefix, number)
+    ask(prefix, "activate", revision=1)
+
+    @bpp.stage_decorator([panel])
+    @bpp.run_decorator()
+    def plan():
+        yield from bps.trigger_and_read([panel])
+        ask(prefix, "retract", revision=1, reason="it was off")
+        yield from bps.trigger_and_read([panel])
+        ask(prefix, "activate", revision=2)
+        yield from bps.trigger_and_read([panel])
+
+    documents = documents_of(plan())
+    assert [kind for kind, _ in documents].count("descriptor") == 1
+    uid = catalogs.insert(documents)
+    expected = [("UNWATCHED", (1,)), ("RETRACTED", (2,)), ("UNKNOWN", (3,))]
+    for name, run in (("documents", documents), *catalogs.runs(uid).items()):
+        assert [(each.status, each.seq_nums) for each in recorded(run)] == expected, name
+        for event, status in ((2, "RETRACTED"), (3, "UNKNOWN: serial 4 was active when the event was read")):
+            with pytest.raises(NotValidError, match=status):
+                azimuthal_integrator(run, event=event, shape=(9, 9))
+
+
+def test_moved_run_is_integrated_with_the_revision_that_was_calibrated_where_the_detector_was(catalogs):
+    """The near revision was active at far; Tiled and databroker keep the recorded links."""
+    link = LinkState("z", "X:z", "motor", "mm", 0.1, 1000.0, 200.0, False, True, False)
+    near, far = placed(1, 200.0), placed(2, 1000.0)
+    moved = dataclasses.replace(snapshot(near, status="MOVED"), reason="z is at 1000 mm", link_states=(link,))
+    uid = catalogs.insert(taken([("primary", configured(moved), [1.0, 2.0])]))
+    known = dataclasses.replace(history(2), revisions=(near, far))
+    for run in catalogs.runs(uid).values():
+        for options in ({}, {"best": True, "history": known}):
+            with pytest.raises(NotValidError, match="the status is MOVED: z"):
+                azimuthal_integrator(run, shape=(9, 9), **options)
+        assert azimuthal_integrator(run, revision=2, history=known, shape=(9, 9)).dist == far.geometry.dist
 
 
 def test_correction_is_known_at_once_although_the_same_query_was_made_before(panel, documents_of):
@@ -418,7 +467,7 @@ def test_affected_prints_later_corrections_and_takes_the_key_from_the_environmen
     for uid, events in ((three_runs[1], "3-4"), (three_runs[2], "1-2")):
         (line,) = (line for line in done.stdout.splitlines() if uid in line)
         assert events in line
-        assert "revision 3 is right: wavelength typed wrong" in line
+        assert "revision 3 is right, UNWATCHED: wavelength typed wrong" in line
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,15 @@ def revision(number: int, store: str = "one", label: str | None = None, prefix: 
     return dataclasses.replace(bare, checksum=checksum(prefix, "revision", bare.row()))
 
 
+def placed(number: int, z: float | None, **values: object) -> Revision:
+    """Make a revision that was calibrated at a position; None if that was never recorded."""
+    bare = revision(number)
+    position = None if z is None else {"z": {"value": z, "units": "mm"}}
+    geometry = dataclasses.replace(bare.geometry, **values)
+    bare = dataclasses.replace(bare, position=position, geometry=geometry)
+    return dataclasses.replace(bare, checksum=checksum(PREFIX, "revision", bare.row()))
+
+
 def judge(
     number: int, wrong: int, by: int | None = None, since: float | None = None, until: float | None = None
 ) -> Correction:

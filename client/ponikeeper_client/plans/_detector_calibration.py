@@ -223,7 +223,11 @@ class DetectorCalibration:
             response = self.calib.transact(commit)
         except PonikeeperError as error:
             raise self._error(error, self._use_of_poni()) from error
-        return replace(result, revision=response.revision, serial=response.serial)
+        result = replace(result, revision=response.revision, serial=response.serial)
+        snapshot = self.calib.verified()
+        if snapshot is None or snapshot.serial != response.serial:
+            return result
+        return replace(result, status=snapshot.status, status_reason=snapshot.reason)
 
     def _provenance(self, result: Calibrated) -> dict[str, object]:
         """Build the provenance; a wavelength that was changed in the window has pyFAI-calib2 as its source."""

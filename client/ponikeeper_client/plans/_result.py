@@ -29,6 +29,9 @@ class Calibrated:
         The revision and its activation in the IOC; None if nothing was committed (`config_det=False`).
     warnings
         What the user should know about the geometry.
+    status, status_reason
+        Status of the active geometry after the commit, and why; empty if nothing was committed, or another
+        geometry is active since.
     """
 
     detector: str
@@ -39,11 +42,15 @@ class Calibrated:
     revision: int | None = None
     serial: int | None = None
     warnings: tuple[str, ...] = field(default=())
+    status: str = ""
+    status_reason: str = ""
 
     @property
     def title(self) -> str:
         """The detector, and the active revision or that nothing was committed."""
         outcome = "not committed" if self.revision is None else f"revision {self.revision} is active"
+        if self.status:
+            outcome += f", {self.status}" + (f": {self.status_reason}" if self.status_reason else "")
         return f"{self.detector}: {outcome}"
 
     def table(self) -> Any:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -134,7 +135,10 @@ def calibrate(
         **(md or {}),
     }
     exposing = expose(pairs, exposure, wavelength, given_start, metadata)
-    run_uid, exposed = yield from bpp.subs_wrapper(exposing, collector)
+    with ExitStack() as silenced:  # that the active geometry does not apply is why this is run
+        for _, calib in pairs:
+            silenced.enter_context(calib.status_warnings.silenced())
+        run_uid, exposed = yield from bpp.subs_wrapper(exposing, collector)
     collector.keep(run_uid)
     return (yield from _results(options, run_uid, exposed, collector, source, key, Path(output_dir)))
 

@@ -58,6 +58,8 @@ class Affected:
             "uid": self.recorded.uid,
             "judged": [] if known is None else [correction.as_dict() for correction in known.chain],
             "right": None if known is None else known.revision,
+            "status": self.recorded.status if known is None else known.status,
+            "status_reason": self.recorded.status_reason if known is None else known.status_reason,
         }
 
     def events_text(self) -> str:
@@ -69,9 +71,10 @@ class Affected:
         known = self.known
         if known is None:
             return f"another geometry of that number, uid {self.recorded.uid}"
+        status = "" if known.geometry is None else f", {known.status}"
         if not known.chain:
-            return "not corrected"
-        return known.reason or f"revision {known.revision} is right: {known.chain[0].reason}"
+            return f"not corrected{status}"
+        return known.reason or f"revision {known.revision} is right{status}: {known.chain[0].reason}"
 
 
 @dataclass(slots=True)

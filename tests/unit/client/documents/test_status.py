@@ -12,7 +12,7 @@ from ponikeeper.protocol.findings import findings_about, reason_of, status_of
 from ponikeeper.protocol.links import compared
 from ponikeeper_client.recall import best_known, poni, recorded, write_poni
 from ponikeeper_client.recall._pyfai import select_geometry
-from recalling import BEGIN, PREFIX, configured, history, judge, revision, snapshot, taken
+from recalling import BEGIN, PREFIX, configured, history, judge, placed, revision, snapshot, taken
 
 NEAR, FAR = 200.0, 1000.0
 UNGUARDED = {"calibration_guard": []}
@@ -30,15 +30,6 @@ def link(value: float | None, **keys: object) -> LinkState:
     """A motor at rest at a position."""
     state = LinkState("z", "X:m1.RBV", "motor", "mm", 0.1, value, None, False, True, None)
     return dataclasses.replace(state, **keys)
-
-
-def placed(number: int, z: float | None, **values: object) -> Revision:
-    """A revision that was calibrated at a position; None if that was never recorded."""
-    bare = revision(number)
-    position = None if z is None else {"z": {"value": z, "units": "mm"}}
-    geometry = dataclasses.replace(bare.geometry, **values)
-    bare = dataclasses.replace(bare, position=position, geometry=geometry)
-    return dataclasses.replace(bare, checksum=checksum(PREFIX, "revision", bare.row()))
 
 
 def active(found: Revision, *links: LinkState, corrections=()) -> Snapshot:
