@@ -128,6 +128,34 @@ def test_count_records_the_geometry_whole_and_bit_exact(panel, take):
     assert found["revision_uid"] == ask(panel.calib.read_snapshot()).uid
 
 
+def test_serial_and_status_are_read_with_each_event(connect, prefix, take):
+    panel = connect(prefix, per_event=True)
+    assert speak.request(prefix, commit_text("begin", geometry=GEOMETRY))["outcome"] == "accepted"
+
+    @bpp.run_decorator()
+    def plan():
+        yield from bps.trigger_and_read([panel])
+        retract = f'{{"v": 1, "request": "{prefix}", "op": "retract", "revision": 1, "reason": "it was off"}}'
+        assert speak.request(prefix, retract)["outcome"] == "accepted"
+        yield from bps.trigger_and_read([panel])
+
+    run = take(plan())
+    (descriptor,) = run["descriptor"]
+    schema_validators[DocumentNames.descriptor].validate(descriptor)
+    keys = ("pe1-calib-serial", "pe1-calib-status")
+    assert [tuple(event["data"][key] for key in keys) for event in run["event"]] == [(1, "UNWATCHED"), (1, "RETRACTED")]
+    assert [(each.status, each.seq_nums) for each in recorded(run)] == [("UNWATCHED", (1,)), ("RETRACTED", (2,))]
+
+
+def test_run_without_a_guard_warns_of_a_geometry_that_does_not_apply(empty, take, caplog):
+    take(bp.count([empty], 3))
+    guarded = take(calibration_guard(bp.count([empty], 2)))
+    release(empty)
+    by_logger = [(record.name, "UNSET" in record.message) for record in caplog.records]
+    assert by_logger == [("ponikeeper_client.device", True), ("ponikeeper_client.guard", True)]
+    assert len(guarded["event"]) == 2
+
+
 def test_run_is_recalled_with_its_prefix_and_revision(panel, take):
     run = take(bp.count([panel]))
     (found,) = recorded([(kind, document) for kind, each in run.items() for document in each])

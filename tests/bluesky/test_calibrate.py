@@ -76,7 +76,8 @@ def session(run_engine, tmp_path):
     run_engine.md.pop("bt_wavelength", None)
 
 
-def test_first_calibration_from_a_nominal_distance_is_active_and_right(session, panel, shutter, recorder):
+def test_first_calibration_from_a_nominal_distance_is_active_and_right(session, panel, shutter, recorder, caplog):
+    assert panel.calib.read_snapshot().status == "UNSET"
     result = session([panel], num=3, label="near", shutter=shutter, md={"sample": "Ni"})["pe1"]
 
     snapshot = panel.calib.read_snapshot()
@@ -95,7 +96,9 @@ def test_first_calibration_from_a_nominal_distance_is_active_and_right(session, 
     start = session.documents["start"][0]
     assert (start["plan_name"], start["sample"], start["num_points"]) == ("calibrate", "Ni", 3)
     assert len(session.documents["event"]) == 3
-    assert "revision 1 is active" in result._repr_html_()
+    assert "revision 1 is active, UNWATCHED: no links" in result._repr_html_()
+    assert (result.status, result.status_reason) == (snapshot.status, snapshot.reason)
+    assert [record for record in caplog.records if record.name.startswith("ponikeeper")] == []
 
 
 def test_next_calibration_starts_from_what_is_active_and_takes_its_wavelength(session, panel):

@@ -27,6 +27,10 @@ def calibration_guard(
     the end of the run. It ignores the runs of `calibrate`, streams named ``dark``, and runs without a
     calibrated detector.
 
+    Before the first exposure of a run it waits while a linked PV moves or settles, at most the settling time and
+    2 s, unless that is in `moving`. The start document lists the guards of the run: recall knows by them that each
+    change of the status was recorded.
+
     An event is recorded with the geometry that was active when it was read. Where this cannot be recorded
     (during a fly scan, or with streams of different devices), the run fails.
 

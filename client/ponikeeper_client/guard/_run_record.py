@@ -261,14 +261,14 @@ class Run:
         return [calib for obj in objects for calib in self._calibrations[obj]]
 
     def silence(self, calibs: Iterable[CalibrationData]) -> None:
-        """Let the guard alone warn of the status of some calibrations, until the end of the run."""
+        """Keep some devices from warning of their status until the end of the run: the guard does."""
         for calib in calibs:
             if calib not in self._silenced:
                 self._silenced[calib] = ExitStack()
                 self._silenced[calib].enter_context(calib.status_warnings.silenced())
 
     def end(self) -> None:
-        """Stop the link watches, and let the devices warn of their status again."""
+        """Stop the link watches; from then on the devices warn of their status again."""
         self.stop_watches()
         for silenced in self._silenced.values():
             silenced.close()

@@ -59,7 +59,8 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
                     "z", "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.RBV", "motor", "mm", 0.05, 1000.02, 1000.01, False, True, True
                 ),
                 LinkState("energy", "XF:28ID1-OP{Mono}Energy-I", "energy", "keV", 1e-4, None, 74.69, None, False),
-            ]
+            ],
+            settle=1.0,
         ),
     }
 )

@@ -13,6 +13,7 @@ from ponikeeper.protocol import (
     parse_links,
     parse_request,
     parse_results,
+    parse_settle,
     request_text,
     results_json,
 )
@@ -26,7 +27,7 @@ def test_examples_are_read(name):
     if name == "results":
         assert results_json(parse_results(text)) == text
     elif name == "links":
-        assert links_json(parse_links(text)) == text
+        assert links_json(parse_links(text), parse_settle(text)) == text
     elif name == "snapshot":
         assert Snapshot.from_json(text).as_json() == text
     else:

@@ -15,6 +15,7 @@ from ponikeeper.protocol import (
     LinkState,
     links_json,
     parse_links,
+    parse_settle,
 )
 from ponikeeper.text.ascii import json_literal
 from strategies import finite
@@ -52,7 +53,9 @@ def test_links_are_read_as_they_were_written(links):
 
 def test_example_is_read_and_a_newer_one_may_say_more():
     values = json.loads(EXAMPLES["links"])
-    assert links_json(parse_links(EXAMPLES["links"])) == EXAMPLES["links"]
+    assert links_json(parse_links(EXAMPLES["links"]), parse_settle(EXAMPLES["links"])) == EXAMPLES["links"]
+    assert parse_settle(EXAMPLES["links"]) == 1.0
+    assert parse_settle(links_json([])) is None
     newer = {**values, "colour": "red", "links": [{**link, "speed": 1.0} for link in values["links"]]}
     assert parse_links(json.dumps(newer)) == parse_links(EXAMPLES["links"])
 
@@ -77,4 +80,4 @@ def test_maximum_number_of_links_fits_the_pv_with_any_names():
     reading = updated(link, Reading(), says(number), worst, number, SETTLE, 0.0)
     message = state_of(link, reading, number, number, SETTLE, 0.0)
     assert None not in (message.value, message.calibrated, message.error)
-    assert len(links_json([message] * MAX_LINKS)) <= MAX_BYTES
+    assert len(links_json([message] * MAX_LINKS, 3600.0)) <= MAX_BYTES
