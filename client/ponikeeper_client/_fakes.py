@@ -10,7 +10,7 @@ from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol import Request, Result, Snapshot, links_json, results_json
 from ponikeeper.text import timestamps
 from ponikeeper_client._guarded_signals import GuardedReadOnly, GuardedWritable
-from ponikeeper_client._signals import ParameterSignal, SetByTransaction, TextSignal
+from ponikeeper_client._signals import AliveSignal, ParameterSignal, SetByTransaction, TextSignal
 from ponikeeper_client._simulated_ioc import committed, default_snapshot
 from ponikeeper_client._transactions import checked_text, identified
 
@@ -40,6 +40,7 @@ class FakeParameterSignal(SetByTransaction, FakeEpicsSignalWithRBV):
 
 fake_device_cache.update(
     {
+        AliveSignal: FakeEpicsSignalRO,
         TextSignal: FakeTextSignal,
         ParameterSignal: FakeParameterSignal,
         GuardedReadOnly: FakeEpicsSignalRO,

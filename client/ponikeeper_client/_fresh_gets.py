@@ -14,7 +14,7 @@ from epics import ca, dbr
 from ponikeeper.errors import NotConnectedError
 from ponikeeper_client._guarded_signals import POLL, GuardedSignal
 
-LONG, STRING = dbr.LONG, dbr.STRING
+DOUBLE, LONG, STRING = dbr.DOUBLE, dbr.LONG, dbr.STRING
 """The CA types that can be requested."""
 
 
@@ -24,13 +24,13 @@ def fresh_values(wanted: Sequence[tuple[GuardedSignal, int]], deadline: float) -
     Parameters
     ----------
     wanted
-        Signals, each with the requested CA type, `LONG` or `STRING`.
+        Signals, each with the requested CA type: `DOUBLE`, `LONG` or `STRING`.
     deadline
         Until when to wait (s of the monotonic clock).
 
     Returns
     -------
-    list of int or str
+    list of float, int or str
         One for each PV.
 
     Raises
@@ -83,7 +83,7 @@ class _Get:
     def __init__(self) -> None:
         self.done = threading.Event()
         self.failed = False
-        self.value: int | str | None = None
+        self.value: float | str | None = None
 
 
 def _is_done(get: _Get, signal: GuardedSignal, deadline: float) -> bool:
@@ -106,7 +106,8 @@ def _take_reply(args: Any) -> None:
     elif args.type == STRING:
         get.value = ctypes.string_at(args.raw_dbr).decode("latin-1")
     else:
-        get.value = ctypes.cast(args.raw_dbr, ctypes.POINTER(ctypes.c_int32)).contents.value
+        number = ctypes.c_double if args.type == DOUBLE else ctypes.c_int32
+        get.value = ctypes.cast(args.raw_dbr, ctypes.POINTER(number)).contents.value
     get.done.set()
     _pending.discard(get)
 

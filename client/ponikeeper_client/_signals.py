@@ -12,6 +12,7 @@ from ophyd.status import Status
 from ophyd.utils import DestroyedError, ReadOnlyError
 
 from ponikeeper.protocol import Snapshot
+from ponikeeper.protocol.heartbeat import Heartbeat
 from ponikeeper_client import documents
 from ponikeeper_client._fresh_gets import raise_silent
 from ponikeeper_client._guarded_signals import GuardedReadOnly, GuardedWritable
@@ -190,3 +191,45 @@ class TextSignal(GuardedReadOnly):
                     raise_silent(self.pvname, deadline - began)
         raw: bytes = bytes([value]) if isinstance(value, int) else value.tobytes()
         return raw.partition(b"\0")[0].decode("utf-8", "replace")
+
+
+class AliveSignal(GuardedReadOnly):
+    """The monitored time of an IOC, whose advance proves that the IOC is alive.
+
+    The values are received in the thread of libca: in those of ophyd a busy callback could delay old ones.
+    """
+
+    def __init__(self, read_pv: str, **kwargs: Any) -> None:
+        self._heartbeat, self._heartbeat_lock = Heartbeat(), threading.Lock()
+        super().__init__(read_pv, auto_monitor=True, **kwargs)
+        pv: Any = self._read_pv
+        self._callback: Any = pv.add_callback(self._receive, with_ctrlvars=False)
+
+    @property
+    def newest(self) -> float:
+        """The newest value that arrived (s since 1970); NaN if there is none."""
+        return self._heartbeat.value
+
+    def proves(self, value: float) -> bool:
+        """Return whether the IOC is alive.
+
+        Parameters
+        ----------
+        value
+            The reply to a get that has just arrived (s since 1970).
+        """
+        now = time.monotonic()
+        with self._heartbeat_lock:
+            return self._heartbeat.see(value, now) or self._heartbeat.is_fresh(now)
+
+    def destroy(self) -> None:
+        """Disconnect."""
+        pv: Any = self._read_pv
+        pv.callbacks.pop(self._callback, None)
+        super().destroy()
+
+    def _receive(self, value: float | None = None, **_: Any) -> None:
+        """Receive an update of the monitor."""
+        if value is not None:
+            with self._heartbeat_lock:
+                self._heartbeat.see(value, time.monotonic())

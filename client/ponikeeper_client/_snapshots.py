@@ -7,12 +7,16 @@ from ophyd.utils import DestroyedError
 
 from ponikeeper.errors import NotConnectedError, PonikeeperError
 from ponikeeper.protocol import Snapshot
-from ponikeeper_client._fresh_gets import LONG, STRING, fresh_values
+from ponikeeper.protocol.heartbeat import PERIOD, hung_text
+from ponikeeper_client._fresh_gets import DOUBLE, LONG, STRING, fresh_values, raise_silent
 from ponikeeper_client._guarded_signals import GuardedSignal, wait_for
-from ponikeeper_client._signals import TextSignal
+from ponikeeper_client._signals import AliveSignal, TextSignal
 
 _AGREEMENT = 0.1
 """How long the status in the snapshot may lag behind the status PV before the status PV is used alone (s)."""
+
+_LOOK = 0.02
+"""Seconds between two gets while the IOC is not proven to be alive."""
 
 _LATE = "the snapshot with the reason has not arrived yet"
 
@@ -22,19 +26,22 @@ class SnapshotReader:
 
     A monitor alone would show a hung IOC as alive, and pyepics cuts or tears a get of the waveform
     when its length changes; so the text is that of the monitor, and a get verifies that it is current.
+    A gateway answers a get from its cache, also for a hung IOC; so the time of the IOC must advance, too.
 
     Parameters
     ----------
-    snapshot, serial, status
-        ``Snapshot_RBV``, ``Serial_RBV`` and ``Status_RBV``.
+    snapshot, serial, status, alive
+        ``Snapshot_RBV``, ``Serial_RBV``, ``Status_RBV`` and ``Alive_RBV``.
     timeout
         How long the IOC may be silent (s).
     """
 
-    def __init__(self, snapshot: TextSignal, serial: GuardedSignal, status: GuardedSignal, timeout: float) -> None:
-        self._monitor, self._timeout = snapshot, timeout
+    def __init__(
+        self, snapshot: TextSignal, serial: GuardedSignal, status: GuardedSignal, alive: AliveSignal, timeout: float
+    ) -> None:
+        self._monitor, self._alive, self._timeout = snapshot, alive, timeout
         self._serial_name = serial.pvname
-        self._proof = ((serial, LONG), (status, STRING))
+        self._proof = ((serial, LONG), (status, STRING), (alive, DOUBLE))
         self._parsed: tuple[str, Snapshot] | None = None
 
     def read(self) -> Snapshot:
@@ -50,7 +57,7 @@ class SnapshotReader:
         deadline = time.monotonic() + self._timeout
         agreed_by = None
         while True:
-            serial, status = fresh_values(self._proof, deadline)
+            serial, status = self._proven(deadline)
             snapshot = self.newest(deadline)
             if snapshot.serial == serial:  # otherwise an activation happened between the two
                 now = time.monotonic()
@@ -64,6 +71,26 @@ class SnapshotReader:
                     f"{self._monitor.pvname} stays at serial {snapshot.serial} while {self._serial_name} says "
                     f"{serial}, for {self._timeout:g} s: does a gateway in between drop monitors?"
                 )
+
+    def _proven(self, deadline: float) -> tuple[int, str]:
+        """Return serial and status as soon as it is proven that a live IOC says them.
+
+        The wait for the next update of the time is at least long enough for it, whatever the timeout.
+        """
+        began, pause = time.monotonic(), 0.0
+        patience = max(deadline, began + 2 * PERIOD)
+        serial, status, alive = fresh_values(self._proof, deadline)
+        while not self._alive.proves(alive):
+            if time.monotonic() > patience:
+                waited = time.monotonic() - began
+                raise NotConnectedError(hung_text(self._alive.pvname, self._alive.newest, waited))
+            time.sleep(pause)
+            pause = _LOOK  # the first time at once: only a gateway gives the same time twice
+            try:
+                serial, status, alive = fresh_values(self._proof, patience)
+            except NotConnectedError:  # a gateway passed the get on to a hung IOC
+                raise_silent(self._serial_name, time.monotonic() - began)
+        return serial, status
 
     def wait_for_serial(self, serial: int, deadline: float) -> bool:
         """Wait until the monitor has delivered a serial, at most until a time of the monotonic clock (s)."""

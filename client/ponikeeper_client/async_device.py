@@ -11,6 +11,7 @@ from ponikeeper.errors import MissingOphydAsyncError, NotConnectedError, RecordE
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import Request, Result, Snapshot
 from ponikeeper.protocol.exchange import Exchange, Read, Wait
+from ponikeeper.protocol.heartbeat import PERIOD, Heartbeat, hung_text
 from ponikeeper_client import documents
 from ponikeeper_client._fresh_gets import raise_silent
 from ponikeeper_client._status_warnings import StatusWarnings
@@ -87,6 +88,8 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         self.snapshot = epics_signal_r(str, f"ca://{prefix}Snapshot_RBV", timeout=timeout)
         self.results = epics_signal_r(str, f"ca://{prefix}Results_RBV", timeout=timeout)
         self.request = epics_signal_w(str, f"ca://{prefix}Request", timeout=timeout)
+        self.alive = epics_signal_r(float, f"ca://{prefix}Alive_RBV", timeout=timeout)
+        self._heartbeat, self._is_listening = Heartbeat(), False
         self._twin: CalibrationData | None = None
         self._is_mock = False
         super().__init__(name=name)
@@ -113,6 +116,10 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         if mock and not self._is_mock:
             self._is_mock, self._twin = True, None
             _async_mock.simulate(self, self.twin())
+        elif not mock and not self._is_listening:
+            self._is_listening = True
+            subscribe: Any = getattr(self.alive, "subscribe_reading", None) or self.alive.subscribe  # its older name
+            subscribe(self._receive_time)
 
     def twin(self) -> CalibrationData:
         """Return the same calibration as an ophyd device, for code that cannot await.
@@ -148,18 +155,34 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         NotConnectedError
             The IOC does not answer within the timeout; the message names the PV.
         """
-        deadline = time.monotonic() + self._answer_timeout
+        if self._is_mock:
+            return Snapshot.from_json(await self.snapshot.get_value())
+        began, pause = time.monotonic(), 0.0
+        deadline = began + self._answer_timeout
+        patience = max(deadline, began + 2 * PERIOD)
         while True:
-            try:
-                text = await self.snapshot.get_value(cached=False)  # a monitor would show the last value of a hung IOC
+            try:  # a monitor would show the last value of a hung IOC
+                alive, text = await asyncio.gather(
+                    self.alive.get_value(cached=False), self.snapshot.get_value(cached=False)
+                )
             except TimeoutError:
                 self._raise_silent()
             except Exception:  # noqa: BLE001  # the circuit was lost meanwhile: wait until it is back
                 if time.monotonic() > deadline:
                     self._raise_silent()
                 await asyncio.sleep(_PAUSE)
-            else:
+                continue
+            now = time.monotonic()
+            if self._heartbeat.see(alive, now) or self._heartbeat.is_fresh(now):
                 return Snapshot.from_json(text)
+            if now > patience:  # a gateway answers from its cache
+                raise NotConnectedError(hung_text(_pv(self.alive), alive, now - began))
+            await asyncio.sleep(pause)
+            pause = _PAUSE  # the first time at once: only a gateway gives the same time twice
+
+    def _receive_time(self, reading: Mapping[str, Any]) -> None:
+        """Receive an update of the time of the IOC."""
+        self._heartbeat.see(next(iter(reading.values()))["value"], time.monotonic())
 
     async def read_configuration(self) -> dict[str, Any]:
         """Return values and timestamps of all that a run records, from one snapshot.

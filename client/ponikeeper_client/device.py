@@ -18,7 +18,7 @@ from ponikeeper.protocol.pvs import setpoint
 from ponikeeper_client import _display, documents
 from ponikeeper_client._fakes import FakeIoc, FakeTextSignal
 from ponikeeper_client._guarded_signals import GuardedReadOnly, GuardedWritable
-from ponikeeper_client._signals import ParameterSignal, SnapshotSignal, TextSignal
+from ponikeeper_client._signals import AliveSignal, ParameterSignal, SnapshotSignal, TextSignal
 from ponikeeper_client._snapshots import SnapshotReader
 from ponikeeper_client._status_warnings import StatusWarnings
 from ponikeeper_client._transactions import Transactor, manual
@@ -87,6 +87,7 @@ class CalibrationData(Device):
     request = Cpt(GuardedWritable, "Request", kind="omitted", string=True)
     serial_pv = Cpt(GuardedReadOnly, "Serial_RBV", kind="omitted")
     status_pv = Cpt(GuardedReadOnly, "Status_RBV", kind="omitted", string=True)
+    alive_pv = Cpt(AliveSignal, "Alive_RBV", kind="omitted")
 
     def __init__(
         self,
@@ -110,7 +111,7 @@ class CalibrationData(Device):
         if isinstance(self.snapshot, FakeTextSignal):  # made by ophyd.sim.make_fake_device
             self._reader = self._transactor = FakeIoc(self)
         else:
-            self._reader = SnapshotReader(self.snapshot, self.serial_pv, self.status_pv, timeout)
+            self._reader = SnapshotReader(self.snapshot, self.serial_pv, self.status_pv, self.alive_pv, timeout)
             self._transactor = Transactor(self.request, self.results, timeout)
 
     def read_snapshot(self) -> Snapshot:
