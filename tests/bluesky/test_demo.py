@@ -67,7 +67,7 @@ def test_demo_with_stay_serves_its_pvs_until_it_is_interrupted(newcomer, tmp_pat
             timeout=60,
             check=False,
         )
-        assert "VALID" in shown.stdout, shown.stderr
+        assert "UNWATCHED" in shown.stdout, shown.stderr
         assert "near" in shown.stdout
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=30) == 0, "".join(lines)

@@ -40,6 +40,28 @@ def test_older_store_is_brought_up_with_all_its_rows(old, monkeypatch):
     storage.close()
 
 
+def test_store_of_0_1_is_read_with_its_words_for_causes(quick_path):
+    path = quick_path / "state" / NAME
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.executescript(Path(__file__).with_name("store_of_0_1.sql").read_text())
+    connection.executescript(f"PRAGMA user_version = 2; PRAGMA application_id = {schema.APPLICATION_ID}")
+    connection.close()
+    storage = SQLiteStorage(path)
+    stored = storage.stored_state("P:")
+    assert stored.revision is not None
+    assert (stored.revision.number, stored.revision.label, stored.count) == (2, "near", 3)
+    assert [each.by for each in stored.corrections] == [2]
+    assert [each.cause for each in storage.records("P:", "activation", 1, 9)] == [
+        "commit",
+        "here",
+        "commit",
+        "activate",
+    ]
+    storage.close()
+    assert version_of(path) == len(schema.MIGRATIONS)
+
+
 def test_new_store_passes_through_the_same_steps(quick_path, monkeypatch, old):
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP))
     SQLiteStorage(quick_path / "new" / NAME).close()
