@@ -91,13 +91,15 @@ class _Table(BaseModel):
 class Link(_Table):
     """A PV on which the geometry depends.
 
-    `tolerance` is in `units`; for energy and wavelength it is relative.
+    `tolerance` is in `units`; for energy and wavelength it is relative. A PV that reports other units is converted to
+    `units` where that is possible; `egu` is what it reports instead of `units`, if that is a word of the site.
     """
 
     name: LinkName
     pv: PvName
     kind: LinkKindName
     units: Annotated[str, Field(max_length=16)] = ""
+    egu: Annotated[str, Field(min_length=1, max_length=40)] | None = None
     tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     moving: PvName | None = None
 
@@ -107,6 +109,8 @@ class Link(_Table):
         if not kind.has_tolerance:
             if self.tolerance is not None:
                 raise ValueError(f"tolerance does not belong to a link of kind {self.kind}: any change counts")
+            if self.egu is not None:
+                raise ValueError(f"egu does not belong to a link of kind {self.kind}: its units are not checked")
             return self
         missing = [key for key in ("units", "tolerance") if not getattr(self, key)]
         if missing:

@@ -7,6 +7,7 @@ from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_rules import Sample
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.state import Change
+from ponikeeper.protocol.link_units import Egu
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.store.store_thread import StoreThread
 from strategies import VALUES
@@ -50,7 +51,7 @@ class Bench:
             await asyncio.gather(task, return_exceptions=True)
 
     def set_motor(self, value, moving=0.0):
-        self.links.update("Z.RBV", Sample(True, value) if value is not None else Sample())
+        self.links.update("Z.RBV", Sample(True, value, egu=Egu("mm")) if value is not None else Sample())
         self.links.update("Z.MOVN", Sample(True, moving) if value is not None else Sample())
 
     async def rest_at(self, value, after=SETTLE):

@@ -3,7 +3,7 @@
 ``python motors.py NAME MODE PLACE SWING MOTOR...`` serves them.
 
 Motors (`Z` and `Y`, unless others are named), an energy, a binning, an image, and a mode, which is a text
-or a number; all of them take puts. `Fragile` cannot be monitored as long as `Broken` is not 0. While
+or a number; all of them take puts. Motors and energy have a field `.EGU`, which is first as the configuration has it. `Fragile` cannot be monitored as long as `Broken` is not 0. While
 `Speed` is not 0, every motor steps by that much, and waits for `Pause` (s); while `Swing` is not 0, every
 second step leads back, the first one too; both begin as `SWING` says.
 """
@@ -103,6 +103,7 @@ async def _serve(name: str, mode: str, place: str, swing: str, *motors: str) -> 
     channels["Mode"] = ca.ChannelString(value=mode) if mode.isalpha() else ca.ChannelDouble(value=float(mode))
     channels |= {"Speed": ca.ChannelDouble(value=float(swing)), "Pause": ca.ChannelDouble(value=0.1)}
     channels["Swing"] = ca.ChannelInteger(value=int(float(swing) != 0))
+    channels |= {"Energy.EGU": ca.ChannelString(value="keV")}
     channels |= {"Image": ca.ChannelDouble(value=[0.0] * 4)}
     channels["Broken"] = ca.ChannelInteger(value=1)
 
@@ -115,6 +116,7 @@ async def _serve(name: str, mode: str, place: str, swing: str, *motors: str) -> 
     channels["Fragile"] = Fragile(value=7.0)
     for motor in motors:
         channels |= {f"{motor}:RBV": ca.ChannelDouble(value=float(place)), f"{motor}:MOVN": ca.ChannelInteger(value=0)}
+        channels |= {f"{motor}:RBV.EGU": ca.ChannelString(value="mm")}
 
     async def ready(_: object) -> None:
         print("READY", flush=True)

@@ -1,23 +1,21 @@
-"""Monitors of the linked PVs, by aioca: caproto's client does not reconnect after a peer that hung."""
+"""Monitors of the linked PVs: their values, and the units that they report."""
 
 import asyncio
-import ctypes
-import logging
+import functools
 import math
 import os
+import re
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from types import TracebackType
+from dataclasses import replace
 from typing import Any
 
-from aioca import FORMAT_TIME, CANothing, Subscription, purge_channel_caches
-from epicscorelibs.ca.cadef import ECA_DISCONN, ca_clear_channel, ca_create_channel, ca_flush_io
+from aioca import DBE_ALARM, DBE_PROPERTY, FORMAT_CTRL, purge_channel_caches
 
+from ponikeeper.ca.monitor import Monitor, Subscription
 from ponikeeper.caclient.client import create_context
 from ponikeeper.detector.link_rules import Sample
+from ponikeeper.protocol.link_units import Egu
 from ponikeeper.text.ascii import json_literal
-
-log = logging.getLogger(__name__)
 
 SampleCallback = Callable[[str, Sample], None]
 
@@ -30,11 +28,10 @@ The site's own setting is not used here: until a hung peer is noticed, its last 
 _SEARCH_PERIOD = "60"
 """Longest time between two searches for a PV that was never found, unless the site sets another (s)."""
 
-_SEARCH_DELAY, _MAX_SEARCH_DELAY = 5.0, 20.0
-"""Seconds after which a lost PV is searched for on a new channel; doubled each time, up to the second value."""
+_EGU_DELAY = 2.0
+"""Seconds after which a PV that is connected, but whose field EGU is not, has no such field."""
 
-_RESUBSCRIBE_DELAY = 5.0
-"""Seconds after which a PV whose updates could not be read is subscribed again."""
+_FIELD = re.compile("[A-Z][A-Z0-9]{0,3}")
 
 _INVALID = 3
 _MAX_TEXT = 40
@@ -47,125 +44,158 @@ class LinkMonitors:
     ----------
     pvs
         Their names; each is monitored once.
+    with_units
+        Those of them whose units are monitored, too.
     on_sample
         Called in the running loop with the name and the sample of a PV, from its first connection on.
     """
 
-    def __init__(self, pvs: Iterable[str], on_sample: SampleCallback) -> None:
+    def __init__(self, pvs: Iterable[str], with_units: Iterable[str], on_sample: SampleCallback) -> None:
         os.environ["EPICS_CA_CONN_TMO"] = _CONN_TMO
         os.environ.setdefault("EPICS_CA_MAX_SEARCH_PERIOD", _SEARCH_PERIOD)
         create_context()
-        self._monitors = [_Monitor(pv, on_sample) for pv in sorted(set(pvs))]
+        measured = {*with_units}
+        self._links = [
+            (_MeasuredPV if pv in measured else _PlainPV)(pv, functools.partial(on_sample, pv)) for pv in sorted({*pvs})
+        ]
 
     def close(self) -> None:
         """Close all monitors and channels."""
-        for monitor in self._monitors:
-            monitor.close()
+        for link in self._links:
+            link.close()
         purge_channel_caches()
 
 
-class _Monitor:
-    """The monitor of one PV: subscribed again at each connection, since the type may have changed."""
+class _PlainPV:
+    """A PV without units."""
 
-    def __init__(self, pv: str, on_sample: SampleCallback) -> None:
+    def __init__(self, pv: str, on_sample: Callable[[Sample], None]) -> None:
+        self._monitor = Monitor(pv, lambda update: on_sample(_sample_of_update(update)))
+
+    def close(self) -> None:
+        self._monitor.close()
+
+
+class _MeasuredPV:
+    """A PV with the units that it reports: those of its field EGU, else those that come with its value.
+
+    Each sample has the units of this connection, or none until they are known: before a server restarted it may
+    have had others.
+    """
+
+    def __init__(self, pv: str, on_sample: Callable[[Sample], None]) -> None:
         self._pv = pv
         self._on_sample = on_sample
         self._loop = asyncio.get_running_loop()
-        self._open = True
-        self._failing = False
-        self._search: asyncio.TimerHandle | None = None
-        self._subscription = _Subscription(pv, self._on_update)
+        self._sample = Sample()
+        self._field: Egu | None = None
+        self._with_value: Egu | None = None
+        self._fallback: Subscription | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._field_monitor = Monitor(egu_name(pv), self._on_field, datatype=bytes)
+        self._monitor = Monitor(pv, self._on_value)
 
     def close(self) -> None:
-        self._open = False
-        self._subscription.close()
-        if self._search is not None:
-            self._search.cancel()
+        self._sample = Sample()
+        self._monitor.close()
+        self._field_monitor.close()
+        self._end_fallback()
 
-    def _on_update(self, value: Any) -> None:
-        if isinstance(value, CANothing) and value.errorcode == ECA_DISCONN:
-            log.info("%s: disconnected", self._pv)
-            self._on_sample(self._pv, Sample())
-            self._loop.call_soon(self._resubscribe)  # not at once: aioca is iterating over its subscriptions
-            self._search_in(_SEARCH_DELAY)
-        elif isinstance(value, BaseException):
-            if not self._failing:
-                log.warning("%s: its update cannot be read: %s", self._pv, value)
-            self._failing = True
-            self._on_sample(self._pv, Sample(connected=True, error="its updates cannot be read"))
-            self._loop.call_later(_RESUBSCRIBE_DELAY, self._resubscribe)
+    def _on_value(self, update: Any) -> None:
+        self._sample = _sample_of_update(update)
+        if not self._sample.connected:
+            self._forget_fallback()
+        self._report()
+
+    def _on_field(self, update: Any) -> None:
+        self._field = None if update is None or isinstance(update, BaseException) else Egu(_decoded(update))
+        self._report()
+
+    def _on_fallback(self, update: Any) -> None:
+        if isinstance(update, BaseException):
+            self._forget_fallback()
         else:
-            self._failing = False
-            self._on_sample(self._pv, sample_of(value))
+            self._with_value = Egu(getattr(update, "units", "").strip(), is_cut=True)
+        self._report()
 
-    def _resubscribe(self) -> None:
-        if self._open:
-            self._subscription.close()
-            self._subscription = _Subscription(self._pv, self._on_update)
+    def _report(self) -> None:
+        self._plan_fallback()
+        self._on_sample(replace(self._sample, egu=self._field or self._with_value))
 
-    def _search_in(self, delay: float) -> None:
-        if self._search is not None:
-            self._search.cancel()
-        self._search = self._loop.call_later(delay, self._search_again, delay)
+    def _plan_fallback(self) -> None:
+        """Read the units that come with the value if there is no field EGU for a while."""
+        if self._sample.connected and self._field is None and self._fallback is None and self._timer is None:
+            self._timer = self._loop.call_later(_EGU_DELAY, self._begin_fallback)
 
-    def _search_again(self, delay: float) -> None:
-        channel = self._subscription.channel
-        if self._open and not channel.connected():
-            _recreate_channel(channel)
-            self._search_in(min(2 * delay, _MAX_SEARCH_DELAY))
+    def _begin_fallback(self) -> None:
+        self._timer = None
+        if self._sample.connected and self._field is None:
+            events = DBE_PROPERTY | DBE_ALARM  # gateways refuse a mask that they do not know
+            self._fallback = Subscription(self._pv, self._on_fallback, events=events, format=FORMAT_CTRL)
+
+    def _forget_fallback(self) -> None:
+        """Forget the units that came with the value: what is connected next may be another server."""
+        self._with_value = None
+        self._loop.call_soon(self._restart_fallback)  # not at once: aioca is iterating over its subscriptions
+
+    def _restart_fallback(self) -> None:
+        self._end_fallback()
+        self._plan_fallback()
+
+    def _end_fallback(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._fallback is not None:
+            self._fallback.close()
+            self._fallback = None
 
 
-_NEVER_CREATED = (AttributeError, TypeError, KeyError, ctypes.ArgumentError)
-"""What aioca raises when it closes a subscription that libca refused, or whose server was gone again."""
+def egu_name(pv: str) -> str:
+    """Return the name of the field with the units of a PV: that of its record.
 
+    Parameters
+    ----------
+    pv
+        Name of a PV, with or without a field.
 
-class _Subscription(Subscription):
-    """aioca's subscription, which reports the error that closes it.
-
-    aioca closes a subscription whose update is an error (access withdrawn, another type than before)
-    and only prints that: the last value would look current for ever.
+    Returns
+    -------
+    str
+        ``BL:z.EGU`` for ``BL:z`` and for ``BL:z.RBV``.
     """
-
-    def __init__(self, pv: str, on_update: Callable[[Any], None]) -> None:
-        super().__init__(
-            pv, on_update, events=None, datatype=None, format=FORMAT_TIME, count=1,
-            all_updates=False, notify_disconnect=True, connect_timeout=None,
-        )  # fmt: skip
-
-    def close(self, exc_info: tuple[type[BaseException], BaseException, TracebackType | None] | None = None) -> None:
-        """Close the subscription; report the error that closes it."""
-        with suppress(*_NEVER_CREATED):
-            super().close()
-        self.state = self.CLOSED
-        if exc_info is not None:
-            self.callback(exc_info[1])
+    record, dot, field = pv.rpartition(".")
+    return f"{record if dot and _FIELD.fullmatch(field) else pv}.EGU"
 
 
-def _recreate_channel(channel: Any) -> None:
-    """Replace libca's channel of aioca's channel by a new one.
+def _decoded(text: bytes) -> str:
+    """Decode units: CA has no encoding, and sites write degree and micro signs in one of these two."""
+    try:
+        return text.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return text.decode("latin-1").strip()
 
-    libca keeps a circuit that does not answer and waits for TCP, whose retries become rarer: after a minute
-    without packets it takes another minute. A circuit without channels is closed, and a new channel is
-    searched for at once, so it finds its server on a new circuit.
-    """
-    ca_clear_channel(channel)
-    made = ctypes.c_void_p()
-    ca_create_channel(channel.name, channel.on_ca_connect, ctypes.py_object(channel), 0, ctypes.byref(made))
-    channel._as_parameter_ = made.value
-    ca_flush_io()
+
+def _sample_of_update(update: Any) -> Sample:
+    """Return the sample of an update of a `Monitor`."""
+    if update is None:
+        return Sample()
+    if isinstance(update, BaseException):
+        return Sample(connected=True, error="its updates cannot be read")
+    return sample_of(update)
 
 
 def sample_of(value: Any) -> Sample:
     """Return the sample of an update of aioca; a link must be one finite number without an INVALID alarm."""
-    problem = None
+    problem, severity = None, int(value.severity)
     if value.element_count != 1:
         problem = f"it is an array of {value.element_count}"
     elif isinstance(value, str):
         problem = f"it says {json_literal(str(value)[:_MAX_TEXT])}"
-    elif value.severity >= _INVALID:
+    elif severity >= _INVALID:
         problem = "its alarm is INVALID"
     elif not math.isfinite(value):
         problem = f"it says {float(value)}"
     if problem is not None:
-        return Sample(connected=True, error=f"{problem}: expected a finite number")
-    return Sample(connected=True, value=float(value))
+        return Sample(connected=True, error=f"{problem}: expected a finite number", severity=severity)
+    return Sample(connected=True, value=float(value), severity=severity)

@@ -270,7 +270,8 @@ async def _watch_links(detectors: list[LinkStates]) -> None:
         for linked in detectors:
             linked.update(pv, sample)
 
-    watch = (await asyncio.to_thread(_watch_class))(pvs, update)
+    with_units = {pv for linked in detectors for pv in linked.pvs_with_units}
+    watch = (await asyncio.to_thread(_watch_class))(pvs, with_units, update)
     try:
         await asyncio.Event().wait()
     finally:

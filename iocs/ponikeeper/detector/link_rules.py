@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from ponikeeper.config import Link
 from ponikeeper.protocol import LinkState, is_within
-from ponikeeper.protocol.links import MAX_ERROR
-from ponikeeper.text.ascii import cut
+from ponikeeper.protocol.link_units import Egu, conversion, converted
+from ponikeeper.protocol.links import MAX_ERROR, kind_of
+from ponikeeper.text.ascii import cut, json_literal
 
 _SHORTEST = 0.5
 """Shortest time for which a link has to stay within its tolerance before it counts as returned (s)."""
@@ -27,14 +28,20 @@ class Sample:
     connected
         Whether the PV is connected.
     value
-        None if the PV has no finite number.
+        In the units of the PV; None if the PV has no finite number.
     error
         Why there is no value, though the PV is connected.
+    severity
+        Alarm severity of the value, as EPICS numbers it.
+    egu
+        The units that the PV reports; None until they are known.
     """
 
     connected: bool = False
     value: float | None = None
     error: str | None = None
+    severity: int = 0
+    egu: Egu | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,7 @@ def updated(
     now
         Time (s).
     """
+    value = in_units(link, value)
     flag = None if link.moving is None or moving.value is None else moving.value != 0
     reading = Reading(
         value.value,
@@ -102,6 +110,34 @@ def updated(
         error=cut(error, MAX_ERROR) if (error := _error(link, value, moving)) else None,
     )
     return replace(reading, outside_at=_last_outside(link, before, reading, reference, settle, now))
+
+
+def in_units(link: Link, sample: Sample) -> Sample:
+    """Convert the value of a PV to the units of its link.
+
+    Parameters
+    ----------
+    link
+        Its configuration. Where the kind of the link has no units, any value is returned as it is.
+    sample
+        The last update of the PV.
+
+    Returns
+    -------
+    Sample
+        With the value in the units of the configuration; without a value as long as the units of the PV are unknown,
+        or if they cannot be converted.
+    """
+    if sample.value is None or not kind_of(link).has_tolerance:
+        return sample
+    if sample.egu is None:
+        return replace(sample, value=None, error="its units are not known yet")
+    factor = conversion(sample.egu, link.units, link.egu)
+    if factor is not None:
+        return replace(sample, value=converted(sample.value, factor))
+    word = json_literal(sample.egu.text)
+    error = f"its units are {word}, expected {link.units}: correct units of the link, or add egu = {word}"
+    return replace(sample, value=None, error=error)
 
 
 def is_moving(link: Link, reading: Reading, settle: float, now: float) -> bool | None:

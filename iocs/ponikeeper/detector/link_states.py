@@ -10,6 +10,7 @@ from ponikeeper.config import MISMATCH, Link
 from ponikeeper.detector.link_rules import Reading, Sample, rests_from, returns_at, state_of, updated
 from ponikeeper.history import Revision
 from ponikeeper.protocol import LinkState, calibrated_value, measures_beam, nominal_value
+from ponikeeper.protocol.links import kind_of
 
 
 def earliest(times: Iterable[float | None]) -> float | None:
@@ -56,6 +57,11 @@ class LinkStates:
     def pvs(self) -> set[str]:
         """The PVs that have to be monitored."""
         return {pv for link in self._links for pv in (link.pv, link.moving) if pv is not None}
+
+    @property
+    def pvs_with_units(self) -> set[str]:
+        """The PVs among them whose units are compared with the configuration."""
+        return {link.pv for link in self._links if kind_of(link).has_tolerance}
 
     def set_reference(self, revision: Revision | None) -> None:
         """Compare the links with the position of a revision from now on.

@@ -148,7 +148,7 @@ def _link_findings(link: LinkState, revision: Revision) -> list[Finding]:
     if link.moving and link.connected and link.value is not None:
         findings.append(Finding(Status.MOVING, link.name, f"{link} is moving", f"wait until {link} is at rest"))
     elif link.unknown_because:
-        advice = f"check {link.pv}: it must be connected and have a number"
+        advice = f"check {link.pv}: it must be connected and have a number{link.units and f' in {link.units}'}"
         findings.append(Finding(Status.UNKNOWN, link.name, link.unknown_because, advice))
     elif link.within is False:
         reference = nominal_value(link, revision.geometry.wavelength) if recorded is None else recorded

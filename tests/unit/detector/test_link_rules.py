@@ -16,6 +16,9 @@ from ponikeeper.protocol import (
     position_now,
     wavelength_of,
 )
+from ponikeeper.protocol.link_units import Egu
+from ponikeeper.protocol.links import MAX_ERROR
+from ponikeeper.text import strictjson
 from strategies import finite
 
 MOTOR = Link(name="z", pv="Z.RBV", kind="motor", units="mm", tolerance=0.05)
@@ -28,8 +31,8 @@ GONE = Sample()
 SETTLE = 2.0
 
 
-def says(value):
-    return Sample(connected=True, value=value)
+def says(value, units=""):
+    return Sample(connected=True, value=value, egu=Egu(units))
 
 
 def wrong(error="it says nan: expected a finite number"):
@@ -256,3 +259,52 @@ def test_position_is_known_where_every_link_is_connected_at_rest_and_a_number(mo
 
 def test_without_links_the_position_is_known():
     assert position_now([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("link", "sample", "value"),
+    [
+        (MOTOR, says(1000050.0, "um"), 1000.05),
+        (ENERGY, says(12398.4, "eV"), 12.3984),
+        (WAVELENGTH, says(0.1665, "A"), 1.665e-11),
+        (BINNING, says(2.0, "px"), 2.0),
+        (MOTOR.model_copy(update={"egu": "zpos"}), says(7.5, "zpos"), 7.5),
+    ],
+)
+def test_value_is_converted_to_the_units_of_the_link(link, sample, value):
+    reading = readings(link, (0.0, sample))
+    assert (reading.value, reading.error) == (pytest.approx(value, rel=1e-15), None)
+
+
+def test_motion_and_tolerance_are_those_of_the_converted_value():
+    at = [(0.0, says(1000000.0, "um")), (5.0, says(1000040.0, "um"))]
+    assert not is_moving(MOTOR, readings(MOTOR, *at), SETTLE, 5.0)
+    assert is_moving(MOTOR, readings(MOTOR, *at, (9.0, says(1000100.0, "um"))), SETTLE, 9.0)
+    assert state_of(MOTOR, readings(MOTOR, *at, reference=1000.0), 1000.0, 1000.0, SETTLE, 99.0).within is True
+
+
+def test_link_in_other_units_has_no_value_and_names_both():
+    reading = readings(MOTOR, (0.0, says(1000.0, "counts")), reference=1000.0)
+    assert reading.value is None
+    assert reading.error == 'its units are "counts", expected mm: correct units of the link, or add egu = "counts"'
+    state = state_of(MOTOR, reading, 1000.0, 1000.0, SETTLE, 99.0)
+    assert (state.within, state.unknown_because) == (None, f"z (Z.RBV): {reading.error}")
+
+
+@pytest.mark.parametrize("word", ["\xe9" * 40, '"' * 39, "x" * 39])
+def test_both_units_are_named_however_odd_the_reported_ones_are(word):
+    link = MOTOR.model_copy(update={"units": "u" * 16})
+    error = readings(link, (0.0, says(1.0, word))).error
+    assert error.startswith("its units are ")
+    assert "expected " + "u" * 16 in error or error.endswith("...")
+    assert len(strictjson.dumps(error)) <= MAX_ERROR
+
+
+def test_value_is_unknown_until_the_units_are():
+    reading = readings(MOTOR, (0.0, Sample(connected=True, value=1000.0)), reference=1000.0)
+    assert (reading.value, reading.error) == (None, "its units are not known yet")
+    assert readings(BINNING, (0.0, Sample(connected=True, value=2.0))).value == 2.0
+    changed = updated(MOTOR, reading, says(1000.0, "mm"), GONE, 1000.0, SETTLE, 1.0)
+    assert (changed.value, changed.error) == (1000.0, None)
+    again = updated(MOTOR, changed, says(1000.0, "m"), GONE, 1000.0, SETTLE, 2.0)
+    assert again.value == 1000000.0

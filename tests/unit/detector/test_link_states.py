@@ -9,6 +9,7 @@ from ponikeeper.config import Link
 from ponikeeper.detector.link_rules import Sample
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.history import Revision
+from ponikeeper.protocol.link_units import Egu
 from stores import GEOMETRY
 
 MOTOR = Link(name="z", pv="Z.RBV", kind="motor", units="mm", tolerance=0.05)
@@ -24,7 +25,7 @@ SETTLE = 2.0
 
 
 def says(value):
-    return Sample(connected=True, value=value)
+    return Sample(connected=True, value=value, egu=Egu(""))
 
 
 class Clock:

@@ -201,7 +201,7 @@ def test_deviation_from_the_nominal_energy_is_reported_only_where_none_was_recor
     [
         (links(), (), POSITION, ""),
         (links(z=1500.0), (), POSITION, "move Z to 1000 mm, activate the revision of this position, or calibrate"),
-        (links(z=GONE), (), POSITION, "check Z: it must be connected and have a number"),
+        (links(z=GONE), (), POSITION, "check Z: it must be connected and have a number in mm"),
         (links(z=MOVING), (), POSITION, "wait until z (Z) is at rest"),
         (links(position=None), (), None, "move the links to where revision 7 was calibrated, then put 1 to "
          "RecordPosition"),

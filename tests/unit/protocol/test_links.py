@@ -17,6 +17,7 @@ from ponikeeper.protocol import (
     parse_links,
     parse_settle,
 )
+from ponikeeper.protocol.link_units import Egu
 from ponikeeper.text.ascii import json_literal
 from strategies import finite
 
@@ -24,7 +25,7 @@ SETTLE = 2.0
 
 
 def says(value):
-    return Sample(connected=True, value=value)
+    return Sample(connected=True, value=value, egu=Egu(""))
 
 
 link_states = st.builds(
