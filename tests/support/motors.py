@@ -3,9 +3,10 @@
 ``python motors.py NAME MODE PLACE SWING MOTOR...`` serves them.
 
 Motors (`Z` and `Y`, unless others are named), an energy, a binning, an image, and a mode, which is a text
-or a number; all of them take puts. Motors and energy have a field `.EGU`, which is first as the configuration has it. `Fragile` cannot be monitored as long as `Broken` is not 0. While
-`Speed` is not 0, every motor steps by that much, and waits for `Pause` (s); while `Swing` is not 0, every
-second step leads back, the first one too; both begin as `SWING` says.
+or a number; all of them take puts. Motors and energy have a field `.EGU`, first with mm and keV; `Bare` has
+none, but its units, cut from micrometers, come with its value. `Fragile` cannot be monitored as long as
+`Broken` is not 0. While `Speed` is not 0, every motor steps by that much, and waits for `Pause` (s); while
+`Swing` is not 0, every second step leads back, the first one too; both begin as `SWING` says.
 """
 
 import asyncio
@@ -103,7 +104,7 @@ async def _serve(name: str, mode: str, place: str, swing: str, *motors: str) -> 
     channels["Mode"] = ca.ChannelString(value=mode) if mode.isalpha() else ca.ChannelDouble(value=float(mode))
     channels |= {"Speed": ca.ChannelDouble(value=float(swing)), "Pause": ca.ChannelDouble(value=0.1)}
     channels["Swing"] = ca.ChannelInteger(value=int(float(swing) != 0))
-    channels |= {"Energy.EGU": ca.ChannelString(value="keV")}
+    channels |= {"Energy.EGU": ca.ChannelString(value="keV"), "Bare": ca.ChannelDouble(value=7e5, units="microme")}
     channels |= {"Image": ca.ChannelDouble(value=[0.0] * 4)}
     channels["Broken"] = ca.ChannelInteger(value=1)
 

@@ -3,15 +3,18 @@
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ponikeeper.cli.console import print_text
+from ponikeeper.cli.console import print_error, print_text, run_ca
 from ponikeeper.errors import ConfigError, MissingExtraError
 from ponikeeper.system import systemd_journal
 from ponikeeper.system.log_limit import LogLimit
 from ponikeeper.system.systemd_journal import Journal, JournalHandler
+
+if TYPE_CHECKING:
+    from ponikeeper.config import Config
 
 ConfigFile = Annotated[Path, typer.Argument(help="the configuration (TOML)")]
 
@@ -46,8 +49,18 @@ def serve(
     service.run(load(config), lambda line: print(line, flush=True), force)  # noqa: T201  # a supervisor waits for this line
 
 
-def check(config: ConfigFile) -> None:
-    """Check a configuration without serving it: ponikeeper check /etc/ponikeeper/28id1.toml."""
+def check(
+    config: ConfigFile,
+    connect: Annotated[
+        bool, typer.Option("--connect", help="also read each linked PV: its value, units and alarm")
+    ] = False,
+    timeout: Annotated[float, typer.Option(help="with --connect: seconds to wait for PVs that do not answer")] = 10.0,
+) -> None:
+    """Check a configuration without serving it: ponikeeper check /etc/ponikeeper/28id1.toml --connect.
+
+    With --connect the exit code is 2 if a linked PV cannot be used as it is configured (other units, no number), 3 if
+    one does not answer, 1 if one is in INVALID alarm.
+    """
     try:
         from ponikeeper.access.loading import read_rules
         from ponikeeper.ca import service
@@ -69,3 +82,20 @@ def check(config: ConfigFile) -> None:
                 "    warning: no limits, so a wrong value may be accepted that another detector could have: "
                 "write [detector.limits] with such as dist = [0.1, 3.0]"
             )
+    if connect:
+        _check_links(loaded, timeout)
+
+
+def _check_links(loaded: "Config", timeout: float) -> None:
+    """Read the linked PVs and print what they have; ends the command with the exit code of what is wrong."""
+    from ponikeeper.ca.link_check import read_samples
+    from ponikeeper.cli.link_report import exit_code, link_reports
+
+    samples = run_ca(read_samples([link for detector in loaded.detector for link in detector.link], timeout))
+    reports = [(detector, link_reports(detector.link, samples, timeout)) for detector in loaded.detector]
+    for detector, lines in reports:
+        for report in lines:
+            (print_error if report.code else print_text)(f"  {detector.prefix}  {report.text}")
+    code = exit_code([report for _, lines in reports for report in lines])
+    if code:
+        raise typer.Exit(code)
