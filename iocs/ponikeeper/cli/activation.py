@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from ponikeeper.cli.console import AsJson, Prefix, ca_client, print_text, run_ca, transact
-from ponikeeper.cli.rendering import activation_line
+from ponikeeper.cli.sending import send
 from ponikeeper.protocol import Activate, Follow, RecordPosition
 from ponikeeper.text.strictjson import dumps
 
@@ -18,15 +18,12 @@ def activate(
 ) -> None:
     """Activate a revision again: ponikeeper activate 'XF:28ID1-ES{Det:PE1}Calib:' near."""
     name = int(revision) if revision.isascii() and revision.isdigit() else revision
-    result = transact(prefix, Activate(name, force))
-    print_text(dumps(result.as_dict()) if as_json else activation_line(prefix, result))
+    send(prefix, Activate(name, force), as_json=as_json)
 
 
 def record_position(prefix: Prefix, as_json: AsJson = False) -> None:
     """Record the present position for the active geometry: ponikeeper record-position 'XF:28ID1-ES{Det:PE1}Calib:'."""
-    result = transact(prefix, RecordPosition())
-    text = f"{prefix} revision {result.revision} holds at the present position of the links (serial {result.serial})"
-    print_text(dumps(result.as_dict()) if as_json else text)
+    send(prefix, RecordPosition(), as_json=as_json, position=True)
 
 
 def follow(

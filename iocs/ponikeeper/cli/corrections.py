@@ -1,14 +1,13 @@
 """The commands that correct the history: supersede, retract."""
 
-import contextlib
 from typing import Annotated
 
 import typer
 
-from ponikeeper.cli.console import AsJson, Prefix, ca_client, print_text, run_ca, transact, with_id
+from ponikeeper.cli.console import AsJson, Prefix, print_text, transact, with_id
 from ponikeeper.cli.rendering import period
-from ponikeeper.errors import NotConnectedError
-from ponikeeper.protocol import Retract, Supersede
+from ponikeeper.cli.sending import read_active
+from ponikeeper.protocol import Retract, Supersede, outcome
 from ponikeeper.text.strictjson import dumps
 
 WrongRevision = Annotated[int, typer.Argument(help="the number of the revision that was wrong")]
@@ -37,8 +36,9 @@ def _correct(prefix: str, request: Supersede | Retract, as_json: bool) -> None:
     """Send a correction, and print what it changes."""
     identified = with_id(request)
     result = transact(prefix, identified)
+    snapshot = read_active(prefix)
     if as_json:
-        print_text(dumps(result.as_dict()))
+        print_text(dumps(outcome.outcome_json(result, snapshot)))
         return
     what, open_ended = "retracted", True
     if isinstance(identified, Supersede):
@@ -47,14 +47,7 @@ def _correct(prefix: str, request: Supersede | Retract, as_json: bool) -> None:
             f"superseded by revision {identified.by}{period_text and f' {period_text}'}",
             identified.until is None,
         )
-    line = f"{prefix} revision {request.revision} is {what}"
-    if open_ended and _active_revision(prefix) == request.revision:
-        line += "; it stays active until another one is activated"
-    print_text(line)
-
-
-def _active_revision(prefix: str) -> int | None:
-    """Return the number of the active revision; None if it cannot be read, since the request was accepted anyway."""
-    with contextlib.suppress(NotConnectedError):
-        return run_ca(ca_client().read_snapshot(prefix)).revision
-    return None
+    lines = [f"{prefix} revision {request.revision} is {what}"]
+    if open_ended and snapshot is not None and snapshot.revision == request.revision:
+        lines = [f"{lines[0]}; it stays active until another one is activated", *outcome.next_lines(snapshot)]
+    print_text("\n".join(lines))

@@ -14,15 +14,17 @@ from ponikeeper.cli.console import (
     print_error,
     print_text,
     run_ca,
-    transact,
     write_output,
 )
 from ponikeeper.cli.poni_files import Energy, Wavelength, given_wavelength, read_poni_file
+from ponikeeper.cli.sending import Timeout, Wait, send, wait_seconds
 from ponikeeper.errors import ConfigError, RefusedError
 from ponikeeper.geometry import poni
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS, parse_number
 from ponikeeper.protocol import Commit, Snapshot, origin
 from ponikeeper.protocol.hashed_files import with_files
+from ponikeeper.protocol.position_choice import choose_position, given_position
+from ponikeeper.system import terminal
 from ponikeeper.system.file_hash import file_entry
 from ponikeeper.text import timestamps, typed_times
 from ponikeeper.text.strictjson import dumps, loads
@@ -80,20 +82,31 @@ def put(
         Path | None, typer.Option(help="an image or array, nonzero is masked; stored as path and SHA-256")
     ] = None,
     here: Annotated[bool, typer.Option("--here", help="calibrated at the present position of the links")] = False,
+    no_position: Annotated[
+        bool, typer.Option("--no-position", help="calibrated elsewhere: UNKNOWN until record-position, where links are")
+    ] = False,
+    wait: Wait = False,
+    timeout: Timeout = None,
     wavelength: Wavelength = None,
     energy: Energy = None,
     expect_revision: Annotated[int | None, typer.Option(help="refuse if another revision is active")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Commit and activate a PONI: ponikeeper put 'XF:28ID1-ES{Det:PE1}Calib:' near.poni --label near --calibrant Ni.
+    """Commit and activate a PONI: ponikeeper put 'XF:28ID1-ES{Det:PE1}Calib:' near.poni --label near --here.
+
+    Prints which revision is active, whether it applies, and what to type if not. Without --here and --no-position it
+    asks for the position, if it runs at a terminal and the detector has links; otherwise no position is recorded.
 
     Files that the PONI names, such as the spline of a detector, must be readable here: their SHA-256 is stored, too.
     """
+    given, seconds = given_position(here, no_position), wait_seconds(wait, timeout)
     geometry = read_poni_file(file, given_wavelength(wavelength, energy))
     provenance: dict[str, object] = {"method": "poni"}
     provenance |= {key: value for key, value in (("comment", comment), ("calibrant", calibrant)) if value}
-    position = "now" if here else "unknown"
-    _commit(prefix, Commit(geometry.as_dict(), provenance, label, position, expect_revision), as_json, mask)
+    ask = terminal.ask if terminal.is_interactive() and not as_json else None
+    position = choose_position(given, lambda: run_ca(ca_client().read_snapshot(prefix)).link_states, ask)
+    commit = Commit(geometry.as_dict(), provenance, label, position, expect_revision)
+    send(prefix, with_files(commit, file_entry, mask), as_json=as_json, position=True, seconds=seconds)
 
 
 def set_(
@@ -113,7 +126,8 @@ def set_(
         provenance["derived_from"] = snapshot.revision
     if comment:
         provenance["comment"] = comment
-    _commit(prefix, Commit(geometry, provenance, snapshot.label, "now", snapshot.revision), as_json)
+    commit = Commit(geometry, provenance, snapshot.label, "now", snapshot.revision)
+    send(prefix, with_files(commit, file_entry), as_json=as_json)
 
 
 def show(prefix: Prefix, as_json: AsJson = False) -> None:
@@ -123,12 +137,6 @@ def show(prefix: Prefix, as_json: AsJson = False) -> None:
         print_text(snapshot.as_json())
     else:
         out.print(rendering.snapshot_table(snapshot))
-
-
-def _commit(prefix: str, commit: Commit, as_json: bool, mask: Path | None = None) -> None:
-    """Commit a geometry with the SHA-256 of its files, and print the result."""
-    result = transact(prefix, with_files(commit, file_entry, mask))
-    print_text(dumps(result.as_dict()) if as_json else rendering.activation_line(prefix, result))
 
 
 def _assignment(text: str) -> tuple[str, object]:

@@ -12,7 +12,7 @@ from ponikeeper.errors import PonikeeperError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
 from ponikeeper.geometry.units import DISPLAY_UNITS
-from ponikeeper.protocol import Result, Snapshot
+from ponikeeper.protocol import Snapshot
 from ponikeeper.text import timestamps
 
 _INDENT, _READABLE = 4, 50
@@ -238,11 +238,6 @@ def one_line(snapshot: Snapshot) -> str:
         f"{snapshot.activated} {snapshot.prefix} {snapshot.status} serial {snapshot.serial} "
         f"revision {snapshot.revision}{_label(snapshot.label)} dist {distance}{reason}"
     )
-
-
-def activation_line(prefix: str, result: Result) -> str:
-    """Return a line about the revision that an accepted request activated."""
-    return f"{prefix} revision {result.revision} is active (serial {result.serial})"
 
 
 def period(since: str | None, until: str | None) -> str:

@@ -1,6 +1,5 @@
 """The commands that print the status of the geometry: status, watch."""
 
-import math
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -9,13 +8,14 @@ import typer
 from ponikeeper.cli import rendering
 from ponikeeper.cli.console import AsJson, Prefix, ca_client, out, print_error, print_text, run_ca
 from ponikeeper.cli.rendering import Answer
+from ponikeeper.cli.sending import WAIT_TIMEOUT, seconds_to_wait
 from ponikeeper.errors import ConfigError
 from ponikeeper.protocol import Snapshot
 from ponikeeper.protocol.status import Status, reaches
 from ponikeeper.text.strictjson import dumps
 
-_ANSWER, _CHANGE = 5.0, 60.0
-"""Default seconds to wait for an answer, and for a status."""
+_ANSWER = 5.0
+"""Default seconds to wait for an answer."""
 
 
 def status(
@@ -25,7 +25,8 @@ def status(
         typer.Option(metavar="STATUS", help="wait until all have this status at the same time; VALID: until all apply"),
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(help=f"seconds to wait; {_ANSWER:g}, with --wait {_CHANGE:g}", show_default=False)
+        float | None,
+        typer.Option(help=f"seconds to wait; {_ANSWER:g}, with --wait {WAIT_TIMEOUT:g}", show_default=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -35,7 +36,7 @@ def status(
     one does not answer.
     """
     wanted = Status.VALID.name if wait is None else _status(wait)
-    seconds = _seconds(timeout, _ANSWER if wait is None else _CHANGE)
+    seconds = seconds_to_wait(timeout, _ANSWER if wait is None else WAIT_TIMEOUT)
     names = list(dict.fromkeys(prefixes))
     calls = ca_client()
     answers: Mapping[str, Answer] = run_ca(
@@ -75,14 +76,6 @@ def _status(text: str) -> str:
     if text.upper() not in Status.__members__:
         raise ConfigError(f"--wait {text} is not a status: expected one of {' '.join(Status.__members__)}")
     return text.upper()
-
-
-def _seconds(given: float | None, default: float) -> float:
-    """Return how long to wait; raises `ConfigError` if that is not a positive, finite time."""
-    seconds = default if given is None else given
-    if not 0 < seconds < math.inf:
-        raise ConfigError(f"--timeout {seconds:g} is not allowed: expected seconds, more than 0")
-    return seconds
 
 
 def _as_json(prefix: str, answer: Answer) -> str:

@@ -1,0 +1,105 @@
+"""Which position a geometry from a file is committed with: as the options say, as a person answers, or unknown."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, cast
+
+from ponikeeper.errors import ConfigError, RefusedError
+from ponikeeper.protocol.links import LinkState, is_within, position_now, quantity
+
+PositionWord = Literal["now", "unknown"]
+
+Ask = Callable[[str], bool | None]
+"""Asks a person a question, and returns whether the answer is yes; None where it was not answered."""
+
+
+def given_position(here: bool, no_position: bool) -> PositionWord | None:
+    """Return the position that options ask for.
+
+    Parameters
+    ----------
+    here, no_position
+        Whether ``--here`` and ``--no-position`` are given.
+
+    Returns
+    -------
+    str or None
+        None where neither is given.
+
+    Raises
+    ------
+    ConfigError
+        Both are given.
+    """
+    if here and no_position:
+        raise ConfigError(
+            "--here and --no-position contradict each other: give --here if the geometry was calibrated where the "
+            "links are now, --no-position if not"
+        )
+    return "now" if here else "unknown" if no_position else None
+
+
+def choose_position(
+    given: PositionWord | None, read_links: Callable[[], Sequence[LinkState] | None], ask: Ask | None
+) -> PositionWord:
+    """Choose the position of a geometry that comes from a file.
+
+    Nothing is claimed that no person said: without an answer the position is unknown. An answer counts only for the
+    position that the question showed; if the links have moved meanwhile, the question is asked again.
+
+    Parameters
+    ----------
+    given
+        As the options say; None if they do not.
+    read_links
+        Returns the links as they are now, None if they are not known.
+    ask
+        Asks a person; None where there is none.
+
+    Returns
+    -------
+    str
+        ``"now"`` or ``"unknown"``.
+
+    Raises
+    ------
+    RefusedError
+        The question was not answered.
+    """
+    if given is not None or ask is None:
+        return given or "unknown"
+    links = read_links() or ()
+    while position_now(links):
+        answer = ask(position_question(links))
+        if answer is None:
+            raise RefusedError("nothing was committed: the question was not answered; expected --here or --no-position")
+        if not answer:
+            return "unknown"
+        shown, links = links, read_links() or ()
+        if _agree(shown, links):
+            return "now"
+    return "unknown"
+
+
+def position_question(links: Sequence[LinkState]) -> str:
+    """Format the question for the position.
+
+    Parameters
+    ----------
+    links
+        All of the detector, at rest.
+
+    Returns
+    -------
+    str
+        Their names, PVs and values, and the question, to be answered by yes or no.
+    """
+    values = ", ".join(f"{link} {quantity(cast('float', link.value), link.units)}" for link in links)
+    return f"The links are at: {values}\nWas this geometry calibrated at this position?"
+
+
+def _agree(shown: Sequence[LinkState], links: Sequence[LinkState]) -> bool:
+    """Return whether links are at rest where they were shown."""
+    before, now = position_now(shown), position_now(links)
+    if not before or not now or before.keys() != now.keys():
+        return False
+    return all(is_within(link, now[link.name], before[link.name]) for link in shown)
