@@ -81,7 +81,7 @@ def findings_about(
     if revision is None:
         return (Finding(Status.UNSET, "", f"no geometry was ever committed: {WHERE_TO_BEGIN}", WHERE_TO_BEGIN),)
     findings = [finding for link in links for finding in _link_findings(link, revision)]
-    if links and revision.position is None:
+    if revision.position is None and not all(measures_beam(link) for link in links):  # those have the wavelength
         text = f"the position of revision {revision.number} was never recorded"
         findings.insert(0, Finding(Status.UNKNOWN, "", text, _RECORD.format(revision.number)))
     if not links:

@@ -142,6 +142,18 @@ CASES = {
         "RETRACTED", f"{WRONG}; revision 9 was retracted: beam stop touched",
     ),
     "no links": (revision({}), (), [], "UNWATCHED", UNWATCHED),
+    "position never recorded, but the energy says that the wavelength is right": (
+        revision(None), (), [link("energy", 74.6893, None)], "VALID", "",
+    ),
+    "position never recorded, and the energy says that the wavelength is wrong": (
+        revision(None), (), [link("energy", 75.2, None)], "MISMATCH", OFF,
+    ),
+    "position never recorded, and the energy is not known": (
+        revision(None), (), [link("energy", GONE, None)], "UNKNOWN", "energy (ENERGY) is not connected",
+    ),
+    "position never recorded, the energy and another link": (
+        revision(None), (), [link("energy", 74.6893, None), link("binning", 1.0, None)], "UNKNOWN", NEVER,
+    ),
     "no links, position never recorded": (revision(None), (), [], "UNWATCHED", UNWATCHED),
     "superseded": (revision(), (SUPERSEDED,), links(), "SUPERSEDED", WRONG),
     "retracted": (revision(), (RETRACTED,), links(), "RETRACTED", "revision 7 was retracted: beam stop touched"),
