@@ -118,10 +118,10 @@ def next_step(snapshot: Snapshot) -> str:
             return f"find the right revision: {history}; then type: ponikeeper activate {prefix} NUMBER"
         case Status.MISMATCH.name if link is not None and link.value is not None and measures_beam(link):
             wavelength = f"{wavelength_of(link, link.value):.7g}"
-            return f"if {link.pv} is right, type: ponikeeper set {prefix} wavelength={wavelength}; otherwise correct it"
+            return f"correct {link.pv}, or if it is right, type: ponikeeper set {prefix} wavelength={wavelength}"
         case Status.MOVED.name if link is not None and _is_away(link):
             place = f"{link.pv} to {quantity(cast('float', link.calibrated), link.units)}"
-            return f"move {place} and type: {wait}; or activate the revision of this position, or calibrate"
+            return f"activate the revision of this position, calibrate, or move {place}, then type: {wait}"
         case _:
             return f"wait: {wait}"
 

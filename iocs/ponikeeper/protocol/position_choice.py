@@ -63,16 +63,17 @@ def choose_position(
     Raises
     ------
     RefusedError
-        The question was not answered.
+        The question was not answered, or answered so that nothing is to be committed.
     """
     if given is not None or ask is None:
         return given or "unknown"
     links = read_links() or ()
-    while position_now(links):
-        answer = ask(position_question(links))
-        if answer is None:
-            raise RefusedError("nothing was committed: the question was not answered; expected --here or --no-position")
-        if not answer:
+    while links:
+        if position_now(links) is None:
+            if _answer(ask, unknown_question(links)):
+                return "unknown"
+            raise RefusedError("nothing was committed: wait until the links are at rest, or give --no-position")
+        if not _answer(ask, position_question(links)):
             return "unknown"
         shown, links = links, read_links() or ()
         if _agree(shown, links):
@@ -95,6 +96,19 @@ def position_question(links: Sequence[LinkState]) -> str:
     """
     values = ", ".join(f"{link} {quantity(cast('float', link.value), link.units)}" for link in links)
     return f"The links are at: {values}\nWas this geometry calibrated at this position?"
+
+
+def unknown_question(links: Sequence[LinkState]) -> str:
+    """Format the question whether to commit without a position; parameters as `position_question`."""
+    reasons = "; ".join(link.unknown_because for link in links if link.unknown_because is not None)
+    return f"The position cannot be recorded now: {reasons}\nCommit this geometry without a position?"
+
+
+def _answer(ask: Ask, question: str) -> bool:
+    answer = ask(question)
+    if answer is None:
+        raise RefusedError("nothing was committed: the question was not answered; expected --here or --no-position")
+    return answer
 
 
 def _agree(shown: Sequence[LinkState], links: Sequence[LinkState]) -> bool:

@@ -146,7 +146,7 @@ CASES = {
         revision(None), (), [link("energy", 74.6893, None)], "VALID", "",
     ),
     "position never recorded, and the energy says that the wavelength is wrong": (
-        revision(None), (), [link("energy", 75.2, None)], "MISMATCH", OFF,
+        revision(None), (), [link("energy", 75.2, None)], "MISMATCH", OFF.replace("74.6893", "74.68927616"),
     ),
     "position never recorded, and the energy is not known": (
         revision(None), (), [link("energy", GONE, None)], "UNKNOWN", "energy (ENERGY) is not connected",

@@ -54,14 +54,14 @@ def test_each_status_says_whether_the_geometry_may_be_used_and_what_to_type_if_n
         ),
         (
             state("MOVED", Z),
-            f"move Z.RBV to 200 mm and type: ponikeeper status '{P}' --wait VALID; or activate the revision of this "
-            "position, or calibrate",
+            "activate the revision of this position, calibrate, or move Z.RBV to 200 mm, then type: ponikeeper status "
+            f"'{P}' --wait VALID",
         ),
         (state("MOVED", replace(Z, value=200.01)), f"wait: ponikeeper status '{P}' --wait VALID"),
         (state("MOVING", replace(Z, moving=True)), f"wait: ponikeeper status '{P}' --wait VALID"),
         (
             state("MISMATCH", ENERGY),
-            f"if Mono is right, type: ponikeeper set '{P}' wavelength=1.746256e-11; otherwise correct it",
+            f"correct Mono, or if it is right, type: ponikeeper set '{P}' wavelength=1.746256e-11",
         ),
         (
             state("RETRACTED"),

@@ -31,7 +31,11 @@ def chosen(person, given=None):
 
 
 def test_options_contradict_each_other():
-    assert [given_position(*pair) for pair in ((True, False), (False, True), (False, False))] == ["now", "unknown", None]
+    assert [given_position(*pair) for pair in ((True, False), (False, True), (False, False))] == [
+        "now",
+        "unknown",
+        None,
+    ]
     with pytest.raises(ConfigError, match="--here and --no-position contradict each other"):
         given_position(True, True)
 
@@ -51,20 +55,34 @@ def test_options_and_scripts_are_not_asked():
     assert person.questions == []
 
 
-@pytest.mark.parametrize(
-    "links",
-    [(), None, (replace(Z, moving=True), ENERGY), (replace(Z, value=None, connected=False),)],
-    ids=["none", "not known", "one moves", "disconnected"],
-)
-def test_nothing_is_asked_where_there_is_no_position_to_record(links):
+@pytest.mark.parametrize("links", [(), None], ids=["none", "not known"])
+def test_nothing_is_asked_without_links(links):
     assert chosen(Person([links])) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("links", "reason"),
+    [
+        ((replace(Z, moving=True), ENERGY), "z (Z.RBV) is moving"),
+        ((Z, replace(ENERGY, value=None, connected=False)), "energy (Mono) is not connected"),
+    ],
+    ids=["one moves", "disconnected"],
+)
+def test_position_that_cannot_be_recorded_is_said_before_the_commit(links, reason):
+    person = Person([links], True)
+    assert chosen(person) == "unknown"
+    assert person.questions == [
+        f"The position cannot be recorded now: {reason}\nCommit this geometry without a position?"
+    ]
+    with pytest.raises(RefusedError, match="nothing was committed: wait until the links are at rest"):
+        chosen(Person([links], False))
 
 
 @pytest.mark.parametrize(
     "later", [replace(Z, value=250.06), replace(Z, value=1000.0), replace(Z, moving=None)], ids=["near", "far", "?"]
 )
 def test_answer_does_not_count_for_another_position_than_the_one_shown(later):
-    person = Person([(Z,), (later,)], True, False)
+    person = Person([(Z,), (later,)], True, later.moving is None)
     assert chosen(person) == "unknown"
     jitter = Person([(Z,), (replace(Z, value=250.04),)], True)
     assert chosen(jitter) == "now"

@@ -1,0 +1,74 @@
+"""A command at a pseudo-terminal, as a person has it: type answers, read what is shown."""
+
+import contextlib
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from typing import Self
+
+from live import TIMEOUT
+
+_AT_TERMINAL = """import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, "-m", "ponikeeper", *sys.argv[1:]])"""
+"""Makes the pseudo-terminal the controlling one, so that Ctrl-C interrupts, and becomes the command."""
+
+
+class Terminal:
+    """Runs ``ponikeeper`` at a pseudo-terminal, for the duration of a block.
+
+    Parameters
+    ----------
+    words
+        The arguments.
+    """
+
+    def __init__(self, *words: object) -> None:
+        self._words = [str(word) for word in words]
+        self.shown = ""
+        """Everything that the terminal has shown, with line feeds as line ends."""
+
+    def __enter__(self) -> Self:
+        self._master, slave = pty.openpty()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _AT_TERMINAL, *self._words],
+            stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env={**os.environ, "COLUMNS": "200"},
+        )  # fmt: skip
+        os.close(slave)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait(TIMEOUT)
+        os.close(self._master)
+
+    def type(self, text: str) -> None:
+        """Type a text; a line feed is Enter, byte 4 is Ctrl-D, byte 3 is Ctrl-C."""
+        os.write(self._master, text.encode())
+
+    def read_until(self, text: str, times: int = 1) -> str:
+        """Read until a text is shown that many times, and return everything shown so far."""
+        deadline = time.monotonic() + TIMEOUT
+        while self.shown.count(text) < times:
+            assert time.monotonic() < deadline, f"{text!r} is not shown: {self.shown}"
+            assert self._read(), f"ended without {text!r}: {self.shown}"
+        return self.shown
+
+    def end(self) -> int:
+        """Read to the end, and return the exit code."""
+        while self._read():
+            pass
+        return self._process.wait(TIMEOUT)
+
+    def _read(self) -> bool:
+        """Read what comes next; return whether the terminal is still open."""
+        ready, _, _ = select.select([self._master], [], [], TIMEOUT)
+        assert ready, f"nothing is shown: {self.shown}"
+        with contextlib.suppress(OSError):  # Linux's end of file of a terminal
+            if data := os.read(self._master, 4096):
+                self.shown += data.decode().replace("\r\n", "\n")
+                return True
+        return False
