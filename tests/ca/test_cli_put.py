@@ -9,7 +9,7 @@ import pytest
 from live import wait_for
 from ponikeeper.geometry import Geometry, poni
 from shell import Shell
-from speak import GEOMETRY, commit_text, put, request, results, snapshot
+from speak import GEOMETRY, commit_text, get, put, request, results, snapshot
 from terminals import Terminal
 
 NAMES = (
@@ -62,10 +62,14 @@ def detector(ioc):
     """Return the prefix of a detector by its name, when its links are at rest."""
 
     def prefix(name):
-        wait_for(lambda: all(link["moving"] is False for link in snapshot(ioc.name + DETECTOR[name])["link_states"]))
+        wait_for(lambda: all(link["moving"] is False for link in links_of(ioc.name + DETECTOR[name])))
         return ioc.name + DETECTOR[name]
 
     return prefix
+
+
+def links_of(prefix):
+    return json.loads(get(f"{prefix}Links_RBV"))["links"]
 
 
 def next_command(text):
@@ -124,8 +128,8 @@ def test_detector_that_moves_during_the_question_is_asked_about_again(detector, 
     with Terminal("put", prefix, near) as terminal:
         assert ") 1000 mm" in terminal.read_until("[y/n]")
         motor_y("RBV", 1500.0)
-        wait_for(lambda: snapshot(prefix)["link_states"][0]["value"] == 1500.0)
-        wait_for(lambda: snapshot(prefix)["link_states"][0]["moving"] is False)
+        wait_for(lambda: links_of(prefix)[0]["value"] == 1500.0)
+        wait_for(lambda: links_of(prefix)[0]["moving"] is False)
         terminal.type("y\n")
         assert ") 1500 mm" in terminal.read_until("[y/n]", 2)
         assert snapshot(prefix)["revision"] == 0
@@ -168,7 +172,7 @@ def test_without_a_terminal_no_position_is_claimed_and_the_output_says_so(call, 
 def test_position_that_cannot_be_recorded_is_reported(call, detector, motors, motor_y, near):
     prefix = detector("MOVING")
     motor_y("MOVN", 1)
-    wait_for(lambda: snapshot(prefix)["link_states"][0]["moving"])
+    wait_for(lambda: links_of(prefix)[0]["moving"])
     done = call("put", prefix, near, "--here")
     assert "but does not apply: UNKNOWN, the position of revision 1 was never recorded; y (" in done.stdout
     assert next_command(done.stdout) == ["record-position", prefix]
@@ -184,13 +188,13 @@ def test_position_that_cannot_be_recorded_is_reported(call, detector, motors, mo
 def test_wait_ends_when_the_geometry_applies(call, detector, motor_y, near):
     prefix = detector("WAITED")
     motor_y("MOVN", 1)
-    wait_for(lambda: snapshot(prefix)["link_states"][0]["moving"])
+    wait_for(lambda: links_of(prefix)[0]["moving"])
     done: list = []
     waiting = threading.Thread(target=lambda: done.append(call("put", prefix, near, "--here", "--wait")))
     waiting.start()
     wait_for(lambda: snapshot(prefix)["revision"] == 1)
     motor_y("MOVN", 0)
-    wait_for(lambda: snapshot(prefix)["link_states"][0]["moving"] is False)
+    wait_for(lambda: links_of(prefix)[0]["moving"] is False)
     assert request(prefix, json.dumps({"v": 1, "request": "r", "op": "record_position"}))["outcome"] == "accepted"
     waiting.join()
     assert (done[0].returncode, done[0].stderr) == (0, "")

@@ -12,7 +12,7 @@ from aioca import DBR_CHAR_STR, CANothing, caget, camonitor, caput, connect
 from epicscorelibs.ca.cadef import CAException, ca_context_create
 
 from ponikeeper.errors import MessageError, NotConnectedError
-from ponikeeper.protocol import Request, Result, Snapshot, request_text
+from ponikeeper.protocol import LinkState, Request, Result, Snapshot, parse_links, request_text
 from ponikeeper.protocol.exchange import Exchange, Read, Wait
 from ponikeeper.protocol.heartbeat import PERIOD, Heartbeat, hung_text
 from ponikeeper.protocol.status import reaches
@@ -222,6 +222,24 @@ def _parse_update(text: Any, disconnected: NotConnectedError) -> Answer:
         return disconnected if isinstance(text, CANothing) else Snapshot.from_json(str(text))
     except MessageError as error:
         return error
+
+
+async def read_links(prefix: str) -> tuple[LinkState, ...]:
+    """Read the links of a detector as they are now.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+
+    Raises
+    ------
+    NotConnectedError
+        The PV does not answer.
+    MessageError
+        The text is not a list of links that this version can read.
+    """
+    return parse_links(await read_text(f"{prefix}Links_RBV"))
 
 
 async def read_follow(prefix: str) -> bool:

@@ -104,7 +104,7 @@ def put(
     provenance: dict[str, object] = {"method": "poni"}
     provenance |= {key: value for key, value in (("comment", comment), ("calibrant", calibrant)) if value}
     ask = terminal.ask if terminal.is_interactive() and not as_json else None
-    position = choose_position(given, lambda: run_ca(ca_client().read_snapshot(prefix)).link_states, ask)
+    position = choose_position(given, lambda: run_ca(ca_client().read_links(prefix)), ask)
     commit = Commit(geometry.as_dict(), provenance, label, position, expect_revision)
     send(prefix, with_files(commit, file_entry, mask), as_json=as_json, position=True, seconds=seconds)
 

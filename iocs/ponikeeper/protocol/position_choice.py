@@ -39,7 +39,7 @@ def given_position(here: bool, no_position: bool) -> PositionWord | None:
 
 
 def choose_position(
-    given: PositionWord | None, read_links: Callable[[], Sequence[LinkState] | None], ask: Ask | None
+    given: PositionWord | None, read_links: Callable[[], Sequence[LinkState]], ask: Ask | None
 ) -> PositionWord:
     """Choose the position of a geometry that comes from a file.
 
@@ -51,7 +51,7 @@ def choose_position(
     given
         As the options say; None if they do not.
     read_links
-        Returns the links as they are now, None if they are not known.
+        Returns the links as they are now.
     ask
         Asks a person; None where there is none.
 
@@ -67,7 +67,7 @@ def choose_position(
     """
     if given is not None or ask is None:
         return given or "unknown"
-    links = read_links() or ()
+    links = read_links()
     while links:
         if position_now(links) is None:
             if _answer(ask, unknown_question(links)):
@@ -75,7 +75,7 @@ def choose_position(
             raise RefusedError("nothing was committed: wait until the links are at rest, or give --no-position")
         if not _answer(ask, position_question(links)):
             return "unknown"
-        shown, links = links, read_links() or ()
+        shown, links = links, read_links()
         if _agree(shown, links):
             return "now"
     return "unknown"
