@@ -61,6 +61,8 @@ def test_supersede_of_the_active_revision_prints_that_it_stays_active(call, five
     done = call("supersede", five, 5, "--by", 4, "--reason", "worse")
     assert done.stdout == (
         f"{five} revision 5 is superseded by revision 4; it stays active until another one is activated\n"
+        f"next: find the right revision: ponikeeper history '{five}' --tree; then type: ponikeeper activate "
+        f"'{five}' NUMBER\n"
     )
     assert (snapshot(five)["status"], snapshot(five)["revision"]) == ("SUPERSEDED", 5)
 
@@ -85,14 +87,15 @@ def test_retract_and_json(call, five):
     assert (text.returncode, text.stdout) == (0, f"{five} revision 3 is retracted\n")
     in_force = call("retract", five, 5, "--reason", "this one too", "--json")
     result = json.loads(in_force.stdout)
-    assert result == results(five)[0]
+    assert result.items() >= results(five)[0].items()
     assert (result["op"], result["outcome"], result["revision"]) == ("retract", "accepted", 5)
     superseded = call("supersede", five, 5, "--by", 4, "--reason", "4 it is", "--json")
-    assert json.loads(superseded.stdout) == results(five)[0]
+    assert json.loads(superseded.stdout).items() >= results(five)[0].items()
     refused = call("activate", five, 3)
     assert refused.returncode == 1
     assert "revision 3 was retracted: the panel was off; activate one that is right" in refused.stderr
-    assert call("activate", five, 3, "--force").stdout == f"{five} revision 3 is active (serial 6)\n"
+    forced = call("activate", five, 3, "--force").stdout
+    assert forced.startswith(f"{five} revision 3 is active (serial 6) but does not apply: RETRACTED, revision 3 was ")
 
 
 @pytest.fixture(scope="module")

@@ -222,10 +222,10 @@ def test_here_records_the_present_position_for_the_active_geometry(call, ioc):
     assert snapshot(prefix)["position"] is None
     done = call("record-position", prefix)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{prefix} revision 2 holds at the present position of the links (serial 2)\n"
+    assert done.stdout == (f"{prefix} revision 2 is active (serial 2) and may be used: VALID\nposition: z 1000.0 mm\n")
     assert snapshot(prefix)["position"] == {"z": {"value": 1000.0, "units": "mm"}}
     again = call("record-position", prefix, "--json")
-    assert json.loads(again.stdout) == results(prefix)[0]
+    assert json.loads(again.stdout).items() >= results(prefix)[0].items()
     assert json.loads(again.stdout)["revision"] == 2  # nothing changed
 
 

@@ -7,9 +7,10 @@ import select
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Self
 
-from live import TIMEOUT
+from live import TIMEOUT, wait_for
 
 _AT_TERMINAL = """import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -46,7 +47,9 @@ class Terminal:
         os.close(self._master)
 
     def type(self, text: str) -> None:
-        """Type a text; a line feed is Enter, byte 4 is Ctrl-D, byte 3 is Ctrl-C."""
+        """Type a text when the command waits for it; a line feed is Enter, byte 4 is Ctrl-D, byte 3 is Ctrl-C."""
+        stat = Path(f"/proc/{self._process.pid}/stat")  # Python loses a Ctrl-C between the prompt and the read
+        wait_for(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S", what="it waits for input")
         os.write(self._master, text.encode())
 
     def read_until(self, text: str, times: int = 1) -> str:
