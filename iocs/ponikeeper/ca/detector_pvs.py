@@ -10,12 +10,14 @@ from typing import Any
 
 from ponikeeper.ca.channels import Clock, PutHandler, make_channel
 from ponikeeper.ca.history_pvs import HistoryPVs, timestamp
+from ponikeeper.ca.label_pvs import LabelPVs
 from ponikeeper.ca.puts import Puts
 from ponikeeper.ca.pv_values import (
     PVValue,
     activation_values,
     geometry_value,
     geometry_values,
+    since_value,
     status_values,
     transaction_values,
 )
@@ -31,6 +33,7 @@ from ponikeeper.protocol import Result, links_json
 from ponikeeper.protocol.pvs import ALIVE, DETECTOR_PVS, setpoint, staged
 from ponikeeper.protocol.text_tables import links_text
 from ponikeeper.store.store_thread import StoreThread
+from ponikeeper.text import timestamps
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,9 @@ _SWITCH_STATES = {False: "Off", True: "On"}
 
 _BEAT = 1.0
 """Seconds between two updates of ``Alive_RBV``."""
+
+_SINCE_PERIOD = 5.0
+"""Seconds between two updates of ``Since_RBV``, whose text has minutes."""
 
 _LINKS_PERIOD = 0.1
 """Seconds between two updates of the links: a motor updates faster than a person can read."""
@@ -69,6 +75,7 @@ class DetectorPVs:
         self._stage = Stage(self._puts, detector.limits)
         self._dirty = ""
         self._history = HistoryPVs(keeper, store, self._publish)
+        self._labels = LabelPVs(keeper, self._puts, store, self._publish_changes)
         handlers = self._handlers()
         self._channels = {pv.suffix: make_channel(pv, handlers.get(pv.suffix)) for pv in DETECTOR_PVS}
         self._alive = self._channels["Alive_RBV"] = Clock(ALIVE)
@@ -83,6 +90,7 @@ class DetectorPVs:
             last = {suffix: values.pop(suffix) for suffix in ("Snapshot_RBV", "Serial_RBV")}
             self._publish(values, stamp)
             self._publish_links()
+            self._publish_since()
             self._publish_setpoints(state, stamp)
             self._publish(last, stamp)
         elif Change.STATUS in change:
@@ -93,6 +101,7 @@ class DetectorPVs:
             self._publish({suffix: PVValue(_SWITCH_STATES[state.follow]) for suffix in ("Follow_RBV", "Follow")}, stamp)
         if Change.HISTORY in change or Change.ACTIVATION in change:
             self._history.mark_changed()
+            self._labels.mark_changed()
 
     async def start(self) -> None:
         """Publish the active geometry, before the first client connects."""
@@ -100,11 +109,19 @@ class DetectorPVs:
         self.publish(self.keeper.state, Change.ACTIVATION | Change.FOLLOW | Change.RESULT)
         self._publish_stage()  # before a restart it may have been posted later than the activation
         await self._history.start()
+        await self._labels.start()
 
     async def run(self) -> None:
         """Update the status, follow the links and publish, until cancelled; only a defect ends it with an error."""
         async with asyncio.TaskGroup() as tasks:
-            for coroutine in (self._history.run, self._update_links, self.keeper.follow_links, self._beat):
+            for coroutine in (
+                self._history.run,
+                self._labels.run,
+                self._update_links,
+                self._update_since,
+                self.keeper.follow_links,
+                self._beat,
+            ):
                 tasks.create_task(coroutine())
 
     def _handlers(self) -> Mapping[str, PutHandler]:
@@ -112,6 +129,7 @@ class DetectorPVs:
         handlers = {
             **self._puts.handlers(),
             **self._history.handlers(),
+            **self._labels.handlers(),
             **{staged(name): functools.partial(self._put_staged, name) for name in NAMES},
             "History:Activate": self._activate_selected,
             "Stage:Apply": self._apply,
@@ -162,6 +180,19 @@ class DetectorPVs:
         for suffix, item in values.items():
             self._channels[suffix].post(item.value, stamp, item.severity, item.status, only_changes=only_changes)
 
+    def _publish_changes(self, values: Mapping[str, PVValue], stamp: float) -> None:
+        self._publish(values, stamp, only_changes=True)
+
+    def _publish_since(self) -> None:
+        now = timestamps.now()
+        self._publish_changes({"Since_RBV": since_value(self.keeper.state, now)}, now.timestamp())
+
+    async def _update_since(self) -> None:
+        """Publish how long the geometry has been active, whenever its text changes."""
+        while True:
+            self._publish_since()
+            await asyncio.sleep(_SINCE_PERIOD)
+
     async def _activate_selected(self, state: str, identity: ClientIdentity) -> Result | None:
         return await self._puts.activate(self._history.selected, identity) if state == "Do" else None
 
@@ -187,6 +218,8 @@ class DetectorPVs:
             value = _SWITCH_STATES[state.follow]
         elif suffix == "History:Select":
             value = self._history.selected
+        elif suffix == "Labels:Activate":
+            value = 0
         self._publish({suffix: PVValue(value)}, time.time())
 
     def _value_now(self, name: str, suffix: str) -> PVValue:

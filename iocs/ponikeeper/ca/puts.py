@@ -81,12 +81,12 @@ class Puts:
             await self.refuse(error.problems)
         return await self.execute(Commit(geometry.as_dict(), {"method": "poni"}, inherit=False), identity)
 
-    async def activate(self, number: int, identity: ClientIdentity) -> Result:
-        """Activate the selected revision; 0 is none."""
-        if not number:
+    async def activate(self, revision: int | str, identity: ClientIdentity) -> Result:
+        """Activate the selected revision, or the one with a label; 0 is none."""
+        if revision == 0:
             nothing = "no revision is selected: expected its number in History:Select, or in Activate"
             await self.refuse((nothing,), "activate")
-        return await self.execute(Activate(number), identity)
+        return await self.execute(Activate(revision), identity)
 
     async def _put_record_position(self, state: str, identity: ClientIdentity) -> Result | None:
         return await self.execute(RecordPosition(), identity) if state == "Do" else None

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import cast
 
 from caproto import AlarmSeverity, AlarmStatus
@@ -17,7 +18,7 @@ from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES, results_json
 from ponikeeper.protocol.pvs import readback
 from ponikeeper.protocol.status import SEVERITIES, Status
 from ponikeeper.protocol.text_tables import revision_entry
-from ponikeeper.text import strictjson
+from ponikeeper.text import strictjson, timestamps
 from ponikeeper.text.ascii import to_ascii
 
 
@@ -58,6 +59,11 @@ def activation_values(state: DetectorState) -> dict[str, PVValue]:
     values |= status_values(state)
     values["Serial_RBV"] = PVValue(0 if state.activation is None else state.activation.serial)
     return values
+
+
+def since_value(state: DetectorState, now: datetime) -> PVValue:
+    """Return since when the geometry has been active, in local time, with its age."""
+    return PVValue("" if state.activation is None else timestamps.with_age(state.activation.time, now))
 
 
 def status_values(state: DetectorState) -> dict[str, PVValue]:

@@ -12,6 +12,7 @@ from enum import Enum
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.protocol.json_text import MAX_BYTES
+from ponikeeper.protocol.label_buttons import COUNT
 from ponikeeper.protocol.status import Status
 
 MAX_DESC_BYTES = 39
@@ -120,6 +121,11 @@ def staged(parameter: str) -> str:
     return f"Stage:{pv_name(parameter)}"
 
 
+def label_button(number: int) -> str:
+    """Return the suffix of the PV that shows the label of a button, numbered from 1."""
+    return f"Labels:{number}_RBV"
+
+
 def _geometry_pvs() -> tuple[PV, ...]:
     """Return setpoint and readback of all values of the geometry, and the staged edit of the ten without the config."""
     pvs: list[PV] = []
@@ -182,6 +188,7 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Revision_RBV", Kind.LONG, "Active revision (0: none)", archived=True),
     PV("Serial_RBV", Kind.LONG, "Serial number of the activation", archived=True),
     PV("Time_RBV", Kind.STRING, "Active since (UTC)"),
+    PV("Since_RBV", Kind.STRING, "Active since (local time, age)"),
     PV("Label_RBV", Kind.STRING, "Label of the active revision", archived=True),
     PV(
         "Status_RBV",
@@ -193,6 +200,9 @@ DETECTOR_PVS: tuple[PV, ...] = (
     ),
     PV("Reason_RBV", Kind.TEXT, "Reason for the status"),
     PV("Advice_RBV", Kind.TEXT, "What to do now"),
+    PV("Labels:Activate", Kind.LONG, "Activate the label of a button", writable=True),
+    *(PV(label_button(number), Kind.STRING, f"Label of button {number}") for number in range(1, COUNT + 1)),
+    PV("Labels:Table_RBV", Kind.TEXT, "What the labels activate (table)"),
     PV("Follow", Kind.ENUM, "Follow the links", states=_SWITCH, writable=True),
     PV("Follow_RBV", Kind.ENUM, "Whether the links are followed", states=_SWITCH, archived=True),
     PV("Links_RBV", Kind.TEXT, "Linked PVs (JSON)"),

@@ -1,6 +1,6 @@
 """Revisions and links as lists and tables, for programs and for screens. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.geometry.units import DISPLAY_UNITS
@@ -110,14 +110,44 @@ def links_text(links: Sequence[LinkState]) -> str:
     if not links:
         return "no links are configured: no PV is watched"
     rows = [
-        ("link", "now", "calibrated", "units", ""),
-        *((each.name, _number(each.value), _number(each.calibrated), each.units, _link_status(each)) for each in links),
+        ("link", "now", "calibrated", "units", "", "PV"),
+        *(
+            (each.name, _number(each.value), _number(each.calibrated), each.units, _link_status(each), each.pv)
+            for each in links
+        ),
     ]
-    cells = [[to_ascii(cell) for cell in row] for row in rows]
-    name, now, calibrated, units, _ = (max(map(len, column)) for column in zip(*cells, strict=True))
-    return "\n".join(
-        f"{row[0]:<{name}} {row[1]:>{now}} {row[2]:>{calibrated}} {row[3]:<{units}} {row[4]}".rstrip() for row in cells
-    )
+    return _aligned(rows, numeric={1, 2})
+
+
+def labels_text(revisions: Sequence[tuple[str, Revision]]) -> str:
+    """Format what each label activates as a table in lines of ASCII, as wide as its values.
+
+    Parameters
+    ----------
+    revisions
+        Each label with the revision that it activates.
+
+    Returns
+    -------
+    str
+        Lines with aligned columns.
+    """
+    if not revisions:
+        return "no revision has a label"
+    rows = [
+        ("label", "rev", f"dist/{_DIST.unit}", _ENERGY.unit, "created (UTC)"),
+        *(
+            (
+                label,
+                str(each.number),
+                _DIST.fixed(each.geometry.dist),
+                _ENERGY.fixed(each.geometry.energy),
+                timestamps.to_minutes(each.created),
+            )
+            for label, each in revisions
+        ),
+    ]
+    return _aligned(rows, numeric={1, 2, 3})
 
 
 def compare_text(one: Revision, other: Revision) -> str:
@@ -146,6 +176,19 @@ def compare_text(one: Revision, other: Revision) -> str:
         texts[key] = (_provenance_text(one, key), _provenance_text(other, key))
     lines += [f"{name:<11} {mine[:22]:>22} {theirs[:22]:>22}" for name, (mine, theirs) in texts.items()]
     return to_ascii("\n".join(line.rstrip() for line in lines))
+
+
+def _aligned(rows: Sequence[Sequence[str]], numeric: Collection[int]) -> str:
+    """Format a table whose columns are as wide as their cells; numeric ones are aligned to the right."""
+    cells = [[to_ascii(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        " ".join(
+            cell.rjust(width) if place in numeric else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    )
 
 
 def _number(value: float | None) -> str:

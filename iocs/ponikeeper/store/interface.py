@@ -163,6 +163,30 @@ class HistoryStorage(Protocol):
         """
         ...
 
+    def newest_labels(self, prefix: str, limit: int, excluded: Collection[int] = ()) -> list[tuple[str, int]]:
+        """Find the labels of the newest revisions, each with the revision that it means.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+        limit
+            Largest number of labels.
+        excluded
+            Numbers of revisions that do not count.
+
+        Returns
+        -------
+        list of tuple of str and int
+            Label and number of the revision, the label of the newest revision first.
+
+        Raises
+        ------
+        StoreError
+            As `stored_state`.
+        """
+        ...
+
     def undone_revisions(self, prefix: str) -> frozenset[int]:
         """Find the revisions whose activations were all undone.
 

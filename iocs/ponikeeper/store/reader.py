@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Collection
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -183,6 +184,17 @@ class Reader:
                 sql += f" AND number NOT IN ({', '.join(map(str, latest))})"
             committed = {cast("str", row[0]) for row in self._rows(sql, prefix)}
             return sorted(committed | {record.label for record in latest.values() if record.label is not None})
+
+    def newest_labels(self, prefix: str, limit: int, excluded: Collection[int] = ()) -> list[tuple[str, int]]:
+        """Find the labels of the newest revisions, each with the revision that it means."""
+        with self._file.translated_errors():
+            newest = {record.label: record.revision for record in self.labels_set_later(prefix) if record.label}
+            sql = "SELECT label, max(number) FROM revision WHERE detector = ? AND label IS NOT NULL GROUP BY label"
+            for label, number in self._rows(sql, prefix):
+                newest[cast("str", label)] = max(cast("int", number), newest.get(cast("str", label), 0))
+            labels = sorted(newest, key=lambda label: -newest[label])
+            pairs = ((label, self.find_label(prefix, label, excluded)) for label in labels)
+            return [(label, number) for label, number in islice((pair for pair in pairs if pair[1]), limit) if number]
 
     def undone_revisions(self, prefix: str) -> frozenset[int]:
         """Find the revisions whose activations were all undone."""

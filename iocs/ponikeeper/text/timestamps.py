@@ -4,7 +4,10 @@ Records, messages and documents all hold times in this one form, so that they so
 reads the clock; functions that decide by the time take it as a parameter.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+"""Lengths (s)."""
 
 
 def now() -> datetime:
@@ -97,6 +100,39 @@ def to_seconds(timestamp: str) -> str:
 def shortest(timestamp: str) -> str:
     """Shorten a timestamp where its fraction of a second is zero, else return it unchanged."""
     return to_seconds(timestamp) if timestamp.endswith(".000000Z") else timestamp
+
+
+def with_age(timestamp: str, now: datetime, zone: tzinfo | None = None) -> str:
+    """Format when something happened for a person: local time and age, ``14:05 (2 h ago)``.
+
+    Parameters
+    ----------
+    timestamp
+        ISO 8601 with a zone.
+    now
+        The present time, with a time zone.
+    zone
+        The local time zone; None is that of this host.
+
+    Returns
+    -------
+    str
+        With the date unless it is that of `now`; at most 39 characters.
+    """
+    time = to_datetime(timestamp)
+    local = time.astimezone(zone)
+    day = "" if local.date() == now.astimezone(zone).date() else f"{local:%Y-%m-%d} "
+    return f"{day}{local:%H:%M} ({_age((now.astimezone(UTC) - time).total_seconds())})"
+
+
+def _age(seconds: float) -> str:
+    if seconds < 0:
+        return "ahead of the clock"
+    if seconds < _MINUTE:
+        return "just now"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE:.0f} min ago"
+    return f"{seconds // _HOUR:.0f} h ago" if seconds < 2 * _DAY else f"{seconds // _DAY:.0f} d ago"
 
 
 def for_file_name(time: datetime) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from ponikeeper.history.records import Correction, Revision
 from ponikeeper.protocol import LinkState
-from ponikeeper.protocol.text_tables import compare_text, links_text, table_text
+from ponikeeper.protocol.text_tables import compare_text, labels_text, links_text, table_text
 from stores import GEOMETRY
 
 
@@ -90,7 +90,7 @@ def test_link_has_a_status_of_its_own(values, says):
     link = LinkState("z", "Z.RBV", "motor", "mm", 0.05, calibrated=200.25, **values)
     _, row = links_text([link]).splitlines()
     now = "-" if values["value"] is None else "200"
-    assert row.split(maxsplit=4) == ["z", now, "200.25", "mm", says]
+    assert row.split() == ["z", now, "200.25", "mm", *says.split(), "Z.RBV"]
 
 
 def test_links_stand_one_below_the_other_as_wide_as_their_values():
@@ -100,6 +100,15 @@ def test_links_stand_one_below_the_other_as_wide_as_their_values():
         LinkState("monochromator", "E", "energy", "keV", 1e-4, 74.123456, None, **values),
     ]
     head, *rows = links_text(links).splitlines()
-    assert {row.rindex(" ok") for row in rows} == {len(head)}
-    assert rows[1].split() == ["monochromator", "74.123456", "-", "keV", "ok"]
+    assert head.split() == ["link", "now", "calibrated", "units", "PV"]
+    assert rows[1].split() == ["monochromator", "74.123456", "-", "keV", "ok", "E"]
+    assert head.index("PV") == rows[0].index("Z.RBV") == rows[1].rindex("E")
     assert links_text([]) == "no links are configured: no PV is watched"
+
+
+def test_labels_are_listed_with_what_they_activate(three):
+    head, *rows = labels_text([("near", three[0]), ("Größe", three[1])]).splitlines()
+    assert head.split() == ["label", "rev", "dist/mm", "keV", "created", "(UTC)"]
+    assert [row.split()[:3] for row in rows] == [["near", "1", "201.0000"], ["Gr\\xf6\\xdfe", "2", "202.0000"]]
+    assert len({row.index("2026-11-22 09:0") for row in rows}) == 1
+    assert labels_text([]) == "no revision has a label"

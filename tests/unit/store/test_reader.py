@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 
-from ponikeeper.history.records import KINDS
+from ponikeeper.history.records import KINDS, LabelRecord
 from ponikeeper.store import Draft, StoredState
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.text import strictjson
@@ -100,3 +100,14 @@ def test_geometry_is_read_bit_by_bit_as_it_was_written(tmp_path_factory, geometr
             assert math.copysign(1, getattr(found.geometry, name)) == math.copysign(1, value)
             assert getattr(found.geometry, name).hex() == value.hex()
     assert strictjson.canonical(found.geometry.as_dict()) == strictjson.canonical(geometry.as_dict())
+
+
+def test_newest_labels_have_the_revisions_that_they_mean(storage):
+    for number, label in enumerate(["a", "b", "a", None, "c", "b", "d"], 1):
+        storage.commit(PREFIX, replace(draft(number), label=label), time_of(number), "commit", "alice")
+    storage.label(PREFIX, LabelRecord(0, 4, "e", 7, time_of(8), "bob"))
+    storage.label(PREFIX, LabelRecord(0, 5, None, 7, time_of(9), "bob"))
+    assert storage.newest_labels(PREFIX, 9) == [("d", 7), ("b", 6), ("e", 4), ("a", 3)]
+    assert storage.newest_labels(PREFIX, 2) == [("d", 7), ("b", 6)]
+    assert storage.newest_labels(PREFIX, 9, {3, 6, 7}) == [("b", 2), ("e", 4), ("a", 1)]
+    assert storage.newest_labels(OTHER, 9) == []

@@ -57,6 +57,13 @@ class MemoryStorage:
     def labels(self, prefix):
         return sorted({revision.label for revision in self.records(prefix, "revision") if revision.label})
 
+    def newest_labels(self, prefix, limit, excluded=()):
+        pairs = ((label, self.find_label(prefix, label, excluded)) for label in self.labels(prefix))
+        return sorted((pair for pair in pairs if pair[1]), key=lambda pair: -pair[1])[:limit]
+
+    def undone_revisions(self, prefix):  # noqa: ARG002
+        return frozenset()
+
     def count(self, prefix, kind="revision"):
         return len(self._records[prefix, kind])
 

@@ -1,6 +1,7 @@
 """Timestamps: one form in, one form out."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -57,3 +58,34 @@ def test_timestamps_are_shortened_for_people():
 
 def test_file_names_sort_by_time():
     assert timestamps.for_file_name(datetime(2026, 11, 22, 9, 30, 1, 250000, UTC)) == "20261122T093001.250000Z"
+
+
+HOUR, NEW_YORK = 3600, timezone(timedelta(hours=-5))
+
+
+@pytest.mark.parametrize(
+    ("age", "text"),
+    [
+        (0, "09:30 (just now)"),
+        (59, "09:29 (just now)"),
+        (60, "09:29 (1 min ago)"),
+        (HOUR - 1, "08:30 (59 min ago)"),
+        (2 * HOUR, "07:30 (2 h ago)"),
+        (10 * HOUR, "2026-11-21 23:30 (10 h ago)"),
+        (47.9 * HOUR, "2026-11-20 09:36 (47 h ago)"),
+        (48 * HOUR, "2026-11-20 09:30 (2 d ago)"),
+        (10_000 * 24 * HOUR, "1999-07-07 09:30 (10000 d ago)"),
+        (-1, "09:30 (ahead of the clock)"),
+    ],
+)
+def test_time_of_an_event_is_local_and_has_its_age(age, text):
+    now = datetime(2026, 11, 22, 9, 30, tzinfo=NEW_YORK)
+    assert timestamps.with_age(timestamps.from_datetime(now - timedelta(seconds=age)), now, NEW_YORK) == text
+    assert len(text) < 40
+
+
+def test_local_time_is_that_of_the_event_and_its_age_counts_through_a_change_of_the_local_time():
+    zone = ZoneInfo("Europe/Berlin")
+    now = datetime(2026, 10, 25, 4, 0, tzinfo=zone)  # the night had the hour from 2 to 3 twice
+    assert timestamps.with_age("2026-07-01T10:00:00Z", now, zone) == "2026-07-01 12:00 (115 d ago)"
+    assert timestamps.with_age("2026-10-25T00:00:00Z", now, zone) == "02:00 (3 h ago)"
