@@ -5,10 +5,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS
+from ponikeeper.protocol.label_buttons import COUNT
+from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, label_button
+from ponikeeper.protocol.status import Status
 from ponikeeper.site.screens.overview import ROW_HEIGHT, overview
 from ponikeeper.site.screens.phoebus import FOLDER, write
-from ponikeeper.site.screens.sheet import HEIGHT, WIDTH, Sheet
+from ponikeeper.site.screens.sheet import HEIGHT, WIDTH, YELLOW, Sheet
 
 LETTER = 7.5
 """Width of a letter of the default font, as Phoebus draws it (px)."""
@@ -83,7 +85,8 @@ def test_no_widget_lies_on_another(path):
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
 def test_colours_and_fonts_are_named(path):
-    assert all(color.get("name") for color in root(path).iter("color"))
+    unnamed = [color for color in root(path).iter("color") if not color.get("name")]
+    assert {tuple(int(color.get(part)) for part in ("red", "green", "blue")) for color in unnamed} <= {YELLOW}
     fonts = {font.get("name") or font.get("family") for font in root(path).findall(".//font/font")}
     assert fonts <= {"Default", "Default Bold", "Header 1", "Header 3", "Liberation Mono"}
 
@@ -102,14 +105,57 @@ def test_every_widget_that_changes_the_geometry_asks_for_confirmation():
         if widget.get("type") == "action_button" and widget.findtext(".//action/pv_name")
     ]
     names = {name for widget, name in puts if widget.findtext("show_confirm_dialog") == "true"}
-    assert names == {"$(P)Activate", "$(P)RecordPosition", "$(P)Stage:Apply", "$(P)History:Activate"}
+    assert names == {"$(P)Labels:Activate", "$(P)RecordPosition", "$(P)Stage:Apply", "$(P)History:Activate"}
     assert {name for _, name in puts} - names == {"$(P)Stage:Clear", "$(P)Follow"}
+
+
+def test_status_has_the_colour_of_what_it_means():
+    """Green applies, grey is not checked, yellow may soon apply, and red does not apply."""
+    (status,) = (
+        widget
+        for widget in root(FOLDER / "ponikeeper_detector.bob").iter("widget")
+        if widget.findtext("pv_name") == "$(P)Status_RBV"
+    )
+    colors = {rule.get("bool_exp"): rule.find("value/color") for rule in status.find("rules/rule")}
+    colors = {name: (color.get("name"), int(color.get("red"))) for name, color in colors.items() if color is not None}
+    assert colors.pop(f"pvInt0 == {Status.VALID}") == ("OK", 0)
+    assert colors.pop(f"pvInt0 == {Status.UNWATCHED}") == ("Button_Background", 210)
+    assert colors == {f"pvInt0 == {status}": (None, 255) for status in (Status.MOVING, Status.UNCERTAIN)}
+    assert status.find("background_color/color").get("name") == "MAJOR"
+
+
+def test_each_label_button_shows_the_label_that_it_activates():
+    buttons = [
+        widget
+        for widget in root(FOLDER / "ponikeeper_detector.bob").iter("widget")
+        if widget.findtext(".//action/pv_name") == "$(P)Labels:Activate"
+    ]
+    assert [widget.findtext(".//action/value") for widget in buttons] == [str(number) for number in range(1, COUNT + 1)]
+    for number, widget in enumerate(buttons, 1):
+        rules = {rule.get("prop_id"): rule for rule in widget.iter("rule")}
+        assert {rule.findtext("pv_name") for rule in rules.values()} == {f"$(P){label_button(number)}"}
+        assert rules["text"].findtext("exp/expression") == "pvStr0"
+        assert rules["visible"].find("exp").get("bool_exp") == 'pvStr0 == ""'
+        assert "+ pvStr0 +" in rules["confirm_message"].findtext("exp/expression")
 
 
 def test_detector_screen_shows_the_important_pvs():
     there = set(re.findall(r"\$\(P\)([\w:]+)", (FOLDER / "ponikeeper_detector.bob").read_text()))
     needed = {pv.suffix for pv in DETECTOR_PVS if pv.parameter and pv.suffix.endswith("_RBV")} - {"DetectorConfig_RBV"}
-    assert needed | {"Status_RBV", "Reason_RBV", "Message_RBV", "Stage:Apply", "Energy_RBV", "BeamX_RBV"} <= there
+    assert (
+        needed
+        | {
+            "Status_RBV",
+            "Reason_RBV",
+            "Advice_RBV",
+            "Since_RBV",
+            "Message_RBV",
+            "Stage:Apply",
+            "Energy_RBV",
+            "BeamX_RBV",
+        }
+        <= there
+    )
 
 
 def test_ioc_screen_shows_all_that_the_ioc_has():

@@ -1,6 +1,7 @@
 """The screen of one detector: status, active geometry in SI units and in the Fit2D convention, provenance."""
 
 from ponikeeper.geometry.parameters import PARAMETERS
+from ponikeeper.protocol.label_buttons import COUNT
 from ponikeeper.protocol.pvs import readback, staged
 from ponikeeper.site.screens.sheet import ROW, WIDTH, Sheet
 
@@ -18,17 +19,38 @@ _FIT2D = (
 )
 
 _PROVENANCE = (
-    ("method", 125, ("Method_RBV",)),
-    ("calibrant", 125, ("Calibrant_RBV",)),
-    ("residual", 125, ("Residual_RBV",)),
-    ("points / rings", 125, ("NPoints_RBV", "NRings_RBV")),
+    ("method / calibrant", 140, ("Method_RBV", "Calibrant_RBV")),
+    ("residual", 140, ("Residual_RBV",)),
+    ("points / rings", 140, ("NPoints_RBV", "NRings_RBV")),
     ("author (unverified)", 323, ()),
     ("", 0, ("Author_RBV",)),
     ("run", 50, ("RunUid_RBV",)),
 )
 """Label, its width (px) and PVs of each row; a run's uid and a user with the host name are long."""
 
-_ACTIVATE = "Activate another geometry for $(DET)?"
+_ACTIVE = (
+    ("label", ("Label_RBV",)),
+    ("revision / activation", ("Revision_RBV", "Serial_RBV")),
+    ("since (local time)", ("Since_RBV",)),
+    ("since (UTC)", ("Time_RBV",)),
+    ("detector", ("Detector_RBV",)),
+)
+"""Title and PVs of each row."""
+
+_APPLY = (
+    "This commits the edited values of $(DET) as a new revision and activates it at once, for everyone who records "
+    "data now. Values without an edit stay as they are."
+)
+_RECORD = (
+    "This records that the active geometry of $(DET) was calibrated where the links are now, and clears the alarm. "
+    "Nothing is measured: do it only if you know that the geometry is right here."
+)
+_UNDO = (
+    "This activates again what was active for $(DET) before the last change by a person or a program. "
+    "Nothing is deleted."
+)
+
+_BUTTONS_PER_ROW = 3
 
 
 def detector() -> Sheet:
@@ -37,33 +59,46 @@ def detector() -> Sheet:
     sheet.header("$(DET)")
     sheet.opens("History", "ponikeeper_history.bob", WIDTH - 300, 9, 140)
     sheet.opens("IOC", "ponikeeper_ioc.bob", WIDTH - 150, 9, 140)
-    _status(sheet, 16, 56, 410)
-    _geometry(sheet, 446, 56, 470)
-    _fit2d(sheet, 936, 56, 328)
-    _provenance(sheet, 936, 306, 328)
-    _actions(sheet, 446, 446, 470)
-    _message(sheet, 16, 636, WIDTH - 32)
+    _status(sheet, 16, 56, WIDTH - 32)
+    _active(sheet, 16, 150, 410)
+    _activate(sheet, 16, 348, 410)
+    _geometry(sheet, 446, 150, 470)
+    _links(sheet, 446, 560, 470)
+    _fit2d(sheet, 936, 150, 328)
+    _provenance(sheet, 936, 404, 328)
+    _bottom(sheet, 16, 664, WIDTH - 32)
     return sheet
 
 
 def _status(sheet: Sheet, x: int, y: int, width: int) -> None:
-    sheet.section("Calibration status", x, y, width)
-    rows = (
-        ("Status_RBV", "status"),
-        ("Label_RBV", "label"),
-        ("Revision_RBV", "revision"),
-        ("Serial_RBV", "activation"),
-        ("Time_RBV", "active since (UTC)"),
-        ("Detector_RBV", "detector"),
-    )
-    for number, (suffix, text) in enumerate(rows, 1):
-        sheet.text(text, x, y + number * (ROW + 4) + 6, 160)
-        sheet.readback(suffix, x + 165, y + number * (ROW + 4) + 6, width - 165)
-    top = y + 7 * (ROW + 4) + 8
-    sheet.text("reason", x, top, 160)
-    sheet.readback("Reason_RBV", x, top + ROW, width, 110)
-    sheet.text("linked PVs", x, top + 142, width)
-    sheet.table("Links:Table_RBV", x, top + 142 + ROW, width, 150)
+    sheet.status(x, y, 220, 84, large=True)
+    for number, (suffix, text) in enumerate((("Reason_RBV", "reason"), ("Advice_RBV", "what to do"))):
+        top = y + number * 43 - 2
+        sheet.text(text, x + 236, top, 84)
+        sheet.readback(suffix, x + 324, top, width - 324, 40)
+
+
+def _active(sheet: Sheet, x: int, y: int, width: int) -> None:
+    sheet.section("Active geometry", x, y, width)
+    for number, (text, suffixes) in enumerate(_ACTIVE, 1):
+        top = y + number * (ROW + 4) + 6
+        sheet.text(text, x, top, 150)
+        room = (width - 155) // len(suffixes)
+        for place, suffix in enumerate(suffixes):
+            sheet.readback(suffix, x + 155 + place * room, top, room - 5 * (place < len(suffixes) - 1))
+
+
+def _activate(sheet: Sheet, x: int, y: int, width: int) -> None:
+    sheet.section("Activate another revision", x, y, width)
+    top = y + ROW + 10
+    room = (width + 10) // _BUTTONS_PER_ROW
+    for number in range(COUNT):
+        row, column = divmod(number, _BUTTONS_PER_ROW)
+        sheet.label_button(number + 1, x + column * room, top + row * (ROW + 6), room - 10)
+    top += -(-COUNT // _BUTTONS_PER_ROW) * (ROW + 6)
+    sheet.text("revision or label", x, top, 130)
+    sheet.entry("Activate", x + 135, top, width - 135)
+    sheet.table("Labels:Table_RBV", x, top + ROW + 6, width, 124)
 
 
 def _geometry(sheet: Sheet, x: int, y: int, width: int) -> None:
@@ -80,7 +115,7 @@ def _geometry(sheet: Sheet, x: int, y: int, width: int) -> None:
     sheet.entry(staged("detector"), x + 305, top, 165)
     top += ROW + 8
     sheet.readback("Stage:Dirty_RBV", x + 135, top, 165)
-    sheet.put("Apply", "Stage:Apply", 1, x + 305, top, 80, "Commit all edited values of $(DET) as one geometry?")
+    sheet.put("Apply", "Stage:Apply", 1, x + 305, top, 80, _APPLY)
     sheet.put("Clear", "Stage:Clear", 1, x + 390, top, 80)
 
 
@@ -103,36 +138,27 @@ def _provenance(sheet: Sheet, x: int, y: int, width: int) -> None:
             room = (x + width - left) // len(suffixes)
             sheet.readback(suffix, left + place * room, top, room - 5 * (place < len(suffixes) - 1))
     top = y + (len(_PROVENANCE) + 1) * (ROW + 4) + 8
-    sheet.readback("Comment_RBV", x, top, width, 72)
+    sheet.readback("Comment_RBV", x, top, width, 36)
 
 
-def _actions(sheet: Sheet, x: int, y: int, width: int) -> None:
-    sheet.section("Activate", x, y, width)
+def _links(sheet: Sheet, x: int, y: int, width: int) -> None:
+    sheet.section("Where it was calibrated", x, y, width)
     top = y + ROW + 10
-    sheet.put("near", "Activate", "near", x, top, 80, _ACTIVATE)
-    sheet.put("far", "Activate", "far", x + 90, top, 80, _ACTIVATE)
-    sheet.text("revision or label", x + 190, top, 120)
-    sheet.entry("Activate", x + 315, top, 155)
-    sheet.section("Links", x, y + 76, width)
-    top = y + 76 + ROW + 10
     sheet.text("follow the links", x, top, 120)
-    sheet.readback("Follow_RBV", x + 125, top, 60)
-    sheet.put("On", "Follow", 1, x + 190, top, 55)
-    sheet.put("Off", "Follow", 0, x + 250, top, 55)
-    sheet.put(
-        "Record position",
-        "RecordPosition",
-        1,
-        x + 335,
-        top,
-        135,
-        "The active geometry of $(DET) was calibrated where the links are now? This clears the alarm.",
-    )
-    sheet.text("requests accepted / rejected", x, top + ROW + 8, 190)
-    sheet.readback("Accepted_RBV", x + 195, top + ROW + 8, 85)
-    sheet.readback("Rejected_RBV", x + 285, top + ROW + 8, 85)
+    sheet.readback("Follow_RBV", x + 135, top, 60)
+    sheet.put("On", "Follow", 1, x + 205, top, 55)
+    sheet.put("Off", "Follow", 0, x + 265, top, 55)
+    sheet.put("Record position", "RecordPosition", 1, x + 330, top, 140, _RECORD)
 
 
-def _message(sheet: Sheet, x: int, y: int, width: int) -> None:
+def _bottom(sheet: Sheet, x: int, y: int, width: int) -> None:
+    left = 840
+    sheet.section("Linked PVs", x, y, left)
+    sheet.table("Links:Table_RBV", x, y + ROW + 8, left, 192)
+    x, width = x + left + 20, width - left - 20
     sheet.section("Last message", x, y, width)
-    sheet.readback("Message_RBV", x, y + ROW + 6, width, 100)
+    sheet.readback("Message_RBV", x, y + ROW + 6, width, 158)
+    top = y + ROW + 172
+    sheet.text("requests accepted / rejected", x, top, 200)
+    sheet.readback("Accepted_RBV", x + 205, top, 85)
+    sheet.readback("Rejected_RBV", x + 295, top, width - 295)

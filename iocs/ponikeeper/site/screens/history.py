@@ -1,6 +1,6 @@
 """The history screen of a detector: list of revisions, comparison with the active one, reactivation."""
 
-from ponikeeper.site.screens.sheet import ROW, WIDTH, Sheet
+from ponikeeper.site.screens.sheet import ACTIVATES, ROW, WIDTH, Sheet
 
 
 def history() -> Sheet:
@@ -17,9 +17,9 @@ def history() -> Sheet:
     sheet.readback("History:Count_RBV", 435, top, 80)
     sheet.put(
         "Activate selected revision", "History:Activate", 1, 560, top, 240,
-        "Activate the selected revision of $(DET)?",
+        ACTIVATES.format("the selected revision"),
     )  # fmt: skip
-    sheet.readback("Status_RBV", 830, top, 200)
+    sheet.status(830, top + 2, 200, ROW - 4)
     sheet.readback("Label_RBV", 1040, top, 224)
     sheet.section("Selected and active revision compared", 16, top + ROW + 6, 760)
     sheet.table("History:Compare_RBV", 16, top + 2 * ROW + 14, 760, 276)

@@ -12,7 +12,7 @@ EXAMPLE = "ponikeeper_overview.bob"
 _TOP = 92
 HEADS = (
     ("detector", 8, 180), ("status", 196, 110), ("label", 314, 110), ("revision", 432, 64),
-    ("distance", 504, 110), ("energy", 622, 104), ("active since (UTC)", 734, 226), ("reason", 968, 304),
+    ("distance", 504, 110), ("energy", 622, 104), ("active since (local time)", 734, 226), ("reason", 968, 304),
 )  # fmt: skip
 """Title, position and width of each column (px)."""
 

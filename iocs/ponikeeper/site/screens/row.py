@@ -4,12 +4,11 @@ from ponikeeper.site.screens.overview import HEADS, ROW_HEIGHT, WIDTH
 from ponikeeper.site.screens.sheet import Sheet
 
 _COLUMNS = {
-    "Status_RBV": "status",
     "Label_RBV": "label",
     "Revision_RBV": "revision",
     "DirectDist_RBV": "distance",
     "Energy_RBV": "energy",
-    "Time_RBV": "active since (UTC)",
+    "Since_RBV": "active since (local time)",
 }
 """The PV of each column of the overview."""
 
@@ -20,6 +19,8 @@ def row() -> Sheet:
     sheet = Sheet("$(DET)", "P", WIDTH, ROW_HEIGHT)
     x, width = places["detector"]
     sheet.opens("$(DET)", "ponikeeper_detector.bob", x, 14, width)
+    x, width = places["status"]
+    sheet.status(x, 14, width, ROW_HEIGHT - 30)
     for suffix, head in _COLUMNS.items():
         sheet.readback(suffix, places[head][0], 14, places[head][1])
     sheet.readback("Reason_RBV", places["reason"][0], 2, places["reason"][1], ROW_HEIGHT - 6)

@@ -9,9 +9,10 @@ import phoebusgen
 from phoebusgen import widget
 from phoebusgen.screen import Screen
 
-from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, PV, Kind
+from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, PV, Kind, label_button
+from ponikeeper.protocol.status import SEVERITIES, Status
 
-WIDTH, HEIGHT = 1280, 800
+WIDTH, HEIGHT = 1280, 900
 """Size of a screen (px)."""
 
 ROW = 26
@@ -22,6 +23,19 @@ _IOC: Mapping[str, PV] = MappingProxyType({pv.suffix: pv for pv in IOC_PVS})
 _GAP = 4
 _colors: Any = phoebusgen.colors  # its attributes are made on import
 _fonts: Any = phoebusgen.fonts
+YELLOW = (255, 221, 0)
+"""Red, green, blue; Phoebus has no name for it: its MINOR is orange, which is hard to tell from its MAJOR."""
+
+_STATUS_COLORS = {
+    Status.VALID: _colors.OK.name,
+    Status.UNWATCHED: _colors.Button_Background.name,
+    **{status: YELLOW for status, severity in SEVERITIES.items() if severity == 1},
+}
+"""Background of each status: green, grey and yellow; the others are red."""
+
+ACTIVATES = "This activates {} for $(DET) at once, for everyone who records data now. Undo takes it back."
+"""Text of a confirmation."""
+
 _DIGITS = 9
 """Most decimals that fit a widget."""
 
@@ -114,6 +128,39 @@ class Sheet:
             update.horizontal_alignment_right()
         self._add(update)
 
+    def status(self, x: int, y: int, width: int, height: int, *, large: bool = False) -> None:
+        """Draw the status of a detector, as a word on its colour."""
+        pv = self._pvs["Status_RBV"]
+        update = widget.TextUpdate(self._name("status"), self._pv("Status_RBV"), x, y, width, height)
+        update.predefined_font(_fonts.Header1 if large else _fonts.DefaultBold)
+        update.predefined_background_color(_colors.MAJOR)
+        update.predefined_foreground_color(_colors.Text)
+        update.horizontal_alignment_center()
+        update.vertical_alignment_middle()
+        update.tool_tip(self._tip(pv))
+        rules = {f"pvInt0 == {int(status)}": color for status, color in _STATUS_COLORS.items()}
+        update.rule("colour of the status", "background_color", {self._pv("Status_RBV"): True}, rules)
+        self._add(update)
+
+    def label_button(self, number: int, x: int, y: int, width: int) -> None:
+        """Draw the button that activates a label; it is visible while there is such a label.
+
+        Parameters
+        ----------
+        number
+            Number of the button, from 1.
+        x, y, width
+            Position and size (px).
+        """
+        label = {self._pv(label_button(number)): True}
+        button = self._put(f"label {number}", "Labels:Activate", number, x, y, width, ACTIVATES.format("the label"))
+        button.rule("its label", "text", label, {"true": "pvStr0"}, value_as_expression=True)
+        button.rule("is there a label?", "visible", label, {'pvStr0 == ""': "false"})
+        before, after = ACTIVATES.replace("$(DET)", "the detector").split("{}")
+        message = f'"{before}" + pvStr0 + "{after}"'
+        button.rule("its confirmation", "confirm_message", label, {"true": message}, value_as_expression=True)
+        self._add(button)
+
     def table(self, suffix: str, x: int, y: int, width: int, height: int) -> None:
         """Draw a text PV whose columns are aligned, in a monospaced font."""
         update = widget.TextUpdate(self._name(suffix), self._pv(suffix), x, y, width, height)
@@ -142,13 +189,16 @@ class Sheet:
 
     def put(self, text: str, suffix: str, value: str | int, x: int, y: int, width: int, confirm: str = "") -> None:
         """Draw a button that puts a value, after a confirmation where `confirm` is given."""
+        self._add(self._put(text, suffix, value, x, y, width, confirm))
+
+    def _put(self, text: str, suffix: str, value: str | int, x: int, y: int, width: int, confirm: str) -> Any:
         assert self._pvs[suffix].writable, suffix
         button = self._button(text, x, y, width)
         button.action_write_pv(self._pv(suffix), value, text)
         button.tool_tip(self._tip(self._pvs[suffix]))
         if confirm:
             button.confirmation_dialog(confirm)
-        self._add(button)
+        return button
 
     def opens(self, text: str, file: str, x: int, y: int, width: int, *, target: str = "tab") -> None:
         """Draw a button that opens another screen with the macros of this one."""
