@@ -15,7 +15,7 @@ from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.history import Activation, Correction, Revision, history_file
 from ponikeeper.history.history_file import ExportedHistory
-from ponikeeper.history.records import checksum
+from ponikeeper.history.records import LabelRecord, UndoRecord, checksum
 from ponikeeper_client import timeline
 from ponikeeper_client.recall import _drift
 from strategies import VALUES
@@ -86,6 +86,19 @@ def test_corrections_lead_to_the_revision_that_is_right_now():
     assert list(table["correction"]) == ["", "retracted", "superseded", "superseded", ""]
     assert table["replaced_by"].tolist() == [pd.NA, pd.NA, 5, 5, pd.NA]
     assert list(table["correction_reason"]) == ["", "beam stop", "typed wrong", "better fit", ""]
+
+
+def test_label_is_the_one_of_now_and_what_was_undone_is_marked():
+    undo = UndoRecord(1, 6, 5, 5)
+    activations = (*ACTIVATIONS[:5], replace(ACTIVATIONS[5], cause="undo"))
+    label = LabelRecord(1, 4, "far", 5, day(7), "bob")
+    table = timeline(replace(HISTORY, activations=activations, undos=(undo,), labels=(label,)))
+    assert list(table["undone"]) == [False, False, False, False, True]
+    assert list(table["label"]) == ["near", "far", "near", "far", "near"]
+    assert list(table["active"]) == [False, True, False, False, False]
+    low, high = _drift._limits([_drift._differences(table[table["label"] == "near"], "dist")])
+    assert high < 1e-2  # in mm: without the corrected and the undone revision nothing has changed
+    assert low < 0
 
 
 def test_position_has_a_column_for_each_link_with_its_units():

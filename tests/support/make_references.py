@@ -273,8 +273,8 @@ def messages_page() -> str:
         "## Revisions of the history\n\n`History:Read` takes a query such as `revision 12`; `History:Read_RBV` has "
         '`{"v": 1, "read": "revision 12", "count": 57, "records": [...]}`: the records from that number on, as many as '
         "fit, and the number of the newest one. Records are those of the history file below.\n\n"
-        "`ponikeeper get --json` with `--revision`, `--label` or `--at` prints the keys of a `revision` and `prefix`, "
-        "`active` (whether it is active now), `active_revision`, and `corrections` of that revision; with `--at` also "
+        "`ponikeeper get --json` with `--revision`, `--label` or `--at` prints the keys of a `revision`, `prefix`, "
+        "`label_now`, `active` (whether it is active), `active_revision`, and `corrections` of it; with `--at` also "
         "`at`: `start` and `end` of the time, and `active`, a list of `serial`, `since`, `until`. `ponikeeper history "
         "--json` prints `active` (a number, 0 for none), `count` and `revisions`, newest first.",
         *_history_file(),

@@ -113,16 +113,21 @@ def draw(table: "pd.DataFrame", title: str) -> bytes:
     panels[-1].xaxis.set_major_locator(locator)
     panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator, tz="UTC"))
     panels[-1].set_xlabel("time of the commit (UTC)")
-    figure.suptitle(f"{title}\ndifference from the first revision of the label; x: corrected, ring: active")
+    figure.suptitle(f"{title}\ndifference from the first revision of the label; x: corrected or undone, ring: active")
     content = io.BytesIO()
     figure.savefig(content, dpi=_DPI, format="png")
     return content.getvalue()
 
 
 def _reference(group: "pd.DataFrame") -> Any:
-    """Return the row from which the others are counted: the first that is not corrected, else the first."""
-    right = group[group["correction"] == ""]
+    """Return the row from which the others are counted: the first that is right, else the first."""
+    right = group[~_is_wrong(group)]
     return (group if right.empty else right).iloc[0]
+
+
+def _is_wrong(group: "pd.DataFrame") -> Any:
+    """Return for each revision whether it was corrected or undone."""
+    return (group["correction"] != "") | group["undone"]
 
 
 def _differences(group: "pd.DataFrame", quantity: str) -> "pd.DataFrame":
@@ -136,7 +141,7 @@ def _differences(group: "pd.DataFrame", quantity: str) -> "pd.DataFrame":
         {
             "value": (group[quantity] - _reference(group)[quantity]) * factor,
             "sigma": sigma,
-            "wrong": group["correction"] != "",
+            "wrong": _is_wrong(group),
             "active": group["active"],
         }
     )

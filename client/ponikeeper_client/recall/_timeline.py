@@ -1,6 +1,6 @@
 """The history of a detector as a table over time (pandas)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -9,7 +9,9 @@ from ponikeeper.errors import MissingExtraError
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.history.corrections import chain, correction_of
 from ponikeeper.history.history_file import ExportedHistory
+from ponikeeper.history.labels import label_of
 from ponikeeper.history.records import Activation, Revision
+from ponikeeper.history.undos import undone_revisions
 from ponikeeper_client.recall._histories import read_histories
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ def timeline(history: ExportedHistory | str | Path, by: By = "revision") -> "pd.
     pandas.DataFrame
         In the order of the history, by time (UTC, of the IOC's clock). Columns:
 
-        - ``revision``, ``label``, ``active`` (now); by activation also ``serial``, ``cause``, ``activated_by``
+        - ``revision``, ``label`` (as it is now), ``active`` (now), ``undone``; by activation also ``serial``,
+          ``cause``, ``activated_by``
         - ``dist``, ``poni1``, ``poni2``, ``pixel1``, ``pixel2``, ``wavelength`` (m), ``rot1``, ``rot2``, ``rot3``
           (rad), each with its standard deviation, such as ``dist_sigma``: NaN where the commit had none; ``detector``
         - the same as Fit2D has it: ``direct_dist`` (mm), ``beam_x``, ``beam_y`` (px), ``tilt``, ``tilt_plane`` (deg);
@@ -80,12 +83,13 @@ def timeline(history: ExportedHistory | str | Path, by: By = "revision") -> "pd.
 
 
 def _by_revision(history: ExportedHistory) -> Iterator[tuple[str, dict[str, Any]]]:
+    undone = undone_revisions(history.activations, history.undos)
     for revision in history.revisions:
-        yield revision.created, _row(history, revision)
+        yield revision.created, _row(history, revision, undone)
 
 
 def _by_activation(history: ExportedHistory) -> Iterator[tuple[str, dict[str, Any]]]:
-    rows = {revision.number: _row(history, revision) for revision in history.revisions}
+    rows = {each["revision"]: each for _, each in _by_revision(history)}
     for activation in history.activations:
         yield activation.time, {**rows[activation.revision], **_activation_values(activation)}
 
@@ -95,7 +99,7 @@ def _activation_values(activation: Activation) -> dict[str, Any]:
 
 
 def _columns(history: ExportedHistory, by: By) -> Iterator[str]:
-    yield from ("revision", "label", "active")
+    yield from ("revision", "label", "active", "undone")
     if by == "activation":
         yield from ("serial", "cause", "activated_by")
     for name in PARAMETERS:
@@ -106,7 +110,7 @@ def _columns(history: ExportedHistory, by: By) -> Iterator[str]:
         yield from (f"position_{link}", f"position_{link}_units")
 
 
-def _row(history: ExportedHistory, revision: Revision) -> dict[str, Any]:
+def _row(history: ExportedHistory, revision: Revision, undone: Collection[int]) -> dict[str, Any]:
     geometry, provenance = revision.geometry, revision.provenance
     sigma = provenance.get("sigma")
     sigmas = sigma if isinstance(sigma, Mapping) else {}
@@ -114,8 +118,9 @@ def _row(history: ExportedHistory, revision: Revision) -> dict[str, Any]:
     active = history.activations[-1].revision if history.activations else 0
     values: dict[str, Any] = {
         "revision": revision.number,
-        "label": revision.label or "",
+        "label": label_of(revision, history.labels) or "",
         "active": revision.number == active,
+        "undone": revision.number in undone,
         **{name: getattr(geometry, name) for name in (*PARAMETERS, "detector", "energy")},
         **{f"{name}_sigma": sigmas.get(name) for name in PARAMETERS},
         **({} if fit2d is None else asdict(fit2d)),

@@ -1,7 +1,7 @@
 """Which revision of the history a command reads: by its number, its label, or a time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from ponikeeper.errors import ConfigError, RefusedError
 from ponikeeper.history import Activation, Correction, Revision
 from ponikeeper.history.activations import ActivePeriod, active_during
 from ponikeeper.history.corrections import chain
-from ponikeeper.history.labels import with_label
+from ponikeeper.history.labels import label_of, with_label
 from ponikeeper.protocol import Snapshot, history_reading, origin
 from ponikeeper.protocol.json_text import VERSION
 from ponikeeper.text import timestamps, typed_times
@@ -56,6 +56,7 @@ class Selected:
     """
 
     revision: Revision
+    label: str | None
     corrections: Sequence[Correction]
     at: TypedTime | None
     periods: Sequence[ActivePeriod]
@@ -137,7 +138,8 @@ async def read_selected(prefix: str, selector: Selector) -> Selected:
         revision = await read(history_reading.revision(number))
     revision = with_label(revision, await read(history_reading.all_labels()))
     corrections = await read(history_reading.all_corrections())
-    return Selected(revision, corrections, selector.at, periods)
+    label = label_of(revision, await read(history_reading.all_labels()))
+    return Selected(revision, label, corrections, selector.at, periods)
 
 
 def active_then(prefix: str, activations: Sequence[Activation], at: TypedTime) -> list[ActivePeriod]:
@@ -207,7 +209,8 @@ def comment_lines(selected: Selected, snapshot: Snapshot) -> list[str]:
         What it is, its corrections, and whether it is active.
     """
     number = selected.revision.number
-    lines = origin.revision_lines(snapshot.prefix, selected.revision, selected.corrections, selected.instant)
+    revision = replace(selected.revision, label=selected.label)
+    lines = origin.revision_lines(snapshot.prefix, revision, selected.corrections, selected.instant)
     if selected.at is not None:
         shown = [period_text(period) for period in (selected.periods[0], selected.periods[-1])]
         lines.append(f"selected as active at {selected.at}: {'; '.join(dict.fromkeys(shown))}")
@@ -244,6 +247,7 @@ def as_json(selected: Selected, snapshot: Snapshot) -> dict[str, object]:
         "v": VERSION,
         "prefix": snapshot.prefix,
         **selected.revision.as_dict(),
+        "label_now": selected.label,
         "active": number == snapshot.revision,
         "active_revision": snapshot.revision,
         "corrections": [item.as_dict() for item in selected.corrections if item.revision == number],
