@@ -1,10 +1,12 @@
 """Guarded runs of a detector that moves, and of an IOC that stops: the record is always right, or the run fails."""
 
 import contextlib
+import json
 import re
 import signal
 import threading
 import time
+from uuid import uuid4
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
@@ -15,11 +17,12 @@ from ophyd import Component as Cpt
 
 import speak
 from live import wait_for
-from ponikeeper.errors import NotConnectedError, RecordError
+from ponikeeper.errors import NotConnectedError, NotValidError, RecordError
 from ponikeeper.protocol import LinkState
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.guard import calibration_guard
 from ponikeeper_client.guard._policy import status_problem, unknown_links_problem
+from ponikeeper_client.recall import azimuthal_integrator
 from scripted import AFTER_SAVE, Scripted, attempt, commit, recorded, steps
 from speak import GEOMETRY
 
@@ -164,6 +167,29 @@ def test_run_without_a_guard_warns_once_of_a_geometry_that_does_not_apply(panel,
     panel.calib.configure({})
     repr(panel.calib.status.get())
     assert len(warnings_of_device(caplog)) == 2
+
+
+def test_moved_run_is_recalled_with_a_revision_that_the_ioc_has_for_the_place(panel, move, run_engine):
+    """Everything live: the run is taken at a wrong place, calibrated there later, and the first revision corrected."""
+    documents = []
+    move("Z", 700.0)
+    stands(panel, "MOVED")
+    run_engine(calibration_guard(bp.count([panel])), lambda *document: documents.append(document))
+    before = panel.calib.read_snapshot().revision
+    with pytest.raises(NotValidError, match=r"MOVED: z \(.*\) is at 700 mm, calibrated at 1000 mm") as refused:
+        azimuthal_integrator(documents)
+    assert "revision=N" in refused.value.remedy
+    panel.calib.set({**GEOMETRY, "dist": 0.7}).wait(timeout=30)
+    stands(panel, "VALID")
+    after = panel.calib.read_snapshot().revision
+    assert azimuthal_integrator(documents, revision=after).dist == 0.7
+    for number in range(1, before + 1):
+        with pytest.raises(NotValidError, match="MOVED"):
+            azimuthal_integrator(documents, revision=number)
+    correction = {"op": "supersede", "revision": before, "by": after, "reason": "it was moved"}
+    text = json.dumps({"v": 1, "request": uuid4().hex, **correction})
+    assert speak.request(panel.calib.prefix, text)["outcome"] == "accepted"
+    assert azimuthal_integrator(documents, best=True).dist == 0.7
 
 
 def test_run_without_a_guard_warns_of_a_detector_that_is_unset(make, fresh_prefix, take, caplog):
