@@ -86,6 +86,9 @@ def test_first_calibration_from_a_nominal_distance_is_active_and_right(session, 
     assert off_px(result.geometry, TRUTH) < RIGHT
     assert session.files("*") == [f"{session.uid}_pe1_image.{kind}" for kind in ("png", "poni", "tiff")]
     assert poni.read(result.files.poni.read_bytes()) == result.geometry
+    comments = result.files.poni.read_text()
+    assert f"# revision 1 (near) of {panel.calib.prefix}, uid {snapshot.uid}" in comments
+    assert "# status: UNWATCHED: no links are configured" in comments
     assert recorder.puts == ["open", "closed"]
     reported = snapshot.provenance
     assert (reported["method"], reported["calibrant"], reported["run_uid"]) == ("fit", "Ni", session.uid)
@@ -133,6 +136,9 @@ def test_dark_is_subtracted_in_double_precision(session, panel, frame):
     stored = _image(result.files.image)
     np.testing.assert_allclose(stored, frame.astype(float) + 50 - DARK, atol=1e-3)
     assert result.revision is None
+    assert f"# fitted to run {session.uid}, pe1_image\n# position: no links\n# status: not committed" in (
+        result.files.poni.read_text()
+    )
     assert panel.calib.read_snapshot().status == "UNSET"
 
 

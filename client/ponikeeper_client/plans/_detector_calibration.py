@@ -13,6 +13,8 @@ from ponikeeper import __version__
 from ponikeeper.errors import CalibrationError, PonikeeperError, ProblemsError, ShapeError
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import Commit
+from ponikeeper.protocol.origin import snapshot_lines
+from ponikeeper.text.ascii import to_ascii
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.documents import azimuthal_integrator
 from ponikeeper_client.fit.calibrants import Calibrant
@@ -124,7 +126,7 @@ class DetectorCalibration:
         try:
             position = self.position()
             fit, warnings = self._fit(image, report, cancelled)
-            self.files.write_poni(fit.geometry)
+            self.files.write_poni(fit.geometry, self._uncommitted_lines(position))
         except PonikeeperError as error:
             raise self._error(error, self._use_of_image()) from error
         if position.reason:
@@ -227,7 +229,20 @@ class DetectorCalibration:
         snapshot = self.calib.verified()
         if snapshot is None or snapshot.serial != response.serial:
             return result
-        return replace(result, status=snapshot.status, status_reason=snapshot.reason)
+        result = replace(result, status=snapshot.status, status_reason=snapshot.reason)
+        try:
+            self.files.write_poni(result.geometry, snapshot_lines(snapshot))
+        except PonikeeperError as error:  # the file without its revision is there
+            result = replace(result, warnings=(*result.warnings, str(error)))
+        return result
+
+    def _uncommitted_lines(self, position: ExposurePosition) -> list[str]:
+        """Format what the file of a geometry is that is not committed yet."""
+        values = "unknown"
+        if not isinstance(position.values, str):
+            values = ", ".join(f"{name} {value!r}" for name, value in position.values.items()) or "no links"
+        lines = [f"fitted to run {self.run_uid}, {self.key}", f"position: {values}", "status: not committed"]
+        return [to_ascii(line) for line in lines]
 
     def _provenance(self, result: Calibrated) -> dict[str, object]:
         """Build the provenance; a wavelength that was changed in the window has pyFAI-calib2 as its source."""

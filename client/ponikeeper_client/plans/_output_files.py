@@ -1,7 +1,7 @@
 """Output files of a calibration: image, PONI and figure, written atomically."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +62,10 @@ class OutputFiles:
         with _write_errors(self.image), atomic_path(self.image) as temporary:
             TifImage(data=image.astype(np.float32)).write(str(temporary))
 
-    def write_poni(self, geometry: Geometry) -> None:
-        """Write the geometry; raises as `write_image`."""
+    def write_poni(self, geometry: Geometry, comments: Sequence[str]) -> None:
+        """Write the geometry with comments on what it is, ASCII; raises as `write_image`."""
         with _write_errors(self.poni), atomic_path(self.poni) as temporary:
-            temporary.write_bytes(poni.write(geometry).encode("ascii"))
+            temporary.write_bytes(poni.write(geometry, comments).encode("ascii"))
 
     def write_picture(self, png: bytes) -> None:
         """Write the content of a PNG file; raises as `write_image`."""
