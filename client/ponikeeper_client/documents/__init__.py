@@ -4,6 +4,7 @@ Pure: it needs no ophyd, so other readers of documents can use it, too. pyFAI is
 detector is built.
 """
 
+from ponikeeper_client.documents._files import verify_files
 from ponikeeper_client.documents._integrators import azimuthal_integrator, integrator_of
 from ponikeeper_client.documents._reading import Calibration, calibrations, geometry, image_shape
 from ponikeeper_client.documents._status import (
@@ -41,5 +42,6 @@ __all__ = [
     "integrator_of",
     "recorded_applicability",
     "recorded_value",
+    "verify_files",
     "warn_once",
 ]

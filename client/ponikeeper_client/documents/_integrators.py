@@ -5,6 +5,9 @@ from typing import Any, cast
 
 from ponikeeper.errors import MissingExtraError, ShapeError
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.files import NO_FILES, Files, is_file_detector, named_files
+from ponikeeper_client.documents._file_detectors import detector_of_files
+from ponikeeper_client.documents._files import set_mask, verify_files
 from ponikeeper_client.documents._reading import applied_geometry, image_shape, recorded
 
 _OF_PYFAI = ("dist", "poni1", "poni2", "rot1", "rot2", "rot3", "wavelength")
@@ -18,6 +21,7 @@ def azimuthal_integrator(
     calib: str = "calib",
     shape: Sequence[int] | None = None,
     any_status: bool = False,
+    any_files: bool = False,
 ) -> Any:
     """Build pyFAI's integrator; the nine numbers of the geometry are passed on bit-exact.
 
@@ -32,6 +36,9 @@ def azimuthal_integrator(
         otherwise with pyFAI's own shape, which must be that of the images in the descriptor.
     any_status
         Use the geometry of a descriptor also where it did not apply.
+    any_files
+        Use the files that the geometry names as they are now. A descriptor has the SHA-256 of each, which is
+        verified otherwise; a `Geometry` alone has none, and is refused if it names files.
 
     Returns
     -------
@@ -45,17 +52,27 @@ def azimuthal_integrator(
     ShapeError
         The detector does not have the shape of the images, or pyFAI does not know the detector
         and the shape is not known either.
+    GeometryFileError
+        A file of the detector or its mask is missing, or has another content than at the calibration.
     MissingExtraError
         pyFAI is not installed.
     """
     if isinstance(source, Geometry):
-        return integrator_of(source, shape=shape)
+        return integrator_of(source, shape=shape, any_files=any_files)
     calibration = recorded(source, detector, calib)
     images = None if shape is not None else image_shape(source, calibration.detector)
-    return integrator_of(applied_geometry(calibration, any_status), images, shape)
+    geometry = applied_geometry(calibration, any_status)
+    return integrator_of(geometry, images, shape, files=calibration.files(), any_files=any_files)
 
 
-def integrator_of(geometry: Geometry, images: tuple[int, int] | None = None, shape: Sequence[int] | None = None) -> Any:
+def integrator_of(
+    geometry: Geometry,
+    images: tuple[int, int] | None = None,
+    shape: Sequence[int] | None = None,
+    *,
+    files: Files = NO_FILES,
+    any_files: bool = False,
+) -> Any:
     """Build the integrator of a geometry.
 
     Parameters
@@ -66,6 +83,10 @@ def integrator_of(geometry: Geometry, images: tuple[int, int] | None = None, sha
         Shape (y, x) of the images in pixels, if it is known: the detector must have this shape.
     shape
         As for `azimuthal_integrator`.
+    files
+        Path and SHA-256 of the files of the geometry; its mask is set, in addition to the detector's own gaps.
+    any_files
+        Do not compare the files with their SHA-256.
 
     Returns
     -------
@@ -74,16 +95,20 @@ def integrator_of(geometry: Geometry, images: tuple[int, int] | None = None, sha
 
     Raises
     ------
-    ShapeError, MissingExtraError
+    ShapeError, GeometryFileError, MissingExtraError
         As `azimuthal_integrator`.
     """
     try:
         from pyFAI.integrator.azimuthal import AzimuthalIntegrator
     except ModuleNotFoundError as error:
         raise MissingExtraError("fit", error.name or "pyFAI") from error
+    if not any_files:
+        verify_files(geometry, files)
     required = None if shape is None else _image_shape(shape)
     numbers = {name: getattr(geometry, name) for name in _OF_PYFAI}
-    integrator = AzimuthalIntegrator(**numbers, detector=_pyfai_detector(geometry, images, required))
+    detector = _pyfai_detector(geometry, images, required)
+    set_mask(detector, files)
+    integrator = AzimuthalIntegrator(**numbers, detector=detector)
     if geometry.detector_config.get("parallax"):
         integrator.enable_parallax()
     return integrator
@@ -103,6 +128,8 @@ def _pyfai_detector(geometry: Geometry, images: tuple[int, int] | None, required
     config = cast("dict[str, Any]", geometry.as_dict()["detector_config"])
     config.pop("parallax", None)
     config |= {"pixel1": geometry.pixel1, "pixel2": geometry.pixel2}
+    if named_files(geometry.detector_config) or is_file_detector(geometry.detector):
+        return detector_of_files(geometry, config, required or images)
     built = _from_factory(geometry, config, required is not None)
     expected = required or images
     pyfai_shape = None if built is None else built.shape

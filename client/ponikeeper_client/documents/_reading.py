@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from ponikeeper.errors import GeometryError, MessageError, NoGeometryError, ShapeError
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.files import NO_FILES, Files
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol import LinkState
 from ponikeeper.protocol.links import links_of
@@ -58,6 +59,20 @@ class Calibration:
         name = self.values.get("status")
         rows = self.values.get("link_states")
         return StatusRecord(str(name) if name else None, str(self.values.get("reason") or ""), _links(rows))
+
+    def files(self) -> Files:
+        """Return path and SHA-256 of the files of the geometry; empty where none were recorded.
+
+        Raises
+        ------
+        GeometryError
+            What was recorded is not valid JSON.
+        """
+        text = self.values.get("files")
+        try:
+            return cast("Files", strictjson.loads(text)) if text else NO_FILES
+        except ValueError as error:
+            raise GeometryError(f"the recorded files of {self.detector} are not valid JSON: {error}") from None
 
     def geometry(self) -> Geometry:
         """Return the geometry.

@@ -25,6 +25,7 @@ RECORDED: Mapping[str, str] = {
     "link_states": "Snapshot_RBV",
     "covariance": "Snapshot_RBV",
     "model": "Snapshot_RBV",
+    "files": "Snapshot_RBV",
 }
 """Keys that are recorded in addition to the ten values, each with the suffix of its PV."""
 
@@ -119,6 +120,7 @@ def _recorded(snapshot: Snapshot, status: str) -> dict[str, Any]:
         "link_states": "" if snapshot.link_states is None else strictjson.dumps(link_rows(snapshot.link_states)),
         "covariance": _optional(snapshot.provenance.get("covariance")),
         "model": "",
+        "files": _optional(snapshot.provenance.get("files")),
     }
     return values
 

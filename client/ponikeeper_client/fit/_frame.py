@@ -138,11 +138,11 @@ def _detector(geometry: Geometry, shape: tuple[int, ...]) -> Any:
         The detector has another shape: its gaps would lie elsewhere.
     """
     try:
-        own = azimuthal_integrator(geometry).detector
+        own = azimuthal_integrator(geometry, any_files=True).detector
     except ShapeError:
         own = None
     if own is None or own.shape is None:
-        return azimuthal_integrator(geometry, shape=shape).detector
+        return azimuthal_integrator(geometry, shape=shape, any_files=True).detector
     if tuple(own.shape) != shape:
         raise ShapeError(
             f"the image has shape {shape}, but {geometry.detector} with pixels of {geometry.pixel1!r} m x "

@@ -12,10 +12,10 @@ from ponikeeper.errors import CalibrationError, ImageError, NotConnectedError
 from ponikeeper.geometry import Geometry, poni, value_problem
 from ponikeeper.protocol import Commit
 from ponikeeper.system.atomic_write import write_atomic
+from ponikeeper_client._image_files import read_image, read_mask
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
 from ponikeeper_client.fit.figure import draw
 from ponikeeper_client.fit.fit import fit_image
-from ponikeeper_client.fit.image_files import read_image, read_mask
 from ponikeeper_client.fit.start import Nominal, Start, read_poni, resolve_start
 from ponikeeper_client.fit.table import fit_table
 

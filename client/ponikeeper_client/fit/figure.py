@@ -39,7 +39,7 @@ def draw(fit: Fit, image: NDArray[Any], mask: NDArray[Any] | None, title: str) -
     figure = Figure(figsize=(14, 8), layout="constrained")
     FigureCanvasAgg(figure)  # a canvas that needs no display
     panels = figure.subplot_mosaic([["image", "residual"], ["image", "pattern"]], width_ratios=(1, 1.2))
-    integrator = azimuthal_integrator(fit.geometry, shape=image.shape)
+    integrator = azimuthal_integrator(fit.geometry, shape=image.shape, any_files=True)
     two_theta = np.degrees(integrator.array_from_unit(image.shape, unit="2th_rad"))
     angles = np.degrees(fit.lines[list(fit.rings)]) if fit.rings else np.degrees(fit.lines[:10])
     show_rings(panels["image"], image, two_theta, angles)

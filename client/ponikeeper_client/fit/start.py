@@ -171,6 +171,6 @@ def _nominal_geometry(
         raise CalibrationError(f"detector {name} is not in the table of detectors: give pixel=(2e-4, 2e-4) too (m)")
     untilted = Geometry(start.dist, 0, 0, 0, 0, 0, *pixel, wavelength, name, config)
     y, x = start.centre or ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
-    detector = azimuthal_integrator(untilted, shape=shape).detector
+    detector = azimuthal_integrator(untilted, shape=shape, any_files=True).detector
     poni1, poni2, _ = detector.calc_cartesian_positions(np.array([y], float), np.array([x], float))
     return replace(untilted, poni1=float(poni1[0]), poni2=float(poni2[0]))

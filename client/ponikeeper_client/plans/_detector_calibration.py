@@ -195,7 +195,7 @@ class DetectorCalibration:
         with Calib2(self.files.image, folder, calibrant, self.wavelength.wavelength, start, mask) as program:
             saved = program.wait(cancelled)
         try:
-            azimuthal_integrator(saved.geometry, shape=(image.shape[0], image.shape[1]))
+            azimuthal_integrator(saved.geometry, shape=(image.shape[0], image.shape[1]), any_files=True)
             fit = measure_image(image, saved.geometry, options.calibrant, mask=options.mask)
         except ShapeError as error:
             raise CalibrationError(f"{saved.path.name} is for another detector: {error}") from error

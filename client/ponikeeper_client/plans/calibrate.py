@@ -14,10 +14,10 @@ from rich.console import Console
 from ponikeeper.errors import CalibrationError, ProblemsError
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import label_problem
+from ponikeeper_client._image_files import read_mask
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
-from ponikeeper_client.fit.image_files import read_mask
 from ponikeeper_client.fit.start import Start, check_start, read_poni
 from ponikeeper_client.gui.display import require_display
 from ponikeeper_client.images import Collector, ImageSource, image_key, image_source

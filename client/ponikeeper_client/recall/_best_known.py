@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from ponikeeper.errors import NoGeometryError
+from ponikeeper.geometry.files import files_of
 from ponikeeper.history.corrections import chain
 from ponikeeper.history.records import Correction, Revision
 from ponikeeper.text.timestamps import from_posix, to_datetime
@@ -112,6 +113,7 @@ def as_recorded(recorded: Recorded) -> BestKnown:
     return BestKnown(
         recorded=recorded,
         geometry=recorded.geometry,
+        files=recorded.files,
         reason=reason,
         applicability=recorded.applicability,
         authority="the run",
@@ -287,6 +289,7 @@ def _result(recorded: Recorded, revision: Revision, steps: Chain, history: Histo
         uid=revision.uid,
         checksum=revision.checksum,
         label=revision.label,
+        files=files_of(revision.provenance),
         applicability=applicability(recorded.record, recorded.revision or 0, revision, history.corrections(), instant),
         chain=steps,
         authority=history.authority,

@@ -53,6 +53,8 @@ def write_nexus(
     GeometryError
         NeXus cannot express it: the detector is not flat, its pixels are not all of one size, or the
         geometry corrects for parallax.
+    GeometryFileError
+        A file of the detector, or the mask, is missing or has another content; no file is written.
     ShapeError
         The detector does not have the shape of the images, or the shape is needed and not known.
     MissingExtraError
@@ -72,7 +74,7 @@ def write_nexus(
     except ModuleNotFoundError as error:
         raise MissingExtraError("fit", error.name or "h5py") from error
     images = None if shape is not None else recorded_of(source).image_shape
-    detector = integrator_of(geometry, images, shape).detector
+    detector = integrator_of(geometry, images, shape, files=source.files).detector
     _require_grid(geometry, detector)
     size = None if detector.shape is None else (int(detector.shape[0]), int(detector.shape[1]))
     pixels = _nexus_axes.pixels(geometry, size)  # before the file is opened: an error leaves no file

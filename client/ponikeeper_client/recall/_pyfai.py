@@ -9,9 +9,11 @@ from ponikeeper.geometry import poni as poni_text
 from ponikeeper.history.corrections import correction_text
 from ponikeeper.protocol import LinkState
 from ponikeeper.protocol.links import quantity
+from ponikeeper.protocol.origin import file_lines
 from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.text.ascii import to_ascii
-from ponikeeper_client.documents import integrator_of
+from ponikeeper.text.strictjson import canonical, plain
+from ponikeeper_client.documents import integrator_of, verify_files
 from ponikeeper_client.recall._best_known import best_known
 from ponikeeper_client.recall._histories import Histories
 from ponikeeper_client.recall._reading import recorded
@@ -66,7 +68,9 @@ def azimuthal_integrator(
     NotConnectedError, HistoryError
         With `best` or `revision`, as `best_known`.
     ShapeError
-        The detector does not have the shape of the images.
+        The detector, or the mask, does not have the shape of the images.
+    GeometryFileError
+        A file of the detector, or the mask, is missing or has another content than when the geometry was committed.
     ValueError
         `event` is not a number, `best` and `revision` are both given, or `history` without one of them.
     MissingExtraError
@@ -79,7 +83,7 @@ def azimuthal_integrator(
     """
     result = select_geometry(source, detector, stream, event, best, history, revision)
     images = None if shape is not None else recorded_of(result).image_shape
-    return integrator_of(result.require_geometry(any_status=any_status), images, shape)
+    return integrator_of(result.require_geometry(any_status=any_status), images, shape, files=result.files)
 
 
 def poni(source: Recorded | BestKnown, *, any_status: bool = False) -> str:
@@ -103,10 +107,13 @@ def poni(source: Recorded | BestKnown, *, any_status: bool = False) -> str:
         The result has no geometry.
     NotValidError
         The geometry does not apply.
+    GeometryFileError
+        A file that the geometry names, or the mask, is missing or has another content.
     ValueError
         `source` is not one result.
     """
     geometry = require_one(source).require_geometry(any_status=any_status)
+    verify_files(geometry, source.files)
     return poni_text.write(geometry, origin_lines(source))
 
 
@@ -128,6 +135,8 @@ def write_poni(source: Recorded | BestKnown, path: str | Path, *, any_status: bo
         The result has no geometry.
     NotValidError
         The geometry does not apply; no file is written.
+    GeometryFileError
+        A file that the geometry names, or the mask, is missing or has another content; no file is written.
     ValueError
         `source` is not one result.
     FileWriteError
@@ -154,7 +163,12 @@ def origin_lines(source: Recorded | BestKnown) -> list[str]:
             lines.append(f"recorded was revision {record.revision}, uid {record.uid}")
         lines += [correction_text(correction) for correction in source.chain]
         lines.append(f"as known to {source.authority}")
-    lines += [applicability_line(source), *link_lines(source.applicability.links), *record.notes]
+    lines += [
+        *file_lines(source.files),
+        applicability_line(source),
+        *link_lines(source.applicability.links),
+        *record.notes,
+    ]
     return [to_ascii(" ".join(line.split())) for line in lines]
 
 
@@ -244,7 +258,7 @@ def select_geometry(
         names = "; ".join(_description(one) for one in results) or "none at all"
         wanted = " ".join(filter(None, (detector, stream, "" if event is None else f"event {event}"))) or "the run"
         raise NoGeometryError(f"no geometry of {wanted} was recorded: recorded are {names}")
-    if len({(one.geometry, recorded_of(one).image_shape) for one in matches}) > 1:
+    if len({(one.geometry, recorded_of(one).image_shape, canonical(plain(one.files))) for one in matches}) > 1:
         names = "; ".join(_description(one) for one in matches)
         raise NoGeometryError(f"several geometries match: select one with detector=, stream= or event= ({names})")
     return next((one for one in matches if not one.applicability.permits_use), matches[0])

@@ -197,6 +197,7 @@ def _identity(calibration: Calibration) -> dict[str, Any]:
         "serial": None if values.get("serial") is None else int(values["serial"]),
         "since": None if since is None else from_posix(since),
         **{name: values.get(name) or None for name in _TEXTS},
+        "files": calibration.files(),
     }
 
 

@@ -1,12 +1,13 @@
 """The results of recall: a recorded geometry, and the best known one. Frozen values. Pure."""
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Self, TypeVar
 
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.files import Files
 from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.history.corrections import correction_text
 from ponikeeper.history.records import Correction
@@ -47,6 +48,8 @@ class Recorded:
         PV prefix of the calibration; None where the run does not have it.
     revision, uid, serial, checksum, label
         The active revision and its activation; None where the run does not have them.
+    files
+        Path and SHA-256 of each file of the geometry: of the detector by the keys of `detector_config`, and ``mask``.
     record
         What the run recorded of the status.
     applicability
@@ -80,6 +83,7 @@ class Recorded:
     serial: int | None = None
     checksum: str | None = None
     label: str | None = None
+    files: Files = field(default_factory=dict[str, Mapping[str, str]], repr=False)
     record: StatusRecord = field(default=StatusRecord(), repr=False)
     applicability: Applicability = field(default=Applicability(), repr=False)
     since: str | None = None
@@ -158,6 +162,8 @@ class BestKnown:
         Why there is no right geometry, or why corrections could not be looked up.
     revision, uid, checksum, label
         Of the right revision; None where there is none, or the run recorded none.
+    files
+        Path and SHA-256 of each file of the geometry, as for `Recorded`.
     applicability
         The status of the geometry where the links of the run were.
     chain
@@ -174,6 +180,7 @@ class BestKnown:
     uid: str | None = None
     checksum: str | None = None
     label: str | None = None
+    files: Files = field(default_factory=dict[str, Mapping[str, str]], repr=False)
     applicability: Applicability = field(default=Applicability(), repr=False)
     chain: tuple[Correction, ...] = ()
     authority: str = ""

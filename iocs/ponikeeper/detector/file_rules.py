@@ -1,18 +1,12 @@
 """Decide which files belong to the revision that a commit creates. Pure."""
 
 from collections.abc import Mapping
-from typing import cast
 
 from ponikeeper.geometry import Geometry
-from ponikeeper.geometry.files import MASK, NO_FILES, Files, entry_of, missing_hashes, named_files
+from ponikeeper.geometry.files import MASK, Files, entry_of, files_of, missing_hashes, named_files
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.history import Revision
 from ponikeeper.protocol import Commit
-
-
-def files_of(revision: Revision) -> Files:
-    """Return the files of a revision."""
-    return cast("Files", revision.provenance.get("files") or NO_FILES)
 
 
 def decide_files(active: Revision | None, commit: Commit, geometry: Geometry) -> tuple[Files, list[str]]:
@@ -44,7 +38,7 @@ def decide_files(active: Revision | None, commit: Commit, geometry: Geometry) ->
 def _kept(active: Revision, commit: Commit, geometry: Geometry, given: Files) -> dict[str, dict[str, str]]:
     if active.geometry.detector != geometry.detector:
         return {}
-    known, kept = files_of(active), dict[str, dict[str, str]]()
+    known, kept = files_of(active.provenance), dict[str, dict[str, str]]()
     if commit.derived or "detector_config" not in commit.geometry:
         kept = _still_named(known, active.geometry.detector_config, geometry.detector_config, given)
     if MASK in known and not commit.geometry.keys() >= set(NAMES):

@@ -38,6 +38,11 @@ _PATH = re.compile(r".*[/\\].*|.*\.[A-Za-z]\w*", re.DOTALL)
 _MAX_PATH_BYTES = 1000
 
 
+def files_of(provenance: Mapping[str, object]) -> Files:
+    """Return the files of a revision, from its provenance."""
+    return cast("Files", provenance.get("files") or NO_FILES)
+
+
 def named_files(config: Mapping[str, object]) -> dict[str, object]:
     """Return what a configuration names as files.
 

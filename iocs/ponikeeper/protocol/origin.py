@@ -1,9 +1,8 @@
 """Where a geometry comes from and whether it applies, as lines for people: the comments of a PONI file. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
-from ponikeeper.geometry.files import Files
+from ponikeeper.geometry.files import Files, files_of
 from ponikeeper.history.corrections import chain, correction_text
 from ponikeeper.history.records import Correction, Position, Revision
 from ponikeeper.protocol.snapshot import Snapshot
@@ -112,7 +111,7 @@ def _quantity(item: Mapping[str, object]) -> str:
 
 def _provenance_lines(provenance: Mapping[str, object]) -> list[str]:
     lines = [f"{key}: {provenance[key]}" for key in _PROVENANCE if provenance.get(key) is not None]
-    return [*lines, *file_lines(cast("Files", provenance.get("files") or {}))]
+    return [*lines, *file_lines(files_of(provenance))]
 
 
 def file_lines(files: Files) -> list[str]:

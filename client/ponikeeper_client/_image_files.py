@@ -37,9 +37,9 @@ def read_image(path: Path) -> NDArray[Any]:
     return frames[0] if len(frames) == 1 else frames.mean(axis=0, dtype=float)
 
 
-def read_mask(path: Path) -> NDArray[np.bool_]:
+def read_mask(path: str | Path) -> NDArray[np.bool_]:
     """Read a mask, shape (y, x): nonzero is masked; raises as `read_image`."""
-    return np.asarray(read_image(path)) != 0
+    return np.asarray(read_image(Path(path))) != 0
 
 
 def _frames(path: Path) -> NDArray[Any]:

@@ -6,7 +6,7 @@ from fabio.edfimage import EdfImage
 from fabio.tifimage import TifImage
 
 from ponikeeper.errors import ImageError
-from ponikeeper_client.fit.image_files import read_image, read_mask
+from ponikeeper_client._image_files import read_image, read_mask
 
 COUNTS = np.arange(40_000, 40_012, dtype=np.uint16).reshape(3, 4)
 

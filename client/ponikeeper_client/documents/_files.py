@@ -1,0 +1,89 @@
+"""Verify the files that belong to a geometry, before anything is built from them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ponikeeper.errors import GeometryFileError, ShapeError
+from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.files import MASK, Files, entry_of, missing_hashes, named_files
+from ponikeeper.system.file_hash import sha256_of
+
+
+def verify_files(geometry: Geometry, files: Files) -> None:
+    """Check that every file of a geometry is there, with the content that it had when the geometry was committed.
+
+    Parameters
+    ----------
+    geometry
+        The geometry.
+    files
+        Path and SHA-256 of its files, as they were committed.
+
+    Raises
+    ------
+    GeometryFileError
+        A file is missing, has another content, or its content was never recorded.
+    """
+    problems = list(_problems(geometry, files))
+    if problems:
+        raise GeometryFileError("; ".join(problems))
+
+
+def set_mask(detector: Any, files: Files) -> None:
+    """Mask the pixels of the mask of a geometry, in addition to the gaps of its detector.
+
+    Parameters
+    ----------
+    detector
+        pyFAI's detector, which is changed.
+    files
+        The verified files of the geometry; without a mask nothing is changed.
+
+    Raises
+    ------
+    ShapeError
+        The mask does not have the shape of the detector.
+    ImageError
+        The file is no image.
+    """
+    if MASK not in files:
+        return
+    import numpy as np
+
+    from ponikeeper_client._image_files import read_mask
+
+    path = files[MASK]["path"]
+    mask = read_mask(path)
+    if detector.shape is not None and mask.shape != tuple(detector.shape):
+        raise ShapeError(f"the mask {path} has the shape {mask.shape}, the detector {tuple(detector.shape)}")
+    own = detector.mask
+    detector.mask = np.asarray(mask if own is None else mask | (np.asarray(own) != 0), np.int8)
+
+
+def _problems(geometry: Geometry, files: Files) -> Iterator[str]:
+    named = named_files(geometry.detector_config)
+    entries = {key: entry_of(files, key, tuple(named)) for key in named}
+    unknown = [key for key, entry in entries.items() if entry is None or entry["path"] != named[key]]
+    for key in unknown:
+        yield (
+            f"detector_config.{key} is the file {named[key]}, of which no SHA-256 was recorded: it is not known "
+            "whether it is still the file of the calibration"
+        )
+    if not unknown:
+        yield from missing_hashes(geometry, files)
+    for name, entry in (*entries.items(), (MASK, files.get(MASK))):
+        if entry is not None and name not in unknown:
+            yield from _content_problems(name, entry["path"], entry["sha256"])
+
+
+def _content_problems(name: str, path: str, expected: str) -> Iterator[str]:
+    try:
+        actual = sha256_of(path)
+    except GeometryFileError as error:
+        yield f"{error} with the SHA-256 {expected}"
+    else:
+        if actual != expected:
+            yield (
+                f"the file {path} ({name}) has the SHA-256 {actual}, the geometry was committed with {expected}: it is "
+                "another file now; restore the file, or calibrate with the new one"
+            )
