@@ -7,6 +7,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from ponikeeper.errors import GeometryError, RefusedError
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.files import files_of, named_files
 from ponikeeper.protocol import EXAMPLES, Commit, Request, Result, Snapshot
 from ponikeeper.protocol.findings import UNWATCHED
 from ponikeeper.protocol.status import Status
@@ -93,6 +94,14 @@ def committed(snapshot: Snapshot, request: Request, now: datetime) -> tuple[Snap
         activated=time,
         geometry=geometry,
         position=None,
-        provenance=request.provenance,
+        provenance={**request.provenance, **_files(snapshot, request, geometry)},
     )
     return after, Result(request.request, request.op, "accepted", number, after.serial, (), time)
+
+
+def _files(snapshot: Snapshot, request: Commit, geometry: Geometry) -> dict[str, object]:
+    """Return the files of a commit, or those of the same detector, as a part of the provenance."""
+    files = request.files or files_of(snapshot.provenance)
+    active = snapshot.geometry
+    same = active is not None and named_files(active.detector_config) == named_files(geometry.detector_config)
+    return {"files": files} if files and (request.files or same) else {}

@@ -3,15 +3,18 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Mapping
+from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from ophyd.sim import make_fake_device
 
 from ponikeeper.errors import MissingOphydAsyncError, NotConnectedError, RecordError
 from ponikeeper.geometry import Geometry
-from ponikeeper.protocol import Request, Result, Snapshot
+from ponikeeper.protocol import Commit, Request, Result, Snapshot
 from ponikeeper.protocol.exchange import Exchange, Read, Wait
+from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.heartbeat import PERIOD, Heartbeat, hung_text
+from ponikeeper.system.file_hash import file_entry
 from ponikeeper_client import documents
 from ponikeeper_client._fresh_gets import raise_silent
 from ponikeeper_client._status_warnings import StatusWarnings
@@ -262,6 +265,7 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         value: Geometry | Mapping[str, Any],
         *,
         expect_revision: int | None = None,
+        mask: str | Path | None = None,
         timeout: float | None = None,
     ) -> None:
         """Commit a geometry, or some values of it, in one transaction.
@@ -272,6 +276,8 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
             A complete geometry, or values by name (m, rad).
         expect_revision
             Refuse unless this revision is active.
+        mask
+            File of an image or array whose nonzero pixels are masked; stored as its path and SHA-256.
         timeout
             How long to wait for the result (s).
 
@@ -281,10 +287,13 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
             Done when the geometry is active; fails with the errors of `transact`.
         """
         values = value.as_dict() if isinstance(value, Geometry) else value
-        await self.transact(manual(values, await self.read_snapshot(), expect_revision), timeout)
+        commit = manual(values, await self.read_snapshot(), expect_revision)
+        await self.transact(await asyncio.to_thread(with_files, commit, file_entry, mask), timeout)
 
     async def transact(self, request: Request, timeout: float | None = None) -> Result:
         """Run one transaction, and return when its effect is active.
+
+        A commit gets path and SHA-256 of each file that its `detector_config` names.
 
         Parameters
         ----------
@@ -304,7 +313,11 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
             The IOC refused; the message has its reasons.
         NotConnectedError
             No result arrived in time; it is then unknown whether the transaction was stored.
+        GeometryFileError
+            A file that the geometry names cannot be read here; nothing was sent.
         """
+        if isinstance(request, Commit):
+            request = await asyncio.to_thread(with_files, request, file_entry)
         request = identified(request)
         text, clock = checked_text(request), time.monotonic
         exchange = Exchange(

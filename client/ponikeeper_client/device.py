@@ -4,6 +4,7 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from ophyd import Component as Cpt
@@ -13,8 +14,10 @@ from ophyd.status import Status
 
 from ponikeeper.errors import NotConnectedError
 from ponikeeper.geometry import Geometry
-from ponikeeper.protocol import LinkState, Request, Result, Snapshot, parse_links, parse_settle
+from ponikeeper.protocol import Commit, LinkState, Request, Result, Snapshot, parse_links, parse_settle
+from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.pvs import setpoint
+from ponikeeper.system.file_hash import file_entry
 from ponikeeper_client import _display, documents
 from ponikeeper_client._fakes import FakeIoc, FakeTextSignal
 from ponikeeper_client._guarded_signals import GuardedReadOnly, GuardedWritable
@@ -303,6 +306,7 @@ class CalibrationData(Device):
         value: Geometry | Mapping[str, Any],
         *,
         expect_revision: int | None = None,
+        mask: str | Path | None = None,
         timeout: float | None = None,
         settle_time: float | None = None,
     ) -> Status:
@@ -314,6 +318,8 @@ class CalibrationData(Device):
             A whole geometry, or values by name (m, rad).
         expect_revision
             Refuse unless this revision is active.
+        mask
+            File of an image or array whose nonzero pixels are masked; stored as its path and SHA-256.
         timeout
             How long to wait for the result (s).
         settle_time
@@ -330,7 +336,7 @@ class CalibrationData(Device):
 
         def run() -> None:
             try:
-                self._commit(values, expect_revision, timeout)
+                self._commit(values, expect_revision, timeout, mask)
             except Exception as error:  # noqa: BLE001  # it is reported by the status
                 status.set_exception(error)
             else:
@@ -341,6 +347,8 @@ class CalibrationData(Device):
 
     def transact(self, request: Request, timeout: float | None = None) -> Result:
         """Run one transaction, and return when its effect is visible here.
+
+        A commit gets path and SHA-256 of each file that its `detector_config` names.
 
         Parameters
         ----------
@@ -360,9 +368,13 @@ class CalibrationData(Device):
             The IOC refused; the message has its reasons.
         NotConnectedError
             No result arrived in time; it is then unknown whether the transaction was stored.
+        GeometryFileError
+            A file that the geometry names cannot be read here; nothing was sent.
         """
         timeout = self._verdict_timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
+        if isinstance(request, Commit):
+            request = with_files(request, file_entry)
         result = self._transactor.run(request, timeout)
         if not self._reader.wait_for_serial(result.serial or 0, deadline):
             raise NotConnectedError(f"{self.snapshot.pvname} does not show serial {result.serial} within {timeout:g} s")
@@ -406,8 +418,15 @@ class CalibrationData(Device):
         self.snapshot.check_alive()
         super().wait_for_connection(*args, **kwargs)
 
-    def _commit(self, values: Mapping[str, Any], expect_revision: int | None, timeout: float | None) -> None:
-        self.transact(manual(values, self.read_snapshot(), expect_revision), timeout)
+    def _commit(
+        self,
+        values: Mapping[str, Any],
+        expect_revision: int | None,
+        timeout: float | None,
+        mask: str | Path | None = None,
+    ) -> None:
+        commit = manual(values, self.read_snapshot(), expect_revision)
+        self.transact(with_files(commit, file_entry, mask), timeout)
 
     def _event_keys(self) -> list[str]:
         return [f"{self.name}_{key}" for key in documents.STATE_KEYS]

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from ponikeeper.errors import CalibrationError, ImageError, NotConnectedError
-from ponikeeper.geometry import Geometry, poni, value_problem
+from ponikeeper.geometry import poni, value_problem
 from ponikeeper.protocol import Commit
+from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.system.atomic_write import write_atomic
+from ponikeeper.system.file_hash import file_entry
 from ponikeeper_client._image_files import read_image, read_mask
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
 from ponikeeper_client.fit.figure import draw
@@ -41,7 +43,7 @@ def fit(
     Parameters
     ----------
     image, dark, mask
-        Image files.
+        Image files; the mask is committed with the geometry, as path and SHA-256.
     calibrant
         pyFAI's name of the standard, or a .D file.
     wavelength
@@ -91,7 +93,7 @@ def fit(
             "wavelength_from": "argument" if wavelength is not None else begin.source,
             "image_sha256": hashlib.sha256(image.read_bytes()).hexdigest(),
         }
-        _commit(put, geometry, provenance, label)
+        _commit(put, with_files(Commit(geometry.as_dict(), provenance, label, "unknown"), file_entry, mask))
 
 
 def parse_start(
@@ -143,14 +145,14 @@ def _subtract(raw: NDArray[Any], dark: Path | None) -> NDArray[Any]:
     return raw.astype(float) - background
 
 
-def _commit(prefix: str, geometry: Geometry, provenance: dict[str, object], label: str | None) -> None:
+def _commit(prefix: str, commit: Commit) -> None:
     """Commit a geometry and wait for the result."""
     from ponikeeper_client.device import CalibrationData
 
     calib = CalibrationData(prefix, name="calib")
     try:
         calib.wait_for_connection(timeout=_CONNECT_TIMEOUT)
-        result = calib.transact(Commit(geometry.as_dict(), provenance, label, "unknown"))
+        result = calib.transact(commit)
     except TimeoutError as error:
         raise NotConnectedError(
             f"{prefix}Snapshot_RBV does not answer within {_CONNECT_TIMEOUT:g} s: check the prefix, and that the IOC "

@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +14,9 @@ from ponikeeper import __version__
 from ponikeeper.errors import CalibrationError, PonikeeperError, ProblemsError, ShapeError
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import Commit
+from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.origin import snapshot_lines
+from ponikeeper.system.file_hash import file_entry
 from ponikeeper.text.ascii import to_ascii
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.documents import azimuthal_integrator
@@ -51,6 +54,8 @@ class CalibrationOptions:
         ``dark``, if it has one.
     mask
         Shape (y, x); nonzero is masked.
+    mask_file
+        The file of the mask, which is committed with the geometry; None where the mask is an array.
     """
 
     calibrant: Calibrant
@@ -60,6 +65,7 @@ class CalibrationOptions:
     mask: NDArray[Any] | None
     label: str | None
     config_det: bool
+    mask_file: str | Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +228,7 @@ class DetectorCalibration:
             position=position.values,
         )
         try:
-            response = self.calib.transact(commit)
+            response = self.calib.transact(with_files(commit, file_entry, self.options.mask_file))
         except PonikeeperError as error:
             raise self._error(error, self._use_of_poni()) from error
         result = replace(result, revision=response.revision, serial=response.serial)

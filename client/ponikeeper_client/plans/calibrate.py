@@ -13,9 +13,11 @@ from rich.console import Console
 
 from ponikeeper.errors import CalibrationError, ProblemsError
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.files import MASK, files_of
 from ponikeeper.protocol import label_problem
 from ponikeeper_client._image_files import read_mask
 from ponikeeper_client.device import CalibrationData
+from ponikeeper_client.documents import verify_files
 from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
 from ponikeeper_client.fit.start import Start, check_start, read_poni
@@ -74,7 +76,8 @@ def calibrate(
         ``"take"`` takes a dark frame with the shutter closed; an array (y, x) or the uid of a run in `db` is
         subtracted; None subtracts the run's own stream ``dark``, which bluesky-darkframes records, if there is one.
     mask
-        An array (y, x), or a file with one; nonzero is masked, in addition to the detector's own gaps.
+        An array (y, x), or a file with one; nonzero is masked, in addition to the detector's own gaps. The path of
+        a file is committed with the geometry, with its SHA-256.
     label
         Label of the revision, such as ``"near"``.
     config_det
@@ -101,6 +104,8 @@ def calibrate(
     CalibrationError
         At least one detector was not calibrated; the message says why for each, and what to do. The results of
         the others are active, and in the attribute `results` of the error.
+    GeometryFileError
+        A file of the active geometry, from which the fit starts, is missing or has another content.
     WavelengthError
         The wavelength is not known, or its sources contradict each other.
 
@@ -111,8 +116,9 @@ def calibrate(
     pairs = list(zip(detectors, _calibs_of(detectors, calibs), strict=True))
     exposure = Exposure(_checked_num(num), shutter, isinstance(dark, str) and dark == "take")
     options = CalibrationOptions(
-        find_calibrant(calibrant), method, start, _checked_dark(dark, shutter, db), _mask_array(mask), label, config_det
-    )
+        find_calibrant(calibrant), method, start, _checked_dark(dark, shutter, db), _mask_array(mask), label,
+        config_det, mask if isinstance(mask, (str, Path)) else None,
+    )  # fmt: skip
     given_start = _given_start(method, start)
     collector = Collector()
     source = image_source(collector, images, db)
@@ -122,9 +128,12 @@ def calibrate(
     if method == "gui":
         require_display()
     for calib in dict.fromkeys(calib for _, calib in pairs):
-        active = calib.read_snapshot().geometry  # an IOC that does not answer is reported before the exposure
+        snapshot = calib.read_snapshot()  # an IOC that does not answer is reported before the exposure
         if method == "auto":
-            check_start(start, active)
+            check_start(start, snapshot.geometry)
+        if snapshot.geometry is not None and not isinstance(start, (Geometry, str, Path)):  # it starts from there
+            files = files_of(snapshot.provenance)
+            verify_files(snapshot.geometry, {name: entry for name, entry in files.items() if name != MASK})
     metadata = {
         "plan_name": "calibrate",
         "detectors": [detector.name for detector in detectors],

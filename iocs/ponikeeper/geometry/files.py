@@ -38,6 +38,11 @@ _PATH = re.compile(r".*[/\\].*|.*\.[A-Za-z]\w*", re.DOTALL)
 _MAX_PATH_BYTES = 1000
 
 
+def is_file_detector(detector: str) -> bool:
+    """Return whether a detector is nothing but its file."""
+    return detector.lower() == FILE_DETECTOR.lower()
+
+
 def files_of(provenance: Mapping[str, object]) -> Files:
     """Return the files of a revision, from its provenance."""
     return cast("Files", provenance.get("files") or NO_FILES)
@@ -196,7 +201,7 @@ def _detector_problems(detector: str, named: Mapping[str, object]) -> list[str]:
             f"detector {json_literal(detector)} is a file: write the detector {FILE_DETECTOR}, and "
             f'{{"filename": {json_literal(detector)}}} in detector_config'
         ]
-    if detector.lower() == FILE_DETECTOR.lower() and "filename" not in named:
+    if is_file_detector(detector) and "filename" not in named:
         return [f"detector {detector} is described by a file: detector_config.filename is missing; {REMEDY}"]
     return []
 
