@@ -9,6 +9,9 @@ from ponikeeper.errors import GeometryFileError, ShapeError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.files import FILE_KEYS, is_file_detector, named_files
 
+_OF_THE_FILE = ("pixel1", "pixel2", "max_shape")
+"""Keys that some classes take from their file only; pyFAI would log them as errors."""
+
 
 def detector_of_files(geometry: Geometry, config: Mapping[str, Any], expected: tuple[int, int] | None) -> Any:
     """Build the detector of a geometry that names files.
@@ -43,7 +46,7 @@ def detector_of_files(geometry: Geometry, config: Mapping[str, Any], expected: t
             "for it"
         )
     names = inspect.signature(kind.__init__).parameters
-    given = {key: value for key, value in config.items() if key not in ("pixel1", "pixel2") or key in names}
+    given = {key: value for key, value in config.items() if key not in _OF_THE_FILE or key in names}
     try:
         built = detector_factory(kind.__name__, given)
     except Exception as error:  # the readers of such files raise errors of many types
