@@ -16,7 +16,7 @@ from ponikeeper.protocol.status import Status
 from ponikeeper_client.device import CalibrationData
 from speak import GEOMETRY, commit_text
 
-DECISION = ("reason", "findings", "link_states", "covariance", "model")
+DECISION = ("reason", "findings", "link_states", "covariance", "model", "files")
 BESIDE = ("detector_config", "revision", "revision_uid", "serial", "checksum", "label", "status")
 
 
@@ -70,6 +70,7 @@ def test_recorded_values_are_bit_exact_the_active_ones(calib, committed):
     assert decision == {
         "reason": "no links are configured: nothing checks this geometry",
         "findings": '[{"status": "UNWATCHED", "link": ""}]', "link_states": "[]", "covariance": "", "model": "",
+        "files": "",
     }  # fmt: skip
     assert len(recorded) == len(NAMES) + len(BESIDE) + len(DECISION)
 
@@ -106,7 +107,7 @@ def test_unset_is_recorded_without_numbers(make, prefix):
     assert recorded == {
         "c_detector_config": "{}", "c_revision": 0, "c_revision_uid": "", "c_serial": 0, "c_checksum": "",
         "c_label": "", "c_status": "UNSET", "c_findings": '[{"status": "UNSET", "link": ""}]', "c_link_states": "[]",
-        "c_covariance": "", "c_model": "", "c_reason": calib.read_snapshot().reason,
+        "c_covariance": "", "c_model": "", "c_files": "", "c_reason": calib.read_snapshot().reason,
     }  # fmt: skip
     assert recorded["c_reason"].startswith("no geometry was ever committed: ")
     assert list(calib.describe_configuration()) == list(recorded)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from ponikeeper.errors import GeometryError, MessageError, NoGeometryError, ShapeError
 from ponikeeper.geometry import Geometry
-from ponikeeper.geometry.files import NO_FILES, Files
+from ponikeeper.geometry.files import Files
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol import LinkState
 from ponikeeper.protocol.links import links_of
@@ -70,7 +70,7 @@ class Calibration:
         """
         text = self.values.get("files")
         try:
-            return cast("Files", strictjson.loads(text)) if text else NO_FILES
+            return cast("Files", strictjson.loads(text)) if text else {}
         except ValueError as error:
             raise GeometryError(f"the recorded files of {self.detector} are not valid JSON: {error}") from None
 

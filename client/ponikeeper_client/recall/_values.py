@@ -83,7 +83,7 @@ class Recorded:
     serial: int | None = None
     checksum: str | None = None
     label: str | None = None
-    files: Files = field(default_factory=dict[str, Mapping[str, str]], repr=False)
+    files: Files = field(default_factory=dict[str, Mapping[str, str]], repr=False, hash=False)  # mappings have none
     record: StatusRecord = field(default=StatusRecord(), repr=False)
     applicability: Applicability = field(default=Applicability(), repr=False)
     since: str | None = None
@@ -180,7 +180,7 @@ class BestKnown:
     uid: str | None = None
     checksum: str | None = None
     label: str | None = None
-    files: Files = field(default_factory=dict[str, Mapping[str, str]], repr=False)
+    files: Files = field(default_factory=dict[str, Mapping[str, str]], repr=False, hash=False)  # mappings have none
     applicability: Applicability = field(default=Applicability(), repr=False)
     chain: tuple[Correction, ...] = ()
     authority: str = ""

@@ -45,7 +45,7 @@ def is_file_detector(detector: str) -> bool:
 
 def files_of(provenance: Mapping[str, object]) -> Files:
     """Return the files of a revision, from its provenance."""
-    return cast("Files", provenance.get("files") or NO_FILES)
+    return cast("Files", provenance.get("files") or {})
 
 
 def named_files(config: Mapping[str, object]) -> dict[str, object]:
