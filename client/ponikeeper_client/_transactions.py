@@ -23,7 +23,7 @@ _LOOK = 0.1
 
 
 def manual(values: Mapping[str, Any], active: Snapshot, expect_revision: int | None) -> Commit:
-    """Build a manual commit for the present position of the links; an edit keeps the label of the active revision.
+    """Build a manual commit: of a whole geometry for the present position of the links, or an edit of some values.
 
     Parameters
     ----------
@@ -45,11 +45,12 @@ def manual(values: Mapping[str, Any], active: Snapshot, expect_revision: int | N
         A value cannot be sent: it is not valid JSON.
     """
     provenance: dict[str, object] = {"method": "manual"}
+    plain_values = {name: _plain(name, value) for name, value in values.items()}
+    if not plain_values.keys() >= set(NAMES):
+        return Commit(plain_values, provenance, expect_revision=expect_revision, edit=True)
     if active.revision:
         provenance["derived_from"] = active.revision
-    plain_values = {name: _plain(name, value) for name, value in values.items()}
-    label = None if plain_values.keys() >= set(NAMES) else active.label  # a complete geometry does not inherit it
-    return Commit(plain_values, provenance, label, "now", expect_revision)
+    return Commit(plain_values, provenance, position="now", expect_revision=expect_revision)
 
 
 class Transactor:

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -129,6 +129,7 @@ class Detector(_Table):
     follow: bool = True
     settle: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 1.0
     mismatch: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = MISMATCH
+    position: Annotated[Literal["keep", "now"], Field(description='"keep" or "now"')] = "keep"
     seed: Annotated[str, Field(min_length=1)] | None = None
     limits: dict[str, tuple[float, float]] = {}
     link: Annotated[

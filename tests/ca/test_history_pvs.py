@@ -91,17 +91,17 @@ def test_list_of_a_long_history_is_a_window_around_the_selected_that_fits(prefix
 
 
 @pytest.mark.parametrize(
-    ("name", "number", "serial"), [("1", 1, 4), ("far", 2, 4), ("near", 3, 4), (" 2 ", 2, 4), ("3", 3, 4)]
+    ("name", "number", "serial"), [("1", 1, 4), ("far", 2, 4), ("near", 3, 3), (" 2 ", 2, 4), ("3", 3, 3)]
 )
 def test_number_or_label_is_activated_under_its_own_number(calibrated, name, number, serial):
     before = snapshot(calibrated)
     assert put(f"{calibrated}Activate", name) is None
     shown = snapshot(calibrated)
     assert (shown["revision"], shown["serial"]) == (number, serial)
-    assert shown["activated"] > before["activated"]
+    assert (shown["activated"] > before["activated"]) is (number != 3)  # which is active already
     assert (results(calibrated)[0]["op"], results(calibrated)[0]["revision"]) == ("activate", number)
     assert get(f"{calibrated}History:Count_RBV") == 3
-    assert get(f"{calibrated}Activate") == ""
+    assert get(f"{calibrated}Activate") == str(number)
 
 
 def test_activated_revision_is_whole(calibrated):
@@ -119,7 +119,7 @@ def test_put_after_a_rollback_derives_from_the_active_revision(calibrated):
     assert put(f"{calibrated}Activate", "far") is None
     assert put(f"{calibrated}Rot1", 0.05) is None
     shown = snapshot(calibrated)
-    assert (shown["revision"], shown["label"], shown["geometry"]["dist"]) == (4, "far", 0.9)
+    assert (shown["revision"], shown["label"], shown["geometry"]["dist"]) == (4, None, 0.9)
     assert shown["provenance"]["derived_from"] == 2
 
 

@@ -83,7 +83,7 @@ REQUESTS = {
     "unknown link": (by_request(position={"z": 1.0}), 'position names "z", which is not a link'),
     "unknown revision": (json.dumps({"v": 1, "request": "bad", "op": "activate", "revision": 2}), "no revision 2"),
     "huge revision": (json.dumps({"v": 1, "request": "bad", "op": "activate", "revision": 2**52}), "no revision"),
-    "too large": (changed(detector_config={"a": "x" * 15_800}), "the snapshot would have"),
+    "too large": (changed(detector_config={"a": "x" * 15_800}), "the snapshot could have"),
     **{name: BAD_REQUESTS[name] for name in ("misspelt key", "value twice", "cut by its client", "not UTF-8")},
 }
 """What only the active geometry and the history can refuse, and one text for each check of the parser."""

@@ -45,10 +45,10 @@ def test_edited_values_are_one_transaction(calibrated):
         assert [json.loads(str(text))["serial"] for text in monitor.values] == [1, 2, 3]
     assert put(f"{calibrated}Activate", "2") is None
     shown = snapshot(calibrated)
-    assert (shown["revision"], shown["serial"], shown["label"]) == (2, 4, "near")
+    assert (shown["revision"], shown["serial"], shown["label"]) == (2, 4, None)
     assert shown["geometry"] == {**GEOMETRY, "dist": 0.3, "rot1": 0.01, "wavelength": 1.7e-11, "detector_config": {}}
     assert shown["provenance"] == {"method": "manual", "derived_from": 1, "author": shown["provenance"]["author"]}
-    assert shown["position"] == {}
+    assert shown["position"] is None
     assert state(calibrated)[0] == 0
     assert int(get(f"{calibrated}Stage:Apply")) == 0
 

@@ -72,7 +72,7 @@ def test_ten_puts_are_ten_revisions_each_valid_and_whole(farm, prefix):
                 expected |= dict(zip(("pixel1", "pixel2"), pixel_size(value), strict=True)) | {"detector_config": {}}
             shown = snapshot(prefix)
             assert (shown["revision"], shown["serial"], shown["geometry"]) == (number, number, expected)
-            assert (shown["label"], shown["position"]) == ("near", {})
+            assert (shown["label"], shown["position"]) == (None, None)
             assert shown["provenance"].pop("author").count("@") == 1
             assert shown["provenance"] == {"method": "manual", "derived_from": number - 1}
         wait_for(lambda: len(monitor.values) == 11)
@@ -95,11 +95,17 @@ def test_same_value_twice_is_accepted_and_changes_nothing_the_second_time(prefix
     assert counters(prefix) == (3, 0)
 
 
-def test_put_of_the_fitted_value_by_hand_is_a_revision_of_its_own(prefix):
+def test_put_of_what_is_active_changes_nothing_whatever_its_provenance(prefix):
+    """Label, position and provenance of the fit stay."""
     begin(prefix)
-    assert put(f"{prefix}Dist", GEOMETRY["dist"]) is None
-    shown = snapshot(prefix)
-    assert (shown["revision"], shown["provenance"]["method"]) == (2, "manual")
+    before = snapshot(prefix)
+    for suffix, value in [*((setpoint(name), GEOMETRY[name]) for name in NAMES), ("DetectorConfig", "{}")]:
+        assert put(prefix + suffix, value) is None, suffix
+    assert put(f"{prefix}Poni", get(f"{prefix}Poni_RBV")) is None
+    assert put(f"{prefix}Activate", get(f"{prefix}Activate")) is None
+    assert put(f"{prefix}Label", get(f"{prefix}Label")) is None
+    assert snapshot(prefix) == before
+    assert counters(prefix) == (15, 0)
 
 
 def test_put_of_a_detector_brings_its_pixels_and_empties_its_configuration(prefix):
@@ -140,7 +146,7 @@ def test_poni_replaces_everything_and_reads_back_equal(prefix):
     assert poni.read(get(f"{prefix}Poni_RBV")) == geometry
     assert (shown["label"], shown["position"]) == (None, None)
     assert shown["provenance"] == {"method": "poni", "author": shown["provenance"]["author"]}
-    assert get(f"{prefix}Poni") == ""
+    assert get(f"{prefix}Poni") == get(f"{prefix}Poni_RBV")
 
 
 def test_poni_is_a_first_commit(prefix):
@@ -220,11 +226,13 @@ def test_repeated_id_gets_the_first_answer_even_after_a_restart(make_ioc):
 
 def test_repeated_activation_makes_no_second_serial(prefix):
     begin(prefix)
+    assert put(f"{prefix}Dist", 0.3) is None
     text = json.dumps({"v": 1, "request": "again", "op": "activate", "revision": 1})
     answer = request(prefix, text)
-    assert (answer["revision"], answer["serial"]) == (1, 2)
+    assert (answer["revision"], answer["serial"]) == (1, 3)
     assert request(prefix, text) == answer
-    assert snapshot(prefix)["serial"] == 2
+    assert put(f"{prefix}Activate", "1") is None  # it is active already
+    assert snapshot(prefix)["serial"] == 3
     other = request(prefix, text.replace("1}", '"near"}'))
     assert other["outcome"] == "refused"
 

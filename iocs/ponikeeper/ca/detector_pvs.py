@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ponikeeper.ca.channels import Clock, PutHandler, make_channel
-from ponikeeper.ca.history_pvs import HistoryPVs, timestamp
+from ponikeeper.ca.history_pvs import HistoryPVs, label_timestamp, timestamp
 from ponikeeper.ca.label_pvs import LabelPVs
 from ponikeeper.ca.puts import Puts
 from ponikeeper.ca.pv_values import (
@@ -17,6 +17,8 @@ from ponikeeper.ca.pv_values import (
     activation_values,
     geometry_value,
     geometry_values,
+    label_values,
+    setpoint_values,
     since_value,
     status_values,
     transaction_values,
@@ -89,11 +91,14 @@ class DetectorPVs:
             values = activation_values(state)
             last = {suffix: values.pop(suffix) for suffix in ("Snapshot_RBV", "Serial_RBV")}
             self._publish(values, stamp)
+            self._publish(label_values(state), label_timestamp(state))
             self._publish_links()
             self._publish_since()
             self._publish_setpoints(state, stamp)
             self._publish(last, stamp)
         elif Change.STATUS in change:
+            if Change.LABEL in change:
+                self._publish(label_values(state), label_timestamp(state))
             self._publish(status_values(state), stamp)
         if Change.RESULT in change:
             self._publish(transaction_values(state), stamp)
@@ -200,6 +205,7 @@ class DetectorPVs:
         """Publish the active values to the setpoints, and to the staged values that were not edited."""
         values = geometry_values(state.revision and state.revision.geometry)
         self._publish({setpoint(name): value for name, value in values.items()}, stamp)
+        self._publish(setpoint_values(state), stamp)
         untouched = {staged(name): values[name] for name in NAMES if name not in self._stage.values}
         self._publish(untouched, stamp)
 
@@ -211,8 +217,15 @@ class DetectorPVs:
             stamp = timestamp(state) if suffix == setpoint(name) else time.time()
             self._publish({suffix: self._value_now(name, suffix)}, stamp)
             return
+        if suffix == "Label":
+            self._publish({suffix: label_values(state)[suffix]}, label_timestamp(state))
+            return
+        named = setpoint_values(state)
+        if suffix in named:
+            self._publish({suffix: named[suffix]}, timestamp(state))
+            return
         value: float | str = ""
-        if suffix in ("Stage:Apply", "Stage:Clear", "RecordPosition", "History:Activate"):
+        if suffix in ("Stage:Apply", "Stage:Clear", "RecordPosition", "Undo", "History:Activate"):
             value = "Idle"
         elif suffix == "Follow":
             value = _SWITCH_STATES[state.follow]

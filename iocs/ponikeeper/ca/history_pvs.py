@@ -12,6 +12,7 @@ from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.state import DetectorState
 from ponikeeper.errors import HistoryError, RefusedError, StoreError
 from ponikeeper.history import Revision
+from ponikeeper.history.labels import latest_labels, with_label
 from ponikeeper.protocol.history_query import MAX_RECORDS, HistoryQuery, parse_query, reply_text
 from ponikeeper.protocol.text_tables import compare_text, table_text
 from ponikeeper.store import HistoryStorage
@@ -82,11 +83,12 @@ class HistoryPVs:
         active = self._keeper.state.revision
         number = self.selected or (active.number if active else 0)
         try:
-            revisions = await self._revisions(number - _WINDOW // 2, number + _WINDOW // 2)
+            read = await self._revisions(number - _WINDOW // 2, number + _WINDOW // 2)
         except StoreError as error:
             self._publish_message(f"the history cannot be read: {error}")
             return
-        corrections = self._keeper.state.corrections
+        corrections, labels = self._keeper.state.corrections, self._keeper.state.stored.labels
+        revisions = [with_label(revision, labels) for revision in read]
         chosen = [revision for revision in revisions if revision.number == number]
         self._publish(
             {
@@ -145,3 +147,9 @@ def timestamp(state: DetectorState) -> float:
     """
     now = time.time()
     return now if state.activation is None else min(now, to_posix(state.activation.time))
+
+
+def label_timestamp(state: DetectorState) -> float:
+    """Return the time from which on the active revision has its label and is active (s since 1970)."""
+    record = latest_labels(state.stored.labels).get(state.stored.number)
+    return timestamp(state) if record is None else max(timestamp(state), min(time.time(), to_posix(record.time)))

@@ -10,7 +10,18 @@ from ponikeeper.detector.keeper import Keeper
 from ponikeeper.errors import MessageError, PoniError, RefusedError
 from ponikeeper.geometry import poni
 from ponikeeper.geometry.parameters import NAMES
-from ponikeeper.protocol import Activate, Commit, Follow, RecordPosition, Request, Result, parse_request, require_whole
+from ponikeeper.protocol import (
+    Activate,
+    Commit,
+    Follow,
+    Label,
+    RecordPosition,
+    Request,
+    Result,
+    Undo,
+    parse_request,
+    require_whole,
+)
 from ponikeeper.protocol.pvs import setpoint
 from ponikeeper.text import strictjson
 
@@ -38,6 +49,8 @@ class Puts:
             "Poni": self._put_poni,
             "RecordPosition": self._put_record_position,
             "Activate": self._put_activate,
+            "Undo": self._put_undo,
+            "Label": self._put_label,
             "Follow": self._put_follow,
         }
 
@@ -54,7 +67,7 @@ class Puts:
         raise RefusedError(result.errors)
 
     async def _put_value(self, name: str, value: Any, identity: ClientIdentity) -> Result | None:
-        return await self.execute(Commit({name: value}, MANUAL, position="now", derived=True), identity)
+        return await self.execute(Commit({name: value}, MANUAL, edit=True), identity)
 
     async def _put_config(self, text: bytes, identity: ClientIdentity) -> Result | None:
         try:
@@ -79,7 +92,8 @@ class Puts:
             geometry = poni.read(text)
         except (MessageError, PoniError) as error:
             await self.refuse(error.problems)
-        return await self.execute(Commit(geometry.as_dict(), {"method": "poni"}, inherit=False), identity)
+        commit = Commit(geometry.as_dict(), {"method": "poni"}, inherit=False, values_only=True)
+        return await self.execute(commit, identity)
 
     async def activate(self, revision: int | str, identity: ClientIdentity) -> Result:
         """Activate the selected revision, or the one with a label; 0 is none."""
@@ -96,6 +110,12 @@ class Puts:
         if not text:
             await self.refuse(("Activate is empty: expected a revision number or a label",), "activate")
         return await self.execute(Activate(int(text) if text.isascii() and text.isdigit() else text), identity)
+
+    async def _put_undo(self, state: str, identity: ClientIdentity) -> Result | None:
+        return await self.execute(Undo(), identity) if state == "Do" else None
+
+    async def _put_label(self, text: str, identity: ClientIdentity) -> Result | None:
+        return await self.execute(Label(text.strip() or None), identity)
 
     async def _put_follow(self, state: str, identity: ClientIdentity) -> Result | None:
         return await self.execute(Follow(state == "On"), identity)

@@ -54,7 +54,6 @@ def activation_values(state: DetectorState) -> dict[str, PVValue]:
     values |= _derived_values(geometry) | _provenance(revision)
     values["Revision_RBV"] = PVValue(0 if revision is None else revision.number)
     values["Time_RBV"] = PVValue("" if state.activation is None else state.activation.time)
-    values["Label_RBV"] = PVValue("" if revision is None else revision.label or "")
     values["History:Count_RBV"] = PVValue(state.count)
     values |= status_values(state)
     values["Serial_RBV"] = PVValue(0 if state.activation is None else state.activation.serial)
@@ -64,6 +63,21 @@ def activation_values(state: DetectorState) -> dict[str, PVValue]:
 def since_value(state: DetectorState, now: datetime) -> PVValue:
     """Return since when the geometry has been active, in local time, with its age."""
     return PVValue("" if state.activation is None else timestamps.with_age(state.activation.time, now))
+
+
+def label_values(state: DetectorState) -> dict[str, PVValue]:
+    """Return, by suffix, the values that change with the label of the active revision."""
+    label = PVValue("" if state.revision is None else state.revision.label or "")
+    return {"Label_RBV": label, "Label": label}
+
+
+def setpoint_values(state: DetectorState) -> dict[str, PVValue]:
+    """Return, by suffix, what the setpoints of whole revisions show: put again, they lead to what is active."""
+    revision = state.revision
+    return {
+        "Activate": PVValue("" if revision is None else str(revision.number)),
+        "Poni": PVValue("" if revision is None else poni.write(revision.geometry)),
+    }
 
 
 def status_values(state: DetectorState) -> dict[str, PVValue]:

@@ -53,7 +53,7 @@ class Stage:
                     f"(revision {self._base_revision} was active then): check it, then Stage:Clear and stage again",
                 )
             )
-        commit = Commit(applied, MANUAL, position="now", derived=True, expect_revision=self._base_revision)
+        commit = Commit(applied, MANUAL, expect_revision=self._base_revision, edit=True)
         result = await self._puts.execute(commit, identity)
         self.values = {name: value for name, value in self.values.items() if applied.get(name) != value}
         return result

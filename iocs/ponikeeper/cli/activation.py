@@ -1,4 +1,4 @@
-"""The commands that decide which revision is active: activate, record-position, follow."""
+"""The commands that decide which revision is active: activate, undo, label, record-position, follow."""
 
 from typing import Annotated, Literal
 
@@ -6,7 +6,8 @@ import typer
 
 from ponikeeper.cli.console import AsJson, Prefix, ca_client, print_text, run_ca, transact
 from ponikeeper.cli.sending import send
-from ponikeeper.protocol import Activate, Follow, RecordPosition
+from ponikeeper.errors import ConfigError
+from ponikeeper.protocol import Activate, Follow, Label, RecordPosition, Undo
 from ponikeeper.text.strictjson import dumps
 
 
@@ -19,6 +20,34 @@ def activate(
     """Activate a revision again: ponikeeper activate 'XF:28ID1-ES{Det:PE1}Calib:' near."""
     name = int(revision) if revision.isascii() and revision.isdigit() else revision
     send(prefix, Activate(name, force), as_json=as_json)
+
+
+def undo(
+    prefix: Prefix,
+    serial: Annotated[
+        int | None, typer.Option("--expect-serial", min=1, help="only if this activation is still the newest one")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Undo the last activation that somebody asked for: ponikeeper undo 'XF:28ID1-ES{Det:PE1}Calib:'."""
+    send(prefix, Undo(serial), as_json=as_json)
+
+
+def label(
+    prefix: Prefix,
+    name: Annotated[str | None, typer.Argument(metavar="LABEL", help="such as near")] = None,
+    revision: Annotated[
+        int | None, typer.Option("--revision", min=1, help="its number; omitted: the active one")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="leave the revision without a label")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Label a revision: ponikeeper label 'XF:28ID1-ES{Det:PE1}Calib:' near."""
+    if (name is None) != remove:
+        raise ConfigError("give a label, or --remove" if name is None else "a label and --remove are given: give one")
+    result = transact(prefix, Label(name, revision))
+    text = f"{prefix} revision {result.revision} {f'is labelled {name}' if name else 'has no label'}"
+    print_text(dumps(result.as_dict()) if as_json else text)
 
 
 def record_position(prefix: Prefix, as_json: AsJson = False) -> None:

@@ -82,7 +82,13 @@ for command in (serve.serve, serve.check, geometry.get, geometry.put):
 app.command(name="set")(geometry.set_)
 for command in (geometry.show, history.history, history.diff):
     app.command()(command)
-for command in (activation.activate, activation.record_position, activation.follow):
+for command in (
+    activation.activate,
+    activation.undo,
+    activation.label,
+    activation.record_position,
+    activation.follow,
+):
     app.command()(command)
 for command in (corrections.supersede, corrections.retract):
     app.command()(command)

@@ -122,11 +122,9 @@ def set_(
         raise ConfigError("a name is given twice: give each value once")
     snapshot = run_ca(ca_client().read_snapshot(prefix))
     provenance: dict[str, object] = {"method": "manual"}
-    if snapshot.revision:
-        provenance["derived_from"] = snapshot.revision
     if comment:
         provenance["comment"] = comment
-    commit = Commit(geometry, provenance, snapshot.label, "now", snapshot.revision)
+    commit = Commit(geometry, provenance, expect_revision=snapshot.revision, edit=True)
     send(prefix, with_files(commit, file_entry), as_json=as_json)
 
 

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Literal, cast
 
 from ponikeeper.detector.file_rules import decide_files
 from ponikeeper.errors import GeometryError, RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.detectors import pixel_size
-from ponikeeper.geometry.files import NO_FILES
+from ponikeeper.geometry.files import NO_FILES, files_of
 from ponikeeper.geometry.parameters import NAMES, Limits
 from ponikeeper.geometry.slips import slips
 from ponikeeper.history import Correction, Position, Revision
@@ -18,16 +18,25 @@ from ponikeeper.protocol import (
     MAX_BYTES,
     Commit,
     LinkState,
+    RecordPosition,
+    RequestedPosition,
     Snapshot,
     Status,
     is_within,
     label_problem,
+    nominal_value,
     position_now,
+    quantity,
+    wavelength_of,
 )
 from ponikeeper.protocol.findings import MAX_REASON, WHERE_TO_BEGIN
-from ponikeeper.protocol.links import MAX_ERROR
+from ponikeeper.protocol.links import MAX_ERROR, contradicts_wavelength
+from ponikeeper.protocol.request import MAX_LABEL_BYTES
 from ponikeeper.store import Draft
 from ponikeeper.text import strictjson
+
+EditPosition = Literal["keep", "now"]
+"""The position of an edited geometry: that of the revision that was edited, or that of the links."""
 
 _LONGEST_NUMBER = -1.2345678901234567e-300
 
@@ -39,13 +48,14 @@ def decide_commit(
     limits: Limits,
     units: Mapping[str, str],
     links: Sequence[LinkState] = (),
+    edit_position: EditPosition = "keep",
 ) -> Draft:
     """Check a commit and return the revision that is to be stored.
 
     Parameters
     ----------
     active
-        The active revision, None if the detector is UNSET.
+        The active revision with the label that it has now, None if the detector is UNSET.
     commit
         The request.
     author
@@ -56,6 +66,8 @@ def decide_commit(
         Units of each link in the configuration by its name.
     links
         The links as they are now; empty if nothing is known of them yet.
+    edit_position
+        The position of an edited geometry: ``keep`` that of the active revision, or that of the links ``now``.
 
     Returns
     -------
@@ -66,8 +78,10 @@ def decide_commit(
     RefusedError
         With every problem.
     """
+    wanted = edit_position if commit.edit else commit.position
     problems = [
         *_expectation_problems(active, commit),
+        *_edit_problems(commit),
         *_label_rule_problems(commit),
         *_position_problems(commit, units),
     ]
@@ -77,6 +91,8 @@ def decide_commit(
         problems += _slips(active, geometry, commit, limits)
         files, file_problems = decide_files(active, commit, geometry)
         problems += file_problems
+        if wanted == "now" and not commit.force:
+            problems += _contradictions(active, geometry, commit, links)
     except GeometryError as error:
         problems += [_problem_with_hint(problem, active, commit) for problem in error.problems]
     if geometry is None or problems:
@@ -86,25 +102,28 @@ def decide_commit(
     provenance.pop("files", None)
     if files:
         provenance["files"] = files
-    if commit.derived and active is not None:
+    if commit.edit and active is not None:
         provenance["derived_from"] = active.number
-    label = active.label if commit.derived and active is not None else commit.label
-    return Draft(geometry, provenance, label, _position(commit, units, links))
+    kept = commit.edit and edit_position == "keep"
+    position = (active and active.position) if kept else _position(wanted, units, links)
+    return Draft(geometry, provenance, commit.label, position)
 
 
 def decide_record_position(
-    revision: Revision | None, corrections: Sequence[Correction], links: Sequence[LinkState]
+    revision: Revision | None, corrections: Sequence[Correction], links: Sequence[LinkState], *, force: bool = False
 ) -> Commit:
     """Return the commit that records the links' position now as the position of the active geometry.
 
     Parameters
     ----------
     revision
-        The active revision, None if the detector is UNSET.
+        The active revision with the label that it has now, None if the detector is UNSET.
     corrections
         All corrections of the detector's revisions.
     links
         The links as they are now.
+    force
+        Whether to accept that its wavelength contradicts a link.
 
     Returns
     -------
@@ -128,52 +147,37 @@ def decide_record_position(
     if problems:
         raise RefusedError(problems)
     provenance = {key: value for key, value in revision.provenance.items() if key != "author"}
-    return Commit({}, provenance, position="now", derived=True)
-
-
-def is_unchanged(active: Revision | None, draft: Draft, derived: bool, links: Sequence[LinkState] = ()) -> bool:
-    """Return whether a draft equals the active revision.
-
-    For an edit by hand `derived_from` is not compared: it always names the active revision. Positions are
-    equal if they are within the tolerances of the links.
-    """
-    if active is None or active.geometry != draft.geometry:
-        return False
-    ignored = {"derived_from"} if derived else set[str]()
-    old, new = ({k: v for k, v in p.items() if k not in ignored} for p in (active.provenance, draft.provenance))
-    old_text, new_text = (
-        strictjson.canonical([geometry.as_dict(), label, strictjson.plain(provenance)])
-        for geometry, label, provenance in (
-            (active.geometry, active.label, old),
-            (draft.geometry, draft.label, new),
-        )
-    )  # as texts: in Python 1 == True and 0.0 == -0.0
-    return old_text == new_text and _same_position(active.position, draft.position, links)
+    provenance["derived_from"] = revision.number
+    return Commit({}, provenance, revision.label, position="now", force=force)
 
 
 def is_repetition(
     active: Revision | None,
     corrections: Sequence[Correction],
     draft: Draft,
-    derived: bool,
+    commit: Commit,
     links: Sequence[LinkState] = (),
 ) -> bool:
-    """Return whether a commit would store the active revision again. A corrected revision is never a repetition.
+    """Return whether a commit would store the active revision again, so that nothing is to be changed.
 
-    Raises
-    ------
-    RefusedError
-        The active revision was corrected, and an edit by hand changes nothing of its geometry.
+    Of an edit, and of a put to `Poni`, the values decide: label, position and provenance of the active revision stay.
+    Otherwise they are compared, too; positions are equal if they are within the tolerances of the links, and a
+    corrected revision is never a repetition. Where only the position is recorded, `derived_from` is not compared.
     """
-    correction = active and correction_of(corrections, active.number)
-    if not active or not correction:
-        return is_unchanged(active, draft, derived, links)
-    if derived and draft.geometry == active.geometry:
-        raise RefusedError(
-            f"revision {correction.revision} was {describe_correction(correction)}, and this edit does not change "
-            "its geometry: activate one that is right, or commit a new geometry"
-        )
-    return False
+    if active is None or active.geometry != draft.geometry:
+        return False
+    if strictjson.canonical(active.geometry.as_dict()) != strictjson.canonical(draft.geometry.as_dict()):
+        return False  # as texts: in Python 1 == True and 0.0 == -0.0
+    if commit.edit or commit.values_only:
+        return files_of(active.provenance) == files_of(draft.provenance)
+    ignored = set[str]() if commit.geometry else {"derived_from"}
+    old, new = ({k: v for k, v in p.items() if k not in ignored} for p in (active.provenance, draft.provenance))
+    return (
+        active.label == draft.label
+        and strictjson.canonical(strictjson.plain(old)) == strictjson.canonical(strictjson.plain(new))
+        and correction_of(corrections, active.number) is None
+        and _same_position(active.position, draft.position, links)
+    )
 
 
 def position_note(commit: Commit, draft: Draft, links: Sequence[LinkState]) -> str:
@@ -218,7 +222,7 @@ def require_room(prefix: str, draft: Draft, links: Sequence[LinkState]) -> None:
         for link in links
     ]
     text = Snapshot(
-        prefix, status, "x" * MAX_REASON, 10**9, 10**9, "0" * 36, "sha256:" + "0" * 64, draft.label, "0" * 27,
+        prefix, status, "x" * MAX_REASON, 10**9, 10**9, "0" * 36, "sha256:" + "0" * 64, "x" * MAX_LABEL_BYTES, "0" * 27,
         draft.geometry, draft.position, draft.provenance,
         ((status, ""),) * 2 + tuple((status, link.name) for link in links for _ in range(2)), tuple(longest_links),
     ).as_json()  # fmt: skip
@@ -263,7 +267,37 @@ def _slips(active: Revision | None, geometry: Geometry, commit: Commit, limits: 
     """Find what was probably typed in another unit, among the values that change."""
     old = {} if active is None else active.geometry.as_dict()
     changed = [name for name in NAMES if old.get(name) != getattr(geometry, name)]
-    return slips(geometry, changed, limits, single=commit.derived and len(commit.geometry) == 1)
+    return slips(geometry, changed, limits, single=commit.edit and len(commit.geometry) == 1)
+
+
+def _contradictions(
+    active: Revision | None, geometry: Geometry, commit: Commit, links: Sequence[LinkState]
+) -> list[str]:
+    """Find the links that contradict the wavelength of a commit for the present position.
+
+    A wavelength that the commit does not give, or that an edit does not change, is not checked. A commit without values
+    records the position of the active geometry, with its wavelength.
+    """
+    unchanged = commit.edit and active is not None and active.geometry.wavelength == geometry.wavelength
+    if unchanged or (commit.geometry and "wavelength" not in commit.geometry):
+        return []
+    return [
+        _contradiction(link, geometry.wavelength, op="commit" if commit.geometry else RecordPosition.op)
+        for link in links
+        if link.unknown_because is None and contradicts_wavelength(link, geometry.wavelength)
+    ]
+
+
+def _contradiction(link: LinkState, wavelength: float, op: str) -> str:
+    assert link.value is not None
+    nominal = nominal_value(link, wavelength)
+    assert nominal is not None
+    measured = f"{wavelength_of(link, link.value):.6g} m" if link.value > 0 else "no wavelength"
+    return (
+        f"wavelength {wavelength!r} m is {quantity(nominal, link.units)}, but {link} is at "
+        f"{quantity(link.value, link.units)} ({measured}), more than {link.mismatch:.4g} relative: correct one of "
+        f'them; if both are right, put a Request with "op": "{op}" and "force": true'
+    )
 
 
 def _expectation_problems(active: Revision | None, commit: Commit) -> list[str]:
@@ -274,6 +308,12 @@ def _expectation_problems(active: Revision | None, commit: Commit) -> list[str]:
         f"expect_revision {commit.expect_revision} is outdated: revision {current} is active; "
         "read the snapshot again, then send a new request"
     ]
+
+
+def _edit_problems(commit: Commit) -> list[str]:
+    if commit.edit and (commit.label is not None or commit.position != "unknown"):
+        return ['an edit has neither a label nor a position of its own: leave "label" and "position" out']
+    return []
 
 
 def _label_rule_problems(commit: Commit) -> list[str]:
@@ -296,9 +336,10 @@ def _position_problems(commit: Commit, units: Mapping[str, str]) -> list[str]:
     return problems
 
 
-def _position(commit: Commit, units: Mapping[str, str], links: Sequence[LinkState]) -> Position | None:
+def _position(
+    requested: RequestedPosition | EditPosition, units: Mapping[str, str], links: Sequence[LinkState]
+) -> Position | None:
     """Return the position as it is stored, with units; None if it is unknown."""
-    requested = commit.position
     if isinstance(requested, str):
         current = position_now(links) if requested == "now" else None
         if current is None or current.keys() != units.keys():

@@ -1,22 +1,28 @@
 """Typed access to the store for one detector; reports when the disk hangs."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from ponikeeper.detector.publisher import Publisher
 from ponikeeper.detector.state import Change
+from ponikeeper.detector.undo_rules import UndoStep, activation_to_undo
 from ponikeeper.errors import RefusedError, StoreError
-from ponikeeper.history import Activation, Correction, Revision
+from ponikeeper.history import Activation, Correction, LabelRecord, Revision, UndoRecord
+from ponikeeper.history.labels import label_of
 from ponikeeper.history.records import FOLLOWED
+from ponikeeper.history.undos import undone_serials
 from ponikeeper.protocol import Request, Result
 from ponikeeper.store import Answer, Draft, FollowCandidate, FollowState, HistoryStorage, StoredState
 from ponikeeper.store.store_thread import PERIOD, StoreThread
 
 _FOLLOW_AUTHOR = "links"
 """The author of activations that follow the links."""
+
+_PAGE = 100
+"""Activations that are read at once."""
 
 T = TypeVar("T")
 
@@ -61,8 +67,18 @@ class DetectorStore:
         """
         return await self._read(request, lambda storage: _find_revision(storage, self._prefix, name, wrong))
 
+    async def find_undo(self, request: Request) -> UndoStep:
+        """Read which activation an undo undoes, and what was active just before it.
+
+        Raises
+        ------
+        RefusedError
+            There is none; the message says why.
+        """
+        return await self._read(request, lambda storage: _find_undo(storage, self._prefix))
+
     async def follow_candidates(self, before: int | None, limit: int) -> list[FollowCandidate]:
-        """Read what commits and users activated, newest first, before a serial (None: from the newest on)."""
+        """Read what commits and users activated and was not undone, before a serial (None: from the newest on)."""
         return await self._read(None, lambda storage: storage.follow_candidates(self._prefix, before, limit))
 
     async def answer(self, request: Request) -> Answer | None:
@@ -103,13 +119,19 @@ class DetectorStore:
         return self._activated(revision, activation, follow_state)
 
     async def activate(
-        self, request: Request, revision: Revision, time: str, author: str, follow_state: FollowState | None
+        self,
+        request: Request,
+        revision: Revision,
+        time: str,
+        author: str,
+        follow_state: FollowState | None,
+        undone: Activation | None = None,
     ) -> StoredState:
-        """Activate a stored revision; parameters as `commit`."""
+        """Activate a stored revision, which may undo another activation; parameters as `commit`."""
         activation = await self._write(
             request,
             lambda storage: storage.activate(
-                self._prefix, revision.number, time, request.op, author, _identity(request), follow_state
+                self._prefix, revision.number, time, request.op, author, _identity(request), follow_state, undone
             ),
         )
         return self._activated(revision, activation, follow_state)
@@ -130,6 +152,22 @@ class DetectorStore:
         )
         before = self._publisher.state.stored
         return replace(before, corrections=(*before.corrections, numbered))
+
+    async def is_labelled(self, request: Request, number: int, label: str | None) -> bool:
+        """Return whether a label means a revision already; without a label: whether the revision has none."""
+        revision = await self.find_revision(number, (), request)
+        labels = self._publisher.state.stored.labels
+        if label is None or label_of(revision, labels) != label:
+            return label_of(revision, labels) == label
+        return number == await self._read(request, lambda storage: storage.find_label(self._prefix, label))
+
+    async def label(self, request: Request, label: LabelRecord, result: Result) -> StoredState:
+        """Store a label, which gets its number here, and the result of its request."""
+        numbered = await self._write(
+            request, lambda storage: storage.label(self._prefix, label, _answer(request, result))
+        )
+        before = self._publisher.state.stored
+        return replace(before, labels=(*before.labels, numbered))
 
     async def set_follow(self, request: Request, follow_state: FollowState, author: str, result: Result) -> StoredState:
         """Store whether the geometry follows the links, and the result of the request."""
@@ -215,7 +253,10 @@ def _answer(request: Request, result: Result) -> Answer | None:
 
 def _find_revision(storage: HistoryStorage, prefix: str, name: int | str, wrong: Collection[int]) -> Revision:
     count = storage.count(prefix)
-    number = name if isinstance(name, int) else storage.find_label(prefix, name, wrong)
+    if isinstance(name, int):
+        number = name
+    else:
+        number = storage.find_label(prefix, name, {*wrong, *storage.undone_revisions(prefix)})
     revision = storage.revision(prefix, number) if number is not None and 1 <= number <= count else None
     if revision is not None:
         return revision
@@ -224,8 +265,27 @@ def _find_revision(storage: HistoryStorage, prefix: str, name: int | str, wrong:
         wrong_one = storage.find_label(prefix, name)
         if wrong_one is not None:
             raise RefusedError(
-                f"every revision labelled {name} was superseded or retracted, the last one is {wrong_one}"
+                f"every revision labelled {name} was superseded, retracted or undone, the last one is {wrong_one}: "
+                "to activate it, give its number"
             )
         labels = storage.labels(prefix)
         known = f"labels {', '.join(labels)}" if labels else f"no labels, and {known}"
     raise RefusedError(f"there is no revision {name}: the history has {known}")
+
+
+def _find_undo(storage: HistoryStorage, prefix: str) -> UndoStep:
+    undone = undone_serials(cast("list[UndoRecord]", storage.records(prefix, "undo")))
+    activation = activation_to_undo(_newest_activations(storage, prefix), undone)
+    (earlier,) = storage.records(prefix, "activation", activation.serial - 1, activation.serial - 1)
+    numbers = (activation.revision, cast("Activation", earlier).revision)
+    ((wrong,), (before,)) = (storage.revisions(prefix, number, number) for number in numbers)
+    return UndoStep(activation, wrong, before)
+
+
+def _newest_activations(storage: HistoryStorage, prefix: str) -> Iterator[Activation]:
+    """Read the activations, the newest one first."""
+    last = storage.count(prefix, "activation")
+    while last > 0:
+        first = max(1, last - _PAGE + 1)
+        yield from reversed(cast("list[Activation]", storage.records(prefix, "activation", first, last)))
+        last = first - 1

@@ -13,7 +13,8 @@ def decide_files(active: Revision | None, commit: Commit, geometry: Geometry) ->
     """Return the files of the new revision: those of the commit, and those that it keeps of the active revision.
 
     An edit keeps a file that its configuration still names, and the mask of the same detector. Other commits keep
-    only the files of a configuration that they inherit, and the mask unless they are a whole geometry.
+    only the files of a configuration that they inherit, and the mask unless they are a whole geometry; a put to `Poni`
+    keeps those of the geometry that is active already.
 
     Parameters
     ----------
@@ -30,6 +31,8 @@ def decide_files(active: Revision | None, commit: Commit, geometry: Geometry) ->
         The files with what is wrong with them: each without its SHA-256 is a problem.
     """
     files = {name: dict(entry) for name, entry in commit.files.items()}
+    if active is not None and commit.values_only and active.geometry == geometry:
+        return files_of(active.provenance), []
     if active is not None and commit.inherit:
         files = _kept(active, commit, geometry, files) | files
     return files, missing_hashes(geometry, files)
@@ -39,7 +42,7 @@ def _kept(active: Revision, commit: Commit, geometry: Geometry, given: Files) ->
     if active.geometry.detector != geometry.detector:
         return {}
     known, kept = files_of(active.provenance), dict[str, dict[str, str]]()
-    if commit.derived or "detector_config" not in commit.geometry:
+    if commit.edit or "detector_config" not in commit.geometry:
         kept = _still_named(known, active.geometry.detector_config, geometry.detector_config, given)
     if MASK in known and not commit.geometry.keys() >= set(NAMES):
         kept[MASK] = dict(known[MASK])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from ponikeeper.detector.commit_rules import (
+    EditPosition,
     decide_commit,
     decide_record_position,
     is_repetition,
@@ -19,11 +20,25 @@ from ponikeeper.detector.follower import Follower
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.publisher import Publish, Publisher
 from ponikeeper.detector.state import Change, DetectorState
+from ponikeeper.detector.undo_rules import undo_problems
 from ponikeeper.errors import ProblemsError, RefusedError, StoreError, UncertainStoreError
 from ponikeeper.geometry.parameters import Limits
-from ponikeeper.history import Correction, Revision
+from ponikeeper.history import Correction, LabelRecord, Revision
 from ponikeeper.history.corrections import corrected_revisions, correction_of, correction_problems, describe_correction
-from ponikeeper.protocol import Activate, Commit, Follow, RecordPosition, Request, Result, Retract, Supersede, shortened
+from ponikeeper.protocol import (
+    Activate,
+    Commit,
+    Follow,
+    Label,
+    RecordPosition,
+    Request,
+    Result,
+    Retract,
+    Supersede,
+    Undo,
+    label_problem,
+    shortened,
+)
 from ponikeeper.store import StoredState
 from ponikeeper.store.store_thread import StoreThread
 from ponikeeper.text import timestamps
@@ -46,6 +61,8 @@ class Keeper:
         Whether the geometry follows them: the initial value, until the store has one.
     now
         Reads the clock of the host, whose time every record gets.
+    edit_position
+        The position of an edited geometry: ``keep`` that of the revision that was edited, or that of the links ``now``.
     """
 
     def __init__(
@@ -56,8 +73,10 @@ class Keeper:
         links: LinkStates,
         follow: bool = True,
         now: Callable[[], datetime] = timestamps.now,
+        edit_position: EditPosition = "keep",
     ) -> None:
         self._limits = limits
+        self._edit_position: EditPosition = edit_position
         self._links = links
         self._lock = asyncio.Lock()
         self._publisher = Publisher(prefix, links, follow, now)
@@ -152,10 +171,16 @@ class Keeper:
             case Commit():
                 return await self._commit(request, request, author)
             case RecordPosition():
-                commit = decide_record_position(self.state.revision, self.state.corrections, self._links.states())
+                commit = decide_record_position(
+                    self.state.revision, self.state.corrections, self._links.states(), force=request.force
+                )
                 return await self._commit(request, commit, author)
             case Activate():
                 return await self._activate(request, author)
+            case Undo():
+                return await self._undo(request, author)
+            case Label():
+                return await self._label(request, author)
             case Follow():
                 return await self._set_follow(request, author)
             case Supersede() | Retract():
@@ -163,9 +188,10 @@ class Keeper:
 
     async def _commit(self, request: Commit | RecordPosition, commit: Commit, by: str) -> Result:
         state, links = self.state, self._links.states()
-        draft = decide_commit(state.revision, commit, by, self._limits, self._links.units, links)
+        units, position = self._links.units, self._edit_position
+        draft = decide_commit(state.revision, commit, by, self._limits, units, links, position)
         require_room(state.prefix, draft, links)
-        if is_repetition(state.revision, state.corrections, draft, commit.derived, links):
+        if is_repetition(state.revision, state.corrections, draft, commit, links):
             return await self._accept_unchanged(request)
         time, author = self._publisher.timestamp(), str(draft.provenance["author"])
         label, note = f" ({draft.label})" if draft.label else "", position_note(commit, draft, links)
@@ -184,11 +210,52 @@ class Keeper:
                 f"revision {revision.number} was {describe_correction(correction)}; activate one that is right, "
                 'or this one anyway with "force": true (ponikeeper activate --force)'
             )
+        if revision.number == self.state.stored.number:
+            return await self._accept_active(request, author)
         time = self._publisher.timestamp()
         with self._follower.new_baseline(self._links.states()) as follow_state:
             stored = await self._store.activate(request, revision, time, author, follow_state)
         message = f"revision {revision.number} activated by {author}"
         return self._accept(Change.ACTIVATION, _result(request, stored, time), message, stored)
+
+    async def _undo(self, request: Undo, author: str) -> Result:
+        serial = self.state.stored.serial
+        if request.expect_serial not in (None, serial):
+            raise RefusedError(
+                f"expect_serial {request.expect_serial} is outdated: activation {serial} is the newest one; read the "
+                "snapshot again, then send a new request"
+            )
+        links = self._links.states()
+        step = await self._store.find_undo(request)
+        problems = undo_problems(step, self.state.corrections, links)
+        if problems:
+            raise RefusedError(problems)
+        time = self._publisher.timestamp()
+        with self._follower.new_baseline(links) as follow_state:
+            stored = await self._store.activate(request, step.before, time, author, follow_state, step.undone)
+        message = (
+            f"activation {step.undone.serial}, revision {step.wrong.number}, was undone by {author}: "
+            f"revision {step.before.number} is active again"
+        )
+        return self._accept(Change.ACTIVATION, _result(request, stored, time), message, stored)
+
+    async def _label(self, request: Label, author: str) -> Result:
+        stored, label = self.state.stored, request.label
+        number = stored.number if request.revision is None else request.revision
+        problem = None if label is None else label_problem(label)
+        if problem is None and not number:
+            problem = "no revision is active yet, so there is none that could be labelled: commit a geometry first"
+        if problem:
+            raise RefusedError(problem)
+        if await self._store.is_labelled(request, number, label):
+            return await self._accept_unchanged(request)
+        time = self._publisher.timestamp()
+        result = _accepted(request, number, stored.serial, time)
+        record = LabelRecord(0, number, label, stored.count, time, author)
+        stored = await self._store.label(request, record, result)
+        done = f"labelled {label}" if label else "left without a label"
+        message = f"revision {number} was {done} by {author}"
+        return self._accept(Change.STATUS | Change.LABEL | Change.HISTORY, result, message, stored)
 
     async def _set_follow(self, request: Follow, author: str) -> Result:
         result = _result(request, self.state.stored, self._publisher.timestamp())
@@ -211,13 +278,25 @@ class Keeper:
         message = f"revision {request.revision} was {describe_correction(correction)} (corrected by {author})"
         return self._accept(Change.STATUS | Change.HISTORY, result, message, stored)
 
-    async def _accept_unchanged(self, request: Commit | RecordPosition) -> Result:
+    async def _accept_unchanged(self, request: Request) -> Result:
         """Accept what is active already."""
         stored = self.state.stored
-        result = _result(request, stored, self._publisher.timestamp())
+        named = request.revision if isinstance(request, Label) else None
+        result = _accepted(request, named or stored.number, stored.serial, self._publisher.timestamp())
         await self._store.store_result(request, result)
-        message = f"revision {stored.number} has the same content: nothing changed"
+        message = f"revision {result.revision} has the same content: nothing changed"
         return self._accept(Change.RESULT, result, message)
+
+    async def _accept_active(self, request: Activate, author: str) -> Result:
+        """Accept the activation of what is active already: it stays active where the links are now."""
+        stored = self.state.stored
+        result = _result(request, stored, self._publisher.timestamp())
+        with self._follower.new_baseline(self._links.states()) as follow_state:
+            if follow_state is None:
+                await self._store.store_result(request, result)
+            else:
+                stored = await self._store.set_follow(request, follow_state, author, result)
+        return self._accept(Change.RESULT, result, f"revision {stored.number} is active already", stored)
 
     async def _accept_settled(self, request: Request, stored: StoredState, error: StoreError) -> Result:
         """Accept a request that turned out to be stored; a repetition of it will get the same result."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from enum import Flag, auto
 
 from ponikeeper.history import Activation, Correction, Revision
+from ponikeeper.history.labels import with_label
 from ponikeeper.protocol import MAX_BYTES, MAX_RESULTS, LinkState, Result, Snapshot, Status
 from ponikeeper.store import StoredState
 
@@ -15,6 +16,7 @@ class Change(Flag):
     STATUS = auto()
     FOLLOW = auto()
     HISTORY = auto()
+    LABEL = auto()
     ACTIVATION = auto()
 
 
@@ -57,8 +59,9 @@ class DetectorState:
 
     @property
     def revision(self) -> Revision | None:
-        """The active revision."""
-        return self.stored.revision
+        """The active revision, with the label that it has now."""
+        revision = self.stored.revision
+        return None if revision is None else with_label(revision, self.stored.labels)
 
     @property
     def activation(self) -> Activation | None:
@@ -80,7 +83,7 @@ class DetectorState:
         head = Snapshot(
             self.prefix, self.status.name, self.reason, findings=self.findings, link_states=self.link_states
         )
-        revision, activation = self.stored.revision, self.stored.activation
+        revision, activation = self.revision, self.stored.activation
         if revision is None or activation is None:
             return head
         snapshot = replace(

@@ -9,7 +9,17 @@ from ponikeeper.history import Activation, Correction, Revision, history_file
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.records import checksum
 from ponikeeper.protocol.links import LinkState, links_json
-from ponikeeper.protocol.request import Activate, Commit, Follow, RecordPosition, Retract, Supersede, request_text
+from ponikeeper.protocol.request import (
+    Activate,
+    Commit,
+    Follow,
+    Label,
+    RecordPosition,
+    Retract,
+    Supersede,
+    Undo,
+    request_text,
+)
 from ponikeeper.protocol.result import Result, results_json
 from ponikeeper.protocol.snapshot import Snapshot
 
@@ -33,6 +43,8 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         ),
         "activate": request_text(Activate(12, request="9a41b7d0")),
         "record_position": request_text(RecordPosition(request="c30e17f2")),
+        "undo": request_text(Undo(57, request="40f6a9d3")),
+        "label": request_text(Label("near", 12, request="d21c08be")),
         "follow": request_text(Follow(on=False, request="77d1a0c4")),
         "supersede": request_text(
             Supersede(12, 15, "wavelength typed wrong", since="2026-11-20T08:00:00.000000Z", request="e8f2b6a5")

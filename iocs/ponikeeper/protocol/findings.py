@@ -152,7 +152,7 @@ def _link_findings(link: LinkState, revision: Revision) -> list[Finding]:
         findings.append(Finding(Status.UNKNOWN, link.name, link.unknown_because, advice))
     elif link.within is False:
         reference = nominal_value(link, revision.geometry.wavelength) if recorded is None else recorded
-        findings.append(_off(link, reference, by_wavelength=by_wavelength))
+        findings.append(_off(link, reference, revision, by_wavelength=by_wavelength))
     elif contradicts_wavelength(link, revision.geometry.wavelength):
         findings.append(_mismatch(link, nominal_value(link, revision.geometry.wavelength)))
     return findings
@@ -166,7 +166,7 @@ def _not_recorded(link: LinkState, revision: Revision) -> Finding:
     return Finding(Status.UNKNOWN, link.name, text, _RECORD.format(revision.number))
 
 
-def _off(link: LinkState, reference: float | None, *, by_wavelength: bool) -> Finding:
+def _off(link: LinkState, reference: float | None, revision: Revision, *, by_wavelength: bool) -> Finding:
     """Describe a link that is not where it should be."""
     assert link.value is not None  # or `within` would be None
     assert reference is not None
@@ -180,6 +180,11 @@ def _off(link: LinkState, reference: float | None, *, by_wavelength: bool) -> Fi
         return Finding(status, link.name, text, _correct_wavelength(link))
     text = f"{link} is at {value}, calibrated at {expected}, {_tolerance(link)}"
     advice = f"move {link.pv} to {expected}, activate the revision of this position, or calibrate"
+    if "derived_from" in revision.provenance and revision.provenance.get("method") == "manual":
+        advice = (
+            f"if revision {revision.number}, edited by hand, holds where the links are now, put 1 to RecordPosition; "
+            f"otherwise {advice}"
+        )
     return Finding(status, link.name, text, advice)
 
 

@@ -12,18 +12,20 @@ from ponikeeper.protocol.request import (
     Activate,
     Commit,
     Follow,
+    Label,
     RecordPosition,
     Request,
     RequestedPosition,
     Retract,
     Supersede,
+    Undo,
 )
 from ponikeeper.protocol.schema import COMMON, FIELDS, MAX_ID_BYTES
 from ponikeeper.text import strictjson
 from ponikeeper.text.schema import object_problems
 from ponikeeper.text.timestamps import normalized
 
-_KINDS = {kind.op: kind for kind in (Activate, RecordPosition, Follow, Supersede, Retract)}
+_KINDS = {kind.op: kind for kind in (Activate, RecordPosition, Undo, Label, Follow, Supersede, Retract)}
 
 
 def parse_request(text: str | bytes) -> Request:
@@ -80,6 +82,8 @@ def _made(op: str, values: Mapping[str, object], digest: str) -> Request:
         label=cast("str | None", values.get("label")),
         position="unknown" if position is None else cast("RequestedPosition", position),
         expect_revision=cast("int | None", values.get("expect_revision")),
+        edit=bool(values.get("edit", False)),
+        force=bool(values.get("force", False)),
         request=request,
         author=author,
         digest=digest,

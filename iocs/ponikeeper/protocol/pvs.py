@@ -185,6 +185,8 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Poni_RBV", Kind.TEXT, "Active geometry as PONI text"),
     PV("RecordPosition", Kind.ENUM, "Record the position of the links", states=_DO, writable=True),
     PV("Activate", Kind.STRING, "Activate a revision or label", writable=True),
+    PV("Undo", Kind.ENUM, "Undo the last activation", states=_DO, writable=True),
+    PV("Label", Kind.STRING, "Label the active revision", writable=True),
     PV("Revision_RBV", Kind.LONG, "Active revision (0: none)", archived=True),
     PV("Serial_RBV", Kind.LONG, "Serial number of the activation", archived=True),
     PV("Time_RBV", Kind.STRING, "Active since (UTC)"),

@@ -12,7 +12,8 @@ from ponikeeper.text.ascii import json_literal
 
 _LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
-_MAX_LABEL_BYTES = 38
+MAX_LABEL_BYTES = 38
+"""Length of the longest label."""
 
 RequestedPosition = Mapping[str, float] | Literal["now", "unknown"]
 
@@ -50,14 +51,20 @@ class Commit(RequestBase):
         A name for the revision, such as ``near``; None for none.
     inherit
         Whether omitted values are taken from the active revision.
-    derived
-        Whether this is a manual edit of the active revision, whose label is kept, and which ``derived_from`` names.
+    edit
+        Whether single values of the active revision are changed, as by a put to a setpoint. The new revision names
+        it as ``derived_from``, keeps its position (or, if the configuration of the detector says so, has that of the
+        links now), and has no label. Values that are active already change nothing.
+    values_only
+        Whether values that are active already change nothing, without being an edit: a put to ``Poni``.
     position
-        Values of the links in the units of the configuration, ``"now"`` or ``"unknown"``.
+        Values of the links in the units of the configuration, ``"now"`` or ``"unknown"``; not for an edit.
     expect_revision
         The revision that must be active; 0 means none.
     files
         Path and SHA-256 of each file that the configuration of the detector names, by its key, and of ``mask``.
+    force
+        Whether to accept a wavelength that contradicts the energy or wavelength of a link.
     """
 
     op: ClassVar[str] = "commit"
@@ -67,8 +74,10 @@ class Commit(RequestBase):
     position: RequestedPosition = "unknown"
     expect_revision: int | None = None
     inherit: bool = True
-    derived: bool = False
     files: Files = field(default_factory=dict[str, Mapping[str, str]])
+    edit: bool = False
+    values_only: bool = False
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +99,47 @@ class Activate(RequestBase):
 
 @dataclass(frozen=True, slots=True)
 class RecordPosition(RequestBase):
-    """Request to commit the active geometry for the present position: it applies there, too."""
+    """Request to commit the active geometry for the present position: it applies there, too.
+
+    Parameters
+    ----------
+    force
+        Whether to accept that its wavelength contradicts the energy or wavelength of a link.
+    """
 
     op: ClassVar[str] = "record_position"
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Undo(RequestBase):
+    """Request to undo the newest activation that a person or a client asked for and that is neither undone nor an undo.
+
+    Parameters
+    ----------
+    expect_serial
+        Serial of the activation that must be the newest one; None for any.
+    """
+
+    op: ClassVar[str] = "undo"
+    expect_serial: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Label(RequestBase):
+    """Request to label a revision.
+
+    Parameters
+    ----------
+    label
+        Its new label, such as ``near``; None removes the one that it has.
+    revision
+        Number of the revision; None is the active one.
+    """
+
+    op: ClassVar[str] = "label"
+    label: str | None
+    revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +197,7 @@ class Retract(RequestBase):
     reason: str
 
 
-Request = Commit | Activate | RecordPosition | Follow | Supersede | Retract
+Request = Commit | Activate | RecordPosition | Undo | Label | Follow | Supersede | Retract
 """Any request. Each also takes the keywords `request` (an id, by which the client finds the result), `author` (where
 it is not the user who puts the request) and `digest` (hash of the content, set by `parse_request`)."""
 
@@ -181,9 +228,14 @@ def request_text(request: Request) -> str:
         values["files"] = strictjson.plain(request.files)
     if request.label is not None:
         values["label"] = request.label
-    values["position"] = strictjson.plain(request.position)
+    if request.edit:
+        values["edit"] = True
+    if request.position != "unknown" or not request.edit:
+        values["position"] = strictjson.plain(request.position)
     if request.expect_revision is not None:
         values["expect_revision"] = request.expect_revision
+    if request.force:
+        values["force"] = True
     return strictjson.dumps(values)
 
 
@@ -200,9 +252,9 @@ def label_problem(label: object) -> str | None:
     str or None
         What is wrong with it; None if nothing is.
     """
-    if not isinstance(label, str) or not _LABEL.fullmatch(label) or len(label) > _MAX_LABEL_BYTES:
+    if not isinstance(label, str) or not _LABEL.fullmatch(label) or len(label) > MAX_LABEL_BYTES:
         return (
             f"label {json_literal(label)} is not allowed: expected a letter, then letters, digits, _ or -, "
-            f"at most {_MAX_LABEL_BYTES}, such as near"
+            f"at most {MAX_LABEL_BYTES}, such as near"
         )
     return None

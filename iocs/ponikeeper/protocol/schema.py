@@ -69,6 +69,10 @@ def _is_position(value: object) -> bool:
     return value in (None, "now", "unknown")
 
 
+def _is_number_or_null(value: object) -> bool:
+    return value is None or is_integer(1)(value)
+
+
 def _is_bool(value: object) -> bool:
     return isinstance(value, bool)
 
@@ -145,6 +149,8 @@ FIELDS: dict[str, dict[str, Field]] = {
         "label": Field("a label", lambda value: value is None or isinstance(value, str), details=_label_problems),
         "position": Field('an object of numbers by link, "now" or "unknown"', _is_position),
         "expect_revision": Field("a revision number, 0 for none", is_integer(0)),
+        "edit": Field("true or false", _is_bool),
+        "force": Field("true or false", _is_bool),
     },
     "activate": {
         **COMMON,
@@ -155,7 +161,18 @@ FIELDS: dict[str, dict[str, Field]] = {
         ),
         "force": Field("true or false", _is_bool),
     },
-    "record_position": COMMON,
+    "record_position": {**COMMON, "force": Field("true or false", _is_bool)},
+    "undo": {**COMMON, "expect_serial": Field("the serial of an activation, or null", _is_number_or_null)},
+    "label": {
+        **COMMON,
+        "label": Field(
+            "a label, or null to remove it",
+            lambda value: value is None or isinstance(value, str),
+            required=True,
+            details=_label_problems,
+        ),
+        "revision": Field("a revision number, or null for the active one", _is_number_or_null),
+    },
     "follow": {**COMMON, "on": Field("true or false", _is_bool, required=True)},
     "supersede": {
         **COMMON,

@@ -12,7 +12,7 @@ from ponikeeper.history import records
 from ponikeeper.protocol import Commit
 from ponikeeper.text import strictjson
 
-EDIT = Commit({"dist": 0.4}, {"method": "manual"}, position="now", derived=True)
+EDIT = Commit({"dist": 0.4}, {"method": "manual"}, edit=True)
 """The request of a put to ``Dist``."""
 
 
@@ -51,10 +51,10 @@ def test_put_of_one_value_checks_one_geometry_and_one_checksum_per_row(path, cal
 
 
 def test_put_of_the_value_that_is_there_writes_nothing(path, calls):
-    unchanged = Commit({"dist": 0.3}, {"method": "manual"}, position="now", derived=True)
+    unchanged = Commit({"dist": 0.3}, {"method": "manual"}, edit=True)
     assert count(calls, path, unchanged) == ("accepted", 1, {"_value_problems": 1, "canonical": 3})
 
 
 def test_put_of_a_value_that_is_refused_checks_it_once(path, calls):
-    refused = Commit({"dist": -1.0}, {"method": "manual"}, position="now", derived=True)
+    refused = Commit({"dist": -1.0}, {"method": "manual"}, edit=True)
     assert count(calls, path, refused) == ("refused", 1, {"_value_problems": 1, "canonical": 1})

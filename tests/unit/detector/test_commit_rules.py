@@ -1,15 +1,17 @@
 """Commit rules: the revision that a request makes of the active one, without a store or a socket."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponikeeper.detector.commit_rules import decide_commit, decide_record_position, is_unchanged, require_room
+from ponikeeper.detector.commit_rules import decide_commit, decide_record_position, is_repetition, require_room
 from ponikeeper.errors import RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.detectors import pixel_size
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
-from ponikeeper.history import Revision
+from ponikeeper.history import Correction, Revision
 from ponikeeper.protocol import MAX_BYTES, Commit, LinkState
 from strategies import VALUES, geometries, numbers
 
@@ -24,8 +26,8 @@ def active(geometry=None, **more):
     return Revision(7, "uid", "2026-11-22T09:30:01.250000Z", geometry=geometry, checksum="sha256:", **values)
 
 
-def decide(revision, commit, limits=None, units=None, links=()):
-    return decide_commit(revision, commit, "bob@host", limits or {}, units or {}, links)
+def decide(revision, commit, limits=None, units=None, links=(), **options):
+    return decide_commit(revision, commit, "bob@host", limits or {}, units or {}, links, **options)
 
 
 def links_now(z=1000.0, energy=75.0, **more):
@@ -40,6 +42,16 @@ def links_now(z=1000.0, energy=75.0, **more):
 POSITION = {"z": {"value": 1000.0, "units": "mm"}, "energy": {"value": 75.0, "units": "keV"}}
 
 
+def edit(**values):
+    """Return the commit of a put to setpoints, or of staged values."""
+    return Commit(values, {"method": "manual"}, edit=True)
+
+
+def is_unchanged(revision, commit, links=(), corrections=(), **options):
+    draft = decide(revision, commit, units=UNITS, links=links, **options)
+    return is_repetition(revision, corrections, draft, commit, links)
+
+
 def problems(*arguments, **options):
     with pytest.raises(RefusedError) as caught:
         decide(*arguments, **options)
@@ -47,13 +59,28 @@ def problems(*arguments, **options):
 
 
 @given(geometries(), st.sampled_from(sorted(PARAMETERS)).flatmap(lambda name: st.tuples(st.just(name), numbers(name))))
-def test_edit_by_hand_changes_one_value_and_inherits_no_provenance(geometry, edit):
-    name, value = edit
-    commit = Commit({name: value}, {"method": "manual"}, position="now", derived=True)
-    draft = decide(active(geometry), commit, limits=EVERYTHING)
+def test_edit_by_hand_changes_one_value_and_keeps_the_position_only(geometry, changed):
+    name, value = changed
+    draft = decide(active(geometry, position=POSITION), edit(**{name: value}), limits=EVERYTHING)
     assert draft.geometry == Geometry.parse({**geometry.as_dict(), name: value})
     assert draft.provenance == {"method": "manual", "author": "bob@host", "derived_from": 7}
-    assert (draft.label, draft.position) == ("near", {})
+    assert (draft.label, draft.position) == (None, POSITION)
+
+
+def test_edit_of_a_revision_without_position_has_none():
+    assert decide(active(position=None), edit(dist=0.3), units=UNITS, links=links_now()).position is None
+    assert decide(None, edit(**VALUES), units=UNITS, links=links_now()).position is None
+
+
+def test_edit_takes_the_position_of_the_links_where_the_configuration_says_so():
+    draft = decide(active(position=None), edit(dist=0.3), units=UNITS, links=links_now(), edit_position="now")
+    assert (draft.label, draft.position) == (None, POSITION)
+
+
+@pytest.mark.parametrize("more", [{"label": "near"}, {"position": "now"}, {"position": {"z": 1.0}}])
+def test_edit_has_no_label_or_position_of_its_own(more):
+    (problem,) = problems(active(), replace(edit(dist=0.3), **more), units=UNITS)
+    assert problem.startswith("an edit has neither a label nor a position of its own: leave")
 
 
 def test_commit_that_is_no_edit_keeps_its_own_label_and_position():
@@ -108,7 +135,7 @@ SLIPS = {"dist": 31.0, "poni1": 40.0, "rot2": 2.5}
 @pytest.mark.parametrize(
     "commit",
     [
-        lambda **slip: Commit(slip, {"method": "manual"}, position="now", derived=True),  # a put, Stage
+        lambda **slip: edit(**slip),  # a put, Stage
         lambda **slip: Commit({**VALUES, **slip}, {"method": "poni"}, inherit=False),  # Poni, seed
         lambda **slip: Commit({**VALUES, **slip}),  # Request
     ],
@@ -120,9 +147,7 @@ def test_slip_is_refused_unless_limits_allow_it_or_the_value_is_active_already(n
     assert "looks like" in message
     assert decide(active(), commit(**{name: value}), limits={name: (0.0, 50.0)}).geometry.as_dict()[name] == value
     before = active(Geometry.parse({**VALUES, name: value}))
-    assert decide(
-        before, commit(**{name: value}) if commit(dist=1.0).derived else commit(**{name: value, "rot1": 0.01})
-    )
+    assert decide(before, commit(**{name: value}) if commit(dist=1.0).edit else commit(**{name: value, "rot1": 0.01}))
 
 
 def test_slips_are_reported_with_the_other_problems():
@@ -161,9 +186,8 @@ def test_position_is_stored_with_its_units():
     assert part == {"z": {"value": 1.5, "units": "mm"}}  # the value of the other link is unknown
 
 
-@pytest.mark.parametrize("derived", [True, False])
-def test_position_now_is_where_the_links_stand(derived):
-    commit = Commit({"dist": 0.3}, position="now", derived=derived)
+def test_position_now_is_where_the_links_stand():
+    commit = Commit({"dist": 0.3}, position="now")
     assert decide(active(), commit, units=UNITS, links=links_now()).position == POSITION
 
 
@@ -199,7 +223,7 @@ def test_here_needs_a_geometry_and_a_place_that_is_known():
         with pytest.raises(RefusedError, match=says):
             decide_record_position(revision, (), links)
     commit = decide_record_position(active(), (), links_now())
-    assert (commit.geometry, commit.position, commit.derived) == ({}, "now", True)
+    assert (commit.geometry, commit.position, commit.label) == ({}, "now", "near")
 
 
 @pytest.mark.parametrize(
@@ -207,27 +231,38 @@ def test_here_needs_a_geometry_and_a_place_that_is_known():
     [(1000.0, 75.0, True), (1000.05, 75.007, True), (1000.06, 75.0, False), (1000.0, 75.008, False)],
 )
 def test_commit_is_unchanged_where_the_links_are_within_tolerance(z, energy, unchanged):
-    commit = Commit({}, FIT, "near", position="now")
-    links = links_now(z, energy)
-    draft = decide(active(position=POSITION), commit, units=UNITS, links=links)
-    assert is_unchanged(active(position=POSITION), draft, False, links) is unchanged
+    commit = Commit({}, FIT, "near", position="now", force=True)
+    assert is_unchanged(active(position=POSITION), commit, links_now(z, energy)) is unchanged
 
 
 @pytest.mark.parametrize(
     "position", [None, {}, {"z": POSITION["z"]}, {**POSITION, "z": {"value": 1000.0, "units": "m"}}], ids=str
 )
 def test_commit_at_another_kind_of_position_is_a_change(position):
-    draft = decide(active(), Commit({}, FIT, "near", position="now"), units=UNITS, links=links_now())
-    assert not is_unchanged(active(position=position), draft, False, links_now())
+    commit = Commit({}, FIT, "near", position="now", force=True)
+    assert not is_unchanged(active(position=position), commit, links_now())
 
 
-def test_edit_without_a_change_has_the_outcome_unchanged():
-    edit = Commit({"dist": 0.3}, {"method": "manual"}, position="now", derived=True)
-    first = decide(active(), edit)
-    stored = active(first.geometry, provenance=first.provenance)
-    assert is_unchanged(stored, decide(stored, edit), derived=True)
-    assert not is_unchanged(active(), first, derived=True)
-    assert not is_unchanged(None, first, derived=True)
+@pytest.mark.parametrize("position", ["keep", "now"])
+@pytest.mark.parametrize("name", NAMES)
+def test_edit_without_a_change_changes_nothing_wherever_the_links_are(name, position):
+    commit, wrong = edit(**{name: VALUES[name]}), [Correction(1, "retract", 7, None, None, None, "x", "", "")]
+    for revision in (active(), active(position=POSITION), active(position=None), active(label=None)):
+        for corrections in ((), wrong):
+            assert is_unchanged(revision, commit, links_now(z=500.0), corrections, edit_position=position)
+    assert not is_unchanged(active(), edit(dist=0.3))
+    assert is_unchanged(active(), Commit(VALUES, {"method": "poni"}, inherit=False, values_only=True))
+
+
+def test_record_of_the_position_keeps_label_and_provenance_and_is_a_change_elsewhere():
+    revision = active(position=POSITION)
+    commit = decide_record_position(revision, (), links_now(z=500.0, energy=77.9), force=False)
+    draft = decide(revision, commit, units=UNITS, links=links_now(z=500.0))
+    assert (draft.label, draft.provenance) == ("near", {**FIT, "author": "bob@host", "derived_from": 7})
+    assert draft.position["z"]["value"] == 500.0
+    author = {**FIT, "author": "bob@host"}
+    assert is_unchanged(active(position=POSITION, provenance=author), commit, links_now(z=1000.0))
+    assert not is_unchanged(active(position=POSITION, provenance=author), commit, links_now(z=500.0))
 
 
 @pytest.mark.parametrize(
@@ -235,9 +270,10 @@ def test_edit_without_a_change_has_the_outcome_unchanged():
 )
 def test_commit_that_differs_in_anything_is_a_change(more):
     same = {"geometry": {}, "provenance": FIT, "label": "near", "position": "now"}
-    assert is_unchanged(active(), decide(active(), Commit(**same)), derived=False)
+    revision = active(position=POSITION)
+    assert is_unchanged(revision, Commit(**same, force=True), links_now())
     other = same | more if more.get("position", 0) is not None else {**same, "position": "unknown"}
-    assert not is_unchanged(active(), decide(active(), Commit(**other)), derived=False)
+    assert not is_unchanged(revision, Commit(**other, force=True), links_now())
 
 
 def test_snapshot_that_would_not_fit_is_refused():
@@ -249,8 +285,8 @@ def test_snapshot_that_would_not_fit_is_refused():
 
 def test_change_that_python_calls_equal_is_a_change():
     geometry = Geometry.parse({**VALUES, "detector_config": {"a": 1}})
-    draft = decide(active(geometry), Commit({"detector_config": {"a": True}}))
-    assert not is_unchanged(active(geometry), draft, derived=False)
+    assert not is_unchanged(active(geometry), edit(detector_config={"a": True}))
+    assert is_unchanged(active(geometry), edit(detector_config={"a": 1}))
 
 
 def test_snapshot_fits_its_pv_with_any_reason():
@@ -260,3 +296,66 @@ def test_snapshot_fits_its_pv_with_any_reason():
         require_room("X:", draft, ())
     shorter = Geometry.parse({**VALUES, "detector_config": {"a": "x" * (MAX_BYTES - 3000)}})
     require_room("X:", decide(None, Commit(shorter.as_dict(), inherit=False)), ())
+
+
+HARD = 1.5896e-11
+"""The wavelength (m) of 78 keV."""
+
+
+def with_mismatch(energy, **more):
+    state = {"moving": False, "connected": True} | more
+    return (LinkState("mono", "XF:Mono", "energy", "keV", 1e-4, energy, None, mismatch=0.02, **state),)
+
+
+def commits(**values):
+    return Commit(values, position="now"), replace(edit(**values)), Commit({**VALUES, **values}, position="now")
+
+
+@pytest.mark.parametrize("energy", [66.0, 80.0, 0.0, -3.0])
+def test_wavelength_that_contradicts_the_energy_at_rest_is_refused_with_both_and_what_to_type(energy):
+    links = with_mismatch(energy)
+    for commit in commits(wavelength=HARD):
+        (problem,) = problems(active(), commit, units={"mono": "keV"}, links=links, edit_position="now")
+        assert problem.startswith("wavelength 1.5896e-11 m is 77.99")
+        assert f"but mono (XF:Mono) is at {energy:g} keV" in problem
+        assert 'put a Request with "op": "commit" and "force": true' in problem
+        forced = decide(active(), replace(commit, force=True), units={"mono": "keV"}, links=links, edit_position="now")
+        assert forced.position == {"mono": {"value": energy, "units": "keV"}}
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        with_mismatch(78.0),
+        with_mismatch(79.4),  # 1.8 %
+        with_mismatch(66.0, moving=True),
+        with_mismatch(66.0, moving=None),
+        with_mismatch(66.0, connected=False),
+        with_mismatch(None),
+        with_mismatch(66.0, error="XF:Mono is in INVALID alarm"),
+    ],
+)
+def test_wavelength_is_accepted_where_it_agrees_or_the_energy_is_not_known(links):
+    for commit in commits(wavelength=HARD):
+        draft = decide(active(), commit, units={"mono": "keV"}, links=links, edit_position="now")
+        assert (draft.position is None) is (links[0].unknown_because is not None)
+
+
+def test_wavelength_that_nobody_touched_is_no_reason_to_refuse():
+    """Neither a put to another value, nor one of the wavelength that is active, nor an unknown position."""
+    links, before = with_mismatch(66.0), active(Geometry.parse({**VALUES, "wavelength": HARD}))
+    for position in ("keep", "now"):
+        for commit in (edit(dist=0.3), edit(wavelength=HARD)):
+            decide(before, commit, units={"mono": "keV"}, links=links, edit_position=position)
+    decide(before, Commit({"dist": 0.3}, position="now"), units={"mono": "keV"}, links=links)
+    decide(before, Commit({"wavelength": HARD}, position="unknown"), units={"mono": "keV"}, links=links)
+    decide(before, Commit({"wavelength": HARD}, position={"mono": 66.0}), units={"mono": "keV"}, links=links)
+    decide(before, edit(wavelength=HARD * 1.001), units={"mono": "keV"}, links=links)
+
+
+def test_record_of_a_position_that_contradicts_the_wavelength_is_refused_unless_forced():
+    revision, links = active(Geometry.parse({**VALUES, "wavelength": HARD})), with_mismatch(66.0)
+    (problem,) = problems(revision, decide_record_position(revision, (), links), units={"mono": "keV"}, links=links)
+    assert problem.endswith('put a Request with "op": "record_position" and "force": true')
+    forced = decide_record_position(revision, (), links, force=True)
+    assert decide(revision, forced, units={"mono": "keV"}, links=links).position["mono"]["value"] == 66.0

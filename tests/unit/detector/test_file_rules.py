@@ -2,7 +2,7 @@
 
 import pytest
 
-from ponikeeper.detector.commit_rules import decide_commit, decide_record_position, is_unchanged
+from ponikeeper.detector.commit_rules import decide_commit, decide_record_position, is_repetition
 from ponikeeper.errors import RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import Revision
@@ -37,7 +37,7 @@ def refusal(commit, revision=None):
 def test_first_commit_stores_its_files():
     draft = decide_commit(None, Commit(DISTORTED, files=FILES), "bob@host", {}, {})
     assert draft.provenance["files"] == FILES
-    assert is_unchanged(active(), draft, derived=False) is False  # the author differs
+    assert not is_repetition(active(), (), draft, Commit(DISTORTED, files=FILES))  # the author differs
 
 
 @pytest.mark.parametrize("inherit", [True, False])
@@ -46,7 +46,7 @@ def test_first_commit_without_the_hash_is_refused(inherit):
 
 
 def test_edit_of_a_value_keeps_the_files():
-    assert files_after(Commit({"dist": 0.3}, MANUAL, derived=True)) == FILES
+    assert files_after(Commit({"dist": 0.3}, MANUAL, edit=True)) == FILES
 
 
 def test_request_of_some_values_keeps_the_files():
@@ -54,21 +54,21 @@ def test_request_of_some_values_keeps_the_files():
 
 
 def test_edit_of_the_configuration_keeps_the_file_that_it_still_names():
-    edit = Commit({"detector_config": {**CONFIG, "orientation": 2}}, MANUAL, derived=True)
+    edit = Commit({"detector_config": {**CONFIG, "orientation": 2}}, MANUAL, edit=True)
     assert files_after(edit) == FILES
 
 
 def test_edit_of_the_configuration_to_another_file_is_refused():
-    edit = Commit({"detector_config": {"splineFile": OTHER["path"]}}, MANUAL, derived=True)
+    edit = Commit({"detector_config": {"splineFile": OTHER["path"]}}, MANUAL, edit=True)
     assert "names the file /d/other.spline without its SHA-256" in refusal(edit, active())
 
 
 def test_edit_of_the_configuration_to_no_file_drops_it_and_keeps_the_mask():
-    assert files_after(Commit({"detector_config": {}}, MANUAL, derived=True)) == {"mask": MASK}
+    assert files_after(Commit({"detector_config": {}}, MANUAL, edit=True)) == {"mask": MASK}
 
 
 def test_another_detector_drops_all_files():
-    assert files_after(Commit({"detector": "Perkin"}, MANUAL, derived=True)) is None
+    assert files_after(Commit({"detector": "Perkin"}, MANUAL, edit=True)) is None
 
 
 def test_request_that_gives_the_configuration_needs_the_hash_again():
@@ -85,9 +85,20 @@ def test_whole_geometry_does_not_inherit_the_mask():
 
 def test_new_content_of_the_same_file_is_another_revision():
     renewed = {"splineFile": {**SPLINE, "sha256": "d" * 64}, "mask": MASK}
-    draft = decide_commit(active(), Commit({}, {"author": "alice"}, files=renewed), "bob@host", {}, {})
-    assert draft.provenance["files"] == renewed
-    assert not is_unchanged(active(), draft, derived=False)
+    for commit in (Commit({}, {"author": "alice"}, files=renewed), Commit({}, MANUAL, files=renewed, edit=True)):
+        draft = decide_commit(active(), commit, "bob@host", {}, {})
+        assert draft.provenance["files"] == renewed
+        assert not is_repetition(active(), (), draft, commit)
+
+
+def test_put_of_what_is_active_keeps_the_files():
+    for commit in (
+        Commit({"detector_config": CONFIG}, MANUAL, edit=True),
+        Commit(DISTORTED, {"method": "poni"}, inherit=False, values_only=True),
+    ):
+        draft = decide_commit(active(), commit, "bob@host", {}, {})
+        assert draft.provenance["files"] == FILES
+        assert is_repetition(active(), (), draft, commit)
 
 
 def test_recorded_position_keeps_the_files():
@@ -102,7 +113,7 @@ def test_provenance_alone_cannot_bring_files():
 
 
 def test_detector_that_is_a_path_is_refused():
-    edit = Commit({"detector": "/d/det.h5", "pixel1": 1e-4, "pixel2": 1e-4}, MANUAL, derived=True)
+    edit = Commit({"detector": "/d/det.h5", "pixel1": 1e-4, "pixel2": 1e-4}, MANUAL, edit=True)
     assert "write the detector NexusDetector" in refusal(edit, active())
 
 

@@ -13,8 +13,18 @@ import pytest
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.errors import StoreError, UncertainStoreError
-from ponikeeper.history.records import Activation, Correction, Revision, ServiceChange, name_of
-from ponikeeper.protocol import Activate, Commit, Follow, Retract
+from ponikeeper.history.labels import labelled
+from ponikeeper.history.records import (
+    Activation,
+    Correction,
+    LabelRecord,
+    Revision,
+    ServiceChange,
+    UndoRecord,
+    name_of,
+)
+from ponikeeper.history.undos import undone_revisions
+from ponikeeper.protocol import Activate, Commit, Follow, Label, Retract, Undo
 from ponikeeper.store import HistoryStorage, StoredState, store_thread
 from ponikeeper.store.interface import NO_END
 from ponikeeper.store.sqlite_storage import SQLiteStorage
@@ -38,8 +48,9 @@ class MemoryStorage:
         activations = self.records(prefix, "activation")
         active = activations[-1] if activations else None
         revision = self.revision(prefix, active.revision) if active else None
-        corrections, service = (tuple(self.records(prefix, kind)) for kind in ("judgement", "service"))
-        return StoredState(revision, active, self.count(prefix), corrections, self._follow_states.get(prefix), service)
+        corrections, service, labels = (tuple(self.records(prefix, kind)) for kind in ("judgement", "service", "label"))
+        follow_state = self._follow_states.get(prefix)
+        return StoredState(revision, active, self.count(prefix), corrections, follow_state, service, labels)
 
     def revision(self, prefix, number):
         return next(iter(self.revisions(prefix, number, number)), None)
@@ -52,7 +63,11 @@ class MemoryStorage:
 
     def find_label(self, prefix, label, excluded=()):
         numbers = [revision.number for revision in self.records(prefix, "revision") if revision.label == label]
-        return next((number for number in reversed(numbers) if number not in excluded), None)
+        found = (number for _, number in labelled(label, reversed(numbers), self.records(prefix, "label")))
+        return next((number for number in found if number not in excluded), None)
+
+    def undone_revisions(self, prefix):
+        return undone_revisions(self.records(prefix, "activation"), self.records(prefix, "undo"))
 
     def labels(self, prefix):
         return sorted({revision.label for revision in self.records(prefix, "revision") if revision.label})
@@ -60,9 +75,6 @@ class MemoryStorage:
     def newest_labels(self, prefix, limit, excluded=()):
         pairs = ((label, self.find_label(prefix, label, excluded)) for label in self.labels(prefix))
         return sorted((pair for pair in pairs if pair[1]), key=lambda pair: -pair[1])[:limit]
-
-    def undone_revisions(self, prefix):  # noqa: ARG002
-        return frozenset()
 
     def count(self, prefix, kind="revision"):
         return len(self._records[prefix, kind])
@@ -78,10 +90,20 @@ class MemoryStorage:
         self._records[prefix, "revision"].append(revision)
         return revision, self.activate(prefix, number, time, cause, author, request, follow_state)
 
-    def activate(self, prefix, revision, time, cause, author, request=None, follow_state=None):  # noqa: ARG002
+    def activate(self, prefix, revision, time, cause, author, request=None, follow_state=None, undone=None):  # noqa: ARG002
         activation = Activation(self.count(prefix, "activation") + 1, revision, time, cause, author)
         self._records[prefix, "activation"].append(activation)
+        if undone is not None:
+            number = self.count(prefix, "undo") + 1
+            self._records[prefix, "undo"].append(UndoRecord(number, activation.serial, undone.serial, undone.revision))
         return activation
+
+    def label(self, prefix, label, answer=None):
+        numbered: LabelRecord = replace(label, number=self.count(prefix, "label") + 1)
+        self._records[prefix, "label"].append(numbered)
+        if answer is not None:
+            self.store_answer(prefix, answer)
+        return numbered
 
     def correct(self, prefix, correction, answer=None):
         numbered: Correction = replace(correction, number=self.count(prefix, "judgement") + 1)
@@ -129,6 +151,9 @@ def test_keeper_runs_on_a_storage_in_memory(tmp_path):
             Activate("near"),
             Retract(2, "beam stop"),
             Follow(False),
+            Label("spare"),
+            Commit({"dist": 0.6}),
+            Undo(),
         ]
         results = [await keeper.execute(request, "alice@here") for request in requests]
         await store.probe()
@@ -143,8 +168,12 @@ def test_keeper_runs_on_a_storage_in_memory(tmp_path):
         ("accepted", 1, 3),
         ("accepted", 2, 3),
         ("accepted", 1, 3),
+        ("accepted", 1, 3),
+        ("accepted", 3, 4),
+        ("accepted", 1, 5),
     ]
     assert refused.errors == ("there is no revision far: the history has labels near",)
+    assert state.stored.label == "spare"
     assert state.stored == storage.stored_state(PREFIX)
     assert [correction.reason for correction in state.corrections] == ["beam stop"]
     assert storage.closed

@@ -1,0 +1,94 @@
+"""What an undo undoes, and why it is refused."""
+
+import itertools
+
+import pytest
+
+from ponikeeper.detector.undo_rules import UndoStep, activation_to_undo, undo_problems
+from ponikeeper.errors import RefusedError
+from ponikeeper.history import Activation, Correction, Revision
+from ponikeeper.protocol import LinkState
+from stores import GEOMETRY, time_of
+
+
+def history(*causes):
+    return [Activation(serial, serial, time_of(serial), cause, "a") for serial, cause in enumerate(causes, 1)]
+
+
+def newest(causes, undone=()):
+    return activation_to_undo(reversed(history(*causes)), set(undone)).serial
+
+
+def test_newest_requested_activation_is_undone_and_then_the_one_before():
+    assert newest(["commit", "commit", "record_position"]) == 3
+    assert newest(["commit", "commit", "record_position", "undo"], [3]) == 2
+
+
+def test_requests_after_an_undo_are_undone_first():
+    assert newest(["commit", "commit", "undo", "activate"], [2]) == 4
+    with pytest.raises(RefusedError, match="nothing was active before revision 1"):
+        newest(["commit", "commit", "undo", "activate", "undo"], [2, 4])
+
+
+@pytest.mark.parametrize("causes", [["commit", "commit", "follow"], ["commit", "follow", "commit", "undo"]])
+def test_what_was_activated_before_the_links_were_followed_is_not_undone(causes):
+    with pytest.raises(RefusedError, match=r"was activated at .* because the links came to its position"):
+        newest(causes, [3])
+
+
+def test_there_is_nothing_to_undo_before_the_first_commit():
+    with pytest.raises(RefusedError, match="nothing to undo: no geometry was ever committed"):
+        newest([])
+    with pytest.raises(RefusedError, match="nothing was active before revision 1: commit the right geometry"):
+        newest(["commit"])
+
+
+def test_no_more_of_the_history_is_read_than_needed():
+    endless = itertools.chain(reversed(history("commit", "commit")), (pytest.fail("read on") for _ in range(1)))
+    assert activation_to_undo(endless, ()).serial == 2
+
+
+def position(z):
+    return None if z is None else {"z": {"value": float(z), "units": "mm"}}
+
+
+def problems(before, wrong, now, corrections=(), **more):
+    revisions = [
+        Revision(number, "uid", time_of(number), None, GEOMETRY, position(z), {}, "sha256:1")
+        for number, z in ((1, before), (2, wrong))
+    ]
+    step = UndoStep(history("commit", "commit")[1], revisions[1], revisions[0])
+    state = {"moving": False, "connected": True} | more
+    return undo_problems(step, corrections, [LinkState("z", "Z.RBV", "motor", "mm", 0.05, now, None, **state)])
+
+
+@pytest.mark.parametrize(
+    ("before", "wrong", "now"),
+    [
+        (1000, 1000, 1000),  # a slip at the place of the calibration
+        (1000, None, 1000),  # a PONI, at no known place
+        (1000, 500, 500),  # RecordPosition, or a calibration, at the wrong place: MOVED is the truth
+        (1000, 1000, 500),  # an edit far away keeps the position
+        (1000, 500, 1000),  # another revision was activated by mistake
+        (None, 500, 700),
+        (1000, 500, None),  # where the motor is, is not known
+    ],
+)
+def test_undo_is_possible_where_it_leads_back_to_what_was_shown(before, wrong, now):
+    assert problems(before, wrong, now) == []
+    assert problems(before, wrong, now, moving=True) == []
+
+
+@pytest.mark.parametrize(("before", "wrong", "now"), [(1000, 500, 700), (1000, None, 500), (1000, 1000.5, 500)])
+def test_undo_after_the_links_went_elsewhere_is_refused_with_where_they_are(before, wrong, now):
+    (problem,) = problems(before, wrong, now)
+    assert problem == (
+        f"the links have moved since: z (Z.RBV) is at {now} mm, not 1000 mm, where revision 1 was calibrated: put 1 to "
+        "Activate if it is right all the same"
+    )
+
+
+def test_undo_to_a_revision_that_was_corrected_is_refused_with_the_correction():
+    retracted = [Correction(1, "retract", 1, None, None, None, "beam stop", time_of(1), "a")]
+    (problem,) = problems(1000, 1000, 1000, retracted)
+    assert problem == "revision 1, which was active before, was retracted: beam stop: activate one that is right"
