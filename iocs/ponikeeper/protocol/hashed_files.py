@@ -40,9 +40,10 @@ def with_files(commit: Commit, read_entry: Callable[[str], dict[str, str]], mask
     if isinstance(config, Mapping):
         plain = strictjson.plain(cast("Mapping[str, object]", config))
         named = named_files(cast("Mapping[str, object]", plain))
-        paths = {key: path for key, path in named.items() if isinstance(path, str) and path}
-        files |= {key: read_entry(path) for key, path in paths.items() if entry_of(files, key, tuple(named)) is None}
-        geometry["detector_config"] = _with_paths(plain, {key: files[key]["path"] for key in paths if key in files})
+        lacking = {key: path for key, path in named.items() if entry_of(files, key, tuple(named)) is None}
+        added = {key: read_entry(path) for key, path in lacking.items() if isinstance(path, str) and path}
+        files |= added
+        geometry["detector_config"] = _with_paths(plain, {key: entry["path"] for key, entry in added.items()})
     return replace(commit, geometry=geometry, files=files) if files else commit
 
 

@@ -58,6 +58,12 @@ def test_given_hash_is_not_computed_again(name):
     assert with_files(commit({"filename": "/d/x.h5"}, files=given), unreadable).files == given
 
 
+def test_given_hash_of_another_path_is_left_for_the_ioc_to_refuse():
+    given = {"filename": {"path": "/elsewhere", "sha256": "a" * 64}}
+    done = with_files(commit({"filename": "/d/x.h5"}, files=given), read)
+    assert (done.geometry["detector_config"], done.files) == ({"filename": "/d/x.h5"}, given)
+
+
 def test_file_that_cannot_be_read_stops_the_commit():
     def unreadable(path):
         raise GeometryFileError(path)
