@@ -116,6 +116,14 @@ def test_it_is_committed_with_its_provenance(fit, files, prefix, tmp_path):
     assert "start.poni" in reported["wavelength_from"]
 
 
+def test_mask_is_committed_as_path_and_hash(fit, files, prefix):
+    mask = files / "mask.npy"
+    done = fit("image.npy", "--start", files / "start.poni", "--mask", mask, "--put", prefix)
+    assert done.returncode == 0, done.stderr
+    entry = {"path": str(mask), "sha256": hashlib.sha256(mask.read_bytes()).hexdigest()}
+    assert snapshot(prefix)["provenance"]["files"] == {"mask": entry}
+
+
 def test_rejected_fit_is_neither_written_nor_put(fit, files, prefix, tmp_path):
     assert request(prefix, commit_text("before"))["revision"] == 1
     before, counted = snapshot(prefix), counters(prefix)

@@ -6,6 +6,7 @@ protocol's examples. tests/slow/test_references.py makes each page again and com
 """
 
 import html
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -270,6 +271,7 @@ def messages_page() -> str:
         "## Requests",
         *requests,
         f"### `provenance` of a commit\n\n{_kinds(PROVENANCE)}",
+        _files_section(),
         *texts,
         "## Revisions of the history\n\n`History:Read` takes a query such as `revision 12`; `History:Read_RBV` has "
         '`{"v": 1, "read": "revision 12", "count": 57, "records": [...]}`: the records from that number on, as many as '
@@ -279,6 +281,26 @@ def messages_page() -> str:
         "`at`: `start` and `end` of the time, and `active`, a list of `serial`, `since`, `until`. `ponikeeper history "
         "--json` prints `active` (a number, 0 for none), `count` and `revisions`, newest first.",
         *_history_file(),
+    )
+
+
+def _files_section() -> str:
+    """Describe the files of a commit."""
+    detector = {"path": "/data/frelon/taper.spline", "sha256": "6f" * 32}
+    mask = {"path": "/data/frelon/mask.edf", "sha256": "a0" * 32}
+    return (
+        "### `files` of a commit\n\n"
+        "The content of a file that `detector_config` names decides where the pixels are: a commit is refused unless "
+        "it has the absolute path and the SHA-256 of each: of `filename`, `splineFile`, `x_offset_file`, "
+        "`y_offset_file`, of other keys that end in file or path, and of every text that looks like a path (nested "
+        "ones too: `a.b` for the key b in the object a). `files` has them by that key; the only file of a "
+        "configuration may also be called `detector`. `mask` is an image or array, nonzero is masked; it is never "
+        "required. The IOC opens none of them: clients compute the hashes (`ponikeeper put`, `ponikeeper fit --put`, "
+        "`CalibrationData`), and verify the files before they use the geometry.\n\n"
+        f"```json\n{json.dumps({'files': {'splineFile': detector, 'mask': mask}}, indent=2)}\n```\n\n"
+        "They are stored as `files` of the provenance. An edit of the active revision keeps the files that its "
+        "configuration still names, and the mask; another detector drops them. A commit that gives `detector_config` "
+        "gives their hashes, too; one with all ten values has no mask unless it gives one."
     )
 
 
