@@ -134,9 +134,9 @@ def test_each_label_button_shows_the_label_that_it_activates():
     for number, widget in enumerate(buttons, 1):
         rules = {rule.get("prop_id"): rule for rule in widget.iter("rule")}
         assert {rule.findtext("pv_name") for rule in rules.values()} == {f"$(P){label_button(number)}"}
-        assert rules["text"].findtext("exp/expression") == "pvStr0"
+        assert rules["text"].findtext("exp/value") == "pvStr0"
         assert rules["visible"].find("exp").get("bool_exp") == 'pvStr0 == ""'
-        assert "+ pvStr0 +" in rules["confirm_message"].findtext("exp/expression")
+        assert "+ pvStr0 +" in rules["confirm_message"].findtext("exp/value")
 
 
 def test_detector_screen_shows_the_important_pvs():

@@ -154,11 +154,11 @@ def _links(sheet: Sheet, x: int, y: int, width: int) -> None:
 def _bottom(sheet: Sheet, x: int, y: int, width: int) -> None:
     left = 840
     sheet.section("Linked PVs", x, y, left)
-    sheet.table("Links:Table_RBV", x, y + ROW + 8, left, 192)
+    sheet.table("Links:Table_RBV", x, y + ROW + 8, left, 152)
     x, width = x + left + 20, width - left - 20
     sheet.section("Last message", x, y, width)
-    sheet.readback("Message_RBV", x, y + ROW + 6, width, 158)
-    top = y + ROW + 172
+    sheet.readback("Message_RBV", x, y + ROW + 6, width, 118)
+    top = y + ROW + 132
     sheet.text("requests accepted / rejected", x, top, 200)
     sheet.readback("Accepted_RBV", x + 205, top, 85)
     sheet.readback("Rejected_RBV", x + 295, top, width - 295)

@@ -12,7 +12,7 @@ from phoebusgen.screen import Screen
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, PV, Kind, label_button
 from ponikeeper.protocol.status import SEVERITIES, Status
 
-WIDTH, HEIGHT = 1280, 900
+WIDTH, HEIGHT = 1280, 860
 """Size of a screen (px)."""
 
 ROW = 26
@@ -159,6 +159,8 @@ class Sheet:
         before, after = ACTIVATES.replace("$(DET)", "the detector").split("{}")
         message = f'"{before}" + pvStr0 + "{after}"'
         button.rule("its confirmation", "confirm_message", label, {"true": message}, value_as_expression=True)
+        for expression in button.root.iter("expression"):
+            expression.tag = "value"  # Phoebus reads both, cs-web-lib 0.9.14 this one only
         self._add(button)
 
     def table(self, suffix: str, x: int, y: int, width: int, height: int) -> None:
