@@ -79,7 +79,7 @@ def _status(sheet: Sheet, x: int, y: int, width: int) -> None:
 
 
 def _active(sheet: Sheet, x: int, y: int, width: int) -> None:
-    sheet.section("Active geometry", x, y, width)
+    sheet.section("Active revision", x, y, width)
     for number, (text, suffixes) in enumerate(_ACTIVE, 1):
         top = y + number * (ROW + 4) + 6
         sheet.text(text, x, top, 150)

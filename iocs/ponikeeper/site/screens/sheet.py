@@ -92,6 +92,7 @@ class Sheet:
         line = widget.Rectangle(self._name("line"), x, y + ROW, width, 2)
         line.predefined_background_color(_colors.Header_Background)
         line.predefined_line_color(_colors.Header_Background)
+        line.line_width(0)
         self._add(line)
 
     def readback(
