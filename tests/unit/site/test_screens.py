@@ -105,7 +105,7 @@ def test_every_widget_that_changes_the_geometry_asks_for_confirmation():
         if widget.get("type") == "action_button" and widget.findtext(".//action/pv_name")
     ]
     names = {name for widget, name in puts if widget.findtext("show_confirm_dialog") == "true"}
-    assert names == {"$(P)Labels:Activate", "$(P)RecordPosition", "$(P)Stage:Apply", "$(P)History:Activate"}
+    assert names == {"$(P)Labels:Activate", "$(P)RecordPosition", "$(P)Undo", "$(P)Stage:Apply", "$(P)History:Activate"}
     assert {name for _, name in puts} - names == {"$(P)Stage:Clear", "$(P)Follow"}
 
 

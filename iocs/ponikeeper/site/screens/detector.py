@@ -99,6 +99,7 @@ def _activate(sheet: Sheet, x: int, y: int, width: int) -> None:
     sheet.text("revision or label", x, top, 130)
     sheet.entry("Activate", x + 135, top, width - 135)
     sheet.table("Labels:Table_RBV", x, top + ROW + 6, width, 124)
+    sheet.put("Undo the last change", "Undo", 1, x, top + ROW + 138, 200, _UNDO)
 
 
 def _geometry(sheet: Sheet, x: int, y: int, width: int) -> None:
