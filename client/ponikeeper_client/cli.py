@@ -42,14 +42,31 @@ def fit(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="the PONI file to write, and a PNG")] = None,
     put: Annotated[str | None, typer.Option(help="PV prefix of the detector: commit the geometry there")] = None,
     label: Annotated[str | None, typer.Option(help="with --put: label of the revision, such as near")] = None,
+    here: Annotated[
+        bool, typer.Option("--here", help="with --put: the image was taken at the present position of the links")
+    ] = False,
+    no_position: Annotated[
+        bool, typer.Option("--no-position", help="with --put: it was taken elsewhere; no position is recorded")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="with --put: wait until the geometry applies; exit code 1 if it does not")
+    ] = False,
+    timeout: Annotated[float | None, typer.Option(help="with --wait: seconds to wait; 60", show_default=False)] = None,
 ) -> None:
-    """Fit a geometry: ponikeeper fit Ni.tiff --calibrant Ni --wavelength 1.663e-11 --start near.poni -o new.poni."""
+    """Fit a geometry: ponikeeper fit Ni.tiff --calibrant Ni --wavelength 1.663e-11 --start near.poni -o new.poni.
+
+    With --put it prints which revision is active, whether it applies, and what to type if not. Without --here and
+    --no-position it asks for the position as ponikeeper put does.
+    """
     try:
         from ponikeeper_client.fit import command
+        from ponikeeper_client.fit.commit import parse_commit_options
     except ModuleNotFoundError as error:
         raise MissingExtraError("fit", error.name or "a library") from error
     begin = command.parse_start(start, dist, detector, centre, orientation)
-    command.fit(image, calibrant, wavelength, begin, dark, mask, output, put, label)
+    committing = parse_commit_options(put, label, here, no_position, wait, timeout)
+    if not command.fit(image, calibrant, wavelength, begin, dark, mask, output, committing):
+        raise typer.Exit(1)
 
 
 def affected(

@@ -1,16 +1,18 @@
 """`ponikeeper fit`: reads files, writes a PONI and a figure, and commits the result or refuses it."""
 
 import hashlib
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from live import wait_for
+from live import DETECTORS, wait_for
 from ponikeeper.geometry import poni
 from powder import Scene, off_px, on_detector, two_theta
 from shell import Shell
-from speak import commit_text, counters, request, snapshot
+from speak import commit_text, counters, get, request, snapshot
+from terminals import Terminal
 
 TRUTH = on_detector("Pilatus300k", 1.72e-4, 0.15, (0.45, 0.55), (2, -1), 4e-11)
 SCENE = Scene(TRUTH, "LaB6", counts=300)
@@ -101,7 +103,7 @@ def test_it_is_committed_with_its_provenance(fit, files, prefix, tmp_path):
     output = tmp_path / "new.poni"
     done = fit("image.npy", *("--start", files / "start.poni", "-o", output, "--put", prefix, "--label", "near"))
     assert done.returncode == 0, done.stderr
-    assert f"{prefix} revision 1 is active" in plain(done.stdout)
+    assert f"{prefix} revision 1 is active (serial 1) and may be used: UNWATCHED, no links" in plain(done.stdout)
     wait_for(lambda: snapshot(prefix)["revision"] == 1)
     stored = snapshot(prefix)
     written = poni.read(output.read_bytes())
@@ -122,6 +124,31 @@ def test_mask_is_committed_as_path_and_hash(fit, files, prefix):
     assert done.returncode == 0, done.stderr
     entry = {"path": str(mask), "sha256": hashlib.sha256(mask.read_bytes()).hexdigest()}
     assert snapshot(prefix)["provenance"]["files"] == {"mask": entry}
+
+
+@pytest.fixture
+def linked(make_ioc, motors):
+    """Prefix of a detector that is linked to a motor, which is at rest."""
+    more = {DETECTORS[0]: f"settle = 0.2\n{motors.link('z', 'Z:RBV')}"}
+    prefix = make_ioc(more=more, other_ports=(motors.port,)).start().prefixes[0]
+    wait_for(lambda: json.loads(get(f"{prefix}Links_RBV"))["links"][0]["moving"] is False)
+    return prefix
+
+
+def test_commit_says_whether_it_applies_and_asks_at_a_terminal(fit, files, linked):
+    words = ("--start", files / "start.poni", "--put", linked)
+    scripted = plain(fit("image.npy", *words).stdout)
+    assert f"{linked} revision 1 is active (serial 1) but does not apply: UNKNOWN, the position of" in scripted
+    assert f"then type: ponikeeper record-position '{linked}'" in scripted
+    late = fit("image.npy", *words, "--no-position", "--wait", "--timeout", 0.5)
+    assert late.returncode == 1
+    assert "timed out after 0.5 s waiting until the geometry" in plain(late.stderr)
+    with Terminal("fit", files / "image.npy", "--calibrant", "LaB6", *words, "--wait") as terminal:
+        terminal.read_until("Was this geometry calibrated at this position? [y/n]")
+        terminal.type("y\n")
+        assert terminal.end() == 0
+    assert "and may be used: VALID\nposition: z 1000.0 mm\n" in terminal.shown
+    assert snapshot(linked)["status"] == "VALID"
 
 
 def test_rejected_fit_is_neither_written_nor_put(fit, files, prefix, tmp_path):
@@ -145,7 +172,10 @@ MISTAKES = {
     "missing mask": (("--mask", "none.npy"), "No such file"),
     "missing dark": (("--dark", "none.npy"), "No such file"),
     "start and distance": (("--dist", 0.2), "omit --dist, --centre and --orientation"),
-    "label without put": (("--label", "near"), "it needs --put"),
+    "label without put": (("--label", "near"), "--label is about the commit of the geometry: it needs --put"),
+    "position without put": (("--here",), "--here is about the commit of the geometry: it needs --put"),
+    "both positions": (("--put", "P:", "--here", "--no-position"), "--here and --no-position contradict each other"),
+    "time limit without wait": (("--put", "P:", "--timeout", 3), "expected --wait, and seconds"),
     "unknown option": (("--wavelenght", 4e-11), "No such option"),
 }
 

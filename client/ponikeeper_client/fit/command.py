@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 from rich.console import Console
 
-from ponikeeper.errors import CalibrationError, ImageError, NotConnectedError
+from ponikeeper.errors import CalibrationError, ImageError
 from ponikeeper.geometry import poni, value_problem
 from ponikeeper.protocol import Commit
 from ponikeeper.protocol.hashed_files import with_files
@@ -16,15 +16,13 @@ from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.system.file_hash import file_entry
 from ponikeeper_client._image_files import read_image, read_mask
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
+from ponikeeper_client.fit.commit import CommitOptions, commit
 from ponikeeper_client.fit.figure import draw
 from ponikeeper_client.fit.fit import fit_image
 from ponikeeper_client.fit.start import Nominal, Start, read_poni, resolve_start
 from ponikeeper_client.fit.table import fit_table
 
 _console = Console()
-
-_CONNECT_TIMEOUT = 10.0
-"""How long to wait for an IOC (s)."""
 
 
 def fit(
@@ -35,9 +33,8 @@ def fit(
     dark: Path | None,
     mask: Path | None,
     output: Path | None,
-    put: str | None,
-    label: str | None,
-) -> None:
+    committing: CommitOptions | None,
+) -> bool:
     """Fit a geometry, print the result, and write and commit it if the fit is accepted.
 
     Parameters
@@ -52,10 +49,13 @@ def fit(
         Where the search begins.
     output
         The PONI file to write, with a PNG next to it.
-    put
-        PV prefix of the detector to commit to.
-    label
-        Label of the revision.
+    committing
+        Where and how to commit the geometry; None does not.
+
+    Returns
+    -------
+    bool
+        False if the committed geometry does not apply in the time that was asked for.
 
     Raises
     ------
@@ -68,8 +68,6 @@ def fit(
     RefusedError, NotConnectedError
         The IOC did not accept the geometry, or does not answer.
     """
-    if label is not None and put is None:
-        raise CalibrationError("--label names a revision: it needs --put PREFIX too")
     raw, hidden = read_image(image), None if mask is None else read_mask(mask)
     problem = None if wavelength is None else value_problem("wavelength", wavelength)
     if problem:
@@ -86,14 +84,16 @@ def fit(
     if output is not None:
         write_atomic(output, poni.write(geometry).encode("ascii"))
         write_atomic(output.with_suffix(".png"), draw(result, raw, hidden, image.name))
-    if put is not None:
-        provenance = {
-            **result.provenance(),
-            "method": "fit",
-            "wavelength_from": "argument" if wavelength is not None else begin.source,
-            "image_sha256": hashlib.sha256(image.read_bytes()).hexdigest(),
-        }
-        _commit(put, with_files(Commit(geometry.as_dict(), provenance, label, "unknown"), file_entry, mask))
+    if committing is None:
+        return True
+    provenance = {
+        **result.provenance(),
+        "method": "fit",
+        "wavelength_from": "argument" if wavelength is not None else begin.source,
+        "image_sha256": hashlib.sha256(image.read_bytes()).hexdigest(),
+    }
+    request = Commit(geometry.as_dict(), provenance, committing.label, "unknown")
+    return commit(committing, with_files(request, file_entry, mask))
 
 
 def parse_start(
@@ -143,21 +143,3 @@ def _subtract(raw: NDArray[Any], dark: Path | None) -> NDArray[Any]:
     if background.shape != raw.shape:
         raise ImageError(f"{dark} has shape {background.shape} and the image {raw.shape}: expected the same")
     return raw.astype(float) - background
-
-
-def _commit(prefix: str, commit: Commit) -> None:
-    """Commit a geometry and wait for the result."""
-    from ponikeeper_client.device import CalibrationData
-
-    calib = CalibrationData(prefix, name="calib")
-    try:
-        calib.wait_for_connection(timeout=_CONNECT_TIMEOUT)
-        result = calib.transact(commit)
-    except TimeoutError as error:
-        raise NotConnectedError(
-            f"{prefix}Snapshot_RBV does not answer within {_CONNECT_TIMEOUT:g} s: check the prefix, and that the IOC "
-            "is running; a PONI file written with -o can be committed later, with ponikeeper put"
-        ) from error
-    finally:
-        calib.destroy()
-    _console.print(f"{prefix} revision {result.revision} is active (serial {result.serial})", highlight=False)

@@ -1,0 +1,152 @@
+"""Commit a fitted geometry, and print what is active then: the option ``--put`` of `ponikeeper fit`."""
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from ponikeeper.errors import CalibrationError, NotConnectedError
+from ponikeeper.protocol import Commit, Result, Snapshot, applies
+from ponikeeper.protocol.outcome import outcome_lines
+from ponikeeper.protocol.position_choice import PositionWord, choose_position, given_position
+from ponikeeper.system import terminal
+
+if TYPE_CHECKING:
+    from ponikeeper_client.device import CalibrationData
+
+_console = Console()
+
+_CONNECT_TIMEOUT = 10.0
+"""How long to wait for an IOC (s)."""
+
+_WAIT_TIMEOUT = 60.0
+"""Default seconds to wait until a geometry applies."""
+
+_POLL_PERIOD = 0.1
+"""Seconds between two reads of the status."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitOptions:
+    """Where and how a fitted geometry is committed.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+    label
+        Label of the revision.
+    position
+        The position of the links; None asks, if there is a terminal.
+    seconds
+        How long to wait until the geometry applies (s); None does not wait.
+    """
+
+    prefix: str
+    label: str | None
+    position: PositionWord | None
+    seconds: float | None
+
+
+def parse_commit_options(
+    prefix: str | None, label: str | None, here: bool, no_position: bool, wait: bool, timeout: float | None
+) -> CommitOptions | None:
+    """Parse the options that describe the commit of a fitted geometry.
+
+    Parameters
+    ----------
+    prefix
+        Value of ``--put``.
+    label, here, no_position, wait, timeout
+        Values of the options of these names.
+
+    Returns
+    -------
+    CommitOptions or None
+        None without ``--put``: nothing is committed.
+
+    Raises
+    ------
+    CalibrationError, ConfigError
+        An option needs another one, or two contradict each other.
+    """
+    if prefix is None:
+        given = {"--label": label, "--here": here, "--no-position": no_position, "--wait": wait, "--timeout": timeout}
+        for option, value in given.items():
+            if value not in (None, False):
+                raise CalibrationError(f"{option} is about the commit of the geometry: it needs --put PREFIX too")
+        return None
+    if timeout is not None and not (wait and 0 < timeout < math.inf):
+        raise CalibrationError(f"--timeout {timeout:g} is not allowed: expected --wait, and seconds, more than 0")
+    seconds = (_WAIT_TIMEOUT if timeout is None else timeout) if wait else None
+    return CommitOptions(prefix, label, given_position(here, no_position), seconds)
+
+
+def commit(options: CommitOptions, request: Commit) -> bool:
+    """Commit a geometry, and print which revision is active and whether it applies.
+
+    Parameters
+    ----------
+    options
+        Where and how.
+    request
+        The commit; its position is replaced by the one that is chosen.
+
+    Returns
+    -------
+    bool
+        False if `options` ask to wait and the geometry does not apply in time.
+
+    Raises
+    ------
+    RefusedError
+        The IOC did not accept it, or the question for the position was not answered.
+    NotConnectedError
+        The IOC does not answer.
+    """
+    from ponikeeper_client.device import CalibrationData  # a fit that is not committed needs no ophyd
+
+    calib = CalibrationData(options.prefix, name="calib")
+    try:
+        calib.wait_for_connection(timeout=_CONNECT_TIMEOUT)
+        ask = terminal.ask if terminal.is_interactive() else None
+        position = choose_position(options.position, calib.read_links, ask)
+        result = calib.transact(replace(request, position=position))
+        return _report(calib, options, result)
+    except TimeoutError as error:
+        raise NotConnectedError(
+            f"{options.prefix}Snapshot_RBV does not answer within {_CONNECT_TIMEOUT:g} s: check the prefix, and that "
+            "the IOC is running; a PONI file written with -o can be committed later, with ponikeeper put"
+        ) from error
+    finally:
+        calib.destroy()
+
+
+def _report(calib: "CalibrationData", options: CommitOptions, result: Result) -> bool:
+    """Print what is active, and wait until it applies; return as `commit`."""
+    snapshot = calib.verified()
+    _print(options, result, snapshot, position=True)
+    if options.seconds is None or _may_be_used(snapshot):
+        return True
+    deadline = time.monotonic() + options.seconds
+    while not _may_be_used(snapshot) and time.monotonic() < deadline:
+        time.sleep(_POLL_PERIOD)
+        snapshot = calib.verified()
+    _print(options, result, snapshot)
+    if _may_be_used(snapshot):
+        return True
+    text = f"timed out after {options.seconds:g} s waiting until the geometry of {options.prefix} applies"
+    Console(stderr=True).print(Text(text, style="bold red"), soft_wrap=True)
+    return False
+
+
+def _print(options: CommitOptions, result: Result, snapshot: Snapshot | None, *, position: bool = False) -> None:
+    for line in outcome_lines(options.prefix, result, snapshot, position=position):
+        _console.print(Text(line), soft_wrap=True)
+
+
+def _may_be_used(snapshot: Snapshot | None) -> bool:
+    return snapshot is not None and applies(snapshot.status)
