@@ -117,11 +117,17 @@ def test_page_is_in_plain_english(page):
 
 
 def test_status_page_has_the_statuses_in_their_order_with_their_severities():
-    text = (ROOT / "iocs/docs/status.md").read_text(encoding="utf-8")
+    text = (ROOT / "iocs/docs/status.md").read_text(encoding="utf-8").partition("## Where a status shows")[0]
     rows = re.findall(r"^\| ([A-Z_]+) \| (\w+) \|", text, flags=re.MULTILINE)
     severities = {"none": 0, "MINOR": 1, "MAJOR": 2, "INVALID": 3}
     assert [name for name, _ in rows] == [status.name for status in PRECEDENCE]
     assert {name: severities[word] for name, word in rows} == {status.name: SEVERITIES[status] for status in Status}
+
+
+def test_status_page_has_each_status_once_where_a_status_shows():
+    text = (ROOT / "iocs/docs/status.md").read_text(encoding="utf-8").partition("## Where a status shows")[2]
+    cells = re.findall(r"^\| ([A-Z_]+(?:, [A-Z_]+)*) \|", text, flags=re.MULTILINE)
+    assert sorted(name for cell in cells for name in cell.split(", ")) == sorted(Status.__members__)
 
 
 @pytest.mark.parametrize("page", ["iocs/docs/glossary.md", "client/docs/tutorial-scientist.md"])
