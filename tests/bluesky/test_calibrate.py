@@ -11,8 +11,9 @@ from bluesky_tiled_plugins import TiledWriter
 
 from calibrating import Panel, Recorder, off_px
 from live import wait_for
-from ponikeeper.errors import CalibrantError, CalibrationError, PonikeeperError, WavelengthError
+from ponikeeper.errors import CalibrantError, CalibrationError, GeometryFileError, PonikeeperError, WavelengthError
 from ponikeeper.geometry import poni
+from ponikeeper.system.file_hash import file_entry
 from ponikeeper_client.demo import nickel
 from ponikeeper_client.demo.story import NEAR
 from ponikeeper_client.plans import Nominal, Shutter, calibrate
@@ -196,6 +197,24 @@ def test_wrong_arguments_are_reported_before_anything_is_exposed(session, panel,
     assert says in str(raised.value)
     assert panel.exposures == 0
     assert panel.calib.read_snapshot().revision == 0
+
+
+def test_mask_of_a_file_is_committed_as_path_and_hash(session, panel, frame, tmp_path):
+    mask = tmp_path / "mask.npy"
+    np.save(mask, np.eye(*frame.shape, dtype=np.uint8))
+    session([panel], mask=mask)
+    assert panel.calib.read_snapshot().provenance["files"] == {"mask": file_entry(mask)}
+
+
+def test_fit_does_not_start_from_a_detector_whose_file_has_changed(session, panel, tmp_path):
+    spline = tmp_path / "taper.spline"
+    spline.write_bytes(b"before")
+    panel.calib.set(replace(NEAR, detector="FReLoN", detector_config={"splineFile": str(spline)})).wait(20)
+    before = file_entry(spline)["sha256"]
+    spline.write_bytes(b"after")
+    with pytest.raises(GeometryFileError, match=f"{file_entry(spline)['sha256']}.*{before}"):
+        session([panel], start=None)
+    assert panel.exposures == 0
 
 
 def test_image_without_the_calibrant_commits_nothing_and_reports_what_to_do(session, panel, frame):
