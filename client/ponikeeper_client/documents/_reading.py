@@ -61,7 +61,12 @@ class Calibration:
         return StatusRecord(str(name) if name else None, str(self.values.get("reason") or ""), _links(rows))
 
     def files(self) -> Files:
-        """Return path and SHA-256 of the files of the geometry; empty where none were recorded.
+        """Return path and SHA-256 of the files of the geometry.
+
+        Returns
+        -------
+        Files
+            By what they are for; empty where none were recorded.
 
         Raises
         ------

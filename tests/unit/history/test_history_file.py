@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given, settings
@@ -286,3 +287,17 @@ def test_first_record_that_differs_is_named(history, kind):
 def test_histories_that_went_two_ways_are_refused(history):
     with pytest.raises(RefusedError, match="the file continues with judgement 1, the store with activation 5: neither"):
         new_records(cut(history, 4, 7, 0, 0, 0, 0), cut(history, 4, 4, 2, 0, 0, 0))
+
+
+OLD = Path(__file__).with_name("export_of_0_1.jsonl")
+
+
+def test_export_of_0_1_is_read_with_its_words_for_causes():
+    history = read(OLD.read_bytes())
+    assert [(each.number, each.label, each.geometry.dist) for each in history.revisions] == [
+        (1, "near", 0.2345),
+        (2, "near", 0.2345),
+        (3, "far", 0.3),
+    ]
+    assert [each.cause for each in history.activations] == ["commit", "here", "commit", "activate"]
+    assert [(each.kind, each.revision, each.by) for each in history.corrections] == [("supersede", 3, 2)]
