@@ -15,6 +15,7 @@ from configurations import PONI
 from ponikeeper.access.loading import read_rules
 from ponikeeper.access.rules import Right
 from ponikeeper.config import Access, Config, Detector, Ioc, Link, load
+from ponikeeper.protocol.pvs import DETECTOR_PVS
 from ponikeeper.site.deploy_files import deploy_folder
 from ponikeeper.site.screens import overview, phoebus
 from ponikeeper.store.sqlite_storage import SQLiteStorage
@@ -39,6 +40,8 @@ TESTED = {
         [f"phoebus/ponikeeper_{name}.bob" for name in ("detector", "history", "ioc", "overview", "row")],
         "test_screen_is_generated_and_tested_elsewhere",
     ),
+    "save-restore/README.md": "test_readme_links_each_file_of_its_folder",
+    "save-restore/ponikeeper.req": "test_save_set_has_the_setpoint_that_restores_a_whole_revision",
     "systemd/README.md": "test_readme_links_each_file_of_its_folder",
     "systemd/ponikeeper@.service": "test_unit_is_clean_to_systemd",
     "systemd/ponikeeper-backup@.service": "test_unit_of_the_backup_calls_an_existing_command",
@@ -97,6 +100,15 @@ def test_picture_is_a_valid_image(name):
 @pytest.mark.parametrize("name", [name for name in TESTED if name.endswith(".bob")])
 def test_screen_is_generated_and_tested_elsewhere(name):
     assert Path(name).name in {*phoebus.SCREENS, overview.EXAMPLE}
+
+
+def test_save_set_has_the_setpoint_that_restores_a_whole_revision():
+    """Restoring it is tested in tests/ca/test_restore.py."""
+    lines = (DEPLOY / "save-restore" / "ponikeeper.req").read_text(encoding="ascii").splitlines()
+    names = [line for line in lines if not line.startswith("#")]
+    writable = {f"$(P){pv.suffix}": pv for pv in DETECTOR_PVS if pv.writable}
+    assert names == ["$(P)Activate"]
+    assert names[0] in writable
 
 
 def test_deploy_files_are_found_in_an_editable_install():

@@ -39,7 +39,10 @@ from ponikeeper.text import timestamps
 
 log = logging.getLogger(__name__)
 
-_PARAMETERS = {setpoint(name): name for name in (*NAMES, "detector_config")} | {staged(name): name for name in NAMES}
+_SETPOINTS = {setpoint(name): name for name in (*NAMES, "detector_config")}
+"""Names of the values by the suffixes of their setpoints."""
+
+_PARAMETERS = _SETPOINTS | {staged(name): name for name in NAMES}
 """Names of the values by the suffixes of their setpoints and staged edits."""
 
 _SWITCH_STATES = {False: "Off", True: "On"}
@@ -150,7 +153,9 @@ class DetectorPVs:
                 if isinstance(value, Exception):
                     await self._puts.refuse((f"{suffix}: {value}",))
                 return await handler(value, identity)
-            except RefusedError:
+            except RefusedError as error:
+                if suffix in _SETPOINTS:
+                    self.keeper.note_refused(_SETPOINTS[suffix], str(identity), str(error))
                 raise
             except Exception as error:
                 # a defect of ours; the client must get an answer all the same

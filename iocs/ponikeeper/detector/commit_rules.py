@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
 from ponikeeper.detector.file_rules import decide_files
@@ -38,6 +38,25 @@ from ponikeeper.text import strictjson
 EditPosition = Literal["keep", "now"]
 """The position of an edited geometry: that of the revision that was edited, or that of the links."""
 
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What is known before a commit changes the detector.
+
+    Parameters
+    ----------
+    values
+        Pixels and configuration that the same client put just before; they are kept.
+    pixels
+        Pixel sizes of the newest revision with this detector (m), for one that is not in the table; None if none.
+    """
+
+    values: Mapping[str, object] = field(default_factory=dict[str, object])
+    pixels: tuple[float, float] | None = None
+
+
+NOTHING_BEFORE = Before()
+
 _LONGEST_NUMBER = -1.2345678901234567e-300
 
 
@@ -49,6 +68,7 @@ def decide_commit(
     units: Mapping[str, str],
     links: Sequence[LinkState] = (),
     edit_position: EditPosition = "keep",
+    before: Before = NOTHING_BEFORE,
 ) -> Draft:
     """Check a commit and return the revision that is to be stored.
 
@@ -68,6 +88,8 @@ def decide_commit(
         The links as they are now; empty if nothing is known of them yet.
     edit_position
         The position of an edited geometry: ``keep`` that of the active revision, or that of the links ``now``.
+    before
+        What another detector does not bring anew.
 
     Returns
     -------
@@ -87,7 +109,7 @@ def decide_commit(
     ]
     geometry, files = None, NO_FILES
     try:
-        geometry = Geometry.parse(_merged(active, commit, problems), limits)
+        geometry = Geometry.parse(_merged(active, commit, before, problems), limits)
         problems += _slips(active, geometry, commit, limits)
         files, file_problems = decide_files(active, commit, geometry)
         problems += file_problems
@@ -234,7 +256,15 @@ def require_room(prefix: str, draft: Draft, links: Sequence[LinkState]) -> None:
         )
 
 
-def _merged(active: Revision | None, commit: Commit, problems: list[str]) -> dict[str, object]:
+def brings_detector(active: Revision | None, commit: Commit) -> str | None:
+    """Return the name of the detector if a commit changes it, None otherwise."""
+    name = commit.geometry.get("detector")
+    if not isinstance(name, str) or not commit.inherit or active is None or active.geometry.detector == name:
+        return None
+    return name
+
+
+def _merged(active: Revision | None, commit: Commit, before: Before, problems: list[str]) -> dict[str, object]:
     """Return the active values with the requested ones; another detector brings its own pixels and configuration."""
     values: dict[str, object] = {"detector_config": {}}
     if commit.inherit and active is not None:
@@ -243,8 +273,9 @@ def _merged(active: Revision | None, commit: Commit, problems: list[str]) -> dic
     name = requested.get("detector")
     if isinstance(name, str) and values.get("detector", name) != name:
         values["detector_config"] = {}
+        requested = {**before.values, **requested}
         given = [pixel in requested for pixel in ("pixel1", "pixel2")]
-        pixels = pixel_size(name)
+        pixels = pixel_size(name) or before.pixels
         if pixels is not None:
             values["pixel1"], values["pixel2"] = pixels
         elif not all(given):

@@ -77,6 +77,11 @@ class DetectorStore:
         """
         return await self._read(request, lambda storage: _find_undo(storage, self._prefix))
 
+    async def pixels_of(self, request: Request, detector: str) -> tuple[float, float] | None:
+        """Read the pixel sizes of the newest revision with a detector (m); None if there is none."""
+        revision = await self._read(request, lambda storage: storage.find_detector(self._prefix, detector))
+        return None if revision is None else (revision.geometry.pixel1, revision.geometry.pixel2)
+
     async def follow_candidates(self, before: int | None, limit: int) -> list[FollowCandidate]:
         """Read what commits and users activated and was not undone, before a serial (None: from the newest on)."""
         return await self._read(None, lambda storage: storage.follow_candidates(self._prefix, before, limit))

@@ -8,7 +8,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from ponikeeper.detector.commit_rules import (
+    NOTHING_BEFORE,
+    Before,
     EditPosition,
+    brings_detector,
     decide_commit,
     decide_record_position,
     is_repetition,
@@ -16,12 +19,14 @@ from ponikeeper.detector.commit_rules import (
     require_room,
 )
 from ponikeeper.detector.detector_store import DetectorStore
+from ponikeeper.detector.edit_series import EditSeries
 from ponikeeper.detector.follower import Follower
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.publisher import Publish, Publisher
 from ponikeeper.detector.state import Change, DetectorState
 from ponikeeper.detector.undo_rules import undo_problems
 from ponikeeper.errors import ProblemsError, RefusedError, StoreError, UncertainStoreError
+from ponikeeper.geometry.detectors import pixel_size
 from ponikeeper.geometry.parameters import Limits
 from ponikeeper.history import Correction, LabelRecord, Revision
 from ponikeeper.history.corrections import corrected_revisions, correction_of, correction_problems, describe_correction
@@ -81,6 +86,7 @@ class Keeper:
         self._lock = asyncio.Lock()
         self._publisher = Publisher(prefix, links, follow, now)
         self._store = DetectorStore(prefix, store, self._publisher)
+        self._series = EditSeries(self._publisher, links)
         self._follower = Follower(self._store, self._publisher, links, self._lock)
 
     @property
@@ -151,6 +157,20 @@ class Keeper:
             except StoreError as error:
                 return self._refuse_unstored(request, error)
 
+    def note_refused(self, name: str, by: str, reason: str) -> None:
+        """Note that the put of a value to its setpoint was refused; publish what to do if others were accepted.
+
+        Parameters
+        ----------
+        name
+            Name of the value.
+        by
+            The client's user and host.
+        reason
+            Why it was refused.
+        """
+        self._series.refused(name, by, reason)
+
     async def refuse(self, problems: tuple[str, ...], op: str = "commit", request: str | None = None) -> Result:
         """Refuse input that is no request at all; it is published and counted as any other refusal."""
         async with self._lock:
@@ -188,17 +208,28 @@ class Keeper:
 
     async def _commit(self, request: Commit | RecordPosition, commit: Commit, by: str) -> Result:
         state, links = self.state, self._links.states()
-        units, position = self._links.units, self._edit_position
-        draft = decide_commit(state.revision, commit, by, self._limits, units, links, position)
+        units, position, before = self._links.units, self._edit_position, await self._before(request, commit, by)
+        draft = decide_commit(state.revision, commit, by, self._limits, units, links, position, before)
         require_room(state.prefix, draft, links)
         if is_repetition(state.revision, state.corrections, draft, commit, links):
+            self._series.accepted(commit, by, state.stored.number)
             return await self._accept_unchanged(request)
         time, author = self._publisher.timestamp(), str(draft.provenance["author"])
         label, note = f" ({draft.label})" if draft.label else "", position_note(commit, draft, links)
         with self._follower.new_baseline(links) as follow_state:
             stored = await self._store.commit(request, draft, time, author, follow_state)
+        self._series.accepted(commit, by, stored.number)
         message = f"revision {stored.number}{label} committed by {author}{note}"
         return self._accept(Change.ACTIVATION, _result(request, stored, time), message, stored)
+
+    async def _before(self, request: Commit | RecordPosition, commit: Commit, by: str) -> Before:
+        """Find what another detector does not bring: what the client put just before, and pixels of the history."""
+        detector = brings_detector(self.state.revision, commit)
+        if detector is None:
+            return NOTHING_BEFORE
+        values = self._series.brought(by) if commit.edit else {}
+        pixels = None if pixel_size(detector) else await self._store.pixels_of(request, detector)
+        return Before(values, pixels)
 
     async def _activate(self, request: Activate, author: str) -> Result:
         revision = await self._store.find_revision(
@@ -215,6 +246,7 @@ class Keeper:
         time = self._publisher.timestamp()
         with self._follower.new_baseline(self._links.states()) as follow_state:
             stored = await self._store.activate(request, revision, time, author, follow_state)
+        self._series.end()
         message = f"revision {revision.number} activated by {author}"
         return self._accept(Change.ACTIVATION, _result(request, stored, time), message, stored)
 
@@ -233,6 +265,7 @@ class Keeper:
         time = self._publisher.timestamp()
         with self._follower.new_baseline(links) as follow_state:
             stored = await self._store.activate(request, step.before, time, author, follow_state, step.undone)
+        self._series.end()
         message = (
             f"activation {step.undone.serial}, revision {step.wrong.number}, was undone by {author}: "
             f"revision {step.before.number} is active again"
@@ -285,7 +318,8 @@ class Keeper:
         result = _accepted(request, named or stored.number, stored.serial, self._publisher.timestamp())
         await self._store.store_result(request, result)
         message = f"revision {result.revision} has the same content: nothing changed"
-        return self._accept(Change.RESULT, result, message)
+        change = Change.STATUS if isinstance(request, Commit) and request.edit else Change.RESULT  # its advice may end
+        return self._accept(change, result, message)
 
     async def _accept_active(self, request: Activate, author: str) -> Result:
         """Accept the activation of what is active already: it stays active where the links are now."""

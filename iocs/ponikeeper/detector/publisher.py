@@ -8,10 +8,11 @@ from datetime import datetime
 
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.state import Change, DetectorState
-from ponikeeper.protocol import LinkState, Result, Status, applies, is_within
+from ponikeeper.protocol import MAX_BYTES, LinkState, Result, Status, applies, is_within
 from ponikeeper.protocol.findings import Finding, advice_of, findings_about, reason_of, status_of
 from ponikeeper.store import StoredState
 from ponikeeper.text import timestamps
+from ponikeeper.text.ascii import to_ascii
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Publisher:
         self._published_links: tuple[LinkState, ...] = ()
         self._published_at = -math.inf
         self._searching = False
+        self._notice = (0, "")
         self.state = DetectorState(prefix, StoredState(), follow)
         self.update_stored(StoredState())
 
@@ -121,6 +123,26 @@ class Publisher:
         self.publish(Change.STATUS)
         return None
 
+    def set_notice(self, revision: int, text: str) -> bool:
+        """Show a text in the advice while a revision is active, before what its findings advise; publish nothing.
+
+        Parameters
+        ----------
+        revision
+            Number of the revision.
+        text
+            Empty for none.
+
+        Returns
+        -------
+        bool
+            Whether the advice is another one now.
+        """
+        self._notice = (revision, text)
+        before, advice = self.state.advice, self._advice(self._findings)
+        self.state = replace(self.state, advice=advice)
+        return advice != before
+
     def begin_search(self) -> None:
         """Keep the status MOVING while the revision is searched for that belongs to the position of the links."""
         self._searching = True
@@ -145,10 +167,15 @@ class Publisher:
             self.state,
             status=status_of(findings),
             reason=reason_of(findings),
-            advice=advice_of(findings),
+            advice=self._advice(findings),
             findings=tuple((finding.status.name, finding.link) for finding in findings),
             link_states=links,
         )
+
+    def _advice(self, findings: tuple[Finding, ...]) -> str:
+        revision, notice = self._notice
+        shown = to_ascii(notice) if revision == self.state.stored.number else ""
+        return "; ".join(filter(None, [shown, advice_of(findings)]))[: MAX_BYTES - 1]
 
     def _is_held(self, findings: tuple[Finding, ...]) -> bool:
         """Return whether the status stays MOVING until the search has ended."""

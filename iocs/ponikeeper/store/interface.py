@@ -187,6 +187,28 @@ class HistoryStorage(Protocol):
         """
         ...
 
+    def find_detector(self, prefix: str, detector: str) -> Revision | None:
+        """Find the newest revision whose geometry is of a detector.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+        detector
+            Name of the detector, as pyFAI calls it.
+
+        Returns
+        -------
+        Revision or None
+            None if there is none.
+
+        Raises
+        ------
+        StoreError
+            As `stored_state`.
+        """
+        ...
+
     def undone_revisions(self, prefix: str) -> frozenset[int]:
         """Find the revisions whose activations were all undone.
 

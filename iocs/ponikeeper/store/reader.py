@@ -196,6 +196,17 @@ class Reader:
             pairs = ((label, self.find_label(prefix, label, excluded)) for label in labels)
             return [(label, number) for label, number in islice((pair for pair in pairs if pair[1]), limit) if number]
 
+    def find_detector(self, prefix: str, detector: str) -> Revision | None:
+        """Find the newest revision whose geometry is of a detector."""
+        text = strictjson.canonical({"detector": detector})[1:-1]
+        with self._file.translated_errors():
+            sql = (
+                "SELECT number FROM revision WHERE detector = ? AND instr(geometry, ?) > 0 ORDER BY number DESC LIMIT ?"
+            )
+            numbers = [cast("int", row[0]) for row in self._rows(sql, prefix, text, NO_END)]
+            found = (self.revision(prefix, number) for number in numbers)
+            return next((each for each in found if each is not None and each.geometry.detector == detector), None)
+
     def undone_revisions(self, prefix: str) -> frozenset[int]:
         """Find the revisions whose activations were all undone."""
         with self._file.translated_errors():
