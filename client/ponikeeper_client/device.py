@@ -16,6 +16,7 @@ from ponikeeper.errors import NotConnectedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import Commit, LinkState, Request, Result, Snapshot, parse_links, parse_settle
 from ponikeeper.protocol.hashed_files import with_files
+from ponikeeper.protocol.links import in_service
 from ponikeeper.protocol.pvs import setpoint
 from ponikeeper.system.file_hash import file_entry
 from ponikeeper_client import _display, documents
@@ -138,14 +139,14 @@ class CalibrationData(Device):
         Returns
         -------
         tuple of LinkState
-            Value, units and motion of each linked PV.
+            Value, units and motion of each linked PV that is in service; the others do not count.
 
         Raises
         ------
         NotConnectedError
             The IOC does not answer within the timeout; the message names the PV.
         """
-        return parse_links(self.links.newest(time.monotonic() + self._timeout))
+        return in_service(parse_links(self.links.newest(time.monotonic() + self._timeout)))
 
     def read_settle(self) -> float:
         """Return for how long a linked PV must not have moved to be at rest.

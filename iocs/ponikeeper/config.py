@@ -17,6 +17,7 @@ from ponikeeper.errors import ConfigError
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.protocol.link_kinds import LINK_KINDS
 from ponikeeper.protocol.pvs import PV, pvs_by_prefix
+from ponikeeper.protocol.status import SEVERITIES, Severity, Status
 from ponikeeper.text.suggestions import suggestion
 
 STORE_NAME = "ponikeeper.sqlite"
@@ -132,6 +133,9 @@ class Detector(_Table):
     position: Annotated[Literal["keep", "now"], Field(description='"keep" or "now"')] = "keep"
     seed: Annotated[str, Field(min_length=1)] | None = None
     limits: dict[str, tuple[float, float]] = {}
+    severity: Annotated[
+        dict[str, str], Field(description='a table of severities by status, such as MOVING = "NONE"')
+    ] = {}
     link: Annotated[
         tuple[Link, ...],
         Field(
@@ -159,6 +163,20 @@ class Detector(_Table):
             if pair[0] >= pair[1]:
                 raise ValueError(f"{name} = {pair!r}: expected the lower value first")
         return {name: (float(low), float(high)) for name, (low, high) in table.items()}
+
+    @field_validator("severity", mode="after")
+    @classmethod
+    def _check_severity(cls, severity: dict[str, str]) -> dict[str, str]:
+        for status, name in severity.items():
+            if status not in Status.__members__:
+                raise ValueError(f'"{status}" is not a status: expected {" ".join(Status.__members__)}')
+            if name not in Severity.__members__:
+                raise ValueError(f'{status} = "{name}" is not a severity: expected {" ".join(Severity.__members__)}')
+        return severity
+
+    def severities(self) -> dict[Status, Severity]:
+        """Return the alarm severity of each status at this detector."""
+        return {**SEVERITIES, **{Status[status]: Severity[name] for status, name in self.severity.items()}}
 
     @model_validator(mode="after")
     def _check_links(self) -> Self:

@@ -8,6 +8,7 @@ import pytest
 from configurations import MINIMAL, PONI, in_detector
 from ponikeeper.config import Config, load
 from ponikeeper.errors import ConfigError
+from ponikeeper.protocol.status import SEVERITIES, Severity, Status
 
 WHOLE = """
 [ioc]
@@ -338,3 +339,27 @@ def test_configuration_is_frozen(written):
     config: Config = load(written(MINIMAL))
     with pytest.raises(ValueError, match="frozen"):
         config.ioc.prefix = "other"
+
+
+def test_severity_of_a_status_can_be_changed(tmp_path):
+    path = tmp_path / "one.toml"
+    path.write_text(in_detector('severity = {MOVING = "NONE", UNWATCHED = "MINOR"}'))
+    severities = load(path).detector[0].severities()
+    assert (severities[Status.MOVING], severities[Status.UNWATCHED]) == (Severity.NONE, Severity.MINOR)
+    changed = {status for status, severity in severities.items() if SEVERITIES[status] is not severity}
+    assert changed == {Status.MOVING, Status.UNWATCHED}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('severity = {MOVES = "NONE"}', '"MOVES" is not a status: expected UNSET VALID MOVING'),
+        ('severity = {MOVING = "none"}', 'MOVING = "none" is not a severity: expected NONE MINOR MAJOR INVALID'),
+        ("severity = 3", 'expected a table of severities by status, such as MOVING = "NONE"'),
+    ],
+)
+def test_wrong_severity_is_reported(tmp_path, line, message):
+    path = tmp_path / "one.toml"
+    path.write_text(in_detector(line))
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load(path)

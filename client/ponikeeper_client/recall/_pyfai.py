@@ -181,7 +181,11 @@ def link_lines(links: Sequence[LinkState] | None) -> list[str]:
     """Format where each link was, and where the geometry was calibrated."""
     if links is None:
         return ["link positions: not recorded"]
-    return [f"link {link}: {_place(link, link.value)}, calibrated at {_place(link, link.calibrated)}" for link in links]
+    return [
+        f"link {link}: {_place(link, link.value)}, calibrated at {_place(link, link.calibrated)}"
+        + (f", {link.out_of_service}" if link.out_of_service else "")
+        for link in links
+    ]
 
 
 def _place(link: LinkState, value: float | None) -> str:

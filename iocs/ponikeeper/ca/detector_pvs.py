@@ -76,6 +76,7 @@ class DetectorPVs:
         self.keeper = keeper
         """Runs the requests."""
         self._links = links
+        self._severities = detector.severities()
         self._puts = Puts(keeper)
         self._stage = Stage(self._puts, detector.limits)
         self._dirty = ""
@@ -91,7 +92,7 @@ class DetectorPVs:
         """Publish a change: the single PVs first, then snapshot and serial, the results last."""
         stamp = timestamp(state) if Change.ACTIVATION in change else time.time()
         if Change.ACTIVATION in change:
-            values = activation_values(state)
+            values = activation_values(state, self._severities)
             last = {suffix: values.pop(suffix) for suffix in ("Snapshot_RBV", "Serial_RBV")}
             self._publish(values, stamp)
             self._publish(label_values(state), label_timestamp(state))
@@ -102,7 +103,7 @@ class DetectorPVs:
         elif Change.STATUS in change:
             if Change.LABEL in change:
                 self._publish(label_values(state), label_timestamp(state))
-            self._publish(status_values(state), stamp)
+            self._publish(status_values(state, self._severities), stamp)
         if Change.RESULT in change:
             self._publish(transaction_values(state), stamp)
         if Change.FOLLOW in change:

@@ -14,7 +14,9 @@ from ponikeeper.protocol import (
     Activate,
     Commit,
     Follow,
+    InService,
     Label,
+    OutOfService,
     RecordPosition,
     Request,
     Result,
@@ -23,7 +25,9 @@ from ponikeeper.protocol import (
     require_whole,
 )
 from ponikeeper.protocol.pvs import setpoint
+from ponikeeper.protocol.schema import FIELDS
 from ponikeeper.text import strictjson
+from ponikeeper.text.schema import object_problems
 
 MANUAL = {"method": "manual"}
 
@@ -52,6 +56,8 @@ class Puts:
             "Undo": self._put_undo,
             "Label": self._put_label,
             "Follow": self._put_follow,
+            "OutOfService": self._put_out_of_service,
+            "InService": self._put_in_service,
         }
 
     async def execute(self, request: Request, identity: ClientIdentity) -> Result:
@@ -116,6 +122,18 @@ class Puts:
 
     async def _put_label(self, text: str, identity: ClientIdentity) -> Result | None:
         return await self.execute(Label(text.strip() or None), identity)
+
+    async def _put_out_of_service(self, text: bytes, identity: ClientIdentity) -> Result | None:
+        name, _, reason = text.decode("utf-8", "replace").partition(":")
+        values = {"link": name.strip(), "reason": reason.strip()}
+        problems = object_problems(values, {key: FIELDS["out_of_service"][key] for key in values})
+        if problems:
+            example = 'expected the name of a link and the reason, such as "z: controller is being repaired"'
+            await self.refuse(tuple(f"OutOfService: {problem}; {example}" for problem in problems), "out_of_service")
+        return await self.execute(OutOfService(**values), identity)
+
+    async def _put_in_service(self, text: str, identity: ClientIdentity) -> Result | None:
+        return await self.execute(InService(text.strip()), identity)
 
     async def _put_follow(self, state: str, identity: ClientIdentity) -> Result | None:
         return await self.execute(Follow(state == "On"), identity)

@@ -14,9 +14,10 @@ from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import correction_of
+from ponikeeper.history.service import describe_service, links_out_of_service
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES, results_json
 from ponikeeper.protocol.pvs import readback
-from ponikeeper.protocol.status import SEVERITIES, Status
+from ponikeeper.protocol.status import SEVERITIES, Severity, Status
 from ponikeeper.protocol.text_tables import revision_entry
 from ponikeeper.text import strictjson, timestamps
 from ponikeeper.text.ascii import to_ascii
@@ -46,7 +47,7 @@ def geometry_values(geometry: Geometry | None) -> dict[str, PVValue]:
     return {name: geometry_value(geometry, name) for name in (*NAMES, "detector_config")}
 
 
-def activation_values(state: DetectorState) -> dict[str, PVValue]:
+def activation_values(state: DetectorState, severities: Mapping[Status, Severity] = SEVERITIES) -> dict[str, PVValue]:
     """Return, by suffix, all values that change with an activation; snapshot and serial last."""
     revision, geometry = state.revision, state.revision and state.revision.geometry
     values = {readback(name): value for name, value in geometry_values(geometry).items()}
@@ -55,7 +56,7 @@ def activation_values(state: DetectorState) -> dict[str, PVValue]:
     values["Revision_RBV"] = PVValue(0 if revision is None else revision.number)
     values["Time_RBV"] = PVValue("" if state.activation is None else state.activation.time)
     values["History:Count_RBV"] = PVValue(state.count)
-    values |= status_values(state)
+    values |= status_values(state, severities)
     values["Serial_RBV"] = PVValue(0 if state.activation is None else state.activation.serial)
     return values
 
@@ -80,9 +81,9 @@ def setpoint_values(state: DetectorState) -> dict[str, PVValue]:
     }
 
 
-def status_values(state: DetectorState) -> dict[str, PVValue]:
+def status_values(state: DetectorState, severities: Mapping[Status, Severity] = SEVERITIES) -> dict[str, PVValue]:
     """Return, by suffix, the values that change with the status and have it as their alarm; the snapshot last."""
-    severity = AlarmSeverity(SEVERITIES[state.status])
+    severity = AlarmSeverity(severities[state.status])
     alarm = (severity, AlarmStatus.STATE if severity else AlarmStatus.NO_ALARM)
     if state.status is Status.UNSET:
         alarm = (severity, AlarmStatus.UDF)
@@ -90,8 +91,16 @@ def status_values(state: DetectorState) -> dict[str, PVValue]:
         "Status_RBV": PVValue(state.status.name, *alarm),
         "Reason_RBV": PVValue(state.reason, *alarm),
         "Advice_RBV": PVValue(state.advice),
+        "OutOfService_RBV": PVValue(_out_of_service_text(state)),
         "Snapshot_RBV": PVValue(state.snapshot().as_json(), *alarm),
     }
+
+
+def _out_of_service_text(state: DetectorState) -> str:
+    """Return a line for each link that is out of service, as many as fit."""
+    changes = links_out_of_service(state.stored.service).values()
+    lines = [to_ascii(f"{change.link} {describe_service(change)}") for change in changes]
+    return "\n".join(lines)[:MAX_BYTES]
 
 
 def transaction_values(state: DetectorState) -> dict[str, PVValue]:

@@ -22,6 +22,7 @@ from ponikeeper.cli import (
     history,
     importing,
     install_unit,
+    links,
     serve,
     site_exports,
     status,
@@ -89,6 +90,8 @@ for command in (
     activation.record_position,
     activation.follow,
 ):
+    app.command()(command)
+for command in (links.out_of_service, links.in_service):
     app.command()(command)
 for command in (corrections.supersede, corrections.retract):
     app.command()(command)

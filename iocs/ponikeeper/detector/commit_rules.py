@@ -30,7 +30,7 @@ from ponikeeper.protocol import (
     wavelength_of,
 )
 from ponikeeper.protocol.findings import MAX_REASON, WHERE_TO_BEGIN
-from ponikeeper.protocol.links import MAX_ERROR, contradicts_wavelength
+from ponikeeper.protocol.links import MAX_ERROR, contradicts_wavelength, in_service
 from ponikeeper.protocol.request import MAX_LABEL_BYTES
 from ponikeeper.store import Draft
 from ponikeeper.text import strictjson
@@ -159,10 +159,14 @@ def decide_record_position(
     if revision is None:
         raise RefusedError(f"no revision is active yet, so RecordPosition has no geometry to record: {WHERE_TO_BEGIN}")
     problems = [
-        f"the position of the links is unknown: {link.unknown_because}" for link in links if link.unknown_because
+        f"the position of the links is unknown: {link.unknown_because}"
+        for link in in_service(links)
+        if link.unknown_because
     ]
     if not links:
         problems.append("the configuration has no links, so there is no position that RecordPosition could record")
+    elif not in_service(links):
+        problems.append("every link is out of service: return one to service, then record the position")
     correction = correction_of(corrections, revision.number)
     if correction is not None:
         problems.append(f"revision {revision.number} was {describe_correction(correction)}: activate one that is right")
@@ -206,7 +210,8 @@ def position_note(commit: Commit, draft: Draft, links: Sequence[LinkState]) -> s
     """Explain, for the message about a commit, why the position for which it asked is unknown."""
     if commit.position != "now" or draft.position is not None:
         return ""
-    return f", position unknown: {'; '.join(link.unknown_because for link in links if link.unknown_because)}"
+    reasons = [link.unknown_because for link in in_service(links) if link.unknown_because]
+    return f", position unknown: {'; '.join(reasons) or 'no link is in service'}"
 
 
 def _same_position(old: Position | None, new: Position | None, links: Sequence[LinkState]) -> bool:
@@ -240,6 +245,7 @@ def require_room(prefix: str, draft: Draft, links: Sequence[LinkState]) -> None:
             connected=False,
             within=False,
             error="x" * (MAX_ERROR - 2),
+            out_of_service="x" * (MAX_ERROR - 2),
         )
         for link in links
     ]
@@ -373,7 +379,8 @@ def _position(
     """Return the position as it is stored, with units; None if it is unknown."""
     if isinstance(requested, str):
         current = position_now(links) if requested == "now" else None
-        if current is None or current.keys() != units.keys():
+        used = units.keys() - {link.name for link in links if link.out_of_service is not None}
+        if current is None or current.keys() != used:
             return None
         requested = current
     return {name: {"value": float(value), "units": units[name]} for name, value in requested.items()}

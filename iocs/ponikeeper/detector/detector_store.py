@@ -10,7 +10,7 @@ from ponikeeper.detector.publisher import Publisher
 from ponikeeper.detector.state import Change
 from ponikeeper.detector.undo_rules import UndoStep, activation_to_undo
 from ponikeeper.errors import RefusedError, StoreError
-from ponikeeper.history import Activation, Correction, LabelRecord, Revision, UndoRecord
+from ponikeeper.history import Activation, Correction, LabelRecord, Revision, ServiceChange, UndoRecord
 from ponikeeper.history.labels import label_of
 from ponikeeper.history.records import FOLLOWED
 from ponikeeper.history.undos import undone_serials
@@ -173,6 +173,14 @@ class DetectorStore:
         )
         before = self._publisher.state.stored
         return replace(before, labels=(*before.labels, numbered))
+
+    async def change_service(self, request: Request, change: ServiceChange, result: Result) -> StoredState:
+        """Store a service change, which gets its number here, and the result of its request."""
+        numbered = await self._write(
+            request, lambda storage: storage.change_service(self._prefix, change, _answer(request, result))
+        )
+        before = self._publisher.state.stored
+        return replace(before, service=(*before.service, numbered))
 
     async def set_follow(self, request: Request, follow_state: FollowState, author: str, result: Result) -> StoredState:
         """Store whether the geometry follows the links, and the result of the request."""

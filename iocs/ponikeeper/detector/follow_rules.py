@@ -42,9 +42,10 @@ def motion_after_restart(links: Sequence[LinkState], rested: Position) -> LinkMo
 
 
 def updated_motion(motion: LinkMotion, links: Sequence[LinkState]) -> LinkMotion:
-    """Return the motion after the links were seen as they are now."""
-    baseline = dict(motion.baseline)
-    steady, moved, returned = set(motion.steady), set(motion.moved), set(motion.returned)
+    """Return the motion after the links in service were seen as they are now; the others are forgotten."""
+    names = {link.name for link in links}
+    baseline = {name: value for name, value in motion.baseline.items() if name in names}
+    steady, moved, returned = ({*part} & names for part in (motion.steady, motion.moved, motion.returned))
     for link in links:
         name = link.name
         if link.value is None or not link.connected:

@@ -22,6 +22,7 @@ from ponikeeper.detector.state import Change
 from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.history.corrections import corrected_revisions
 from ponikeeper.protocol import LinkState, quantity
+from ponikeeper.protocol.links import in_service
 from ponikeeper.store import FollowCandidate, FollowState
 from ponikeeper.store.store_thread import PERIOD
 
@@ -61,7 +62,7 @@ class Follower:
     async def check_links(self) -> float | None:
         """Update motion and status from the links; return when to call this again at the latest, if ever."""
         times = [self._links.next_change()]  # first: a link that changes during the rest is checked again
-        links = self._links.states()
+        links = self._states()
         self._motion = updated_motion(self._motion, links)
         if has_arrived(self._motion, links) and not self._arrival.is_set():
             self._publisher.begin_search()
@@ -75,7 +76,7 @@ class Follower:
             await self._arrival.wait()
             failed = False
             try:
-                stored, links = self._publisher.state.stored, self._links.states()
+                stored, links = self._publisher.state.stored, self._states()
                 candidate = await self._find_candidate(links)  # takes its time: requests are executed meanwhile
                 async with self._lock:
                     if self._publisher.state.stored is stored:
@@ -99,7 +100,7 @@ class Follower:
         FollowState or None
             What to store with the activation; None if that is stored already.
         """
-        before = self._motion
+        before, links = self._motion, in_service(links)
         self.set_baseline(links)
         follow_state = self._follow_state(links)
         unchanged = not links or follow_state == self._publisher.state.stored.follow_state
@@ -112,7 +113,7 @@ class Follower:
 
     def set_baseline(self, links: Sequence[LinkState]) -> None:
         """Make the links as they are now the baseline: what they did before does not count."""
-        self._motion = rebased(self._motion, links)
+        self._motion = rebased(self._motion, in_service(links))
 
     @contextmanager
     def switched(self, follow: bool) -> Generator[FollowState]:
@@ -120,7 +121,7 @@ class Follower:
 
         What the links did while it was off does not count after it is switched on.
         """
-        links = self._links.states()
+        links = self._states()
         switched_on = follow and not self._publisher.state.follow
         with self.new_baseline(links) if switched_on else nullcontext():
             yield replace(self._follow_state(links), follow=follow)
@@ -133,7 +134,7 @@ class Follower:
         candidate
             The result of the lookup for the links as they were `before`; they may have moved on meanwhile.
         """
-        links = self._links.states()
+        links = self._states()
         state, moved = self._publisher.state, bool(self._motion.moved)
         if not has_arrived(self._motion, links) or not is_unmoved(links, before):
             return
@@ -179,6 +180,10 @@ class Follower:
         if self._publisher.state.follow and self._motion.moved and problem != self._reported:
             self._reported = problem
             self._publisher.publish(Change.RESULT, message=problem)
+
+    def _states(self) -> tuple[LinkState, ...]:
+        """Return the links in service as they are now: the others are not followed."""
+        return in_service(self._links.states())
 
     def _follow_state(self, links: Sequence[LinkState]) -> FollowState:
         return FollowState(self._publisher.state.follow, baseline_position(self._motion, links))

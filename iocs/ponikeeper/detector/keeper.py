@@ -28,13 +28,16 @@ from ponikeeper.detector.undo_rules import undo_problems
 from ponikeeper.errors import ProblemsError, RefusedError, StoreError, UncertainStoreError
 from ponikeeper.geometry.detectors import pixel_size
 from ponikeeper.geometry.parameters import Limits
-from ponikeeper.history import Correction, LabelRecord, Revision
+from ponikeeper.history import Correction, LabelRecord, Revision, ServiceChange
 from ponikeeper.history.corrections import corrected_revisions, correction_of, correction_problems, describe_correction
+from ponikeeper.history.service import links_out_of_service
 from ponikeeper.protocol import (
     Activate,
     Commit,
     Follow,
+    InService,
     Label,
+    OutOfService,
     RecordPosition,
     Request,
     Result,
@@ -44,9 +47,11 @@ from ponikeeper.protocol import (
     label_problem,
     shortened,
 )
+from ponikeeper.protocol.links import in_service
 from ponikeeper.store import StoredState
 from ponikeeper.store.store_thread import StoreThread
 from ponikeeper.text import timestamps
+from ponikeeper.text.ascii import json_literal
 
 
 class Keeper:
@@ -205,6 +210,8 @@ class Keeper:
                 return await self._set_follow(request, author)
             case Supersede() | Retract():
                 return await self._correct(request, author)
+            case OutOfService() | InService():
+                return await self._change_service(request, author)
 
     async def _commit(self, request: Commit | RecordPosition, commit: Commit, by: str) -> Result:
         state, links = self.state, self._links.states()
@@ -259,7 +266,7 @@ class Keeper:
             )
         links = self._links.states()
         step = await self._store.find_undo(request)
-        problems = undo_problems(step, self.state.corrections, links)
+        problems = undo_problems(step, self.state.corrections, in_service(links))
         if problems:
             raise RefusedError(problems)
         time = self._publisher.timestamp()
@@ -310,6 +317,20 @@ class Keeper:
         stored = await self._store.correct(request, correction, result)
         message = f"revision {request.revision} was {describe_correction(correction)} (corrected by {author})"
         return self._accept(Change.STATUS | Change.HISTORY, result, message, stored)
+
+    async def _change_service(self, request: OutOfService | InService, author: str) -> Result:
+        time, stored, names = self._publisher.timestamp(), self.state.stored, self._links.units
+        if request.link not in names:
+            known = f"expected one of {' '.join(names)}" if names else "the configuration has no links"
+            raise RefusedError(f"there is no link {json_literal(request.link)}: {known}")
+        if isinstance(request, InService) and request.link not in links_out_of_service(stored.service):
+            raise RefusedError(f"link {request.link} is in service: nothing to change")
+        result = _result(request, stored, time)
+        change = ServiceChange(0, request.op, request.link, request.reason, time, author)
+        stored = await self._store.change_service(request, change, result)
+        what = "returned to service" if isinstance(request, InService) else "taken out of service"
+        message = f"link {request.link} {what} by {author}{request.reason and f': {request.reason}'}"
+        return self._accept(Change.STATUS, result, message, stored)
 
     async def _accept_unchanged(self, request: Request) -> Result:
         """Accept what is active already."""

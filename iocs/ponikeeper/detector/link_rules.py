@@ -173,6 +173,7 @@ def state_of(
     settle: float,
     now: float,
     mismatch: float | None = None,
+    out_of_service: str | None = None,
 ) -> LinkState:
     """Return a link as ``Links_RBV`` shows it; parameters as `updated` and `LinkState`."""
     within = None
@@ -191,6 +192,7 @@ def state_of(
         within,
         reading.error,
         mismatch,
+        out_of_service,
     )
 
 

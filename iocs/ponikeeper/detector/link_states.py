@@ -8,9 +8,11 @@ from dataclasses import replace
 
 from ponikeeper.config import MISMATCH, Link
 from ponikeeper.detector.link_rules import Reading, Sample, rests_from, returns_at, state_of, updated
-from ponikeeper.history import Revision
+from ponikeeper.history import Revision, ServiceChange
+from ponikeeper.history.service import describe_service, links_out_of_service
 from ponikeeper.protocol import LinkState, calibrated_value, measures_beam, nominal_value
-from ponikeeper.protocol.links import kind_of
+from ponikeeper.protocol.links import MAX_ERROR, kind_of
+from ponikeeper.text.ascii import cut
 
 
 def earliest(times: Iterable[float | None]) -> float | None:
@@ -49,6 +51,7 @@ class LinkStates:
         self._readings = {link.name: Reading() for link in links}
         self._calibrated: dict[str, float | None] = {}
         self._references: dict[str, float | None] = {}
+        self._out_of_service: Mapping[str, str] = {}
         self._changed = asyncio.Event()
         self.units: Mapping[str, str] = {link.name: link.units for link in links}
         """Units of each link by its name."""
@@ -79,6 +82,12 @@ class LinkStates:
                 self._references[link.name] = reference
                 self._readings[link.name] = replace(self._readings[link.name], outside_at=None)
 
+    def set_service(self, changes: Iterable[ServiceChange]) -> None:
+        """Set which links are out of service, from all service changes of the detector."""
+        changed = links_out_of_service(changes)
+        self._out_of_service = {link: cut(describe_service(change), MAX_ERROR) for link, change in changed.items()}
+        self._changed.set()
+
     def update(self, pv: str, sample: Sample) -> None:
         """Update the links from one PV; a PV of no link is ignored."""
         self._samples[pv] = sample
@@ -101,6 +110,7 @@ class LinkStates:
                 self.settle,
                 now,
                 self._mismatch if measures_beam(link) else None,
+                self._out_of_service.get(link.name),
             )
             for link in self._links
         )

@@ -64,6 +64,7 @@ class Publisher:
         follow = self._default_follow if stored.follow_state is None else stored.follow_state.follow
         self.state = replace(self.state, stored=stored, follow=follow)
         self._links.set_reference(stored.revision)
+        self._links.set_service(stored.service)
         self._decide(*self._current_findings())
 
     def publish(

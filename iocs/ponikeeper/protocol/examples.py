@@ -13,7 +13,9 @@ from ponikeeper.protocol.request import (
     Activate,
     Commit,
     Follow,
+    InService,
     Label,
+    OutOfService,
     RecordPosition,
     Retract,
     Supersede,
@@ -45,6 +47,8 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "record_position": request_text(RecordPosition(request="c30e17f2")),
         "undo": request_text(Undo(57, request="40f6a9d3")),
         "label": request_text(Label("near", 12, request="d21c08be")),
+        "out_of_service": request_text(OutOfService("z", "controller is being repaired", request="51c3e0d2")),
+        "in_service": request_text(InService("z", request="0f6b1c9e")),
         "follow": request_text(Follow(on=False, request="77d1a0c4")),
         "supersede": request_text(
             Supersede(12, 15, "wavelength typed wrong", since="2026-11-20T08:00:00.000000Z", request="e8f2b6a5")

@@ -12,6 +12,7 @@ from ponikeeper.protocol.links import (
     LinkState,
     calibrated_value,
     contradicts_wavelength,
+    in_service,
     is_within,
     kind_of,
     measures_beam,
@@ -29,6 +30,8 @@ WHERE_TO_BEGIN = "set all values at once: a PONI, a Request, the Stage: PVs, or 
 
 UNWATCHED = "no links are configured: nothing checks this geometry"
 
+_OUT_OF_SERVICE = "every link is out of service: nothing checks this geometry"
+
 _RECORD = "move the links to where revision {} was calibrated, then put 1 to RecordPosition"
 
 
@@ -39,7 +42,7 @@ class Finding:
     Parameters
     ----------
     status
-        The status that it leads to.
+        The status that it leads to; VALID for a link that is out of service, which is only mentioned.
     link
         Name of the link that it is about; empty if it is about the revision itself.
     text
@@ -80,12 +83,17 @@ def findings_about(
     """
     if revision is None:
         return (Finding(Status.UNSET, "", f"no geometry was ever committed: {WHERE_TO_BEGIN}", WHERE_TO_BEGIN),)
-    findings = [finding for link in links for finding in _link_findings(link, revision)]
-    if revision.position is None and not all(measures_beam(link) for link in links):  # those have the wavelength
+    used = in_service(links)
+    findings = [finding for link in used for finding in _link_findings(link, revision)]
+    findings += [
+        Finding(Status.VALID, link.name, f"{link} is {link.out_of_service}", "") for link in links if link not in used
+    ]
+    if revision.position is None and not all(measures_beam(link) for link in used):  # those have the wavelength
         text = f"the position of revision {revision.number} was never recorded"
         findings.insert(0, Finding(Status.UNKNOWN, "", text, _RECORD.format(revision.number)))
-    if not links:
-        findings.append(Finding(Status.UNWATCHED, "", UNWATCHED, "check that the detector is where it was calibrated"))
+    if not used:
+        text = _OUT_OF_SERVICE if links else UNWATCHED
+        findings.append(Finding(Status.UNWATCHED, "", text, "check that the detector is where it was calibrated"))
     findings += _correction_findings(revision, corrections, instant)
     return tuple(sorted(findings, key=lambda finding: PRECEDENCE.index(finding.status)))
 

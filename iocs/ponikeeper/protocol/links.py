@@ -71,6 +71,9 @@ class LinkState:
     mismatch
         For a link that measures the beam, the largest relative difference from the wavelength of a geometry, also
         where the position has another value; None for other links.
+    out_of_service
+        Since when, by whom and why the link is out of service, and therefore compared with no geometry; None where
+        it is in service.
     """
 
     name: str
@@ -85,6 +88,7 @@ class LinkState:
     within: bool | None = None
     error: str | None = None
     mismatch: float | None = None
+    out_of_service: str | None = None
 
     def __str__(self) -> str:
         return f"{self.name} ({self.pv})"
@@ -97,6 +101,21 @@ class LinkState:
         if not self.connected or self.value is None or self.moving is None:
             return f"{self} is not connected"
         return f"{self} is moving" if self.moving else None
+
+
+def in_service(links: Sequence[LinkState]) -> tuple[LinkState, ...]:
+    """Return the links that are in service, in their order.
+
+    Parameters
+    ----------
+    links
+        All links of a detector.
+
+    Returns
+    -------
+    tuple of LinkState
+    """
+    return tuple(link for link in links if link.out_of_service is None)
 
 
 def kind_of(link: AnyLink) -> LinkKind:
@@ -201,10 +220,10 @@ def contradicts_wavelength(link: LinkState, wavelength: float) -> bool:
     Returns
     -------
     bool
-        False where the link does not measure the beam, or has no value.
+        False where the link does not measure the beam, has no value, or is out of service.
     """
     nominal = nominal_value(link, wavelength)
-    if nominal is None or link.value is None or link.mismatch is None:
+    if nominal is None or link.value is None or link.mismatch is None or link.out_of_service is not None:
         return False
     return not abs(link.value - nominal) <= link.mismatch * nominal
 
@@ -285,10 +304,12 @@ def position_now(links: Sequence[LinkState]) -> dict[str, float] | None:
     Returns
     -------
     dict or None
-        The values by name; None unless all links are connected, at rest and have a value.
+        The values of the links in service by name; None unless all of these are connected, at rest and have a value,
+        or if every link is out of service.
     """
-    position = {link.name: link.value for link in links if link.value is not None and link.unknown_because is None}
-    return position if len(position) == len(links) else None
+    used = in_service(links)
+    position = {link.name: link.value for link in used if link.value is not None and link.unknown_because is None}
+    return position if len(position) == len(used) and (position or not links) else None
 
 
 def links_json(links: Sequence[LinkState], settle: float | None = None) -> str:

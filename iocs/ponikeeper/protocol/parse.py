@@ -12,7 +12,9 @@ from ponikeeper.protocol.request import (
     Activate,
     Commit,
     Follow,
+    InService,
     Label,
+    OutOfService,
     RecordPosition,
     Request,
     RequestedPosition,
@@ -25,7 +27,10 @@ from ponikeeper.text import strictjson
 from ponikeeper.text.schema import object_problems
 from ponikeeper.text.timestamps import normalized
 
-_KINDS = {kind.op: kind for kind in (Activate, RecordPosition, Undo, Label, Follow, Supersede, Retract)}
+_KINDS = {
+    kind.op: kind
+    for kind in (Activate, RecordPosition, Undo, Label, Follow, Supersede, Retract, OutOfService, InService)
+}
 
 
 def parse_request(text: str | bytes) -> Request:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal
 
 from ponikeeper.geometry.files import Files
+from ponikeeper.history.records import IN_SERVICE, OUT_OF_SERVICE
 from ponikeeper.protocol.json_text import VERSION
 from ponikeeper.text import strictjson
 from ponikeeper.text.ascii import json_literal
@@ -197,7 +198,41 @@ class Retract(RequestBase):
     reason: str
 
 
-Request = Commit | Activate | RecordPosition | Undo | Label | Follow | Supersede | Retract
+@dataclass(frozen=True, slots=True)
+class OutOfService(RequestBase):
+    """Request to take a link out of service: it is compared with no geometry until it returns to service.
+
+    Parameters
+    ----------
+    link
+        Name of the link.
+    reason
+        Why, in one line of at most 400 bytes.
+    """
+
+    op: ClassVar[str] = OUT_OF_SERVICE
+    link: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InService(RequestBase):
+    """Request to return a link to service.
+
+    Parameters
+    ----------
+    link
+        Name of the link.
+    reason
+        Why, in one line of at most 400 bytes; may be empty.
+    """
+
+    op: ClassVar[str] = IN_SERVICE
+    link: str
+    reason: str = ""
+
+
+Request = Commit | Activate | RecordPosition | Undo | Label | Follow | Supersede | Retract | OutOfService | InService
 """Any request. Each also takes the keywords `request` (an id, by which the client finds the result), `author` (where
 it is not the user who puts the request) and `digest` (hash of the content, set by `parse_request`)."""
 

@@ -124,6 +124,8 @@ _NUMBER = Field("the number of the revision that was wrong", is_integer(1), requ
 
 _REASON = Field("what was wrong, a text in one line of 1 to 400 bytes", _is_line(400), required=True)
 
+_LINK = Field("the name of a link", _is_line(200), required=True)
+
 _INSTANT = Field(
     'a time such as "2026-11-22T09:30:00Z", or null', lambda value: value is None or normalized(value) is not None
 )
@@ -183,4 +185,16 @@ FIELDS: dict[str, dict[str, Field]] = {
         "until": _INSTANT,
     },
     "retract": {**COMMON, "revision": _NUMBER, "reason": _REASON},
+    "out_of_service": {
+        **COMMON,
+        "link": _LINK,
+        "reason": Field("why, a text in one line of 1 to 400 bytes", _is_line(400), required=True),
+    },
+    "in_service": {
+        **COMMON,
+        "link": _LINK,
+        "reason": Field(
+            "why, a text in one line of up to 400 bytes", lambda value: value == "" or _is_line(400)(value)
+        ),
+    },
 }

@@ -197,6 +197,8 @@ def _number(value: float | None) -> str:
 
 def _link_status(link: LinkState) -> str:
     """Return whether the geometry is valid as far as this link is concerned, in a word or two."""
+    if link.out_of_service is not None:
+        return "out of service"
     if link.moving and link.connected and link.value is not None:
         return "moving"
     if link.unknown_because is not None:

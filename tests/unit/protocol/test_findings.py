@@ -280,3 +280,32 @@ def test_reason_is_ascii_and_leaves_room_in_the_snapshot(reason, errors):
     assert status == ("UNKNOWN" if errors else "RETRACTED")
     assert text.isascii()
     assert len(strictjson.dumps(text)) <= MAX_REASON
+
+
+WHY = "out of service since 2026-11-22T09:30:00Z by bob: controller is being repaired"
+OUT = {"out_of_service": WHY}
+
+
+@pytest.mark.parametrize("z", [{}, {"value": 1500.0, "within": False}, GONE, MOVING, NAN])
+def test_link_out_of_service_is_mentioned_and_gives_no_reason_against_the_revision(z):
+    status, reason = status_and_reason(revision(), (), links(z=z | OUT))
+    assert (status, reason) == ("VALID", f"z (Z) is {WHY}")
+    assert advice_of(findings_about(revision(), (), links(z=z | OUT))) == ""
+    without_z = {name: POSITION[name] for name in ("energy", "binning")}
+    assert status_and_reason(revision(without_z), (), links(without_z, z=z | OUT)) == (status, reason)
+
+
+def test_energy_out_of_service_contradicts_no_wavelength():
+    energy = {"value": 80.0, "within": False} | OUT
+    assert status_and_reason(revision(), (), links(energy=energy))[0] == "VALID"
+    assert status_and_reason(revision(), (), links(energy=energy, z=1500.0)) == (
+        "MOVED", f"{Z_FAR}; energy (ENERGY) is {WHY}",
+    )  # fmt: skip
+
+
+def test_no_link_in_service_means_unwatched_also_without_a_position():
+    every = links(z=OUT, energy=OUT, binning=OUT)
+    for active in (revision(), revision(None)):
+        status, reason = status_and_reason(active, (), every)
+        assert status == "UNWATCHED"
+        assert reason.startswith("every link is out of service: nothing checks this geometry; z (Z) is out of service")

@@ -155,7 +155,12 @@ def _links(sheet: Sheet, x: int, y: int, width: int) -> None:
 def _bottom(sheet: Sheet, x: int, y: int, width: int) -> None:
     left = 840
     sheet.section("Linked PVs", x, y, left)
-    sheet.table("Links:Table_RBV", x, y + ROW + 8, left, 152)
+    sheet.table("Links:Table_RBV", x, y + ROW + 8, left, 118)
+    top = y + ROW + 132
+    sheet.text("out of service, such as z: being repaired", x, top, 330)
+    sheet.entry("OutOfService", x + 335, top, 270)
+    sheet.text("in service again", x + 625, top, 115)
+    sheet.entry("InService", x + 745, top, 95)
     x, width = x + left + 20, width - left - 20
     sheet.section("Last message", x, y, width)
     sheet.readback("Message_RBV", x, y + ROW + 6, width, 118)
