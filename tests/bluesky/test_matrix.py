@@ -282,7 +282,7 @@ def in_nexus(result: Recorded, path: Path) -> str:
 
 
 def leave_during(devices: Mapping[str, CalibrationData], scene: Scene, run_engine: RunEngine) -> Cells:
-    """Take a run without the guard in which the links leave after the descriptor was written."""
+    """Run a plan without the guard in which the links leave after the descriptor was written."""
     run: dict[str, list[Any]] = {}
 
     @bpp.run_decorator()

@@ -29,7 +29,7 @@ def undo(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Undo the last activation that somebody asked for: ponikeeper undo 'XF:28ID1-ES{Det:PE1}Calib:'."""
+    """Undo the last activation that a person or a client asked for: ponikeeper undo 'XF:28ID1-ES{Det:PE1}Calib:'."""
     send(prefix, Undo(serial), as_json=as_json)
 
 
