@@ -9,14 +9,14 @@ from typing import Any, Literal, NoReturn
 from ophyd.sim import make_fake_device
 
 from ponikeeper.errors import MissingOphydAsyncError, NotConnectedError, RecordError
-from ponikeeper.geometry import Geometry
-from ponikeeper.protocol import Commit, Request, Result, Snapshot
+from ponikeeper.protocol import Activate, Commit, RecordPosition, Request, Result, Snapshot, Undo
 from ponikeeper.protocol.exchange import Exchange, Read, Wait
 from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.heartbeat import PERIOD, Heartbeat, hung_text
 from ponikeeper.system.file_hash import file_entry
 from ponikeeper_client import documents
 from ponikeeper_client._fresh_gets import raise_silent
+from ponikeeper_client._geometry_sources import GeometrySource, values_of
 from ponikeeper_client._status_warnings import StatusWarnings
 from ponikeeper_client._transactions import checked_text, identified, manual
 from ponikeeper_client.device import CalibrationData
@@ -262,7 +262,7 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
     @AsyncStatus.wrap
     async def set(
         self,
-        value: Geometry | Mapping[str, Any],
+        value: GeometrySource,
         *,
         expect_revision: int | None = None,
         mask: str | Path | None = None,
@@ -273,7 +273,7 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         Parameters
         ----------
         value
-            A complete geometry, or values by name (m, rad).
+            As for `CalibrationData.set`: a whole geometry, a PONI, an object of pyFAI, or values by name (m, rad).
         expect_revision
             Refuse unless this revision is active.
         mask
@@ -286,9 +286,21 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         AsyncStatus
             Done when the geometry is active; fails with the errors of `transact`.
         """
-        values = value.as_dict() if isinstance(value, Geometry) else value
+        values = await asyncio.to_thread(values_of, value)
         commit = manual(values, await self.read_snapshot(), expect_revision)
         await self.transact(await asyncio.to_thread(with_files, commit, file_entry, mask), timeout)
+
+    async def activate(self, revision: int | str, *, force: bool = False, timeout: float | None = None) -> Result:
+        """Activate a revision again; parameters, result and errors as `CalibrationData.activate`."""
+        return await self.transact(Activate(revision, force), timeout)
+
+    async def undo(self, *, expect_serial: int | None = None, timeout: float | None = None) -> Result:
+        """Undo the last commit or activation; parameters, result and errors as `CalibrationData.undo`."""
+        return await self.transact(Undo(expect_serial), timeout)
+
+    async def record_position(self, *, force: bool = False, timeout: float | None = None) -> Result:
+        """Record the position of the links; parameters, result and errors as `CalibrationData.record_position`."""
+        return await self.transact(RecordPosition(force), timeout)
 
     async def transact(self, request: Request, timeout: float | None = None) -> Result:
         """Run one transaction, and return when its effect is active.

@@ -14,14 +14,28 @@ from ophyd.status import Status
 
 from ponikeeper.errors import NotConnectedError
 from ponikeeper.geometry import Geometry
-from ponikeeper.protocol import Commit, LinkState, Request, Result, Snapshot, parse_links, parse_settle
+from ponikeeper.history.history_file import ExportedHistory
+from ponikeeper.protocol import (
+    Activate,
+    Commit,
+    LinkState,
+    RecordPosition,
+    Request,
+    Result,
+    Snapshot,
+    Undo,
+    parse_links,
+    parse_settle,
+)
 from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.links import in_service
 from ponikeeper.protocol.pvs import setpoint
 from ponikeeper.system.file_hash import file_entry
 from ponikeeper_client import _display, documents
 from ponikeeper_client._fakes import FakeIoc, FakeTextSignal
+from ponikeeper_client._geometry_sources import GeometrySource, values_of
 from ponikeeper_client._guarded_signals import GuardedReadOnly, GuardedWritable
+from ponikeeper_client._ioc_history import IocHistory
 from ponikeeper_client._signals import AliveSignal, ParameterSignal, SnapshotSignal, TextSignal
 from ponikeeper_client._snapshots import SnapshotReader
 from ponikeeper_client._status_warnings import StatusWarnings
@@ -304,7 +318,7 @@ class CalibrationData(Device):
 
     def set(
         self,
-        value: Geometry | Mapping[str, Any],
+        value: GeometrySource,
         *,
         expect_revision: int | None = None,
         mask: str | Path | None = None,
@@ -316,7 +330,9 @@ class CalibrationData(Device):
         Parameters
         ----------
         value
-            A whole geometry, or values by name (m, rad).
+            A whole geometry: a `Geometry`, the path of a PONI file, a PONI text, an integrator or a `PoniFile` of
+            pyFAI. Or a mapping of values by name (m, rad): some of them are an edit of the active geometry, which
+            keeps its position.
         expect_revision
             Refuse unless this revision is active.
         mask
@@ -330,9 +346,16 @@ class CalibrationData(Device):
         -------
         Status
             Done when the new geometry is active and visible here; fails with the errors of `configure`.
+
+        Raises
+        ------
+        PoniError
+            The file or the text is not one whole geometry; nothing was sent.
+        TypeError
+            The value is none of these.
         """
         self.snapshot.check_alive()
-        values = value.as_dict() if isinstance(value, Geometry) else value
+        values = values_of(value)
         status = Status(self, settle_time=cast("int", settle_time))
 
         def run() -> None:
@@ -345,6 +368,96 @@ class CalibrationData(Device):
 
         self.snapshot.cl.thread_class(target=run, daemon=True, name=f"{self.name}.set").start()
         return status
+
+    def activate(self, revision: int | str, *, force: bool = False, timeout: float | None = None) -> Result:
+        """Activate a revision again, and return when it is active and visible here.
+
+        Parameters
+        ----------
+        revision
+            Its number, or a label, which means the revision that got it last and was neither corrected nor undone.
+        force
+            Activate it although it was superseded or retracted.
+        timeout
+            How long to wait for the result (s).
+
+        Returns
+        -------
+        Result
+            With the number of the revision, and the serial of its activation.
+
+        Raises
+        ------
+        RefusedError, NotConnectedError
+            As `transact`.
+        """
+        return self.transact(Activate(revision, force), timeout)
+
+    def undo(self, *, expect_serial: int | None = None, timeout: float | None = None) -> Result:
+        """Undo the last commit or activation, and return when what was active before is active and visible here.
+
+        Parameters
+        ----------
+        expect_serial
+            Refuse unless this activation is the newest one.
+        timeout
+            How long to wait for the result (s).
+
+        Returns
+        -------
+        Result
+            With the number of the revision that is active again.
+
+        Raises
+        ------
+        RefusedError, NotConnectedError
+            As `transact`.
+        """
+        return self.transact(Undo(expect_serial), timeout)
+
+    def record_position(self, *, force: bool = False, timeout: float | None = None) -> Result:
+        """Record that the active geometry holds where the links are now: a new revision with the same geometry.
+
+        Parameters
+        ----------
+        force
+            Accept that its wavelength contradicts a linked energy or wavelength.
+        timeout
+            How long to wait for the result (s).
+
+        Returns
+        -------
+        Result
+            With the number of the new revision.
+
+        Raises
+        ------
+        RefusedError, NotConnectedError
+            As `transact`.
+        """
+        return self.transact(RecordPosition(force), timeout)
+
+    def history(self, timeout: float = 10.0) -> ExportedHistory:
+        """Read the whole history of the detector from its IOC; `timeline` makes a table of it.
+
+        Parameters
+        ----------
+        timeout
+            How long the IOC may take for each answer (s).
+
+        Returns
+        -------
+        ExportedHistory
+            All records, each with its checksum verified.
+
+        Raises
+        ------
+        NotConnectedError
+            The IOC does not answer.
+        HistoryError
+            A reply is damaged.
+        """
+        return IocHistory(self.prefix, timeout).read_all()
 
     def transact(self, request: Request, timeout: float | None = None) -> Result:
         """Run one transaction, and return when its effect is visible here.

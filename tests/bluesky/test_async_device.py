@@ -30,7 +30,7 @@ import speak
 from live import wait_for
 from panels import FlatPanel
 from ponikeeper.errors import NoGeometryError, NotConnectedError, RecordError, RefusedError
-from ponikeeper.geometry import Geometry
+from ponikeeper.geometry import Geometry, poni
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol import Activate, Commit
 from ponikeeper_client import documents
@@ -316,6 +316,17 @@ def test_set_on_a_hung_ioc_fails_and_commits_nothing(own, connect):
     with hung(own), pytest.raises(NotConnectedError, match="Snapshot_RBV does not answer"):
         put(panel, {"dist": 0.3})
     assert values(panel)["revision"] == 1
+
+
+def test_history_is_used_in_the_session(panel, tmp_path):
+    path = tmp_path / "whole.poni"
+    path.write_text(poni.write(WHOLE))
+    put(panel, str(path))
+    assert (values(panel)["revision"], values(panel)["dist"]) == (2, WHOLE.dist)
+    assert ask(panel.calib.undo(expect_serial=2)).revision == values(panel)["revision"] == 1
+    assert ask(panel.calib.activate(2)).revision == values(panel)["revision"] == 2
+    with pytest.raises(RefusedError, match="the configuration has no links"):
+        ask(panel.calib.record_position())
 
 
 def test_request_to_a_hung_ioc_is_unknown_and_safe_to_send_again(own, connect):

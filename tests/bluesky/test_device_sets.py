@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 from ophyd.status import wait as wait_for_all
+from pyFAI.detectors import detector_factory
+from pyFAI.io.ponifile import PoniFile
 
 import speak
 from panels import FlatPanel
-from ponikeeper.errors import RefusedError
-from ponikeeper.geometry import Geometry
+from ponikeeper.errors import PoniError, RefusedError
+from ponikeeper.geometry import Geometry, poni
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol import Activate, Commit
+from ponikeeper_client import timeline
 from ponikeeper_client.device import CalibrationData
 from speak import GEOMETRY, commit_text
 
@@ -176,3 +179,71 @@ def test_detector_whose_geometry_is_refused_is_not_configured_at_all(panel):
     with pytest.raises(RefusedError, match="angstrom"):
         panel.configure({"gain": 8, "calib.wavelength": 0.166})
     assert panel.gain.get() == 1
+
+
+def integrator():
+    from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+
+    numbers = {name: getattr(WHOLE, name) for name in ("dist", "poni1", "poni2", "rot1", "rot2", "rot3", "wavelength")}
+    return AzimuthalIntegrator(
+        **numbers, detector=detector_factory("Perkin", {"orientation": 4, "pixel1": 2e-4, "pixel2": 2e-4})
+    )
+
+
+SOURCES = {
+    "geometry": lambda _: WHOLE,
+    "mapping": lambda _: WHOLE.as_dict(),
+    "path": lambda path: path,
+    "name of a file": str,
+    "PONI text": lambda path: path.read_text(),
+    "integrator": lambda _: integrator(),
+    "PoniFile": lambda path: PoniFile(str(path)),
+    "PoniFile of an integrator": lambda _: PoniFile(integrator()),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_geometry_is_set_from_anything_that_has_one(calib, tmp_path, source):
+    path = tmp_path / "whole.poni"
+    path.write_text(poni.write(WHOLE))
+    calib.set(SOURCES[source](path)).wait(timeout=30)
+    shown = calib.read_snapshot().geometry
+    assert {name: getattr(shown, name) for name in NAMES} == {name: getattr(WHOLE, name) for name in NAMES}
+    assert shown.orientation == 4
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "reason"),
+    [
+        ("missing.poni", PoniError, r"missing.poni: No such file or directory: expected a PONI file, or a PONI text"),
+        ("poni_version: 2\nDistance: 1\n", PoniError, "Poni1"),
+        (
+            0.3,
+            TypeError,
+            "float is no geometry: expected a Geometry, a mapping of values, the path of a PONI file, a PONI",
+        ),
+        (None, TypeError, "NoneType is no geometry"),
+    ],
+)
+def test_what_is_no_geometry_is_refused_before_anything_is_sent(calib, value, error, reason):
+    before = speak.counters(calib.prefix)
+    with pytest.raises(error, match=reason):
+        calib.set(value)
+    assert speak.counters(calib.prefix) == before
+
+
+def test_history_is_used_in_the_session(calib):
+    calib.set({"dist": 0.3}).wait(timeout=30)
+    undone = calib.undo(expect_serial=2)
+    assert (undone.revision, undone.serial, calib.read_snapshot().label) == (1, 3, "near")
+    assert calib.activate(2).revision == calib.read_snapshot().revision == 2
+    assert calib.activate("near").revision == 1
+    with pytest.raises(RefusedError, match="expect_serial 2 is outdated"):
+        calib.undo(expect_serial=2)
+    with pytest.raises(RefusedError, match="the configuration has no links, so there is no position"):
+        calib.record_position()
+    history = calib.history()
+    assert (history.prefix, history.counts()) == (
+        calib.prefix, {"revision": 2, "activation": 5, "judgement": 0, "undo": 1},
+    )  # fmt: skip
+    assert timeline(history)["dist"].tolist() == [GEOMETRY["dist"], 0.3]

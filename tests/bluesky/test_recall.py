@@ -510,8 +510,8 @@ def test_one_run_that_cannot_be_read_does_not_hide_the_others(panel, catalogs, t
 
 
 def test_affected_reads_databroker_too(panel, catalogs, three_runs):
+    from ponikeeper_client._ioc_history import IocHistory
     from ponikeeper_client.recall._affected import find_affected
-    from ponikeeper_client.recall._ioc_history import IocHistory
 
     history = IocHistory(panel.calib.prefix, TIMEOUT)
     found = find_affected(each_run(catalogs.broker.v2), panel.calib.prefix, 1, history)

@@ -11,7 +11,7 @@ from ponikeeper.history.records import Correction, Revision
 from ponikeeper_client.recall._values import Recorded
 
 if TYPE_CHECKING:
-    from ponikeeper_client.recall._ioc_history import IocHistory
+    from ponikeeper_client._ioc_history import IocHistory
 
 Histories = ExportedHistory | str | Path | Iterable[ExportedHistory | str | Path]
 """An exported history, the file of one, or several."""
@@ -180,7 +180,7 @@ def read_ioc(prefix: str, timeout: float) -> History:
 
 def _ioc_history(prefix: str, timeout: float) -> "IocHistory":
     try:
-        from ponikeeper_client.recall._ioc_history import IocHistory
+        from ponikeeper_client._ioc_history import IocHistory
     except ModuleNotFoundError as error:
         raise MissingExtraError("client", error.name or "ophyd") from error
     return IocHistory(prefix, timeout)

@@ -1,6 +1,5 @@
 """Measure at several distances, as xpdAcq does, with the geometry that the IOC has for each of them."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 from bluesky import plan_stubs as bps
 
 from ponikeeper.errors import CalibrationError
-from ponikeeper.geometry import Geometry, poni
+from ponikeeper.geometry import Geometry
+from ponikeeper_client._geometry_sources import geometry_of
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.start import read_poni
 from ponikeeper_client.guard import calibration_guard
@@ -186,12 +186,4 @@ def _geometry(source: Source) -> Geometry:
     CalibrationError, PoniError
         It is not one whole geometry.
     """
-    if isinstance(source, Geometry):
-        return source
-    if isinstance(source, (str, Path)):
-        return read_poni(Path(source))
-    from pyFAI.io.ponifile import PoniFile
-
-    text = io.StringIO()
-    PoniFile(data=source).write(text)
-    return poni.read(text.getvalue())
+    return read_poni(Path(source)) if isinstance(source, (str, Path)) else geometry_of(source)

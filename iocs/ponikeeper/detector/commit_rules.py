@@ -89,7 +89,7 @@ def decide_commit(
     edit_position
         The position of an edited geometry: ``keep`` that of the active revision, or that of the links ``now``.
     before
-        What another detector does not bring anew.
+        What is known before another detector brings its pixels and configuration.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 A save-and-restore tool puts the setpoints in any order. A put to `Detector` brings pixels and configuration of the
 detector, so those that the same client put just before must survive it. And where one put of several is refused, the
-geometry is one that nobody saved: the refused one is named until it is put again.
+geometry is not the saved one: the refused put is named until it is put again.
 """
 
 from collections.abc import Mapping
