@@ -103,6 +103,22 @@ def test_declared_scan_of_a_link_is_recorded_without_a_warning(panel, move, take
     assert caplog.records == []
 
 
+def test_link_out_of_service_does_not_disturb_a_run_and_the_record_says_why(panel, move, take, caplog, linked):
+    why = "controller is being repaired"
+    assert speak.put(f"{linked.prefix}OutOfService", f"z: {why}") is None
+    try:
+        wait_for(lambda: [link.name for link in panel.calib.read_links()] == ["y"])
+        run = take(calibration_guard(scan(panel, move, (FAR, "VALID"), (900.0, "VALID")), on_status="fail"))
+    finally:
+        assert speak.put(f"{linked.prefix}InService", "z") is None
+    assert caplog.records == []
+    assert set(recorded(run, "status")) == {"VALID"}
+    assert re.search(rf"z \(.*\) is out of service since .*: {why}", recorded(run, "reason")[0])
+    z, y = json.loads(recorded(run, "link_states")[0])
+    assert (z["name"], z["out_of_service"].endswith(why), y["out_of_service"]) == ("z", True, None)
+    assert azimuthal_integrator(run)
+
+
 def test_link_that_moves_in_addition_to_the_scanned_one_is_reported(panel, move, run_engine):
     plan = scan(panel, move, (3.0, "MOVED"), name="Y")
     _, reported = attempt(run_engine, calibration_guard(plan, on_status="fail", moving=["z"]))

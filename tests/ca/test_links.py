@@ -94,7 +94,7 @@ def test_links_are_shown_with_their_configuration(at_rest, motors):
 
 
 def test_detector_without_links_shows_an_empty_list(linked):
-    assert json.loads(links_text(prefix_of(linked, QUIET))) == {"v": 1, "links": []}
+    assert json.loads(links_text(prefix_of(linked, QUIET))) == {"v": 1, "settle": 1.0, "links": []}
 
 
 def test_links_are_shown_as_a_table_for_the_screen(at_rest, linked, motors):
@@ -102,12 +102,15 @@ def test_links_are_shown_as_a_table_for_the_screen(at_rest, linked, motors):
         return [line.split() for line in get(f"{at_rest}Links:Table_RBV").splitlines()[1:]]
 
     assert commit(at_rest, "table")["outcome"] == "accepted"
-    wait_for(lambda: rows()[0] == ["z", "1000", "-", "mm", "not", "recorded"])
+    wait_for(lambda: rows()[0] == ["z", "1000", "-", "mm", "not", "recorded", motors.pv("Z:RBV")])
     assert put(f"{at_rest}RecordPosition", 1) is None
-    rest = [["energy", "74.69", "74.69", "keV", "ok"], ["binning", "1", "1", "ok"]]
-    wait_for(lambda: rows() == [["z", "1000", "1000", "mm", "ok"], *rest])
+    rest = [
+        ["energy", "74.69", "74.69", "keV", "ok", motors.pv("Energy")],
+        ["binning", "1", "1", "ok", motors.pv("BinX")],
+    ]
+    wait_for(lambda: rows() == [["z", "1000", "1000", "mm", "ok", motors.pv("Z:RBV")], *rest])
     put(motors.pv("Z:RBV"), 900.0)
-    wait_for(lambda: rows() == [["z", "900", "1000", "mm", "outside"], *rest])
+    wait_for(lambda: rows() == [["z", "900", "1000", "mm", "outside", motors.pv("Z:RBV")], *rest])
     assert get(f"{prefix_of(linked, QUIET)}Links:Table_RBV") == "no links are configured: no PV is watched"
 
 

@@ -18,7 +18,8 @@ from ponikeeper.protocol import (
     parse_settle,
 )
 from ponikeeper.protocol.link_units import Egu
-from ponikeeper.text.ascii import json_literal
+from ponikeeper.protocol.links import MAX_ERROR
+from ponikeeper.text.ascii import cut, json_literal
 from strategies import finite
 
 SETTLE = 2.0
@@ -79,6 +80,7 @@ def test_maximum_number_of_links_fits_the_pv_with_any_names():
     )  # fmt: skip
     worst = Sample(connected=True, error=f"it says {json_literal(chr(92) * 40)}: expected a finite number")
     reading = updated(link, Reading(), says(number), worst, number, SETTLE, 0.0)
-    message = state_of(link, reading, number, number, SETTLE, 0.0)
-    assert None not in (message.value, message.calibrated, message.error)
+    out = cut(f"out of service since 2026-11-22T09:30:00Z by bob: {chr(92) * 400}", MAX_ERROR)
+    message = state_of(link, reading, number, number, SETTLE, 0.0, number, out)
+    assert None not in (message.value, message.calibrated, message.error, message.mismatch)
     assert len(links_json([message] * MAX_LINKS, 3600.0)) <= MAX_BYTES
