@@ -3,13 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, cast
+from typing import Literal
 
 from ponikeeper.detector.file_rules import decide_files
+from ponikeeper.detector.wavelength_rules import wavelength_problems
 from ponikeeper.errors import GeometryError, RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.detectors import pixel_size
-from ponikeeper.geometry.files import NO_FILES, files_of
+from ponikeeper.geometry.files import NO_FILES
 from ponikeeper.geometry.parameters import NAMES, Limits
 from ponikeeper.geometry.slips import slips
 from ponikeeper.history import Correction, Position, Revision
@@ -18,19 +19,14 @@ from ponikeeper.protocol import (
     MAX_BYTES,
     Commit,
     LinkState,
-    RecordPosition,
     RequestedPosition,
     Snapshot,
     Status,
-    is_within,
     label_problem,
-    nominal_value,
     position_now,
-    quantity,
-    wavelength_of,
 )
 from ponikeeper.protocol.findings import MAX_REASON, WHERE_TO_BEGIN
-from ponikeeper.protocol.links import MAX_ERROR, contradicts_wavelength, in_service
+from ponikeeper.protocol.links import MAX_ERROR, in_service
 from ponikeeper.protocol.request import MAX_LABEL_BYTES
 from ponikeeper.store import Draft
 from ponikeeper.text import strictjson
@@ -114,7 +110,7 @@ def decide_commit(
         files, file_problems = decide_files(active, commit, geometry)
         problems += file_problems
         if wanted == "now" and not commit.force:
-            problems += _contradictions(active, geometry, commit, links)
+            problems += wavelength_problems(active, geometry, commit, links)
     except GeometryError as error:
         problems += [_problem_with_hint(problem, active, commit) for problem in error.problems]
     if geometry is None or problems:
@@ -177,54 +173,12 @@ def decide_record_position(
     return Commit({}, provenance, revision.label, position="now", force=force)
 
 
-def is_repetition(
-    active: Revision | None,
-    corrections: Sequence[Correction],
-    draft: Draft,
-    commit: Commit,
-    links: Sequence[LinkState] = (),
-) -> bool:
-    """Return whether a commit would store the active revision again, so that nothing is to be changed.
-
-    Of an edit, and of a put to `Poni`, the values decide: label, position and provenance of the active revision stay.
-    Otherwise they are compared, too; positions are equal if they are within the tolerances of the links, and a
-    corrected revision is never a repetition. Where only the position is recorded, `derived_from` is not compared.
-    """
-    if active is None or active.geometry != draft.geometry:
-        return False
-    if strictjson.canonical(active.geometry.as_dict()) != strictjson.canonical(draft.geometry.as_dict()):
-        return False  # as texts: in Python 1 == True and 0.0 == -0.0
-    if commit.edit or commit.values_only:
-        return files_of(active.provenance) == files_of(draft.provenance)
-    ignored = set[str]() if commit.geometry else {"derived_from"}
-    old, new = ({k: v for k, v in p.items() if k not in ignored} for p in (active.provenance, draft.provenance))
-    return (
-        active.label == draft.label
-        and strictjson.canonical(strictjson.plain(old)) == strictjson.canonical(strictjson.plain(new))
-        and correction_of(corrections, active.number) is None
-        and _same_position(active.position, draft.position, links)
-    )
-
-
 def position_note(commit: Commit, draft: Draft, links: Sequence[LinkState]) -> str:
     """Explain, for the message about a commit, why the position for which it asked is unknown."""
     if commit.position != "now" or draft.position is not None:
         return ""
     reasons = [link.unknown_because for link in in_service(links) if link.unknown_because]
     return f", position unknown: {'; '.join(reasons) or 'no link is in service'}"
-
-
-def _same_position(old: Position | None, new: Position | None, links: Sequence[LinkState]) -> bool:
-    if old is None or new is None:
-        return old is new
-    by_name = {link.name: link for link in links}
-    return old.keys() == new.keys() and all(_same_place(by_name.get(name), old[name], new[name]) for name in old)
-
-
-def _same_place(link: LinkState | None, old: Mapping[str, object], new: Mapping[str, object]) -> bool:
-    if link is None or old["units"] != new["units"]:
-        return dict(old) == dict(new)
-    return is_within(link, cast("float", new["value"]), cast("float", old["value"]))
 
 
 def require_room(prefix: str, draft: Draft, links: Sequence[LinkState]) -> None:
@@ -305,36 +259,6 @@ def _slips(active: Revision | None, geometry: Geometry, commit: Commit, limits: 
     old = {} if active is None else active.geometry.as_dict()
     changed = [name for name in NAMES if old.get(name) != getattr(geometry, name)]
     return slips(geometry, changed, limits, single=commit.edit and len(commit.geometry) == 1)
-
-
-def _contradictions(
-    active: Revision | None, geometry: Geometry, commit: Commit, links: Sequence[LinkState]
-) -> list[str]:
-    """Find the links that contradict the wavelength of a commit for the present position.
-
-    A wavelength that the commit does not give, or that an edit does not change, is not checked. A commit without values
-    records the position of the active geometry, with its wavelength.
-    """
-    unchanged = commit.edit and active is not None and active.geometry.wavelength == geometry.wavelength
-    if unchanged or (commit.geometry and "wavelength" not in commit.geometry):
-        return []
-    return [
-        _contradiction(link, geometry.wavelength, op="commit" if commit.geometry else RecordPosition.op)
-        for link in links
-        if link.unknown_because is None and contradicts_wavelength(link, geometry.wavelength)
-    ]
-
-
-def _contradiction(link: LinkState, wavelength: float, op: str) -> str:
-    assert link.value is not None
-    nominal = nominal_value(link, wavelength)
-    assert nominal is not None
-    measured = f"{wavelength_of(link, link.value):.6g} m" if link.value > 0 else "no wavelength"
-    return (
-        f"wavelength {wavelength!r} m is {quantity(nominal, link.units)}, but {link} is at "
-        f"{quantity(link.value, link.units)} ({measured}), more than {link.mismatch:.4g} relative: correct one of "
-        f'them; if both are right, put a Request with "op": "{op}" and "force": true'
-    )
 
 
 def _expectation_problems(active: Revision | None, commit: Commit) -> list[str]:

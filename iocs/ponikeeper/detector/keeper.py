@@ -14,7 +14,6 @@ from ponikeeper.detector.commit_rules import (
     brings_detector,
     decide_commit,
     decide_record_position,
-    is_repetition,
     position_note,
     require_room,
 )
@@ -23,6 +22,7 @@ from ponikeeper.detector.edit_series import EditSeries
 from ponikeeper.detector.follower import Follower
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.publisher import Publish, Publisher
+from ponikeeper.detector.repetition_rules import is_repetition
 from ponikeeper.detector.state import Change, DetectorState
 from ponikeeper.detector.undo_rules import undo_problems
 from ponikeeper.errors import ProblemsError, RefusedError, StoreError, UncertainStoreError

@@ -6,56 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponikeeper.detector.commit_rules import decide_commit, decide_record_position, is_repetition, require_room
+from deciding import POSITION, UNITS, active, decide, edit, links_now, problems
+from ponikeeper.detector.commit_rules import decide_record_position, require_room
 from ponikeeper.errors import RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.detectors import pixel_size
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
-from ponikeeper.history import Correction, Revision
-from ponikeeper.protocol import MAX_BYTES, Commit, LinkState
+from ponikeeper.protocol import MAX_BYTES, Commit
 from strategies import VALUES, geometries, numbers
 
 EVERYTHING = {name: (parameter.lower, parameter.upper) for name, parameter in PARAMETERS.items()}
-UNITS = {"z": "mm", "energy": "keV"}
-FIT = {"method": "fit", "residual_px": 0.04, "sigma": {"dist": 1e-6}, "author": "alice", "derived_from": 2}
-
-
-def active(geometry=None, **more):
-    values = {"label": "near", "position": {}, "provenance": FIT} | more
-    geometry = Geometry.parse(VALUES) if geometry is None else geometry
-    return Revision(7, "uid", "2026-11-22T09:30:01.250000Z", geometry=geometry, checksum="sha256:", **values)
-
-
-def decide(revision, commit, limits=None, units=None, links=(), **options):
-    return decide_commit(revision, commit, "bob@host", limits or {}, units or {}, links, **options)
-
-
-def links_now(z=1000.0, energy=75.0, **more):
-    """Return two links at rest; `more` changes the first one."""
-    values = {"moving": False, "connected": True} | more
-    return (
-        LinkState("z", "Z.RBV", "motor", "mm", 0.05, z, None, **values),
-        LinkState("energy", "E", "energy", "keV", 1e-4, energy, None, False, True),
-    )
-
-
-POSITION = {"z": {"value": 1000.0, "units": "mm"}, "energy": {"value": 75.0, "units": "keV"}}
-
-
-def edit(**values):
-    """Return the commit of a put to setpoints, or of staged values."""
-    return Commit(values, {"method": "manual"}, edit=True)
-
-
-def is_unchanged(revision, commit, links=(), corrections=(), **options):
-    draft = decide(revision, commit, units=UNITS, links=links, **options)
-    return is_repetition(revision, corrections, draft, commit, links)
-
-
-def problems(*arguments, **options):
-    with pytest.raises(RefusedError) as caught:
-        decide(*arguments, **options)
-    return caught.value.problems
 
 
 @given(geometries(), st.sampled_from(sorted(PARAMETERS)).flatmap(lambda name: st.tuples(st.just(name), numbers(name))))
@@ -226,67 +186,11 @@ def test_here_needs_a_geometry_and_a_place_that_is_known():
     assert (commit.geometry, commit.position, commit.label) == ({}, "now", "near")
 
 
-@pytest.mark.parametrize(
-    ("z", "energy", "unchanged"),
-    [(1000.0, 75.0, True), (1000.05, 75.007, True), (1000.06, 75.0, False), (1000.0, 75.008, False)],
-)
-def test_commit_is_unchanged_where_the_links_are_within_tolerance(z, energy, unchanged):
-    commit = Commit({}, FIT, "near", position="now", force=True)
-    assert is_unchanged(active(position=POSITION), commit, links_now(z, energy)) is unchanged
-
-
-@pytest.mark.parametrize(
-    "position", [None, {}, {"z": POSITION["z"]}, {**POSITION, "z": {"value": 1000.0, "units": "m"}}], ids=str
-)
-def test_commit_at_another_kind_of_position_is_a_change(position):
-    commit = Commit({}, FIT, "near", position="now", force=True)
-    assert not is_unchanged(active(position=position), commit, links_now())
-
-
-@pytest.mark.parametrize("position", ["keep", "now"])
-@pytest.mark.parametrize("name", NAMES)
-def test_edit_without_a_change_changes_nothing_wherever_the_links_are(name, position):
-    commit, wrong = edit(**{name: VALUES[name]}), [Correction(1, "retract", 7, None, None, None, "x", "", "")]
-    for revision in (active(), active(position=POSITION), active(position=None), active(label=None)):
-        for corrections in ((), wrong):
-            assert is_unchanged(revision, commit, links_now(z=500.0), corrections, edit_position=position)
-    assert not is_unchanged(active(), edit(dist=0.3))
-    assert is_unchanged(active(), Commit(VALUES, {"method": "poni"}, inherit=False, values_only=True))
-
-
-def test_record_of_the_position_keeps_label_and_provenance_and_is_a_change_elsewhere():
-    revision = active(position=POSITION)
-    commit = decide_record_position(revision, (), links_now(z=500.0, energy=77.9), force=False)
-    draft = decide(revision, commit, units=UNITS, links=links_now(z=500.0))
-    assert (draft.label, draft.provenance) == ("near", {**FIT, "author": "bob@host", "derived_from": 7})
-    assert draft.position["z"]["value"] == 500.0
-    author = {**FIT, "author": "bob@host"}
-    assert is_unchanged(active(position=POSITION, provenance=author), commit, links_now(z=1000.0))
-    assert not is_unchanged(active(position=POSITION, provenance=author), commit, links_now(z=500.0))
-
-
-@pytest.mark.parametrize(
-    "more", [{"label": "far"}, {"provenance": {**FIT, "comment": "x"}}, {"position": None}, {"geometry": {"dist": 0.3}}]
-)
-def test_commit_that_differs_in_anything_is_a_change(more):
-    same = {"geometry": {}, "provenance": FIT, "label": "near", "position": "now"}
-    revision = active(position=POSITION)
-    assert is_unchanged(revision, Commit(**same, force=True), links_now())
-    other = same | more if more.get("position", 0) is not None else {**same, "position": "unknown"}
-    assert not is_unchanged(revision, Commit(**other, force=True), links_now())
-
-
 def test_snapshot_that_would_not_fit_is_refused():
     fits = decide(active(), Commit({"detector_config": {"a": "x" * 14_000}}))
     require_room("P:", fits, ())
     with pytest.raises(RefusedError, match="shorten detector_config or the comment"):
         require_room("P:", decide(active(), Commit({"detector_config": {"a": "x" * 15_800}})), ())
-
-
-def test_change_that_python_calls_equal_is_a_change():
-    geometry = Geometry.parse({**VALUES, "detector_config": {"a": 1}})
-    assert not is_unchanged(active(geometry), edit(detector_config={"a": True}))
-    assert is_unchanged(active(geometry), edit(detector_config={"a": 1}))
 
 
 def test_snapshot_fits_its_pv_with_any_reason():
@@ -296,66 +200,3 @@ def test_snapshot_fits_its_pv_with_any_reason():
         require_room("X:", draft, ())
     shorter = Geometry.parse({**VALUES, "detector_config": {"a": "x" * (MAX_BYTES - 3000)}})
     require_room("X:", decide(None, Commit(shorter.as_dict(), inherit=False)), ())
-
-
-HARD = 1.5896e-11
-"""The wavelength (m) of 78 keV."""
-
-
-def with_mismatch(energy, **more):
-    state = {"moving": False, "connected": True} | more
-    return (LinkState("mono", "XF:Mono", "energy", "keV", 1e-4, energy, None, mismatch=0.02, **state),)
-
-
-def commits(**values):
-    return Commit(values, position="now"), replace(edit(**values)), Commit({**VALUES, **values}, position="now")
-
-
-@pytest.mark.parametrize("energy", [66.0, 80.0, 0.0, -3.0])
-def test_wavelength_that_contradicts_the_energy_at_rest_is_refused_with_both_and_what_to_type(energy):
-    links = with_mismatch(energy)
-    for commit in commits(wavelength=HARD):
-        (problem,) = problems(active(), commit, units={"mono": "keV"}, links=links, edit_position="now")
-        assert problem.startswith("wavelength 1.5896e-11 m is 77.99")
-        assert f"but mono (XF:Mono) is at {energy:g} keV" in problem
-        assert 'put a Request with "op": "commit" and "force": true' in problem
-        forced = decide(active(), replace(commit, force=True), units={"mono": "keV"}, links=links, edit_position="now")
-        assert forced.position == {"mono": {"value": energy, "units": "keV"}}
-
-
-@pytest.mark.parametrize(
-    "links",
-    [
-        with_mismatch(78.0),
-        with_mismatch(79.4),  # 1.8 %
-        with_mismatch(66.0, moving=True),
-        with_mismatch(66.0, moving=None),
-        with_mismatch(66.0, connected=False),
-        with_mismatch(None),
-        with_mismatch(66.0, error="XF:Mono is in INVALID alarm"),
-    ],
-)
-def test_wavelength_is_accepted_where_it_agrees_or_the_energy_is_not_known(links):
-    for commit in commits(wavelength=HARD):
-        draft = decide(active(), commit, units={"mono": "keV"}, links=links, edit_position="now")
-        assert (draft.position is None) is (links[0].unknown_because is not None)
-
-
-def test_wavelength_that_nobody_touched_is_no_reason_to_refuse():
-    """Neither a put to another value, nor one of the wavelength that is active, nor an unknown position."""
-    links, before = with_mismatch(66.0), active(Geometry.parse({**VALUES, "wavelength": HARD}))
-    for position in ("keep", "now"):
-        for commit in (edit(dist=0.3), edit(wavelength=HARD)):
-            decide(before, commit, units={"mono": "keV"}, links=links, edit_position=position)
-    decide(before, Commit({"dist": 0.3}, position="now"), units={"mono": "keV"}, links=links)
-    decide(before, Commit({"wavelength": HARD}, position="unknown"), units={"mono": "keV"}, links=links)
-    decide(before, Commit({"wavelength": HARD}, position={"mono": 66.0}), units={"mono": "keV"}, links=links)
-    decide(before, edit(wavelength=HARD * 1.001), units={"mono": "keV"}, links=links)
-
-
-def test_record_of_a_position_that_contradicts_the_wavelength_is_refused_unless_forced():
-    revision, links = active(Geometry.parse({**VALUES, "wavelength": HARD})), with_mismatch(66.0)
-    (problem,) = problems(revision, decide_record_position(revision, (), links), units={"mono": "keV"}, links=links)
-    assert problem.endswith('put a Request with "op": "record_position" and "force": true')
-    forced = decide_record_position(revision, (), links, force=True)
-    assert decide(revision, forced, units={"mono": "keV"}, links=links).position["mono"]["value"] == 66.0

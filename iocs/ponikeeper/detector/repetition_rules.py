@@ -1,0 +1,53 @@
+"""Decide whether a commit would store the active revision again. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from ponikeeper.geometry.files import files_of
+from ponikeeper.history import Correction, Position, Revision
+from ponikeeper.history.corrections import correction_of
+from ponikeeper.protocol import Commit, LinkState, is_within
+from ponikeeper.store import Draft
+from ponikeeper.text import strictjson
+
+
+def is_repetition(
+    active: Revision | None,
+    corrections: Sequence[Correction],
+    draft: Draft,
+    commit: Commit,
+    links: Sequence[LinkState] = (),
+) -> bool:
+    """Return whether a commit would store the active revision again, so that nothing is to be changed.
+
+    Of an edit, and of a put to `Poni`, the values decide: label, position and provenance of the active revision stay.
+    Otherwise they are compared, too; positions are equal if they are within the tolerances of the links, and a
+    corrected revision is never a repetition. Where only the position is recorded, `derived_from` is not compared.
+    """
+    if active is None or active.geometry != draft.geometry:
+        return False
+    if strictjson.canonical(active.geometry.as_dict()) != strictjson.canonical(draft.geometry.as_dict()):
+        return False  # as texts: in Python 1 == True and 0.0 == -0.0
+    if commit.edit or commit.values_only:
+        return files_of(active.provenance) == files_of(draft.provenance)
+    ignored = set[str]() if commit.geometry else {"derived_from"}
+    old, new = ({k: v for k, v in p.items() if k not in ignored} for p in (active.provenance, draft.provenance))
+    return (
+        active.label == draft.label
+        and strictjson.canonical(strictjson.plain(old)) == strictjson.canonical(strictjson.plain(new))
+        and correction_of(corrections, active.number) is None
+        and _same_position(active.position, draft.position, links)
+    )
+
+
+def _same_position(old: Position | None, new: Position | None, links: Sequence[LinkState]) -> bool:
+    if old is None or new is None:
+        return old is new
+    by_name = {link.name: link for link in links}
+    return old.keys() == new.keys() and all(_same_place(by_name.get(name), old[name], new[name]) for name in old)
+
+
+def _same_place(link: LinkState | None, old: Mapping[str, object], new: Mapping[str, object]) -> bool:
+    if link is None or old["units"] != new["units"]:
+        return dict(old) == dict(new)
+    return is_within(link, cast("float", new["value"]), cast("float", old["value"]))
