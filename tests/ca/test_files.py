@@ -88,11 +88,14 @@ def test_files_with_their_hash_are_stored_and_shown(distorted):
     assert snapshot(distorted)["provenance"]["files"] == FILES
 
 
-def test_edit_of_one_value_keeps_the_files_and_another_detector_drops_them(distorted):
+def test_edit_of_one_value_keeps_the_files(distorted):
     assert put(f"{distorted}Dist", 0.3) is None
     assert snapshot(distorted)["provenance"]["files"] == FILES
     assert put(f"{distorted}DetectorConfig", json.dumps({**CONFIG, "orientation": 2})) is None
     assert snapshot(distorted)["provenance"]["files"] == FILES
+
+
+def test_another_detector_drops_the_files(distorted):
     assert put(f"{distorted}Detector", "Perkin") is None
     assert "files" not in snapshot(distorted)["provenance"]
     assert snapshot(distorted)["geometry"]["detector_config"] == {}

@@ -68,8 +68,8 @@ def test_ten_puts_are_ten_revisions_each_valid_and_whole(farm, prefix):
         for number, (name, value) in enumerate(OTHER.items(), start=2):
             assert put(prefix + setpoint(name), value) is None, name
             expected[name] = value
-            if name == "detector":
-                expected |= dict(zip(("pixel1", "pixel2"), pixel_size(value), strict=True)) | {"detector_config": {}}
+            if name == "detector":  # the pixels that the same client put just before survive it
+                expected["detector_config"] = {}
             shown = snapshot(prefix)
             assert (shown["revision"], shown["serial"], shown["geometry"]) == (number, number, expected)
             assert (shown["label"], shown["position"]) == (None, None)

@@ -176,6 +176,8 @@ def check_json(block: Block) -> None:
     values = json.loads(block.text)
     if "op" in values:
         parse_request(block.text)
+    elif set(values) == {"files"}:  # a part of a commit
+        parse_request(json.dumps({"v": 1, "request": "page", "op": "commit", "geometry": {}} | values))
     elif "results" in values:
         assert parse_results(block.text)
     elif "links" in values:
