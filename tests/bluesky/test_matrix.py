@@ -82,7 +82,7 @@ class Way:
     place
         Where the links are meanwhile.
     valid_at
-        Where the geometry that is active then was calibrated; None where nobody said so, or where it is wrong.
+        Where the geometry that is active then was calibrated; None where that was not recorded, or where it is wrong.
     """
 
     put: Callable[[str], object]

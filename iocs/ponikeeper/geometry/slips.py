@@ -175,7 +175,7 @@ def _side(geometry: Geometry) -> float | None:
 
 
 def _is_rounded(angle: float, decimals: int) -> bool:
-    """Return whether a number has no more decimals; one of 32 bits neither."""
+    """Return whether a number has no more decimals; nor one of 32 bits."""
     return abs(angle - round(angle, decimals)) < 2e-7
 
 

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import cast
+from typing import ClassVar, Self, cast
 
 from ponikeeper.errors import GeometryError, HistoryError
 from ponikeeper.geometry import Geometry
@@ -132,34 +132,11 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
-class Activation:
-    """From `time` on, `revision` is active, because of `cause`.
+class _PlainRecord:
+    """A record whose columns, keys and parameters are the same."""
 
-    Parameters
-    ----------
-    serial
-        Counts the activations of a detector from 1.
-    revision
-        Number of the revision.
-    time
-        UTC ISO 8601.
-    cause
-        Operation of the request: ``commit``, ``activate``, ``undo`` or ``record_position`` (``here`` before 0.2);
-        ``follow`` where the links came to rest at the position of the revision.
-    author
-        Who asked for it, as the request or Channel Access names them; not verified.
-    """
-
-    serial: int
-    revision: int
-    time: str
-    cause: str
-    author: str
-
-    @property
-    def is_requested(self) -> bool:
-        """Whether a person or a client asked for this revision: it neither followed the links nor is an undo."""
-        return self.cause not in (FOLLOWED, UNDO)
+    name: ClassVar[tuple[str, str]]
+    """Its kind, a key of `KINDS`, and the parameter that has its number."""
 
     def row(self) -> Row:
         """Return the values that the checksum covers.
@@ -182,8 +159,8 @@ class Activation:
         return asdict(self)
 
     @classmethod
-    def parse(cls, prefix: str, values: Mapping[str, object]) -> "Activation":
-        """Build an activation from its JSON object, and verify the checksum.
+    def parse(cls, prefix: str, values: Mapping[str, object]) -> Self:
+        """Build a record from its JSON object, and verify the checksum.
 
         Parameters
         ----------
@@ -194,22 +171,55 @@ class Activation:
 
         Returns
         -------
-        Activation
-            The activation.
+        Self
+            The record.
 
         Raises
         ------
         HistoryError
             The object is invalid, or was changed after it was written.
         """
-        name = _checked("activation", "serial", values)
-        activation = cls(**{key: value for key, value in values.items() if key != "checksum"})  # type: ignore[arg-type]
-        _verify(prefix, name, "activation", activation, values)
-        return activation
+        kind, number = cls.name
+        name = _checked(kind, number, values)
+        record = cls(**{key: value for key, value in values.items() if key != "checksum"})
+        _verify(prefix, name, kind, record, values)
+        return record
 
 
 @dataclass(frozen=True, slots=True)
-class Correction:
+class Activation(_PlainRecord):
+    """From `time` on, `revision` is active, because of `cause`.
+
+    Parameters
+    ----------
+    serial
+        Counts the activations of a detector from 1.
+    revision
+        Number of the revision.
+    time
+        UTC ISO 8601.
+    cause
+        Operation of the request: ``commit``, ``activate``, ``undo`` or ``record_position`` (``here`` before 0.2);
+        ``follow`` where the links came to rest at the position of the revision.
+    author
+        Who asked for it, as the request or Channel Access names them; not verified.
+    """
+
+    name: ClassVar[tuple[str, str]] = ("activation", "serial")
+    serial: int
+    revision: int
+    time: str
+    cause: str
+    author: str
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether a person or a client asked for this revision: it neither followed the links nor is an undo."""
+        return self.cause not in (FOLLOWED, UNDO)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction(_PlainRecord):
     """A later record that `revision` was wrong, from `since` on and before `until` (None: unlimited).
 
     Parameters
@@ -232,6 +242,7 @@ class Correction:
         Who asked for it, as the request or Channel Access names them; not verified.
     """
 
+    name: ClassVar[tuple[str, str]] = ("judgement", "number")
     number: int
     kind: str
     revision: int
@@ -242,59 +253,13 @@ class Correction:
     time: str
     author: str
 
-    def row(self) -> Row:
-        """Return the values that the checksum covers.
-
-        Returns
-        -------
-        tuple
-            All values, in the order of the store's columns.
-        """
-        return tuple(asdict(self).values())
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the JSON object, as the history PVs and the command line show it.
-
-        Returns
-        -------
-        dict
-            Plain JSON values by the names of the parameters, without the checksum, which `with_checksum` adds.
-        """
-        return asdict(self)
-
-    @classmethod
-    def parse(cls, prefix: str, values: Mapping[str, object]) -> "Correction":
-        """Build a correction from its JSON object, and verify the checksum.
-
-        Parameters
-        ----------
-        prefix
-            PV prefix of the detector, which the checksum covers.
-        values
-            The JSON object with its checksum, as `with_checksum` returns it.
-
-        Returns
-        -------
-        Correction
-            The correction.
-
-        Raises
-        ------
-        HistoryError
-            The object is invalid, or was changed after it was written.
-        """
-        name = _checked("judgement", "number", values)
-        correction = cls(**{key: value for key, value in values.items() if key != "checksum"})  # type: ignore[arg-type]
-        _verify(prefix, name, "judgement", correction, values)
-        return correction
-
 
 OUT_OF_SERVICE, IN_SERVICE = "out_of_service", "in_service"
 """The kinds of service changes."""
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceChange:
+class ServiceChange(_PlainRecord):
     """A link was taken out of service, or returned to service.
 
     A link that is out of service is not compared with the position of a geometry.
@@ -315,6 +280,7 @@ class ServiceChange:
         Who asked for it, as the request or Channel Access names them; not verified.
     """
 
+    name: ClassVar[tuple[str, str]] = ("service", "number")
     number: int
     kind: str
     link: str
@@ -322,55 +288,9 @@ class ServiceChange:
     time: str
     author: str
 
-    def row(self) -> Row:
-        """Return the values that the checksum covers.
-
-        Returns
-        -------
-        tuple
-            All values, in the order of the store's columns.
-        """
-        return tuple(asdict(self).values())
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the JSON object.
-
-        Returns
-        -------
-        dict
-            Plain JSON values by the names of the parameters, without the checksum, which `with_checksum` adds.
-        """
-        return asdict(self)
-
-    @classmethod
-    def parse(cls, prefix: str, values: Mapping[str, object]) -> "ServiceChange":
-        """Build a service change from its JSON object, and verify the checksum.
-
-        Parameters
-        ----------
-        prefix
-            PV prefix of the detector, which the checksum covers.
-        values
-            The JSON object with its checksum, as `with_checksum` returns it.
-
-        Returns
-        -------
-        ServiceChange
-            The service change.
-
-        Raises
-        ------
-        HistoryError
-            The object is invalid, or was changed after it was written.
-        """
-        name = _checked("service", "number", values)
-        change = cls(**{key: value for key, value in values.items() if key != "checksum"})  # type: ignore[arg-type]
-        _verify(prefix, name, "service", change, values)
-        return change
-
 
 @dataclass(frozen=True, slots=True)
-class UndoRecord:
+class UndoRecord(_PlainRecord):
     """The activation `serial` undid the activation `undone`: what was active just before that is active again.
 
     Parameters
@@ -385,60 +305,15 @@ class UndoRecord:
         Number of the revision that the undone activation had activated.
     """
 
+    name: ClassVar[tuple[str, str]] = ("undo", "number")
     number: int
     serial: int
     undone: int
     revision: int
 
-    def row(self) -> Row:
-        """Return the values that the checksum covers.
-
-        Returns
-        -------
-        tuple
-            All values, in the order of the store's columns.
-        """
-        return tuple(asdict(self).values())
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the JSON object.
-
-        Returns
-        -------
-        dict
-            Plain JSON values by the names of the parameters, without the checksum, which `with_checksum` adds.
-        """
-        return asdict(self)
-
-    @classmethod
-    def parse(cls, prefix: str, values: Mapping[str, object]) -> "UndoRecord":
-        """Build an undo from its JSON object, and verify the checksum.
-
-        Parameters
-        ----------
-        prefix
-            PV prefix of the detector, which the checksum covers.
-        values
-            The JSON object with its checksum, as `with_checksum` returns it.
-
-        Returns
-        -------
-        UndoRecord
-            The undo.
-
-        Raises
-        ------
-        HistoryError
-            The object is invalid, or was changed after it was written.
-        """
-        name = _checked("undo", "number", values)
-        undo = cls(**{key: value for key, value in values.items() if key != "checksum"})  # type: ignore[arg-type]
-        _verify(prefix, name, "undo", undo, values)
-        return undo
-
 
 @dataclass(frozen=True, slots=True)
-class LabelRecord:
+class LabelRecord(_PlainRecord):
     """A revision was labelled after it was committed; the latest label of a revision is the one that it has.
 
     Parameters
@@ -458,58 +333,13 @@ class LabelRecord:
         Who asked for it, as the request or Channel Access names them; not verified.
     """
 
+    name: ClassVar[tuple[str, str]] = ("label", "number")
     number: int
     revision: int
     label: str | None
     newest: int
     time: str
     author: str
-
-    def row(self) -> Row:
-        """Return the values that the checksum covers.
-
-        Returns
-        -------
-        tuple
-            All values, in the order of the store's columns.
-        """
-        return tuple(asdict(self).values())
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the JSON object.
-
-        Returns
-        -------
-        dict
-            Plain JSON values by the names of the parameters, without the checksum, which `with_checksum` adds.
-        """
-        return asdict(self)
-
-    @classmethod
-    def parse(cls, prefix: str, values: Mapping[str, object]) -> "LabelRecord":
-        """Build a label from its JSON object, and verify the checksum.
-
-        Parameters
-        ----------
-        prefix
-            PV prefix of the detector, which the checksum covers.
-        values
-            The JSON object with its checksum, as `with_checksum` returns it.
-
-        Returns
-        -------
-        LabelRecord
-            The label.
-
-        Raises
-        ------
-        HistoryError
-            The object is invalid, or was changed after it was written.
-        """
-        name = _checked("label", "number", values)
-        label = cls(**{key: value for key, value in values.items() if key != "checksum"})  # type: ignore[arg-type]
-        _verify(prefix, name, "label", label, values)
-        return label
 
 
 Record = Revision | Activation | Correction | ServiceChange | UndoRecord | LabelRecord
@@ -534,19 +364,10 @@ KIND_WORDS: Mapping[str, str] = MappingProxyType(
 
 def name_of(record: Record) -> tuple[str, int]:
     """Return the kind and the number of a record: ``("activation", 310)``."""
-    match record:
-        case Revision():
-            return "revision", record.number
-        case Activation():
-            return "activation", record.serial
-        case Correction():
-            return "judgement", record.number
-        case ServiceChange():
-            return "service", record.number
-        case UndoRecord():
-            return "undo", record.number
-        case LabelRecord():
-            return "label", record.number
+    if isinstance(record, Revision):
+        return "revision", record.number
+    kind, number = record.name
+    return kind, cast("int", getattr(record, number))
 
 
 def with_checksum(prefix: str, record: Record) -> dict[str, object]:
@@ -688,7 +509,7 @@ def _checked(kind: str, number: str, values: Mapping[str, object]) -> str:
     return name
 
 
-def _verify(prefix: str, name: str, kind: str, record: Record, values: Mapping[str, object]) -> None:
+def _verify(prefix: str, name: str, kind: str, record: Revision | _PlainRecord, values: Mapping[str, object]) -> None:
     """Verify the checksum of a record; raises `HistoryError`."""
     if checksum(prefix, kind, record.row()) != values["checksum"]:
         raise HistoryError(f"the checksum of {name} of {prefix} does not match: the record was changed")

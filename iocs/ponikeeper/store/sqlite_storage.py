@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import cast
+from typing import TypeVar, cast
 
 from ponikeeper.errors import StoreError
 from ponikeeper.history.records import (
@@ -28,6 +28,8 @@ from ponikeeper.store.data_types import Answer, Draft, FollowState
 from ponikeeper.store.reader import Reader
 from ponikeeper.store.rows import CHECKED
 from ponikeeper.text import strictjson
+
+Numbered = TypeVar("Numbered", Correction, ServiceChange, LabelRecord)
 
 
 class SQLiteStorage(Reader):
@@ -104,30 +106,23 @@ class SQLiteStorage(Reader):
 
     def correct(self, prefix: str, correction: Correction, answer: Answer | None = None) -> Correction:
         """Store a correction and the answer to its request."""
-        with self._file.transaction() as connection:
-            key = self._detector(connection, prefix)
-            numbered = replace(correction, number=_next(connection, "judgement", "number", key))
-            _insert(connection, prefix, "judgement", key, numbered.row())
-            if answer is not None:
-                _insert_answer(connection, prefix, key, answer)
-        return numbered
+        return self._append_numbered(prefix, correction, answer)
 
     def change_service(self, prefix: str, change: ServiceChange, answer: Answer | None = None) -> ServiceChange:
         """Store that a link is out of service or in service again, and the answer to its request."""
-        with self._file.transaction() as connection:
-            key = self._detector(connection, prefix)
-            numbered = replace(change, number=_next(connection, "service", "number", key))
-            _insert(connection, prefix, "service", key, numbered.row())
-            if answer is not None:
-                _insert_answer(connection, prefix, key, answer)
-        return numbered
+        return self._append_numbered(prefix, change, answer)
 
     def label(self, prefix: str, label: LabelRecord, answer: Answer | None = None) -> LabelRecord:
         """Store a label of a stored revision and the answer to its request."""
+        return self._append_numbered(prefix, label, answer)
+
+    def _append_numbered(self, prefix: str, record: Numbered, answer: Answer | None) -> Numbered:
+        """Store a record with the next number of its kind, and the answer to its request."""
+        kind, _ = name_of(record)
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
-            numbered = replace(label, number=_next(connection, "label", "number", key))
-            _insert(connection, prefix, "label", key, numbered.row())
+            numbered = replace(record, number=_next(connection, kind, "number", key))
+            _insert(connection, prefix, kind, key, numbered.row())
             if answer is not None:
                 _insert_answer(connection, prefix, key, answer)
         return numbered
