@@ -291,15 +291,71 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         await self.transact(await asyncio.to_thread(with_files, commit, file_entry, mask), timeout)
 
     async def activate(self, revision: int | str, *, force: bool = False, timeout: float | None = None) -> Result:
-        """Activate a revision again; parameters, result and errors as `CalibrationData.activate`."""
+        """Activate a revision again, and return when it is active.
+
+        Parameters
+        ----------
+        revision
+            Its number, or a label, which means the revision that got it last and was neither corrected nor undone.
+        force
+            Activate it although it was superseded or retracted.
+        timeout
+            How long to wait for the result (s).
+
+        Returns
+        -------
+        Result
+            With the revision that is active then, and the serial of its activation.
+
+        Raises
+        ------
+        RefusedError, NotConnectedError
+            As `transact`.
+        """
         return await self.transact(Activate(revision, force), timeout)
 
     async def undo(self, *, expect_serial: int | None = None, timeout: float | None = None) -> Result:
-        """Undo the last commit or activation; parameters, result and errors as `CalibrationData.undo`."""
+        """Undo the last commit or activation, and return when what was active before is active again.
+
+        Parameters
+        ----------
+        expect_serial
+            Refuse unless this is the serial of the active activation.
+        timeout
+            How long to wait for the result (s).
+
+        Returns
+        -------
+        Result
+            With the revision that is active then, and the serial of its activation.
+
+        Raises
+        ------
+        RefusedError, NotConnectedError
+            As `transact`.
+        """
         return await self.transact(Undo(expect_serial), timeout)
 
     async def record_position(self, *, force: bool = False, timeout: float | None = None) -> Result:
-        """Record the position of the links; parameters, result and errors as `CalibrationData.record_position`."""
+        """Record the position of the links now as that of the active geometry.
+
+        Parameters
+        ----------
+        force
+            Accept that its wavelength contradicts a linked energy or wavelength.
+        timeout
+            How long to wait for the result (s).
+
+        Returns
+        -------
+        Result
+            With the revision that is active then, and the serial of its activation.
+
+        Raises
+        ------
+        RefusedError, NotConnectedError
+            As `transact`.
+        """
         return await self.transact(RecordPosition(force), timeout)
 
     async def transact(self, request: Request, timeout: float | None = None) -> Result:
