@@ -173,14 +173,6 @@ def decide_record_position(
     return Commit({}, provenance, revision.label, position="now", force=force)
 
 
-def position_note(commit: Commit, draft: Draft, links: Sequence[LinkState]) -> str:
-    """Explain, for the message about a commit, why the position for which it asked is unknown."""
-    if commit.position != "now" or draft.position is not None:
-        return ""
-    reasons = [link.unknown_because for link in in_service(links) if link.unknown_because]
-    return f", position unknown: {'; '.join(reasons) or 'no link is in service'}"
-
-
 def require_room(prefix: str, draft: Draft, links: Sequence[LinkState]) -> None:
     """Check that a snapshot of the draft fits its PV whatever its status, before it is stored.
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar, cast
 
+from ponikeeper.detector import messages, results
 from ponikeeper.detector.publisher import Publisher
 from ponikeeper.detector.state import Change
 from ponikeeper.detector.undo_rules import UndoStep, activation_to_undo
 from ponikeeper.errors import RefusedError, StoreError
 from ponikeeper.history import Activation, Correction, LabelRecord, Revision, ServiceChange, UndoRecord
-from ponikeeper.history.labels import label_of
 from ponikeeper.history.records import FOLLOWED
 from ponikeeper.history.undos import undone_serials
 from ponikeeper.protocol import Request, Result
@@ -158,13 +158,11 @@ class DetectorStore:
         before = self._publisher.state.stored
         return replace(before, corrections=(*before.corrections, numbered))
 
-    async def is_labelled(self, request: Request, number: int, label: str | None) -> bool:
-        """Return whether a label means a revision already; without a label: whether the revision has none."""
-        revision = await self.find_revision(number, (), request)
-        labels = self._publisher.state.stored.labels
-        if label is None or label_of(revision, labels) != label:
-            return label_of(revision, labels) == label
-        return number == await self._read(request, lambda storage: storage.find_label(self._prefix, label))
+    async def find_label(self, request: Request, label: str | None) -> int | None:
+        """Read the number of the revision that a label means now; None if it means none."""
+        if label is None:
+            return None
+        return await self._read(request, lambda storage: storage.find_label(self._prefix, label))
 
     async def label(self, request: Request, label: LabelRecord, result: Result) -> StoredState:
         """Store a label, which gets its number here, and the result of its request."""
@@ -247,10 +245,8 @@ class DetectorStore:
         if request is None:
             self._publisher.end_search()
             return
-        time = self._publisher.timestamp()
-        result = Result(request.request, request.op, "undetermined", None, None, (why,), time)
-        message = f"{why}: whether the request is stored is not known yet"
-        self._publisher.publish(Change.RESULT, result=result, message=message)
+        result = results.undetermined(request, why, self._publisher.timestamp())
+        self._publisher.publish(Change.RESULT, result=result, message=messages.undetermined(why))
 
 
 def _identity(request: Request) -> tuple[str, str, str] | None:

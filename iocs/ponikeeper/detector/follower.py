@@ -5,6 +5,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
+from ponikeeper.detector import messages
 from ponikeeper.detector.detector_store import DetectorStore
 from ponikeeper.detector.follow_rules import (
     LinkMotion,
@@ -21,7 +22,7 @@ from ponikeeper.detector.publisher import Publisher
 from ponikeeper.detector.state import Change
 from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.history.corrections import corrected_revisions
-from ponikeeper.protocol import LinkState, quantity
+from ponikeeper.protocol import LinkState
 from ponikeeper.protocol.links import in_service
 from ponikeeper.store import FollowCandidate, FollowState
 from ponikeeper.store.store_thread import PERIOD
@@ -169,11 +170,9 @@ class Follower:
             stored = await self._store.settle(None)
             if stored is None:
                 raise
-        values = ", ".join(
-            f"{link.name} {quantity(link.value, link.units)}" for link in links if link.value is not None
+        self._publisher.publish(
+            Change.RESULT | Change.ACTIVATION, stored=stored, message=messages.followed(number, links)
         )
-        message = f"revision {number} activated, the links are at {values}"
-        self._publisher.publish(Change.RESULT | Change.ACTIVATION, stored=stored, message=message)
 
     async def _report(self, problem: str) -> None:
         """Publish once why following goes on to fail, if something would follow."""

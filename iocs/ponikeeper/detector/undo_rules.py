@@ -8,7 +8,8 @@ from ponikeeper.errors import RefusedError
 from ponikeeper.history import Activation, Correction, Position, Revision
 from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.history.records import FOLLOWED
-from ponikeeper.protocol import LinkState, calibrated_value, is_within, quantity
+from ponikeeper.protocol import LinkState, Undo, calibrated_value, is_within, quantity
+from ponikeeper.protocol.links import in_service
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,30 @@ def activation_to_undo(newest_first: Iterable[Activation], undone: Collection[in
     raise RefusedError("there is nothing to undo: no geometry was ever committed")
 
 
-def undo_problems(step: UndoStep, corrections: Sequence[Correction], links: Sequence[LinkState]) -> list[str]:
-    """Check that the revision that was active before can be activated again.
+def require_expected(request: Undo, serial: int) -> None:
+    """Check that the newest activation is the one that a request to undo expects.
+
+    Parameters
+    ----------
+    request
+        The request.
+    serial
+        Serial of the newest activation.
+
+    Raises
+    ------
+    RefusedError
+        It expects another one.
+    """
+    if request.expect_serial not in (None, serial):
+        raise RefusedError(
+            f"expect_serial {request.expect_serial} is outdated: activation {serial} is the newest one; read the "
+            "snapshot again, then send a new request"
+        )
+
+
+def decide_undo(step: UndoStep, corrections: Sequence[Correction], links: Sequence[LinkState]) -> Revision:
+    """Check that the revision that was active before can be activated again, and return it.
 
     Parameters
     ----------
@@ -81,10 +104,14 @@ def undo_problems(step: UndoStep, corrections: Sequence[Correction], links: Sequ
 
     Returns
     -------
-    list of str
-        Every problem.
+    Revision
+
+    Raises
+    ------
+    RefusedError
+        It was corrected, or the links went elsewhere.
     """
-    number = step.before.number
+    number, links = step.before.number, in_service(links)
     by_number = f"put {number} to Activate if it is right all the same"
     problems: list[str] = []
     correction = correction_of(corrections, number)
@@ -98,7 +125,9 @@ def undo_problems(step: UndoStep, corrections: Sequence[Correction], links: Sequ
         problems.append(
             f"the links have moved since: {'; '.join(moved)}, where revision {number} was calibrated: {by_number}"
         )
-    return problems
+    if problems:
+        raise RefusedError(problems)
+    return step.before
 
 
 def _elsewhere(links: Sequence[LinkState], position: Position | None) -> list[str]:

@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 
-from ponikeeper.detector.undo_rules import UndoStep, activation_to_undo, undo_problems
+from ponikeeper.detector.undo_rules import UndoStep, activation_to_undo, decide_undo, require_expected
 from ponikeeper.errors import RefusedError
 from ponikeeper.history import Activation, Correction, Revision
-from ponikeeper.protocol import LinkState
+from ponikeeper.protocol import LinkState, Undo
 from stores import GEOMETRY, time_of
 
 
@@ -59,7 +59,12 @@ def problems(before, wrong, now, corrections=(), **more):
     ]
     step = UndoStep(history("commit", "commit")[1], revisions[1], revisions[0])
     state = {"moving": False, "connected": True} | more
-    return undo_problems(step, corrections, [LinkState("z", "Z.RBV", "motor", "mm", 0.05, now, None, **state)])
+    links = [LinkState("z", "Z.RBV", "motor", "mm", 0.05, now, None, **state)]
+    try:
+        assert decide_undo(step, corrections, links) == revisions[0]
+    except RefusedError as error:
+        return list(error.problems)
+    return []
 
 
 @pytest.mark.parametrize(
@@ -85,6 +90,25 @@ def test_undo_after_the_links_went_elsewhere_is_refused_with_where_they_are(befo
     assert problem == (
         f"the links have moved since: z (Z.RBV) is at {now} mm, not 1000 mm, where revision 1 was calibrated: put 1 to "
         "Activate if it is right all the same"
+    )
+
+
+def test_link_out_of_service_does_not_refuse_an_undo():
+    assert problems(1000, 500, 700, out_of_service="since yesterday") == []
+
+
+@pytest.mark.parametrize("expected", [None, 4])
+def test_undo_that_expects_any_activation_or_the_newest_one_goes_on(expected):
+    require_expected(Undo(expect_serial=expected), 4)
+
+
+@pytest.mark.parametrize("expected", [3, 5])
+def test_undo_that_expects_another_activation_is_refused_with_the_newest_one(expected):
+    with pytest.raises(RefusedError) as caught:
+        require_expected(Undo(expect_serial=expected), 4)
+    assert caught.value.problems == (
+        f"expect_serial {expected} is outdated: activation 4 is the newest one; read the snapshot again, then send a "
+        "new request",
     )
 
 

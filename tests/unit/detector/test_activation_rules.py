@@ -1,0 +1,30 @@
+"""Which activations are refused."""
+
+import pytest
+
+from ponikeeper.detector.activation_rules import require_right
+from ponikeeper.errors import RefusedError
+from ponikeeper.history import Correction
+from ponikeeper.protocol import Activate
+from stores import time_of
+
+RETRACTED = Correction(1, "retract", 3, None, None, None, "beam stop", time_of(1), "a")
+FOR_A_DAY = Correction(2, "supersede", 4, 5, time_of(1), time_of(2), "typed wrong", time_of(3), "a")
+
+
+def test_corrected_revision_is_refused_with_the_correction_and_what_to_type():
+    with pytest.raises(RefusedError) as caught:
+        require_right(Activate(3), 3, [RETRACTED, FOR_A_DAY])
+    assert caught.value.problems == (
+        "revision 3 was retracted: beam stop; activate one that is right, or this one anyway with "
+        '"force": true (ponikeeper activate --force)',
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_", "number"),
+    [(Activate(3, force=True), 3), (Activate(2), 2), (Activate("near"), 2), (Activate(4), 4)],
+    ids=["forced", "right", "label", "wrong in the past only"],
+)
+def test_right_or_forced_revision_is_not_refused(request_, number):
+    require_right(request_, number, [RETRACTED, FOR_A_DAY])
