@@ -11,7 +11,6 @@ from ponikeeper.detector.commit_rules import (
     EditPosition,
     brings_detector,
     decide_commit,
-    decide_record_position,
     require_room,
 )
 from ponikeeper.detector.correction_rules import decide_correction
@@ -21,6 +20,7 @@ from ponikeeper.detector.follower import Follower
 from ponikeeper.detector.label_rules import decide_label, is_labelled
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.publisher import Publisher
+from ponikeeper.detector.record_position_rules import decide_record_position
 from ponikeeper.detector.repetition_rules import is_repetition
 from ponikeeper.detector.results import accepted
 from ponikeeper.detector.service_rules import decide_service_change

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deciding import POSITION, UNITS, active, decide, edit, links_now, problems
-from ponikeeper.detector.commit_rules import decide_record_position, require_room
+from ponikeeper.detector.commit_rules import require_room
 from ponikeeper.errors import RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.detectors import pixel_size
@@ -115,12 +115,6 @@ def test_slips_are_reported_with_the_other_problems():
     assert [message.split()[0] for message in messages] == ["label", "dist", "rot1"]
 
 
-def test_record_of_the_position_is_not_refused_for_an_old_slip():
-    old = active(Geometry.parse({**VALUES, "rot1": 1.5}))
-    commit = decide_record_position(old, (), links_now())
-    assert decide(old, commit, units=UNITS, links=links_now()).position == POSITION
-
-
 def test_all_problems_are_reported_at_once():
     commit = Commit({"dist": -1, "rot1": 90, "detector": "Own"}, label="7", position={"y": 1.0}, expect_revision=3)
     messages = problems(active(), commit, units=UNITS)
@@ -172,18 +166,6 @@ def test_explicit_position_is_stored_instead_of_the_present_one(position):
     draft = decide(active(), Commit({}, position=position), units=UNITS, links=links_now())
     values = draft.position and {name: place["value"] for name, place in draft.position.items()}
     assert values == (None if position == "unknown" else position)
-
-
-def test_here_needs_a_geometry_and_a_place_that_is_known():
-    for revision, links, says in (
-        (None, links_now(), "no revision is active yet"),
-        (active(), (), "the configuration has no links, so there is no position that RecordPosition could record"),
-        (active(), links_now(moving=True), "the position of the links is unknown: z .* is moving"),
-    ):
-        with pytest.raises(RefusedError, match=says):
-            decide_record_position(revision, (), links)
-    commit = decide_record_position(active(), (), links_now())
-    assert (commit.geometry, commit.position, commit.label) == ({}, "now", "near")
 
 
 def test_snapshot_that_would_not_fit_is_refused():

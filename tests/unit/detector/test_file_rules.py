@@ -2,7 +2,8 @@
 
 import pytest
 
-from ponikeeper.detector.commit_rules import decide_commit, decide_record_position
+from ponikeeper.detector.commit_rules import decide_commit
+from ponikeeper.detector.record_position_rules import decide_record_position
 from ponikeeper.detector.repetition_rules import is_repetition
 from ponikeeper.errors import RefusedError
 from ponikeeper.geometry import Geometry

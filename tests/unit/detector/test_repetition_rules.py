@@ -3,7 +3,7 @@
 import pytest
 
 from deciding import FIT, POSITION, UNITS, active, decide, edit, links_now
-from ponikeeper.detector.commit_rules import decide_record_position
+from ponikeeper.detector.record_position_rules import decide_record_position
 from ponikeeper.detector.repetition_rules import is_repetition
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import NAMES

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from deciding import active, decide, edit, problems
-from ponikeeper.detector.commit_rules import decide_record_position
+from ponikeeper.detector.record_position_rules import decide_record_position
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import Commit, LinkState
 from strategies import VALUES
