@@ -1,6 +1,7 @@
 """Access rules on a live IOC: every command of every client is checked, and clients receive their access rights."""
 
 import signal
+import struct
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -13,7 +14,10 @@ from epicscorelibs.ca.cadef import CAException
 
 import speak
 from live import wait_for
+from ponikeeper.ca.server.messages import ERROR, NOWTACCESS, WRITE_NOTIFY
+from ponikeeper.ca.server.messages import WRITE as WRITE_COMMAND
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS
+from raw import Raw, message
 from refusing import forged
 from speak import Wire, commit_text, counters, get
 
@@ -67,19 +71,22 @@ STRANGERS = [("eve", HUTCH), ("alice", OFFICE), ("eve", OFFICE), (" ", HUTCH), (
 
 
 def intrude(ioc, user, source, fields, types):
-    """Put every type to every field as a user; return the number of puts, and those that were not denied."""
-    names = [ioc.prefix + pv.suffix for pv in DETECTOR_PVS if not pv.query_only]
-    names += [own(ioc, pv.suffix) for pv in IOC_PVS]
+    """Put every type to every field as a user; return the puts that the rules deny, and those that were not refused.
+
+    A readback and most fields are read-only for every client: that is no denied access.
+    """
+    pvs = [(ioc.prefix + pv.suffix, pv.writable) for pv in DETECTOR_PVS if not pv.query_only]
+    pvs += [(own(ioc, pv.suffix), pv.writable) for pv in IOC_PVS]
     passed, count = [], 0
     with Wire(ioc.port, user=user, host="hutch", source=source) as wire:
-        for name in [each + field for each in names for field in fields]:
-            channel = wire.channel(name)
-            assert wire.rights[channel.cid] == READ, name
+        for name, field, writable in [(name, field, writable) for name, writable in pvs for field in fields]:
+            channel = wire.channel(name + field)
+            assert wire.rights[channel.cid] == READ, name + field
             for data_type in types:
                 answer = wire.put(channel, sample(data_type), data_type, metadata=forged(data_type))
-                count += 1
+                count += writable and field in ("", ".VAL")
                 if not is_denied(answer):
-                    passed.append((name, data_type.name, answer))
+                    passed.append((name + field, data_type.name, answer))
     return count, passed
 
 
@@ -87,7 +94,7 @@ def check_stranger(ioc, user, source, fields, types):
     before = get(f"{ioc.prefix}Snapshot_RBV"), counters(ioc.prefix)
     denied_before = denied(ioc)
     count, passed = intrude(ioc, user, source, fields, types)
-    print(f"{count} puts of {user!r} at {source}: {len(passed)} passed")
+    print(f"{count} puts of {user!r} at {source} to writable PVs: {len(passed)} of all passed")
     assert passed == []
     assert (get(f"{ioc.prefix}Snapshot_RBV"), counters(ioc.prefix)) == before
     wait_for(lambda: denied(ioc) == denied_before + count)
@@ -123,6 +130,31 @@ def test_client_that_may_write_may_write_writable_pvs_only(guarded):
         answer = wire.put(wire.channel(f"{guarded.prefix}Dist"), [0.31], ChannelType.DOUBLE)
     assert isinstance(answer, ca.WriteNotifyResponse)
     assert get(f"{guarded.prefix}Dist_RBV") == 0.31
+
+
+READ_ONLY = [
+    ("Dist_RBV", "{name} is a readback and cannot be put: put {prefix}Dist instead"),
+    ("Dist_RBV.VAL", "{prefix}Dist_RBV is a readback and cannot be put: put {prefix}Dist instead"),
+    ("WavelengthA_RBV", "{name} is a readback and cannot be put: put {prefix}Wavelength instead"),
+    ("Revision_RBV", "{name} is a readback and cannot be put: put {prefix}Activate instead"),
+    ("Status_RBV", "{name} is a readback and cannot be put: no PV sets it directly"),
+    ("Dist.DESC", "{name} is a field of a record and cannot be put: no field of this IOC can"),
+]
+
+
+@pytest.mark.parametrize("command", [WRITE_COMMAND, WRITE_NOTIFY], ids=["caput", "caput -c"])
+@pytest.mark.parametrize(("suffix", "reason"), READ_ONLY, ids=[suffix for suffix, _ in READ_ONLY])
+def test_put_of_a_client_that_ignores_its_rights_to_a_readback_says_what_to_put(guarded, suffix, reason, command):
+    before, name = denied(guarded), guarded.prefix + suffix
+    with Raw(guarded.port) as raw:
+        raw.send(message(command, struct.pack(">d", 0.3), int(ChannelType.DOUBLE), 1, raw.channel(name), 1))
+        answer = raw.receive(ERROR, WRITE_NOTIFY)
+        assert (answer.command, answer.parameter2) == (ERROR, NOWTACCESS)
+        text = answer.payload[16:].rstrip(b"\0").decode()
+        assert text == reason.format(name=name, prefix=guarded.prefix)
+        raw.send(message(command, struct.pack(">d", 0.3), 6, 1, raw.channel(f"{guarded.prefix}Dist"), 2))
+        assert b"the access rules forbid it" in raw.receive(ERROR, WRITE_NOTIFY).payload
+    wait_for(lambda: denied(guarded) == before + 1)
 
 
 def test_client_that_may_read_may_read_the_history(guarded):

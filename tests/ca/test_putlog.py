@@ -58,7 +58,11 @@ def test_accepted_refused_and_denied_puts_are_on_disk_when_they_are_answered(log
         line = lines(path)[-1]
         assert (line["user"], line["outcome"]) == ("eve", "denied")
         assert line["reason"] == f"{logged.prefix}Dist may not be written from here: the access rules forbid it"
-    assert len(lines(path)) == 3
+        wire.put(wire.channel(f"{logged.prefix}Dist_RBV"), [0.3], ChannelType.DOUBLE)
+        line = lines(path)[-1]
+        assert (line["user"], line["outcome"]) == ("eve", "refused")
+        assert line["reason"].endswith(f"Dist_RBV is a readback and cannot be put: put {logged.prefix}Dist instead")
+    assert len(lines(path)) == 4
 
 
 def test_line_has_the_value_that_the_pv_had_before(logged, path):

@@ -21,7 +21,7 @@ from ponikeeper.ca.server.names import PLAIN, Modifiers
 from ponikeeper.ca.server.source import Encoded
 from ponikeeper.geometry.parameters import parse_number
 from ponikeeper.protocol import Result
-from ponikeeper.protocol.pvs import PV, Kind
+from ponikeeper.protocol.pvs import PV, Kind, setter_of
 
 Value = float | int | str
 
@@ -57,6 +57,14 @@ class _Channel(Source):
         needed = Right.READ if self.pv.query_only else Right.WRITE
         offered = AccessRights.READ if right >= Right.READ else AccessRights.NO_ACCESS
         return offered | AccessRights.WRITE if self._handler and right >= needed else offered
+
+    def read_only_because(self, name: str) -> str | None:  # noqa: ARG002  # the client may have used another name
+        """Return why no client may put it, with the PV to put instead; None if some may."""
+        if self._handler is not None:
+            return None
+        setter, prefix = setter_of(self.pv), self.name.removesuffix(self.pv.suffix)
+        instead = f"put {prefix}{setter} instead" if setter else "no PV sets it directly"
+        return f"{self.name} is a readback and cannot be put: {instead}"
 
     async def handle_put(self, data: list[Any] | bytes, data_type: int, identity: ClientIdentity) -> Result | None:
         """Pass a put to the handler and return its result; the access rights were checked before.

@@ -168,6 +168,10 @@ class _Field(Source):
         """Return the CA access rights of a client with a right: no field can be put."""
         return AccessRights.READ if right >= Right.READ else AccessRights.NO_ACCESS
 
+    def read_only_because(self, name: str) -> str:
+        """Return why no client may put it: no field can be put."""
+        return f"{name} is a field of a record and cannot be put: no field of this IOC can"
+
     def reading(self) -> dbr.Reading:
         """Return the value of the field, with alarm and time of the record."""
         return self._record.reading()._replace(native=self.native, value=self._read())

@@ -74,6 +74,8 @@ class PV:
         Whether the PV should be archived. Long texts are not: the history has them.
     alarm
         How an alarm server treats it; None without alarms, or where it repeats the alarm of another PV.
+    set_by
+        Suffix of the PV that sets what this one shows, where it is not the name without ``_RBV``; see `setter_of`.
     """
 
     suffix: str
@@ -88,6 +90,7 @@ class PV:
     query_only: bool = False
     archived: bool = False
     alarm: Alarm | None = None
+    set_by: str | None = None
 
     @property
     def record_type(self) -> str:
@@ -179,16 +182,16 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Stage:Clear", Kind.ENUM, "Discard the staged values", states=_DO, writable=True),
     PV("Stage:Dirty_RBV", Kind.ENUM, "Staged values not yet committed", states=("Clean", "Dirty")),
     PV("Request", Kind.TEXT, "Request (JSON)", writable=True),
-    PV("Results_RBV", Kind.TEXT, "Latest results, newest first (JSON)"),
-    PV("Snapshot_RBV", Kind.TEXT, "Everything that is active (JSON)"),
+    PV("Results_RBV", Kind.TEXT, "Latest results, newest first (JSON)", set_by="Request"),
+    PV("Snapshot_RBV", Kind.TEXT, "Everything that is active (JSON)", set_by="Request"),
     PV("Poni", Kind.TEXT, "Commit a PONI text", writable=True),
     PV("Poni_RBV", Kind.TEXT, "Active geometry as PONI text"),
     PV("RecordPosition", Kind.ENUM, "Record the position of the links", states=_DO, writable=True),
     PV("Activate", Kind.STRING, "Activate a revision or label", writable=True),
     PV("Undo", Kind.ENUM, "Undo the last activation", states=_DO, writable=True),
     PV("Label", Kind.STRING, "Label the active revision", writable=True),
-    PV("Revision_RBV", Kind.LONG, "Active revision (0: none)", archived=True),
-    PV("Serial_RBV", Kind.LONG, "Serial number of the activation", archived=True),
+    PV("Revision_RBV", Kind.LONG, "Active revision (0: none)", archived=True, set_by="Activate"),
+    PV("Serial_RBV", Kind.LONG, "Serial number of the activation", archived=True, set_by="Activate"),
     PV("Time_RBV", Kind.STRING, "Active since (UTC)"),
     PV("Since_RBV", Kind.STRING, "Active since (local time, age)"),
     PV("Label_RBV", Kind.STRING, "Label of the active revision", archived=True),
@@ -203,8 +206,11 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Reason_RBV", Kind.TEXT, "Reason for the status"),
     PV("Advice_RBV", Kind.TEXT, "What to do now"),
     PV("Labels:Activate", Kind.LONG, "Activate the label of a button", writable=True),
-    *(PV(label_button(number), Kind.STRING, f"Label of button {number}") for number in range(1, COUNT + 1)),
-    PV("Labels:Table_RBV", Kind.TEXT, "What the labels activate (table)"),
+    *(
+        PV(label_button(number), Kind.STRING, f"Label of button {number}", set_by="Labels:Activate")
+        for number in range(1, COUNT + 1)
+    ),
+    PV("Labels:Table_RBV", Kind.TEXT, "What the labels activate (table)", set_by="Labels:Activate"),
     PV("Follow", Kind.ENUM, "Follow the links", states=_SWITCH, writable=True),
     PV("Follow_RBV", Kind.ENUM, "Whether the links are followed", states=_SWITCH, archived=True),
     PV("OutOfService", Kind.TEXT, "Link out of service, such as z: reason", writable=True),
@@ -216,8 +222,8 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Accepted_RBV", Kind.LONG, "Requests accepted since start"),
     PV("Rejected_RBV", Kind.LONG, "Requests rejected since start"),
     PV("Message_RBV", Kind.TEXT, "Last message"),
-    PV("Energy_RBV", Kind.DOUBLE, "Photon energy", DISPLAY_UNITS["energy"].unit, 4),
-    PV("WavelengthA_RBV", Kind.DOUBLE, "Wavelength", DISPLAY_UNITS["wavelength"].unit, 6),
+    PV("Energy_RBV", Kind.DOUBLE, "Photon energy", DISPLAY_UNITS["energy"].unit, 4, set_by="Wavelength"),
+    PV("WavelengthA_RBV", Kind.DOUBLE, "Wavelength", DISPLAY_UNITS["wavelength"].unit, 6, set_by="Wavelength"),
     PV("BeamX_RBV", Kind.DOUBLE, "Beam centre along x (Fit2D)", DISPLAY_UNITS["beam_x"].unit, 3),
     PV("BeamY_RBV", Kind.DOUBLE, "Beam centre along y (Fit2D)", DISPLAY_UNITS["beam_y"].unit, 3),
     PV("DirectDist_RBV", Kind.DOUBLE, "Distance along the beam (Fit2D)", DISPLAY_UNITS["direct_dist"].unit, 3),
@@ -233,10 +239,10 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Comment_RBV", Kind.TEXT, "Comment"),
     PV("History:Count_RBV", Kind.LONG, "Number of revisions"),
     PV("History:Select", Kind.LONG, "Revision to show (0: the active one)", writable=True),
-    PV("History:Selected_RBV", Kind.TEXT, "Selected revision (JSON)"),
-    PV("History:List_RBV", Kind.TEXT, "Revisions near the selected one (JSON)"),
+    PV("History:Selected_RBV", Kind.TEXT, "Selected revision (JSON)", set_by="History:Select"),
+    PV("History:List_RBV", Kind.TEXT, "Revisions near the selected one (JSON)", set_by="History:Select"),
     PV("History:Activate", Kind.ENUM, "Activate the selected revision", states=_DO, writable=True),
-    PV("History:Table_RBV", Kind.TEXT, "Revisions near the selected one (table)"),
+    PV("History:Table_RBV", Kind.TEXT, "Revisions near the selected one (table)", set_by="History:Select"),
     PV("History:Compare_RBV", Kind.TEXT, "Selected and active revision compared"),
     PV("History:Read", Kind.STRING, "History query, such as: revision 12", writable=True, query_only=True),
     PV("History:Read_RBV", Kind.TEXT, "Records of the history query (JSON)"),
@@ -275,6 +281,26 @@ IOC_PVS: tuple[PV, ...] = (
     PV("EPICS_VERSION", Kind.STRING, "CA server version (caproto)"),
 )
 """The IOC's own PVs; those in capitals have the names that iocStats uses on every IOC."""
+
+
+def setter_of(pv: PV) -> str | None:
+    """Return the suffix of the PV that sets what a readback shows.
+
+    Parameters
+    ----------
+    pv
+        A PV of a detector or of the IOC.
+
+    Returns
+    -------
+    str or None
+        None where no single PV sets it, or where clients may put the PV itself.
+    """
+    name = pv.suffix.removesuffix("_RBV")
+    return pv.set_by or (name if name != pv.suffix and name in _WRITABLE else None)
+
+
+_WRITABLE = frozenset(pv.suffix for pv in DETECTOR_PVS if pv.writable)
 
 
 def pvs_by_prefix(ioc_prefix: str, detector_prefixes: Iterable[str]) -> list[tuple[str, tuple[PV, ...]]]:

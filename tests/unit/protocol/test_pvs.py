@@ -13,6 +13,7 @@ from ponikeeper.protocol.pvs import (
     pv_name,
     readback,
     setpoint,
+    setter_of,
     staged,
 )
 
@@ -34,6 +35,35 @@ def test_every_row_is_complete(pv):
 def test_suffixes_are_unique():
     assert len(BY_SUFFIX) == len(DETECTOR_PVS)
     assert len({pv.suffix for pv in IOC_PVS}) == len(IOC_PVS)
+
+
+@pytest.mark.parametrize("pv", EVERY, ids=lambda pv: pv.suffix)
+def test_setter_of_a_readback_is_a_pv_that_clients_may_put(pv):
+    setter = setter_of(pv)
+    assert setter is None or (BY_SUFFIX[setter].writable and not pv.writable)
+    assert pv.set_by is None or pv.set_by != pv.suffix.removesuffix("_RBV")
+
+
+@pytest.mark.parametrize("name", [*PARAMETERS, "detector", "detector_config"])
+def test_readback_of_a_value_is_set_by_its_setpoint(name):
+    assert setter_of(BY_SUFFIX[readback(name)]) == setpoint(name)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "setter"),
+    [
+        ("Poni_RBV", "Poni"),
+        ("Label_RBV", "Label"),
+        ("Revision_RBV", "Activate"),
+        ("Energy_RBV", "Wavelength"),
+        ("Labels:3_RBV", "Labels:Activate"),
+        ("Status_RBV", None),
+        ("BeamX_RBV", None),
+        ("Dist", None),
+    ],
+)
+def test_setter_of_other_readbacks(suffix, setter):
+    assert setter_of(BY_SUFFIX[suffix]) == setter
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

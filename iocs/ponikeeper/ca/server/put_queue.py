@@ -193,13 +193,16 @@ class PutQueue:
             who = (identity.user, identity.host, identity.address)
             await server.record_put(Put(time.time(), *who, channel.name, put.data, old, outcome, reason, result))
         if outcome != "accepted":
-            status = NOWTACCESS if outcome == "denied" else PUTFAIL
+            status = PUTFAIL if put.is_allowed else NOWTACCESS
             self._send(error(header, channel.cid, status, reason))
         elif header.command != WRITE:
             self._send(message(header.command, header.data_type, header.data_count, 1, header.parameter2))
 
     async def _outcome(self, channel: Channel, put: _Put) -> tuple[Outcome, str, Result | None]:
         """Run a put if the client may write; return the outcome, the reason and the result."""
+        read_only = None if put.is_allowed else channel.source.read_only_because(channel.name)
+        if read_only is not None:
+            return "refused", read_only, None
         if not put.is_allowed:
             self._server.on_denied(channel.name, put.identity)
             return "denied", f"{channel.name} may not be written from here: the access rules forbid it", None

@@ -179,6 +179,20 @@ class Source:
         """Return the CA access rights of a client with a right."""
         raise NotImplementedError
 
+    def read_only_because(self, name: str) -> str | None:
+        """Return why no client may ever put the PV, with what to do instead; None if the access rules decide.
+
+        Parameters
+        ----------
+        name
+            As the client created the channel.
+
+        Returns
+        -------
+        str or None
+        """
+        raise NotImplementedError
+
     async def handle_put(self, data: list[Any] | bytes, data_type: int, identity: ClientIdentity) -> Result | None:
         """Handle a put of a client that may write; return the result of the request, if it was one."""
         raise NotImplementedError
