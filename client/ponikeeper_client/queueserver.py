@@ -150,7 +150,7 @@ def start_from(start: str | Mapping[str, Any] | None) -> Start | None:
     Parameters
     ----------
     start
-        Path of a PONI file, the values of a `Nominal`, those of a `Geometry`, or None.
+        Path of a PONI file, ``"blind"``, the values of a `Nominal`, those of a `Geometry`, or None.
 
     Returns
     -------
@@ -168,10 +168,10 @@ def start_from(start: str | Mapping[str, Any] | None) -> Start | None:
         return start
     if "poni1" in start:
         return Geometry.parse(plain_values(start) if "poni_version" in start else start)
-    if not isinstance(start.get("dist"), (int, float)) or not start.keys() <= set(_NOMINAL):
+    if not start or not isinstance(start.get("dist", 0), (int, float)) or not start.keys() <= set(_NOMINAL):
         raise CalibrationError(
-            f"start={dict(start)!r} is no start of a fit: expected a nominal distance (m), of {', '.join(_NOMINAL)}, "
-            "dist at least; or all ten values of a geometry"
+            f"start={dict(start)!r} is no start of a fit: expected what is known, of {', '.join(_NOMINAL)} (a nominal "
+            'distance in m); or "blind"; or all ten values of a geometry'
         )
     values: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in start.items()}
     return plans.Nominal(**values)

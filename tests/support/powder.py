@@ -44,6 +44,14 @@ class Scene:
         Radius of the beam stop (px); its arm goes to one side.
     texture, spots
         How uneven the rings are along their azimuth, smoothly and grain by grain (0 to 1).
+    impurity
+        A second standard, and how strong its rings are.
+    distortion
+        How far the pixels are from where they should be, smoothly over an eighth of the panel (px rms).
+    pedestal, halo
+        Whether the dark is left in the image, and whether there is a wide ring of another material.
+    saturated
+        Share of the pixels that are saturated.
     seed
         Of the noise and of the rings' strengths.
     """
@@ -56,6 +64,11 @@ class Scene:
     stop: float = 25.0
     texture: float = 0.0
     spots: float = 0.0
+    impurity: tuple[str, float] | None = None
+    distortion: float = 0.0
+    pedestal: bool = False
+    halo: bool = False
+    saturated: float = 0.0
     seed: int = 0
 
     @property
@@ -65,8 +78,10 @@ class Scene:
     def expected(self):
         """Compute the mean counts of each pixel, without detector effects, shape (y, x)."""
         random = np.random.default_rng(self.seed)
-        angle = two_theta(self.truth)
-        intensity = self._rings(angle, random)
+        angle = self._seen_angles()
+        intensity = self._rings(self.calibrant, angle, random)
+        if self.impurity:
+            intensity += self.impurity[1] * self._rings(self.impurity[0], angle, random)
         if self.texture:
             azimuth = integrator(self.truth).center_array(unit="chi_rad")
             intensity *= 1 + self.texture * np.cos(2 * azimuth + random.uniform(0, 6))
@@ -74,6 +89,9 @@ class Scene:
             grains = ndimage.gaussian_filter((random.random(angle.shape) < 0.02).astype(float), 1.0)
             intensity *= 1 - self.spots + self.spots * grains / grains.mean()
         air = 0.3 + np.exp(-angle / (0.35 * angle.max()))
+        if self.halo:
+            middle = random.uniform(0.15, 0.6) * angle.max()
+            air += np.exp(-0.5 * ((angle - middle) / (0.05 * angle.max())) ** 2)
         return self.counts * (intensity + self.background * air) * np.cos(angle) ** 3 + 1
 
     def image(self, noise=1):
@@ -82,15 +100,28 @@ class Scene:
         mean = self.expected()
         mean[self._shadow()] *= _DARKEST_STOP
         image = random.poisson(mean).astype(np.int32)
+        if self.pedestal:
+            image += _pedestal(image.shape, random)
         hot = random.integers(0, image.size, image.size // 50_000)
         image.flat[hot] = random.integers(1_000, 100_000, len(hot))
-        mask = integrator(self.truth).detector.mask
-        if mask is not None:
+        if self.saturated:
+            image = np.minimum(image, int(np.quantile(image, 1 - self.saturated)))
+        mask = detector_of(self.truth).mask
+        if mask is not None and mask.shape == image.shape:
             image[mask != 0] = -1
         return image
 
-    def _rings(self, angle, random):
-        lines = lines_of(self.calibrant, self.truth.wavelength)
+    def _seen_angles(self):
+        """Compute the scattering angle where each pixel is in truth (rad), shape (y, x)."""
+        if not self.distortion:
+            return two_theta(self.truth)
+        shape = detector_of(self.truth).shape
+        y, x = np.mgrid[: shape[0], : shape[1]].astype(float)
+        shift_y, shift_x = distortion_field(shape, self.distortion, np.random.default_rng((self.seed, 3)))
+        return integrator(self.truth).tth(y + shift_y, x + shift_x)
+
+    def _rings(self, calibrant, angle, random):
+        lines = lines_of(calibrant, self.truth.wavelength)
         strength = np.exp(random.normal(-0.4, 0.7, len(lines)))
         sigma = self.width / 2.3548 * self.pixel / self.truth.dist
         grid = np.linspace(0, angle.max() + 0.01, _STEPS)
@@ -111,6 +142,21 @@ class Scene:
         return behind
 
 
+def distortion_field(shape, rms, random):
+    """Draw a smooth displacement of the pixels along both axes (px), shape (2, y, x); correlated over 1/8 of them."""
+    coarse = ndimage.gaussian_filter(random.normal(size=(2, 32, 32)), (0, 4, 4))
+    coarse *= rms / coarse.std(axis=(1, 2), keepdims=True)
+    scale = np.array(shape) / 32
+    return np.stack([ndimage.zoom(each, scale, order=3, grid_mode=True, mode="nearest") for each in coarse])
+
+
+def _pedestal(shape, random):
+    """Draw the dark of a panel: an offset, steps between its readouts, waves, noise."""
+    y, x = np.arange(shape[0])[:, None], np.arange(shape[1])[None]
+    steps = 60 * (x // (shape[1] // 8) % 3)
+    return (random.normal(0, 4, shape) + 200 + steps + 20 * np.sin(y / 37)).astype(np.int32)
+
+
 def lines_of(calibrant, wavelength):
     """List a standard's scattering angles (rad), from pyFAI's list; of nickel from its lattice."""
     from pyFAI.calibrant import get_calibrant
@@ -124,17 +170,25 @@ def lines_of(calibrant, wavelength):
 
 
 @functools.lru_cache(maxsize=4)
-def _of_detector(name, pixel1, pixel2, orientation):
+def _of_detector(name, pixel1, pixel2, orientation, shape=None):
     from pyFAI.detectors import detector_factory
 
-    return detector_factory(name, {"pixel1": pixel1, "pixel2": pixel2, "orientation": orientation})
+    config = {"pixel1": pixel1, "pixel2": pixel2, "orientation": orientation}
+    return detector_factory(name, config if shape is None else {**config, "max_shape": list(shape)})
+
+
+def detector_of(geometry):
+    """Build pyFAI's detector of a geometry."""
+    shape = geometry.detector_config.get("max_shape")
+    shape = None if shape is None else tuple(shape)
+    return _of_detector(geometry.detector, geometry.pixel1, geometry.pixel2, geometry.orientation, shape)
 
 
 def integrator(geometry):
     """Build pyFAI's integrator of a geometry, by pyFAI alone."""
     from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
-    detector = _of_detector(geometry.detector, geometry.pixel1, geometry.pixel2, geometry.orientation)
+    detector = detector_of(geometry)
     numbers = {name: getattr(geometry, name) for name in ("dist", "poni1", "poni2", "rot1", "rot2", "rot3")}
     return AzimuthalIntegrator(**numbers, detector=detector, wavelength=geometry.wavelength)
 

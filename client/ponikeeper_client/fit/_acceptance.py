@@ -64,6 +64,9 @@ CALIBRATED_START = StartTolerance(0.1, 120.0, float(np.radians(5)))
 NOMINAL_START = StartTolerance(0.3, np.inf, float(np.radians(20)))
 """For a start from a nominal distance, such as the reading of a scale."""
 
+BLIND_START = StartTolerance(np.inf, np.inf, float(np.radians(60)))
+"""For a start of which only panel, orientation and wavelength are known."""
+
 
 def problems(frame: Frame, refined: Refined, lines: Floats, start: Geometry, tolerance: StartTolerance) -> list[str]:
     """Check a fit.

@@ -1,19 +1,25 @@
 """Ring assignment: ridge points are assigned to calibrant lines, from the inner rings outwards, and fitted."""
 
+from typing import Any, cast
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from ponikeeper_client.fit._forward_model import DISTANCE, PARAMETER_SCALES, Floats, radius_per_angle, two_theta
+from ponikeeper_client.fit._forward_model import (
+    DISTANCE,
+    PARAMETER_SCALES,
+    Floats,
+    radius_per_angle,
+    two_theta,
+    two_theta_jacobian,
+)
 from ponikeeper_client.fit._ridges import RidgePoints
 from ponikeeper_client.fit.calibrants import line_spacing, nearest_index
 
 _MIN_POINTS = 15
 _MAX_OFFSET = 1.5
 """A ridge point nearer to a line than this belongs to it (px)."""
-
-_MIN_SEPARATION = 0.01
-"""Distances nearer to each other than this (relative) lead to the same parameters."""
 
 _FRACTIONS = (0.15, 0.3, 0.6, 1.0)
 """Parts of the ridge points, by angle: the inner rings first, where the lines are far apart."""
@@ -93,41 +99,6 @@ def match_z_score(params: Floats, ridges: RidgePoints, lines: Floats, pixel: flo
     return float((ridges.weight * (near - chance)).sum() / deviation) if deviation > 0 else 0.0
 
 
-def best_distances(
-    params: Floats, ridges: RidgePoints, lines: Floats, distances: Floats, pixel: float, count: int
-) -> list[float]:
-    """Find the distances at which the lines match the ridge points best.
-
-    Parameters
-    ----------
-    params
-        Fit parameters, shape (5,); the distance in them is not used.
-    ridges
-        The ridge points of the image.
-    lines
-        Scattering angles of the calibrant, ascending (rad).
-    distances
-        The distances to try (m), shape (n,).
-    pixel
-        Length of one pixel (m).
-    count
-        Largest number of distances to return.
-
-    Returns
-    -------
-    list of float
-        Distances (m), the best one first.
-    """
-    scores = np.array([match_z_score(np.r_[distance, params[1:]], ridges, lines, pixel) for distance in distances])
-    chosen: list[float] = []
-    for best in np.argsort(-scores):
-        if all(abs(np.log(distances[best] / distance)) > _MIN_SEPARATION for distance in chosen):
-            chosen.append(float(distances[best]))
-        if len(chosen) == count:
-            break
-    return chosen
-
-
 def _fitted(
     params: Floats, ridges: RidgePoints, target: Floats, scale: Floats, near: NDArray[np.bool_],
     prior: float, soft: float,
@@ -138,5 +109,9 @@ def _fitted(
     def residuals(values: Floats) -> Floats:
         return np.r_[(two_theta(values, y, x) - target) * scale, prior * values[3:]]
 
+    def jacobian(values: Floats) -> Floats:
+        return np.vstack([two_theta_jacobian(values, y, x) * scale[:, None], prior * np.eye(2, 5, 3)])
+
     scales = np.array(PARAMETER_SCALES) * np.r_[params[DISTANCE], 1, 1, 1, 1]
-    return least_squares(residuals, params, x_scale=scales, loss="soft_l1", f_scale=soft, max_nfev=12).x
+    solve = cast("Any", least_squares)  # its annotations do not know of a function as `jac`
+    return solve(residuals, params, jacobian, x_scale=scales, loss="soft_l1", f_scale=soft, max_nfev=12).x

@@ -1,4 +1,4 @@
-"""Search around a start for fit parameters that are worth refining: beam centre, tilt and distance."""
+"""Search for fit parameters that are worth refining: beam centre, tilt and distance, around a start or from nothing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,10 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from ponikeeper_client.fit._forward_model import DISTANCE, Floats, beam_direction, ray
+from ponikeeper_client.fit._comb import best_distances
+from ponikeeper_client.fit._forward_model import DISTANCE, ROT1, Floats, beam_direction, ray
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._ridges import RidgePoints, find_ridges
-from ponikeeper_client.fit._ring_assignment import assign_rings, best_distances, match_z_score
+from ponikeeper_client.fit._ring_assignment import assign_rings, match_z_score
+
+SHORTEST, LONGEST = 0.03, 20.0
+"""Range of the distances that are tried if nothing is known (m)."""
 
 _LARGEST_SIDE = 1024
 _WIDTHS = (1.3, 2.6, 5.0)
@@ -26,8 +30,8 @@ _CONVINCING = 30.0
 """A z-score from which on no other parameters need to be tried."""
 
 _DISTANCES = 3
-_DISTANCE_STEP = 0.001
-"""Of the distances to try (relative)."""
+_FLAT = 30.0
+"""Distance, in diagonals of the panel, from which every ring looks like a circle."""
 
 _PAIRS = 4000
 _VOTERS = 1500
@@ -49,19 +53,19 @@ class Candidate:
     z_score: float
 
 
-def search(frame: Frame, start: Floats, lines: Floats, max_distance_change: float) -> list[Candidate]:
-    """Search fit parameters around a start.
+def search(frame: Frame, start: Floats | None, lines: Floats, between: tuple[float, float]) -> list[Candidate]:
+    """Search fit parameters around a start, or from nothing.
 
     Parameters
     ----------
     frame
         The image.
     start
-        The fit parameters to begin at, shape (5,).
+        The fit parameters to begin at, shape (5,); None if nothing is known.
     lines
         Scattering angles of the calibrant, ascending (rad).
-    max_distance_change
-        How far the distance may be from the start's (relative).
+    between
+        The smallest and the largest distance to try (m).
 
     Returns
     -------
@@ -76,7 +80,7 @@ def search(frame: Frame, start: Floats, lines: Floats, max_distance_change: floa
         if len(ridges) < _MIN_RIDGE_POINTS:
             continue
         sample = ridges.sample(_RIDGE_POINTS)
-        for rough in _rough_params(small, sample, start, lines, max_distance_change):
+        for rough in _rough_params(small, sample, start, lines, between):
             params = assign_rings(rough, sample, lines, small.pixel, _GATES)
             if params is None or any(_same(params, other.params, small.pixel) for other in candidates):
                 continue
@@ -92,19 +96,33 @@ def _same(one: Floats, other: Floats, pixel: float) -> bool:
 
 
 def _rough_params(
-    frame: Frame, ridges: RidgePoints, start: Floats, lines: Floats, max_distance_change: float
+    frame: Frame, ridges: RidgePoints, start: Floats | None, lines: Floats, between: tuple[float, float]
 ) -> Iterator[Floats]:
-    """Yield rough parameters from centre and distance, the best first; the start itself is the last."""
+    """Yield rough parameters from centre, tilt and distance, the best first; the start itself is the last."""
     size = float(np.hypot(np.ptp(frame.y), np.ptp(frame.x)))
     sample = ridges.sample(_POINTS_FOR_TILT, seed=1)
-    change = np.linspace(-max_distance_change, max_distance_change, 1 + 2 * int(max_distance_change / _DISTANCE_STEP))
-    distances = start[DISTANCE] * np.exp(change)
+    rough: list[tuple[float, Floats]] = []
     for spot in find_centres(ridges, size, _CENTRES):
-        params = fit_centre_and_tilt(sample, np.r_[start[DISTANCE], spot, start[3:]])
-        if np.hypot(*params[3:]) < _MAX_TILT:
-            for distance in best_distances(params, sample, lines, distances, frame.pixel, _DISTANCES):
-                yield np.r_[distance, params[1:]]
-    yield start
+        for params in _shapes(sample, spot, start, size):
+            rough += best_distances(params, sample, lines, between, frame.pixel, _DISTANCES)
+    for _, params in sorted(rough, key=lambda item: -item[0]):
+        yield params
+    if start is not None:
+        yield start
+
+
+def _shapes(ridges: RidgePoints, spot: tuple[float, float], start: Floats | None, size: float) -> Iterator[Floats]:
+    """Yield beam spot and tilt with which the ridges run along rings; without a start also circles."""
+    if start is not None:
+        params = fit_centre_and_tilt(ridges, np.r_[start[DISTANCE], spot, start[ROT1:]])
+        if np.hypot(*params[ROT1:]) < _MAX_TILT:
+            yield params
+        return
+    params = fit_centre_and_tilt(ridges, np.r_[size, spot, 0, 0])
+    if np.hypot(*params[ROT1:]) < _MAX_TILT:
+        yield params
+    circles = fit_centre_and_tilt(ridges, np.r_[_FLAT * size, spot, 0, 0])
+    yield np.r_[circles[:ROT1], 0, 0]
 
 
 def find_centres(ridges: RidgePoints, size: float, count: int, seed: int = 0) -> list[tuple[float, float]]:

@@ -14,11 +14,11 @@ from ponikeeper.errors import FitError
 from ponikeeper.geometry import Geometry
 from ponikeeper_client.fit._acceptance import CALIBRATED_START, StartTolerance, image_problems, problems
 from ponikeeper_client.fit._control_points import control_points
-from ponikeeper_client.fit._forward_model import Floats, geometry_jacobian, geometry_of, params_of
+from ponikeeper_client.fit._forward_model import DISTANCE, Floats, geometry_jacobian, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._quality import detected_rings
 from ponikeeper_client.fit._refine import Refined, evaluate, refine
-from ponikeeper_client.fit._search import search
+from ponikeeper_client.fit._search import LONGEST, SHORTEST, Candidate, search
 from ponikeeper_client.fit.calibrants import Calibrant
 
 _MAX_RINGS = 20
@@ -131,7 +131,8 @@ def fit_image(
     image
         Intensities with the dark subtracted (counts), shape (y, x).
     start
-        Where the search begins. Wavelength, rot3, pixels, detector and orientation of the result are the start's.
+        Where the search begins, unless `tolerance` is `BLIND_START`: then its distance, beam spot and tilt have no
+        influence. Wavelength, rot3, pixels, detector and orientation of the result are the start's.
     calibrant
         The powder standard.
     mask
@@ -162,7 +163,7 @@ def fit_image(
             f"{calibrant.name} has fewer than two lines at a wavelength of {start.wavelength:g} m: check both"
         )
     report(0.1, "look for rings")
-    candidates = search(frame, params_of(start), lines, tolerance.distance)
+    candidates = _search(frame, start, lines, tolerance)
     report(0.6, "measure the rings")
     results: list[tuple[int, float, Refined, list[str]]] = []
     for candidate in candidates[:_CANDIDATES]:
@@ -214,6 +215,14 @@ def measure_image(
     points = control_points(frame, params, lines, _HALF_WIDTHS[0], _MAX_RINGS)
     refined = evaluate(params, points, lines, frame.pixel)
     return Fit(geometry, geometry, calibrant, lines, refined, tuple(image_problems(frame, refined, lines)))
+
+
+def _search(frame: Frame, start: Geometry, lines: Floats, tolerance: StartTolerance) -> list[Candidate]:
+    """Search parameters within the tolerance of the start; without a known distance from nothing."""
+    if np.isinf(tolerance.distance):
+        return search(frame, None, lines, (SHORTEST, LONGEST))
+    params, factor = params_of(start), float(np.exp(tolerance.distance))
+    return search(frame, params, lines, (params[DISTANCE] / factor, params[DISTANCE] * factor))
 
 
 def _ignore(_done: float, _step: str) -> None:

@@ -1,7 +1,8 @@
-"""Start of a fit: the active geometry, a PONI file, a geometry, or a nominal distance."""
+"""Start of a fit: the active geometry, a PONI file, a geometry, a nominal distance, or nothing but the detector."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -9,17 +10,18 @@ from ponikeeper.errors import CalibrationError, ProblemsError
 from ponikeeper.geometry import DEFAULT_ORIENTATION, Geometry, poni
 from ponikeeper.geometry.detectors import pixel_size
 from ponikeeper_client.documents import azimuthal_integrator
-from ponikeeper_client.fit._acceptance import CALIBRATED_START, NOMINAL_START, StartTolerance
+from ponikeeper_client.fit._acceptance import BLIND_START, CALIBRATED_START, NOMINAL_START, StartTolerance
 
 
 @dataclass(frozen=True, slots=True)
 class Nominal:
-    """A nominal distance, and what else is known about the detector.
+    """A nominal distance, if one is known, and what else is known about the detector.
 
     Parameters
     ----------
     dist
-        Distance from the sample to the detector (m), correct to about 25 %.
+        Distance from the sample to the detector (m), correct to about 25 %. None if it is unknown: then the fit tries
+        all distances from 0.03 to 20 m, every centre, and tilts up to 60 degrees.
     detector
         pyFAI's name of the detector; if omitted, that of the active geometry.
     centre
@@ -32,14 +34,18 @@ class Nominal:
         active geometry, or 3.
     """
 
-    dist: float
+    dist: float | None = None
     detector: str | None = None
     centre: tuple[float, float] | None = None
     pixel: tuple[float, float] | None = None
     orientation: int | None = None
 
 
-Start = Nominal | Geometry | str | Path
+Start = Nominal | Geometry | Literal["blind"] | str | Path
+"""``"blind"`` is `Nominal()`: only the detector of the active geometry is known. Other strings name a PONI file."""
+
+_ANY_DISTANCE = 1.0
+"""Distance of a start whose distance is unknown (m): the fit does not use it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +95,16 @@ def resolve_start(
     ShapeError
         The detector cannot have images of this shape.
     """
+    start = named_start(start)
     check_start(start, active)
     if start is None:
         assert active is not None
         return ResolvedStart(_with_wavelength(active, wavelength), CALIBRATED_START, "the active geometry")
     if isinstance(start, Nominal):
-        source = f"a nominal distance of {start.dist:g} m"
-        return ResolvedStart(_nominal_geometry(start, active, wavelength, shape), NOMINAL_START, source)
+        geometry = _nominal_geometry(start, active, wavelength, shape)
+        if start.dist is None:
+            return ResolvedStart(geometry, BLIND_START, "no distance")
+        return ResolvedStart(geometry, NOMINAL_START, f"a nominal distance of {start.dist:g} m")
     if isinstance(start, Geometry):
         return ResolvedStart(_with_wavelength(start, wavelength), CALIBRATED_START, "the given geometry")
     return ResolvedStart(_with_wavelength(read_poni(Path(start)), wavelength), CALIBRATED_START, str(start))
@@ -117,13 +126,18 @@ def check_start(start: Start | None, active: Geometry | None) -> None:
     if start is None and active is None:
         raise CalibrationError(
             "no geometry is active yet, so the fit needs a start: give start=Nominal(dist=0.25, "
-            'detector="Perkin"), start="some.poni", or method="gui"'
+            'detector="Perkin"), without dist if the distance is unknown, start="some.poni", or method="gui"'
         )
     if isinstance(start, Nominal) and start.detector is None and active is None:
         raise CalibrationError(
             "a nominal start needs a detector, because no geometry is active: "
             'give start=Nominal(dist=0.25, detector="Perkin")'
         )
+
+
+def named_start(start: Start | None) -> Nominal | Geometry | str | Path | None:
+    """Return the start that the word ``"blind"`` stands for: `Nominal()`; any other start as it is."""
+    return Nominal() if start == "blind" else start
 
 
 def read_poni(path: Path) -> Geometry:
@@ -169,7 +183,8 @@ def _nominal_geometry(
     pixel = start.pixel or ((active.pixel1, active.pixel2) if same and active else pixel_size(name))
     if pixel is None:
         raise CalibrationError(f"detector {name} is not in the table of detectors: give pixel=(2e-4, 2e-4) too (m)")
-    untilted = Geometry(start.dist, 0, 0, 0, 0, 0, *pixel, wavelength, name, config)
+    dist = _ANY_DISTANCE if start.dist is None else start.dist
+    untilted = Geometry(dist, 0, 0, 0, 0, 0, *pixel, wavelength, name, config)
     y, x = start.centre or ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
     detector = azimuthal_integrator(untilted, shape=shape, any_files=True).detector
     poni1, poni2, _ = detector.calc_cartesian_positions(np.array([y], float), np.array([x], float))

@@ -23,7 +23,7 @@ from ponikeeper_client.documents import azimuthal_integrator
 from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.figure import draw
 from ponikeeper_client.fit.fit import Fit, fit_image, measure_image
-from ponikeeper_client.fit.start import Start, resolve_start
+from ponikeeper_client.fit.start import Nominal, Start, resolve_start
 from ponikeeper_client.gui.calib2 import Calib2, Panel
 from ponikeeper_client.images import ImageSource, mean_image
 from ponikeeper_client.plans._exposure import ExposurePosition
@@ -209,9 +209,13 @@ class DetectorCalibration:
 
     def _start_of_gui(self, shape: tuple[int, int]) -> Geometry | Panel | None:
         """Return the initial geometry of the window; None if nothing is known and the user chooses the detector."""
-        if self.options.start is None and self.active is None:
+        start = self.options.start
+        if start is None and self.active is None:
             return None
-        return resolve_start(self.options.start, self.active, self.wavelength.wavelength, shape).geometry
+        geometry = resolve_start(start, self.active, self.wavelength.wavelength, shape).geometry
+        if isinstance(start, Nominal) and start.dist is None:
+            return Panel(geometry.detector, geometry.pixel1, geometry.pixel2, geometry.detector_config)
+        return geometry
 
     def _commit(
         self, result: Calibrated, position: ExposurePosition, report: ReportProgress, cancelled: threading.Event

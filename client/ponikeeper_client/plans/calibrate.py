@@ -20,7 +20,7 @@ from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.documents import verify_files
 from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
-from ponikeeper_client.fit.start import Start, check_start, read_poni
+from ponikeeper_client.fit.start import Start, check_start, named_start, read_poni
 from ponikeeper_client.gui.display import require_display
 from ponikeeper_client.images import Collector, ImageSource, image_key, image_source
 from ponikeeper_client.plans._detector_calibration import CalibrationOptions, DetectorCalibration, Method
@@ -69,7 +69,8 @@ def calibrate(
     method
         ``"auto"`` fits; ``"gui"`` opens pyFAI-calib2; ``"poni"`` uses the geometry of `start`.
     start
-        Where the fit starts: None for the active geometry, or a PONI file, a `Geometry`, a `Nominal` distance.
+        Where the fit starts: None for the active geometry, or a PONI file, a `Geometry`, a `Nominal` distance;
+        ``"blind"`` if nothing but the detector of the active geometry is known.
     num
         Number of exposures, which are averaged.
     dark
@@ -115,6 +116,7 @@ def calibrate(
     """
     pairs = list(zip(detectors, _calibs_of(detectors, calibs), strict=True))
     exposure = Exposure(_checked_num(num), shutter, isinstance(dark, str) and dark == "take")
+    start = named_start(start)
     options = CalibrationOptions(
         find_calibrant(calibrant), method, start, _checked_dark(dark, shutter, db), _mask_array(mask), label,
         config_det, mask if isinstance(mask, (str, Path)) else None,
