@@ -59,7 +59,8 @@ def calibrate(
         "auto" fits; "poni" uses the geometry of start.
     start
         Where to begin. If omitted: the active geometry. A PONI file as the worker sees it, a nominal
-        distance (m), {"dist": 0.25, "detector": "Perkin"}, or all ten values of a geometry.
+        distance (m), {"dist": 0.25, "detector": "Perkin"}, or all ten values of a geometry; "blind", or a detector
+        without a distance, if that is unknown.
     num
         Number of exposures, which are averaged.
     dark

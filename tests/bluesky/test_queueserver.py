@@ -187,13 +187,14 @@ def test_start_is_a_file_a_nominal_distance_or_a_geometry(tmp_path):
     assert start_from(None) is None
     assert start_from("near.poni") == "near.poni"
     assert start_from(START) == Nominal(0.25, "Perkin", pixel=(4e-4, 4e-4))
+    assert start_from({"detector": "Perkin"}) == Nominal(detector="Perkin")
     assert start_from(GEOMETRY) == Geometry(**GEOMETRY)
     assert start_from(poni.read(poni.write(TRUTH)).as_dict()) == TRUTH
 
 
 @pytest.mark.parametrize("start", [{}, {"dist": "0.25"}, {"dist": 0.25, "detektor": "Perkin"}])
 def test_invalid_start_is_reported_with_the_valid_ones(start):
-    with pytest.raises(CalibrationError, match="expected a nominal distance"):
+    with pytest.raises(CalibrationError, match="expected what is known, of dist, detector"):
         start_from(start)
 
 

@@ -131,7 +131,7 @@ def check_start(start: Start | None, active: Geometry | None) -> None:
     if isinstance(start, Nominal) and start.detector is None and active is None:
         raise CalibrationError(
             "a nominal start needs a detector, because no geometry is active: "
-            'give start=Nominal(dist=0.25, detector="Perkin")'
+            'give start=Nominal(dist=0.25, detector="Perkin"), without dist if the distance is unknown'
         )
 
 

@@ -17,6 +17,7 @@ from ponikeeper_client.fit._forward_model import (
     geometry_of,
     params_of,
     two_theta,
+    two_theta_jacobian,
 )
 
 PIXEL = 5e-3  # few and large: the same angles as of a whole panel
@@ -107,3 +108,17 @@ def test_derivative_of_the_geometry_is_that_of_differences(values):
         for one in step
     ]
     assert geometry_jacobian(params) == pytest.approx(np.array(differences).T, abs=1e-6)
+
+
+@given(values=numbers)
+@settings(max_examples=25, deadline=None)
+def test_derivatives_of_the_angles_are_those_of_small_steps(values):
+    params = params_of(geometry(values))
+    y, x = np.meshgrid(np.linspace(-0.11, 0.13, 7), np.linspace(-0.09, 0.12, 6), indexing="ij")
+    y, x = y.ravel(), x.ravel()
+    angle, small = two_theta(params, y, x), 1e-6
+    by_steps = np.stack([(two_theta(params + s, y, x) - two_theta(params - s, y, x)) / (2 * small)
+                         for s in small * np.eye(5)], axis=1)  # fmt: skip
+    off_the_beam = angle > 0.02
+    result = two_theta_jacobian(params, y, x)
+    assert result[off_the_beam] == pytest.approx(by_steps[off_the_beam], rel=1e-4, abs=1e-5)

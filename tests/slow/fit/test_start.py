@@ -7,7 +7,7 @@ from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
 from ponikeeper.errors import CalibrationError, ShapeError
 from ponikeeper.geometry import Geometry, poni
-from ponikeeper_client.fit._acceptance import CALIBRATED_START, NOMINAL_START
+from ponikeeper_client.fit._acceptance import BLIND_START, CALIBRATED_START, NOMINAL_START
 from ponikeeper_client.fit.start import Nominal, read_poni, resolve_start
 
 SHAPE = (2048, 2048)
@@ -94,6 +94,28 @@ def test_another_detector_takes_neither_pixel_nor_orientation_from_the_active_on
 def test_a_pixel_that_is_given_is_taken():
     result = resolve_start(Nominal(0.3, "Perkin", pixel=(4e-4, 4e-4)), GEOMETRY, 1.7e-11, (1024, 1024)).geometry
     assert (result.pixel1, result.pixel2) == (4e-4, 4e-4)
+
+
+@pytest.mark.parametrize("start", ["blind", Nominal()])
+def test_a_start_without_a_distance_takes_the_detector_from_the_active_geometry(start):
+    result = resolve_start(start, GEOMETRY, 1.7e-11, SHAPE)
+    geometry = result.geometry
+    assert (geometry.detector, geometry.orientation, geometry.pixel1, geometry.wavelength) == (
+        "Perkin", 2, 2e-4, 1.7e-11
+    )  # fmt: skip
+    assert (result.tolerance, result.source) == (BLIND_START, "no distance")
+
+
+def test_a_start_without_a_distance_needs_the_pixels_of_an_unknown_detector():
+    with pytest.raises(CalibrationError, match="give pixel="):
+        resolve_start(Nominal(detector="Unheard"), None, 1.7e-11, SHAPE)
+    given = Nominal(detector="Unheard", pixel=(1e-4, 1e-4))
+    assert resolve_start(given, None, 1.7e-11, SHAPE).geometry.pixel1 == 1e-4
+
+
+def test_a_blind_start_without_an_active_geometry_asks_for_the_detector():
+    with pytest.raises(CalibrationError, match=r"a nominal start needs .*detector"):
+        resolve_start("blind", None, 1.7e-11, SHAPE)
 
 
 def test_a_nominal_start_without_a_detector_is_refused():
