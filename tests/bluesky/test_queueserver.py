@@ -1,21 +1,25 @@
 """The plans in a queue: the real manager of bluesky-queueserver, its worker, and a live IOC."""
 
 import ast
+import contextlib
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from calibrating import Panel, off_px
+from live import wait_for
 from ponikeeper.errors import CalibrationError, GeometryError
 from ponikeeper.geometry import Geometry, poni
+from ponikeeper.protocol import parse_links
 from ponikeeper_client import documents
 from ponikeeper_client.demo import nickel
 from ponikeeper_client.demo.story import NEAR
 from ponikeeper_client.plans import Nominal
 from ponikeeper_client.queueserver import start_from
 from queueing import managing
-from speak import GEOMETRY, commit_text, request
+from speak import GEOMETRY, commit_text, get, put, request
 
 TRUTH = replace(NEAR, dist=0.2391, poni1=0.2013, poni2=0.2052, rot1=0.011, rot2=-0.006)
 START = {"dist": 0.25, "detector": "Perkin", "pixel": [4e-4, 4e-4]}
@@ -39,11 +43,14 @@ from stages import Stage
 
 pe1 = Panel("{pe1}", name="pe1")
 pe2 = Panel("{pe2}", name="pe2")
+pe3 = Panel("{pe3}", name="pe3")
+pe4 = Panel("{pe4}", name="pe4")
 stage = Stage("{stage}", name="stage")
 shutter = Signal(name="shutter", value="closed")
-for device in (pe1, pe2, stage):
+for device in (pe1, pe2, pe3, pe4, stage):
     device.wait_for_connection(timeout=30)
-pe1.frames = [np.load("{folder}/frame.npy")]
+for panel in (pe1, pe3, pe4):
+    panel.frames = [np.load("{folder}/frame.npy")]
 pe1.meanwhile = lambda: Path("{folder}/shutter").write_text(shutter.get())
 
 
@@ -72,8 +79,21 @@ def linked(make_ioc_for_module, motors):
 
 
 @pytest.fixture(scope="module")
-def prefixes(fresh_prefix, linked):
-    return {"pe1": fresh_prefix(), "pe2": linked.prefix}
+def watched(make_ioc_for_module, motors):
+    """An IOC that compares the energy: with a motor for one detector, with a PV that does not exist for the other."""
+    settle = "settle = 0.2\nfollow = false\n"
+    energy = motors.link("energy", "Energy", kind="energy", units="keV", tolerance=1e-4)
+    more = {
+        "{Det:1}Calib:": settle + motors.link("y", "Y:RBV") + energy,
+        "{Det:2}Calib:": settle + motors.link("gone", "Gone:RBV") + energy,
+    }
+    return make_ioc_for_module(detectors=tuple(more), more=more, other_ports=(motors.port,)).start()
+
+
+@pytest.fixture(scope="module")
+def prefixes(fresh_prefix, linked, watched):
+    pe3, pe4 = watched.prefixes
+    return {"pe1": fresh_prefix(), "pe2": linked.prefix, "pe3": pe3, "pe4": pe4}
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +140,66 @@ def test_rejected_calibration_fails_with_its_reason(queue):
     assert result["exit_status"] == "failed"
     assert "pe2: every pixel is masked, saturated or negative" in result["msg"]
     assert "nothing was activated" in result["msg"]
+
+
+def puts(motors, values):
+    for suffix, value in values.items():
+        assert put(motors.pv(suffix), value) is None
+
+
+@pytest.fixture
+def links_change(motors):
+    """Change linked PVs for the duration of a test."""
+    with contextlib.ExitStack() as after:
+
+        def change(**values):
+            names = {"energy": "Energy", "units": "Y:RBV.EGU"}
+            after.callback(puts, motors, {"Energy": 74.69, "Y:RBV.EGU": "mm"})
+            puts(motors, {names[name]: value for name, value in values.items()})
+
+        yield change
+
+
+def state_of(prefixes, panel, number=0):
+    return parse_links(get(f"{prefixes[panel]}Links_RBV"))[number]
+
+
+def calibrate_from_the_queue(queue, panel):
+    """Return the entry in the queue's history, and what the queue's console printed meanwhile."""
+    before = len(queue.log.read_text())
+    result = queue.run("calibrate", detectors=[panel], start=START, wavelength=1.663e-11)
+    return result, queue.log.read_text()[before:]
+
+
+@pytest.mark.parametrize(
+    ("panel", "change", "status", "link"),
+    [
+        ("pe3", {}, "VALID", None),
+        ("pe3", {"units": "V"}, "UNKNOWN", "y"),
+        ("pe4", {}, "UNKNOWN", "gone"),
+    ],
+    ids=["at rest", "other units", "disconnected"],
+)
+def test_queue_prints_whether_the_new_geometry_applies(queue, prefixes, links_change, panel, change, status, link):
+    links_change(**change)
+    wait_for(lambda: state_of(prefixes, panel).unknown_because is None or link, what="the links at rest")
+    wait_for(lambda: not change or state_of(prefixes, panel).unknown_because, what="the other units")
+    result, printed = calibrate_from_the_queue(queue, panel)
+    assert (result["exit_status"], result["msg"]) == ("completed", "")
+    title = re.search(rf"{panel}: revision \d+ is active, ([^│]*)", printed)
+    assert title, printed
+    assert title[1].startswith(status)
+    assert link is None or link in title[1]
+
+
+def test_queue_reports_a_wavelength_that_contradicts_the_energy(queue, prefixes, links_change):
+    links_change(energy=1.1 * 74.69)
+    wait_for(lambda: state_of(prefixes, "pe3", 1).value == 1.1 * 74.69, what="the energy")
+    result, printed = calibrate_from_the_queue(queue, "pe3")
+    assert result["exit_status"] == "failed"
+    assert "1.663e-11 m" in result["msg"]
+    assert "82.159" in result["msg"] or "1.509" in result["msg"], result["msg"]
+    assert "is active" not in printed
 
 
 def test_count_from_the_queue_records_the_geometry_and_is_guarded(queue, pe1):
