@@ -171,12 +171,12 @@ def brings_detector(active: Revision | None, commit: Commit) -> str | None:
 
 def _merged(active: Revision | None, commit: Commit, before: Before, problems: list[str]) -> dict[str, object]:
     """Return the active values with the requested ones; another detector brings its own pixels and configuration."""
+    requested = dict(commit.geometry)
     values: dict[str, object] = {"detector_config": {}}
     if commit.inherit and active is not None:
         values = active.geometry.as_dict()
-    requested = dict(commit.geometry)
-    name = requested.get("detector")
-    if isinstance(name, str) and values.get("detector", name) != name:
+    name = brings_detector(active, commit)
+    if name is not None:
         values["detector_config"] = {}
         requested = {**before.values, **requested}
         given = [pixel in requested for pixel in ("pixel1", "pixel2")]
