@@ -33,6 +33,7 @@ from assets import (
 from darkframes import loses_dark_images
 from live import TIMEOUT, wait_for
 from ponikeeper.errors import ImageError
+from ponikeeper_client._image_files.averaging import mean_image
 from ponikeeper_client.images import (
     CatalogImages,
     Collector,
@@ -40,7 +41,6 @@ from ponikeeper_client.images import (
     as_frames,
     image_key,
     image_source,
-    mean_image,
 )
 
 WRITERS = [TiffDetector, Hdf5Detector, StreamTiffDetector, OldTemplateTiffDetector, StreamHdf5Detector]
@@ -578,7 +578,7 @@ def test_mean_of_uint16_does_not_overflow():
 
 def test_mean_of_one_image_is_that_image():
     image = np.arange(120, dtype=np.int32).reshape(SHAPE)
-    np.testing.assert_array_equal(mean_image(image), image.astype(float))
+    np.testing.assert_array_equal(mean_image([image]), image.astype(float))
 
 
 @pytest.mark.parametrize(

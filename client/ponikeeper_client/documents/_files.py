@@ -50,7 +50,7 @@ def set_mask(detector: Any, files: Files) -> None:
         return
     import numpy as np
 
-    from ponikeeper_client._image_files import read_mask
+    from ponikeeper_client._image_files.reading import read_mask
 
     path = files[MASK]["path"]
     mask = read_mask(path)

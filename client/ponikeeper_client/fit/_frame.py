@@ -9,13 +9,11 @@ from scipy import ndimage
 
 from ponikeeper.errors import ImageError, ShapeError
 from ponikeeper.geometry import Geometry
+from ponikeeper_client._image_files.averaging import valid_pixels
 from ponikeeper_client.documents import azimuthal_integrator
 from ponikeeper_client.fit._forward_model import Floats
 
 Mask = NDArray[np.bool_]
-
-_SATURATED = 20
-"""If more pixels than this share the largest value of an integer image, they are saturated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ class Frame:
         y, x, z = detector.calc_cartesian_positions()
         if z is not None:
             raise ImageError(f"the detector {geometry.detector} is curved: the fit needs a flat one; use the GUI")
-        valid = _valid_pixels(image)
+        valid = valid_pixels(image)
         if detector.mask is not None and detector.mask.shape == image.shape:
             valid &= np.asarray(detector.mask) == 0
         if mask is not None:
@@ -85,7 +83,7 @@ class Frame:
                 raise ImageError(f"the mask has shape {mask.shape} and the image {image.shape}: expected the same")
             valid &= np.asarray(mask) == 0
         if not valid.any():
-            raise ImageError("every pixel is masked, saturated or negative: there is no image to fit")
+            raise ImageError("every pixel is masked, saturated or negative, or not finite: there is no image to fit")
         values = np.where(valid, image, 0).astype(np.float32)
         return cls(values, valid, np.asarray(y), np.asarray(x), float(np.sqrt(geometry.pixel1 * geometry.pixel2)))
 
@@ -149,21 +147,6 @@ def _detector(geometry: Geometry, shape: tuple[int, ...]) -> Any:
             f"{geometry.pixel2!r} m has {tuple(own.shape)}: is it binned, turned, or another detector?"
         )
     return own
-
-
-def _valid_pixels(image: NDArray[Any]) -> Mask:
-    """Find the pixels that hold an intensity: finite, not a flag below zero, not saturated."""
-    valid = np.isfinite(image)
-    if not valid.any():
-        raise ImageError("no pixel of the image is finite: there is no image to fit")
-    if np.issubdtype(image.dtype, np.integer):
-        top = image.max()
-        if top > 0 and np.count_nonzero(image == top) > _SATURATED:
-            valid &= image < top
-        return valid & (image >= 0)
-    # a dark was subtracted: noise goes below zero, flags go far below
-    low, middle = np.percentile(image[valid], (1, 50))
-    return valid & (image > min(0.0, 2 * low - middle) - 10 * abs(middle - low))
 
 
 def _blocks(values: NDArray[Any], block: int) -> NDArray[Any]:

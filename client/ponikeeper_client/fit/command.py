@@ -3,18 +3,17 @@
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
 from rich.console import Console
 
-from ponikeeper.errors import CalibrationError, ImageError
+from ponikeeper.errors import CalibrationError
 from ponikeeper.geometry import poni, value_problem
 from ponikeeper.protocol import Commit
 from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.system.file_hash import file_entry
-from ponikeeper_client._image_files import read_image, read_mask
+from ponikeeper_client._image_files.averaging import subtract_dark
+from ponikeeper_client._image_files.reading import read_image, read_mask
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
 from ponikeeper_client.fit.commit import CommitOptions, commit
 from ponikeeper_client.fit.figure import draw
@@ -75,8 +74,13 @@ def fit(
     if wavelength is None and isinstance(start, Nominal):
         raise CalibrationError("--wavelength is missing: expected metres, such as 1.663e-11; it is never guessed")
     begin = resolve_start(start, None, wavelength, (raw.shape[0], raw.shape[1]))
+    background = None if dark is None else read_image(dark)
     result = fit_image(
-        _subtract(raw, dark), begin.geometry, find_calibrant(calibrant), mask=hidden, tolerance=begin.tolerance
+        subtract_dark(raw, background),
+        begin.geometry,
+        find_calibrant(calibrant),
+        mask=hidden,
+        tolerance=begin.tolerance,
     )
     previous = None if isinstance(start, Nominal) else begin.geometry
     _console.print(fit_table(result, previous, f"{image.name}, started from {begin.source}"))
@@ -133,13 +137,3 @@ def parse_start(
     except ValueError:
         raise CalibrationError(f"--centre {centre}: expected y,x in px, such as 1024,1010") from None
     return Nominal(dist, detector, (y, x), orientation=orientation)
-
-
-def _subtract(raw: NDArray[Any], dark: Path | None) -> NDArray[Any]:
-    """Subtract a dark in double precision, for counts are unsigned."""
-    if dark is None:
-        return raw
-    background = read_image(dark)
-    if background.shape != raw.shape:
-        raise ImageError(f"{dark} has shape {background.shape} and the image {raw.shape}: expected the same")
-    return raw.astype(float) - background

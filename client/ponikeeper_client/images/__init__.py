@@ -6,7 +6,7 @@ frames of exactly the requested run.
 """
 
 from ponikeeper_client.images._collector import Collector
-from ponikeeper_client.images._frames import Frames, as_frames, image_key, mean_image
+from ponikeeper_client.images._frames import Frames, as_frames, image_key
 from ponikeeper_client.images._sources import CatalogImages, ImageSource, UserImages, image_source
 
 __all__ = [
@@ -18,5 +18,4 @@ __all__ = [
     "as_frames",
     "image_key",
     "image_source",
-    "mean_image",
 ]

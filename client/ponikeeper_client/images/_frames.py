@@ -1,4 +1,4 @@
-"""Find the data key of a detector's images, check the shape of frames, and average them. Pure."""
+"""Find the data key of a detector's images, and check the shape of frames. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -45,31 +45,6 @@ def as_frames(values: ArrayLike, what: str) -> Frames:
     if 0 in frames.shape:
         raise ImageError(f"{what} have the shape {frames.shape}: not one frame is there")
     return frames
-
-
-def mean_image(frames: ArrayLike) -> NDArray[np.float64]:
-    """Average frames, one at a time, in float: a sum of uint16 would overflow.
-
-    Parameters
-    ----------
-    frames
-        Shape (n, y, x), or (y, x).
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (y, x), float64.
-
-    Raises
-    ------
-    ImageError
-        As `as_frames`.
-    """
-    stack = as_frames(frames, "the frames to be averaged")
-    total = np.zeros(stack.shape[1:])
-    for frame in stack:
-        total += frame
-    return total / len(stack)
 
 
 def image_key(descriptor: Mapping[str, Any], detector: str, key: str | None = None) -> str:

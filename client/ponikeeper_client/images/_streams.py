@@ -1,7 +1,5 @@
 """Read images from files that StreamResource and StreamDatum documents describe: HDF5 and series of TIFF files."""
 
-import contextlib
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from ponikeeper.errors import ImageError, MissingExtraError
+from ponikeeper_client._image_files.hdf5 import open_file, require_written
 from ponikeeper_client.images._frames import Frames, as_frames, described_image_shape, require_shape
 
 Document = Mapping[str, Any]
@@ -87,7 +86,7 @@ class Hdf5Asset:
 
     def load(self) -> Frames:
         """Read the frames; raise `ValueError` if the dataset does not have all of them yet."""
-        with _open(self._path) as file:
+        with open_file(self._path, "catalog") as file:
             dataset = file[self._dataset]
             if dataset.ndim not in (3, 4):
                 raise ImageError(
@@ -97,7 +96,7 @@ class Hdf5Asset:
             start, stop = self._indices.start * rows, self._indices.stop * rows
             if len(dataset) < stop:
                 raise ValueError(f"{self._dataset} has {len(dataset)} of {stop} rows")
-            _require_written(dataset, start, stop, self._path)
+            require_written(dataset, start, stop, self._path)
             frames: Frames = dataset[start:stop]
         frames = frames.reshape(-1, *frames.shape[-2:])
         require_shape(frames, len(self._indices) * self._per_index, self._image)
@@ -156,46 +155,3 @@ def _names(folder: Path, parameters: Document, indices: range, per_index: int) -
     # areaDetector's own template: the first text is the folder, the last the file's name
     texts = ["", filename][-template.count("%s") :] if "%s" in template else []
     return [folder / (template % (*texts, number)) for number in numbers]
-
-
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[Any]:
-    try:
-        import h5py
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("catalog", error.name or "h5py") from error
-    with contextlib.suppress(ModuleNotFoundError):
-        import hdf5plugin  # noqa: F401  # the compressions that detectors write
-    try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        try:
-            file = h5py.File(path, "r", swmr=True)
-        except OSError:
-            raise error from None
-    with file:
-        yield file
-
-
-def _require_written(dataset: Any, start: int, stop: int, path: Path) -> None:
-    """Raise an error if rows of a dataset are not in the file: HDF5 would return zeros for them."""
-    if dataset.is_virtual:
-        for source in dataset.virtual_sources():
-            if source.file_name != "." and not (path.parent / source.file_name).exists():
-                raise FileNotFoundError(f"{path.parent / source.file_name}, of which it is made, is not there")
-        return
-    size = path.stat().st_size
-    if dataset.chunks is None:
-        begin, length = dataset.id.get_offset(), dataset.id.get_storage_size()
-        if not length or (begin is not None and begin + length > size):
-            raise ValueError(f"{dataset.name} is not written")
-        return
-    rows, *others = dataset.chunks
-    first = range(start - start % rows, stop, rows)
-    rest = (range(0, length, chunk) for length, chunk in zip(dataset.shape[1:], others, strict=True))
-    for corner in itertools.product(first, *rest):
-        chunk = dataset.id.get_chunk_info_by_coord(corner)
-        if chunk.byte_offset is None or chunk.byte_offset + chunk.size > size:
-            raise ValueError(f"row {max(corner[0], start)} of {dataset.name} is not written")

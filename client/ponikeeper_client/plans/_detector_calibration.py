@@ -18,6 +18,7 @@ from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.origin import snapshot_lines
 from ponikeeper.system.file_hash import file_entry
 from ponikeeper.text.ascii import to_ascii
+from ponikeeper_client._image_files.averaging import mean_image, subtract_dark
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.documents import azimuthal_integrator
 from ponikeeper_client.fit.calibrants import Calibrant
@@ -25,7 +26,7 @@ from ponikeeper_client.fit.figure import draw
 from ponikeeper_client.fit.fit import Fit, fit_image, measure_image
 from ponikeeper_client.fit.start import Nominal, Start, resolve_start
 from ponikeeper_client.gui.calib2 import Calib2, Panel
-from ponikeeper_client.images import ImageSource, mean_image
+from ponikeeper_client.images import ImageSource, as_frames
 from ponikeeper_client.plans._exposure import ExposurePosition
 from ponikeeper_client.plans._output_files import OutputFiles
 from ponikeeper_client.plans._result import Calibrated
@@ -149,7 +150,7 @@ class DetectorCalibration:
         return result
 
     def _image(self) -> NDArray[np.float64]:
-        """Read the image of the run: averaged in double precision, the dark subtracted."""
+        """Read the image of the run: averaged over its valid pixels, the dark subtracted."""
         frames = self.images.read(self.run_uid, self.key)
         if frames is None:
             raise CalibrationError(f"run {self.run_uid} has no stream primary")
@@ -161,10 +162,7 @@ class DetectorCalibration:
             dark = self.images.read(self.run_uid, self.key, "dark")
         if dark is None:
             return image
-        background = mean_image(dark)
-        if background.shape != image.shape:
-            raise ShapeError(f"the dark has shape {background.shape} and the image {image.shape}: expected the same")
-        return image - background
+        return subtract_dark(image, mean_image(as_frames(dark, "the dark")))
 
     def _fit(
         self, image: NDArray[np.float64], report: ReportProgress, cancelled: threading.Event
@@ -194,9 +192,12 @@ class DetectorCalibration:
         folder.mkdir(exist_ok=True)
         calibrant, mask = folder / f"{options.calibrant.name}.D", None
         options.calibrant.write(calibrant)
+        hidden = ~np.isfinite(image)
         if options.mask is not None:
+            hidden |= options.mask != 0
+        if hidden.any():
             mask = folder / "mask.tiff"
-            OutputFiles(folder, "mask").write_image(np.asarray(options.mask, float))
+            OutputFiles(folder, "mask").write_image(hidden.astype(float))
         start = self._start_of_gui((image.shape[0], image.shape[1]))
         with Calib2(self.files.image, folder, calibrant, self.wavelength.wavelength, start, mask) as program:
             saved = program.wait(cancelled)

@@ -15,7 +15,7 @@ from ponikeeper.errors import CalibrationError, ProblemsError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.files import MASK, files_of
 from ponikeeper.protocol import label_problem
-from ponikeeper_client._image_files import read_mask
+from ponikeeper_client._image_files.reading import read_mask
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.documents import verify_files
 from ponikeeper_client.fit.calibrants import Calibrant
