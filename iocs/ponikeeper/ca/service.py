@@ -39,7 +39,7 @@ from ponikeeper.protocol import Commit
 from ponikeeper.protocol.pvs import IOC_PVS
 from ponikeeper.putlog.sinks import make_sink
 from ponikeeper.site.channelfinder import announce
-from ponikeeper.store.sqlite_storage import SQLiteStorage
+from ponikeeper.store.opening import open_storage
 from ponikeeper.store.store_thread import Health, StoreThread
 from ponikeeper.system.free_memory import return_freed_memory
 from ponikeeper.system.process_stats import count_start
@@ -104,7 +104,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
     environment, access = await asyncio.to_thread(_environment_and_access, config)
     rival_check = asyncio.create_task(_require_no_rival(config, environment, force))  # runs while the store is opened
     try:
-        store = StoreThread(await asyncio.to_thread(SQLiteStorage, config.store))
+        store = StoreThread(await asyncio.to_thread(open_storage, config.store))
     except BaseException:
         rival_check.cancel()
         raise

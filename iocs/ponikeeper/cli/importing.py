@@ -52,7 +52,7 @@ def import_(
     """
     try:
         from ponikeeper.config import load
-        from ponikeeper.store.sqlite_storage import SQLiteStorage
+        from ponikeeper.store.opening import open_storage
     except ModuleNotFoundError as error:
         raise MissingExtraError("ioc", error.name or "pydantic") from error
     loaded = load(config)
@@ -77,7 +77,7 @@ def import_(
         if not as_json:  # a history file has its times in UTC
             print_text(f"times in the files are read in the time zone {zone_name}; --timezone NAME selects another")
         history = legacy_import.to_history(detector_prefix, legacy, now)
-    with contextlib.closing(SQLiteStorage(loaded.store)) as store:
+    with contextlib.closing(open_storage(loaded.store)) as store:
         present, missing = _compare(store, history, source)
         records = [record for part in missing.by_kind().values() for record in part]
         if records:

@@ -1,8 +1,4 @@
-"""What the IOC needs of a storage of histories; `ponikeeper.store.sqlite_storage` is the one that it uses.
-
-A class with these methods can replace it: only `ponikeeper.ca.service` and `ponikeeper.cli.importing`
-name the class.
-"""
+"""What the IOC needs of a storage of histories; `ponikeeper.store.opening` opens the one that it uses."""
 
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
