@@ -23,6 +23,7 @@ from ponikeeper.history.records import FIELDS as RECORD_FIELDS
 from ponikeeper.protocol import EXAMPLES
 from ponikeeper.protocol.examples import HISTORY_EXAMPLE
 from ponikeeper.protocol.json_text import MAX_BYTES
+from ponikeeper.protocol.link_kinds import LINK_KINDS
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, PV, Kind
 from ponikeeper.protocol.schema import FIELDS, PROVENANCE
 from ponikeeper.text import strictjson
@@ -206,7 +207,18 @@ def configuration_page() -> str:
         "file, key, value and what is allowed. Relative paths are relative to the file. See also the "
         "[example](../../deploy/config/example.toml).",
         *sections,
+        _link_kinds(),
     )
+
+
+def _link_kinds() -> str:
+    """Return the section of the link kinds."""
+    rows = ["| kind | the PV | `units` | `tolerance` |", "| --- | --- | --- | --- |"]
+    for name, kind in LINK_KINDS.items():
+        units = " or ".join(kind.beam.units) if kind.beam else "any" if kind.has_tolerance else "none"
+        tolerance = "relative" if kind.is_relative else "in `units`" if kind.has_tolerance else "none"
+        rows.append(f"| `{name}` | {kind.doc} | {units} | {tolerance} |")
+    return "## Link kinds\n\n" + "\n".join(rows)
 
 
 def _paragraph(text: str) -> str:

@@ -1,8 +1,10 @@
-"""The kinds of links, in one table: units, tolerance, and what a value says about the wavelength.
+"""The kinds of links, in one table: how values are compared, and what a value says about the wavelength.
 
-A new kind of link is a row of `LINK_KINDS`; the configuration, the status and the client derive from it.
+A new kind of link is a row of `LINK_KINDS`; the configuration, the status, the client and the reference
+derive from it.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -33,6 +35,8 @@ class LinkKind:
 
     Parameters
     ----------
+    doc
+        For the reference of the configuration: what such a link is.
     has_tolerance
         Whether such a link needs units and a tolerance; without a tolerance any change counts.
     is_relative
@@ -41,15 +45,39 @@ class LinkKind:
         For a link that measures the beam, its relation to the wavelength. Other links may have any units.
     """
 
+    doc: str
     has_tolerance: bool = True
     is_relative: bool = False
     beam: Beam | None = None
 
+    def is_within(self, tolerance: float | None, value: float, reference: float) -> bool:
+        """Return whether a value of such a link equals a reference within a tolerance.
+
+        A difference of exactly the tolerance is within it, regardless of the last bit of a double.
+
+        Parameters
+        ----------
+        tolerance
+            Largest difference that still counts as equal; None where only the same value does.
+        value, reference
+            Values of the link; a relative tolerance is a fraction of `reference`.
+
+        Returns
+        -------
+        bool
+            Whether the value is within the tolerance.
+        """
+        if tolerance is None:
+            return value == reference
+        allowed = tolerance * abs(reference) if self.is_relative else tolerance
+        return abs(value - reference) <= allowed + 2 * math.ulp(max(abs(value), abs(reference)))
+
 
 LINK_KINDS: Mapping[str, LinkKind] = MappingProxyType(
     {
-        "motor": LinkKind(),
+        "motor": LinkKind("a motor, or another number on which the geometry depends"),
         "energy": LinkKind(
+            "the photon energy",
             is_relative=True,
             beam=Beam(
                 {"keV": 1.0, "eV": 1e-3},
@@ -58,6 +86,7 @@ LINK_KINDS: Mapping[str, LinkKind] = MappingProxyType(
             ),
         ),
         "wavelength": LinkKind(
+            "the wavelength of the beam",
             is_relative=True,
             beam=Beam(
                 {"m": 1.0, "angstrom": 1e-10},
@@ -65,7 +94,7 @@ LINK_KINDS: Mapping[str, LinkKind] = MappingProxyType(
                 to_wavelength=lambda wavelength: wavelength,
             ),
         ),
-        "equal": LinkKind(has_tolerance=False),
+        "equal": LinkKind("a number of which any change counts, such as the binning", has_tolerance=False),
     }
 )
 """The kinds of links by their names in the configuration."""

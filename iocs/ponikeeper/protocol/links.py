@@ -1,6 +1,5 @@
 """The state of all links of a detector, as one JSON text."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol, cast
@@ -30,7 +29,7 @@ class AnyLink(Protocol):
 
     @property
     def tolerance(self) -> float | None:
-        """Largest difference that still counts as equal; None for the kind ``equal``."""
+        """Largest difference that still counts as equal; None where any change counts."""
         ...
 
     @property
@@ -50,11 +49,11 @@ class LinkState:
     pv
         Name of the PV with the readback.
     kind
-        ``motor``, ``energy``, ``wavelength`` or ``equal`` (any change counts).
+        Name of its kind, a key of `ponikeeper.protocol.link_kinds.LINK_KINDS`.
     units
-        Of `value`, `calibrated` and `tolerance`; the tolerance of an energy or a wavelength is relative.
+        Of `value`, `calibrated` and `tolerance`, unless that is relative.
     tolerance
-        Largest difference from `calibrated` that does not count; None for the kind ``equal``.
+        Largest difference from `calibrated` that does not count; None where any change counts.
     value
         None where the PV has no finite number.
     calibrated
@@ -140,14 +139,12 @@ def measures_beam(link: AnyLink) -> bool:
 
 
 def is_within(link: AnyLink, value: float, reference: float) -> bool:
-    """Return whether a value equals a reference within the tolerance of a link.
-
-    A difference of exactly the tolerance is within it, regardless of the last bit of a double.
+    """Return whether a value equals a reference within the tolerance of a link, as its kind compares them.
 
     Parameters
     ----------
     link
-        The link; where its kind has no tolerance, only equal values are within it.
+        The link.
     value, reference
         Values of the link in its units; a relative tolerance is a fraction of `reference`.
 
@@ -156,10 +153,7 @@ def is_within(link: AnyLink, value: float, reference: float) -> bool:
     bool
         Whether the value is within the tolerance.
     """
-    if link.tolerance is None:
-        return value == reference
-    allowed = link.tolerance * abs(reference) if kind_of(link).is_relative else link.tolerance
-    return abs(value - reference) <= allowed + 2 * math.ulp(max(abs(value), abs(reference)))
+    return kind_of(link).is_within(link.tolerance, value, reference)
 
 
 def nominal_value(link: AnyLink, wavelength: float) -> float | None:
