@@ -1,14 +1,15 @@
 """The units in which people read a geometry, in one table.
 
 Stored values are in m and rad (`PARAMETERS`), and so are the PVs of the parameters. Tables of the history, the
-Fit2D PVs and the client show the units below; to show another unit, change its row (a distance has two:
-`dist`, and Fit2D's `direct_dist`).
+Fit2D PVs and the client show the units below; to show another unit, change its row.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+
+from ponikeeper.geometry.parameters import PARAMETERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class DisplayUnit:
     factor
         Converts the value that `Geometry` or `Fit2D` has to this unit.
     decimals
-        In columns of numbers.
+        In columns of numbers, and of the PVs in this unit.
     digits
         Significant digits in running text.
     symbol
@@ -56,13 +57,15 @@ class DisplayUnit:
         return f"{self.short(value)} {self.symbol or self.unit}"
 
 
+_DISTANCE = DisplayUnit("mm", 1e3)
 _MILLIMETRE = DisplayUnit("mm", 1e3)
 _DEGREE = DisplayUnit("deg", 180 / math.pi)
 _MICROMETRE = DisplayUnit("um", 1e6)
 
 DISPLAY_UNITS: Mapping[str, DisplayUnit] = MappingProxyType(
     {
-        "dist": _MILLIMETRE,
+        **{name: DisplayUnit(parameter.unit) for name, parameter in PARAMETERS.items()},  # those without a row here
+        "dist": _DISTANCE,
         "poni1": _MILLIMETRE,
         "poni2": _MILLIMETRE,
         "rot1": _DEGREE,
@@ -73,7 +76,7 @@ DISPLAY_UNITS: Mapping[str, DisplayUnit] = MappingProxyType(
         "wavelength": DisplayUnit("angstrom", 1e10, 6, symbol="\N{LATIN CAPITAL LETTER A WITH RING ABOVE}"),
         "energy": DisplayUnit("keV"),
         # those of `Fit2D` are in mm, px and deg already
-        "direct_dist": DisplayUnit("mm"),
+        "direct_dist": replace(_DISTANCE, factor=_DISTANCE.factor * 1e-3),
         "beam_x": DisplayUnit("px", decimals=2),
         "beam_y": DisplayUnit("px", decimals=2),
         "tilt": DisplayUnit("deg"),

@@ -152,6 +152,12 @@ def _geometry_pvs() -> tuple[PV, ...]:
     return tuple(pvs)
 
 
+def _derived(suffix: str, name: str, desc: str, set_by: str = "") -> PV:
+    """Return the PV of a value that is derived from the geometry, in the unit in which people read it."""
+    unit = DISPLAY_UNITS[name]
+    return PV(suffix, Kind.DOUBLE, desc, unit.unit, unit.decimals, set_by=set_by)
+
+
 _DO = ("Idle", "Do")
 _SWITCH = ("Off", "On")
 _HEALTH = ("OK", "FAILED")
@@ -222,13 +228,13 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Accepted_RBV", Kind.LONG, "Requests accepted since start"),
     PV("Rejected_RBV", Kind.LONG, "Requests rejected since start"),
     PV("Message_RBV", Kind.TEXT, "Last message"),
-    PV("Energy_RBV", Kind.DOUBLE, "Photon energy", DISPLAY_UNITS["energy"].unit, 4, set_by="Wavelength"),
-    PV("WavelengthA_RBV", Kind.DOUBLE, "Wavelength", DISPLAY_UNITS["wavelength"].unit, 6, set_by="Wavelength"),
-    PV("BeamX_RBV", Kind.DOUBLE, "Beam centre along x (Fit2D)", DISPLAY_UNITS["beam_x"].unit, 3),
-    PV("BeamY_RBV", Kind.DOUBLE, "Beam centre along y (Fit2D)", DISPLAY_UNITS["beam_y"].unit, 3),
-    PV("DirectDist_RBV", Kind.DOUBLE, "Distance along the beam (Fit2D)", DISPLAY_UNITS["direct_dist"].unit, 3),
-    PV("Tilt_RBV", Kind.DOUBLE, "Tilt of the detector (Fit2D)", DISPLAY_UNITS["tilt"].unit, 4),
-    PV("TiltPlane_RBV", Kind.DOUBLE, "Rotation of the tilt plane (Fit2D)", DISPLAY_UNITS["tilt_plane"].unit, 3),
+    _derived("Energy_RBV", "energy", "Photon energy", set_by="Wavelength"),
+    _derived("WavelengthA_RBV", "wavelength", "Wavelength", set_by="Wavelength"),
+    _derived("BeamX_RBV", "beam_x", "Beam centre along x (Fit2D)"),
+    _derived("BeamY_RBV", "beam_y", "Beam centre along y (Fit2D)"),
+    _derived("DirectDist_RBV", "direct_dist", "Distance along the beam (Fit2D)"),
+    _derived("Tilt_RBV", "tilt", "Tilt of the detector (Fit2D)"),
+    _derived("TiltPlane_RBV", "tilt_plane", "Rotation of the tilt plane (Fit2D)"),
     PV("Method_RBV", Kind.STRING, "Calibration method"),
     PV("Calibrant_RBV", Kind.STRING, "Calibrant"),
     PV("Residual_RBV", Kind.DOUBLE, "Residual of the fit", "px", 4),

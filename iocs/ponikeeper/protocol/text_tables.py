@@ -15,11 +15,10 @@ _ROWS = 20
 
 _DIST, _ENERGY = DISPLAY_UNITS["dist"], DISPLAY_UNITS["energy"]
 
-_COLUMNS = (
-    ("", 2), ("rev", -5), ("created (UTC)", 16), ("label", 12),
-    (f"dist/{_DIST.unit}", -10), (_ENERGY.unit, -9), ("calibrant", 10), ("px", -6), ("author", 18), ("corrected", 20),
-)  # fmt: skip
-"""Title and width of the columns; a negative width aligns to the right."""
+_HEAD = ("", "rev", "created (UTC)", "label", f"dist/{_DIST.unit}", _ENERGY.unit, "calibrant", "px", "author",
+    "corrected")  # fmt: skip
+_LABEL, _CALIBRANT, _AUTHOR = 12, 10, 18
+"""Maximum lengths of texts in a table of revisions, which has to fit a screen."""
 
 _SHORT = 80
 """Maximum length of a text in a list."""
@@ -67,31 +66,25 @@ def table_text(revisions: Sequence[Revision], corrections: Sequence[Correction],
     Returns
     -------
     str
-        Lines with aligned columns.
+        Lines with aligned columns, as wide as the values.
     """
     rows = [
         (
             ">" * (each.number == selected) + "*" * (each.number == active),
             str(each.number),
             timestamps.to_minutes(each.created),
-            each.label or "",
+            to_ascii(each.label or "")[:_LABEL],
             _DIST.fixed(each.geometry.dist),
             _ENERGY.fixed(each.geometry.energy),
-            _provenance_text(each, "calibrant"),
+            to_ascii(_provenance_text(each, "calibrant"))[:_CALIBRANT],
             _provenance_text(each, "residual_px", ".2f"),
-            _provenance_text(each, "author"),
+            to_ascii(_provenance_text(each, "author"))[:_AUTHOR],
             _correction_text(correction_of(corrections, each.number)),
         )
         for each in reversed(revisions)
         if abs(each.number - selected) <= _ROWS // 2
     ]
-    return "\n".join(
-        " ".join(
-            to_ascii(cell)[:width].ljust(width) if width > 0 else to_ascii(cell)[:-width].rjust(-width)
-            for cell, (_, width) in zip(row, _COLUMNS, strict=True)
-        ).rstrip()
-        for row in ([name for name, _ in _COLUMNS], *rows)
-    )
+    return _aligned([_HEAD, *rows], numeric={1, 4, 5, 7})
 
 
 def links_text(links: Sequence[LinkState]) -> str:
