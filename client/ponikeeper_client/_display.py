@@ -26,13 +26,10 @@ def rows(geometry: Geometry) -> list[Row]:
         Name, value in SI units, value in the units of `DISPLAY_UNITS`.
     """
     units = DISPLAY_UNITS
+    texts = {name: units[name].unicode(getattr(geometry, name)) for name in PARAMETERS}
+    texts["wavelength"] += f", {units['energy'].unicode(geometry.energy)}"
     table: list[Row] = [
-        (name, f"{getattr(geometry, name)!r} {parameter.unit}", units[name].unicode(getattr(geometry, name)))
-        for name, parameter in PARAMETERS.items()
-    ]
-    name, si, angstrom = table.pop()  # the wavelength is last
-    table += [
-        (name, si, f"{angstrom}, {units['energy'].unicode(geometry.energy)}"),
+        *((name, f"{getattr(geometry, name)!r} {PARAMETERS[name].unit}", text) for name, text in texts.items()),
         ("detector", geometry.detector, ""),
     ]
     fit2d = geometry.fit2d

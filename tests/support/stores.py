@@ -1,7 +1,9 @@
 """Small stores with known contents, and everything that can be read from one: for tests that damage them."""
 
 import hashlib
+import sqlite3
 import uuid
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from ponikeeper.errors import StoreError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import Correction, LabelRecord, ServiceChange
 from ponikeeper.history.records import FOLLOWED, UNDO
-from ponikeeper.store import Draft, FollowState
+from ponikeeper.store import Draft, FollowState, schema
 from ponikeeper.store import sqlite_storage as writing
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.text.strictjson import canonical
@@ -103,6 +105,16 @@ def contents(path: Path) -> dict[str, object]:
         return contents_of(storage)
     finally:
         storage.close()
+
+
+def store_of_0_1(path: Path) -> Path:
+    """Write the store that ponikeeper 0.1 left."""
+    text = (Path(__file__).parents[1] / "unit" / "store" / "store_of_0_1.sql").read_text(encoding="utf-8")
+    path.parent.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(text)
+        connection.executescript(f"PRAGMA user_version = 2; PRAGMA application_id = {schema.APPLICATION_ID}")
+    return path
 
 
 def contents_of(storage: SQLiteStorage) -> dict[str, object]:

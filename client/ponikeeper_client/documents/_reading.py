@@ -7,7 +7,7 @@ from typing import Any, cast
 from ponikeeper.errors import GeometryError, MessageError, NoGeometryError, ShapeError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.files import Files
-from ponikeeper.geometry.parameters import NAMES
+from ponikeeper.geometry.parameters import NAMES, REQUIRED
 from ponikeeper.protocol import LinkState
 from ponikeeper.protocol.links import links_of
 from ponikeeper.protocol.pvs import readback
@@ -96,9 +96,9 @@ class Calibration:
         """
         values, name = self.values, self.detector
         status = values.get("status", "not recorded")
-        missing = [key for key in NAMES if values.get(key) is None]
+        missing = [key for key in REQUIRED if values.get(key) is None]
         # revision 0 means no geometry: other values are then from another descriptor, and Tiled copied them to this one
-        if len(missing) == len(NAMES) or values.get("revision") == 0:
+        if len(missing) == len(REQUIRED) or values.get("revision") == 0:
             why = {
                 "UNSET": "no calibration had been committed when the run was taken",
                 "UNKNOWN": "the IOC did not answer when the run was taken",
@@ -112,7 +112,8 @@ class Calibration:
                 config = strictjson.loads(config)
             except ValueError as error:
                 raise GeometryError(f"the recorded detector_config of {name} is not valid JSON: {error}") from None
-        return Geometry.parse({**{key: values[key] for key in NAMES}, "detector_config": config})
+        known = {key: values[key] for key in NAMES if values.get(key) is not None}
+        return Geometry.parse({**known, "detector_config": config})
 
 
 def calibrations(descriptor: Mapping[str, Any], calib: str | None = None) -> list[Calibration]:

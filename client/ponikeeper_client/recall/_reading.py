@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from ponikeeper.errors import GeometryError, NoGeometryError, ShapeError
 from ponikeeper.geometry import Geometry
-from ponikeeper.geometry.parameters import PARAMETERS
+from ponikeeper.geometry.parameters import DEFAULTS, PARAMETERS
 from ponikeeper.geometry.pyfai_values import plain_values
 from ponikeeper.text.timestamps import from_posix
 from ponikeeper_client.documents import Calibration, calibrations, image_shape, recorded_applicability
@@ -98,7 +98,7 @@ def geometry_of_start(start: Mapping[str, Any]) -> Geometry:
         raise GeometryError(f"{METADATA} of the run is not valid JSON: {error}") from None
     if "wavelength" not in values and start.get("bt_wavelength") is not None:
         values["wavelength"] = _from_angstrom(start["bt_wavelength"])
-    missing = [name for name in PARAMETERS if name not in values]
+    missing = [name for name in PARAMETERS if name not in values and name not in DEFAULTS]
     if missing:
         raise NoGeometryError(f"{METADATA} of the run is no whole geometry: {', '.join(missing)} missing")
     spline = metadata.get("splineFile") or cast("dict[str, object]", values["detector_config"]).get("splineFile")

@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from ponikeeper.errors import PonikeeperError
 from ponikeeper.geometry import Geometry
-from ponikeeper.geometry.parameters import NAMES, PARAMETERS
+from ponikeeper.geometry.parameters import DEFAULTS, NAMES, PARAMETERS
 from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.protocol import Snapshot
 from ponikeeper.text import timestamps
@@ -218,7 +218,7 @@ def diff_table(prefix: str, one: Mapping[str, Any], other: Mapping[str, Any]) ->
     table.add_column("difference", justify="right")
     for part in ("geometry", "provenance"):
         for key in dict.fromkeys((*one[part], *other[part])):
-            old, new = one[part].get(key), other[part].get(key)
+            old, new = (each[part].get(key, DEFAULTS.get(key)) for each in (one, other))
             if old != new:
                 change = f"{new - old:+.6g} {PARAMETERS[key].unit}" if key in PARAMETERS else ""
                 table.add_row(key, Text(value_text(key, old)), Text(value_text(key, new)), change)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from ponikeeper.errors import GeometryError
-from ponikeeper.geometry.parameters import HC_KEV_ANGSTROM, NAMES, PARAMETERS, Limits, Units
+from ponikeeper.geometry.parameters import DEFAULTS, HC_KEV_ANGSTROM, NAMES, PARAMETERS, REQUIRED, Limits, Units
 from ponikeeper.text import strictjson
 from ponikeeper.text.ascii import json_literal
 from ponikeeper.text.suggestions import MAX_NAMES, suggestion
@@ -107,7 +107,7 @@ class Geometry:
         Parameters
         ----------
         values
-            The ten values and, optionally, ``detector_config``.
+            The ten values and, optionally, ``detector_config``. A value that older records lack gets its default.
         limits
             Tighter limits of one detector.
 
@@ -122,14 +122,14 @@ class Geometry:
             With every unknown, missing and invalid value.
         """
         problems = unknown_names(values)
-        missing = [name for name in NAMES if name not in values]
+        missing = [name for name in REQUIRED if name not in values]
         if missing:
-            problems.append(f"incomplete: {', '.join(missing)} missing, expected all of {' '.join(NAMES)}")
+            problems.append(f"incomplete: {', '.join(missing)} missing, expected all of {' '.join(REQUIRED)}")
         problems += _value_problems(values, limits)
         if problems:
             raise GeometryError(problems)
         geometry = cls.__new__(cls)  # __init__ would check the values a second time
-        geometry._set({"detector_config": {}, **values})
+        geometry._set({"detector_config": {}, **DEFAULTS, **values})
         return geometry
 
     def as_dict(self) -> dict[str, object]:
@@ -140,7 +140,17 @@ class Geometry:
         dict
             The values by name in the order of the parameters, in m and rad; `parse` builds the geometry again.
         """
-        return {item.name: strictjson.plain(getattr(self, item.name)) for item in fields(self)}
+        return {name: strictjson.plain(getattr(self, name)) for name in (*NAMES, "detector_config")}
+
+    def as_stored(self) -> dict[str, object]:
+        """Return the values that a revision stores, and its checksum covers: without those that are the default.
+
+        Returns
+        -------
+        dict
+            As `as_dict`. A record that is older than a parameter keeps its form and its checksum.
+        """
+        return {name: value for name, value in self.as_dict().items() if DEFAULTS.get(name) != value}
 
     def _set(self, values: Mapping[str, Any]) -> None:
         """Set all values, which were checked: numbers as floats, the configuration unchangeable."""

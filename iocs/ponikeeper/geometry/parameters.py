@@ -37,6 +37,8 @@ class Parameter:
     usual
         Lowest, typical and highest magnitude, in `unit`. A unit is suggested if its value is between them, first the
         one whose value is nearest to the typical one; a value outside of them is still allowed.
+    default
+        For a parameter that older records do not have: the value that they mean. None where every record has it.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Parameter:
     likely_units: Units = ()
     energy_units: Units = ()
     above_zero: bool = False
+    default: float | None = None
 
     def problem(self, value: object, limits: Limits | None = None, more_units: Units = ()) -> str | None:
         """Check a value.
@@ -178,6 +181,14 @@ PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
 
 NAMES: tuple[str, ...] = (*PARAMETERS, "detector")
 """The ten values of a geometry; `detector_config` is separate."""
+
+DEFAULTS: Mapping[str, float] = MappingProxyType(
+    {name: parameter.default for name, parameter in PARAMETERS.items() if parameter.default is not None}
+)
+"""The values that a geometry has where its record is older than the parameter; none of today's parameters has one."""
+
+REQUIRED: tuple[str, ...] = tuple(name for name in NAMES if name not in DEFAULTS)
+"""The values that every record of a geometry has."""
 
 
 def _number(value: object) -> float | None:

@@ -75,7 +75,7 @@ class Revision:
             self.uid,
             self.created,
             self.label,
-            strictjson.canonical(self.geometry.as_dict()),
+            strictjson.canonical(self.geometry.as_stored()),
             strictjson.canonical(strictjson.plain(self.position)),
             strictjson.canonical(strictjson.plain(self.provenance)),
         )
@@ -94,7 +94,7 @@ class Revision:
             "checksum": self.checksum,
             "created": self.created,
             "label": self.label,
-            "geometry": self.geometry.as_dict(),
+            "geometry": self.geometry.as_stored(),
             "position": strictjson.plain(self.position),
             "provenance": strictjson.plain(self.provenance),
         }

@@ -8,7 +8,7 @@ import pytest
 from ponikeeper.errors import DamagedStoreError, StoreError
 from ponikeeper.store import schema
 from ponikeeper.store.sqlite_storage import SQLiteStorage
-from stores import NAME, PREFIXES, commit, contents, digest, small_store
+from stores import NAME, PREFIXES, commit, contents, digest, small_store, store_of_0_1
 
 STEP = "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL); INSERT INTO note VALUES (1, 'brought up')"
 
@@ -41,12 +41,7 @@ def test_older_store_is_brought_up_with_all_its_rows(old, monkeypatch):
 
 
 def test_store_of_0_1_is_read_with_its_words_for_causes(quick_path):
-    path = quick_path / "state" / NAME
-    path.parent.mkdir()
-    connection = sqlite3.connect(path)
-    connection.executescript(Path(__file__).with_name("store_of_0_1.sql").read_text())
-    connection.executescript(f"PRAGMA user_version = 2; PRAGMA application_id = {schema.APPLICATION_ID}")
-    connection.close()
+    path = store_of_0_1(quick_path / "state" / NAME)
     storage = SQLiteStorage(path)
     stored = storage.stored_state("P:")
     assert stored.revision is not None
