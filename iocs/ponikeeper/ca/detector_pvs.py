@@ -32,7 +32,7 @@ from ponikeeper.detector.state import Change, DetectorState
 from ponikeeper.errors import RefusedError
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol import Result, links_json
-from ponikeeper.protocol.pvs import ALIVE, DETECTOR_PVS, setpoint, staged
+from ponikeeper.protocol.pvs import ALIVE, DETECTOR_PVS, Kind, setpoint, staged
 from ponikeeper.protocol.text_tables import links_text
 from ponikeeper.store.store_thread import StoreThread
 from ponikeeper.text import timestamps
@@ -216,7 +216,7 @@ class DetectorPVs:
         self._publish(untouched, stamp)
 
     def _publish_setpoint(self, suffix: str) -> None:
-        """Publish the active value of a PV that was put."""
+        """Publish the active value of a PV that was put; one that only starts something is idle again."""
         state = self.keeper.state
         name = _PARAMETERS.get(suffix)
         if name is not None:
@@ -230,15 +230,12 @@ class DetectorPVs:
         if suffix in named:
             self._publish({suffix: named[suffix]}, timestamp(state))
             return
-        value: float | str = ""
-        if suffix in ("Stage:Apply", "Stage:Clear", "RecordPosition", "Undo", "History:Activate"):
-            value = "Idle"
-        elif suffix == "Follow":
+        pv = self._channels[suffix].pv
+        value: float | str = pv.states[0] if pv.states else 0 if pv.kind is Kind.LONG else ""
+        if suffix == "Follow":
             value = _SWITCH_STATES[state.follow]
         elif suffix == "History:Select":
             value = self._history.selected
-        elif suffix == "Labels:Activate":
-            value = 0
         self._publish({suffix: PVValue(value)}, time.time())
 
     def _value_now(self, name: str, suffix: str) -> PVValue:
