@@ -152,7 +152,7 @@ def _geometry_pvs() -> tuple[PV, ...]:
     return tuple(pvs)
 
 
-def _derived(suffix: str, name: str, desc: str, set_by: str = "") -> PV:
+def _derived(suffix: str, name: str, desc: str, set_by: str | None = None) -> PV:
     """Return the PV of a value that is derived from the geometry, in the unit in which people read it."""
     unit = DISPLAY_UNITS[name]
     return PV(suffix, Kind.DOUBLE, desc, unit.unit, unit.decimals, set_by=set_by)
