@@ -11,6 +11,7 @@ from bluesky.utils import Msg
 
 from ponikeeper.errors import CalibrationError
 from ponikeeper.geometry import Geometry
+from ponikeeper.protocol import Status
 from ponikeeper_client._motion import Links, LinkWatch, moves
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.plans._wavelength import SourcedWavelength, choose_wavelength, wavelength_candidates
@@ -116,14 +117,20 @@ def wait_until_at_rest(calibs: Sequence[CalibrationData]) -> Plan:
         A link is still moving after 30 s.
     """
     deadline = time.monotonic() + _REST_TIMEOUT
-    while moving := [link for calib in calibs for link in calib.read_links() if link.moving]:
+    while moving := [name for calib in calibs for name in _moving_links(calib)]:
         if time.monotonic() > deadline:
-            link = moving[0]
             raise CalibrationError(
-                f"{link.name} ({link.pv}) is still moving after {_REST_TIMEOUT:g} s: "
-                "wait until it is at rest, and calibrate again"
+                f"{moving[0]} is still moving after {_REST_TIMEOUT:g} s: wait until it is at rest, and calibrate again"
             )
         yield from bps.sleep(_POLL_PERIOD)
+
+
+def _moving_links(calib: CalibrationData) -> list[str]:
+    """Return the names of the links that move; the status says so before the links are published."""
+    moving = [f"{link.name} ({link.pv})" for link in calib.read_links() if link.moving]
+    if not moving and calib.read_snapshot().status == Status.MOVING.name:
+        return [f"a link of {calib.name}"]
+    return moving
 
 
 @dataclass(frozen=True, slots=True)
