@@ -23,11 +23,15 @@ TRUTH = replace(NEAR, dist=0.2391, poni1=0.2013, poni2=0.2052, rot1=0.011, rot2=
 ENERGY = HC_KEV_ANGSTROM / 0.1663
 
 
+def configured(motors):
+    """Write the keys of a detector whose links are a motor and the energy."""
+    links = motors.link("z", "Z:RBV", moving="Z:MOVN")
+    return "settle = 0.2\n" + links + motors.link("energy", "Energy", kind="energy", units="keV", tolerance=1e-4)
+
+
 @pytest.fixture(scope="module")
 def linked(make_ioc_for_module, motors):
-    links = motors.link("z", "Z:RBV", moving="Z:MOVN")
-    links += motors.link("energy", "Energy", kind="energy", units="keV", tolerance=1e-4)
-    more = dict.fromkeys(("{Det:1}Calib:", "{Det:2}Calib:"), "settle = 0.2\n" + links)
+    more = dict.fromkeys(("{Det:1}Calib:", "{Det:2}Calib:"), configured(motors))
     return make_ioc_for_module(more=more, other_ports=(motors.port,)).start()
 
 
@@ -207,15 +211,39 @@ def test_motor_that_went_and_came_back_during_the_exposure_is_refused():
         position_during([(motor,), (replace(motor, value=3.0),), (motor,)])
 
 
-def test_guard_of_the_session_does_not_affect_calibrate(run, run_engine, panel, motors):
-    """A calibration is often taken where no geometry is valid, so the guard must not fail it."""
-    run(panel)
-    assert speak.put(motors.pv("Z:RBV"), 1300.0) is None
-    wait_for(lambda: panel.calib.read_snapshot().status == "MOVED")
+@pytest.mark.parametrize(
+    ("status", "guarded"), [("UNSET", True), ("UNSET", False), ("MOVED", True), ("MOVING", True), ("MOVING", False)]
+)
+def test_calibrate_goes_on_where_no_geometry_applies_with_and_without_the_guard(
+    run, run_engine, at_rest, make_ioc, motors, caplog, status, guarded
+):
+    """A calibration is often taken where no geometry is valid, so nothing must fail it or warn of that."""
+    more = {"{Det:1}Calib:": configured(motors)}
+    panel = at_rest(make_ioc(more=more, other_ports=(motors.port,)).start().prefix)
+    if status != "UNSET":
+        panel.calib.set(TRUTH).wait(timeout=30)
+        assert speak.put(motors.pv("Z:RBV"), 1300.0) is None
+    waits = []
+
+    def end_motion(msg):
+        if msg.command == "sleep":
+            waits.append(msg)
+            assert speak.put(motors.pv("Z:MOVN"), 0) is None
+
+    if status == "MOVING":
+        assert speak.put(motors.pv("Z:MOVN"), 1) is None
+    wait_for(lambda: panel.calib.read_snapshot().status == status)
+    before = panel.calib.read_snapshot().revision or 0
+    caplog.clear()
     guard = functools.partial(calibration_guard, on_change="fail", on_status="fail")
-    run_engine.preprocessors.append(guard)
+    run_engine.preprocessors.extend([guard] * guarded)
+    run_engine.msg_hook = end_motion
     try:
-        snapshot = run(panel)
+        snapshot = run(panel, method="poni")
     finally:
-        run_engine.preprocessors.remove(guard)
-    assert (snapshot.position["z"]["value"], snapshot.status) == (1300.0, "VALID")
+        run_engine.msg_hook = None
+        run_engine.preprocessors.clear()
+    assert snapshot.position["z"]["value"] == (1000.0 if status == "UNSET" else 1300.0)
+    assert (snapshot.revision, snapshot.status) == (before + 1, "VALID")
+    assert [record.message for record in caplog.records if "status is" in record.message] == []
+    assert bool(waits) == (status == "MOVING")

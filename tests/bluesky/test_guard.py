@@ -226,6 +226,8 @@ def test_runs_without_a_calibrated_detector_are_not_changed(take):
         ({"moving": "z"}, "moving='z' is not a list: expected names of links"),
         ({"moving": 3}, "moving=3 is not a list: expected names of links"),
         ({"moving": [3]}, "moving=(3,) are not all names: expected names of links"),
+        ({"exempt": "align"}, "exempt='align' is not a list: expected names of plans, [\"align\"]"),
+        ({"exempt": [None]}, "exempt=(None,) are not all names: expected names of plans"),
         ({"calibs": []}, "calibs is empty, so nothing would be guarded"),
         ({"calibs": motor}, "calibs=motor is not a list: expected a list of CalibrationData, [pe1.calib]"),
         ({"calibs": [motor]}, "are not all calibrations: expected a list of CalibrationData"),

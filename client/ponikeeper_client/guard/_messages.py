@@ -1,7 +1,7 @@
 """Handling of the messages of a guarded plan."""
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any
 
 from bluesky.protocols import WritesExternalAssets
@@ -12,6 +12,7 @@ from ponikeeper_client._motion import LinkWatch
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.documents import GUARD_KEY
 from ponikeeper_client.guard._policy import Policy, log
+from ponikeeper_client.guard._rest import DARK, HeldExposure, group_of, names_stream_next, stream_of, takes_dark
 from ponikeeper_client.guard._run_record import (
     KEEPS_PER_STREAM,
     CalibrationState,
@@ -25,12 +26,6 @@ from ponikeeper_client.guard._run_record import (
 )
 
 Plan = Generator[Msg, Any, Any]
-
-_DARK = "dark"
-"""The stream that is exempt: a dark frame has no geometry."""
-
-_CALIBRATE = "calibrate"
-"""The plan whose runs are exempt: it is run because the active geometry does not apply."""
 
 _MOTION_TIME = 2.0
 """How long to wait for a link before the first exposure, in addition to its settling time (s)."""
@@ -51,6 +46,8 @@ class Guard:
         The calibrations to guard; None guards each one that is read.
     policy
         Fails the run or logs a warning.
+    exempt
+        The names of plans whose runs are not guarded.
 
     Attributes
     ----------
@@ -58,10 +55,12 @@ class Guard:
         A callback that must receive every document.
     """
 
-    def __init__(self, calibs: tuple[CalibrationData, ...] | None, policy: Policy) -> None:
-        self._calibs, self._policy = calibs, policy
+    def __init__(
+        self, calibs: tuple[CalibrationData, ...] | None, policy: Policy, exempt: Collection[str] = ()
+    ) -> None:
+        self._calibs, self._policy, self._exempt_plans = calibs, policy, exempt
         self._runs: dict[Any, Run] = {}
-        self._exempt: set[Any] = set()  # the runs of `calibrate`, by key
+        self._exempt: set[Any] = set()  # the runs of exempt plans, by key
         self._reading = False  # in a run that was open before
         self.record = DocumentRecord()
 
@@ -72,12 +71,16 @@ class Guard:
         run = self._runs.get(msg.run)
         if run is None:
             self._check_foreign_run(msg)
+        elif run.held is not None:
+            if run.held.takes(msg):
+                return None
+            yield from self._release(run, run.held, msg)
         handler = None if run is None else getattr(self, f"_{msg.command}", None)
         return (yield msg) if handler is None else (yield from handler(run, msg))
 
     def _open_run(self, msg: Msg) -> Plan:
         """Open a run, and record in its start document that it is guarded."""
-        if msg.kwargs.get("plan_name") == _CALIBRATE:
+        if msg.kwargs.get("plan_name") in self._exempt_plans:
             self._exempt.add(msg.run)
             return (yield msg)
         guards = [*msg.kwargs.get(GUARD_KEY, ()), self._policy.mark(self._calibs)]
@@ -93,7 +96,7 @@ class Guard:
         if msg.run in self._exempt:
             return
         if msg.command == "create":
-            self._reading = _stream(msg) != _DARK
+            self._reading = stream_of(msg) != DARK
         if msg.command in ("kickoff", "declare_stream") or (msg.command == "read" and self._reading):
             names = ", ".join(calib.name for calib in Run("", self._calibs).calibrations_of(*_objects(msg)))
             if names:
@@ -149,7 +152,27 @@ class Guard:
 
     def _trigger(self, run: Run, msg: Msg) -> Plan:
         calibs = run.calibrations_of(msg.obj)
+        run.silence(calibs)
+        if takes_dark(msg):
+            return (yield msg)
+        if names_stream_next(msg) and any(self._policy.is_unsettled(each) for each in calibs if each not in run.rested):
+            run.held = HeldExposure(msg)
+            return None
         yield from self._wait_for_rest(run, msg, calibs)
+        return (yield from self._expose(run, msg))
+
+    def _release(self, run: Run, held: HeldExposure, following: Msg) -> Plan:
+        """Pass on the messages of an exposure that was held back; unless it is a dark frame, wait for rest first."""
+        run.held = None
+        if not held.is_dark(following):
+            objects = [msg.obj for msg in held.messages if msg.command == "trigger"]
+            yield from self._wait_for_rest(run, following, run.calibrations_of(*objects))
+        for msg in held.messages:
+            yield from self._expose(run, msg) if msg.command == "trigger" else self._wait(run, msg)
+
+    def _expose(self, run: Run, msg: Msg) -> Plan:
+        """Pass a trigger on; from then on the links are watched."""
+        calibs = run.calibrations_of(msg.obj)
         if calibs:
             repeated = False
 
@@ -171,10 +194,11 @@ class Guard:
         return response
 
     def _create(self, run: Run, msg: Msg) -> Plan:
-        stream = _stream(msg)
+        stream = stream_of(msg)
         exposing, run.exposing = run.exposing, {}
         watches = run.stop_watches()
-        if stream == _DARK:
+        if stream == DARK:
+            run.rested -= exposing.keys()
             return (yield msg)
         self._policy.check_moving_names(run)
         for calib, state in exposing.items():
@@ -186,6 +210,7 @@ class Guard:
         return (yield msg)
 
     def _read(self, run: Run, msg: Msg) -> Plan:
+        run.silence(run.calibrations_of(msg.obj))
         if run.event is not None:
             run.event.messages.append(msg)
             new = [calib for calib in run.calibrations_of(msg.obj) if calib not in run.states]
@@ -236,9 +261,8 @@ class Guard:
 
     def _wait(self, run: Run, msg: Msg) -> Plan:
         response = yield msg
-        group = msg.kwargs["group"] if "group" in msg.kwargs else next(iter(msg.args), None)
         for scan in run.fly_scans.values():
-            scan.completed |= response is not False and scan.completing == (group,)  # False: the wait timed out
+            scan.completed |= response is not False and scan.completing == (group_of(msg),)  # False: the wait timed out
         return response
 
     def _collect(self, run: Run, msg: Msg) -> Plan:
@@ -321,7 +345,7 @@ class Guard:
         """Check that the new events were recorded with states that were active; raises `RecordError`."""
         for descriptor in self.record.take_event_descriptors(run.uid):
             stream = descriptor["name"]
-            if stream not in run.streams and stream != _DARK:
+            if stream not in run.streams and stream != DARK:
                 self._refuse_unguarded(run, descriptor)
             for calib in run.calibrations_of(*run.streams.get(stream, ())):
                 self._policy.check_recorded(run, calib, stream, recorded_state(descriptor, calib.name))
@@ -350,11 +374,6 @@ def _repeatable(msg: Msg, act: Callable[[], None]) -> Plan:
     yield Msg("wait_for", None, [call], run=msg.run)
     if failed:
         raise failed[0]
-
-
-def _stream(msg: Msg) -> str:
-    """Return the name of the stream of a `create` message."""
-    return msg.kwargs["name"] if "name" in msg.kwargs else msg.args[0]
 
 
 def _objects(msg: Msg) -> list[Any]:

@@ -11,6 +11,9 @@ from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.guard._messages import Guard, Plan
 from ponikeeper_client.guard._policy import OnChange, OnStatus, Policy
 
+_CALIBRATE = "calibrate"
+"""The plan that is always exempt: it is run because the active geometry does not apply."""
+
 
 def calibration_guard(
     plan: Iterable[Msg],
@@ -19,6 +22,7 @@ def calibration_guard(
     on_change: OnChange = "new_descriptor",
     on_status: OnStatus = "warn",
     moving: Sequence[str] = (),
+    exempt: Sequence[str] = (),
 ) -> Plan:
     """Keep the recorded geometry of a plan's runs correct while they are running.
 
@@ -28,8 +32,10 @@ def calibration_guard(
     calibrated detector.
 
     Before the first exposure of a run it waits while a linked PV moves or settles, at most the settling time and
-    2 s, unless that is in `moving`. The start document lists the guards of the run: recall knows by them that each
-    change of the status was recorded.
+    2 s, unless that is in `moving`. It does not wait before a dark frame: an event of `bps.trigger_and_read` in the
+    stream ``dark``, or a trigger whose group contains ``dark``, as that of bluesky-darkframes does.
+
+    The start document lists the guards of the run: recall knows by them that each change of the status was recorded.
 
     An event is recorded with the geometry that was active when it was read. Where this cannot be recorded
     (during a fly scan, or with streams of different devices), the run fails.
@@ -49,6 +55,9 @@ def calibration_guard(
         The status is recorded in any case.
     moving
         Names of links that the plan moves on purpose: no warning is logged for them.
+    exempt
+        Names of plans whose runs are not guarded, such as alignments: of the plan itself, or as ``plan_name`` in the
+        metadata of a run. Their detectors warn once, as without a guard.
 
     Returns
     -------
@@ -75,7 +84,11 @@ def calibration_guard(
         raise ValueError(f'on_change={on_change!r} is unknown: expected "new_descriptor", "fail" or "warn"')
     if on_status not in ("warn", "fail"):
         raise ValueError(f'on_status={on_status!r} is unknown: expected "warn" or "fail"')
-    guard = Guard(_checked_calibs(calibs), Policy(on_change, on_status, _checked_names(moving)))
+    exempt_plans = (_CALIBRATE, *_checked_names("exempt", exempt, 'names of plans, ["align"]'))
+    policy = Policy(on_change, on_status, _checked_names("moving", moving, 'names of links, ["z"]'))
+    guard = Guard(_checked_calibs(calibs), policy, exempt_plans)
+    if getattr(plan, "__name__", None) in exempt_plans:
+        return ensure_generator(plan)
     guarded: Any = bpp.subs_wrapper(_guarded(plan, guard), {"all": [guard.record]})
     guarded.__name__ = getattr(plan, "__name__", guarded.__name__)  # bluesky writes it into the run as plan_name
     return guarded
@@ -97,14 +110,14 @@ def _checked_calibs(calibs: Any) -> tuple[CalibrationData, ...] | None:
     return chosen
 
 
-def _checked_names(moving: Any) -> tuple[str, ...]:
-    """Check the names of links; raises `ValueError`."""
-    if isinstance(moving, str) or not isinstance(moving, Iterable):
-        raise ValueError(f'moving={moving!r} is not a list: expected names of links, ["z"]')
-    names = tuple(moving)
-    if not all(isinstance(name, str) for name in names):
-        raise ValueError(f'moving={names!r} are not all names: expected names of links, ["z"]')
-    return names
+def _checked_names(argument: str, names: Any, expected: str) -> tuple[str, ...]:
+    """Check the names of an argument; raises `ValueError`."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise ValueError(f"{argument}={names!r} is not a list: expected {expected}")
+    checked = tuple(names)
+    if not all(isinstance(name, str) for name in checked):
+        raise ValueError(f"{argument}={checked!r} are not all names: expected {expected}")
+    return checked
 
 
 def _guarded(plan: Iterable[Msg], guard: Guard) -> Plan:

@@ -18,6 +18,7 @@ from bluesky.utils import Msg
 from ponikeeper.errors import RecordError
 from ponikeeper_client._motion import LinkWatch
 from ponikeeper_client.device import CalibrationData, calibrations
+from ponikeeper_client.guard._rest import HeldExposure
 
 Streams = Mapping[str, Collection[Any]]
 """The devices that are read in each stream of a run."""
@@ -231,6 +232,8 @@ class Run:
         The event that is being read.
     rested
         The calibrations whose links were waited for before their first exposure.
+    held
+        The first exposure while a link moves, held back until it is known whether it is a dark frame.
     """
 
     uid: str
@@ -245,6 +248,7 @@ class Run:
     fly_scans: dict[CalibrationData, FlyScan] = field(default_factory=dict)
     event: PendingEvent | None = None
     rested: set[CalibrationData] = field(default_factory=set)
+    held: HeldExposure | None = None
     _silenced: dict[CalibrationData, ExitStack] = field(default_factory=dict)
     _cached_states: dict[tuple[str, CalibrationData], CalibrationState] = field(default_factory=dict)
     _calibrations: dict[Any, list[CalibrationData]] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """Run any plan with a shutter, which is opened before the first exposure and always closed; take dark frames."""
 
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from bluesky import preprocessors as bpp
 from bluesky.utils import Msg
 
 from ponikeeper.errors import MissingDarkframesError
+from ponikeeper_client.device import calibrations
 from ponikeeper_client.plans import Shutter
 
 Plan = Generator[Msg, Any, Any]
@@ -99,7 +101,10 @@ def dark_plan(detector: Any, shutter: RememberedShutter) -> Generator[Msg, Any, 
     yield from shutter.shut()
     yield from bps.trigger(detector, group=group)
     yield from bps.wait(group)
-    snapshot = darkframes.SnapshotDevice(detector)
+    with ExitStack() as silenced:  # a dark frame has no geometry that could be wrong
+        for calib in calibrations(detector):
+            silenced.enter_context(calib.status_warnings.silenced())
+        snapshot = darkframes.SnapshotDevice(detector)
     yield from bps.unstage_all(detector)
     yield from bps.stage_all(detector)
     if was_open:
