@@ -101,10 +101,23 @@ def test_label_is_the_one_of_now_and_what_was_undone_is_marked():
     assert low < 0
 
 
+def test_position_that_cannot_be_converted_keeps_its_units():
+    revisions = [
+        replace(each, position=z(*at)) for each, at in zip(REVISIONS, [(12.5, "deg"), (9.0, "keV")], strict=False)
+    ]
+    last = replace(REVISIONS[2], position=z(500.0, "mdeg"))
+    table = timeline(replace(HISTORY, revisions=(*revisions, last), activations=ACTIVATIONS[:3], corrections=()))
+    assert list(zip(table["position_z"], table["position_z_units"], strict=True)) == [
+        (12500.0, "mdeg"),
+        (9.0, "keV"),
+        (500.0, "mdeg"),
+    ]
+
+
 def test_position_has_a_column_for_each_link_with_its_units():
     table = timeline(HISTORY)
-    assert table["position_z"].tolist()[:3] == [200.0, 1000.0, 0.2]
-    assert table["position_z_units"].tolist()[:3] == ["mm", "mm", "m"]
+    assert table["position_z"].tolist()[:3] == [0.2, 1.0, 0.2]
+    assert table["position_z_units"].tolist()[:3] == ["m", "m", "m"]
     assert table["position_z"].isna().tolist() == [False, False, False, True, True]
     assert table["position_x"].dropna().tolist() == [1.0]
 

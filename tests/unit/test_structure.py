@@ -97,7 +97,7 @@ def test_exceptions_exist():
 def test_unit_test_imports_no_other_kind_of_test(file):
     """Only tests/support can be imported from the tests: --import-mode=importlib adds no other folder."""
     allowed = {path.stem for path in SUPPORT.glob("*.py")} | set(sys.stdlib_module_names)
-    allowed |= {"ponikeeper", "ponikeeper_client", "pytest", "hypothesis", "numpy", "caproto", "pydantic"}
+    allowed |= {"ponikeeper", "ponikeeper_client", "pytest", "hypothesis", "numpy", "caproto", "pydantic", "rich"}
     assert sorted(imported(file) - allowed) == []
 
 

@@ -12,6 +12,7 @@ from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.labels import label_of
 from ponikeeper.history.records import Activation, Revision
 from ponikeeper.history.undos import undone_revisions
+from ponikeeper.protocol.link_units import value_in
 from ponikeeper_client.recall._histories import read_histories
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def timeline(history: ExportedHistory | str | Path, by: By = "revision") -> "pd.
         - ``correction``: empty, ``superseded`` or ``retracted``, as known now; ``replaced_by``: the revision that is
           right; ``correction_reason``
         - ``method``, ``calibrant``, ``residual_px``, ``author``, ``comment``
-        - ``position_z`` and ``position_z_units`` for a link named z; missing where it was not recorded
+        - ``position_z`` and ``position_z_units`` for a link named z, in the units of the newest revision that has it;
+          in its own where these cannot be converted; missing where it was not recorded
 
     Raises
     ------
@@ -84,8 +86,9 @@ def timeline(history: ExportedHistory | str | Path, by: By = "revision") -> "pd.
 
 def _by_revision(history: ExportedHistory) -> Iterator[tuple[str, dict[str, Any]]]:
     undone = undone_revisions(history.activations, history.undos)
+    link_units = _link_units(history)
     for revision in history.revisions:
-        yield revision.created, _row(history, revision, undone)
+        yield revision.created, _row(history, revision, undone, link_units)
 
 
 def _by_activation(history: ExportedHistory) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -105,12 +108,13 @@ def _columns(history: ExportedHistory, by: By) -> Iterator[str]:
     for name in PARAMETERS:
         yield from (name, f"{name}_sigma")
     yield from ("detector", *_FIT2D, "energy", "correction", "replaced_by", "correction_reason", *_PROVENANCE)
-    positions = (revision.position for revision in history.revisions if revision.position)
-    for link in dict.fromkeys(name for position in positions for name in position):
+    for link in _link_units(history):
         yield from (f"position_{link}", f"position_{link}_units")
 
 
-def _row(history: ExportedHistory, revision: Revision, undone: Collection[int]) -> dict[str, Any]:
+def _row(
+    history: ExportedHistory, revision: Revision, undone: Collection[int], link_units: Mapping[str, object]
+) -> dict[str, Any]:
     geometry, provenance = revision.geometry, revision.provenance
     sigma = provenance.get("sigma")
     sigmas = sigma if isinstance(sigma, Mapping) else {}
@@ -128,8 +132,24 @@ def _row(history: ExportedHistory, revision: Revision, undone: Collection[int]) 
         **{key: provenance.get(key) for key in _PROVENANCE},
     }
     for link, item in (revision.position or {}).items():
-        values |= {f"position_{link}": item.get("value"), f"position_{link}_units": item.get("units")}
+        value, units = _in_units(item, link_units[link])
+        values |= {f"position_{link}": value, f"position_{link}_units": units}
     return values
+
+
+def _link_units(history: ExportedHistory) -> dict[str, object]:
+    """Return the newest units of each link in which a position was recorded."""
+    positions = (revision.position for revision in history.revisions if revision.position)
+    return {link: item.get("units") for position in positions for link, item in position.items()}
+
+
+def _in_units(item: Mapping[str, object], wanted: object) -> tuple[object, object]:
+    """Return the value of a link and its units, converted where that is possible."""
+    value, units = item.get("value"), item.get("units")
+    if not isinstance(value, float) or not isinstance(units, str) or not isinstance(wanted, str):
+        return value, units
+    converted = value_in(value, units, wanted)
+    return (value, units) if converted is None else (converted, wanted)
 
 
 def _correction_values(history: ExportedHistory, revision: int) -> dict[str, Any]:

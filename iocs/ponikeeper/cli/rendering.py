@@ -1,6 +1,6 @@
 """Rendering of snapshots and revisions for a terminal: tables, the tree of the history, single lines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +12,9 @@ from ponikeeper.errors import PonikeeperError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import DEFAULTS, NAMES, PARAMETERS
 from ponikeeper.geometry.units import DISPLAY_UNITS
+from ponikeeper.history import Position
 from ponikeeper.protocol import Snapshot
+from ponikeeper.protocol.link_units import value_in
 from ponikeeper.text import timestamps
 
 _INDENT, _READABLE = 4, 50
@@ -46,11 +48,7 @@ def snapshot_table(snapshot: Snapshot) -> Table:
         table.add_row(name, Text(value_text(name, getattr(snapshot.geometry, name))), Text(human.get(name, "")))
     table.add_row("detector_config", Text(str(snapshot.geometry.as_dict()["detector_config"])), "")
     table.add_section()
-    position = snapshot.position
-    position_text = "never recorded" if position is None else ", ".join(
-        f"{name} {item['value']} {item['units']}" for name, item in position.items()
-    ) or "no links"  # fmt: skip
-    table.add_row("position", Text(position_text), "")
+    table.add_row("position", Text(_position_text(snapshot.position)), "")
     for key, value in snapshot.provenance.items():
         table.add_row(key, Text(str(value)), "")
     return table
@@ -222,10 +220,41 @@ def diff_table(prefix: str, one: Mapping[str, Any], other: Mapping[str, Any]) ->
             if old != new:
                 change = f"{new - old:+.6g} {PARAMETERS[key].unit}" if key in PARAMETERS else ""
                 table.add_row(key, Text(value_text(key, old)), Text(value_text(key, new)), change)
-    for key in ("label", "position", "created"):
+    for key in ("label", "created"):
         if one[key] != other[key]:
             table.add_row(key, Text(value_text(key, one[key])), Text(value_text(key, other[key])), "")
+    for row in _position_differences(one["position"], other["position"]):
+        table.add_row(*map(Text, row))
     return table
+
+
+def _position_differences(one: Position | None, other: Position | None) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the links whose recorded values differ, with the difference in the units of the second position."""
+    if one is None or other is None:
+        if one is not other:
+            yield "position", _position_text(one), _position_text(other), ""
+        return
+    for name in dict.fromkeys((*one, *other)):
+        old, new = one.get(name), other.get(name)
+        if old != new:
+            yield (f"position {name}", _place_text(old), _place_text(new), _place_difference(old, new))
+
+
+def _position_text(position: Position | None) -> str:
+    if position is None:
+        return "never recorded"
+    return ", ".join(f"{name} {_place_text(item)}" for name, item in position.items()) or "no links"
+
+
+def _place_text(item: Mapping[str, Any] | None) -> str:
+    return "-" if item is None else f"{item['value']!r} {item['units']}".rstrip()
+
+
+def _place_difference(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str:
+    if old is None or new is None:
+        return ""
+    before = value_in(old["value"], old["units"], new["units"])
+    return "" if before is None else f"{new['value'] - before:+.6g} {new['units']}".rstrip()
 
 
 def one_line(snapshot: Snapshot) -> str:

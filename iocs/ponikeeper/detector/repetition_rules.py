@@ -1,12 +1,12 @@
 """Decide whether a commit would store the active revision again. Pure."""
 
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Sequence
 
 from ponikeeper.geometry.files import files_of
-from ponikeeper.history import Correction, Position, Revision
+from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import correction_of
-from ponikeeper.protocol import Commit, LinkState, is_within
+from ponikeeper.protocol import Commit, LinkState
+from ponikeeper.protocol.links import is_same_position
 from ponikeeper.store import Draft
 from ponikeeper.text import strictjson
 
@@ -36,18 +36,5 @@ def is_repetition(
         active.label == draft.label
         and strictjson.canonical(strictjson.plain(old)) == strictjson.canonical(strictjson.plain(new))
         and correction_of(corrections, active.number) is None
-        and _same_position(active.position, draft.position, links)
+        and is_same_position(links, active.position, draft.position)
     )
-
-
-def _same_position(old: Position | None, new: Position | None, links: Sequence[LinkState]) -> bool:
-    if old is None or new is None:
-        return old is new
-    by_name = {link.name: link for link in links}
-    return old.keys() == new.keys() and all(_same_place(by_name.get(name), old[name], new[name]) for name in old)
-
-
-def _same_place(link: LinkState | None, old: Mapping[str, object], new: Mapping[str, object]) -> bool:
-    if link is None or old["units"] != new["units"]:
-        return dict(old) == dict(new)
-    return is_within(link, cast("float", new["value"]), cast("float", old["value"]))

@@ -9,7 +9,7 @@ from ponikeeper.history import Activation, Correction, Position, Revision
 from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.history.records import FOLLOWED
 from ponikeeper.protocol import LinkState, Undo, calibrated_value, is_within, quantity
-from ponikeeper.protocol.links import in_service
+from ponikeeper.protocol.links import in_service, is_same_position
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,9 @@ def decide_undo(step: UndoStep, corrections: Sequence[Correction], links: Sequen
             f"revision {number}, which was active before, was {describe_correction(correction)}: activate one that is "
             "right"
         )
-    moved = _elsewhere(links, step.before.position)
-    if moved and step.before.position != step.wrong.position and not is_at(links, step.wrong.position):
+    before, wrong = step.before.position, step.wrong.position
+    moved = _elsewhere(links, before)
+    if moved and not is_same_position(links, before, wrong) and not is_at(links, wrong):
         problems.append(
             f"the links have moved since: {'; '.join(moved)}, where revision {number} was calibrated: {by_number}"
         )

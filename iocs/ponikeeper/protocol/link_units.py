@@ -120,6 +120,29 @@ def converted(value: float, factor: Fraction) -> float:
     return value * factor.numerator / factor.denominator
 
 
+def value_in(value: float, units: str, wanted: str) -> float | None:
+    """Convert a recorded value to other units.
+
+    Parameters
+    ----------
+    value
+        Finite.
+    units
+        Its units; empty for none.
+    wanted
+        The units of the result; empty for none.
+
+    Returns
+    -------
+    float or None
+        None where the units differ and cannot be converted.
+    """
+    if units == wanted:
+        return value
+    factor = conversion(Egu(units), wanted) if units and wanted else None
+    return None if factor is None else converted(value, factor)
+
+
 def _unit(egu: Egu) -> _Unit | None:
     """Return the unit that a word means, None for an unknown word."""
     unit = _UNITS.get(egu.text) or _UNITS_IN_ANY_CASE.get(egu.text.casefold())

@@ -8,6 +8,7 @@ from ponikeeper.errors import MessageError
 from ponikeeper.history import Position
 from ponikeeper.protocol.json_text import VERSION, read_object
 from ponikeeper.protocol.link_kinds import LINK_KINDS, LinkKind
+from ponikeeper.protocol.link_units import value_in
 from ponikeeper.text import strictjson
 
 MAX_ERROR = 160
@@ -223,23 +224,56 @@ def contradicts_wavelength(link: LinkState, wavelength: float) -> bool:
 
 
 def calibrated_value(link: AnyLink, position: Position | None) -> float | None:
-    """Return the value of a link in a position.
+    """Return the value of a link in a position, in the units of the link.
 
     Parameters
     ----------
     link
         The link.
     position
-        The position of a revision.
+        The position of a revision; it may have been recorded when the link had other units.
 
     Returns
     -------
     float or None
-        None if it was not recorded, or in other units.
+        None if it was not recorded, or in units that cannot be converted. A value of a link without tolerance is
+        never converted: rounding would make it another one.
     """
-    recorded = (position or {}).get(link.name)
-    value = None if recorded is None or recorded["units"] != link.units else recorded["value"]
-    return value if isinstance(value, float) else None
+    recorded = (position or {}).get(link.name, {})
+    value, units = recorded.get("value"), recorded.get("units")
+    if not isinstance(value, float) or not isinstance(units, str):
+        return None
+    if units == link.units:
+        return value
+    return value_in(value, units, link.units) if kind_of(link).has_tolerance else None
+
+
+def is_same_position(links: Sequence[AnyLink], one: Position | None, other: Position | None) -> bool:
+    """Return whether two positions are the same within the tolerances of the links.
+
+    Parameters
+    ----------
+    links
+        All links of a detector.
+    one, other
+        The positions; None where they are unknown.
+
+    Returns
+    -------
+    bool
+        A value of a link that does not exist any longer, or in units that cannot be converted, must be identical.
+    """
+    if one is None or other is None:
+        return one is other
+    by_name = {link.name: link for link in links}
+    return one.keys() == other.keys() and all(_is_same_value(by_name.get(name), name, one, other) for name in one)
+
+
+def _is_same_value(link: AnyLink | None, name: str, one: Position, other: Position) -> bool:
+    old, new = (None if link is None else calibrated_value(link, position) for position in (one, other))
+    if link is None or old is None or new is None:
+        return dict(one[name]) == dict(other[name])
+    return is_within(link, new, old)
 
 
 def compared(link: LinkState, position: Position | None, wavelength: float) -> LinkState:

@@ -90,7 +90,8 @@ STARTS = {
     "moves still": (STORED, [ABSENT, links(1200.0, **MOVES), links(FAR)], ["", "", "follow"]),
     "nothing was stored": ({}, [ABSENT, links(FAR)], ["", "look"]),
     "a link was added": ({"energy": STORED["energy"]}, [ABSENT, links(FAR)], ["", "look"]),
-    "its units are others now": ({**STORED, "z": {"value": 1.0, "units": "m"}}, [ABSENT, links(FAR)], ["", "look"]),
+    "its units are others now": ({**STORED, "z": {"value": 1.0, "units": "m"}}, [ABSENT, links(FAR)], ["", "follow"]),
+    "its units are unknown": ({**STORED, "z": {"value": 1.0, "units": "deg"}}, [ABSENT, links(FAR)], ["", "look"]),
 }
 
 
@@ -113,7 +114,8 @@ def test_stored_follow_state_has_the_position_at_which_the_links_rested():
         (STORED, True),
         ({**STORED, "z": {"value": NEAR + 0.05, "units": "mm"}}, True),
         ({**STORED, "z": {"value": NEAR + 0.06, "units": "mm"}}, False),
-        ({**STORED, "z": {"value": 1.0, "units": "m"}}, False),
+        ({**STORED, "z": {"value": 1.0, "units": "m"}}, True),
+        ({**STORED, "z": {"value": 1000.0, "units": "deg"}}, False),
         ({"z": STORED["z"]}, False),  # the energy was not recorded
         ({**STORED, "y": {"value": 1.0, "units": "mm"}}, True),  # a link that is no longer configured
         (None, False),
@@ -122,3 +124,18 @@ def test_stored_follow_state_has_the_position_at_which_the_links_rested():
 )
 def test_place(position, there):
     assert is_at(links(), position) is there
+
+
+IN_OTHER_UNITS = {"z": {"value": NEAR * 1000, "units": "um"}, "energy": {"value": 75000.0, "units": "eV"}}
+
+
+def test_position_in_other_units_is_the_same_place():
+    assert is_at(links(), IN_OTHER_UNITS)
+    assert not is_at(links(NEAR + 0.06), IN_OTHER_UNITS)
+    assert not is_at(links(), {**IN_OTHER_UNITS, "z": {"value": NEAR, "units": "deg"}})
+
+
+def test_links_whose_units_changed_with_a_restart_have_not_moved():
+    motion = motion_after_restart(links(), IN_OTHER_UNITS)
+    assert decided(links(), motion=motion) == [""]
+    assert decided(links(FAR), motion=motion) == ["follow"]

@@ -223,7 +223,8 @@ def test_energy_and_wavelength_stand_for_each_other(link, wavelength, value):
         ({}, None),
         ({"y": {"value": 1.0, "units": "mm"}}, None),
         ({"z": {"value": 1.0, "units": "mm"}}, 1.0),
-        ({"z": {"value": 1.0, "units": "m"}}, None),  # the configuration said metres then
+        ({"z": {"value": 1.0, "units": "m"}}, 1000.0),  # the configuration said metres then
+        ({"z": {"value": 1.0, "units": "deg"}}, None),
     ],
 )
 def test_calibrated_value(position, value):

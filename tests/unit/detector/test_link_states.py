@@ -67,7 +67,8 @@ def test_one_pv_may_be_that_of_several_links(clock):
         ({"energy": {"value": 76.0, "units": "keV"}}, 76.0, False),
         ({}, None, False),  # by the wavelength, which is for 74.69 keV
         (None, None, False),
-        ({"energy": {"value": 75000.0, "units": "eV"}}, None, False),
+        ({"energy": {"value": 75000.0, "units": "eV"}}, 75.0, True),
+        ({"energy": {"value": 0.165, "units": "angstrom"}}, None, False),
     ],
 )
 def test_energy_that_was_not_recorded_is_compared_with_the_wavelength(clock, position, calibrated, within):

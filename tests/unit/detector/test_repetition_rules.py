@@ -34,6 +34,13 @@ def test_commit_at_another_kind_of_position_is_a_change(position):
     assert not is_unchanged(active(position=position), commit, links_now())
 
 
+@pytest.mark.parametrize(("z", "unchanged"), [(1000.0, True), (1000.05, True), (1000.06, False)])
+def test_commit_at_the_same_position_in_other_units_is_unchanged(z, unchanged):
+    position = {"z": {"value": 1.0, "units": "m"}, "energy": {"value": 75e3, "units": "eV"}}
+    commit = Commit({}, FIT, "near", position="now", force=True)
+    assert is_unchanged(active(position=position), commit, links_now(z)) is unchanged
+
+
 @pytest.mark.parametrize("position", ["keep", "now"])
 @pytest.mark.parametrize("name", NAMES)
 def test_edit_without_a_change_changes_nothing_wherever_the_links_are(name, position):

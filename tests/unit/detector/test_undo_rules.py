@@ -48,14 +48,14 @@ def test_no_more_of_the_history_is_read_than_needed():
     assert activation_to_undo(endless, ()).serial == 2
 
 
-def position(z):
-    return None if z is None else {"z": {"value": float(z), "units": "mm"}}
+def position(z, units="mm"):
+    return None if z is None else {"z": {"value": float(z), "units": units}}
 
 
-def problems(before, wrong, now, corrections=(), **more):
+def problems(before, wrong, now, corrections=(), units="mm", **more):
     revisions = [
-        Revision(number, "uid", time_of(number), None, GEOMETRY, position(z), {}, "sha256:1")
-        for number, z in ((1, before), (2, wrong))
+        Revision(number, "uid", time_of(number), None, GEOMETRY, where, {}, "sha256:1")
+        for number, where in ((1, position(before, units)), (2, position(wrong)))
     ]
     step = UndoStep(history("commit", "commit")[1], revisions[1], revisions[0])
     state = {"moving": False, "connected": True} | more
@@ -91,6 +91,13 @@ def test_undo_after_the_links_went_elsewhere_is_refused_with_where_they_are(befo
         f"the links have moved since: z (Z.RBV) is at {now} mm, not 1000 mm, where revision 1 was calibrated: put 1 to "
         "Activate if it is right all the same"
     )
+
+
+@pytest.mark.parametrize(("before", "units"), [(1.0, "m"), (1e6, "um"), (1e12, "pm")])
+def test_position_in_other_units_is_the_same_place(before, units):
+    assert problems(before, 1000, 500, units=units) == []  # both were calibrated there
+    (problem,) = problems(before, 500, 700, units=units)
+    assert "z (Z.RBV) is at 700 mm, not 1000 mm, where revision 1 was calibrated" in problem
 
 
 def test_link_out_of_service_does_not_refuse_an_undo():

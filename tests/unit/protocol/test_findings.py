@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponikeeper.history import Correction, Revision
-from ponikeeper.protocol import LinkState, is_within, nominal_value
+from ponikeeper.protocol import LinkState, calibrated_value, is_within, nominal_value
 from ponikeeper.protocol.findings import MAX_REASON, UNWATCHED, advice_of, findings_about, reason_of, status_of
 from ponikeeper.protocol.links import compared
 from ponikeeper.protocol.status import Status
@@ -40,11 +40,12 @@ def link(name, stands, position=POSITION):
     more = stands if isinstance(stands, dict) else {"value": stands}
     value = more.get("value", STANDS[name])
     kind, units, tolerance = KINDS[name]
-    stood = (position or {}).get(name, {}).get("value")
     bare = LinkState(
-        name, name.upper(), kind, units, tolerance, value, stood, moving=False, connected=True,
+        name, name.upper(), kind, units, tolerance, value, None, moving=False, connected=True,
         mismatch=0.02 if kind == "energy" else None,
     )  # fmt: skip
+    stood = calibrated_value(bare, position)
+    bare = replace(bare, calibrated=stood)
     reference = nominal_value(bare, WAVELENGTH) if stood is None else stood
     within = None if value is None or reference is None else is_within(bare, value, reference)
     return replace(bare, **({"within": within} | more))
@@ -66,6 +67,11 @@ MOVING = {"moving": True}
 WITHOUT_ENERGY = {name: POSITION[name] for name in ("z", "binning")}
 WITHOUT_BINNING = {name: POSITION[name] for name in ("z", "energy")}
 IN_METRES = {**POSITION, "z": {"value": 1.0, "units": "m"}}
+IN_NANOMETRES = {**POSITION, "z": {"value": 1e9, "units": "nm"}}
+IN_ELECTRONVOLTS = {**POSITION, "energy": {"value": 74690.0, "units": "eV"}}
+IN_DEGREES = {**POSITION, "z": {"value": 1.0, "units": "deg"}}
+WITHOUT_UNITS = {**POSITION, "z": {"value": 1000.0, "units": ""}}
+BINNING_IN_PIXELS = {**POSITION, "binning": {"value": 1.0, "units": "px"}}
 
 Z_BEYOND = "z (Z) is at 1000.0501 mm, calibrated at 1000 mm, tolerance 0.05 mm"
 Z_FAR = "z (Z) is at 1500 mm, calibrated at 1000 mm, tolerance 0.05 mm"
@@ -110,9 +116,30 @@ CASES = {
         revision(WITHOUT_BINNING), (), links(position=WITHOUT_BINNING), "UNKNOWN",
         "binning (BINNING) was not recorded for revision 7",
     ),
-    "units changed after the revision": (
-        revision(IN_METRES), (), links(z={"calibrated": None, "within": None}), "UNKNOWN",
-        "z (Z) was recorded in m, the configuration has mm",
+    "recorded in metres, and there": (revision(IN_METRES), (), links(position=IN_METRES), "VALID", ""),
+    "recorded in metres, and within": (revision(IN_METRES), (), links(z=1000.05, position=IN_METRES), "VALID", ""),
+    "recorded in metres, and just beyond": (
+        revision(IN_METRES), (), links(z=1000.0501, position=IN_METRES), "MOVED", Z_BEYOND,
+    ),
+    "recorded in nanometres, and far": (
+        revision(IN_NANOMETRES), (), links(z=1500.0, position=IN_NANOMETRES), "MOVED", Z_FAR,
+    ),
+    "recorded in eV, and there": (revision(IN_ELECTRONVOLTS), (), links(position=IN_ELECTRONVOLTS), "VALID", ""),
+    "recorded in eV, and moved": (
+        revision(IN_ELECTRONVOLTS), (), links(energy=74.7, position=IN_ELECTRONVOLTS), "MOVED",
+        "energy (ENERGY) is at 74.7 keV, calibrated at 74.69 keV, tolerance 0.0001 relative",
+    ),
+    "recorded in degrees": (
+        revision(IN_DEGREES), (), links(position=IN_DEGREES), "UNKNOWN",
+        "z (Z) was recorded in deg, the configuration has mm",
+    ),
+    "recorded without units": (
+        revision(WITHOUT_UNITS), (), links(position=WITHOUT_UNITS), "UNKNOWN",
+        "z (Z) was recorded in no units, the configuration has mm",
+    ),
+    "units of a link without tolerance": (
+        revision(BINNING_IN_PIXELS), (), links(position=BINNING_IN_PIXELS), "UNKNOWN",
+        "binning (BINNING) was recorded in px, the configuration has none",
     ),
     "energy added after the revision, and right": (
         revision(WITHOUT_ENERGY), (), links(energy=74.6893, position=WITHOUT_ENERGY), "VALID", "",

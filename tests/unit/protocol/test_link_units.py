@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponikeeper.protocol import link_units
-from ponikeeper.protocol.link_units import Egu, conversion, converted
+from ponikeeper.protocol.link_units import Egu, conversion, converted, value_in
 
 EVERY_WORD = [word for _, _, words in link_units._WORDS for word in words.split()]
 LONG_WORDS = [word for word in EVERY_WORD if len(word.encode()) >= 7]
@@ -128,3 +128,31 @@ def test_factor_there_and_back_is_one(one, other):
     assert (there is None) == (back is None)
     if there is not None:
         assert there * back == Fraction(1)
+
+
+@pytest.mark.parametrize(
+    ("value", "units", "wanted", "result"),
+    [
+        (1000.05, "mm", "mm", 1000.05),
+        (1000.05, "mm", "um", 1000050.0),
+        (1.25, "m", "cm", 125.0),
+        (11919.6, "eV", "keV", 11.9196),
+        (12.5, "deg", "mdeg", 12500.0),
+        (0.1665, "angstrom", "nm", 0.01665),
+        (3.0, "", "", 3.0),
+        (3.0, "", "mm", None),
+        (3.0, "mm", "", None),
+        (3.0, "mm", "deg", None),
+        (3.0, "turns", "deg", None),
+        (3.0, "turns", "turns", 3.0),
+    ],
+)
+def test_recorded_value_is_converted_between_units_of_one_dimension_only(value, units, wanted, result):
+    assert value_in(value, units, wanted) == result
+
+
+@given(st.sampled_from(EVERY_WORD), st.sampled_from(EVERY_WORD), st.floats(1e-9, 1e9))
+def test_recorded_value_comes_back_from_any_unit_of_its_dimension(units, wanted, value):
+    there = value_in(value, units, wanted)
+    assert (there is None) == (link_units._unit(Egu(units))[0] != link_units._unit(Egu(wanted))[0])
+    assert there is None or value_in(there, wanted, units) == pytest.approx(value, rel=1e-15)
