@@ -92,8 +92,9 @@ class _Table(BaseModel):
 class Link(_Table):
     """A PV on which the geometry depends.
 
-    `tolerance` is in `units`, or relative, as the kind says. A PV that reports other units is converted to
-    `units` where that is possible; `egu` is what it reports instead of `units`, if that is a word of the site.
+    `tolerance` is in `units`, or relative, as the kind says. A PV that reports other units is converted to `units`
+    where that is possible, and so are positions that were recorded in other units; `egu` is what it reports instead
+    of `units`, if that is a word of the site.
     """
 
     name: LinkName

@@ -122,6 +122,37 @@ def test_units_of_an_equal_link_are_not_checked(valid):
     assert snapshot(valid)["status"] == "VALID"
 
 
+def test_recorded_position_holds_after_the_configuration_has_other_units(make_ioc, port, base):
+    """In mm, deg and keV before the restart, in um, mrad and eV after it."""
+    before = (
+        link("z", pv=f"{BASE}z", units="mm", kind="motor", tolerance=0.05)
+        + link("theta", pv=f"{BASE}theta", units="deg", kind="motor", tolerance=0.01)
+        + link("energy", pv=f"{BASE}energy", units="keV", kind="energy", tolerance=1e-4)
+    )
+    ioc = make_ioc(detectors=(PREFIX,), more={PREFIX: f"settle = 0.1\n{before}"}, other_ports=(port,)).start()
+    wait_for(lambda: not any(each.unknown_because for each in links(ioc.prefix).values()))
+    assert speak.request(ioc.prefix, commit_text(f"in mm {base.pid}", position="now"))["outcome"] == "accepted"
+    wait_for(lambda: snapshot(ioc.prefix)["status"] == "VALID")
+    position = snapshot(ioc.prefix)["position"]
+    ioc.stop()
+    text = ioc.config.read_text()
+    for old, new in (('"mm"', '"um"'), ("0.05", "50.0"), ('"deg"', '"mrad"'), ("0.01", "0.17"), ('"keV"', '"eV"')):
+        text = text.replace(f"= {old}\n", f"= {new}\n")
+    ioc.config.write_text(text)
+    ioc.start()
+    wait_for(lambda: snapshot(ioc.prefix)["status"] == "VALID")
+    found = {name: (each.value, each.calibrated, each.units) for name, each in links(ioc.prefix).items()}
+    assert found == {
+        "z": (1000050.0, 1000050.0, "um"),
+        "theta": (pytest.approx(10.0), pytest.approx(10.0), "mrad"),
+        "energy": (74690.0, 74690.0, "eV"),
+    }
+    assert snapshot(ioc.prefix)["position"] == position
+    assert put(f"{BASE}z", 1000101.0) is None
+    wait_for(lambda: snapshot(ioc.prefix)["status"] == "MOVED")
+    assert "is at 1000101 um, calibrated at 1000050 um" in get(f"{ioc.prefix}Reason_RBV")
+
+
 class Updates:
     """Records every update of the links and of the status."""
 
