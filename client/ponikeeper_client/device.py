@@ -147,20 +147,26 @@ class CalibrationData(Device):
         """
         return self._reader.read()
 
-    def read_links(self) -> tuple[LinkState, ...]:
+    def read_links(self, *, all_links: bool = False) -> tuple[LinkState, ...]:
         """Return the states of the linked PVs as the IOC published them last.
+
+        Parameters
+        ----------
+        all_links
+            Whether to return also the links that are out of service, which do not count.
 
         Returns
         -------
         tuple of LinkState
-            Value, units and motion of each linked PV that is in service; the others do not count.
+            Value, units and motion of each linked PV.
 
         Raises
         ------
         NotConnectedError
             The IOC does not answer within the timeout; the message names the PV.
         """
-        return in_service(parse_links(self.links.newest(time.monotonic() + self._timeout)))
+        links = tuple(parse_links(self.links.newest(time.monotonic() + self._timeout)))
+        return links if all_links else in_service(links)
 
     def read_settle(self) -> float:
         """Return for how long a linked PV must not have moved to be at rest.

@@ -119,6 +119,29 @@ def test_link_out_of_service_does_not_disturb_a_run_and_the_record_says_why(pane
     assert azimuthal_integrator(run)
 
 
+def test_declared_scan_of_a_link_out_of_service_goes_on_with_one_warning_that_names_the_remedy(
+    panel, move, take, caplog, linked
+):
+    """A guard of the session that declares z must not fail each run as long as the motor of z is being repaired."""
+    assert speak.put(f"{linked.prefix}OutOfService", "z: no encoder") is None
+    try:
+        wait_for(lambda: [link.name for link in panel.calib.read_links()] == ["y"])
+        plan = scan(panel, move, (FAR, "VALID"), (900.0, "VALID"), (FAR, "VALID"))
+        run = take(calibration_guard(plan, on_status="fail", moving=["z"]))
+        with pytest.raises(ValueError, match=r"moving=\['x'\]: x is not a link of the detectors; the links are y, z"):
+            take(calibration_guard(scan(panel, move, (FAR, "VALID")), moving=["x"]))
+    finally:
+        assert speak.put(f"{linked.prefix}InService", "z") is None
+    (message,) = [record.message for record in caplog.records if record.name == "ponikeeper_client.guard"]
+    assert re.match(
+        r"pe1_calib: z is in moving, but z \(.*Z:RBV\) is out of service since .*: no encoder: the status does not",
+        message,
+    )
+    assert message.endswith(f"before the run: ponikeeper in-service '{linked.prefix}' z")
+    assert recorded(run, "status") == ["VALID"] * 3
+    wait_for(lambda: len(panel.calib.read_links()) == 2)
+
+
 def test_link_that_moves_in_addition_to_the_scanned_one_is_reported(panel, move, run_engine):
     plan = scan(panel, move, (3.0, "MOVED"), name="Y")
     _, reported = attempt(run_engine, calibration_guard(plan, on_status="fail", moving=["z"]))

@@ -1,6 +1,7 @@
 """Policy of the guard: which changes and statuses fail a run, and which are logged as a warning."""
 
 import logging
+import shlex
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -70,6 +71,15 @@ def unknown_links_problem(moving: Collection[str], links: Sequence[LinkState]) -
         return None
     names = ", ".join(sorted(known)) or "none"
     return f"moving={list(moving)!r}: {', '.join(missing)} is not a link of the detectors; the links are {names}"
+
+
+def out_of_service_warning(prefix: str, link: LinkState) -> str:
+    """Format that a link is moved on purpose although it is out of service; `prefix` is that of the detector."""
+    return (
+        f"{link.name} is in moving, but {link} is out of service {link.out_of_service}: the status does not depend on "
+        "where it is. If it moves again, return it to service before the run: "
+        f"ponikeeper in-service {shlex.quote(prefix)} {link.name}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +156,21 @@ class Policy:
         )
 
     def check_moving_names(self, run: Run) -> None:
-        """Check that the names in `moving` are links of the run's detectors; raises `ValueError`."""
-        if self.moving and run.devices:
-            links = [link for calib in run.devices for link in calib.read_links()]
-            problem = unknown_links_problem(self.moving, links)
-            if problem is not None:
-                raise ValueError(problem)
+        """Check that the names in `moving` are links of the run's detectors; raises `ValueError`.
+
+        One that is out of service causes one warning in a run: the person who took it out of service has accepted that.
+        """
+        if not (self.moving and run.devices):
+            return
+        links = {calib: calib.read_links(all_links=True) for calib in run.devices}
+        problem = unknown_links_problem(self.moving, [link for of_calib in links.values() for link in of_calib])
+        if problem is not None:
+            raise ValueError(problem)
+        for calib in links.keys() - run.checked_names:
+            run.checked_names.add(calib)
+            for link in links[calib]:
+                if link.name in self.moving and link.out_of_service is not None:
+                    log.warning("%s: %s", calib.name, out_of_service_warning(calib.prefix, link))
 
     def fail_or_warn_unrecordable(self, error: RecordError) -> None:
         """Raise the error of an event that cannot be recorded correctly, or log it if `on_change` is ``"warn"``."""

@@ -54,7 +54,8 @@ def calibration_guard(
         What to do when the geometry does not apply, or a link moves during an exposure: ``"warn"`` or ``"fail"``.
         The status is recorded in any case.
     moving
-        Names of links that the plan moves on purpose: no warning is logged for them.
+        Names of links that the plan moves on purpose: no warning is logged for them, except one for a link that is
+        out of service, on which the status does not depend.
     exempt
         Names of plans whose runs are not guarded, such as alignments: of the plan itself, or as ``plan_name`` in the
         metadata of a run. Their detectors warn once, as without a guard.

@@ -232,6 +232,8 @@ class Run:
         The event that is being read.
     rested
         The calibrations whose links were waited for before their first exposure.
+    checked_names
+        The calibrations whose links were compared with the names in `moving`.
     held
         The first exposure while a link moves, held back until it is known whether it is a dark frame.
     """
@@ -248,6 +250,7 @@ class Run:
     fly_scans: dict[CalibrationData, FlyScan] = field(default_factory=dict)
     event: PendingEvent | None = None
     rested: set[CalibrationData] = field(default_factory=set)
+    checked_names: set[CalibrationData] = field(default_factory=set)
     held: HeldExposure | None = None
     _silenced: dict[CalibrationData, ExitStack] = field(default_factory=dict)
     _cached_states: dict[tuple[str, CalibrationData], CalibrationState] = field(default_factory=dict)
