@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ponikeeper.errors import ConfigError
 from ponikeeper.geometry.parameters import PARAMETERS
+from ponikeeper.protocol.assumed_errors import DEFAULTS, LIMITS, AssumedErrors
 from ponikeeper.protocol.link_kinds import LINK_KINDS
 from ponikeeper.protocol.pvs import PV, pvs_by_prefix
 from ponikeeper.protocol.status import SEVERITIES, Severity, Status
@@ -85,6 +86,11 @@ LinkKindName = Annotated[
 ]
 
 
+def _limited(error: str) -> Any:
+    low, high = LIMITS[error]
+    return Field(ge=low, le=high, allow_inf_nan=False)
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -131,6 +137,9 @@ class Detector(_Table):
     follow: bool = True
     settle: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 1.0
     mismatch: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = MISMATCH
+    wavelength_sigma: Annotated[float, _limited("wavelength")] = DEFAULTS["wavelength"]
+    distortion: Annotated[float, _limited("distortion")] = DEFAULTS["distortion"]
+    distortion_length: Annotated[float, _limited("distortion_length")] = DEFAULTS["distortion_length"]
     position: Annotated[Literal["keep", "now"], Field(description='"keep" or "now"')] = "keep"
     seed: Annotated[str, Field(min_length=1)] | None = None
     limits: dict[str, tuple[float, float]] = {}
@@ -178,6 +187,10 @@ class Detector(_Table):
     def severities(self) -> dict[Status, Severity]:
         """Return the alarm severity of each status at this detector."""
         return {**SEVERITIES, **{Status[status]: Severity[name] for status, name in self.severity.items()}}
+
+    def assumed_errors(self) -> AssumedErrors:
+        """Return the errors that a fit of this detector assumes."""
+        return AssumedErrors(self.wavelength_sigma, self.distortion, self.distortion_length)
 
     @model_validator(mode="after")
     def _check_links(self) -> Self:

@@ -96,7 +96,7 @@ def test_first_calibration_from_a_nominal_distance_is_active_and_right(session, 
     assert reported["wavelength_from"] == "argument"
     assert reported["n_rings"] >= 5
     assert reported["residual_px"] < 0.2
-    assert set(reported["sigma"]) == {"dist", "poni1", "poni2", "rot1", "rot2"}
+    assert set(reported["sigma"]) == {"dist", "poni1", "poni2", "rot1", "rot2", "wavelength"}
     start = session.documents["start"][0]
     assert (start["plan_name"], start["sample"], start["num_points"]) == ("calibrate", "Ni", 3)
     assert len(session.documents["event"]) == 3

@@ -114,7 +114,7 @@ def test_it_is_committed_with_its_provenance(fit, files, prefix, tmp_path):
     assert reported["image_sha256"] == hashlib.sha256((files / "image.npy").read_bytes()).hexdigest()
     assert 0 < reported["residual_px"] < 0.3
     assert reported["n_points"] > 100
-    assert set(reported["sigma"]) == {"dist", "poni1", "poni2", "rot1", "rot2"}
+    assert set(reported["sigma"]) == {"dist", "poni1", "poni2", "rot1", "rot2", "wavelength"}
     assert "start.poni" in reported["wavelength_from"]
 
 

@@ -24,7 +24,7 @@ from speak import GEOMETRY, TIMEOUT, Wire, commit_text, counters, get, monitorin
 
 FIT = {
     "method": "fit", "calibrant": "Ni", "residual_px": 0.04, "n_points": 812, "n_rings": 5, "author": "alice",
-    "sigma": {"dist": 1e-6}, "comment": "before the shutdown", "run_uid": "5f0c",
+    "sigma": {"dist": 1e-6}, "accuracy_deg": 0.012, "comment": "before the shutdown", "run_uid": "5f0c",
 }  # fmt: skip
 
 OTHER = {
@@ -53,11 +53,13 @@ def test_first_commit_is_whole_and_everywhere_the_same(prefix):
     assert poni.read(get(f"{prefix}Poni_RBV")) == Geometry.parse(shown["geometry"])
     for suffix, expected in {
         "Revision_RBV": 1, "Serial_RBV": 1, "Time_RBV": shown["activated"], "Label_RBV": "near", "Method_RBV": "fit",
-        "Calibrant_RBV": "Ni", "Residual_RBV": 0.04, "NPoints_RBV": 812, "NRings_RBV": 5, "Author_RBV": "alice",
+        "Calibrant_RBV": "Ni", "Residual_RBV": 0.04, "DistSigma_RBV": 1e-6,
+        "Accuracy_RBV": 0.012, "NPoints_RBV": 812, "NRings_RBV": 5, "Author_RBV": "alice",
         "RunUid_RBV": "5f0c", "Comment_RBV": "before the shutdown", "Accepted_RBV": 1, "Rejected_RBV": 0,
     }.items():  # fmt: skip
         assert get(prefix + suffix) == expected, suffix
     assert get(f"{prefix}Energy_RBV") == pytest.approx(12.398419843320026 / 0.166)
+    assert math.isnan(get(f"{prefix}Poni1Sigma_RBV"))  # the commit has none
     assert math.isnan(get(f"{prefix}BeamX_RBV"))  # the Fit2D view is for orientation 3
 
 

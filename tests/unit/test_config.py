@@ -8,6 +8,7 @@ import pytest
 from configurations import MINIMAL, PONI, in_detector
 from ponikeeper.config import Config, load
 from ponikeeper.errors import ConfigError
+from ponikeeper.protocol import DEFAULT_ERRORS, AssumedErrors
 from ponikeeper.protocol.status import SEVERITIES, Severity, Status
 
 WHOLE = """
@@ -363,3 +364,11 @@ def test_wrong_severity_is_reported(tmp_path, line, message):
     path.write_text(in_detector(line))
     with pytest.raises(ConfigError, match=re.escape(message)):
         load(path)
+
+
+def test_errors_that_a_fit_assumes_are_those_of_the_detector(written):
+    config = load(written(in_detector("wavelength_sigma = 1e-4\ndistortion = 0.3\ndistortion_length = 0.5")))
+    assert config.detector[0].assumed_errors() == AssumedErrors(1e-4, 0.3, 0.5)
+    assert load(written(MINIMAL)).detector[0].assumed_errors() == DEFAULT_ERRORS
+    with pytest.raises(ConfigError, match="detector 1: wavelength_sigma"):
+        load(written(in_detector("wavelength_sigma = 0.5")))

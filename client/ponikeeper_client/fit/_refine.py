@@ -43,6 +43,8 @@ class Refined:
     condition
         Condition number of the Jacobian with columns scaled to length 1: large if the points do not determine
         the five parameters independently.
+    weights
+        Weight of each point in the fit, shape (n,); None if the parameters were given, not fitted.
     """
 
     params: Floats
@@ -51,6 +53,7 @@ class Refined:
     residual_px: float
     covariance: Floats | None = None
     condition: float = 1.0
+    weights: Floats | None = None
 
     @property
     def residual_rad(self) -> float:
@@ -97,7 +100,8 @@ def refine(params: Floats, points: ControlPoints, lines: Floats, pixel: float, r
     condition = float(singular[0] / singular[-1]) if singular[-1] > 0 else np.inf
     variance = float(solution.fun @ solution.fun) / max(len(points) - _PARAMETERS, 1)
     covariance = np.linalg.pinv(solution.jac.T @ solution.jac) * variance
-    return replace(evaluate(solution.x, points, lines, pixel), covariance=covariance, condition=condition)
+    result = evaluate(solution.x, points, lines, pixel)
+    return replace(result, covariance=covariance, condition=condition, weights=weights)
 
 
 def evaluate(params: Floats, points: ControlPoints, lines: Floats, pixel: float) -> Refined:

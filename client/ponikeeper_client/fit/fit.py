@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from ponikeeper.errors import FitError
 from ponikeeper.geometry import Geometry
+from ponikeeper.protocol.assumed_errors import DEFAULT_ERRORS, AssumedErrors
 from ponikeeper_client.fit._acceptance import CALIBRATED_START, StartTolerance, image_problems, problems
 from ponikeeper_client.fit._control_points import control_points
-from ponikeeper_client.fit._forward_model import DISTANCE, Floats, geometry_jacobian, geometry_of, params_of
+from ponikeeper_client.fit._forward_model import DISTANCE, Floats, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._quality import detected_rings
 from ponikeeper_client.fit._refine import Refined, evaluate, refine
 from ponikeeper_client.fit._search import LONGEST, SHORTEST, Candidate, search
+from ponikeeper_client.fit._uncertainty import Certainty, certainty
 from ponikeeper_client.fit.calibrants import Calibrant
 
 _MAX_RINGS = 20
@@ -29,7 +31,6 @@ _HALF_WIDTHS = (8.0, 6.0)
 """Half widths of the profiles in the two passes (px)."""
 
 _CANDIDATES = 4
-_FITTED = ("dist", "poni1", "poni2", "rot1", "rot2")
 
 Progress = Callable[[float, str], None]
 """Called with the finished part (0 to 1) and the next step."""
@@ -53,6 +54,8 @@ class Fit:
         Control points, residuals and covariance.
     problems
         Why the fit was rejected; empty if it was accepted.
+    certainty
+        How sure the geometry is; None if nothing was fitted, or the points do not determine it.
     """
 
     geometry: Geometry
@@ -61,6 +64,7 @@ class Fit:
     lines: Floats
     refined: Refined
     problems: tuple[str, ...]
+    certainty: Certainty | None = None
 
     @property
     def accepted(self) -> bool:
@@ -74,15 +78,8 @@ class Fit:
 
     @property
     def sigma(self) -> dict[str, float]:
-        """Standard deviations by name (m, rad), from the scatter of the points; empty if nothing was fitted.
-
-        Errors of the wavelength and of the standard's lines are not included.
-        """
-        if self.refined.covariance is None:
-            return {}
-        jacobian = geometry_jacobian(self.refined.params)
-        variances = np.diag(jacobian @ self.refined.covariance @ jacobian.T)
-        return dict(zip(_FITTED, np.sqrt(variances).tolist(), strict=True))
+        """Standard deviations by name (m, rad), that of the wavelength included; empty if nothing was fitted."""
+        return {} if self.certainty is None else self.certainty.errors.sigma()
 
     def provenance(self) -> dict[str, object]:
         """Return what a revision records about the quality of the fit.
@@ -90,8 +87,8 @@ class Fit:
         Returns
         -------
         dict
-            Calibrant, numbers of points and rings; residuals (px, rad) if there are points; sigma (m, rad) if the
-            geometry was fitted.
+            Calibrant, numbers of points and rings; residuals (px, rad) if there are points; what `Certainty.provenance`
+            has if the geometry was fitted.
         """
         record: dict[str, object] = {
             "calibrant": self.calibrant.name,
@@ -100,7 +97,7 @@ class Fit:
         }
         if len(self.refined.points):
             record |= {"residual_px": self.refined.residual_px, "residual_rad": self.refined.residual_rad}
-        return record | ({"sigma": self.sigma} if self.sigma else {})
+        return record | ({} if self.certainty is None else self.certainty.provenance())
 
     def require_accepted(self) -> Geometry:
         """Return the geometry of an accepted fit.
@@ -122,6 +119,7 @@ def fit_image(
     *,
     mask: NDArray[Any] | None = None,
     tolerance: StartTolerance = CALIBRATED_START,
+    assumed: AssumedErrors = DEFAULT_ERRORS,
     progress: Progress | None = None,
 ) -> Fit:
     """Fit the geometry of a detector to one image of a powder standard.
@@ -139,6 +137,8 @@ def fit_image(
         Shape (y, x); nonzero is masked.
     tolerance
         How far the result may be from the start.
+    assumed
+        Errors that the image does not show: of the wavelength, and a smooth distortion of the panel.
     progress
         Called before each step.
 
@@ -180,7 +180,9 @@ def fit_image(
         )
     _, _, best, reasons = min(results, key=lambda item: item[:2])
     report(1.0, "done")
-    return Fit(geometry_of(best.params, start), start, calibrant, lines, best, tuple(reasons))
+    geometry = geometry_of(best.params, start)
+    sure = certainty(frame, best, lines, geometry, assumed)
+    return Fit(geometry, start, calibrant, lines, best, tuple(reasons), sure)
 
 
 def measure_image(

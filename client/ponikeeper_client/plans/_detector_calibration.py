@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ponikeeper import __version__
 from ponikeeper.errors import CalibrationError, PonikeeperError, ProblemsError, ShapeError
 from ponikeeper.geometry import Geometry
-from ponikeeper.protocol import Commit
+from ponikeeper.protocol import AssumedErrors, Commit
 from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.origin import snapshot_lines
 from ponikeeper.system.file_hash import file_entry
@@ -91,6 +91,8 @@ class DetectorCalibration:
         The wavelength of the calibration, with its source.
     files
         The files to write.
+    assumed
+        The errors that the fit assumes.
     """
 
     options: CalibrationOptions
@@ -103,6 +105,7 @@ class DetectorCalibration:
     position: Callable[[], ExposurePosition]
     wavelength: SourcedWavelength
     files: OutputFiles
+    assumed: AssumedErrors
 
     def run(self, report: ReportProgress, cancelled: threading.Event) -> Calibrated:
         """Find the geometry and activate it.
@@ -178,7 +181,7 @@ class DetectorCalibration:
             return fit, fit.problems
         fit = fit_image(
             image, start.geometry, options.calibrant, mask=options.mask, tolerance=start.tolerance,
-            progress=lambda done, step: report(0.1 + 0.7 * done, step),
+            assumed=self.assumed, progress=lambda done, step: report(0.1 + 0.7 * done, step),
         )  # fmt: skip
         fit.require_accepted()
         return fit, ()

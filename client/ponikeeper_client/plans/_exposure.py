@@ -11,7 +11,7 @@ from bluesky.utils import Msg
 
 from ponikeeper.errors import CalibrationError
 from ponikeeper.geometry import Geometry
-from ponikeeper.protocol import Status
+from ponikeeper.protocol import AssumedErrors, Status
 from ponikeeper_client._motion import Links, LinkWatch, moves
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.plans._wavelength import SourcedWavelength, choose_wavelength, wavelength_candidates
@@ -166,6 +166,8 @@ class ExposedDetector:
         Records the states of the links during the exposure.
     wavelength
         The wavelength of the calibration, with its source.
+    assumed
+        The errors that a fit of this detector assumes.
     """
 
     detector: Any
@@ -173,6 +175,7 @@ class ExposedDetector:
     active: Geometry | None
     watch: LinkWatch
     wavelength: SourcedWavelength
+    assumed: AssumedErrors
 
     def position(self) -> ExposurePosition:
         """Return the position of the links during the exposure; raises as `position_during`."""
@@ -238,9 +241,10 @@ def _prepare(
     detector: Any, calib: CalibrationData, wavelength: float | None, document: Mapping[str, Any], start: Geometry | None
 ) -> ExposedDetector:
     """Read the active geometry of a detector and choose its wavelength."""
-    active = calib.read_snapshot().geometry
+    snapshot = calib.read_snapshot()
+    active = snapshot.geometry
     candidates = wavelength_candidates(wavelength, document, active, calib.read_links(), start)
-    return ExposedDetector(detector, calib, active, LinkWatch(calib), choose_wavelength(candidates))
+    return ExposedDetector(detector, calib, active, LinkWatch(calib), choose_wavelength(candidates), snapshot.assumed)
 
 
 def _take_frames(detectors: Sequence[Any], exposure: Exposure, watches: Sequence[LinkWatch]) -> Plan:

@@ -197,7 +197,7 @@ def _calibration_of(
         data_key = image_key(descriptor, one.detector.name, key)
         return DetectorCalibration(
             options, one.detector.name, one.calib, one.active, source, run_uid, data_key, one.position,
-            one.wavelength, OutputFiles(folder, f"{run_uid}_{data_key}"),
+            one.wavelength, OutputFiles(folder, f"{run_uid}_{data_key}"), one.assumed,
         ).run(report, cancelled)  # fmt: skip
 
     return run

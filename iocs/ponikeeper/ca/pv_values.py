@@ -16,7 +16,7 @@ from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import correction_of
 from ponikeeper.history.service import describe_service, links_out_of_service
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES, results_json
-from ponikeeper.protocol.pvs import readback
+from ponikeeper.protocol.pvs import WITH_SIGMA, readback, sigma
 from ponikeeper.protocol.status import SEVERITIES, Severity, Status
 from ponikeeper.protocol.text_tables import revision_entry
 from ponikeeper.text import strictjson, timestamps
@@ -170,10 +170,18 @@ def _provenance(revision: Revision | None) -> dict[str, PVValue]:
     def text(key: str) -> PVValue:
         return PVValue(to_ascii(str(provenance.get(key, "")))[:MAX_STRING_BYTES])
 
+    def number(value: object) -> PVValue:
+        if not isinstance(value, int | float):
+            return PVValue(math.nan, AlarmSeverity.INVALID_ALARM, AlarmStatus.UDF)
+        return PVValue(float(value))
+
+    deviations = cast("Mapping[str, object]", provenance.get("sigma", {}))
     return {
         "Method_RBV": text("method"),
         "Calibrant_RBV": text("calibrant"),
         "Residual_RBV": PVValue(cast("float", provenance.get("residual_px", math.nan))),
+        **{sigma(name): number(deviations.get(name)) for name in WITH_SIGMA},
+        "Accuracy_RBV": number(provenance.get("accuracy_deg")),
         "NPoints_RBV": PVValue(min(cast("int", provenance.get("n_points", 0)), 2**31 - 1)),
         "NRings_RBV": PVValue(min(cast("int", provenance.get("n_rings", 0)), 2**31 - 1)),
         "Author_RBV": text("author"),

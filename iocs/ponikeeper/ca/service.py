@@ -248,7 +248,10 @@ async def _require_no_rival(config: Config, environment: Environment, force: boo
 
 
 async def _detector_pvs(config: Config, detector: Detector, store: StoreThread, links: LinkStates) -> DetectorPVs:
-    keeper = Keeper(detector.prefix, store, detector.limits, links, detector.follow, edit_position=detector.position)
+    keeper = Keeper(
+        detector.prefix, store, detector.limits, links, detector.follow, edit_position=detector.position,
+        assumed=detector.assumed_errors(),
+    )  # fmt: skip
     await keeper.load()
     geometry = seed(config, detector)
     if geometry is not None and keeper.state.count == 0:

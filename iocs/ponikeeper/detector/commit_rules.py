@@ -16,6 +16,7 @@ from ponikeeper.geometry.slips import slips
 from ponikeeper.history import Position, Revision
 from ponikeeper.protocol import (
     MAX_BYTES,
+    AssumedErrors,
     Commit,
     LinkState,
     RequestedPosition,
@@ -152,6 +153,7 @@ def require_room(prefix: str, draft: Draft, links: Sequence[LinkState]) -> None:
         prefix, status, "x" * MAX_REASON, 10**9, 10**9, "0" * 36, "sha256:" + "0" * 64, "x" * MAX_LABEL_BYTES, "0" * 27,
         draft.geometry, draft.position, draft.provenance,
         ((status, ""),) * 2 + tuple((status, link.name) for link in links for _ in range(2)), tuple(longest_links),
+        AssumedErrors(_LONGEST_NUMBER, _LONGEST_NUMBER, _LONGEST_NUMBER),
     ).as_json()  # fmt: skip
     excess = len(text) - MAX_BYTES + 1
     if excess > 0:

@@ -19,7 +19,7 @@ from ponikeeper.detector.state import Change, DetectorState
 from ponikeeper.errors import ProblemsError, StoreError, UncertainStoreError
 from ponikeeper.geometry.parameters import Limits
 from ponikeeper.history import Revision
-from ponikeeper.protocol import Request, Result
+from ponikeeper.protocol import DEFAULT_ERRORS, AssumedErrors, Request, Result
 from ponikeeper.store import StoredState
 from ponikeeper.store.store_thread import StoreThread
 from ponikeeper.text import timestamps
@@ -44,6 +44,8 @@ class Keeper:
         Reads the clock of the host, whose time every record gets.
     edit_position
         The position of an edited geometry: ``keep`` that of the revision that was edited, or that of the links ``now``.
+    assumed
+        The errors that a fit of this detector assumes.
     """
 
     def __init__(
@@ -55,10 +57,11 @@ class Keeper:
         follow: bool = True,
         now: Callable[[], datetime] = timestamps.now,
         edit_position: EditPosition = "keep",
+        assumed: AssumedErrors = DEFAULT_ERRORS,
     ) -> None:
         self._links = links
         self._lock = asyncio.Lock()
-        self._publisher = Publisher(prefix, links, follow, now)
+        self._publisher = Publisher(prefix, links, follow, now, assumed)
         self._store = DetectorStore(prefix, store, self._publisher)
         self._series = EditSeries(self._publisher, links)
         self._follower = Follower(self._store, self._publisher, links, self._lock)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.state import Change, DetectorState
-from ponikeeper.protocol import MAX_BYTES, LinkState, Result, Status, applies, is_within
+from ponikeeper.protocol import DEFAULT_ERRORS, MAX_BYTES, AssumedErrors, LinkState, Result, Status, applies, is_within
 from ponikeeper.protocol.findings import Finding, advice_of, findings_about, reason_of, status_of
 from ponikeeper.store import StoredState
 from ponikeeper.text import timestamps
@@ -39,9 +39,18 @@ class Publisher:
         Whether the geometry follows the linked PVs, until the store has an answer to that.
     now
         Reads the clock of the host.
+    assumed
+        The errors that a fit of this detector assumes.
     """
 
-    def __init__(self, prefix: str, links: LinkStates, follow: bool, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        links: LinkStates,
+        follow: bool,
+        now: Callable[[], datetime],
+        assumed: AssumedErrors = DEFAULT_ERRORS,
+    ) -> None:
         self._links = links
         self._now = now
         self._default_follow = follow
@@ -52,7 +61,7 @@ class Publisher:
         self._published_at = -math.inf
         self._searching = False
         self._notice = (0, "")
-        self.state = DetectorState(prefix, StoredState(), follow)
+        self.state = DetectorState(prefix, StoredState(), follow, assumed=assumed)
         self.update_stored(StoredState())
 
     def on_publish(self, listener: Publish) -> None:

@@ -5,7 +5,16 @@ from enum import Flag, auto
 
 from ponikeeper.history import Activation, Correction, Revision
 from ponikeeper.history.labels import with_label
-from ponikeeper.protocol import MAX_BYTES, MAX_RESULTS, LinkState, Result, Snapshot, Status
+from ponikeeper.protocol import (
+    DEFAULT_ERRORS,
+    MAX_BYTES,
+    MAX_RESULTS,
+    AssumedErrors,
+    LinkState,
+    Result,
+    Snapshot,
+    Status,
+)
 from ponikeeper.store import StoredState
 
 
@@ -42,6 +51,8 @@ class DetectorState:
         The last message to a person.
     results
         The last results, newest first.
+    assumed
+        The errors that a fit of this detector assumes.
     """
 
     prefix: str
@@ -56,6 +67,7 @@ class DetectorState:
     rejected: int = 0
     message: str = ""
     results: tuple[Result, ...] = ()
+    assumed: AssumedErrors = DEFAULT_ERRORS
 
     @property
     def revision(self) -> Revision | None:
@@ -81,8 +93,9 @@ class DetectorState:
     def snapshot(self) -> Snapshot:
         """Return what ``Snapshot_RBV`` holds."""
         head = Snapshot(
-            self.prefix, self.status.name, self.reason, findings=self.findings, link_states=self.link_states
-        )
+            self.prefix, self.status.name, self.reason, findings=self.findings, link_states=self.link_states,
+            assumed=self.assumed,
+        )  # fmt: skip
         revision, activation = self.revision, self.stored.activation
         if revision is None or activation is None:
             return head

@@ -4,6 +4,7 @@ A request asks for one change, a result reports its outcome, a snapshot has ever
 only atomic read that CA offers), and the links have the values of the linked PVs. `EXAMPLES` has one of each.
 """
 
+from ponikeeper.protocol.assumed_errors import DEFAULT_ERRORS, AssumedErrors
 from ponikeeper.protocol.examples import EXAMPLES
 from ponikeeper.protocol.json_text import MAX_BYTES, MAX_STRING_BYTES, VERSION, require_whole
 from ponikeeper.protocol.links import (
@@ -42,6 +43,7 @@ from ponikeeper.protocol.snapshot import Snapshot
 from ponikeeper.protocol.status import Status, applies
 
 __all__ = [
+    "DEFAULT_ERRORS",
     "EXAMPLES",
     "MAX_BYTES",
     "MAX_RESULTS",
@@ -49,6 +51,7 @@ __all__ = [
     "PROVENANCE",
     "VERSION",
     "Activate",
+    "AssumedErrors",
     "Commit",
     "Follow",
     "InService",

@@ -158,6 +158,30 @@ def _derived(suffix: str, name: str, desc: str, set_by: str | None = None) -> PV
     return PV(suffix, Kind.DOUBLE, desc, unit.unit, unit.decimals, set_by=set_by)
 
 
+def sigma(parameter: str) -> str:
+    """Return the suffix of the PV that shows the standard deviation of one value of the geometry."""
+    return f"{pv_name(parameter)}Sigma_RBV"
+
+
+WITH_SIGMA = ("dist", "poni1", "poni2", "rot1", "rot2")
+"""The values that a fit determines, each with its standard deviation."""
+
+
+def _sigma_pvs() -> tuple[PV, ...]:
+    """Return the standard deviations of the values that a fit determines."""
+    return tuple(
+        PV(
+            sigma(name),
+            Kind.DOUBLE,
+            f"Standard deviation of {name}",
+            PARAMETERS[name].unit,
+            PARAMETERS[name].precision,
+            archived=True,
+        )
+        for name in WITH_SIGMA
+    )
+
+
 _DO = ("Idle", "Do")
 _SWITCH = ("Off", "On")
 _HEALTH = ("OK", "FAILED")
@@ -238,6 +262,8 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Method_RBV", Kind.STRING, "Calibration method"),
     PV("Calibrant_RBV", Kind.STRING, "Calibrant"),
     PV("Residual_RBV", Kind.DOUBLE, "Residual of the fit", "px", 4),
+    *_sigma_pvs(),
+    PV("Accuracy_RBV", Kind.DOUBLE, "Worst sigma of 2 theta on the panel", "deg", 6, archived=True),
     PV("NPoints_RBV", Kind.LONG, "Number of control points"),
     PV("NRings_RBV", Kind.LONG, "Number of rings"),
     PV("Author_RBV", Kind.STRING, "Author (unverified)"),

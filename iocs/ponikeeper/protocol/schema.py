@@ -8,7 +8,9 @@ from typing import cast
 
 from ponikeeper.geometry import unknown_names
 from ponikeeper.geometry.files import files_problems
-from ponikeeper.geometry.parameters import NAMES
+from ponikeeper.geometry.parameters import NAMES, PARAMETERS
+from ponikeeper.protocol.assumed_errors import LIMITS as ASSUMED
+from ponikeeper.protocol.assumed_errors import is_allowed
 from ponikeeper.protocol.json_text import VERSION
 from ponikeeper.protocol.request import label_problem
 from ponikeeper.text.schema import Field, is_integer, object_problems
@@ -63,6 +65,32 @@ def _is_sigma(value: object) -> bool:
     )
 
 
+def _is_covariance(value: object) -> bool:
+    if not isinstance(value, dict) or set(table := cast("dict[str, object]", value)) != {"names", "lower"}:
+        return False
+    names, lower = table["names"], table["lower"]
+    if not isinstance(names, list) or not isinstance(lower, list):
+        return False
+    named, numbers = cast("list[object]", names), cast("list[object]", lower)
+    count = len(named)
+    known = all(isinstance(name, str) and name in PARAMETERS for name in named) and len(set(named)) == count > 0
+    return known and len(numbers) == count * (count + 1) // 2 and all(_is_number(item) for item in numbers)
+
+
+def _has_numbers(*names: str) -> Callable[[object], bool]:
+    return lambda value: (
+        isinstance(value, dict)
+        and set(table := cast("dict[str, object]", value)) == set(names)
+        and all(_is_number(item) for item in table.values())
+    )
+
+
+def _is_assumed(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        key in ASSUMED and is_allowed(key, item) for key, item in cast("dict[str, object]", value).items()
+    )
+
+
 def _is_position(value: object) -> bool:
     if isinstance(value, dict):
         return all(_is_number(item) for item in cast("dict[str, object]", value).values())
@@ -109,6 +137,16 @@ PROVENANCE: Mapping[str, Field] = MappingProxyType(
         "n_points": _COUNT,
         "n_rings": _COUNT,
         "sigma": Field("an object of numbers by the names of the geometry", _is_sigma),
+        "covariance": Field(
+            'an object of "names" of values and "lower", the triangle of their covariance', _is_covariance
+        ),
+        "accuracy_deg": _SIZE,
+        "uncertainty_px": _SIZE,
+        "assumed": Field(f"an object of numbers by {', '.join(ASSUMED)}", _is_assumed),
+        "preferred_wavelength": Field(
+            'an object of the numbers "wavelength" and "sigma"', _has_numbers("wavelength", "sigma")
+        ),
+        "valid_within": Field('an object of the numbers "y", "x" and "radius"', _has_numbers("y", "x", "radius")),
         "wavelength_from": _LINE,
         "run_uid": _LINE,
         "image_sha256": _LINE,

@@ -7,6 +7,7 @@ from typing import cast
 from ponikeeper.errors import MessageError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import Position
+from ponikeeper.protocol.assumed_errors import DEFAULT_ERRORS, AssumedErrors
 from ponikeeper.protocol.json_text import VERSION, read_object
 from ponikeeper.protocol.links import LinkState, link_rows, links_of
 from ponikeeper.text import strictjson
@@ -39,6 +40,8 @@ class Snapshot:
         that decides the status first. `reason` has their texts.
     link_states
         The links when the status was decided; None where they are not known, or do not fit.
+    assumed
+        The errors that a fit of this detector assumes, by the configuration of the IOC.
     """
 
     prefix: str
@@ -55,6 +58,7 @@ class Snapshot:
     provenance: Mapping[str, object] = field(default_factory=dict[str, object])
     findings: tuple[tuple[str, str], ...] = ()
     link_states: tuple[LinkState, ...] | None = None
+    assumed: AssumedErrors = DEFAULT_ERRORS
 
     def as_json(self) -> str:
         """Format the text of ``Snapshot_RBV``.
@@ -81,6 +85,7 @@ class Snapshot:
                 "provenance": strictjson.plain(self.provenance),
                 "findings": self.finding_rows(),
                 "link_states": None if self.link_states is None else link_rows(self.link_states),
+                "assumed": self.assumed.as_dict(),
             }
         )
 
@@ -119,11 +124,13 @@ class Snapshot:
         known = {name: values[name] for name in cls.__slots__ if name in values}  # a newer IOC may have more keys
         geometry, rows = known.pop("geometry", None), known.pop("link_states", None)
         findings = cast("list[dict[str, str]]", known.pop("findings", []))
+        assumed = AssumedErrors.parse(known.pop("assumed", None))
         try:
             return cls(
                 geometry=None if geometry is None else Geometry.parse(cast("dict[str, object]", geometry)),
                 findings=tuple((finding["status"], finding["link"]) for finding in findings),
                 link_states=None if rows is None else links_of(rows),
+                assumed=assumed,
                 **known,  # type: ignore[arg-type]  # checked by the server that wrote it
             )
         except (KeyError, TypeError, ValueError) as error:

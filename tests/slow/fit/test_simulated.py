@@ -71,7 +71,7 @@ def test_provenance_of_a_fit_is_complete(nickel):
     assert provenance["n_points"] == len(result.refined.points) > 100
     assert provenance["n_rings"] == len(result.rings) > 5
     assert 0 < provenance["residual_px"] < 0.2
-    assert set(provenance["sigma"]) == {"dist", "poni1", "poni2", "rot1", "rot2"}
+    assert set(provenance["sigma"]) == {"dist", "poni1", "poni2", "rot1", "rot2", "wavelength"}
     assert result.require_accepted() == result.geometry
 
 

@@ -20,7 +20,7 @@ _FIT2D = (
 
 _PROVENANCE = (
     ("method / calibrant", 140, ("Method_RBV", "Calibrant_RBV")),
-    ("residual", 140, ("Residual_RBV",)),
+    ("residual / accuracy", 140, ("Residual_RBV", "Accuracy_RBV")),
     ("points / rings", 140, ("NPoints_RBV", "NRings_RBV")),
     ("author (unverified)", 323, ()),
     ("", 0, ("Author_RBV",)),

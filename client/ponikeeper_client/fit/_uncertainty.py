@@ -1,0 +1,331 @@
+"""Uncertainty of a fit: from the scatter of its points, a smooth distortion of the panel, and the wavelength.
+
+The covariance is A (S + F) A with A = (J^T J)^-1, J the weighted Jacobian of the distances of the points from their
+rings. S has the scatter, summed over rings and over sectors of azimuth, so that errors which their points share count
+as one. F = J^T K J has what the points do not show: a smooth distortion of the panel, which the parameters absorb.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ponikeeper.geometry import Geometry
+from ponikeeper.protocol import AssumedErrors
+from ponikeeper_client._geometry_errors import GeometryErrors
+from ponikeeper_client.fit._forward_model import (
+    DISTANCE,
+    PARAMETER_SCALES,
+    Floats,
+    geometry_jacobian,
+    radius_per_angle,
+    two_theta,
+)
+from ponikeeper_client.fit._frame import Frame
+from ponikeeper_client.fit._refine import Refined
+
+_STEP = 1e-4
+"""Of differences, in units of `PARAMETER_SCALES`."""
+
+_SECTORS = 12
+"""Sectors of azimuth whose points are taken to share an error."""
+
+_REACH = 3
+"""How far beyond the panel the bumps of the distortion lie, in units of its length."""
+
+_STEPS_OF_WAVELENGTH = 4
+_LARGEST_SINE = 0.999
+_FARTHEST = 0.5
+"""Largest relative difference of a wavelength that is looked for."""
+
+_SAMPLES = 24
+"""Points along each side of the panel at which errors are evaluated."""
+
+_SINGULAR = 1e-10
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertainty:
+    """Errors of fit parameters.
+
+    Parameters
+    ----------
+    assumed
+        The errors that were assumed.
+    at_wavelength
+        Covariance of the fit parameters at the given wavelength (m, rad), shape (5, 5).
+    by_wavelength
+        Change of the fit parameters for a relative change of the wavelength (m, rad), shape (5,).
+    preferred
+        Relative difference of the wavelength that the rings prefer.
+    preferred_sigma
+        Its standard deviation, by scatter and distortion.
+    preferred_px
+        Largest displacement of a point, by a radial distortion, that would look like this difference (px).
+    """
+
+    assumed: AssumedErrors
+    at_wavelength: Floats
+    by_wavelength: Floats
+    preferred: float
+    preferred_sigma: float
+    preferred_px: float
+
+    @property
+    def wavelength_deviation(self) -> float:
+        """Difference of the wavelength that the rings prefer, in units of its standard deviation from the given one."""
+        return abs(self.preferred) / float(np.hypot(self.preferred_sigma, self.assumed.wavelength))
+
+    @property
+    def wavelength_sigma(self) -> float:
+        """Relative standard deviation of the wavelength.
+
+        The assumed one, or more if the rings contradict the wavelength: then the root mean square of its error, if
+        the wavelength that they prefer is a measurement of it.
+        """
+        declared, measured = self.assumed.wavelength**2, self.preferred_sigma**2
+        share = declared / (declared + measured) if declared > 0 else 0.0
+        return float(np.sqrt(max(declared, share * measured + (share * self.preferred) ** 2)))
+
+    def covariance(self) -> Floats:
+        """Compute the covariance of the fit parameters and the relative wavelength (m, rad), shape (6, 6)."""
+        slopes = np.r_[self.by_wavelength, 1.0]
+        covariance = np.outer(slopes, slopes) * self.wavelength_sigma**2
+        covariance[:5, :5] += self.at_wavelength
+        return covariance
+
+    def errors(self, params: Floats, geometry: Geometry) -> GeometryErrors:
+        """Convert the covariance to that of a geometry.
+
+        Parameters
+        ----------
+        params
+            The fit parameters, shape (5,).
+        geometry
+            The geometry of these.
+
+        Returns
+        -------
+        GeometryErrors
+        """
+        return GeometryErrors(geometry, _converted(params, geometry.wavelength, self.covariance()))
+
+    def at_given_wavelength(self, params: Floats, geometry: Geometry) -> GeometryErrors:
+        """Convert the covariance at the given wavelength, as if that had no error; parameters as `errors`."""
+        covariance = np.zeros((6, 6))
+        covariance[:5, :5] = self.at_wavelength
+        return GeometryErrors(geometry, _converted(params, geometry.wavelength, covariance))
+
+
+@dataclass(frozen=True, slots=True)
+class Certainty:
+    """How sure a fitted geometry is.
+
+    Parameters
+    ----------
+    uncertainty
+        The errors of the fit parameters.
+    errors
+        The same as a covariance of the geometry.
+    panel_px
+        Standard deviation of ring positions at the given wavelength (px rms over the panel).
+    accuracy
+        Largest standard deviation of 2 theta on the panel, that of the wavelength included (rad).
+    """
+
+    uncertainty: Uncertainty
+    errors: GeometryErrors
+    panel_px: float
+    accuracy: float
+
+    def provenance(self) -> dict[str, object]:
+        """Return what a revision records of it.
+
+        Returns
+        -------
+        dict
+            Sigma and covariance (m, rad), accuracy (deg), uncertainty (px), the assumed errors, and the wavelength that
+            the rings prefer, with its sigma (m), where they prefer one.
+        """
+        unsure, wavelength = self.uncertainty, self.errors.geometry.wavelength
+        record: dict[str, object] = {
+            "sigma": self.errors.sigma(),
+            "covariance": self.errors.record(),
+            "accuracy_deg": float(np.degrees(self.accuracy)),
+            "uncertainty_px": self.panel_px,
+            "assumed": unsure.assumed.as_dict(),
+        }
+        if np.isfinite(unsure.preferred_sigma):
+            record["preferred_wavelength"] = {
+                "wavelength": wavelength * (1 + unsure.preferred),
+                "sigma": wavelength * unsure.preferred_sigma,
+            }
+        return record
+
+
+def certainty(
+    frame: Frame, refined: Refined, lines: Floats, geometry: Geometry, assumed: AssumedErrors
+) -> Certainty | None:
+    """Compute how sure a fitted geometry is.
+
+    Parameters
+    ----------
+    frame, refined, lines, assumed
+        As for `uncertainty`.
+    geometry
+        That of the fitted parameters.
+
+    Returns
+    -------
+    Certainty or None
+        None as for `uncertainty`.
+    """
+    unsure = uncertainty(frame, refined, lines, assumed)
+    if unsure is None:
+        return None
+    y, x = _panel(frame)
+    errors = unsure.errors(refined.params, geometry)
+    scale = radius_per_angle(refined.params, two_theta(refined.params, y, x)) / frame.pixel
+    deviations = unsure.at_given_wavelength(refined.params, geometry).sigma_two_theta(y, x) * scale
+    accuracy = float(errors.sigma_two_theta(y, x).max())
+    return Certainty(unsure, errors, float(np.sqrt(np.mean(deviations**2))), accuracy)
+
+
+def uncertainty(frame: Frame, refined: Refined, lines: Floats, assumed: AssumedErrors) -> Uncertainty | None:
+    """Compute the uncertainty of a fit.
+
+    Parameters
+    ----------
+    frame
+        The image.
+    refined
+        Fitted parameters with their control points.
+    lines
+        Scattering angles of the calibrant, ascending (rad).
+    assumed
+        Errors that the points do not show.
+
+    Returns
+    -------
+    Uncertainty or None
+        None if the parameters were not fitted, or the points do not determine them.
+    """
+    if refined.weights is None:
+        return None
+    points, target = refined.points, lines[refined.points.line]
+    scale = refined.weights * radius_per_angle(refined.params, target) / frame.pixel
+    by_params = _slopes(refined.params, points.y, points.x) * scale[:, None]
+    by_wavelength = -2 * np.tan(target / 2) * scale
+    jacobian = np.c_[by_params, by_wavelength]
+    distortion = _distortion(frame, refined, jacobian, scale, assumed)
+    inverse, inverse_free = _inverse(by_params), _inverse(jacobian)
+    if inverse is None:
+        return None
+    spread = _scatter(by_params, refined.residuals * scale, points.line, points.azimuth) + distortion[:5, :5]
+    response = -inverse @ by_params.T @ by_wavelength
+    preferred, sigma, largest = 0.0, np.inf, 0.0
+    if inverse_free is not None:
+        preferred, residual = _preferred(refined, target, scale)
+        spread_free = _scatter(jacobian, residual, points.line, points.azimuth) + distortion
+        sigma = float(np.sqrt((inverse_free @ spread_free @ inverse_free)[5, 5]))
+        left = (by_wavelength + by_params @ response) * preferred / refined.weights
+        largest = float(np.abs(left).max())
+    return Uncertainty(assumed, inverse @ spread @ inverse, response, preferred, sigma, largest)
+
+
+def _panel(frame: Frame) -> tuple[Floats, Floats]:
+    """Sample the panel up to its edges: coordinates (m), shape (n, m) each."""
+    rows, columns = (np.linspace(0, side - 1, _SAMPLES).round().astype(int) for side in frame.image.shape)
+    lattice = np.ix_(rows, columns)
+    return frame.y[lattice], frame.x[lattice]
+
+
+def _scatter(jacobian: Floats, residual: Floats, line: NDArray[np.intp], azimuth: Floats) -> Floats:
+    """Compute S, shape (6, 6): the points of a ring share an error, and so do those of a sector of azimuth."""
+    sector = ((azimuth / (2 * np.pi) + 0.5) * _SECTORS).astype(int) % _SECTORS
+    return _clustered(jacobian, residual, line) + _clustered(jacobian, residual, sector)
+
+
+def _clustered(jacobian: Floats, residual: Floats, cluster: NDArray[np.intp]) -> Floats:
+    """Sum the scores of each cluster, and compute their outer products, shape (6, 6)."""
+    _, index = np.unique(cluster, return_inverse=True)
+    sums = np.stack([np.bincount(index, column * residual) for column in jacobian.T], axis=1)
+    count, used = len(sums), len(residual)
+    correction = count / max(count - 1, 1) * (used - 1) / max(used - jacobian.shape[1], 1)
+    return correction * sums.T @ sums
+
+
+def _distortion(frame: Frame, refined: Refined, jacobian: Floats, scale: Floats, assumed: AssumedErrors) -> Floats:
+    """Compute F = J^T K J, shape (6, 6), of a distortion that is a sum of Gaussian bumps with random heights.
+
+    The bumps lie on a grid with a step of their length, which makes the distortion uniform to 1e-4.
+    """
+    points = refined.points
+    bumps = [
+        _bumps(at, float(all_pixels.min()), float(all_pixels.max()), assumed.distortion_length)
+        for at, all_pixels in ((points.y, frame.y), (points.x, frame.x))
+    ]
+    total = np.zeros((jacobian.shape[1],) * 2)
+    step = 1e-2 * frame.pixel
+    for dy, dx in ((step, 0), (0, step)):
+        change = two_theta(refined.params, points.y + dy, points.x + dx)
+        change = change - two_theta(refined.params, points.y - dy, points.x - dx)
+        along = scale * change / (2 * step) * frame.pixel * assumed.distortion
+        scores = np.stack([(bumps[0] * (column * along)[:, None]).T @ bumps[1] for column in jacobian.T])
+        flat = scores.reshape(len(scores), -1)
+        total += flat @ flat.T
+    return total
+
+
+def _bumps(at: Floats, low: float, high: float, part: float) -> Floats:
+    """Compute Gaussian bumps along one axis at points (m), shape (n, bumps); the sum of their squares is 1."""
+    length = part * (high - low)
+    centres = np.arange(low - _REACH * length, high + (_REACH + 1) * length, length)
+    bumps = np.exp(-0.5 * ((at[:, None] - centres) / length) ** 2)
+    return bumps / np.pi**0.25
+
+
+def _preferred(refined: Refined, target: Floats, scale: Floats) -> tuple[float, Floats]:
+    """Fit the wavelength, too, by Gauss-Newton steps; return its relative difference, and weighted residuals (px)."""
+    points, sines = refined.points, np.sin(target / 2)
+    values = np.r_[refined.params, 0.0]
+
+    def residuals() -> tuple[Floats, Floats]:
+        sine = np.minimum(sines * (1 + values[5]), _LARGEST_SINE)
+        angle = two_theta(values[:5], points.y, points.x)
+        return (angle - 2 * np.arcsin(sine)) * scale, -2 * sines / np.sqrt(1 - sine**2) * scale
+
+    for _ in range(_STEPS_OF_WAVELENGTH):
+        residual, by_wavelength = residuals()
+        jacobian = np.c_[_slopes(values[:5], points.y, points.x) * scale[:, None], by_wavelength]
+        sizes = np.linalg.norm(jacobian, axis=0)
+        values = values + np.linalg.lstsq(jacobian / sizes, -residual, rcond=None)[0] / sizes
+        if not (values[DISTANCE] > 0 and abs(values[5]) < _FARTHEST):
+            return float(np.clip(values[5], -_FARTHEST, _FARTHEST)), refined.residuals * scale
+    return float(values[5]), residuals()[0]
+
+
+def _slopes(params: Floats, y: Floats, x: Floats) -> Floats:
+    """Compute d(2 theta) / d(params) at points (m), shape (n, 5)."""
+    steps = _STEP * np.array(PARAMETER_SCALES) * np.r_[params[DISTANCE], 1, 1, 1, 1]
+    sides = [(two_theta(params + step, y, x), two_theta(params - step, y, x)) for step in np.diag(steps)]
+    return cast("Floats", np.stack([after - before for after, before in sides], axis=1) / (2 * steps))
+
+
+def _inverse(jacobian: Floats) -> Floats | None:
+    """Compute (J^T J)^-1; None if the columns are not independent."""
+    sizes = np.linalg.norm(jacobian, axis=0)
+    if not sizes.all():
+        return None
+    normal = (jacobian / sizes).T @ (jacobian / sizes)
+    if np.linalg.eigvalsh(normal)[0] < _SINGULAR:
+        return None
+    return np.linalg.inv(normal) / np.outer(sizes, sizes)
+
+
+def _converted(params: Floats, wavelength: float, covariance: Floats) -> Floats:
+    """Convert a covariance of fit parameters and relative wavelength to that of a geometry, shape (6, 6)."""
+    jacobian = np.zeros((6, 6))
+    jacobian[:5, :5], jacobian[5, 5] = geometry_jacobian(params), wavelength
+    return jacobian @ covariance @ jacobian.T
