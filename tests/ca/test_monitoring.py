@@ -7,7 +7,7 @@ from caproto import AlarmSeverity
 
 import speak
 from ponikeeper.config import load
-from ponikeeper.site.alarms import alarm_tree
+from ponikeeper.site.alarm_tree import alarm_tree
 from ponikeeper.site.archiver import archiver_request
 from ponikeeper.site.pv_list import pv_list
 

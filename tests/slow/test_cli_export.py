@@ -9,7 +9,7 @@ import pytest
 from configurations import TWO_DETECTORS
 from live import TIMEOUT
 from ponikeeper.config import load
-from ponikeeper.site.alarms import alarm_tree
+from ponikeeper.site.alarm_tree import alarm_tree
 from ponikeeper.site.archiver import archiver_request
 from ponikeeper.site.pv_list import pv_list
 from ponikeeper.site.screens.overview import EXAMPLE

@@ -24,7 +24,7 @@ def alarms(
     """Write the alarm tree for Phoebus: ponikeeper export alarms /etc/ponikeeper/28id1.toml -o DIR."""
 
     def text(loaded: Any) -> str:
-        from ponikeeper.site.alarms import alarm_tree
+        from ponikeeper.site.alarm_tree import alarm_tree
 
         return alarm_tree(loaded, root)
 

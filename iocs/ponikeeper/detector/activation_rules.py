@@ -1,4 +1,4 @@
-"""Refuse the activation of a revision that was found wrong. Pure."""
+"""Refuse the activation of a revision that does not exist, or that was found wrong. Pure."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,36 @@ from ponikeeper.errors import RefusedError
 from ponikeeper.history import Correction
 from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.protocol import Activate
+
+
+def no_revision(name: int | str, count: int, labels: Sequence[str], wrong: int | None) -> str:
+    """Format why no revision can be found by its number or label.
+
+    Parameters
+    ----------
+    name
+        The number or the label.
+    count
+        Number of revisions in the history.
+    labels
+        The labels of the history.
+    wrong
+        The last revision with this label, if each of them was corrected or undone; else None.
+
+    Returns
+    -------
+    str
+        For the message of a refusal.
+    """
+    if wrong is not None:
+        return (
+            f"every revision labelled {name} was superseded, retracted or undone, the last one is {wrong}: "
+            "to activate it, give its number"
+        )
+    known = f"revisions 1 to {count}" if count else "no revisions"
+    if isinstance(name, str):
+        known = f"labels {', '.join(labels)}" if labels else f"no labels, and {known}"
+    return f"there is no revision {name}: the history has {known}"
 
 
 def require_right(request: Activate, revision: int, corrections: Sequence[Correction]) -> None:

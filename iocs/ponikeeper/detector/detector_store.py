@@ -7,7 +7,9 @@ from functools import partial
 from typing import TypeVar, cast
 
 from ponikeeper.detector import messages, results
+from ponikeeper.detector.activation_rules import no_revision
 from ponikeeper.detector.publisher import Publisher
+from ponikeeper.detector.repetition_rules import require_same
 from ponikeeper.detector.state import Change
 from ponikeeper.detector.undo_rules import UndoStep, activation_to_undo
 from ponikeeper.errors import RefusedError, StoreError
@@ -98,8 +100,8 @@ class DetectorStore:
         if key is None:
             return None
         answer = await self._read(request, lambda storage: storage.answer(self._prefix, key))
-        if answer is not None and answer.digest != request.digest:
-            raise RefusedError(f'the request id "{ascii(key)[1:-1]}" was used before with other content: use a new id')
+        if answer is not None:
+            require_same(request, answer)
         return answer
 
     async def commit(
@@ -269,17 +271,8 @@ def _find_revision(storage: HistoryStorage, prefix: str, name: int | str, wrong:
     revision = storage.revision(prefix, number) if number is not None and 1 <= number <= count else None
     if revision is not None:
         return revision
-    known = f"revisions 1 to {count}" if count else "no revisions"
-    if isinstance(name, str):
-        wrong_one = storage.find_label(prefix, name)
-        if wrong_one is not None:
-            raise RefusedError(
-                f"every revision labelled {name} was superseded, retracted or undone, the last one is {wrong_one}: "
-                "to activate it, give its number"
-            )
-        labels = storage.labels(prefix)
-        known = f"labels {', '.join(labels)}" if labels else f"no labels, and {known}"
-    raise RefusedError(f"there is no revision {name}: the history has {known}")
+    wrong_one = storage.find_label(prefix, name) if isinstance(name, str) else None
+    raise RefusedError(no_revision(name, count, storage.labels(prefix), wrong_one))
 
 
 def _find_undo(storage: HistoryStorage, prefix: str) -> UndoStep:

@@ -1,14 +1,35 @@
-"""Decide whether a commit would store the active revision again. Pure."""
+"""Decide whether a request repeats an earlier one, or a commit would store the active revision again. Pure."""
 
 from collections.abc import Sequence
 
+from ponikeeper.errors import RefusedError
 from ponikeeper.geometry.files import files_of
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import correction_of
-from ponikeeper.protocol import Commit, LinkState
+from ponikeeper.protocol import Commit, LinkState, Request
 from ponikeeper.protocol.links import is_same_position
-from ponikeeper.store import Draft
+from ponikeeper.store import Answer, Draft
 from ponikeeper.text import strictjson
+
+
+def require_same(request: Request, answer: Answer) -> None:
+    """Check that a request is the one that was answered before under its id.
+
+    Parameters
+    ----------
+    request
+        The request.
+    answer
+        The first answer to its id.
+
+    Raises
+    ------
+    RefusedError
+        The id was used for another request.
+    """
+    if answer.digest != request.digest:
+        used = ascii(request.request)[1:-1]
+        raise RefusedError(f'the request id "{used}" was used before with other content: use a new id')
 
 
 def is_repetition(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ponikeeper.detector.activation_rules import require_right
+from ponikeeper.detector.activation_rules import no_revision, require_right
 from ponikeeper.errors import RefusedError
 from ponikeeper.history import Correction
 from ponikeeper.protocol import Activate
@@ -28,3 +28,22 @@ def test_corrected_revision_is_refused_with_the_correction_and_what_to_type():
 )
 def test_right_or_forced_revision_is_not_refused(request_, number):
     require_right(request_, number, [RETRACTED, FOR_A_DAY])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ((7, 5, ["near"], None), "there is no revision 7: the history has revisions 1 to 5"),
+        ((1, 0, [], None), "there is no revision 1: the history has no revisions"),
+        (("mid", 5, ["far", "near"], None), "there is no revision mid: the history has labels far, near"),
+        (("mid", 5, [], None), "there is no revision mid: the history has no labels, and revisions 1 to 5"),
+        (("mid", 0, [], None), "there is no revision mid: the history has no labels, and no revisions"),
+        (
+            ("near", 5, ["near"], 4),
+            "every revision labelled near was superseded, retracted or undone, the last one is 4: to activate it, "
+            "give its number",
+        ),
+    ],
+)
+def test_what_exists_is_named_where_a_revision_does_not(asked, message):
+    assert no_revision(*asked) == message

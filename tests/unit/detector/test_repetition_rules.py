@@ -4,11 +4,13 @@ import pytest
 
 from deciding import FIT, POSITION, UNITS, active, decide, edit, links_now
 from ponikeeper.detector.record_position_rules import decide_record_position
-from ponikeeper.detector.repetition_rules import is_repetition
+from ponikeeper.detector.repetition_rules import is_repetition, require_same
+from ponikeeper.errors import RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.history import Correction
-from ponikeeper.protocol import Commit
+from ponikeeper.protocol import Activate, Commit
+from ponikeeper.store import Answer
 from strategies import VALUES
 
 
@@ -78,3 +80,11 @@ def test_change_that_python_calls_equal_is_a_change():
     geometry = Geometry.parse({**VALUES, "detector_config": {"a": 1}})
     assert not is_unchanged(active(geometry), edit(detector_config={"a": True}))
     assert is_unchanged(active(geometry), edit(detector_config={"a": 1}))
+
+
+def test_id_means_one_request_for_ever():
+    answer = Answer("id-1", "a" * 64, "activate", 3, 4, "2026-11-22T09:30:00Z")
+    require_same(Activate(3, request="id-1", digest="a" * 64), answer)
+    with pytest.raises(RefusedError) as caught:
+        require_same(Activate(4, request="id-1", digest="b" * 64), answer)
+    assert caught.value.problems == ('the request id "id-1" was used before with other content: use a new id',)

@@ -1,4 +1,7 @@
-"""The alarm tree of an IOC, as the Phoebus alarm server imports it, derived from the PV contract. Pure."""
+"""The alarm tree of an IOC, as the Phoebus alarm server imports it, derived from the PV contract. Pure.
+
+The severity of each status is in `ponikeeper.protocol.status`, guidance and delay in `ponikeeper.protocol.pvs`.
+"""
 
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET

@@ -3,7 +3,7 @@
 from xml.etree import ElementTree as ET
 
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS
-from ponikeeper.site.alarms import alarm_tree
+from ponikeeper.site.alarm_tree import alarm_tree
 
 
 def test_alarm_tree_has_a_component_for_each_detector_and_guidance_for_each_alarm(config):
