@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, cast
 
 from ponikeeper.errors import ConfigError, RefusedError
-from ponikeeper.protocol.links import LinkState, is_within, position_now, quantity
+from ponikeeper.protocol.links import LinkState, in_service, is_within, position_now, quantity
 
 PositionWord = Literal["now", "unknown"]
 
@@ -87,21 +87,26 @@ def position_question(links: Sequence[LinkState]) -> str:
     Parameters
     ----------
     links
-        All of the detector, at rest.
+        All of the detector; those in service are at rest.
 
     Returns
     -------
     str
-        Their names, PVs and values, and the question, to be answered by yes or no.
+        Their names, PVs and values, which of them are out of service and therefore not recorded, and the question, to
+        be answered by yes or no.
     """
-    values = ", ".join(f"{link} {quantity(cast('float', link.value), link.units)}" for link in links)
-    return f"The links are at: {values}\nWas this geometry calibrated at this position?"
+    used = in_service(links)
+    values = ", ".join(f"{link} {quantity(cast('float', link.value), link.units)}" for link in used)
+    others = [f"\nNot recorded: {link} is {link.out_of_service}" for link in links if link not in used]
+    return f"The links are at: {values}{''.join(others)}\nWas this geometry calibrated at this position?"
 
 
 def unknown_question(links: Sequence[LinkState]) -> str:
     """Format the question whether to commit without a position; parameters as `position_question`."""
-    reasons = "; ".join(link.unknown_because for link in links if link.unknown_because is not None)
-    return f"The position cannot be recorded now: {reasons}\nCommit this geometry without a position?"
+    used = in_service(links)
+    reasons = [link.unknown_because for link in used if link.unknown_because is not None]
+    reasons += [] if used else [f"{link} is {link.out_of_service}" for link in links]
+    return f"The position cannot be recorded now: {'; '.join(reasons)}\nCommit this geometry without a position?"
 
 
 def _answer(ask: Ask, question: str) -> bool:
@@ -116,4 +121,4 @@ def _agree(shown: Sequence[LinkState], links: Sequence[LinkState]) -> bool:
     before, now = position_now(shown), position_now(links)
     if not before or not now or before.keys() != now.keys():
         return False
-    return all(is_within(link, now[link.name], before[link.name]) for link in shown)
+    return all(is_within(link, now[link.name], before[link.name]) for link in in_service(shown))

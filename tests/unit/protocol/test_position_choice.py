@@ -77,6 +77,30 @@ def test_position_that_cannot_be_recorded_is_said_before_the_commit(links, reaso
         chosen(Person([links], False))
 
 
+WHY = "out of service since 2026-11-22T09:30:00Z by oper@host: controller is being repaired"
+IN_REPAIR = replace(ENERGY, value=None, connected=False, out_of_service=WHY)
+
+
+@pytest.mark.parametrize("idle", [IN_REPAIR, replace(ENERGY, out_of_service=WHY)], ids=["off", "still answers"])
+def test_link_out_of_service_is_named_and_its_value_is_not_asked_for(idle):
+    person = Person([(Z, idle)], True)
+    assert chosen(person) == "now"
+    (question,) = person.questions
+    assert question.splitlines()[:2] == ["The links are at: z (Z.RBV) 250 mm", f"Not recorded: energy (Mono) is {WHY}"]
+
+
+def test_position_cannot_be_recorded_where_no_link_is_in_service():
+    person = Person([(IN_REPAIR,)], True)
+    assert chosen(person) == "unknown"
+    assert f"cannot be recorded now: energy (Mono) is {WHY}\n" in person.questions[0]
+
+
+def test_only_links_in_service_are_a_reason_against_recording():
+    person = Person([(replace(Z, moving=True), IN_REPAIR)], True)
+    assert chosen(person) == "unknown"
+    assert "cannot be recorded now: z (Z.RBV) is moving\n" in person.questions[0]
+
+
 @pytest.mark.parametrize(
     "later", [replace(Z, value=250.06), replace(Z, value=1000.0), replace(Z, moving=None)], ids=["near", "far", "?"]
 )
