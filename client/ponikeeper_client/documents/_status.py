@@ -11,7 +11,8 @@ from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import chain
 from ponikeeper.protocol import LinkState, Status, applies
 from ponikeeper.protocol.findings import findings_about, reason_of, status_of
-from ponikeeper.protocol.links import compared
+from ponikeeper.protocol.links import compared, in_service
+from ponikeeper.text.strictjson import plain
 
 NOT_RECORDED = "not recorded"
 """Status of a geometry of a run that recorded none, such as those of xpdAcq."""
@@ -57,6 +58,7 @@ class StatusRecord:
         """Return the record of an event that has a status of its own; the links were read before it.
 
         Where that status permits the use, the links were at the recorded position, otherwise it is not known where.
+        UNWATCHED says nothing of the links: they were taken out of service meanwhile.
 
         Parameters
         ----------
@@ -70,7 +72,8 @@ class StatusRecord:
         """
         if name == self.name:
             return self
-        at_position = self.links if self.links is not None and applies(name) else None
+        proven = applies(name) and name != Status.UNWATCHED.name
+        at_position = self.links if self.links is not None and proven else None
         return StatusRecord(name, reason, None if at_position is None else tuple(map(_at_position, at_position)))
 
 
@@ -165,7 +168,7 @@ def recorded_applicability(record: StatusRecord, geometry: Geometry | None, numb
 
 
 def applicability(
-    record: StatusRecord, recorded: int, revision: Revision, corrections: Sequence[Correction], instant: str | None
+    record: StatusRecord, recorded: Revision, revision: Revision, corrections: Sequence[Correction], instant: str | None
 ) -> Applicability:
     """Compute whether a revision applies where the links of a run were.
 
@@ -174,7 +177,7 @@ def applicability(
     record
         What the run recorded of the status of its own geometry.
     recorded
-        Number of the recorded revision.
+        The recorded revision, as the history has it.
     revision
         The revision in question.
     corrections
@@ -186,7 +189,7 @@ def applicability(
     -------
     Applicability
         Status and reason by the recorded links. Where these are not known, as before 0.2, the recorded status
-        counts for the recorded revision, and for one that its corrections lead to.
+        counts for the recorded revision, and for one of the same position that its corrections lead to.
     """
     if record.name is None:
         return Applicability()
@@ -194,15 +197,35 @@ def applicability(
         return Applicability(record.name, record.reason, record.links)
     if record.links is None:
         return _without_links(record, recorded, revision, corrections, instant)
-    own = revision.number == recorded
+    own = revision.number == recorded.number
     links = record.links
     if not own:
         links = tuple(compared(link, revision.position, revision.geometry.wavelength) for link in links)
     findings = findings_about(revision, corrections, links, instant)
     computed = Applicability(status_of(findings).name, reason_of(findings), links)
-    if own and computed.permits_use and not applies(record.name) and Status[record.name] not in _CORRECTED:
-        return replace(computed, status=record.name, reason=record.reason)
-    return computed
+    if not computed.permits_use:
+        return computed
+    if own:
+        word = replace(computed, status=record.name, reason=_recorded_reason(record))
+        return computed if applies(record.name) else word
+    missing = _links_not_recorded(revision, links)
+    return replace(computed, status=Status.UNKNOWN.name, reason=missing) if missing else computed
+
+
+def _recorded_reason(record: StatusRecord) -> str:
+    """Return the recorded reason; of a correction that the history does not have for that time, with that remark."""
+    if record.name not in (status.name for status in _CORRECTED):
+        return record.reason
+    return f"{record.reason or record.name}, as the run recorded; the history has no such correction for its time"
+
+
+def _links_not_recorded(revision: Revision, links: Sequence[LinkState]) -> str:
+    """Return which links of the position of a revision a run did not record, though it did record others."""
+    known = {link.name for link in links}
+    missing = [name for name in revision.position or {} if name not in known]
+    if not missing or not in_service(links):  # without links nothing checks the geometry: it is UNWATCHED
+        return ""
+    return f"the run did not record {', '.join(missing)}, for which revision {revision.number} was calibrated"
 
 
 def _at_position(link: LinkState) -> LinkState:
@@ -211,17 +234,17 @@ def _at_position(link: LinkState) -> LinkState:
 
 
 def _without_links(
-    record: StatusRecord, recorded: int, revision: Revision, corrections: Sequence[Correction], instant: str | None
+    record: StatusRecord, recorded: Revision, revision: Revision, corrections: Sequence[Correction], instant: str | None
 ) -> Applicability:
     corrected = [one for one in findings_about(revision, corrections, (), instant) if one.status in _CORRECTED]
     if corrected:
         return Applicability(corrected[0].status.name, reason_of(corrected))
-    steps = chain(corrections, recorded, instant)
-    right = steps[-1].by if steps else recorded
     assert record.name is not None
-    if revision.number == right and applies(record.name):
-        return Applicability(record.name, record.reason)
-    if revision.number == recorded and record.name not in (_CONDEMNED, *(status.name for status in _CORRECTED)):
+    if revision.number == recorded.number and record.name != _CONDEMNED:
+        return Applicability(record.name, _recorded_reason(record))
+    steps = chain(corrections, recorded.number, instant)
+    is_replacement = bool(steps) and steps[-1].by == revision.number
+    if is_replacement and applies(record.name) and plain(revision.position) == plain(recorded.position):
         return Applicability(record.name, record.reason)
     reason = f"the run recorded {record.name}, but not where the links were when revision {revision.number} was needed"
     return Applicability(Status.UNKNOWN.name, reason)

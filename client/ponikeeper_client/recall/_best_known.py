@@ -172,17 +172,17 @@ def use_revision(recorded: Recorded, number: int, history: History) -> list[Best
     NoGeometryError
         The history does not have one of the two revisions.
     """
-    _verified_revision(recorded, history)
+    own = _verified_revision(recorded, history)
     revision = history.revision(number)
     if revision is None:
         raise NoGeometryError(f"{recorded.detector} {recorded.scope}: {history.authority} has no revision {number}")
     corrections = history.corrections()
     if any(event.time is None for event in recorded.events) or not recorded.events:
         instants = _instants(recorded, corrections)
-        results = [_result(recorded, revision, (), history, instant) for instant in instants]
+        results = [_result(recorded, own, revision, (), history, instant) for instant in instants]
         return [next((result for result in results if not result.applicability.permits_use), results[0])]
     return [
-        _result(replace(recorded, events=events), revision, (), history, from_posix(events[0].time or 0.0))
+        _result(replace(recorded, events=events), own, revision, (), history, from_posix(events[0].time or 0.0))
         for _, events in _parts(recorded, corrections, number)
     ]
 
@@ -277,11 +277,13 @@ def _corrected(recorded: Recorded, revision: Revision, steps: Chain, history: Hi
             "for, too"
         )
         return BestKnown(recorded=recorded, geometry=None, reason=reason, chain=steps, authority=history.authority)
-    return _result(recorded, right, steps, history, instant)
+    return _result(recorded, revision, right, steps, history, instant)
 
 
-def _result(recorded: Recorded, revision: Revision, steps: Chain, history: History, instant: str) -> BestKnown:
-    """Return a revision as the right one for some events, with its status at their time."""
+def _result(
+    recorded: Recorded, own: Revision, revision: Revision, steps: Chain, history: History, instant: str
+) -> BestKnown:
+    """Return a revision as the right one for some events, with its status at their time; `own` is the recorded one."""
     return BestKnown(
         recorded=recorded,
         geometry=revision.geometry,
@@ -290,7 +292,7 @@ def _result(recorded: Recorded, revision: Revision, steps: Chain, history: Histo
         checksum=revision.checksum,
         label=revision.label,
         files=files_of(revision.provenance),
-        applicability=applicability(recorded.record, recorded.revision or 0, revision, history.corrections(), instant),
+        applicability=applicability(recorded.record, own, revision, history.corrections(), instant),
         chain=steps,
         authority=history.authority,
     )

@@ -140,6 +140,38 @@ def test_run_that_a_later_correction_leads_elsewhere_is_not_valid_there():
     assert "revision 2 MOVED (recorded: revision 1 VALID" in found.summary
 
 
+def at(number: int, **values: float) -> Revision:
+    """A revision that was calibrated with several links at some values (mm)."""
+    position = {name: {"value": value, "units": "mm"} for name, value in values.items()}
+    bare = dataclasses.replace(placed(number, NEAR), position=position)
+    return dataclasses.replace(bare, checksum=checksum(PREFIX, "revision", bare.row()))
+
+
+def test_revision_for_a_link_that_the_run_did_not_record_is_not_known_to_apply():
+    one, two = placed(1, NEAR), at(2, z=NEAR, y=50.0)
+    known = of(one, two, corrections=[judge(1, 1, 2)])
+    for options in ({"best": True}, {"revision": 2}):
+        with pytest.raises(NotValidError, match="UNKNOWN: the run did not record y, for which revision 2 was calibr"):
+            use(run(active(one, link(NEAR))), history=known, **options)
+    both = active(at(1, z=NEAR, y=50.0), link(NEAR), link(50.0, name="y"))
+    known = of(at(1, z=NEAR, y=50.0), two, corrections=[judge(1, 1, 2)])
+    assert use(run(both), best=True, history=known) == two.geometry.dist
+    (found,) = best_known(run(active(placed(1, NEAR))), history=of(placed(1, NEAR), two, corrections=[judge(1, 1, 2)]))
+    assert found.status == "UNWATCHED"  # nothing was checked, and the status says that
+
+
+@pytest.mark.parametrize("by", [2, None], ids=["SUPERSEDED", "RETRACTED"])
+def test_correction_that_the_run_recorded_counts_where_the_history_does_not_have_it(by):
+    """An older export, or the clock of the run was behind that of the IOC."""
+    one, two = placed(1, NEAR), placed(2, NEAR)
+    late = judge(1, 1, by, since=BEGIN + 100)
+    documents = run(active(one, link(NEAR), corrections=[late]))
+    for corrections in ((), (late,)):
+        with pytest.raises(NotValidError, match=r"as the run recorded; the history has no such correction") as refused:
+            use(documents, best=True, history=of(one, two, corrections=corrections))
+        assert refused.value.status == ("RETRACTED" if by is None else "SUPERSEDED")
+
+
 def test_moving_run_passes_with_no_revision():
     one, two = placed(1, NEAR), placed(2, FAR)
     documents = run(active(one, link(FAR, moving=True)))
@@ -231,6 +263,24 @@ def test_event_that_came_back_is_compared_where_the_recorded_revision_was_calibr
         number: [each.status for each in best_known(documents, revision=number, history=known)] for number in (1, 2, 3)
     }
     assert statuses == {1: ["MOVED", "VALID"], 2: ["MOVED", "VALID"], 3: ["VALID", "MOVED"]}
+
+
+def test_event_whose_links_were_taken_out_of_service_does_not_say_where_they_were():
+    one, two = placed(1, NEAR), placed(2, NEAR)
+    documents = list(with_states(run(active(one, link(NEAR)), (1.0, 2.0)), [(1, "VALID"), (1, "UNWATCHED")]))
+    assert [each.status for each in recorded(documents)] == ["VALID", "UNWATCHED"]
+    assert recorded(documents)[1].applicability.links is None
+    known = of(one, two)
+    assert [each.status for each in best_known(documents, history=known)] == ["VALID", "UNWATCHED"]
+    assert [each.status for each in best_known(documents, revision=2, history=known)] == ["VALID", "UNKNOWN"]
+
+
+@pytest.mark.parametrize("z", [FAR, None])
+def test_run_before_links_were_recorded_does_not_make_a_revision_of_another_position_valid(z):
+    one, two = placed(1, NEAR), placed(2, z)
+    documents = taken([("primary", old(active(one, link(NEAR))), [1.0])])
+    with pytest.raises(NotValidError, match="UNKNOWN: the run recorded VALID, but not where the links were"):
+        use(documents, best=True, history=of(one, two, corrections=[judge(1, 1, 2)]))
 
 
 AT_START = "status known at the start of the stream only"
