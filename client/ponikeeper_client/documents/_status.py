@@ -214,7 +214,7 @@ def applicability(
 
 def _recorded_reason(record: StatusRecord) -> str:
     """Return the recorded reason; of a correction that the history does not have for that time, with that remark."""
-    if record.name not in (status.name for status in _CORRECTED):
+    if record.name not in [status.name for status in _CORRECTED]:
         return record.reason
     return f"{record.reason or record.name}, as the run recorded; the history has no such correction for its time"
 
