@@ -76,7 +76,7 @@ def unknown_links_problem(moving: Collection[str], links: Sequence[LinkState]) -
 def out_of_service_warning(prefix: str, link: LinkState) -> str:
     """Format that a link is moved on purpose although it is out of service; `prefix` is that of the detector."""
     return (
-        f"{link.name} is in moving, but {link} is out of service {link.out_of_service}: the status does not depend on "
+        f"{link.name} is in moving, but {link} is {link.out_of_service}: the status does not depend on "
         "where it is. If it moves again, return it to service before the run: "
         f"ponikeeper in-service {shlex.quote(prefix)} {link.name}"
     )
