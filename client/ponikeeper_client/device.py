@@ -1,9 +1,10 @@
 """The ophyd device of a detector's geometry: recorded whole in every run, set in one transaction."""
 
 import sys
+import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -107,6 +108,9 @@ class CalibrationData(Device):
     status_pv = Cpt(GuardedReadOnly, "Status_RBV", kind="omitted", string=True)
     alive_pv = Cpt(AliveSignal, "Alive_RBV", kind="omitted")
 
+    SUB_STATE = "state"
+    _default_sub = SUB_STATE
+
     def __init__(
         self,
         prefix: str = "",
@@ -122,6 +126,8 @@ class CalibrationData(Device):
         self._timeout, self._verdict_timeout, self._on_disconnect = timeout, verdict_timeout, on_disconnect
         self._per_event = per_event
         self.status_warnings = StatusWarnings()
+        self._state: tuple[int, str] | None = None
+        self._state_lock, self._is_following = threading.Lock(), False
         self._made: tuple[tuple[str, Snapshot], documents.Configuration] | None = None
         super().__init__(prefix, **kwargs)
         if per_event:
@@ -231,6 +237,45 @@ class CalibrationData(Device):
             described = self.describe_configuration()
             data_keys.update({key: described[key] for key in self._event_keys()})
         return data_keys
+
+    @property
+    def is_read_per_event(self) -> bool:
+        """Whether each event has serial and status (``per_event``)."""
+        return self._per_event
+
+    def subscribe(self, callback: Callable[..., Any], event_type: str | None = None, run: bool = True) -> int:
+        """Call a function at each change of serial or status, as ``bps.monitor(calib)`` needs it.
+
+        Parameters
+        ----------
+        callback
+            Called with keywords; `read` returns the new values.
+        event_type
+            As for `ophyd.Device.subscribe`; None or ``"state"`` means serial and status.
+        run
+            Whether to call it at once, too.
+
+        Returns
+        -------
+        int
+            For `unsubscribe`.
+
+        Raises
+        ------
+        ValueError
+            `read` returns nothing, because the device was made without ``per_event``.
+        DestroyedError
+            The device was destroyed.
+        """
+        if event_type in (None, self.SUB_STATE):
+            if not self._per_event:
+                raise ValueError(
+                    f"{self.name} has nothing to record in the events of a monitor: expected "
+                    f"CalibrationData(..., per_event=True), whose events have serial and status; or monitor "
+                    f"{self.name}.status"
+                )
+            self._follow_state()
+        return super().subscribe(callback, event_type=event_type, run=run)
 
     def read_configuration(self) -> Any:
         """Return values and timestamps of all that a run records, from one snapshot.
@@ -547,6 +592,25 @@ class CalibrationData(Device):
     ) -> None:
         commit = manual(values, self.read_snapshot(), expect_revision)
         self.transact(with_files(commit, file_entry, mask), timeout)
+
+    def _follow_state(self) -> None:
+        """Call the subscribers at each change of serial or status from now on."""
+        with self._state_lock:
+            begins, self._is_following = not self._is_following, True
+        if begins:
+            for signal in (self.serial, self.status):
+                signal.subscribe(self._state_changed, run=False)
+            self._state_changed()
+
+    def _state_changed(self, **_: Any) -> None:
+        """Call the subscribers once if serial or status, or both, have changed; a lost IOC has no values to read."""
+        snapshot = self.monitored()
+        state = (0, "UNKNOWN") if snapshot is None else (snapshot.serial, snapshot.status)
+        with self._state_lock:
+            if state == self._state or (snapshot is None and self._on_disconnect == "raise"):
+                return
+            self._state = state
+            self._run_subs(sub_type=self.SUB_STATE, timestamp=time.time())
 
     def _event_keys(self) -> list[str]:
         return [f"{self.name}_{key}" for key in documents.STATE_KEYS]

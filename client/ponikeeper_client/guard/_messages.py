@@ -220,6 +220,22 @@ class Guard:
             run.add_reading(run.event.stream, [msg.obj])
         return (yield msg)
 
+    def _monitor(self, run: Run, msg: Msg) -> Plan:
+        """Record a device that makes its events itself; they keep the descriptor with which it began."""
+        calibs = run.calibrations_of(msg.obj)
+        yield from self._read_states(run, msg, [calib for calib in calibs if calib not in run.states])
+        for calib in calibs:
+            self._policy.check(run, calib, read_state(calib))
+        response = yield msg
+        run.monitored |= {calib: msg.obj for calib in calibs if not calib.is_read_per_event}
+        for stream in self.record.streams(run.uid, msg.obj.name) if calibs else ():
+            run.streams.setdefault(stream, [])
+        return response
+
+    def _unmonitor(self, run: Run, msg: Msg) -> Plan:
+        run.monitored = {calib: device for calib, device in run.monitored.items() if device is not msg.obj}
+        return (yield msg)
+
     def _drop(self, run: Run, msg: Msg) -> Plan:
         run.event = None
         return (yield msg)

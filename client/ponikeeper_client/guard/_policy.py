@@ -114,6 +114,13 @@ class Policy:
         if self.on_change == "fail":
             raise RecordError(f'{change}: on_change is "fail"; take the run again')
         log.log(logging.WARNING if self.on_change == "warn" else logging.INFO, "%s", change)
+        if calib in run.monitored:
+            self.fail_or_warn_unrecordable(
+                RecordError(
+                    f"{change}, while {run.monitored[calib].name} is monitored, whose events cannot get another "
+                    "descriptor: make the calibration with per_event=True, or take the run again"
+                )
+            )
 
     def is_unsettled(self, calib: CalibrationData) -> bool:
         """Return whether a link that is not in `moving` moves or settles."""

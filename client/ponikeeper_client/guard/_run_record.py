@@ -66,8 +66,9 @@ def recorded_state(descriptor: Mapping[str, Any], calib: str) -> CalibrationStat
     for configuration in (descriptor.get("configuration") or {}).values():
         data: Mapping[str, Any] = configuration["data"]
         for joint in "_-":  # ophyd, ophyd-async
-            if f"{calib}{joint}serial" in data:
-                return CalibrationState(*(data[f"{calib}{joint}{key}"] for key in ("serial", "revision_uid", "status")))
+            keys = [f"{calib}{joint}{key}" for key in ("serial", "revision_uid", "status")]
+            if all(key in data for key in keys):  # a signal such as calib.serial records itself only
+                return CalibrationState(*(data[key] for key in keys))
     return None
 
 
@@ -228,6 +229,8 @@ class Run:
         The link watches of the current exposure.
     fly_scans
         The fly scans whose frames are not collected yet.
+    monitored
+        The calibrations of monitored devices whose events do not have serial and status, each with its device.
     event
         The event that is being read.
     rested
@@ -248,6 +251,7 @@ class Run:
     warned_status: dict[CalibrationData, str] = field(default_factory=dict)
     watches: dict[CalibrationData, LinkWatch] = field(default_factory=dict)
     fly_scans: dict[CalibrationData, FlyScan] = field(default_factory=dict)
+    monitored: dict[CalibrationData, Any] = field(default_factory=dict)
     event: PendingEvent | None = None
     rested: set[CalibrationData] = field(default_factory=set)
     checked_names: set[CalibrationData] = field(default_factory=set)
