@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ponikeeper.errors import ImageError, ShapeError
+from ponikeeper.errors import ImageError
 from ponikeeper.geometry import Geometry
 from ponikeeper_client._image_files.averaging import valid_pixels
-from ponikeeper_client.documents import azimuthal_integrator
 from ponikeeper_client.fit._forward_model import Floats
+from ponikeeper_client.fit._panel import panel_of
 
 Mask = NDArray[np.bool_]
 
@@ -71,13 +71,10 @@ class Frame:
             raise ImageError(f"the image has shape {image.shape}: expected two dimensions, (y, x)")
         if image.dtype.kind not in "iuf":
             raise ImageError(f"the image is of type {image.dtype}: expected integers or floats")
-        detector = _detector(geometry, image.shape)
-        y, x, z = detector.calc_cartesian_positions()
-        if z is not None:
-            raise ImageError(f"the detector {geometry.detector} is curved: the fit needs a flat one; use the GUI")
+        panel = panel_of(geometry, image.shape)
         valid = valid_pixels(image)
-        if detector.mask is not None and detector.mask.shape == image.shape:
-            valid &= np.asarray(detector.mask) == 0
+        if panel.gaps is not None:
+            valid &= ~panel.gaps
         if mask is not None:
             if mask.shape != image.shape:
                 raise ImageError(f"the mask has shape {mask.shape} and the image {image.shape}: expected the same")
@@ -85,7 +82,7 @@ class Frame:
         if not valid.any():
             raise ImageError("every pixel is masked, saturated or negative, or not finite: there is no image to fit")
         values = np.where(valid, image, 0).astype(np.float32)
-        return cls(values, valid, np.asarray(y), np.asarray(x), float(np.sqrt(geometry.pixel1 * geometry.pixel2)))
+        return cls(values, valid, panel.y, panel.x, float(np.sqrt(geometry.pixel1 * geometry.pixel2)))
 
     def binned(self, largest: int) -> Self:
         """Average square blocks of pixels, so that no side has more than `largest` of them.
@@ -125,28 +122,6 @@ class Frame:
         image = np.clip(self.image, low, high + 2 * (high - low)) - low
         image = np.sqrt(image + 0.25 * max(float(np.median(counted)) - low, 1e-3 * (high - low)))
         return _filled(image.astype(np.float32), self.valid)
-
-
-def _detector(geometry: Geometry, shape: tuple[int, ...]) -> Any:
-    """Build pyFAI's detector for an image; a detector without a shape of its own gets the image's.
-
-    Raises
-    ------
-    ShapeError
-        The detector has another shape: its gaps would lie elsewhere.
-    """
-    try:
-        own = azimuthal_integrator(geometry, any_files=True).detector
-    except ShapeError:
-        own = None
-    if own is None or own.shape is None:
-        return azimuthal_integrator(geometry, shape=shape, any_files=True).detector
-    if tuple(own.shape) != shape:
-        raise ShapeError(
-            f"the image has shape {shape}, but {geometry.detector} with pixels of {geometry.pixel1!r} m x "
-            f"{geometry.pixel2!r} m has {tuple(own.shape)}: is it binned, turned, or another detector?"
-        )
-    return own
 
 
 def _blocks(values: NDArray[Any], block: int) -> NDArray[Any]:

@@ -2,12 +2,13 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
+from scipy import ndimage
 from scipy.optimize import least_squares
 
 from ponikeeper_client.fit._control_points import ControlPoints
 from ponikeeper_client.fit._forward_model import DISTANCE, PARAMETER_SCALES, Floats, cosine, two_theta
 from ponikeeper_client.fit._frame import Frame
+from ponikeeper_client.fit._peaks import find_peaks
 from ponikeeper_client.fit._refine import Refined, refine
 from ponikeeper_client.fit.calibrants import nearest_index
 
@@ -162,8 +163,8 @@ def sharp_peaks(frame: Frame, params: Floats) -> tuple[Floats, Floats]:
     pattern = radial_pattern(frame, params)
     sharp = pattern - ndimage.percentile_filter(pattern, 30, size=_BACKGROUND_WIDTH)
     noise = 1.4826 * np.median(np.abs(np.diff(sharp))) / np.sqrt(2) + 1e-12
-    peaks, properties = signal.find_peaks(sharp, prominence=_MIN_PROMINENCE * noise, width=(0, _BACKGROUND_WIDTH / 2))
-    return peaks + 0.5, properties["prominences"]
+    peaks, prominences = find_peaks(sharp, _MIN_PROMINENCE * noise, _BACKGROUND_WIDTH / 2)
+    return peaks + 0.5, prominences
 
 
 def radial_pattern(frame: Frame, params: Floats) -> NDArray[np.float64]:

@@ -1,6 +1,8 @@
 """Powder standards: pyFAI's by name, or a .D file; the scattering angles of their lines."""
 
 import difflib
+import functools
+import importlib.util
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ponikeeper.errors import CalibrantError
+from ponikeeper.errors import CalibrantError, MissingExtraError
 from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper_client.fit._forward_model import Floats
 
@@ -110,16 +112,28 @@ def calibrant(name: str | Path | Calibrant) -> Calibrant:
         raise CalibrantError(f"calibrant {str(name)!r} is unknown{meant}: expected a .D file, or one of {exist}")
     if str(name) == "Ni":  # pyFAI lists five lines: with so few a real image converged 2.8 % off in distance
         return Calibrant("Ni", _face_centred(NICKEL_LATTICE))
-    from pyFAI.calibrant import get_calibrant
-
-    return Calibrant(str(name), _distinct(value * 1e-10 for value in get_calibrant(str(name)).dspacing))
+    return Calibrant(str(name), _read(_pyfai_files()[str(name)]))
 
 
 def calibrant_names() -> list[str]:
     """Return the names that `calibrant` knows, sorted."""
-    from pyFAI.calibrant import names
+    return sorted(_pyfai_files())
 
-    return sorted(names())
+
+@functools.cache
+def _pyfai_files() -> dict[str, Path]:
+    """Find the .D files of pyFAI by name, without loading pyFAI, which takes longer than a fit.
+
+    Raises
+    ------
+    MissingExtraError
+        pyFAI is not installed.
+    """
+    spec = importlib.util.find_spec("pyFAI")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtraError("fit", "pyFAI")
+    folder = Path(spec.submodule_search_locations[0]) / "resources" / "calibration"
+    return {path.stem: path for path in folder.glob("*.D")}
 
 
 def _read(path: Path) -> tuple[float, ...]:

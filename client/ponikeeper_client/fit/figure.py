@@ -1,12 +1,13 @@
 """Figure of a fit: the rings on the image, the residuals of the control points, and the integrated pattern."""
 
 import io
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ponikeeper_client.documents import azimuthal_integrator
+from ponikeeper_client.fit._forward_model import Floats, params_of, two_theta
+from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._refine import residuals_px
 from ponikeeper_client.fit.fit import Fit
 
@@ -33,26 +34,42 @@ def draw(fit: Fit, image: NDArray[Any], mask: NDArray[Any] | None, title: str) -
     bytes
         The content of a PNG file.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(14, 8), layout="constrained")
-    FigureCanvasAgg(figure)  # a canvas that needs no display
+    figure = _figure()
     panels = figure.subplot_mosaic([["image", "residual"], ["image", "pattern"]], width_ratios=(1, 1.2))
-    integrator = azimuthal_integrator(fit.geometry, shape=image.shape, any_files=True)
-    two_theta = np.degrees(integrator.array_from_unit(image.shape, unit="2th_rad"))
+    frame = Frame.of(image, fit.geometry, mask)
+    angle = np.degrees(two_theta(params_of(fit.geometry), frame.y, frame.x))
     angles = np.degrees(fit.lines[list(fit.rings)]) if fit.rings else np.degrees(fit.lines[:10])
-    show_rings(panels["image"], image, two_theta, angles)
+    show_rings(panels["image"], image, angle, angles)
     _show_residuals(panels["residual"], fit)
-    hidden = None if mask is None else np.asarray(mask) != 0
-    pattern = integrator.integrate1d(image, _PATTERN_POINTS, unit="2th_deg", mask=hidden)
-    largest = min(float(two_theta.max()), 1.15 * float(angles.max()))
+    pattern = _integrated(angle[frame.valid], frame.image[frame.valid])
+    largest = min(float(angle.max()), 1.15 * float(angles.max()))
     show_pattern(panels["pattern"], pattern, np.degrees(fit.lines), largest)
     outcome = "accepted" if fit.accepted else "REJECTED: " + fit.problems[0].split(";")[0]
-    figure.suptitle(f"{title}\n{outcome}", color="black" if fit.accepted else "tab:red")
-    content = io.BytesIO()
-    figure.savefig(content, dpi=_DPI, format="png")
-    return content.getvalue()
+    return _png(figure, f"{title}\n{outcome}", fit.accepted)
+
+
+def draw_image(image: NDArray[Any], title: str, problem: str) -> bytes:
+    """Draw an image in which no rings were found, as a PNG.
+
+    Parameters
+    ----------
+    image
+        Intensities (counts), shape (y, x).
+    title
+        First line of the title.
+    problem
+        Why there is no fit.
+
+    Returns
+    -------
+    bytes
+        The content of a PNG file.
+    """
+    figure = _figure()
+    axes = figure.subplots()
+    _show_image(axes, image)
+    axes.set(xlabel="x (px)", ylabel="y (px)")
+    return _png(figure, f"{title}\nREJECTED: {problem.split(';', maxsplit=1)[0]}", accepted=False)
 
 
 def show_rings(axes: Any, image: NDArray[Any], two_theta: NDArray[Any], angles: NDArray[Any]) -> None:
@@ -69,8 +86,7 @@ def show_rings(axes: Any, image: NDArray[Any], two_theta: NDArray[Any], angles: 
     angles
         Scattering angles of the rings (deg), shape (n,).
     """
-    low, high = np.percentile(image[np.isfinite(image)], (1, 99.5))
-    axes.imshow(image, origin="lower", cmap="Greys", vmin=float(low), vmax=float(max(high, low + 1)))
+    _show_image(axes, image)
     upper = two_theta.copy()
     upper[: image.shape[0] // 2] = np.nan  # the lower half shows the image alone
     axes.contour(upper, levels=np.unique(angles), colors="tab:red", linewidths=0.6, alpha=0.9)
@@ -85,7 +101,7 @@ def show_pattern(axes: Any, pattern: Any, angles: NDArray[Any], largest: float) 
     axes
         matplotlib axes.
     pattern
-        Result of pyFAI's `integrate1d`, in deg and counts.
+        With `radial` (deg) and `intensity` (counts), such as the result of pyFAI's `integrate1d`.
     angles
         Scattering angles of the lines (deg), shape (n,).
     largest
@@ -99,6 +115,46 @@ def show_pattern(axes: Any, pattern: Any, angles: NDArray[Any], largest: float) 
     )  # fmt: skip
     axes.set(xlabel=r"$2\theta$ (deg)", ylabel="intensity (counts)", title="integrated, with lines of the standard")
     axes.set_xlim(left=0, right=largest)
+
+
+class _Pattern(NamedTuple):
+    """The mean intensity (counts) by scattering angle (deg)."""
+
+    radial: Floats
+    intensity: Floats
+
+
+def _integrated(angle: Floats, intensity: NDArray[Any]) -> _Pattern:
+    """Average the intensity (counts) in equal steps of the scattering angle (deg), where a step has a pixel."""
+    edges = np.linspace(float(angle.min()), float(angle.max()), _PATTERN_POINTS + 1)
+    step = np.minimum((angle - edges[0]) * (_PATTERN_POINTS / (edges[-1] - edges[0] + 1e-12)), _PATTERN_POINTS - 1)
+    count = np.bincount(step.astype(np.intp), minlength=_PATTERN_POINTS)
+    total = np.bincount(step.astype(np.intp), intensity, _PATTERN_POINTS)
+    used = count > 0
+    return _Pattern(((edges[1:] + edges[:-1]) / 2)[used], total[used] / count[used])
+
+
+def _figure() -> Any:
+    """Return an empty figure that needs no display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(14, 8), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _png(figure: Any, title: str, accepted: bool) -> bytes:
+    figure.suptitle(title, color="black" if accepted else "tab:red", wrap=True)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=_DPI, format="png")
+    return content.getvalue()
+
+
+def _show_image(axes: Any, image: NDArray[Any]) -> None:
+    used = image[np.isfinite(image)]
+    low, high = np.percentile(used, (1, 99.5)) if used.size else (0.0, 1.0)
+    axes.imshow(image, origin="lower", cmap="Greys", vmin=float(low), vmax=float(max(high, low + 1)))
 
 
 def _show_residuals(axes: Any, fit: Fit) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 from ponikeeper.errors import CalibrationError, ProblemsError
 from ponikeeper.geometry import DEFAULT_ORIENTATION, Geometry, poni
 from ponikeeper.geometry.detectors import pixel_size
-from ponikeeper_client.documents import azimuthal_integrator
 from ponikeeper_client.fit._acceptance import BLIND_START, CALIBRATED_START, NOMINAL_START, StartTolerance
+from ponikeeper_client.fit._forward_model import geometry_of
+from ponikeeper_client.fit._panel import GENERIC, point_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Nominal:
     orientation
         pyFAI's orientation of the image, 1 to 4, which one image does not determine; if omitted, that of the
         active geometry, or 3.
+    tilt
+        Rotations 1 and 2 of the detector (rad), correct to about 20 degrees. The distance is that along the beam.
     """
 
     dist: float | None = None
@@ -39,6 +42,7 @@ class Nominal:
     centre: tuple[float, float] | None = None
     pixel: tuple[float, float] | None = None
     orientation: int | None = None
+    tilt: tuple[float, float] = (0.0, 0.0)
 
 
 Start = Nominal | Geometry | Literal["blind"] | str | Path
@@ -173,19 +177,20 @@ def _with_wavelength(geometry: Geometry, wavelength: float | None) -> Geometry:
 def _nominal_geometry(
     start: Nominal, active: Geometry | None, wavelength: float | None, shape: tuple[int, int]
 ) -> Geometry:
-    """Build a geometry without tilt whose PONI is the centre of the rings."""
+    """Build a geometry whose direct beam meets the detector at the centre of the rings."""
     name = start.detector or (active.detector if active else None)
     if name is None or wavelength is None:
         raise CalibrationError("a nominal start needs a detector and a wavelength")
     same = active is not None and active.detector == name
     config = dict(active.detector_config) if same and active else {}
     config["orientation"] = start.orientation or config.get("orientation", DEFAULT_ORIENTATION)
+    if name == GENERIC:
+        config.setdefault("max_shape", list(shape))  # or pyFAI could not tell where the panel ends
     pixel = start.pixel or ((active.pixel1, active.pixel2) if same and active else pixel_size(name))
     if pixel is None:
         raise CalibrationError(f"detector {name} is not in the table of detectors: give pixel=(2e-4, 2e-4) too (m)")
     dist = _ANY_DISTANCE if start.dist is None else start.dist
     untilted = Geometry(dist, 0, 0, 0, 0, 0, *pixel, wavelength, name, config)
-    y, x = start.centre or ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
-    detector = azimuthal_integrator(untilted, shape=shape, any_files=True).detector
-    poni1, poni2, _ = detector.calc_cartesian_positions(np.array([y], float), np.array([x], float))
-    return replace(untilted, poni1=float(poni1[0]), poni2=float(poni2[0]))
+    centre = start.centre or ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
+    spot = point_of(untilted, shape, centre)
+    return geometry_of(np.array([dist, *spot, *start.tilt]), untilted)
