@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ponikeeper.errors import MissingExtraError
+from ponikeeper.geometry.wavelengths import given_wavelength
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -29,17 +30,43 @@ def demo(
 
 
 def fit(
-    image: Annotated[Path, typer.Argument(help="the image of a powder standard (TIFF, EDF, CBF, NPY, ...)")],
-    calibrant: Annotated[str, typer.Option(help="the powder standard: pyFAI's name, or a .D file")] = "Ni",
-    wavelength: Annotated[float | None, typer.Option(help="in m; if omitted, that of --start")] = None,
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="IMAGE",
+            help="images of a powder standard, which are averaged (TIFF, EDF, CBF, NPY, NeXus, an Eiger master, "
+            "file.h5::/path, ...)",
+            show_default=False,
+        ),
+    ] = None,
+    calibrant: Annotated[
+        str | None, typer.Option(help="the powder standard: pyFAI's name, or a .D file", show_default=False)
+    ] = None,
+    energy: Annotated[float | None, typer.Option(help="of the beam, in keV")] = None,
+    wavelength: Annotated[
+        float | None, typer.Option(help="instead of --energy: in m; if both are omitted, that of --start")
+    ] = None,
     detector: Annotated[str | None, typer.Option(help="pyFAI's name; if omitted, that of --start")] = None,
+    pixel: Annotated[
+        str | None, typer.Option(help="side of a pixel in m, or two: 1e-4,2e-4; if omitted, that of --detector")
+    ] = None,
     start: Annotated[Path | None, typer.Option(help="a PONI file that is roughly right")] = None,
-    dist: Annotated[float | None, typer.Option(help="without --start: the distance in m, to about 25 %")] = None,
+    dist: Annotated[
+        float | None,
+        typer.Option(help="without --start: the distance in m, to about 25 %; if omitted, every distance is tried"),
+    ] = None,
     centre: Annotated[str | None, typer.Option(help="with --dist: centre of the rings y,x (px)")] = None,
-    orientation: Annotated[int | None, typer.Option(help="with --dist: of the image, 1 to 4")] = None,
-    dark: Annotated[Path | None, typer.Option(help="an image to subtract")] = None,
+    tilt: Annotated[
+        str | None, typer.Option(help="with --dist: rotations 1 and 2 (deg), to about 20 deg: 0,-30")
+    ] = None,
+    orientation: Annotated[int | None, typer.Option(help="without --start: of the image, 1 to 4; 3")] = None,
+    dark: Annotated[
+        list[str] | None, typer.Option(help="an image to subtract; repeat it to average several", show_default=False)
+    ] = None,
     mask: Annotated[Path | None, typer.Option(help="an image or array, nonzero is masked")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="the PONI file to write, and a PNG")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="the PONI file to write, and next to it a picture (PNG)")
+    ] = None,
     put: Annotated[str | None, typer.Option(help="PV prefix of the detector: commit the geometry there")] = None,
     label: Annotated[str | None, typer.Option(help="with --put: label of the revision, such as near")] = None,
     here: Annotated[
@@ -53,19 +80,26 @@ def fit(
     ] = False,
     timeout: Annotated[float | None, typer.Option(help="with --wait: seconds to wait; 60", show_default=False)] = None,
 ) -> None:
-    """Fit a geometry: ponikeeper fit Ni.tiff --calibrant Ni --wavelength 1.663e-11 --start near.poni -o new.poni.
+    """Fit a geometry: ponikeeper fit CeO2.tiff --calibrant CeO2 --energy 61.3 --detector Pilatus2MCdTe -o new.poni.
+
+    Without --start and --dist every distance, centre and tilt is tried. A rejected fit writes its picture only, to
+    new.rejected.png. At a terminal it asks before it replaces a file.
 
     With --put it prints which revision is active, whether it applies, and what to type if not. Without --here and
     --no-position it asks for the position as ponikeeper put does.
     """
     try:
-        from ponikeeper_client.fit import command
+        from ponikeeper_client.fit import command, options
+        from ponikeeper_client.fit._inputs import InputFiles
+        from ponikeeper_client.fit._output import OutputFile
         from ponikeeper_client.fit.commit import parse_commit_options
     except ModuleNotFoundError as error:
         raise MissingExtraError("fit", error.name or "a library") from error
-    begin = command.parse_start(start, dist, detector, centre, orientation)
+    begin = options.parse_start(start, dist, detector, pixel, centre, tilt, orientation)
     committing = parse_commit_options(put, label, here, no_position, wait, timeout)
-    if not command.fit(image, calibrant, wavelength, begin, dark, mask, output, committing):
+    inputs = InputFiles(images or (), dark or (), mask)
+    files = None if output is None else OutputFile(output)
+    if not command.fit(inputs, calibrant, given_wavelength(wavelength, energy), begin, files, committing):
         raise typer.Exit(1)
 
 

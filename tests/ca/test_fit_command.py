@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 
@@ -19,6 +20,9 @@ SCENE = Scene(TRUTH, "LaB6", counts=300)
 START = replace(
     TRUTH, dist=TRUTH.dist * 1.03, poni1=TRUTH.poni1 + 2e-3, poni2=TRUTH.poni2 - 2e-3, rot1=TRUTH.rot1 - 0.01
 )
+ENERGY = 12.398419843320026 / 0.4
+"""That of the wavelength of 4e-11 m (keV)."""
+
 RIGHT = 0.1
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -26,7 +30,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 @pytest.fixture(scope="module")
 def call():
     """Run a command to its end."""
-    with Shell("ponikeeper_client.fit.command", "pyFAI.calibrant", "fabio", "matplotlib.backends.backend_agg") as shell:
+    with Shell("ponikeeper_client.fit.command", "fabio", "matplotlib.backends.backend_agg") as shell:
         yield shell
 
 
@@ -75,6 +79,10 @@ def test_from_a_start_it_writes_poni_and_picture(fit, files, tmp_path):
     assert result == replace(START, **fitted)
     assert (tmp_path / "new.png").read_bytes().startswith(PNG)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.png", "new.poni"]
+    digest = hashlib.sha256((files / "image.npy").read_bytes()).hexdigest()
+    assert f"# image image.npy, sha256 {digest}\n" in output.read_text()
+    assert "# fitted to LaB6: residual 0.0" in output.read_text()
+    assert f"wrote {output}" in plain(done.stdout)
     for word in ("dist", "sigma", "change", "LaB6", "residual", "start.poni"):
         assert word in plain(done.stdout), word
 
@@ -89,6 +97,116 @@ def test_from_a_distance_a_detector_and_a_centre(fit, prefix, tmp_path):
     assert done.returncode == 0, done.stderr
     assert off_px(TRUTH, poni.read(output.read_bytes())) < RIGHT
     assert snapshot(prefix)["provenance"]["wavelength_from"] == "argument"
+
+
+def test_nothing_is_known_but_image_standard_energy_and_detector(fit, tmp_path):
+    """The image has the detector's gaps; nothing says where the detector stands."""
+    output = tmp_path / "new.poni"
+    done = fit("image.npy", "--energy", ENERGY, "--detector", "Pilatus300k", "-o", output)
+    assert done.returncode == 0, done.stderr
+    assert off_px(TRUTH, poni.read(output.read_bytes())) < RIGHT
+    assert "started from no distance" in plain(done.stdout)
+
+
+def test_a_pixel_size_is_enough_of_a_detector(fit, tmp_path):
+    """The gaps are marked in the image; the result can be read without knowing the detector."""
+    output = tmp_path / "new.poni"
+    done = fit("image.npy", "--energy", ENERGY, "--pixel", 1.72e-4, "--dist", 0.16, "-o", output)
+    assert done.returncode == 0, done.stderr
+    result = poni.read(output.read_bytes())
+    assert (result.detector, result.detector_config["max_shape"]) == ("Detector", SCENE.image().shape)
+    assert off_px(TRUTH, replace(result, detector="Pilatus300k", detector_config={"orientation": 3})) < RIGHT
+
+
+def test_a_tilt_is_a_start(fit, files, tmp_path):
+    truth = on_detector("Pilatus300k", 1.72e-4, 0.15, (0.45, 0.55), (30, -8), 4e-11)
+    np.save(files / "tilted.npy", Scene(truth, "LaB6", counts=300).image())
+    words = ("--energy", ENERGY, "--detector", "Pilatus300k", "--dist", 0.16, "-o", tmp_path / "new.poni")
+    assert fit("tilted.npy", *words, "--tilt", "25,-5").returncode == 0
+    assert off_px(truth, poni.read((tmp_path / "new.poni").read_bytes())) < RIGHT
+    assert "far from the start" in plain(fit("tilted.npy", *words, "--tilt", "5,-5").stderr)
+
+
+def test_several_images_and_darks_are_averaged_over_their_valid_pixels(fit, files, prefix, tmp_path):
+    """Each frame has the pedestal of the darks, and -1 in the gaps: a plausible number once it is averaged."""
+    random, image = np.random.default_rng(4), SCENE.image()
+    names = [files / f"{kind}{number}.npy" for kind in ("light", "dark") for number in range(3)]
+    for name in names:
+        pedestal = random.normal(900, 5, image.shape)
+        frame = np.where(
+            image < 0, -1, pedestal + (random.poisson(np.maximum(image, 0)) if "light" in name.name else 0)
+        )
+        if name.name == "light1.npy":
+            frame[100:140, 200:240] = 2**31 - 1  # lost in one frame
+        np.save(name, frame.astype(np.int32))
+    darks = [word for name in names[3:] for word in ("--dark", name)]
+    output = tmp_path / "new.poni"
+    words = ("--pixel", 1.72e-4, "--energy", ENERGY, "--dist", 0.16)
+    done = fit(names[0], *names[1:3], *darks, *words, "-o", output, "--put", prefix)
+    assert done.returncode == 0, done.stderr
+    result = replace(poni.read(output.read_bytes()), detector="Pilatus300k", detector_config={"orientation": 3})
+    assert off_px(TRUTH, result) < RIGHT
+    reported = snapshot(prefix)["provenance"]
+    assert (reported["image"], reported["dark"]) == (
+        "light0.npy, light1.npy, light2.npy", "dark0.npy, dark1.npy, dark2.npy",
+    )  # fmt: skip
+    hashes = "".join(hashlib.sha256(name.read_bytes()).hexdigest() + "\n" for name in names[3:])
+    assert reported["dark_sha256"] == hashlib.sha256(hashes.encode()).hexdigest()
+
+
+def test_a_nexus_file_is_fitted_by_the_path_in_it(fit, files, tmp_path):
+    with h5py.File(files / "scan.nxs", "w") as file:
+        file["entry/a"], file["entry/b"] = SCENE.image(), np.zeros((3, 4, 5))
+    output = tmp_path / "new.poni"
+    done = fit("scan.nxs::/entry/a", "--start", files / "start.poni", "-o", output)
+    assert done.returncode == 0, done.stderr
+    assert off_px(TRUTH, poni.read(output.read_bytes())) < RIGHT
+    assert "# image scan.nxs::/entry/a, sha256 " in output.read_text()
+
+
+def test_files_that_are_replaced_are_named_and_asked_for_at_a_terminal(fit, files, tmp_path):
+    output = tmp_path / "new.poni"
+    output.write_text("before")
+    words = ("--start", files / "start.poni", "-o", output)
+    with Terminal("fit", files / "image.npy", "--calibrant", "LaB6", *words) as terminal:
+        terminal.read_until(f"{output} exists: replace it? [y/n]")
+        terminal.type("n\n")
+        assert terminal.end() == 2
+    assert "nothing was fitted or written: choose another name" in plain(terminal.shown)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("new.poni", "before")]
+    done = fit("image.npy", *words)
+    assert done.returncode == 0, done.stderr
+    assert f"wrote {output} (replaced)" in plain(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none/new.poni", "does not exist: make it, mkdir -p"),
+        ("new.png", "expected the name of a PONI file, such as new.poni"),
+        (".", "expected the name of a PONI file, such as new.poni"),
+        ("-", "expected the name of a PONI file, such as new.poni"),
+    ],
+)
+def test_output_that_cannot_be_written_is_refused_before_the_fit(fit, files, tmp_path, name, said):
+    """The image is not even read: it does not exist."""
+    output = name if name == "-" else tmp_path / name
+    failed(fit("missing.npy", "--start", files / "start.poni", "-o", output), said, tmp_path)
+
+
+def test_standard_and_image_are_never_guessed(call, files, tmp_path):
+    done = call("fit", files / "image.npy", "--start", files / "start.poni", "-o", tmp_path / "no.poni")
+    failed(done, "--calibrant is missing: expected the powder standard in the beam", tmp_path)
+    done = call("fit", "--calibrant", "LaB6", "--start", files / "start.poni")
+    failed(done, "the image is missing: ponikeeper fit IMAGE", tmp_path)
+
+
+def test_progress_is_shown_at_a_terminal_only(fit, files):
+    words = ("fit", files / "image.npy", "--calibrant", "LaB6", "--start", files / "start.poni")
+    with Terminal(*words) as terminal:
+        assert terminal.end() == 0
+    assert "look for rings" in terminal.shown
+    assert fit("image.npy", *words[4:]).stderr == ""
 
 
 def test_a_dark_is_subtracted_and_what_is_masked_does_not_count(fit, files, tmp_path):
@@ -112,6 +230,7 @@ def test_it_is_committed_with_its_provenance(fit, files, prefix, tmp_path):
     reported = stored["provenance"]
     assert (reported["method"], reported["calibrant"]) == ("fit", "LaB6")
     assert reported["image_sha256"] == hashlib.sha256((files / "image.npy").read_bytes()).hexdigest()
+    assert (reported["image"], "dark" in reported) == ("image.npy", False)
     assert 0 < reported["residual_px"] < 0.3
     assert reported["n_points"] > 100
     assert set(reported["sigma"]) == {"dist", "poni1", "poni2", "rot1", "rot2", "wavelength"}
@@ -155,8 +274,20 @@ def test_rejected_fit_is_neither_written_nor_put(fit, files, prefix, tmp_path):
     assert request(prefix, commit_text("before"))["revision"] == 1
     before, counted = snapshot(prefix), counters(prefix)
     words = ("--start", files / "start.poni", "-o", tmp_path / "no.poni", "--put", prefix)
-    failed(fit("image.npy", *words, calibrant="Ni"), "not this standard", tmp_path)
+    done = fit("image.npy", *words, calibrant="Ni")
+    assert done.returncode == 1
+    assert "not this standard" in plain(done.stderr)
+    assert [path.name for path in tmp_path.iterdir()] == ["no.rejected.png"]
+    assert (tmp_path / "no.rejected.png").read_bytes().startswith(PNG)
+    assert f"wrote {tmp_path / 'no.rejected.png'}" in plain(done.stdout)
     assert (snapshot(prefix), counters(prefix)) == (before, counted)
+
+
+def test_image_without_rings_is_drawn(fit, files, tmp_path):
+    np.save(files / "noise.npy", np.random.default_rng(0).poisson(50, SCENE.image().shape))
+    done = fit("noise.npy", "--start", files / "start.poni", "-o", tmp_path / "no.poni")
+    assert done.returncode == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["no.rejected.png"]
 
 
 def test_a_put_that_cannot_be_made_is_reported(fit, files, prefix, tmp_path):
@@ -171,11 +302,17 @@ MISTAKES = {
     "unknown calibrant": (("--calibrant", "lab6"), "did you mean LaB6?"),
     "missing mask": (("--mask", "none.npy"), "No such file"),
     "missing dark": (("--dark", "none.npy"), "No such file"),
-    "start and distance": (("--dist", 0.2), "omit --dist, --centre and --orientation"),
+    "start and distance": (
+        ("--dist", 0.2, "--tilt", "1,2"),
+        "--start is a whole geometry already: omit --dist and --tilt",
+    ),
     "label without put": (("--label", "near"), "--label is about the commit of the geometry: it needs --put"),
     "position without put": (("--here",), "--here is about the commit of the geometry: it needs --put"),
     "both positions": (("--put", "P:", "--here", "--no-position"), "--here and --no-position contradict each other"),
     "time limit without wait": (("--put", "P:", "--timeout", 3), "expected --wait, and seconds"),
+    "energy in eV": (("--energy", 31000), "--energy 31000.0 keV looks like eV: write 31"),
+    "energy and wavelength": (("--energy", 31, "--wavelength", 4e-11), "--wavelength and --energy are both given"),
+    "missing dataset": (("--dark", "none.h5::/a"), "none.h5 cannot be read"),
     "unknown option": (("--wavelenght", 4e-11), "No such option"),
 }
 
@@ -190,9 +327,16 @@ def test_usage_error_is_reported(fit, files, tmp_path, name):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "give --start PONI, or --dist 0.25 --detector Perkin"),
-        (("--dist", 0.2), "give --start PONI, or --dist 0.25 --detector Perkin"),
-        (("--dist", 0.2, "--detector", "Pilatus300k"), "--wavelength is missing"),
+        ((), "the detector is not known: give --detector Perkin (pyFAI's name) or --pixel 2e-4 (m)"),
+        (("--dist", 0.2), "the detector is not known"),
+        (("--dist", 0.2, "--detector", "Pilatus300k"), "--energy is missing: expected keV, such as 74.55"),
+        (("--centre", "3,4", "--detector", "Pilatus300k"), "--centre and --tilt belong to a start at a known distance"),
+        (("--dist", 0.2, "--pixel", 172, "--energy", 31), "--pixel 172: pixel1 172.0 m is out of range"),
+        (("--dist", 0.2, "--pixel", "1e-4,x"), "--pixel 1e-4,x: expected the side of a pixel in m"),
+        (("--dist", 0.2, "--pixel", "nan"), "--pixel nan: expected the side of a pixel in m"),
+        (("--dist", 0.2, "--pixel", 1e-4, "--tilt", 5), "--tilt 5: expected rotations 1 and 2 in deg, such as 0,-20"),
+        (("--dist", 0.2, "--pixel", 1e-4, "--tilt", "5,100"), "each between -90 and 90"),
+        (("--dist", 0.2, "--pixel", 1e-4, "--orientation", 5), "--orientation 5: expected 1, 2, 3 or 4"),
         (("--dist", 0.2, "--detector", "Pilatus300k", "--centre", "middle", "--wavelength", 4e-11), "expected y,x"),
         (("--dist", 0.2, "--detector", "Unheard", "--wavelength", 4e-11), "Unheard"),
         (("--dist", -0.2, "--detector", "Pilatus300k", "--wavelength", 4e-11), "dist -0.2 m is out of range"),

@@ -1,45 +1,48 @@
-"""Implementation of `ponikeeper fit`: an image file in, a PONI file out, or the reasons against it."""
+"""Implementation of `ponikeeper fit`: image files in, a PONI file and a picture out, or the reasons against them."""
 
-import hashlib
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
 
-from ponikeeper.errors import CalibrationError
-from ponikeeper.geometry import poni, value_problem
+from ponikeeper.errors import CalibrationError, FitError
 from ponikeeper.protocol import Commit
 from ponikeeper.protocol.hashed_files import with_files
-from ponikeeper.system.atomic_write import write_atomic
+from ponikeeper.system import terminal
 from ponikeeper.system.file_hash import file_entry
-from ponikeeper_client._image_files.averaging import subtract_dark
-from ponikeeper_client._image_files.reading import read_image, read_mask
+from ponikeeper_client._image_files.averaging import Image
+from ponikeeper_client.fit._inputs import InputFiles
+from ponikeeper_client.fit._output import OutputFile
+from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
 from ponikeeper_client.fit.commit import CommitOptions, commit
-from ponikeeper_client.fit.figure import draw
-from ponikeeper_client.fit.fit import fit_image
-from ponikeeper_client.fit.start import Nominal, Start, read_poni, resolve_start
+from ponikeeper_client.fit.fit import Fit, fit_image
+from ponikeeper_client.fit.start import Nominal, ResolvedStart, Start, resolve_start
 from ponikeeper_client.fit.table import fit_table
+
+ReportProgress = Callable[[float, str], None]
 
 _console = Console()
 
 
 def fit(
-    image: Path,
-    calibrant: str,
+    inputs: InputFiles,
+    calibrant: str | None,
     wavelength: float | None,
     start: Start,
-    dark: Path | None,
-    mask: Path | None,
-    output: Path | None,
+    output: OutputFile | None,
     committing: CommitOptions | None,
 ) -> bool:
     """Fit a geometry, print the result, and write and commit it if the fit is accepted.
 
     Parameters
     ----------
-    image, dark, mask
-        Image files; the mask is committed with the geometry, as path and SHA-256.
+    inputs
+        The image files; the mask is committed with the geometry, as path and SHA-256.
     calibrant
         pyFAI's name of the standard, or a .D file.
     wavelength
@@ -47,7 +50,7 @@ def fit(
     start
         Where the search begins.
     output
-        The PONI file to write, with a PNG next to it.
+        The files to write; None writes none.
     committing
         Where and how to commit the geometry; None does not.
 
@@ -67,73 +70,89 @@ def fit(
     RefusedError, NotConnectedError
         The IOC did not accept the geometry, or does not answer.
     """
-    raw, hidden = read_image(image), None if mask is None else read_mask(mask)
-    problem = None if wavelength is None else value_problem("wavelength", wavelength)
-    if problem:
-        raise CalibrationError(problem)
-    if wavelength is None and isinstance(start, Nominal):
-        raise CalibrationError("--wavelength is missing: expected metres, such as 1.663e-11; it is never guessed")
-    begin = resolve_start(start, None, wavelength, (raw.shape[0], raw.shape[1]))
-    background = None if dark is None else read_image(dark)
-    result = fit_image(
-        subtract_dark(raw, background),
-        begin.geometry,
-        find_calibrant(calibrant),
-        mask=hidden,
-        tolerance=begin.tolerance,
-    )
-    previous = None if isinstance(start, Nominal) else begin.geometry
-    _console.print(fit_table(result, previous, f"{image.name}, started from {begin.source}"))
-    geometry = result.require_accepted()
+    standard = _standard(inputs, calibrant, wavelength, start)
     if output is not None:
-        write_atomic(output, poni.write(geometry).encode("ascii"))
-        write_atomic(output.with_suffix(".png"), draw(result, raw, hidden, image.name))
+        output.check(terminal.ask if terminal.is_interactive() else None)
+    with _progress_bar() as report:
+        report(0.0, "read the images")
+        image, mask = inputs.read()
+        begin = resolve_start(start, None, wavelength, (image.shape[0], image.shape[1]))
+        result = _fit(image, mask, begin, standard, inputs, output, report)
+    previous = None if isinstance(start, Nominal) else begin.geometry
+    _console.print(fit_table(result, previous, f"{inputs.name}, started from {begin.source}"))
+    if output is not None and result.accepted:
+        _print(output.write_poni(result.geometry, [*inputs.lines(), *_quality_lines(result)]))
+    if output is not None:
+        _draw(output, result, image, mask, inputs.name)
+    geometry = result.require_accepted()
     if committing is None:
         return True
     provenance = {
         **result.provenance(),
         "method": "fit",
         "wavelength_from": "argument" if wavelength is not None else begin.source,
-        "image_sha256": hashlib.sha256(image.read_bytes()).hexdigest(),
+        **inputs.provenance(),
     }
     request = Commit(geometry.as_dict(), provenance, committing.label, "unknown")
-    return commit(committing, with_files(request, file_entry, mask))
+    return commit(committing, with_files(request, file_entry, inputs.mask))
 
 
-def parse_start(
-    poni_file: Path | None, dist: float | None, detector: str | None, centre: str | None, orientation: int | None
-) -> Start:
-    """Parse the options that describe where a fit starts.
+def _standard(inputs: InputFiles, calibrant: str | None, wavelength: float | None, start: Start) -> Calibrant:
+    """Return the standard; raise `CalibrationError` if an argument is missing."""
+    if not inputs.images:
+        raise CalibrationError("the image is missing: ponikeeper fit IMAGE --calibrant CeO2 ...; several are averaged")
+    if calibrant is None:
+        raise CalibrationError(
+            "--calibrant is missing: expected the powder standard in the beam, pyFAI's name such as CeO2, or a .D "
+            "file; it is never guessed"
+        )
+    if wavelength is None and isinstance(start, Nominal):
+        raise CalibrationError(
+            "--energy is missing: expected keV, such as 74.55 (or --wavelength in m, such as 1.663e-11); it is never "
+            "guessed"
+        )
+    return find_calibrant(calibrant)
 
-    Parameters
-    ----------
-    poni_file
-        Value of ``--start``.
-    dist, detector, centre, orientation
-        Values of the options of these names (m, -, px, -).
 
-    Returns
-    -------
-    Start
-        A PONI file, a geometry or a nominal distance.
-
-    Raises
-    ------
-    CalibrationError
-        An option is missing, or two contradict each other.
-    """
-    if poni_file is not None:
-        if dist is not None or centre is not None or orientation is not None:
-            raise CalibrationError(
-                "--start already gives distance, centre and orientation: omit --dist, --centre and --orientation"
-            )
-        return poni_file if detector is None else replace(read_poni(poni_file), detector=detector)
-    if dist is None or detector is None:
-        raise CalibrationError("the fit needs a start: give --start PONI, or --dist 0.25 --detector Perkin")
-    if centre is None:
-        return Nominal(dist, detector, orientation=orientation)
+def _fit(
+    image: Image, mask: NDArray[np.bool_] | None, begin: ResolvedStart, standard: Calibrant, inputs: InputFiles,
+    output: OutputFile | None, report: ReportProgress,
+) -> Fit:  # fmt: skip
+    """Fit the image; if nothing can be fitted, write the picture of the image and raise `FitError`."""
     try:
-        y, x = (float(part) for part in centre.split(","))
-    except ValueError:
-        raise CalibrationError(f"--centre {centre}: expected y,x in px, such as 1024,1010") from None
-    return Nominal(dist, detector, (y, x), orientation=orientation)
+        return fit_image(
+            image, begin.geometry, standard, mask=mask, tolerance=begin.tolerance,
+            progress=lambda done, step: report(0.1 + 0.9 * done, step),
+        )  # fmt: skip
+    except FitError as error:
+        if output is not None:
+            from ponikeeper_client.fit.figure import draw_image
+
+            _print(output.write_picture(draw_image(image, inputs.name, error.problems[0]), accepted=False))
+        raise
+
+
+def _draw(output: OutputFile, result: Fit, image: Image, mask: NDArray[np.bool_] | None, title: str) -> None:
+    from ponikeeper_client.fit.figure import draw  # matplotlib takes longer than a fit: the PONI file is there first
+
+    _print(output.write_picture(draw(result, image, mask, title), result.accepted))
+
+
+def _quality_lines(result: Fit) -> list[str]:
+    """Format what a PONI file says of the quality of its fit."""
+    number = f"{len(result.refined.points)} points on {len(result.rings)} rings"
+    return [f"fitted to {result.calibrant.name}: residual {result.refined.residual_px:.3f} px rms, {number}"]
+
+
+def _print(line: str) -> None:
+    _console.print(Text(line), soft_wrap=True)
+
+
+@contextmanager
+def _progress_bar() -> Iterator[ReportProgress]:
+    """Return a context that shows a progress bar on stderr, if that is a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=1.0)
+        yield lambda done, step: progress.update(task, completed=done, description=step)

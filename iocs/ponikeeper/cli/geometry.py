@@ -16,11 +16,12 @@ from ponikeeper.cli.console import (
     run_ca,
     write_output,
 )
-from ponikeeper.cli.poni_files import Energy, Wavelength, given_wavelength, read_poni_file
+from ponikeeper.cli.poni_files import Energy, Wavelength, read_poni_file
 from ponikeeper.cli.sending import Timeout, Wait, send, wait_seconds
 from ponikeeper.errors import ConfigError, RefusedError
 from ponikeeper.geometry import poni
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS, parse_number
+from ponikeeper.geometry.wavelengths import given_wavelength
 from ponikeeper.protocol import Commit, Snapshot, origin
 from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.position_choice import choose_position, given_position

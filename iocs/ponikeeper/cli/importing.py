@@ -10,8 +10,9 @@ import typer
 
 from ponikeeper.cli.console import AsJson, print_text
 from ponikeeper.cli.export import read_history_file
-from ponikeeper.cli.poni_files import Energy, Wavelength, given_wavelength, wavelength_hint
+from ponikeeper.cli.poni_files import Energy, Wavelength, wavelength_hint
 from ponikeeper.errors import ConfigError, GeometryError, HistoryError, MissingExtraError, PoniError, RefusedError
+from ponikeeper.geometry.wavelengths import given_wavelength
 from ponikeeper.history import history_file
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.records import KINDS

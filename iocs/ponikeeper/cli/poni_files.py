@@ -6,38 +6,13 @@ from typing import Annotated
 import typer
 
 from ponikeeper.errors import ConfigError, PoniError
-from ponikeeper.geometry import HC_KEV_ANGSTROM, Geometry, poni, value_problem
+from ponikeeper.geometry import Geometry, poni
 
 Wavelength = Annotated[float | None, typer.Option(help="wavelength of a file without one (m), such as 1.663e-11")]
 Energy = Annotated[float | None, typer.Option(help="the same as a photon energy (keV), such as 74.55")]
 
-_MOST_KEV = 1000.0
-"""A larger energy is in eV."""
-
 _SAME = 1e-4
 """Relative difference of two wavelengths that are the same, written with few digits."""
-
-
-def given_wavelength(wavelength: float | None, energy: float | None) -> float | None:
-    """Return the wavelength that the two options give (m); None without one.
-
-    Raises
-    ------
-    ConfigError
-        Both are given, or the value is not a wavelength.
-    """
-    if wavelength is not None and energy is not None:
-        raise ConfigError("--wavelength and --energy are both given: expected one of them")
-    if energy is not None:
-        if energy > _MOST_KEV:
-            raise ConfigError(f"--energy {energy!r} keV looks like eV: write {energy / 1e3:.12g}")
-        if not energy > 0:
-            raise ConfigError(f"--energy {energy!r} keV is out of range: expected more than 0")
-        wavelength = HC_KEV_ANGSTROM / energy * 1e-10
-    problem = None if wavelength is None else value_problem("wavelength", wavelength)
-    if problem:
-        raise ConfigError(problem)
-    return wavelength
 
 
 def read_poni_file(file: Path, wavelength: float | None) -> Geometry:

@@ -1,6 +1,7 @@
-"""The SHA-256 of a file."""
+"""The SHA-256 of a file, and one for several files."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from ponikeeper.errors import GeometryFileError
@@ -54,3 +55,28 @@ def sha256_of(path: str | Path) -> str:
         raise GeometryFileError(
             f"the file {path} cannot be read: {reason}; the geometry is not known without it, expected it on this host"
         ) from error
+
+
+def sha256_of_files(paths: Sequence[str | Path]) -> str:
+    """Compute one SHA-256 for several files.
+
+    Parameters
+    ----------
+    paths
+        At least one file; the order matters.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits: that of the file if there is one only, else that of the lines of hexadecimal digits, as
+        ``sha256sum FILES | cut -c-64 | sha256sum`` prints it.
+
+    Raises
+    ------
+    GeometryFileError
+        A file cannot be read.
+    """
+    hashes = [sha256_of(path) for path in paths]
+    if len(hashes) == 1:
+        return hashes[0]
+    return hashlib.sha256("".join(f"{each}\n" for each in hashes).encode("ascii")).hexdigest()

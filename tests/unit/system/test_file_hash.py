@@ -1,11 +1,12 @@
 """The SHA-256 of a file: of its bytes; a file that cannot be read is named."""
 
 import hashlib
+import subprocess
 
 import pytest
 
 from ponikeeper.errors import GeometryFileError
-from ponikeeper.system.file_hash import file_entry, sha256_of
+from ponikeeper.system.file_hash import file_entry, sha256_of, sha256_of_files
 
 
 @pytest.mark.parametrize("content", [b"", b"a spline\r\n", bytes(range(256)) * 5000])
@@ -27,3 +28,14 @@ def test_entry_has_the_absolute_path(tmp_path, monkeypatch):
 def test_file_that_cannot_be_read_is_named(tmp_path, name):
     with pytest.raises(GeometryFileError, match="cannot be read"):
         sha256_of(tmp_path / name)
+
+
+def test_hash_of_several_files_is_that_of_the_documented_command(tmp_path):
+    files = [tmp_path / name for name in ("b", "a", "c")]
+    for number, file in enumerate(files):
+        file.write_bytes(bytes([number]) * 100)
+    command = f"sha256sum {' '.join(map(str, files))} | cut -c-64 | sha256sum"
+    expected = subprocess.run(command, shell=True, capture_output=True, text=True, check=True).stdout[:64]
+    assert sha256_of_files(files) == expected
+    assert sha256_of_files(files[::-1]) != expected
+    assert sha256_of_files(files[:1]) == sha256_of(files[0])
