@@ -331,7 +331,10 @@ def test_usage_error_is_reported(fit, files, tmp_path, name):
         (("--dist", 0.2), "the detector is not known"),
         (("--dist", 0.2, "--detector", "Pilatus300k"), "--energy is missing: expected keV, such as 74.55"),
         (("--centre", "3,4", "--detector", "Pilatus300k"), "--centre and --tilt belong to a start at a known distance"),
-        (("--dist", 0.2, "--pixel", 172, "--energy", 31), "--pixel 172: pixel1 172.0 m is out of range"),
+        (
+            ("--dist", 0.2, "--pixel", 172, "--energy", 31),
+            "--pixel 172: pixel1 172.0 m looks like micrometre",
+        ),
         (("--dist", 0.2, "--pixel", "1e-4,x"), "--pixel 1e-4,x: expected the side of a pixel in m"),
         (("--dist", 0.2, "--pixel", "nan"), "--pixel nan: expected the side of a pixel in m"),
         (("--dist", 0.2, "--pixel", 1e-4, "--tilt", 5), "--tilt 5: expected rotations 1 and 2 in deg, such as 0,-20"),

@@ -18,7 +18,6 @@ from ponikeeper.errors import ImageError, ShapeError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.detectors import pixel_size
 from ponikeeper_client.documents import azimuthal_integrator
-from ponikeeper_client.fit._forward_model import Floats
 
 GENERIC = "Detector"
 """pyFAI's name of a flat detector of any shape, without gaps."""
@@ -42,8 +41,8 @@ class Panel:
         Which pixels do not exist, shape (y, x); None if all of them do.
     """
 
-    y: Floats
-    x: Floats
+    y: NDArray[Any]
+    x: NDArray[Any]
     gaps: NDArray[np.bool_] | None
 
 

@@ -164,7 +164,7 @@ def sharp_peaks(frame: Frame, params: Floats) -> tuple[Floats, Floats]:
     sharp = pattern - ndimage.percentile_filter(pattern, 30, size=_BACKGROUND_WIDTH)
     noise = 1.4826 * np.median(np.abs(np.diff(sharp))) / np.sqrt(2) + 1e-12
     peaks, prominences = find_peaks(sharp, _MIN_PROMINENCE * noise, _BACKGROUND_WIDTH / 2)
-    return peaks + 0.5, prominences
+    return peaks.astype(np.float64) + 0.5, prominences
 
 
 def radial_pattern(frame: Frame, params: Floats) -> NDArray[np.float64]:

@@ -68,11 +68,11 @@ def parse_start(
 def _pixel(text: str) -> tuple[float, float]:
     """Parse the size of a pixel, or of its two sides (m)."""
     expected = "the side of a pixel in m, such as 2e-4, or both along axes 1 and 2, 1e-4,1.5e-4"
-    sides = _pair("--pixel", text if "," in text else f"{text},{text}", expected)
-    for name, side in zip(("pixel1", "pixel2"), sides, strict=True):
-        if problem := value_problem(name, side):
+    sides = _numbers("--pixel", text, expected, (1, 2))
+    for side in sides:
+        if problem := value_problem("pixel1", side):
             raise CalibrationError(f"--pixel {text}: {problem}")
-    return sides
+    return sides[0], sides[-1]
 
 
 def _tilt(text: str) -> tuple[float, float]:
@@ -85,11 +85,16 @@ def _tilt(text: str) -> tuple[float, float]:
 
 
 def _pair(option: str, text: str, expected: str) -> tuple[float, float]:
-    """Parse two finite numbers with a comma between them."""
+    one, other = _numbers(option, text, expected, (2,))
+    return one, other
+
+
+def _numbers(option: str, text: str, expected: str, counts: tuple[int, ...]) -> list[float]:
+    """Parse finite numbers with commas between them."""
     try:
-        one, other = (float(part) for part in text.split(","))
+        numbers = [float(part) for part in text.split(",")]
     except ValueError:
         raise CalibrationError(f"{option} {text}: expected {expected}") from None
-    if not (math.isfinite(one) and math.isfinite(other)):
+    if len(numbers) not in counts or not all(math.isfinite(number) for number in numbers):
         raise CalibrationError(f"{option} {text}: expected {expected}")
-    return one, other
+    return numbers
