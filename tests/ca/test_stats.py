@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from live import serving, wait_for
-from speak import Wire, get, info, monitoring
+from speak import Wire, forget, get, info, monitoring
 
 NUMBERS = ("HEARTBEAT", "START_CNT", "CA_CLNT_CNT", "CA_CONN_CNT", "MEM_USED", "FD_CNT", "FD_FREE", "PROCESS_ID")
 TEXTS = ("UPTIME", "STARTTOD", "TOD", "HOSTNAME", "ENGINEER", "LOCATION", "EPICS_VERSION")
@@ -52,5 +52,6 @@ def test_starts_and_clients_are_counted(make_ioc):
             wait_for(lambda: get(own(ioc, "CA_CLNT_CNT")) >= before[0] + 2)
             assert get(own(ioc, "CA_CONN_CNT")) >= before[1] + 2
         assert ioc.stop() == 0
+    forget()
     with serving(ioc):
         assert get(own(ioc, "START_CNT")) == 2
