@@ -5,26 +5,31 @@ from dataclasses import dataclass
 import numpy as np
 
 from ponikeeper.geometry import Geometry
+from ponikeeper.protocol.assumed_errors import DEFAULT_ERRORS, AssumedErrors
 from ponikeeper_client.fit._control_points import ControlPoints
-from ponikeeper_client.fit._forward_model import DISTANCE, Floats, params_of
+from ponikeeper_client.fit._forward_model import DISTANCE, Floats, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._quality import (
     MIN_POINTS,
-    best_wavelength,
+    azimuthal_bias,
     completeness,
     detected_rings,
+    largest_ring_bias,
     shifted_residual,
     unexplained_share,
 )
-from ponikeeper_client.fit._refine import Refined, ring_uncertainty
+from ponikeeper_client.fit._refine import Refined, residuals_px
+from ponikeeper_client.fit._uncertainty import Certainty, certainty
 
 _MIN_RINGS = 3
-_MAX_CONDITION = 200.0
-_MAX_UNCERTAINTY = 0.5
-"""Largest standard deviation of ring positions over the detector, by the covariance (px)."""
+_MAX_UNCERTAINTY = 0.4
+"""Largest standard deviation of ring positions (px rms over the panel), or four times the distortion."""
 
-_MAX_RESIDUAL = 0.5
-"""Root mean square (px): a sound calibration leaves 0.05 to 0.3."""
+_MAX_RING_BIAS = 0.3
+"""Largest mean residual of a ring (px), or three times the distortion."""
+
+_MAX_AZIMUTHAL_BIAS = 0.2
+"""Largest slow variation of the residuals with the azimuth (px rms), or twice the distortion."""
 
 _MIN_COMPLETENESS = 0.6
 """Part of the sectors between the innermost and the outermost ring in which the line must be visible."""
@@ -35,8 +40,8 @@ _MIN_SHIFTED_RATIO = 3.0
 _MAX_UNEXPLAINED = 0.1
 """Largest part of the sharp rings, weighted with the square root of their heights, that lies on no line."""
 
-_WAVELENGTH_CHANGE, _WAVELENGTH_GAIN = 0.02, 0.5
-"""A wavelength is rejected if another one, so far away (relative), reduces the residual below this part of it."""
+_WARNED_DEVIATION, _MAX_DEVIATION = 2.0, 3.0
+"""How far the wavelength that the rings prefer may be from the given one, in standard deviations of both together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,34 @@ BLIND_START = StartTolerance(np.inf, np.inf, float(np.radians(60)))
 """For a start of which only panel, orientation and wavelength are known."""
 
 
-def problems(frame: Frame, refined: Refined, lines: Floats, start: Geometry, tolerance: StartTolerance) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """By what a fit is judged.
+
+    Parameters
+    ----------
+    assumed
+        Errors that the image does not show.
+    part
+        Whether a geometry that is uncertain over the whole panel is accepted for a part of it.
+    """
+
+    assumed: AssumedErrors = DEFAULT_ERRORS
+    part: bool = False
+
+    def max_uncertainty(self) -> float:
+        """Return the largest standard deviation of ring positions that is accepted (px)."""
+        return max(_MAX_UNCERTAINTY, 4 * self.assumed.distortion)
+
+
+USUAL = Criteria()
+"""The criteria where nothing else is known."""
+
+
+def problems(
+    frame: Frame, refined: Refined, lines: Floats, start: Geometry, tolerance: StartTolerance,
+    criteria: Criteria = USUAL,
+) -> list[str]:  # fmt: skip
     """Check a fit.
 
     Parameters
@@ -83,52 +115,100 @@ def problems(frame: Frame, refined: Refined, lines: Floats, start: Geometry, tol
         The geometry at which the fit was started.
     tolerance
         How far the result may be from the start.
+    criteria
+        By what it is judged.
 
     Returns
     -------
     list of str
         Why the fit is rejected, each with what to do; empty if it is accepted.
     """
+    sure = certainty(frame, refined, lines, geometry_of(refined.params, start), criteria.assumed)
     return [
-        *_undetermined(frame, refined),
-        *image_problems(frame, refined, lines),
+        *_too_few(refined.points),
+        *_undetermined(sure, criteria),
+        *_of_the_image(frame, refined, lines, criteria, None if sure is None else sure.uncertainty.residuals_px),
         *_ambiguous(refined, lines, frame.pixel),
-        *_wrong_wavelength(refined, lines, start.wavelength),
+        *_wrong_wavelength(sure),
         *_far_from_start(refined.params, params_of(start), frame.pixel, tolerance),
     ]
 
 
-def image_problems(frame: Frame, refined: Refined, lines: Floats) -> list[str]:
+def image_problems(frame: Frame, refined: Refined, lines: Floats, criteria: Criteria = USUAL) -> list[str]:
     """Check how a geometry fits an image, wherever the geometry comes from; parameters and result as `problems`."""
-    return [*_imprecise(refined), *_incomplete(refined.points), *_other_rings(frame, refined, lines)]
+    return _of_the_image(frame, refined, lines, criteria, None)
 
 
-def _undetermined(frame: Frame, refined: Refined) -> list[str]:
-    rings, count = len(detected_rings(refined.points)), len(refined.points)
-    reasons: list[str] = []
-    if rings < _MIN_RINGS or count < MIN_POINTS:
-        reasons.append(
-            f"not determined: {count} points on {rings} rings, at least {MIN_POINTS} on {_MIN_RINGS} are "
-            "needed; put the detector nearer, use a standard with more lines, or expose longer"
-        )
-    uncertainty = ring_uncertainty(refined, frame.y[::64, ::64], frame.x[::64, ::64], frame.pixel)
-    if refined.condition > _MAX_CONDITION or uncertainty > _MAX_UNCERTAINTY:
-        reasons.append(
-            "not determined: the image does not determine distance, tilt and centre independently (uncertainty of ring "
-            f"positions {uncertainty:.2g} px, at most {_MAX_UNCERTAINTY} px is allowed; condition number "
-            f"{refined.condition:.0f}, at most {_MAX_CONDITION:.0f}); take an image with longer arcs or more "
-            "rings, or expose longer"
-        )
-    return reasons
+def _of_the_image(
+    frame: Frame, refined: Refined, lines: Floats, criteria: Criteria, residuals: Floats | None
+) -> list[str]:
+    if residuals is None:
+        residuals = residuals_px(refined.params, refined.points, lines, frame.pixel)
+    return [
+        *_biased(refined.points, residuals, criteria.assumed),
+        *_incomplete(refined.points),
+        *_other_rings(frame, refined, lines),
+    ]
 
 
-def _imprecise(refined: Refined) -> list[str]:
-    if refined.residual_px <= _MAX_RESIDUAL:
+def warnings(sure: Certainty | None) -> list[str]:
+    """Return what a person should know about an accepted fit.
+
+    Parameters
+    ----------
+    sure
+        How sure the geometry is; None if nothing was fitted.
+
+    Returns
+    -------
+    list of str
+        Each with what to do; empty if there is nothing.
+    """
+    if sure is None or sure.uncertainty.wavelength_deviation <= _WARNED_DEVIATION:
+        return []
+    return [f"the wavelength may be wrong: {_preferred(sure)}"]
+
+
+def _too_few(points: ControlPoints) -> list[str]:
+    rings = len(detected_rings(points))
+    if rings >= _MIN_RINGS and len(points) >= MIN_POINTS:
         return []
     return [
-        f"not precise: the residual of the rings is {refined.residual_px:.2f} px rms, at most {_MAX_RESIDUAL} is "
-        "allowed; check standard, wavelength and detector, and that nothing moved during the exposure"
+        f"not determined: {len(points)} points on {rings} rings, at least {MIN_POINTS} on {_MIN_RINGS} are "
+        "needed; put the detector nearer, use a standard with more lines, or expose longer"
     ]
+
+
+def _undetermined(sure: Certainty | None, criteria: Criteria) -> list[str]:
+    limit = criteria.max_uncertainty()
+    if sure is not None and (sure.panel_px <= limit or (criteria.part and sure.valid_within(limit) is not None)):
+        return []
+    uncertainty = "not known" if sure is None else f"{sure.panel_px:.2g} px rms"
+    part = ""
+    if sure is not None and not criteria.part and (circle := sure.valid_within(limit)) is not None:
+        part = f"; or accept it for a part of the panel, {circle.text()}: part=True (--part)"
+    return [
+        "not determined: the image does not determine distance, tilt and centre independently (uncertainty of ring "
+        f"positions over the whole panel: {uncertainty}, at most {limit:g} px is allowed); take an image with longer "
+        f"arcs or more rings, or expose longer{part}"
+    ]
+
+
+def _biased(points: ControlPoints, residuals: Floats, assumed: AssumedErrors) -> list[str]:
+    ring, bias = largest_ring_bias(points, residuals)
+    around = azimuthal_bias(points, residuals)
+    reasons: list[str] = []
+    if bias > (limit := max(_MAX_RING_BIAS, 3 * assumed.distortion)):
+        reasons.append(
+            f"not precise: ring {ring + 1} lies {bias:.2f} px from its line, at most {limit:g} is allowed; check "
+            "standard, wavelength and detector"
+        )
+    if around > (limit := max(_MAX_AZIMUTHAL_BIAS, 2 * assumed.distortion)):
+        reasons.append(
+            f"not precise: the rings are {around:.2f} px rms from circles about the beam, at most {limit:g} is "
+            "allowed; check the detector, and that nothing moved during the exposure"
+        )
+    return reasons
 
 
 def _incomplete(points: ControlPoints) -> list[str]:
@@ -155,14 +235,22 @@ def _other_rings(frame: Frame, refined: Refined, lines: Floats) -> list[str]:
     ]
 
 
-def _wrong_wavelength(refined: Refined, lines: Floats, wavelength: float) -> list[str]:
-    better, gain = best_wavelength(refined, lines, wavelength)
-    if abs(better / wavelength - 1) <= _WAVELENGTH_CHANGE or gain > _WAVELENGTH_GAIN:
+def _wrong_wavelength(sure: Certainty | None) -> list[str]:
+    if sure is None or sure.uncertainty.wavelength_deviation <= _MAX_DEVIATION:
         return []
-    return [
-        f"not this wavelength: the rings fit {1 / gain:.1f} times better with about {better:.4g} m than with "
-        f"{wavelength:.4g} m; check the wavelength (it is never fitted, for it is correlated with the distance)"
-    ]
+    return [f"not this wavelength: {_preferred(sure)}"]
+
+
+def _preferred(sure: Certainty) -> str:
+    """Format what the rings say of the wavelength."""
+    unsure, wavelength = sure.uncertainty, sure.errors.geometry.wavelength
+    return (
+        f"the rings prefer {wavelength * (1 + unsure.preferred):.5g} m +- {100 * unsure.preferred_sigma:.2g} %, "
+        f"{100 * unsure.preferred:+.2g} % from {wavelength:.5g} m; that is {unsure.wavelength_deviation:.1f} standard "
+        f"deviations, with the {100 * unsure.assumed.wavelength:.2g} % that the wavelength is declared to have, and at "
+        f"most {_MAX_DEVIATION:g} are allowed. A radial distortion of the detector of {unsure.preferred_px:.2f} px "
+        "would look the same. Check the wavelength (it is never fitted, for it is correlated with the distance)"
+    )
 
 
 def _ambiguous(refined: Refined, lines: Floats, pixel: float) -> list[str]:

@@ -3,10 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.optimize import least_squares
 
 from ponikeeper_client.fit._control_points import ControlPoints
-from ponikeeper_client.fit._forward_model import DISTANCE, PARAMETER_SCALES, Floats, cosine, two_theta
+from ponikeeper_client.fit._forward_model import DISTANCE, Floats, cosine
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._peaks import find_peaks
 from ponikeeper_client.fit._refine import Refined, refine
@@ -27,6 +26,13 @@ _MAX_OFFSET = 3.0
 
 _MIN_RELATIVE_HEIGHT = 0.1
 """Peaks lower than this, relative to a typical peak, are ignored."""
+
+
+_SIGNIFICANT = 3.0
+"""By how many standard errors a systematic residual must differ from zero."""
+
+_HARMONICS = 4
+"""Number of harmonics in azimuth that are systematic, not scatter."""
 
 
 def detected_rings(points: ControlPoints) -> tuple[int, ...]:
@@ -86,36 +92,55 @@ def shifted_residual(refined: Refined, lines: Floats, pixel: float) -> float:
     return float(min(residuals))
 
 
-def best_wavelength(refined: Refined, lines: Floats, wavelength: float) -> tuple[float, float]:
-    """Compute the wavelength that fits best; it is no measurement, for distance and wavelength are correlated.
+def largest_ring_bias(points: ControlPoints, residuals: Floats) -> tuple[int, float]:
+    """Find the ring that lies farthest from its line: a wrong line, wavelength or standard shifts whole rings.
 
     Parameters
     ----------
-    refined
-        Fit parameters with their control points.
-    lines
-        Scattering angles of the calibrant at `wavelength`, ascending (rad).
-    wavelength
-        The one of the fit (m).
+    points
+        The control points.
+    residuals
+        Their distances from their rings (px), shape (n,).
 
     Returns
     -------
-    wavelength : float
-        The best one (m).
-    gain : float
-        The residual with it divided by the residual without it.
+    line : int
+        Index of its line.
+    bias : float
+        Mean residual (px), without the part that may be scatter; 0 without a detected ring.
     """
-    points = refined.points
-    halves = np.sin(lines[points.line] / 2) / wavelength
+    largest = (0, 0.0)
+    for ring in detected_rings(points):
+        own = residuals[points.line == ring]
+        error = float(own.std()) / np.sqrt(len(own))
+        bias = abs(float(own.mean())) - _SIGNIFICANT * float(error)
+        if bias > largest[1]:
+            largest = (ring, bias)
+    return largest
 
-    def residuals(values: Floats) -> Floats:
-        sines = halves * wavelength * values[5]
-        return two_theta(values[:5], points.y, points.x) - 2 * np.arcsin(np.minimum(sines, 1))
 
-    scales = np.r_[np.array(PARAMETER_SCALES) * np.r_[refined.params[DISTANCE], 1, 1, 1, 1], 0.01]
-    solution = least_squares(residuals, np.r_[refined.params, 1.0], x_scale=scales, max_nfev=50)
-    gain = float(np.linalg.norm(solution.fun) / np.linalg.norm(refined.residuals))
-    return wavelength * float(solution.x[5]), gain
+def azimuthal_bias(points: ControlPoints, residuals: Floats) -> float:
+    """Compute how much the residuals vary slowly with the azimuth: a wrong centre or tilt, or a panel that is not flat.
+
+    Parameters
+    ----------
+    points
+        The control points.
+    residuals
+        Their distances from their rings (px), shape (n,).
+
+    Returns
+    -------
+    float
+        Root mean square (px) of the first four harmonics over the points, without the part that scatter would have.
+    """
+    if len(residuals) <= 2 * _HARMONICS:
+        return 0.0
+    turns = np.outer(points.azimuth, np.arange(1, _HARMONICS + 1))
+    waves = np.c_[np.cos(turns), np.sin(turns)]
+    fitted = waves @ np.linalg.lstsq(waves, residuals, rcond=None)[0]
+    scatter = float(np.mean((residuals - fitted) ** 2)) * _SIGNIFICANT * waves.shape[1] / len(residuals)
+    return float(np.sqrt(max(float(np.mean(fitted**2)) - scatter, 0.0)))
 
 
 def unexplained_share(frame: Frame, params: Floats, lines: Floats, inner: float, outer: float) -> float:

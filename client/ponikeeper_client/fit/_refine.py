@@ -134,31 +134,6 @@ def residuals_px(params: Floats, points: ControlPoints, lines: Floats, pixel: fl
     return (two_theta(params, points.y, points.x) - target) * radius_per_angle(params, target) / pixel
 
 
-def ring_uncertainty(refined: Refined, y: Floats, x: Floats, pixel: float) -> float:
-    """Compute the standard deviation of ring positions on the detector, propagated from the covariance.
-
-    Parameters
-    ----------
-    refined
-        With a covariance.
-    y, x
-        Points on the detector (m), any shape.
-    pixel
-        Length of one pixel (m).
-
-    Returns
-    -------
-    float
-        Root mean square over the points (px).
-    """
-    assert refined.covariance is not None, "fitted parameters have a covariance"
-    angle = two_theta(refined.params, y, x)
-    steps = np.array(PARAMETER_SCALES) * np.r_[refined.params[DISTANCE], 1, 1, 1, 1] * 1e-3
-    slopes = np.stack([(two_theta(refined.params + step, y, x) - angle) for step in np.diag(steps)], axis=-1) / steps
-    variance = np.einsum("...i,ij,...j->...", slopes, refined.covariance, slopes)
-    return float(np.sqrt(np.mean(variance * (radius_per_angle(refined.params, angle) / pixel) ** 2)))
-
-
 def _scatter(points: ControlPoints, offset: Floats, inliers: NDArray[np.bool_]) -> Floats:
     """Compute the scatter of each point's ring (px), shape (n,): points of a faint ring get less weight.
 

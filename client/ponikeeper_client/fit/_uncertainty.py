@@ -42,6 +42,9 @@ _FARTHEST = 0.5
 _SAMPLES = 24
 """Points along each side of the panel at which errors are evaluated."""
 
+_LEAST_POINTS = 0.5
+"""Least part of the control points in the circle in which a geometry is valid."""
+
 _SINGULAR = 1e-10
 
 
@@ -63,6 +66,9 @@ class Uncertainty:
         Its standard deviation, by scatter and distortion.
     preferred_px
         Largest displacement of a point, by a radial distortion, that would look like this difference (px).
+    residuals_px
+        Distance of each point from its ring with the wavelength that the rings prefer (px), shape (n,): what neither
+        the geometry nor the wavelength explains.
     """
 
     assumed: AssumedErrors
@@ -71,6 +77,7 @@ class Uncertainty:
     preferred: float
     preferred_sigma: float
     preferred_px: float
+    residuals_px: Floats
 
     @property
     def wavelength_deviation(self) -> float:
@@ -119,6 +126,28 @@ class Uncertainty:
 
 
 @dataclass(frozen=True, slots=True)
+class Circle:
+    """A part of the detector.
+
+    Parameters
+    ----------
+    y, x
+        Its centre along axes 1 and 2 (m).
+    radius
+        Its radius (m).
+    """
+
+    y: float
+    x: float
+    radius: float
+
+    def text(self) -> str:
+        """Format the circle for people."""
+        y, x, radius = (1e3 * value for value in (self.y, self.x, self.radius))
+        return f"within {radius:.1f} mm of the point {y:.1f}, {x:.1f} mm of the detector (axes 1, 2)"
+
+
+@dataclass(frozen=True, slots=True)
 class Certainty:
     """How sure a fitted geometry is.
 
@@ -132,12 +161,38 @@ class Certainty:
         Standard deviation of ring positions at the given wavelength (px rms over the panel).
     accuracy
         Largest standard deviation of 2 theta on the panel, that of the wavelength included (rad).
+    samples
+        Points of the panel and the standard deviations of ring positions there: y, x (m), deviation (px), shape (3, n).
+    points
+        The control points: y, x (m), shape (2, n).
     """
 
     uncertainty: Uncertainty
     errors: GeometryErrors
     panel_px: float
     accuracy: float
+    samples: Floats
+    points: Floats
+
+    def valid_within(self, limit: float) -> Circle | None:
+        """Find the largest circle about the middle of the control points in which the rings are certain.
+
+        Parameters
+        ----------
+        limit
+            Largest standard deviation of ring positions (px).
+
+        Returns
+        -------
+        Circle or None
+            None if it would not have at least half of the control points.
+        """
+        middle = np.median(self.points, axis=1)
+        away, deviation = np.hypot(*(self.samples[:2] - middle[:, None])), self.samples[2]
+        radius = float(away[deviation > limit].min(initial=away.max()))
+        if np.mean(np.hypot(*(self.points - middle[:, None])) < radius) < _LEAST_POINTS:
+            return None
+        return Circle(float(middle[0]), float(middle[1]), radius)
 
     def provenance(self) -> dict[str, object]:
         """Return what a revision records of it.
@@ -189,7 +244,9 @@ def certainty(
     scale = radius_per_angle(refined.params, two_theta(refined.params, y, x)) / frame.pixel
     deviations = unsure.at_given_wavelength(refined.params, geometry).sigma_two_theta(y, x) * scale
     accuracy = float(errors.sigma_two_theta(y, x).max())
-    return Certainty(unsure, errors, float(np.sqrt(np.mean(deviations**2))), accuracy)
+    samples = np.stack([y.ravel(), x.ravel(), deviations.ravel()]).astype(float)
+    points = np.stack([refined.points.y, refined.points.x])
+    return Certainty(unsure, errors, float(np.sqrt(np.mean(deviations**2))), accuracy, samples, points)
 
 
 def uncertainty(frame: Frame, refined: Refined, lines: Floats, assumed: AssumedErrors) -> Uncertainty | None:
@@ -222,16 +279,17 @@ def uncertainty(frame: Frame, refined: Refined, lines: Floats, assumed: AssumedE
     inverse, inverse_free = _inverse(by_params), _inverse(jacobian)
     if inverse is None:
         return None
-    spread = _scatter(by_params, refined.residuals * scale, points.line, points.azimuth) + distortion[:5, :5]
     response = -inverse @ by_params.T @ by_wavelength
-    preferred, sigma, largest = 0.0, np.inf, 0.0
+    preferred, sigma, largest, residual = 0.0, np.inf, 0.0, refined.residuals * scale
     if inverse_free is not None:
         preferred, residual = _preferred(refined, target, scale)
-        spread_free = _scatter(jacobian, residual, points.line, points.azimuth) + distortion
-        sigma = float(np.sqrt((inverse_free @ spread_free @ inverse_free)[5, 5]))
+    spread = _scatter(jacobian, residual, points.line, points.azimuth) + distortion
+    if inverse_free is not None:
+        sigma = float(np.sqrt((inverse_free @ spread @ inverse_free)[5, 5]))
         left = (by_wavelength + by_params @ response) * preferred / refined.weights
         largest = float(np.abs(left).max())
-    return Uncertainty(assumed, inverse @ spread @ inverse, response, preferred, sigma, largest)
+    covariance = inverse @ spread[:5, :5] @ inverse
+    return Uncertainty(assumed, covariance, response, preferred, sigma, largest, residual / refined.weights)
 
 
 def _panel(frame: Frame) -> tuple[Floats, Floats]:

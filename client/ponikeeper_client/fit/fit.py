@@ -4,7 +4,7 @@ Wavelength, third rotation and orientation are kept as given: one image does not
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,22 @@ from numpy.typing import NDArray
 
 from ponikeeper.errors import FitError
 from ponikeeper.geometry import Geometry
-from ponikeeper.protocol.assumed_errors import DEFAULT_ERRORS, AssumedErrors
-from ponikeeper_client.fit._acceptance import CALIBRATED_START, StartTolerance, image_problems, problems
+from ponikeeper_client.fit._acceptance import (
+    CALIBRATED_START,
+    USUAL,
+    Criteria,
+    StartTolerance,
+    image_problems,
+    problems,
+    warnings,
+)
 from ponikeeper_client.fit._control_points import control_points
 from ponikeeper_client.fit._forward_model import DISTANCE, Floats, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._quality import detected_rings
 from ponikeeper_client.fit._refine import Refined, evaluate, refine
 from ponikeeper_client.fit._search import LONGEST, SHORTEST, Candidate, search
-from ponikeeper_client.fit._uncertainty import Certainty, certainty
+from ponikeeper_client.fit._uncertainty import Certainty, Circle, certainty
 from ponikeeper_client.fit.calibrants import Calibrant
 
 _MAX_RINGS = 20
@@ -56,6 +63,10 @@ class Fit:
         Why the fit was rejected; empty if it was accepted.
     certainty
         How sure the geometry is; None if nothing was fitted, or the points do not determine it.
+    warnings
+        What a person should know about an accepted fit.
+    valid_within
+        The part of the detector in which the geometry is certain; None if it is so on the whole panel.
     """
 
     geometry: Geometry
@@ -65,6 +76,8 @@ class Fit:
     refined: Refined
     problems: tuple[str, ...]
     certainty: Certainty | None = None
+    warnings: tuple[str, ...] = ()
+    valid_within: Circle | None = None
 
     @property
     def accepted(self) -> bool:
@@ -88,7 +101,7 @@ class Fit:
         -------
         dict
             Calibrant, numbers of points and rings; residuals (px, rad) if there are points; what `Certainty.provenance`
-            has if the geometry was fitted.
+            has if the geometry was fitted; the part of the detector in which it is valid if that is not all of it.
         """
         record: dict[str, object] = {
             "calibrant": self.calibrant.name,
@@ -97,7 +110,9 @@ class Fit:
         }
         if len(self.refined.points):
             record |= {"residual_px": self.refined.residual_px, "residual_rad": self.refined.residual_rad}
-        return record | ({} if self.certainty is None else self.certainty.provenance())
+        if self.certainty is not None:
+            record |= self.certainty.provenance()
+        return record | ({} if self.valid_within is None else {"valid_within": asdict(self.valid_within)})
 
     def require_accepted(self) -> Geometry:
         """Return the geometry of an accepted fit.
@@ -119,7 +134,7 @@ def fit_image(
     *,
     mask: NDArray[Any] | None = None,
     tolerance: StartTolerance = CALIBRATED_START,
-    assumed: AssumedErrors = DEFAULT_ERRORS,
+    criteria: Criteria = USUAL,
     progress: Progress | None = None,
 ) -> Fit:
     """Fit the geometry of a detector to one image of a powder standard.
@@ -137,8 +152,8 @@ def fit_image(
         Shape (y, x); nonzero is masked.
     tolerance
         How far the result may be from the start.
-    assumed
-        Errors that the image does not show: of the wavelength, and a smooth distortion of the panel.
+    criteria
+        By what the fit is judged: the errors that the image does not show, and whether a part of the panel suffices.
     progress
         Called before each step.
 
@@ -169,7 +184,7 @@ def fit_image(
     for candidate in candidates[:_CANDIDATES]:
         refined = _measure_and_refine(frame, candidate.params, lines)
         if refined is not None:
-            reasons = problems(frame, refined, lines, start, tolerance)
+            reasons = problems(frame, refined, lines, start, tolerance, criteria)
             results.append((len(reasons), refined.residual_px, refined, reasons))
             if not reasons:
                 break
@@ -181,8 +196,11 @@ def fit_image(
     _, _, best, reasons = min(results, key=lambda item: item[:2])
     report(1.0, "done")
     geometry = geometry_of(best.params, start)
-    sure = certainty(frame, best, lines, geometry, assumed)
-    return Fit(geometry, start, calibrant, lines, best, tuple(reasons), sure)
+    sure = certainty(frame, best, lines, geometry, criteria.assumed)
+    part, limit = None, criteria.max_uncertainty()
+    if sure is not None and sure.panel_px > limit:
+        part = sure.valid_within(limit)
+    return Fit(geometry, start, calibrant, lines, best, tuple(reasons), sure, tuple(warnings(sure)), part)
 
 
 def measure_image(

@@ -21,6 +21,7 @@ from ponikeeper.text.ascii import to_ascii
 from ponikeeper_client._image_files.averaging import mean_image, subtract_dark
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.documents import azimuthal_integrator
+from ponikeeper_client.fit._acceptance import Criteria
 from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.figure import draw
 from ponikeeper_client.fit.fit import Fit, fit_image, measure_image
@@ -181,10 +182,10 @@ class DetectorCalibration:
             return fit, fit.problems
         fit = fit_image(
             image, start.geometry, options.calibrant, mask=options.mask, tolerance=start.tolerance,
-            assumed=self.assumed, progress=lambda done, step: report(0.1 + 0.7 * done, step),
+            criteria=Criteria(self.assumed), progress=lambda done, step: report(0.1 + 0.7 * done, step),
         )  # fmt: skip
         fit.require_accepted()
-        return fit, ()
+        return fit, fit.warnings
 
     def _calibrate_in_gui(
         self, image: NDArray[np.float64], report: ReportProgress, cancelled: threading.Event

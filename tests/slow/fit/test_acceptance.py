@@ -6,12 +6,22 @@ import numpy as np
 import pytest
 
 from ponikeeper.errors import FitError
-from ponikeeper_client.fit._acceptance import CALIBRATED_START, NOMINAL_START, StartTolerance, problems
+from ponikeeper.protocol import AssumedErrors
+from ponikeeper_client.fit._acceptance import (
+    CALIBRATED_START,
+    NOMINAL_START,
+    USUAL,
+    Criteria,
+    StartTolerance,
+    problems,
+    warnings,
+)
 from ponikeeper_client.fit._control_points import ControlPoints
-from ponikeeper_client.fit._forward_model import detector_point, params_of
+from ponikeeper_client.fit._forward_model import detector_point, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._quality import detected_rings
 from ponikeeper_client.fit._refine import refine
+from ponikeeper_client.fit._uncertainty import certainty
 from ponikeeper_client.fit.calibrants import Calibrant, calibrant
 from ponikeeper_client.fit.fit import fit_image
 from powder import Scene, lines_of, on_detector
@@ -44,10 +54,10 @@ def only(reasons, expected):
     return reasons[0]
 
 
-def reasons_against(frame, points, lines=LINES, start=TRUTH, tolerance=CALIBRATED_START, params=PARAMS):
+def reasons_against(frame, points, lines=LINES, start=TRUTH, tolerance=CALIBRATED_START, params=PARAMS, criteria=USUAL):
     refined = refine(params, points, lines, frame.pixel)
     assert refined is not None
-    return problems(frame, refined, lines, start, tolerance)
+    return problems(frame, refined, lines, start, tolerance, criteria)
 
 
 def points_on(lines, rings, scatter=0.05, sectors=60, params=PARAMS):
@@ -82,9 +92,55 @@ def test_a_short_arc_does_not_determine_it(frame):
     assert "does not determine distance, tilt and centre" in message
 
 
-def test_points_that_scatter_are_not_precise(frame):
-    message = only(reasons_against(frame, points_on(LINES, range(10), scatter=0.8)), "not precise")
-    assert "px rms" in message
+def test_points_that_scatter_are_accepted_if_there_are_many(frame):
+    """The scatter of a point says nothing of the geometry: many points determine it to a tenth of that."""
+    assert reasons_against(frame, points_on(LINES, range(10), scatter=0.8)) == []
+
+
+def test_a_ring_beside_its_line_is_not_precise(frame):
+    """One of ten lines is not where the standard has it."""
+    lines = LINES.copy()
+    lines[5] += 1.0 * TRUTH.pixel1 / TRUTH.dist
+    message = only(reasons_against(frame, points_on(lines, range(10), scatter=0.2)), "not precise")
+    assert message.startswith("not precise: ring 6 lies ")
+
+
+def test_rings_that_are_no_circles_are_not_precise(frame):
+    points = points_on(LINES, range(10))
+    wave = 0.5 * TRUTH.pixel1 * np.cos(3 * points.azimuth)
+    bent = replace(points, y=points.y + wave * np.cos(points.azimuth), x=points.x + wave * np.sin(points.azimuth))
+    assert "from circles about the beam" in only(reasons_against(frame, bent), "not precise")
+
+
+def test_limits_grow_with_the_distortion_of_the_detector(frame):
+    lines = LINES.copy()
+    lines[5] += 1.0 * TRUTH.pixel1 / TRUTH.dist
+    tolerant = Criteria(AssumedErrors(distortion=0.4))
+    assert reasons_against(frame, points_on(lines, range(10), scatter=0.2), criteria=tolerant) == []
+
+
+@pytest.fixture(scope="module")
+def arc():
+    """Control points on an arc of 50 degrees, whose scatter alone would determine the geometry."""
+    points = points_on(LINES, range(10), scatter=0.02, sectors=400)
+    part = points.select(np.abs(points.azimuth - 0.7) < 0.45)
+    return replace(part, measured_sectors=np.bincount(part.line, minlength=len(LINES)))
+
+
+def test_an_arc_is_refused_and_the_message_says_where_it_would_be_valid(frame, arc):
+    message = only(reasons_against(frame, arc), "not determined")
+    assert "or accept it for a part of the panel, within" in message
+
+
+def test_an_arc_is_accepted_for_the_part_of_the_panel_where_it_is_certain(frame, arc):
+    criteria = Criteria(part=True)
+    assert reasons_against(frame, arc, criteria=criteria) == []
+    refined = refine(PARAMS, arc, LINES, frame.pixel)
+    sure = certainty(frame, refined, LINES, geometry_of(refined.params, TRUTH), criteria.assumed)
+    circle = sure.valid_within(criteria.max_uncertainty())
+    inside = np.hypot(sure.samples[0] - circle.y, sure.samples[1] - circle.x) < circle.radius
+    assert 0 < np.count_nonzero(inside) < inside.size
+    assert sure.samples[2][inside].max() <= criteria.max_uncertainty() < sure.samples[2][~inside].max()
 
 
 def test_missing_lines_are_of_another_standard(image):
@@ -107,11 +163,29 @@ def test_rings_without_a_line_are_of_another_standard(image):
 
 def test_rings_of_another_wavelength_are_reported(frame):
     lines = STANDARD.lines(TRUTH.wavelength * 1.03)
-    points = points_on(LINES, range(6), scatter=0.02)
+    points = points_on(LINES, range(12), scatter=0.02)
     flat = refine(PARAMS, points, lines, frame.pixel)
-    assert flat.residual_px < 0.5, "it would pass as precise"
-    result = reasons_against(frame, points, lines, replace(TRUTH, wavelength=TRUTH.wavelength * 1.03))
-    assert "about 4.0" in only(result, "not this wavelength")
+    assert flat.residual_px < 0.5, "the residual does not tell"
+    wrong = replace(TRUTH, wavelength=TRUTH.wavelength * 1.03)
+    exact = Criteria(AssumedErrors(wavelength=1e-4, distortion=0.02))
+    message = only(reasons_against(frame, points, lines, wrong, criteria=exact), "not this wavelength")
+    assert "the rings prefer 3.999" in message
+    assert "A radial distortion of the detector of 0." in message
+
+
+def test_wavelength_within_what_is_declared_is_accepted_with_a_warning(frame):
+    """The same rings, with a wavelength that is declared to be known to 1.2 %: 2.3 standard deviations."""
+    lines = STANDARD.lines(TRUTH.wavelength * 1.03)
+    points = points_on(LINES, range(12), scatter=0.02)
+    wrong = replace(TRUTH, wavelength=TRUTH.wavelength * 1.03)
+    criteria = Criteria(AssumedErrors(wavelength=0.012, distortion=0.02))
+    refined = refine(PARAMS, points, lines, frame.pixel)
+    assert problems(frame, refined, lines, wrong, CALIBRATED_START, criteria) == []
+    sure = certainty(frame, refined, lines, geometry_of(refined.params, wrong), criteria.assumed)
+    assert "the wavelength may be wrong: the rings prefer 3.999" in warnings(sure)[0]
+    off = abs(geometry_of(refined.params, wrong).dist / TRUTH.dist - 1)
+    assert off < 1.5 * sure.errors.sigma()["dist"] / TRUTH.dist
+    assert warnings(None) == []
 
 
 def test_rings_at_a_constant_ratio_are_ambiguous():

@@ -7,6 +7,7 @@ import pytest
 
 import pyfai_alone
 from ponikeeper.protocol import AssumedErrors
+from ponikeeper_client.fit._acceptance import Criteria
 from ponikeeper_client.fit._control_points import ControlPoints
 from ponikeeper_client.fit._forward_model import detector_point, geometry_of, params_of
 from ponikeeper_client.fit._refine import refine
@@ -68,8 +69,8 @@ def test_covariance_is_the_spread_of_repeated_measurements():
 def test_sigma_is_the_spread_of_fits_of_many_exposures():
     truth = on_detector("Pilatus100k", 1.72e-4, 0.12, (0.45, 0.55), (2, -1), 4e-11)
     scene = replace(SCENE, truth=truth)
-    exact = AssumedErrors(0.0, 0.0)
-    results = [fit_image(scene.image(noise), truth, calibrant("LaB6"), assumed=exact) for noise in range(8)]
+    exact = Criteria(AssumedErrors(0.0, 0.0))
+    results = [fit_image(scene.image(noise), truth, calibrant("LaB6"), criteria=exact) for noise in range(8)]
     for name in NAMES:
         spread = np.std([getattr(one.geometry, name) for one in results], ddof=1)
         sigma = np.mean([one.sigma[name] for one in results])
