@@ -66,9 +66,9 @@ def small_store(path: Path, revisions: int = 4) -> Path:
             storage.activate(prefix, revisions, time_of(revisions), UNDO, "bob@there", undone=wrong)
             storage.activate(prefix, 3, time_of(revisions), FOLLOWED, "links")
             for correction in corrections(revisions):
-                storage.correct(prefix, correction)
-            storage.change_service(prefix, SERVICE)
-            storage.label(prefix, LabelRecord(0, 3, "spare", revisions, time_of(revisions), "bob@there"))
+                storage.add(prefix, correction)
+            storage.add(prefix, SERVICE)
+            storage.add(prefix, LabelRecord(0, 3, "spare", revisions, time_of(revisions), "bob@there"))
     finally:
         storage.close()
     return path
@@ -132,7 +132,7 @@ def _of_one(storage: SQLiteStorage, prefix: str) -> tuple[object, ...]:
         count,
         storage.revisions(prefix, 1, count),
         [storage.find_label(prefix, label) for label in LABELS if label],
-        storage.labels(prefix),
+        storage.newest_labels(prefix, 9),
         [storage.answer(prefix, request) for request in requests],
         storage.stored_state(prefix),
         storage.follow_candidates(prefix, None, 100),

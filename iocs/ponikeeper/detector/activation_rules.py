@@ -8,6 +8,10 @@ from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.protocol import Activate
 
 
+MAX_NAMED = 20
+"""Labels that a message names at the most."""
+
+
 def no_revision(name: int | str, count: int, labels: Sequence[str], wrong: int | None) -> str:
     """Format why no revision can be found by its number or label.
 
@@ -18,7 +22,7 @@ def no_revision(name: int | str, count: int, labels: Sequence[str], wrong: int |
     count
         Number of revisions in the history.
     labels
-        The labels of the history.
+        The labels of the history, the newest first; at most `MAX_NAMED` of them are named.
     wrong
         The last revision with this label, if each of them was corrected or undone; else None.
 
@@ -34,7 +38,8 @@ def no_revision(name: int | str, count: int, labels: Sequence[str], wrong: int |
         )
     known = f"revisions 1 to {count}" if count else "no revisions"
     if isinstance(name, str):
-        known = f"labels {', '.join(labels)}" if labels else f"no labels, and {known}"
+        named = [*sorted(labels[:MAX_NAMED]), *(["and others"] if len(labels) > MAX_NAMED else [])]
+        known = f"labels {', '.join(named)}" if labels else f"no labels, and {known}"
     return f"there is no revision {name}: the history has {known}"
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar, cast
 
 from ponikeeper.detector import messages, results
-from ponikeeper.detector.activation_rules import no_revision
+from ponikeeper.detector.activation_rules import MAX_NAMED, no_revision
 from ponikeeper.detector.publisher import Publisher
 from ponikeeper.detector.repetition_rules import require_same
 from ponikeeper.detector.state import Change
@@ -152,35 +152,20 @@ class DetectorStore:
         )
         return self._activated(revision, activation, follow_state)
 
-    async def correct(self, request: Request, correction: Correction, result: Result) -> StoredState:
-        """Store a correction, which gets its number here, and the result of its request."""
+    async def add(
+        self, request: Request, record: Correction | ServiceChange | LabelRecord, result: Result
+    ) -> StoredState:
+        """Store a record, which gets its number here, and the result of its request."""
         numbered = await self._write(
-            request, lambda storage: storage.correct(self._prefix, correction, _answer(request, result))
+            request, lambda storage: storage.add(self._prefix, record, _answer(request, result))
         )
-        before = self._publisher.state.stored
-        return replace(before, corrections=(*before.corrections, numbered))
+        return self._publisher.state.stored.with_record(numbered)
 
     async def find_label(self, request: Request, label: str | None) -> int | None:
         """Read the number of the revision that a label means now; None if it means none."""
         if label is None:
             return None
         return await self._read(request, lambda storage: storage.find_label(self._prefix, label))
-
-    async def label(self, request: Request, label: LabelRecord, result: Result) -> StoredState:
-        """Store a label, which gets its number here, and the result of its request."""
-        numbered = await self._write(
-            request, lambda storage: storage.label(self._prefix, label, _answer(request, result))
-        )
-        before = self._publisher.state.stored
-        return replace(before, labels=(*before.labels, numbered))
-
-    async def change_service(self, request: Request, change: ServiceChange, result: Result) -> StoredState:
-        """Store a service change, which gets its number here, and the result of its request."""
-        numbered = await self._write(
-            request, lambda storage: storage.change_service(self._prefix, change, _answer(request, result))
-        )
-        before = self._publisher.state.stored
-        return replace(before, service=(*before.service, numbered))
 
     async def set_follow(self, request: Request, follow_state: FollowState, author: str, result: Result) -> StoredState:
         """Store whether the geometry follows the links, and the result of the request."""
@@ -272,7 +257,8 @@ def _find_revision(storage: HistoryStorage, prefix: str, name: int | str, wrong:
     if revision is not None:
         return revision
     wrong_one = storage.find_label(prefix, name) if isinstance(name, str) else None
-    raise RefusedError(no_revision(name, count, storage.labels(prefix), wrong_one))
+    labels = [label for label, _ in storage.newest_labels(prefix, MAX_NAMED + 1)]
+    raise RefusedError(no_revision(name, count, labels, wrong_one))
 
 
 def _find_undo(storage: HistoryStorage, prefix: str) -> UndoStep:

@@ -189,7 +189,7 @@ class Operations:
         if is_labelled(record, revision, self._state.stored, await self._store.find_label(request, record.label)):
             return await self._accept_unchanged(request)
         result = accepted(request, self._state.stored, record.time)
-        stored = await self._store.label(request, record, result)
+        stored = await self._store.add(request, record, result)
         return self._accept(Change.STATUS | Change.LABEL | Change.HISTORY, result, messages.labelled(record), stored)
 
     async def _set_follow(self, request: Follow, author: str) -> Result:
@@ -201,14 +201,14 @@ class Operations:
     async def _correct(self, request: Supersede | Retract, author: str) -> Result:
         correction = decide_correction(request, self._state.stored, self._publisher.timestamp(), author)
         result = accepted(request, self._state.stored, correction.time)
-        stored = await self._store.correct(request, correction, result)
+        stored = await self._store.add(request, correction, result)
         return self._accept(Change.STATUS | Change.HISTORY, result, messages.corrected(correction), stored)
 
     async def _change_service(self, request: OutOfService | InService, author: str) -> Result:
         time, stored = self._publisher.timestamp(), self._state.stored
         change = decide_service_change(request, stored, self._links.units, time, author)
         result = accepted(request, stored, time)
-        stored = await self._store.change_service(request, change, result)
+        stored = await self._store.add(request, change, result)
         return self._accept(Change.STATUS, result, messages.service_changed(change), stored)
 
     async def _accept_unchanged(self, request: Request) -> Result:

@@ -1,10 +1,14 @@
 """What is stored in addition to the records of `ponikeeper.history`: answers, follow states, drafts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import Activation, Correction, LabelRecord, Position, Revision, ServiceChange
 from ponikeeper.history.labels import label_of
+
+Added = TypeVar("Added", bound=Correction | ServiceChange | LabelRecord)
+"""A record that is added to the history without an activation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,26 @@ class StoredState:
     follow_state: FollowState | None = None
     service: tuple[ServiceChange, ...] = ()
     labels: tuple[LabelRecord, ...] = ()
+
+    def with_record(self, record: Correction | ServiceChange | LabelRecord) -> "StoredState":
+        """Return what the store has after a record was added.
+
+        Parameters
+        ----------
+        record
+            As stored, with its number.
+
+        Returns
+        -------
+        StoredState
+        """
+        match record:
+            case Correction():
+                return replace(self, corrections=(*self.corrections, record))
+            case ServiceChange():
+                return replace(self, service=(*self.service, record))
+            case LabelRecord():
+                return replace(self, labels=(*self.labels, record))
 
     @property
     def label(self) -> str | None:

@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from ponikeeper.history.records import Activation, Correction, LabelRecord, Record, Revision, ServiceChange
-from ponikeeper.store.data_types import Answer, Draft, FollowCandidate, FollowState, StoredState
+from ponikeeper.history.records import Activation, Record, Revision
+from ponikeeper.store.data_types import Added, Answer, Draft, FollowCandidate, FollowState, StoredState
 
 NO_END = 2**62
 """Larger than the number of any record."""
@@ -131,26 +131,6 @@ class HistoryStorage(Protocol):
         -------
         int or None
             Its number; None if there is none.
-
-        Raises
-        ------
-        StoreError
-            As `stored_state`.
-        """
-        ...
-
-    def labels(self, prefix: str) -> list[str]:
-        """List the labels of a detector's revisions.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-
-        Returns
-        -------
-        list of str
-            In alphabetical order.
 
         Raises
         ------
@@ -374,70 +354,22 @@ class HistoryStorage(Protocol):
         """
         ...
 
-    def correct(self, prefix: str, correction: Correction, answer: Answer | None = None) -> Correction:
-        """Store a correction and the answer to its request.
+    def add(self, prefix: str, record: Added, answer: Answer | None = None) -> Added:
+        """Store a correction, service change or label record, and the answer to its request.
 
         Parameters
         ----------
         prefix
             The detector's PV prefix.
-        correction
-            The correction; its number is not used.
+        record
+            The record; its number is not used.
         answer
             None if the request has no id.
 
         Returns
         -------
-        Correction
-            The correction with its number.
-
-        Raises
-        ------
-        StoreError
-            As `commit`.
-        """
-        ...
-
-    def change_service(self, prefix: str, change: ServiceChange, answer: Answer | None = None) -> ServiceChange:
-        """Store that a link is out of service or in service again, and the answer to its request.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-        change
-            The service change; its number is not used.
-        answer
-            None if the request has no id.
-
-        Returns
-        -------
-        ServiceChange
-            The service change with its number.
-
-        Raises
-        ------
-        StoreError
-            As `commit`.
-        """
-        ...
-
-    def label(self, prefix: str, label: LabelRecord, answer: Answer | None = None) -> LabelRecord:
-        """Store a label of a stored revision and the answer to its request.
-
-        Parameters
-        ----------
-        prefix
-            The detector's PV prefix.
-        label
-            The label record; its number is not used.
-        answer
-            None if the request has no id.
-
-        Returns
-        -------
-        LabelRecord
-            The label record with its number.
+        record
+            As stored, with its number.
 
         Raises
         ------

@@ -37,6 +37,18 @@ _STANDING = (
 """Condition for an activation that someone asked for and that was not undone."""
 
 
+_NEWEST_OF_EACH_LABEL = """
+    WITH RECURSIVE used (detector, label) AS (
+        SELECT detector, min(label) FROM revision WHERE detector = ?
+        UNION ALL
+        SELECT detector, (SELECT min(label) FROM revision WHERE detector = used.detector AND label > used.label)
+        FROM used WHERE label IS NOT NULL)
+    SELECT label, (SELECT max(number) FROM revision WHERE detector = used.detector AND label = used.label)
+    FROM used WHERE label IS NOT NULL
+"""
+"""One step in the index for each label; GROUP BY reads all of it."""
+
+
 class Reader:
     """The part of `SQLiteStorage` that reads; `ponikeeper.store.interface` describes the methods.
 
@@ -73,11 +85,9 @@ class Reader:
             raise
 
     def close(self) -> None:
-        """Close the file and release the lock."""
         self._file.close()
 
     def verify_next(self) -> bool:
-        """Verify the next slice of rows, as they are on the disk now; after the last slice, begin again."""
         with self._file.translated_errors():
             connection = self._file.from_disk(drop_system_cache=not self._pending)
             if not self._pending:
@@ -90,7 +100,6 @@ class Reader:
         return bool(self._pending)
 
     def stored_state(self, prefix: str) -> StoredState:
-        """Read everything that holds for a detector now."""
         revision, activation = self.active(prefix) or (None, None)
         corrections = tuple(self.corrections(prefix))
         return StoredState(
@@ -137,16 +146,13 @@ class Reader:
             return revision, activation
 
     def revision(self, prefix: str, number: int) -> Revision | None:
-        """Read one revision."""
         revisions = self.revisions(prefix, number, number)
         return revisions[0] if revisions else None
 
     def revisions(self, prefix: str, first: int, last: int) -> list[Revision]:
-        """Read the revisions of a range of numbers."""
         return cast("list[Revision]", self.records(prefix, "revision", first, last))
 
     def records(self, prefix: str, kind: str, first: int = 1, last: int = NO_END) -> list[Record]:
-        """Read the records of a kind and of a range of numbers."""
         number = _number(kind)
         sql = (
             f"SELECT {CHECKED[kind]}, checksum FROM {kind} "
@@ -160,7 +166,6 @@ class Reader:
             return records
 
     def find_label(self, prefix: str, label: str, excluded: Collection[int] = ()) -> int | None:
-        """Find the revision that got a label last."""
         with self._file.translated_errors():
             sql = "SELECT number FROM revision WHERE detector = ? AND label = ? ORDER BY number DESC LIMIT ?"
             labels = self.labels_set_later(prefix)
@@ -175,40 +180,31 @@ class Reader:
                 raise sqlite3.DatabaseError(f"revision {number} of {prefix} does not have the label {label}")
             return number
 
-    def labels(self, prefix: str) -> list[str]:
-        """List the labels of a detector's revisions."""
-        with self._file.translated_errors():
-            latest = latest_labels(self.labels_set_later(prefix))
-            sql = "SELECT DISTINCT label FROM revision WHERE detector = ? AND label IS NOT NULL"
-            if latest:
-                sql += f" AND number NOT IN ({', '.join(map(str, latest))})"
-            committed = {cast("str", row[0]) for row in self._rows(sql, prefix)}
-            return sorted(committed | {record.label for record in latest.values() if record.label is not None})
-
     def newest_labels(self, prefix: str, limit: int, excluded: Collection[int] = ()) -> list[tuple[str, int]]:
-        """Find the labels of the newest revisions, each with the revision that it means."""
         with self._file.translated_errors():
             newest = {record.label: record.revision for record in self.labels_set_later(prefix) if record.label}
-            sql = "SELECT label, max(number) FROM revision WHERE detector = ? AND label IS NOT NULL GROUP BY label"
-            for label, number in self._rows(sql, prefix):
+            for label, number in self._rows(_NEWEST_OF_EACH_LABEL, prefix):
                 newest[cast("str", label)] = max(cast("int", number), newest.get(cast("str", label), 0))
             labels = sorted(newest, key=lambda label: -newest[label])
             pairs = ((label, self.find_label(prefix, label, excluded)) for label in labels)
             return [(label, number) for label, number in islice((pair for pair in pairs if pair[1]), limit) if number]
 
     def find_detector(self, prefix: str, detector: str) -> Revision | None:
-        """Find the newest revision whose geometry is of a detector."""
         text = strictjson.canonical({"detector": detector})[1:-1]
+        sql = (
+            "SELECT number FROM revision WHERE detector = ? AND instr(geometry, ?) > 0 AND number < ? "
+            "ORDER BY number DESC LIMIT 1"
+        )
+        number = NO_END
         with self._file.translated_errors():
-            sql = (
-                "SELECT number FROM revision WHERE detector = ? AND instr(geometry, ?) > 0 ORDER BY number DESC LIMIT ?"
-            )
-            numbers = [cast("int", row[0]) for row in self._rows(sql, prefix, text, NO_END)]
-            found = (self.revision(prefix, number) for number in numbers)
-            return next((each for each in found if each is not None and each.geometry.detector == detector), None)
+            while (row := self._row(sql, prefix, text, number)) is not None:
+                number = cast("int", row[0])
+                revision = self.revision(prefix, number)
+                if revision is not None and revision.geometry.detector == detector:
+                    return revision  # the text may also be in detector_config
+        return None
 
     def undone_revisions(self, prefix: str) -> frozenset[int]:
-        """Find the revisions whose activations were all undone."""
         with self._file.translated_errors():
             candidates = {undo.revision for undo in self.undos(prefix)}
             if not candidates:
@@ -220,13 +216,11 @@ class Reader:
             return frozenset(candidates - {cast("int", row[0]) for row in self._rows(sql, prefix)})
 
     def count(self, prefix: str, kind: str = "revision") -> int:
-        """Return the number of the newest record of a kind, 0 if there is none."""
         with self._file.translated_errors():
             row = self._row(f"SELECT max({_number(kind)}) FROM {kind} WHERE detector = ?", prefix)
             return cast("int | None", row and row[0]) or 0
 
     def answer(self, prefix: str, request: str) -> Answer | None:
-        """Read the answer to a request."""
         with self._file.translated_errors():
             row = self._row(
                 f"SELECT {CHECKED['answer']}, checksum FROM answer WHERE detector = ? AND request = ?", prefix, request
@@ -290,7 +284,6 @@ class Reader:
             return FollowState(bool(row[0]), cast("Position", strictjson.loads(cast("str", row[1]))))
 
     def follow_candidates(self, prefix: str, before: int | None, limit: int) -> list[FollowCandidate]:
-        """Read what commits and users activated and was not undone."""
         activation, revision = (
             ", ".join(f"{table}.{column}" for column in (*CHECKED[table].split(", "), "checksum"))
             for table in ("activation", "revision")

@@ -8,28 +8,23 @@ import uuid
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import cast
 
 from ponikeeper.errors import StoreError
 from ponikeeper.history.records import (
     Activation,
-    Correction,
-    LabelRecord,
     Position,
     Record,
     Revision,
     Row,
-    ServiceChange,
     UndoRecord,
     checksum,
     name_of,
 )
-from ponikeeper.store.data_types import Answer, Draft, FollowState
+from ponikeeper.store.data_types import Added, Answer, Draft, FollowState
 from ponikeeper.store.reader import Reader
 from ponikeeper.store.rows import CHECKED
 from ponikeeper.text import strictjson
-
-Numbered = TypeVar("Numbered", Correction, ServiceChange, LabelRecord)
 
 
 class SQLiteStorage(Reader):
@@ -39,11 +34,9 @@ class SQLiteStorage(Reader):
     """
 
     def group(self) -> AbstractContextManager[None]:
-        """Join the writes of the block: they are on disk together at its end, or none is."""
         return self._file.group()
 
     def probe(self) -> None:
-        """Write to the disk without changing the history."""
         with self._file.transaction() as connection:
             connection.execute("UPDATE probe SET written = written + 1")
 
@@ -58,7 +51,6 @@ class SQLiteStorage(Reader):
         follow_state: FollowState | None = None,
         count: int | None = None,
     ) -> tuple[Revision, Activation]:
-        """Store a new revision and activate it."""
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
             number = _next(connection, "revision", "number", key)
@@ -93,7 +85,6 @@ class SQLiteStorage(Reader):
         follow_state: FollowState | None = None,
         undone: Activation | None = None,
     ) -> Activation:
-        """Activate a stored revision."""
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
             _set_follow_state(connection, prefix, key, follow_state, time, author)
@@ -104,20 +95,7 @@ class SQLiteStorage(Reader):
                 _insert(connection, prefix, "undo", key, undo.row())
             return activation
 
-    def correct(self, prefix: str, correction: Correction, answer: Answer | None = None) -> Correction:
-        """Store a correction and the answer to its request."""
-        return self._append_numbered(prefix, correction, answer)
-
-    def change_service(self, prefix: str, change: ServiceChange, answer: Answer | None = None) -> ServiceChange:
-        """Store that a link is out of service or in service again, and the answer to its request."""
-        return self._append_numbered(prefix, change, answer)
-
-    def label(self, prefix: str, label: LabelRecord, answer: Answer | None = None) -> LabelRecord:
-        """Store a label of a stored revision and the answer to its request."""
-        return self._append_numbered(prefix, label, answer)
-
-    def _append_numbered(self, prefix: str, record: Numbered, answer: Answer | None) -> Numbered:
-        """Store a record with the next number of its kind, and the answer to its request."""
+    def add(self, prefix: str, record: Added, answer: Answer | None = None) -> Added:
         kind, _ = name_of(record)
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
@@ -128,7 +106,6 @@ class SQLiteStorage(Reader):
         return numbered
 
     def append(self, prefix: str, records: Iterable[Record], time: str, author: str) -> None:
-        """Store records of another store, all or none; numbers, times and checksums do not change."""
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
             for record in records:
@@ -146,7 +123,6 @@ class SQLiteStorage(Reader):
     def set_follow_state(
         self, prefix: str, follow_state: FollowState, time: str, author: str, answer: Answer | None = None
     ) -> None:
-        """Store whether the geometry follows the links and where they rest, with the answer to its request."""
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
             _set_follow_state(connection, prefix, key, follow_state, time, author)
@@ -154,7 +130,6 @@ class SQLiteStorage(Reader):
                 _insert_answer(connection, prefix, key, answer)
 
     def store_answer(self, prefix: str, answer: Answer) -> None:
-        """Store the answer to a request that changed nothing, so that a repetition changes nothing either."""
         with self._file.transaction() as connection:
             _insert_answer(connection, prefix, self._detector(connection, prefix), answer)
 

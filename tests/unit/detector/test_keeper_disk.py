@@ -88,7 +88,7 @@ def test_link_that_disconnects_and_reconnects_while_the_disk_is_slow_is_not_foll
 
 
 @pytest.mark.parametrize("stored", [True, False])
-@pytest.mark.parametrize("what", ["activate", "correct", "set_follow_state"])
+@pytest.mark.parametrize("what", ["activate", "add", "set_follow_state"])
 def test_outcome_of_a_failure_in_the_last_step_is_read_from_the_disk(path, monkeypatch, what, stored):
     real = getattr(SQLiteStorage, what)
     failures = iter([True])
@@ -109,14 +109,14 @@ def test_outcome_of_a_failure_in_the_last_step_is_read_from_the_disk(path, monke
             if not stored:
                 await bench.until(revision=1)
             return bench.revision, bench.shown[0]
-        request = Retract(2, "wrong") if what == "correct" else Follow(False)
+        request = Retract(2, "wrong") if what == "add" else Follow(False)
         result = await bench.keeper.execute(request, BY)
         return result.outcome, len(bench.keeper.state.corrections), bench.keeper.state.follow, bench.shown[0]
 
     found = run(path, work)
     if what == "activate":
         assert found == (1, "VALID")
-    elif what == "correct":
+    elif what == "add":
         assert found == (("accepted", 1, True, "RETRACTED") if stored else ("refused", 0, True, "VALID"))
     else:
         assert found == (("accepted", 0, False, "VALID") if stored else ("refused", 0, True, "VALID"))

@@ -34,7 +34,7 @@ class Source:
         return parse_reply(PREFIX, reply_text(PREFIX, query, self._storage.count(PREFIX, query.kind), records))
 
     def retract(self, number, revision):
-        self._storage.correct(PREFIX, Correction(number, "retract", revision, None, None, None, "x", time_of(1), "bob"))
+        self._storage.add(PREFIX, Correction(number, "retract", revision, None, None, None, "x", time_of(1), "bob"))
 
     def close(self):
         self._storage.close()
@@ -141,7 +141,7 @@ def random_history(storage, steps):
             given[revision.number], labelled_at[revision.number] = label, clock
             requested[activation.serial] = revision.number
         elif what == "label":
-            storage.label(PREFIX, LabelRecord(0, number, label, count, time_of(clock), "bob"))
+            storage.add(PREFIX, LabelRecord(0, number, label, count, time_of(clock), "bob"))
             given[number], labelled_at[number] = label, clock
         elif what == "activate":
             requested[storage.activate(PREFIX, number, time_of(clock), "activate", "bob").serial] = number
@@ -179,7 +179,7 @@ def test_label_means_the_revision_that_got_it_last_and_was_not_undone(tmp_path_f
             else:
                 assert reading.run(reading.labelled(label), source).number == expected
         shown = {each.label for each in reading.run(reading.everything(), source).revisions}
-        assert storage.labels(PREFIX) == sorted(shown - {None})
+        assert sorted(label for label, _ in storage.newest_labels(PREFIX, 9)) == sorted(shown - {None})
     finally:
         source.close()
 

@@ -3,13 +3,14 @@
 import math
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 
 from ponikeeper.history.records import KINDS, LabelRecord
 from ponikeeper.store import Draft, StoredState
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from ponikeeper.text import strictjson
-from stores import NAME, PREFIXES, SERVICE, commit, corrections, draft, time_of
+from stores import GEOMETRY, NAME, PREFIXES, SERVICE, commit, corrections, draft, large_store, time_of
 from strategies import geometries
 
 PREFIX, OTHER = PREFIXES
@@ -25,7 +26,11 @@ def test_empty_history_has_nothing(storage):
     assert storage.active(PREFIX) is None
     assert storage.revision(PREFIX, 1) is None
     assert storage.revisions(PREFIX, 1, 10) == []
-    assert (storage.count(PREFIX), storage.labels(PREFIX), storage.find_label(PREFIX, "near")) == (0, [], None)
+    assert (storage.count(PREFIX), storage.newest_labels(PREFIX, 9), storage.find_label(PREFIX, "near")) == (
+        0,
+        [],
+        None,
+    )
     assert storage.answer(PREFIX, "request-1") is None
     assert storage.stored_state(PREFIX) == StoredState()
     assert storage.follow_candidates(PREFIX, None, 10) == []
@@ -54,7 +59,7 @@ def test_ranges_are_ascending_and_limited_to_existing_records(storage):
 def test_label_means_its_newest_revision(storage):
     for number in range(6):
         commit(storage, PREFIX, number)
-    assert storage.labels(PREFIX) == ["far", "near"]
+    assert storage.newest_labels(PREFIX, 9) == [("far", 5), ("near", 4)]
     assert [storage.find_label(PREFIX, label) for label in ("near", "far", "other")] == [4, 5, None]
 
 
@@ -70,8 +75,8 @@ def test_records_of_each_kind_are_read_by_their_numbers(storage):
         commit(storage, PREFIX, number)
     storage.activate(PREFIX, 1, time_of(4), "activate", "bob")
     for correction in corrections(3):
-        storage.correct(PREFIX, correction)
-    storage.change_service(PREFIX, replace(SERVICE, number=99))
+        storage.add(PREFIX, correction)
+    storage.add(PREFIX, replace(SERVICE, number=99))
     assert [(item.serial, item.revision) for item in storage.records(PREFIX, "activation", 2)] == [
         (2, 2),
         (3, 3),
@@ -105,9 +110,47 @@ def test_geometry_is_read_bit_by_bit_as_it_was_written(tmp_path_factory, geometr
 def test_newest_labels_have_the_revisions_that_they_mean(storage):
     for number, label in enumerate(["a", "b", "a", None, "c", "b", "d"], 1):
         storage.commit(PREFIX, replace(draft(number), label=label), time_of(number), "commit", "alice")
-    storage.label(PREFIX, LabelRecord(0, 4, "e", 7, time_of(8), "bob"))
-    storage.label(PREFIX, LabelRecord(0, 5, None, 7, time_of(9), "bob"))
+    storage.add(PREFIX, LabelRecord(0, 4, "e", 7, time_of(8), "bob"))
+    storage.add(PREFIX, LabelRecord(0, 5, None, 7, time_of(9), "bob"))
     assert storage.newest_labels(PREFIX, 9) == [("d", 7), ("b", 6), ("e", 4), ("a", 3)]
     assert storage.newest_labels(PREFIX, 2) == [("d", 7), ("b", 6)]
     assert storage.newest_labels(PREFIX, 9, {3, 6, 7}) == [("b", 2), ("e", 4), ("a", 1)]
     assert storage.newest_labels(OTHER, 9) == []
+
+
+def test_newest_revision_with_a_detector_is_found_and_no_other_that_only_mentions_it(storage):
+    for number, detector in enumerate(["Perkin", "Pilatus1M", "Eiger4M"], 1):
+        geometry = replace(GEOMETRY, detector=detector, detector_config={"was": {"detector": "Perkin"}})
+        storage.commit(PREFIX, Draft(geometry, {}), time_of(number), "commit", "alice")
+    assert [storage.find_detector(PREFIX, name).number for name in ("Perkin", "Pilatus1M", "Eiger4M")] == [1, 2, 3]
+    assert storage.find_detector(PREFIX, "Nonesuch") is None
+    assert storage.find_detector(OTHER, "Perkin") is None
+
+
+STEPS = 100
+"""Instructions of SQLite between two calls of the progress handler."""
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda storage: storage.newest_labels(PREFIX, 8),
+        lambda storage: storage.find_label(PREFIX, "near"),
+        lambda storage: storage.find_detector(PREFIX, GEOMETRY.detector),
+    ],
+    ids=["newest_labels", "find_label", "find_detector"],
+)
+def test_work_of_a_query_does_not_grow_with_the_history(tmp_path, read):
+    work = []
+    for revisions in (300, 3000):
+        folder = tmp_path / str(revisions)
+        folder.mkdir()
+        storage = SQLiteStorage(large_store(folder / NAME, PREFIX, revisions))
+        calls = []
+        try:
+            storage._file.connection().set_progress_handler(lambda calls=calls: calls.append(1), STEPS)
+            assert read(storage)
+        finally:
+            storage.close()
+        work.append(len(calls))
+    assert work[1] <= work[0] + 2

@@ -47,7 +47,7 @@ def test_activation_brings_an_old_revision_back_under_its_own_number(storage):
 
 def test_corrections_are_stored_in_their_order(storage):
     commit(storage, PREFIX, 1)
-    written = [storage.correct(PREFIX, replace(correction, number=0)) for correction in corrections(4)]
+    written = [storage.add(PREFIX, replace(correction, number=0)) for correction in corrections(4)]
     assert written == corrections(4)
     assert reopened(storage).corrections(PREFIX) == written
     assert storage.corrections(OTHER) == []
@@ -83,7 +83,7 @@ def test_follow_candidates_are_activations_that_were_not_followed_newest_first(s
 
 def test_records_of_another_store_are_appended_unchanged(tmp_path, storage):
     commit(storage, PREFIX, 0)
-    storage.correct(PREFIX, corrections(1)[0])
+    storage.add(PREFIX, corrections(1)[0])
     records = [record for kind in KINDS for record in storage.records(PREFIX, kind)]
     other = SQLiteStorage(tmp_path / "other" / NAME)
     try:

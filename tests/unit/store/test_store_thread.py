@@ -16,10 +16,7 @@ from ponikeeper.errors import StoreError, UncertainStoreError
 from ponikeeper.history.labels import labelled
 from ponikeeper.history.records import (
     Activation,
-    Correction,
-    LabelRecord,
     Revision,
-    ServiceChange,
     UndoRecord,
     name_of,
 )
@@ -69,11 +66,9 @@ class MemoryStorage:
     def undone_revisions(self, prefix):
         return undone_revisions(self.records(prefix, "activation"), self.records(prefix, "undo"))
 
-    def labels(self, prefix):
-        return sorted({revision.label for revision in self.records(prefix, "revision") if revision.label})
-
     def newest_labels(self, prefix, limit, excluded=()):
-        pairs = ((label, self.find_label(prefix, label, excluded)) for label in self.labels(prefix))
+        labels = {each.label for kind in ("revision", "label") for each in self.records(prefix, kind) if each.label}
+        pairs = ((label, self.find_label(prefix, label, excluded)) for label in labels)
         return sorted((pair for pair in pairs if pair[1]), key=lambda pair: -pair[1])[:limit]
 
     def count(self, prefix, kind="revision"):
@@ -98,23 +93,10 @@ class MemoryStorage:
             self._records[prefix, "undo"].append(UndoRecord(number, activation.serial, undone.serial, undone.revision))
         return activation
 
-    def label(self, prefix, label, answer=None):
-        numbered: LabelRecord = replace(label, number=self.count(prefix, "label") + 1)
-        self._records[prefix, "label"].append(numbered)
-        if answer is not None:
-            self.store_answer(prefix, answer)
-        return numbered
-
-    def correct(self, prefix, correction, answer=None):
-        numbered: Correction = replace(correction, number=self.count(prefix, "judgement") + 1)
-        self._records[prefix, "judgement"].append(numbered)
-        if answer is not None:
-            self.store_answer(prefix, answer)
-        return numbered
-
-    def change_service(self, prefix, change, answer=None):
-        numbered: ServiceChange = replace(change, number=self.count(prefix, "service") + 1)
-        self._records[prefix, "service"].append(numbered)
+    def add(self, prefix, record, answer=None):
+        kind, _ = name_of(record)
+        numbered = replace(record, number=self.count(prefix, kind) + 1)
+        self._records[prefix, kind].append(numbered)
         if answer is not None:
             self.store_answer(prefix, answer)
         return numbered
@@ -172,7 +154,7 @@ def test_keeper_runs_on_a_storage_in_memory(tmp_path):
         ("accepted", 3, 4),
         ("accepted", 1, 5),
     ]
-    assert refused.errors == ("there is no revision far: the history has labels near",)
+    assert refused.errors == ("there is no revision far: the history has labels spare",)
     assert state.stored.label == "spare"
     assert state.stored == storage.stored_state(PREFIX)
     assert [correction.reason for correction in state.corrections] == ["beam stop"]
