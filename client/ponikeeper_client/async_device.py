@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from ophyd.sim import make_fake_device
 
 from ponikeeper.errors import MissingOphydAsyncError, NotConnectedError, RecordError
-from ponikeeper.protocol import Activate, Commit, RecordPosition, Request, Result, Snapshot, Undo
+from ponikeeper.protocol import Commit, Request, Result, Snapshot
 from ponikeeper.protocol.exchange import Exchange, Read, Wait
 from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.heartbeat import PERIOD, Heartbeat, hung_text
@@ -17,6 +17,7 @@ from ponikeeper.system.file_hash import file_entry
 from ponikeeper_client import documents
 from ponikeeper_client._fresh_gets import raise_silent
 from ponikeeper_client._geometry_sources import GeometrySource, values_of
+from ponikeeper_client._request_methods import RequestMethods
 from ponikeeper_client._status_warnings import StatusWarnings
 from ponikeeper_client._transactions import checked_text, identified, manual
 from ponikeeper_client.device import CalibrationData
@@ -46,7 +47,7 @@ class _Reconfigurable(Device):
         return {}, {}
 
 
-class AsyncCalibrationData(_Reconfigurable, StandardReadable):
+class AsyncCalibrationData(RequestMethods[Coroutine[Any, Any, Result]], _Reconfigurable, StandardReadable):
     """The calibrated geometry of one detector, as it is active in the ponikeeper IOC, for ophyd-async.
 
     As a child of a detector with `AsyncCalibrationMixin` it is recorded in the descriptor of each
@@ -290,74 +291,6 @@ class AsyncCalibrationData(_Reconfigurable, StandardReadable):
         commit = manual(values, await self.read_snapshot(), expect_revision)
         await self.transact(await asyncio.to_thread(with_files, commit, file_entry, mask), timeout)
 
-    async def activate(self, revision: int | str, *, force: bool = False, timeout: float | None = None) -> Result:
-        """Activate a revision again, and return when it is active.
-
-        Parameters
-        ----------
-        revision
-            Its number, or a label, which means the revision that got it last and was neither corrected nor undone.
-        force
-            Activate it although it was superseded or retracted.
-        timeout
-            How long to wait for the result (s).
-
-        Returns
-        -------
-        Result
-            With the revision that is active then, and the serial of its activation.
-
-        Raises
-        ------
-        RefusedError, NotConnectedError
-            As `transact`.
-        """
-        return await self.transact(Activate(revision, force), timeout)
-
-    async def undo(self, *, expect_serial: int | None = None, timeout: float | None = None) -> Result:
-        """Undo the last commit or activation, and return when what was active before is active again.
-
-        Parameters
-        ----------
-        expect_serial
-            Refuse unless this is the serial of the active activation.
-        timeout
-            How long to wait for the result (s).
-
-        Returns
-        -------
-        Result
-            With the revision that is active then, and the serial of its activation.
-
-        Raises
-        ------
-        RefusedError, NotConnectedError
-            As `transact`.
-        """
-        return await self.transact(Undo(expect_serial), timeout)
-
-    async def record_position(self, *, force: bool = False, timeout: float | None = None) -> Result:
-        """Record the position of the links now as that of the active geometry.
-
-        Parameters
-        ----------
-        force
-            Accept that its wavelength contradicts a linked energy or wavelength.
-        timeout
-            How long to wait for the result (s).
-
-        Returns
-        -------
-        Result
-            With the revision that is active then, and the serial of its activation.
-
-        Raises
-        ------
-        RefusedError, NotConnectedError
-            As `transact`.
-        """
-        return await self.transact(RecordPosition(force), timeout)
-
     async def transact(self, request: Request, timeout: float | None = None) -> Result:
         """Run one transaction, and return when its effect is active.
 
@@ -549,7 +482,7 @@ def twins(device: Any) -> list[CalibrationData]:
 
 
 def _configuration(snapshot: Snapshot) -> documents.Configuration:
-    return documents.configuration(snapshot, snapshot.status, "")
+    return documents.configuration(snapshot, "")
 
 
 async def _merged(*parts: Awaitable[dict[str, Any]]) -> dict[str, Any]:

@@ -17,14 +17,11 @@ from ponikeeper.errors import NotConnectedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.protocol import (
-    Activate,
     Commit,
     LinkState,
-    RecordPosition,
     Request,
     Result,
     Snapshot,
-    Undo,
     parse_links,
     parse_settle,
 )
@@ -37,6 +34,7 @@ from ponikeeper_client._fakes import FakeIoc, FakeTextSignal
 from ponikeeper_client._geometry_sources import GeometrySource, values_of
 from ponikeeper_client._guarded_signals import GuardedReadOnly, GuardedWritable
 from ponikeeper_client._ioc_history import IocHistory
+from ponikeeper_client._request_methods import RequestMethods
 from ponikeeper_client._signals import AliveSignal, ParameterSignal, SnapshotSignal, TextSignal
 from ponikeeper_client._snapshots import SnapshotReader
 from ponikeeper_client._status_warnings import StatusWarnings
@@ -52,7 +50,7 @@ def _recorded() -> Any:
     return Cpt(SnapshotSignal, kind="config")
 
 
-class CalibrationData(Device):
+class CalibrationData(RequestMethods[Result], Device):
     """The calibrated geometry of one detector, as it is active in the ponikeeper IOC.
 
     As a component with ``kind="config"`` it is recorded in the descriptor of each run. All values
@@ -420,74 +418,6 @@ class CalibrationData(Device):
         self.snapshot.cl.thread_class(target=run, daemon=True, name=f"{self.name}.set").start()
         return status
 
-    def activate(self, revision: int | str, *, force: bool = False, timeout: float | None = None) -> Result:
-        """Activate a revision again, and return when it is active and visible here.
-
-        Parameters
-        ----------
-        revision
-            Its number, or a label, which means the revision that got it last and was neither corrected nor undone.
-        force
-            Activate it although it was superseded or retracted.
-        timeout
-            How long to wait for the result (s).
-
-        Returns
-        -------
-        Result
-            With the number of the revision, and the serial of its activation.
-
-        Raises
-        ------
-        RefusedError, NotConnectedError
-            As `transact`.
-        """
-        return self.transact(Activate(revision, force), timeout)
-
-    def undo(self, *, expect_serial: int | None = None, timeout: float | None = None) -> Result:
-        """Undo the last commit or activation, and return when what was active before is active and visible here.
-
-        Parameters
-        ----------
-        expect_serial
-            Refuse unless this activation is the newest one.
-        timeout
-            How long to wait for the result (s).
-
-        Returns
-        -------
-        Result
-            With the number of the revision that is active again.
-
-        Raises
-        ------
-        RefusedError, NotConnectedError
-            As `transact`.
-        """
-        return self.transact(Undo(expect_serial), timeout)
-
-    def record_position(self, *, force: bool = False, timeout: float | None = None) -> Result:
-        """Record that the active geometry holds where the links are now: a new revision with the same geometry.
-
-        Parameters
-        ----------
-        force
-            Accept that its wavelength contradicts a linked energy or wavelength.
-        timeout
-            How long to wait for the result (s).
-
-        Returns
-        -------
-        Result
-            With the number of the new revision.
-
-        Raises
-        ------
-        RefusedError, NotConnectedError
-            As `transact`.
-        """
-        return self.transact(RecordPosition(force), timeout)
-
     def history(self, timeout: float = 10.0) -> ExportedHistory:
         """Read the whole history of the detector from its IOC; `timeline` makes a table of it.
 
@@ -626,7 +556,7 @@ class CalibrationData(Device):
     def _configuration(self, snapshot: Snapshot) -> documents.Configuration:
         made = self._made
         if made is None or made[0] != (self.name, snapshot) or snapshot.activated is None:
-            made = ((self.name, snapshot), documents.configuration(snapshot, snapshot.status, self.name))
+            made = ((self.name, snapshot), documents.configuration(snapshot, self.name))
             self._made = made
         return made[1]
 

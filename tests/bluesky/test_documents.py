@@ -30,7 +30,7 @@ XPDACQ = {
 
 def descriptor(snapshot=SNAPSHOT, detector="pe1", shape=(2048, 2048), joint="_"):
     """Build the part of an event descriptor that is about one detector."""
-    found = configuration(snapshot, snapshot.status, f"{detector}_calib")
+    found = configuration(snapshot, f"{detector}_calib")
     data = {key.replace("_", joint) if joint != "_" else key: value for key, value in found.data.items()}
     return {
         "configuration": {detector: {"data": data, "timestamps": found.timestamps, "data_keys": found.data_keys}},
@@ -63,11 +63,11 @@ def test_any_geometry_is_read_back_bit_exact(drawn):
 
 def test_timestamps_are_the_activations():
     instant = datetime(2026, 11, 22, 9, 30, 1, 250000, tzinfo=UTC).timestamp()
-    assert set(configuration(SNAPSHOT, "VALID", "c").timestamps.values()) == {instant}
+    assert set(configuration(SNAPSHOT, "c").timestamps.values()) == {instant}
 
 
-def test_status_is_the_one_that_is_given():
-    assert configuration(SNAPSHOT, "MOVED", "c").data["c_status"] == "MOVED"
+def test_status_is_that_of_the_snapshot():
+    assert configuration(dataclasses.replace(SNAPSHOT, status="MOVED"), "c").data["c_status"] == "MOVED"
 
 
 def test_names_joined_by_a_dash_are_read():
@@ -75,12 +75,12 @@ def test_names_joined_by_a_dash_are_read():
 
 
 def test_calibration_that_was_recorded_by_itself_is_read():
-    found = configuration(SNAPSHOT, "VALID", "pe1_calib")
+    found = configuration(SNAPSHOT, "pe1_calib")
     assert geometry({"configuration": {"pe1_calib": {"data": found.data}}}) == NI
 
 
 def test_component_of_another_name_is_found_by_it():
-    found = configuration(SNAPSHOT, "VALID", "pe1_geometry")
+    found = configuration(SNAPSHOT, "pe1_geometry")
     document = {"configuration": {"pe1": {"data": found.data}}}
     assert geometry(document, calib="geometry") == NI
     with pytest.raises(NoGeometryError, match="no detector has a component calib"):
@@ -143,7 +143,7 @@ def test_calibrations_of_any_component_are_found_with_their_pvs():
     both = descriptor()
     for name, calib in (("pe1", "cam_geometry"), ("pe2_calib", "")):
         start = f"{name}_{calib}".removesuffix("_")
-        found = configuration(SNAPSHOT, "VALID", start)
+        found = configuration(SNAPSHOT, start)
         recorded = both["configuration"].setdefault(name, {"data": {}, "timestamps": {}, "data_keys": {}})
         recorded["data"] |= found.data
         recorded["timestamps"] |= found.timestamps

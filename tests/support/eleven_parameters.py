@@ -80,7 +80,7 @@ def runs() -> None:
     """A run records the value; a run from before has the default."""
     geometry = Geometry.parse({**VALUES, "offset": OFFSET})
     snapshot = Snapshot(PREFIX, "VALID", "", 1, 1, "uid", "sha256:0", geometry=geometry)
-    recorded = documents.configuration(snapshot, "VALID", "pe1_calib")
+    recorded = documents.configuration(snapshot, "pe1_calib")
     assert recorded.data_keys["pe1_calib_offset"]["units"] == "m"
     descriptor = {"configuration": {"pe1": {"data": dict(recorded.data), "data_keys": dict(recorded.data_keys)}}}
     assert documents.geometry(descriptor) == geometry

@@ -109,9 +109,28 @@ def signature(public: Public) -> str:
 
 
 def methods(public: Public) -> list[Public]:
-    """Return the public methods and properties of a class that have a docstring."""
+    """Return the public methods and properties of a class, and of its private bases, that have a docstring."""
     if not isinstance(public.node, ast.ClassDef):
         return []
+    own = _own_methods(public)
+    names = {each.name for each in own}
+    return own + [each for base in _private_bases(public) for each in _own_methods(base) if each.name not in names]
+
+
+def _private_bases(public: Public) -> list[Public]:
+    """Return the base classes of modules that users do not import."""
+    assert isinstance(public.node, ast.ClassDef)
+    names = (ast.unparse(base).partition("[")[0] for base in public.node.bases)
+    found = (find(name, public.module) for name in names)
+    return [
+        base
+        for base in found
+        if base is not None and base.module.startswith("ponikeeper_client._") and isinstance(base.node, ast.ClassDef)
+    ]
+
+
+def _own_methods(public: Public) -> list[Public]:
+    assert isinstance(public.node, ast.ClassDef)
     functions = [each for each in public.node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
     named = [each for each in functions if not each.name.startswith("_") and ast.get_docstring(each)]
     return [Public(each.name, public.module, each, inspect.cleandoc(ast.get_docstring(each) or "")) for each in named]

@@ -86,7 +86,7 @@ def snapshot(found: Revision | None, prefix: str = PREFIX, status: str = "VALID"
 def configured(found: Snapshot | dict[str, Any], detector: str = "pe1", calib: str = "calib") -> dict[str, Any]:
     """Make the configuration of one detector: of a snapshot, or of values by plain names, as xpdAcq's."""
     if isinstance(found, Snapshot):
-        made = configuration(found, found.status, f"{detector}_{calib}")
+        made = configuration(found, f"{detector}_{calib}")
         return {detector: {"data": made.data, "timestamps": made.timestamps, "data_keys": made.data_keys}}
     data = {f"{detector}_{calib}_{name}": value for name, value in found.items()}
     keys = {key: {"source": f"SIM:{key}", "dtype": "number", "shape": []} for key in data}

@@ -56,15 +56,13 @@ class Configuration:
     data_keys: dict[str, dict[str, Any]]
 
 
-def configuration(snapshot: Snapshot, status: str, name: str) -> Configuration:
+def configuration(snapshot: Snapshot, name: str) -> Configuration:
     """Convert a snapshot to the configuration that the descriptor of a run records.
 
     Parameters
     ----------
     snapshot
         The active revision, as the IOC published it.
-    status
-        The status to record; it may be newer than the snapshot's.
     name
         Name of the device, the prefix of each key: ``area_detector_calib``.
 
@@ -74,7 +72,7 @@ def configuration(snapshot: Snapshot, status: str, name: str) -> Configuration:
         If no geometry is active, the ten values are omitted: a missing number cannot be mistaken for
         a valid one.
     """
-    values = _recorded(snapshot, status)
+    values = _recorded(snapshot)
     since = time.time() if snapshot.activated is None else to_posix(snapshot.activated)
     return Configuration(
         data={f"{name}_{key}": value for key, value in values.items()},
@@ -98,10 +96,10 @@ def recorded_value(snapshot: Snapshot, key: str) -> Any:
     str or int
         The value.
     """
-    return _recorded(snapshot, snapshot.status)[key]
+    return _recorded(snapshot)[key]
 
 
-def _recorded(snapshot: Snapshot, status: str) -> dict[str, Any]:
+def _recorded(snapshot: Snapshot) -> dict[str, Any]:
     values: dict[str, Any] = {}
     config: object = {}
     if snapshot.geometry is not None:
@@ -114,7 +112,7 @@ def _recorded(snapshot: Snapshot, status: str) -> dict[str, Any]:
         "serial": snapshot.serial,
         "checksum": snapshot.checksum or "",
         "label": snapshot.label or "",
-        "status": status,
+        "status": snapshot.status,
         "reason": snapshot.reason,
         "findings": strictjson.dumps(snapshot.finding_rows()),
         "link_states": "" if snapshot.link_states is None else strictjson.dumps(link_rows(snapshot.link_states)),
