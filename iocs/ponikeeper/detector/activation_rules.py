@@ -7,7 +7,6 @@ from ponikeeper.history import Correction
 from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.protocol import Activate
 
-
 MAX_NAMED = 20
 """Labels that a message names at the most."""
 
