@@ -142,6 +142,33 @@ def test_declared_scan_of_a_link_out_of_service_goes_on_with_one_warning_that_na
     wait_for(lambda: len(panel.calib.read_links()) == 2)
 
 
+@pytest.fixture
+def repair(panel, linked):
+    """Take z out of service for the rest of the test."""
+
+    def begin():
+        assert speak.put(f"{linked.prefix}OutOfService", "z: controller is being repaired") is None
+        wait_for(lambda: "out of service" in panel.calib.read_snapshot().reason)
+
+    yield begin
+    speak.put(f"{linked.prefix}InService", "z")
+
+
+@pytest.mark.parametrize("moment", ["read", "trigger"])
+def test_link_that_is_taken_out_of_service_within_a_run_is_recorded(panel, move, take, repair, moment):
+    """The other link keeps the status VALID, which says nothing of this one from then on."""
+
+    def leave():
+        repair()
+        move("Z", 500.0)
+
+    panel.script[moment, 2] = leave
+    run = take(calibration_guard(bp.count([panel], 3), on_change="fail", on_status="fail"))
+    assert recorded(run, "status") == ["VALID"] * 3
+    states = [json.loads(text)[0]["out_of_service"] is not None for text in recorded(run, "link_states")]
+    assert states == [False, moment == "trigger", True]
+
+
 def test_link_that_moves_in_addition_to_the_scanned_one_is_reported(panel, move, run_engine):
     plan = scan(panel, move, (3.0, "MOVED"), name="Y")
     _, reported = attempt(run_engine, calibration_guard(plan, on_status="fail", moving=["z"]))

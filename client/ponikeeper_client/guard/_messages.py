@@ -353,7 +353,7 @@ class Guard:
             self._policy.check(run, calib, now)
             described, states = self._next_state(run, stream, calib), run.states[calib]
             # the status differs from the first one if bluesky repeated exposure and reading after a pause
-            changed |= not described.has_geometry_of(now) or described.status != states[0].status
+            changed |= not described.has_geometry_of(now) or not described.has_status_of(states[0])
             states.append(now)
         return changed
 

@@ -10,12 +10,15 @@ created last, and raises a KeyError if another stream has a device that this one
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import bluesky
 from bluesky.utils import Msg
 
 from ponikeeper.errors import RecordError
+from ponikeeper.protocol.links import links_of
+from ponikeeper.text.strictjson import loads
 from ponikeeper_client._motion import LinkWatch
 from ponikeeper_client.device import CalibrationData, calibrations
 from ponikeeper_client.guard._rest import HeldExposure
@@ -31,7 +34,7 @@ _DOCUMENTS_OF_EVENTS = ("event", "event_page", "stream_datum")
 
 @dataclass(frozen=True, slots=True)
 class CalibrationState:
-    """The activation, revision and status of a calibration, as read from the IOC or as recorded.
+    """The activation, revision and status of a calibration, and what it says of links, as read or as recorded.
 
     Parameters
     ----------
@@ -41,24 +44,29 @@ class CalibrationState:
         Uid of the revision; empty if there is none.
     status
         Name of the status.
+    out_of_service
+        Names of the links that are out of service: the status says nothing about them.
     """
 
     serial: int
     uid: str
     status: str
+    out_of_service: frozenset[str] = frozenset()
 
     def has_geometry_of(self, other: "CalibrationState") -> bool:
         """Check whether both are the same activation of the same revision, whatever the status."""
         return (self.serial, self.uid) == (other.serial, other.uid)
 
+    def has_status_of(self, other: "CalibrationState") -> bool:
+        """Check whether both have the same status, which says something about the same links."""
+        return (self.status, self.out_of_service) == (other.status, other.out_of_service)
+
 
 def read_state(calib: CalibrationData) -> CalibrationState:
     """Read the state that a run would record now; raises as `CalibrationData.read_configuration`."""
     configuration = calib.recorded_values()
-    serial, uid, status = (
-        configuration[f"{calib.name}_{key}"]["value"] for key in ("serial", "revision_uid", "status")
-    )
-    return CalibrationState(serial, uid, status)
+    serial, uid, status, links = (configuration[f"{calib.name}_{key}"]["value"] for key in _KEYS)
+    return CalibrationState(serial, uid, status, _out_of_service(links))
 
 
 def recorded_state(descriptor: Mapping[str, Any], calib: str) -> CalibrationState | None:
@@ -66,10 +74,22 @@ def recorded_state(descriptor: Mapping[str, Any], calib: str) -> CalibrationStat
     for configuration in (descriptor.get("configuration") or {}).values():
         data: Mapping[str, Any] = configuration["data"]
         for joint in "_-":  # ophyd, ophyd-async
-            keys = [f"{calib}{joint}{key}" for key in ("serial", "revision_uid", "status")]
+            keys = [f"{calib}{joint}{key}" for key in _KEYS]
             if all(key in data for key in keys):  # a signal such as calib.serial records itself only
-                return CalibrationState(*(data[key] for key in keys))
+                serial, uid, status, links = (data[key] for key in keys)
+                return CalibrationState(serial, uid, status, _out_of_service(links))
     return None
+
+
+_KEYS = ("serial", "revision_uid", "status", "link_states")
+"""The recorded values of which a `CalibrationState` is made."""
+
+
+@lru_cache(maxsize=64)
+def _out_of_service(rows: str) -> frozenset[str]:
+    """Return the names of the links out of service, from the recorded links; empty where these are not known."""
+    links = links_of(loads(rows)) if rows else ()
+    return frozenset(link.name for link in links if link.out_of_service is not None)
 
 
 class DocumentRecord:
