@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, replace
 
 from ponikeeper.config import Link
-from ponikeeper.protocol import LinkState, is_within
+from ponikeeper.protocol import LinkState, is_within, measures_beam
 from ponikeeper.protocol.link_units import Egu, conversion, converted
 from ponikeeper.protocol.links import MAX_ERROR, kind_of
 from ponikeeper.text.ascii import cut, json_literal
@@ -132,7 +132,7 @@ def in_units(link: Link, sample: Sample) -> Sample:
         return sample
     if sample.egu is None:
         return replace(sample, value=None, error="its units are not known yet")
-    factor = conversion(sample.egu, link.units, link.egu)
+    factor = conversion(sample.egu, link.units, link.egu, measures_beam=measures_beam(link))
     if factor is not None:
         return replace(sample, value=converted(sample.value, factor))
     word = json_literal(sample.egu.text)

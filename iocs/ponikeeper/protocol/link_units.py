@@ -38,6 +38,9 @@ _WORDS: tuple[tuple[str, Fraction, str], ...] = (
 )
 """Dimension, size and words of each unit. Case counts, as in meV and MeV; long words may be written in any case."""
 
+_OF_BEAM = frozenset({"A"})
+"""Words that mean a length at a wavelength only: the A of a motor or a magnet is an ampere."""
+
 _LONG = 5
 """Letters from which on a word is understood in any case."""
 
@@ -77,7 +80,7 @@ class Egu:
         return self.is_cut and len(self.text.encode()) >= _CUT
 
 
-def conversion(egu: Egu, units: str, own_word: str | None = None) -> Fraction | None:
+def conversion(egu: Egu, units: str, own_word: str | None = None, *, measures_beam: bool = True) -> Fraction | None:
     """Return the factor from the value of a PV to the units of the configuration.
 
     Parameters
@@ -88,6 +91,8 @@ def conversion(egu: Egu, units: str, own_word: str | None = None) -> Fraction | 
         The units of the configuration.
     own_word
         What the site writes instead of `units`, if it is not a word of the table.
+    measures_beam
+        Whether the PV is a wavelength or an energy, whose A is an angstrom.
 
     Returns
     -------
@@ -97,6 +102,8 @@ def conversion(egu: Egu, units: str, own_word: str | None = None) -> Fraction | 
     if not egu.text or egu.is_word(units) or (own_word is not None and egu.is_word(own_word)):
         return Fraction(1)
     reported, wanted = _unit(egu), _unit(Egu(units))
+    if not measures_beam and not {egu.text, units}.isdisjoint(_OF_BEAM):
+        return None
     if reported is None or wanted is None or reported[0] != wanted[0]:
         return None
     return reported[1] / wanted[1]
@@ -120,7 +127,7 @@ def converted(value: float, factor: Fraction) -> float:
     return value * factor.numerator / factor.denominator
 
 
-def value_in(value: float, units: str, wanted: str) -> float | None:
+def value_in(value: float, units: str, wanted: str, *, measures_beam: bool = True) -> float | None:
     """Convert a recorded value to other units.
 
     Parameters
@@ -131,6 +138,8 @@ def value_in(value: float, units: str, wanted: str) -> float | None:
         Its units; empty for none.
     wanted
         The units of the result; empty for none.
+    measures_beam
+        As for `conversion`.
 
     Returns
     -------
@@ -139,7 +148,7 @@ def value_in(value: float, units: str, wanted: str) -> float | None:
     """
     if units == wanted:
         return value
-    factor = conversion(Egu(units), wanted) if units and wanted else None
+    factor = conversion(Egu(units), wanted, measures_beam=measures_beam) if units and wanted else None
     return None if factor is None else converted(value, factor)
 
 

@@ -245,7 +245,9 @@ def calibrated_value(link: AnyLink, position: Position | None) -> float | None:
         return None
     if units == link.units:
         return value
-    return value_in(value, units, link.units) if kind_of(link).has_tolerance else None
+    if not kind_of(link).has_tolerance:
+        return None
+    return value_in(value, units, link.units, measures_beam=measures_beam(link))
 
 
 def is_same_position(links: Sequence[AnyLink], one: Position | None, other: Position | None) -> bool:

@@ -284,6 +284,15 @@ def test_motion_and_tolerance_are_those_of_the_converted_value():
     assert state_of(MOTOR, readings(MOTOR, *at, reference=1000.0), 1000.0, 1000.0, SETTLE, 99.0).within is True
 
 
+def test_current_of_a_magnet_is_no_position():
+    """As an angstrom it would be 5e-7 mm, within the tolerance whatever the current is."""
+    reading = readings(MOTOR, (0.0, says(5.0, "A")), reference=0.0)
+    assert (reading.value, reading.error) == (
+        None,
+        'its units are "A", expected mm: correct units of the link, or add egu = "A"',
+    )
+
+
 def test_link_in_other_units_has_no_value_and_names_both():
     reading = readings(MOTOR, (0.0, says(1000.0, "counts")), reference=1000.0)
     assert reading.value is None

@@ -45,6 +45,14 @@ def test_units_of_one_dimension_are_converted_with_one_rounding(value, reported,
     assert convert(value, reported, configured) == pytest.approx(result, rel=1e-15)
 
 
+@pytest.mark.parametrize(("reported", "configured"), [("A", "mm"), ("A", "nm"), ("A", "angstrom"), ("nm", "A")])
+def test_ampere_is_no_length(reported, configured):
+    assert conversion(Egu(reported), configured, measures_beam=False) is None
+    assert value_in(5.0, reported, configured, measures_beam=False) is None
+    assert conversion(Egu(reported), configured) is not None
+    assert conversion(Egu("A"), "A", measures_beam=False) == conversion(Egu("nm"), "nm", measures_beam=False) == 1
+
+
 def test_radians_and_degrees():
     assert convert(0.5, "rad", "deg") == pytest.approx(28.64788975654116, rel=1e-15)
     assert convert(90.0, "deg", "rad") == pytest.approx(1.5707963267948966, rel=1e-15)
