@@ -68,6 +68,8 @@ class FakeIoc:
         calib.snapshot.subscribe(self._show, run=False)
         calib.snapshot.sim_put(default_snapshot(calib.prefix).as_json())
 
+    silence = 0.0
+
     def read(self) -> Snapshot:
         """Return all that is active."""
         return Snapshot.from_json(self._calib.snapshot.newest(0.0))

@@ -210,6 +210,12 @@ class AliveSignal(GuardedReadOnly):
         """The newest value that arrived (s since 1970); NaN if there is none."""
         return self._heartbeat.value
 
+    @property
+    def silence(self) -> float:
+        """For how long the monitor has been silent (s); 0 where that is usual."""
+        with self._heartbeat_lock:
+            return self._heartbeat.silence(time.monotonic())
+
     def proves(self, value: float) -> bool:
         """Return whether the IOC is alive.
 

@@ -50,6 +50,11 @@ def default_snapshot(prefix: str) -> Snapshot:
     )
 
 
+def no_history(operation: str) -> str:
+    """Return the message that a fake device cannot do what needs a history."""
+    return f"a fake device has no history for {operation}: it only commits. Test it against an IOC: ponikeeper demo"
+
+
 def committed(snapshot: Snapshot, request: Request, now: datetime) -> tuple[Snapshot, Result]:
     """Return the snapshot after a commit, and the result.
 
@@ -73,9 +78,7 @@ def committed(snapshot: Snapshot, request: Request, now: datetime) -> tuple[Snap
         The values do not form a geometry, another revision is active, or the request is not a commit.
     """
     if not isinstance(request, Commit):
-        raise RefusedError(
-            f"a fake device has no history for {request.op}: it only commits. Test it against an IOC: ponikeeper demo"
-        )
+        raise RefusedError(no_history(request.op))
     if request.expect_revision not in (None, snapshot.revision):
         raise RefusedError(f"revision {snapshot.revision} is active, expected {request.expect_revision}")
     active = snapshot.geometry.as_dict() if snapshot.geometry is not None and request.inherit else {}

@@ -104,6 +104,11 @@ class SnapshotReader:
             parsed = self._parsed = (text, Snapshot.from_json(text))
         return parsed[1]
 
+    @property
+    def silence(self) -> float:
+        """For how long the IOC has given no sign of life (s): the newest value may be old; 0 where it has."""
+        return self._alive.silence
+
     def newest_or_none(self) -> Snapshot | None:
         """Return the newest value of the monitor at once; None if it is not connected."""
         try:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -13,8 +14,7 @@ from ophyd import Device, Kind
 from ophyd.device import Staged
 from ophyd.status import Status
 
-from ponikeeper.errors import NotConnectedError
-from ponikeeper.geometry import Geometry
+from ponikeeper.errors import NotConnectedError, RefusedError
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.protocol import (
     Commit,
@@ -36,6 +36,7 @@ from ponikeeper_client._guarded_signals import GuardedReadOnly, GuardedWritable
 from ponikeeper_client._ioc_history import IocHistory
 from ponikeeper_client._request_methods import RequestMethods
 from ponikeeper_client._signals import AliveSignal, ParameterSignal, SnapshotSignal, TextSignal
+from ponikeeper_client._simulated_ioc import no_history
 from ponikeeper_client._snapshots import SnapshotReader
 from ponikeeper_client._status_warnings import StatusWarnings
 from ponikeeper_client._transactions import Transactor, manual
@@ -335,14 +336,14 @@ class CalibrationData(RequestMethods[Result], Device):
         return OrderedDict((key, dict(data_key)) for key, data_key in data_keys.items())
 
     def configure(
-        self, d: Mapping[str, Any], *, expect_revision: int | None = None, timeout: float | None = None
+        self, d: GeometrySource, *, expect_revision: int | None = None, timeout: float | None = None
     ) -> tuple[Any, Any]:
-        """Commit some values in one transaction.
+        """Commit a geometry, or some values of it, in one transaction.
 
         Parameters
         ----------
         d
-            Values by name (m, rad).
+            Values by name (m, rad), or a whole geometry as for `set`.
         expect_revision
             Refuse unless this revision is active.
         timeout
@@ -359,10 +360,13 @@ class CalibrationData(RequestMethods[Result], Device):
             The IOC refused; the message has its reasons.
         NotConnectedError
             The IOC does not answer.
+        PoniError, TypeError
+            As for `set`; nothing was sent.
         """
+        values = values_of(d)
         old = self.recorded_values()
-        if d:
-            self._commit(d, expect_revision, timeout)
+        if values:
+            self._commit(values, expect_revision, timeout)
         return old, self.recorded_values()
 
     def set(
@@ -437,7 +441,14 @@ class CalibrationData(RequestMethods[Result], Device):
             The IOC does not answer.
         HistoryError
             A reply is damaged.
+        DestroyedError
+            The device was destroyed.
+        RefusedError
+            The device is a fake, which has no history.
         """
+        self.snapshot.check_alive()
+        if isinstance(self._transactor, FakeIoc):
+            raise RefusedError(no_history("history"))
         return IocHistory(self.prefix, timeout).read_all()
 
     def transact(self, request: Request, timeout: float | None = None) -> Result:
@@ -562,7 +573,12 @@ class CalibrationData(RequestMethods[Result], Device):
 
     def _newest(self) -> Snapshot | None:
         reader = self.__dict__.get("_reader")  # missing when __init__ failed; repr must work then, too
-        return None if reader is None else reader.newest_or_none()
+        snapshot = None if reader is None else reader.newest_or_none()
+        silence = 0.0 if reader is None else reader.silence
+        if snapshot is None or not silence:
+            return snapshot
+        reason = f"no sign of life from the IOC for {silence:.0f} s; before that the status was {snapshot.status}"
+        return replace(snapshot, status="UNKNOWN", reason=reason)
 
     def __repr__(self) -> str:
         snapshot = self._newest()
@@ -604,8 +620,8 @@ class CalibrationMixin(Device):
         Parameters
         ----------
         d
-            Values by key: ``calib.dist`` (m, rad), ``calib`` with a whole `Geometry`, or a key of the
-            detector.
+            Values by key: ``calib.dist`` (m, rad), ``calib`` with a geometry as `CalibrationData.set` takes it, or
+            a key of the detector.
 
         Returns
         -------
@@ -642,8 +658,7 @@ class CalibrationMixin(Device):
             if name and isinstance(getattr(self, name, None), CalibrationData):
                 calibrations.setdefault(name, {})[parameter] = value
             elif isinstance(getattr(self, key, None), CalibrationData):
-                values = value.as_dict() if isinstance(value, Geometry) else value
-                calibrations.setdefault(key, {}).update(values)
+                calibrations.setdefault(key, {}).update(values_of(value))
             else:
                 rest[key] = value
         return calibrations, rest

@@ -22,6 +22,7 @@ DEVICE_CALLS = {
     "describe_configuration": lambda calib: calib.describe_configuration(),
     "configure": lambda calib: calib.configure({"dist": 0.3}),
     "set": lambda calib: calib.set({"dist": 0.3}).wait(10),
+    "history": lambda calib: calib.history(),
     "transact": lambda calib: calib.transact(RecordPosition()),
     "wait_for_connection": lambda calib: calib.wait_for_connection(),
     "get": lambda calib: calib.get(),

@@ -212,6 +212,21 @@ def test_geometry_is_set_from_anything_that_has_one(calib, tmp_path, source):
     assert shown.orientation == 4
 
 
+@pytest.mark.parametrize("source", ["path", "PONI text", "integrator"])
+def test_detector_and_calibration_are_configured_with_anything_that_is_a_geometry(panel, tmp_path, source):
+    path = tmp_path / "whole.poni"
+    path.write_text(poni.write(WHOLE))
+    given = SOURCES[source](path)
+    panel.configure({"calib": given})
+    assert panel.calib.read_snapshot().geometry.dist == WHOLE.dist
+    panel.configure({"calib": given, "calib.dist": 0.3})
+    assert panel.calib.read_snapshot().geometry.dist == 0.3
+    old, new = panel.calib.configure(given)
+    assert (old["pe1_calib_dist"]["value"], new["pe1_calib_dist"]["value"]) == (0.3, WHOLE.dist)
+    with pytest.raises(PoniError, match="No such file"):
+        panel.configure({"calib": "missing.poni"})
+
+
 @pytest.mark.parametrize(
     ("value", "error", "reason"),
     [

@@ -99,6 +99,7 @@ def test_fake_takes_a_whole_geometry_in_a_plan(panel, run_engine):
         (lambda calib: calib.configure({"dist": 231.0}), "looks like millimetre"),
         (lambda calib: calib.configure({"dist": 0.2}, expect_revision=7), "revision 1 is active, expected 7"),
         (lambda calib: calib.transact(Activate(1)), "a fake device has no history"),
+        (lambda calib: calib.history(), "a fake device has no history"),
     ],
 )
 def test_fake_refuses_and_is_unchanged(panel, refused, reason):

@@ -50,6 +50,20 @@ def test_hung_ioc_raises_naming_the_pv_and_is_read_again_when_it_goes_on(own, ma
     assert calib.read_configuration() == before
 
 
+def test_hung_ioc_is_not_shown_with_its_last_status(own, make):
+    calib = make(CalibrationData, own.prefix, "c")
+    assert "UNWATCHED, revision 1" in repr(calib)
+    own.signal(signal.SIGSTOP)
+    try:
+        wait_for(lambda: "UNKNOWN, revision 1" in repr(calib))
+        text = "no sign of life from the IOC for"
+        assert (text in repr(calib), text in calib._repr_html_()) == (True, True)
+        assert "before that the status was UNWATCHED" in repr(calib)
+    finally:
+        own.signal(signal.SIGCONT)
+    wait_for(lambda: "UNWATCHED, revision 1" in repr(calib))
+
+
 def test_late_reply_of_a_hung_ioc_is_not_taken_for_a_fresh_one(own, make):
     calib = make(CalibrationData, own.prefix, "c", timeout=TIMEOUT)
     own.signal(signal.SIGSTOP)

@@ -24,7 +24,7 @@ class Heartbeat:
 
     def __init__(self) -> None:
         self._values: deque[float] = deque(maxlen=8)  # a late reply to a get can be older than the newest update
-        self._seen_at = self._advanced_at = -math.inf
+        self._seen_at = self._advanced_at = self._changed_at = -math.inf
 
     @property
     def value(self) -> float:
@@ -52,11 +52,17 @@ class Heartbeat:
         if value in self._values:
             return False
         self._values.append(value)
+        self._changed_at = now
         is_proof = now - self._seen_at <= _MAX_GAP
         self._seen_at = now
         if is_proof:
             self._advanced_at = now
         return is_proof
+
+    def silence(self, now: float) -> float:
+        """Return for how long no new value has arrived at a time of the monotonic clock (s); 0 where that is usual."""
+        silence = now - self._changed_at
+        return silence if _MAX_GAP < silence < math.inf else 0.0
 
     def is_fresh(self, now: float) -> bool:
         """Return whether the IOC was alive within the last moments before a time of the monotonic clock (s)."""

@@ -36,6 +36,15 @@ def test_second_value_proves_it_for_a_while():
     assert MAX_AGE > PERIOD
 
 
+def test_silence_counts_from_the_last_new_value():
+    assert Heartbeat().silence(99.0) == 0.0  # not connected, which is shown in another way
+    heartbeat = seen((1e9, 5.0), (1e9 + 1, 6.0))
+    heartbeat.see(1e9 + 1, 9.0)  # a gateway answers from its cache
+    assert (heartbeat.silence(7.5), heartbeat.silence(9.5)) == (0.0, 3.5)
+    heartbeat.see(1e9 + 4, 9.6)
+    assert heartbeat.silence(9.6) == 0.0
+
+
 def test_two_gets_that_differ_prove_it_at_once():
     assert seen((1e9, 5.0), (1e9 + 1e-4, 5.0001)).is_fresh(5.0001)
 
