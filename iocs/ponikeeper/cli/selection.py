@@ -133,7 +133,8 @@ async def read_selected(prefix: str, selector: Selector) -> Selected:
     else:
         number = selector.number or 0
         if selector.at is not None:
-            periods = active_then(prefix, await read(history_reading.all_activations()), selector.at)
+            activations = await read(history_reading.all_activations())
+            periods = active_then(prefix, activations, selector.at, timestamps.now())
             number = periods[0].activation.revision
         revision = await read(history_reading.revision(number))
     revision = with_label(revision, await read(history_reading.all_labels()))
@@ -142,7 +143,7 @@ async def read_selected(prefix: str, selector: Selector) -> Selected:
     return Selected(revision, label, corrections, selector.at, periods)
 
 
-def active_then(prefix: str, activations: Sequence[Activation], at: TypedTime) -> list[ActivePeriod]:
+def active_then(prefix: str, activations: Sequence[Activation], at: TypedTime, now: datetime) -> list[ActivePeriod]:
     """Find the one revision that was active at a time.
 
     Parameters
@@ -153,6 +154,8 @@ def active_then(prefix: str, activations: Sequence[Activation], at: TypedTime) -
         All of the detector, in their order.
     at
         An instant or a day.
+    now
+        The present time.
 
     Returns
     -------
@@ -164,7 +167,7 @@ def active_then(prefix: str, activations: Sequence[Activation], at: TypedTime) -
     RefusedError
         No revision was active, or several; the message lists them.
     """
-    periods = active_during(activations, at.start, at.end)
+    periods = active_during(activations, at.start, at.end, now)
     if not activations:
         raise RefusedError(f"{prefix} is UNSET: no geometry was ever committed")
     if not periods:

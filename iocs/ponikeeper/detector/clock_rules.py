@@ -6,8 +6,9 @@ a while misdates only what was recorded meanwhile.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
+from ponikeeper.history.activations import RELEASED
 from ponikeeper.history.records import (
     KIND_WORDS,
     Activation,
@@ -18,9 +19,6 @@ from ponikeeper.history.records import (
 )
 from ponikeeper.store import StoredState
 from ponikeeper.text import timestamps
-
-_RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
-"""A clock that shows an earlier time than the release of this version was not set yet."""
 
 _AHEAD = 1.0
 """How far the newest record may lie ahead of the clock (s): a time server corrects smaller errors all the time."""
@@ -61,7 +59,7 @@ def clock_problem(now: datetime, detectors: Mapping[str, StoredState]) -> str:
         A sentence, with the record that is farthest ahead of the clock.
     """
     shown = timestamps.to_seconds(timestamps.from_datetime(now))
-    if now < _RELEASED:
+    if now < RELEASED:
         return f"the clock of this host shows {shown}, before this version was made: it was not set. {_CHECK}"
     newest = [(time, prefix, what) for prefix, stored in detectors.items() for time, what in _newest(stored)]
     time, prefix, what = max(newest, default=(now, "", ""))

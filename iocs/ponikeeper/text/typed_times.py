@@ -71,7 +71,11 @@ def parse(text: str, zone: tzinfo | None = None) -> TypedTime:
 
 
 def _in_zone(local: datetime, zone: tzinfo | None) -> datetime:
-    return local.astimezone() if zone is None else local.replace(tzinfo=zone)
+    """Return a local time with its zone; raises `OverflowError` in the first and the last hours of the calendar."""
+    try:
+        return local.astimezone() if zone is None else local.replace(tzinfo=zone)
+    except ValueError as error:
+        raise OverflowError(str(error)) from None
 
 
 def _unambiguous(local: datetime, zone: tzinfo | None) -> datetime:

@@ -66,7 +66,7 @@ def test_jump_there_and_back_misdates_only_the_records_between(quick_path, jump,
     right = [number for number, error in enumerate(errors) if not error]
     for number in (each for each in right if each + 1 in right or each == len(errors) - 1):
         instant = BEGIN + number * HOUR + HOUR / 2
-        (period,) = active_during(activations, instant, instant)
+        (period,) = active_during(activations, instant, instant, BEGIN + len(errors) * HOUR)
         assert period.activation.serial == number + 1
 
 

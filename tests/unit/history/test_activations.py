@@ -26,8 +26,8 @@ def activations(*hours, revisions=None):
     ]
 
 
-def then(history, start, end=None):
-    periods = active_during(history, hour(start), hour(start if end is None else end))
+def then(history, start, end=None, now=1000):
+    periods = active_during(history, hour(start), hour(start if end is None else end), hour(now))
     return [period.activation.revision for period in periods]
 
 
@@ -51,23 +51,42 @@ def test_two_activations_of_one_timestamp_leave_the_later_one():
 
 
 def test_empty_history_has_none():
-    assert active_during([], BEGIN, BEGIN) == []
+    assert active_during([], BEGIN, BEGIN, BEGIN) == []
 
 
 def test_until_is_the_time_of_the_next_activation():
     history = activations(0, 1)
-    assert [period.until for period in active_during(history, hour(0), hour(9))] == [history[1].time, None]
+    assert [period.until for period in active_during(history, hour(0), hour(9), hour(9))] == [history[1].time, None]
 
 
-@pytest.mark.parametrize("wrong", [9000, -9000, 1.5, 4.5])
+@pytest.mark.parametrize("wrong", [9000, -9000, 1.5])
 def test_wrong_clock_for_one_activation_spoils_no_other_time(wrong):
     history = activations(0, 1, wrong, 3, 4)
     assert [then(history, at) for at in (-1, 0.5, 3.5, 5)] == [[], [1], [4], [5]]
 
 
+def test_timestamp_that_is_possible_counts_although_the_others_are_more():
+    """Ten commits with a clock that was an hour ahead, and two when it was right again, or the other way round."""
+    history = activations(0, *(1 + number / 100 for number in range(1, 11)), 0.25, 0.3)
+    found = {at: then(history, at, now=2) for at in (0.1, 0.2, 0.27, 0.5, 1.055, 1.5)}
+    assert found == {0.1: [1], 0.2: [1], 0.27: [1, 12], 0.5: [1, 13], 1.055: [6, 13], 1.5: [11, 12, 13]}
+    periods = active_during(history, hour(0.27), hour(0.27), hour(2))
+    assert [period.is_dated for period in periods] == [True, False]
+
+
+def test_possible_timestamp_counts_until_a_later_activation_is_as_late():
+    history = activations(0, 1, 4.5, 3, 4, 5)
+    assert [then(history, at) for at in (3.5, 4.2, 4.7, 5, 9)] == [[4], [5], [3, 5], [6], [6]]
+
+
+@pytest.mark.parametrize(("ahead", "now", "found"), [(7, 6, [5]), (7, 8, [3, 5]), (-9000, 8, [5])])
+def test_timestamp_ahead_of_now_or_before_the_release_is_not_possible(ahead, now, found):
+    assert then(activations(0, 1, ahead, 3, 4), 7.5, now=now) == found
+
+
 @pytest.mark.parametrize("wrong", [9000, -9000])
 def test_activation_with_a_wrong_time_may_have_been_active_between_its_neighbours(wrong):
-    periods = active_during(activations(0, 1, wrong, 3, 4), hour(2), hour(2))
+    periods = active_during(activations(0, 1, wrong, 3, 4), hour(2), hour(2), hour(9))
     assert [(period.activation.revision, period.is_dated) for period in periods] == [(2, True), (3, False)]
     assert {period.until for period in periods} == {from_datetime(hour(3))}
 

@@ -1,5 +1,6 @@
 """Times as a person types them: with a zone, in local time, or a day."""
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -58,8 +59,6 @@ def test_other_texts_are_refused_with_what_was_expected(text):
 
 
 def test_zone_of_the_host_is_used_where_none_is_given(monkeypatch):
-    import time
-
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:
@@ -70,6 +69,17 @@ def test_zone_of_the_host_is_used_where_none_is_given(monkeypatch):
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "0001-01-01 00:00", "9999-12-31", "9999-12-31 23:59"])
+def test_first_and_last_hours_of_the_calendar_are_refused_not_an_error_of_python(text, monkeypatch):
+    """UTC cannot express them: one of the zones of this test is ahead of it, the other one behind."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo" if text.startswith("0") else "America/New_York")
+        time.tzset()
+        with pytest.raises(ValueError, match=f"'{text}' is out of range: expected 2026-11-22T09:30:00Z"):
+            parse(text)
+    time.tzset()
 
 
 def test_last_day_of_the_calendar_is_refused_not_an_error_of_python():
