@@ -2,11 +2,13 @@
 
 import re
 import time
+import types
 from uuid import uuid4
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import bluesky.preprocessors as bpp
+import event_model
 import pytest
 from bluesky.utils import RunEngineInterrupted
 from ophyd import Signal
@@ -15,6 +17,7 @@ from ophyd.sim import NullStatus, motor
 import speak
 from ponikeeper.errors import RecordError
 from ponikeeper_client.guard import calibration_guard
+from ponikeeper_client.recall import recorded as recalled
 from scripted import AFTER_SAVE, Scripted, attempt, commit, recorded, steps
 from speak import GEOMETRY
 
@@ -53,6 +56,27 @@ def test_event_during_whose_reading_the_geometry_changes_is_read_again(panel, ta
     run = take(calibration_guard(bp.count([panel], 3)))
     assert recorded(run, "dist") == [0.5, 0.5, 0.6]
     assert [event["seq_num"] for event in run["event"]] == [1, 2, 3]
+
+
+def test_run_during_which_the_clock_of_the_client_is_set_back_is_recalled_in_its_order(panel, take, monkeypatch):
+    """The times of descriptors and events are the client's; the order is that of events and serials."""
+    changes = []
+    clock = types.SimpleNamespace(time=lambda: time.time() - 3600 * len(changes))
+    monkeypatch.setattr(event_model, "ttime", clock)
+
+    def change(dist):
+        commit(panel, dist)
+        changes.append(dist)
+
+    panel.script[("trigger", 2)] = lambda: change(0.5)
+    panel.script[("trigger", 4)] = lambda: change(0.6)
+    run = take(calibration_guard(bp.count([panel], 4)))
+    times = [each["time"] for each in run["descriptor"]]
+    assert times == sorted(times, reverse=True)
+    for descriptors in (run["descriptor"], run["descriptor"][::-1]):
+        parts = recalled({**run, "descriptor": descriptors})
+        assert [part.geometry.dist for part in parts] == [FIRST, 0.5, 0.6]
+        assert [part.seq_nums for part in parts] == [(1,), (2, 3), (4,)]
 
 
 def test_run_fails_where_a_change_is_to_fail_it(panel, run_engine):

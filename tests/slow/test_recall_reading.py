@@ -53,6 +53,24 @@ def test_every_geometry_is_read_with_its_events_from_any_form_of_documents(two, 
     assert covered(recorded(made)) == [("primary", (1, 2, 3, 4), NEAR.geometry), ("primary", (5, 6), FAR.geometry)]
 
 
+@pytest.mark.parametrize("shift", [-500.0, 500.0])
+@pytest.mark.parametrize("turned", [False, True])
+def test_descriptors_are_in_the_order_of_events_and_serials_where_the_clock_jumped(shift, turned):
+    """Also the one without an event, which only its serial places; a serial number of a camera is not one."""
+    camera = {"pe1_cam_serial": "A7"}
+    parts = [(NEAR, 1, [1.0]), (FAR, 2, []), (NEAR, 3, [3.0, 4.0]), (FAR, 4, [5.0])]
+    made = taken([("primary", configured(snapshot(found, serial=serial)), times) for found, serial, times in parts])
+    for kind, document in made:
+        if kind == "descriptor":
+            data = document["configuration"]["pe1"]["data"]
+            document["time"] += shift * (data["pe1_calib_serial"] in (2, 3))
+            data |= camera
+    kinds = by_kind(made)
+    kinds["descriptor"] = kinds["descriptor"][:: -1 if turned else 1]
+    found = recorded(kinds)
+    assert [(each.serial, each.seq_nums) for each in found] == [(1, (1,)), (2, ()), (3, (2, 3)), (4, (4,))]
+
+
 def test_everything_that_was_recorded_is_returned(two):
     first = recorded(two)[0]
     found = (first.detector, first.calib, first.stream, first.prefix, first.revision, first.uid, first.serial)

@@ -1,6 +1,6 @@
 """Read a run from whatever form it is in: documents, Tiled, databroker."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from ponikeeper.errors import NoGeometryError
@@ -117,8 +117,53 @@ def from_kinds(documents: Mapping[str, Any]) -> Run:
 
 
 def _sections(descriptors: list[Document], events: Mapping[str, list[Event]], end: float | None) -> tuple[Section, ...]:
-    ordered = sorted(descriptors, key=lambda descriptor: descriptor["time"])  # stable: equal times keep their order
+    ordered = in_order(descriptors, {uid: min(event.seq_num for event in of_uid) for uid, of_uid in events.items()})
     return make_sections(ordered, [tuple(events.get(descriptor["uid"], ())) for descriptor in ordered], end)
+
+
+def in_order(descriptors: Sequence[Document], first_events: Mapping[str, int]) -> list[Document]:
+    """Return the descriptors of one stream in the order in which they were made.
+
+    Their times are those of the client's clock, which may have been set back during the run. So they count only where
+    the numbers of the events and the serials of the activations agree with them.
+
+    Parameters
+    ----------
+    descriptors
+        In any order; of equal times the given one is kept.
+    first_events
+        Number of the first event that refers to a descriptor, by its uid.
+
+    Returns
+    -------
+    list of Mapping
+        By time; where that contradicts, by the numbers of their events, and one without an event before the first one
+        with a newer activation.
+    """
+    by_time = sorted(descriptors, key=lambda descriptor: descriptor["time"])
+    with_events = [each for each in by_time if each["uid"] in first_events]
+    numbers = [first_events[each["uid"]] for each in with_events]
+    serials = [_serials(each) for each in by_time]
+    if numbers == sorted(numbers) and serials == sorted(serials):
+        return by_time
+    ordered = sorted(with_events, key=lambda descriptor: first_events[descriptor["uid"]])
+    for descriptor in by_time:
+        if descriptor["uid"] not in first_events:
+            serial = _serials(descriptor)
+            place = next((n for n, other in enumerate(ordered) if _serials(other) > serial), len(ordered))
+            ordered.insert(place, descriptor)
+    return ordered
+
+
+def _serials(descriptor: Document) -> list[int]:
+    """Return the serials of the calibrations that a descriptor records, in the order of their keys."""
+    data = {
+        key: value
+        for configuration in (descriptor.get("configuration") or {}).values()
+        for key, value in (configuration.get("data") or {}).items()
+    }
+    names = sorted(key.removesuffix("revision_uid") for key in data if key.endswith(("_revision_uid", "-revision_uid")))
+    return [int(data.get(f"{name}serial") or 0) for name in names]
 
 
 def _events(documents: Mapping[str, Any]) -> dict[str, list[Event]]:
