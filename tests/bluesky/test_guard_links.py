@@ -144,7 +144,7 @@ def test_declared_scan_of_a_link_out_of_service_goes_on_with_one_warning_that_na
 
 @pytest.fixture
 def repair(panel, linked):
-    """Take z out of service for the rest of the test."""
+    """Mark z as out of service, until the end of the test."""
 
     def begin():
         assert speak.put(f"{linked.prefix}OutOfService", "z: controller is being repaired") is None

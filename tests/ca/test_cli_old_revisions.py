@@ -8,12 +8,12 @@ from datetime import UTC, timedelta
 
 import pytest
 
-from live import serving
+from live import serving, wait_for
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper.protocol import Snapshot, origin
 from ponikeeper.text import timestamps
 from shell import Shell
-from speak import GEOMETRY, commit_text, counters, put, request, snapshot
+from speak import GEOMETRY, commit_text, counters, get, put, request, snapshot
 from stores import GEOMETRY as STORED
 from stores import large_store
 
@@ -282,3 +282,26 @@ def test_time_in_a_long_history_whose_timestamps_are_out_of_order_is_refused(cal
     assert (done.returncode, done.stdout) == (1, "")
     assert "because the clock of the IOC was wrong" in done.stderr
     assert len(done.stderr) < 1000
+
+
+def test_revision_that_was_undone_says_so_wherever_it_is_shown(call, fresh_prefix):
+    prefix = fresh_prefix()
+    for number, dist in enumerate((0.2, 0.9), start=1):
+        text = commit_text(f"r{number}", geometry={**GEOMETRY, "dist": dist}, label="near")
+        assert request(prefix, text)["revision"] == number
+    assert put(f"{prefix}Undo", 1) is None
+    wait_for(lambda: [line.split()[-1] for line in get(f"{prefix}History:Table_RBV").splitlines()[1:2]] == ["undone"])
+    assert [row["undone"] for row in json.loads(get(f"{prefix}History:List_RBV"))["revisions"]] == [True, False]
+    assert [row["undone"] for row in json.loads(call("history", prefix, "--json").stdout)["revisions"]] == [True, False]
+    rows = csv.DictReader(io.StringIO(call("history", prefix, "--csv").stdout))
+    assert [(row["revision"], row["undone"]) for row in rows] == [("2", "yes"), ("1", "no")]
+    table = call("history", prefix, COLUMNS="120").stdout.splitlines()
+    assert (table[1].split()[-1], table[2].split()[-1]) == ("corrected", "undone")
+    assert "2 (near)" in (line := call("history", prefix, "--tree").stdout.splitlines()[1])
+    assert line.endswith(" undone")
+    said = "revision 2 was undone: every activation of it that a person or a client asked for"
+    done = call("get", prefix, "--revision", 2)
+    assert (said in comments(done.stdout), done.stderr) == (True, f"{said}\n")
+    assert json.loads(call("get", prefix, "--revision", 2, "--json").stdout)["undone"] is True
+    assert put(f"{prefix}Activate", "2") is None
+    assert "undone" not in call("get", prefix, "--revision", 2).stdout

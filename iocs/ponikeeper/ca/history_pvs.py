@@ -84,6 +84,7 @@ class HistoryPVs:
         number = self.selected or (active.number if active else 0)
         try:
             read = await self._revisions(number - _WINDOW // 2, number + _WINDOW // 2)
+            undone = await self._store.read(lambda storage: storage.undone_revisions(self._keeper.state.prefix))
         except StoreError as error:
             self._publish_message(f"the history cannot be read: {error}")
             return
@@ -93,9 +94,9 @@ class HistoryPVs:
         self._publish(
             {
                 "History:Selected_RBV": PVValue(selected_text(chosen[0], corrections) if chosen else ""),
-                "History:List_RBV": PVValue(list_text(revisions, corrections, number)),
+                "History:List_RBV": PVValue(list_text(revisions, corrections, number, undone)),
                 "History:Table_RBV": PVValue(
-                    table_text(revisions, corrections, number, active.number if active else 0)
+                    table_text(revisions, corrections, number, active.number if active else 0, undone)
                 ),
                 "History:Compare_RBV": PVValue(compare_text(chosen[0], active) if chosen and active else ""),
             },

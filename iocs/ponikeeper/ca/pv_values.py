@@ -1,7 +1,7 @@
 """The values of the PVs of a detector for a state: pure functions."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import cast
@@ -113,9 +113,11 @@ def transaction_values(state: DetectorState) -> dict[str, PVValue]:
     }
 
 
-def list_text(revisions: Sequence[Revision], corrections: Sequence[Correction], around: int) -> str:
+def list_text(
+    revisions: Sequence[Revision], corrections: Sequence[Correction], around: int, undone: Collection[int] = ()
+) -> str:
     """Return revisions as JSON, newest first, as many around one of them as fit a PV."""
-    rows = {revision.number: strictjson.dumps(revision_entry(revision, corrections)) for revision in revisions}
+    rows = {revision.number: strictjson.dumps(revision_entry(revision, corrections, undone)) for revision in revisions}
     selected: list[int] = []
     room = MAX_BYTES - 100
     for number in sorted(rows, key=lambda number: (abs(number - around), -number)):

@@ -13,7 +13,7 @@ from ponikeeper.cli.console import AsJson, Prefix, ca_client, ca_history, err, o
 from ponikeeper.cli.rendering import history_tree, tree_width
 from ponikeeper.errors import ConfigError
 from ponikeeper.geometry.parameters import NAMES
-from ponikeeper.history import Correction, Revision
+from ponikeeper.history import Revision
 from ponikeeper.history.corrections import correction_of
 from ponikeeper.protocol import Snapshot, history_reading
 from ponikeeper.protocol.history_reading import Listing
@@ -25,7 +25,7 @@ _PROVENANCE = ("method", "calibrant", "residual_px", "author", "comment")
 
 _CSV_COLUMNS = (
     "revision", "active", "created", "label", *NAMES, "detector_config", "position", *_PROVENANCE,
-    "correction", "replaced_by", "reason",
+    "correction", "replaced_by", "reason", "undone",
 )  # fmt: skip
 
 
@@ -43,13 +43,14 @@ def history(
 ) -> None:
     """List the revisions, newest first: ponikeeper history 'XF:28ID1-ES{Det:PE1}Calib:' --tree.
 
-    The active revision is marked by * (in CSV: yes, in JSON: the key active). Times are UTC.
+    The active revision is marked by * (in CSV: yes, in JSON: the key active). Times are UTC. A revision is undone if
+    every activation of it that was asked for was undone.
     """
     _require_one(tree=tree, csv=as_csv, json=as_json)
     if around and all_:
         raise ConfigError("--around and --all are given: give only one of them")
     snapshot, listing = run_ca(_read(prefix, None if all_ else around or 0))
-    rows = [revision_entry(revision, listing.corrections) for revision in reversed(listing.revisions)]
+    rows = [revision_entry(revision, listing.corrections, listing.undone) for revision in reversed(listing.revisions)]
     active, summary = snapshot.revision or 0, _summary(listing, snapshot)
     if as_json:
         print_text(dumps({"v": 1, "active": active, "count": listing.count, "revisions": rows}))
@@ -94,13 +95,13 @@ def csv_text(listing: Listing, active: int) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_CSV_COLUMNS)
-    writer.writerows(_csv_row(each, listing.corrections, active) for each in reversed(listing.revisions))
+    writer.writerows(_csv_row(each, listing, active) for each in reversed(listing.revisions))
     return text.getvalue()
 
 
-def _csv_row(revision: Revision, corrections: Sequence[Correction], active: int) -> list[object]:
+def _csv_row(revision: Revision, listing: Listing, active: int) -> list[object]:
     values = revision.geometry.as_dict()
-    correction = correction_of(corrections, revision.number)
+    correction = correction_of(listing.corrections, revision.number)
     row: dict[str, object] = {
         "revision": revision.number,
         "active": "yes" if revision.number == active else "no",
@@ -113,6 +114,7 @@ def _csv_row(revision: Revision, corrections: Sequence[Correction], active: int)
         "correction": correction and ("retracted" if correction.by is None else "superseded"),
         "replaced_by": correction and correction.by,
         "reason": correction and correction.reason,
+        "undone": "yes" if revision.number in listing.undone else "no",
     }
     return [row[column] for column in _CSV_COLUMNS]
 

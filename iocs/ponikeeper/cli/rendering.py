@@ -95,7 +95,7 @@ def history_table(prefix: str, rows: Sequence[Mapping[str, Any]], active: int) -
         Number of the active revision, which is marked by ``*``.
     """
     table = Table(title=Text(f"history of {prefix}"), title_justify="left", box=None, padding=(0, 1, 0, 0))
-    corrected = any(row.get("judgement") for row in rows)
+    corrected = any(row.get("judgement") or row.get("undone") for row in rows)
     dist, wavelength = DISPLAY_UNITS["dist"], DISPLAY_UNITS["wavelength"]
     names = (
         "rev",
@@ -120,7 +120,7 @@ def history_table(prefix: str, rows: Sequence[Mapping[str, Any]], active: int) -
             residual and f"{residual:.2g}",
             row["author"],
         )
-        mark = _correction_mark(row.get("judgement"))
+        mark = _correction_mark(row.get("judgement")) or "undone" * bool(row.get("undone"))
         texts = ("" if cell is None else str(cell) for cell in (*cells, *([mark] if corrected else [])))
         style = "dim" if mark else "bold" if row["revision"] == active else ""
         table.add_row(*(Text(text, no_wrap=True, overflow="ellipsis", style=style) for text in texts))
@@ -185,6 +185,8 @@ def _revision_text(row: Mapping[str, Any], corrections: Sequence[Mapping[str, An
     text = Text(_revision_name(row), style="dim" if wrong else "")
     text.append(f" {timestamps.to_minutes(row['created'])}")
     text.append("".join(f" {row[key]}" for key in ("method", "calibrant") if row[key]))
+    if row.get("undone"):
+        text.append(" undone", style="red")
     if row["revision"] == active:
         text.append(" active", style="bold red" if wrong else "bold green")
     for correction in corrections:

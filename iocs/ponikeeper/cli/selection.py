@@ -53,6 +53,8 @@ class Selected:
         The time for which it was selected.
     periods
         When it was active then; empty where it was not selected by time.
+    is_undone
+        Whether every activation of it was undone.
     """
 
     revision: Revision
@@ -60,6 +62,7 @@ class Selected:
     corrections: Sequence[Correction]
     at: TypedTime | None
     periods: Sequence[ActivePeriod]
+    is_undone: bool = False
 
     @property
     def instant(self) -> str | None:
@@ -140,7 +143,8 @@ async def read_selected(prefix: str, selector: Selector) -> Selected:
     revision = with_label(revision, await read(history_reading.all_labels()))
     corrections = await read(history_reading.all_corrections())
     label = label_of(revision, await read(history_reading.all_labels()))
-    return Selected(revision, label, corrections, selector.at, periods)
+    undone = await read(history_reading.all_undone())
+    return Selected(revision, label, corrections, selector.at, periods, revision.number in undone)
 
 
 def active_then(prefix: str, activations: Sequence[Activation], at: TypedTime, now: datetime) -> list[ActivePeriod]:
@@ -217,17 +221,24 @@ def comment_lines(selected: Selected, snapshot: Snapshot) -> list[str]:
     if selected.at is not None:
         shown = [period_text(period) for period in (selected.periods[0], selected.periods[-1])]
         lines.append(f"selected as active at {selected.at}: {'; '.join(dict.fromkeys(shown))}")
+    if selected.is_undone:
+        lines.append(_undone_text(number))
     if number == snapshot.revision:
         return [*lines, f"it is active now; {origin.status_line(snapshot)}"]
     return [*lines, f"NOT ACTIVE when this was read: revision {snapshot.revision} was"]
 
 
 def warnings(selected: Selected) -> list[str]:
-    """Return why a selected revision is wrong, as lines for the terminal; empty where it is right."""
+    """Return what is against a selected revision, as lines for the terminal; empty where nothing is."""
     number = selected.revision.number
+    undone = [_undone_text(number)] if selected.is_undone else []
     if not chain(selected.corrections, number, selected.instant):
-        return []
-    return origin.correction_lines(number, selected.corrections, selected.instant)
+        return undone
+    return [*origin.correction_lines(number, selected.corrections, selected.instant), *undone]
+
+
+def _undone_text(number: int) -> str:
+    return f"revision {number} was undone: every activation of it that a person or a client asked for"
 
 
 def as_json(selected: Selected, snapshot: Snapshot) -> dict[str, object]:
@@ -252,6 +263,7 @@ def as_json(selected: Selected, snapshot: Snapshot) -> dict[str, object]:
         **selected.revision.as_dict(),
         "label_now": selected.label,
         "active": number == snapshot.revision,
+        "undone": selected.is_undone,
         "active_revision": snapshot.revision,
         "corrections": [item.as_dict() for item in selected.corrections if item.revision == number],
     }

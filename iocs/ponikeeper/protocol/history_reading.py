@@ -54,11 +54,14 @@ class Listing:
         All of the detector, in their order.
     count
         Number of revisions that the history has.
+    undone
+        Numbers of the revisions whose activations were all undone.
     """
 
     revisions: list[Revision]
     corrections: list[Correction]
     count: int
+    undone: frozenset[int] = frozenset()
 
 
 FullHistory = dict[str, list[Record]]
@@ -118,11 +121,12 @@ def everything() -> Steps[Listing]:
 
 
 def _listing(revisions: list[Record], count: int) -> Steps[Listing]:
-    """Read what is shown with revisions: the corrections, and the labels that they have now."""
+    """Read what is shown with revisions: corrections, the labels that they have now, and what was undone."""
     corrections = yield from all_corrections()
     labels = yield from all_labels()
+    undone = yield from all_undone()
     return Listing(
-        [label_rules.with_label(each, labels) for each in cast("list[Revision]", revisions)], corrections, count
+        [label_rules.with_label(each, labels) for each in cast("list[Revision]", revisions)], corrections, count, undone
     )
 
 
@@ -139,6 +143,12 @@ def all_activations() -> Steps[list[Activation]]:
 def all_labels() -> Steps[list[LabelRecord]]:
     """Read all label records."""
     return cast("list[LabelRecord]", (yield from records("label", 1)))
+
+
+def all_undone() -> Steps[frozenset[int]]:
+    """Read the numbers of the revisions whose activations were all undone."""
+    undos = cast("list[UndoRecord]", (yield from records("undo", 1)))
+    return undone_revisions((yield from all_activations()), undos) if undos else frozenset()
 
 
 def labelled(label: str) -> Steps[Revision]:
@@ -161,9 +171,7 @@ def labelled(label: str) -> Steps[Revision]:
     """
     wrong = corrected_revisions((yield from all_corrections()))
     labels = yield from all_labels()
-    undos = cast("list[UndoRecord]", (yield from records("undo", 1)))
-    if undos:
-        wrong |= undone_revisions((yield from all_activations()), undos)
+    wrong |= yield from all_undone()
     reply = yield HistoryQuery("revision", 1)
     count = first = reply.count + 1
     seen: list[Revision] = []

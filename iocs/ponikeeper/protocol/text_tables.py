@@ -24,7 +24,9 @@ _SHORT = 80
 """Maximum length of a text in a list."""
 
 
-def revision_entry(revision: Revision, corrections: Sequence[Correction]) -> dict[str, object]:
+def revision_entry(
+    revision: Revision, corrections: Sequence[Correction], undone: Collection[int] = ()
+) -> dict[str, object]:
     """Return the JSON object of a revision in a list, with the correction that decides on it now.
 
     Parameters
@@ -33,6 +35,8 @@ def revision_entry(revision: Revision, corrections: Sequence[Correction]) -> dic
         The revision.
     corrections
         All of the detector, in their order.
+    undone
+        Numbers of the revisions whose activations were all undone.
 
     Returns
     -------
@@ -48,10 +52,17 @@ def revision_entry(revision: Revision, corrections: Sequence[Correction]) -> dic
         **{key: getattr(revision.geometry, key) for key in ("dist", "poni1", "poni2", "wavelength", "detector")},
         "comment": to_ascii(str(provenance.get("comment", "")))[:_SHORT],
         "judgement": correction and {**correction.as_dict(), "reason": to_ascii(correction.reason)[:_SHORT]},
+        "undone": revision.number in undone,
     }
 
 
-def table_text(revisions: Sequence[Revision], corrections: Sequence[Correction], selected: int, active: int) -> str:
+def table_text(
+    revisions: Sequence[Revision],
+    corrections: Sequence[Correction],
+    selected: int,
+    active: int,
+    undone: Collection[int] = (),
+) -> str:
     """Format revisions as a table in lines of ASCII, newest first; ``>`` marks the selected one, ``*`` the active one.
 
     Parameters
@@ -62,6 +73,8 @@ def table_text(revisions: Sequence[Revision], corrections: Sequence[Correction],
         All of the detector, in their order.
     selected, active
         Numbers of revisions; 0 is none.
+    undone
+        Numbers of the revisions whose activations were all undone.
 
     Returns
     -------
@@ -79,7 +92,7 @@ def table_text(revisions: Sequence[Revision], corrections: Sequence[Correction],
             to_ascii(_provenance_text(each, "calibrant"))[:_CALIBRANT],
             _provenance_text(each, "residual_px", ".2f"),
             to_ascii(_provenance_text(each, "author"))[:_AUTHOR],
-            _correction_text(correction_of(corrections, each.number)),
+            _correction_text(correction_of(corrections, each.number)) or "undone" * (each.number in undone),
         )
         for each in reversed(revisions)
         if abs(each.number - selected) <= _ROWS // 2

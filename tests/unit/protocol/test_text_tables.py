@@ -6,7 +6,7 @@ import pytest
 
 from ponikeeper.history.records import Correction, Revision
 from ponikeeper.protocol import LinkState
-from ponikeeper.protocol.text_tables import compare_text, labels_text, links_text, table_text
+from ponikeeper.protocol.text_tables import compare_text, labels_text, links_text, revision_entry, table_text
 from stores import GEOMETRY
 
 
@@ -44,6 +44,14 @@ def test_table_has_the_newest_first_and_marks_the_selected_and_the_active_revisi
     assert [row.split()[:2] for row in rows] == [["*", "3"], [">", "2"], ["1", "2026-11-22"]]
     assert rows[1].endswith("superseded by 3")
     assert rows[2].split()[3:] == ["near", "201.0000", f"{GEOMETRY.energy:.4f}", "Ni", "0.12", "alice@xpd"]
+
+
+def test_undone_revision_says_so_unless_it_was_corrected(three):
+    corrections = [Correction(1, "retract", 3, None, None, None, "typed wrong", "2026-11-22T10:00:00Z", "bob")]
+    rows = table_text(three, corrections, 1, 1, {2, 3}).splitlines()[1:]
+    assert [row.split()[-1] for row in rows[:2]] == ["retracted", "undone"]
+    assert not rows[2].endswith("undone")
+    assert [revision_entry(each, corrections, {2, 3})["undone"] for each in three] == [False, True, True]
 
 
 def test_columns_are_aligned_for_any_texts(three):
