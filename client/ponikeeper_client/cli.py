@@ -67,6 +67,12 @@ def fit(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="the PONI file to write, and next to it a picture (PNG)")
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="before the exposure: list the rings that will be on the panel, and the best standards"
+        ),
+    ] = False,
     put: Annotated[str | None, typer.Option(help="PV prefix of the detector: commit the geometry there")] = None,
     label: Annotated[str | None, typer.Option(help="with --put: label of the revision, such as near")] = None,
     here: Annotated[
@@ -85,11 +91,13 @@ def fit(
     Without --start and --dist every distance, centre and tilt is tried. A rejected fit writes its picture only, to
     new.rejected.png. At a terminal it asks before it replaces a file.
 
+    With --plan it needs no image, and exits with 1 if fewer than three rings will be on the panel.
+
     With --put it prints which revision is active, whether it applies, and what to type if not. Without --here and
     --no-position it asks for the position as ponikeeper put does.
     """
     try:
-        from ponikeeper_client.fit import command, options
+        from ponikeeper_client.fit import command, options, plan_command
         from ponikeeper_client.fit._inputs import InputFiles
         from ponikeeper_client.fit._output import OutputFile
         from ponikeeper_client.fit.commit import parse_commit_options
@@ -97,9 +105,13 @@ def fit(
         raise MissingExtraError("fit", error.name or "a library") from error
     begin = options.parse_start(start, dist, detector, pixel, centre, tilt, orientation)
     committing = parse_commit_options(put, label, here, no_position, wait, timeout)
+    beam = given_wavelength(wavelength, energy)
+    if plan:
+        plan_command.plan(images or (), calibrant, beam, begin)
+        return
     inputs = InputFiles(images or (), dark or (), mask)
     files = None if output is None else OutputFile(output)
-    if not command.fit(inputs, calibrant, given_wavelength(wavelength, energy), begin, files, committing):
+    if not command.fit(inputs, calibrant, beam, begin, files, committing):
         raise typer.Exit(1)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ponikeeper.errors import ImageError, ShapeError
 from ponikeeper.geometry import Geometry
-from ponikeeper.geometry.detectors import pixel_size
+from ponikeeper.geometry.detectors import panel_size, pixel_size
 from ponikeeper_client.documents import azimuthal_integrator
 
 GENERIC = "Detector"
@@ -106,6 +106,14 @@ def shape_of(geometry: Geometry) -> tuple[int, int] | None:
     if row is None or pixel_size(geometry.detector) != (geometry.pixel1, geometry.pixel2):
         return None
     return row[0], row[1]
+
+
+def image_shape(geometry: Geometry) -> tuple[int, int] | None:
+    """Look up the shape (y, x) of the images of a detector, binned ones too; None if its panel is not known."""
+    if (known := shape_of(geometry)) is not None:
+        return known
+    size = panel_size(geometry.detector)
+    return None if size is None else (round(size[0] / geometry.pixel1), round(size[1] / geometry.pixel2))
 
 
 def _tabled(geometry: Geometry, shape: tuple[int, ...]) -> Panel | None:

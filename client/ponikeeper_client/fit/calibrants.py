@@ -23,6 +23,12 @@ _FCC_LINES = 60
 _SAME = 1e-6
 """Spacings that differ by less than this (relative) are one line."""
 
+_COMPARED, _SAME_LATTICE = 8, 1e-3
+"""Standards whose first lines differ by less than this (relative) are one lattice."""
+
+_NO_MATERIALS = {"mock"}
+"""Names of pyFAI that are no materials."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calibrant:
@@ -118,6 +124,26 @@ def calibrant(name: str | Path | Calibrant) -> Calibrant:
 def calibrant_names() -> list[str]:
     """Return the names that `calibrant` knows, sorted."""
     return sorted(_pyfai_files())
+
+
+def known_standards() -> list[Calibrant]:
+    """Return the standards that `calibrant` knows, one for each lattice, by name.
+
+    Of several reference materials with the same lines, such as LaB6 and LaB6_SRM660c, it is the one with the shortest
+    name.
+    """
+    standards: list[Calibrant] = []
+    for name in sorted(set(calibrant_names()) - _NO_MATERIALS, key=lambda each: (len(each), each)):
+        one = calibrant(name)
+        if not any(_is_same_lattice(one, other) for other in standards):
+            standards.append(one)
+    return sorted(standards, key=lambda each: each.name)
+
+
+def _is_same_lattice(one: Calibrant, other: Calibrant) -> bool:
+    """Check whether the first lines of two standards agree within the differences of reference materials."""
+    count = min(len(one.spacings), len(other.spacings), _COMPARED)
+    return bool(np.allclose(one.spacings[:count], other.spacings[:count], rtol=_SAME_LATTICE, atol=0))
 
 
 @functools.cache

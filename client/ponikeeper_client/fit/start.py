@@ -11,7 +11,7 @@ from ponikeeper.geometry import DEFAULT_ORIENTATION, Geometry, poni
 from ponikeeper.geometry.detectors import pixel_size
 from ponikeeper_client.fit._acceptance import BLIND_START, CALIBRATED_START, NOMINAL_START, StartTolerance
 from ponikeeper_client.fit._forward_model import geometry_of
-from ponikeeper_client.fit._panel import GENERIC, point_of
+from ponikeeper_client.fit._panel import GENERIC, image_shape, point_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,34 @@ def resolve_start(
     return ResolvedStart(_with_wavelength(read_poni(Path(start)), wavelength), CALIBRATED_START, str(start))
 
 
+def planned_start(
+    start: Start | None, active: Geometry | None, wavelength: float | None, shape: tuple[int, int] | None = None
+) -> tuple[Geometry, tuple[int, int]] | None:
+    """Resolve a user's start before there is an image.
+
+    Parameters
+    ----------
+    start, active, wavelength
+        As for `resolve_start`, and so are the errors.
+    shape
+        Shape of the images (y, x); None is that of the detector.
+
+    Returns
+    -------
+    tuple of Geometry and shape, or None
+        Where the panel will stand, and the shape of its images (y, x); None if either is not known.
+    """
+    start = named_start(start)
+    if isinstance(start, Nominal):
+        shape = shape or image_shape(_nominal_panel(start, active, wavelength))
+        if shape is None or start.dist is None:
+            return None
+        return resolve_start(start, active, wavelength, shape).geometry, shape
+    geometry = resolve_start(start, active, wavelength, shape or (1, 1)).geometry
+    shape = shape or image_shape(geometry)
+    return None if shape is None else (geometry, shape)
+
+
 def check_start(start: Start | None, active: Geometry | None) -> None:
     """Check that a fit has a start.
 
@@ -178,19 +206,24 @@ def _nominal_geometry(
     start: Nominal, active: Geometry | None, wavelength: float | None, shape: tuple[int, int]
 ) -> Geometry:
     """Build a geometry whose direct beam meets the detector at the centre of the rings."""
+    panel = _nominal_panel(start, active, wavelength)
+    if panel.detector == GENERIC and "max_shape" not in panel.detector_config:  # or nothing tells where the panel ends
+        panel = replace(panel, detector_config={**panel.detector_config, "max_shape": list(shape)})
+    centre = start.centre or ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
+    spot = point_of(panel, shape, centre)
+    return geometry_of(np.array([panel.dist, *spot, *start.tilt]), panel)
+
+
+def _nominal_panel(start: Nominal, active: Geometry | None, wavelength: float | None) -> Geometry:
+    """Build a geometry of the detector at the nominal distance, its origin in the beam."""
     name = start.detector or (active.detector if active else None)
     if name is None or wavelength is None:
         raise CalibrationError("a nominal start needs a detector and a wavelength")
     same = active is not None and active.detector == name
     config = dict(active.detector_config) if same and active else {}
     config["orientation"] = start.orientation or config.get("orientation", DEFAULT_ORIENTATION)
-    if name == GENERIC:
-        config.setdefault("max_shape", list(shape))  # or pyFAI could not tell where the panel ends
     pixel = start.pixel or ((active.pixel1, active.pixel2) if same and active else pixel_size(name))
     if pixel is None:
         raise CalibrationError(f"detector {name} is not in the table of detectors: give pixel=(2e-4, 2e-4) too (m)")
     dist = _ANY_DISTANCE if start.dist is None else start.dist
-    untilted = Geometry(dist, 0, 0, 0, 0, 0, *pixel, wavelength, name, config)
-    centre = start.centre or ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
-    spot = point_of(untilted, shape, centre)
-    return geometry_of(np.array([dist, *spot, *start.tilt]), untilted)
+    return Geometry(dist, 0, 0, 0, 0, 0, *pixel, wavelength, name, config)

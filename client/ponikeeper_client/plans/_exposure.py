@@ -1,7 +1,7 @@
 """The run of a calibration: the detectors are exposed at once, and the positions of their links are recorded."""
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -188,6 +188,7 @@ def expose(
     wavelength: float | None,
     start: Geometry | None,
     metadata: Mapping[str, Any],
+    before: Callable[["ExposedDetector"], None],
 ) -> Plan:
     """Expose all detectors of a calibration in one run.
 
@@ -206,6 +207,8 @@ def expose(
         A geometry to start from that the user has given.
     metadata
         Metadata of the run.
+    before
+        Called with each detector before anything is exposed; an error ends the run.
 
     Returns
     -------
@@ -228,6 +231,8 @@ def expose(
     def inside() -> Plan:
         document = start_documents[0]
         exposed.extend(_prepare(detector, calib, wavelength, document, start) for detector, calib in pairs)
+        for one in exposed:
+            before(one)
         yield from wait_until_at_rest([calib for _, calib in pairs])
         yield from _take_frames(detectors, exposure, [one.watch for one in exposed])
 

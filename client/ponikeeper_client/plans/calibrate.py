@@ -20,7 +20,8 @@ from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.documents import verify_files
 from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
-from ponikeeper_client.fit.start import Start, check_start, named_start, read_poni
+from ponikeeper_client.fit.ring_plan import ring_problem
+from ponikeeper_client.fit.start import Start, check_start, named_start, planned_start, read_poni
 from ponikeeper_client.gui.display import require_display
 from ponikeeper_client.images import Collector, ImageSource, image_key, image_source
 from ponikeeper_client.plans._detector_calibration import CalibrationOptions, DetectorCalibration, Method
@@ -52,7 +53,8 @@ def calibrate(
 ) -> Plan:
     """Expose a powder standard, fit the geometry of each detector, and activate it.
 
-    The arguments are checked before the shutter opens. The fits begin when the run is closed, each in a thread;
+    The arguments are checked before the shutter opens, and a warning says if the panel will have too few rings of the
+    standard. The fits begin when the run is closed, each in a thread;
     each result is committed as soon as it is there.
 
     Parameters
@@ -145,7 +147,7 @@ def calibrate(
         "hints": {},
         **(md or {}),
     }
-    exposing = expose(pairs, exposure, wavelength, given_start, metadata)
+    exposing = expose(pairs, exposure, wavelength, given_start, metadata, lambda one: _warn_of_few_rings(options, one))
     with ExitStack() as silenced:  # that the active geometry does not apply is why this is run
         for _, calib in pairs:
             silenced.enter_context(calib.status_warnings.silenced())
@@ -294,9 +296,22 @@ def _mask_array(mask: Any) -> NDArray[Any] | None:
     return None if mask is None else np.asarray(mask)
 
 
+def _warn_of_few_rings(options: CalibrationOptions, one: ExposedDetector) -> None:
+    """Print a warning if the panel will have too few rings of the standard, as far as it is known where it stands."""
+    if options.method != "auto":
+        return
+    planned = planned_start(options.start, one.active, one.wavelength.wavelength)
+    if planned is not None and (problem := ring_problem(*planned, options.calibrant)):
+        _print_warning(Console(), f"{one.detector.name}: {problem}")
+
+
 def _print(result: Calibrated) -> None:
     """Print a result for the user."""
     console = Console()
     console.print(result.table())
     for warning in result.warnings:
-        console.print(warning, style="yellow", markup=False, highlight=False)
+        _print_warning(console, warning)
+
+
+def _print_warning(console: Console, warning: str) -> None:
+    console.print(warning, style="yellow", markup=False, highlight=False)
