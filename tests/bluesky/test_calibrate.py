@@ -4,6 +4,7 @@ import contextlib
 import threading
 from dataclasses import replace
 
+import fabio
 import numpy as np
 import pytest
 from bluesky.utils import ProgressBarManager, RunEngineInterrupted
@@ -225,8 +226,45 @@ def test_image_without_the_calibrant_commits_nothing_and_reports_what_to_do(sess
     assert "nothing was activated" in text
     assert 'method="gui"' in text
     assert f"ponikeeper fit {session.folder / session.files('tiff')[0]}" in text
+    (picture,) = session.files("png")
+    assert f"with a picture of the fit, {picture}" in text
+    assert (session.folder / picture).read_bytes().startswith(b"\x89PNG")
     assert panel.calib.read_snapshot().revision == 0
     assert session.documents["stop"][0]["exit_status"] == "success"  # the images are good documents
+
+
+def test_rejected_fit_leaves_its_picture(session, panel):
+    with pytest.raises(CalibrationError, match="with a picture of the fit"):
+        session([panel], calibrant="LaB6")
+    assert session.files("*") == [f"{session.uid}_pe1_image.{kind}" for kind in ("png", "tiff")]
+
+
+def test_flags_of_single_frames_do_not_get_into_the_average(session, panel, frame):
+    """One frame has lost a block, another one has a dead one; over the pedestal both would be plausible averages."""
+    frames = [frame.astype(np.int64) + 500 for _ in range(2)]
+    frames[0][300:360, 300:360] = 2**32 - 1
+    frames[1][500:560, 500:560] = -1
+    panel.frames = frames
+    result = session([panel], num=2)["pe1"]
+    assert off_px(result.geometry, TRUTH) < RIGHT
+    with fabio.open(result.files.image) as file:
+        average = file.data
+    assert average.max() < 2 * (frame.max() + 500)
+    assert np.array_equal(average[320, 320:330], frames[1][320, 320:330].astype(np.float32))
+    assert np.array_equal(average[520, 520:530], frames[0][520, 520:530].astype(np.float32))
+
+
+def test_too_few_rings_on_the_panel_are_reported_before_the_exposure(session, panel, shutter, recorder, capsys):
+    shown = []
+    recorder.subscribe(lambda *_, **__: shown.append(capsys.readouterr().out), run=False)
+    with pytest.raises(CalibrationError):
+        session([panel], start=replace(START, dist=9.0), shutter=shutter)
+    assert "pe1: Ni will have no rings on the panel that a fit can use, at least 3 are needed: use AgBh (" in shown[0]
+
+
+def test_enough_rings_are_not_reported(session, panel, capsys):
+    session([panel])
+    assert "will have" not in capsys.readouterr().out
 
 
 def test_one_failure_does_not_lose_the_other_detector(session, panel, make, fresh_prefix, frame):

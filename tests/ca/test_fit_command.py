@@ -205,7 +205,7 @@ def test_progress_is_shown_at_a_terminal_only(fit, files):
     words = ("fit", files / "image.npy", "--calibrant", "LaB6", "--start", files / "start.poni")
     with Terminal(*words) as terminal:
         assert terminal.end() == 0
-    assert "look for rings" in terminal.shown
+    assert "read the images" in terminal.shown
     assert fit("image.npy", *words[4:]).stderr == ""
 
 

@@ -155,4 +155,4 @@ def _progress_bar() -> Iterator[ReportProgress]:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=1.0)
-        yield lambda done, step: progress.update(task, completed=done, description=step)
+        yield lambda done, step: progress.update(task, completed=done, description=step, refresh=True)

@@ -1,9 +1,11 @@
 """Calibration of one detector after its run is closed, in a thread: image, geometry, commit, figure."""
 
 import hashlib
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ponikeeper import __version__
-from ponikeeper.errors import CalibrationError, PonikeeperError, ProblemsError, ShapeError
+from ponikeeper.errors import CalibrationError, FitError, PonikeeperError, ProblemsError, ShapeError
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import AssumedErrors, Commit
 from ponikeeper.protocol.hashed_files import with_files
@@ -23,7 +25,7 @@ from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.documents import azimuthal_integrator
 from ponikeeper_client.fit._acceptance import Criteria
 from ponikeeper_client.fit.calibrants import Calibrant
-from ponikeeper_client.fit.figure import draw
+from ponikeeper_client.fit.figure import draw, draw_image
 from ponikeeper_client.fit.fit import Fit, fit_image, measure_image
 from ponikeeper_client.fit.start import Nominal, Start, resolve_start
 from ponikeeper_client.gui.calib2 import Calib2, Panel
@@ -33,6 +35,8 @@ from ponikeeper_client.plans._output_files import OutputFiles
 from ponikeeper_client.plans._result import Calibrated
 from ponikeeper_client.plans._wavelength import SourcedWavelength
 from ponikeeper_client.plans.background import ReportProgress
+
+log = logging.getLogger(__name__)
 
 Method = Literal["auto", "gui", "poni"]
 
@@ -147,11 +151,15 @@ class DetectorCalibration:
             result = self._commit(result, position, report, cancelled)
         report(0.95, "draw the figure")
         try:
-            title = f"{self.detector}, run {self.run_uid}"
-            self.files.write_picture(draw(fit, image, self.options.mask, title))
+            self.files.write_picture(draw(fit, image, self.options.mask, self._title))
         except Exception as error:  # noqa: BLE001  # an error of the figure does not undo the commit
             result = replace(result, warnings=(*result.warnings, f"the figure could not be drawn: {error}"))
         return result
+
+    @property
+    def _title(self) -> str:
+        """The title of the figure."""
+        return f"{self.detector}, run {self.run_uid}"
 
     def _image(self) -> NDArray[np.float64]:
         """Read the image of the run: averaged over its valid pixels, the dark subtracted."""
@@ -180,12 +188,26 @@ class DetectorCalibration:
             report(0.5, "measure the rings")
             fit = measure_image(image, start.geometry, options.calibrant, mask=options.mask)
             return fit, fit.problems
-        fit = fit_image(
-            image, start.geometry, options.calibrant, mask=options.mask, tolerance=start.tolerance,
-            criteria=Criteria(self.assumed), progress=lambda done, step: report(0.1 + 0.7 * done, step),
-        )  # fmt: skip
+        try:
+            fit = fit_image(
+                image, start.geometry, options.calibrant, mask=options.mask, tolerance=start.tolerance,
+                criteria=Criteria(self.assumed), progress=lambda done, step: report(0.1 + 0.7 * done, step),
+            )  # fmt: skip
+        except FitError as error:
+            problem = error.problems[0]
+            self._draw_rejected(lambda: draw_image(image, self._title, problem))
+            raise
+        if not fit.accepted:
+            self._draw_rejected(lambda: draw(fit, image, options.mask, self._title))
         fit.require_accepted()
         return fit, fit.warnings
+
+    def _draw_rejected(self, png: Callable[[], bytes]) -> None:
+        """Write the picture of a rejected fit; the reasons against it are reported in any case."""
+        try:
+            self.files.write_picture(png())
+        except Exception as error:  # noqa: BLE001  # as with the picture of an accepted fit
+            log.warning("%s: the figure could not be drawn: %s", self.detector, error)
 
     def _calibrate_in_gui(
         self, image: NDArray[np.float64], report: ReportProgress, cancelled: threading.Event
@@ -261,15 +283,13 @@ class DetectorCalibration:
 
     def _provenance(self, result: Calibrated) -> dict[str, object]:
         """Build the provenance; a wavelength that was changed in the window has pyFAI-calib2 as its source."""
-        import pyFAI
-
         unchanged = result.geometry.wavelength == self.wavelength.wavelength
         record = {
             "method": _METHODS[self.options.method],
             "wavelength_from": self.wavelength.source if unchanged else "pyFAI-calib2",
             "run_uid": self.run_uid,
             "image_sha256": hashlib.sha256(self.files.image.read_bytes()).hexdigest(),
-            "software": f"ponikeeper {__version__}, pyFAI {pyFAI.version}",
+            "software": f"ponikeeper {__version__}, pyFAI {version('pyFAI')}",
         }
         comment = "; ".join(result.warnings).encode("ascii", "replace").decode()[:_MAX_COMMENT]
         return result.fit.provenance() | record | ({"comment": comment} if comment else {})
@@ -287,10 +307,15 @@ class DetectorCalibration:
     def _use_of_image(self) -> str:
         """Format what to do with the image that was written."""
         return (
-            f'The image was saved: {self.files.image}. Calibrate it by hand, calibrate(..., method="gui"), or fit it '
+            f"The image was saved: {self.files.image}{self._picture_note()}. Calibrate it by hand, "
+            f'calibrate(..., method="gui"), or fit it '
             f"again: ponikeeper fit {self.files.image} --calibrant {self.options.calibrant.name} --start ... "
             f"--put '{self.calib.prefix}'"
         )
+
+    def _picture_note(self) -> str:
+        """Format where the picture of a rejected fit is, if there is one."""
+        return f", with a picture of the fit, {self.files.picture.name}" if self.files.picture.exists() else ""
 
     def _use_of_poni(self) -> str:
         """Format how the geometry that was written can be committed."""

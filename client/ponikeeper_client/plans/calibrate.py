@@ -314,4 +314,4 @@ def _print(result: Calibrated) -> None:
 
 
 def _print_warning(console: Console, warning: str) -> None:
-    console.print(warning, style="yellow", markup=False, highlight=False)
+    console.print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
