@@ -10,7 +10,7 @@ import pytest
 
 from live import DETECTORS, wait_for
 from ponikeeper.geometry import poni
-from powder import Scene, off_px, on_detector, two_theta
+from powder import Scene, lines_of, off_px, on_detector, two_theta
 from shell import Shell
 from speak import commit_text, counters, get, request, snapshot
 from terminals import Terminal
@@ -192,6 +192,46 @@ def test_output_that_cannot_be_written_is_refused_before_the_fit(fit, files, tmp
     """The image is not even read: it does not exist."""
     output = name if name == "-" else tmp_path / name
     failed(fit("missing.npy", "--start", files / "start.poni", "-o", output), said, tmp_path)
+
+
+def test_plan_lists_the_rings_on_the_panel_and_the_best_standards(call, files):
+    words = ("fit", "--plan", "--detector", "Pilatus300k", "--energy", ENERGY)
+    done = call(*words, "--dist", 0.15, "--calibrant", "LaB6", COLUMNS="120")
+    assert done.returncode == 0, done.stderr
+    assert "LaB6 at 150 mm: " in done.stdout
+    first = next(line for line in done.stdout.splitlines() if line.split()[1:2] == ["1"])
+    angle = np.degrees(lines_of("LaB6", 4e-11)[0])
+    assert first.split()[3:9:2] == ["4.1568", f"{angle:.4f}", f"{0.15 * np.tan(np.radians(angle)) / 1.72e-4:.0f}"]
+    assert "best standards here" in done.stdout
+    far = call(*words, "--dist", 2, "--calibrant", "LaB6")
+    assert far.returncode == 1
+    assert "LaB6 will have no rings on the panel that a fit can use, at least 3 are needed: use AgBh (" in far.stderr
+    started = call("fit", "--plan", "--start", files / "start.poni", "--calibrant", "LaB6")
+    assert started.returncode == 0, started.stderr
+    without = call(*words, "--dist", 2)
+    assert (without.returncode, "AgBh" in without.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--detector", "Perkin", "--energy", 31), "--plan needs the distance: give --dist 0.25 (m)"),
+        (("--detector", "Perkin", "--dist", 0.2), "--energy is missing: expected keV"),
+        (("--pixel", 1e-4, "--dist", 0.2, "--energy", 31), "the size of the detector is not known: give one of its"),
+        (("--detector", "Unheard", "--dist", 0.2, "--energy", 31), "Unheard is not in the table of detectors"),
+        (("--detector", "Perkin", "--dist", 0.2, "--energy", 31, "--calibrant", "lab6"), "did you mean LaB6?"),
+    ],
+)
+def test_plan_says_what_is_missing(call, words, said):
+    done = call("fit", "--plan", *words)
+    assert done.returncode == 2
+    assert said in plain(done.stderr)
+
+
+def test_plan_takes_the_shape_of_an_image(call, files):
+    words = ("--pixel", 1.72e-4, "--dist", 0.15, "--energy", ENERGY, "--calibrant", "LaB6")
+    done = call("fit", "--plan", files / "image.npy", *words)
+    assert done.returncode == 0, done.stderr
 
 
 def test_standard_and_image_are_never_guessed(call, files, tmp_path):
