@@ -14,6 +14,7 @@ from ponikeeper.protocol import Commit
 from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.system import terminal
 from ponikeeper.system.file_hash import file_entry
+from ponikeeper.text.ascii import to_ascii
 from ponikeeper_client._image_files.averaging import Image
 from ponikeeper_client.fit._inputs import InputFiles
 from ponikeeper_client.fit._output import OutputFile
@@ -80,6 +81,8 @@ def fit(
         result = _fit(image, mask, begin, standard, inputs, output, report)
     previous = None if isinstance(start, Nominal) else begin.geometry
     _console.print(fit_table(result, previous, f"{inputs.name}, started from {begin.source}"))
+    for warning in result.warnings:
+        _console.print(Text(warning, style="yellow"), soft_wrap=True)
     if output is not None and result.accepted:
         _print(output.write_poni(result.geometry, [*inputs.lines(), *_quality_lines(result)]))
     if output is not None:
@@ -92,6 +95,7 @@ def fit(
         "method": "fit",
         "wavelength_from": "argument" if wavelength is not None else begin.source,
         **inputs.provenance(),
+        **({"comment": to_ascii("; ".join(result.warnings))} if result.warnings else {}),
     }
     request = Commit(geometry.as_dict(), provenance, committing.label, "unknown")
     return commit(committing, with_files(request, file_entry, inputs.mask))
@@ -141,7 +145,8 @@ def _draw(output: OutputFile, result: Fit, image: Image, mask: NDArray[np.bool_]
 def _quality_lines(result: Fit) -> list[str]:
     """Format what a PONI file says of the quality of its fit."""
     number = f"{len(result.refined.points)} points on {len(result.rings)} rings"
-    return [f"fitted to {result.calibrant.name}: residual {result.refined.residual_px:.3f} px rms, {number}"]
+    lines = [f"fitted to {result.calibrant.name}: residual {result.refined.residual_px:.3f} px rms, {number}"]
+    return [to_ascii(line) for line in (*lines, *result.warnings)]
 
 
 def _print(line: str) -> None:

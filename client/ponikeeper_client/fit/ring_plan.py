@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ponikeeper.geometry import Geometry
 from ponikeeper_client.fit._forward_model import (
@@ -196,7 +197,7 @@ def count_text(rings: int) -> str:
     return "1 ring" if rings == 1 else f"{rings or 'no'} rings"
 
 
-def _on_the_panel(params: Floats, lines: Floats, size: tuple[float, float]) -> tuple[Floats, Floats, Floats]:
+def _on_the_panel(params: Floats, lines: Floats, size: tuple[float, float]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Compute points along each ring (m), and which of them are on the panel; each of shape (rings, azimuths)."""
     azimuth = np.broadcast_to((np.arange(_AZIMUTHS) + 0.5) * 2 * np.pi / _AZIMUTHS, (len(lines), _AZIMUTHS))
     angle = np.broadcast_to(lines[:, None], azimuth.shape)
