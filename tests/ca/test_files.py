@@ -9,9 +9,12 @@ import pytest
 
 from live import TIMEOUT
 from ponikeeper.geometry import Geometry, poni
+from ponikeeper.store import Draft
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from refusing import refused, said
 from shell import Shell
 from speak import GEOMETRY, commit_text, get, put, request, snapshot
+from stores import time_of
 
 PATH = "/nowhere/taper.spline"
 CONFIG = {"splineFile": PATH}
@@ -129,6 +132,29 @@ def test_put_without_the_file_names_it_and_commits_nothing(call, plain, tmp_path
     assert f"the file {PATH} cannot be read: No such file or directory" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert get(f"{plain}Snapshot_RBV") == before
+
+
+def test_old_revision_that_names_a_file_without_its_hash_says_so_while_it_is_active(call, make_ioc):
+    """Version 0.1 stored such revisions."""
+    ioc = make_ioc(detectors=("Calib:",))
+    storage = SQLiteStorage(ioc.store)
+    for number, geometry in enumerate((DISTORTED, GEOMETRY)):
+        draft = Draft(Geometry.parse(geometry), {"author": "alice"})
+        storage.commit(ioc.prefix, draft, time_of(number), "commit", "alice")
+    storage.close()
+    says = f"revision 1: detector_config.splineFile names the file {PATH} without its SHA-256: commit it with a client"
+    ioc.start()
+    assert says not in snapshot(ioc.prefix)["reason"]
+    done = call("activate", ioc.prefix, 1)
+    assert done.returncode == 0
+    assert says in " ".join(done.stdout.split())
+    assert says in get(f"{ioc.prefix}Reason_RBV")
+    assert snapshot(ioc.prefix)["findings"] == [
+        {"status": "UNWATCHED", "link": ""},
+        {"status": "VALID", "link": ""},
+    ]
+    assert put(f"{ioc.prefix}Activate", "2") is None
+    assert says not in get(f"{ioc.prefix}Reason_RBV")
 
 
 @pytest.mark.parametrize("name", ["old.poni", "auto.sav"])

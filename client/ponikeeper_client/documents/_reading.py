@@ -185,7 +185,7 @@ def applied_geometry(calibration: Calibration, any_status: bool) -> Geometry:
     result = calibration.geometry()
     if not any_status:
         number = int(calibration.values.get("revision") or 0)
-        applicability = recorded_applicability(calibration.status_record(), result, number)
+        applicability = recorded_applicability(calibration.status_record(), result, number, calibration.files())
         applicability.require(f"the geometry of {calibration.detector}, as recorded,")
     return result
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from ponikeeper.errors import NotValidError
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.files import Files
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import chain
 from ponikeeper.protocol import LinkState, Status, applies
@@ -135,7 +136,7 @@ def warn_once(message: str) -> None:
     log.warning("%s", message)
 
 
-def recorded_applicability(record: StatusRecord, geometry: Geometry | None, number: int) -> Applicability:
+def recorded_applicability(record: StatusRecord, geometry: Geometry | None, number: int, files: Files) -> Applicability:
     """Compute whether a geometry applied when it was recorded.
 
     Parameters
@@ -146,6 +147,8 @@ def recorded_applicability(record: StatusRecord, geometry: Geometry | None, numb
         The recorded geometry; None where there is none.
     number
         Number of its revision.
+    files
+        Path and SHA-256 of its files.
 
     Returns
     -------
@@ -162,7 +165,8 @@ def recorded_applicability(record: StatusRecord, geometry: Geometry | None, numb
     position = {
         link.name: {"value": link.calibrated, "units": link.units} for link in links if link.calibrated is not None
     }
-    findings = findings_about(Revision(number, "", "", None, geometry, position, {}, ""), (), links)
+    revision = Revision(number, "", "", None, geometry, position, {"files": files}, "")
+    findings = findings_about(revision, (), links)
     computed = Applicability(status_of(findings).name, reason_of(findings), links)
     return Applicability(name, reason, links) if computed.permits_use else computed
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from ponikeeper.errors import GeometryError, NoGeometryError, ShapeError
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.files import NO_FILES
 from ponikeeper.geometry.parameters import DEFAULTS, PARAMETERS
 from ponikeeper.geometry.pyfai_values import plain_values
 from ponikeeper.text.timestamps import from_posix
@@ -128,6 +129,7 @@ def _of_descriptor(section: Section, run: Run, stream: str) -> Iterator[Recorded
     for calibration in calibrations(section.descriptor):
         geometry, reason = _geometry(calibration)
         identity = _identity(calibration)
+        number, files = identity.get("revision") or 0, identity.get("files", NO_FILES)
         for part in state_parts(section.events, calibration):
             yield Recorded(
                 run_uid=run.uid,
@@ -139,7 +141,7 @@ def _of_descriptor(section: Section, run: Run, stream: str) -> Iterator[Recorded
                 prefix=calibration.prefix,
                 image_shape=_shape(section, calibration.detector),
                 record=part.record,
-                applicability=recorded_applicability(part.record, geometry, identity.get("revision") or 0),
+                applicability=recorded_applicability(part.record, geometry, number, files),
                 notes=(*_notes(section, run, stream), *status_notes(run, stream, calibration, part)),
                 **identity,
                 **{**_covered(section), "events": part.events},

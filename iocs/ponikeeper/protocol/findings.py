@@ -6,6 +6,7 @@ The IOC decides with it about the active revision, and recall about the revision
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ponikeeper.geometry.files import files_of, missing_hashes
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import chain, describe_correction
 from ponikeeper.protocol.links import (
@@ -42,7 +43,8 @@ class Finding:
     Parameters
     ----------
     status
-        The status that it leads to; VALID for a link that is out of service, which is only mentioned.
+        The status that it leads to; VALID for what is only mentioned: a link that is out of service, a file whose
+        content is not known.
     link
         Name of the link that it is about; empty if it is about the revision itself.
     text
@@ -94,7 +96,7 @@ def findings_about(
     if not used:
         text = _OUT_OF_SERVICE if links else UNWATCHED
         findings.append(Finding(Status.UNWATCHED, "", text, "check that the detector is where it was calibrated"))
-    findings += _correction_findings(revision, corrections, instant)
+    findings += _correction_findings(revision, corrections, instant) + _file_findings(revision)
     return tuple(sorted(findings, key=lambda finding: PRECEDENCE.index(finding.status)))
 
 
@@ -144,6 +146,12 @@ def _correction_findings(revision: Revision, corrections: Sequence[Correction], 
     if right is None:
         return [Finding(Status.RETRACTED, "", text, "activate a revision that is right, or calibrate")]
     return [Finding(Status.SUPERSEDED, "", text, f"put {right} to Activate, which replaces it, or calibrate")]
+
+
+def _file_findings(revision: Revision) -> list[Finding]:
+    """Mention the files that a revision of an older version names without their SHA-256; now they are refused."""
+    problems = missing_hashes(revision.geometry, files_of(revision.provenance))
+    return [Finding(Status.VALID, "", f"revision {revision.number}: {problem}", "") for problem in problems]
 
 
 def _link_findings(link: LinkState, revision: Revision) -> list[Finding]:

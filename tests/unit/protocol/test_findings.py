@@ -336,3 +336,15 @@ def test_no_link_in_service_means_unwatched_also_without_a_position():
         status, reason = status_and_reason(active, (), every)
         assert status == "UNWATCHED"
         assert reason.startswith("every link is out of service: nothing checks this geometry; z (Z) is out of service")
+
+
+def test_file_whose_content_is_not_known_is_mentioned_whatever_the_status_is():
+    config = {"splineFile": "/d/a.spline", "x_offset_file": "/d/x.edf"}
+    old = replace(revision(), geometry=replace(GEOMETRY, wavelength=WAVELENGTH, detector_config=config))
+    status, reason = status_and_reason(old, (), links())
+    assert status == "VALID"
+    for key, path in config.items():
+        assert f"revision 7: detector_config.{key} names the file {path} without its SHA-256: commit it" in reason
+    assert status_and_reason(old, (), links(z=1500.0))[1].startswith(f"{Z_FAR}; revision 7: detector_config.")
+    files = {key: {"path": path, "sha256": "a" * 64} for key, path in config.items()}
+    assert status_and_reason(replace(old, provenance={"files": files}), (), links()) == ("VALID", "")

@@ -200,6 +200,18 @@ def test_recorded_word_is_not_believed_where_the_recorded_links_contradict_it():
         use(run(dataclasses.replace(found, status="VALID", reason="")))
 
 
+@pytest.mark.parametrize("hashed", [True, False])
+def test_files_that_the_run_recorded_with_their_hash_are_no_reason_against_it(hashed):
+    file = {"path": "/d/a.spline", "sha256": "a" * 64}
+    here = placed(1, NEAR)
+    geometry = dataclasses.replace(here.geometry, detector_config={"splineFile": file["path"]})
+    files = {"files": {"splineFile": file}} if hashed else {}
+    found = active(dataclasses.replace(here, geometry=geometry, provenance=files), link(FAR))
+    with pytest.raises(NotValidError, match="MOVED: z") as caught:
+        use(run(dataclasses.replace(found, status="VALID", reason="")))
+    assert ("without its SHA-256" in str(caught.value)) is not hashed
+
+
 @pytest.mark.parametrize("status", ["VALID", "MOVED", "MOVING", "MISMATCH", "UNKNOWN", "CONDEMNED"])
 def test_recorded_word_decides_for_runs_before_links_were_recorded(status):
     one, two, three = placed(1, NEAR), placed(2, NEAR), placed(3, FAR)
