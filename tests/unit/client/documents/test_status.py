@@ -208,7 +208,7 @@ def test_files_that_the_run_recorded_with_their_hash_are_no_reason_against_it(ha
     files = {"files": {"splineFile": file}} if hashed else {}
     found = active(dataclasses.replace(here, geometry=geometry, provenance=files), link(FAR))
     with pytest.raises(NotValidError, match="MOVED: z") as caught:
-        use(run(dataclasses.replace(found, status="VALID", reason="")))
+        use(run(dataclasses.replace(found, status="VALID", reason="", provenance=files)))
     assert ("without its SHA-256" in str(caught.value)) is not hashed
 
 
