@@ -3,7 +3,7 @@
 - Devices: `CalibrationData` and `CalibrationMixin` for ophyd, `AsyncCalibrationData` and
   `AsyncCalibrationMixin` for ophyd-async. They record the active geometry in every run.
 - Plans: `calibrate`, `at_positions` and the preprocessor `calibration_guard`.
-- Back from a run: `recorded`, `best_known`, `azimuthal_integrator`, `poni`, `write_poni`, `write_nexus`.
+- Back from a run: `recorded`, `best_known`, `azimuthal_integrator`, `uncertainty`, `poni`, `write_poni`, `write_nexus`.
 - The history over time: `timeline`, `read_history`.
 
 A name is loaded when it is first used, so importing this package costs nothing, and each name needs
@@ -29,12 +29,14 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` lo
         BestKnown,
         Geometries,
         Recorded,
+        Uncertainty,
         azimuthal_integrator,
         best_known,
         poni,
         read_history,
         recorded,
         timeline,
+        uncertainty,
         write_nexus,
         write_poni,
     )
@@ -50,6 +52,7 @@ __all__ = [
     "Nominal",
     "Recorded",
     "Shutter",
+    "Uncertainty",
     "at_positions",
     "azimuthal_integrator",
     "best_known",
@@ -59,6 +62,7 @@ __all__ = [
     "read_history",
     "recorded",
     "timeline",
+    "uncertainty",
     "write_nexus",
     "write_poni",
 ]
@@ -77,12 +81,14 @@ _MODULES = {
     "BestKnown": "recall",
     "Geometries": "recall",
     "Recorded": "recall",
+    "Uncertainty": "recall",
     "azimuthal_integrator": "recall",
     "best_known": "recall",
     "poni": "recall",
     "read_history": "recall",
     "recorded": "recall",
     "timeline": "recall",
+    "uncertainty": "recall",
     "write_nexus": "recall",
     "write_poni": "recall",
 }

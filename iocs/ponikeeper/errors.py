@@ -80,6 +80,10 @@ class NoGeometryError(PonikeeperError, LookupError):
     """No geometry was recorded in the given documents, files or history."""
 
 
+class NoUncertaintyError(PonikeeperError, LookupError):
+    """A geometry without a covariance: it was typed, read from a file, or edited, not fitted to an image."""
+
+
 class NotValidError(PonikeeperError, RuntimeError):
     """A geometry of a run that does not apply where the links were.
 

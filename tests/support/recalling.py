@@ -80,6 +80,7 @@ def snapshot(found: Revision | None, prefix: str = PREFIX, status: str = "VALID"
         found.label,
         iso(BEGIN - 500),
         found.geometry,
+        provenance=found.provenance,
     )
 
 

@@ -79,6 +79,26 @@ class Calibration:
         except ValueError as error:
             raise GeometryError(f"the recorded files of {self.detector} are not valid JSON: {error}") from None
 
+    def part_of_provenance(self, key: str) -> Mapping[str, Any] | None:
+        """Return a part of the provenance that was recorded as JSON.
+
+        Parameters
+        ----------
+        key
+            ``covariance`` or ``valid_within``.
+
+        Returns
+        -------
+        Mapping or None
+            None where it was not recorded, or is not valid JSON.
+        """
+        text = self.values.get(key)
+        try:
+            value = strictjson.loads(text) if text else None
+        except ValueError:
+            return None
+        return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
+
     def geometry(self) -> Geometry:
         """Return the geometry.
 

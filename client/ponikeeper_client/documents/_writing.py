@@ -24,6 +24,7 @@ RECORDED: Mapping[str, str] = {
     "findings": "Snapshot_RBV",
     "link_states": "Snapshot_RBV",
     "covariance": "Snapshot_RBV",
+    "valid_within": "Snapshot_RBV",
     "model": "Snapshot_RBV",
     "files": "Snapshot_RBV",
 }
@@ -117,6 +118,7 @@ def _recorded(snapshot: Snapshot) -> dict[str, Any]:
         "findings": strictjson.dumps(snapshot.finding_rows()),
         "link_states": "" if snapshot.link_states is None else strictjson.dumps(link_rows(snapshot.link_states)),
         "covariance": _optional(snapshot.provenance.get("covariance")),
+        "valid_within": _optional(snapshot.provenance.get("valid_within")),
         "model": "",
         "files": _optional(snapshot.provenance.get("files")),
     }

@@ -5,7 +5,7 @@ rings. S has the scatter, summed over rings and over sectors of azimuth, so that
 as one. F = J^T K J has what the points do not show: a smooth distortion of the panel, which the parameters absorb.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import cast
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import AssumedErrors
+from ponikeeper.protocol.origin import circle_text
 from ponikeeper_client._geometry_errors import GeometryErrors
 from ponikeeper_client.fit._forward_model import (
     DISTANCE,
@@ -143,8 +144,7 @@ class Circle:
 
     def text(self) -> str:
         """Format the circle for people."""
-        y, x, radius = (1e3 * value for value in (self.y, self.x, self.radius))
-        return f"within {radius:.1f} mm of the point {y:.1f}, {x:.1f} mm of the detector (axes 1, 2)"
+        return circle_text(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +173,28 @@ class Certainty:
     accuracy: float
     samples: Floats
     points: Floats
+
+    def describe(self) -> list[tuple[str, str]]:
+        """Format the certainty for people.
+
+        Returns
+        -------
+        list of (str, str)
+            Names and values: of the uncertainty of the rings, of the accuracy, and of the wavelength.
+        """
+        unsure = self.uncertainty
+        lines = [
+            ("uncertainty", f"{self.panel_px:.2g} px rms over the panel, at this wavelength"),
+            (
+                "accuracy",
+                f"{np.degrees(self.accuracy):.2g} deg in 2 theta, with {100 * unsure.wavelength_sigma:.2g} % of the "
+                "wavelength",
+            ),
+        ]
+        if np.isfinite(unsure.preferred_sigma):
+            text = f"the rings prefer {100 * unsure.preferred:+.2f} % +- {100 * unsure.preferred_sigma:.2g} %"
+            lines.append(("wavelength", text))
+        return lines
 
     def valid_within(self, limit: float) -> Circle | None:
         """Find the largest circle about the middle of the control points in which the rings are certain.

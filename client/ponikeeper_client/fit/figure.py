@@ -45,7 +45,11 @@ def draw(fit: Fit, image: NDArray[Any], mask: NDArray[Any] | None, title: str) -
     largest = min(float(angle.max()), 1.15 * float(angles.max()))
     show_pattern(panels["pattern"], pattern, np.degrees(fit.lines), largest)
     outcome = "accepted" if fit.accepted else "REJECTED: " + fit.problems[0].split(";")[0]
-    return _png(figure, f"{title}\n{outcome}", fit.accepted)
+    certain = [] if fit.certainty is None else fit.certainty.describe()
+    lines = [title, outcome, "; ".join(f"{name}: {value}" for name, value in certain)]
+    if fit.valid_within is not None:
+        lines.append(f"valid {fit.valid_within.text()}")
+    return _png(figure, "\n".join(filter(None, lines)), fit.accepted)
 
 
 def draw_image(image: NDArray[Any], title: str, problem: str) -> bytes:

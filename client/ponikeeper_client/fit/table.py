@@ -74,9 +74,13 @@ def _row(label: str, name: str, now: object, before: object, sigma: str) -> tupl
 
 
 def quality(fit: Fit) -> Iterator[tuple[str, str]]:
-    """Format the quality of a fit: names and values of calibrant, residual and number of points."""
+    """Format the quality of a fit: names and values of calibrant, residual, certainty and number of points."""
     refined = fit.refined
     yield "calibrant", fit.calibrant.name
     if len(refined.points):
         yield "residual", f"{refined.residual_px:.3f} px, {math.degrees(refined.residual_rad):.4f} deg rms"
+    if fit.certainty is not None:
+        yield from fit.certainty.describe()
+    if fit.valid_within is not None:
+        yield "valid", fit.valid_within.text()
     yield "based on", f"{len(refined.points)} points on {len(fit.rings)} rings"

@@ -11,18 +11,21 @@ from ponikeeper_client.recall._nexus import write_nexus
 from ponikeeper_client.recall._pyfai import azimuthal_integrator, poni, write_poni
 from ponikeeper_client.recall._reading import recorded
 from ponikeeper_client.recall._timeline import timeline
+from ponikeeper_client.recall._uncertainty import Uncertainty, uncertainty
 from ponikeeper_client.recall._values import BestKnown, Geometries, Recorded
 
 __all__ = [
     "BestKnown",
     "Geometries",
     "Recorded",
+    "Uncertainty",
     "azimuthal_integrator",
     "best_known",
     "poni",
     "read_history",
     "recorded",
     "timeline",
+    "uncertainty",
     "write_nexus",
     "write_poni",
 ]

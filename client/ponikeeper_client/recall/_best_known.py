@@ -4,10 +4,10 @@ The revision is found by its uid, never by its number alone: a store that was cr
 1 again, and there the same number is another geometry.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry.files import files_of
@@ -114,6 +114,8 @@ def as_recorded(recorded: Recorded) -> BestKnown:
         recorded=recorded,
         geometry=recorded.geometry,
         files=recorded.files,
+        covariance=recorded.covariance,
+        valid_within=recorded.valid_within,
         reason=reason,
         applicability=recorded.applicability,
         authority="the run",
@@ -292,6 +294,8 @@ def _result(
         checksum=revision.checksum,
         label=revision.label,
         files=files_of(revision.provenance),
+        covariance=cast("Mapping[str, Any] | None", revision.provenance.get("covariance")),
+        valid_within=cast("Mapping[str, float] | None", revision.provenance.get("valid_within")),
         applicability=applicability(recorded.record, own, revision, history.corrections(), instant),
         chain=steps,
         authority=history.authority,

@@ -6,8 +6,10 @@ from typing import Any
 
 from ponikeeper.errors import GeometryError, MissingExtraError
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.protocol import LinkState
 from ponikeeper.system.atomic_write import atomic_path
+from ponikeeper_client._geometry_errors import COVARIED, GeometryErrors
 from ponikeeper_client.documents import integrator_of
 from ponikeeper_client.recall import _nexus_axes
 from ponikeeper_client.recall._pyfai import origin_lines, poni, require_one
@@ -175,7 +177,22 @@ def _write_origin(entry: Any, source: Recorded | BestKnown) -> None:
     for name, text in (("origin", "\n".join(origin_lines(source))), ("poni", poni(source, any_status=True))):
         note = _group(process, name, "NXnote")
         note["type"], note["data"] = "text/plain", text
+    _write_covariance(process, source)
     _write_links(_group(process, "links", "NXcollection"), source.applicability.links or ())
+
+
+def _write_covariance(process: Any, source: Recorded | BestKnown) -> None:
+    """Write the covariance of the geometry (m, rad), with the standard deviation of each value; nothing without one."""
+    errors = None if source.geometry is None else GeometryErrors.parse(source.geometry, source.covariance)
+    if errors is None:
+        return
+    group = _group(process, "covariance", "NXcollection")
+    group["names"] = list(COVARIED)
+    _value(group, "matrix", errors.covariance, "m, rad")
+    for name, sigma in errors.sigma().items():
+        _value(group, f"{name}_errors", sigma, PARAMETERS[name].unit)
+    for name, value in (source.valid_within or {}).items():
+        _value(group, f"valid_within_{name}", value, "m")
 
 
 def _write_links(group: Any, links: Sequence[LinkState]) -> None:
@@ -200,6 +217,6 @@ def _axis(group: Any, axis: _nexus_axes.Axis, after: str) -> None:
     group[axis.name].attrs.update({"transformation_type": axis.kind, "vector": axis.vector, "depends_on": after})
 
 
-def _value(group: Any, name: str, value: float, units: str) -> None:
+def _value(group: Any, name: str, value: Any, units: str) -> None:
     group[name] = value
     group[name].attrs["units"] = units

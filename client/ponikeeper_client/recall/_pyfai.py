@@ -9,7 +9,7 @@ from ponikeeper.geometry import poni as poni_text
 from ponikeeper.history.corrections import correction_text
 from ponikeeper.protocol import LinkState
 from ponikeeper.protocol.links import quantity
-from ponikeeper.protocol.origin import file_lines
+from ponikeeper.protocol.origin import certainty_lines, file_lines
 from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.text.ascii import to_ascii
 from ponikeeper.text.strictjson import canonical, plain
@@ -164,6 +164,7 @@ def origin_lines(source: Recorded | BestKnown) -> list[str]:
         lines += [correction_text(correction) for correction in source.chain]
         lines.append(f"as known to {source.authority}")
     lines += [
+        *certainty_lines({"covariance": source.covariance, "valid_within": source.valid_within}),
         *file_lines(source.files),
         applicability_line(source),
         *link_lines(source.applicability.links),

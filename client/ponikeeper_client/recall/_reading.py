@@ -200,6 +200,8 @@ def _identity(calibration: Calibration) -> dict[str, Any]:
         "since": None if since is None else from_posix(since),
         **{name: values.get(name) or None for name in _TEXTS},
         "files": calibration.files(),
+        "covariance": calibration.part_of_provenance("covariance"),
+        "valid_within": calibration.part_of_provenance("valid_within"),
     }
 
 

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry import Geometry
@@ -50,6 +50,10 @@ class Recorded:
         The active revision and its activation; None where the run does not have them.
     files
         Path and SHA-256 of each file of the geometry: of the detector by the keys of `detector_config`, and ``mask``.
+    covariance
+        Covariance of the values, as the provenance of a fit has it; None where there is none.
+    valid_within
+        Circle on the detector in which the geometry is certain (m); None where that is the whole detector.
     record
         What the run recorded of the status.
     applicability
@@ -84,6 +88,8 @@ class Recorded:
     checksum: str | None = None
     label: str | None = None
     files: Files = field(default_factory=dict[str, Mapping[str, str]], repr=False, hash=False)  # mappings have none
+    covariance: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
+    valid_within: Mapping[str, float] | None = field(default=None, repr=False, hash=False)
     record: StatusRecord = field(default=StatusRecord(), repr=False)
     applicability: Applicability = field(default=Applicability(), repr=False)
     since: str | None = None
@@ -164,6 +170,8 @@ class BestKnown:
         Of the right revision; None where there is none, or the run recorded none.
     files
         Path and SHA-256 of each file of the geometry, as for `Recorded`.
+    covariance, valid_within
+        How certain the geometry is, as for `Recorded`.
     applicability
         The status of the geometry where the links of the run were.
     chain
@@ -181,6 +189,8 @@ class BestKnown:
     checksum: str | None = None
     label: str | None = None
     files: Files = field(default_factory=dict[str, Mapping[str, str]], repr=False, hash=False)  # mappings have none
+    covariance: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
+    valid_within: Mapping[str, float] | None = field(default=None, repr=False, hash=False)
     applicability: Applicability = field(default=Applicability(), repr=False)
     chain: tuple[Correction, ...] = ()
     authority: str = ""

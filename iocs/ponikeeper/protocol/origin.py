@@ -1,6 +1,7 @@
 """Where a geometry comes from and whether it applies, as lines for people: the comments of a PONI file. Pure."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from ponikeeper.geometry.files import Files, files_of
 from ponikeeper.history.corrections import chain, correction_text
@@ -111,7 +112,55 @@ def _quantity(item: Mapping[str, object]) -> str:
 
 def _provenance_lines(provenance: Mapping[str, object]) -> list[str]:
     lines = [f"{key}: {provenance[key]}" for key in _PROVENANCE if provenance.get(key) is not None]
-    return [*lines, *file_lines(files_of(provenance))]
+    return [*lines, *certainty_lines(provenance), *file_lines(files_of(provenance))]
+
+
+def certainty_lines(provenance: Mapping[str, object]) -> list[str]:
+    """Format how sure a fitted geometry is.
+
+    Parameters
+    ----------
+    provenance
+        The keys ``accuracy_deg``, ``valid_within``, ``preferred_wavelength`` and ``covariance`` are shown.
+
+    Returns
+    -------
+    list of str
+        A line for each key that is there.
+    """
+    lines: list[str] = []
+    if isinstance(accuracy := provenance.get("accuracy_deg"), int | float):
+        lines.append(f"accuracy: {accuracy:.3g} deg, largest standard deviation of 2 theta on the panel")
+    if isinstance(circle := provenance.get("valid_within"), Mapping):
+        lines.append(f"valid {circle_text(cast('Mapping[str, float]', circle))}")
+    if isinstance(preferred := provenance.get("preferred_wavelength"), Mapping):
+        wavelength = cast("Mapping[str, float]", preferred)
+        lines.append(
+            f"the rings prefer a wavelength of {wavelength['wavelength']:.6g} m +- {wavelength['sigma']:.2g} m"
+        )
+    if isinstance(covariance := provenance.get("covariance"), Mapping):
+        record = cast("Mapping[str, Sequence[object]]", covariance)
+        numbers = " ".join(f"{cast('float', number):.6g}" for number in record["lower"])
+        names = " ".join(str(name) for name in record["names"])
+        lines.append(f"covariance of {names} (m, rad; lower triangle, row by row): {numbers}")
+    return lines
+
+
+def circle_text(circle: Mapping[str, float]) -> str:
+    """Format the part of a detector in which a geometry is valid.
+
+    Parameters
+    ----------
+    circle
+        Centre ``y``, ``x`` along axes 1 and 2, and ``radius`` (m).
+
+    Returns
+    -------
+    str
+        Such as ``within radius 38.1 mm of the point 101.2, 99.8 mm of the detector (axes 1, 2)``.
+    """
+    y, x, radius = (1e3 * circle[name] for name in ("y", "x", "radius"))
+    return f"within radius {radius:.1f} mm of the point {y:.1f}, {x:.1f} mm of the detector (axes 1, 2)"
 
 
 def file_lines(files: Files) -> list[str]:

@@ -53,7 +53,7 @@ def of(*revisions: Revision, corrections=()):
 def old(found: Snapshot):
     """The configuration that a client before 0.2 recorded."""
     made = configured(found)
-    new = ("reason", "findings", "link_states", "covariance", "model", "files")
+    new = ("reason", "findings", "link_states", "covariance", "valid_within", "model", "files")
     for part in made["pe1"].values():
         for key in new:
             del part[f"pe1_calib_{key}"]
