@@ -7,7 +7,7 @@ import pytest
 from ponikeeper.geometry import poni
 from ponikeeper.history import Correction, Revision
 from ponikeeper.protocol import EXAMPLES, Snapshot
-from ponikeeper.protocol.origin import correction_lines, position_line, revision_lines, snapshot_lines
+from ponikeeper.protocol.origin import certainty_lines, correction_lines, position_line, revision_lines, snapshot_lines
 from stores import GEOMETRY
 
 TIME = "2026-11-22T09:30:00.250000Z"
@@ -87,3 +87,19 @@ def test_any_line_is_one_comment_that_changes_nothing_in_the_geometry():
     assert text.endswith(poni.write(GEOMETRY))
     assert [line[:1] for line in text.splitlines()[: len(hostile)]] == ["#"] * len(hostile)
     assert len(poni.read_all(text)) == 1
+
+
+def test_certainty_of_a_fit_is_described():
+    assert certainty_lines({"method": "fit"}) == []
+    provenance = {
+        "accuracy_deg": 0.0123,
+        "valid_within": {"y": 0.1, "x": 0.2, "radius": 0.0381},
+        "preferred_wavelength": {"wavelength": 1.6717e-11, "sigma": 1.9e-14},
+        "covariance": {"names": ["dist", "wavelength"], "lower": [1e-12, -1.5e-23, 1e-27]},
+    }
+    assert certainty_lines(provenance) == [
+        "accuracy: 0.0123 deg, largest standard deviation of 2 theta on the panel",
+        "valid within radius 38.1 mm of the point 100.0, 200.0 mm of the detector (axes 1, 2)",
+        "the rings prefer a wavelength of 1.6717e-11 m +- 1.9e-14 m",
+        "covariance of dist wavelength (m, rad; lower triangle, row by row): 1e-12 -1.5e-23 1e-27",
+    ]
