@@ -7,6 +7,7 @@ import typer
 
 from ponikeeper.errors import MissingExtraError
 from ponikeeper.geometry.wavelengths import given_wavelength
+from ponikeeper.protocol import DEFAULT_ERRORS
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -46,6 +47,10 @@ def fit(
     wavelength: Annotated[
         float | None, typer.Option(help="instead of --energy: in m; if both are omitted, that of --start")
     ] = None,
+    wavelength_sigma: Annotated[
+        float | None,
+        typer.Option(help="standard deviation of the wavelength, relative to it; 0.005", show_default=False),
+    ] = None,
     detector: Annotated[str | None, typer.Option(help="pyFAI's name; if omitted, that of --start")] = None,
     pixel: Annotated[
         str | None, typer.Option(help="side of a pixel in m, or two: 1e-4,2e-4; if omitted, that of --detector")
@@ -64,6 +69,9 @@ def fit(
         list[str] | None, typer.Option(help="an image to subtract; repeat it to average several", show_default=False)
     ] = None,
     mask: Annotated[Path | None, typer.Option(help="an image or array, nonzero is masked")] = None,
+    part: Annotated[
+        bool, typer.Option("--part", help="accept a geometry that is certain only in a part of the detector")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="the PONI file to write, and next to it a picture (PNG)")
     ] = None,
@@ -98,6 +106,7 @@ def fit(
     """
     try:
         from ponikeeper_client.fit import command, options, plan_command
+        from ponikeeper_client.fit._acceptance import Criteria
         from ponikeeper_client.fit._inputs import InputFiles
         from ponikeeper_client.fit._output import OutputFile
         from ponikeeper_client.fit.commit import parse_commit_options
@@ -109,9 +118,10 @@ def fit(
     if plan:
         plan_command.plan(images or (), calibrant, beam, begin)
         return
+    criteria = Criteria.of(DEFAULT_ERRORS, wavelength_sigma, part)
     inputs = InputFiles(images or (), dark or (), mask)
     files = None if output is None else OutputFile(output)
-    if not command.fit(inputs, calibrant, beam, begin, files, committing):
+    if not command.fit(inputs, calibrant, beam, begin, criteria, files, committing):
         raise typer.Exit(1)
 
 

@@ -29,11 +29,13 @@ def calibrate(
     calibs: Sequence[Readable] | None = None,
     calibrant: str = "Ni",
     wavelength: float | None = None,
+    wavelength_sigma: float | None = None,
     method: Literal["auto", "poni"] = "auto",
     start: str | dict[str, Any] | None = None,
     num: int = 1,
     dark: Literal["take"] | None = None,
     mask: str | None = None,
+    part: bool = False,
     label: str | None = None,
     config_det: bool = True,
     shutter: Movable | None = None,
@@ -55,6 +57,8 @@ def calibrate(
         The standard: pyFAI's name, or a .D file.
     wavelength
         In m; if omitted, the metadata bt_wavelength (angstrom), that of the active geometry, or the linked energy.
+    wavelength_sigma
+        Relative standard deviation of the wavelength; if omitted, that in the configuration of the IOC (0.005).
     method
         "auto" fits; "poni" uses the geometry of start.
     start
@@ -67,6 +71,8 @@ def calibrate(
         "take" takes one with the shutter closed.
     mask
         A file as the worker sees it; nonzero is masked.
+    part
+        Whether a geometry is accepted that the image determines only in a part of the detector.
     label
         Name of the revision, such as near.
     config_det
@@ -95,8 +101,9 @@ def calibrate(
     opened = None if shutter is None else plans.Shutter(shutter, shutter_open, shutter_closed)
     results = yield from plans.calibrate(
         _devices(detectors), None if calibs is None else _calibrations(calibs), calibrant=calibrant,
-        wavelength=wavelength, method=method, start=start_from(start), num=num, dark=dark, mask=mask, label=label,
-        config_det=config_det, shutter=opened, key=key, output_dir=output_dir, md=md,
+        wavelength=wavelength, wavelength_sigma=wavelength_sigma, method=method, start=start_from(start), num=num,
+        dark=dark, mask=mask, part=part, label=label, config_det=config_det, shutter=opened, key=key,
+        output_dir=output_dir, md=md,
     )  # fmt: skip
     return {name: _as_json(result) for name, result in results.items()}
 

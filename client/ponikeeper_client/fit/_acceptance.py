@@ -1,11 +1,13 @@
 """Acceptance of a fit: determined, precise, complete, unambiguous, and near its start; else why it is rejected."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
+from ponikeeper.errors import CalibrationError
 from ponikeeper.geometry import Geometry
-from ponikeeper.protocol.assumed_errors import DEFAULT_ERRORS, AssumedErrors
+from ponikeeper.protocol.assumed_errors import DEFAULT_ERRORS, LIMITS, AssumedErrors, is_allowed
 from ponikeeper_client.fit._control_points import ControlPoints
 from ponikeeper_client.fit._forward_model import DISTANCE, Floats, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
@@ -87,6 +89,38 @@ class Criteria:
 
     assumed: AssumedErrors = DEFAULT_ERRORS
     part: bool = False
+
+    @classmethod
+    def of(cls, assumed: AssumedErrors, wavelength_sigma: float | None, part: bool) -> Self:
+        """Build criteria from a user's arguments.
+
+        Parameters
+        ----------
+        assumed
+            The errors of the detector.
+        wavelength_sigma
+            Relative standard deviation of the wavelength; None for that of `assumed`.
+        part
+            As for `Criteria`.
+
+        Returns
+        -------
+        Criteria
+
+        Raises
+        ------
+        CalibrationError
+            The standard deviation is not allowed.
+        """
+        if wavelength_sigma is None:
+            return cls(assumed, part)
+        if not is_allowed("wavelength", wavelength_sigma):
+            low, high = LIMITS["wavelength"]
+            raise CalibrationError(
+                f"wavelength_sigma {wavelength_sigma!r} is not allowed: expected the standard deviation of the "
+                f"wavelength relative to it, {low:g} to {high:g}, such as 1e-3 for 0.1 %"
+            )
+        return cls(replace(assumed, wavelength=wavelength_sigma), part)
 
     def max_uncertainty(self) -> float:
         """Return the largest standard deviation of ring positions that is accepted (px)."""

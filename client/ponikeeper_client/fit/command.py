@@ -12,10 +12,12 @@ from rich.text import Text
 from ponikeeper.errors import CalibrationError, FitError
 from ponikeeper.protocol import Commit
 from ponikeeper.protocol.hashed_files import with_files
+from ponikeeper.protocol.origin import certainty_lines
 from ponikeeper.system import terminal
 from ponikeeper.system.file_hash import file_entry
 from ponikeeper.text.ascii import to_ascii
 from ponikeeper_client._image_files.averaging import Image
+from ponikeeper_client.fit._acceptance import Criteria
 from ponikeeper_client.fit._inputs import InputFiles
 from ponikeeper_client.fit._output import OutputFile
 from ponikeeper_client.fit.calibrants import Calibrant
@@ -35,6 +37,7 @@ def fit(
     calibrant: str | None,
     wavelength: float | None,
     start: Start,
+    criteria: Criteria,
     output: OutputFile | None,
     committing: CommitOptions | None,
 ) -> bool:
@@ -50,6 +53,8 @@ def fit(
         Wavelength of the beam (m); None is that of the start.
     start
         Where the search begins.
+    criteria
+        By what the fit is judged.
     output
         The files to write; None writes none.
     committing
@@ -78,7 +83,7 @@ def fit(
         report(0.0, "read the images")
         image, mask = inputs.read()
         begin = resolve_start(start, None, wavelength, (image.shape[0], image.shape[1]))
-        result = _fit(image, mask, begin, standard, inputs, output, report)
+        result = _fit(image, mask, begin, standard, criteria, inputs, output, report)
     previous = None if isinstance(start, Nominal) else begin.geometry
     _console.print(fit_table(result, previous, f"{inputs.name}, started from {begin.source}"))
     for warning in result.warnings:
@@ -119,13 +124,13 @@ def _standard(inputs: InputFiles, calibrant: str | None, wavelength: float | Non
 
 
 def _fit(
-    image: Image, mask: NDArray[np.bool_] | None, begin: ResolvedStart, standard: Calibrant, inputs: InputFiles,
-    output: OutputFile | None, report: ReportProgress,
+    image: Image, mask: NDArray[np.bool_] | None, begin: ResolvedStart, standard: Calibrant, criteria: Criteria,
+    inputs: InputFiles, output: OutputFile | None, report: ReportProgress,
 ) -> Fit:  # fmt: skip
     """Fit the image; if nothing can be fitted, write the picture of the image and raise `FitError`."""
     try:
         return fit_image(
-            image, begin.geometry, standard, mask=mask, tolerance=begin.tolerance,
+            image, begin.geometry, standard, mask=mask, tolerance=begin.tolerance, criteria=criteria,
             progress=lambda done, step: report(0.1 + 0.9 * done, step),
         )  # fmt: skip
     except FitError as error:
@@ -146,7 +151,7 @@ def _quality_lines(result: Fit) -> list[str]:
     """Format what a PONI file says of the quality of its fit."""
     number = f"{len(result.refined.points)} points on {len(result.rings)} rings"
     lines = [f"fitted to {result.calibrant.name}: residual {result.refined.residual_px:.3f} px rms, {number}"]
-    return [to_ascii(line) for line in (*lines, *result.warnings)]
+    return [to_ascii(line) for line in (*lines, *certainty_lines(result.provenance()), *result.warnings)]
 
 
 def _print(line: str) -> None:

@@ -53,7 +53,7 @@ class CalibrationOptions:
 
     Parameters
     ----------
-    calibrant, method, start, label, config_det
+    calibrant, method, start, label, config_det, wavelength_sigma, part
         As for `calibrate`.
     dark
         An image to subtract, shape (y, x); the uid of the run that has it; None for the run's own stream
@@ -72,6 +72,8 @@ class CalibrationOptions:
     label: str | None
     config_det: bool
     mask_file: str | Path | None = None
+    wavelength_sigma: float | None = None
+    part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,8 @@ class DetectorCalibration:
         try:
             fit = fit_image(
                 image, start.geometry, options.calibrant, mask=options.mask, tolerance=start.tolerance,
-                criteria=Criteria(self.assumed), progress=lambda done, step: report(0.1 + 0.7 * done, step),
+                criteria=Criteria.of(self.assumed, options.wavelength_sigma, options.part),
+                progress=lambda done, step: report(0.1 + 0.7 * done, step),
             )  # fmt: skip
         except FitError as error:
             problem = error.problems[0]

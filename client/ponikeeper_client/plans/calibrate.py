@@ -14,10 +14,11 @@ from rich.console import Console
 from ponikeeper.errors import CalibrationError, ProblemsError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.files import MASK, files_of
-from ponikeeper.protocol import label_problem
+from ponikeeper.protocol import DEFAULT_ERRORS, label_problem
 from ponikeeper_client._image_files.reading import read_mask
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.documents import verify_files
+from ponikeeper_client.fit._acceptance import Criteria
 from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
 from ponikeeper_client.fit.ring_plan import ring_problem
@@ -37,11 +38,13 @@ def calibrate(
     *,
     calibrant: str | Path | Calibrant = "Ni",
     wavelength: float | None = None,
+    wavelength_sigma: float | None = None,
     method: Method = "auto",
     start: Start | None = None,
     num: int = 1,
     dark: Literal["take"] | str | ArrayLike | None = None,
     mask: str | Path | ArrayLike | None = None,
+    part: bool = False,
     label: str | None = None,
     config_det: bool = True,
     images: Callable[[str, str], ArrayLike] | None = None,
@@ -68,6 +71,9 @@ def calibrate(
     wavelength
         Wavelength of the beam (m). If omitted: `RE.md["bt_wavelength"]` (angstrom), that of the active geometry
         if the energy has not moved since, or the linked energy. It is never fitted and never guessed.
+    wavelength_sigma
+        Relative standard deviation of the wavelength, which enters the uncertainty of the geometry; if omitted, that in
+        the configuration of the IOC (0.005).
     method
         ``"auto"`` fits; ``"gui"`` opens pyFAI-calib2; ``"poni"`` uses the geometry of `start`.
     start
@@ -81,6 +87,9 @@ def calibrate(
     mask
         An array (y, x), or a file with one; nonzero is masked, in addition to the detector's own gaps. The path of
         a file is committed with the geometry, with its SHA-256.
+    part
+        Accept a geometry that the image determines only in a part of the detector, such as from short arcs; the
+        revision says in which circle it is valid.
     label
         Label of the revision, such as ``"near"``.
     config_det
@@ -122,7 +131,9 @@ def calibrate(
     options = CalibrationOptions(
         find_calibrant(calibrant), method, start, _checked_dark(dark, shutter, db), _mask_array(mask), label,
         config_det, mask if isinstance(mask, (str, Path)) else None,
+        wavelength_sigma, part,
     )  # fmt: skip
+    Criteria.of(DEFAULT_ERRORS, wavelength_sigma, part)  # an error before the exposure
     given_start = _given_start(method, start)
     collector = Collector()
     source = image_source(collector, images, db)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ponikeeper.errors import FitError
+from ponikeeper.errors import CalibrationError, FitError
 from ponikeeper.protocol import AssumedErrors
 from ponikeeper_client.fit._acceptance import (
     CALIBRATED_START,
@@ -233,3 +233,12 @@ def test_ring_is_detected_if_enough_sectors_have_points():
 
 def test_the_lines_of_the_scene_are_those_that_are_looked_for():
     assert LINES[:20] == pytest.approx(lines_of("LaB6", TRUTH.wavelength)[:20], rel=1e-9)
+
+
+def test_criteria_have_the_wavelength_of_the_user():
+    of_detector = AssumedErrors(0.01, 0.2, 0.3)
+    assert Criteria.of(of_detector, None, part=False) == Criteria(of_detector)
+    assert Criteria.of(of_detector, 1e-4, part=True) == Criteria(AssumedErrors(1e-4, 0.2, 0.3), part=True)
+    for wrong in (-0.1, 5.0):
+        with pytest.raises(CalibrationError, match="relative to it, 0 to 0.2"):
+            Criteria.of(of_detector, wrong, part=False)
