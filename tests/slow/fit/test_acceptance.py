@@ -240,5 +240,5 @@ def test_criteria_have_the_wavelength_of_the_user():
     assert Criteria.of(of_detector, None, part=False) == Criteria(of_detector)
     assert Criteria.of(of_detector, 1e-4, part=True) == Criteria(AssumedErrors(1e-4, 0.2, 0.3), part=True)
     for wrong in (-0.1, 5.0):
-        with pytest.raises(CalibrationError, match="relative to it, 0 to 0.2"):
+        with pytest.raises(CalibrationError, match=r"relative to it, 0 to 0\.2"):
             Criteria.of(of_detector, wrong, part=False)
