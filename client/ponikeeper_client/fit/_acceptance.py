@@ -198,7 +198,7 @@ def warnings(sure: Certainty | None) -> list[str]:
     list of str
         Each with what to do; empty if there is nothing.
     """
-    if sure is None or sure.uncertainty.wavelength_deviation <= _WARNED_DEVIATION:
+    if sure is None or not _WARNED_DEVIATION < sure.uncertainty.wavelength_deviation <= _MAX_DEVIATION:
         return []
     return [f"the wavelength may be wrong: {_preferred(sure)}"]
 
