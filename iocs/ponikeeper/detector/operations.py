@@ -13,7 +13,7 @@ from ponikeeper.detector.commit_rules import (
     decide_commit,
     require_room,
 )
-from ponikeeper.detector.correction_rules import decide_correction
+from ponikeeper.detector.correction_rules import decide_correction, require_other_values
 from ponikeeper.detector.detector_store import DetectorStore
 from ponikeeper.detector.edit_series import EditSeries
 from ponikeeper.detector.follower import Follower
@@ -143,6 +143,7 @@ class Operations:
         if is_repetition(state.revision, state.corrections, draft, commit, links):
             self._series.accepted(commit, by, state.stored.number)
             return await self._accept_unchanged(request)
+        require_other_values(state.revision, state.corrections, commit, draft)
         time, author = self._publisher.timestamp(), str(draft.provenance["author"])
         with self._follower.new_baseline(links) as follow_state:
             stored = await self._store.commit(request, draft, time, author, follow_state)

@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+
 from keeper_bench import BY, FAR, NEAR, run
 from ponikeeper.detector.follower import Follower
 from ponikeeper.protocol import Activate, Commit, Retract, Supersede
+from strategies import VALUES
 
 
 def test_revision_that_was_found_wrong_is_not_followed(path):
@@ -60,6 +63,28 @@ def test_wrong_geometry_does_not_come_back_by_an_edit_that_changes_nothing(path)
         return (right.outcome, right.revision), bench.status
 
     assert run(path, work) == (("accepted", 2), "VALID")
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"dist": 0.3}, {"wavelength": VALUES["wavelength"], "detector": VALUES["detector"]}]
+)
+@pytest.mark.parametrize("more", [{"position": "now"}, {"position": {"z": NEAR}}, {"label": "far"}])
+def test_wrong_geometry_does_not_come_back_by_a_commit_that_does_not_give_it(path, values, more):
+    """As RecordPosition is refused; a person who gives all values states that they are right."""
+
+    async def work(bench):
+        await bench.rest_at(NEAR)
+        await bench.commit(0.3, label="near")
+        await bench.keeper.execute(Retract(1, "wrong"), BY)
+        result = await bench.keeper.execute(Commit(values, {}, **more), BY)
+        return result.outcome, *result.errors, bench.status
+
+    assert run(path, work) == (
+        "refused",
+        "revision 1 was retracted: wrong, and this commit has the same geometry: activate a revision that is right; if "
+        "this one is, give all its values",
+        "RETRACTED",
+    )
 
 
 def test_commit_of_the_same_geometry_makes_a_revision_where_the_old_one_was_found_wrong(path):
