@@ -63,13 +63,14 @@ def config(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder of xpdAcq: PONI files of several days, and an image."""
+    """A folder of xpdAcq: PONI files of several days, an image, and a folder that is named as a PONI file."""
     folder = tmp_path / "xpdacq_calib"
     folder.mkdir()
     for number, dist in enumerate((0.2, 0.3, 0.4)):
         path = _written(folder / f"2019041{number}_pe1.poni", entry(dist))
         os.utime(path, (1.6e9 + number, 1.6e9 + number))
     (folder / "20190410_pe1.tiff").write_bytes(b"II*\0")
+    (folder / "old.poni").mkdir()
     return folder
 
 

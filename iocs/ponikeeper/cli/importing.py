@@ -143,7 +143,9 @@ def _zone(name: str | None) -> tuple[tzinfo | None, str]:
 
 def _read_ponis(source: Path, skip: bool, options: ImportOptions) -> list[LegacyCalibration]:
     """Read a PONI file, or each in a folder; unreadable files are reported together, or skipped with a message."""
-    files = sorted(path for path in source.iterdir() if path.suffix.lower() == ".poni") if source.is_dir() else [source]
+    files = [source]
+    if source.is_dir():
+        files = sorted(path for path in source.iterdir() if path.suffix.lower() == ".poni" and path.is_file())
     if not files:
         raise ConfigError(f"{source}: there is no *.poni in this folder")
     records: list[LegacyCalibration] = []

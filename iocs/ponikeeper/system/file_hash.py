@@ -48,13 +48,20 @@ def sha256_of(path: str | Path) -> str:
         The file cannot be read.
     """
     try:
-        with Path(path).open("rb") as file:
+        with _regular(Path(path)).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL character
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise GeometryFileError(
             f"the file {path} cannot be read: {reason}; the geometry is not known without it, expected it on this host"
         ) from error
+
+
+def _regular(path: Path) -> Path:
+    """Return a path, unless it is that of a pipe, a device or a folder: a pipe would be waited for."""
+    if path.exists() and not path.is_file():
+        raise OSError(None, "it is not a regular file")
+    return path
 
 
 def sha256_of_files(paths: Sequence[str | Path]) -> str:

@@ -1,6 +1,7 @@
 """The SHA-256 of a file: of its bytes; a file that cannot be read is named."""
 
 import hashlib
+import os
 import subprocess
 
 import pytest
@@ -28,6 +29,13 @@ def test_entry_has_the_absolute_path(tmp_path, monkeypatch):
 def test_file_that_cannot_be_read_is_named(tmp_path, name):
     with pytest.raises(GeometryFileError, match="cannot be read"):
         sha256_of(tmp_path / name)
+
+
+def test_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero", tmp_path):
+        with pytest.raises(GeometryFileError, match=f"{path} cannot be read: it is not a regular file; the geometry"):
+            sha256_of(path)
 
 
 def test_hash_of_several_files_is_that_of_the_documented_command(tmp_path):
