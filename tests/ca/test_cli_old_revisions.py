@@ -10,6 +10,7 @@ import pytest
 
 from live import serving, wait_for
 from ponikeeper.geometry import Geometry, poni
+from ponikeeper.history import Revision
 from ponikeeper.protocol import Snapshot, origin
 from ponikeeper.text import timestamps
 from shell import Shell
@@ -172,6 +173,23 @@ def test_json_has_the_revision_its_corrections_and_when_it_was_active(call, four
     assert json.loads(call("get", prefix, "--revision", 2, "--json").stdout)["active"] is True
 
 
+def test_label_that_was_given_later_is_shown_and_the_record_stays_as_it_was_committed(call, prefix):
+    for number, label in ((1, "near"), (2, "far")):
+        request(prefix, commit_text(f"r{number}", geometry={**GEOMETRY, "dist": number / 10}, label=label))
+    assert call("label", prefix, "best", "--revision", 1).returncode == 0
+    assert comments(call("get", prefix, "--revision", 1).stdout)[0].startswith("revision 1 (best)")
+    (row,) = [line for line in call("diff", prefix, 1, 2).stdout.splitlines() if "label" in line]
+    assert "best" in row
+    assert "near" not in row
+    (first, _), one = (json.loads(call(*words, "--json").stdout) for words in (
+        ("diff", prefix, 1, 2), ("get", prefix, "--revision", 1),
+    ))  # fmt: skip
+    for values in (first, one):
+        assert (values["label"], values["label_now"]) == ("near", "best")
+        own = {key: value for key, value in values.items() if key in first and key != "label_now"}
+        assert Revision.parse(prefix, own).number == 1  # its checksum matches
+
+
 @pytest.mark.parametrize(
     ("words", "code", "reason"),
     [
@@ -183,7 +201,7 @@ def test_json_has_the_revision_its_corrections_and_when_it_was_active(call, four
         (("--at", "2026-01-01", "--revision", 1), 2, "--revision and --at are given: give only one of them"),
         (("--at", "yesterday"), 2, "--at 'yesterday' is not a time: expected 2026-11-22T09:30:00Z, "),
         (("--at", "2999-01-01"), 2, "lies in the future: omit --at to read the active geometry"),
-        (("--revision", "near"), 2, "revision"),
+        (("--revision", "near"), 2, "--revision 'near' is not a number: for a label type --label near"),
     ],
     ids=str,
 )

@@ -32,8 +32,19 @@ pytestmark = [
 
 RUNNING = [page for page in PAGES if {"python", "sh"} & {block.language for block in blocks(page)}]
 PARSED_ONLY = {"deploy/README.md": "a campaign runs it word for word: tests/campaigns/test_bare_host.py"}
-REVISIONS = {"README.md": 12}
-"""Number of revisions in the history before a page runs; 0 for the other pages."""
+_PREFIX = "XF:28ID1-ES{Det:PE1}Calib:"
+_NEAR = ("put", _PREFIX, "near.poni", "--label", "near", "--here")
+_FAR = ("put", _PREFIX, "far.poni", "--label", "far", "--here")
+BEFORE = {
+    "README.md": [_NEAR, _FAR] * 6,
+    "client/docs/howto/drift.md": [_NEAR, ("set", _PREFIX, "dist=0.23452")],
+    "client/docs/howto/history-without-the-ioc.md": [_NEAR],
+    "iocs/docs/howto/correct-a-revision.md": [_NEAR, ("set", _PREFIX, "wavelength=1.665e-11")],
+    "iocs/docs/howto/link-a-pv.md": [("put", _PREFIX, "near.poni", "--label", "near")],
+    "iocs/docs/howto/move-to-another-host.md": [_NEAR],
+    "iocs/docs/howto/old-revisions.md": [_NEAR, _FAR],
+}
+"""What a page finds in the history, as the commands that made it; the history of the other pages is empty."""
 
 DETECTORS = tuple(f"{{Det:{number}}}Calib:" for number in range(len(RUNNING)))
 
@@ -152,8 +163,8 @@ class Session:
         page_session.write_files(folder)
         wait_for(self._reset, what="the linked PVs")
         wait_for(self._rests, what="links at rest")
-        for _ in range(REVISIONS.get(page_id(page), 0)):
-            self._ponikeeper("", ["put", "XF:28ID1-ES{Det:PE1}Calib:", "near.poni", "--here"])
+        for words in BEFORE.get(page_id(page), []):
+            self._ponikeeper("", list(words))
 
     def _reset(self):
         """Move the linked PVs to the start values of every page."""

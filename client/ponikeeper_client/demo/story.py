@@ -167,17 +167,21 @@ def _next_lines(port: int, stay: bool) -> None:
     if not stay:
         lines = ["ponikeeper demo --stay   # the same, and the IOC goes on serving", ""]
         lines += ["# then, in another terminal, with the port it names:"]
+    if shutil.which("ponikeeper") is None:
+        lines += [f"export PATH={Path(sys.executable).parent}:$PATH"]
     lines += [
         f"export EPICS_CA_AUTO_ADDR_LIST=NO EPICS_CA_ADDR_LIST=127.0.0.1:{port if stay else '...'}",
         f"ponikeeper show '{prefix}'",
         f"ponikeeper history '{prefix}'",
         "",
-        "# a millimetre typed for a metre: refused, and the reason is on Message_RBV",
-        f"caput '{prefix}Dist' 234.5",
+        "# millimetres typed for metres are refused, with the reason; then undo a change",
+        f"ponikeeper set '{prefix}' dist=234.5",
         f"ponikeeper set '{prefix}' dist=0.2346",
+        f"ponikeeper undo '{prefix}'",
         "",
-        "# undo: the newest revision with the label far is active again",
-        f"caput '{prefix}Activate' far",
+        "# the same with any CA client; Message_RBV has the reason of a refusal",
+        f"caput '{prefix}Dist' 234.5",
+        f"caput '{prefix}Undo' Do",
     ]
     out.print(Panel(Text("\n".join(lines)), title="what to type next", title_align="left"))
 

@@ -8,7 +8,7 @@ from aioca import CANothing, caput
 
 from ponikeeper.caclient.client import TIMEOUT, get, no_answer, read_text
 from ponikeeper.errors import NotConnectedError, RefusedError
-from ponikeeper.history.records import Revision
+from ponikeeper.history.records import LabelRecord, Revision
 from ponikeeper.protocol import history_reading
 from ponikeeper.protocol.history_query import HistoryQuery, Reply, parse_reply
 from ponikeeper.protocol.history_reading import FullHistory, Steps
@@ -49,9 +49,10 @@ async def read(prefix: str, steps: Steps[T]) -> T:
         return cast("T", end.value)
 
 
-async def read_revisions(prefix: str, *numbers: int) -> list[Revision]:
-    """Read several revisions by their numbers; raises as `read`."""
-    return [await read(prefix, history_reading.revision(number)) for number in numbers]
+async def read_revisions(prefix: str, *numbers: int) -> tuple[list[Revision], list[LabelRecord]]:
+    """Read several revisions by their numbers, as they were committed, and all labels; raises as `read`."""
+    revisions = [await read(prefix, history_reading.revision(number)) for number in numbers]
+    return revisions, await read(prefix, history_reading.all_labels())
 
 
 async def read_all(prefix: str) -> FullHistory:

@@ -33,7 +33,7 @@ from ponikeeper.text.strictjson import dumps, loads
 
 def get(
     prefix: Prefix,
-    revision: Annotated[int | None, typer.Option(help="read this revision, without activating it")] = None,
+    revision: Annotated[str | None, typer.Option(metavar="N", help="read this revision, without activating it")] = None,
     label: Annotated[
         str | None, typer.Option(help="read the newest revision with this label that is not corrected")
     ] = None,

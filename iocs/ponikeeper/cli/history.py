@@ -15,6 +15,7 @@ from ponikeeper.errors import ConfigError
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.history import Revision
 from ponikeeper.history.corrections import correction_of
+from ponikeeper.history.labels import label_of, with_label
 from ponikeeper.protocol import Snapshot, history_reading
 from ponikeeper.protocol.history_reading import Listing
 from ponikeeper.protocol.text_tables import revision_entry
@@ -70,10 +71,11 @@ def history(
 
 def diff(prefix: Prefix, first: int, second: int, as_json: AsJson = False) -> None:
     """Compare two revisions: ponikeeper diff 'XF:28ID1-ES{Det:PE1}Calib:' 12 13."""
-    one, other = (revision.as_dict() for revision in run_ca(ca_history().read_revisions(prefix, first, second)))
+    revisions, labels = run_ca(ca_history().read_revisions(prefix, first, second))
     if as_json:
-        print_text(dumps([one, other]))
+        print_text(dumps([{**each.as_dict(), "label_now": label_of(each, labels)} for each in revisions]))
     else:
+        one, other = (with_label(each, labels).as_dict() for each in revisions)
         out.print(rendering.diff_table(prefix, one, other))
 
 

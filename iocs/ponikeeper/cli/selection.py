@@ -10,7 +10,7 @@ from ponikeeper.errors import ConfigError, RefusedError
 from ponikeeper.history import Activation, Correction, Revision
 from ponikeeper.history.activations import ActivePeriod, active_during
 from ponikeeper.history.corrections import chain
-from ponikeeper.history.labels import label_of, with_label
+from ponikeeper.history.labels import label_of
 from ponikeeper.protocol import Snapshot, history_reading, origin
 from ponikeeper.protocol.json_text import VERSION
 from ponikeeper.text import timestamps, typed_times
@@ -46,7 +46,9 @@ class Selected:
     Parameters
     ----------
     revision
-        The revision, with the label that it has now.
+        The revision, as it was committed.
+    label
+        The label that it has now.
     corrections
         All of the detector, in their order.
     at
@@ -70,7 +72,7 @@ class Selected:
         return None if self.at is None else timestamps.from_datetime(self.at.start)
 
 
-def parse_selector(number: int | None, label: str | None, at: str | None, now: datetime) -> Selector | None:
+def parse_selector(number: str | None, label: str | None, at: str | None, now: datetime) -> Selector | None:
     """Parse the options that select a revision.
 
     Parameters
@@ -88,7 +90,7 @@ def parse_selector(number: int | None, label: str | None, at: str | None, now: d
     Raises
     ------
     ConfigError
-        Several are given, or the time is not one, or lies in the future.
+        Several are given, or the number or the time is not one, or the time lies in the future.
     """
     given = {"--revision": number, "--label": label, "--at": at}
     names = [name for name, value in given.items() if value is not None]
@@ -96,8 +98,12 @@ def parse_selector(number: int | None, label: str | None, at: str | None, now: d
         raise ConfigError(f"{' and '.join(names)} are given: give only one of them, for each selects a revision")
     if not names:
         return None
+    if number is not None:
+        if not (number.isascii() and number.isdigit()):
+            raise ConfigError(f"--revision {number!a} is not a number: for a label type --label {number}")
+        return Selector(number=int(number))
     if at is None:
-        return Selector(number, label)
+        return Selector(label=label)
     try:
         time = typed_times.parse(at)
     except ValueError as error:
@@ -140,7 +146,6 @@ async def read_selected(prefix: str, selector: Selector) -> Selected:
             periods = active_then(prefix, activations, selector.at, timestamps.now())
             number = periods[0].activation.revision
         revision = await read(history_reading.revision(number))
-    revision = with_label(revision, await read(history_reading.all_labels()))
     corrections = await read(history_reading.all_corrections())
     label = label_of(revision, await read(history_reading.all_labels()))
     undone = await read(history_reading.all_undone())

@@ -76,10 +76,11 @@ def check(
     print_text(f"{config}: OK, {count}, store {store}, {rules}")
     for detector, geometry in zip(loaded.detector, seeds, strict=True):
         seed = f", seed {detector.seed}" if geometry else ""
-        print_text(f"  {detector.prefix}  {len(detector.link)} links{seed}")
+        links = f"{len(detector.link)} link{'s' * (len(detector.link) != 1)}"
+        print_text(f"  {detector.prefix}  {links}{seed}")
         if not detector.limits:
             print_text(
-                "    warning: no limits, so a wrong value may be accepted that another detector could have: "
+                "    warning: no limits: a value that only another detector can have is accepted, too: "
                 "write [detector.limits] with such as dist = [0.1, 3.0]"
             )
     if connect:

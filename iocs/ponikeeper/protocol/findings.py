@@ -27,7 +27,7 @@ from ponikeeper.text.ascii import cut, to_ascii
 MAX_REASON = 1000
 """Largest number of characters of a status's reason; every snapshot has room for that."""
 
-WHERE_TO_BEGIN = "set all values at once: a PONI, a Request, the Stage: PVs, or seed in the configuration"
+WHERE_TO_BEGIN = "set all values at once: type ponikeeper put, or put to Poni, Request or the Stage: PVs"
 
 UNWATCHED = "no links are configured: nothing checks this geometry"
 
