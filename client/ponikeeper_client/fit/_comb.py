@@ -8,6 +8,8 @@ import numpy as np
 
 from ponikeeper_client.fit._forward_model import DISTANCE, ROT1, Floats, two_theta
 from ponikeeper_client.fit._ridges import RidgePoints
+from ponikeeper_client.fit._ring_assignment import MAX_OFFSET, match_gain
+from ponikeeper_client.fit.calibrants import line_spacing
 
 _STEP = 0.0004
 """Of the distances (relative)."""
@@ -15,14 +17,8 @@ _STEP = 0.0004
 _LINES = 50
 """Number of lines that are compared, from the innermost on: those farther out are too dense to tell anything."""
 
-_OFFSET = 1.5
-"""A ridge point nearer to a line than this lies on it (px)."""
-
-_SURROUNDINGS = 0.05
-"""Half width in log r over which the density of lines is averaged: what is near a line by chance."""
-
-_FLOOR = 0.002
-"""Least variance of a score, as part of the weight of all points: where no line is expected, one point is no match."""
+_ON_LINES = 0.7
+"""Expected share of the ridge points that lie on lines of the standard."""
 
 _MIN_SEPARATION = 0.01
 """Distances nearer to each other than this (relative) lead to the same parameters."""
@@ -78,16 +74,15 @@ def at_distance(params: Floats, distance: float) -> Floats:
 def _scores(
     radius: Floats, weight: Floats, lines: Floats, between: tuple[float, float], pixel: float
 ) -> tuple[Floats, Floats]:
-    """Compute by how many standard deviations more weight lies on lines than by chance, for each distance (m)."""
+    """Compute the logarithm of the likelihood ratio of each distance (m): rings on lines against rings anywhere."""
     first = np.log(between[0])
     size = int((np.log(between[1]) - first) / _STEP) + 1
-    shift = (np.log(radius)[:, None] - np.log(np.tan(np.minimum(lines, 1.5)))[None] - first) / _STEP
-    half = np.maximum(_OFFSET * pixel / radius / _STEP, 1.0)[:, None]
-    wide = _SURROUNDINGS / _STEP
-    near = _sum_of_boxes(shift, half, np.broadcast_to(weight[:, None], shift.shape), size)
-    chance = _sum_of_boxes(shift, wide, np.broadcast_to(weight[:, None] * half / wide, shift.shape), size)
-    scores = (near - chance) / np.sqrt(chance + _FLOOR * weight.sum() + 1e-9)
-    return np.exp(first + np.arange(size) * _STEP), scores
+    tangents = np.log(np.tan(np.minimum(lines, 1.5)))
+    half = np.maximum(MAX_OFFSET * pixel / radius, _STEP)[:, None]
+    gain = match_gain(np.minimum(2 * half / line_spacing(tangents), 1.0), _ON_LINES)
+    shift = (np.log(radius)[:, None] - tangents - first) / _STEP
+    scores = _sum_of_boxes(shift, half / _STEP, weight[:, None] * gain, size)
+    return np.exp(first + np.arange(size) * _STEP), scores + weight.sum() * np.log(1 - _ON_LINES)
 
 
 def _sum_of_boxes(middle: Floats, half: Floats | float, height: Floats, size: int) -> Floats:

@@ -83,10 +83,10 @@ class ControlPoints:
         return replace(self, y=y, x=x, line=line, azimuth=azimuth)
 
 
-def control_points(
+def profile_widths(
     frame: Frame, params: Floats, lines: Floats, half_width: float, max_lines: int, ring_width: float = 0.0
-) -> ControlPoints:
-    """Measure control points near the rings that fit parameters predict.
+) -> Floats:
+    """Choose the lines to measure, and the half widths of their radial profiles.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def control_points(
     lines
         Scattering angles of the calibrant, ascending (rad).
     half_width
-        Half width of the radial profiles (px).
+        Largest half width (px).
     max_lines
         Largest number of lines to measure, from the innermost on.
     ring_width
@@ -106,12 +106,34 @@ def control_points(
 
     Returns
     -------
-    ControlPoints
-        Empty if no peak is high enough.
+    ndarray, shape (n,)
+        Half width of each line (px); 0 if it is not measured.
     """
     widths = np.minimum(half_width, 0.48 * line_spacing(lines) * radius_per_angle(params, lines) / frame.pixel)
     separate = (widths > _MIN_HALF_WIDTH) & _on_the_image(frame, params, lines)
     widths[~separate | (np.cumsum(separate) > max_lines) | (widths <= ring_width)] = 0
+    return widths
+
+
+def control_points(frame: Frame, params: Floats, lines: Floats, widths: Floats) -> ControlPoints:
+    """Measure control points near the rings that fit parameters predict.
+
+    Parameters
+    ----------
+    frame
+        The image.
+    params
+        Fit parameters, shape (5,).
+    lines
+        Scattering angles of the calibrant, ascending (rad).
+    widths
+        Result of `profile_widths`, shape (n,).
+
+    Returns
+    -------
+    ControlPoints
+        Empty if no peak is high enough.
+    """
     profiles = _measure_profiles(frame, params, lines, widths)
     centre, peak = profiles.centres()
     covered = profiles.covered()

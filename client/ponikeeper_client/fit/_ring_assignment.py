@@ -1,5 +1,6 @@
 """Ring assignment: ridge points are assigned to calibrant lines, from the inner rings outwards, and fitted."""
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -18,8 +19,11 @@ from ponikeeper_client.fit._ridges import RidgePoints
 from ponikeeper_client.fit.calibrants import line_spacing, nearest_index
 
 _MIN_POINTS = 15
-_MAX_OFFSET = 1.5
+MAX_OFFSET = 1.5
 """A ridge point nearer to a line than this belongs to it (px)."""
+
+_LEAST = 0.02
+"""Least share of ridge points on lines, and least share of others, that is assumed."""
 
 _FRACTIONS = (0.15, 0.3, 0.6, 1.0)
 """Parts of the ridge points, by angle: the inner rings first, where the lines are far apart."""
@@ -68,11 +72,25 @@ def assign_rings(
     return params
 
 
-def match_z_score(params: Floats, ridges: RidgePoints, lines: Floats, pixel: float) -> float:
-    """Compute by how many standard deviations more ridge points lie on lines than by chance.
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How well lines match ridge points.
 
-    Where lines are dense, a point is near one by chance and contributes little. Neighbouring ridge points
-    are not independent, so the number serves for comparisons only.
+    Parameters
+    ----------
+    score
+        Logarithm of the likelihood ratio: ridge points on lines, against ridge points anywhere. Neighbouring points are
+        not independent, so it serves for comparisons at the same points only.
+    share
+        Share of the points on lines, without those that are there by chance (0 to 1).
+    """
+
+    score: float
+    share: float
+
+
+def match(params: Floats, ridges: RidgePoints, lines: Floats, pixel: float) -> Match:
+    """Compute how well the lines match the ridge points.
 
     Parameters
     ----------
@@ -87,16 +105,27 @@ def match_z_score(params: Floats, ridges: RidgePoints, lines: Floats, pixel: flo
 
     Returns
     -------
-    float
-        The z-score; 0 if nothing can be said.
+    Match
+        With the share of points on lines that is most probable.
     """
     angle = two_theta(params, ridges.y, ridges.x)
     line = nearest_index(lines, angle)
     scale = radius_per_angle(params, angle) / pixel
-    near = np.abs(angle - lines[line]) * scale < _MAX_OFFSET
-    chance = np.minimum(2 * _MAX_OFFSET / (line_spacing(lines)[line] * scale), 1)
-    deviation = np.sqrt((ridges.weight**2 * chance * (1 - chance)).sum())
-    return float((ridges.weight * (near - chance)).sum() / deviation) if deviation > 0 else 0.0
+    near = np.abs(angle - lines[line]) * scale < MAX_OFFSET
+    chance = np.minimum(2 * MAX_OFFSET / (line_spacing(lines)[line] * scale), 1)
+    weight = ridges.weight / ridges.weight.sum()
+    by_chance = float(weight @ chance)
+    share = float(np.clip((weight @ near - by_chance) / max(1 - by_chance, 1e-9), _LEAST, 1 - _LEAST))
+    return Match(float(ridges.weight @ (np.log(1 - share) + near * match_gain(chance, share))), share)
+
+
+def match_gain(chance: Floats, share: float) -> Floats:
+    """Compute by how much a match raises the logarithm of the likelihood, compared with no match.
+
+    A ridge point is near a line by `chance` if it can be anywhere, and always if it is one of the `share` of points
+    on lines. So a match among dense lines says little.
+    """
+    return np.log(1 - share + share / chance) - np.log(1 - share)
 
 
 def _fitted(

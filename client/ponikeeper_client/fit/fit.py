@@ -18,26 +18,17 @@ from ponikeeper_client.fit._acceptance import (
     Criteria,
     StartTolerance,
     image_problems,
-    problems,
     warnings,
 )
-from ponikeeper_client.fit._control_points import control_points
-from ponikeeper_client.fit._forward_model import DISTANCE, Floats, geometry_of, params_of
+from ponikeeper_client.fit._attempts import Attempts
+from ponikeeper_client.fit._control_points import control_points, profile_widths
+from ponikeeper_client.fit._forward_model import Floats, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._quality import detected_rings
-from ponikeeper_client.fit._refine import Refined, evaluate, refine
-from ponikeeper_client.fit._search import LONGEST, SHORTEST, Candidate, search
+from ponikeeper_client.fit._refine import Refined, evaluate
+from ponikeeper_client.fit._settle import FIRST_HALF_WIDTH, MAX_RINGS
 from ponikeeper_client.fit._uncertainty import Certainty, Circle, certainty
 from ponikeeper_client.fit.calibrants import Calibrant
-
-_MAX_RINGS = 20
-"""Number of rings that are used, from the innermost on: those farther out are weak and lie close together,
-and depend on the wavelength, which is given, rather than on the geometry."""
-
-_HALF_WIDTHS = (8.0, 6.0)
-"""Half widths of the profiles in the two passes (px)."""
-
-_CANDIDATES = 4
 
 Progress = Callable[[float, str], None]
 """Called with the finished part (0 to 1) and the next step."""
@@ -177,30 +168,21 @@ def fit_image(
         raise FitError(
             f"{calibrant.name} has fewer than two lines at a wavelength of {start.wavelength:g} m: check both"
         )
-    report(0.1, "look for rings")
-    candidates = _search(frame, start, lines, tolerance)
-    report(0.6, "measure the rings")
-    results: list[tuple[int, float, Refined, list[str]]] = []
-    for candidate in candidates[:_CANDIDATES]:
-        refined = _measure_and_refine(frame, candidate.params, lines)
-        if refined is not None:
-            reasons = problems(frame, refined, lines, start, tolerance, criteria)
-            results.append((len(reasons), refined.residual_px, refined, reasons))
-            if not reasons:
-                break
-    if not results:
+    report(0.1, "measure at the start")
+    attempts = Attempts(frame, lines, start, tolerance, criteria)
+    best = attempts.run(lambda done, step: report(0.1 + 0.9 * done, step))
+    if best is None:
         raise FitError(
             f"no rings of {calibrant.name} were found: check that this is an image of it, that the shutter was open, "
             "and the start"
         )
-    _, _, best, reasons = min(results, key=lambda item: item[:2])
     report(1.0, "done")
-    geometry = geometry_of(best.params, start)
-    sure = certainty(frame, best, lines, geometry, criteria.assumed)
+    geometry = geometry_of(best.refined.params, start)
+    sure = certainty(frame, best.refined, lines, geometry, criteria.assumed)
     part, limit = None, criteria.max_uncertainty()
     if sure is not None and sure.panel_px > limit:
         part = sure.valid_within(limit)
-    return Fit(geometry, start, calibrant, lines, best, tuple(reasons), sure, tuple(warnings(sure)), part)
+    return Fit(geometry, start, calibrant, lines, best.refined, best.problems, sure, tuple(warnings(sure)), part)
 
 
 def measure_image(
@@ -232,30 +214,10 @@ def measure_image(
     frame = Frame.of(image, geometry, mask)
     lines = calibrant.lines(geometry.wavelength)
     params = params_of(geometry)
-    points = control_points(frame, params, lines, _HALF_WIDTHS[0], _MAX_RINGS)
+    points = control_points(frame, params, lines, profile_widths(frame, params, lines, FIRST_HALF_WIDTH, MAX_RINGS))
     refined = evaluate(params, points, lines, frame.pixel)
     return Fit(geometry, geometry, calibrant, lines, refined, tuple(image_problems(frame, refined, lines)))
 
 
-def _search(frame: Frame, start: Geometry, lines: Floats, tolerance: StartTolerance) -> list[Candidate]:
-    """Search parameters within the tolerance of the start; without a known distance from nothing."""
-    if np.isinf(tolerance.distance):
-        return search(frame, None, lines, (SHORTEST, LONGEST))
-    params, factor = params_of(start), float(np.exp(tolerance.distance))
-    return search(frame, params, lines, (params[DISTANCE] / factor, params[DISTANCE] * factor))
-
-
 def _ignore(_done: float, _step: str) -> None:
     """Ignore the progress."""
-
-
-def _measure_and_refine(frame: Frame, params: Floats, lines: Floats) -> Refined | None:
-    """Measure control points near the predicted rings and refine; twice, for the second prediction is better."""
-    refined, ring_width = None, 0.0
-    for half_width in _HALF_WIDTHS:
-        points = control_points(frame, params, lines, half_width, _MAX_RINGS, ring_width)
-        refined = refine(params, points, lines, frame.pixel)
-        if refined is None:
-            return None
-        params, ring_width = refined.params, points.ring_width
-    return refined

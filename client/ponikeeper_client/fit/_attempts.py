@@ -1,0 +1,136 @@
+"""Attempts of a fit, the most probable first: at the start, near it, from nothing; the first accepted one ends it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ponikeeper.geometry import Geometry
+from ponikeeper_client.fit._acceptance import BLIND_START, StartTolerance, problems
+from ponikeeper_client.fit._forward_model import DISTANCE, Floats, geometry_of, params_of
+from ponikeeper_client.fit._frame import Frame
+from ponikeeper_client.fit._refine import Refined
+from ponikeeper_client.fit._search import LONGEST, SHORTEST, Candidate, search
+from ponikeeper_client.fit._settle import panel_difference, settle, spread_of_polishes
+
+_PER_STEP = 2
+"""Number of candidates that are refined in each step of the search."""
+
+_RELATIVE_SCORE = 0.5
+"""A candidate with a score below this part of the best one is not refined."""
+
+_SAME = 1.0
+"""Candidates whose rings are nearer to each other than this are refined once (px rms over the panel)."""
+
+_SURE_RESIDUAL = 0.3
+"""Largest residual at which a fit that begins at the start needs no search (px)."""
+
+_MAX_SPREAD = 0.1
+"""Largest distance between geometries that are refined from two displaced ones (px rms over the panel)."""
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A settled geometry, and the reasons against it."""
+
+    refined: Refined
+    problems: tuple[str, ...]
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Sort key: few problems first, then small residuals."""
+        return len(self.problems), self.refined.residual_px
+
+
+@dataclass(slots=True)
+class Attempts:
+    """All attempts to fit one image."""
+
+    frame: Frame
+    lines: Floats
+    start: Geometry
+    tolerance: StartTolerance
+    _made: list[Attempt] = field(default_factory=list[Attempt])
+    _tried: list[Floats] = field(default_factory=list[Floats])
+
+    def run(self, report: Progress) -> Attempt | None:
+        """Try until an attempt is accepted.
+
+        Parameters
+        ----------
+        report
+            Called with the finished part (0 to 1) and the next step.
+
+        Returns
+        -------
+        Attempt or None
+            The accepted one, or the best of the rejected ones; None if no rings were found.
+        """
+        blind = bool(np.isinf(self.tolerance.distance))
+        if not blind:
+            attempt = self._try(params_of(self.start), self.tolerance)
+            if attempt and not attempt.problems and attempt.refined.residual_px < _SURE_RESIDUAL:
+                return attempt
+            report(0.2, "look for rings near the start")
+            accepted = self._search(self.tolerance)
+            if accepted:
+                return accepted
+        report(0.5, "look for rings at every distance")
+        found = self._search(BLIND_START)
+        if found and not blind:
+            return Attempt(found.refined, (self._wrong_start(found.refined.params),))
+        return found or min(self._made, key=lambda attempt: attempt.rank, default=None)
+
+    def _search(self, tolerance: StartTolerance) -> Attempt | None:
+        """Refine the candidates of a search until one is accepted."""
+        candidates: list[Candidate] = []
+        for step in self._steps(tolerance):
+            candidates = sorted([*candidates, *step], key=lambda candidate: -candidate.match.score)
+            for candidate in candidates[:_PER_STEP]:
+                if candidate.match.score < _RELATIVE_SCORE * candidates[0].match.score:
+                    break
+                attempt = self._try(candidate.params, tolerance)
+                if attempt and not attempt.problems:
+                    return attempt
+        return None
+
+    def _steps(self, tolerance: StartTolerance) -> Iterator[list[Candidate]]:
+        if np.isinf(tolerance.distance):
+            return search(self.frame, self.lines, (SHORTEST, LONGEST))
+        params, factor = params_of(self.start), 1 + tolerance.distance
+        return search(self.frame, self.lines, (params[DISTANCE] / factor, params[DISTANCE] * factor), params)
+
+    def _try(self, params: Floats, tolerance: StartTolerance) -> Attempt | None:
+        """Settle at parameters and check the result; None if they were tried before, or there are too few points."""
+        if any(panel_difference(self.frame, tried, params) < _SAME for tried in self._tried):
+            return None
+        self._tried.append(params)
+        refined = settle(self.frame, params, self.lines)
+        if refined is None:
+            return None
+        reasons = problems(self.frame, refined, self.lines, self.start, tolerance)
+        if not reasons:
+            reasons = self._unstable(refined)
+        self._made.append(Attempt(refined, tuple(reasons)))
+        return self._made[-1]
+
+    def _unstable(self, refined: Refined) -> list[str]:
+        """Return the reason against a geometry to which displaced ones are not refined."""
+        spread = spread_of_polishes(self.frame, refined, self.lines)
+        if spread <= _MAX_SPREAD:
+            return []
+        return [
+            f"not stable: refined from two places nearby, the rings end {spread:.2g} px apart, at most {_MAX_SPREAD} "
+            "px is allowed; take an image with longer arcs or more rings, or expose longer"
+        ]
+
+    def _wrong_start(self, params: Floats) -> str:
+        """Return the reason against a geometry that is accepted but for its start."""
+        found, start = geometry_of(params, self.start).dist, self.start.dist
+        return (
+            f"far from the start: nothing fits near its distance of {start:.4g} m, but all rings fit at {found:.4g} m: "
+            "the distance of the start may be wrong; if it is, start from a nominal distance there, or without one "
+            '(start="blind")'
+        )

@@ -1,0 +1,127 @@
+"""Shapes of the rings: beam spot, tilt and rough distance from the directions of ridges, without knowing any ring."""
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from ponikeeper_client.fit._forward_model import DISTANCE, Floats, beam_direction, ray
+from ponikeeper_client.fit._ridges import RidgePoints
+
+_MAX_TILT = 1.2
+"""Of either rotation (rad): more than the 60 degrees that a fit reaches."""
+
+_NEAREST, _FARTHEST = 0.12, 60.0
+"""Limits of the distance in a fit of shapes, in diagonals of the panel: farther away every ring looks like a circle."""
+
+_PAIRS = 4000
+_VOTERS = 1500
+_MIN_SINE = 0.02
+"""Least sine of the angle between two normals whose intersection is used."""
+
+_DIRECTION_SIGMA = 0.04
+"""Standard deviation of a normal's direction towards the centre (rad); covers a tilt of a few degrees."""
+
+_TILT_PRIOR = 0.01
+"""Weight of no tilt relative to directions: short arcs hardly determine a tilt."""
+
+
+def find_centres(ridges: RidgePoints, size: float, count: int, seed: int = 0) -> list[tuple[float, float]]:
+    """Find the points at which most ridge normals point: candidates for the common centre of the rings.
+
+    No line needs to be known. Intersections of random pairs of normals are candidates, for which the ridge
+    points vote (a Hough transform on a sample).
+
+    Parameters
+    ----------
+    ridges
+        The ridge points of the image.
+    size
+        Diagonal of the detector (m): centres nearer to each other than 5 % of it are one.
+    count
+        Largest number of centres to return.
+    seed
+        Of the random choice of pairs and voters.
+
+    Returns
+    -------
+    list of (float, float)
+        Coordinates on the detector (m), the best first.
+    """
+    random = np.random.default_rng(seed)
+    one, other = random.integers(0, len(ridges), (2, _PAIRS))
+    sine = ridges.normal_x[one] * ridges.normal_y[other] - ridges.normal_y[one] * ridges.normal_x[other]
+    usable = np.abs(sine) > _MIN_SINE
+    one, other, sine = one[usable], other[usable], sine[usable]
+    step_y, step_x = ridges.y[other] - ridges.y[one], ridges.x[other] - ridges.x[one]
+    along = (step_x * ridges.normal_y[other] - step_y * ridges.normal_x[other]) / sine
+    y, x = ridges.y[one] + along * ridges.normal_y[one], ridges.x[one] + along * ridges.normal_x[one]
+    votes = _votes(ridges.sample(_VOTERS, seed), y, x)
+    centres: list[tuple[float, float]] = []
+    for best in np.argsort(-votes):
+        if all(np.hypot(y[best] - near[0], x[best] - near[1]) > 0.05 * size for near in centres):
+            centres.append((float(y[best]), float(x[best])))
+        if len(centres) == count:
+            break
+    return centres
+
+
+def fit_shape(ridges: RidgePoints, params: Floats, size: float, spread: float) -> tuple[float, Floats]:
+    """Fit distance, beam spot and rotations so that each ridge runs along a ring.
+
+    Only the shapes of the rings are compared. They hardly determine the distance if the detector is not tilted, and
+    well if it is.
+
+    Parameters
+    ----------
+    ridges
+        The ridge points of the image.
+    params
+        Fit parameters to begin at, shape (5,).
+    size
+        Diagonal of the detector (m).
+    spread
+        Standard deviation of the distance to begin at (relative); infinite if it is not known.
+
+    Returns
+    -------
+    cost : float
+        How badly the ridges run along rings; for comparisons of fits to the same points.
+    params : ndarray, shape (5,)
+        The fitted parameters.
+    """
+    known = _TILT_PRIOR * np.sqrt(len(ridges)) / spread
+    first = np.log(np.clip(params[DISTANCE], 1.01 * _NEAREST * size, 0.99 * _FARTHEST * size))
+
+    def residuals(values: Floats) -> Floats:
+        placed = np.r_[np.exp(values[0]), values[1:]]
+        return np.r_[_direction_residuals(placed, ridges), known * (values[0] - first)]
+
+    scales = np.array([0.3, 4e-3, 4e-3, 0.05, 0.05])
+    limits = np.array([np.log(_FARTHEST * size), np.inf, np.inf, _MAX_TILT, _MAX_TILT])
+    lowest = np.r_[np.log(_NEAREST * size), -limits[1:]]
+    begin = np.r_[first, params[1:3], np.clip(params[3:], -0.99 * _MAX_TILT, 0.99 * _MAX_TILT)]
+    solution = least_squares(
+        residuals, begin, bounds=(lowest, limits), loss="cauchy", f_scale=0.05, x_scale=scales, max_nfev=25
+    )
+    return float(solution.cost), np.r_[np.exp(solution.x[0]), solution.x[1:]]
+
+
+def _votes(voters: RidgePoints, y: Floats, x: Floats) -> Floats:
+    """Compute for each point (m) the weight of the ridge points whose normals point at it."""
+    votes = np.empty(len(y))
+    for start in range(0, len(y), 250):
+        part = slice(start, start + 250)
+        to_y, to_x = voters.y - y[part, None], voters.x - x[part, None]
+        sine = np.abs(to_y * voters.normal_x - to_x * voters.normal_y) / (np.hypot(to_y, to_x) + 1e-12)
+        votes[part] = (voters.weight * np.exp(-0.5 * (sine / _DIRECTION_SIGMA) ** 2)).sum(1)
+    return votes
+
+
+def _direction_residuals(params: Floats, ridges: RidgePoints) -> Floats:
+    """Compute the weighted sines between ridges and rings, followed by the prior on the two rotations."""
+    q1, q2, q3 = ray(params, ridges.y, ridges.x)
+    b1, b2, b3 = beam_direction(params[3], params[4])
+    square, along = q1 * q1 + q2 * q2 + q3 * q3, q1 * b1 + q2 * b2 + q3 * b3
+    up_y, up_x = along * q1 - b1 * square, along * q2 - b2 * square  # gradient of the scattering angle
+    sine = (up_x * ridges.normal_y - up_y * ridges.normal_x) / (np.hypot(up_y, up_x) + 1e-30)
+    prior = _TILT_PRIOR * np.sqrt(len(ridges))
+    return np.r_[sine * np.sqrt(ridges.weight), prior * params[3], prior * params[4]]
