@@ -84,7 +84,7 @@ class ControlPoints:
 
 
 def profile_widths(
-    frame: Frame, params: Floats, lines: Floats, half_width: float, max_lines: int, ring_width: float = 0.0
+    frame: Frame, params: Floats, lines: Floats, half_width: float, max_lines: int, ring_width: float | None = None
 ) -> Floats:
     """Choose the lines to measure, and the half widths of their radial profiles.
 
@@ -99,10 +99,10 @@ def profile_widths(
     half_width
         Largest half width (px).
     max_lines
-        Largest number of lines to measure, from the innermost on.
+        Largest number of lines to measure: the innermost ones as long as the width of the rings is unknown, then lines
+        all over the panel, so that nothing is extrapolated.
     ring_width
-        Full width of the rings (px) if known, else 0: lines nearer to each other than twice that overlap and
-        are not used.
+        Full width of the rings (px), if known: lines nearer to each other than twice that overlap and are not used.
 
     Returns
     -------
@@ -111,8 +111,12 @@ def profile_widths(
     """
     widths = np.minimum(half_width, 0.48 * line_spacing(lines) * radius_per_angle(params, lines) / frame.pixel)
     separate = (widths > _MIN_HALF_WIDTH) & _on_the_image(frame, params, lines)
-    widths[~separate | (np.cumsum(separate) > max_lines) | (widths <= ring_width)] = 0
-    return widths
+    if ring_width is None:
+        chosen = np.flatnonzero(separate)[:max_lines]
+    else:
+        usable = np.flatnonzero(separate & (widths > ring_width))
+        chosen = usable[np.unique(np.linspace(0, len(usable) - 1, min(max_lines, len(usable))).astype(int))]
+    return np.where(np.isin(np.arange(len(lines)), chosen), widths, 0)
 
 
 def control_points(frame: Frame, params: Floats, lines: Floats, widths: Floats) -> ControlPoints:

@@ -9,13 +9,12 @@ from ponikeeper_client.fit._quality import MIN_POINTS
 from ponikeeper_client.fit._refine import Refined, refine
 
 MAX_RINGS = 20
-"""Number of rings that are used, from the innermost on: those farther out are weak and lie close together,
-and depend on the wavelength, which is given, rather than on the geometry."""
+"""Largest number of rings that are measured."""
 
 FIRST_HALF_WIDTH, _HALF_WIDTH = 8.0, 6.0
 """Half width of the profiles in the first and in all later measurements (px)."""
 
-_MAX_MEASUREMENTS = 6
+_MAX_MEASUREMENTS = 5
 _SETTLED = 0.03
 """Shift of the rings by one more measurement from which on the geometry is settled (px rms over the panel)."""
 
@@ -25,7 +24,6 @@ _MAX_GROWTH = 0.05
 _PERTURBATION = 1.0
 """How far the rings are shifted before they are measured once more (px rms over the panel)."""
 
-_POLISHES = 2
 _COARSE = 64
 
 
@@ -47,16 +45,10 @@ def settle(frame: Frame, params: Floats, lines: Floats) -> Refined | None:
         None if there are too few points.
     """
     refined = _measured(frame, params, lines, profile_widths(frame, params, lines, FIRST_HALF_WIDTH, MAX_RINGS))
-    widths: Floats | None = None
-    for _ in range(_MAX_MEASUREMENTS - 1):
-        if refined is None:
-            return None
-        if widths is None:  # which rings are measured is chosen twice, then kept
-            widths = _widths(frame, refined, lines)
-        before, refined = refined, _measured(frame, refined.params, lines, widths)
-        if refined is not None and _is_settled(frame, before, refined):
-            break
-    return refined
+    if refined is None:
+        return None
+    widths = _widths(frame, refined, lines)  # which rings are measured is chosen twice, then kept
+    return _repeated(frame, refined, lines, widths)
 
 
 def spread_of_polishes(frame: Frame, refined: Refined, lines: Floats) -> float:
@@ -81,12 +73,10 @@ def spread_of_polishes(frame: Frame, refined: Refined, lines: Floats) -> float:
     for direction in _perturbations(refined.params):
         shift = panel_difference(frame, refined.params, refined.params + direction)
         params = refined.params + direction * _PERTURBATION / max(shift, 1e-12)
-        for _ in range(_POLISHES):
-            polished = _measured(frame, params, lines, widths)
-            if polished is None:
-                return float("inf")
-            params = polished.params
-        ends.append(params)
+        polished = _repeated(frame, _measured(frame, params, lines, widths), lines, widths)
+        if polished is None:
+            return float("inf")
+        ends.append(polished.params)
     return panel_difference(frame, *ends)
 
 
@@ -101,6 +91,17 @@ def panel_difference(frame: Frame, one: Floats, other: Floats) -> float:
 def _widths(frame: Frame, refined: Refined, lines: Floats) -> Floats:
     """Choose the lines to measure after a first measurement, and the half widths of their profiles (px)."""
     return profile_widths(frame, refined.params, lines, _HALF_WIDTH, MAX_RINGS, refined.points.ring_width)
+
+
+def _repeated(frame: Frame, refined: Refined | None, lines: Floats, widths: Floats) -> Refined | None:
+    """Measure and refine until points and residual are stable; None if there are too few points."""
+    for _ in range(_MAX_MEASUREMENTS):
+        if refined is None:
+            break
+        before, refined = refined, _measured(frame, refined.params, lines, widths)
+        if refined is not None and _is_settled(frame, before, refined):
+            break
+    return refined
 
 
 def _measured(frame: Frame, params: Floats, lines: Floats, widths: Floats) -> Refined | None:
