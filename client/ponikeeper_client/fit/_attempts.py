@@ -16,8 +16,8 @@ from ponikeeper_client.fit._settle import panel_difference, settle, spread_of_po
 _PER_STEP = 2
 """Number of candidates that are refined in each step of the search."""
 
-_RELATIVE_SCORE = 0.5
-"""A candidate with a score below this part of the best one is not refined."""
+_MIN_SHARE = 0.1
+"""Share of ridge points on lines below which a candidate is not refined."""
 
 _SAME = 1.0
 """Candidates whose rings are nearer to each other than this are refined once (px rms over the panel)."""
@@ -85,11 +85,9 @@ class Attempts:
 
     def _search(self, tolerance: StartTolerance) -> Attempt | None:
         """Refine the candidates of a search until one is accepted."""
-        candidates: list[Candidate] = []
-        for step in self._steps(tolerance):
-            candidates = sorted([*candidates, *step], key=lambda candidate: -candidate.match.score)
+        for candidates in self._steps(tolerance):
             for candidate in candidates[:_PER_STEP]:
-                if candidate.match.score < _RELATIVE_SCORE * candidates[0].match.score:
+                if candidate.match.share < _MIN_SHARE:
                     break
                 attempt = self._try(candidate.params, tolerance)
                 if attempt and not attempt.problems:

@@ -20,7 +20,10 @@ from ponikeeper_client.fit.calibrants import line_spacing, nearest_index
 
 _MIN_POINTS = 15
 MAX_OFFSET = 1.5
-"""A ridge point nearer to a line than this belongs to it (px)."""
+"""A ridge point nearer to a line than this belongs to it, as long as the parameters are rough (px)."""
+
+_PRECISION = 0.8
+"""A ridge point nearer to a line than this belongs to it when the parameters are fitted (px)."""
 
 _LEAST = 0.02
 """Least share of ridge points on lines, and least share of others, that is assumed."""
@@ -111,8 +114,8 @@ def match(params: Floats, ridges: RidgePoints, lines: Floats, pixel: float) -> M
     angle = two_theta(params, ridges.y, ridges.x)
     line = nearest_index(lines, angle)
     scale = radius_per_angle(params, angle) / pixel
-    near = np.abs(angle - lines[line]) * scale < MAX_OFFSET
-    chance = np.minimum(2 * MAX_OFFSET / (line_spacing(lines)[line] * scale), 1)
+    near = np.abs(angle - lines[line]) * scale < _PRECISION
+    chance = np.minimum(2 * _PRECISION / (line_spacing(lines)[line] * scale), 1)
     weight = ridges.weight / ridges.weight.sum()
     by_chance = float(weight @ chance)
     share = float(np.clip((weight @ near - by_chance) / max(1 - by_chance, 1e-9), _LEAST, 1 - _LEAST))

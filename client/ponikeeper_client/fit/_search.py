@@ -1,5 +1,6 @@
 """Search for fit parameters that are worth refining: beam centre, tilt and distance, around a start or from nothing."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ SHORTEST, LONGEST = 0.03, 20.0
 _LARGEST_SIDE = 1024
 _WIDTHS = (1.3, 2.6, 5.0)
 """Widths at which ridges are looked for, one after the other (px of the binned image)."""
+
+_QUICK = 2
+"""Number of widths at which the most probable shape is tried before others are."""
 
 _RIDGE_POINTS = 4000
 _MIN_RIDGE_POINTS = 60
@@ -72,11 +76,18 @@ def search(
     small = frame.binned(_LARGEST_SIDE)
     image = small.stabilized()
     size = float(np.hypot(np.ptp(frame.y), np.ptp(frame.x)))
+    waiting: list[Iterator[list[Candidate]]] = []
     for width in _WIDTHS:
         ridges = find_ridges(small, image, width)
-        if len(ridges) >= _MIN_RIDGE_POINTS:
-            panel = _Panel(ridges, lines, between, small.pixel, size)
-            yield from (panel.candidates(rough) for rough in panel.rough_params(start))
+        if len(ridges) < _MIN_RIDGE_POINTS:
+            continue
+        steps = _Panel(ridges, lines, between, small.pixel, size).steps(start)
+        yield next(steps, [])
+        waiting.append(steps)
+        if len(waiting) == _QUICK:
+            yield from itertools.chain(*waiting)
+            waiting = []
+    yield from itertools.chain(*waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +100,12 @@ class _Panel:
     pixel: float
     size: float
 
-    def rough_params(self, start: Floats | None) -> Iterator[list[Floats]]:
-        """Yield rough parameters in steps: of the most probable shape first, then of all shapes; best ones first."""
+    def steps(self, start: Floats | None) -> Iterator[list[Candidate]]:
+        """Yield candidates in steps: from the most probable shape of the rings first, then from all shapes."""
+        return (self._candidates(rough) for rough in self._rough_params(start))
+
+    def _rough_params(self, start: Floats | None) -> Iterator[list[Floats]]:
+        """Yield rough parameters in the same steps, the best ones first."""
         points = self.ridges.sample(_RIDGE_POINTS)
         few = points.sample(_POINTS_FOR_SHAPES, seed=1)
         shapes: list[tuple[float, Floats]] = []
@@ -124,7 +139,7 @@ class _Panel:
         ]
         return [params for _, params in sorted(rough, key=lambda item: -item[0])]
 
-    def candidates(self, rough: list[Floats]) -> list[Candidate]:
+    def _candidates(self, rough: list[Floats]) -> list[Candidate]:
         """Assign rings from rough parameters, until the result is convincing; return the results, the best first."""
         points = self.ridges.sample(_RIDGE_POINTS)
         candidates: list[Candidate] = []
