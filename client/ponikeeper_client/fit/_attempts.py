@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ponikeeper.geometry import Geometry
-from ponikeeper_client.fit._acceptance import BLIND_START, StartTolerance, problems
+from ponikeeper_client.fit._acceptance import BLIND_START, Criteria, StartTolerance, problems
 from ponikeeper_client.fit._forward_model import DISTANCE, Floats, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._refine import Refined
@@ -52,6 +52,7 @@ class Attempts:
     lines: Floats
     start: Geometry
     tolerance: StartTolerance
+    criteria: Criteria
     _made: list[Attempt] = field(default_factory=list[Attempt])
     _tried: list[Floats] = field(default_factory=list[Floats])
 
@@ -108,7 +109,7 @@ class Attempts:
         refined = settle(self.frame, params, self.lines)
         if refined is None:
             return None
-        reasons = problems(self.frame, refined, self.lines, self.start, tolerance)
+        reasons = problems(self.frame, refined, self.lines, self.start, tolerance, self.criteria)
         if not reasons:
             reasons = self._unstable(refined)
         self._made.append(Attempt(refined, tuple(reasons)))
