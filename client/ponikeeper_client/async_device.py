@@ -15,6 +15,7 @@ from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.heartbeat import PERIOD, Heartbeat, hung_text
 from ponikeeper.system.file_hash import file_entry
 from ponikeeper_client import documents
+from ponikeeper_client._exposure_motion import ExposureMotion
 from ponikeeper_client._fresh_gets import raise_silent
 from ponikeeper_client._geometry_sources import GeometrySource, values_of
 from ponikeeper_client._request_methods import RequestMethods
@@ -87,6 +88,7 @@ class AsyncCalibrationData(RequestMethods[Coroutine[Any, Any, Result]], _Reconfi
         self.prefix = prefix
         self.per_event = per_event
         self.status_warnings = StatusWarnings()
+        self.exposure_motion = ExposureMotion()
         self._answer_timeout, self._verdict_timeout = timeout, verdict_timeout
         self._on_disconnect: Literal["raise", "record"] = on_disconnect
         self.snapshot = epics_signal_r(str, f"ca://{prefix}Snapshot_RBV", timeout=timeout)
@@ -143,7 +145,7 @@ class AsyncCalibrationData(RequestMethods[Coroutine[Any, Any, Result]], _Reconfi
                 on_disconnect=self._on_disconnect,
             )
         self._twin.name = self.name
-        self._twin.status_warnings = self.status_warnings
+        self._twin.status_warnings, self._twin.exposure_motion = self.status_warnings, self.exposure_motion
         return self._twin
 
     async def read_snapshot(self) -> Snapshot:
@@ -361,7 +363,7 @@ class AsyncCalibrationData(RequestMethods[Coroutine[Any, Any, Result]], _Reconfi
 
     async def _recorded_snapshot(self) -> Snapshot:
         try:
-            return await self.read_snapshot()
+            return self.exposure_motion.applied_to(await self.read_snapshot())
         except NotConnectedError as error:
             if self._on_disconnect == "raise":
                 raise

@@ -30,6 +30,7 @@ from ponikeeper.protocol.links import in_service
 from ponikeeper.protocol.pvs import setpoint
 from ponikeeper.system.file_hash import file_entry
 from ponikeeper_client import _display, documents
+from ponikeeper_client._exposure_motion import ExposureMotion
 from ponikeeper_client._fakes import FakeIoc, FakeTextSignal
 from ponikeeper_client._geometry_sources import GeometrySource, values_of
 from ponikeeper_client._guarded_signals import GuardedReadOnly, GuardedWritable
@@ -125,6 +126,7 @@ class CalibrationData(RequestMethods[Result], Device):
         self._timeout, self._verdict_timeout, self._on_disconnect = timeout, verdict_timeout, on_disconnect
         self._per_event = per_event
         self.status_warnings = StatusWarnings()
+        self.exposure_motion = ExposureMotion()
         self._state: tuple[int, str] | None = None
         self._state_lock, self._is_following = threading.Lock(), False
         self._made: tuple[tuple[str, Snapshot], documents.Configuration] | None = None
@@ -558,7 +560,7 @@ class CalibrationData(RequestMethods[Result], Device):
 
     def _recorded_snapshot(self) -> Snapshot:
         try:
-            return self.read_snapshot()
+            return self.exposure_motion.applied_to(self.read_snapshot())
         except NotConnectedError as error:
             if self._on_disconnect == "raise":
                 raise

@@ -190,6 +190,22 @@ def there_and_back(panel):
     stands(panel, "VALID")
 
 
+def test_link_that_left_and_came_back_during_an_exposure_is_in_the_record(panel, take, move, caplog):
+    """The status is VALID before and after it, and of the event after that one."""
+    move("Z", FAR)
+    wait_for(lambda: rests(panel, FAR))
+    stands(panel, "VALID")
+    panel.script["trigger", 2] = lambda: there_and_back(panel)
+    run = take(calibration_guard(bp.count([panel], 3)))
+    assert recorded(run, "status") == ["VALID", "MOVING", "VALID"]
+    assert re.match(r"z \(.*\) moved during the exposure, from 1000 to 1003 mm", recorded(run, "reason")[1])
+    (message,) = [record.message for record in caplog.records]
+    assert "moved during the exposure" in message
+    with pytest.raises(NotValidError, match=r"MOVING: z .* moved during the exposure"):
+        azimuthal_integrator(run, event=2)
+    assert azimuthal_integrator(run, event=3)
+
+
 def test_link_that_moves_and_returns_during_an_exposure_is_reported(panel, move, run_engine):
     panel.script[("trigger", 1)] = lambda: there_and_back(panel)
     _, reported = attempt(run_engine, calibration_guard(bp.count([panel]), on_status="fail"))

@@ -123,7 +123,7 @@ class Guard:
     def _check_end(self, run: Run, msg: Msg) -> None:
         """Check the last events of a run, and whether the geometry changed until its end."""
         if msg.kwargs.get("exit_status") in (None, "success"):
-            self._check_motion(run.stop_watches())
+            self._check_motion(run, run.stop_watches())
             self._verify(run)
             for calib in run.states:  # the status now does not matter: nothing is exposed any more
                 try:
@@ -203,9 +203,9 @@ class Guard:
         self._policy.check_moving_names(run)
         for calib, state in exposing.items():
             self._policy.check(run, calib, state)
+        self._check_motion(run, watches)
         known = run.streams.get(stream)
         yield from self._renew(run, msg, stream, list(run.devices) if known is None else run.calibrations_of(*known))
-        self._check_motion(watches)
         run.event = PendingEvent(stream, [msg])
         return (yield msg)
 
@@ -238,13 +238,14 @@ class Guard:
 
     def _drop(self, run: Run, msg: Msg) -> Plan:
         run.event = None
+        run.forget_motion()
         return (yield msg)
 
     def _save(self, run: Run, msg: Msg) -> Plan:
         event, run.event = run.event, None
         if event is None:
             return (yield msg)
-        self._check_motion(run.stop_watches())  # of an exposure that bluesky repeated after a pause
+        self._check_motion(run, run.stop_watches())  # of an exposure that bluesky repeated after a pause
         # dropping the event would lose the documents of its files; their exposure was over before the change
         final = any(isinstance(obj, WritesExternalAssets) for obj in event.objects)
         calibs = run.calibrations_of(*event.objects)
@@ -255,6 +256,7 @@ class Guard:
             final = not (yield from self._renew(run, msg, event.stream, calibs))
             yield from ensure_generator(event.messages)
         response = yield msg
+        run.forget_motion()
         self._verify(run)
         return response
 
@@ -311,10 +313,10 @@ class Guard:
             run.silence(calibs)
             yield from _repeatable(msg, read)
 
-    def _check_motion(self, watches: Mapping[CalibrationData, LinkWatch]) -> None:
+    def _check_motion(self, run: Run, watches: Mapping[CalibrationData, LinkWatch]) -> None:
         """Check what the links did during an exposure."""
         for calib, watch in watches.items():
-            self._policy.check_motion(calib, watch)
+            self._policy.check_motion(run, calib, watch)
 
     def _renew(self, run: Run, msg: Msg, stream: str, calibs: Sequence[CalibrationData]) -> Plan:
         """Make bluesky record the next event of a stream with the active states; return whether it will."""

@@ -128,10 +128,13 @@ class Policy:
             return True
         return any(link.name not in self.moving and settles(link) for link in calib.read_links())
 
-    def check_motion(self, calib: CalibrationData, watch: LinkWatch) -> None:
-        """Check whether a link moved during an exposure."""
-        moved = [text for name, text in moves(watch.seen).items() if name not in self.moving]
-        self._fail_or_warn(calib, "; ".join(moved))
+    def check_motion(self, run: Run, calib: CalibrationData, watch: LinkWatch) -> None:
+        """Check whether a link moved during an exposure; the event is recorded as MOVING then."""
+        moved = {name: text for name, text in moves(watch.seen).items() if name not in self.moving}
+        calib.exposure_motion.set(moved)
+        if moved:
+            run.warned_status[calib] = Status.MOVING.name  # the warning of the motion says more
+        self._fail_or_warn(calib, "; ".join(moved.values()))
 
     def check_fly_scan(self, run: Run, calib: CalibrationData, now: CalibrationState) -> None:
         """Check that one geometry was active during the whole fly scan; else its frames cannot be assigned."""

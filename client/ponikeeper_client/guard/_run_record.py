@@ -301,9 +301,15 @@ class Run:
     def end(self) -> None:
         """Stop the link watches; from then on the devices warn of their status again."""
         self.stop_watches()
+        self.forget_motion()
         for silenced in self._silenced.values():
             silenced.close()
         self._silenced.clear()
+
+    def forget_motion(self) -> None:
+        """Record the next event with what the IOC says, since the motion belongs to the last one."""
+        for calib in self.devices:
+            calib.exposure_motion.clear()
 
     def recorders(self, calibs: Iterable[CalibrationData], stream: str | None = None) -> list[Any]:
         """Return the devices that record some calibrations, in the whole run or in one stream."""
