@@ -302,8 +302,9 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         )
     if unfinished.strip() and not comment and not _is_complete(unfinished):
         raise PoniError(
-            f'the last line "{_short(unfinished)}" has no line end: the text was probably cut there; '
-            f"expected a whole file (if it is whole, end it with a newline)"
+            f'the last line "{_short(unfinished)}" has no line end: the text was probably cut there, and what is left '
+            "of a value is another one; expected a whole file: compare it with the original, and if it is whole, "
+            "end it with a newline: echo >> FILE.poni"
         )
     for number, line in enumerate([*lines, unfinished], start=1):
         if line.strip():

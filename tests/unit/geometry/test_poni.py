@@ -176,6 +176,45 @@ def test_text_cut_at_any_byte_reads_to_the_same_geometry_or_is_refused(version, 
     assert read == expected(version)
 
 
+def sorted_version21():
+    """Return version 2.1 with its keys sorted, as ``yaml.dump`` writes them: poni_version is last."""
+    return "".join(sorted(version21().splitlines(keepends=True)))
+
+
+@pytest.mark.parametrize(
+    ("text", "last", "cut"),
+    [
+        (sorted_version21(), "poni_version: 2.1", "poni_version: 2"),
+        (version21(), "Wavelength: 4.066e-11", "Wavelength: 4.066e-1"),
+        (version3(), "Parallax: True", "Parallax: Tru"),
+        (version2(detector="Pilatus100k"), "Wavelength: 4.066e-11", "Wavelength: 4"),
+    ],
+)
+def test_value_that_may_have_been_cut_is_refused_with_what_to_type(text, last, cut):
+    """What is left of a number is a number, too: without the line end no one can tell 2 from 2.1."""
+    assert text.endswith(f"{last}\n")
+    for line in (last, cut):
+        with pytest.raises(PoniError) as caught:
+            poni.read(text.removesuffix(f"{last}\n") + line)
+        assert str(caught.value) == (
+            f'the last line "{line}" has no line end: the text was probably cut there, and what is left of a value is '
+            "another one; expected a whole file: compare it with the original, and if it is whole, end it with a "
+            "newline: echo >> FILE.poni"
+        )
+    assert poni.read(text) == poni.read(text.removesuffix("\n") + "\n")  # what echo makes of it
+
+
+def test_number_that_was_cut_would_be_read_as_another_one():
+    lines = version2(0.25).splitlines(keepends=True)
+    text = "".join(sorted(lines, key=lambda line: line.startswith("Distance")))
+    assert text.endswith("Distance: 0.25\n")
+    assert poni.read(text).dist == 0.25
+    assert poni.read(text[:-2] + "\n").dist == 0.2
+    for end in (-1, -2):
+        with pytest.raises(PoniError, match="has no line end"):
+            poni.read(text[:end])
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize("versions", PAIRS, ids="-then-".join)
 def test_two_entries_cut_at_any_byte_give_the_first_only_while_the_second_has_not_begun(versions, newline):
