@@ -1,6 +1,7 @@
 """The plan `calibrate`: a live IOC, a real RunEngine and the real fit, on a panel that shows a simulated image."""
 
 import contextlib
+import hashlib
 import threading
 from dataclasses import replace
 
@@ -204,7 +205,20 @@ def test_mask_of_a_file_is_committed_as_path_and_hash(session, panel, frame, tmp
     mask = tmp_path / "mask.npy"
     np.save(mask, np.eye(*frame.shape, dtype=np.uint8))
     session([panel], mask=mask)
-    assert panel.calib.read_snapshot().provenance["files"] == {"mask": file_entry(mask)}
+    provenance = panel.calib.read_snapshot().provenance
+    assert provenance["files"] == {"mask": file_entry(mask)}
+    assert "mask_array" not in provenance
+
+
+def test_mask_of_an_array_is_recorded_as_shape_and_hash_of_the_masked_pixels(session, panel, frame):
+    mask = np.eye(*frame.shape, dtype=np.float32) * 7
+    session([panel], mask=mask)
+    provenance = panel.calib.read_snapshot().provenance
+    assert provenance["mask_array"] == {
+        "shape": list(frame.shape),
+        "sha256": hashlib.sha256(np.eye(*frame.shape, dtype=np.uint8).tobytes()).hexdigest(),
+    }
+    assert "files" not in provenance
 
 
 def test_fit_does_not_start_from_a_detector_whose_file_has_changed(session, panel, tmp_path):

@@ -47,6 +47,23 @@ _MAX_COMMENT = 1000
 """Largest length of the provenance's comment (characters)."""
 
 
+def mask_record(mask: NDArray[Any]) -> dict[str, object]:
+    """Return what the provenance has of a mask that is no file.
+
+    Parameters
+    ----------
+    mask
+        Shape (y, x); nonzero is masked.
+
+    Returns
+    -------
+    dict
+        ``shape``, and ``sha256`` of one byte for each pixel, row by row, 1 where it is masked:
+        ``hashlib.sha256((mask != 0).tobytes()).hexdigest()``. So the type of the array does not matter.
+    """
+    return {"shape": list(mask.shape), "sha256": hashlib.sha256((mask != 0).tobytes()).hexdigest()}
+
+
 @dataclass(frozen=True, slots=True)
 class CalibrationOptions:
     """The user's options, the same for each detector of a calibration.
@@ -287,13 +304,15 @@ class DetectorCalibration:
     def _provenance(self, result: Calibrated) -> dict[str, object]:
         """Build the provenance; a wavelength that was changed in the window has pyFAI-calib2 as its source."""
         unchanged = result.geometry.wavelength == self.wavelength.wavelength
-        record = {
+        record: dict[str, object] = {
             "method": _METHODS[self.options.method],
             "wavelength_from": self.wavelength.source if unchanged else "pyFAI-calib2",
             "run_uid": self.run_uid,
             "image_sha256": hashlib.sha256(self.files.image.read_bytes()).hexdigest(),
             "software": f"ponikeeper {__version__}, pyFAI {version('pyFAI')}",
         }
+        if self.options.mask is not None and self.options.mask_file is None:
+            record["mask_array"] = mask_record(self.options.mask)
         comment = "; ".join(result.warnings).encode("ascii", "replace").decode()[:_MAX_COMMENT]
         return result.fit.provenance() | record | ({"comment": comment} if comment else {})
 

@@ -86,7 +86,7 @@ def calibrate(
         subtracted; None subtracts the run's own stream ``dark``, which bluesky-darkframes records, if there is one.
     mask
         An array (y, x), or a file with one; nonzero is masked, in addition to the detector's own gaps. The path of
-        a file is committed with the geometry, with its SHA-256.
+        a file is committed with the geometry, with its SHA-256; of an array, shape and SHA-256 are recorded.
     part
         Accept a geometry that the image determines only in a part of the detector, such as from short arcs; the
         revision says in which circle it is valid.

@@ -65,6 +65,11 @@ def named_files(config: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in _items(config) if _is_file(key, value)}
 
 
+def is_sha256(value: object) -> bool:
+    """Return whether an object is a SHA-256: 64 hexadecimal digits in lower case."""
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
+
 def path_problem(path: object) -> str | None:
     """Check the path of a file.
 
@@ -110,7 +115,7 @@ def files_problems(files: object) -> list[str]:
         problem = path_problem(entry["path"])
         if problem:
             problems.append(f"files.{name}.path {problem}")
-        if not isinstance(entry["sha256"], str) or not _SHA256.fullmatch(entry["sha256"]):
+        if not is_sha256(entry["sha256"]):
             problems.append(
                 f"files.{name}.sha256 {json_literal(entry['sha256'])[:80]} is not allowed: expected the SHA-256 of the "
                 "content, 64 hexadecimal digits in lower case"

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import cast
 
 from ponikeeper.geometry import unknown_names
-from ponikeeper.geometry.files import files_problems
+from ponikeeper.geometry.files import files_problems, is_sha256
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
 from ponikeeper.protocol.assumed_errors import LIMITS as ASSUMED
 from ponikeeper.protocol.assumed_errors import is_allowed
@@ -85,6 +85,14 @@ def _has_numbers(*names: str) -> Callable[[object], bool]:
     )
 
 
+def _is_mask(value: object) -> bool:
+    if not isinstance(value, dict) or set(table := cast("dict[str, object]", value)) != {"shape", "sha256"}:
+        return False
+    shape = table["shape"]
+    sides = cast("list[object]", shape) if isinstance(shape, list) else []
+    return len(sides) == 2 and all(map(is_integer(1), sides)) and is_sha256(table["sha256"])
+
+
 def _is_assumed(value: object) -> bool:
     return isinstance(value, dict) and all(
         key in ASSUMED and is_allowed(key, item) for key, item in cast("dict[str, object]", value).items()
@@ -153,6 +161,10 @@ PROVENANCE: Mapping[str, Field] = MappingProxyType(
         "image_sha256": _LINE,
         "dark": _LINE,
         "dark_sha256": _LINE,
+        "mask_array": Field(
+            'an object of "shape" (y, x) and "sha256" of a mask that was no file: one byte for each pixel, 1 is masked',
+            _is_mask,
+        ),
         "software": _LINE,
         "author": _LINE,
         "comment": _TEXT,
