@@ -196,10 +196,6 @@ SMALL = {
     "right of 1300": (np.s_[:, :1300],),
 }
 
-FALSELY = pytest.mark.xfail(
-    strict=False, reason="accepted 0.3 to 1 px off: the covariance does not know of an error that points share"
-)
-
 
 def brighter(real, factor):
     """Saturate the inner rings as a 16-bit detector does."""
@@ -239,7 +235,7 @@ def test_ceria_under_a_wrong_name_is_refused(ceria, of_ceria, name):
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("name", [*HALVES, *(pytest.param(name, marks=FALSELY) for name in SMALL)])
+@pytest.mark.parametrize("name", [*HALVES, *SMALL])
 def test_a_part_of_nickel_is_right_or_refused_with_the_wavelength_that_fits(real_data, nickel, of_nickel, name):
     free = manifest(real_data, nickel, "refined_wl_free")
     reference = replace(of_nickel, geometry=fit(nickel, free).geometry)
@@ -247,7 +243,7 @@ def test_a_part_of_nickel_is_right_or_refused_with_the_wavelength_that_fits(real
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("name", [pytest.param(name, marks=FALSELY) for name in (*HALVES, *SMALL)])
+@pytest.mark.parametrize("name", [*HALVES, *SMALL])
 def test_a_part_of_nickel_is_right_or_refused_with_the_published_wavelength(nickel, of_nickel, name):
     """It is wrong by 0.5 %, which the centre of incomplete rings can compensate."""
     right_or_refused(nickel, of_nickel, name, mask=part_of(nickel, name))
