@@ -71,8 +71,8 @@ def test_pulls_of_simulated_images_with_a_distortion_have_width_one():
 
 def test_pulls_of_a_few_simulated_images_are_not_far_from_one():
     """Run the short version of the campaign."""
-    _, accepted, errors = pull_widths(8)
-    assert accepted >= 4
+    _, accepted, errors = pull_widths(4)
+    assert accepted >= 2
     assert 0.3 < np.sqrt(np.mean(errors**2)) < 1.8
 
 
@@ -123,8 +123,8 @@ def test_errors_of_sectors_of_real_images_are_what_is_said(real_data):
 
 
 def test_errors_of_some_sectors_of_a_real_image_are_what_is_said(real_data):
-    errors, _ = of_sectors(real_ceria(real_data), [(60, 40), (90, 130), (180, 250)])
-    assert len(errors) == 3
+    errors, _ = of_sectors(real_ceria(real_data), [(90, 130)])
+    assert len(errors) == 1
     assert (errors < BEYOND).all()
 
 
@@ -134,7 +134,7 @@ CHANGES = (-0.05, -0.02, -0.01, -0.005, 0.005, 0.01, 0.02, 0.05)
 
 def plain(standard, seed=0, **values):
     """A scene with many rings and a distortion."""
-    geometry = on_detector("Pilatus1M", 1.72e-4, 0.15, (0.45, 0.55), (2, -3), 3e-11)
+    geometry = on_detector("Pilatus300k", 1.72e-4, 0.1, (0.45, 0.55), (2, -3), 3e-11)
     return Scene(geometry, standard, 2.5, distortion=DISTORTION, seed=seed, **values)
 
 
@@ -153,12 +153,10 @@ def other_wavelengths():
 
 def binned():
     for standard, seed in itertools.product(("Ni", "LaB6", "CeO2", "Si"), range(3)):
-        geometry = on_detector("Pilatus1M", 1.72e-4, 0.15, (0.45, 0.55), (2, -3), 3e-11)
-        scene = Scene(geometry, standard, 2.5, distortion=DISTORTION, seed=seed)
-        image = scene.image()[:1042, :980]
-        blocks = image.reshape(521, 2, 490, 2)
+        scene = plain(standard, seed)
+        blocks = scene.image()[:618, :486].reshape(309, 2, 243, 2)
         half = np.where((blocks < 0).any((1, 3)), -1, blocks.sum((1, 3))).astype(np.int32)
-        config = {"orientation": 3, "max_shape": [521, 490]}
+        config = {"orientation": 3, "max_shape": [309, 243]}
         coarse = replace(scene.truth, detector="Detector", pixel1=3.44e-4, pixel2=3.44e-4, detector_config=config)
         yield replace(scene, truth=coarse), half, coarse, standard, {}
 
@@ -166,8 +164,8 @@ def binned():
 def sectors():
     for standard, width, middle in itertools.product(("Ni", "CeO2"), (20, 40, 80, 150), (10, 100, 220)):
         scene = plain(standard)
-        y, x = np.indices((1043, 981))
-        turn = np.degrees(np.arctan2(y - 0.45 * 1043, x - 0.55 * 981)) - middle
+        y, x = np.indices((619, 487))
+        turn = np.degrees(np.arctan2(y - 0.45 * 619, x - 0.55 * 487)) - middle
         hidden = np.abs((turn + 180) % 360 - 180) > width / 2
         yield scene, scene.image(), scene.truth, standard, {"mask": hidden}
 
@@ -230,8 +228,10 @@ def test_no_fit_is_accepted_beyond_its_stated_uncertainty(name):
     assert counts["beyond"] == 0
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_no_fit_of_a_few_is_accepted_beyond_its_stated_uncertainty(name):
-    """Run the short version of the campaign: two cases of each class."""
-    counts, _ = hunted(itertools.islice(CLASSES[name](), 3, None, 12))
+@pytest.mark.parametrize(
+    ("name", "first"), [("other wavelength", 3), ("binned", 1), ("sectors", 4), ("0 to 3 rings", 5)]
+)
+def test_no_fit_of_a_few_is_accepted_beyond_its_stated_uncertainty(name, first):
+    """Run the short version of the campaign: one case of each class that takes no search."""
+    counts, _ = hunted(itertools.islice(CLASSES[name](), first, first + 1))
     assert counts["beyond"] == 0
