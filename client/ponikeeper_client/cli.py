@@ -41,7 +41,10 @@ def fit(
         ),
     ] = None,
     calibrant: Annotated[
-        str | None, typer.Option(help="the powder standard: pyFAI's name, or a .D file", show_default=False)
+        str | None,
+        typer.Option(
+            help="the powder standard: pyFAI's name, or a .D file; auto tries all of pyFAI's", show_default=False
+        ),
     ] = None,
     energy: Annotated[float | None, typer.Option(help="of the beam, in keV")] = None,
     wavelength: Annotated[

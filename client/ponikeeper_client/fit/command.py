@@ -20,10 +20,11 @@ from ponikeeper_client._image_files.averaging import Image
 from ponikeeper_client.fit._acceptance import Criteria
 from ponikeeper_client.fit._inputs import InputFiles
 from ponikeeper_client.fit._output import OutputFile
-from ponikeeper_client.fit.calibrants import Calibrant
+from ponikeeper_client.fit.calibrants import Calibrant, known_standards
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
 from ponikeeper_client.fit.commit import CommitOptions, commit
 from ponikeeper_client.fit.fit import Fit, fit_image
+from ponikeeper_client.fit.identify import AUTO, fit_any, named_lookalike
 from ponikeeper_client.fit.start import Nominal, ResolvedStart, Start, resolve_start
 from ponikeeper_client.fit.table import fit_table
 
@@ -48,7 +49,7 @@ def fit(
     inputs
         The image files; the mask is committed with the geometry, as path and SHA-256.
     calibrant
-        pyFAI's name of the standard, or a .D file.
+        pyFAI's name of the standard, a .D file, or ``"auto"``, which tries all of pyFAI's.
     wavelength
         Wavelength of the beam (m); None is that of the start.
     start
@@ -106,39 +107,49 @@ def fit(
     return commit(committing, with_files(request, file_entry, inputs.mask))
 
 
-def _standard(inputs: InputFiles, calibrant: str | None, wavelength: float | None, start: Start) -> Calibrant:
-    """Return the standard; raise `CalibrationError` if an argument is missing."""
+def _standard(inputs: InputFiles, calibrant: str | None, wavelength: float | None, start: Start) -> Calibrant | None:
+    """Return the standard, None for all of them; raise `CalibrationError` if an argument is missing."""
     if not inputs.images:
         raise CalibrationError("the image is missing: ponikeeper fit IMAGE --calibrant CeO2 ...; several are averaged")
     if calibrant is None:
         raise CalibrationError(
             "--calibrant is missing: expected the powder standard in the beam, pyFAI's name such as CeO2, or a .D "
-            "file; it is never guessed"
+            "file; or auto, to try all of pyFAI's"
         )
     if wavelength is None and isinstance(start, Nominal):
         raise CalibrationError(
             "--energy is missing: expected keV, such as 74.55 (or --wavelength in m, such as 1.663e-11); it is never "
             "guessed"
         )
-    return find_calibrant(calibrant)
+    return None if calibrant == AUTO else find_calibrant(calibrant)
 
 
 def _fit(
-    image: Image, mask: NDArray[np.bool_] | None, begin: ResolvedStart, standard: Calibrant, criteria: Criteria,
+    image: Image, mask: NDArray[np.bool_] | None, begin: ResolvedStart, standard: Calibrant | None, criteria: Criteria,
     inputs: InputFiles, output: OutputFile | None, report: ReportProgress,
 ) -> Fit:  # fmt: skip
     """Fit the image; if nothing can be fitted, write the picture of the image and raise `FitError`."""
+
+    def progress(done: float, step: str) -> None:
+        report(0.1 + 0.85 * done, step)
+
     try:
-        return fit_image(
-            image, begin.geometry, standard, mask=mask, tolerance=begin.tolerance, criteria=criteria,
-            progress=lambda done, step: report(0.1 + 0.9 * done, step),
-        )  # fmt: skip
+        if standard is None:
+            return fit_any(
+                image, begin.geometry, known_standards(), mask=mask, tolerance=begin.tolerance, criteria=criteria,
+                progress=progress,
+            )  # fmt: skip
+        result = fit_image(
+            image, begin.geometry, standard, mask=mask, tolerance=begin.tolerance, criteria=criteria, progress=progress
+        )
     except FitError as error:
         if output is not None:
             from ponikeeper_client.fit.figure import draw_image
 
             _print(output.write_picture(draw_image(image, inputs.name, error.problems[0]), accepted=False))
         raise
+    report(0.95, "check the result")
+    return result if result.accepted else named_lookalike(image, result, mask=mask, tolerance=begin.tolerance)
 
 
 def _draw(output: OutputFile, result: Fit, image: Image, mask: NDArray[np.bool_] | None, title: str) -> None:

@@ -13,6 +13,8 @@ from ponikeeper_client.fit.fit import Fit
 
 _PATTERN_POINTS = 1500
 _DPI = 90
+_CONTOUR_SIDE = 512
+"""Rings are drawn through about so many points along each side of the image."""
 
 
 def draw(fit: Fit, image: NDArray[Any], mask: NDArray[Any] | None, title: str) -> bytes:
@@ -91,9 +93,10 @@ def show_rings(axes: Any, image: NDArray[Any], two_theta: NDArray[Any], angles: 
         Scattering angles of the rings (deg), shape (n,).
     """
     _show_image(axes, image)
-    upper = two_theta.copy()
-    upper[: image.shape[0] // 2] = np.nan  # the lower half shows the image alone
-    axes.contour(upper, levels=np.unique(angles), colors="tab:red", linewidths=0.6, alpha=0.9)
+    step = max(1, max(image.shape) // _CONTOUR_SIDE)
+    rows, columns = np.arange(image.shape[0] // 2, image.shape[0], step), np.arange(0, image.shape[1], step)
+    upper = two_theta[np.ix_(rows, columns)]  # the lower half shows the image alone
+    axes.contour(columns, rows, upper, levels=np.unique(angles), colors="tab:red", linewidths=0.6, alpha=0.9)
     axes.set(xlabel="x (px)", ylabel="y (px)", title="image; upper half: rings of the geometry")
 
 

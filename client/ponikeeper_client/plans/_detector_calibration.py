@@ -27,6 +27,7 @@ from ponikeeper_client.fit._acceptance import Criteria
 from ponikeeper_client.fit.calibrants import Calibrant
 from ponikeeper_client.fit.figure import draw, draw_image
 from ponikeeper_client.fit.fit import Fit, fit_image, measure_image
+from ponikeeper_client.fit.identify import named_lookalike
 from ponikeeper_client.fit.start import Nominal, Start, resolve_start
 from ponikeeper_client.gui.calib2 import Calib2, Panel
 from ponikeeper_client.images import ImageSource, as_frames
@@ -218,6 +219,7 @@ class DetectorCalibration:
             self._draw_rejected(lambda: draw_image(image, self._title, problem))
             raise
         if not fit.accepted:
+            fit = named_lookalike(image, fit, mask=options.mask, tolerance=start.tolerance)
             self._draw_rejected(lambda: draw(fit, image, options.mask, self._title))
         fit.require_accepted()
         return fit, fit.warnings
