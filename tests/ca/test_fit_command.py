@@ -323,6 +323,17 @@ def test_rejected_fit_is_neither_written_nor_put(fit, files, prefix, tmp_path):
     assert (snapshot(prefix), counters(prefix)) == (before, counted)
 
 
+def test_rejected_fit_names_the_standard_in_the_beam_and_auto_finds_it(fit, files, prefix, tmp_path):
+    words = ("--start", files / "start.poni", "-o", tmp_path / "new.poni")
+    assert "looks like LaB6 (0.0" in plain(fit("image.npy", *words, calibrant="Ni").stderr)
+    done = fit("image.npy", *words, "--put", prefix, calibrant="auto")
+    assert done.returncode == 0, done.stderr
+    assert off_px(TRUTH, poni.read((tmp_path / "new.poni").read_bytes())) < RIGHT
+    assert "# fitted to LaB6: " in (tmp_path / "new.poni").read_text()
+    assert "calibrant LaB6" in plain(done.stdout.replace("│", " "))
+    assert snapshot(prefix)["provenance"]["calibrant"] == "LaB6"
+
+
 def test_image_without_rings_is_drawn(fit, files, tmp_path):
     np.save(files / "noise.npy", np.random.default_rng(0).poisson(50, SCENE.image().shape))
     done = fit("noise.npy", "--start", files / "start.poni", "-o", tmp_path / "no.poni")

@@ -26,6 +26,9 @@ _SAME = 1e-6
 _COMPARED, _SAME_LATTICE = 8, 1e-3
 """Standards whose first lines differ by less than this (relative) are one lattice."""
 
+USUAL_STANDARDS = ("AgBh", "Al", "Au", "CeO2", "Cr2O3", "LaB6", "Ni", "Si", "alpha_Al2O3")
+"""Standards that beamlines have: they are proposed, and tried, before the others."""
+
 _NO_MATERIALS = {"mock"}
 """Names of pyFAI that are no materials."""
 

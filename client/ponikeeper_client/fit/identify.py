@@ -19,7 +19,7 @@ from ponikeeper_client.fit._forward_model import DISTANCE, Floats, detector_poin
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._quality import completeness, sharp_peaks
 from ponikeeper_client.fit._ridges import RidgePoints
-from ponikeeper_client.fit.calibrants import Calibrant, known_standards
+from ponikeeper_client.fit.calibrants import USUAL_STANDARDS, Calibrant, known_standards
 from ponikeeper_client.fit.fit import Fit, fit_image
 
 AUTO = "auto"
@@ -40,6 +40,9 @@ _CLEARLY_BETTER = 3.0
 
 _AS_COMPLETE = 0.85
 """Of two standards that fit, one lacks lines if so much less of its lines is visible."""
+
+_CLEAR_SCORE = 1.5
+"""If the peaks match one standard so many times better than any other, others are not tried."""
 
 _ANY_DISTANCE = (0.03, 20.0)
 """Distances of a start without one (m)."""
@@ -130,9 +133,11 @@ def named_lookalike(image: NDArray[Any], rejected: Fit, *, mask: NDArray[Any] | 
         The image cannot be used.
     """
     frame = Frame.of(image, rejected.geometry, mask)
-    for one in rank(frame, rejected.geometry, known_standards(), _distances(rejected.start, tolerance)):
-        if one.standard.name == rejected.calibrant.name:  # it looks like the standard that was given
-            break
+    ranked = rank(frame, rejected.geometry, known_standards(), _distances(rejected.start, tolerance))
+    others = [one for one in ranked if one.standard.name != rejected.calibrant.name]
+    if others and ranked[0].score > _CLEAR_SCORE * others[0].score and ranked[0] is not others[0]:
+        return rejected  # it looks like the standard that was given
+    for one in sorted(others, key=lambda one: one.standard.name not in USUAL_STANDARDS):
         other = _fit(image, one.geometry, one.standard, mask, CALIBRATED_START, USUAL)
         if other is not None and other.accepted:
             hint = f"looks like {_described(other)}: if that is in the beam, give it as the calibrant"

@@ -16,7 +16,7 @@ from ponikeeper_client.fit._forward_model import (
     radius_per_angle,
     two_theta,
 )
-from ponikeeper_client.fit.calibrants import Calibrant, known_standards
+from ponikeeper_client.fit.calibrants import USUAL_STANDARDS, Calibrant, known_standards
 
 LEAST_RINGS = 3
 """Number of rings that a fit needs."""
@@ -30,9 +30,6 @@ _MIN_SEPARATION = 6.0
 
 _MIN_RADIUS = 10.0
 """Rings smaller than this are behind the beam stop (px)."""
-
-_USUAL = ("AgBh", "Al", "Au", "CeO2", "Cr2O3", "LaB6", "Ni", "Si", "alpha_Al2O3")
-"""Standards that beamlines have; one of them is proposed if it has enough rings."""
 
 _AZIMUTHS = 720
 _POINT_DISTANCE = 24.0
@@ -184,7 +181,7 @@ def ring_problem(geometry: Geometry, shape: tuple[int, int], standard: Calibrant
     if len(chosen.rings) >= LEAST_RINGS:
         remedy = "put the detector farther away, since rings overlap or are behind the beam stop"
     if ranked:
-        best = next((plan for plan in ranked if plan.standard.name in _USUAL), ranked[0])
+        best = next((plan for plan in ranked if plan.standard.name in USUAL_STANDARDS), ranked[0])
         remedy = f"use {best.standard.name} ({count_text(best.usable)}), or {remedy}"
     return (
         f"{standard.name} will have {count_text(chosen.usable)} on the panel that a fit can use, at least "
