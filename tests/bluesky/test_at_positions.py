@@ -6,6 +6,7 @@ import bluesky.plans as bp
 import pytest
 from ophyd.sim import motor as unlinked
 
+import speak
 from live import wait_for
 from ponikeeper.errors import CalibrationError
 from ponikeeper_client.guard import calibration_guard
@@ -20,7 +21,15 @@ DISTANCES = {"near": 0.2, "far": 1.0}
 @pytest.fixture(scope="module")
 def linked(make_ioc_for_module, motors):
     links = "settle = 0.2\n" + motors.link("z", "Z:RBV", moving="Z:MOVN")
-    return make_ioc_for_module(more={"{Det:1}Calib:": links}, other_ports=(motors.port,)).start()
+    detectors = ("{Det:1}Calib:", "{Det:2}Calib:", "{Det:3}Calib:")
+    more = {"{Det:1}Calib:": links, "{Det:3}Calib:": links}
+    return make_ioc_for_module(detectors=detectors, more=more, other_ports=(motors.port,)).start()
+
+
+@pytest.fixture(scope="module")
+def other(linked):
+    """The prefix of another detector on the same stage."""
+    return linked.prefixes[2]
 
 
 @pytest.fixture
@@ -128,6 +137,22 @@ def test_detector_that_the_motor_does_not_move_is_measured_together_with_one_tha
     run = take(at_positions([panel, fixed], stage, PLACES, num=2))
     assert per_run(run) == {"near": [0.2] * 2, "far": [1.0] * 2}
     assert recorded(run, "dist", name="pe2") == [0.4] * 4
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_detector_whose_link_is_out_of_service_is_not_measured(make, linked, other, panel, stage, take, together):
+    """Its geometry would stay that of the last place; next to a detector that follows it would pass for a fixed one."""
+    detectors = [panel, *([make(Scripted, other.removesuffix("Calib:"), "pe3")] if together else [])]
+    assert speak.put(f"{linked.prefix}OutOfService", "z: no encoder") is None
+    try:
+        wait_for(lambda: panel.calib.read_links() == ())
+        reason = r"pe1_calib does not follow stage: z \(.*Z:RBV\) is out of service since .*: no encoder; return it to"
+        with pytest.raises(CalibrationError, match=rf"{reason} service: ponikeeper in-service '.*' z"):
+            take(at_positions(detectors, stage, PLACES))
+    finally:
+        assert speak.put(f"{linked.prefix}InService", "z") is None
+        wait_for(lambda: panel.calib.read_links())
+    assert stage.position == 1000.0
 
 
 def test_detector_whose_ioc_has_no_links_cannot_follow(make, prefix, stage, take):

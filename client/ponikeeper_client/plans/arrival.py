@@ -1,5 +1,6 @@
 """Move a detector, and wait until the IOC has followed it to its new position."""
 
+import shlex
 import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from bluesky.utils import Msg
 
 from ponikeeper.errors import CalibrationError
 from ponikeeper.protocol import applies, is_within
+from ponikeeper.protocol.links import in_service
 from ponikeeper_client.device import CalibrationData
 
 Plan = Generator[Msg, Any, Any]
@@ -80,10 +82,12 @@ class _Move:
 
     def __init__(self, calib: CalibrationData, motor: Any) -> None:
         self.calib, self._motor, self.is_fixed = calib, motor, False
-        links = calib.read_links()
-        self.has_links = bool(links)
+        links = calib.read_links(all_links=True)
+        used = in_service(links)
+        self.has_links = bool(used)
         signals = {signal.pvname: signal for signal in _signals(motor) if hasattr(signal, "pvname")}
-        self.readbacks = {link.name: signals[link.pv] for link in links if link.pv in signals}
+        self.readbacks = {link.name: signals[link.pv] for link in used if link.pv in signals}
+        self.ignored = [link for link in links if link not in used and link.pv in signals]
         self._position, self._serial = getattr(motor, "position", None), calib.read_snapshot().serial
 
     def inapplicable_reason(self) -> str | None:
@@ -121,6 +125,12 @@ def _prepare(calibs: Sequence[CalibrationData], motor: Any) -> list[_Move]:
     moves = [_Move(calib, motor) for calib in calibs]
     linked = any(move.readbacks for move in moves)
     for move in moves:
+        if move.ignored:  # its geometry stays where it is, and looks valid
+            link, prefix = move.ignored[0], shlex.quote(move.calib.prefix)
+            raise CalibrationError(
+                f"{move.calib.name} does not follow {motor.name}: {link} is {link.out_of_service}; return it to "
+                f"service: ponikeeper in-service {prefix} {link.name}"
+            )
         move.is_fixed = linked and not move.readbacks
         if not (move.has_links or move.is_fixed):
             raise CalibrationError(
