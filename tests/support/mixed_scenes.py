@@ -4,7 +4,6 @@ Each image has a smooth distortion of the panel, as real ones have: it displaces
 part of it.
 """
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +20,9 @@ PANELS = (
     ("Detector", (1024, 1024, 4e-4, 4e-4)),
 )  # fmt: skip
 """Name, and rows, columns and pixel size (m) of a panel that pyFAI does not know by a name."""
+
+SMALL = (("Pilatus300k", None), ("Detector", (768, 768, 2e-4, 2e-4)))
+"""Panels with few pixels, for short tests."""
 
 STANDARDS = ("Ni", "LaB6", "CeO2", "Si", "AgBh", "alpha_Al2O3", "Cr2O3")
 
@@ -54,13 +56,13 @@ _APART = 8.0
 _TRIES = 3000
 
 
-def mixed_scene(kind, seed, distortion=DISTORTION):
-    """Build a random scene of a kind: the same one for the same seed."""
+def mixed_scene(kind, seed, distortion=DISTORTION, panels=None):
+    """Build a random scene of a kind on one of the panels: the same one for the same seed."""
     random, like = np.random.default_rng((list(KINDS).index(kind), seed)), KINDS[kind]
     low, high = like.get("rings", _RINGS)
     for _ in range(_TRIES):
         width = random.uniform(1.8, 4.5)
-        truth, standard = _random_geometry(random, like), str(random.choice(STANDARDS))
+        truth, standard = _random_geometry(random, like, panels or PANELS), str(random.choice(STANDARDS))
         truth = replace(truth, wavelength=_wavelength(random, standard))
         if low <= visible_rings(truth, standard, width) <= high:
             break
@@ -97,15 +99,9 @@ def visible_rings(truth, standard, width):
     return len(visible) if apart >= max(_APART, 3 * width) else 0
 
 
-def scenes(count, start=0):
-    """Yield kind and seed of so many images, the kinds in turn."""
-    for number, kind in itertools.islice(enumerate(itertools.cycle(KINDS), start), count):
-        yield kind, number
-
-
-def _random_geometry(random, like):
+def _random_geometry(random, like, panels):
     """Draw panel, orientation, distance, beam spot and tilt; the wavelength is still missing."""
-    name, panel = PANELS[random.integers(len(PANELS))]
+    name, panel = panels[random.integers(len(panels))]
     config = {"orientation": int(random.integers(1, 5))}
     if panel is None:
         detector = detector_of(Geometry(1, 0, 0, 0, 0, 0, *_pixels(name), 1e-10, name, config))

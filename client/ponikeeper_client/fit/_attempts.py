@@ -11,7 +11,7 @@ from ponikeeper_client.fit._forward_model import DISTANCE, Floats, geometry_of, 
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._refine import Refined
 from ponikeeper_client.fit._search import LONGEST, SHORTEST, Candidate, search
-from ponikeeper_client.fit._settle import panel_difference, settle, spread_of_polishes
+from ponikeeper_client.fit._settle import is_hopeless, panel_difference, settle, spread_of_polishes
 
 _PER_STEP = 2
 """Number of candidates that are refined in each step of the search."""
@@ -54,6 +54,7 @@ class Attempts:
     tolerance: StartTolerance
     criteria: Criteria
     _made: list[Attempt] = field(default_factory=list[Attempt])
+    _hopeless: list[Refined] = field(default_factory=list[Refined])
     _tried: list[Floats] = field(default_factory=list[Floats])
 
     def run(self, report: Progress) -> Attempt | None:
@@ -82,7 +83,7 @@ class Attempts:
         found = self._search(BLIND_START)
         if found and not blind:
             return Attempt(found.refined, (self._wrong_start(found.refined.params),))
-        return found or min(self._made, key=lambda attempt: attempt.rank, default=None)
+        return found or self._best_rejected()
 
     def _search(self, tolerance: StartTolerance) -> Attempt | None:
         """Refine the candidates of a search until one is accepted."""
@@ -109,11 +110,22 @@ class Attempts:
         refined = settle(self.frame, params, self.lines)
         if refined is None:
             return None
+        if is_hopeless(refined):
+            self._hopeless.append(refined)
+            return None
         reasons = problems(self.frame, refined, self.lines, self.start, tolerance, self.criteria)
         if not reasons:
             reasons = self._unstable(refined)
         self._made.append(Attempt(refined, tuple(reasons)))
         return self._made[-1]
+
+    def _best_rejected(self) -> Attempt | None:
+        """Return the best of the rejected attempts; None if there are none."""
+        if self._made or not self._hopeless:
+            return min(self._made, key=lambda attempt: attempt.rank, default=None)
+        refined = min(self._hopeless, key=lambda other: other.residual_px)
+        reasons = problems(self.frame, refined, self.lines, self.start, self.tolerance, self.criteria)
+        return Attempt(refined, tuple(reasons or self._unstable(refined)))
 
     def _unstable(self, refined: Refined) -> list[str]:
         """Return the reason against a geometry to which displaced ones are not refined."""

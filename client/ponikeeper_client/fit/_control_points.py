@@ -9,17 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ponikeeper_client.fit._forward_model import (
-    DISTANCE,
-    Floats,
-    azimuth,
-    cosine,
-    detector_point,
-    radius_per_angle,
-    two_theta,
-)
+from ponikeeper_client.fit._forward_model import DISTANCE, Floats, detector_point, radius_per_angle, two_theta
 from ponikeeper_client.fit._frame import Frame
-from ponikeeper_client.fit.calibrants import line_spacing, nearest_index
+from ponikeeper_client.fit._passes import sum_profiles
+from ponikeeper_client.fit.calibrants import line_spacing
 
 _ARC = 24.0
 """Length of a sector along its ring (px)."""
@@ -41,8 +34,6 @@ _MIN_SIGNAL = 4.0
 
 _PASSES = 6
 _COARSE = 8
-_ENTRIES_PER_PX = 4
-"""Of the table that tells by radius whether a line is near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,21 +146,15 @@ def _measure_profiles(frame: Frame, params: Floats, lines: Floats, widths: Float
         2 * np.pi * params[DISTANCE] * np.tan(np.minimum(lines, 1.5)) / frame.pixel / _ARC,
         _MIN_SECTORS, _MAX_SECTORS,
     ).astype(int)  # fmt: skip
-    first = np.r_[0, np.cumsum(sectors)]
-    intensity, offset, line, chi = _pixels_near_lines(frame, params, lines, widths)
-    sector = first[line] + np.minimum((chi + np.pi) / (2 * np.pi) * sectors[line], sectors[line] - 1).astype(int)
-    part = ((offset / widths[line] + 1) / 2 * _BINS).astype(int).clip(0, _BINS - 1)
-
-    cell, cells = sector * _BINS + part, int(first[-1]) * _BINS
-    counts, sums, offsets = (
-        np.bincount(cell, weights, minlength=cells).reshape(-1, _BINS).astype(float)
-        for weights in (None, intensity, offset)
-    )
+    sums = sum_profiles(frame, params, lines, widths, sectors, _BINS)
+    counts = sums.counts
     pixels = counts.sum(1)
     measured = pixels >= _MIN_PIXELS
-    mean_chi = (np.bincount(sector, chi, minlength=int(first[-1])) / np.maximum(pixels, 1))[measured]
+    mean_chi = (sums.azimuths / np.maximum(pixels, 1))[measured]
     line = np.repeat(np.arange(len(lines)), sectors)[measured]
-    return _Profiles.of(counts[measured], sums[measured], offsets[measured], widths[line], line, mean_chi)
+    return _Profiles.of(
+        counts[measured], sums.intensities[measured], sums.offsets[measured], widths[line], line, mean_chi
+    )
 
 
 def _on_the_image(frame: Frame, params: Floats, lines: Floats) -> NDArray[np.bool_]:
@@ -177,37 +162,6 @@ def _on_the_image(frame: Frame, params: Floats, lines: Floats) -> NDArray[np.boo
     coarse = (slice(None, None, _COARSE),) * 2
     angles = two_theta(params, frame.y[coarse], frame.x[coarse])[frame.valid[coarse]]
     return (lines >= angles.min(initial=np.inf)) & (lines <= angles.max(initial=0))
-
-
-def _pixels_near_lines(
-    frame: Frame, params: Floats, lines: Floats, widths: Floats
-) -> tuple[Floats, Floats, NDArray[np.intp], Floats]:
-    """Return intensity, offset from the line (px), index of the line and azimuth (rad) of the pixels near a line."""
-    distance = params[DISTANCE] / frame.pixel
-    along = cosine(params, frame.y, frame.x)
-    radius = distance * np.sqrt(np.maximum(1 / (along * along) - 1, 0))
-    near = _table_of_lines(lines[widths > 0], widths[widths > 0], distance)
-    entry = np.minimum(radius * _ENTRIES_PER_PX, len(near) - 1).astype(np.int32)
-    picked = near[entry] & frame.valid & (along > 0)
-    y, x = frame.y[picked], frame.x[picked]
-    angle = two_theta(params, y, x)
-    line = nearest_index(lines, angle)
-    offset = (angle - lines[line]) * radius_per_angle(params, angle) / frame.pixel
-    close = np.abs(offset) < widths[line]
-    return (
-        frame.image[picked][close].astype(float), offset[close], line[close], azimuth(params, y[close], x[close])
-    )  # fmt: skip
-
-
-def _table_of_lines(lines: Floats, widths: Floats, distance: float) -> NDArray[np.bool_]:
-    """Compute for each radius, in parts of a px, whether a line is near: faster than a search for every pixel."""
-    radius = distance * np.tan(np.minimum(lines, 1.5))
-    table = np.zeros(int((radius.max(initial=0) + 20) * _ENTRIES_PER_PX) + 2, bool)
-    for middle, width in zip(radius, widths, strict=True):
-        first, last = int((middle - width - 1) * _ENTRIES_PER_PX), int((middle + width + 1) * _ENTRIES_PER_PX)
-        table[max(0, first) : last + 1] = True
-    table[-1] = False  # all larger radii
-    return table
 
 
 @dataclass(frozen=True, slots=True)

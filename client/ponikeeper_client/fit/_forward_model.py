@@ -162,7 +162,7 @@ def azimuth(params: Floats, y: ArrayLike, x: ArrayLike) -> Floats:
     Parameters and shapes as `two_theta`.
     """
     q1, q2, q3 = ray(params, y, x)
-    e1, e2 = _transverse_axes(params)
+    e1, e2 = transverse_axes(params)
     return np.arctan2(q1 * e2[0] + q2 * e2[1] + q3 * e2[2], q1 * e1[0] + q2 * e1[1] + q3 * e1[2])
 
 
@@ -182,7 +182,7 @@ def detector_point(params: Floats, angle: Floats, azimuth: Floats) -> tuple[Floa
         Coordinates on the detector (m), shape (n,).
     """
     beam = np.array(beam_direction(params[ROT1], params[ROT2]))
-    e1, e2 = _transverse_axes(params)
+    e1, e2 = transverse_axes(params)
     sine = np.sin(angle)
     v1, v2, v3 = (
         np.cos(angle) * beam[k] + sine * (np.cos(azimuth) * e1[k] + np.sin(azimuth) * e2[k]) for k in range(3)
@@ -232,7 +232,7 @@ def _along_and_across(params: Floats, y: ArrayLike, x: ArrayLike) -> tuple[Float
     return along, np.sqrt(np.maximum(q1 * q1 + q2 * q2 + q3 * q3 - along * along, 0))
 
 
-def _transverse_axes(params: Floats) -> tuple[Floats, Floats]:
+def transverse_axes(params: Floats) -> tuple[Floats, Floats]:
     """Compute two unit vectors perpendicular to the beam and to each other, the first one nearest to axis 1."""
     beam = np.array(beam_direction(params[ROT1], params[ROT2]))
     first = np.array([1.0, 0, 0]) - beam[0] * beam

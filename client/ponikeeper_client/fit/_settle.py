@@ -5,7 +5,7 @@ import numpy as np
 from ponikeeper_client.fit._control_points import control_points, profile_widths
 from ponikeeper_client.fit._forward_model import DISTANCE, PARAMETER_SCALES, Floats, radius_per_angle, two_theta
 from ponikeeper_client.fit._frame import Frame
-from ponikeeper_client.fit._quality import MIN_POINTS
+from ponikeeper_client.fit._quality import MIN_POINTS, completeness
 from ponikeeper_client.fit._refine import Refined, refine
 
 MAX_RINGS = 20
@@ -13,6 +13,9 @@ MAX_RINGS = 20
 
 FIRST_HALF_WIDTH, _HALF_WIDTH = 8.0, 6.0
 """Half width of the profiles in the first and in all later measurements (px)."""
+
+_HOPELESS_RESIDUAL, _HOPELESS_COMPLETENESS = 1.5, 0.35
+"""Largest residual (px) and least completeness of a first measurement that is worth repeating."""
 
 _MAX_MEASUREMENTS = 5
 _SETTLED = 0.03
@@ -42,13 +45,18 @@ def settle(frame: Frame, params: Floats, lines: Floats) -> Refined | None:
     Returns
     -------
     Refined or None
-        None if there are too few points.
+        As measured first if it is hopeless; None if there are too few points.
     """
     refined = _measured(frame, params, lines, profile_widths(frame, params, lines, FIRST_HALF_WIDTH, MAX_RINGS))
-    if refined is None:
-        return None
+    if refined is None or is_hopeless(refined):
+        return refined
     widths = _widths(frame, refined, lines)  # which rings are measured is chosen twice, then kept
     return _repeated(frame, refined, lines, widths)
+
+
+def is_hopeless(refined: Refined) -> bool:
+    """Check whether a first measurement shows that the parameters are wrong."""
+    return refined.residual_px > _HOPELESS_RESIDUAL or completeness(refined.points) < _HOPELESS_COMPLETENESS
 
 
 def spread_of_polishes(frame: Frame, refined: Refined, lines: Floats) -> float:
