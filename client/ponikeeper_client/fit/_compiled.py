@@ -1,4 +1,4 @@
-"""Passes over all pixels compiled by numba, an optional extra: the same sums as of `_passes`, several times faster."""
+"""Passes over all pixels compiled by numba, an optional extra: the same sums as of `_profile_sums`, much faster."""
 
 import itertools
 import math
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ponikeeper_client.fit._forward_model import DISTANCE, Floats, beam_direction, transverse_axes
 from ponikeeper_client.fit._frame import Frame
-from ponikeeper_client.fit._passes import ENTRIES_PER_PX, ProfileSums, table_of_lines
+from ponikeeper_client.fit._profile_sums import ENTRIES_PER_PX, ProfileSums, table_of_lines
 
 _THREADS = min(4, os.cpu_count() or 1)
 
@@ -85,4 +85,5 @@ def sum_profiles(
     with ThreadPoolExecutor(_THREADS) as pool:
         results = list(pool.map(sums_of, parts))
     sums = np.sum([result[0] for result in results], axis=0).reshape(3, -1, bins)
-    return ProfileSums(*sums, np.sum([result[1] for result in results], axis=0))
+    counts, intensities, offsets = sums
+    return ProfileSums(counts, intensities, offsets, np.sum([result[1] for result in results], axis=0))

@@ -1,13 +1,21 @@
 """Refinement: the fit parameters that match the control points best, their covariance and their residuals."""
 
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from ponikeeper_client.fit._control_points import ControlPoints
-from ponikeeper_client.fit._forward_model import DISTANCE, PARAMETER_SCALES, Floats, radius_per_angle, two_theta
+from ponikeeper_client.fit._forward_model import (
+    DISTANCE,
+    PARAMETER_SCALES,
+    Floats,
+    radius_per_angle,
+    two_theta,
+    two_theta_jacobian,
+)
 
 _ROUNDS = 3
 _OUTLIER = 4.0
@@ -169,5 +177,9 @@ def _solve(params: Floats, points: ControlPoints, weights: Floats, lines: Floats
     def residuals(values: Floats) -> Floats:
         return (two_theta(values, points.y, points.x) - target) * scale
 
-    solution = least_squares(residuals, params, x_scale=scales, loss=loss, f_scale=0.3, max_nfev=40)
+    def jacobian(values: Floats) -> Floats:
+        return two_theta_jacobian(values, points.y, points.x) * scale[:, None]
+
+    solve = cast("Any", least_squares)  # its annotations do not know of a function as `jac`
+    solution = solve(residuals, params, jacobian, x_scale=scales, loss=loss, f_scale=0.3, max_nfev=40)
     return _Solution(solution.x, solution.fun, solution.jac)

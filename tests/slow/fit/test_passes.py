@@ -9,6 +9,7 @@ from ponikeeper_client.fit import _passes
 from ponikeeper_client.fit._control_points import profile_widths
 from ponikeeper_client.fit._forward_model import params_of
 from ponikeeper_client.fit._frame import Frame
+from ponikeeper_client.fit._profile_sums import sum_by_numpy
 from ponikeeper_client.fit.calibrants import calibrant
 from powder import Scene, on_detector
 
@@ -31,7 +32,7 @@ def sums_of(summing, frame):
 def test_compiled_sums_are_those_of_numpy(frame):
     compiled = _passes.compiled_summing()
     assert compiled is not None, "numba is in the extra test"
-    expected, result = sums_of(_passes.sum_by_numpy, frame), sums_of(compiled, frame)
+    expected, result = sums_of(sum_by_numpy, frame), sums_of(compiled, frame)
     assert expected.counts.sum() > 10_000
     for name in ("counts", "intensities", "offsets", "azimuths"):
         np.testing.assert_allclose(getattr(result, name), getattr(expected, name), rtol=1e-9, atol=1e-9)
@@ -42,7 +43,7 @@ def test_without_numba_numpy_is_used(frame, monkeypatch):
     monkeypatch.setattr(_passes, "_COMPILED_FROM", 0)
     _passes.compiled_summing.cache_clear()
     try:
-        expected, result = sums_of(_passes.sum_by_numpy, frame), sums_of(_passes.sum_profiles, frame)
+        expected, result = sums_of(sum_by_numpy, frame), sums_of(_passes.sum_profiles, frame)
     finally:
         _passes.compiled_summing.cache_clear()
     np.testing.assert_array_equal(result.intensities, expected.intensities)
