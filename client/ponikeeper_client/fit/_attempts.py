@@ -113,11 +113,18 @@ class Attempts:
         if is_hopeless(refined):
             self._hopeless.append(refined)
             return None
+        attempt = self._judged(refined, tolerance)
+        if attempt.problems:  # perhaps because the innermost rings do not determine the whole panel
+            wider = settle(self.frame, refined.params, self.lines, everywhere=True)
+            if wider is not None:
+                attempt = min(attempt, self._judged(wider, tolerance, everywhere=True), key=lambda other: other.rank)
+        self._made.append(attempt)
+        return attempt
+
+    def _judged(self, refined: Refined, tolerance: StartTolerance, *, everywhere: bool = False) -> Attempt:
+        """Check a settled geometry; that it is stable comes last."""
         reasons = problems(self.frame, refined, self.lines, self.start, tolerance, self.criteria)
-        if not reasons:
-            reasons = self._unstable(refined)
-        self._made.append(Attempt(refined, tuple(reasons)))
-        return self._made[-1]
+        return Attempt(refined, tuple(reasons or self._unstable(refined, everywhere=everywhere)))
 
     def _best_rejected(self) -> Attempt | None:
         """Return the best of the rejected attempts; None if there are none."""
@@ -127,9 +134,9 @@ class Attempts:
         reasons = problems(self.frame, refined, self.lines, self.start, self.tolerance, self.criteria)
         return Attempt(refined, tuple(reasons or self._unstable(refined)))
 
-    def _unstable(self, refined: Refined) -> list[str]:
+    def _unstable(self, refined: Refined, *, everywhere: bool = False) -> list[str]:
         """Return the reason against a geometry to which displaced ones are not refined."""
-        spread = spread_of_polishes(self.frame, refined, self.lines)
+        spread = spread_of_polishes(self.frame, refined, self.lines, everywhere=everywhere)
         if spread <= _MAX_SPREAD:
             return []
         return [

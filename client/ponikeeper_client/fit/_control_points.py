@@ -75,8 +75,9 @@ class ControlPoints:
 
 
 def profile_widths(
-    frame: Frame, params: Floats, lines: Floats, half_width: float, max_lines: int, ring_width: float | None = None
-) -> Floats:
+    frame: Frame, params: Floats, lines: Floats, half_width: float, max_lines: int, ring_width: float = 0.0,
+    *, everywhere: bool = False,
+) -> Floats:  # fmt: skip
     """Choose the lines to measure, and the half widths of their radial profiles.
 
     Parameters
@@ -90,10 +91,13 @@ def profile_widths(
     half_width
         Largest half width (px).
     max_lines
-        Largest number of lines to measure: the innermost ones as long as the width of the rings is unknown, then lines
-        all over the panel, so that nothing is extrapolated.
+        Largest number of lines to measure.
     ring_width
-        Full width of the rings (px), if known: lines nearer to each other than twice that overlap and are not used.
+        Full width of the rings (px) if known, else 0: lines nearer to each other than twice that overlap and are not
+        used.
+    everywhere
+        Whether the lines are taken from all over the panel, so that nothing is extrapolated; else the innermost ones,
+        which depend least on the wavelength.
 
     Returns
     -------
@@ -102,11 +106,12 @@ def profile_widths(
     """
     widths = np.minimum(half_width, 0.48 * line_spacing(lines) * radius_per_angle(params, lines) / frame.pixel)
     separate = (widths > _MIN_HALF_WIDTH) & _on_the_image(frame, params, lines)
-    if ring_width is None:
-        chosen = np.flatnonzero(separate)[:max_lines]
-    else:
+    if everywhere:
         usable = np.flatnonzero(separate & (widths > ring_width))
         chosen = usable[np.unique(np.linspace(0, len(usable) - 1, min(max_lines, len(usable))).astype(int))]
+    else:
+        innermost = np.flatnonzero(separate)[:max_lines]
+        chosen = innermost[widths[innermost] > ring_width]
     return np.where(np.isin(np.arange(len(lines)), chosen), widths, 0)
 
 

@@ -30,7 +30,7 @@ _PERTURBATION = 1.0
 _COARSE = 64
 
 
-def settle(frame: Frame, params: Floats, lines: Floats) -> Refined | None:
+def settle(frame: Frame, params: Floats, lines: Floats, *, everywhere: bool = False) -> Refined | None:
     """Measure control points near the predicted rings and refine, until points and residual are stable.
 
     Parameters
@@ -41,6 +41,8 @@ def settle(frame: Frame, params: Floats, lines: Floats) -> Refined | None:
         Fit parameters that predict the rings to a few px, shape (5,).
     lines
         Scattering angles of the calibrant, ascending (rad).
+    everywhere
+        As for `profile_widths`.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def settle(frame: Frame, params: Floats, lines: Floats) -> Refined | None:
     refined = _measured(frame, params, lines, profile_widths(frame, params, lines, FIRST_HALF_WIDTH, MAX_RINGS))
     if refined is None or is_hopeless(refined):
         return refined
-    widths = _widths(frame, refined, lines)  # which rings are measured is chosen twice, then kept
+    widths = _widths(frame, refined, lines, everywhere)  # which rings are measured is chosen twice, then kept
     return _repeated(frame, refined, lines, widths)
 
 
@@ -59,7 +61,7 @@ def is_hopeless(refined: Refined) -> bool:
     return refined.residual_px > _HOPELESS_RESIDUAL or completeness(refined.points) < _HOPELESS_COMPLETENESS
 
 
-def spread_of_polishes(frame: Frame, refined: Refined, lines: Floats) -> float:
+def spread_of_polishes(frame: Frame, refined: Refined, lines: Floats, *, everywhere: bool = False) -> float:
     """Compute how far apart the geometries are to which two displaced ones are refined.
 
     Parameters
@@ -70,6 +72,8 @@ def spread_of_polishes(frame: Frame, refined: Refined, lines: Floats) -> float:
         A settled geometry.
     lines
         Scattering angles of the calibrant, ascending (rad).
+    everywhere
+        As when it was settled.
 
     Returns
     -------
@@ -77,7 +81,7 @@ def spread_of_polishes(frame: Frame, refined: Refined, lines: Floats) -> float:
         Their difference (px rms over the panel); infinite if one of them cannot be refined.
     """
     ends: list[Floats] = []
-    widths = _widths(frame, refined, lines)
+    widths = _widths(frame, refined, lines, everywhere)
     for direction in _perturbations(refined.params):
         shift = panel_difference(frame, refined.params, refined.params + direction)
         params = refined.params + direction * _PERTURBATION / max(shift, 1e-12)
@@ -96,9 +100,11 @@ def panel_difference(frame: Frame, one: Floats, other: Floats) -> float:
     return float(np.sqrt(np.mean(((two_theta(other, y, x) - angle) * radius_per_angle(one, angle) / frame.pixel) ** 2)))
 
 
-def _widths(frame: Frame, refined: Refined, lines: Floats) -> Floats:
+def _widths(frame: Frame, refined: Refined, lines: Floats, everywhere: bool) -> Floats:
     """Choose the lines to measure after a first measurement, and the half widths of their profiles (px)."""
-    return profile_widths(frame, refined.params, lines, _HALF_WIDTH, MAX_RINGS, refined.points.ring_width)
+    return profile_widths(
+        frame, refined.params, lines, _HALF_WIDTH, MAX_RINGS, refined.points.ring_width, everywhere=everywhere
+    )
 
 
 def _repeated(frame: Frame, refined: Refined | None, lines: Floats, widths: Floats) -> Refined | None:
