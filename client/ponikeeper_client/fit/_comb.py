@@ -17,6 +17,9 @@ _STEP = 0.0004
 _LINES = 50
 """Number of lines that are compared, from the innermost on: those farther out are too dense to tell anything."""
 
+_MAX_ANGLE = 1.5
+"""Lines at larger angles (rad) meet no flat detector that faces the beam."""
+
 _ON_LINES = 0.7
 """Expected share of the ridge points that lie on lines of the standard."""
 
@@ -50,8 +53,11 @@ def best_distances(
         Score and fit parameters of each distance, the best one first. The tilt changes with the distance, so that the
         shapes of the rings remain.
     """
-    radius = params[DISTANCE] * np.tan(np.minimum(two_theta(params, ridges.y, ridges.x), 1.5))
-    grid, scores = _scores(np.maximum(radius, pixel), ridges.weight, lines[:_LINES], between, pixel)
+    lines = lines[lines < _MAX_ANGLE][:_LINES]
+    if len(lines) == 0:
+        return []
+    radius = params[DISTANCE] * np.tan(np.minimum(two_theta(params, ridges.y, ridges.x), _MAX_ANGLE))
+    grid, scores = _scores(np.maximum(radius, pixel), ridges.weight, lines, between, pixel)
     chosen: list[tuple[float, Floats]] = []
     for best in np.argsort(-scores):
         if all(abs(np.log(grid[best] / other[DISTANCE])) > _MIN_SEPARATION for _, other in chosen):
@@ -77,7 +83,7 @@ def _scores(
     """Compute the logarithm of the likelihood ratio of each distance (m): rings on lines against rings anywhere."""
     first = np.log(between[0])
     size = int((np.log(between[1]) - first) / _STEP) + 1
-    tangents = np.log(np.tan(np.minimum(lines, 1.5)))
+    tangents = np.log(np.tan(lines))
     half = np.maximum(MAX_OFFSET * pixel / radius, _STEP)[:, None]
     gain = match_gain(np.minimum(2 * half / line_spacing(tangents), 1.0), _ON_LINES)
     shift = (np.log(radius)[:, None] - tangents - first) / _STEP
