@@ -142,7 +142,7 @@ def test_incomplete_first_commit_is_refused_with_what_is_missing_and_where_to_pu
     missing = expected.removeprefix("no revision is active yet, ").partition(" missing")[0].split(", ")
     given = set(json.loads(value)["geometry"]) if suffix == "Request" else {suffix.lower()}
     assert {"poni1", "wavelength"} <= set(missing) <= set(GEOMETRY) - given
-    for way in ("PONI", "Request", "Stage", "seed"):
+    for way in ("ponikeeper put", "Poni", "Request", "Stage"):
         assert way in expected
     assert speak.snapshot(prefix)["status"] == "UNSET"
 
