@@ -21,7 +21,7 @@ from ponikeeper_client.fit._quality import (
     unexplained_share,
 )
 from ponikeeper_client.fit._refine import Refined, residuals_px
-from ponikeeper_client.fit._uncertainty import Certainty, certainty
+from ponikeeper_client.fit._uncertainty import CONTRADICTED, Certainty, certainty
 
 _MIN_RINGS = 3
 _MAX_UNCERTAINTY = 0.4
@@ -42,7 +42,7 @@ _MIN_SHIFTED_RATIO = 3.0
 _MAX_UNEXPLAINED = 0.1
 """Largest part of the sharp rings, weighted with the square root of their heights, that lies on no line."""
 
-_WARNED_DEVIATION, _MAX_DEVIATION = 2.0, 3.0
+_MAX_DEVIATION = 3.0
 """How far the wavelength that the rings prefer may be from the given one, in standard deviations of both together."""
 
 
@@ -198,7 +198,7 @@ def warnings(sure: Certainty | None) -> list[str]:
     list of str
         Each with what to do; empty if there is nothing.
     """
-    if sure is None or not _WARNED_DEVIATION < sure.uncertainty.wavelength_deviation <= _MAX_DEVIATION:
+    if sure is None or not CONTRADICTED < sure.uncertainty.wavelength_deviation <= _MAX_DEVIATION:
         return []
     return [f"the wavelength may be wrong: {_preferred(sure)}"]
 

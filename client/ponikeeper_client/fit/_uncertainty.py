@@ -29,6 +29,9 @@ from ponikeeper_client.fit._refine import Refined
 _STEP = 1e-4
 """Of differences, in units of `PARAMETER_SCALES`."""
 
+CONTRADICTED = 2.0
+"""From how many standard deviations on the rings contradict a wavelength."""
+
 _SECTORS = 12
 """Sectors of azimuth whose points are taken to share an error."""
 
@@ -90,8 +93,11 @@ class Uncertainty:
         """Relative standard deviation of the wavelength.
 
         The assumed one, or more if the rings contradict the wavelength: then the root mean square of its error, if
-        the wavelength that they prefer is a measurement of it.
+        the wavelength that they prefer is a measurement of it; and all of the difference where they contradict it by
+        more than `CONTRADICTED`.
         """
+        if self.wavelength_deviation > CONTRADICTED:
+            return max(self.assumed.wavelength, abs(self.preferred))
         declared, measured = self.assumed.wavelength**2, self.preferred_sigma**2
         share = declared / (declared + measured) if declared > 0 else 0.0
         return float(np.sqrt(max(declared, share * measured + (share * self.preferred) ** 2)))
