@@ -22,6 +22,7 @@ from ophyd.sim import SynAxis
 
 from calibrating import Recorder
 from darkframes import loses_dark_images
+from live import wait_for
 from ponikeeper.errors import CalibrationError, MissingDarkframesError, RefusedError
 from ponikeeper.geometry import poni
 from ponikeeper_client.demo.story import NEAR
@@ -242,6 +243,23 @@ def test_poni_file_is_activated_as_one_transaction(run_engine, calib, poni_file)
 def test_poni_file_may_be_stored_with_the_present_position(run_engine, plans, calib, poni_file):
     run_engine(plans.config_by_poni(calib, str(poni_file), here=True))
     assert calib.read_snapshot().position == {}
+
+
+def test_commit_of_a_poni_file_says_what_is_active_whether_it_applies_and_what_to_type(
+    make, make_ioc, motors, run_engine, plans, poni_file, capsys
+):
+    links = "settle = 0.2\n" + motors.link("z", "Z:RBV", moving="Z:MOVN")
+    ioc = make_ioc(detectors=("Calib:",), more={"Calib:": links}, other_ports=(motors.port,)).start()
+    calib = make(CalibrationData, ioc.prefix)
+    wait_for(lambda: all(link.unknown_because is None for link in calib.read_links()))
+    run_engine(plans.config_by_poni(calib, poni_file))
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{ioc.prefix} revision 1 is active (serial 1) but does not apply: UNKNOWN, ")
+    assert rest[-1].endswith(f"then type: ponikeeper record-position {ioc.prefix}")
+    run_engine(plans.config_by_poni(calib, poni_file, here=True))
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == f"{ioc.prefix} revision 2 is active (serial 2) and may be used: VALID"
+    assert rest == ["position: z 1000.0 mm"]
 
 
 def test_activated_poni_file_is_recorded_by_the_next_run(diffraction, take, plans, poni_file):

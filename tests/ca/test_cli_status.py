@@ -244,13 +244,18 @@ def test_follow_switches_and_prints(call, ioc):
     says = "follows the links to known positions"
     assert call("follow", prefix).stdout == f"{prefix} {says}\n"
     off = call("follow", prefix, "off")
-    assert (off.returncode, off.stdout) == (0, f"{prefix} does not follow the links from now on\n")
+    active = f"{prefix} revision {snapshot(prefix)['revision']} is active (serial {snapshot(prefix)['serial']})"
+    first, second = off.stdout.splitlines()
+    assert (off.returncode, first) == (0, f"{prefix} does not follow the links from now on")
+    assert second.startswith(f"{active} and may be used: VALID")
     assert get(f"{prefix}Follow_RBV") == 0
     assert call("follow", prefix).stdout == f"{prefix} does not follow the links\n"
     assert json.loads(call("follow", prefix, "--json").stdout) == {"prefix": prefix, "follow": False}
-    assert json.loads(call("follow", prefix, "on", "--json").stdout) == results(prefix)[0]
+    answer = json.loads(call("follow", prefix, "on", "--json").stdout)
+    assert answer.items() >= results(prefix)[0].items()
+    assert (answer["status"], answer["applies"], answer["next"]) == ("VALID", True, None)
     assert get(f"{prefix}Follow_RBV") == 1
-    assert call("follow", prefix, "ON").stdout == f"{prefix} {says} from now on\n"
+    assert call("follow", prefix, "ON").stdout.startswith(f"{prefix} {says} from now on\n{active} and may be used")
     assert call("follow", prefix, "maybe").returncode == 2
 
 

@@ -1,6 +1,9 @@
 """Undo and labels over Channel Access and with the command line, and what edits by hand keep."""
 
+import csv
+import io
 import json
+import re
 import uuid
 
 import pytest
@@ -84,15 +87,47 @@ def test_command_undoes_and_labels(call, prefix):
     assert refused.returncode == 1
     assert "nothing was active before revision 1" in refused.stderr
     labelled = call("label", prefix, "far")
-    assert (labelled.returncode, labelled.stdout) == (0, f"{prefix} revision 1 is labelled far\n")
+    nothing_checks = "UNWATCHED, no links are configured: nothing checks this geometry"
+    active = f"{prefix} revision 1 is active (serial 3) and may be used: {nothing_checks}\n"
+    assert (labelled.returncode, labelled.stdout) == (0, f"{prefix} revision 1 is labelled far\n{active}")
     assert shown(prefix) == (1, 3, "far", GEOMETRY["dist"])
-    assert call("label", prefix, "spare", "--revision", 2).stdout == f"{prefix} revision 2 is labelled spare\n"
+    spare = call("label", prefix, "spare", "--revision", 2)
+    assert spare.stdout == f"{prefix} revision 2 is labelled spare\n{active}"
     assert json.loads(call("get", prefix, "--label", "far", "--json").stdout)["revision"] == 1
     undone = call("get", prefix, "--label", "spare")
     assert "every revision labelled spare was superseded, retracted or undone, the last one is 2" in undone.stderr
-    assert call("label", prefix, "--remove").stdout == f"{prefix} revision 1 has no label\n"
+    assert call("label", prefix, "--remove").stdout == f"{prefix} revision 1 has no label\n{active}"
     assert shown(prefix)[2] is None
     assert call("label", prefix).returncode == call("label", prefix, "far", "--remove").returncode == 2
+
+
+def test_old_revision_that_is_read_says_that_it_was_undone_and_the_history_marks_it(call, prefix):
+    assert put(f"{prefix}Dist", 0.3) is None
+    mistake = snapshot(prefix)["activated"]
+    assert put(f"{prefix}Undo", 1) is None
+    undo = snapshot(prefix)["activated"]
+    for words in (("--revision", 2), ("--at", mistake)):
+        done = call("get", prefix, *words)
+        line = rf"its activation 2 \(\S+, {mistake}\) was undone by 3 \(\S+, {undo}\)"
+        assert re.search(f"# {line}\n# revision 2 was undone: every activation", done.stdout), done
+        assert re.search(line, done.stderr)
+        values = json.loads(call("get", prefix, *words, "--json").stdout)
+        assert re.match(line, values["undos"][0])
+        assert (values["active"], values["undone"], values["corrections"]) == (False, True, [])
+    right = call("get", prefix, "--revision", 1)
+    assert ("undone" in right.stdout + right.stderr, right.returncode) == (False, 0)
+    table, tree = (call("history", prefix, *words).stdout for words in ((), ("--tree",)))
+    for shown_as in (table, tree):
+        assert next("undone" in line for line in shown_as.splitlines() if " 2 " in f" {line} ")
+        assert shown_as.count("undone") == 1
+    rows = json.loads(call("history", prefix, "--json").stdout)["revisions"]
+    assert [(row["revision"], row["undone"]) for row in rows] == [(2, True), (1, False)]
+    rows = list(csv.DictReader(io.StringIO(call("history", prefix, "--csv").stdout)))
+    assert [(row["revision"], row["undone"]) for row in rows] == [("2", "yes"), ("1", "no")]
+    assert put(f"{prefix}Activate", "2") is None  # by its number: it stands again, and its first activation was undone
+    again = call("get", prefix, "--revision", 2)
+    assert ("was undone by 3" in again.stdout, "every activation" in again.stdout) == (True, False)
+    assert "undone" not in call("history", prefix).stdout
 
 
 def test_label_pv_labels_the_active_revision_without_a_new_one(prefix):

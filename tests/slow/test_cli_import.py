@@ -1,5 +1,6 @@
 """`ponikeeper import`: older calibrations become a history with their times, or are refused."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from live import TIMEOUT
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper.site.legacy_import import read_poni
 from ponikeeper.store.sqlite_storage import SQLiteStorage
+from ponikeeper.system.time_zone import local_zone_name
 from speak import GEOMETRY
 
 PREFIX, OTHER = "XF:28ID1-ES{Det:PE1}Calib:", "XF:28ID1-ES{Det:PE2}Calib:"
@@ -101,6 +103,13 @@ def test_folder_of_ponis_is_imported_once(config, folder):
     assert storage.active(PREFIX)[0].geometry.dist == 0.5
     assert storage.revision(PREFIX, 1).created == "2020-09-13T12:26:40.000000Z"
     storage.close()
+
+
+@pytest.mark.parametrize("words", [(), ("--timezone", "Asia/Kathmandu")])
+def test_json_names_the_time_zone_in_which_dates_were_read(config, folder, words):
+    done = json.loads(call(config, folder, "--json", *words).stdout)
+    assert done["added"]["revision"] == 3
+    assert done["timezone"] == (words[1] if words else local_zone_name())
 
 
 def test_unreadable_file_stops_the_import_unless_it_is_skipped(config, folder):

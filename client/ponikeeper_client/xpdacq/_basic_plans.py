@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, overload
 
 from bluesky import plans as bp
 from bluesky.utils import Msg
+from rich.console import Console
+from rich.text import Text
 
 from ponikeeper.geometry import Geometry
-from ponikeeper.protocol import Commit, Result
+from ponikeeper.protocol import Commit, Result, Snapshot
+from ponikeeper.protocol.outcome import outcome_lines
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.start import read_poni
 from ponikeeper_client.plans import Calibrated, calibrate
@@ -143,7 +146,7 @@ class XrayBasicPlans:
     def config_by_poni(
         calib: CalibrationData, file: str | Path, *, label: str | None = None, here: bool = False
     ) -> Plan:
-        """Commit a PONI file in one transaction.
+        """Commit a PONI file in one transaction, and print what is active and whether it applies.
 
         Parameters
         ----------
@@ -237,8 +240,14 @@ class XrayBasicPlans:
 def committed(calib: CalibrationData, geometry: Geometry, label: str | None, *, here: bool) -> Plan:
     """Commit a geometry; as `XrayBasicPlans.config_by_poni`."""
     commit = Commit(geometry.as_dict(), {"method": "poni"}, label, "now" if here else "unknown")
+
+    def run(*_: Any) -> tuple[Result, Snapshot | None]:
+        return calib.transact(commit), calib.verified()
+
     # off the RunEngine's loop, in a thread that shares the session's Channel Access
-    task = BackgroundTask(f"configure {calib.name}", lambda *_: calib.transact(commit), calib.snapshot.cl.thread_class)
+    task = BackgroundTask(f"configure {calib.name}", run, calib.snapshot.cl.thread_class)
     yield from task.finish()
-    result: Result = task.result()
+    result, snapshot = task.result()
+    for line in outcome_lines(calib.prefix, result, snapshot, position=True):
+        Console().print(Text(line), soft_wrap=True)
     return result

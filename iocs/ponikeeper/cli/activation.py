@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 import typer
 
 from ponikeeper.cli.console import AsJson, Prefix, ca_client, print_text, run_ca, transact
-from ponikeeper.cli.sending import send
+from ponikeeper.cli.sending import read_active, send
 from ponikeeper.errors import ConfigError
-from ponikeeper.protocol import Activate, Follow, Label, RecordPosition, Undo
+from ponikeeper.protocol import Activate, Follow, Label, RecordPosition, Undo, outcome
 from ponikeeper.text.strictjson import dumps
 
 
@@ -45,9 +45,7 @@ def label(
     """Label a revision: ponikeeper label 'XF:28ID1-ES{Det:PE1}Calib:' near."""
     if (name is None) != remove:
         raise ConfigError("give a label, or --remove" if name is None else "a label and --remove are given: give one")
-    result = transact(prefix, Label(name, revision))
-    text = f"{prefix} revision {result.revision} {f'is labelled {name}' if name else 'has no label'}"
-    print_text(dumps(result.as_dict()) if as_json else text)
+    _send(prefix, Label(name, revision), f"is labelled {name}" if name else "has no label", as_json)
 
 
 def record_position(prefix: Prefix, as_json: AsJson = False) -> None:
@@ -67,8 +65,18 @@ def follow(
         follows = run_ca(ca_client().read_follow(prefix))
         print_text(dumps({"prefix": prefix, "follow": follows}) if as_json else f"{prefix} {_follow_text(follows)}")
         return
-    result = transact(prefix, Follow(state == "on"))
-    print_text(dumps(result.as_dict()) if as_json else f"{prefix} {_follow_text(state == 'on')} from now on")
+    _send(prefix, Follow(state == "on"), f"{_follow_text(state == 'on')} from now on", as_json)
+
+
+def _send(prefix: str, request: Label | Follow, what: str, as_json: bool) -> None:
+    """Send a request that activates no revision itself; print what it did, what is active and whether it applies."""
+    result = transact(prefix, request)
+    snapshot = read_active(prefix)
+    if as_json:
+        print_text(dumps(outcome.outcome_json(result, snapshot)))
+        return
+    subject = f"revision {result.revision} " if isinstance(request, Label) else ""
+    print_text("\n".join([f"{prefix} {subject}{what}", *outcome.active_lines(prefix, snapshot)]))
 
 
 def _follow_text(follows: bool) -> str:

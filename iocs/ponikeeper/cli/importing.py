@@ -59,6 +59,7 @@ def import_(
     loaded = load(config)
     prefixes = [detector.prefix for detector in loaded.detector]
     zone, zone_name = _zone(timezone)
+    zone_used: str | None = None  # a history file has its times in UTC
     given = given_wavelength(wavelength, energy)
     now = timestamps.now()
     if _is_export(source):
@@ -75,7 +76,8 @@ def import_(
             if _is_autosave(source)
             else _read_ponis(source, skip, options)
         )
-        if not as_json:  # a history file has its times in UTC
+        zone_used = zone_name
+        if not as_json:
             print_text(f"times in the files are read in the time zone {zone_name}; --timezone NAME selects another")
         history = legacy_import.to_history(detector_prefix, legacy, now)
     with contextlib.closing(open_storage(loaded.store)) as store:
@@ -89,6 +91,7 @@ def import_(
                 {
                     "prefix": history.prefix,
                     "store": str(loaded.store),
+                    "timezone": zone_used,
                     "had": present.counts(),
                     "added": missing.counts(),
                 }

@@ -11,6 +11,7 @@ from ponikeeper.history import Activation, Correction, Revision
 from ponikeeper.history.activations import ActivePeriod, active_during
 from ponikeeper.history.corrections import chain
 from ponikeeper.history.labels import label_of
+from ponikeeper.history.undos import undo_lines, undone_revisions
 from ponikeeper.protocol import Snapshot, history_reading, origin
 from ponikeeper.protocol.json_text import VERSION
 from ponikeeper.text import timestamps, typed_times
@@ -57,6 +58,8 @@ class Selected:
         When it was active then; empty where it was not selected by time.
     is_undone
         Whether every activation of it was undone.
+    undos
+        Which of its activations were undone, when and by whom, as lines for people.
     """
 
     revision: Revision
@@ -65,6 +68,7 @@ class Selected:
     at: TypedTime | None
     periods: Sequence[ActivePeriod]
     is_undone: bool = False
+    undos: Sequence[str] = ()
 
     @property
     def instant(self) -> str | None:
@@ -148,8 +152,10 @@ async def read_selected(prefix: str, selector: Selector) -> Selected:
         revision = await read(history_reading.revision(number))
     corrections = await read(history_reading.all_corrections())
     label = label_of(revision, await read(history_reading.all_labels()))
-    undone = await read(history_reading.all_undone())
-    return Selected(revision, label, corrections, selector.at, periods, revision.number in undone)
+    activations, undos = await read(history_reading.all_undos())
+    number, undone = revision.number, undone_revisions(activations, undos)
+    lines = undo_lines(number, activations, undos)
+    return Selected(revision, label, corrections, selector.at, periods, number in undone, lines)
 
 
 def active_then(prefix: str, activations: Sequence[Activation], at: TypedTime, now: datetime) -> list[ActivePeriod]:
@@ -226,8 +232,7 @@ def comment_lines(selected: Selected, snapshot: Snapshot) -> list[str]:
     if selected.at is not None:
         shown = [period_text(period) for period in (selected.periods[0], selected.periods[-1])]
         lines.append(f"selected as active at {selected.at}: {'; '.join(dict.fromkeys(shown))}")
-    if selected.is_undone:
-        lines.append(_undone_text(number))
+    lines += _undone_lines(selected)
     if number == snapshot.revision:
         return [*lines, f"it is active now; {origin.status_line(snapshot)}"]
     return [*lines, f"NOT ACTIVE when this was read: revision {snapshot.revision} was"]
@@ -236,14 +241,17 @@ def comment_lines(selected: Selected, snapshot: Snapshot) -> list[str]:
 def warnings(selected: Selected) -> list[str]:
     """Return what is against a selected revision, as lines for the terminal; empty where nothing is."""
     number = selected.revision.number
-    undone = [_undone_text(number)] if selected.is_undone else []
+    undone = _undone_lines(selected)
     if not chain(selected.corrections, number, selected.instant):
         return undone
     return [*origin.correction_lines(number, selected.corrections, selected.instant), *undone]
 
 
-def _undone_text(number: int) -> str:
-    return f"revision {number} was undone: every activation of it that a person or a client asked for"
+def _undone_lines(selected: Selected) -> list[str]:
+    """Return which activations of a revision were undone, and whether all of them were."""
+    number = selected.revision.number
+    text = f"revision {number} was undone: every activation of it that a person or a client asked for"
+    return [*selected.undos, *([text] if selected.is_undone else [])]
 
 
 def as_json(selected: Selected, snapshot: Snapshot) -> dict[str, object]:
@@ -269,6 +277,7 @@ def as_json(selected: Selected, snapshot: Snapshot) -> dict[str, object]:
         "label_now": selected.label,
         "active": number == snapshot.revision,
         "undone": selected.is_undone,
+        "undos": [*selected.undos],
         "active_revision": snapshot.revision,
         "corrections": [item.as_dict() for item in selected.corrections if item.revision == number],
     }

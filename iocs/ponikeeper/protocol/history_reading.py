@@ -145,10 +145,15 @@ def all_labels() -> Steps[list[LabelRecord]]:
     return cast("list[LabelRecord]", (yield from records("label", 1)))
 
 
+def all_undos() -> Steps[tuple[list[Activation], list[UndoRecord]]]:
+    """Read all undos, and all activations if there is an undo."""
+    undos = cast("list[UndoRecord]", (yield from records("undo", 1)))
+    return (yield from all_activations()) if undos else [], undos
+
+
 def all_undone() -> Steps[frozenset[int]]:
     """Read the numbers of the revisions whose activations were all undone."""
-    undos = cast("list[UndoRecord]", (yield from records("undo", 1)))
-    return undone_revisions((yield from all_activations()), undos) if undos else frozenset()
+    return undone_revisions(*(yield from all_undos()))
 
 
 def labelled(label: str) -> Steps[Revision]:

@@ -44,6 +44,29 @@ def outcome_lines(prefix: str, result: Result, snapshot: Snapshot | None, *, pos
     return [*lines, *next_lines(snapshot)]
 
 
+def active_lines(prefix: str, snapshot: Snapshot | None) -> list[str]:
+    """Format what is active after a request that activates nothing, such as a label.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+    snapshot
+        Read after it; None if it could not be read.
+
+    Returns
+    -------
+    list of str
+        The active revision with its status, and the next step where the geometry does not apply.
+    """
+    if snapshot is None:
+        return [f"{prefix}: what is active could not be read", f"next: ponikeeper status {shlex.quote(prefix)}"]
+    if not snapshot.revision:
+        return [f"{prefix} is {snapshot.status}: {snapshot.reason}", *next_lines(snapshot)]
+    active = f"{prefix} revision {snapshot.revision} is active (serial {snapshot.serial})"
+    return [f"{active} {status_text(snapshot)}", *next_lines(snapshot)]
+
+
 def outcome_json(result: Result, snapshot: Snapshot | None) -> dict[str, object]:
     """Return what an accepted request has led to as a JSON object.
 

@@ -1,7 +1,7 @@
 """Which revisions were undone: those that no activation names any more which someone asked for and that stands."""
 
 from ponikeeper.history import Activation, UndoRecord
-from ponikeeper.history.undos import undone_revisions, undone_serials
+from ponikeeper.history.undos import undo_lines, undone_revisions, undone_serials
 from stores import time_of
 
 
@@ -32,3 +32,13 @@ def test_revision_that_is_activated_by_name_counts_again_until_that_is_undone_to
 def test_following_and_undoing_are_no_reason_to_keep_a_revision():
     steps = history(("commit", 1), ("commit", 2), ("follow", 1), ("follow", 2), ("undo", 2), ("undo", 1))
     assert undone_revisions(steps, [UndoRecord(1, 6, 2, 2)]) == {2}
+
+
+def test_undone_activations_are_listed_with_who_and_when():
+    steps = history(("commit", 1), ("commit", 2), ("undo", 1), ("activate", 2), ("undo", 1))
+    undos = [UndoRecord(1, 3, 2, 2), UndoRecord(2, 5, 4, 2)]
+    first = f"its activation 2 (a, {time_of(2)}) was undone by 3 (a, {time_of(3)})"
+    assert undo_lines(2, steps[:4], undos[:1]) == [first]
+    second = f"its activation 4 (a, {time_of(4)}) was undone by 5 (a, {time_of(5)})"
+    assert undo_lines(2, steps, undos) == [first, second]
+    assert undo_lines(1, steps, undos) == []

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ponikeeper.protocol import EXAMPLES, LinkState, Result, Snapshot, Status, applies
-from ponikeeper.protocol.outcome import next_step, outcome_json, outcome_lines
+from ponikeeper.protocol.outcome import active_lines, next_step, outcome_json, outcome_lines
 
 P = "XF:28ID1-ES{Det:PE1}Calib:"
 ACTIVE = replace(
@@ -103,3 +103,16 @@ def test_json_has_the_result_and_the_status():
     unread = outcome_json(RESULT, None)
     assert unread.keys() == values.keys()
     assert (unread["status"], unread["applies"], unread["next"]) == (None, None, None)
+
+
+def test_request_that_activates_nothing_says_what_is_active():
+    assert active_lines(P, ACTIVE) == [f"{P} revision 4 is active (serial 9) and may be used: VALID"]
+    first, second = active_lines(P, state("MOVED", Z))
+    assert first == f"{P} revision 4 is active (serial 9) but does not apply: MOVED, the reason"
+    assert second == f"next: {next_step(state('MOVED', Z))}"
+    empty = replace(ACTIVE, status="UNSET", reason="no geometry was ever committed", revision=0, serial=0)
+    first, second = active_lines(P, empty)
+    assert first == f"{P} is UNSET: no geometry was ever committed"
+    assert second.startswith("next: commit a geometry")
+    first, second = active_lines(P, None)
+    assert (first, second) == (f"{P}: what is active could not be read", f"next: ponikeeper status '{P}'")
