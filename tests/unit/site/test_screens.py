@@ -129,6 +129,17 @@ def test_status_has_the_colour_of_what_it_means():
     assert status.find("background_color/color").get("name") == "MAJOR"
 
 
+@pytest.mark.parametrize("name", ["ponikeeper_row.bob", "ponikeeper_detector.bob"])
+def test_dot_changes_its_colour_at_each_update_of_the_time_of_the_ioc(name):
+    """So that an IOC that hangs behind a gateway, whose values stay connected, is seen at once."""
+    (rule,) = (each for each in root(FOLDER / name).iter("rule") if each.findtext("pv_name") == "$(P)Alive_RBV")
+    (expression,) = rule.findall("exp")
+    condition = expression.get("bool_exp").replace("pv0", "time")
+    states = [eval(condition, {"time": 1_790_000_000.02 + 1.0003 * second}) for second in range(8)]
+    assert states == [False, True] * 4
+    assert (rule.get("prop_id"), expression.find("value/color").get("name")) == ("background_color", "OK")
+
+
 def test_each_label_button_shows_the_label_that_it_activates():
     buttons = [
         widget

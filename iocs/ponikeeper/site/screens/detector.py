@@ -57,6 +57,7 @@ def detector() -> Sheet:
     """Draw the screen."""
     sheet = Sheet("$(DET): geometry", "P")
     sheet.header("$(DET)")
+    sheet.heartbeat(WIDTH - 330, 16)
     sheet.opens("History", "ponikeeper_history.bob", WIDTH - 300, 9, 140)
     sheet.opens("IOC", "ponikeeper_ioc.bob", WIDTH - 150, 9, 140)
     _status(sheet, 16, 56, WIDTH - 32)

@@ -1,7 +1,7 @@
 """One line of the overview: a detector, its status, and a button that opens its screen."""
 
 from ponikeeper.site.screens.overview import HEADS, ROW_HEIGHT, WIDTH
-from ponikeeper.site.screens.sheet import Sheet
+from ponikeeper.site.screens.sheet import DOT, Sheet
 
 _COLUMNS = {
     "Label_RBV": "label",
@@ -18,7 +18,8 @@ def row() -> Sheet:
     places = {head: (x, width) for head, x, width in HEADS}
     sheet = Sheet("$(DET)", "P", WIDTH, ROW_HEIGHT)
     x, width = places["detector"]
-    sheet.opens("$(DET)", "ponikeeper_detector.bob", x, 14, width)
+    sheet.opens("$(DET)", "ponikeeper_detector.bob", x, 14, width - DOT - 6)
+    sheet.heartbeat(x + width - DOT, 21)
     x, width = places["status"]
     sheet.status(x, 14, width, ROW_HEIGHT - 30)
     for suffix, head in _COLUMNS.items():

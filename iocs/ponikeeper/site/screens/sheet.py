@@ -18,6 +18,9 @@ WIDTH, HEIGHT = 1280, 860
 ROW = 26
 """Height of a row (px)."""
 
+DOT = 12
+"""Size of the dot that shows that an IOC is alive (px)."""
+
 _DETECTOR: Mapping[str, PV] = MappingProxyType({pv.suffix: pv for pv in DETECTOR_PVS})
 _IOC: Mapping[str, PV] = MappingProxyType({pv.suffix: pv for pv in IOC_PVS})
 _GAP = 4
@@ -142,6 +145,20 @@ class Sheet:
         rules = {f"pvInt0 == {int(status)}": color for status, color in _STATUS_COLORS.items()}
         update.rule("colour of the status", "background_color", {self._pv("Status_RBV"): True}, rules)
         self._add(update)
+
+    def heartbeat(self, x: int, y: int) -> None:
+        """Draw a dot that blinks while the IOC is alive.
+
+        An IOC that hangs keeps its values, and behind a gateway they stay connected for half a minute. A screen cannot
+        compute how old a value is: the clocks of the hosts differ, and a rule is evaluated only when a PV changes.
+        """
+        dot = widget.Ellipse(self._name("alive"), x, y, DOT, DOT)
+        dot.predefined_background_color(_colors.Button_Background)
+        dot.predefined_line_color(_colors.Text)
+        dot.line_width(1)
+        dot.tool_tip(f"{self._pv('Alive_RBV')}\nblinks while the IOC is alive; if it does not, all values may be old")
+        dot.rule("alive", "background_color", {self._pv("Alive_RBV"): True}, {"pv0 % 2 >= 1": _colors.OK.name})
+        self._add(dot)
 
     def label_button(self, number: int, x: int, y: int, width: int) -> None:
         """Draw the button that activates a label; it is visible while there is such a label.
