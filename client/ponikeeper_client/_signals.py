@@ -16,6 +16,7 @@ from ponikeeper.protocol.heartbeat import Heartbeat
 from ponikeeper_client import documents
 from ponikeeper_client._fresh_gets import raise_silent
 from ponikeeper_client._guarded_signals import GuardedReadOnly, GuardedWritable
+from ponikeeper_client._liveness import LivenessWatch
 
 
 class SetByTransaction(Signal):
@@ -61,7 +62,7 @@ class SnapshotSignal(Signal):
     """A value from the snapshot of its parent; read-only.
 
     Subscriptions are called for each new value that the monitor of the snapshot delivers. When the IOC
-    is disconnected, those of `status` get UNKNOWN.
+    is disconnected or hangs, those of `status` get UNKNOWN, as a run would record it.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -118,6 +119,8 @@ class SnapshotSignal(Signal):
                 self._is_following = True
                 snapshot.subscribe(self._snapshot_changed, run=False)
                 snapshot.subscribe(self._connection_changed, event_type=snapshot.SUB_META, run=False)
+                if self.attr_name == "status" and isinstance(self._device.alive_pv, AliveSignal):  # it is not fake
+                    self._device.alive_pv.watch(self._connection_changed)
                 self._publish(self._device.monitored())
             return super().subscribe(callback, event_type=event_type, run=run)
 
@@ -201,6 +204,7 @@ class AliveSignal(GuardedReadOnly):
 
     def __init__(self, read_pv: str, **kwargs: Any) -> None:
         self._heartbeat, self._heartbeat_lock = Heartbeat(), threading.Lock()
+        self._watches: list[LivenessWatch] = []
         super().__init__(read_pv, auto_monitor=True, **kwargs)
         pv: Any = self._read_pv
         self._callback: Any = pv.add_callback(self._receive, with_ctrlvars=False)
@@ -216,6 +220,12 @@ class AliveSignal(GuardedReadOnly):
         with self._heartbeat_lock:
             return self._heartbeat.silence(time.monotonic())
 
+    def watch(self, changed: Callable[[], object]) -> None:
+        """Call a function in a thread when the IOC becomes silent, or is no longer, until the signal is destroyed."""
+        watch = LivenessWatch(lambda: self.silence, changed)
+        self._watches.append(watch)
+        watch.start(self.cl.thread_class, f"{self.name}.watch")
+
     def proves(self, value: float) -> bool:
         """Return whether the IOC is alive.
 
@@ -230,6 +240,8 @@ class AliveSignal(GuardedReadOnly):
 
     def destroy(self) -> None:
         """Disconnect."""
+        for watch in self._watches:
+            watch.end()
         pv: Any = self._read_pv
         pv.callbacks.pop(self._callback, None)
         super().destroy()

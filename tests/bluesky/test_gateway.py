@@ -2,12 +2,14 @@
 
 import asyncio
 import signal
+import threading
 import time
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 import pytest
 from bluesky.run_engine import call_in_bluesky_event_loop
+from bluesky.suspenders import SuspendWhenChanged
 
 import speak
 from live import wait_for
@@ -98,6 +100,48 @@ def test_device_that_connects_while_the_ioc_hangs_does_not_take_the_cache_for_th
         assert (recorded["d_status"]["value"], recorded["d_revision"]["value"]) == ("UNKNOWN", 0)
     finally:
         ioc.signal(signal.SIGCONT)
+
+
+def test_hung_ioc_behind_a_gateway_suspends_the_plan_until_it_goes_on(behind, make, run_engine):
+    """The channels stay connected and no update comes; only the time of the IOC stands still."""
+    ioc, prefix = behind
+    calib = make(CalibrationData, prefix, "c", timeout=1.0)
+    seen = []
+    calib.status.subscribe(lambda value, **_: seen.append(value))
+    suspender = SuspendWhenChanged(calib.status, expected_value="UNWATCHED", allow_resume=True)
+    begun, end, passed = threading.Event(), threading.Event(), []
+
+    def plan():
+        begun.set()
+        while not end.is_set():
+            passed.append(1)
+            yield from bps.sleep(0.01)
+
+    def day():
+        assert begun.wait(30)
+        try:
+            ioc.signal(signal.SIGSTOP)
+            wait_for(lambda: suspender.tripped)
+            assert calib.snapshot.connected
+            assert seen == ["UNWATCHED", "UNKNOWN"]
+            ioc.signal(signal.SIGCONT)
+            wait_for(lambda: seen == ["UNWATCHED", "UNKNOWN", "UNWATCHED"])
+            before = len(passed)
+            wait_for(lambda: len(passed) > before + 3)
+            passed.append("ended")
+        finally:
+            ioc.signal(signal.SIGCONT)
+            end.set()
+
+    thread = threading.Thread(target=day, daemon=True)
+    run_engine.install_suspender(suspender)
+    try:
+        thread.start()
+        run_engine(plan())
+        thread.join(60)
+    finally:
+        run_engine.remove_suspender(suspender)
+    assert "ended" in passed
 
 
 def test_hung_ioc_behind_a_gateway_fails_the_run_that_the_guard_guards(behind, make, run_engine):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -83,6 +84,21 @@ def test_status_is_unknown_while_the_ioc_is_away(make_ioc, make):
     ioc.kill()
     wait_for(lambda: status[-1] == "UNKNOWN")
     ioc.start()
+    wait_for(lambda: status == ["UNWATCHED", "UNKNOWN", "UNWATCHED"])
+    assert serial == [1]
+
+
+def test_status_is_unknown_while_the_ioc_hangs_and_its_channels_are_connected(make_ioc, make):
+    ioc = make_ioc().start()
+    speak.request(ioc.prefix, commit_text("begin", geometry=GEOMETRY))
+    calib = make(CalibrationData, ioc.prefix, "c")
+    status, serial = follow(calib.status), follow(calib.serial)
+    ioc.signal(signal.SIGSTOP)
+    try:
+        wait_for(lambda: status[-1] == "UNKNOWN")
+        assert calib.snapshot.connected  # libca notices it after half a minute
+    finally:
+        ioc.signal(signal.SIGCONT)
     wait_for(lambda: status == ["UNWATCHED", "UNKNOWN", "UNWATCHED"])
     assert serial == [1]
 
