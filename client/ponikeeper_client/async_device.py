@@ -14,7 +14,6 @@ from ponikeeper.protocol.exchange import Exchange, Read, Wait
 from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.heartbeat import PERIOD, Heartbeat, hung_text
 from ponikeeper.system.file_hash import file_entry
-from ponikeeper_client import documents
 from ponikeeper_client._exposure_motion import ExposureMotion
 from ponikeeper_client._fresh_gets import raise_silent
 from ponikeeper_client._geometry_sources import GeometrySource, values_of
@@ -24,10 +23,11 @@ from ponikeeper_client._transactions import checked_text, identified, manual
 from ponikeeper_client.device import CalibrationData
 
 try:
-    from ophyd_async.core import DEFAULT_TIMEOUT, AsyncStatus, Device, StandardReadable
+    from ophyd_async.core import DEFAULT_TIMEOUT, AsyncStatus, Device
     from ophyd_async.epics.core import epics_signal_r, epics_signal_w
 
     from ponikeeper_client import _async_mock
+    from ponikeeper_client._async_recording import AsyncRecording, Reconfigurable
 except ModuleNotFoundError as error:
     raise MissingOphydAsyncError from error
 
@@ -35,20 +35,7 @@ _PAUSE = 0.05
 """How long to wait before the IOC is read again (s)."""
 
 
-class _Reconfigurable(Device):
-    """A device whose configuration a plan can record again within a run."""
-
-    def configure(self, d: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return nothing, so that bluesky reads the configuration again; raise `ValueError` for values to set."""
-        if d:  # bluesky does not await what this gives, and to wait here would stop its loop
-            raise ValueError(
-                f"{self.name}: {', '.join(d)} cannot be configured: set them with bps.abs_set(..., wait=True), then "
-                f"write bps.configure({self.name}, {{}})"
-            )
-        return {}, {}
-
-
-class AsyncCalibrationData(RequestMethods[Coroutine[Any, Any, Result]], _Reconfigurable, StandardReadable):
+class AsyncCalibrationData(RequestMethods[Coroutine[Any, Any, Result]], AsyncRecording):
     """The calibrated geometry of one detector, as it is active in the ponikeeper IOC, for ophyd-async.
 
     As a child of a detector with `AsyncCalibrationMixin` it is recorded in the descriptor of each
@@ -190,78 +177,6 @@ class AsyncCalibrationData(RequestMethods[Coroutine[Any, Any, Result]], _Reconfi
         """Receive an update of the time of the IOC."""
         self._heartbeat.see(next(iter(reading.values()))["value"], time.monotonic())
 
-    async def read_configuration(self) -> dict[str, Any]:
-        """Return values and timestamps of all that a run records, from one snapshot.
-
-        Returns
-        -------
-        dict
-            ``value`` and ``timestamp`` (s since 1970) by key; lengths in m, angles in rad.
-
-        Raises
-        ------
-        NotConnectedError
-            The IOC does not answer, and ``on_disconnect`` is ``"raise"``.
-        """
-        snapshot = await self._recorded_snapshot()
-        self.status_warnings.begin()
-        self.status_warnings.check(self.name, snapshot)
-        return self._values_of(snapshot)
-
-    async def describe_configuration(self) -> dict[str, Any]:
-        """Return the data keys of `read_configuration`.
-
-        Returns
-        -------
-        dict
-            ``dtype``, ``shape``, ``source`` and ``units`` by key.
-
-        Raises
-        ------
-        NotConnectedError
-            As `read_configuration`.
-        """
-        configuration = _configuration(await self._recorded_snapshot())
-        return {self._key(key): data_key for key, data_key in configuration.data_keys.items()}
-
-    async def read(self) -> dict[str, Any]:
-        """Return what each event records: with ``per_event`` serial and status.
-
-        Returns
-        -------
-        dict
-            ``value`` and ``timestamp`` (s since 1970) by key.
-
-        Raises
-        ------
-        NotConnectedError
-            As `read_configuration`.
-        """
-        values: dict[str, Any] = dict(await super().read())
-        if self.per_event:
-            recorded, now = self._values_of(await self._recorded_snapshot()), time.time()
-            values |= {key: {**recorded[key], "timestamp": now} for key in map(self._key, documents.STATE_KEYS)}
-        return values
-
-    async def describe(self) -> dict[str, Any]:
-        """Return the data keys of `read`.
-
-        Returns
-        -------
-        dict
-            ``dtype``, ``shape`` and ``source`` by key.
-
-        Raises
-        ------
-        NotConnectedError
-            As `read_configuration`.
-        """
-        data_keys: dict[str, Any] = dict(await super().describe())
-        if self.per_event:
-            described = await self.describe_configuration()
-            data_keys |= {key: described[key] for key in map(self._key, documents.STATE_KEYS)}
-        return data_keys
-
     @AsyncStatus.wrap
     async def set(
         self,
@@ -361,30 +276,11 @@ class AsyncCalibrationData(RequestMethods[Coroutine[Any, Any, Result]], _Reconfi
             return
         exchange.read(text, time.monotonic())
 
-    async def _recorded_snapshot(self) -> Snapshot:
-        try:
-            return self.exposure_motion.applied_to(await self.read_snapshot())
-        except NotConnectedError as error:
-            if self._on_disconnect == "raise":
-                raise
-            return Snapshot(self.prefix, "UNKNOWN", str(error))
-
-    def _values_of(self, snapshot: Snapshot) -> dict[str, Any]:
-        configuration = _configuration(snapshot)
-        return {
-            self._key(key): {"value": value, "timestamp": configuration.timestamps[key]}
-            for key, value in configuration.data.items()
-        }
-
-    def _key(self, key: str) -> str:
-        """Return the name of a key, joined as ophyd-async joins the names of children."""
-        return f"{self.name}{self._child_name_separator}{key.removeprefix('_')}"
-
     def _raise_silent(self) -> NoReturn:
         raise_silent(_pv(self.snapshot), self._answer_timeout)
 
 
-class AsyncCalibrationMixin(_Reconfigurable):
+class AsyncCalibrationMixin(Reconfigurable):
     """An ophyd-async detector of any class that records the calibrations among its children.
 
     Put it before the detector's class, and a child ``self.calib = AsyncCalibrationData(...)`` into
@@ -475,16 +371,12 @@ def twins(device: Any) -> list[CalibrationData]:
         The device cannot record a new geometry within a run.
     """
     calibs = calibrations(device)
-    if calibs and not isinstance(device, _Reconfigurable):
+    if calibs and not isinstance(device, Reconfigurable):
         raise RecordError(
             f"{device.name} could not record a change of {', '.join(calib.name for calib in calibs)} within a run: "
             f"write class YourDetector(AsyncCalibrationMixin, {type(device).__name__})"
         )
     return [calib.twin() for calib in calibs]
-
-
-def _configuration(snapshot: Snapshot) -> documents.Configuration:
-    return documents.configuration(snapshot, "")
 
 
 async def _merged(*parts: Awaitable[dict[str, Any]]) -> dict[str, Any]:

@@ -1,17 +1,14 @@
 """The ophyd device of a detector's geometry: recorded whole in every run, set in one transaction."""
 
 import sys
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from ophyd import Component as Cpt
-from ophyd import Device, Kind
-from ophyd.device import Staged
+from ophyd import Device
 from ophyd.status import Status
 
 from ponikeeper.errors import NotConnectedError, RefusedError
@@ -29,17 +26,16 @@ from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.links import in_service
 from ponikeeper.protocol.pvs import setpoint
 from ponikeeper.system.file_hash import file_entry
-from ponikeeper_client import _display, documents
-from ponikeeper_client._exposure_motion import ExposureMotion
+from ponikeeper_client import _display
 from ponikeeper_client._fakes import FakeIoc, FakeTextSignal
 from ponikeeper_client._geometry_sources import GeometrySource, values_of
 from ponikeeper_client._guarded_signals import GuardedReadOnly, GuardedWritable
 from ponikeeper_client._ioc_history import IocHistory
+from ponikeeper_client._recording import Recording
 from ponikeeper_client._request_methods import RequestMethods
 from ponikeeper_client._signals import AliveSignal, ParameterSignal, SnapshotSignal, TextSignal
 from ponikeeper_client._simulated_ioc import no_history
 from ponikeeper_client._snapshots import SnapshotReader
-from ponikeeper_client._status_warnings import StatusWarnings
 from ponikeeper_client._transactions import Transactor, manual
 
 
@@ -52,7 +48,7 @@ def _recorded() -> Any:
     return Cpt(SnapshotSignal, kind="config")
 
 
-class CalibrationData(RequestMethods[Result], Device):
+class CalibrationData(RequestMethods[Result], Recording):
     """The calibrated geometry of one detector, as it is active in the ponikeeper IOC.
 
     As a component with ``kind="config"`` it is recorded in the descriptor of each run. All values
@@ -108,9 +104,6 @@ class CalibrationData(RequestMethods[Result], Device):
     status_pv = Cpt(GuardedReadOnly, "Status_RBV", kind="omitted", string=True)
     alive_pv = Cpt(AliveSignal, "Alive_RBV", kind="omitted")
 
-    SUB_STATE = "state"
-    _default_sub = SUB_STATE
-
     def __init__(
         self,
         prefix: str = "",
@@ -121,18 +114,8 @@ class CalibrationData(RequestMethods[Result], Device):
         per_event: bool = False,
         **kwargs: Any,
     ) -> None:
-        if on_disconnect not in ("raise", "record"):
-            raise ValueError(f'on_disconnect={on_disconnect!r} is unknown: expected "raise" or "record"')
-        self._timeout, self._verdict_timeout, self._on_disconnect = timeout, verdict_timeout, on_disconnect
-        self._per_event = per_event
-        self.status_warnings = StatusWarnings()
-        self.exposure_motion = ExposureMotion()
-        self._state: tuple[int, str] | None = None
-        self._state_lock, self._is_following = threading.Lock(), False
-        self._made: tuple[tuple[str, Snapshot], documents.Configuration] | None = None
-        super().__init__(prefix, **kwargs)
-        if per_event:
-            self.kind = Kind(self.kind | Kind.normal)
+        self._timeout, self._verdict_timeout = timeout, verdict_timeout
+        super().__init__(prefix, on_disconnect=on_disconnect, per_event=per_event, **kwargs)
         if isinstance(self.snapshot, FakeTextSignal):  # made by ophyd.sim.make_fake_device
             self._reader = self._transactor = FakeIoc(self)
         else:
@@ -189,153 +172,6 @@ class CalibrationData(RequestMethods[Result], Device):
             The IOC does not answer within the timeout; the message names the PV.
         """
         return parse_settle(self.links.newest(time.monotonic() + self._timeout)) or 0.0
-
-    def stage(self) -> Any:
-        """Stage the device: a run that records a geometry that does not apply causes one warning.
-
-        Returns
-        -------
-        list
-            The staged devices, as for `ophyd.Device`.
-        """
-        self.status_warnings.begin()
-        return super().stage()
-
-    def read(self) -> Any:
-        """Return what each event records: with ``per_event`` serial and status.
-
-        Returns
-        -------
-        OrderedDict
-            ``value`` and ``timestamp`` (s since 1970) by key.
-
-        Raises
-        ------
-        NotConnectedError
-            As `read_configuration`.
-        """
-        values: Any = super().read()
-        if self._per_event:
-            recorded, now = self.recorded_values(), time.time()
-            values.update({key: {**recorded[key], "timestamp": now} for key in self._event_keys()})
-        return values
-
-    def describe(self) -> Any:
-        """Return the data keys of `read`.
-
-        Returns
-        -------
-        OrderedDict
-            ``dtype``, ``shape`` and ``source`` by key.
-
-        Raises
-        ------
-        NotConnectedError
-            As `read_configuration`.
-        """
-        data_keys: Any = super().describe()
-        if self._per_event:
-            described = self.describe_configuration()
-            data_keys.update({key: described[key] for key in self._event_keys()})
-        return data_keys
-
-    @property
-    def is_read_per_event(self) -> bool:
-        """Whether each event has serial and status (``per_event``)."""
-        return self._per_event
-
-    def subscribe(self, callback: Callable[..., Any], event_type: str | None = None, run: bool = True) -> int:
-        """Call a function at each change of serial or status, as ``bps.monitor(calib)`` needs it.
-
-        Parameters
-        ----------
-        callback
-            Called with keywords; `read` returns the new values.
-        event_type
-            As for `ophyd.Device.subscribe`; None or ``"state"`` means serial and status.
-        run
-            Whether to call it at once, too.
-
-        Returns
-        -------
-        int
-            For `unsubscribe`.
-
-        Raises
-        ------
-        ValueError
-            `read` returns nothing, because the device was made without ``per_event``.
-        DestroyedError
-            The device was destroyed.
-        """
-        if event_type in (None, self.SUB_STATE):
-            if not self._per_event:
-                raise ValueError(
-                    f"{self.name} has nothing to record in the events of a monitor: expected "
-                    f"CalibrationData(..., per_event=True), whose events have serial and status; or monitor "
-                    f"{self.name}.status"
-                )
-            self._follow_state()
-        return super().subscribe(callback, event_type=event_type, run=run)
-
-    def read_configuration(self) -> Any:
-        """Return values and timestamps of all that a run records, from one snapshot.
-
-        If the geometry does not apply, a warning is logged, unless a guard does that.
-
-        Returns
-        -------
-        OrderedDict
-            ``value`` and ``timestamp`` (s since 1970) by key; lengths in m, angles in rad.
-
-        Raises
-        ------
-        NotConnectedError
-            The IOC does not answer, and ``on_disconnect`` is ``"raise"``.
-        """
-        snapshot = self._recorded_snapshot()
-        if self._staged is not Staged.yes:
-            self.status_warnings.begin()
-        self.status_warnings.check(self.name, snapshot)
-        return self._values_of(snapshot)
-
-    def recorded_values(self) -> Any:
-        """Return what `read_configuration` returns, without a warning.
-
-        Returns
-        -------
-        OrderedDict
-            ``value`` and ``timestamp`` by key.
-
-        Raises
-        ------
-        NotConnectedError
-            As `read_configuration`.
-        """
-        return self._values_of(self._recorded_snapshot())
-
-    def _values_of(self, snapshot: Snapshot) -> Any:
-        configuration = self._configuration(snapshot)
-        timestamps = configuration.timestamps
-        return OrderedDict(
-            (key, {"value": value, "timestamp": timestamps[key]}) for key, value in configuration.data.items()
-        )
-
-    def describe_configuration(self) -> Any:
-        """Return the data keys of `read_configuration`.
-
-        Returns
-        -------
-        OrderedDict
-            ``dtype``, ``shape``, ``source`` and ``units`` by key.
-
-        Raises
-        ------
-        NotConnectedError
-            As `read_configuration`.
-        """
-        data_keys = self._configuration(self._recorded_snapshot()).data_keys
-        return OrderedDict((key, dict(data_key)) for key, data_key in data_keys.items())
 
     def configure(
         self, d: GeometrySource, *, expect_revision: int | None = None, timeout: float | None = None
@@ -535,43 +371,6 @@ class CalibrationData(RequestMethods[Result], Device):
     ) -> None:
         commit = manual(values, self.read_snapshot(), expect_revision)
         self.transact(with_files(commit, file_entry, mask), timeout)
-
-    def _follow_state(self) -> None:
-        """Call the subscribers at each change of serial or status from now on."""
-        with self._state_lock:
-            begins, self._is_following = not self._is_following, True
-        if begins:
-            for signal in (self.serial, self.status):
-                signal.subscribe(self._state_changed, run=False)
-            self._state_changed()
-
-    def _state_changed(self, **_: Any) -> None:
-        """Call the subscribers once if serial or status, or both, have changed; a lost IOC has no values to read."""
-        snapshot = self.monitored()
-        state = (0, "UNKNOWN") if snapshot is None else (snapshot.serial, snapshot.status)
-        with self._state_lock:
-            if state == self._state or (snapshot is None and self._on_disconnect == "raise"):
-                return
-            self._state = state
-            self._run_subs(sub_type=self.SUB_STATE, timestamp=time.time())
-
-    def _event_keys(self) -> list[str]:
-        return [f"{self.name}_{key}" for key in documents.STATE_KEYS]
-
-    def _recorded_snapshot(self) -> Snapshot:
-        try:
-            return self.exposure_motion.applied_to(self.read_snapshot())
-        except NotConnectedError as error:
-            if self._on_disconnect == "raise":
-                raise
-            return Snapshot(self.prefix, "UNKNOWN", str(error))
-
-    def _configuration(self, snapshot: Snapshot) -> documents.Configuration:
-        made = self._made
-        if made is None or made[0] != (self.name, snapshot) or snapshot.activated is None:
-            made = ((self.name, snapshot), documents.configuration(snapshot, self.name))
-            self._made = made
-        return made[1]
 
     def _newest(self) -> Snapshot | None:
         reader = self.__dict__.get("_reader")  # missing when __init__ failed; repr must work then, too
