@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import hashlib
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
@@ -12,7 +14,7 @@ import bluesky.preprocessors as bpp
 import pytest
 from bluesky import FailedStatus
 from bluesky.run_engine import call_in_bluesky_event_loop
-from event_model import DocumentNames, schema_validators
+from event_model import DocumentNames, compose_run, schema_validators
 from ophyd_async.core import (
     AsyncStatus,
     StandardReadable,
@@ -26,13 +28,15 @@ from ophyd_async.core import NotConnectedError as NotThereError
 from ophyd_async.epics.core import epics_signal_w
 from ophyd_async.sim import SimBlobDetector
 
+import distorted
 import speak
 from live import wait_for
 from panels import FlatPanel
-from ponikeeper.errors import NoGeometryError, NotConnectedError, RecordError, RefusedError
+from ponikeeper.errors import GeometryFileError, NoGeometryError, NotConnectedError, RecordError, RefusedError
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol import Activate, Commit
+from ponikeeper.system.file_hash import file_entry
 from ponikeeper_client import documents
 from ponikeeper_client.async_device import AsyncCalibrationData, AsyncCalibrationMixin, calibrations
 from ponikeeper_client.guard import calibration_guard
@@ -571,3 +575,73 @@ def test_without_ophyd_async_the_install_line_is_printed():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "MissingOphydAsyncError ophyd-async is not installed: pip install ophyd-async\n"
+
+
+# files of a detector: their SHA-256 goes with the commit
+
+
+@pytest.fixture(params=["ways: set", "ways: set of values", "ways: transact"])
+def send(request):
+    """Return a function that commits a geometry, and a mask, in one of the ways that a device has."""
+
+    async def sent(calib, geometry, mask):
+        match request.param:
+            case "ways: set":
+                await calib.set(geometry, mask=mask)
+            case "ways: set of values":
+                await calib.set(geometry.as_dict(), mask=mask)
+            case _:
+                files = {} if mask is None else {"mask": file_entry(mask)}
+                await calib.transact(Commit(geometry.as_dict(), files=files))
+
+    return lambda *arguments: ask(sent(*arguments))
+
+
+@pytest.fixture(params=sorted(distorted.MAKERS))
+def of_files(request, tmp_path):
+    """The geometry of a detector that files describe."""
+    return poni.read(distorted.saved(distorted.MAKERS[request.param](tmp_path), tmp_path).read_bytes())
+
+
+def test_commit_has_the_hash_of_each_file_and_of_the_mask(panel, of_files, send, tmp_path):
+    mask = tmp_path / "mask.npy"
+    mask.write_bytes(b"any content")
+    send(panel.calib, of_files, mask)
+    stored = speak.snapshot(panel.calib.prefix)["provenance"]["files"]
+    named = {
+        key: value for key, value in of_files.detector_config.items() if key.lower().endswith(("file", "filename"))
+    }
+    described = stored.pop("detector", None)
+    entries = [*stored.values(), *([described] if described else [])]
+    paths = {*map(str, named.values()), str(mask)}
+    assert {entry["path"] for entry in entries} == paths
+    for entry in entries:
+        assert entry["sha256"] == hashlib.sha256(Path(entry["path"]).read_bytes()).hexdigest()
+    (result,) = recorded(taken_of(panel))
+    assert {entry["path"] for entry in result.files.values()} == paths
+
+
+def taken_of(panel):
+    """Return the documents of a run of which only the configuration matters."""
+    reading, keys = ask(panel.read_configuration()), ask(panel.describe_configuration())
+    run = compose_run()
+    configuration = {
+        "data": {key: row["value"] for key, row in reading.items()},
+        "timestamps": {key: row["timestamp"] for key, row in reading.items()},
+        "data_keys": keys,
+    }
+    total = {"source": "sim", "dtype": "number", "shape": []}
+    described = run.compose_descriptor(
+        "primary", {"total": total}, object_keys={panel.name: ["total"]}, configuration={panel.name: configuration}
+    )
+    event = described.compose_event(data={"total": 1.0}, timestamps={"total": 0.0})
+    return [("start", run.start_doc), ("descriptor", described.descriptor_doc), ("event", event)]
+
+
+def test_commit_of_a_file_that_is_not_there_sends_nothing(panel, of_files, send):
+    before = speak.snapshot(panel.calib.prefix)
+    path = next(Path(value) for value in of_files.detector_config.values() if isinstance(value, str) and "/" in value)
+    path.unlink()
+    with pytest.raises((GeometryFileError, FailedStatus), match=f"{path} cannot be read"):
+        send(panel.calib, of_files, None)
+    assert speak.snapshot(panel.calib.prefix) == before
