@@ -104,9 +104,14 @@ def test_guard_waits_for_a_moving_link_before_the_light_and_not_before_the_dark(
     commands = []
     assert speak.put(motors.pv("Z:MOVN"), 1) is None
     stands(panel, "MOVING")
-    panel.script[("trigger", 1)] = lambda: speak.put(motors.pv("Z:MOVN"), 0)
-    guarded = calibration_guard(darks(panel), on_status="fail")
-    run = take(bpp.msg_mutator(guarded, lambda msg: commands.append((msg.command, msg.obj)) or msg))
+
+    def look(msg):
+        commands.append((msg.command, msg.obj))
+        if msg.command == "sleep":
+            assert speak.put(motors.pv("Z:MOVN"), 0) is None
+        return msg
+
+    run = take(bpp.msg_mutator(calibration_guard(darks(panel), on_status="fail"), look))
     dark, light = [number for number, one in enumerate(commands) if one == ("trigger", panel)]
     assert ("sleep", None) not in commands[:dark]
     assert ("sleep", None) in commands[dark:light]

@@ -106,7 +106,7 @@ def texts() -> None:
     assert "offset" in list(active.columns[0].cells)
     difference = diff_table(PREFIX, old.as_dict(), new.as_dict())
     assert f"{OFFSET:+g} m" in list(difference.columns[3].cells)
-    names, *rows = csv_text(SimpleNamespace(revisions=[new, old], corrections=[]), 2).splitlines()
+    names, *rows = csv_text(SimpleNamespace(revisions=[new, old], corrections=[], undone=frozenset()), 2).splitlines()
     assert [row.split(",")[names.split(",").index("offset")] for row in rows] == ["0.0", str(OFFSET)]
 
 
