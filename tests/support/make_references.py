@@ -289,10 +289,12 @@ def messages_page() -> str:
         '`{"v": 1, "read": "revision 12", "count": 57, "records": [...]}`: the records from that number on, as many as '
         "fit, and the number of the newest one. Records are those of the history file below.\n\n"
         "`ponikeeper get --json` with `--revision`, `--label` or `--at` prints the keys of a `revision`, `prefix`, "
-        "`label_now`, `active` (whether it is active), `active_revision`, `corrections` of it, `undone` (whether every "
-        "activation of it was), and `undos`, a line for each undone activation; with `--at` also `at`: `start` and "
-        "`end` of the time, and `active`, a list of `serial`, `since`, `until`. `ponikeeper history --json` prints "
-        "`active` (a number, 0 for none), `count` and `revisions`, newest first, each with `undone`.",
+        "`label_now` (`label` is the one that it was committed with), `active` (whether it is active), "
+        "`active_revision`, `corrections` of it, `undone` (whether every activation of it was), and `undos`, a line "
+        "for each undone activation; with `--at` also `at`: `start` and `end` of the time, and `active`, a list of "
+        "`serial`, `since`, `until`. `ponikeeper history --json` prints `active` (a number, 0 for none), `count` and "
+        "`revisions`, newest first, each with `undone`; `ponikeeper diff --json` a list of the two revisions, with "
+        "`label_now`.",
         *_history_file(),
     )
 
