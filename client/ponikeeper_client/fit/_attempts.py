@@ -57,13 +57,15 @@ class Attempts:
     _hopeless: list[Refined] = field(default_factory=list[Refined])
     _tried: list[Floats] = field(default_factory=list[Floats])
 
-    def run(self, report: Progress) -> Attempt | None:
+    def run(self, report: Progress, search: bool = True) -> Attempt | None:
         """Try until an attempt is accepted.
 
         Parameters
         ----------
         report
             Called with the finished part (0 to 1) and the next step.
+        search
+            Whether to look for rings if the start does not fit.
 
         Returns
         -------
@@ -74,6 +76,8 @@ class Attempts:
         if not blind:
             attempt = self._try(params_of(self.start), self.tolerance)
             if attempt and not attempt.problems and attempt.refined.residual_px < _SURE_RESIDUAL:
+                return attempt
+            if not search:
                 return attempt
             report(0.2, "look for rings near the start")
             accepted = self._search(self.tolerance)

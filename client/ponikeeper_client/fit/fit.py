@@ -126,6 +126,7 @@ def fit_image(
     tolerance: StartTolerance = CALIBRATED_START,
     criteria: Criteria = USUAL,
     progress: Progress | None = None,
+    search: bool = True,
 ) -> Fit:
     """Fit the geometry of a detector to one image of a powder standard.
 
@@ -146,6 +147,8 @@ def fit_image(
         By what the fit is judged: the errors that the image does not show, and whether a part of the panel suffices.
     progress
         Called before each step.
+    search
+        Whether to look for rings if the start does not fit.
 
     Returns
     -------
@@ -169,7 +172,7 @@ def fit_image(
         )
     report(0.1, "measure at the start")
     attempts = Attempts(frame, lines, start, tolerance, criteria)
-    best = attempts.run(lambda done, step: report(0.1 + 0.9 * done, step))
+    best = attempts.run(lambda done, step: report(0.1 + 0.9 * done, step), search)
     if best is None:
         raise FitError(
             f"no rings of {calibrant.name} were found: check that this is an image of it, that the shutter was open, "

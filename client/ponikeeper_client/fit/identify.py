@@ -1,7 +1,7 @@
 """Identification of the standard in the beam: by trying all of them, or after a fit with another one was rejected.
 
-The rings of an image are concentric whatever the standard is. So the radial pattern about the centre of one fit, even
-of a rejected one, has peaks at the rings, and the lines of each standard are compared with them at all distances.
+The rings of an image are concentric whatever the standard is: beam spot and tilt follow from the shapes of the rings
+alone. The lines of each standard are compared with them at all distances, and the best ones are fitted there.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,36 +13,48 @@ from numpy.typing import NDArray
 
 from ponikeeper.errors import FitError
 from ponikeeper.geometry import Geometry
-from ponikeeper_client.fit._acceptance import CALIBRATED_START, USUAL, Criteria, StartTolerance
+from ponikeeper_client.fit._acceptance import USUAL, Criteria, StartTolerance
 from ponikeeper_client.fit._comb import best_distances
-from ponikeeper_client.fit._forward_model import DISTANCE, Floats, detector_point, geometry_of, params_of
+from ponikeeper_client.fit._forward_model import DISTANCE, Floats, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
-from ponikeeper_client.fit._quality import completeness, sharp_peaks
-from ponikeeper_client.fit._ridges import RidgePoints
-from ponikeeper_client.fit.calibrants import USUAL_STANDARDS, Calibrant, known_standards
+from ponikeeper_client.fit._quality import completeness
+from ponikeeper_client.fit._ridges import RidgePoints, find_ridges
+from ponikeeper_client.fit._ring_assignment import assign_rings
+from ponikeeper_client.fit._shapes import find_centres, fit_shape
+from ponikeeper_client.fit.calibrants import Calibrant, known_standards
 from ponikeeper_client.fit.fit import Fit, fit_image
 
 AUTO = "auto"
 """The name of a standard that stands for all of them."""
 
-_FIRST = ("LaB6", "CeO2", "AgBh", "Ni", "Si")
-"""Standards that are fitted one after the other, until one leads to the centre of the rings."""
+_LARGEST_SIDE = 1024
+_WIDTHS = (1.3, 2.6)
+"""Widths at which ridges are looked for (px of the binned image)."""
 
-_MIN_PEAKS = 4
-_SHARE = 0.6
-"""A standard is fitted if the peaks match its lines at least so well, as part of the best match."""
+_POINTS, _FEW_POINTS, _MIN_POINTS = 4000, 1200, 60
+"""Numbers of ridge points: to assign rings, to compare standards, and the least one."""
 
-_MAX_FITS = 5
-"""Number of standards that are fitted once the peaks are known."""
+_CENTRES = 2
+_PARTS = (1.0, 3.0)
+"""Distances at which a fit of shapes begins if nothing is known, in diagonals of the panel."""
+
+_SPREAD = 0.3
+"""Relative standard deviation of the distance of a start."""
+
+_LARGEST_ANGLE = 1.45
+"""Lines at larger scattering angles are not compared (rad)."""
+
+_PER_STANDARD = 2
+_MAX_FITS = 8
+_GATES = (8.0, 5.0, 3.0, 2.0)
+_NEAR = StartTolerance(0.29, np.inf, float(np.radians(60)))
+"""How far a fit may be from where the lines of a standard match."""
 
 _CLEARLY_BETTER = 3.0
 """If the residual of one standard is so many times smaller than that of the next one, it is that standard."""
 
 _AS_COMPLETE = 0.85
 """Of two standards that fit, one lacks lines if so much less of its lines is visible."""
-
-_CLEAR_SCORE = 1.5
-"""If the peaks match one standard so many times better than any other, others are not tried."""
 
 _ANY_DISTANCE = (0.03, 20.0)
 """Distances of a start without one (m)."""
@@ -52,7 +64,7 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A standard, how well its lines match the peaks of an image, and where the panel then stands."""
+    """A standard, how well its lines match the rings of an image, and where the panel then stands."""
 
     standard: Calibrant
     score: float
@@ -92,23 +104,15 @@ def fit_any(
     ImageError, ShapeError
         The image cannot be used.
     """
-    frame, between = Frame.of(image, start, mask), _distances(start, tolerance)
+    progress(0.0, "look for rings")
     fits: list[Fit] = []
-    ranked: list[Ranked] = []
-    for number, standard in enumerate(sorted(standards, key=_order)[: len(_FIRST)]):
-        progress(0.5 * number / len(_FIRST), f"fit {standard.name}")
-        if (first := _fit(image, start, standard, mask, tolerance, criteria)) is None:
-            continue
-        fits.append(first)
-        ranked = rank(frame, first.geometry, standards, between)
-        if ranked:
-            break
+    ranked = rank(Frame.of(image, start, mask), start, standards, tolerance)
     for number, one in enumerate(ranked):
-        progress(0.5 + 0.5 * number / len(ranked), f"fit {one.standard.name}")
+        progress(0.3 + 0.7 * number / len(ranked), f"fit {one.standard.name}")
         if any(other.accepted and other.calibrant is one.standard for other in fits):
             continue
-        if (again := _fit(image, one.geometry, one.standard, mask, CALIBRATED_START, criteria)) is not None:
-            fits.append(again)
+        if (fitted := _fit(image, one, mask, criteria)) is not None:
+            fits.append(fitted)
     return _chosen(fits, len(standards))
 
 
@@ -132,66 +136,83 @@ def named_lookalike(image: NDArray[Any], rejected: Fit, *, mask: NDArray[Any] | 
     ImageError, ShapeError
         The image cannot be used.
     """
-    frame = Frame.of(image, rejected.geometry, mask)
-    ranked = rank(frame, rejected.geometry, known_standards(), _distances(rejected.start, tolerance))
-    others = [one for one in ranked if one.standard.name != rejected.calibrant.name]
-    if others and ranked[0].score > _CLEAR_SCORE * others[0].score and ranked[0] is not others[0]:
-        return rejected  # it looks like the standard that was given
-    for one in sorted(others, key=lambda one: one.standard.name not in USUAL_STANDARDS):
-        other = _fit(image, one.geometry, one.standard, mask, CALIBRATED_START, USUAL)
+    for one in rank(Frame.of(image, rejected.start, mask), rejected.start, known_standards(), tolerance):
+        other = None if one.standard.name == rejected.calibrant.name else _fit(image, one, mask, USUAL)
         if other is not None and other.accepted:
             hint = f"looks like {_described(other)}: if that is in the beam, give it as the calibrant"
             return replace(rejected, problems=(*rejected.problems, hint))
     return rejected
 
 
-def rank(
-    frame: Frame, geometry: Geometry, standards: Sequence[Calibrant], between: tuple[float, float]
-) -> list[Ranked]:
-    """Compare the lines of standards with the peaks of the radial pattern of an image.
+def rank(frame: Frame, start: Geometry, standards: Sequence[Calibrant], tolerance: StartTolerance) -> list[Ranked]:
+    """Compare the lines of standards with the rings of an image.
 
     Parameters
     ----------
     frame
         The image.
-    geometry
-        With the centre and the shape of the rings; its distance may be wrong.
+    start, tolerance
+        As for `fit_image`.
     standards
         The standards to compare.
-    between
-        The smallest and the largest distance (m).
 
     Returns
     -------
     list of Ranked
-        Those that match nearly as well as the best one, the best one first; empty without peaks.
+        Those that match best, the best one first; empty without rings.
     """
-    params = params_of(geometry)
-    radius, height = sharp_peaks(frame, params)
-    if len(radius) < _MIN_PEAKS:
+    small = frame.binned(_LARGEST_SIDE)
+    ridges = max((find_ridges(small, small.stabilized(), width) for width in _WIDTHS), key=len)
+    if len(ridges) < _MIN_POINTS:
         return []
-    peaks = _as_points(params, radius * frame.pixel, np.sqrt(height / height.max()))
+    points = ridges.sample(_POINTS)
+    few, between = points.sample(_FEW_POINTS, seed=1), _distances(start, tolerance)
+    shapes = _shapes(points, few, params_of(start), tolerance, float(np.hypot(np.ptp(frame.y), np.ptp(frame.x))))
     ranked: list[Ranked] = []
     for standard in standards:
-        lines = standard.lines(geometry.wavelength)
+        lines = standard.lines(start.wavelength, _LARGEST_ANGLE)
         if len(lines) < 2:
             continue
-        for score, placed in best_distances(params, peaks, lines, between, frame.pixel, 1):
-            ranked.append(Ranked(standard, score, geometry_of(placed, geometry)))
+        rough = [item for shape in shapes for item in best_distances(shape, few, lines, between, small.pixel, 2)]
+        for score, params in sorted(rough, key=lambda item: -item[0])[:_PER_STANDARD]:
+            ranked.append(Ranked(standard, score, geometry_of(params, start)))
     ranked.sort(key=lambda one: -one.score)
-    return [one for one in ranked if one.score > 0 and one.score >= _SHARE * ranked[0].score][:_MAX_FITS]
+    return _assigned([one for one in ranked if one.score > 0][:_MAX_FITS], points, small.pixel)
+
+
+def _shapes(
+    points: RidgePoints, few: RidgePoints, start: Floats, tolerance: StartTolerance, size: float
+) -> list[Floats]:
+    """Fit beam spot and tilt to the ridges, without knowing any line, from several places and as circles."""
+    blind = np.isinf(tolerance.distance)
+    begin = [np.r_[part * size, 0, 0, 0, 0] for part in _PARTS] if blind else [start]
+    spread = np.inf if blind else _SPREAD
+    shapes = sorted(
+        (
+            fit_shape(few, np.r_[params[0], centre, params[3:]], size, spread)
+            for centre in find_centres(points, size, _CENTRES)
+            for params in begin
+        ),
+        key=lambda item: item[0],
+    )
+    best = [params for _, params in shapes[:_CENTRES]]
+    return [*best, *(np.r_[params[:3], 0, 0] for params in best[:1])]
+
+
+def _assigned(ranked: Sequence[Ranked], points: RidgePoints, pixel: float) -> list[Ranked]:
+    """Assign the ridges to the lines of each standard; return those for which this is possible."""
+    assigned: list[Ranked] = []
+    for one in ranked:
+        lines = one.standard.lines(one.geometry.wavelength)
+        params = assign_rings(params_of(one.geometry), points, lines, pixel, _GATES)
+        if params is not None:
+            assigned.append(Ranked(one.standard, one.score, geometry_of(params, one.geometry)))
+    return assigned
 
 
 def _described(fitted: Fit) -> str:
     residual = f"{fitted.refined.residual_px:.3f} px rms at {fitted.geometry.dist:.4g} m"
     return f"{fitted.calibrant.name} ({residual})"
-
-
-def _as_points(params: Floats, radius: Floats, weight: Floats) -> RidgePoints:
-    """Build points on the detector at radii (m), in one direction from the beam spot."""
-    angle = np.arctan(radius / params[DISTANCE])
-    y, x = detector_point(params, angle, np.zeros(len(angle)))
-    return RidgePoints(y, x, np.ones(len(y)), np.zeros(len(y)), weight)
 
 
 def _distances(start: Geometry, tolerance: StartTolerance) -> tuple[float, float]:
@@ -202,17 +223,10 @@ def _distances(start: Geometry, tolerance: StartTolerance) -> tuple[float, float
     return distance / (1 + tolerance.distance), distance * (1 + tolerance.distance)
 
 
-def _order(standard: Calibrant) -> int:
-    return _FIRST.index(standard.name) if standard.name in _FIRST else len(_FIRST)
-
-
-def _fit(
-    image: NDArray[Any], start: Geometry, standard: Calibrant, mask: NDArray[Any] | None, tolerance: StartTolerance,
-    criteria: Criteria,
-) -> Fit | None:  # fmt: skip
-    """Fit with one standard; None if no rings were found."""
+def _fit(image: NDArray[Any], one: Ranked, mask: NDArray[Any] | None, criteria: Criteria) -> Fit | None:
+    """Fit with one standard where its lines match; None if no rings were found there."""
     try:
-        return fit_image(image, start, standard, mask=mask, tolerance=tolerance, criteria=criteria)
+        return fit_image(image, one.geometry, one.standard, mask=mask, tolerance=_NEAR, criteria=criteria, search=False)
     except FitError:
         return None
 
