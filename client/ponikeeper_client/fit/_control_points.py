@@ -151,6 +151,7 @@ def _measure_profiles(frame: Frame, params: Floats, lines: Floats, widths: Float
         2 * np.pi * params[DISTANCE] * np.tan(np.minimum(lines, 1.5)) / frame.pixel / _ARC,
         _MIN_SECTORS, _MAX_SECTORS,
     ).astype(int)  # fmt: skip
+    sectors[widths == 0] = 0
     sums = sum_profiles(frame, params, lines, widths, sectors, _BINS)
     counts = sums.counts
     pixels = counts.sum(1)
