@@ -34,7 +34,7 @@ _SAMPLE = 4
 """The spread is that of every so many-th pixel along both axes."""
 
 
-def valid_pixels(frame: NDArray[Any]) -> NDArray[np.bool_]:
+def valid_pixels(frame: NDArray[Any], *, dark: bool = False) -> NDArray[np.bool_]:
     """Find the pixels of one frame that hold an intensity.
 
     Not valid are values that are not finite, the two largest of an integer type, a largest value that many
@@ -45,6 +45,8 @@ def valid_pixels(frame: NDArray[Any]) -> NDArray[np.bool_]:
     ----------
     frame
         As the detector wrote it, or with the dark subtracted, shape (y, x).
+    dark
+        Whether it was taken without the beam: many pixels of a dark can share its largest value.
 
     Returns
     -------
@@ -57,7 +59,8 @@ def valid_pixels(frame: NDArray[Any]) -> NDArray[np.bool_]:
     if not valid.any():
         return valid
     whole = frame.dtype.kind != "f" or _is_whole(frame[::_SAMPLE, ::_SAMPLE])
-    valid &= ~_saturated(frame, valid, whole)
+    if not dark:
+        valid &= ~_saturated(frame, valid, whole)
     if whole and frame.dtype.kind != "u":
         negative = valid & (frame < 0)
         if _is_flag(frame[negative]):
@@ -70,13 +73,15 @@ def valid_pixels(frame: NDArray[Any]) -> NDArray[np.bool_]:
     return valid & ~_dead(frame, low) if whole and low >= _PEDESTAL else valid
 
 
-def mean_image(frames: Iterable[NDArray[Any]]) -> Image:
+def mean_image(frames: Iterable[NDArray[Any]], *, dark: bool = False) -> Image:
     """Average frames, each over its valid pixels, in double precision: a sum of uint16 would overflow.
 
     Parameters
     ----------
     frames
         Each of shape (y, x); one at a time is in memory.
+    dark
+        Whether they were taken without the beam.
 
     Returns
     -------
@@ -97,7 +102,7 @@ def mean_image(frames: Iterable[NDArray[Any]]) -> Image:
             total, count = np.zeros(frame.shape), np.zeros(frame.shape, np.int32)
         if frame.shape != total.shape:
             raise ShapeError(f"frames have the shapes {total.shape} and {frame.shape}: expected the same")
-        valid = valid_pixels(frame)
+        valid = valid_pixels(frame, dark=dark)
         np.add(total, frame, out=total, where=valid)
         count += valid
     if total is None or count is None:

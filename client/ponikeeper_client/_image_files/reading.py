@@ -15,13 +15,15 @@ Source = str | Path
 """A file, or ``file.h5::/path`` for a dataset in an HDF5 file."""
 
 
-def read_image(sources: Source | Iterable[Source]) -> Image:
+def read_image(sources: Source | Iterable[Source], *, dark: bool = False) -> Image:
     """Read images and average all of their frames, each over its valid pixels.
 
     Parameters
     ----------
     sources
         One or more files with frames of one shape: .npy, HDF5 (also ``file.h5::/path``), or any format of fabio.
+    dark
+        Whether they were taken without the beam.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def read_image(sources: Source | Iterable[Source]) -> Image:
     """
     several = [sources] if isinstance(sources, str | Path) else list(sources)
     try:
-        return mean_image(frame for source in several for frame in read_frames(source))
+        return mean_image((frame for source in several for frame in read_frames(source)), dark=dark)
     except ShapeError as error:
         names = ", ".join(str(source) for source in several)
         raise ImageError(f"{names}: {error}") from error

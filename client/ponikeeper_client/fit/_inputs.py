@@ -57,7 +57,7 @@ class InputFiles:
         """
         image = read_image(self.images)
         try:
-            image = subtract_dark(image, read_image(self.darks) if self.darks else None)
+            image = subtract_dark(image, read_image(self.darks, dark=True) if self.darks else None)
         except ShapeError as error:
             raise ImageError(f"{_names(self.darks)}: {error}") from error
         return image, None if self.mask is None else read_mask(self.mask)

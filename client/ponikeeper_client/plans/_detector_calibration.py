@@ -194,7 +194,7 @@ class DetectorCalibration:
             dark = self.images.read(self.run_uid, self.key, "dark")
         if dark is None:
             return image
-        return subtract_dark(image, mean_image(as_frames(dark, "the dark")))
+        return subtract_dark(image, mean_image(as_frames(dark, "the dark"), dark=True))
 
     def _fit(
         self, image: NDArray[np.float64], report: ReportProgress, cancelled: threading.Event

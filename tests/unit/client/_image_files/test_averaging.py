@@ -142,3 +142,9 @@ def test_shadow_of_a_beam_stop_is_valid():
     frame = counts(400)
     frame[:3, :15] = np.random.default_rng(2).poisson(2, (3, 15))
     assert valid_pixels(frame).all()
+
+
+def test_dark_of_few_values_is_not_saturated():
+    dark = np.repeat(np.array([1300, 9000, 12500, 40], np.uint16), 20)[None].repeat(64, axis=0)
+    assert not valid_pixels(dark).all()
+    assert np.array_equal(mean_image([dark, dark], dark=True), dark)
