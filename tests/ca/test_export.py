@@ -132,7 +132,8 @@ def test_json_has_the_same_content(call, calibrated, tmp_path):
     nothing = dict.fromkeys(counts, 0)
     for had, new in ((nothing, counts), (counts, nothing)):
         answer = json.loads(call("import", other.config, file, "--json").stdout)
-        assert answer == {"prefix": calibrated.prefix, "store": str(other.store), "had": had, "added": new}
+        kept = {"prefix": calibrated.prefix, "store": str(other.store), "timezone": None}  # its times have a zone
+        assert answer == kept | {"had": had, "added": new}
 
 
 def test_store_that_lags_behind_gets_the_rest_and_one_that_is_ahead_keeps_it(call, calibrated, tmp_path):

@@ -71,9 +71,10 @@ def test_sigma_is_the_spread_of_fits_of_many_exposures():
     scene = replace(SCENE, truth=truth)
     exact = Criteria(AssumedErrors(0.0, 0.0))
     results = [fit_image(scene.image(noise), truth, calibrant("LaB6"), criteria=exact) for noise in range(8)]
+    errors = [one.certainty.uncertainty.at_given_wavelength(one.refined.params, one.geometry) for one in results]
     for name in NAMES:
         spread = np.std([getattr(one.geometry, name) for one in results], ddof=1)
-        sigma = np.mean([one.sigma[name] for one in results])
+        sigma = np.mean([each.sigma()[name] for each in errors])
         assert 0.5 < sigma / spread < 2.2, name
 
 
