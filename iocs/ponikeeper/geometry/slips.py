@@ -175,7 +175,7 @@ def _side(geometry: Geometry) -> float | None:
 
 
 def _is_rounded(angle: float, decimals: int) -> bool:
-    """Return whether a number has no more decimals; nor one of 32 bits."""
+    """Return whether a number has no more decimals than these, up to the rounding of a 32-bit number."""
     return abs(angle - round(angle, decimals)) < 2e-7
 
 
