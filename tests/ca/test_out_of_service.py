@@ -146,3 +146,12 @@ def test_severity_of_a_status_is_that_of_the_configuration(valid, motors):
     put(motors.pv("Z:MOVN"), 0)
     until(valid, "MOVED")
     assert severities() == {1}
+
+
+def test_links_show_what_was_acknowledged(valid):
+    """A client that was told of the completion reads the links as they are now, also right after another change."""
+    for _ in range(5):
+        for suffix, text in (("OutOfService", f"z: {WHY}"), ("InService", "z")):
+            assert put(f"{valid}{suffix}", text) is None
+            z, _ = parse_links(get(f"{valid}Links_RBV"))
+            assert (z.out_of_service is None) is (suffix == "InService")

@@ -31,7 +31,7 @@ from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.state import Change, DetectorState
 from ponikeeper.errors import RefusedError
 from ponikeeper.geometry.parameters import NAMES
-from ponikeeper.protocol import Result, links_json
+from ponikeeper.protocol import LinkState, Result, links_json
 from ponikeeper.protocol.pvs import ALIVE, DETECTOR_PVS, Kind, setpoint, staged
 from ponikeeper.protocol.text_tables import links_text
 from ponikeeper.store.store_thread import StoreThread
@@ -96,13 +96,14 @@ class DetectorPVs:
             last = {suffix: values.pop(suffix) for suffix in ("Snapshot_RBV", "Serial_RBV")}
             self._publish(values, stamp)
             self._publish(label_values(state), label_timestamp(state))
-            self._publish_links()
+            self._publish(self._link_values(state.link_states), time.time())
             self._publish_since()
             self._publish_setpoints(state, stamp)
             self._publish(last, stamp)
         elif Change.STATUS in change:
             if Change.LABEL in change:
                 self._publish(label_values(state), label_timestamp(state))
+            self._publish_changes(self._link_values(state.link_states), stamp)
             self._publish(status_values(state, self._severities), stamp)
         if Change.RESULT in change:
             self._publish(transaction_values(state), stamp)
@@ -267,7 +268,7 @@ class DetectorPVs:
             now, states = self._links.clock(), self._links.states()
             if states != published and now >= published_at + _LINKS_PERIOD:
                 published_at, published = now, states
-                self._publish_links()
+                self._publish_changes(self._link_values(states), time.time())
             elif states != published:
                 times.append(published_at + _LINKS_PERIOD)
             await self._links.wait_for_change(min((moment for moment in times if moment is not None), default=None))
@@ -280,10 +281,8 @@ class DetectorPVs:
             beats += 1
             await asyncio.sleep(max(0.0, began + beats * _BEAT - time.monotonic()))
 
-    def _publish_links(self) -> None:
-        states = self._links.states()
-        values = {
+    def _link_values(self, states: tuple[LinkState, ...]) -> dict[str, PVValue]:
+        return {
             "Links_RBV": PVValue(links_json(states, self._links.settle)),
             "Links:Table_RBV": PVValue(links_text(states)),
         }
-        self._publish(values, time.time())
