@@ -5,10 +5,11 @@ import json
 import pytest
 
 from live import wait_for
+from ponikeeper.geometry import Geometry, poni
 from ponikeeper.history import history_file
 from ponikeeper.protocol import parse_links
 from shell import Shell
-from speak import commit_text, get, put, read, request, results, snapshot
+from speak import GEOMETRY, commit_text, get, put, read, request, results, snapshot
 
 PREFIX = "{Det:1}Calib:"
 WHY = "controller is being repaired"
@@ -27,6 +28,12 @@ def linked(make_ioc_for_module, motors):
 def call():
     with Shell() as shell:
         yield shell
+
+
+def write_poni(folder):
+    path = folder / "near.poni"
+    path.write_text(poni.write(Geometry.parse(GEOMETRY)))
+    return path
 
 
 def until(prefix, status):
@@ -83,12 +90,14 @@ def test_position_recorded_now_lacks_the_link_until_it_is_recorded_in_service(va
     assert get(f"{valid}OutOfService_RBV") == ""
 
 
-def test_all_links_out_of_service_means_unwatched(valid):
+def test_all_links_out_of_service_means_unwatched(valid, call, tmp_path):
     assert put(f"{valid}OutOfService", f"z: {WHY}") is None
     assert put(f"{valid}OutOfService", "energy: shutdown") is None
     reason = until(valid, "UNWATCHED")["reason"]
     assert reason.startswith("every link is out of service: nothing checks this geometry; ")
     assert get(f"{valid}OutOfService_RBV").count("\n") == 1
+    done = call("put", valid, write_poni(tmp_path), "--here")
+    assert done.stdout.splitlines()[1] == "position: not recorded, since every link is out of service"
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,13 @@ def test_old_files_are_imported_with_the_given_zone_and_energy(config, folder, t
     assert second.geometry == Geometry.parse({**GEOMETRY, "dist": 0.3})  # it has a wavelength of its own
 
 
+def test_time_that_cannot_be_read_is_named(config, tmp_path):
+    path = _written(tmp_path / "pe1.poni", f"# Calibration done at 11/04/2019 10:52\n{entry(0.2)}")
+    done = call(config, path)
+    assert done.returncode == 0
+    assert done.stderr.startswith("pe1.poni: the time 11/04/2019 10:52 cannot be read: the time of the file is taken, ")
+
+
 def test_slip_in_a_file_stops_the_import_unless_limits_allow_it(config, folder):
     _written(folder / "20190412_pe1.poni", entry(35.0))
     done = call(config, folder)

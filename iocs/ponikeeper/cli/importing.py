@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from ponikeeper.cli.console import AsJson, print_text
+from ponikeeper.cli.console import AsJson, print_error, print_text
 from ponikeeper.cli.export import read_history_file
 from ponikeeper.cli.poni_files import Energy, Wavelength, wavelength_hint
 from ponikeeper.errors import ConfigError, GeometryError, HistoryError, MissingExtraError, PoniError, RefusedError
@@ -21,6 +21,7 @@ from ponikeeper.site.legacy_import import ImportOptions, LegacyCalibration
 from ponikeeper.store import HistoryStorage
 from ponikeeper.system.time_zone import local_zone_name
 from ponikeeper.text import timestamps
+from ponikeeper.text.ascii import to_ascii
 from ponikeeper.text.strictjson import dumps
 
 
@@ -79,6 +80,9 @@ def import_(
         zone_used = zone_name
         if not as_json:
             print_text(f"times in the files are read in the time zone {zone_name}; --timezone NAME selects another")
+        for calibration in legacy:
+            if calibration.unread_time:
+                print_error(_unread_time(calibration))
         history = legacy_import.to_history(detector_prefix, legacy, now)
     with contextlib.closing(open_storage(loaded.store)) as store:
         present, missing = _compare(store, history, source)
@@ -170,6 +174,14 @@ def _read_ponis(source: Path, skip: bool, options: ImportOptions) -> list[Legacy
 def _read_autosave(source: Path, prefix: str, options: ImportOptions) -> list[LegacyCalibration]:
     text = _read_bytes(source).decode("utf-8", "replace")
     return [legacy_import.read_autosave(source.name, text, source.stat().st_mtime, prefix, options)]
+
+
+def _unread_time(calibration: LegacyCalibration) -> str:
+    dated = timestamps.from_datetime(calibration.time)
+    return (
+        f"{calibration.source}: the time {to_ascii(calibration.unread_time)} cannot be read: the time of the file is "
+        f"taken, {dated}; expected such as Fri Feb 27 13:52:42 2015, or 2015-02-27T13:52:42"
+    )
 
 
 def _read_bytes(file: Path) -> bytes:

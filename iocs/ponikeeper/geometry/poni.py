@@ -45,11 +45,14 @@ class DatedGeometry:
     geometry
         The geometry of one entry.
     calibrated
-        By the clock of the host that wrote the entry; None where the entry has no time.
+        By the clock of the host that wrote the entry; None where the entry has no time, or one that cannot be read.
+    time_text
+        The time as the entry has it; empty where it has none.
     """
 
     geometry: Geometry
     calibrated: datetime | None
+    time_text: str
 
 
 def read(text: str | bytes, wavelength: float | None = None) -> Geometry:
@@ -98,7 +101,7 @@ def read_all(text: str | bytes, wavelength: float | None = None, zone: tzinfo | 
         As `read`, for any entry.
     """
     entries = _entries(_decoded(text))
-    return [DatedGeometry(_read(entry, wavelength), _time(entry.done, zone)) for entry in entries]
+    return [DatedGeometry(_read(entry, wavelength), _time(entry.done, zone), entry.done) for entry in entries]
 
 
 def _read(entry: "_Entry", wavelength: float | None) -> Geometry:
@@ -269,11 +272,12 @@ def _begins_entry(key: str, entry: _Entry, is_single: bool) -> bool:
 
 
 def _time(text: str, zone: tzinfo | None) -> datetime | None:
-    """Parse a time as ``time.ctime()`` writes it."""
-    try:
-        return datetime.strptime(text, "%a %b %d %H:%M:%S %Y").replace(tzinfo=zone).astimezone()
-    except ValueError:
-        return None
+    """Parse a time as ``time.ctime()`` writes it, or in ISO 8601."""
+    for parse in (lambda: datetime.strptime(text, "%a %b %d %H:%M:%S %Y"), lambda: datetime.fromisoformat(text)):  # noqa: DTZ007
+        with contextlib.suppress(ValueError, OverflowError):
+            time = parse()
+            return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone()
+    return None
 
 
 def _is_complete(line: str) -> bool:

@@ -3,7 +3,7 @@
 import shlex
 from typing import cast
 
-from ponikeeper.protocol.links import LinkState, is_within, measures_beam, quantity, wavelength_of
+from ponikeeper.protocol.links import LinkState, in_service, is_within, measures_beam, quantity, wavelength_of
 from ponikeeper.protocol.origin import position_line
 from ponikeeper.protocol.result import Result
 from ponikeeper.protocol.snapshot import Snapshot
@@ -39,8 +39,11 @@ def outcome_lines(prefix: str, result: Result, snapshot: Snapshot | None, *, pos
             f"after it: revision {snapshot.revision} is active now (serial {snapshot.serial})"
         )
     lines = [f"{head} {status_text(snapshot)}"]
+    links = snapshot.link_states or ()
     if position and snapshot.position:
         lines.append(position_line(snapshot.position))
+    elif position and links and not in_service(links):
+        lines.append("position: not recorded, since every link is out of service")
     return [*lines, *next_lines(snapshot)]
 
 

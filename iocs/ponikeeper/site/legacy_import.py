@@ -54,11 +54,14 @@ class LegacyCalibration:
         The geometry.
     source
         Name of the file.
+    unread_time
+        The time that the file states, where it cannot be read and that of the file was taken; else empty.
     """
 
     time: datetime
     geometry: Geometry
     source: str
+    unread_time: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,12 @@ def read_poni(source: str, data: bytes, modified: float, options: ImportOptions 
     """
     written = datetime.fromtimestamp(modified, UTC)
     return [
-        LegacyCalibration(entry.calibrated or written, _checked(entry.geometry, options), source)
+        LegacyCalibration(
+            entry.calibrated or written,
+            _checked(entry.geometry, options),
+            source,
+            "" if entry.calibrated else entry.time_text,
+        )
         for entry in poni.read_all(data, options.wavelength, options.zone)
     ]
 
@@ -169,7 +177,10 @@ def read_autosave(
         geometry = _checked(Geometry.parse(values), options)
     except GeometryError as error:
         raise GeometryError(f"{source}: {problem}" for problem in error.problems) from None
-    return LegacyCalibration(_saved(head[1], modified, options.zone), geometry, source)
+    stamp = head[1] or ""
+    saved = _saved(stamp, options.zone)
+    written = datetime.fromtimestamp(modified, UTC)
+    return LegacyCalibration(saved or written, geometry, source, "" if saved else stamp)
 
 
 def to_history(prefix: str, calibrations: Iterable[LegacyCalibration], now: datetime) -> ExportedHistory:
@@ -266,7 +277,9 @@ def _unescaped(text: str) -> str:
     return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), text)
 
 
-def _saved(stamp: str | None, modified: float, zone: tzinfo | None) -> datetime:
-    if stamp is None:
-        return datetime.fromtimestamp(modified, UTC)
-    return datetime.strptime(stamp, "%y%m%d-%H%M%S").replace(tzinfo=zone).astimezone()
+def _saved(stamp: str, zone: tzinfo | None) -> datetime | None:
+    """Parse a time as autosave writes it; None where there is no such time."""
+    try:
+        return datetime.strptime(stamp, "%y%m%d-%H%M%S").replace(tzinfo=zone).astimezone()
+    except (ValueError, OverflowError):
+        return None

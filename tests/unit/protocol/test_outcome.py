@@ -116,3 +116,13 @@ def test_request_that_activates_nothing_says_what_is_active():
     assert second.startswith("next: commit a geometry")
     first, second = active_lines(P, None)
     assert (first, second) == (f"{P}: what is active could not be read", f"next: ponikeeper status '{P}'")
+
+
+def test_position_that_no_link_can_give_is_named_as_not_recorded():
+    away = replace(Z, out_of_service="out of service since 2026-11-22T09:30:00Z: repair")
+    unwatched = replace(ACTIVE, status="UNWATCHED", position={}, link_states=(away,))
+    assert outcome_lines(P, RESULT, unwatched, position=True)[1:] == [
+        "position: not recorded, since every link is out of service"
+    ]
+    partly = replace(unwatched, link_states=(away, ENERGY))
+    assert len(outcome_lines(P, RESULT, partly, position=True)) == 1

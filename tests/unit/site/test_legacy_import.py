@@ -43,6 +43,24 @@ def test_every_entry_of_a_poni_is_found_with_its_own_time():
     assert instants(found) == [1.5e9, 1.6e9, 1.7e9]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Fri Feb 27 13:52:42 2015", datetime(2015, 2, 27, 13, 52, 42, tzinfo=UTC)),
+        ("2015-02-27T13:52:42+02:00", datetime(2015, 2, 27, 11, 52, 42, tzinfo=UTC)),
+        ("2015-02-27 13:52:42", datetime(2015, 2, 27, 13, 52, 42, tzinfo=UTC)),
+        ("Fri Feb 30 13:52:42 2015", None),
+        ("27.2.2015", None),
+        ("0001-01-01T00:00:00+23:00", None),
+    ],
+)
+def test_time_that_cannot_be_read_is_that_of_the_file_and_is_named(text, expected):
+    data = f"# Calibration done at {text}\n{entry(0.2)}".encode()
+    (found,) = read_poni("pe1.poni", data, 1.7e9, ImportOptions(zone=UTC))
+    assert found.unread_time == ("" if expected else text)
+    assert found.time == (expected or datetime.fromtimestamp(1.7e9, UTC))
+
+
 # --- autosave
 
 SAVED = {"Dist": "0.2345", "Poni1": "1e-1", "Poni2": "0.11", "Rot1": "0.002", "Rot2": "0.001", "Rot3": "0",
@@ -62,6 +80,11 @@ def test_autosave_file_is_one_geometry_with_the_time_of_its_first_line():
 
 def test_autosave_file_without_a_time_is_of_the_time_when_it_was_written():
     assert read_autosave("auto.sav", saved(stamp=""), 1.6e9, PREFIX).time.timestamp() == 1.6e9
+
+
+def test_time_of_autosave_that_does_not_exist_is_that_of_the_file_and_is_named():
+    found = read_autosave("auto.sav", saved(stamp=" 251323-150405"), 1.6e9, PREFIX)
+    assert (found.time.timestamp(), found.unread_time) == (1.6e9, "251323-150405")
 
 
 @pytest.mark.parametrize(("old", "name"), [("cal:", "dist"), ("XF{Det}", "Dist.VAL"), ("P:", "Dist_RBV")])
