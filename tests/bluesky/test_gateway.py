@@ -153,8 +153,9 @@ def test_hung_ioc_behind_a_gateway_fails_the_run_that_the_guard_guards(behind, m
         for _ in range(3):
             yield from bps.trigger_and_read([panel])
         ioc.signal(signal.SIGSTOP)
-        yield from bps.sleep(2.5)
-        yield from bps.trigger_and_read([panel])
+        until = time.monotonic() + 10.0
+        while time.monotonic() < until:
+            yield from bps.trigger_and_read([panel])
 
     try:
         with pytest.raises(NotConnectedError, match=HUNG):
@@ -163,7 +164,7 @@ def test_hung_ioc_behind_a_gateway_fails_the_run_that_the_guard_guards(behind, m
             )
     finally:
         ioc.signal(signal.SIGCONT)
-    assert [kind for kind, _ in events].count("event") == 3
+    assert [kind for kind, _ in events].count("event") >= 3
 
 
 def test_hung_ioc_behind_a_gateway_is_noticed_by_the_async_device(behind, connect, run_engine):
