@@ -12,7 +12,8 @@ from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import chain
 from ponikeeper.protocol import LinkState, Status, applies
 from ponikeeper.protocol.findings import findings_about, reason_of, status_of
-from ponikeeper.protocol.links import compared, in_service
+from ponikeeper.protocol.link_values import compared
+from ponikeeper.protocol.links import in_service
 from ponikeeper.text.strictjson import plain
 
 NOT_RECORDED = "not recorded"

@@ -8,7 +8,7 @@ from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry import poni as poni_text
 from ponikeeper.history.corrections import correction_text
 from ponikeeper.protocol import LinkState
-from ponikeeper.protocol.links import quantity
+from ponikeeper.protocol.link_values import quantity
 from ponikeeper.protocol.origin import certainty_lines, file_lines
 from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.text.ascii import to_ascii

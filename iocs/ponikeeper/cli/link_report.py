@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ponikeeper.config import Link
 from ponikeeper.detector.link_rules import Sample, in_units
 from ponikeeper.protocol import quantity
-from ponikeeper.protocol.links import kind_of
+from ponikeeper.protocol.link_values import kind_of
 
 _SEVERITIES = ("NO_ALARM", "MINOR", "MAJOR", "INVALID")
 _INVALID = 3

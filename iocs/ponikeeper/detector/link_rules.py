@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from ponikeeper.config import Link
 from ponikeeper.protocol import LinkState, is_within, measures_beam
 from ponikeeper.protocol.link_units import Egu, conversion, converted
-from ponikeeper.protocol.links import MAX_ERROR, kind_of
+from ponikeeper.protocol.link_values import kind_of
+from ponikeeper.protocol.links import MAX_ERROR
 from ponikeeper.text.ascii import cut, json_literal
 
 _SHORTEST = 0.5

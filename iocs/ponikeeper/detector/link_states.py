@@ -11,7 +11,8 @@ from ponikeeper.detector.link_rules import Reading, Sample, rests_from, returns_
 from ponikeeper.history import Revision, ServiceChange
 from ponikeeper.history.service import describe_service, links_out_of_service
 from ponikeeper.protocol import LinkState, calibrated_value, measures_beam, nominal_value
-from ponikeeper.protocol.links import MAX_ERROR, kind_of
+from ponikeeper.protocol.link_values import kind_of
+from ponikeeper.protocol.links import MAX_ERROR
 from ponikeeper.text.ascii import cut
 
 

@@ -7,7 +7,7 @@ from ponikeeper.geometry.files import files_of
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import correction_of
 from ponikeeper.protocol import Commit, LinkState, Request
-from ponikeeper.protocol.links import is_same_position
+from ponikeeper.protocol.link_values import is_same_position
 from ponikeeper.store import Answer, Draft
 from ponikeeper.text import strictjson
 

@@ -9,7 +9,8 @@ from ponikeeper.history import Activation, Correction, Position, Revision
 from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.history.records import FOLLOWED
 from ponikeeper.protocol import LinkState, Undo, calibrated_value, is_within, quantity
-from ponikeeper.protocol.links import in_service, is_same_position
+from ponikeeper.protocol.link_values import is_same_position
+from ponikeeper.protocol.links import in_service
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import Revision
 from ponikeeper.protocol import Commit, LinkState, RecordPosition, nominal_value, quantity, wavelength_of
-from ponikeeper.protocol.links import contradicts_wavelength
+from ponikeeper.protocol.link_values import contradicts_wavelength
 
 
 def wavelength_problems(

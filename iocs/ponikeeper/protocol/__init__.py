@@ -7,19 +7,15 @@ only atomic read that CA offers), and the links have the values of the linked PV
 from ponikeeper.protocol.assumed_errors import DEFAULT_ERRORS, AssumedErrors
 from ponikeeper.protocol.examples import EXAMPLES
 from ponikeeper.protocol.json_text import MAX_BYTES, MAX_STRING_BYTES, VERSION, require_whole
-from ponikeeper.protocol.links import (
-    LinkState,
+from ponikeeper.protocol.link_values import (
     calibrated_value,
     is_within,
-    links_json,
     measures_beam,
     nominal_value,
-    parse_links,
-    parse_settle,
-    position_now,
     quantity,
     wavelength_of,
 )
+from ponikeeper.protocol.links import LinkState, links_json, parse_links, parse_settle, position_now
 from ponikeeper.protocol.parse import parse_request
 from ponikeeper.protocol.request import (
     Activate,

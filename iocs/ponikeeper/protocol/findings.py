@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from ponikeeper.geometry.files import files_of, missing_hashes
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import chain, describe_correction
-from ponikeeper.protocol.links import (
-    LinkState,
+from ponikeeper.protocol.link_values import (
     calibrated_value,
     contradicts_wavelength,
-    in_service,
     is_within,
     kind_of,
     measures_beam,
     nominal_value,
     quantity,
 )
+from ponikeeper.protocol.links import LinkState, in_service
 from ponikeeper.protocol.status import PRECEDENCE, Status
 from ponikeeper.text import strictjson
 from ponikeeper.text.ascii import cut, to_ascii

@@ -3,7 +3,8 @@
 import shlex
 from typing import cast
 
-from ponikeeper.protocol.links import LinkState, in_service, is_within, measures_beam, quantity, wavelength_of
+from ponikeeper.protocol.link_values import is_within, measures_beam, quantity, wavelength_of
+from ponikeeper.protocol.links import LinkState, in_service
 from ponikeeper.protocol.origin import position_line
 from ponikeeper.protocol.result import Result
 from ponikeeper.protocol.snapshot import Snapshot

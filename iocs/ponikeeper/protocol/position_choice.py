@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Literal, cast
 
 from ponikeeper.errors import ConfigError, RefusedError
-from ponikeeper.protocol.links import LinkState, in_service, is_within, position_now, quantity
+from ponikeeper.protocol.link_values import is_within, quantity
+from ponikeeper.protocol.links import LinkState, in_service, position_now
 
 PositionWord = Literal["now", "unknown"]
 

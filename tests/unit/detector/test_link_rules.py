@@ -10,16 +10,12 @@ from ponikeeper.config import Link
 from ponikeeper.detector.link_rules import Reading, Sample, is_moving, rests_from, state_of, updated
 from ponikeeper.protocol import (
     LinkState,
-    calibrated_value,
     is_within,
-    nominal_value,
     position_now,
-    wavelength_of,
 )
 from ponikeeper.protocol.link_units import Egu
 from ponikeeper.protocol.links import MAX_ERROR
 from ponikeeper.text import strictjson
-from strategies import finite
 
 MOTOR = Link(name="z", pv="Z.RBV", kind="motor", units="mm", tolerance=0.05)
 WATCHED = Link(name="z", pv="Z.RBV", kind="motor", units="mm", tolerance=0.05, moving="Z.MOVN")
@@ -45,38 +41,6 @@ def readings(link, *samples, settle=SETTLE, reference=None):
     for time, value, *moving in samples:
         reading = updated(link, reading, value, *(moving or [GONE]), reference, settle, time)
     return reading
-
-
-@pytest.mark.parametrize(
-    ("link", "value", "reference", "within"),
-    [
-        (MOTOR, 1000.0, 1000.0, True),
-        (MOTOR, 1000.03, 1000.0, True),
-        (MOTOR, 10.05, 10.0, True),  # in doubles this is 0.0500000000000007 apart
-        (MOTOR, 999.95, 1000.0, True),
-        (MOTOR, 10.05000001, 10.0, False),
-        (MOTOR, 1000.06, 1000.0, False),
-        (MOTOR, -1000.0, 1000.0, False),
-        (ENERGY, 75.0075, 75.0, True),
-        (ENERGY, 74.9925, 75.0, True),
-        (ENERGY, 75.0076, 75.0, False),
-        (ENERGY, 0.0, 0.0, True),
-        (ENERGY, 1e-9, 0.0, False),
-        (WAVELENGTH, 1.001e-11, 1e-11, True),
-        (WAVELENGTH, 1.0011e-11, 1e-11, False),
-        (BINNING, 2.0, 2.0, True),
-        (BINNING, 2.0, 1.0, False),
-        (BINNING, math.nextafter(2.0, 3.0), 2.0, False),
-    ],
-)
-def test_tolerance(link, value, reference, within):
-    assert is_within(link, value, reference) is within
-
-
-@given(finite, finite)
-def test_value_is_within_the_tolerance_of_itself_and_for_motors_the_order_does_not_matter(value, other):
-    assert all(is_within(link, value, value) for link in (MOTOR, ENERGY, WAVELENGTH, BINNING))
-    assert is_within(MOTOR, value, other) is is_within(MOTOR, other, value)
 
 
 NEVER = -math.inf
@@ -199,36 +163,6 @@ def test_reference_changes_with_the_geometry():
 
 def test_settle_of_zero_never_reports_motion():
     assert is_moving(MOTOR, readings(MOTOR, (0.0, says(1.0)), settle=0.0), 0.0, 0.0) is False
-
-
-@pytest.mark.parametrize(
-    ("link", "wavelength", "value"),
-    [
-        (ENERGY, 1.239841984332e-11, 100.0),
-        (ENERGY.model_copy(update={"units": "eV"}), 1.239841984332e-11, 100_000.0),
-        (WAVELENGTH, 1.5e-11, 1.5e-11),
-        (WAVELENGTH.model_copy(update={"units": "angstrom"}), 1.5e-11, 0.15),
-    ],
-)
-def test_energy_and_wavelength_stand_for_each_other(link, wavelength, value):
-    assert nominal_value(link, wavelength) == pytest.approx(value, rel=1e-12)
-    assert wavelength_of(link, value) == pytest.approx(wavelength, rel=1e-12)
-    assert nominal_value(MOTOR, wavelength) is None
-
-
-@pytest.mark.parametrize(
-    ("position", "value"),
-    [
-        (None, None),
-        ({}, None),
-        ({"y": {"value": 1.0, "units": "mm"}}, None),
-        ({"z": {"value": 1.0, "units": "mm"}}, 1.0),
-        ({"z": {"value": 1.0, "units": "m"}}, 1000.0),  # the configuration said metres then
-        ({"z": {"value": 1.0, "units": "deg"}}, None),
-    ],
-)
-def test_calibrated_value(position, value):
-    assert calibrated_value(MOTOR, position) == value
 
 
 def state(name="z", **more):

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from ponikeeper.history import Correction, Revision
 from ponikeeper.protocol import LinkState, calibrated_value, is_within, nominal_value
 from ponikeeper.protocol.findings import MAX_REASON, UNWATCHED, advice_of, findings_about, reason_of, status_of
-from ponikeeper.protocol.links import compared
 from ponikeeper.protocol.status import Status
 from ponikeeper.text import strictjson
 from stores import GEOMETRY
@@ -259,15 +258,6 @@ def test_correction_counts_for_the_time_in_question():
 
     times = ("2026-11-19T23:59:59Z", "2026-11-20T12:00:00Z", "2026-11-21T00:00:00Z", None)
     assert [status(time) for time in times] == ["VALID", "SUPERSEDED", "VALID", "VALID"]
-
-
-def test_recorded_links_are_compared_with_another_revision():
-    at_500 = compared(link("z", 500.0), {"z": {"value": 500.01, "units": "mm"}}, WAVELENGTH)
-    assert (at_500.calibrated, at_500.within) == (500.01, True)
-    assert compared(at_500, POSITION, WAVELENGTH).within is False
-    assert compared(at_500, None, WAVELENGTH).within is None
-    assert compared(link("energy", 80.0), None, WAVELENGTH).within is False
-    assert compared(link("z", GONE), POSITION, WAVELENGTH).within is None
 
 
 def test_the_last_correction_decides():

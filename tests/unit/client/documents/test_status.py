@@ -9,7 +9,7 @@ from ponikeeper.errors import NoGeometryError, NotValidError
 from ponikeeper.history.records import Revision, checksum
 from ponikeeper.protocol import LinkState, Snapshot, Status, applies, measures_beam
 from ponikeeper.protocol.findings import findings_about, reason_of, status_of
-from ponikeeper.protocol.links import compared
+from ponikeeper.protocol.link_values import compared
 from ponikeeper_client.recall import best_known, poni, recorded, write_poni
 from ponikeeper_client.recall._pyfai import select_geometry
 from recalling import BEGIN, PREFIX, configured, history, judge, placed, revision, snapshot, taken
