@@ -13,7 +13,7 @@ pytest.importorskip("pyFAI", reason="install [fit]")
 import distorted
 from ponikeeper.errors import GeometryError, GeometryFileError, ShapeError
 from ponikeeper.geometry import Geometry, poni
-from ponikeeper.history.records import checksum
+from ponikeeper.history.record_form import checksum
 from ponikeeper.protocol import Commit
 from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.system.file_hash import file_entry, sha256_of

@@ -7,7 +7,7 @@ import pytest
 
 from ponikeeper.errors import NoUncertaintyError
 from ponikeeper.geometry import poni as poni_text
-from ponikeeper.history.records import checksum
+from ponikeeper.history.record_form import checksum
 from ponikeeper_client import best_known, recorded, uncertainty, write_nexus, write_poni
 from ponikeeper_client._geometry_errors import COVARIED, GeometryErrors
 from recalling import PREFIX, configured, history, revision, snapshot, taken

@@ -15,7 +15,8 @@ from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.history import Activation, Correction, Revision, history_file
 from ponikeeper.history.history_file import ExportedHistory
-from ponikeeper.history.records import LabelRecord, UndoRecord, checksum
+from ponikeeper.history.record_form import checksum
+from ponikeeper.history.records import LabelRecord, UndoRecord
 from ponikeeper_client import timeline
 from ponikeeper_client.recall import _drift
 from strategies import VALUES

@@ -19,7 +19,7 @@ import typer.main
 from ponikeeper.cli.app import __doc__ as cli_doc
 from ponikeeper.cli.app import app
 from ponikeeper.config import Config
-from ponikeeper.history.records import FIELDS as RECORD_FIELDS
+from ponikeeper.history.record_form import FIELDS as RECORD_FIELDS
 from ponikeeper.protocol import EXAMPLES
 from ponikeeper.protocol.examples import HISTORY_EXAMPLE
 from ponikeeper.protocol.json_text import MAX_BYTES

@@ -9,14 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ponikeeper.history.activations import RELEASED
-from ponikeeper.history.records import (
-    KIND_WORDS,
-    Activation,
-    Correction,
-    LabelRecord,
-    ServiceChange,
-    name_of,
-)
+from ponikeeper.history.records import KIND_WORDS, Activation, Correction, LabelRecord, ServiceChange, name_of
 from ponikeeper.store import StoredState
 from ponikeeper.text import timestamps
 

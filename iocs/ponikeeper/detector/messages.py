@@ -6,7 +6,7 @@ from ponikeeper.detector.undo_rules import UndoStep
 from ponikeeper.errors import StoreError
 from ponikeeper.history import Correction, LabelRecord, ServiceChange
 from ponikeeper.history.corrections import describe_correction
-from ponikeeper.history.records import IN_SERVICE
+from ponikeeper.history.record_form import IN_SERVICE
 from ponikeeper.protocol import Commit, LinkState, Result, quantity
 from ponikeeper.protocol.links import in_service
 from ponikeeper.store import Draft

@@ -4,7 +4,6 @@ A record has the same JSON object in the store, in a PV and in a history file. P
 `checksum`, so that a record that was changed is never accepted.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -12,8 +11,8 @@ from typing import ClassVar, Self, cast
 
 from ponikeeper.errors import GeometryError, HistoryError
 from ponikeeper.geometry import Geometry
-from ponikeeper.text import strictjson, timestamps
-from ponikeeper.text.schema import Field, is_integer, object_problems
+from ponikeeper.history.record_form import Row, checked_name, checksum, verify
+from ponikeeper.text import strictjson
 
 Position = Mapping[str, Mapping[str, object]]
 """The links' readbacks when the image was taken: ``{"z": {"value": 1000.01, "units": "mm"}}``."""
@@ -23,9 +22,6 @@ FOLLOWED = "follow"
 
 UNDO = "undo"
 """The cause of an activation that undoes another one."""
-
-Row = tuple[object, ...]
-"""The values of a record that its checksum covers, in the order of the columns of the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +116,14 @@ class Revision:
         HistoryError
             The object is invalid, or was changed after it was written.
         """
-        name = _checked("revision", "revision", values)
+        name = checked_name("revision", "revision", values)
         try:
             geometry = Geometry.parse(cast("Mapping[str, object]", values["geometry"]))
         except GeometryError as error:
             raise HistoryError(f"{name}: {problem}" for problem in error.problems) from None
         given = {key: value for key, value in values.items() if key not in ("revision", "geometry")}
         revision = cls(number=cast("int", values["revision"]), geometry=geometry, **given)  # type: ignore[arg-type]
-        _verify(prefix, name, "revision", revision, values)
+        verify(prefix, name, "revision", revision.row(), values)
         return revision
 
 
@@ -180,9 +176,9 @@ class _PlainRecord:
             The object is invalid, or was changed after it was written.
         """
         kind, number = cls.name
-        name = _checked(kind, number, values)
+        name = checked_name(kind, number, values)
         record = cls(**{key: value for key, value in values.items() if key != "checksum"})
-        _verify(prefix, name, kind, record, values)
+        verify(prefix, name, kind, record.row(), values)
         return record
 
 
@@ -252,10 +248,6 @@ class Correction(_PlainRecord):
     reason: str
     time: str
     author: str
-
-
-OUT_OF_SERVICE, IN_SERVICE = "out_of_service", "in_service"
-"""The kinds of service changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,129 +379,3 @@ def with_checksum(prefix: str, record: Record) -> dict[str, object]:
     """
     kind, _ = name_of(record)
     return {**record.as_dict(), "checksum": checksum(prefix, kind, record.row())}
-
-
-def checksum(prefix: str, kind: str, row: Row) -> str:
-    """Compute the checksum of a record.
-
-    Parameters
-    ----------
-    prefix
-        PV prefix of the detector.
-    kind
-        Kind of the record, a key of `KINDS`.
-    row
-        The values that the checksum covers.
-
-    Returns
-    -------
-    str
-        ``sha256:`` and 64 hexadecimal digits.
-    """
-    content = "\x1f".join([prefix, kind, *["\x00" if value is None else str(value) for value in row]])
-    return "sha256:" + hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _is_line(value: object) -> bool:
-    # a control character could be confused with the separator of the values under the checksum
-    return isinstance(value, str) and not any(char < " " for char in value)
-
-
-def _is_object(value: object) -> bool:
-    return isinstance(value, Mapping)
-
-
-def _is_position(value: object) -> bool:
-    return isinstance(value, Mapping) and all(map(_is_object, cast("Mapping[str, object]", value).values()))
-
-
-_NUMBER = Field("a whole number from 1 on", is_integer(1), required=True)
-_LINE = Field("a text in one line", _is_line, required=True)
-_TIMESTAMP = Field("a time such as 2026-11-22T09:30:00.250000Z", timestamps.is_timestamp, required=True)
-_OBJECT = Field("an object", _is_object, required=True)
-
-FIELDS: Mapping[str, Mapping[str, Field]] = MappingProxyType(
-    {
-        "revision": {
-            "revision": _NUMBER,
-            "uid": _LINE,
-            "checksum": _LINE,
-            "created": _TIMESTAMP,
-            "label": _LINE.or_null(),
-            "geometry": _OBJECT,
-            "position": Field("an object of objects", _is_position, required=True).or_null(),
-            "provenance": _OBJECT,
-        },
-        "activation": {
-            "serial": _NUMBER,
-            "revision": _NUMBER,
-            "time": _TIMESTAMP,
-            "cause": _LINE,
-            "author": _LINE,
-            "checksum": _LINE,
-        },
-        "judgement": {
-            "number": _NUMBER,
-            "kind": Field("supersede or retract", lambda value: value in ("supersede", "retract"), required=True),
-            "revision": _NUMBER,
-            "by": _NUMBER.or_null(),
-            "since": _TIMESTAMP.or_null(),
-            "until": _TIMESTAMP.or_null(),
-            "reason": _LINE,
-            "time": _TIMESTAMP,
-            "author": _LINE,
-            "checksum": _LINE,
-        },
-        "service": {
-            "number": _NUMBER,
-            "kind": Field(
-                f"{OUT_OF_SERVICE} or {IN_SERVICE}",
-                lambda value: value in (OUT_OF_SERVICE, IN_SERVICE),
-                required=True,
-            ),
-            "link": _LINE,
-            "reason": _LINE,
-            "time": _TIMESTAMP,
-            "author": _LINE,
-            "checksum": _LINE,
-        },
-        "undo": {
-            "number": _NUMBER,
-            "serial": _NUMBER,
-            "undone": _NUMBER,
-            "revision": _NUMBER,
-            "checksum": _LINE,
-        },
-        "label": {
-            "number": _NUMBER,
-            "revision": _NUMBER,
-            "label": _LINE.or_null(),
-            "newest": _NUMBER,
-            "time": _TIMESTAMP,
-            "author": _LINE,
-            "checksum": _LINE,
-        },
-    }
-)
-"""The keys of the JSON object of each kind, with the allowed values."""
-
-
-def _checked(kind: str, number: str, values: Mapping[str, object]) -> str:
-    """Check that an object has the keys of its kind with allowed values, and return the name of the record.
-
-    Raises
-    ------
-    HistoryError
-        With every problem.
-    """
-    name = f"{kind} {strictjson.dumps(values.get(number))[:40]}"
-    problems = object_problems(values, FIELDS[kind])
-    if problems:
-        raise HistoryError(f"{name}: {problem}" for problem in problems)
-    return name
-
-
-def _verify(prefix: str, name: str, kind: str, record: Revision | _PlainRecord, values: Mapping[str, object]) -> None:
-    """Verify the checksum of a record; raises `HistoryError`."""
-    if checksum(prefix, kind, record.row()) != values["checksum"]:
-        raise HistoryError(f"the checksum of {name} of {prefix} does not match: the record was changed")

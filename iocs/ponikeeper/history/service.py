@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from ponikeeper.history.records import OUT_OF_SERVICE, ServiceChange
+from ponikeeper.history.record_form import OUT_OF_SERVICE
+from ponikeeper.history.records import ServiceChange
 
 
 def links_out_of_service(changes: Iterable[ServiceChange]) -> Mapping[str, ServiceChange]:

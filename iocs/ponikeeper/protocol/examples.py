@@ -7,7 +7,7 @@ from types import MappingProxyType
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import Activation, Correction, Revision, history_file
 from ponikeeper.history.history_file import ExportedHistory
-from ponikeeper.history.records import checksum
+from ponikeeper.history.record_form import checksum
 from ponikeeper.protocol.links import LinkState, links_json
 from ponikeeper.protocol.request import (
     Activate,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal
 
 from ponikeeper.geometry.files import Files
-from ponikeeper.history.records import IN_SERVICE, OUT_OF_SERVICE
+from ponikeeper.history.record_form import IN_SERVICE, OUT_OF_SERVICE
 from ponikeeper.protocol.json_text import VERSION
 from ponikeeper.text import strictjson
 from ponikeeper.text.ascii import json_literal

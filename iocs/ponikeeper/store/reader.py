@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ponikeeper.history.labels import labelled, latest_labels
+from ponikeeper.history.record_form import Row
 from ponikeeper.history.records import (
     FOLLOWED,
     UNDO,
@@ -15,7 +16,6 @@ from ponikeeper.history.records import (
     LabelRecord,
     Record,
     Revision,
-    Row,
     ServiceChange,
     UndoRecord,
     name_of,

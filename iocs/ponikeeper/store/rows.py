@@ -6,7 +6,8 @@ from typing import cast
 
 from ponikeeper.errors import GeometryError
 from ponikeeper.geometry import Geometry
-from ponikeeper.history.records import KINDS, Position, Record, Revision, Row, checksum
+from ponikeeper.history.record_form import Row, checksum
+from ponikeeper.history.records import KINDS, Position, Record, Revision
 from ponikeeper.text import strictjson
 
 CHECKED = MappingProxyType(

@@ -11,16 +11,8 @@ from dataclasses import replace
 from typing import cast
 
 from ponikeeper.errors import StoreError
-from ponikeeper.history.records import (
-    Activation,
-    Position,
-    Record,
-    Revision,
-    Row,
-    UndoRecord,
-    checksum,
-    name_of,
-)
+from ponikeeper.history.record_form import Row, checksum
+from ponikeeper.history.records import Activation, Position, Record, Revision, UndoRecord, name_of
 from ponikeeper.store.data_types import Added, Answer, Draft, FollowState
 from ponikeeper.store.reader import Reader
 from ponikeeper.store.rows import CHECKED

@@ -6,7 +6,8 @@ import pytest
 
 from ponikeeper.detector.clock_rules import ClockReading, clock_problem, clock_step, step_text
 from ponikeeper.history import Activation, Correction
-from ponikeeper.history.records import OUT_OF_SERVICE, LabelRecord, ServiceChange
+from ponikeeper.history.record_form import OUT_OF_SERVICE
+from ponikeeper.history.records import LabelRecord, ServiceChange
 from ponikeeper.store import StoredState
 from ponikeeper.text.timestamps import from_datetime
 
