@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from gateways import PROGRAM, Gateway
 from live import PORTS, LiveIoc, free_ports, serving
 from motors import Motors
+from shell import Shell
 
 pytest_plugins = ["time_limits"]
 
@@ -28,6 +30,10 @@ os.environ.update(
 for name in ("EPICS_CA_SERVER_PORT", "EPICS_CAS_SERVER_PORT", "EPICS_CA_NAME_SERVERS", "STATE_DIRECTORY"):
     os.environ.pop(name, None)
 
+# otherwise each process that a test starts would compile the package again
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts a process in the background
     signal.signal(
         signal.SIGINT, signal.default_int_handler
@@ -38,6 +44,9 @@ _free = list(_PORTS[:PORTS])
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
+
+_FARMED = 150
+"""Detectors of one IOC of the farm: each costs time at its start, and a heartbeat a second."""
 
 _MEMORY = Path("/dev/shm")
 _ROOM = 200e6
@@ -173,30 +182,63 @@ def ioc(quick_folder: Path) -> Iterator[LiveIoc]:
         yield live
 
 
-@pytest.fixture(scope="session")
-def farm(quick_folder: Path) -> Iterator[LiveIoc]:
-    """One live IOC of many detectors; see `fresh_prefix`."""
-    detectors = tuple(f"{{Det:{number}}}Calib:" for number in range(500))
-    with serving(LiveIoc(quick_folder / "farm", _free.pop(0), next(_names), detectors)) as live:
-        yield live
+class _Farm:
+    """Live IOCs of many detectors; the next one starts when every detector is taken."""
+
+    def __init__(self, folder: Path, started: contextlib.ExitStack) -> None:
+        self._folder, self._started = folder, started
+        self.iocs: list[LiveIoc] = []
+        self._start()
+
+    def fresh(self) -> str:
+        """Return the prefix of a detector that no test has used."""
+        if not self._prefixes:
+            self._start()
+        return self._prefixes.pop(0)
+
+    def _start(self) -> None:
+        detectors = tuple(f"{{Det:{number}}}Calib:" for number in range(_FARMED))
+        name = next(_names)
+        ioc = LiveIoc(self._folder / f"farm{name}", _free.pop(0), name, detectors)
+        self.iocs.append(self._started.enter_context(serving(ioc)))
+        self._prefixes = list(ioc.prefixes)
 
 
 @pytest.fixture(scope="session")
-def fresh_prefix(farm: LiveIoc) -> Callable[[], str]:
+def _farm(quick_folder: Path) -> Iterator[_Farm]:
+    with contextlib.ExitStack() as started:
+        yield _Farm(quick_folder, started)
+
+
+@pytest.fixture(scope="session")
+def farm(_farm: _Farm) -> LiveIoc:
+    """One live IOC of many detectors, which tests leave serving; see `fresh_prefix`."""
+    return _farm.iocs[0]
+
+
+@pytest.fixture(scope="session")
+def fresh_prefix(_farm: _Farm) -> Callable[[], str]:
     """Return a function: each call returns the prefix of a detector on a live IOC that no test has used."""
-    prefixes = list(farm.prefixes)
+    return _farm.fresh
 
-    def fresh() -> str:
-        assert prefixes, "every detector of the farm is taken: give it more"
-        return prefixes.pop(0)
 
-    return fresh
+@pytest.fixture
+def port_of(_farm: _Farm) -> Callable[[str], int]:
+    """Return a function: the port of the IOC that serves a prefix of `fresh_prefix`."""
+    return lambda prefix: next(ioc.port for ioc in _farm.iocs if prefix in ioc.prefixes)
 
 
 @pytest.fixture
 def prefix(fresh_prefix: Callable[[], str]) -> str:
     """Return the prefix of a detector on a live IOC that no test has used."""
     return fresh_prefix()
+
+
+@pytest.fixture(scope="session")
+def call() -> Iterator[Shell]:
+    """Run a command of the command line and wait for it."""
+    with Shell() as shell:
+        yield shell
 
 
 @pytest.fixture(scope="session")

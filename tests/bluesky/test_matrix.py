@@ -64,11 +64,10 @@ def set_by_ophyd(prefix: str) -> None:
         calib.destroy()
 
 
-def put_by_command(prefix: str, *words: str) -> None:
-    file = Path(f"{words[0].strip('-')}.poni")
+def put_by_command(call: Shell, prefix: str, option: str) -> None:
+    file = Path(f"{option.strip('-')}.poni")
     file.write_text(poni.write(Geometry.parse({**GEOMETRY, "dist": EDITED})))
-    with Shell() as shell:
-        assert shell("put", prefix, file, *words).returncode == 0
+    assert call("put", prefix, file, option).returncode == 0
 
 
 @dataclass(frozen=True)
@@ -83,11 +82,14 @@ class Way:
         Where the links are meanwhile.
     valid_at
         Where the geometry that is active then was calibrated; None where that was not recorded, or where it is wrong.
+    option
+        Of the command ``ponikeeper put``, which uses it where `put` is None.
     """
 
-    put: Callable[[str], object]
+    put: Callable[[str], object] | None
     place: float = HOME
     valid_at: float | None = HOME
+    option: str = ""
 
 
 WAYS = {
@@ -109,8 +111,8 @@ WAYS = {
     "Activate": Way(lambda prefix: put_poni_and(prefix, Activate="1"), AWAY),
     "Undo": Way(lambda prefix: put_poni_and(prefix, Undo=1)),
     "set of the ophyd device": Way(set_by_ophyd),
-    "ponikeeper put --here": Way(lambda prefix: put_by_command(prefix, "--here")),
-    "ponikeeper put --no-position": Way(lambda prefix: put_by_command(prefix, "--no-position"), valid_at=None),
+    "ponikeeper put --here": Way(None, option="--here"),
+    "ponikeeper put --no-position": Way(None, valid_at=None, option="--no-position"),
 }
 
 LEFT = "left after the descriptor"
@@ -142,8 +144,8 @@ def truth(way: str, state: str) -> str:
 class Scene:
     """The linked PVs, and an IOC with a detector for each way in each group."""
 
-    def __init__(self, ioc: Any, motors: Any, mortal: Any) -> None:
-        self.ioc, self._motors, self._mortal = ioc, motors, mortal
+    def __init__(self, ioc: Any, motors: Any, mortal: Any, call: Shell) -> None:
+        self.ioc, self.call, self._motors, self._mortal = ioc, call, motors, mortal
 
     def go(self, place: float) -> None:
         """Bring every motor to a place, and wait until the IOC has seen it there, at rest."""
@@ -166,8 +168,14 @@ class Scene:
             for group in set(GROUPS.values()):
                 for way, prefix in prefixes_of(self.ioc, group).items():
                     if WAYS[way].place == place:
-                        WAYS[way].put(prefix)
+                        self._use(WAYS[way], prefix)
         self.go(HOME)
+
+    def _use(self, way: Way, prefix: str) -> None:
+        if way.put is None:
+            put_by_command(self.call, prefix, way.option)
+        else:
+            way.put(prefix)
 
     def enter(self, state: str) -> None:
         """Bring the links into a state."""
@@ -222,14 +230,13 @@ def is_back(link: LinkState) -> bool:
     return link.calibrated is not None and abs(link.value - link.calibrated) < (link.tolerance or 0.0)
 
 
-def look(devices: Mapping[str, CalibrationData], run_engine: RunEngine, folder: Path, state: str) -> Cells:
+def look(devices: Mapping[str, CalibrationData], run_engine: RunEngine, call: Shell, folder: Path, state: str) -> Cells:
     """Read a state in every place."""
     cells: Cells = {}
     run: dict[str, list[Any]] = {}
     run_engine(bp.count([*devices.values()]), lambda kind, document: run.setdefault(kind, []).append(document))
     results = {each.detector: each for each in recorded(run)}
-    with Shell() as shell:
-        listed = json.loads(shell("status", *(device.prefix for device in devices.values()), "--json").stdout)
+    listed = json.loads(call("status", *(device.prefix for device in devices.values()), "--json").stdout)
     by_command = {snapshot["prefix"]: snapshot["status"] for snapshot in listed}
     configuration = run["descriptor"][0]["configuration"]
     for way, device in devices.items():
@@ -330,7 +337,7 @@ def summary(cells: Cells, way: str, state: str) -> str:
 
 
 def test_geometry_that_does_not_apply_looks_valid_nowhere_and_one_that_applies_is_given_everywhere(
-    make_ioc, make_motors, make, run_engine, tmp_path, monkeypatch
+    make_ioc, make_motors, make, run_engine, call, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     motors, mortal = make_motors().start(), make_motors().start()
@@ -338,7 +345,7 @@ def test_geometry_that_does_not_apply_looks_valid_nowhere_and_one_that_applies_i
     detectors = tuple(f"{group}et:{number}}}Calib:" for group in texts for number in range(len(WAYS)))
     more = {detector: texts[detector[:2]] for detector in detectors}
     ioc = make_ioc(detectors=detectors, more=more, other_ports=(motors.port, mortal.port)).start()
-    scene = Scene(ioc, motors, mortal)
+    scene = Scene(ioc, motors, mortal, call)
     scene.prepare()
     devices = {
         group: {
@@ -352,7 +359,7 @@ def test_geometry_that_does_not_apply_looks_valid_nowhere_and_one_that_applies_i
         scene.enter(state)
         folder = tmp_path / state
         folder.mkdir()
-        cells |= look(devices[GROUPS[state]], run_engine, folder, state)
+        cells |= look(devices[GROUPS[state]], run_engine, call, folder, state)
         if state == "at home":
             cells |= leave_during(devices[GROUPS[state]], scene, run_engine)
     print(f"\n{table(cells)}")

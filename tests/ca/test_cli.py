@@ -10,19 +10,11 @@ import pytest
 
 from live import TIMEOUT, wait_for
 from ponikeeper.geometry import Geometry, poni
-from shell import Shell
 from speak import GEOMETRY, commit_text, get, put, request, results, snapshot
 
 FIT = {"method": "fit", "calibrant": "Ni", "author": "alice@beamline.example.org", "residual_px": 0.04}
 UNWATCHED = "UNWATCHED, no links are configured: nothing checks this geometry"
 OTHER = Geometry.parse({**GEOMETRY, "dist": 0.31, "detector_config": {"orientation": 3}})
-
-
-@pytest.fixture(scope="module")
-def call():
-    """Run a command and wait for it."""
-    with Shell() as shell:
-        yield shell
 
 
 @pytest.fixture(scope="module")

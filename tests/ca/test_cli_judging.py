@@ -7,18 +7,10 @@ import pytest
 from rich.console import Console
 
 from ponikeeper.cli.rendering import history_tree, tree_width
-from shell import Shell
 from speak import GEOMETRY, commit_text, get, put, request, results, snapshot
 
 FIT = {"method": "fit", "calibrant": "Ni", "author": "alice@beamline.example.org", "residual_px": 0.04}
 DETECTORS = tuple(f"{{Det:{number}}}Calib:" for number in range(9))
-
-
-@pytest.fixture(scope="module")
-def call():
-    """Run a command and wait for it."""
-    with Shell() as shell:
-        yield shell
 
 
 @pytest.fixture(scope="module")

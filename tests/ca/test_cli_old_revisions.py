@@ -13,7 +13,6 @@ from ponikeeper.geometry import Geometry, poni
 from ponikeeper.history import Revision
 from ponikeeper.protocol import Snapshot, origin
 from ponikeeper.text import timestamps
-from shell import Shell
 from speak import GEOMETRY, commit_text, counters, get, put, request, snapshot
 from stores import GEOMETRY as STORED
 from stores import large_store
@@ -21,13 +20,6 @@ from stores import large_store
 DISTS = (0.2, 0.9, 0.21, 0.91)
 LABELS = ("near", "far", "near", None)
 LONG = 10_000
-
-
-@pytest.fixture(scope="module")
-def call():
-    """Run a command and wait for it."""
-    with Shell() as shell:
-        yield shell
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import pytest
 
 from live import wait_for
 from ponikeeper.geometry import Geometry, poni
-from shell import Shell
 from speak import GEOMETRY, commit_text, get, put, request, results, snapshot
 from terminals import Terminal
 
@@ -18,13 +17,6 @@ NAMES = (
 )
 DETECTOR = {name: f"{{Det:{name}}}Calib:" for name in NAMES}
 ENERGY = {"kind": "energy", "units": "keV", "tolerance": 1e-3}
-
-
-@pytest.fixture(scope="module")
-def call():
-    """Run a command without a terminal and wait for it."""
-    with Shell() as shell:
-        yield shell
 
 
 @pytest.fixture(scope="module")

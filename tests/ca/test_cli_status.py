@@ -12,18 +12,10 @@ import pytest
 
 from live import TIMEOUT, wait_for
 from ponikeeper.protocol import Status
-from shell import Shell
 from speak import commit_text, get, put, request, results, snapshot
 
 VALID, MOVED, UNSET, GOING, CROWDED, ALONE = DETECTORS = tuple(f"{{Det:{name}}}Calib:" for name in range(6))
 UNSERVED = "NOWHERE:a:"  # which is no picture of an A
-
-
-@pytest.fixture(scope="module")
-def call():
-    """Run a command and wait for it."""
-    with Shell() as shell:
-        yield shell
 
 
 @pytest.fixture(scope="module")

@@ -28,13 +28,6 @@ OF_THIS_RUN = ("Alive_RBV", "Accepted_RBV", "Rejected_RBV", "Message_RBV", "Resu
 """PVs that count since the start of an IOC."""
 
 
-@pytest.fixture(scope="module")
-def call():
-    """Run a command and wait for it."""
-    with Shell() as shell:
-        yield shell
-
-
 @pytest.fixture
 def calibrated(make_ioc):
     """A live IOC whose detector has revisions, a rollback and corrections."""

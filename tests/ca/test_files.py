@@ -12,7 +12,6 @@ from ponikeeper.geometry import Geometry, poni
 from ponikeeper.store import Draft
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from refusing import refused, said
-from shell import Shell
 from speak import GEOMETRY, commit_text, get, put, request, snapshot
 from stores import time_of
 
@@ -27,13 +26,6 @@ VERSION_1 = "".join(
         "Rot2": 0.001, "Rot3": 0.0, "SplineFile": PATH, "Wavelength": 1.66e-11,
     }.items()
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def call():
-    """Run a command and wait for it."""
-    with Shell() as shell:
-        yield shell
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,7 @@ import time
 import pytest
 
 from ponikeeper.geometry import poni
-from shell import Shell
 from speak import commit_text, forget, get, monitoring, request, snapshot
-
-
-@pytest.fixture(scope="module")
-def call():
-    """Run a command and wait for it."""
-    with Shell() as shell:
-        yield shell
 
 
 @pytest.fixture

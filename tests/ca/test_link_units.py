@@ -7,7 +7,6 @@ import speak
 from base_ioc import SoftIoc
 from live import wait_for
 from ponikeeper.protocol import parse_links
-from shell import Shell
 from speak import commit_text, get, put, run, snapshot
 
 BASE = "UNITS:"
@@ -215,12 +214,6 @@ def test_restart_in_other_units_is_never_valid_not_even_for_a_moment(valid, port
     assert 1 not in updates.statuses[seen:]
     after = [rows[0] for rows in updates.links if rows[0].connected and rows[0].value != 1000.05]
     assert {link.value for link in after} <= {None, value}
-
-
-@pytest.fixture(scope="module")
-def call():
-    with Shell("ponikeeper.ca.service") as shell:
-        yield shell
 
 
 def test_check_reports_value_units_and_alarm_of_every_link(linked, base, call, motors, port):

@@ -8,7 +8,6 @@ from live import wait_for
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper.history import history_file
 from ponikeeper.protocol import parse_links
-from shell import Shell
 from speak import GEOMETRY, commit_text, get, put, read, request, results, snapshot
 
 PREFIX = "{Det:1}Calib:"
@@ -22,12 +21,6 @@ def linked(make_ioc_for_module, motors):
     )
     more = {PREFIX: f'settle = 0.1\nseverity = {{MOVING = "NONE", MOVED = "MINOR"}}\n{links}'}
     return make_ioc_for_module(detectors=(PREFIX,), more=more, other_ports=(motors.port,)).start()
-
-
-@pytest.fixture(scope="module")
-def call():
-    with Shell() as shell:
-        yield shell
 
 
 def write_poni(folder):

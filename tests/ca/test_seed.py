@@ -2,17 +2,7 @@
 
 import json
 
-import pytest
-
 from configurations import PONI
-from shell import Shell
-
-
-@pytest.fixture(scope="module")
-def call():
-    """Run a command to its end."""
-    with Shell("ponikeeper.ca.service", "ponikeeper.store") as shell:
-        yield shell
 
 
 def test_seed_is_committed_only_at_the_first_start(call, make_ioc):

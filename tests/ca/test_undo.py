@@ -10,15 +10,7 @@ import pytest
 
 from live import serving, wait_for
 from ponikeeper.history.history_file import read
-from shell import Shell
 from speak import GEOMETRY, commit_text, get, put, request, results, snapshot
-
-
-@pytest.fixture(scope="module")
-def call():
-    """Run a command and wait for it."""
-    with Shell() as shell:
-        yield shell
 
 
 @pytest.fixture

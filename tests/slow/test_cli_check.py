@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from configurations import MINIMAL, PONI, in_detector
-from shell import Shell
 
 
 @pytest.fixture
@@ -16,13 +15,6 @@ def written(tmp_path):
         return path
 
     return write
-
-
-@pytest.fixture(scope="module")
-def call():
-    """Run a command to its end."""
-    with Shell("ponikeeper.ca.service", "ponikeeper.store") as shell:
-        yield shell
 
 
 SEEDED = in_detector('seed = "pe1.poni"\nlimits = {dist = [0.1, 3.0]}')

@@ -24,7 +24,6 @@ from live import wait_for
 from make_references import command_tree
 from pages import PAGES, blocks, page_id
 from ponikeeper.protocol import parse_links
-from shell import Shell
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # of libraries; a page is not about them
@@ -108,12 +107,6 @@ class Site:
 def _closing(site):
     yield
     site.close()
-
-
-@pytest.fixture(scope="module")
-def call():
-    with Shell() as shell:
-        yield shell
 
 
 @pytest.fixture(scope="module")

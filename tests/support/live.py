@@ -20,7 +20,7 @@ from typing import IO, Self, TypeVar
 
 T = TypeVar("T")
 
-PORTS = 12
+PORTS = 14
 TIMEOUT = 30.0
 
 DETECTORS = ("{Det:1}Calib:", "{Det:2}Calib:")

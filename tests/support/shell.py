@@ -10,7 +10,10 @@ import traceback
 from pathlib import Path
 from typing import Self
 
-SLOW = ("epicscorelibs.path", "numpy", "typer.main", "typer._adapters", "rich.table", "rich.console")
+SLOW = (
+    "epicscorelibs.path", "numpy", "typer.main", "typer._adapters", "rich.table", "rich.console",
+    "ponikeeper.cli.app", "ponikeeper.ca.service", "ponikeeper.store", "ponikeeper_client.cli",
+)  # fmt: skip
 """Not aioca: the threads of its library do not survive a fork."""
 
 
@@ -63,7 +66,10 @@ def _run(words: list[str], environment: dict[str, str], folder: str, place: str)
     time.tzset()
     sys.argv[1:] = words
     from ponikeeper.__main__ import main
+    from ponikeeper.cli.console import err, out
 
+    out.__init__()  # a console reads the variables of its width and colours once
+    err.__init__(stderr=True)
     main()
 
 
