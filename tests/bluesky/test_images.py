@@ -30,6 +30,7 @@ from assets import (
     TiffDetector,
     append_hdf5,
 )
+from catalogs import tiled_server
 from darkframes import loses_dark_images
 from live import TIMEOUT, wait_for
 from ponikeeper.errors import ImageError
@@ -634,10 +635,9 @@ def tiled(tmp_path_factory):
     """A client of a live Tiled server, with a writer and a detector."""
     from bluesky_tiled_plugins import TiledWriter
     from tiled.client import from_uri
-    from tiled.server import SimpleTiledServer
 
     files = tmp_path_factory.mktemp("files")
-    server = SimpleTiledServer(directory=tmp_path_factory.mktemp("tiled"), readable_storage=[files])
+    server = tiled_server(tmp_path_factory.mktemp("tiled"), readable_storage=[files])
     client = from_uri(server.uri)
     yield client, TiledWriter(client), partial(StreamHdf5Detector, files)
     client.context.close()

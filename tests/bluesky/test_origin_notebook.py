@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from catalogs import tiled_server
 from ponikeeper_client.recall import azimuthal_integrator, recorded
 
 TESTS = Path(__file__).parents[1] / "support"
@@ -170,9 +171,8 @@ def tiled(tmp_path):
     """
     from bluesky_tiled_plugins import TiledWriter
     from tiled.client import from_uri
-    from tiled.server import SimpleTiledServer
 
-    server = SimpleTiledServer(directory=tmp_path / "tiled")
+    server = tiled_server(tmp_path / "tiled")
     client = from_uri(server.uri)
 
     def insert(runs):

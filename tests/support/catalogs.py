@@ -2,6 +2,9 @@
 
 import contextlib
 import json
+import subprocess
+import warnings
+from unittest import mock
 
 
 class Catalogs:
@@ -34,14 +37,30 @@ class Catalogs:
         }
 
 
+def _init_here(command, **_):
+    """Make the tables of a catalog as ``tiled catalog init`` does."""
+    from tiled.commandline._catalog import init
+
+    with warnings.catch_warnings(action="ignore"):  # of alembic
+        init(command[-1], if_not_exists=True)
+    return subprocess.CompletedProcess(command, 0, b"", b"")
+
+
+def tiled_server(folder, **options):
+    """Start a Tiled server, whose tables are made in this process: the one that it would start loads all of Tiled."""
+    from tiled.server import SimpleTiledServer
+
+    with mock.patch("subprocess.run", _init_here):
+        return SimpleTiledServer(directory=folder, **options)
+
+
 @contextlib.contextmanager
 def serving(folder):
     """Serve a Tiled catalog for the duration of the block; yield the server, a client, and a databroker."""
     from databroker import Broker
     from tiled.client import from_uri
-    from tiled.server import SimpleTiledServer
 
-    server = SimpleTiledServer(directory=folder)
+    server = tiled_server(folder)
     client = from_uri(server.uri)
     try:
         yield server, client, Broker.named("temp")
