@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 SLOW = (
-    "epicscorelibs.path", "numpy", "typer.main", "typer._adapters", "rich.table", "rich.console",
+    "ponikeeper.caclient", "epicscorelibs.path", "numpy", "typer.main", "typer._adapters", "rich.table", "rich.console",
     "ponikeeper.cli.app", "ponikeeper.ca.service", "ponikeeper.store", "ponikeeper_client.cli",
 )  # fmt: skip
 """Not aioca: the threads of its library do not survive a fork."""

@@ -1,1 +1,5 @@
 """The Channel Access server and its PVs."""
+
+from ponikeeper.system.epics_library import skip_setuptools
+
+skip_setuptools()
