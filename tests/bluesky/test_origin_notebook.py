@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catalogs import tiled_server
 from ponikeeper_client.recall import azimuthal_integrator, recorded
 
 TESTS = Path(__file__).parents[1] / "support"
@@ -171,6 +170,8 @@ def tiled(tmp_path):
     """
     from bluesky_tiled_plugins import TiledWriter
     from tiled.client import from_uri
+
+    from catalogs import tiled_server
 
     server = tiled_server(tmp_path / "tiled")
     client = from_uri(server.uri)
