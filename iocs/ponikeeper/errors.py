@@ -29,6 +29,10 @@ class GeometryError(ProblemsError):
     """Values that do not form a geometry: missing, out of range, or of the wrong type or unit."""
 
 
+class ModelError(ProblemsError):
+    """A model, a geometry as a function of the position, that cannot be used as it is given."""
+
+
 class PoniError(ProblemsError):
     """A PONI text that is not one complete geometry."""
 

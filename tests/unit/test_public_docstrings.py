@@ -12,6 +12,7 @@ import public_api
 PACKAGES = (
     "ponikeeper.errors",
     "ponikeeper.geometry",
+    "ponikeeper.geometry.kinematics",
     "ponikeeper.history",
     "ponikeeper.protocol",
     "ponikeeper.store",

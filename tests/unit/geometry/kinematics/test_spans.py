@@ -1,0 +1,37 @@
+"""Ranges of a model."""
+
+import math
+
+import pytest
+
+from ponikeeper.geometry.kinematics.spans import Reach, Span, reach_of
+
+RAIL = Span(200.0, 1000.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "reach"),
+    [
+        (200.0, Reach.INSIDE), (1000.0, Reach.INSIDE), (1080.0, Reach.MARGIN), (120.0, Reach.MARGIN),
+        (1080.1, Reach.EXTENDED), (1400.0, Reach.EXTENDED), (1400.1, Reach.OUTSIDE), (-201.0, Reach.OUTSIDE),
+        (math.nan, Reach.OUTSIDE), (math.inf, Reach.OUTSIDE),
+    ],
+)  # fmt: skip
+def test_reach_of_a_value(value, reach):
+    assert RAIL.reach(value) is reach
+
+
+def test_declared_range_ends_exactly():
+    declared = Span(0.0, 40.0, declared=True)
+    assert [declared.reach(value) for value in (40.0, 40.001)] == [Reach.INSIDE, Reach.OUTSIDE]
+
+
+def test_range_of_one_value_has_no_margin():
+    assert [Span(5.0, 5.0).reach(value) for value in (5.0, 5.001)] == [Reach.INSIDE, Reach.OUTSIDE]
+
+
+def test_farthest_link_decides():
+    spans = {"z": RAIL, "x": Span(0.0, 10.0)}
+    assert reach_of(spans, {"z": 300.0, "x": 11.0}) is Reach.MARGIN
+    assert reach_of(spans, {"z": 1300.0, "x": 10.5}) is Reach.EXTENDED
+    assert reach_of({}, {}) is Reach.INSIDE
