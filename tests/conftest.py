@@ -45,7 +45,7 @@ _free = list(_PORTS[:PORTS])
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
-_FARMED = 150
+_FARMED = 80
 """Detectors of one IOC of the farm: each costs time at its start, and a heartbeat a second."""
 
 _MEMORY = Path("/dev/shm")

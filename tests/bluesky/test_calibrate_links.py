@@ -7,7 +7,7 @@ import pytest
 from bluesky import RunEngine
 
 import speak
-from calibrating import Panel
+from calibrating import SMALL, Panel, small
 from live import wait_for
 from ponikeeper.errors import CalibrationError, WavelengthError
 from ponikeeper.geometry import HC_KEV_ANGSTROM
@@ -19,7 +19,7 @@ from ponikeeper_client.plans import _exposure, calibrate
 from ponikeeper_client.plans._exposure import position_during
 from ponikeeper_client.plans._wavelength import SourcedWavelength, choose_wavelength, wavelength_candidates
 
-TRUTH = replace(NEAR, dist=0.2391, poni1=0.2013, poni2=0.2052, rot1=0.011, rot2=-0.006)
+TRUTH = small(replace(NEAR, dist=0.2391, poni1=0.2013, poni2=0.2052, rot1=0.011, rot2=-0.006))
 ENERGY = HC_KEV_ANGSTROM / 0.1663
 
 
@@ -37,7 +37,7 @@ def linked(make_ioc_for_module, motors):
 
 @pytest.fixture(scope="module")
 def frame():
-    return nickel.image(TRUTH, (1024, 1024), seed=3)
+    return nickel.image(TRUTH, SMALL, seed=3)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from ophyd import Component as Cpt
 from ophyd import Device, Signal
 
+from catalogs import tables_made_here
 from live import TIMEOUT
 from peaks import fcc, two_theta_residuals
 from ponikeeper.geometry import poni
@@ -43,7 +44,8 @@ class RealImageDetector(Device):
 def session(tmp_path_factory):
     from ponikeeper_client.demo.session import Session
 
-    session = Session(tmp_path_factory.mktemp("tiled"))
+    with tables_made_here():
+        session = Session(tmp_path_factory.mktemp("tiled"))
     yield session
     session.close()
 

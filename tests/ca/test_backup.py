@@ -19,11 +19,6 @@ from speak import GEOMETRY, Wire, commit_text, put, snapshot
 from stores import NAME, PREFIXES, contents, large_store, small_store
 
 
-def call(*words):
-    command = [sys.executable, "-m", "ponikeeper", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=4 * TIMEOUT, check=False)
-
-
 @pytest.fixture
 def config(tmp_path):
     path = tmp_path / "28id1.toml"
@@ -41,7 +36,7 @@ def backups(folder):
     return sorted(folder.iterdir())
 
 
-def test_backup_has_all_of_the_store_and_prints_its_counts(config, store, tmp_path):
+def test_backup_has_all_of_the_store_and_prints_its_counts(call, config, store, tmp_path):
     done = call("backup", config, "-o", tmp_path / "new" / "backups")
     (made,) = backups(tmp_path / "new" / "backups")
     counts = "4 revisions, 7 activations, 2 corrections, 1 service change, 1 undo, 1 label of"
@@ -59,7 +54,7 @@ def test_backup_has_all_of_the_store_and_prints_its_counts(config, store, tmp_pa
     assert contents(restored) == contents(store)
 
 
-def test_oldest_backups_beyond_the_limit_are_removed_and_nothing_else(config, store, tmp_path):
+def test_oldest_backups_beyond_the_limit_are_removed_and_nothing_else(call, config, store, tmp_path):
     folder = tmp_path / "backups"
     folder.mkdir()
     others = {folder / "other.20260101T000000.000000Z.sqlite", folder / "28id1.notes"}
@@ -71,7 +66,7 @@ def test_oldest_backups_beyond_the_limit_are_removed_and_nothing_else(config, st
     assert set(backups(folder)) == others | {folder / name for name in made[-2:]}
 
 
-def test_damaged_store_is_reported_and_leaves_no_backup(config, store, tmp_path):
+def test_damaged_store_is_reported_and_leaves_no_backup(call, config, store, tmp_path):
     connection = sqlite3.connect(store)
     connection.execute("UPDATE revision SET label = 'mear' WHERE number = 1")
     connection.commit()
@@ -83,7 +78,7 @@ def test_damaged_store_is_reported_and_leaves_no_backup(config, store, tmp_path)
     assert backups(tmp_path / "backups") == []
 
 
-def test_full_disk_leaves_no_incomplete_backup(config, store, small_disk):
+def test_full_disk_leaves_no_incomplete_backup(call, config, store, small_disk):
     done = call("backup", config, "-o", small_disk)
     assert (done.returncode, done.stdout) == (4, "")
     assert "free space on the disk" in done.stderr
@@ -96,14 +91,14 @@ def small_disk(make_small_disk):
     return make_small_disk("16k")
 
 
-def test_missing_store_is_reported(config, tmp_path):
+def test_missing_store_is_reported(call, config, tmp_path):
     done = call("backup", config, "-o", tmp_path / "backups")
     assert done.returncode == 4
     assert f"{tmp_path / 'state' / NAME}: No such file or directory" in done.stderr
     assert not (tmp_path / "state").exists()
 
 
-def test_store_with_a_journal_is_not_changed_by_verify_and_backup(store):
+def test_store_with_a_journal_is_not_changed_by_verify_and_backup(call, store):
     """A process that dies in a transaction leaves a journal, which only the IOC may roll back."""
     code = (
         "import os, sqlite3, sys\n"
@@ -166,7 +161,7 @@ def campaign(ioc, folder, count):
     return there + len(puts)
 
 
-def test_backups_during_puts_are_complete_and_no_put_is_refused(make_ioc, tmp_path):
+def test_backups_during_puts_are_complete_and_no_put_is_refused(call, make_ioc, tmp_path):
     ioc = make_ioc()
     with serving(ioc):
         count = campaign(ioc, tmp_path, 10)

@@ -311,7 +311,7 @@ def test_import_without_its_extra_prints_the_line_that_installs_it():
 def test_import_killed_in_the_middle_leaves_all_or_nothing(tmp_path):
     file, config = tmp_path / "large.jsonl", config_of(tmp_path / "other")
     # more than SQLite keeps in memory: the store grows while the transaction runs
-    whole = of_store(large_store(tmp_path / "one" / NAME, PREFIXES[0], 4000))
+    whole = of_store(large_store(tmp_path / "one" / NAME, PREFIXES[0], 1000, "x" * 3000))
     file.write_bytes(write(whole))
     store = config.parent / "state" / NAME
     arguments = ["import", str(config), str(file)]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -28,15 +29,15 @@ def config(path):
     return load(path)
 
 
-def call(*arguments):
-    command = [sys.executable, "-m", "ponikeeper", "export", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+@pytest.fixture
+def call(call):
+    return partial(call, "export")
 
 
 @pytest.mark.parametrize(
     ("kind", "made"), [("alarms", "28id1.alarms.xml"), ("archiver", "28id1.archiver.json"), ("pvlist", "28id1.pvlist")]
 )
-def test_command_writes_a_file_named_after_the_configuration(path, config, tmp_path, kind, made):
+def test_command_writes_a_file_named_after_the_configuration(call, path, config, tmp_path, kind, made):
     done = call(kind, path, "-o", tmp_path / "new" / "out")
     written = tmp_path / "new" / "out" / made
     assert (done.returncode, done.stderr, done.stdout) == (0, "", f"{written}: written\n")
@@ -48,12 +49,12 @@ def test_command_writes_a_file_named_after_the_configuration(path, config, tmp_p
     assert written.read_text(encoding="utf-8") == expected[kind]
 
 
-def test_root_of_the_alarm_tree_is_the_one_that_is_named(path, tmp_path):
+def test_root_of_the_alarm_tree_is_the_one_that_is_named(call, path, tmp_path):
     assert call("alarms", path, "-o", tmp_path, "--root", "NSLS2_OPR").returncode == 0
     assert ET.parse(tmp_path / "28id1.alarms.xml").getroot().get("name") == "NSLS2_OPR"
 
 
-def test_failed_write_is_reported(path, tmp_path):
+def test_failed_write_is_reported(call, path, tmp_path):
     (tmp_path / "file").write_text("kept")
     done = call("pvlist", path, "-o", tmp_path / "file")
     assert done.returncode == 2

@@ -2,9 +2,8 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -81,12 +80,12 @@ def _written(path, text):
     return path
 
 
-def call(*words):
-    command = [sys.executable, "-m", "ponikeeper", "import", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+@pytest.fixture
+def call(call):
+    return partial(call, "import")
 
 
-def test_folder_of_ponis_is_imported_once(config, folder):
+def test_folder_of_ponis_is_imported_once(call, config, folder):
     store = config.parent / "state" / "ponikeeper.sqlite"
     done = call(config, folder)
     counts = "3 revisions, 3 activations, 0 corrections"
@@ -106,13 +105,13 @@ def test_folder_of_ponis_is_imported_once(config, folder):
 
 
 @pytest.mark.parametrize("words", [(), ("--timezone", "Asia/Kathmandu")])
-def test_json_names_the_time_zone_in_which_dates_were_read(config, folder, words):
+def test_json_names_the_time_zone_in_which_dates_were_read(call, config, folder, words):
     done = json.loads(call(config, folder, "--json", *words).stdout)
     assert done["added"]["revision"] == 3
     assert done["timezone"] == (words[1] if words else local_zone_name())
 
 
-def test_unreadable_file_stops_the_import_unless_it_is_skipped(config, folder):
+def test_unreadable_file_stops_the_import_unless_it_is_skipped(call, config, folder):
     _written(folder / "cut.poni", entry(0.5)[:-40])
     done = call(config, folder)
     assert (done.returncode, done.stdout) == (1, "")
@@ -125,7 +124,7 @@ def test_unreadable_file_stops_the_import_unless_it_is_skipped(config, folder):
     assert "3 revisions" in done.stdout
 
 
-def test_autosave_file_is_imported_under_the_present_prefix(config, tmp_path):
+def test_autosave_file_is_imported_under_the_present_prefix(call, config, tmp_path):
     path = _written(tmp_path / "auto_settings.sav", saved("OLD:"))
     assert "give the right one with --from" in call(config, path).stderr
     done = call(config, path, "--from", "OLD:")
@@ -133,7 +132,7 @@ def test_autosave_file_is_imported_under_the_present_prefix(config, tmp_path):
     assert f"1 revision, 1 activation, 0 corrections of {PREFIX} added" in done.stdout
 
 
-def test_old_files_are_imported_with_the_given_zone_and_energy(config, folder, tmp_path):
+def test_old_files_are_imported_with_the_given_zone_and_energy(call, config, folder, tmp_path):
     old = folder / "20190410_pe1.poni"
     dated = f"# Calibration done at Thu Apr 11 10:52:17 2019\n{entry(0.2)}"
     _written(old, "".join(line for line in dated.splitlines(keepends=True) if "Wavelength" not in line))
@@ -152,14 +151,14 @@ def test_old_files_are_imported_with_the_given_zone_and_energy(config, folder, t
     assert second.geometry == Geometry.parse({**GEOMETRY, "dist": 0.3})  # it has a wavelength of its own
 
 
-def test_time_that_cannot_be_read_is_named(config, tmp_path):
+def test_time_that_cannot_be_read_is_named(call, config, tmp_path):
     path = _written(tmp_path / "pe1.poni", f"# Calibration done at 11/04/2019 10:52\n{entry(0.2)}")
     done = call(config, path)
     assert done.returncode == 0
     assert done.stderr.startswith("pe1.poni: the time 11/04/2019 10:52 cannot be read: the time of the file is taken, ")
 
 
-def test_slip_in_a_file_stops_the_import_unless_limits_allow_it(config, folder):
+def test_slip_in_a_file_stops_the_import_unless_limits_allow_it(call, config, folder):
     _written(folder / "20190412_pe1.poni", entry(35.0))
     done = call(config, folder)
     assert done.returncode == 1
@@ -168,7 +167,7 @@ def test_slip_in_a_file_stops_the_import_unless_limits_allow_it(config, folder):
     assert call(config, folder).returncode == 0
 
 
-def test_store_with_another_history_is_left_unchanged(config, folder, tmp_path):
+def test_store_with_another_history_is_left_unchanged(call, config, folder, tmp_path):
     assert call(config, folder).returncode == 0
     store = config.parent / "state" / "ponikeeper.sqlite"
     before = store.read_bytes()
@@ -193,7 +192,7 @@ def test_store_with_another_history_is_left_unchanged(config, folder, tmp_path):
         (["xpdacq_calib", "--prefix", "P:"], "--prefix P: is no detector of"),
     ],
 )
-def test_impossible_import_is_a_usage_error(config, folder, tmp_path, words, message):
+def test_impossible_import_is_a_usage_error(call, config, folder, tmp_path, words, message):
     (tmp_path / "empty").mkdir()
     name, *options = words
     done = call(config, tmp_path / name, *options)
@@ -201,7 +200,7 @@ def test_impossible_import_is_a_usage_error(config, folder, tmp_path, words, mes
     assert message in done.stderr
 
 
-def test_detector_must_be_named_if_there_are_several(config, folder):
+def test_detector_must_be_named_if_there_are_several(call, config, folder):
     config.write_text(config.read_text() + f'[[detector]]\nprefix = "{OTHER}"\n')
     done = call(config, folder)
     assert done.returncode == 2

@@ -24,16 +24,19 @@ def config(tmp_path):
     return path
 
 
-def install(config, folder, *options):
-    command = [sys.executable, "-m", "ponikeeper", "install-unit", str(config), "--folder", str(folder), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+@pytest.fixture
+def install(call):
+    def run(config, folder, *options):
+        return call("install-unit", config, "--folder", folder, *options)
+
+    return run
 
 
 def written(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_units_are_written_unchanged_with_drop_ins_for_the_path_of_the_program(config, tmp_path):
+def test_units_are_written_unchanged_with_drop_ins_for_the_path_of_the_program(install, config, tmp_path):
     done = install(config, tmp_path / "system")
     assert (done.returncode, done.stderr) == (0, "")
     drop_ins = ["ponikeeper-backup@28id1.service.d/place.conf", "ponikeeper@28id1.service.d/place.conf"]
@@ -46,13 +49,13 @@ def test_units_are_written_unchanged_with_drop_ins_for_the_path_of_the_program(c
     assert done.stdout.count(": written\n") == 5
 
 
-def test_dry_run_writes_nothing(config, tmp_path):
+def test_dry_run_writes_nothing(install, config, tmp_path):
     done = install(config, tmp_path / "system", "--dry-run")
     assert (done.returncode, done.stdout.count(": would be written\n")) == (0, 5)
     assert not (tmp_path / "system").exists()
 
 
-def test_edited_files_are_kept_unless_forced(config, tmp_path):
+def test_edited_files_are_kept_unless_forced(install, config, tmp_path):
     folder = tmp_path / "system"
     assert install(config, folder).returncode == 0
     assert install(config, folder).stdout.count(": unchanged\n") == 5
@@ -67,7 +70,7 @@ def test_edited_files_are_kept_unless_forced(config, tmp_path):
     assert not unit.read_text().endswith("# ours\n")
 
 
-def test_invalid_configuration_installs_nothing(config, tmp_path):
+def test_invalid_configuration_installs_nothing(install, config, tmp_path):
     config.write_text("[ioc]\n")
     assert install(config, tmp_path / "system").returncode == 2
     assert not (tmp_path / "system").exists()
@@ -86,7 +89,7 @@ def test_backup_units_are_clean_to_systemd(tmp_path):
         assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_obstacles_of_the_unit_are_listed(config, tmp_path):
+def test_obstacles_of_the_unit_are_listed(install, config, tmp_path):
     config.write_text(config.read_text().replace('"/var/lib/x"', '"/var/lib/x"\nputlog = "/var/log/28id1.puts"'))
     said = obstacles(load(config), Path("/home/me/28id1.toml"), Path("/tmp/venv/bin/ponikeeper"))
     assert [sentence.split(":")[0].split()[0] for sentence in said] == [

@@ -46,11 +46,18 @@ def _init_here(command, **_):
     return subprocess.CompletedProcess(command, 0, b"", b"")
 
 
+@contextlib.contextmanager
+def tables_made_here():
+    """Make the tables of Tiled servers in this process: the one that they would start loads all of Tiled."""
+    with mock.patch("subprocess.run", _init_here):
+        yield
+
+
 def tiled_server(folder, **options):
-    """Start a Tiled server, whose tables are made in this process: the one that it would start loads all of Tiled."""
+    """Start a Tiled server."""
     from tiled.server import SimpleTiledServer
 
-    with mock.patch("subprocess.run", _init_here):
+    with tables_made_here():
         return SimpleTiledServer(directory=folder, **options)
 
 

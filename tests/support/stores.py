@@ -74,10 +74,13 @@ def small_store(path: Path, revisions: int = 4) -> Path:
     return path
 
 
-def large_store(path: Path, prefix: str, revisions: int) -> Path:
+def large_store(path: Path, prefix: str, revisions: int, comment: str = "") -> Path:
     """Write many revisions in one transaction; each is what a commit of its own would write."""
     storage = SQLiteStorage(path)
-    text, provenance = canonical(GEOMETRY.as_dict()), canonical({"author": "alice", "calibrant": "Ni", "method": "fit"})
+    text = canonical(GEOMETRY.as_dict())
+    provenance = canonical(
+        {"author": "alice", "calibrant": "Ni", "method": "fit"} | ({"comment": comment} if comment else {})
+    )
     try:
         with storage._file.transaction() as connection:
             key = storage._detector(connection, prefix)
