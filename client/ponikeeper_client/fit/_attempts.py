@@ -11,7 +11,14 @@ from ponikeeper_client.fit._forward_model import DISTANCE, Floats, geometry_of, 
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._refine import Refined
 from ponikeeper_client.fit._search import LONGEST, SHORTEST, Candidate, search
-from ponikeeper_client.fit._settle import is_hopeless, panel_difference, settle, spread_of_polishes
+from ponikeeper_client.fit._settle import (
+    Settled,
+    is_hopeless,
+    panel_difference,
+    settle,
+    settle_everywhere,
+    spread_of_polishes,
+)
 
 _PER_STEP = 2
 """Number of candidates that are refined in each step of the search."""
@@ -54,7 +61,7 @@ class Attempts:
     tolerance: StartTolerance
     criteria: Criteria
     _made: list[Attempt] = field(default_factory=list[Attempt])
-    _hopeless: list[Refined] = field(default_factory=list[Refined])
+    _hopeless: list[Settled] = field(default_factory=list[Settled])
     _tried: list[Floats] = field(default_factory=list[Floats])
 
     def run(self, report: Progress, search: bool = True) -> Attempt | None:
@@ -111,36 +118,34 @@ class Attempts:
         if any(panel_difference(self.frame, tried, params) < _SAME for tried in self._tried):
             return None
         self._tried.append(params)
-        refined = settle(self.frame, params, self.lines)
-        if refined is None:
+        settled = settle(self.frame, params, self.lines)
+        if settled is None:
             return None
-        if is_hopeless(refined):
-            self._hopeless.append(refined)
+        if is_hopeless(settled.refined):
+            self._hopeless.append(settled)
             return None
-        attempt = self._judged(refined, tolerance)
+        attempt = self._judged(settled, tolerance)
         if attempt.problems:  # perhaps because the innermost rings do not determine the whole panel
-            wider = settle(self.frame, refined.params, self.lines, everywhere=True)
+            wider = settle_everywhere(self.frame, settled)
             if wider is not None:
-                attempt = min(attempt, self._judged(wider, tolerance, everywhere=True), key=lambda other: other.rank)
+                attempt = min(attempt, self._judged(wider, tolerance), key=lambda other: other.rank)
         self._made.append(attempt)
         return attempt
 
-    def _judged(self, refined: Refined, tolerance: StartTolerance, *, everywhere: bool = False) -> Attempt:
+    def _judged(self, settled: Settled, tolerance: StartTolerance) -> Attempt:
         """Check a settled geometry; that it is stable comes last."""
-        reasons = problems(self.frame, refined, self.lines, self.start, tolerance, self.criteria)
-        return Attempt(refined, tuple(reasons or self._unstable(refined, everywhere=everywhere)))
+        reasons = problems(self.frame, settled.refined, self.lines, self.start, tolerance, self.criteria)
+        return Attempt(settled.refined, tuple(reasons or self._unstable(settled)))
 
     def _best_rejected(self) -> Attempt | None:
         """Return the best of the rejected attempts; None if there are none."""
         if self._made or not self._hopeless:
             return min(self._made, key=lambda attempt: attempt.rank, default=None)
-        refined = min(self._hopeless, key=lambda other: other.residual_px)
-        reasons = problems(self.frame, refined, self.lines, self.start, self.tolerance, self.criteria)
-        return Attempt(refined, tuple(reasons or self._unstable(refined)))
+        return self._judged(min(self._hopeless, key=lambda other: other.refined.residual_px), self.tolerance)
 
-    def _unstable(self, refined: Refined, *, everywhere: bool = False) -> list[str]:
+    def _unstable(self, settled: Settled) -> list[str]:
         """Return the reason against a geometry to which displaced ones are not refined."""
-        spread = spread_of_polishes(self.frame, refined, self.lines, everywhere=everywhere)
+        spread = spread_of_polishes(self.frame, settled)
         if spread <= _MAX_SPREAD:
             return []
         return [

@@ -9,17 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ponikeeper_client.fit._forward_model import DISTANCE, Floats, detector_point, radius_per_angle, two_theta
+from ponikeeper_client.fit._forward_model import Floats, detector_point, radius_per_angle, two_theta
 from ponikeeper_client.fit._frame import Frame
-from ponikeeper_client.fit._passes import sum_profiles
+from ponikeeper_client.fit._ring_profiles import RingProfiles
 from ponikeeper_client.fit.calibrants import line_spacing
 
-_ARC = 24.0
-"""Length of a sector along its ring (px)."""
-
-_MIN_SECTORS, _MAX_SECTORS = 12, 720
-_BINS = 33
-_MIN_PIXELS = 30
 _MIN_HALF_WIDTH = 2.0
 """Rings whose neighbours are nearer than about twice this are not used (px)."""
 
@@ -115,52 +109,32 @@ def profile_widths(
     return np.where(np.isin(np.arange(len(lines)), chosen), widths, 0)
 
 
-def control_points(frame: Frame, params: Floats, lines: Floats, widths: Floats) -> ControlPoints:
-    """Measure control points near the rings that fit parameters predict.
+def control_points(profiles: RingProfiles, params: Floats, widths: Floats) -> ControlPoints:
+    """Find the points on the rings near those that fit parameters predict.
 
     Parameters
     ----------
-    frame
-        The image.
+    profiles
+        They serve the parameters and widths.
     params
         Fit parameters, shape (5,).
-    lines
-        Scattering angles of the calibrant, ascending (rad).
     widths
-        Result of `profile_widths`, shape (n,).
+        Half width of the profile of each line (px), shape (n,); 0 if it is not used.
 
     Returns
     -------
     ControlPoints
-        Empty if no peak is high enough.
+        At most one point per line and sector of azimuth.
     """
-    profiles = _measure_profiles(frame, params, lines, widths)
-    centre, peak = profiles.centres()
-    covered = profiles.covered()
-    usable = covered & peak
-    line, chi = profiles.line[usable], profiles.azimuth[usable]
-    angle = lines[line] + centre[usable] * frame.pixel / radius_per_angle(params, lines[line])
+    peaks = _Peaks.of(profiles, params, widths)
+    centre, high = peaks.centres()
+    covered = peaks.covered()
+    usable = covered & high
+    lines, line, chi = profiles.lines, peaks.line[usable], peaks.azimuth[usable]
+    angle = lines[line] + centre[usable] * profiles.pixel / radius_per_angle(params, lines[line])
     y, x = detector_point(params, angle, chi)
-    measured_sectors = np.bincount(profiles.line[covered], minlength=len(lines))
-    return ControlPoints(y, x, line, chi, measured_sectors, profiles.ring_width(usable))
-
-
-def _measure_profiles(frame: Frame, params: Floats, lines: Floats, widths: Floats) -> "_Profiles":
-    """Measure a radial profile for each line with a half width (px) above 0 and each sector with enough pixels."""
-    sectors = np.clip(
-        2 * np.pi * params[DISTANCE] * np.tan(np.minimum(lines, 1.5)) / frame.pixel / _ARC,
-        _MIN_SECTORS, _MAX_SECTORS,
-    ).astype(int)  # fmt: skip
-    sectors[widths == 0] = 0
-    sums = sum_profiles(frame, params, lines, widths, sectors, _BINS)
-    counts = sums.counts
-    pixels = counts.sum(1)
-    measured = pixels >= _MIN_PIXELS
-    mean_chi = (sums.azimuths / np.maximum(pixels, 1))[measured]
-    line = np.repeat(np.arange(len(lines)), sectors)[measured]
-    return _Profiles.of(
-        counts[measured], sums.intensities[measured], sums.offsets[measured], widths[line], line, mean_chi
-    )
+    measured_sectors = np.bincount(peaks.line[covered], minlength=len(lines))
+    return ControlPoints(y, x, line, chi, measured_sectors, peaks.ring_width(usable))
 
 
 def _on_the_image(frame: Frame, params: Floats, lines: Floats) -> NDArray[np.bool_]:
@@ -171,19 +145,21 @@ def _on_the_image(frame: Frame, params: Floats, lines: Floats) -> NDArray[np.boo
 
 
 @dataclass(frozen=True, slots=True)
-class _Profiles:
-    """Radial profiles, one per row.
+class _Peaks:
+    """The peaks of radial profiles, one per row.
 
     Parameters
     ----------
     counts
-        Number of pixels in each bin, shape (n, bins).
+        Number of pixels in each bin, shape (n, bins); 0 outside the half width.
     height
         Intensity above a straight background (counts), shape (n, bins).
     offset
         Mean offset of the bin's pixels from the line (px), shape (n, bins).
     width
         Half width (px), shape (n,).
+    step
+        Width of a bin (px), shape (n,).
     noise
         Root mean square of the background (counts), shape (n,).
     line
@@ -196,30 +172,31 @@ class _Profiles:
     height: Floats
     offset: Floats
     width: Floats
+    step: Floats
     noise: Floats
     line: NDArray[np.intp]
     azimuth: Floats
 
     @classmethod
-    def of(
-        cls, counts: Floats, sums: Floats, offsets: Floats, width: Floats, line: NDArray[np.intp], azimuth: Floats
-    ) -> "_Profiles":
-        """Subtract the background from histograms of counts, intensities and offsets, shape (n, bins)."""
-        divisor = np.maximum(counts, 1)
-        middles = ((np.arange(_BINS) + 0.5) / _BINS * 2 - 1) * width[:, None]
-        mean, offset = sums / divisor, np.where(counts > 0, offsets / divisor, middles)
+    def of(cls, profiles: RingProfiles, params: Floats, widths: Floats) -> "_Peaks":
+        """Subtract the background from the profiles near the rings of fit parameters."""
+        used = widths[profiles.line] > 0
+        line, moved = profiles.line[used], profiles.at(params)
+        offset, width, step = moved.offset[used], widths[line], profiles.steps()[used]
+        counts = np.where(np.abs(offset) < width[:, None], profiles.counts[used], 0)
+        mean = profiles.mean[used]
         edge = np.where(np.abs(offset) > _EDGE * width[:, None], counts, 0)
         level, slope = _straight_line(offset, mean, edge)
         height = np.where(counts > 0, mean - level[:, None] - slope[:, None] * offset, 0)
         noise = np.sqrt((edge * height**2).sum(1) / np.maximum(edge.sum(1), 1))
-        return cls(counts, height, offset, width, np.maximum(noise, 1e-9), line, azimuth)
+        return cls(counts, height, offset, width, step, np.maximum(noise, 1e-9), line, moved.azimuth[used])
 
     def covered(self) -> NDArray[np.bool_]:
         """Find the profiles that are measured on both sides of the peak and without large gaps, shape (n,)."""
         outside = (self.counts > 0) & (np.abs(self.offset) > _EDGE * self.width[:, None])
         both = (outside & (self.offset < 0)).sum(1) * (outside & (self.offset > 0)).sum(1)
         # a bin may be narrower than a pixel: then some bins are empty
-        expected = np.minimum(_BINS, 2 * self.width * 1.5)
+        expected = np.minimum(2 * self.width / self.step, 2 * self.width * 1.5)
         return ((self.counts > 0).sum(1) >= _MIN_COVERAGE * expected) & (both > 1)
 
     def ring_width(self, usable: NDArray[np.bool_]) -> float:

@@ -81,8 +81,21 @@ class Frame:
             valid &= np.asarray(mask) == 0
         if not valid.any():
             raise ImageError("every pixel is masked, saturated or negative, or not finite: there is no image to fit")
-        values = np.where(valid, image, 0).astype(np.float32)
+        values = image.astype(np.float32)
+        values[~valid] = 0
         return cls(values, valid, panel.y, panel.x, float(np.sqrt(geometry.pixel1 * geometry.pixel2)))
+
+    def lattice(self) -> tuple[Floats, Floats]:
+        """Return `y` and `x` for arithmetic, which is faster if the pixels form a lattice: shapes (y, 1) and (1, x)."""
+        if self.y.strides[1] == 0 and self.x.strides[0] == 0:
+            return self.y[:, :1], self.x[:1]
+        return self.y, self.x
+
+    @property
+    def diagonal(self) -> float:
+        """Length of the detector's diagonal (m)."""
+        height, width = (float(np.ptp(axis)) for axis in self.lattice())
+        return float(np.hypot(height, width))
 
     def binned(self, largest: int) -> Self:
         """Average square blocks of pixels, so that no side has more than `largest` of them.

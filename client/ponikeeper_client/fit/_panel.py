@@ -134,7 +134,7 @@ def _tabled(geometry: Geometry, shape: tuple[int, ...]) -> Panel | None:
         ((np.arange(n)[:: -1 if flipped else 1] + 0.5) * size).astype(np.float32)  # as pyFAI's: errors of 1e-4 px
         for n, size, flipped in sides
     )
-    return Panel(np.repeat(y[:, None], len(x), axis=1), np.repeat(x[None], len(y), axis=0), gaps)
+    return Panel(np.broadcast_to(y[:, None], shape), np.broadcast_to(x, shape), gaps)
 
 
 def _gaps(row: list[Any]) -> NDArray[np.bool_] | None:

@@ -1,12 +1,13 @@
 """Quality of a fit: detected rings, completeness, the residual of other assignments and wavelengths, other rings."""
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ponikeeper_client.fit._control_points import ControlPoints
-from ponikeeper_client.fit._forward_model import DISTANCE, Floats, cosine
+from ponikeeper_client.fit._forward_model import DISTANCE, Floats
 from ponikeeper_client.fit._frame import Frame
+from ponikeeper_client.fit._passes import sum_by_radius
 from ponikeeper_client.fit._peaks import find_peaks
 from ponikeeper_client.fit._refine import Refined, refine
 from ponikeeper_client.fit.calibrants import nearest_index
@@ -20,6 +21,7 @@ _RING_SHARE = 0.08
 _BACKGROUND_WIDTH = 41
 """Width over which the background is taken (px): rings are narrower, scattering of glass or air is wider."""
 
+_BACKGROUND_RANK = int(0.3 * _BACKGROUND_WIDTH)
 _MIN_PROMINENCE = 8.0
 _MAX_OFFSET = 3.0
 """How near to a line a peak of the radial pattern must be (px)."""
@@ -27,6 +29,9 @@ _MAX_OFFSET = 3.0
 _MIN_RELATIVE_HEIGHT = 0.1
 """Peaks lower than this, relative to a typical peak, are ignored."""
 
+
+_SAMPLE = 4
+"""The largest intensities are those of every so many-th pixel along both axes."""
 
 _SIGNIFICANT = 3.0
 """By how many standard errors a systematic residual must differ from zero."""
@@ -186,10 +191,18 @@ def sharp_peaks(frame: Frame, params: Floats) -> tuple[Floats, Floats]:
         Radius on a detector perpendicular to the beam (px), and prominence (counts).
     """
     pattern = radial_pattern(frame, params)
-    sharp = pattern - ndimage.percentile_filter(pattern, 30, size=_BACKGROUND_WIDTH)
+    if len(pattern) == 0:  # no pixel faces the beam
+        return pattern, pattern
+    sharp = pattern - _background(pattern)
     noise = 1.4826 * np.median(np.abs(np.diff(sharp))) / np.sqrt(2) + 1e-12
     peaks, prominences = find_peaks(sharp, _MIN_PROMINENCE * noise, _BACKGROUND_WIDTH / 2)
     return peaks.astype(np.float64) + 0.5, prominences
+
+
+def _background(pattern: Floats) -> Floats:
+    """Compute the values below which the lowest 30 % of the neighbours of each value lie, shape (n,)."""
+    neighbours = sliding_window_view(np.pad(pattern, _BACKGROUND_WIDTH // 2, "symmetric"), _BACKGROUND_WIDTH)
+    return np.partition(neighbours, _BACKGROUND_RANK, axis=1)[:, _BACKGROUND_RANK]
 
 
 def radial_pattern(frame: Frame, params: Floats) -> NDArray[np.float64]:
@@ -200,10 +213,7 @@ def radial_pattern(frame: Frame, params: Floats) -> NDArray[np.float64]:
     ndarray, shape (n,)
         Counts, one value per px of radius; where there is no pixel, the value of the radius before it.
     """
-    along = cosine(params, frame.y, frame.x)
-    used = frame.valid & (along > 0.1)
-    radius = (params[DISTANCE] / frame.pixel * np.sqrt(np.maximum(1 / along[used] ** 2 - 1, 0))).astype(np.intp)
-    intensity = np.minimum(frame.image[used], np.percentile(frame.image[used][::16], 99.9))
-    counts, sums = np.bincount(radius), np.bincount(radius, intensity)
+    sample = frame.image[::_SAMPLE, ::_SAMPLE][frame.valid[::_SAMPLE, ::_SAMPLE]]
+    counts, sums = sum_by_radius(frame, params, float(np.percentile(sample, 99.9)) if sample.size else np.inf)
     filled = np.maximum.accumulate(np.where(counts > 0, np.arange(len(counts)), 0))
     return (sums / np.maximum(counts, 1))[filled]

@@ -1,26 +1,26 @@
 """Refinement: the fit parameters that match the control points best, their covariance and their residuals."""
 
 from dataclasses import dataclass, replace
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from ponikeeper_client.fit._control_points import ControlPoints
 from ponikeeper_client.fit._forward_model import (
-    DISTANCE,
-    PARAMETER_SCALES,
     Floats,
     radius_per_angle,
     two_theta,
     two_theta_jacobian,
 )
+from ponikeeper_client.fit._least_squares import Solution, minimize
 
 _ROUNDS = 3
 _OUTLIER = 4.0
 _MIN_SCATTER = 0.03
 """Lower limit of the scatter by which outliers are judged (px)."""
+
+_SOFT = 0.3
+"""Distance of a point from its ring from which on it counts less (px)."""
 
 _MIN_RING_POINTS = 8
 """Number of points from which on a ring has a scatter of its own."""
@@ -94,7 +94,7 @@ def refine(params: Floats, points: ControlPoints, lines: Floats, pixel: float, r
     for _ in range(rounds):
         if np.count_nonzero(inliers) <= _PARAMETERS:
             return None
-        params = _solve(params, points.select(inliers), weights[inliers], lines, pixel, "soft_l1").x
+        params = _solve(params, points.select(inliers), weights[inliers], lines, pixel, _SOFT).params
         offset = residuals_px(params, points, lines, pixel)
         scatter = _scatter(points, offset, inliers)
         inliers = np.abs(offset) < _OUTLIER * scatter
@@ -102,13 +102,13 @@ def refine(params: Floats, points: ControlPoints, lines: Floats, pixel: float, r
     if np.count_nonzero(inliers) <= _PARAMETERS:
         return None
     points, weights = points.select(inliers), weights[inliers]
-    solution = _solve(params, points, weights, lines, pixel, "linear")
-    sizes = np.linalg.norm(solution.jac, axis=0)
-    singular = np.linalg.svd(solution.jac / np.where(sizes > 0, sizes, 1), compute_uv=False)
+    solution = _solve(params, points, weights, lines, pixel)
+    sizes = np.linalg.norm(solution.jacobian, axis=0)
+    singular = np.linalg.svd(solution.jacobian / np.where(sizes > 0, sizes, 1), compute_uv=False)
     condition = float(singular[0] / singular[-1]) if singular[-1] > 0 else np.inf
-    variance = float(solution.fun @ solution.fun) / max(len(points) - _PARAMETERS, 1)
-    covariance = np.linalg.pinv(solution.jac.T @ solution.jac) * variance
-    result = evaluate(solution.x, points, lines, pixel)
+    variance = 2 * solution.cost / max(len(points) - _PARAMETERS, 1)
+    covariance = np.linalg.pinv(solution.jacobian.T @ solution.jacobian) * variance
+    result = evaluate(solution.params, points, lines, pixel)
     return replace(result, covariance=covariance, condition=condition, weights=weights)
 
 
@@ -148,38 +148,33 @@ def _scatter(points: ControlPoints, offset: Floats, inliers: NDArray[np.bool_]) 
     An offset that is common to a ring is not scatter: an error of the wavelength or of the calibrant, which are
     given, shifts whole rings.
     """
-    common = max(1.4826 * float(np.median(np.abs(offset[inliers]))), _MIN_SCATTER)
+    common = max(1.4826 * _median(np.abs(offset[inliers])), _MIN_SCATTER)
     scatter = np.full(len(offset), common)
     for ring in points.rings():
         of_ring = points.line == ring
         used = offset[of_ring & inliers]
         if len(used) >= _MIN_RING_POINTS:
-            own = 1.4826 * float(np.median(np.abs(used - np.median(used))))
-            scatter[of_ring] = np.clip(max(own, abs(float(np.median(used)))), _MIN_SCATTER, _MAX_SCATTER * common)
+            middle = _median(used)
+            own = 1.4826 * _median(np.abs(used - middle))
+            scatter[of_ring] = min(max(own, abs(middle), _MIN_SCATTER), _MAX_SCATTER * common)
     return scatter
 
 
-@dataclass(frozen=True, slots=True)
-class _Solution:
-    """Result of the solver: the parameters, the weighted distances from the rings (px), and their Jacobian."""
-
-    x: Floats
-    fun: Floats
-    jac: NDArray[np.float64]
+def _median(values: Floats) -> float:
+    """Compute the median, shape (n,), n > 0: of a few hundred values much faster than `np.median`."""
+    ordered = np.sort(values)
+    return float(ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / 2
 
 
-def _solve(params: Floats, points: ControlPoints, weights: Floats, lines: Floats, pixel: float, loss: str) -> _Solution:
-    """Minimize the weighted distances from the rings (px) under one loss function of `scipy.optimize`."""
-    scales = np.array(PARAMETER_SCALES) * np.r_[params[DISTANCE], 1, 1, 1, 1]
+def _solve(
+    params: Floats, points: ControlPoints, weights: Floats, lines: Floats, pixel: float, soft: float | None = None
+) -> Solution:
+    """Minimize the weighted distances from the rings (px), those above `soft` with less weight."""
     target = lines[points.line]
     scale = weights * radius_per_angle(params, target) / pixel  # constant: else a short distance would fit well
 
-    def residuals(values: Floats) -> Floats:
-        return (two_theta(values, points.y, points.x) - target) * scale
+    def model(values: Floats) -> tuple[Floats, Floats]:
+        jacobian = two_theta_jacobian(values, points.y, points.x) * scale[:, None]
+        return (two_theta(values, points.y, points.x) - target) * scale, jacobian
 
-    def jacobian(values: Floats) -> Floats:
-        return two_theta_jacobian(values, points.y, points.x) * scale[:, None]
-
-    solve = cast("Any", least_squares)  # its annotations do not know of a function as `jac`
-    solution = solve(residuals, params, jacobian, x_scale=scales, loss=loss, f_scale=0.3, max_nfev=40)
-    return _Solution(solution.x, solution.fun, solution.jac)
+    return minimize(model, params, soft=soft)

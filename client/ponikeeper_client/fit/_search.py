@@ -75,7 +75,7 @@ def search(
     """
     small = frame.binned(_LARGEST_SIDE)
     image = small.stabilized()
-    size = float(np.hypot(np.ptp(frame.y), np.ptp(frame.x)))
+    size = frame.diagonal
     waiting: list[Iterator[list[Candidate]]] = []
     for width in _WIDTHS:
         ridges = find_ridges(small, image, width)

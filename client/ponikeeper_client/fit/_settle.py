@@ -1,5 +1,7 @@
 """Measuring and refining, repeated until nothing changes; and whether other beginnings end at the same geometry."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ponikeeper_client.fit._control_points import control_points, profile_widths
@@ -7,6 +9,7 @@ from ponikeeper_client.fit._forward_model import DISTANCE, PARAMETER_SCALES, Flo
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._quality import MIN_POINTS, completeness
 from ponikeeper_client.fit._refine import Refined, refine
+from ponikeeper_client.fit._ring_profiles import RingProfiles
 
 MAX_RINGS = 20
 """Largest number of rings that are measured."""
@@ -24,13 +27,35 @@ _SETTLED = 0.03
 _MAX_GROWTH = 0.05
 """Largest relative change of number of points and residual in the last measurement of a settled geometry."""
 
+_MAX_SHIFT = 0.5
+"""Largest shift of profiles that are used for a result (px)."""
+
 _PERTURBATION = 1.0
 """How far the rings are shifted before they are measured once more (px rms over the panel)."""
 
 _COARSE = 64
 
 
-def settle(frame: Frame, params: Floats, lines: Floats, *, everywhere: bool = False) -> Refined | None:
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A settled geometry, and what it was measured with.
+
+    Parameters
+    ----------
+    refined
+        The result of the last refinement.
+    profiles
+        The profiles of its points.
+    widths
+        Half width of the profile of each line (px), shape (n,).
+    """
+
+    refined: Refined
+    profiles: RingProfiles
+    widths: Floats
+
+
+def settle(frame: Frame, params: Floats, lines: Floats) -> Settled | None:
     """Measure control points near the predicted rings and refine, until points and residual are stable.
 
     Parameters
@@ -41,19 +66,24 @@ def settle(frame: Frame, params: Floats, lines: Floats, *, everywhere: bool = Fa
         Fit parameters that predict the rings to a few px, shape (5,).
     lines
         Scattering angles of the calibrant, ascending (rad).
-    everywhere
-        As for `profile_widths`.
 
     Returns
     -------
-    Refined or None
+    Settled or None
         As measured first if it is hopeless; None if there are too few points.
     """
-    refined = _measured(frame, params, lines, profile_widths(frame, params, lines, FIRST_HALF_WIDTH, MAX_RINGS))
-    if refined is None or is_hopeless(refined):
-        return refined
-    widths = _widths(frame, refined, lines, everywhere)  # which rings are measured is chosen twice, then kept
-    return _repeated(frame, refined, lines, widths)
+    profiles = RingProfiles.measure(frame, params, lines, profile_widths(frame, params, lines, _HALF_WIDTH, MAX_RINGS))
+    widths = profile_widths(frame, params, lines, FIRST_HALF_WIDTH, MAX_RINGS)
+    refined = _refined(profiles, params, widths)
+    if refined is None:
+        return None
+    first = Settled(refined, profiles, widths)
+    return first if is_hopeless(refined) else _settled_with_new_widths(frame, first, everywhere=False)
+
+
+def settle_everywhere(frame: Frame, settled: Settled) -> Settled | None:
+    """Settle at a settled geometry with lines from all over the panel; None if there are too few points."""
+    return _settled_with_new_widths(frame, settled, everywhere=True)
 
 
 def is_hopeless(refined: Refined) -> bool:
@@ -61,19 +91,15 @@ def is_hopeless(refined: Refined) -> bool:
     return refined.residual_px > _HOPELESS_RESIDUAL or completeness(refined.points) < _HOPELESS_COMPLETENESS
 
 
-def spread_of_polishes(frame: Frame, refined: Refined, lines: Floats, *, everywhere: bool = False) -> float:
+def spread_of_polishes(frame: Frame, settled: Settled) -> float:
     """Compute how far apart the geometries are to which two displaced ones are refined.
 
     Parameters
     ----------
     frame
         The image.
-    refined
+    settled
         A settled geometry.
-    lines
-        Scattering angles of the calibrant, ascending (rad).
-    everywhere
-        As when it was settled.
 
     Returns
     -------
@@ -81,14 +107,17 @@ def spread_of_polishes(frame: Frame, refined: Refined, lines: Floats, *, everywh
         Their difference (px rms over the panel); infinite if one of them cannot be refined.
     """
     ends: list[Floats] = []
-    widths = _widths(frame, refined, lines, everywhere)
-    for direction in _perturbations(refined.params):
-        shift = panel_difference(frame, refined.params, refined.params + direction)
-        params = refined.params + direction * _PERTURBATION / max(shift, 1e-12)
-        polished = _repeated(frame, _measured(frame, params, lines, widths), lines, widths)
+    middle, profiles, widths = settled.refined.params, settled.profiles, settled.widths
+    for direction in _perturbations(middle):
+        shift = panel_difference(frame, middle, middle + direction)
+        params = middle + direction * _PERTURBATION / max(shift, 1e-12)
+        displaced = profiles
+        if not profiles.serve(params, widths):
+            displaced = RingProfiles.measure(frame, params, profiles.lines, widths)
+        polished = _settled(frame, _refined(displaced, params, widths), profiles, widths)
         if polished is None:
             return float("inf")
-        ends.append(polished.params)
+        ends.append(polished.refined.params)
     return panel_difference(frame, *ends)
 
 
@@ -100,28 +129,33 @@ def panel_difference(frame: Frame, one: Floats, other: Floats) -> float:
     return float(np.sqrt(np.mean(((two_theta(other, y, x) - angle) * radius_per_angle(one, angle) / frame.pixel) ** 2)))
 
 
-def _widths(frame: Frame, refined: Refined, lines: Floats, everywhere: bool) -> Floats:
-    """Choose the lines to measure after a first measurement, and the half widths of their profiles (px)."""
-    return profile_widths(
+def _settled_with_new_widths(frame: Frame, settled: Settled, *, everywhere: bool) -> Settled | None:
+    """Choose the lines and the half widths of their profiles once more, keep them, and settle."""
+    refined, lines = settled.refined, settled.profiles.lines
+    widths = profile_widths(
         frame, refined.params, lines, _HALF_WIDTH, MAX_RINGS, refined.points.ring_width, everywhere=everywhere
     )
+    return _settled(frame, refined, settled.profiles, widths)
 
 
-def _repeated(frame: Frame, refined: Refined | None, lines: Floats, widths: Floats) -> Refined | None:
+def _settled(frame: Frame, refined: Refined | None, profiles: RingProfiles, widths: Floats) -> Settled | None:
     """Measure and refine until points and residual are stable; None if there are too few points."""
     for _ in range(_MAX_MEASUREMENTS):
         if refined is None:
-            break
-        before, refined = refined, _measured(frame, refined.params, lines, widths)
+            return None
+        before = refined
+        if not profiles.serve(before.params, widths, _MAX_SHIFT):
+            profiles = RingProfiles.measure(frame, before.params, profiles.lines, widths)
+        refined = _refined(profiles, before.params, widths)
         if refined is not None and _is_settled(frame, before, refined):
             break
-    return refined
+    return None if refined is None else Settled(refined, profiles, widths)
 
 
-def _measured(frame: Frame, params: Floats, lines: Floats, widths: Floats) -> Refined | None:
+def _refined(profiles: RingProfiles, params: Floats, widths: Floats) -> Refined | None:
     """Measure at the rings that parameters predict, and refine; None if there are too few points."""
-    points = control_points(frame, params, lines, widths)
-    return None if len(points) < MIN_POINTS else refine(params, points, lines, frame.pixel)
+    points = control_points(profiles, params, widths)
+    return None if len(points) < MIN_POINTS else refine(params, points, profiles.lines, profiles.pixel)
 
 
 def _is_settled(frame: Frame, before: Refined, refined: Refined) -> bool:

@@ -350,7 +350,7 @@ def _distortion(frame: Frame, refined: Refined, jacobian: Floats, scale: Floats,
     points = refined.points
     bumps = [
         _bumps(at, float(all_pixels.min()), float(all_pixels.max()), assumed.distortion_length)
-        for at, all_pixels in ((points.y, frame.y), (points.x, frame.x))
+        for at, all_pixels in zip((points.y, points.x), frame.lattice(), strict=True)
     ]
     total = np.zeros((jacobian.shape[1],) * 2)
     step = 1e-2 * frame.pixel

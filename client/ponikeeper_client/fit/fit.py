@@ -25,6 +25,7 @@ from ponikeeper_client.fit._forward_model import Floats, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._quality import detected_rings
 from ponikeeper_client.fit._refine import Refined, evaluate
+from ponikeeper_client.fit._ring_profiles import RingProfiles
 from ponikeeper_client.fit._settle import FIRST_HALF_WIDTH, MAX_RINGS
 from ponikeeper_client.fit._uncertainty import Certainty, Circle, certainty
 from ponikeeper_client.fit.calibrants import Calibrant
@@ -216,7 +217,8 @@ def measure_image(
     frame = Frame.of(image, geometry, mask)
     lines = calibrant.lines(geometry.wavelength)
     params = params_of(geometry)
-    points = control_points(frame, params, lines, profile_widths(frame, params, lines, FIRST_HALF_WIDTH, MAX_RINGS))
+    widths = profile_widths(frame, params, lines, FIRST_HALF_WIDTH, MAX_RINGS)
+    points = control_points(RingProfiles.measure(frame, params, lines, widths), params, widths)
     refined = evaluate(params, points, lines, frame.pixel)
     return Fit(geometry, geometry, calibrant, lines, refined, tuple(image_problems(frame, refined, lines)))
 

@@ -167,7 +167,7 @@ def rank(frame: Frame, start: Geometry, standards: Sequence[Calibrant], toleranc
         return []
     points = ridges.sample(_POINTS)
     few, between = points.sample(_FEW_POINTS, seed=1), _distances(start, tolerance)
-    shapes = _shapes(points, few, params_of(start), tolerance, float(np.hypot(np.ptp(frame.y), np.ptp(frame.x))))
+    shapes = _shapes(points, few, params_of(start), tolerance, frame.diagonal)
     ranked: list[Ranked] = []
     for standard in standards:
         lines = standard.lines(start.wavelength, _LARGEST_ANGLE)

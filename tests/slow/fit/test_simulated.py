@@ -39,7 +39,7 @@ def test_the_true_geometry_is_found_in_every_orientation(orientation):
         (Scene(on_detector("Pilatus1M", 1.72e-4, 0.25, (0.5, 1.02), (3, -2), 7e-11), "LaB6"), "centre at the edge"),
         (Scene(on_detector("Pilatus1M", 1.72e-4, 0.3, (1.2, 1.3), (3, -2), 4e-11), "LaB6"), "centre off the detector"),
         (Scene(on_detector("Eiger1M", 7.5e-5, 0.1, (0.3, -0.3), (5, 2), 3e-11), "Si"), "small pixels"),
-        (Scene(on_detector("Pilatus300k", 1.72e-4, 0.6, (0.5, 0.5), (1, 1), 1.2e-10), "AgBh", counts=8), "weak"),
+        (Scene(on_detector("Pilatus300k", 1.72e-4, 0.6, (0.5, 0.5), (1, 1), 1.2e-10), "AgBh", counts=10), "weak"),
         (Scene(on_detector("Pilatus300k", 1.72e-4, 0.1, (0.5, 0.5), (1, 1), 4e-11), "CeO2", spots=0.4), "spotty"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
