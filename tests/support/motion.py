@@ -15,7 +15,16 @@ from motors import Motors
 from speak import put, run
 
 WAY = 0.3
-"""Seconds from a motor's update until a client must see what follows from it."""
+"""Seconds from a motor's update until a client must see what follows from it, on a machine that is not busy."""
+
+_DELAYS = 4.0
+"""How many times the longest delay of a motor's update at that time is allowed in addition.
+
+The IOC is a second client of the motor, and waits for a core as often as this one.
+"""
+
+_AROUND = 0.5
+"""Seconds before and after, within which a delay is of that time."""
 
 BACK = 0.5
 """Seconds that a link has to stay within its tolerance, in addition to the settle time, before it counts as back."""
@@ -177,6 +186,9 @@ class Record:
     ) -> list[Span]:
         """Find where the snapshot was wrong without a break for longer than allowed.
 
+        On a busy machine more is allowed, by the delays of the motors' updates at that time; if nothing is allowed,
+        nothing is added.
+
         Parameters
         ----------
         wrong
@@ -201,12 +213,22 @@ class Record:
             if bad and since is None:
                 since = at
             elif not bad and since is not None:
-                if at - since > allowed:
+                if at - since > (allowed and allowed + _DELAYS * self._delay(since, at)):
                     found.append(
                         Span(since, at - since, f"{state and state['status']}, revision {state and state['revision']}")
                     )
                 since = None
         return found
+
+    def _delay(self, since: float, until: float) -> float:
+        """Return the longest time that a motor's update needed to arrive in a period, or near it (s)."""
+        near = (
+            each.at - each.stamp
+            for pv in self._motors.values()
+            for each in list(self.seen[pv])
+            if since - _AROUND <= each.at <= until + _AROUND and each.stamp >= since - _AROUND
+        )
+        return max(near, default=0.0)
 
     async def _subscribe(self) -> list[Any]:
         return [self._monitor(pv) for pv in self.seen]
