@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from forks import Forks
 from gateways import PROGRAM, Gateway
 from live import PORTS, LiveIoc, free_ports, serving
 from motors import Motors
@@ -103,12 +104,12 @@ def make_small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 
 @contextlib.contextmanager
-def _making(folder: Path) -> Iterator[Callable[..., LiveIoc]]:
+def _making(folder: Path, forks: Forks) -> Iterator[Callable[..., LiveIoc]]:
     made: list[tuple[LiveIoc, int]] = []
 
     def make(**options: object) -> LiveIoc:
         name, port = next(_names), _free.pop(0)
-        ioc = LiveIoc(folder / name, port, name, **options)  # type: ignore[arg-type]
+        ioc = LiveIoc(folder / name, port, name, **{"forks": forks, **options})  # type: ignore[arg-type]
         made.append((ioc, port))
         return ioc
 
@@ -134,16 +135,16 @@ def _making_motors() -> Iterator[Callable[[], Motors]]:
 
 
 @pytest.fixture
-def make_ioc(quick_path: Path) -> Iterator[Callable[..., LiveIoc]]:
+def make_ioc(quick_path: Path, forks: Forks) -> Iterator[Callable[..., LiveIoc]]:
     """Make IOCs that are not started yet; they end with the test."""
-    with _making(quick_path) as make:
+    with _making(quick_path, forks) as make:
         yield make
 
 
 @pytest.fixture(scope="module")
-def make_ioc_for_module(quick_folder: Path) -> Iterator[Callable[..., LiveIoc]]:
+def make_ioc_for_module(quick_folder: Path, forks: Forks) -> Iterator[Callable[..., LiveIoc]]:
     """Make IOCs that are not started yet; they end with the last test of the module."""
-    with _making(quick_folder) as make:
+    with _making(quick_folder, forks) as make:
         yield make
 
 
@@ -176,17 +177,17 @@ def motors() -> Iterator[Motors]:
 
 
 @pytest.fixture(scope="session")
-def ioc(quick_folder: Path) -> Iterator[LiveIoc]:
+def ioc(quick_folder: Path, forks: Forks) -> Iterator[LiveIoc]:
     """One live IOC of two detectors for the whole session; tests leave it serving."""
-    with serving(LiveIoc(quick_folder / "ioc", _free.pop(0), next(_names))) as live:
+    with serving(LiveIoc(quick_folder / "ioc", _free.pop(0), next(_names), forks=forks)) as live:
         yield live
 
 
 class _Farm:
     """Live IOCs of many detectors; the next one starts when every detector is taken."""
 
-    def __init__(self, folder: Path, started: contextlib.ExitStack) -> None:
-        self._folder, self._started = folder, started
+    def __init__(self, folder: Path, forks: Forks, started: contextlib.ExitStack) -> None:
+        self._folder, self._forks, self._started = folder, forks, started
         self.iocs: list[LiveIoc] = []
         self._start()
 
@@ -199,15 +200,15 @@ class _Farm:
     def _start(self) -> None:
         detectors = tuple(f"{{Det:{number}}}Calib:" for number in range(_FARMED))
         name = next(_names)
-        ioc = LiveIoc(self._folder / f"farm{name}", _free.pop(0), name, detectors)
+        ioc = LiveIoc(self._folder / f"farm{name}", _free.pop(0), name, detectors, forks=self._forks)
         self.iocs.append(self._started.enter_context(serving(ioc)))
         self._prefixes = list(ioc.prefixes)
 
 
 @pytest.fixture(scope="session")
-def _farm(quick_folder: Path) -> Iterator[_Farm]:
+def _farm(quick_folder: Path, forks: Forks) -> Iterator[_Farm]:
     with contextlib.ExitStack() as started:
-        yield _Farm(quick_folder, started)
+        yield _Farm(quick_folder, forks, started)
 
 
 @pytest.fixture(scope="session")
@@ -235,10 +236,23 @@ def prefix(fresh_prefix: Callable[[], str]) -> str:
 
 
 @pytest.fixture(scope="session")
-def call() -> Iterator[Shell]:
+def forks() -> Iterator[Forks]:
+    """Start IOCs and commands without the start-up time of an interpreter."""
+    with Forks() as forks:
+        yield forks
+
+
+@pytest.fixture(scope="session")
+def call(forks: Forks) -> Shell:
     """Run a command of the command line and wait for it."""
-    with Shell() as shell:
-        yield shell
+    return Shell(forks)
+
+
+@pytest.fixture(scope="module")
+def call_with_fit() -> Iterator[Shell]:
+    """Run a command as `call` does, with the libraries of fits and figures loaded."""
+    with Forks("ponikeeper_client.fit.command", "fabio", "pandas", "matplotlib.backends.backend_agg") as forks:
+        yield Shell(forks)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ from ponikeeper.history.history_file import ExportedHistory, new_records, read, 
 from ponikeeper.history.records import KINDS
 from ponikeeper.protocol.pvs import DETECTOR_PVS, Kind
 from ponikeeper.store.sqlite_storage import SQLiteStorage
-from shell import Shell
 from speak import GEOMETRY, commit_text, get, put, request, snapshot
 from stores import NAME, PREFIXES, large_store, small_store
 
@@ -192,14 +191,11 @@ def test_export_is_of_one_time_although_two_writers_commit(call, make_ioc, tmp_p
 
 
 def test_several_readers_of_one_detector_all_get_their_own_answers(call, calibrated, tmp_path):
-    def export(shell, numbers):
-        """Export repeatedly, since a shell belongs to one thread."""
-        words = ("export", "history", calibrated.prefix, "-o")
-        return [shell(*words, tmp_path / f"{number}.jsonl") for number in numbers]
+    def export(number):
+        return call("export", "history", calibrated.prefix, "-o", tmp_path / f"{number}.jsonl")
 
-    with Shell() as second, Shell() as third, ThreadPoolExecutor(3) as pool:
-        works = pool.map(export, (call, second, third), (range(3), range(3, 6), range(6, 9)))
-        assert [(done.returncode, done.stderr) for work in works for done in work] == [(0, "")] * 9
+    with ThreadPoolExecutor(3) as pool:
+        assert [(done.returncode, done.stderr) for done in pool.map(export, range(9))] == [(0, "")] * 9
     found = [read((tmp_path / f"{number}.jsonl").read_bytes()) for number in range(9)]
     assert {part.counts()["activation"] for part in found} == {4}
     assert all(replace(part, exported=EXPORTED) == replace(found[0], exported=EXPORTED) for part in found)

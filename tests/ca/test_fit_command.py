@@ -11,7 +11,6 @@ import pytest
 from live import DETECTORS, wait_for
 from ponikeeper.geometry import poni
 from powder import Scene, lines_of, off_px, on_detector, two_theta
-from shell import Shell
 from speak import commit_text, counters, get, request, snapshot
 from terminals import Terminal
 
@@ -28,10 +27,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(scope="module")
-def call():
-    """Run a command to its end."""
-    with Shell("ponikeeper_client.fit.command", "fabio", "matplotlib.backends.backend_agg") as shell:
-        yield shell
+def call(call_with_fit):
+    return call_with_fit
 
 
 @pytest.fixture(scope="module")

@@ -4,17 +4,14 @@ import pytest
 
 from ponikeeper.history.history_file import read
 from ponikeeper_client import read_history, timeline
-from shell import Shell
 from speak import GEOMETRY, commit_text, put, request
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(scope="module")
-def call():
-    """Run a command to its end."""
-    with Shell("pandas", "matplotlib.backends.backend_agg") as shell:
-        yield shell
+def call(call_with_fit):
+    return call_with_fit
 
 
 @pytest.fixture(scope="module")

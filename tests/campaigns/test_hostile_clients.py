@@ -175,7 +175,7 @@ def connect_storm(ioc, count):
 def attack(make_ioc, scale, pvs):
     """Attack an IOC next to a good client; return its durations of gets, and what was not right."""
     random_ = random.Random(20261128)
-    ioc = make_ioc(detectors=("{Det:1}Calib:",)).start()
+    ioc = make_ioc(detectors=("{Det:1}Calib:",), forks=None).start()
     process = psutil.Process(ioc.process.pid)
     with Raw(ioc.port) as raw:
         text = commit_text().encode()

@@ -131,9 +131,9 @@ def test_every_block_has_a_rule(page, tmp_path, tree):
 
 
 @pytest.mark.parametrize("page", RUNNING, ids=page_id)
-def test_page_runs_from_top_to_bottom(page, site, call, tree, tmp_path, monkeypatch):
+def test_page_runs_from_top_to_bottom(page, site, call_with_fit, tree, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    session = Session(page, site, call, tree, tmp_path)
+    session = Session(page, site, call_with_fit, tree, tmp_path)
     try:
         for block in blocks(page):
             session.run(block)

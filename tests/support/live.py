@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Self, TypeVar
 
+from forks import Forked, Forks
+
 T = TypeVar("T")
 
 PORTS = 14
@@ -88,6 +90,8 @@ class LiveIoc:
         The table of the access rules, as TOML.
     own
         Further TOML of the IOC's own table.
+    forks
+        What starts its process. None, or further variables, or another command: a new interpreter.
     environment
         Further variables of the IOC's process.
     other_ports
@@ -105,10 +109,12 @@ class LiveIoc:
         other_ports: tuple[int, ...] = (),
         access: str = "",
         own: str = "",
+        forks: Forks | None = None,
     ) -> None:
         self.folder, self.port, self.name = folder, port, name
         self._other_ports = other_ports
         self._environment = environment or {}
+        self._forks = forks
         self.prefixes = tuple(name + detector for detector in detectors)
         self.config = folder / f"{name}.toml"
         self.state_dir = folder / "state"
@@ -121,7 +127,7 @@ class LiveIoc:
         self._parts = parts
         folder.mkdir(parents=True, exist_ok=True)
         self.give_access(access)
-        self.process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[str] | Forked | None = None
         self.ready = ""
         self.stderr = folder / f"{name}.log"
 
@@ -160,10 +166,14 @@ class LiveIoc:
         wrapper
             A command that runs the IOC inside it, such as strace.
         """
+        is_usual = not (wrapper or self._environment or "command" in vars(self))
         with self.stderr.open("a") as log:
-            self.process = subprocess.Popen(
-                [*wrapper, *self.command()], stdout=subprocess.PIPE, stderr=log, env=self.environment(), text=True
-            )
+            if self._forks and is_usual:
+                self.process = self._fork(self._forks, log)
+            else:
+                self.process = subprocess.Popen(
+                    [*wrapper, *self.command()], stdout=subprocess.PIPE, stderr=log, env=self.environment(), text=True
+                )
         lines: queue.Queue[str] = queue.Queue()
         stdout = self.process.stdout
         assert stdout is not None
@@ -177,6 +187,16 @@ class LiveIoc:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"no READY line: {self.stderr.read_text()[-2000:]}") from None
         return self
+
+    def _fork(self, forks: Forks, log: IO[str]) -> Forked:
+        """Start the process without a new interpreter."""
+        reading, writing = os.pipe()
+        try:
+            forked = forks.start(["serve", str(self.config)], self.environment(), writing, log.fileno())
+        finally:
+            os.close(writing)
+        forked.stdout = os.fdopen(reading)
+        return forked
 
     def warnings(self) -> list[str]:
         """Return the warnings that ponikeeper's own code raised in the process: there must be none."""

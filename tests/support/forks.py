@@ -1,0 +1,174 @@
+"""Commands and IOCs without their start-up time: a process that has the libraries loaded forks for each of them."""
+
+import contextlib
+import json
+import os
+import queue
+import random
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import IO, Self
+
+LIBRARIES = (
+    "ponikeeper.caclient", "epicscorelibs.path", "numpy", "typer.main", "typer._adapters", "rich.table", "rich.console",
+    "ponikeeper.cli.app", "ponikeeper.ca.service", "ponikeeper.store", "ponikeeper_client.cli",
+)  # fmt: skip
+"""Not aioca: the threads of its library do not survive a fork."""
+
+_LARGEST = 1 << 20
+_REAP_TIMEOUT = 30.0
+
+
+class Forked:
+    """A process that was forked, with the methods of `subprocess.Popen`."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self.stdout: IO[str] | None = None
+        self._ended = threading.Event()
+
+    def ended(self, code: int) -> None:
+        """Note its exit code."""
+        self.returncode = code
+        self._ended.set()
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        if not self._ended.wait(timeout):
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+        assert self.returncode is not None
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class Forks:
+    """The process that forks, for the duration of a block.
+
+    Parameters
+    ----------
+    more
+        Modules that it loads in addition to `LIBRARIES`.
+    """
+
+    def __init__(self, *more: str) -> None:
+        self._more = more
+        self._started: queue.Queue[Forked] = queue.Queue()
+        self._running: dict[int, Forked] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self._socket, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with there:
+            command = [sys.executable, __file__, str(there.fileno()), *self._more]
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[there.fileno()])
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.shutdown(socket.SHUT_WR)
+        self._process.wait(_REAP_TIMEOUT)
+        self._reader.join(_REAP_TIMEOUT)
+        self._socket.close()
+
+    def start(self, words: list[str], environment: dict[str, str], stdout: int, stderr: int) -> Forked:
+        """Start ``ponikeeper`` in a process of its own.
+
+        Parameters
+        ----------
+        words
+            Its arguments.
+        environment
+            All of its environment.
+        stdout, stderr
+            File descriptors.
+        """
+        message = json.dumps([words, environment, str(Path.cwd())]).encode()
+        with self._lock:
+            socket.send_fds(self._socket, [message], [stdout, stderr])
+            return self._started.get(timeout=_REAP_TIMEOUT)
+
+    def _read(self) -> None:
+        """Read which processes have started and ended, until the socket is closed."""
+        while message := self._socket.recv(_LARGEST):
+            pid, code = json.loads(message)
+            if code is None:
+                self._running[pid] = Forked(pid)
+                self._started.put(self._running[pid])
+            else:
+                self._running.pop(pid).ended(code)
+
+
+def _become(words: list[str], environment: dict[str, str], place: str, stdout: int, stderr: int) -> None:
+    """Run the command in this process, which was forked for it."""
+    for number, file in ((1, stdout), (2, stderr)):
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(place)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    random.seed()
+    if environment.get("PYTHONWARNINGS") == "default":
+        warnings.simplefilter("default")
+    sys.argv[1:] = words
+    from ponikeeper.__main__ import main
+    from ponikeeper.cli.console import err, out
+
+    out.__init__()  # a console reads the variables of its width and colours once
+    err.__init__(stderr=True)
+    main()
+
+
+def _serve(control: socket.socket) -> None:
+    """Fork for each message, and report the ends of the processes, until the other side ends."""
+    ends, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(woken)
+    while True:
+        ready, _, _ = select.select([control, ends], [], [])
+        if ends in ready:
+            os.read(ends, _LARGEST)
+            with contextlib.suppress(ChildProcessError):
+                while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                    control.send(json.dumps([ended[0], os.waitstatus_to_exitcode(ended[1])]).encode())
+        if control in ready:
+            message, files, _, _ = socket.recv_fds(control, _LARGEST, 2)
+            if not message:
+                return
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for file in (ends, woken, control.detach()):
+                    os.close(file)
+                _become(*json.loads(message), *files)
+                sys.exit()
+            for file in files:
+                os.close(file)
+            control.send(json.dumps([pid, None]).encode())
+
+
+if __name__ == "__main__":
+    for module in (*LIBRARIES, *sys.argv[2:]):
+        __import__(module)
+    _serve(socket.socket(fileno=int(sys.argv[1])))
