@@ -55,9 +55,11 @@ _ROOM = 200e6
 
 
 _LONG = (
-    "slow/test_pages.py", "bluesky/test_recall.py", "bluesky/test_calibrate.py", "ca/test_export.py",
-    "bluesky/test_images.py", "bluesky/test_origin_notebook.py", "bluesky/test_gui.py", "bluesky/test_demo.py",
-    "ca/test_health_check.py", "bluesky/test_guard_links.py",
+    "slow/test_pages.py", "bluesky/test_recall.py", "ca/test_fit_command.py", "bluesky/test_calibrate.py",
+    "bluesky/test_fit_real.py", "bluesky/test_images.py", "slow/fit/test_identify.py",
+    "bluesky/test_origin_notebook.py", "bluesky/test_queueserver.py", "bluesky/test_gui.py", "bluesky/test_demo.py", "bluesky/test_matrix.py",
+    "bluesky/test_guard_links.py", "slow/fit/test_simulated.py", "ca/test_export.py", "bluesky/test_async_device.py",
+    "bluesky/test_calibrate_links.py", "ca/test_health_check.py", "ca/test_cli_old_revisions.py",
 )  # fmt: skip
 """Files of tests that take half a minute or more."""
 
@@ -251,7 +253,7 @@ def call(forks: Forks) -> Shell:
 @pytest.fixture(scope="module")
 def call_with_fit() -> Iterator[Shell]:
     """Run a command as `call` does, with the libraries of fits and figures loaded."""
-    with Forks("ponikeeper_client.fit.command", "fabio", "pandas", "matplotlib.backends.backend_agg") as forks:
+    with Forks("ponikeeper_client.fit.command", "ponikeeper_client.fit.figure", "fabio", "matplotlib.figure") as forks:
         yield Shell(forks)
 
 

@@ -1,6 +1,7 @@
 """Commands and IOCs without their start-up time: a process that has the libraries loaded forks for each of them."""
 
 import contextlib
+import gc
 import json
 import os
 import queue
@@ -12,12 +13,15 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, NoReturn, Self
 
 LIBRARIES = (
     "ponikeeper.caclient", "epicscorelibs.path", "numpy", "typer.main", "typer._adapters", "rich.table", "rich.console",
+    "typer.rich_utils",
     "ponikeeper.cli.app", "ponikeeper.ca.service", "ponikeeper.store", "ponikeeper_client.cli",
 )  # fmt: skip
 """Not aioca: the threads of its library do not survive a fork."""
@@ -139,6 +143,21 @@ def _become(words: list[str], environment: dict[str, str], place: str, stdout: i
     main()
 
 
+def _end(run: Callable[..., None], *arguments: object) -> NoReturn:
+    """Run a function, and exit as the interpreter would, but at once: to tidy up takes longer than most commands."""
+    code: object = 0
+    try:
+        run(*arguments)
+    except SystemExit as end:
+        code = end.code
+    except BaseException:  # noqa: BLE001  # as the interpreter would
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
 def _serve(control: socket.socket) -> None:
     """Fork for each message, and report the ends of the processes, until the other side ends."""
     ends, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -161,8 +180,7 @@ def _serve(control: socket.socket) -> None:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 for file in (ends, woken, control.detach()):
                     os.close(file)
-                _become(*json.loads(message), *files)
-                sys.exit()
+                _end(_become, *json.loads(message), *files)
             for file in files:
                 os.close(file)
             control.send(json.dumps([pid, None]).encode())
@@ -171,4 +189,6 @@ def _serve(control: socket.socket) -> None:
 if __name__ == "__main__":
     for module in (*LIBRARIES, *sys.argv[2:]):
         __import__(module)
+    gc.collect()
+    gc.freeze()  # the forks share what was loaded
     _serve(socket.socket(fileno=int(sys.argv[1])))

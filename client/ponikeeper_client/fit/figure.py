@@ -146,7 +146,7 @@ def _figure() -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(14, 8), layout="constrained")
+    figure = Figure(figsize=(14, 8), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
@@ -154,7 +154,7 @@ def _figure() -> Any:
 def _png(figure: Any, title: str, accepted: bool) -> bytes:
     figure.suptitle(title, color="black" if accepted else "tab:red", wrap=True)
     content = io.BytesIO()
-    figure.savefig(content, dpi=_DPI, format="png")
+    figure.canvas.print_png(content)  # savefig would lay the figure out twice
     return content.getvalue()
 
 

@@ -93,8 +93,8 @@ def draw(table: "pd.DataFrame", title: str) -> bytes:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 2 + 2 * len(_QUANTITIES)), layout="constrained")
-    FigureCanvasAgg(figure)  # a canvas that needs no display
+    figure = Figure(figsize=(10, 2 + 2 * len(_QUANTITIES)), dpi=_DPI, layout="constrained")
+    canvas = FigureCanvasAgg(figure)  # it needs no display
     panels = figure.subplots(len(_QUANTITIES), sharex=True)
     groups = list(table.groupby("label", sort=False))
     for axes, (quantity, name) in zip(panels, _QUANTITIES.items(), strict=True):
@@ -115,7 +115,7 @@ def draw(table: "pd.DataFrame", title: str) -> bytes:
     panels[-1].set_xlabel("time of the commit (UTC)")
     figure.suptitle(f"{title}\ndifference from the first revision of the label; x: corrected or undone, ring: active")
     content = io.BytesIO()
-    figure.savefig(content, dpi=_DPI, format="png")
+    canvas.print_png(content)  # savefig would lay the figure out twice
     return content.getvalue()
 
 
