@@ -58,8 +58,9 @@ _LONG = (
     "slow/test_pages.py", "bluesky/test_recall.py", "ca/test_fit_command.py", "bluesky/test_calibrate.py",
     "bluesky/test_fit_real.py", "bluesky/test_images.py", "slow/fit/test_identify.py",
     "bluesky/test_origin_notebook.py", "bluesky/test_queueserver.py", "bluesky/test_gui.py", "bluesky/test_demo.py",
-    "bluesky/test_matrix.py", "bluesky/test_guard_links.py", "slow/fit/test_simulated.py", "ca/test_export.py", "bluesky/test_async_device.py",
-    "bluesky/test_calibrate_links.py", "ca/test_health_check.py", "ca/test_cli_old_revisions.py",
+    "bluesky/test_matrix.py", "bluesky/test_guard_links.py", "slow/fit/test_simulated.py", "ca/test_export.py",
+    "bluesky/test_async_device.py", "bluesky/test_calibrate_links.py", "ca/test_health_check.py",
+    "ca/test_cli_old_revisions.py",
 )  # fmt: skip
 """Files of tests that take half a minute or more."""
 
