@@ -8,6 +8,7 @@ import typer
 from ponikeeper.errors import MissingExtraError
 from ponikeeper.geometry.wavelengths import given_wavelength
 from ponikeeper.protocol import DEFAULT_ERRORS
+from ponikeeper_client import _model_commands as model_commands
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -16,6 +17,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(fit)
     app.command()(affected)
     app.command()(plot)
+    app.add_typer(model_commands.model, name="model")
 
 
 def demo(

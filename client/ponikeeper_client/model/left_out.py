@@ -1,0 +1,120 @@
+"""Leave-one-out: what the other calibrations say where one was taken, and which of them is wrong."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import erfc, exp, pi, sqrt
+
+import numpy as np
+
+from ponikeeper.errors import FitError
+from ponikeeper.geometry.kinematics.panel import Panel, ring_shift_px
+from ponikeeper.geometry.kinematics.place import place_of, place_slopes
+from ponikeeper_client.model.members import Member
+from ponikeeper_client.model.solve import Problem, Solution, place_covariance, solve
+
+LEAST_PROBABILITY = 1e-3
+"""A left-out member contradicts the others if its deviation is less probable."""
+
+LEAST_PX = 0.2
+"""And if it deviates by more than so much (px rms over the panel)."""
+
+_CLEARLY = 10.8
+"""By how much chi squared of the others must be lower than without any other member (p = 0.001 for one)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What the others say of one member.
+
+    Parameters
+    ----------
+    chi2
+        Squared deviation of its five values, in their common standard deviations.
+    shift_px
+        Distance of its rings from those that are predicted (px rms over the panel).
+    rest_chi2
+        Chi squared of the others, without scatter.
+    """
+
+    chi2: float
+    shift_px: float
+    rest_chi2: float
+
+    @property
+    def probability(self) -> float:
+        """Of a deviation that is at least as large: that of chi squared with 5 degrees of freedom."""
+        x = self.chi2
+        return erfc(sqrt(x / 2)) + sqrt(2 * x / pi) * exp(-x / 2) * (1 + x / 3)
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether the member contradicts the others."""
+        return self.probability < LEAST_PROBABILITY and self.shift_px > LEAST_PX
+
+
+def leave_out(problem: Problem, whole: Solution, panel: Panel) -> list[LeftOut | None]:
+    """Predict each member from the others.
+
+    Parameters
+    ----------
+    problem
+        With all members.
+    whole
+        Its solution.
+    panel
+        The panel.
+
+    Returns
+    -------
+    list of LeftOut or None
+        For each member; None where the others do not determine the model.
+    """
+    return [_of_one(problem, whole, panel, index) for index in range(len(problem.members))]
+
+
+def culprit(results: Sequence[LeftOut | None]) -> int | None:
+    """Return which member is wrong.
+
+    Parameters
+    ----------
+    results
+        Of all members.
+
+    Returns
+    -------
+    int or None
+        Its index; None where none contradicts the others, or it cannot be told which one is wrong: chi squared of the
+        others is about the same without another one.
+    """
+    known = {index: result for index, result in enumerate(results) if result is not None}
+    accused = [index for index, result in known.items() if result.contradicts]
+    if not accused:
+        return None
+    order = sorted(known, key=lambda index: known[index].rest_chi2)
+    best = order[0]
+    if best not in accused or (len(order) > 1 and known[order[1]].rest_chi2 - known[best].rest_chi2 < _CLEARLY):
+        return None
+    return best
+
+
+def _of_one(problem: Problem, whole: Solution, panel: Panel, index: int) -> LeftOut | None:
+    members = list(problem.members)
+    member = members.pop(index)
+    others = replace(problem, members=members, chain=whole.chain)
+    try:
+        bare = solve(others, 0.0)
+        rest = solve(replace(others, chain=bare.chain))
+    except FitError:
+        return None
+    return _compared(others, member, rest, panel, bare.chi2)
+
+
+def _compared(problem: Problem, member: Member, rest: Solution, panel: Panel, rest_chi2: float) -> LeftOut:
+    values, slopes = rest.chain.slopes(member.position)
+    measured = member.values_at(rest.chain.wavelength_at(member.position))
+    difference = np.subtract(place_of(measured, problem.middle), place_of(values, problem.middle))
+    columns = np.array(place_slopes(values, problem.middle)) @ np.array([slopes[name] for name in problem.names]).T
+    # the place strays once: with the member's own
+    covariance = columns @ rest.covariance @ columns.T + place_covariance(problem, member, rest.chain, rest.scatter)
+    chi2 = float(difference @ np.linalg.solve(covariance, difference))
+    return LeftOut(chi2, ring_shift_px(values, measured, panel)[0], rest_chi2)

@@ -1,0 +1,207 @@
+"""Tables of a model for terminals: its joints, its members, and its uncertainty over the range."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from ponikeeper.errors import GeometryError
+from ponikeeper.geometry.kinematics import AnyJoint, Beam, Evaluation, Model, Reach, Rotate, Translate
+from ponikeeper.geometry.units import DISPLAY_UNITS
+from ponikeeper_client.model.fit import FittedModel
+
+UNCERTAIN_PX, REFUSED_PX = 0.3, 0.5
+"""Standard deviations of rings (px rms) from which a model is uncertain, and from which it must not be used."""
+
+_ROWS = 7
+_SHOWN = ("dist", "poni1", "poni2", "rot1", "rot2")
+
+
+def member_table(fitted: FittedModel, title: str) -> Table:
+    """Build the table of the members.
+
+    Parameters
+    ----------
+    fitted
+        The model.
+    title
+        Title of the table.
+
+    Returns
+    -------
+    rich.table.Table
+        Position, residual, and how far the others predict each member.
+    """
+    model = fitted.model
+    table = Table(title=Text(title), title_justify="left")
+    for head in ("member", *(f"{joint.link} ({joint.units})" for joint in model.joints)):
+        table.add_column(head, justify="left" if head == "member" else "right")
+    for head in ("residual (px)", "left out (px)", "p"):
+        table.add_column(head, justify="right")
+    for residual in fitted.residuals:
+        one = residual.left_out
+        table.add_row(
+            Text(residual.member.name),
+            *(f"{residual.member.position[joint.link]:.6g}" for joint in model.joints),
+            f"{residual.shift_px:.3f}",
+            "" if one is None else f"{one.shift_px:.3f}",
+            "" if one is None else f"{one.probability:.2g}",
+        )
+    return table
+
+
+def range_table(model: Model, link: str) -> Table:
+    """Build the table of the geometry and its uncertainty over the range of a link, the others at the reference.
+
+    Parameters
+    ----------
+    model
+        The model.
+    link
+        The link of a joint.
+
+    Returns
+    -------
+    rich.table.Table
+    """
+    units = {joint.link: joint.units for joint in model.joints}[link]
+    table = Table(title=Text(f"over {link}, {range_text(model, link)}"), title_justify="left")
+    for head in (f"{link} ({units})", *(f"{name} ({DISPLAY_UNITS[name].unit})" for name in _SHOWN), "rings (px)", ""):
+        table.add_column(head, justify="right")
+    for value in positions_over(model, link, _ROWS):
+        there = evaluate_or_none(model, {**model.reference, link: value})
+        if there is None:
+            table.add_row(f"{value:.6g}", *("" for _ in _SHOWN), "", "no geometry")
+            continue
+        cells = (DISPLAY_UNITS[name].fixed(getattr(there.geometry, name)) for name in _SHOWN)
+        table.add_row(f"{value:.6g}", *cells, f"{there.rms_px:.3f}", _verdict(there))
+    return table
+
+
+def positions_over(model: Model, link: str, count: int) -> list[float]:
+    """Return values of a link over its range, both ends included.
+
+    Parameters
+    ----------
+    model
+        The model.
+    link
+        The link of a joint.
+    count
+        How many.
+
+    Returns
+    -------
+    list of float
+        In the units of the joint.
+    """
+    span = model.spans[link]
+    return np.linspace(span.low, span.high, count).tolist()
+
+
+def evaluate_or_none(model: Model, position: Mapping[str, float]) -> Evaluation | None:
+    """Evaluate a model; None where there is no geometry at the position."""
+    try:
+        return model.evaluate(position)
+    except GeometryError:
+        return None
+
+
+def range_text(model: Model, link: str) -> str:
+    """Format the range of a link.
+
+    Parameters
+    ----------
+    model
+        The model.
+    link
+        The link of a joint.
+
+    Returns
+    -------
+    str
+        Such as ``200 to 1000 mm, calibrated``.
+    """
+    span = model.spans[link]
+    units = {joint.link: joint.units for joint in model.joints}[link]
+    return f"{span.low:.6g} to {span.high:.6g} {units}, {'declared' if span.declared else 'calibrated'}"
+
+
+def joint_lines(model: Model) -> Iterator[str]:
+    """Format what each joint does, and how the fit ended.
+
+    Parameters
+    ----------
+    model
+        The model.
+
+    Yields
+    ------
+    str
+        A line for each joint, from the floor to the detector, and one for the fit.
+    """
+    for joint in model.joints:
+        yield f"{joint.link}: {_joint_text(joint, model)}"
+    fit = model.fit
+    if "chi2" in fit:
+        yield f"chi squared {fit['chi2']:.1f} of {fit['dof']}; scatter {1e6 * model.scatter:.1f} um"
+
+
+def prediction_lines(model: Model, there: Evaluation) -> Iterator[str]:
+    """Format what a model says for one position.
+
+    Parameters
+    ----------
+    model
+        The model.
+    there
+        What it says.
+
+    Yields
+    ------
+    str
+        A line for each value with its standard deviation, for the rings, and for the range.
+    """
+    sigma = there.sigma
+    for name in (*_SHOWN, "rot3", "wavelength"):
+        unit = DISPLAY_UNITS[name]
+        error = f" +- {unit.convert(sigma[name]):.2g}" if name in sigma else ""
+        yield f"{name:<10} {unit.fixed(getattr(there.geometry, name))}{error} {unit.unit}"
+    yield f"rings      +- {there.rms_px:.3f} px rms over the panel, {np.degrees(there.accuracy):.2g} deg at worst"
+    verdict = _verdict(there)
+    ranges = "; ".join(f"{link} {range_text(model, link)}" for link in model.spans)
+    yield f"range      {there.reach.value} ({ranges}){f': {verdict}' if verdict else ''}"
+
+
+def _verdict(there: Evaluation) -> str:
+    if there.reach is Reach.OUTSIDE:
+        return "OUT OF RANGE"
+    if there.rms_px > REFUSED_PX:
+        return "too uncertain"
+    return "UNCERTAIN" if there.rms_px > UNCERTAIN_PX else ""
+
+
+def _joint_text(joint: AnyJoint, model: Model) -> str:
+    if isinstance(joint, Translate):
+        direction = np.array(joint.direction)
+        length = float(np.linalg.norm(direction))
+        away = float(np.arctan2(np.hypot(direction[0], direction[1]), abs(direction[2])))
+        listed = ", ".join(f"{value:.5f}" for value in joint.direction)
+        return f"moves along ({listed}), {1e3 * away:.2f} mrad from the beam, {length:.6f} of the motor's scale"
+    if isinstance(joint, Rotate):
+        side = "left" if joint.factor < 0 else "right"
+        tilt, offset = (", ".join(f"{1e3 * value:.3f}" for value in pair) for pair in (joint.tilt, joint.offset))
+        return (
+            f"turns {side}-handed about lab axis {joint.about}, which is tilted by ({tilt}) mrad and passes the sample "
+            f"at ({offset}) mm"
+        )
+    return f"the wavelength follows the {joint.quantity}{_factor_text(joint, model)}"
+
+
+def _factor_text(joint: Beam, model: Model) -> str:
+    """Format the factor k of an energy, wavelength = hc / (k energy)."""
+    value = model.reference[joint.link]
+    if joint.quantity == "wavelength":
+        return f", {model.geometry.wavelength * 1e10 / value:.6g} angstrom per {joint.units}"
+    return f", {model.geometry.energy / value:.6g} keV per {joint.units}"
