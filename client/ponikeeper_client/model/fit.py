@@ -279,8 +279,8 @@ def _problems(residuals: Sequence[Residual]) -> tuple[str, ...]:
     ]
     if accused:
         return (
-            f"the calibrations contradict each other: one of {', '.join(accused)} is wrong, and it cannot be told which; "
-            "calibrate at one position more",
+            f"the calibrations contradict each other: one of {', '.join(accused)} is wrong, and it cannot be told "
+            "which; calibrate at one position more",
         )
     return ()
 

@@ -100,6 +100,8 @@ def culprit(results: Sequence[LeftOut | None]) -> int | None:
 def _of_one(problem: Problem, whole: Solution, panel: Panel, index: int) -> LeftOut | None:
     members = list(problem.members)
     member = members.pop(index)
+    if not members:
+        return None
     others = replace(problem, members=members, chain=whole.chain)
     try:
         bare = solve(others, 0.0)

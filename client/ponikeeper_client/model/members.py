@@ -19,6 +19,9 @@ Floats = NDArray[np.float64]
 ASSUMED_PLACE, ASSUMED_TILT = 10e-6, 100e-6
 """Standard deviations of a place where a revision has no covariance: of its position (m), of its tilt (rad)."""
 
+LEAST_PLACE, LEAST_TILT = 1e-8, 1e-7
+"""Standard deviations that are added to those of a fit: smaller ones cannot be told from rounding."""
+
 INFLATION = 1.0
 """By which the standard deviations of a fit are multiplied: `tests/campaigns/test_fit_certainty.py` measures that the
 errors of simulated images are 1.0 times what a fit says."""
@@ -123,30 +126,35 @@ def member_of(revision: Revision, name: str, position: Mapping[str, float], midd
     """
     geometry = revision.geometry
     errors = GeometryErrors.parse(geometry, revision.provenance.get("covariance"))
-    if errors is None or not np.isfinite(errors.covariance).all():
+    known = None if errors is None else _at_given_wavelength(errors, middle)
+    if known is None:
         sigma = np.array([ASSUMED_PLACE] * 3 + [ASSUMED_TILT] * 2)
         root = np.array(value_slopes(values_of(geometry), middle)).T * sigma
-        covariance, slopes, relative = root @ root.T, np.zeros(5), DEFAULT_ERRORS.wavelength
-    else:
-        covariance, slopes, relative = _at_given_wavelength(errors)
+        known = root @ root.T, np.zeros(5), DEFAULT_ERRORS.wavelength
+        errors = None
+    covariance, slopes, relative = known
     return Member(
         revision.number, revision.uid, name, geometry, position, covariance, slopes, relative, assumed=errors is None
     )
 
 
-def _at_given_wavelength(errors: GeometryErrors) -> tuple[Floats, Floats, float]:
+def _at_given_wavelength(errors: GeometryErrors, middle: Middle) -> tuple[Floats, Floats, float] | None:
     """Separate the error of the wavelength, which all members share, from the rest.
 
     Returns
     -------
     covariance, slopes, sigma
-        Of the five values at the given wavelength, shape (5, 5); their change for a relative change of the
-        wavelength, shape (5,); the relative standard deviation of the wavelength.
+        Of the five values at the given wavelength, shape (5, 5), in place coordinates at least `LEAST_PLACE` and
+        `LEAST_TILT`; their change for a relative change of the wavelength, shape (5,); the relative standard deviation
+        of the wavelength. None if it is no covariance.
     """
-    wavelength = errors.geometry.wavelength
+    wavelength, inverse = errors.geometry.wavelength, np.array(value_slopes(values_of(errors.geometry), middle)).T
     variance = errors.covariance[5, 5] / wavelength**2
-    if variance <= 0:
-        return errors.covariance[:5, :5] * INFLATION**2, np.zeros(5), 0.0
-    slopes = errors.covariance[:5, 5] / wavelength / variance
+    slopes = errors.covariance[:5, 5] / wavelength / variance if variance > 0 else np.zeros(5)
     covariance = errors.covariance[:5, :5] - np.outer(slopes, slopes) * variance
-    return covariance * INFLATION**2, slopes, float(np.sqrt(variance))
+    least = np.diag([LEAST_PLACE**2] * 3 + [LEAST_TILT**2] * 2)
+    back = np.linalg.inv(inverse)
+    place = back @ covariance @ back.T * INFLATION**2 + least
+    if not (np.isfinite(place).all() and variance >= 0 and np.linalg.eigvalsh(place).min() > 0):
+        return None
+    return inverse @ place @ inverse.T, slopes, float(np.sqrt(variance))

@@ -18,6 +18,12 @@ _LEAST_GAIN, _LEAST_STEP = 1e-9, 1e-3
 _RANK = 1e-6
 """Singular values of the scaled Jacobian below this mean that the calibrations do not determine the parameters."""
 
+_SMALLEST = 1e-9
+"""Length of a column of the Jacobian that is 0."""
+
+_SHARE = 0.05
+"""Of a parameter in what is not determined, from which it is named."""
+
 _LARGEST_TILT = 0.45
 
 _SMALLEST_SCATTER, _LARGEST_SCATTER = 1e-8, 1e-2
@@ -165,12 +171,11 @@ def _solution(problem: Problem, chain: Chain, residual: Floats, jacobian: Floats
 def _sizes(problem: Problem, jacobian: Floats) -> Floats:
     """Return the lengths of the columns; raises `FitError` where the parameters are not determined."""
     size = np.linalg.norm(jacobian, axis=0)
-    loose = np.flatnonzero(size < 1e-9)
-    if not len(loose):
-        _, singular, rows = np.linalg.svd(jacobian / size)
-        if len(singular) == len(size) and singular[-1] > _RANK:
-            return size
-        loose = np.flatnonzero(np.abs(rows[-1]) > 0.2)
+    _, singular, directions = np.linalg.svd(jacobian / np.maximum(size, _SMALLEST))
+    determined = int(np.count_nonzero(singular > _RANK))
+    if determined == len(size):
+        return size
+    loose = np.flatnonzero(np.sum(directions[determined:] ** 2, axis=0) > _SHARE)
     undetermined, count = [problem.names[index] for index in loose], len(problem.members)
     raise FitError(
         f"{count} calibration{'s' * (count != 1)} cannot determine {', '.join(undetermined)}: a rail needs 2 different "
