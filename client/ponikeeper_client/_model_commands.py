@@ -107,12 +107,18 @@ def fit(
 def predict(
     file: _File,
     position: Annotated[list[str], typer.Argument(help="the value of each link: z=523")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="the PONI file to write; only where the model holds")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the geometry as JSON")] = False,
 ) -> None:
-    """Print the geometry at a position: ponikeeper model predict travel.json z=523."""
+    """Print the geometry at a position: ponikeeper model predict travel.json z=523 -o here.poni."""
     try:
         from ponikeeper_client.model import command
     except ModuleNotFoundError as error:
         raise MissingExtraError("client", error.name or "a library") from error
     there = {link: value for link, (value,) in command.parse_numbers("position", position).items()}
-    command.predict(command.load_model(file), there, as_json)
+    loaded = command.load_model(file)
+    command.predict(loaded, there, as_json)
+    if output is not None:
+        command.write_poni(output, loaded, there)

@@ -5,12 +5,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ponikeeper.errors import ConfigError, FitError, MissingExtraError, ModelError, RefusedError
-from ponikeeper.geometry.kinematics import Beam, Evaluation, Model
+from ponikeeper.geometry import poni
+from ponikeeper.geometry.kinematics import Beam, Evaluation, Model, Reach
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.text import strictjson
@@ -18,10 +21,13 @@ from ponikeeper_client.model.fit import FittedModel, Setup, fit_model
 from ponikeeper_client.model.members import member_of, panel_of
 from ponikeeper_client.model.motion import Motion, position_of, wavelength_problems
 from ponikeeper_client.model.selection import Selected, other_links, select, units_of
-from ponikeeper_client.model.table import joint_lines, member_table, prediction_lines, range_table
+from ponikeeper_client.model.table import REFUSED_PX, joint_lines, member_table, prediction_lines, range_table
 from ponikeeper_client.recall._histories import read_histories, read_history
 
 _out, _err = Console(), Console(stderr=True)
+
+_WIDEST = 240
+"""Width of a table (characters)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +138,21 @@ def fit_history(
 
 def report(fitted: FittedModel, notes: Sequence[str], title: str) -> None:
     """Print a model: members, joints, range, notes; the problems on stderr."""
-    _out.print(member_table(fitted, title))
+    _print_table(member_table(fitted, title))
     for line in joint_lines(fitted.model):
         _out.print(Text(line), soft_wrap=True)
     for joint in fitted.model.joints:
-        _out.print(range_table(fitted.model, joint.link))
+        _print_table(range_table(fitted.model, joint.link))
     for note in (*fitted.notes, *notes):
         _out.print(Text(note, style="yellow"), soft_wrap=True)
     for problem in fitted.problems:
         _err.print(Text(problem, style="bold red"), soft_wrap=True)
+
+
+def _print_table(table: Table) -> None:
+    """Print a table with every digit, wider than the terminal if necessary."""
+    width = Console(width=_WIDEST).measure(table).maximum
+    _out.print(table, width=max(_out.width, width), crop=False)
 
 
 def write_model(path: Path, model: Model) -> None:
@@ -200,6 +212,35 @@ def predict(model: Model, position: Mapping[str, float], as_json: bool) -> None:
         _out.print(Text(line), soft_wrap=True)
 
 
+def write_poni(path: Path, model: Model, position: Mapping[str, float]) -> None:
+    """Write the geometry at a position as a PONI file, whose comments say where it comes from.
+
+    Parameters
+    ----------
+    path
+        The file.
+    model
+        The model.
+    position
+        Values by link, in the units of the joints.
+
+    Raises
+    ------
+    RefusedError
+        The position is out of the range of the model, or the geometry is too uncertain there.
+    FileWriteError
+        The file cannot be written.
+    """
+    there = model.evaluate(position)
+    if there.reach is Reach.OUTSIDE or there.rms_px > REFUSED_PX:
+        lines = list(prediction_lines(model, there))
+        raise RefusedError(f"{path} is not written: the model does not hold there: {'; '.join(lines[-2:])}")
+    values = ", ".join(f"{link} {value!r}" for link, value in position.items())
+    members = ", ".join(str(member["name"]) for member in _members(model))
+    comments = [f"computed by a model for {values}, from {members}", *prediction_lines(model, there)]
+    write_atomic(path, poni.write(there.geometry, comments).encode("ascii"))
+
+
 def parse_numbers(option: str, words: Sequence[str], count: int = 1) -> dict[str, tuple[float, ...]]:
     """Parse words such as ``z=523`` or ``tth=0,40``.
 
@@ -236,6 +277,11 @@ def parse_numbers(option: str, words: Sequence[str], count: int = 1) -> dict[str
             raise ConfigError(f"{option} {word}: {link} is given twice")
         values[link] = parsed
     return values
+
+
+def _members(model: Model) -> Sequence[Mapping[str, object]]:
+    members = model.fit.get("members")
+    return cast("Sequence[Mapping[str, object]]", members) if isinstance(members, list) else ()
 
 
 def _as_dict(position: Mapping[str, float], there: Evaluation) -> dict[str, object]:

@@ -270,7 +270,7 @@ def _problems(residuals: Sequence[Residual]) -> tuple[str, ...]:
         name = residuals[wrong].member.name
         return (
             f"{name} contradicts the others: its rings are {result.shift_px:.2f} px from what they predict "
-            f"(p = {result.probability:.1g}); supersede or retract it, or fit without it",
+            f"(p {result.probability_text()}); supersede or retract it, or fit without it",
         )
     accused = [
         residual.member.name

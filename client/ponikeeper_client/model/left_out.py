@@ -18,6 +18,8 @@ LEAST_PROBABILITY = 1e-3
 LEAST_PX = 0.2
 """And if it deviates by more than so much (px rms over the panel)."""
 
+_LEAST_SHOWN = 1e-9
+
 _CLEARLY = 10.8
 """By how much chi squared of the others must be lower than without any other member (p = 0.001 for one)."""
 
@@ -45,6 +47,10 @@ class LeftOut:
         """Of a deviation that is at least as large: that of chi squared with 5 degrees of freedom."""
         x = self.chi2
         return erfc(sqrt(x / 2)) + sqrt(2 * x / pi) * exp(-x / 2) * (1 + x / 3)
+
+    def probability_text(self) -> str:
+        """Format the probability for people: ``= 0.02``, or ``< 1e-09``."""
+        return f"= {self.probability:.2g}" if self.probability > _LEAST_SHOWN else f"< {_LEAST_SHOWN:.0e}"
 
     @property
     def contradicts(self) -> bool:

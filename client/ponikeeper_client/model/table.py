@@ -46,7 +46,7 @@ def member_table(fitted: FittedModel, title: str) -> Table:
             *(f"{residual.member.position[joint.link]:.6g}" for joint in model.joints),
             f"{residual.shift_px:.3f}",
             "" if one is None else f"{one.shift_px:.3f}",
-            "" if one is None else f"{one.probability:.2g}",
+            "" if one is None else one.probability_text().removeprefix("= "),
         )
     return table
 
