@@ -51,7 +51,7 @@ class Travel:
     wavelength_error
         By how much the wavelength of all calibrations is too long (relative).
     motor
-        Standard deviation of the true position of each link about its readback, in its units.
+        Standard deviation of the true position of each link about its readback, in its units: of all, or by link.
     bend
         How the true detector strays from the chain, as a function of the position (m, along the lab axes).
     """
@@ -60,7 +60,7 @@ class Travel:
     seed: int = 0
     values: tuple = (0.5, 0.2, 0.21, 4e-3, -3e-3, 0.0)
     wavelength_error: float = 0.0
-    motor: float = 0.0
+    motor: object = 0.0
     bend: object = None
     sigma: np.ndarray = None
 
@@ -77,13 +77,18 @@ class Travel:
             pose = replace(pose, origin=tuple(np.add(pose.origin, self.bend(position)).tolist()))
         return pose.values()
 
+    def strayed(self, position):
+        """Return where the links are in truth when they read a position."""
+        motor = self.motor if isinstance(self.motor, dict) else dict.fromkeys(position, self.motor)
+        return {link: value + motor.get(link, 0.0) * self.random.normal() for link, value in position.items()}
+
     def calibration(self, position, wrong=(0.0, 0.0, 0.0)):
         """Return a geometry with its errors, as a fit returns it; `wrong` displaces the detector (m)."""
-        there = {link: value + self.motor * self.random.normal() for link, value in position.items()}
-        values = self.truth(there)
+        values = self.truth(self.strayed(position))
         inverse = np.array(value_slopes(values, MIDDLE)).T
         noise = self.sigma * self.random.normal(size=5) + np.array([*wrong, 0.0, 0.0])
-        by_wavelength = inverse @ [0, 0, -values[0], 0, 0]
+        length = values[0] / (math.cos(values[3]) * math.cos(values[4]))  # to the beam spot, which stays
+        by_wavelength = inverse @ [0, 0, -length, 0, 0]
         measured = np.array(values[:5]) + inverse @ noise + by_wavelength * self.wavelength_error
         wavelength = self.chain.wavelength_at(position) * (1 + self.wavelength_error)
         at = replace(geometry(), **dict(zip(FITTED, measured.tolist(), strict=True)), wavelength=wavelength)
