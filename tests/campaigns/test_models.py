@@ -26,7 +26,7 @@ FIVE = travels.along(0, 200, 400, 600, 800)
 def rail(random, axis=3):
     """Draw a rail with a pitch of 1 to 10 mrad."""
     pitch, turn = random.uniform(1e-3, 1e-2), random.uniform(0, 2 * math.pi)
-    direction = np.roll([pitch * math.cos(turn), pitch * math.sin(turn), 1.0], axis - 3)
+    direction = np.roll([math.sin(pitch) * math.cos(turn), math.sin(pitch) * math.sin(turn), math.cos(pitch)], axis - 3)
     return replace(travels.RAIL, link="z" if axis == 3 else "x", direction=tuple(direction.tolist()))
 
 
