@@ -26,7 +26,7 @@ DISTORTION = 0.1
 MOTOR = 0.005
 """Standard deviation of the motor (mm)."""
 
-FAR = 800.0
+FAR = 600.0
 """The rail is calibrated from 0 to so much (mm)."""
 
 PLACES = tuple(np.linspace(0, FAR, 5).tolist())
@@ -54,7 +54,7 @@ class Rail:
         tilt = math.degrees(math.radians(10) * self.random.uniform(0, 1))
         about = self.random.uniform(0, 2 * math.pi)
         self.geometry = on_detector(
-            "Perkin", self.pixel, self.random.uniform(0.2, 0.35), self.random.uniform(0.35, 0.65, 2),
+            "Perkin", self.pixel, self.random.uniform(0.2, 0.3), self.random.uniform(0.35, 0.65, 2),
             (tilt * math.cos(about), tilt * math.sin(about)),
         )  # fmt: skip
         direction = (math.sin(pitch) * math.cos(turn), math.sin(pitch) * math.sin(turn), math.cos(pitch))

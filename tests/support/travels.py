@@ -13,7 +13,7 @@ from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.records import checksum
 from ponikeeper_client._geometry_errors import FITTED, GeometryErrors
 from ponikeeper_client.model.fit import Setup
-from ponikeeper_client.model.members import member_of
+from ponikeeper_client.model.members import SHARED, member_of
 
 PREFIX = "XF:28ID1-ES{Det:PE1}Calib:"
 MIDDLE = (PANEL[0] / 2, PANEL[1] / 2)
@@ -66,6 +66,7 @@ class Travel:
 
     def __post_init__(self):
         self.random = np.random.default_rng(self.seed)
+        self.common = self.random.normal(size=5)  # the panel is distorted in the same way in each calibration
         reference = {joint.link: 20.0 if joint.link == "energy" else 0.0 for joint in self.joints}
         self.chain = Chain(self.values, WAVELENGTH, reference, self.joints)
         self.sigma = SIGMA if self.sigma is None else self.sigma
@@ -86,14 +87,16 @@ class Travel:
         """Return a geometry with its errors, as a fit returns it; `wrong` displaces the detector (m)."""
         values = self.truth(self.strayed(position))
         inverse = np.array(value_slopes(values, MIDDLE)).T
-        noise = self.sigma * self.random.normal(size=5) + np.array([*wrong, 0.0, 0.0])
+        sigma = self.sigma * np.array([1, 1, values[0] / self.values[0], 1, 1])  # of the distance: relative to it
+        drawn = math.sqrt(SHARED) * self.common + math.sqrt(1 - SHARED) * self.random.normal(size=5)
+        noise = sigma * drawn + np.array([*wrong, 0.0, 0.0])
         length = values[0] / (math.cos(values[3]) * math.cos(values[4]))  # to the beam spot, which stays
         by_wavelength = inverse @ [0, 0, -length, 0, 0]
         measured = np.array(values[:5]) + inverse @ noise + by_wavelength * self.wavelength_error
         wavelength = self.chain.wavelength_at(position) * (1 + self.wavelength_error)
         at = replace(geometry(), **dict(zip(FITTED, measured.tolist(), strict=True)), wavelength=wavelength)
         whole = np.zeros((6, 6))
-        whole[:5, :5] = inverse @ np.diag(self.sigma**2) @ inverse.T
+        whole[:5, :5] = inverse @ np.diag(sigma**2) @ inverse.T
         slopes = np.array([*by_wavelength, wavelength])
         return GeometryErrors(at, whole + np.outer(slopes, slopes) * WAVELENGTH_SIGMA**2)
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from ponikeeper.errors import FitError
 from ponikeeper.geometry.kinematics.panel import Panel, ring_shift_px
-from ponikeeper.geometry.kinematics.place import place_of, place_slopes
+from ponikeeper.geometry.kinematics.place import place_slopes
 from ponikeeper_client.model.members import Member
-from ponikeeper_client.model.solve import Problem, Solution, place_covariance, solve
+from ponikeeper_client.model.solve import Problem, Solution, place_covariance, place_difference, solve
 
 LEAST_PROBABILITY = 1e-3
 """A left-out member contradicts the others if its deviation is less probable."""
@@ -114,15 +114,18 @@ def _of_one(problem: Problem, whole: Solution, panel: Panel, index: int) -> Left
         rest = solve(replace(others, chain=bare.chain))
     except FitError:
         return None
-    return _compared(others, member, rest, panel, bare.chi2)
-
-
-def _compared(problem: Problem, member: Member, rest: Solution, panel: Panel, rest_chi2: float) -> LeftOut:
-    values, slopes = rest.chain.slopes(member.position)
+    values, _ = rest.chain.slopes(member.position)
     measured = member.values_at(rest.chain.wavelength_at(member.position))
-    difference = np.subtract(place_of(measured, problem.middle), place_of(values, problem.middle))
+    shift = ring_shift_px(values, measured, panel)[0]
+    return LeftOut(_chi2(replace(others, members=[*members, member]), rest, member), shift, bare.chi2)
+
+
+def _chi2(problem: Problem, rest: Solution, member: Member) -> float:
+    """Compute the squared deviation of a member, the last of the problem, from what the others say."""
+    values, slopes = rest.chain.slopes(member.position)
+    difference = place_difference(problem, member, rest.chain, values)
     columns = np.array(place_slopes(values, problem.middle)) @ np.array([slopes[name] for name in problem.names]).T
-    # the place strays once: with the member's own
-    covariance = columns @ rest.covariance @ columns.T + place_covariance(problem, member, rest.chain, rest.scatter)
-    chi2 = float(difference @ np.linalg.solve(covariance, difference))
-    return LeftOut(chi2, ring_shift_px(values, measured, panel)[0], rest_chi2)
+    errors = place_covariance(problem, rest.chain, rest.scatter)
+    shared = columns @ rest.gain @ errors[:-5, -5:]  # the member and what the others predict have errors in common
+    covariance = columns @ rest.covariance @ columns.T + errors[-5:, -5:] - shared - shared.T
+    return float(difference @ np.linalg.solve(covariance, difference))

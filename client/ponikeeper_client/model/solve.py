@@ -9,7 +9,8 @@ from ponikeeper.errors import FitError
 from ponikeeper.geometry.kinematics import Chain
 from ponikeeper.geometry.kinematics.model import LEVER
 from ponikeeper.geometry.kinematics.place import Middle, place_of, place_slopes
-from ponikeeper_client.model.members import Floats, Member, values_of
+from ponikeeper.geometry.kinematics.rigid import Values
+from ponikeeper_client.model.members import SHARED, Floats, Member, values_of
 
 _STEPS = 80
 _LEAST_GAIN, _LEAST_STEP = 1e-9, 1e-3
@@ -29,8 +30,10 @@ _LARGEST_TILT = 0.45
 _SMALLEST_SCATTER, _LARGEST_SCATTER = 1e-8, 1e-2
 """(m)"""
 
-_TILT_FIRST = [3, 4, 0, 1, 2]
-"""Order of the coordinates of a place in the fit: then a free position leaves no residual, whatever the tilt."""
+_POSITION, _TILT = (0, 1, 2), (3, 4)
+"""Coordinates of a place. The fit takes the tilts first: then a free position leaves no residual, whatever the tilt."""
+
+_LARGEST_DAMPING = 1e12
 
 _PRECISION = 1.02
 _QUANTILE = -0.9945
@@ -80,6 +83,8 @@ class Solution:
         The chain with them.
     covariance
         Of the parameters, at the given wavelength, shape (n, n).
+    gain
+        Change of the parameters with the places of the members, shape (n, 5 members).
     by_wavelength
         Their change for a relative change of the wavelength, shape (n,).
     chi2, dof
@@ -92,6 +97,7 @@ class Solution:
 
     chain: Chain
     covariance: Floats
+    gain: Floats
     by_wavelength: Floats
     chi2: float
     dof: int
@@ -136,36 +142,45 @@ def solve(problem: Problem, scatter: float | None = None) -> Solution:
 def _minimum(problem: Problem, scatter: float) -> Solution:
     """Find the minimum of chi squared with a given scatter: Levenberg-Marquardt."""
     chain, damping = problem.chain, 1e-3
-    residual, jacobian = _whitened(problem, chain, scatter)
+    white = _whitening(problem, chain, scatter)
+    residual, jacobian = _whitened(problem, chain, white)
     for _ in range(_STEPS):
         size = _sizes(problem, jacobian)
         scaled = jacobian / size
-        gradient, curvature = scaled.T @ residual, scaled.T @ scaled
-        step = np.linalg.solve(curvature + damping * np.eye(len(size)), gradient)
+        step = np.linalg.solve(scaled.T @ scaled + damping * np.eye(len(size)), scaled.T @ residual)
         trial = _stepped(chain, problem.names, step / size)
-        ahead = None if trial is None else _whitened(problem, trial, scatter)
+        ahead = None if trial is None else _whitened(problem, trial, white)
         gain = -np.inf if ahead is None else float(residual @ residual - ahead[0] @ ahead[0])
         if trial is None or ahead is None or gain < -1e-12 * (1 + residual @ residual):
             damping *= 10
-            if damping > 1e12:
+            if damping > _LARGEST_DAMPING:
                 break
             continue
         is_small = gain < _LEAST_GAIN * (1 + float(residual @ residual)) and np.linalg.norm(scaled @ step) < _LEAST_STEP
         chain, (residual, jacobian), damping = trial, ahead, damping / 10
         if is_small:
             break
-    return _solution(problem, chain, residual, jacobian, scatter)
+    return _solution(problem, chain, (residual, jacobian, white), scatter)
 
 
-def _solution(problem: Problem, chain: Chain, residual: Floats, jacobian: Floats, scatter: float) -> Solution:
-    size = _sizes(problem, jacobian)
+def _solution(problem: Problem, chain: Chain, found: tuple[Floats, Floats, Floats], scatter: float) -> Solution:
+    residual, jacobian, white = found
+    size, places = _sizes(problem, jacobian), len(white)
     scaled = jacobian / size
     inverse = np.linalg.inv(scaled.T @ scaled)
-    leverage = np.einsum("ij,jk,ik->i", scaled, inverse, scaled)[: 5 * len(problem.members)]
-    checked = float(np.sum(1 - leverage.reshape(-1, 5)[:, 2:]))
-    response = inverse @ scaled.T @ _wavelength_changes(problem, chain, scatter, len(residual))
-    chi2, dof = float(residual @ residual), len(residual) - len(size)
-    return Solution(chain, inverse / np.outer(size, size), response / size, chi2, dof, scatter, checked)
+    leverage = np.einsum("ij,jk,ik->i", scaled, inverse, scaled)
+    of_positions = leverage[2 * len(problem.members) : places]
+    gain = inverse @ scaled[:places].T @ white / size[:, None]
+    return Solution(
+        chain=chain,
+        covariance=inverse / np.outer(size, size),
+        gain=gain,
+        by_wavelength=gain @ np.concatenate([_wavelength_change(problem, member) for member in problem.members]),
+        chi2=float(residual @ residual),
+        dof=len(residual) - len(size),
+        scatter=scatter,
+        checked=float(np.sum(1 - of_positions)),
+    )
 
 
 def _sizes(problem: Problem, jacobian: Floats) -> Floats:
@@ -193,34 +208,56 @@ def _stepped(chain: Chain, names: Sequence[str], step: Floats) -> Chain | None:
     return chain.with_parameters(moved)
 
 
-def _whitened(problem: Problem, chain: Chain, scatter: float) -> tuple[Floats, Floats]:
+def _whitened(problem: Problem, chain: Chain, white: Floats) -> tuple[Floats, Floats]:
     """Compute residuals and slopes in units of the standard deviations; the rows of the priors are the last."""
-    residuals, jacobians = [], []
+    differences, columns = [], []
     for member in problem.members:
         values, slopes = chain.slopes(member.position)
-        white = _whitening(problem, member, chain, scatter)
-        measured = member.values_at(chain.wavelength_at(member.position))
-        difference = np.subtract(place_of(measured, problem.middle), place_of(values, problem.middle))
-        difference[3:] = (difference[3:] + np.pi) % (2 * np.pi) - np.pi
-        columns = np.array([slopes[name] for name in problem.names]).T
-        residuals.append(white @ difference)
-        jacobians.append(white @ np.array(place_slopes(values, problem.middle)) @ columns)
+        differences.append(place_difference(problem, member, chain, values))
+        columns.append(
+            np.array(place_slopes(values, problem.middle)) @ np.array([slopes[name] for name in problem.names]).T
+        )
     parameters = chain.parameters()
-    for name, (value, sigma) in problem.priors.items():
-        residuals.append(np.array([(value - parameters[name]) / sigma]))
-        jacobians.append(np.array([[float(each == name) / sigma for each in problem.names]]))
-    return np.concatenate(residuals), np.vstack(jacobians)
+    known = [(value - parameters[name]) / sigma for name, (value, sigma) in problem.priors.items()]
+    rows = [[float(each == name) / sigma for each in problem.names] for name, (_, sigma) in problem.priors.items()]
+    residual = np.concatenate([white @ np.concatenate(differences), np.array(known)])
+    return residual, np.vstack([white @ np.vstack(columns), np.array(rows).reshape(-1, len(problem.names))])
 
 
-def place_covariance(problem: Problem, member: Member, chain: Chain, scatter: float) -> Floats:
-    """Compute the covariance of the place of a member, shape (5, 5): of its fit, the scatter and the motors.
+def place_difference(problem: Problem, member: Member, chain: Chain, values: Values) -> Floats:
+    """Compute how far a member is from the chain.
 
     Parameters
     ----------
     problem
-        What is fitted to what.
+        With the middle of the panel.
     member
         The member.
+    chain
+        The chain, which determines the wavelength.
+    values
+        What the chain says for the member's position.
+
+    Returns
+    -------
+    ndarray, shape (5,)
+        Difference of the places (m, rad).
+    """
+    measured = member.values_at(chain.wavelength_at(member.position))
+    difference = np.subtract(place_of(measured, problem.middle), place_of(values, problem.middle))
+    difference[3:] = (difference[3:] + np.pi) % (2 * np.pi) - np.pi
+    return difference
+
+
+def place_covariance(problem: Problem, chain: Chain, scatter: float) -> Floats:
+    """Compute the covariance of the places of all members: of their fits, the scatter and the motors.
+
+    Calibrations of one detector see the same distortion of its panel, so that their errors are correlated.
+
+    Parameters
+    ----------
+    problem
+        With the members.
     chain
         The chain, by which the motors move the detector.
     scatter
@@ -228,32 +265,38 @@ def place_covariance(problem: Problem, member: Member, chain: Chain, scatter: fl
 
     Returns
     -------
-    ndarray, shape (5, 5)
+    ndarray, shape (5 members, 5 members)
         In m and rad.
     """
-    slopes = np.array(place_slopes(values_of(member.geometry), problem.middle))
-    covariance = slopes @ member.covariance @ slopes.T
-    covariance += np.diag([scatter**2] * 3 + [(scatter / LEVER) ** 2] * 2)
-    _, by_link = chain.slopes(member.position)
-    for link, sigma in problem.motor_sigma.items():
-        column = slopes @ np.array(by_link[link]) * sigma
-        covariance += np.outer(column, column)
-    return covariance
-
-
-def _whitening(problem: Problem, member: Member, chain: Chain, scatter: float) -> Floats:
-    """Return what makes differences of places uncorrelated: first the tilt, then the position given the tilt."""
-    covariance = place_covariance(problem, member, chain, scatter)[np.ix_(_TILT_FIRST, _TILT_FIRST)]
-    return np.linalg.inv(np.linalg.cholesky(covariance)) @ np.eye(5)[_TILT_FIRST]
-
-
-def _wavelength_changes(problem: Problem, chain: Chain, scatter: float, rows: int) -> Floats:
-    """Compute the change of the whitened measurements for a relative change of the wavelength."""
-    changes = np.zeros(rows)
+    size = 5 * len(problem.members)
+    total, shared = np.zeros((size, size)), np.zeros((size, 5))
     for index, member in enumerate(problem.members):
-        slopes = np.array(place_slopes(values_of(member.geometry), problem.middle)) @ member.by_wavelength
-        changes[5 * index : 5 * index + 5] = _whitening(problem, member, chain, scatter) @ slopes
-    return changes
+        slopes, here = (
+            np.array(place_slopes(values_of(member.geometry), problem.middle)),
+            slice(5 * index, 5 * index + 5),
+        )
+        covariance = slopes @ member.covariance @ slopes.T
+        part = 0.0 if member.assumed else SHARED
+        shared[here] = np.linalg.cholesky(covariance) * np.sqrt(part)
+        total[here, here] = covariance * (1 - part) + np.diag([scatter**2] * 3 + [(scatter / LEVER) ** 2] * 2)
+        _, by_link = chain.slopes(member.position)
+        for link, sigma in problem.motor_sigma.items():
+            column = slopes @ np.array(by_link[link]) * sigma
+            total[here, here] += np.outer(column, column)
+    return total + shared @ shared.T
+
+
+def _whitening(problem: Problem, chain: Chain, scatter: float) -> Floats:
+    """Return what makes the places uncorrelated: first the tilts, then the positions given the tilts."""
+    count = len(problem.members)
+    order = [5 * index + axis for axes in (_TILT, _POSITION) for index in range(count) for axis in axes]
+    covariance = place_covariance(problem, chain, scatter)[np.ix_(order, order)]
+    return np.linalg.inv(np.linalg.cholesky(covariance)) @ np.eye(5 * count)[order]
+
+
+def _wavelength_change(problem: Problem, member: Member) -> Floats:
+    """Compute the change of a place for a relative change of the wavelength, shape (5,)."""
+    return np.array(place_slopes(values_of(member.geometry), problem.middle)) @ member.by_wavelength
 
 
 def _chi2_quantile(dof: int) -> float:

@@ -38,7 +38,7 @@ def test_culprit_is_the_one_without_which_the_others_agree():
     assert culprit([None, None]) is None
 
 
-@pytest.mark.parametrize("index", range(5))
+@pytest.mark.parametrize("index", [0, 3])
 def test_one_of_five_that_is_wrong_is_named(index):
     found = fitted(index, {index: (2e-4, 0.0, 0.0)})
     (problem,) = found.problems
@@ -48,7 +48,7 @@ def test_one_of_five_that_is_wrong_is_named(index):
 
 
 def test_right_ones_are_not_accused():
-    for seed in range(10):
+    for seed in range(3):
         found = fitted(seed)
         assert found.problems == ()
         assert found.require_accepted() is found.model

@@ -41,7 +41,7 @@ def test_parameters_of_exact_calibrations_are_the_true_ones(joints, positions):
 
 def test_pulls_of_parameters_have_width_one():
     pulls = []
-    for seed in range(40):
+    for seed in range(12):
         travel = travels.Travel((travels.RAIL,), seed)
         solution = solved(travel, travels.along(0, 200, 400, 600))
         names = list(solution.chain.parameters())
@@ -49,12 +49,12 @@ def test_pulls_of_parameters_have_width_one():
         found = solution.chain.parameters()
         sigma = np.sqrt(np.diag(solution.covariance))
         pulls.append([(found[name] - true[name]) / each for name, each in zip(names, sigma, strict=True)])
-    assert 0.75 < np.sqrt(np.mean(np.square(pulls))) < 1.15  # the scatter is an upper bound
+    assert 0.5 < np.sqrt(np.mean(np.square(pulls))) < 1.3  # the scatter is an upper bound
 
 
 def test_scatter_of_a_stage_that_strays_is_found():
     found = []
-    for seed in range(12):
+    for seed in range(5):
         travel, strays = travels.Travel((travels.RAIL,), seed), np.random.default_rng(seed)
         travel.bend = lambda _, strays=strays: 50e-6 * strays.normal(size=3)
         found.append(solved(travel, travels.along(*range(0, 800, 100))).scatter)
@@ -63,18 +63,18 @@ def test_scatter_of_a_stage_that_strays_is_found():
 
 def test_scatter_of_a_perfect_stage_is_below_the_errors_of_the_calibrations():
     found = [
-        solved(travels.Travel((travels.RAIL,), seed), travels.along(0, 200, 400, 600)).scatter for seed in range(8)
+        solved(travels.Travel((travels.RAIL,), seed), travels.along(0, 200, 400, 600)).scatter for seed in range(3)
     ]
     assert max(found) < 1.5 * travels.SIGMA.max()
 
 
 def test_known_error_of_the_motor_is_no_scatter():
     def scatters(**more):
-        travel = travels.Travel((travels.RAIL,), 3, motor=0.05)
+        travel = travels.Travel((travels.RAIL,), 3, motor=0.2)
         return solved(travel, travels.along(*range(0, 800, 100)), **more).scatter
 
-    assert scatters() > 3e-5
-    assert scatters(motor_sigma={"z": 0.05}) < 1e-5
+    assert scatters() > 2 * scatters(motor_sigma={"z": 0.2})
+    assert scatters(motor_sigma={"z": 0.2}) < 1e-5
 
 
 @pytest.mark.parametrize(
