@@ -89,11 +89,11 @@ def test_plan_of_the_user_runs_at_each_position(panel, stage, take):
 
 def test_position_that_was_never_calibrated_is_reported_and_not_measured(panel, stage, run_engine):
     run = {}
-    plan = at_positions([panel], stage, {"far": 1000.0, "middle": 600.0}, timeout=0.5)
+    plan = at_positions([panel], stage, {"far": 1000.0, "middle": 600.0}, timeout=3.0)
     with pytest.raises(CalibrationError) as failed:
         run_engine(plan, lambda kind, document: run.setdefault(kind, []).append(document))
     reported = str(failed.value)
-    assert "pe1_calib: timed out after 0.5 s waiting for a geometry that applies with stage at 600" in reported
+    assert "pe1_calib: timed out after 3 s waiting for a geometry that applies with stage at 600" in reported
     assert re.search(r"z \(.*\) is at 600 mm, calibrated at 1000 mm", reported)
     assert per_run(run) == {"far": [1.0]}
 

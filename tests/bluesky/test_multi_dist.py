@@ -98,7 +98,7 @@ def test_distance_that_is_not_reached_fails_the_run_and_closes_the_shutter(conne
     plans.add_dist(600.0, "middle")
 
     def impatient(detectors):
-        yield from plans.take_reading(detectors, timeout=0.5)
+        yield from plans.take_reading(detectors, timeout=3.0)
 
     with pytest.raises(CalibrationError, match="a geometry that applies with stage at 600"):
         run_engine(plans.count([panel], per_shot=impatient))

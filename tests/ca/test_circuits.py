@@ -371,7 +371,7 @@ def test_ioc_with_a_stalled_client_serves_the_others_and_stops_on_sigterm(make_i
         began = time.monotonic()
         ioc.signal(signal.SIGTERM)
         assert ioc.stop() == 0
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 5.0
 
 
 def test_requests_that_waited_for_the_output_are_handled_after_it():

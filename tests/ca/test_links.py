@@ -327,7 +327,7 @@ def test_links_survive_a_late_start_a_kill_and_a_hang(make_ioc, make_motors):
     lazy.signal(signal.SIGSTOP)
     began = time.monotonic()
     assert ioc.stop() == 0  # nor does a peer that hangs keep it
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 5.0
     assert "Traceback" not in ioc.stderr.read_text()
 
 
