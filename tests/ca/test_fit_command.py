@@ -307,23 +307,23 @@ def test_commit_says_whether_it_applies_and_asks_at_a_terminal(fit, files, linke
     assert snapshot(linked)["status"] == "VALID"
 
 
-def test_rejected_fit_is_neither_written_nor_put(fit, files, prefix, tmp_path):
+def test_rejected_fit_is_neither_written_nor_put_and_names_the_standard_in_the_beam(fit, files, prefix, tmp_path):
     assert request(prefix, commit_text("before"))["revision"] == 1
     before, counted = snapshot(prefix), counters(prefix)
     words = ("--start", files / "start.poni", "-o", tmp_path / "no.poni", "--put", prefix)
     done = fit("image.npy", *words, calibrant="Ni")
     assert done.returncode == 1
     assert "not this standard" in plain(done.stderr)
+    assert "looks like LaB6 (0.0" in plain(done.stderr)
     assert [path.name for path in tmp_path.iterdir()] == ["no.rejected.png"]
     assert (tmp_path / "no.rejected.png").read_bytes().startswith(PNG)
     assert f"wrote {tmp_path / 'no.rejected.png'}" in plain(done.stdout)
     assert (snapshot(prefix), counters(prefix)) == (before, counted)
 
 
-def test_rejected_fit_names_the_standard_in_the_beam_and_auto_finds_it(fit, files, prefix, tmp_path):
-    words = ("--start", files / "start.poni", "-o", tmp_path / "new.poni")
-    assert "looks like LaB6 (0.0" in plain(fit("image.npy", *words, calibrant="Ni").stderr)
-    done = fit("image.npy", *words, "--put", prefix, calibrant="auto")
+def test_auto_finds_the_standard_in_the_beam(fit, files, prefix, tmp_path):
+    words = ("--start", files / "start.poni", "-o", tmp_path / "new.poni", "--put", prefix)
+    done = fit("image.npy", *words, calibrant="auto")
     assert done.returncode == 0, done.stderr
     assert off_px(TRUTH, poni.read((tmp_path / "new.poni").read_bytes())) < RIGHT
     assert "# fitted to LaB6: " in (tmp_path / "new.poni").read_text()
