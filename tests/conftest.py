@@ -46,7 +46,7 @@ _free = list(_PORTS[:PORTS])
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
-_FARMED = 80
+_FARMED = 200
 """Detectors of one IOC of the farm: each costs time at its start, and a heartbeat a second."""
 
 _MEMORY = Path("/dev/shm")
@@ -227,9 +227,9 @@ def fresh_prefix(_farm: _Farm) -> Callable[[], str]:
 
 
 @pytest.fixture
-def port_of(_farm: _Farm) -> Callable[[str], int]:
-    """Return a function: the port of the IOC that serves a prefix of `fresh_prefix`."""
-    return lambda prefix: next(ioc.port for ioc in _farm.iocs if prefix in ioc.prefixes)
+def ioc_of(_farm: _Farm) -> Callable[[str], LiveIoc]:
+    """Return a function: the IOC that serves a prefix of `fresh_prefix`; it need not be `farm`."""
+    return lambda prefix: next(ioc for ioc in _farm.iocs if prefix in ioc.prefixes)
 
 
 @pytest.fixture

@@ -97,10 +97,10 @@ def test_pv_names_are_unique():
 
 
 @pytest.mark.parametrize("field", ["DESC", "EGU", "PREC", "RTYP", "NAME", "HIHI", "DRVH", "SCAN", "PROC", "DISP"])
-def test_record_fields_are_read_only(farm, prefix, field):
+def test_record_fields_are_read_only(ioc_of, prefix, field):
     name = f"{prefix}Dist.{field}"
     before = read([name])[0]
-    with Wire(farm.port) as wire:
+    with Wire(ioc_of(prefix).port) as wire:
         channel = wire.channel(name)
         assert isinstance(wire.put(channel, [b"7"], ChannelType.STRING), ErrorResponse)
         assert not channel.access_rights & 2
@@ -118,17 +118,17 @@ def test_alarm_fields_follow_the_record(farm, prefix):
 @pytest.mark.parametrize(
     "name", ["Dist.VALU", "Dist.NELM", "Dist.dist", "Label_RBV.HIHI", "Status_RBV.PREC", "Poni.ZRST"]
 )
-def test_fields_that_such_a_record_does_not_have_do_not_exist(farm, prefix, name):
-    with Wire(farm.port) as wire, pytest.raises(AssertionError):
+def test_fields_that_such_a_record_does_not_have_do_not_exist(ioc_of, prefix, name):
+    with Wire(ioc_of(prefix).port) as wire, pytest.raises(AssertionError):
         wire.channel(f"{prefix}{name}")
 
 
-def test_readbacks_accept_no_puts_even_from_a_client_that_ignores_access_rights(farm, prefix):
+def test_readbacks_accept_no_puts_even_from_a_client_that_ignores_access_rights(ioc_of, prefix):
     put(f"{prefix}Request", commit_text())
     suffixes = [pv.suffix for pv in DETECTOR_PVS if not pv.writable]
     shown = [prefix + suffix for suffix in suffixes if suffix != "Alive_RBV"]  # which changes all the time
     before = read(shown)
-    with Wire(farm.port) as wire:
+    with Wire(ioc_of(prefix).port) as wire:
         for suffix in suffixes:
             answer = wire.put(wire.channel(prefix + suffix), [b"1"], ChannelType.STRING)
             assert isinstance(answer, ErrorResponse), suffix
@@ -159,10 +159,11 @@ def test_refused_put_gives_no_pv_an_alarm(prefix):
     assert {name for name, (severity, _) in zip(names, before, strict=True) if severity} == unknown  # no fit
 
 
-def test_alarm_of_one_detector_is_not_that_of_another(farm, prefix):
+def test_alarm_of_one_detector_is_not_that_of_another(fresh_prefix):
+    prefix, other = fresh_prefix(), fresh_prefix()
     put(f"{prefix}Request", commit_text())
     assert read([f"{prefix}Status_RBV"])[0].severity == 0
-    assert read([f"{farm.prefixes[-1]}Status_RBV"])[0].severity == 3
+    assert read([f"{other}Status_RBV"])[0].severity == 3
 
 
 def test_all_that_one_activation_changes_carries_its_time(prefix):
@@ -217,11 +218,11 @@ def test_timestamps_never_decrease_not_even_across_a_restart(make_ioc):
     assert (int(again), again.raw_stamp) == (int(serial), serial.raw_stamp)
 
 
-def test_publication_ends_with_snapshot_serial_and_results(farm, prefix):
+def test_publication_ends_with_snapshot_serial_and_results(ioc_of, prefix):
     put(f"{prefix}Request", commit_text())
     last = ("Dist_RBV", "Dist", "Snapshot_RBV", "Serial_RBV", "Results_RBV")
     order = []
-    with Wire(farm.port) as wire:
+    with Wire(ioc_of(prefix).port) as wire:
         subscribed = {}
         for suffix in last:
             channel = wire.channel(prefix + suffix)

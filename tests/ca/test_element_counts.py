@@ -39,32 +39,34 @@ def answers(port, name, kind, count):
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_element_count_is_that_of_epics_base(base, farm, prefix, count):
+def test_element_count_is_that_of_epics_base(base, ioc_of, prefix, count):
     assert put(f"{prefix}Request", commit_text(provenance={"comment": "hello"})) is None
     for (theirs, ours), kind in PAIRS:
         at_base = list(answers(base.port, base.name + theirs, kind, count))
-        here = list(answers(farm.port, prefix + ours, kind, count))
+        here = list(answers(ioc_of(prefix).port, prefix + ours, kind, count))
         assert [sizes for *sizes, _ in here] == [sizes for *sizes, _ in at_base], (ours, kind)
-        for (_, _, value), (there, _, whole) in zip(here, answers(farm.port, prefix + ours, kind, 0), strict=True):
+        for (_, _, value), (there, _, whole) in zip(
+            here, answers(ioc_of(prefix).port, prefix + ours, kind, 0), strict=True
+        ):
             if count >= there:
                 assert value.rstrip(b"\0") == whole.rstrip(b"\0"), (ours, kind)
             else:
                 assert whole.startswith(value.rstrip(b"\0")), (ours, kind)
 
 
-def test_all_elements_without_a_count(farm, prefix):
+def test_all_elements_without_a_count(ioc_of, prefix):
     assert put(f"{prefix}Request", commit_text(provenance={"comment": "hello"})) is None
-    for count, _, value in answers(farm.port, f"{prefix}Comment_RBV", ChannelType.TIME_CHAR, 0):
+    for count, _, value in answers(ioc_of(prefix).port, f"{prefix}Comment_RBV", ChannelType.TIME_CHAR, 0):
         assert (count, value.rstrip(b"\0")) == (5, b"hello")
 
 
-def test_acknowledgement_has_one_element_for_any_count(farm, prefix):
-    for _, size, _ in answers(farm.port, f"{prefix}Dist_RBV", ChannelType.STSACK_STRING, 1):
+def test_acknowledgement_has_one_element_for_any_count(ioc_of, prefix):
+    for _, size, _ in answers(ioc_of(prefix).port, f"{prefix}Dist_RBV", ChannelType.STSACK_STRING, 1):
         assert size == 48
 
 
-def test_count_beyond_the_limit_is_refused(farm, prefix):
-    with Wire(farm.port) as wire:
+def test_count_beyond_the_limit_is_refused(ioc_of, prefix):
+    with Wire(ioc_of(prefix).port) as wire:
         channel = wire.channel(f"{prefix}Dist_RBV")
         for command in (channel.read(data_count=0xFFFFFFFF), channel.subscribe(data_count=131_073)):
             wire.send(command)

@@ -18,8 +18,8 @@ def test_pv_list_has_exactly_the_pvs_that_are_served(ioc):
     assert len(speak.read(names)) == len(names)
 
 
-def test_archived_pvs_and_alarm_pvs_exist(fresh_prefix, farm):
-    prefix, config = fresh_prefix(), load(farm.config)
+def test_archived_pvs_and_alarm_pvs_exist(prefix, ioc_of):
+    config = load(ioc_of(prefix).config)
     archived = [row["pv"] for row in json.loads(archiver_request(config))]
     alarms = [pv.get("name").removeprefix("ca://") for pv in ET.fromstring(alarm_tree(config, "A")).iter("pv")]
     mine = [name for name in archived + alarms if name.startswith((prefix, config.ioc.prefix))]

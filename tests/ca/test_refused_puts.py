@@ -80,9 +80,9 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize(("suffix", "data", "data_type", "reason"), FOREIGN.values(), ids=FOREIGN)
-def test_put_of_another_type_is_refused_and_leaves_the_metadata(farm, calibrated, suffix, data, data_type, reason):
+def test_put_of_another_type_is_refused_and_leaves_the_metadata(ioc_of, calibrated, suffix, data, data_type, reason):
     def action():
-        with Wire(farm.port) as wire:
+        with Wire(ioc_of(calibrated).port) as wire:
             channel = wire.channel(calibrated + suffix)
             return isinstance(wire.put(channel, data, data_type, metadata=forged(data_type)), ErrorResponse)
 

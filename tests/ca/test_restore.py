@@ -116,14 +116,14 @@ def kind(value):
     return DBR_CHAR_STR if isinstance(value, str) and value.startswith("{") else None
 
 
-def test_setpoints_put_by_one_circuit_each_are_the_saved_geometry(prefix, port_of):
+def test_setpoints_put_by_one_circuit_each_are_the_saved_geometry(prefix, ioc_of):
     """As by eleven caput in the background: in no order, but by the same user and host."""
     for start, end in (("other", "binned"), ("own", "binned"), ("oriented", "other"), ("other", "own")):
         begin(prefix, end)
         saved = save_set(prefix)
         begin(prefix, start)
         with contextlib.ExitStack() as stack:
-            wires = [stack.enter_context(Wire(port_of(prefix))) for _ in saved]
+            wires = [stack.enter_context(Wire(ioc_of(prefix).port)) for _ in saved]
             channels = [wire.channel(pv) for wire, (pv, _) in zip(wires, saved, strict=True)]
             for wire, channel, (_, value) in zip(wires, channels, saved, strict=True):
                 data, as_type = raw(value)

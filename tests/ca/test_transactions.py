@@ -167,17 +167,17 @@ def test_floats_survive_bit_by_bit(prefix):
     assert get(f"{prefix}Dist_RBV").hex() == odd["dist"].hex()
 
 
-def test_string_put_to_a_number_is_read_as_caput_sends_it(farm, prefix):
+def test_string_put_to_a_number_is_read_as_caput_sends_it(ioc_of, prefix):
     begin(prefix)
-    with Wire(farm.port) as wire:
+    with Wire(ioc_of(prefix).port) as wire:
         answer = wire.put(wire.channel(f"{prefix}Dist"), [b"0.3"], ChannelType.STRING)
         assert isinstance(answer, WriteNotifyResponse)
     assert get(f"{prefix}Dist_RBV") == 0.3
 
 
-def test_two_puts_in_one_segment_keep_their_order(farm, prefix):
+def test_two_puts_in_one_segment_keep_their_order(ioc_of, prefix):
     begin(prefix)
-    with Wire(farm.port) as wire:
+    with Wire(ioc_of(prefix).port) as wire:
         channel = wire.channel(f"{prefix}Dist")
         values = [0.3 + 0.01 * number for number in range(5)]
         wire.send(*(channel.write([value], data_type=ChannelType.DOUBLE, notify=True) for value in values))
@@ -299,9 +299,9 @@ def test_twenty_clients_at_once_find_each_its_own_result(prefix):
     assert counters(prefix) == (25, 0)
 
 
-def test_read_after_a_put_on_one_channel_returns_the_new_value(farm, prefix):
+def test_read_after_a_put_on_one_channel_returns_the_new_value(ioc_of, prefix):
     begin(prefix)
-    with Wire(farm.port) as wire:
+    with Wire(ioc_of(prefix).port) as wire:
         channel = wire.channel(f"{prefix}Dist")
         wire.send(channel.write([0.31], notify=False), channel.read(notify=True))
         assert wire.receive((ca.ReadNotifyResponse,)).data[0] == 0.31

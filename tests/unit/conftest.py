@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent
 NOT_NEEDED = {"bluesky", "databroker", "epics", "ophyd", "ophyd_async", "pyFAI", "PySide6", "tiled", "valkey"}
 """Libraries that the extras ioc and test-unit do not install."""
 
-SERVERS = {"farm", "ioc", "make_ioc", "make_ioc_for_module", "make_motors", "motors"}
+SERVERS = {"farm", "forks", "fresh_prefix", "ioc", "make_ioc", "make_ioc_for_module", "make_motors", "motors"}
 """Fixtures that start an IOC."""
 
 _running: list[str] = []
@@ -27,7 +27,7 @@ def _refuse_commands(event: str, arguments: tuple[object, ...]) -> None:
         command = (
             [str(word) for word in arguments[1]] if isinstance(arguments[1], list | tuple) else [str(arguments[1])]
         )
-        if any(word in ("ponikeeper", "pip") or word.endswith(("/ponikeeper", "/shell.py")) for word in command):
+        if any(word in ("ponikeeper", "pip") or word.endswith(("/ponikeeper", "/forks.py")) for word in command):
             raise RuntimeError(f"{_running[0]} runs {' '.join(command)}: such a test belongs into tests/slow")
 
 
