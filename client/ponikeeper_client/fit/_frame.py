@@ -5,13 +5,13 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ponikeeper.errors import ImageError
 from ponikeeper.geometry import Geometry
 from ponikeeper_client._image_files.averaging import valid_pixels
 from ponikeeper_client.fit._forward_model import Floats
 from ponikeeper_client.fit._panel import panel_of
+from ponikeeper_client.fit._smoothing import smooth, sum_of_blocks
 
 Mask = NDArray[np.bool_]
 
@@ -113,10 +113,10 @@ class Frame:
         block = -(-max(self.image.shape) // largest)
         if block == 1:
             return self
-        counted = _blocks(self.valid.astype(np.float32), block).sum((1, 3))
-        summed = _blocks(self.image, block).sum((1, 3))
-        y, x = (_blocks(values, block)[:, [0, -1]][:, :, :, [0, -1]].mean((1, 3)) for values in (self.y, self.x))
-        return type(self)(summed / np.maximum(counted, 1), counted >= block * block / 2, y, x, self.pixel * block)
+        counted, summed = sum_of_blocks(self.valid.astype(np.float32), block), sum_of_blocks(self.image, block)
+        y, x = (np.broadcast_to(_middles_of_blocks(axis, block), counted.shape) for axis in self.lattice())
+        means = np.asarray(summed / np.maximum(counted, 1), np.float32)
+        return type(self)(means, counted >= block * block / 2, y, x, self.pixel * block)
 
     def stabilized(self) -> NDArray[np.float32]:
         """Compute the image with uniform noise and without holes, for the detection of ridges.
@@ -137,10 +137,13 @@ class Frame:
         return _filled(image.astype(np.float32), self.valid)
 
 
-def _blocks(values: NDArray[Any], block: int) -> NDArray[Any]:
-    """Split an array into square blocks: shape (rows, block, columns, block)."""
-    height, width = (side // block for side in values.shape)
-    return values[: height * block, : width * block].reshape(height, block, width, block)
+def _middles_of_blocks(coordinates: Floats, block: int) -> Floats:
+    """Compute the middles of square blocks from the coordinates of the pixels; an axis of length 1 stays."""
+    ends: list[Floats] = []
+    for inside in (0, block - 1):
+        part = (slice(inside, side // block * block, block) if side > 1 else slice(None) for side in coordinates.shape)
+        ends.append(coordinates[tuple(part)])
+    return (ends[0] + ends[1]) / 2
 
 
 def _filled(image: NDArray[np.float32], valid: Mask) -> NDArray[np.float32]:
@@ -151,8 +154,8 @@ def _filled(image: NDArray[np.float32], valid: Mask) -> NDArray[np.float32]:
     for width in (2, 8, 32, 128):
         if not missing.any():
             return out
-        near = ndimage.gaussian_filter(weight, width)
-        mean = ndimage.gaussian_filter(np.where(valid, image, 0), width)
+        near = smooth(weight, width)
+        mean = smooth(np.where(valid, image, 0), width)
         fillable = missing & (near > 0.02)
         out[fillable] = mean[fillable] / near[fillable]
         missing &= ~fillable

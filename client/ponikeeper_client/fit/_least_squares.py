@@ -23,6 +23,21 @@ Limits = tuple[Floats, Floats]
 
 
 @dataclass(frozen=True, slots=True)
+class Loss:
+    """A loss, by the square z of a residual: its value and its derivative, which is 1 at 0."""
+
+    value: Callable[[Floats], Floats]
+    slope: Callable[[Floats], Floats]
+
+
+SOFT_L1 = Loss(lambda z: 2 * (np.sqrt(1 + z) - 1), lambda z: 1 / np.sqrt(1 + z))
+"""Grows linearly with a large residual."""
+
+CAUCHY = Loss(np.log1p, lambda z: 1 / (1 + z))
+"""Grows with the logarithm of a large residual."""
+
+
+@dataclass(frozen=True, slots=True)
 class Solution:
     """A minimum.
 
@@ -45,8 +60,9 @@ class Solution:
 
 
 def minimize(
-    model: Model, start: Floats, *, soft: float | None = None, steps: int = 40, limits: Limits | None = None
-) -> Solution:
+    model: Model, start: Floats, *, soft: float | None = None, loss: Loss = SOFT_L1, steps: int = 40,
+    limits: Limits | None = None,
+) -> Solution:  # fmt: skip
     """Find the parameters with the least residuals.
 
     Parameters
@@ -56,8 +72,9 @@ def minimize(
     start
         The parameters to begin at, shape (p,).
     soft
-        Residuals above this count less: their loss grows linearly, 2 (sqrt(1 + z) - 1) with z = (residual / soft)^2.
-        None for plain least squares.
+        Residuals above this count less; None for plain least squares.
+    loss
+        How much less.
     steps
         Largest number of steps that are tried.
     limits
@@ -68,16 +85,16 @@ def minimize(
     Solution
         The best one that was found.
     """
-    best, damping = _solution(model, start, soft), _FIRST_DAMPING
+    best, damping = _solution(model, start, soft, loss), _FIRST_DAMPING
     for _ in range(steps):
-        gradient, curvature = _derivatives(best, soft)
+        gradient, curvature = _derivatives(best, soft, loss)
         if limits is not None:  # a parameter stays at its limit if it would be better beyond that
             gradient = np.where(np.where(gradient > 0, best.params <= limits[0], best.params >= limits[1]), 0, gradient)
         step = _step(gradient, curvature, damping)
         if not -gradient @ step / 2 > _ENOUGH * best.cost or damping > _LARGEST_DAMPING:
             break
         params = best.params + step
-        tried = _solution(model, params if limits is None else np.clip(params, *limits), soft)
+        tried = _solution(model, params if limits is None else np.clip(params, *limits), soft, loss)
         if tried.cost < best.cost:  # false where it is not a number
             best, damping = tried, max(damping / _DAMPING_FACTOR, _LEAST_DAMPING)
         else:
@@ -96,15 +113,15 @@ def _step(gradient: Floats, curvature: Floats, damping: float) -> Floats:
     return step
 
 
-def _solution(model: Model, params: Floats, soft: float | None) -> Solution:
+def _solution(model: Model, params: Floats, soft: float | None, loss: Loss) -> Solution:
     residuals, jacobian = model(params)
-    losses = residuals**2 if soft is None else 2 * soft**2 * (np.sqrt(1 + (residuals / soft) ** 2) - 1)
+    losses = residuals**2 if soft is None else soft**2 * loss.value((residuals / soft) ** 2)
     return Solution(params, residuals, jacobian, float(losses.sum()) / 2)
 
 
-def _derivatives(at: Solution, soft: float | None) -> tuple[Floats, Floats]:
+def _derivatives(at: Solution, soft: float | None, loss: Loss) -> tuple[Floats, Floats]:
     """Compute gradient and curvature of the cost, shape (p,) and (p, p), with the weights of the residuals."""
     weighted = at.jacobian.T
     if soft is not None:  # the curvature of reweighted least squares is never too small, so steps are not too long
-        weighted = weighted / np.sqrt(1 + (at.residuals / soft) ** 2)
+        weighted = weighted * loss.slope((at.residuals / soft) ** 2)
     return weighted @ at.residuals, weighted @ at.jacobian

@@ -5,14 +5,14 @@ Intell. 20, 113 (1998).
 """
 
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ponikeeper_client.fit._forward_model import Floats
 from ponikeeper_client.fit._frame import Frame
+from ponikeeper_client.fit._smoothing import derivatives, smooth
 
 _MIN_CURVATURE = 0.35
 """Least curvature across a ridge, in units of the noise around it."""
@@ -73,11 +73,9 @@ def find_ridges(frame: Frame, image: NDArray[np.float32], width: float) -> Ridge
     RidgePoints
         One point for each pixel that contains the top of a ridge.
     """
-    near = ndimage.gaussian_filter(frame.valid.astype(np.float32), 1.5 * width)
-    by_y, by_x, by_yy, by_xx, by_xy = (
-        ndimage.gaussian_filter(image, width, order=cast("int", order))
-        for order in ((1, 0), (0, 1), (2, 0), (0, 2), (1, 1))
-    )
+    near = smooth(frame.valid.astype(np.float32), 1.5 * width)
+    by = derivatives(image, width)
+    by_y, by_x, by_yy, by_xx, by_xy = (by[orders] for orders in ((1, 0), (0, 1), (2, 0), (0, 2), (1, 1)))
     half, spread = (by_yy + by_xx) / 2, np.sqrt(((by_yy - by_xx) / 2) ** 2 + by_xy**2)
     across, along = half - spread, half + spread  # the curvatures; across a ridge it is negative
     height = -across * width**2 / _noise(image, width)
@@ -100,8 +98,8 @@ def find_ridges(frame: Frame, image: NDArray[np.float32], width: float) -> Ridge
 
 def _noise(image: NDArray[np.float32], width: float) -> NDArray[np.floating]:
     """Compute the local root mean square of the image without its smooth part, shape (y, x)."""
-    rough = image - ndimage.gaussian_filter(image, 4 * width)
-    return np.sqrt(ndimage.gaussian_filter(rough * rough, 10 * width)) + 1e-6
+    rough = image - smooth(image, 4 * width)
+    return np.sqrt(smooth(rough * rough, 10 * width)) + 1e-6
 
 
 def _normals(across: Floats, by_yy: Floats, by_xx: Floats, by_xy: Floats) -> tuple[Floats, Floats]:

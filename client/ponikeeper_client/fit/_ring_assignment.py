@@ -1,20 +1,18 @@
 """Ring assignment: ridge points are assigned to calibrant lines, from the inner rings outwards, and fitted."""
 
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from ponikeeper_client.fit._forward_model import (
     DISTANCE,
-    PARAMETER_SCALES,
     Floats,
     radius_per_angle,
     two_theta,
     two_theta_jacobian,
 )
+from ponikeeper_client.fit._least_squares import minimize
 from ponikeeper_client.fit._ridges import RidgePoints
 from ponikeeper_client.fit.calibrants import line_spacing, nearest_index
 
@@ -27,6 +25,9 @@ _PRECISION = 0.8
 
 _LEAST = 0.02
 """Least share of ridge points on lines, and least share of others, that is assumed."""
+
+_STEPS = 12
+"""Largest number of steps of one fit: the parameters are rough."""
 
 _FRACTIONS = (0.15, 0.3, 0.6, 1.0)
 """Parts of the ridge points, by angle: the inner rings first, where the lines are far apart."""
@@ -138,12 +139,9 @@ def _fitted(
     """Fit parameters to the points that are near their target angles (rad), with a weak prior on no tilt."""
     y, x, target, scale = (values[near] for values in (ridges.y, ridges.x, target, scale * np.sqrt(ridges.weight)))
 
-    def residuals(values: Floats) -> Floats:
-        return np.r_[(two_theta(values, y, x) - target) * scale, prior * values[3:]]
+    def model(values: Floats) -> tuple[Floats, Floats]:
+        slopes = two_theta_jacobian(values, y, x) * scale[:, None]
+        residuals = (two_theta(values, y, x) - target) * scale
+        return np.r_[residuals, prior * values[3:]], np.vstack([slopes, prior * np.eye(2, 5, 3)])
 
-    def jacobian(values: Floats) -> Floats:
-        return np.vstack([two_theta_jacobian(values, y, x) * scale[:, None], prior * np.eye(2, 5, 3)])
-
-    scales = np.array(PARAMETER_SCALES) * np.r_[params[DISTANCE], 1, 1, 1, 1]
-    solve = cast("Any", least_squares)  # its annotations do not know of a function as `jac`
-    return solve(residuals, params, jacobian, x_scale=scales, loss="soft_l1", f_scale=soft, max_nfev=12).x
+    return minimize(model, params, soft=soft, steps=_STEPS).params

@@ -1,9 +1,12 @@
 """Shapes of the rings: beam spot, tilt and rough distance from the directions of ridges, without knowing any ring."""
 
+from typing import Any
+
 import numpy as np
-from scipy.optimize import least_squares
+from numpy.typing import NDArray
 
 from ponikeeper_client.fit._forward_model import DISTANCE, Floats, beam_direction, ray
+from ponikeeper_client.fit._least_squares import CAUCHY, minimize
 from ponikeeper_client.fit._ridges import RidgePoints
 
 _MAX_TILT = 1.2
@@ -19,6 +22,12 @@ _MIN_SINE = 0.02
 
 _DIRECTION_SIGMA = 0.04
 """Standard deviation of a normal's direction towards the centre (rad); covers a tilt of a few degrees."""
+
+_SOFT = 0.05
+"""Sine of the angle between a ridge and its ring from which on it counts less."""
+
+_STEPS_OF_SHAPE = np.array([1e-6, 1e-9, 1e-9, 1e-7, 1e-7])
+"""Differences by which derivatives are computed: of the logarithm of the distance, the beam spot (m), tilt (rad)."""
 
 _TILT_PRIOR = 0.01
 """Weight of no tilt relative to directions: short arcs hardly determine a tilt."""
@@ -95,24 +104,29 @@ def fit_shape(ridges: RidgePoints, params: Floats, size: float, spread: float) -
         placed = np.r_[np.exp(values[0]), values[1:]]
         return np.r_[_direction_residuals(placed, ridges), known * (values[0] - first)]
 
-    scales = np.array([0.3, 4e-3, 4e-3, 0.05, 0.05])
-    limits = np.array([np.log(_FARTHEST * size), np.inf, np.inf, _MAX_TILT, _MAX_TILT])
-    lowest = np.r_[np.log(_NEAREST * size), -limits[1:]]
+    def model(values: Floats) -> tuple[Floats, Floats]:
+        middle = residuals(values)
+        changes = [residuals(values + step) - middle for step in np.diag(_STEPS_OF_SHAPE)]
+        return middle, np.stack(changes, axis=1) / _STEPS_OF_SHAPE
+
+    largest = np.array([np.log(_FARTHEST * size), np.inf, np.inf, _MAX_TILT, _MAX_TILT])
+    least = np.r_[np.log(_NEAREST * size), -largest[1:]]
     begin = np.r_[first, params[1:3], np.clip(params[3:], -0.99 * _MAX_TILT, 0.99 * _MAX_TILT)]
-    solution = least_squares(
-        residuals, begin, bounds=(lowest, limits), loss="cauchy", f_scale=0.05, x_scale=scales, max_nfev=25
-    )
-    return float(solution.cost), np.r_[np.exp(solution.x[0]), solution.x[1:]]
+    solution = minimize(model, begin, soft=_SOFT, loss=CAUCHY, steps=25, limits=(least, largest))
+    return solution.cost, np.r_[np.exp(solution.params[0]), solution.params[1:]]
 
 
-def _votes(voters: RidgePoints, y: Floats, x: Floats) -> Floats:
-    """Compute for each point (m) the weight of the ridge points whose normals point at it."""
-    votes = np.empty(len(y))
+def _votes(voters: RidgePoints, y: Floats, x: Floats) -> NDArray[Any]:
+    """Compute for each point (m) the weight of the ridge points whose normals point at it; float32 is faster."""
+    arrays = (voters.y, voters.x, voters.normal_y, voters.normal_x, voters.weight, y, x)
+    from_y, from_x, normal_y, normal_x, weight, at_y, at_x = (np.asarray(values, np.float32) for values in arrays)
+    votes: NDArray[Any] = np.empty(len(y), np.float32)
     for start in range(0, len(y), 250):
         part = slice(start, start + 250)
-        to_y, to_x = voters.y - y[part, None], voters.x - x[part, None]
-        sine = np.abs(to_y * voters.normal_x - to_x * voters.normal_y) / (np.hypot(to_y, to_x) + 1e-12)
-        votes[part] = (voters.weight * np.exp(-0.5 * (sine / _DIRECTION_SIGMA) ** 2)).sum(1)
+        to_y, to_x = from_y - at_y[part, None], from_x - at_x[part, None]
+        sine = to_y * normal_x - to_x * normal_y
+        sine_squared = sine * sine / (to_y * to_y + to_x * to_x + np.float32(1e-20))
+        votes[part] = np.exp(sine_squared * np.float32(-0.5 / _DIRECTION_SIGMA**2)) @ weight
     return votes
 
 
