@@ -7,7 +7,6 @@ import typer
 
 from ponikeeper.errors import MissingExtraError
 from ponikeeper.geometry.wavelengths import given_wavelength
-from ponikeeper.protocol import DEFAULT_ERRORS
 from ponikeeper_client import _model_commands as model_commands
 
 
@@ -54,7 +53,10 @@ def fit(
     ] = None,
     wavelength_sigma: Annotated[
         float | None,
-        typer.Option(help="standard deviation of the wavelength, relative to it; 0.005", show_default=False),
+        typer.Option(
+            help="standard deviation of the wavelength, relative to it; with --put that of the IOC, else 0.005",
+            show_default=False,
+        ),
     ] = None,
     detector: Annotated[str | None, typer.Option(help="pyFAI's name; if omitted, that of --start")] = None,
     pixel: Annotated[
@@ -106,12 +108,12 @@ def fit(
 
     With --plan it needs no image, and exits with 1 if fewer than three rings will be on the panel.
 
-    With --put it prints which revision is active, whether it applies, and what to type if not. Without --here and
-    --no-position it asks for the position as ponikeeper put does.
+    With --put the errors that the fit assumes are those that are configured in the IOC. It prints which revision is
+    active, whether it applies, and what to type if not. Without --here and --no-position it asks for the position as
+    ponikeeper put does.
     """
     try:
         from ponikeeper_client.fit import command, options, plan_command
-        from ponikeeper_client.fit._acceptance import Criteria
         from ponikeeper_client.fit._inputs import InputFiles
         from ponikeeper_client.fit._output import OutputFile
         from ponikeeper_client.fit.commit import parse_commit_options
@@ -123,10 +125,9 @@ def fit(
     if plan:
         plan_command.plan(images or (), calibrant, beam, begin)
         return
-    criteria = Criteria.of(DEFAULT_ERRORS, wavelength_sigma, part)
     inputs = InputFiles(images or (), dark or (), mask)
     files = None if output is None else OutputFile(output)
-    if not command.fit(inputs, calibrant, beam, begin, criteria, files, committing):
+    if not command.fit(inputs, calibrant, beam, begin, wavelength_sigma, part, files, committing):
         raise typer.Exit(1)
 
 

@@ -274,6 +274,18 @@ def test_it_is_committed_with_its_provenance(fit, files, prefix, tmp_path):
     assert "start.poni" in reported["wavelength_from"]
 
 
+def test_a_fit_that_is_committed_assumes_the_errors_of_the_ioc(fit, files, make_ioc):
+    own = {"wavelength": 0.001, "distortion": 0.2, "distortion_length": 0.25}
+    keys = "wavelength_sigma = 0.001\ndistortion = 0.2\ndistortion_length = 0.25"
+    prefix = make_ioc(more={DETECTORS[0]: keys}).start().prefixes[0]
+    words = ("image.npy", "--start", files / "start.poni", "--put", prefix)
+    assert fit(*words).returncode == 0
+    assert snapshot(prefix)["provenance"]["assumed"] == own
+    assert fit(*words, "--wavelength-sigma", 2e-3).returncode == 0
+    wait_for(lambda: snapshot(prefix)["revision"] == 2)
+    assert snapshot(prefix)["provenance"]["assumed"] == {**own, "wavelength": 2e-3}
+
+
 def test_mask_is_committed_as_path_and_hash(fit, files, prefix):
     mask = files / "mask.npy"
     done = fit("image.npy", "--start", files / "start.poni", "--mask", mask, "--put", prefix)
@@ -421,6 +433,8 @@ def test_an_ioc_that_does_not_answer_leaves_the_file(fit, files, tmp_path):
     assert done.returncode != 0
     assert "NoSuchIoc:Snapshot_RBV does not answer" in plain(done.stderr)
     assert off_px(TRUTH, poni.read(output.read_bytes())) < RIGHT
+    nowhere = fit("missing.npy", "--start", files / "start.poni", "--put", "NoSuchIoc:")
+    assert "NoSuchIoc:Snapshot_RBV does not answer" in plain(nowhere.stderr), "without a file it fails before the fit"
 
 
 def test_the_help_states_units(call):

@@ -10,7 +10,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from ponikeeper.errors import CalibrationError, FitError
-from ponikeeper.protocol import Commit
+from ponikeeper.geometry import Geometry
+from ponikeeper.protocol import DEFAULT_ERRORS, Commit
 from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.origin import certainty_lines
 from ponikeeper.system import terminal
@@ -22,7 +23,7 @@ from ponikeeper_client.fit._inputs import InputFiles
 from ponikeeper_client.fit._output import OutputFile
 from ponikeeper_client.fit.calibrants import Calibrant, known_standards
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
-from ponikeeper_client.fit.commit import CommitOptions, commit
+from ponikeeper_client.fit.commit import CommitOptions, connected
 from ponikeeper_client.fit.fit import Fit, fit_image
 from ponikeeper_client.fit.identify import AUTO, fit_any, named_lookalike
 from ponikeeper_client.fit.start import Nominal, ResolvedStart, Start, resolve_start
@@ -38,7 +39,8 @@ def fit(
     calibrant: str | None,
     wavelength: float | None,
     start: Start,
-    criteria: Criteria,
+    wavelength_sigma: float | None,
+    part: bool,
     output: OutputFile | None,
     committing: CommitOptions | None,
 ) -> bool:
@@ -54,8 +56,11 @@ def fit(
         Wavelength of the beam (m); None is that of the start.
     start
         Where the search begins.
-    criteria
-        By what the fit is judged.
+    wavelength_sigma
+        Relative standard deviation of the wavelength; None for that of the IOC, or the usual one if nothing is
+        committed.
+    part
+        Whether a geometry is accepted that is certain only in a part of the detector.
     output
         The files to write; None writes none.
     committing
@@ -77,9 +82,29 @@ def fit(
     RefusedError, NotConnectedError
         The IOC did not accept the geometry, or does not answer.
     """
-    standard = _standard(inputs, calibrant, wavelength, start)
+    criteria, standard = (
+        Criteria.of(DEFAULT_ERRORS, wavelength_sigma, part),
+        _standard(inputs, calibrant, wavelength, start),
+    )
     if output is not None:
         output.check(terminal.ask if terminal.is_interactive() else None)
+    if committing is None:
+        _fitted(inputs, standard, wavelength, start, criteria, output)
+        return True
+    with connected(committing) as ioc:
+        if ioc.failure is not None and output is None:
+            raise ioc.failure
+        criteria = Criteria.of(ioc.assumed, wavelength_sigma, part)
+        geometry, provenance = _fitted(inputs, standard, wavelength, start, criteria, output)
+        request = Commit(geometry.as_dict(), provenance, committing.label, "unknown")
+        return ioc.commit(with_files(request, file_entry, inputs.mask))
+
+
+def _fitted(
+    inputs: InputFiles, standard: Calibrant | None, wavelength: float | None, start: Start, criteria: Criteria,
+    output: OutputFile | None,
+) -> tuple[Geometry, dict[str, object]]:  # fmt: skip
+    """Fit a geometry, print and write the result; return it with its provenance, or raise `FitError`."""
     with _progress_bar() as report:
         report(0.0, "read the images")
         image, mask = inputs.read()
@@ -93,18 +118,13 @@ def fit(
         _print(output.write_poni(result.geometry, [*inputs.lines(), *_quality_lines(result)]))
     if output is not None:
         _draw(output, result, image, mask, inputs.name)
-    geometry = result.require_accepted()
-    if committing is None:
-        return True
-    provenance = {
+    return result.require_accepted(), {
         **result.provenance(),
         "method": "fit",
         "wavelength_from": "argument" if wavelength is not None else begin.source,
         **inputs.provenance(),
         **({"comment": to_ascii("; ".join(result.warnings))} if result.warnings else {}),
     }
-    request = Commit(geometry.as_dict(), provenance, committing.label, "unknown")
-    return commit(committing, with_files(request, file_entry, inputs.mask))
 
 
 def _standard(inputs: InputFiles, calibrant: str | None, wavelength: float | None, start: Start) -> Calibrant | None:

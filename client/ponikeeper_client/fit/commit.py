@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ponikeeper.errors import CalibrationError, NotConnectedError
-from ponikeeper.protocol import Commit, Result, Snapshot, applies
+from ponikeeper.protocol import DEFAULT_ERRORS, AssumedErrors, Commit, Result, Snapshot, applies
 from ponikeeper.protocol.outcome import outcome_lines
 from ponikeeper.protocol.position_choice import PositionWord, choose_position, given_position
 from ponikeeper.system import terminal
@@ -85,62 +87,98 @@ def parse_commit_options(
     return CommitOptions(prefix, label, given_position(here, no_position), seconds)
 
 
-def commit(options: CommitOptions, request: Commit) -> bool:
-    """Commit a geometry, and print which revision is active and whether it applies.
+@dataclass(frozen=True, slots=True)
+class Committer:
+    """The IOC that gets a geometry.
 
     Parameters
     ----------
     options
-        Where and how.
-    request
-        The commit; its position is replaced by the one that is chosen.
+        Where and how to commit.
+    assumed
+        The errors that the IOC has for this detector; the usual ones if it does not answer.
+    failure
+        Why nothing can be committed; None if the IOC answers.
+    """
 
-    Returns
-    -------
-    bool
-        False if `options` ask to wait and the geometry does not apply in time.
+    options: CommitOptions
+    _calib: "CalibrationData"
+    assumed: AssumedErrors = DEFAULT_ERRORS
+    failure: NotConnectedError | None = None
 
-    Raises
-    ------
-    RefusedError
-        The IOC did not accept it, or the question for the position was not answered.
-    NotConnectedError
-        The IOC does not answer.
+    def commit(self, request: Commit) -> bool:
+        """Commit a geometry, and print which revision is active and whether it applies.
+
+        Parameters
+        ----------
+        request
+            The commit; its position is replaced by the one that is chosen.
+
+        Returns
+        -------
+        bool
+            False if the options ask to wait and the geometry does not apply in time.
+
+        Raises
+        ------
+        RefusedError
+            The IOC did not accept it, or the question for the position was not answered.
+        NotConnectedError
+            The IOC does not answer.
+        """
+        if self.failure is not None:
+            raise self.failure
+        ask = terminal.ask if terminal.is_interactive() else None
+        position = choose_position(self.options.position, self._calib.read_links, ask)
+        return self._report(self._calib.transact(replace(request, position=position)))
+
+    def _report(self, result: Result) -> bool:
+        """Print what is active, and wait until it applies; return as `commit`."""
+        options = self.options
+        snapshot = self._calib.verified()
+        _print(options, result, snapshot, position=True)
+        if options.seconds is None or _may_be_used(snapshot):
+            return True
+        deadline = time.monotonic() + options.seconds
+        while not _may_be_used(snapshot) and time.monotonic() < deadline:
+            time.sleep(_POLL_PERIOD)
+            snapshot = self._calib.verified()
+        _print(options, result, snapshot)
+        if _may_be_used(snapshot):
+            return True
+        text = f"timed out after {options.seconds:g} s waiting until the geometry of {options.prefix} applies"
+        Console(stderr=True).print(Text(text, style="bold red"), soft_wrap=True)
+        return False
+
+
+@contextmanager
+def connected(options: CommitOptions) -> Iterator[Committer]:
+    """Return a context that is connected to the IOC, which has the errors that a fit assumes.
+
+    Parameters
+    ----------
+    options
+        Where and how to commit.
     """
     from ponikeeper_client.device import CalibrationData  # a fit that is not committed needs no ophyd
 
     calib = CalibrationData(options.prefix, name="calib")
     try:
-        calib.wait_for_connection(timeout=_CONNECT_TIMEOUT)
-        ask = terminal.ask if terminal.is_interactive() else None
-        position = choose_position(options.position, calib.read_links, ask)
-        result = calib.transact(replace(request, position=position))
-        return _report(calib, options, result)
-    except TimeoutError as error:
-        raise NotConnectedError(
-            f"{options.prefix}Snapshot_RBV does not answer within {_CONNECT_TIMEOUT:g} s: check the prefix, and that "
-            "the IOC is running; a PONI file written with -o can be committed later, with ponikeeper put"
-        ) from error
+        try:
+            calib.wait_for_connection(timeout=_CONNECT_TIMEOUT)
+            committer = Committer(options, calib, calib.read_snapshot().assumed)
+        except (TimeoutError, NotConnectedError):
+            committer = Committer(options, calib, failure=_silent(options.prefix))
+        yield committer
     finally:
         calib.destroy()
 
 
-def _report(calib: "CalibrationData", options: CommitOptions, result: Result) -> bool:
-    """Print what is active, and wait until it applies; return as `commit`."""
-    snapshot = calib.verified()
-    _print(options, result, snapshot, position=True)
-    if options.seconds is None or _may_be_used(snapshot):
-        return True
-    deadline = time.monotonic() + options.seconds
-    while not _may_be_used(snapshot) and time.monotonic() < deadline:
-        time.sleep(_POLL_PERIOD)
-        snapshot = calib.verified()
-    _print(options, result, snapshot)
-    if _may_be_used(snapshot):
-        return True
-    text = f"timed out after {options.seconds:g} s waiting until the geometry of {options.prefix} applies"
-    Console(stderr=True).print(Text(text, style="bold red"), soft_wrap=True)
-    return False
+def _silent(prefix: str) -> NotConnectedError:
+    return NotConnectedError(
+        f"{prefix}Snapshot_RBV does not answer within {_CONNECT_TIMEOUT:g} s: check the prefix, and that the IOC is "
+        "running; a PONI file written with -o can be committed later, with ponikeeper put"
+    )
 
 
 def _print(options: CommitOptions, result: Result, snapshot: Snapshot | None, *, position: bool = False) -> None:
