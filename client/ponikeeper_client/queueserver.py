@@ -27,7 +27,8 @@ _NOMINAL = tuple(field.name for field in fields(plans.Nominal))
 def calibrate(
     detectors: Sequence[Readable],
     calibs: Sequence[Readable] | None = None,
-    calibrant: str = "Ni",
+    *,
+    calibrant: str,
     wavelength: float | None = None,
     wavelength_sigma: float | None = None,
     method: Literal["auto", "poni"] = "auto",
@@ -54,7 +55,7 @@ def calibrate(
     calibs
         The calibration of each, such as pe1.calib; if omitted, the one component of that kind that each has.
     calibrant
-        The standard: pyFAI's name, or a .D file.
+        The standard in the beam: pyFAI's name, or a .D file.
     wavelength
         In m; if omitted, the metadata bt_wavelength (angstrom), that of the active geometry, or the linked energy.
     wavelength_sigma

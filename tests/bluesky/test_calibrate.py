@@ -67,7 +67,15 @@ def session(run_engine, tmp_path):
 
             def plan():
                 stored["results"] = yield from calibrate(
-                    detectors, calibs, **{"output_dir": self.folder, "wavelength": 1.663e-11, "start": START, **options}
+                    detectors,
+                    calibs,
+                    **{
+                        "calibrant": "Ni",
+                        "output_dir": self.folder,
+                        "wavelength": 1.663e-11,
+                        "start": START,
+                        **options,
+                    },
                 )
 
             run_engine(plan(), lambda kind, document: self.documents.setdefault(kind, []).append(document))
@@ -180,6 +188,7 @@ def test_poni_that_does_not_fit_reports_it_in_the_record(session, panel):
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
+        ({"calibrant": None}, CalibrantError, "the calibrant is missing: give the powder standard in the beam"),
         ({"calibrant": "Nickel"}, CalibrantError, "expected a .D file, or one of"),
         ({"method": "magic"}, CalibrationError, 'expected "auto", "gui" or "poni"'),
         ({"method": "poni"}, CalibrationError, 'give start="some.poni"'),

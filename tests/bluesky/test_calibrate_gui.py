@@ -63,7 +63,9 @@ def shutter():
 def test_geometry_that_a_person_saved_under_any_name_is_active(run_engine, panel, clicking, shutter, tmp_path):
     panel.calib.set(replace(NEAR, dist=0.2355)).wait(timeout=10)
     clicking("fit,save=whatever,close")
-    run_engine(calibrate([panel], method="gui", shutter=shutter, label="near", output_dir=tmp_path / "out"))
+    run_engine(
+        calibrate([panel], calibrant="Ni", method="gui", shutter=shutter, label="near", output_dir=tmp_path / "out")
+    )
     snapshot = panel.calib.read_snapshot()
     assert (snapshot.revision, snapshot.label) == (2, "near")
     assert snapshot.geometry.dist == pytest.approx(NEAR.dist, rel=2e-3)
@@ -77,7 +79,9 @@ def test_geometry_that_a_person_saved_under_any_name_is_active(run_engine, panel
 def test_window_closed_without_saving_is_cancelled_and_the_image_kept(run_engine, panel, clicking, shutter, tmp_path):
     clicking("close")
     with pytest.raises(CalibrationError, match="cancelled") as raised:
-        run_engine(calibrate([panel], method="gui", start=NEAR, shutter=shutter, output_dir=tmp_path / "out"))
+        run_engine(
+            calibrate([panel], calibrant="Ni", method="gui", start=NEAR, shutter=shutter, output_dir=tmp_path / "out")
+        )
     (image,) = (tmp_path / "out").glob("*.tiff")
     assert str(image) in str(raised.value)
     assert panel.calib.read_snapshot().revision == 0
@@ -87,7 +91,7 @@ def test_no_display_is_reported_before_the_exposure(run_engine, panel, monkeypat
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(NoDisplayError, match="log in with ssh -X"):
-        run_engine(calibrate([panel], method="gui", start=NEAR, shutter=shutter, output_dir=tmp_path))
+        run_engine(calibrate([panel], calibrant="Ni", method="gui", start=NEAR, shutter=shutter, output_dir=tmp_path))
     assert panel.exposures == 0
     assert shutter.device.puts == []
 
@@ -103,7 +107,7 @@ def test_abort_closes_the_window_and_commits_nothing(run_engine, panel, clicking
     thread = threading.Thread(target=stop)
     thread.start()
     with pytest.raises(RunEngineInterrupted):
-        run_engine(calibrate([panel], method="gui", start=NEAR, shutter=shutter, output_dir=log))
+        run_engine(calibrate([panel], calibrant="Ni", method="gui", start=NEAR, shutter=shutter, output_dir=log))
     thread.join()
     run_engine.abort()
     wait_for(lambda: not [each for each in threading.enumerate() if each.name == "calibrate pe1"])
@@ -116,6 +120,6 @@ def test_mask_reaches_the_window(run_engine, panel, clicking, tmp_path):
     mask[:100] = True
     clicking("close")
     with pytest.raises(CalibrationError, match="cancelled"):
-        run_engine(calibrate([panel], method="gui", start=NEAR, mask=mask, output_dir=tmp_path / "out"))
+        run_engine(calibrate([panel], calibrant="Ni", method="gui", start=NEAR, mask=mask, output_dir=tmp_path / "out"))
     report = (tmp_path / "report.json").read_text()
     assert f'"masked": {mask.sum()}' in report

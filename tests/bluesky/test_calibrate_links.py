@@ -63,7 +63,7 @@ def panel(at_rest, linked):
 @pytest.fixture
 def run(run_engine: RunEngine, tmp_path):
     def run(panel, **options):
-        plan = calibrate([panel], output_dir=tmp_path, **{"start": TRUTH, **options})
+        plan = calibrate([panel], calibrant="Ni", output_dir=tmp_path, **{"start": TRUTH, **options})
         run_engine(plan)
         return panel.calib.read_snapshot()
 

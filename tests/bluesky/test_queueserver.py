@@ -117,14 +117,15 @@ def test_plans_are_offered_with_types_defaults_and_descriptions(queue):
     assert all("annotation" in one and "description" in one for one in record.values())
     assert record["detectors"]["convert_device_names"]
     assert record["calibs"]["convert_device_names"]
-    assert ast.literal_eval(record["calibrant"]["default"]) == "Ni"
+    assert ast.literal_eval(record["num"]["default"]) == 1
+    assert "default" not in record["calibrant"], "the standard is never guessed"
     assert {one["name"] for one in found["at_positions"]["parameters"]} >= {"detectors", "motor", "positions"}
 
 
 def test_calibration_from_the_queue_is_active_and_the_history_names_its_run(queue, pe1):
     result = queue.run(
-        "calibrate", detectors=["pe1"], calibs=["pe1.calib"], start=START, wavelength=1.663e-11, label="near",
-        shutter="shutter", shutter_open="open", shutter_closed="closed", md={"sample": "Ni"},
+        "calibrate", detectors=["pe1"], calibs=["pe1.calib"], calibrant="Ni", start=START, wavelength=1.663e-11,
+        label="near", shutter="shutter", shutter_open="open", shutter_closed="closed", md={"sample": "Ni"},
     )  # fmt: skip
     assert (result["exit_status"], result["msg"]) == ("completed", "")
     (uid,) = result["run_uids"]
@@ -136,7 +137,7 @@ def test_calibration_from_the_queue_is_active_and_the_history_names_its_run(queu
 
 
 def test_rejected_calibration_fails_with_its_reason(queue):
-    result = queue.run("calibrate", detectors=["pe2"], start=START, wavelength=1.663e-11)
+    result = queue.run("calibrate", detectors=["pe2"], calibrant="Ni", start=START, wavelength=1.663e-11)
     assert result["exit_status"] == "failed"
     assert "pe2: no rings of Ni were found" in result["msg"]
     assert "nothing was activated" in result["msg"]
@@ -167,7 +168,7 @@ def state_of(prefixes, panel, number=0):
 def calibrate_from_the_queue(queue, panel):
     """Return the entry in the queue's history, and what the queue's console printed meanwhile."""
     before = len(queue.log.read_text())
-    result = queue.run("calibrate", detectors=[panel], start=START, wavelength=1.663e-11)
+    result = queue.run("calibrate", detectors=[panel], calibrant="Ni", start=START, wavelength=1.663e-11)
     return result, queue.log.read_text()[before:]
 
 
@@ -223,10 +224,11 @@ def test_positions_of_the_queue_are_measured_with_their_own_geometries(queue):
 @pytest.mark.parametrize(
     ("parameters", "says"),
     [
-        ({"detectors": ["pe1"], "method": "gui"}, "method"),
-        ({"detectors": ["pe1"], "num": "many"}, "num"),
+        ({"detectors": ["pe1"], "calibrant": "Ni", "method": "gui"}, "method"),
+        ({"detectors": ["pe1"], "calibrant": "Ni", "num": "many"}, "num"),
         ({"calibrant": "Ni"}, "detectors"),
-        ({"detectors": ["pe1"], "db": "catalog"}, "db"),
+        ({"detectors": ["pe1"]}, "calibrant"),
+        ({"detectors": ["pe1"], "calibrant": "Ni", "db": "catalog"}, "db"),
     ],
 )
 def test_request_of_a_wrong_type_is_refused_before_it_is_queued(queue, parameters, says):
@@ -237,9 +239,9 @@ def test_request_of_a_wrong_type_is_refused_before_it_is_queued(queue, parameter
 @pytest.mark.parametrize(
     ("parameters", "says"),
     [
-        ({"detectors": ["pe9"]}, "pe9: no device of that name"),
-        ({"detectors": ["pe1"], "calibs": ["pe1.image"]}, "pe1_image is no calibration"),
-        ({"detectors": ["pe1"], "start": {"distance": 0.25}}, "is no start of a fit"),
+        ({"detectors": ["pe9"], "calibrant": "Ni"}, "pe9: no device of that name"),
+        ({"detectors": ["pe1"], "calibs": ["pe1.image"], "calibrant": "Ni"}, "pe1_image is no calibration"),
+        ({"detectors": ["pe1"], "calibrant": "Ni", "start": {"distance": 0.25}}, "is no start of a fit"),
     ],
 )
 def test_request_that_cannot_be_run_fails_with_what_to_write_instead(queue, parameters, says):

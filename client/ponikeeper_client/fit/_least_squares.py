@@ -10,8 +10,7 @@ import numpy as np
 
 from ponikeeper_client.fit._forward_model import Floats
 
-_ENOUGH = 1e-9
-"""Expected relative decrease of the cost from which on the minimum is reached."""
+_EXACT = 1e-9
 
 _LEAST_DAMPING, _FIRST_DAMPING, _LARGEST_DAMPING = 1e-12, 1e-4, 1e8
 _DAMPING_FACTOR = 10.0
@@ -60,8 +59,8 @@ class Solution:
 
 
 def minimize(
-    model: Model, start: Floats, *, soft: float | None = None, loss: Loss = SOFT_L1, steps: int = 40,
-    limits: Limits | None = None,
+    model: Model, start: Floats, *, soft: float | None = None, loss: Loss = SOFT_L1, enough: float = _EXACT,
+    steps: int = 40, limits: Limits | None = None,
 ) -> Solution:  # fmt: skip
     """Find the parameters with the least residuals.
 
@@ -75,6 +74,8 @@ def minimize(
         Residuals above this count less; None for plain least squares.
     loss
         How much less.
+    enough
+        Expected relative decrease of the cost from which on the minimum is reached.
     steps
         Largest number of steps that are tried.
     limits
@@ -91,7 +92,7 @@ def minimize(
         if limits is not None:  # a parameter stays at its limit if it would be better beyond that
             gradient = np.where(np.where(gradient > 0, best.params <= limits[0], best.params >= limits[1]), 0, gradient)
         step = _step(gradient, curvature, damping)
-        if not -gradient @ step / 2 > _ENOUGH * best.cost or damping > _LARGEST_DAMPING:
+        if not -gradient @ step / 2 > enough * best.cost or damping > _LARGEST_DAMPING:
             break
         params = best.params + step
         tried = _solution(model, params if limits is None else np.clip(params, *limits), soft, loss)

@@ -26,8 +26,8 @@ _PRECISION = 0.8
 _LEAST = 0.02
 """Least share of ridge points on lines, and least share of others, that is assumed."""
 
-_STEPS = 12
-"""Largest number of steps of one fit: the parameters are rough."""
+_ENOUGH, _STEPS = 1e-5, 12
+"""When a fit ends, and its largest number of steps: the parameters are rough."""
 
 _FRACTIONS = (0.15, 0.3, 0.6, 1.0)
 """Parts of the ridge points, by angle: the inner rings first, where the lines are far apart."""
@@ -144,4 +144,4 @@ def _fitted(
         residuals = (two_theta(values, y, x) - target) * scale
         return np.r_[residuals, prior * values[3:]], np.vstack([slopes, prior * np.eye(2, 5, 3)])
 
-    return minimize(model, params, soft=soft, steps=_STEPS).params
+    return minimize(model, params, soft=soft, enough=_ENOUGH, steps=_STEPS).params

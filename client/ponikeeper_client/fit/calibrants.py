@@ -124,6 +124,32 @@ def calibrant(name: str | Path | Calibrant) -> Calibrant:
     return Calibrant(str(name), _read(_pyfai_files()[str(name)]))
 
 
+def required_calibrant(name: str | Path | Calibrant | None) -> Calibrant:
+    """Find a calibrant that has to be given.
+
+    Parameters
+    ----------
+    name
+        As for `calibrant`; None if it was not given.
+
+    Returns
+    -------
+    Calibrant
+
+    Raises
+    ------
+    CalibrantError
+        As for `calibrant`, and if there is none: the wrong standard can fit, so it is never guessed.
+    """
+    if name is None:
+        usual = " ".join(USUAL_STANDARDS)
+        raise CalibrantError(
+            f'the calibrant is missing: give the powder standard in the beam, such as calibrant="CeO2"; usual ones are '
+            f"{usual}, and a .D file is one, too"
+        )
+    return calibrant(name)
+
+
 def calibrant_names() -> list[str]:
     """Return the names that `calibrant` knows, sorted."""
     return sorted(_pyfai_files())

@@ -19,8 +19,7 @@ from ponikeeper_client._image_files.reading import read_mask
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.documents import verify_files
 from ponikeeper_client.fit._acceptance import Criteria
-from ponikeeper_client.fit.calibrants import Calibrant
-from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
+from ponikeeper_client.fit.calibrants import Calibrant, required_calibrant
 from ponikeeper_client.fit.ring_plan import ring_problem
 from ponikeeper_client.fit.start import Start, check_start, named_start, planned_start, read_poni
 from ponikeeper_client.gui.display import require_display
@@ -36,7 +35,7 @@ def calibrate(
     detectors: Sequence[Any],
     calibs: Sequence[CalibrationData] | None = None,
     *,
-    calibrant: str | Path | Calibrant = "Ni",
+    calibrant: str | Path | Calibrant | None = None,
     wavelength: float | None = None,
     wavelength_sigma: float | None = None,
     method: Method = "auto",
@@ -67,7 +66,7 @@ def calibrate(
     calibs
         The `CalibrationData` of each; if omitted, the one component of this type that each detector has.
     calibrant
-        The standard: pyFAI's name, or a .D file.
+        The standard in the beam: pyFAI's name, or a .D file. It is never guessed.
     wavelength
         Wavelength of the beam (m). If omitted: `RE.md["bt_wavelength"]` (angstrom), that of the active geometry
         if the energy has not moved since, or the linked energy. It is never fitted and never guessed.
@@ -113,6 +112,8 @@ def calibrate(
 
     Raises
     ------
+    CalibrantError
+        The standard is missing or unknown.
     CalibrationError
         At least one detector was not calibrated; the message says why for each, and what to do. The results of
         the others are active, and in the attribute `results` of the error.
@@ -123,13 +124,13 @@ def calibrate(
 
     Examples
     --------
-    >>> RE(calibrate([detector], label="near", num=5, dark="take", shutter=shutter))
+    >>> RE(calibrate([detector], calibrant="CeO2", label="near", num=5, dark="take", shutter=shutter))
     """
     pairs = list(zip(detectors, _calibs_of(detectors, calibs), strict=True))
     exposure = Exposure(_checked_num(num), shutter, isinstance(dark, str) and dark == "take")
     start = named_start(start)
     options = CalibrationOptions(
-        find_calibrant(calibrant), method, start, _checked_dark(dark, shutter, db), _mask_array(mask), label,
+        required_calibrant(calibrant), method, start, _checked_dark(dark, shutter, db), _mask_array(mask), label,
         config_det, mask if isinstance(mask, (str, Path)) else None,
         wavelength_sigma, part,
     )  # fmt: skip

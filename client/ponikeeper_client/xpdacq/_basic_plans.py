@@ -123,7 +123,7 @@ class XrayBasicPlans:
         calibs
             The `CalibrationData` of each; if omitted, the one component of that kind that each has.
         **kwargs
-            As for `ponikeeper_client.calibrate`. The defaults are ``method="gui"``,
+            As for `ponikeeper_client.calibrate`. The defaults are xpdAcq's: ``calibrant="Ni"``, ``method="gui"``,
             ``output_dir="xpdacq_calib"``, and the shutter and the catalog of this object.
 
         Returns
@@ -136,7 +136,9 @@ class XrayBasicPlans:
         CalibrationError
             For at least one detector no geometry was activated.
         """
-        own: dict[str, Any] = {"method": "gui", "output_dir": "xpdacq_calib", "shutter": self._shutter}
+        own: dict[str, Any] = {
+            "calibrant": "Ni", "method": "gui", "output_dir": "xpdacq_calib", "shutter": self._shutter,
+        }  # fmt: skip
         if kwargs.get("images") is None:
             own["db"] = self.db
         results: dict[str, Calibrated] = yield from calibrate(detectors, calibs, **{**own, **kwargs})

@@ -34,6 +34,15 @@ def test_the_true_geometry_is_found_from_nothing(scene):
     assert off_px(scene.truth, result.geometry) < RIGHT
 
 
+def test_a_wrong_distance_of_the_start_is_named_with_the_one_at_which_the_rings_fit():
+    scene = Scene(on_detector("Pilatus300k", 1.72e-4, 0.15, (0.45, 0.55), (2, -1), 4e-11), "LaB6", counts=300)
+    result = fit_image(scene.image(), replace(scene.truth, dist=0.3), calibrant("LaB6"))
+    (problem,) = result.problems
+    assert problem.startswith("far from the start: nothing fits near its distance of 0.3 m, but all rings fit at ")
+    assert " 0.1499 m: the distance of the start may be wrong; if it is, start from a nominal distance" in problem
+    assert off_px(scene.truth, result.geometry) < RIGHT
+
+
 def test_an_image_without_rings_is_refused():
     noise = np.random.default_rng(3).poisson(100, (619, 487))
     nothing = on_detector("Pilatus300k", 1.72e-4, 1.0, (0.5, 0.5))
