@@ -5,7 +5,7 @@ python tests/bench/bench_fit.py [RUNS]
 The real nickel image where it is there, else a simulated one. Both start at the geometry that the fit finds, for
 pyFAI gets nowhere from farther away; the fit is timed from displaced starts, without a start, and where it refuses
 (the standard is another one) too. The goals on an idle machine with two cores are 0.5 s from a start, 3 s without
-one (medians), and 5 s for a refusal; the ratios to pyFAI alone depend less on the load.
+one (medians), and 5 s for a refusal; CPU times and the ratios to pyFAI alone depend less on the load.
 """
 
 import contextlib
@@ -45,10 +45,10 @@ def material():
 
 
 def seconds(call):
-    """Time one call (s)."""
-    began = time.perf_counter()
+    """Time one call; return its duration and its CPU time, of all threads (s)."""
+    began, used = time.perf_counter(), time.process_time()
     call()
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - used
 
 
 def main():
@@ -82,12 +82,13 @@ def main():
             times[kind].append(seconds(lambda call=call, start=start: call(start)))
     shape = " x ".join(map(str, real.image.shape))
     print(f"{name}, {shape}, {runs} runs each, in turn; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores (s)")
-    alone = statistics.median(times[list(kinds)[-1]])
+    alone = statistics.median(duration for duration, _ in times[list(kinds)[-1]])
     for kind, values in times.items():
-        median = statistics.median(values)
+        durations, used = zip(*values, strict=True)
+        median = statistics.median(durations)
         print(
-            f"{kind:<40} median {median:6.2f}   best {min(values):6.2f}   worst {max(values):6.2f}   "
-            f"{median / alone:5.2f} of pyFAI alone"
+            f"{kind:<40} median {median:6.2f}   best {min(durations):6.2f}   worst {max(durations):6.2f}   "
+            f"CPU {statistics.median(used):6.2f}   {median / alone:5.2f} of pyFAI alone"
         )
 
 
