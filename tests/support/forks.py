@@ -159,7 +159,8 @@ def _end(run: Callable[..., None], *arguments: object) -> NoReturn:
 
 
 def _serve(control: socket.socket) -> None:
-    """Fork for each message, and report the ends of the processes, until the other side ends."""
+    """Fork for each message, and report the ends of the processes; kill them when the other side ends."""
+    running: set[int] = set()
     ends, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(woken)
@@ -167,12 +168,15 @@ def _serve(control: socket.socket) -> None:
         ready, _, _ = select.select([control, ends], [], [])
         if ends in ready:
             os.read(ends, _LARGEST)
-            with contextlib.suppress(ChildProcessError):
+            with contextlib.suppress(ChildProcessError, BrokenPipeError):
                 while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                    running.discard(ended[0])
                     control.send(json.dumps([ended[0], os.waitstatus_to_exitcode(ended[1])]).encode())
         if control in ready:
             message, files, _, _ = socket.recv_fds(control, _LARGEST, 2)
             if not message:
+                for pid in running:  # of tests that were interrupted
+                    os.kill(pid, signal.SIGKILL)
                 return
             pid = os.fork()
             if pid == 0:
@@ -181,6 +185,7 @@ def _serve(control: socket.socket) -> None:
                 for file in (ends, woken, control.detach()):
                     os.close(file)
                 _end(_become, *json.loads(message), *files)
+            running.add(pid)
             for file in files:
                 os.close(file)
             control.send(json.dumps([pid, None]).encode())
