@@ -8,6 +8,7 @@ import numpy as np
 from ponikeeper.errors import CalibrationError
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol.assumed_errors import DEFAULT_ERRORS, LIMITS, AssumedErrors, is_allowed
+from ponikeeper_client.fit._certainty import Certainty, certainty
 from ponikeeper_client.fit._control_points import ControlPoints
 from ponikeeper_client.fit._forward_model import DISTANCE, Floats, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
@@ -21,7 +22,7 @@ from ponikeeper_client.fit._quality import (
     unexplained_share,
 )
 from ponikeeper_client.fit._refine import Refined, residuals_px
-from ponikeeper_client.fit._uncertainty import CONTRADICTED, Certainty, certainty
+from ponikeeper_client.fit._uncertainty import CONTRADICTED
 
 _MIN_RINGS = 3
 _MAX_UNCERTAINTY = 0.4

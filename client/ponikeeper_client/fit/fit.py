@@ -20,6 +20,7 @@ from ponikeeper_client.fit._acceptance import (
     warnings,
 )
 from ponikeeper_client.fit._attempts import Attempts
+from ponikeeper_client.fit._certainty import Certainty, Circle, certainty
 from ponikeeper_client.fit._control_points import control_points, profile_widths
 from ponikeeper_client.fit._forward_model import Floats, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
@@ -27,7 +28,6 @@ from ponikeeper_client.fit._quality import detected_rings
 from ponikeeper_client.fit._refine import Refined, evaluate
 from ponikeeper_client.fit._ring_profiles import RingProfiles
 from ponikeeper_client.fit._settle import FIRST_HALF_WIDTH, MAX_RINGS
-from ponikeeper_client.fit._uncertainty import Certainty, Circle, certainty
 from ponikeeper_client.fit.calibrants import Calibrant
 
 Progress = Callable[[float, str], None]

@@ -16,12 +16,12 @@ from ponikeeper_client.fit._acceptance import (
     problems,
     warnings,
 )
+from ponikeeper_client.fit._certainty import certainty
 from ponikeeper_client.fit._control_points import ControlPoints
 from ponikeeper_client.fit._forward_model import detector_point, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._quality import detected_rings
 from ponikeeper_client.fit._refine import refine
-from ponikeeper_client.fit._uncertainty import certainty
 from ponikeeper_client.fit.calibrants import Calibrant, calibrant
 from ponikeeper_client.fit.fit import fit_image
 from powder import Scene, lines_of, on_detector

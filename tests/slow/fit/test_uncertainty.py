@@ -6,11 +6,11 @@ from scipy import ndimage
 
 from ponikeeper.protocol import AssumedErrors
 from ponikeeper_client._geometry_errors import FITTED, two_theta, values_of
+from ponikeeper_client.fit._certainty import certainty
 from ponikeeper_client.fit._control_points import ControlPoints
 from ponikeeper_client.fit._forward_model import detector_point, geometry_of, params_of, radius_per_angle
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._refine import refine
-from ponikeeper_client.fit._uncertainty import certainty
 from ponikeeper_client.fit.calibrants import calibrant
 from powder import integrator, on_detector
 from powder import two_theta as pyfai_two_theta
