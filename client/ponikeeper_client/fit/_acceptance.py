@@ -25,8 +25,8 @@ from ponikeeper_client.fit._refine import Refined, residuals_px
 from ponikeeper_client.fit._uncertainty import CONTRADICTED
 
 _MIN_RINGS = 3
-_MAX_UNCERTAINTY = 0.4
-"""Largest standard deviation of ring positions (px rms over the panel), or four times the distortion."""
+_MAX_UNCERTAINTY = 0.15
+"""Largest standard deviation of ring positions (px rms over the panel), or one and a half times the distortion."""
 
 _MAX_RING_BIAS = 0.3
 """Largest mean residual of a ring (px), or three times the distortion."""
@@ -125,7 +125,7 @@ class Criteria:
 
     def max_uncertainty(self) -> float:
         """Return the largest standard deviation of ring positions that is accepted (px)."""
-        return max(_MAX_UNCERTAINTY, 4 * self.assumed.distortion)
+        return max(_MAX_UNCERTAINTY, 1.5 * self.assumed.distortion)
 
 
 USUAL = Criteria()

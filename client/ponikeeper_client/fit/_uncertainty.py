@@ -1,48 +1,41 @@
 """Uncertainty of a fit: from the scatter of its points, a smooth distortion of the panel, and the wavelength.
 
-The covariance is A (S + F) A with A = (J^T J)^-1, J the weighted Jacobian of the distances of the points from their
-rings. S has the scatter, summed over rings and over sectors of azimuth, so that errors which their points share count
-as one. F = J^T K J has what the points do not show: a smooth distortion of the panel, which the parameters absorb.
+`_weighing` has the formulas. Errors that the points of a ring or of a sector of azimuth share count as one, and so does
+what the points do not show: a smooth distortion of the panel, which the parameters absorb.
 """
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ponikeeper.geometry import Geometry
-from ponikeeper.protocol import AssumedErrors
+from ponikeeper.protocol.assumed_errors import DEFAULTS, AssumedErrors
 from ponikeeper_client._geometry_errors import GeometryErrors
 from ponikeeper_client.fit._forward_model import (
     DISTANCE,
-    PARAMETER_SCALES,
     Floats,
     geometry_jacobian,
     radius_per_angle,
     two_theta,
+    two_theta_jacobian,
 )
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._refine import Refined
-
-_STEP = 1e-4
-"""Of differences, in units of `PARAMETER_SCALES`."""
+from ponikeeper_client.fit._weighing import Weighing
 
 CONTRADICTED = 2.0
 """From how many standard deviations on the rings contradict a wavelength."""
 
-_SECTORS = 12
-"""Sectors of azimuth whose points are taken to share an error."""
+_POSSIBLE = 3.0
+"""How far an error may be from the one that the rings prefer, in standard deviations of that."""
 
-_REACH = 3
-"""How far beyond the panel the bumps of the distortion lie, in units of its length."""
+_LARGEST_SIGMA = 0.02
+"""Limit up to which the relative standard deviation of a wavelength is raised if the rings hardly tell it."""
 
 _STEPS_OF_WAVELENGTH = 4
 _LARGEST_SINE = 0.999
 _FARTHEST = 0.5
 """Largest relative difference of a wavelength that is looked for."""
-
-_SINGULAR = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +80,21 @@ class Uncertainty:
 
         The assumed one, or more if the rings contradict the wavelength: then the root mean square of its error, if
         the wavelength that they prefer is a measurement of it; and all of the difference where they contradict it by
-        more than `CONTRADICTED`.
+        more than `CONTRADICTED`. Unless the wavelength is declared to be better than the default, three standard
+        deviations also reach the largest error that the rings leave possible, up to a limit.
         """
         if self.wavelength_deviation > CONTRADICTED:
             return max(self.assumed.wavelength, abs(self.preferred))
         declared, measured = self.assumed.wavelength**2, self.preferred_sigma**2
         share = declared / (declared + measured) if declared > 0 else 0.0
-        return float(np.sqrt(max(declared, share * measured + (share * self.preferred) ** 2)))
+        square = share * measured + (share * self.preferred) ** 2 if share > 0 else 0.0
+        return max(self.assumed.wavelength, float(np.sqrt(square)), self._possible())
+
+    def _possible(self) -> float:
+        """Return a third of the largest error of the wavelength that the rings leave possible; 0 if it is declared."""
+        if self.assumed.wavelength < DEFAULTS["wavelength"]:
+            return 0.0
+        return min((abs(self.preferred) + _POSSIBLE * self.preferred_sigma) / 3, _LARGEST_SIGMA)
 
     def covariance(self) -> Floats:
         """Compute the covariance of the fit parameters and the relative wavelength (m, rad), shape (6, 6)."""
@@ -146,75 +147,29 @@ def uncertainty(frame: Frame, refined: Refined, lines: Floats, assumed: AssumedE
     """
     if refined.weights is None:
         return None
-    points, target = refined.points, lines[refined.points.line]
-    scale = refined.weights * radius_per_angle(refined.params, target) / frame.pixel
-    by_params = _slopes(refined.params, points.y, points.x) * scale[:, None]
-    by_wavelength = -2 * np.tan(target / 2) * scale
-    jacobian = np.c_[by_params, by_wavelength]
-    distortion = _distortion(frame, refined, jacobian, scale, assumed)
-    inverse, inverse_free = _inverse(by_params), _inverse(jacobian)
+    weighing = Weighing.of(frame, refined, refined.weights, lines, assumed)
+    inverse, inverse_free = weighing.inverse(), weighing.inverse(wavelength=True)
     if inverse is None:
         return None
-    response = -inverse @ by_params.T @ by_wavelength
-    preferred, sigma, largest, residual = 0.0, np.inf, 0.0, refined.residuals * scale
+    target = lines[refined.points.line]
+    scale = radius_per_angle(refined.params, target) / frame.pixel
+    response = -inverse @ weighing.weighted[:, :5].T @ weighing.jacobian[:, 5]
+    preferred, sigma, largest, residuals = 0.0, np.inf, 0.0, refined.residuals * scale
     if inverse_free is not None:
-        preferred, residual = _preferred(refined, target, scale)
-    spread = _scatter(jacobian, residual, points.line, points.azimuth) + distortion
+        preferred, residuals = _preferred(refined, target, scale, refined.weights)
+        shift = weighing.shift(residuals, wavelength=True)
+        preferred += 0.0 if shift is None or abs(preferred) >= _FARTHEST else float(shift[5])
+    spread = weighing.spread(residuals)
     if inverse_free is not None:
         sigma = float(np.sqrt((inverse_free @ spread @ inverse_free)[5, 5]))
-        left = (by_wavelength + by_params @ response) * preferred / refined.weights
+        left = (weighing.jacobian[:, 5] + weighing.jacobian[:, :5] @ response) * preferred
         largest = float(np.abs(left).max())
     covariance = inverse @ spread[:5, :5] @ inverse
-    return Uncertainty(assumed, covariance, response, preferred, sigma, largest, residual / refined.weights)
+    return Uncertainty(assumed, covariance, response, preferred, sigma, largest, residuals)
 
 
-def _scatter(jacobian: Floats, residual: Floats, line: NDArray[np.intp], azimuth: Floats) -> Floats:
-    """Compute S, shape (6, 6): the points of a ring share an error, and so do those of a sector of azimuth."""
-    sector = ((azimuth / (2 * np.pi) + 0.5) * _SECTORS).astype(int) % _SECTORS
-    return _clustered(jacobian, residual, line) + _clustered(jacobian, residual, sector)
-
-
-def _clustered(jacobian: Floats, residual: Floats, cluster: NDArray[np.intp]) -> Floats:
-    """Sum the scores of each cluster, and compute their outer products, shape (6, 6)."""
-    _, index = np.unique(cluster, return_inverse=True)
-    sums = np.stack([np.bincount(index, column * residual) for column in jacobian.T], axis=1)
-    count, used = len(sums), len(residual)
-    correction = count / max(count - 1, 1) * (used - 1) / max(used - jacobian.shape[1], 1)
-    return correction * sums.T @ sums
-
-
-def _distortion(frame: Frame, refined: Refined, jacobian: Floats, scale: Floats, assumed: AssumedErrors) -> Floats:
-    """Compute F = J^T K J, shape (6, 6), of a distortion that is a sum of Gaussian bumps with random heights.
-
-    The bumps lie on a grid with a step of their length, which makes the distortion uniform to 1e-4.
-    """
-    points = refined.points
-    bumps = [
-        _bumps(at, float(all_pixels.min()), float(all_pixels.max()), assumed.distortion_length)
-        for at, all_pixels in zip((points.y, points.x), frame.lattice(), strict=True)
-    ]
-    total = np.zeros((jacobian.shape[1],) * 2)
-    step = 1e-2 * frame.pixel
-    for dy, dx in ((step, 0), (0, step)):
-        change = two_theta(refined.params, points.y + dy, points.x + dx)
-        change = change - two_theta(refined.params, points.y - dy, points.x - dx)
-        along = scale * change / (2 * step) * frame.pixel * assumed.distortion
-        scores = np.stack([(bumps[0] * (column * along)[:, None]).T @ bumps[1] for column in jacobian.T])
-        flat = scores.reshape(len(scores), -1)
-        total += flat @ flat.T
-    return total
-
-
-def _bumps(at: Floats, low: float, high: float, part: float) -> Floats:
-    """Compute Gaussian bumps along one axis at points (m), shape (n, bumps); the sum of their squares is 1."""
-    length = part * (high - low)
-    centres = np.arange(low - _REACH * length, high + (_REACH + 1) * length, length)
-    bumps = np.exp(-0.5 * ((at[:, None] - centres) / length) ** 2)
-    return bumps / np.pi**0.25
-
-
-def _preferred(refined: Refined, target: Floats, scale: Floats) -> tuple[float, Floats]:
-    """Fit the wavelength, too, by Gauss-Newton steps; return its relative difference, and weighted residuals (px)."""
+def _preferred(refined: Refined, target: Floats, scale: Floats, weights: Floats) -> tuple[float, Floats]:
+    """Fit the wavelength, too, by Gauss-Newton steps; return its relative difference, and the residuals (px)."""
     points, sines = refined.points, np.sin(target / 2)
     values = np.r_[refined.params, 0.0]
 
@@ -225,30 +180,13 @@ def _preferred(refined: Refined, target: Floats, scale: Floats) -> tuple[float, 
 
     for _ in range(_STEPS_OF_WAVELENGTH):
         residual, by_wavelength = residuals()
-        jacobian = np.c_[_slopes(values[:5], points.y, points.x) * scale[:, None], by_wavelength]
+        by_params = two_theta_jacobian(values[:5], points.y, points.x) * scale[:, None]
+        jacobian = np.c_[by_params, by_wavelength] * weights[:, None]
         sizes = np.linalg.norm(jacobian, axis=0)
-        values = values + np.linalg.lstsq(jacobian / sizes, -residual, rcond=None)[0] / sizes
+        values = values + np.linalg.lstsq(jacobian / sizes, -residual * weights, rcond=None)[0] / sizes
         if not (values[DISTANCE] > 0 and abs(values[5]) < _FARTHEST):
             return float(np.clip(values[5], -_FARTHEST, _FARTHEST)), refined.residuals * scale
     return float(values[5]), residuals()[0]
-
-
-def _slopes(params: Floats, y: Floats, x: Floats) -> Floats:
-    """Compute d(2 theta) / d(params) at points (m), shape (n, 5)."""
-    steps = _STEP * np.array(PARAMETER_SCALES) * np.r_[params[DISTANCE], 1, 1, 1, 1]
-    sides = [(two_theta(params + step, y, x), two_theta(params - step, y, x)) for step in np.diag(steps)]
-    return cast("Floats", np.stack([after - before for after, before in sides], axis=1) / (2 * steps))
-
-
-def _inverse(jacobian: Floats) -> Floats | None:
-    """Compute (J^T J)^-1; None if the columns are not independent."""
-    sizes = np.linalg.norm(jacobian, axis=0)
-    if not sizes.all():
-        return None
-    normal = (jacobian / sizes).T @ (jacobian / sizes)
-    if np.linalg.eigvalsh(normal)[0] < _SINGULAR:
-        return None
-    return np.linalg.inv(normal) / np.outer(sizes, sizes)
 
 
 def _converted(params: Floats, wavelength: float, covariance: Floats) -> Floats:

@@ -11,6 +11,7 @@ from ponikeeper_client.fit._control_points import ControlPoints
 from ponikeeper_client.fit._forward_model import detector_point, geometry_of, params_of, radius_per_angle
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._refine import refine
+from ponikeeper_client.fit._weighing import weighed
 from ponikeeper_client.fit.calibrants import calibrant
 from powder import integrator, on_detector
 from powder import two_theta as pyfai_two_theta
@@ -53,7 +54,7 @@ def points(frame, random, distortion=0.0, scatter=0.05, half=np.pi, wavelength=T
 def fitted(frame, found, assumed, wavelength=TRUTH.wavelength):
     """Fit points at the wavelength of `TRUTH`; return the geometry and how sure it is."""
     lines = STANDARD.lines(TRUTH.wavelength)
-    refined = refine(PARAMS, found, lines, PIXEL)
+    refined = weighed(frame, refine(PARAMS, found, lines, PIXEL), lines, assumed)
     geometry = geometry_of(refined.params, TRUTH)
     return geometry, certainty(frame, refined, lines, geometry, assumed)
 
@@ -89,6 +90,25 @@ def test_sigma_is_the_spread_of_many_fits(frame, distortion, half):
     print(f"\n{distortion} px, {np.degrees(2 * half):.0f} deg: pull widths {widths.round(2)}, panel {panel:.2f}")
     assert ((widths > 0.6) & (widths < 1.4)).all()
     assert 0.7 < panel < 1.3
+
+
+def test_points_that_share_a_distortion_count_less(frame):
+    """Arcs: with weights for what neighbouring points share, the geometry is nearer to the truth than without."""
+    lines, assumed, errors = STANDARD.lines(TRUTH.wavelength), AssumedErrors(0.0), []
+    for seed in range(20):
+        alike = refine(PARAMS, points(frame, np.random.default_rng(seed), 0.1, half=ARC), lines, PIXEL)
+        params = alike.params, weighed(frame, alike, lines, assumed).params
+        errors.append([panel_error(geometry_of(each, TRUTH)) for each in params])
+    alike, weighted = np.sqrt(np.mean(np.square(errors), axis=0))
+    print(f"\n{alike:.3f} px with equal weights, {weighted:.3f} px with weights")
+    assert weighted < 0.8 * alike
+
+
+def test_points_without_a_distortion_keep_their_weights(frame):
+    refined = refine(PARAMS, points(frame, np.random.default_rng(0)), STANDARD.lines(TRUTH.wavelength), PIXEL)
+    best = weighed(frame, refined, STANDARD.lines(TRUTH.wavelength), AssumedErrors(0.0, 0.0))
+    moved = panel_error(geometry_of(best.params, TRUTH)) - panel_error(geometry_of(refined.params, TRUTH))
+    assert abs(moved) < 0.005
 
 
 def test_scatter_alone_says_too_little_of_an_arc(frame):
@@ -128,6 +148,18 @@ def test_sigma_of_the_wavelength_grows_where_the_rings_contradict_it(frame):
     geometry, sure = fitted(frame, found, AssumedErrors())
     assert abs(geometry.dist / TRUTH.dist - 1) < 1.5 * sure.errors.sigma()["dist"] / TRUTH.dist
     assert sure.errors.sigma()["wavelength"] > 0.01 * TRUTH.wavelength
+
+
+def test_sigma_of_the_wavelength_covers_what_the_rings_leave_possible(frame):
+    """Four rings hardly tell the wavelength. Declared to be known better than by default, it is what is declared."""
+    found = points(frame, np.random.default_rng(0), 0.1)
+    few = found.select(found.line < 4)
+    _, sure = fitted(frame, few, AssumedErrors())
+    possible = abs(sure.uncertainty.preferred) + 3 * sure.uncertainty.preferred_sigma
+    assert possible > 0.015
+    assert 3 * sure.uncertainty.wavelength_sigma >= min(possible, 0.06)
+    _, declared = fitted(frame, few, AssumedErrors(0.003))
+    assert declared.uncertainty.wavelength_sigma < 0.005
 
 
 def test_provenance_of_a_fit_has_its_certainty(frame):
