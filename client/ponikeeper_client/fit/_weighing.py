@@ -25,10 +25,12 @@ _PER_BLOCK = 0.5
 _SECTORS = 12
 """Sectors of azimuth whose points are taken to share an error."""
 
-_MIN_SCATTER = 0.03
-"""Lower limit of the scatter of the points (px)."""
+_ADDED_SCATTER = 2.0
+"""Scatter that is added to that of the points, in units of the distortion: else small differences between points that
+hardly scatter would decide, also where the panel has no distortion."""
 
 _SINGULAR = 1e-10
+_TINY = 1e-6
 _STEPS = 2
 
 
@@ -103,7 +105,9 @@ class Weighing:
         first = np.unique(block, return_index=True)[1]
         azimuth = points.azimuth[first]
         sector = ((azimuth / (2 * np.pi) + 0.5) * _SECTORS).astype(np.intp) % _SECTORS
-        scatter = np.mean((refined.residuals * per_angle * weights) ** 2) + _MIN_SCATTER**2
+        scatter = (
+            np.mean((refined.residuals * per_angle * weights) ** 2) + (_ADDED_SCATTER * assumed.distortion) ** 2 + _TINY
+        )
         distortion = displacements(frame, refined.params, y, x, per_angle_of_block, assumed)
         precision = total / scatter
         weighted = _weighted(jacobian, distortion, precision)
