@@ -18,7 +18,7 @@ _STEP = 1e-2
 
 def length_of(frame: Frame, assumed: AssumedErrors) -> float:
     """Return the length of the distortion (m), along the side where it is shorter."""
-    return assumed.distortion_length * float(min(np.ptp(frame.y), np.ptp(frame.x)))
+    return assumed.distortion_length * float(min(np.ptp(axis) for axis in frame.lattice()))
 
 
 def displacements(
@@ -49,7 +49,7 @@ def displacements(
     """
     along_y, along_x = (
         _bumps(at, float(all_pixels.min()), float(all_pixels.max()), assumed.distortion_length)
-        for at, all_pixels in ((y, frame.y), (x, frame.x))
+        for at, all_pixels in zip((y, x), frame.lattice(), strict=True)
     )
     bumps = (along_y[:, :, None] * along_x[:, None, :]).reshape(len(y), -1)
     bumps = bumps[:, bumps.max(axis=0, initial=0.0) > _NEGLIGIBLE]
