@@ -100,7 +100,7 @@ def fit(
     if fitted.problems:
         raise typer.Exit(1)
     if output is not None:
-        command.write_model(output, fitted.model)
+        command.write_json(output, fitted.model.as_dict())
 
 
 @model.command()
@@ -122,3 +122,38 @@ def predict(
     command.predict(loaded, there, as_json)
     if output is not None:
         command.write_poni(output, loaded, there)
+
+
+@model.command(name="export")
+def export_(
+    file: _File,
+    pyfai: Annotated[Path, typer.Option(help="the file of pyFAI's goniometer to write, JSON")],
+) -> None:
+    """Write a model as a goniometer of pyFAI: ponikeeper model export travel.json --pyfai goniometer.json."""
+    try:
+        from ponikeeper_client.model import command, pyfai_file
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("fit", error.name or "a library") from error
+    command.write_json(pyfai, pyfai_file.export(command.load_model(file)))
+
+
+@model.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="a goniometer calibration of pyFAI, JSON, version 2")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="the model to write, JSON")],
+    range_: Annotated[
+        list[str] | None, typer.Option("--range", help="the range of the position: tth=0,40", show_default=False)
+    ] = None,
+    units: Annotated[str | None, typer.Option(help="the units of the position: deg, mm", show_default=False)] = None,
+) -> None:
+    """Read a goniometer of pyFAI: ponikeeper model import gonio.json --range tth=0,40 --units deg -o arm.json.
+
+    A file that ponikeeper wrote comes back unchanged. Other formulas are imported if they are a straight stage or a
+    rotation about a fixed axis, within 1e-12 m and rad, with an assumed uncertainty; all others are refused.
+    """
+    try:
+        from ponikeeper_client.model import command, pyfai_file
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("fit", error.name or "a library") from error
+    spans = {link: (low, high) for link, (low, high) in command.parse_numbers("--range", range_ or (), 2).items()}
+    command.write_json(output, pyfai_file.read(file, spans, units).as_dict())

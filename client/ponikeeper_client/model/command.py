@@ -155,9 +155,9 @@ def _print_table(table: Table) -> None:
     _out.print(table, width=max(_out.width, width), crop=False)
 
 
-def write_model(path: Path, model: Model) -> None:
-    """Write a model to a JSON file; raises `FileWriteError` if it cannot be written."""
-    write_atomic(path, (strictjson.dumps(model.as_dict()) + "\n").encode("ascii"))
+def write_json(path: Path, values: Mapping[str, object]) -> None:
+    """Write a model, or another JSON object, to a file; raises `FileWriteError` if it cannot be written."""
+    write_atomic(path, (strictjson.dumps(dict(values)) + "\n").encode("ascii"))
 
 
 def load_model(path: Path) -> Model:
@@ -166,7 +166,7 @@ def load_model(path: Path) -> Model:
     Parameters
     ----------
     path
-        As `write_model` wrote it.
+        Of a file that ponikeeper model fit wrote.
 
     Returns
     -------

@@ -90,11 +90,31 @@ class Motion:
         if link in arms:
             sign = 1 if arms[link] > 0 else -1
             about = {1: 1, 2: 2, 3: 3}[abs(arms[link])]
-            return Rotate(link, units, sign * _factor(link, units, "rad"), about)  # type: ignore[arg-type]  # 1, 2 or 3
-        return Translate(link, units, _factor(link, units, "m"), (0.0, 0.0, 0.0))
+            return Rotate(link, units, sign * factor_of(link, units, "rad"), about)  # type: ignore[arg-type]  # 1, 2 or 3
+        return Translate(link, units, factor_of(link, units, "m"), (0.0, 0.0, 0.0))
 
 
-def _factor(link: str, units: str, wanted: str) -> float:
+def factor_of(link: str, units: str, wanted: str) -> float:
+    """Return the factor from the units of a link to SI.
+
+    Parameters
+    ----------
+    link
+        Name of the link, for messages.
+    units
+        Its units.
+    wanted
+        ``m`` for a stage, ``rad`` for an arm.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    FitError
+        The units are none of that kind.
+    """
     factor = conversion(Egu(units), wanted, measures_beam=False) if units else None
     if factor is None:
         what = {"m": "length: expected such as mm", "rad": "angle: expected such as deg"}[wanted]

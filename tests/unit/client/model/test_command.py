@@ -6,7 +6,7 @@ import travels
 from ponikeeper.errors import ConfigError, FitError, ModelError, RefusedError
 from ponikeeper.history import history_file
 from ponikeeper_client.model import command
-from ponikeeper_client.model.command import Knowledge, fit_history, load_model, parse_numbers, write_model
+from ponikeeper_client.model.command import Knowledge, fit_history, load_model, parse_numbers, write_json
 from ponikeeper_client.model.motion import Motion
 
 RAIL = travels.Travel((travels.RAIL,))
@@ -18,7 +18,7 @@ def test_history_is_fitted_and_the_model_is_written_and_read(tmp_path):
     fitted, notes = fit_history(HISTORY, "near,mid,far", MOTION, Knowledge(motor_sigma={"z": 0.005}))
     assert (fitted.problems, notes) == ((), [])
     assert [member["revision"] for member in fitted.model.fit["members"]] == [1, 2, 3]
-    write_model(tmp_path / "travel.json", fitted.model)
+    write_json(tmp_path / "travel.json", fitted.model.as_dict())
     assert load_model(tmp_path / "travel.json") == fitted.model
 
 
