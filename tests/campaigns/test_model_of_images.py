@@ -2,8 +2,8 @@
 
 pytest -s -m campaign tests/campaigns/test_model_of_images.py
 
-The panel has a smooth distortion of 0.1 px rms, the same at each position. Pitch of the rail 1 to 10 mrad, tilt of the
-detector to 10 degrees, motor 5 um.
+The panel has no distortion, or a smooth one of 0.1 px rms that is the same at each position. Pitch of the rail 1 to 10
+mrad, tilt of the detector to 10 degrees, motor 5 um.
 """
 
 import math
@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import travels
+from ponikeeper.errors import FitError
 from ponikeeper.geometry import Geometry
-from ponikeeper.geometry.kinematics import Chain, Model, Translate
+from ponikeeper.geometry.kinematics import Chain, Translate
 from ponikeeper_client._geometry_errors import FITTED
 from ponikeeper_client.fit.calibrants import calibrant
 from ponikeeper_client.fit.fit import fit_image
@@ -23,6 +24,9 @@ from ponikeeper_client.model.members import member_of, panel_of
 from powder import Scene, displaced, off_px, on_detector
 
 DISTORTION = 0.1
+PIXEL = 4e-4
+"""Side of a pixel (m)."""
+
 MOTOR = 0.005
 """Standard deviation of the motor (mm)."""
 
@@ -41,12 +45,12 @@ class Rail:
     ----------
     seed
         Of everything.
-    pixel
-        Side of a pixel (m).
+    distortion
+        Of the panel (px rms).
     """
 
     seed: int
-    pixel: float = 4e-4
+    distortion: float = DISTORTION
 
     def __post_init__(self):
         self.random = np.random.default_rng(self.seed)
@@ -54,7 +58,7 @@ class Rail:
         tilt = math.degrees(math.radians(10) * self.random.uniform(0, 1))
         about = self.random.uniform(0, 2 * math.pi)
         self.geometry = on_detector(
-            "Perkin", self.pixel, self.random.uniform(0.2, 0.3), self.random.uniform(0.35, 0.65, 2),
+            "Perkin", PIXEL, self.random.uniform(0.2, 0.3), self.random.uniform(0.35, 0.65, 2),
             (tilt * math.cos(about), tilt * math.sin(about)),
         )  # fmt: skip
         direction = (math.sin(pitch) * math.cos(turn), math.sin(pitch) * math.sin(turn), math.cos(pitch))
@@ -70,10 +74,10 @@ class Rail:
     def calibrated(self, number, z):
         """Expose and fit a standard; return the revision."""
         truth = self.truth(z)
-        image = Scene(truth, width=3.0, distortion=DISTORTION, seed=self.seed).image(noise=number)
+        image = Scene(truth, width=3.0, distortion=self.distortion, seed=self.seed).image(noise=number)
         start = displaced(truth, np.random.default_rng((self.seed, number)), 0.02, 10, 0.5)
         fit = fit_image(image, start, calibrant("Ni"))
-        assert fit.accepted, fit.problems
+        fit.require_accepted()
         position = {"z": {"value": z, "units": "mm"}}
         return travels.made(number, fit.geometry, position, errors=fit.certainty.errors)
 
@@ -102,58 +106,68 @@ def nearest(revisions, z):
     return min(revisions, key=lambda each: abs(each.position["z"]["value"] - z)).geometry
 
 
-def compared(seeds, **options):
-    """Return the distances of rings from the truth (px rms) by method, and the claimed ones; and chi2 / dof."""
-    errors = {
-        name: [] for name in ("model of 3", "interpolated of 3", "model of 5", "interpolated of 5", "nearest of 5")
-    }
-    claimed, quality = {3: [], 5: []}, []
-    for seed in seeds:
-        rail = Rail(seed, **options)
-        five = [rail.calibrated(number, z) for number, z in enumerate(PLACES, 1)]
-        sets = {3: five[::2], 5: five}
-        models: dict[int, Model] = {}
+METHODS = ("model of 3", "interpolated of 3", "model of 5", "interpolated of 5", "nearest of 5")
+
+
+def of_one(rail):
+    """Calibrate and model one rail; return the errors (px rms) by method, and those claimed of 3 and of 5."""
+    five = [rail.calibrated(number, z) for number, z in enumerate(PLACES, 1)]
+    sets = {3: five[::2], 5: five}
+    fitted = {count: model_of(revisions) for count, revisions in sets.items()}
+    assert all(found.problems == () for found in fitted.values()), rail.seed
+    rows = []
+    for z in rail.random.uniform(0, FAR, ELSEWHERE).tolist():
+        truth, row = rail.truth(z), []
         for count, revisions in sets.items():
-            found = model_of(revisions)
-            assert found.problems == (), (seed, found.problems)
-            models[count] = found.model
-        quality.append((models[5].fit["chi2"], models[5].fit["dof"]))
-        for z in rail.random.uniform(0, FAR, ELSEWHERE).tolist():
-            truth = rail.truth(z)
-            for count, revisions in sets.items():
-                there = models[count].evaluate({"z": z})
-                claimed[count].append(there.rms_px)
-                errors[f"model of {count}"].append(off_px(truth, there.geometry))
-                errors[f"interpolated of {count}"].append(off_px(truth, interpolated(revisions, z)))
-            errors["nearest of 5"].append(off_px(truth, nearest(five, z)))
-    return {name: np.array(values) for name, values in errors.items()}, claimed, np.array(quality)
+            there = fitted[count].model.evaluate({"z": z})
+            row += [off_px(truth, there.geometry), off_px(truth, interpolated(revisions, z)), there.rms_px]
+        rows.append([row[0], row[1], row[3], row[4], off_px(truth, nearest(five, z)), row[2], row[5]])
+    return np.array(rows)
 
 
 def reported(seeds, **options):
-    """Compare, and print the table."""
-    errors, claimed, quality = compared(seeds, **options)
-    print(f"\n{len(seeds)} rails, {ELSEWHERE} positions each (px rms over the panel)")
+    """Compare many rails, and print the table; return the errors by method, and true / claimed of 3 and of 5."""
+    parts, refused = [], 0
+    for seed in seeds:
+        try:
+            parts.append(of_one(Rail(seed, **options)))
+        except FitError as error:  # one of its images does not determine the geometry of the whole panel
+            refused += 1
+            print(f"rail {seed}: {str(error)[:100]}")
+    columns = np.concatenate(parts).T
+    errors = dict(zip(METHODS, columns, strict=False))
+    print(
+        f"\n{len(parts)} rails, {refused} more refused, {options}, {ELSEWHERE} positions each (px rms over the panel)"
+    )
     for name, values in errors.items():
-        worst, high = values.max(), np.quantile(values, 0.95)
-        print(f"{name:<18} median {np.median(values):8.3f}, 95 % {high:8.3f}, worst {worst:8.3f}")
-    for count, values in claimed.items():
-        ratio = np.sqrt(np.mean((errors[f"model of {count}"] / np.array(values)) ** 2))
-        print(f"claimed of {count}: median {np.median(values):.3f}; true / claimed {ratio:.2f} rms")
-    print(f"chi squared with the scatter: {quality[:, 0].sum() / quality[:, 1].sum():.2f} per degree of freedom")
-    return errors
+        high, worst = np.quantile(values, 0.95), values.max()
+        print(f"{name:<18} median {np.median(values):7.3f}, 95 % {high:7.3f}, worst {worst:7.3f}")
+    ratios = {}
+    for count, claimed in ((3, columns[5]), (5, columns[6])):
+        ratios[count] = float(np.sqrt(np.mean((errors[f"model of {count}"] / claimed) ** 2)))
+        print(f"claimed of {count}: median {np.median(claimed):.3f}; true / claimed {ratios[count]:.2f} rms")
+    return errors, ratios
 
 
 @pytest.mark.campaign
-def test_rails_from_images_are_right_at_positions_that_were_never_calibrated():
-    errors = reported(range(20))
+def test_rails_of_panels_without_distortion_are_right_elsewhere():
+    errors, ratios = reported(range(20), distortion=0.0)
     medians = {name: float(np.median(values)) for name, values in errors.items()}
     assert medians["model of 3"] <= 0.05
     assert medians["model of 5"] <= 0.04
     assert max(errors["model of 3"].max(), errors["model of 5"].max()) <= 0.08
-    assert medians["model of 3"] <= medians["interpolated of 3"] / 2
+    assert max(ratios.values()) < 1.3
+
+
+@pytest.mark.campaign
+def test_rails_of_distorted_panels_are_as_far_from_the_truth_as_claimed():
+    """A distortion that every calibration shares is in the model, too: it is no better than one calibration."""
+    errors, ratios = reported(range(20))
+    assert np.median(errors["model of 3"]) < np.median(errors["interpolated of 3"])
+    assert all(0.5 < ratio < 1.3 for ratio in ratios.values())
 
 
 def test_rail_from_a_few_images_is_right_at_a_position_that_was_never_calibrated():
-    """Run the short version of the campaign: one rail, with pixels of 0.8 mm."""
-    errors = reported(range(1), pixel=8e-4)
-    assert np.median(errors["model of 5"]) < 0.1
+    """Run the short version of the campaign: one rail."""
+    errors, _ = reported(range(1), distortion=0.0)
+    assert np.median(errors["model of 5"]) < 0.05

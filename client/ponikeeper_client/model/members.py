@@ -22,7 +22,7 @@ ASSUMED_PLACE, ASSUMED_TILT = 10e-6, 100e-6
 LEAST_PLACE, LEAST_TILT = 1e-8, 1e-7
 """Standard deviations that are added to those of a fit: smaller ones cannot be told from rounding."""
 
-INFLATION, SHARED = 1.0, 0.8
+INFLATION, SHARED = 1.0, 0.5
 """By which the standard deviations of a fit are multiplied, and which part of the variances the calibrations of one
 detector have in common, since the distortion of its panel is the same: `tests/campaigns/test_model_of_images.py`."""
 
