@@ -8,7 +8,6 @@ import travels
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper.history import history_file
 from ponikeeper_client.model.command import load_model
-from shell import Shell
 from speak import commit_text, request
 
 DETECTOR = "{Det:1}Calib:"
@@ -17,10 +16,8 @@ PLACES = {"near": 200.0, "mid": 600.0, "far": 1000.0}
 
 
 @pytest.fixture(scope="module")
-def call():
-    """Run a command to its end."""
-    with Shell("ponikeeper_client.model.command", "matplotlib.backends.backend_agg") as shell:
-        yield shell
+def call(call_with_fit):
+    return call_with_fit
 
 
 @pytest.fixture(scope="module")
