@@ -30,7 +30,7 @@ PIXEL = 4e-4
 MOTOR = 0.005
 """Standard deviation of the motor (mm)."""
 
-FAR = 600.0
+FAR = 500.0
 """The rail is calibrated from 0 to so much (mm)."""
 
 PLACES = tuple(np.linspace(0, FAR, 5).tolist())
@@ -58,7 +58,7 @@ class Rail:
         tilt = math.degrees(math.radians(10) * self.random.uniform(0, 1))
         about = self.random.uniform(0, 2 * math.pi)
         self.geometry = on_detector(
-            "Perkin", PIXEL, self.random.uniform(0.2, 0.3), self.random.uniform(0.35, 0.65, 2),
+            "Perkin", PIXEL, self.random.uniform(0.35, 0.45), self.random.uniform(0.35, 0.65, 2),
             (tilt * math.cos(about), tilt * math.sin(about)),
         )  # fmt: skip
         direction = (math.sin(pitch) * math.cos(turn), math.sin(pitch) * math.sin(turn), math.cos(pitch))
