@@ -25,8 +25,11 @@ from ponikeeper_client.fit._refine import Refined, residuals_px
 from ponikeeper_client.fit._uncertainty import CONTRADICTED
 
 _MIN_RINGS = 3
-_MAX_UNCERTAINTY = 0.15
-"""Largest standard deviation of ring positions (px rms over the panel), or one and a half times the distortion."""
+_MAX_UNCERTAINTY = 0.4
+"""Largest standard deviation of ring positions (px rms over the panel), or four times the distortion."""
+
+_MAX_UNCERTAINTY_BLIND = 0.3
+"""The same where no start confirms the result, or three times the distortion."""
 
 _MAX_RING_BIAS = 0.3
 """Largest mean residual of a ring (px), or three times the distortion."""
@@ -123,9 +126,11 @@ class Criteria:
             )
         return cls(replace(assumed, wavelength=wavelength_sigma), part)
 
-    def max_uncertainty(self) -> float:
+    def max_uncertainty(self, tolerance: StartTolerance) -> float:
         """Return the largest standard deviation of ring positions that is accepted (px)."""
-        return max(_MAX_UNCERTAINTY, 1.5 * self.assumed.distortion)
+        if np.isinf(tolerance.distance):
+            return max(_MAX_UNCERTAINTY_BLIND, 3 * self.assumed.distortion)
+        return max(_MAX_UNCERTAINTY, 4 * self.assumed.distortion)
 
 
 USUAL = Criteria()
@@ -161,7 +166,7 @@ def problems(
     sure = certainty(frame, refined, lines, geometry_of(refined.params, start), criteria.assumed)
     return [
         *_too_few(refined.points),
-        *_undetermined(sure, criteria),
+        *_undetermined(sure, criteria, tolerance),
         *_of_the_image(frame, refined, lines, criteria, None if sure is None else sure.uncertainty.residuals_px),
         *_ambiguous(refined, lines, frame.pixel),
         *_wrong_wavelength(sure),
@@ -214,8 +219,8 @@ def _too_few(points: ControlPoints) -> list[str]:
     ]
 
 
-def _undetermined(sure: Certainty | None, criteria: Criteria) -> list[str]:
-    limit = criteria.max_uncertainty()
+def _undetermined(sure: Certainty | None, criteria: Criteria, tolerance: StartTolerance) -> list[str]:
+    limit = criteria.max_uncertainty(tolerance)
     if sure is not None and (sure.panel_px <= limit or (criteria.part and sure.valid_within(limit) is not None)):
         return []
     uncertainty = "not known" if sure is None else f"{sure.panel_px:.2g} px rms"

@@ -19,7 +19,6 @@ from ponikeeper_client.fit._settle import (
     settle_everywhere,
     spread_of_polishes,
 )
-from ponikeeper_client.fit._weighing import weighed
 
 _PER_STEP = 2
 """Number of candidates that are refined in each step of the search."""
@@ -134,10 +133,9 @@ class Attempts:
         return attempt
 
     def _judged(self, settled: Settled, tolerance: StartTolerance) -> Attempt:
-        """Move a settled geometry to the best estimate, and check it; that it is stable comes last."""
-        best = weighed(self.frame, settled.refined, self.lines, self.criteria.assumed)
-        reasons = problems(self.frame, best, self.lines, self.start, tolerance, self.criteria)
-        return Attempt(best, tuple(reasons or self._unstable(settled)))
+        """Check a settled geometry; that it is stable comes last."""
+        reasons = problems(self.frame, settled.refined, self.lines, self.start, tolerance, self.criteria)
+        return Attempt(settled.refined, tuple(reasons or self._unstable(settled)))
 
     def _best_rejected(self) -> Attempt | None:
         """Return the best of the rejected attempts; None if there are none."""

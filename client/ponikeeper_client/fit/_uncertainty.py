@@ -1,12 +1,14 @@
 """Uncertainty of a fit: from the scatter of its points, a smooth distortion of the panel, and the wavelength.
 
-`_weighing` has the formulas. Errors that the points of a ring or of a sector of azimuth share count as one, and so does
-what the points do not show: a smooth distortion of the panel, which the parameters absorb.
+The covariance is A (S + F) A with A = (J^T J)^-1, J the weighted Jacobian of the distances of the points from their
+rings. S has the scatter, summed over rings and over sectors of azimuth, so that errors which their points share count
+as one. F = J^T K J has what the points do not show: a smooth distortion of the panel, which the parameters absorb.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol.assumed_errors import DEFAULTS, AssumedErrors
@@ -21,7 +23,6 @@ from ponikeeper_client.fit._forward_model import (
 )
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._refine import Refined
-from ponikeeper_client.fit._weighing import Weighing
 
 CONTRADICTED = 2.0
 """From how many standard deviations on the rings contradict a wavelength."""
@@ -32,10 +33,18 @@ _POSSIBLE = 3.0
 _LARGEST_SIGMA = 0.02
 """Limit up to which the relative standard deviation of a wavelength is raised if the rings hardly tell it."""
 
+_SECTORS = 12
+"""Sectors of azimuth whose points are taken to share an error."""
+
+_REACH = 3
+"""How far beyond the panel the bumps of the distortion lie, in units of its length."""
+
 _STEPS_OF_WAVELENGTH = 4
 _LARGEST_SINE = 0.999
 _FARTHEST = 0.5
 """Largest relative difference of a wavelength that is looked for."""
+
+_SINGULAR = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,29 +156,75 @@ def uncertainty(frame: Frame, refined: Refined, lines: Floats, assumed: AssumedE
     """
     if refined.weights is None:
         return None
-    weighing = Weighing.of(frame, refined, refined.weights, lines, assumed)
-    inverse, inverse_free = weighing.inverse(), weighing.inverse(wavelength=True)
+    points, target = refined.points, lines[refined.points.line]
+    scale = refined.weights * radius_per_angle(refined.params, target) / frame.pixel
+    by_params = two_theta_jacobian(refined.params, points.y, points.x) * scale[:, None]
+    by_wavelength = -2 * np.tan(target / 2) * scale
+    jacobian = np.c_[by_params, by_wavelength]
+    distortion = _distortion(frame, refined, jacobian, scale, assumed)
+    inverse, inverse_free = _inverse(by_params), _inverse(jacobian)
     if inverse is None:
         return None
-    target = lines[refined.points.line]
-    scale = radius_per_angle(refined.params, target) / frame.pixel
-    response = -inverse @ weighing.weighted[:, :5].T @ weighing.jacobian[:, 5]
-    preferred, sigma, largest, residuals = 0.0, np.inf, 0.0, refined.residuals * scale
+    response = -inverse @ by_params.T @ by_wavelength
+    preferred, sigma, largest, residual = 0.0, np.inf, 0.0, refined.residuals * scale
     if inverse_free is not None:
-        preferred, residuals = _preferred(refined, target, scale, refined.weights)
-        shift = weighing.shift(residuals, wavelength=True)
-        preferred += 0.0 if shift is None or abs(preferred) >= _FARTHEST else float(shift[5])
-    spread = weighing.spread(residuals)
+        preferred, residual = _preferred(refined, target, scale)
+    spread = _scatter(jacobian, residual, points.line, points.azimuth) + distortion
     if inverse_free is not None:
         sigma = float(np.sqrt((inverse_free @ spread @ inverse_free)[5, 5]))
-        left = (weighing.jacobian[:, 5] + weighing.jacobian[:, :5] @ response) * preferred
+        left = (by_wavelength + by_params @ response) * preferred / refined.weights
         largest = float(np.abs(left).max())
     covariance = inverse @ spread[:5, :5] @ inverse
-    return Uncertainty(assumed, covariance, response, preferred, sigma, largest, residuals)
+    return Uncertainty(assumed, covariance, response, preferred, sigma, largest, residual / refined.weights)
 
 
-def _preferred(refined: Refined, target: Floats, scale: Floats, weights: Floats) -> tuple[float, Floats]:
-    """Fit the wavelength, too, by Gauss-Newton steps; return its relative difference, and the residuals (px)."""
+def _scatter(jacobian: Floats, residual: Floats, line: NDArray[np.intp], azimuth: Floats) -> Floats:
+    """Compute S, shape (6, 6): the points of a ring share an error, and so do those of a sector of azimuth."""
+    sector = ((azimuth / (2 * np.pi) + 0.5) * _SECTORS).astype(int) % _SECTORS
+    return _clustered(jacobian, residual, line) + _clustered(jacobian, residual, sector)
+
+
+def _clustered(jacobian: Floats, residual: Floats, cluster: NDArray[np.intp]) -> Floats:
+    """Sum the scores of each cluster, and compute their outer products, shape (6, 6)."""
+    _, index = np.unique(cluster, return_inverse=True)
+    sums = np.stack([np.bincount(index, column * residual) for column in jacobian.T], axis=1)
+    count, used = len(sums), len(residual)
+    correction = count / max(count - 1, 1) * (used - 1) / max(used - jacobian.shape[1], 1)
+    return correction * sums.T @ sums
+
+
+def _distortion(frame: Frame, refined: Refined, jacobian: Floats, scale: Floats, assumed: AssumedErrors) -> Floats:
+    """Compute F = J^T K J, shape (6, 6), of a distortion that is a sum of Gaussian bumps with random heights.
+
+    The bumps lie on a grid with a step of their length, which makes the distortion uniform to 1e-4.
+    """
+    points = refined.points
+    bumps = [
+        _bumps(at, float(all_pixels.min()), float(all_pixels.max()), assumed.distortion_length)
+        for at, all_pixels in zip((points.y, points.x), frame.lattice(), strict=True)
+    ]
+    total = np.zeros((jacobian.shape[1],) * 2)
+    step = 1e-2 * frame.pixel
+    for dy, dx in ((step, 0), (0, step)):
+        change = two_theta(refined.params, points.y + dy, points.x + dx)
+        change = change - two_theta(refined.params, points.y - dy, points.x - dx)
+        along = scale * change / (2 * step) * frame.pixel * assumed.distortion
+        scores = np.stack([(bumps[0] * (column * along)[:, None]).T @ bumps[1] for column in jacobian.T])
+        flat = scores.reshape(len(scores), -1)
+        total += flat @ flat.T
+    return total
+
+
+def _bumps(at: Floats, low: float, high: float, part: float) -> Floats:
+    """Compute Gaussian bumps along one axis at points (m), shape (n, bumps); the sum of their squares is 1."""
+    length = part * (high - low)
+    centres = np.arange(low - _REACH * length, high + (_REACH + 1) * length, length)
+    bumps = np.exp(-0.5 * ((at[:, None] - centres) / length) ** 2)
+    return bumps / np.pi**0.25
+
+
+def _preferred(refined: Refined, target: Floats, scale: Floats) -> tuple[float, Floats]:
+    """Fit the wavelength, too, by Gauss-Newton steps; return its relative difference, and weighted residuals (px)."""
     points, sines = refined.points, np.sin(target / 2)
     values = np.r_[refined.params, 0.0]
 
@@ -180,13 +235,23 @@ def _preferred(refined: Refined, target: Floats, scale: Floats, weights: Floats)
 
     for _ in range(_STEPS_OF_WAVELENGTH):
         residual, by_wavelength = residuals()
-        by_params = two_theta_jacobian(values[:5], points.y, points.x) * scale[:, None]
-        jacobian = np.c_[by_params, by_wavelength] * weights[:, None]
+        jacobian = np.c_[two_theta_jacobian(values[:5], points.y, points.x) * scale[:, None], by_wavelength]
         sizes = np.linalg.norm(jacobian, axis=0)
-        values = values + np.linalg.lstsq(jacobian / sizes, -residual * weights, rcond=None)[0] / sizes
+        values = values + np.linalg.lstsq(jacobian / sizes, -residual, rcond=None)[0] / sizes
         if not (values[DISTANCE] > 0 and abs(values[5]) < _FARTHEST):
             return float(np.clip(values[5], -_FARTHEST, _FARTHEST)), refined.residuals * scale
     return float(values[5]), residuals()[0]
+
+
+def _inverse(jacobian: Floats) -> Floats | None:
+    """Compute (J^T J)^-1; None if the columns are not independent."""
+    sizes = np.linalg.norm(jacobian, axis=0)
+    if not sizes.all():
+        return None
+    normal = (jacobian / sizes).T @ (jacobian / sizes)
+    if np.linalg.eigvalsh(normal)[0] < _SINGULAR:
+        return None
+    return np.linalg.inv(normal) / np.outer(sizes, sizes)
 
 
 def _converted(params: Floats, wavelength: float, covariance: Floats) -> Floats:

@@ -94,7 +94,7 @@ def test_a_short_arc_does_not_determine_it(frame):
 
 def test_points_that_scatter_are_accepted_if_there_are_many(frame):
     """The scatter of a point says nothing of the geometry: many points determine it to a tenth of that."""
-    assert reasons_against(frame, points_on(LINES, range(10), scatter=0.8, sectors=120)) == []
+    assert reasons_against(frame, points_on(LINES, range(10), scatter=0.8)) == []
 
 
 def test_a_ring_beside_its_line_is_not_precise(frame):
@@ -137,10 +137,10 @@ def test_an_arc_is_accepted_for_the_part_of_the_panel_where_it_is_certain(frame,
     assert reasons_against(frame, arc, criteria=criteria) == []
     refined = refine(PARAMS, arc, LINES, frame.pixel)
     sure = certainty(frame, refined, LINES, geometry_of(refined.params, TRUTH), criteria.assumed)
-    circle = sure.valid_within(criteria.max_uncertainty())
+    circle = sure.valid_within(criteria.max_uncertainty(CALIBRATED_START))
     inside = np.hypot(sure.samples[0] - circle.y, sure.samples[1] - circle.x) < circle.radius
     assert 0 < np.count_nonzero(inside) < inside.size
-    assert sure.samples[2][inside].max() <= criteria.max_uncertainty() < sure.samples[2][~inside].max()
+    assert sure.samples[2][inside].max() <= criteria.max_uncertainty(CALIBRATED_START) < sure.samples[2][~inside].max()
 
 
 def test_missing_lines_are_of_another_standard(image):

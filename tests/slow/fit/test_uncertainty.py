@@ -11,7 +11,6 @@ from ponikeeper_client.fit._control_points import ControlPoints
 from ponikeeper_client.fit._forward_model import detector_point, geometry_of, params_of, radius_per_angle
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._refine import refine
-from ponikeeper_client.fit._weighing import weighed
 from ponikeeper_client.fit.calibrants import calibrant
 from powder import integrator, on_detector
 from powder import two_theta as pyfai_two_theta
@@ -54,7 +53,7 @@ def points(frame, random, distortion=0.0, scatter=0.05, half=np.pi, wavelength=T
 def fitted(frame, found, assumed, wavelength=TRUTH.wavelength):
     """Fit points at the wavelength of `TRUTH`; return the geometry and how sure it is."""
     lines = STANDARD.lines(TRUTH.wavelength)
-    refined = weighed(frame, refine(PARAMS, found, lines, PIXEL), lines, assumed)
+    refined = refine(PARAMS, found, lines, PIXEL)
     geometry = geometry_of(refined.params, TRUTH)
     return geometry, certainty(frame, refined, lines, geometry, assumed)
 
@@ -89,26 +88,7 @@ def test_sigma_is_the_spread_of_many_fits(frame, distortion, half):
     panel = np.sqrt(np.mean(np.square(ratios)))
     print(f"\n{distortion} px, {np.degrees(2 * half):.0f} deg: pull widths {widths.round(2)}, panel {panel:.2f}")
     assert ((widths > 0.6) & (widths < 1.4)).all()
-    assert 0.6 < panel < 1.3
-
-
-def test_points_that_share_a_distortion_count_less(frame):
-    """Arcs: with weights for what neighbouring points share, the geometry is nearer to the truth than without."""
-    lines, assumed, errors = STANDARD.lines(TRUTH.wavelength), AssumedErrors(0.0), []
-    for seed in range(20):
-        alike = refine(PARAMS, points(frame, np.random.default_rng(seed), 0.1, half=ARC), lines, PIXEL)
-        params = alike.params, weighed(frame, alike, lines, assumed).params
-        errors.append([panel_error(geometry_of(each, TRUTH)) for each in params])
-    alike, weighted = np.sqrt(np.mean(np.square(errors), axis=0))
-    print(f"\n{alike:.3f} px with equal weights, {weighted:.3f} px with weights")
-    assert weighted < 0.8 * alike
-
-
-def test_points_without_a_distortion_keep_their_weights(frame):
-    refined = refine(PARAMS, points(frame, np.random.default_rng(0)), STANDARD.lines(TRUTH.wavelength), PIXEL)
-    best = weighed(frame, refined, STANDARD.lines(TRUTH.wavelength), AssumedErrors(0.0, 0.0))
-    moved = panel_error(geometry_of(best.params, TRUTH)) - panel_error(geometry_of(refined.params, TRUTH))
-    assert abs(moved) < 0.005
+    assert 0.7 < panel < 1.3
 
 
 def test_scatter_alone_says_too_little_of_an_arc(frame):
@@ -157,7 +137,7 @@ def test_sigma_of_the_wavelength_covers_what_the_rings_leave_possible(frame):
     _, sure = fitted(frame, few, AssumedErrors())
     possible = abs(sure.uncertainty.preferred) + 3 * sure.uncertainty.preferred_sigma
     assert possible > 0.015
-    assert 3 * sure.uncertainty.wavelength_sigma >= min(possible, 0.06)
+    assert 3 * sure.uncertainty.wavelength_sigma >= 0.999999 * min(possible, 0.06)
     _, declared = fitted(frame, few, AssumedErrors(0.003))
     assert declared.uncertainty.wavelength_sigma < 0.005
 
