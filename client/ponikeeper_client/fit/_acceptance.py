@@ -24,7 +24,9 @@ from ponikeeper_client.fit._quality import (
 from ponikeeper_client.fit._refine import Refined, residuals_px
 from ponikeeper_client.fit._uncertainty import CONTRADICTED
 
-_MIN_RINGS = 3
+MIN_RINGS = 3
+"""Smallest number of rings that determine a geometry."""
+
 _MAX_UNCERTAINTY = 0.4
 """Largest standard deviation of ring positions (px rms over the panel), or four times the distortion."""
 
@@ -211,10 +213,10 @@ def warnings(sure: Certainty | None) -> list[str]:
 
 def _too_few(points: ControlPoints) -> list[str]:
     rings = len(detected_rings(points))
-    if rings >= _MIN_RINGS and len(points) >= MIN_POINTS:
+    if rings >= MIN_RINGS and len(points) >= MIN_POINTS:
         return []
     return [
-        f"not determined: {len(points)} points on {rings} rings, at least {MIN_POINTS} on {_MIN_RINGS} are "
+        f"not determined: {len(points)} points on {rings} rings, at least {MIN_POINTS} on {MIN_RINGS} are "
         "needed; put the detector nearer, use a standard with more lines, or expose longer"
     ]
 

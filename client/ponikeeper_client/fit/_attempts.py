@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ponikeeper.geometry import Geometry
-from ponikeeper_client.fit._acceptance import BLIND_START, Criteria, StartTolerance, problems
+from ponikeeper_client.fit._acceptance import BLIND_START, MIN_RINGS, Criteria, StartTolerance, problems
 from ponikeeper_client.fit._forward_model import DISTANCE, Floats, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
+from ponikeeper_client.fit._quality import detected_rings
 from ponikeeper_client.fit._refine import Refined
 from ponikeeper_client.fit._search import LONGEST, SHORTEST, Candidate, search
 from ponikeeper_client.fit._settle import (
@@ -46,9 +47,10 @@ class Attempt:
     problems: tuple[str, ...]
 
     @property
-    def rank(self) -> tuple[int, float]:
-        """Sort key: few problems first, then small residuals."""
-        return len(self.problems), self.refined.residual_px
+    def rank(self) -> tuple[bool, int, float]:
+        """Sort key: few problems first, then small residuals; too few rings, which fit anything, come last."""
+        too_few = len(detected_rings(self.refined.points)) < MIN_RINGS
+        return too_few, len(self.problems), self.refined.residual_px
 
 
 @dataclass(slots=True)
