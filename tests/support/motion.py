@@ -14,7 +14,7 @@ from live import wait_for
 from motors import Motors
 from speak import put, run
 
-WAY = 0.3
+WAY = 0.6
 """Seconds from a motor's update until a client must see what follows from it, on a machine that is not busy."""
 
 _DELAYS = 4.0
