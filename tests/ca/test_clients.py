@@ -113,9 +113,10 @@ def test_caget_and_caput_of_epics_base_behave_like_the_others(calibrated):
 
 
 def test_client_of_caproto_without_threads_reads_and_writes(calibrated):
+    # a repeater that it starts would keep its pipes open
     program = (
         "import sys; from caproto.sync.client import read, write; p = sys.argv[1];"
-        "write(p + 'Rot1', [0.05], notify=True); print(read(p + 'Rot1_RBV').data[0])"
+        "write(p + 'Rot1', [0.05], notify=True, repeater=False); print(read(p + 'Rot1_RBV', repeater=False).data[0])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, calibrated], capture_output=True, text=True, timeout=60, check=False
