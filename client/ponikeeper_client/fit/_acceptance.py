@@ -30,9 +30,6 @@ MIN_RINGS = 3
 _MAX_UNCERTAINTY = 0.4
 """Largest standard deviation of ring positions (px rms over the panel), or four times the distortion."""
 
-_MAX_UNCERTAINTY_BLIND = 0.3
-"""The same where no start confirms the result, or three times the distortion."""
-
 _MAX_RING_BIAS = 0.3
 """Largest mean residual of a ring (px), or three times the distortion."""
 
@@ -128,10 +125,8 @@ class Criteria:
             )
         return cls(replace(assumed, wavelength=wavelength_sigma), part)
 
-    def max_uncertainty(self, tolerance: StartTolerance) -> float:
+    def max_uncertainty(self) -> float:
         """Return the largest standard deviation of ring positions that is accepted (px)."""
-        if np.isinf(tolerance.distance):
-            return max(_MAX_UNCERTAINTY_BLIND, 3 * self.assumed.distortion)
         return max(_MAX_UNCERTAINTY, 4 * self.assumed.distortion)
 
 
@@ -168,7 +163,7 @@ def problems(
     sure = certainty(frame, refined, lines, geometry_of(refined.params, start), criteria.assumed)
     return [
         *_too_few(refined.points),
-        *_undetermined(sure, criteria, tolerance),
+        *_undetermined(sure, criteria),
         *_of_the_image(frame, refined, lines, criteria, None if sure is None else sure.uncertainty.residuals_px),
         *_ambiguous(refined, lines, frame.pixel),
         *_wrong_wavelength(sure),
@@ -221,8 +216,8 @@ def _too_few(points: ControlPoints) -> list[str]:
     ]
 
 
-def _undetermined(sure: Certainty | None, criteria: Criteria, tolerance: StartTolerance) -> list[str]:
-    limit = criteria.max_uncertainty(tolerance)
+def _undetermined(sure: Certainty | None, criteria: Criteria) -> list[str]:
+    limit = criteria.max_uncertainty()
     if sure is not None and (sure.panel_px <= limit or (criteria.part and sure.valid_within(limit) is not None)):
         return []
     uncertainty = "not known" if sure is None else f"{sure.panel_px:.2g} px rms"

@@ -182,7 +182,7 @@ def fit_image(
     report(1.0, "done")
     geometry = geometry_of(best.refined.params, start)
     sure = certainty(frame, best.refined, lines, geometry, criteria.assumed)
-    part, limit = None, criteria.max_uncertainty(tolerance)
+    part, limit = None, criteria.max_uncertainty()
     if sure is not None and sure.panel_px > limit:
         part = sure.valid_within(limit)
     return Fit(geometry, start, calibrant, lines, best.refined, best.problems, sure, tuple(warnings(sure)), part)

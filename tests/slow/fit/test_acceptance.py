@@ -137,10 +137,10 @@ def test_an_arc_is_accepted_for_the_part_of_the_panel_where_it_is_certain(frame,
     assert reasons_against(frame, arc, criteria=criteria) == []
     refined = refine(PARAMS, arc, LINES, frame.pixel)
     sure = certainty(frame, refined, LINES, geometry_of(refined.params, TRUTH), criteria.assumed)
-    circle = sure.valid_within(criteria.max_uncertainty(CALIBRATED_START))
+    circle = sure.valid_within(criteria.max_uncertainty())
     inside = np.hypot(sure.samples[0] - circle.y, sure.samples[1] - circle.x) < circle.radius
     assert 0 < np.count_nonzero(inside) < inside.size
-    assert sure.samples[2][inside].max() <= criteria.max_uncertainty(CALIBRATED_START) < sure.samples[2][~inside].max()
+    assert sure.samples[2][inside].max() <= criteria.max_uncertainty() < sure.samples[2][~inside].max()
 
 
 def test_missing_lines_are_of_another_standard(image):
