@@ -27,6 +27,9 @@ _NEAR = 0.5
 _ARM = 3.0
 """Length of the longest arm on which panels usually turn about the sample, far away from the direct beam (m)."""
 
+_EXACT = 9
+"""Decimals of an angle that was not rounded (rad): 65.3 deg is 1.1397000 rad by chance."""
+
 _PONIS = ("poni1", "poni2")
 _TILTS = ("rot1", "rot2")
 _ROTATIONS = (*_TILTS, "rot3")
@@ -134,7 +137,8 @@ def _far_beam(geometry: Geometry, free: Collection[str], single: bool) -> Mappin
     angle = getattr(geometry, name)
     in_degrees = _beam_offset(replace(geometry, **{name: math.radians(angle)})) <= reach
     digits = next((each for each in range(5) if _is_rounded(angle, each)), None)
-    typed = in_degrees and digits is not None and not _is_multiple(angle, 0.5, digits)
+    of_an_arm = digits is not None and (_is_multiple(angle, 0.5, digits) or _is_multiple(angle, 0.05, _EXACT))
+    typed = in_degrees and digits is not None and not of_an_arm
     if not typed and (single or geometry.dist <= _ARM):
         return {}
     looks = f" and looks like {PARAMETERS[name].meant(angle)}" if in_degrees else ""

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ponikeeper.geometry import Geometry
@@ -141,6 +141,7 @@ def test_every_slip_of_a_geometry_is_reported():
     st.sampled_from([PERKIN, PILATUS, SMALL, EIGER]),
     st.integers(-2400, 2400),
 )
+@example(1.0, 0.0, 0.0, PILATUS, 1306)
 def test_arm_at_any_tenth_of_a_degree_is_no_slip(dist, along1, along2, values, tenths):
     height, width = panel_size(values["detector"])
     turned = {"rot2": math.radians(tenths / 20), "dist": dist, "poni1": along1 * height, "poni2": along2 * width}
