@@ -13,6 +13,7 @@ from ponikeeper_client.model.table import (
     evaluate_or_none,
     positions_over,
     range_text,
+    units_of,
 )
 
 _POINTS = 81
@@ -53,7 +54,6 @@ def draw(fitted: FittedModel, title: str) -> bytes:
 
 def _show_link(panels: Any, fitted: FittedModel, link: str) -> None:
     model = fitted.model
-    units = {joint.link: joint.units for joint in model.joints}[link]
     places = positions_over(model, link, _POINTS)
     there = [(place, evaluate_or_none(model, {**model.reference, link: place})) for place in places]
     shown = [(place, each) for place, each in there if each is not None]
@@ -85,4 +85,5 @@ def _show_link(panels: Any, fitted: FittedModel, link: str) -> None:
     residuals.legend(fontsize="small")
     residuals.set_ylabel("residual (px)")
     residuals.set_ylim(bottom=0)
+    units = units_of(model, link)
     residuals.set_xlabel(f"{link} ({units})" if units else link)

@@ -65,9 +65,13 @@ def range_table(model: Model, link: str) -> Table:
     -------
     rich.table.Table
     """
-    units = {joint.link: joint.units for joint in model.joints}[link]
     table = Table(title=Text(f"over {link}, {range_text(model, link)}"), title_justify="left")
-    for head in (f"{link} ({units})", *(f"{name} ({DISPLAY_UNITS[name].unit})" for name in _SHOWN), "rings (px)", ""):
+    for head in (
+        f"{link} ({units_of(model, link)})",
+        *(f"{name} ({DISPLAY_UNITS[name].unit})" for name in _SHOWN),
+        "rings (px)",
+        "",
+    ):
         table.add_column(head, justify="right")
     for value in positions_over(model, link, _ROWS):
         there = evaluate_or_none(model, {**model.reference, link: value})
@@ -108,6 +112,11 @@ def evaluate_or_none(model: Model, position: Mapping[str, float]) -> Evaluation 
         return None
 
 
+def units_of(model: Model, link: str) -> str:
+    """Return the units of a joint's link."""
+    return next(joint.units for joint in model.joints if joint.link == link)
+
+
 def range_text(model: Model, link: str) -> str:
     """Format the range of a link.
 
@@ -124,8 +133,7 @@ def range_text(model: Model, link: str) -> str:
         Such as ``200 to 1000 mm, calibrated``.
     """
     span = model.spans[link]
-    units = {joint.link: joint.units for joint in model.joints}[link]
-    return f"{span.low:.6g} to {span.high:.6g} {units}, {'declared' if span.declared else 'calibrated'}"
+    return f"{span.low:.6g} to {span.high:.6g} {units_of(model, link)}, {'declared' if span.declared else 'calibrated'}"
 
 
 def joint_lines(model: Model) -> Iterator[str]:
