@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ponikeeper_client._least_squares import Solution, minimize
 from ponikeeper_client.fit._control_points import ControlPoints
 from ponikeeper_client.fit._forward_model import (
     Floats,
@@ -12,7 +13,6 @@ from ponikeeper_client.fit._forward_model import (
     two_theta,
     two_theta_jacobian,
 )
-from ponikeeper_client.fit._least_squares import Solution, minimize
 
 _ROUNDS = 3
 _OUTLIER = 4.0

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ponikeeper_client._least_squares import minimize
 from ponikeeper_client.fit._forward_model import (
     DISTANCE,
     Floats,
@@ -12,7 +13,6 @@ from ponikeeper_client.fit._forward_model import (
     two_theta,
     two_theta_jacobian,
 )
-from ponikeeper_client.fit._least_squares import minimize
 from ponikeeper_client.fit._ridges import RidgePoints
 from ponikeeper_client.fit.calibrants import line_spacing, nearest_index
 

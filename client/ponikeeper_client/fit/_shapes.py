@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ponikeeper_client._least_squares import CAUCHY, minimize
 from ponikeeper_client.fit._forward_model import DISTANCE, Floats, beam_direction, ray
-from ponikeeper_client.fit._least_squares import CAUCHY, minimize
 from ponikeeper_client.fit._ridges import RidgePoints
 
 _MAX_TILT = 1.2

@@ -10,11 +10,10 @@ from ponikeeper.geometry.kinematics import Chain
 from ponikeeper.geometry.kinematics.model import LEVER
 from ponikeeper.geometry.kinematics.place import Middle, place_of, place_slopes
 from ponikeeper.geometry.kinematics.rigid import Values
+from ponikeeper_client._least_squares import minimize
 from ponikeeper_client.model.members import SHARED, Floats, Member, values_of
 
 _STEPS = 80
-_LEAST_GAIN, _LEAST_STEP = 1e-9, 1e-3
-"""The fit ends where chi squared falls by less than this part, and the steps are less than this in sigma."""
 
 _RANK = 1e-6
 """Singular values of the scaled Jacobian below this mean that the calibrations do not determine the parameters."""
@@ -32,8 +31,6 @@ _SMALLEST_SCATTER, _LARGEST_SCATTER = 1e-8, 1e-2
 
 _POSITION, _TILT = (0, 1, 2), (3, 4)
 """Coordinates of a place. The fit takes the tilts first: then a free position leaves no residual, whatever the tilt."""
-
-_LARGEST_DAMPING = 1e12
 
 _PRECISION = 1.02
 _QUANTILE = -0.9945
@@ -140,27 +137,24 @@ def solve(problem: Problem, scatter: float | None = None) -> Solution:
 
 
 def _minimum(problem: Problem, scatter: float) -> Solution:
-    """Find the minimum of chi squared with a given scatter: Levenberg-Marquardt."""
-    chain, damping = problem.chain, 1e-3
-    white = _whitening(problem, chain, scatter)
-    residual, jacobian = _whitened(problem, chain, white)
-    for _ in range(_STEPS):
-        size = _sizes(problem, jacobian)
-        scaled = jacobian / size
-        step = np.linalg.solve(scaled.T @ scaled + damping * np.eye(len(size)), scaled.T @ residual)
-        trial = _stepped(chain, problem.names, step / size)
-        ahead = None if trial is None else _whitened(problem, trial, white)
-        gain = -np.inf if ahead is None else float(residual @ residual - ahead[0] @ ahead[0])
-        if trial is None or ahead is None or gain < -1e-12 * (1 + residual @ residual):
-            damping *= 10
-            if damping > _LARGEST_DAMPING:
-                break
-            continue
-        is_small = gain < _LEAST_GAIN * (1 + float(residual @ residual)) and np.linalg.norm(scaled @ step) < _LEAST_STEP
-        chain, (residual, jacobian), damping = trial, ahead, damping / 10
-        if is_small:
-            break
-    return _solution(problem, chain, (residual, jacobian, white), scatter)
+    """Find the minimum of chi squared with a given scatter."""
+    names, parameters = problem.names, problem.chain.parameters()
+    white = _whitening(problem, problem.chain, scatter)
+    start, largest = (
+        np.array([each[name] for name in names])
+        for each in (parameters, {name: _LARGEST_TILT if ".tilt" in name else np.inf for name in names})
+    )
+
+    def chain(values: Floats) -> Chain:
+        return problem.chain.with_parameters(dict(zip(names, values.tolist(), strict=True)))
+
+    def model(values: Floats) -> tuple[Floats, Floats]:
+        residual, jacobian = _whitened(problem, chain(values), white)
+        return residual, -jacobian
+
+    _sizes(problem, model(start)[1])
+    best = minimize(model, start, steps=_STEPS, limits=(-largest, largest))
+    return _solution(problem, chain(best.params), (best.residuals, -best.jacobian, white), scatter)
 
 
 def _solution(problem: Problem, chain: Chain, found: tuple[Floats, Floats, Floats], scatter: float) -> Solution:
@@ -196,16 +190,6 @@ def _sizes(problem: Problem, jacobian: Floats) -> Floats:
         f"{count} calibration{'s' * (count != 1)} cannot determine {', '.join(undetermined)}: a rail needs 2 different "
         "positions, each further stage one more that is not in line with them, an arm 3; with --nominal an arm needs 1"
     )
-
-
-def _stepped(chain: Chain, names: Sequence[str], step: Floats) -> Chain | None:
-    """Return the chain after a step; None where an axis would tilt too far."""
-    parameters = chain.parameters()
-    moved = {name: parameters[name] + change for name, change in zip(names, step.tolist(), strict=True)}
-    tilts = [abs(value) for name, value in moved.items() if ".tilt" in name]
-    if not all(np.isfinite(value) for value in moved.values()) or max(tilts, default=0.0) > _LARGEST_TILT:
-        return None
-    return chain.with_parameters(moved)
 
 
 def _whitened(problem: Problem, chain: Chain, white: Floats) -> tuple[Floats, Floats]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from ponikeeper_client.fit._least_squares import minimize
+from ponikeeper_client._least_squares import minimize
 
 X = np.linspace(-2, 3, 200)
 TRUTH = np.array([2.0, 0.7, -0.4])

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ponikeeper_client.fit._forward_model import Floats
+Floats = NDArray[np.float64]
+
 
 _EXACT = 1e-9
 
