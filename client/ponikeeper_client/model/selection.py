@@ -9,7 +9,7 @@ from ponikeeper.history.corrections import correction_of
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.labels import label_of, labelled
 from ponikeeper.history.undos import undone_revisions
-from ponikeeper.protocol.link_units import value_in
+from ponikeeper.protocol.link_values import recorded_value
 
 ALL = "all"
 
@@ -47,11 +47,7 @@ class Selected:
         float or None
             None where it was not recorded, or in units that cannot be converted.
         """
-        item = (self.revision.position or {}).get(link, {})
-        value, recorded = item.get("value"), item.get("units")
-        if not isinstance(value, float | int) or not isinstance(recorded, str):
-            return None
-        return value_in(float(value), recorded, units, measures_beam=False) if recorded != units else float(value)
+        return recorded_value(self.revision.position, link, units)
 
 
 def select(history: ExportedHistory, words: str, links: Sequence[str]) -> list[Selected]:

@@ -155,15 +155,36 @@ def calibrated_value(link: AnyLink, position: Position | None) -> float | None:
         None if it was not recorded, or in units that cannot be converted. A value of a link without tolerance is
         never converted: rounding would make it another one.
     """
-    recorded = (position or {}).get(link.name, {})
-    value, units = recorded.get("value"), recorded.get("units")
-    if not isinstance(value, float) or not isinstance(units, str):
+    units = (position or {}).get(link.name, {}).get("units")
+    if units != link.units and not kind_of(link).has_tolerance:
         return None
-    if units == link.units:
-        return value
-    if not kind_of(link).has_tolerance:
+    return recorded_value(position, link.name, link.units, measures_beam=measures_beam(link))
+
+
+def recorded_value(position: Position | None, name: str, units: str, *, measures_beam: bool = False) -> float | None:
+    """Return the value of a link in a position, in given units.
+
+    Parameters
+    ----------
+    position
+        The position of a revision.
+    name
+        Name of the link.
+    units
+        The units of the result.
+    measures_beam
+        Whether the link measures the beam.
+
+    Returns
+    -------
+    float or None
+        None if it was not recorded, or in units that cannot be converted.
+    """
+    item = (position or {}).get(name, {})
+    value, recorded = item.get("value"), item.get("units")
+    if not isinstance(value, float) or not isinstance(recorded, str):
         return None
-    return value_in(value, units, link.units, measures_beam=measures_beam(link))
+    return value if recorded == units else value_in(value, recorded, units, measures_beam=measures_beam)
 
 
 def is_same_position(links: Sequence[AnyLink], one: Position | None, other: Position | None) -> bool:
