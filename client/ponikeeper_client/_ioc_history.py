@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from ponikeeper.errors import NotConnectedError
+from ponikeeper.history import Correction, Revision
 from ponikeeper.history.history_file import ExportedHistory
-from ponikeeper.history.records import Correction, Revision, name_of
+from ponikeeper.history.records import name_of
 from ponikeeper.protocol import history_reading
 from ponikeeper.protocol.history_query import HistoryQuery, Reply, parse_reply
 from ponikeeper.text import timestamps

@@ -141,6 +141,8 @@ class Detector(_Table):
     distortion: Annotated[float, _limited("distortion")] = DEFAULTS["distortion"]
     distortion_length: Annotated[float, _limited("distortion_length")] = DEFAULTS["distortion_length"]
     position: Annotated[Literal["keep", "now"], Field(description='"keep" or "now"')] = "keep"
+    prefer: Annotated[Literal["model", "calibrated"], Field(description='"model" or "calibrated"')] = "model"
+    extrapolate: bool = False
     seed: Annotated[str, Field(min_length=1)] | None = None
     limits: dict[str, tuple[float, float]] = {}
     severity: Annotated[

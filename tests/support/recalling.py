@@ -9,9 +9,9 @@ from typing import Any
 from event_model import compose_run
 
 from ponikeeper.geometry import Geometry
+from ponikeeper.history import Activation, Correction, Revision
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.record_form import checksum
-from ponikeeper.history.records import Activation, Correction, Revision
 from ponikeeper.protocol import Snapshot
 from ponikeeper_client.documents import configuration
 from speak import GEOMETRY

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry.files import files_of
+from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import chain
-from ponikeeper.history.records import Correction, Revision
 from ponikeeper.text.timestamps import from_posix, to_datetime
 from ponikeeper_client.documents import applicability
 from ponikeeper_client.recall._histories import Histories, History, read_histories, read_ioc, select_history

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ponikeeper.errors import HistoryError, MissingExtraError, NoGeometryError, NotConnectedError
-from ponikeeper.history import history_file
+from ponikeeper.history import Correction, Revision, history_file
 from ponikeeper.history.history_file import ExportedHistory
-from ponikeeper.history.records import Correction, Revision
 from ponikeeper_client.recall._values import Recorded
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ponikeeper.errors import MissingExtraError
 from ponikeeper.geometry.parameters import PARAMETERS
+from ponikeeper.history import Activation, Revision
 from ponikeeper.history.corrections import chain, correction_of
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.labels import label_of
-from ponikeeper.history.records import Activation, Revision
 from ponikeeper.history.undos import undone_revisions
 from ponikeeper.protocol.link_units import value_in
 from ponikeeper_client.recall._histories import read_histories

@@ -250,7 +250,7 @@ async def _require_no_rival(config: Config, environment: Environment, force: boo
 async def _detector_pvs(config: Config, detector: Detector, store: StoreThread, links: LinkStates) -> DetectorPVs:
     keeper = Keeper(
         detector.prefix, store, detector.limits, links, detector.follow, edit_position=detector.position,
-        assumed=detector.assumed_errors(),
+        assumed=detector.assumed_errors(), prefer=detector.prefer, extrapolate=detector.extrapolate,
     )  # fmt: skip
     await keeper.load()
     geometry = seed(config, detector)

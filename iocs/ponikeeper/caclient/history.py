@@ -8,7 +8,7 @@ from aioca import CANothing, caput
 
 from ponikeeper.caclient.client import TIMEOUT, get, no_answer, read_text
 from ponikeeper.errors import NotConnectedError, RefusedError
-from ponikeeper.history.records import LabelRecord, Revision
+from ponikeeper.history import LabelRecord, Revision
 from ponikeeper.protocol import history_reading
 from ponikeeper.protocol.history_query import HistoryQuery, Reply, parse_reply
 from ponikeeper.protocol.history_reading import FullHistory, Steps

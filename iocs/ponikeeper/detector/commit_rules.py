@@ -118,8 +118,11 @@ def decide_commit(
     provenance = {**commit.provenance}
     provenance.setdefault("author", author)
     provenance.pop("files", None)
+    provenance.pop("model", None)
     if files:
         provenance["files"] = files
+    if commit.model is not None:
+        provenance["model"] = strictjson.plain(commit.model)
     if commit.edit and active is not None:
         provenance["derived_from"] = active.number
     kept = commit.edit and edit_position == "keep"

@@ -13,8 +13,17 @@ from ponikeeper.detector.repetition_rules import require_same
 from ponikeeper.detector.state import Change
 from ponikeeper.detector.undo_rules import UndoStep, activation_to_undo
 from ponikeeper.errors import RefusedError, StoreError
-from ponikeeper.history import Activation, Correction, LabelRecord, Revision, ServiceChange, UndoRecord
-from ponikeeper.history.records import FOLLOWED
+from ponikeeper.history import (
+    Activation,
+    Correction,
+    DerivedGeometry,
+    LabelRecord,
+    Revision,
+    ServiceChange,
+    UndoRecord,
+)
+from ponikeeper.history.derived import with_derived
+from ponikeeper.history.records import FOLLOWED, MODEL
 from ponikeeper.history.undos import undone_serials
 from ponikeeper.protocol import Request, Result
 from ponikeeper.store import Answer, Draft, FollowCandidate, FollowState, HistoryStorage, StoredState
@@ -58,6 +67,17 @@ class DetectorStore:
     async def revisions(self, first: int, last: int) -> list[Revision]:
         """Read the revisions of a range of numbers, in ascending order."""
         return await self._read(None, lambda storage: storage.revisions(self._prefix, first, last))
+
+    async def revision(self, number: int) -> Revision:
+        """Read one revision, which exists."""
+        (revision,) = await self._read(None, lambda storage: storage.revisions(self._prefix, number, number))
+        return revision
+
+    async def members(self, request: Request, numbers: Collection[int]) -> list[Revision]:
+        """Read the revisions with some numbers; those that do not exist are left out."""
+        return await self._read(
+            request, lambda storage: [each for n in numbers for each in storage.revisions(self._prefix, n, n)]
+        )
 
     async def find_revision(self, name: int | str, wrong: Collection[int], request: Request) -> Revision:
         """Read the revision with a number, or the newest one with a label that is not wrong.
@@ -105,7 +125,13 @@ class DetectorStore:
         return answer
 
     async def commit(
-        self, request: Request, draft: Draft, time: str, author: str, follow_state: FollowState | None
+        self,
+        request: Request,
+        draft: Draft,
+        time: str,
+        author: str,
+        follow_state: FollowState | None,
+        derived: DerivedGeometry | None = None,
     ) -> StoredState:
         """Store a new revision and activate it.
 
@@ -115,12 +141,14 @@ class DetectorStore:
             Of both, UTC ISO-8601.
         follow_state
             Stored with it; None if it has not changed.
+        derived
+            What the model gives for the position; None if the revision is none, or holds elsewhere.
         """
         count = self._publisher.state.count
         revision, activation = await self._write(
             request,
             lambda storage: storage.commit(
-                self._prefix, draft, time, request.op, author, _identity(request), follow_state, count
+                self._prefix, draft, time, request.op, author, _identity(request), follow_state, count, derived
             ),
         )
         return self._activated(revision, activation, follow_state)
@@ -133,24 +161,30 @@ class DetectorStore:
         author: str,
         follow_state: FollowState | None,
         undone: Activation | None = None,
+        derived: DerivedGeometry | None = None,
     ) -> StoredState:
         """Activate a stored revision, which may undo another activation; parameters as `commit`."""
+        identity = _identity(request)
         activation = await self._write(
             request,
             lambda storage: storage.activate(
-                self._prefix, revision.number, time, request.op, author, _identity(request), follow_state, undone
+                self._prefix, revision.number, time, request.op, author, identity, follow_state, undone, derived
             ),
         )
-        return self._activated(revision, activation, follow_state)
+        return self._activated(with_derived(revision, derived), activation, follow_state)
 
-    async def follow(self, number: int, time: str, follow_state: FollowState | None) -> StoredState:
+    async def follow(
+        self, revision: Revision, time: str, follow_state: FollowState | None, derived: DerivedGeometry | None = None
+    ) -> StoredState:
         """Activate a stored revision because the links are at its position; parameters as `commit`."""
-        (revision,) = await self._read(None, lambda storage: storage.revisions(self._prefix, number, number))
+        cause = MODEL if revision.number == self._publisher.state.stored.number else FOLLOWED
         activation = await self._write(
             None,
-            lambda storage: storage.activate(self._prefix, number, time, FOLLOWED, _FOLLOW_AUTHOR, None, follow_state),
+            lambda storage: storage.activate(
+                self._prefix, revision.number, time, cause, _FOLLOW_AUTHOR, None, follow_state, None, derived
+            ),
         )
-        return self._activated(revision, activation, follow_state)
+        return self._activated(with_derived(revision, derived), activation, follow_state)
 
     async def add(
         self, request: Request, record: Correction | ServiceChange | LabelRecord, result: Result

@@ -4,12 +4,16 @@ A link has moved when it was seen beyond its tolerance of its baseline. A link t
 be anywhere when it is connected again: whether it moved is unknown, and that never activates another revision.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Literal
 
 from ponikeeper.history import Position
 from ponikeeper.protocol import LinkState, calibrated_value, is_within
+
+Prefer = Literal["model", "calibrated"]
+"""What is activated where a model holds and a revision was calibrated exactly there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,11 @@ def baseline_position(motion: LinkMotion, links: Sequence[LinkState]) -> Positio
 def is_unmoved(links: Sequence[LinkState], before: Sequence[LinkState]) -> bool:
     """Return whether every link is within its tolerance of where it was before."""
     return is_at(links, _position({link.name: link.value for link in before if link.value is not None}, before))
+
+
+def is_at_model(links: Sequence[LinkState], position: Position | None, joints: Collection[str]) -> bool:
+    """Return whether every link that is no joint of a model is where the model was calibrated."""
+    return is_at([link for link in links if link.name not in joints], {} if position is None else position)
 
 
 def is_at(links: Sequence[LinkState], position: Position | None) -> bool:

@@ -1,6 +1,10 @@
-"""Following: when the links come to rest at a known position, the revision that belongs there is activated."""
+"""Following: when the links come to rest at a known position, the revision that belongs there is activated.
+
+Where the active revision is a model, its geometry is computed for the position: also with following switched off.
+"""
 
 import asyncio
+import math
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -9,6 +13,7 @@ from ponikeeper.detector import messages
 from ponikeeper.detector.detector_store import DetectorStore
 from ponikeeper.detector.follow_rules import (
     LinkMotion,
+    Prefer,
     baseline_position,
     has_arrived,
     is_at,
@@ -18,17 +23,22 @@ from ponikeeper.detector.follow_rules import (
     updated_motion,
 )
 from ponikeeper.detector.link_states import LinkStates, earliest
+from ponikeeper.detector.model_rules import holds_at, is_to_compute, result_of
 from ponikeeper.detector.publisher import Publisher
 from ponikeeper.detector.state import Change
 from ponikeeper.errors import StoreError, UncertainStoreError
+from ponikeeper.history import Revision
 from ponikeeper.history.corrections import corrected_revisions
 from ponikeeper.protocol import LinkState
 from ponikeeper.protocol.links import in_service
-from ponikeeper.store import FollowCandidate, FollowState
+from ponikeeper.store import FollowState
 from ponikeeper.store.store_thread import PERIOD
 
 _PAGE = 500
 """Rows of the history that are read at once; between two pages others may use the store."""
+
+_PAUSE = 1.0
+"""Shortest time between two computations of one position, within the tolerance of the links (s)."""
 
 
 class Follower:
@@ -44,9 +54,21 @@ class Follower:
         The detector's links.
     lock
         Held during every request of the detector.
+    prefer
+        What is activated where a model holds and a revision was calibrated exactly there.
+    extrapolate
+        Whether a model may be used farther outside of its range than usual.
     """
 
-    def __init__(self, store: DetectorStore, publisher: Publisher, links: LinkStates, lock: asyncio.Lock) -> None:
+    def __init__(
+        self,
+        store: DetectorStore,
+        publisher: Publisher,
+        links: LinkStates,
+        lock: asyncio.Lock,
+        prefer: Prefer = "model",
+        extrapolate: bool = False,
+    ) -> None:
         self._store = store
         self._publisher = publisher
         self._links = links
@@ -54,6 +76,9 @@ class Follower:
         self._motion = LinkMotion()
         self._arrival = asyncio.Event()
         self._reported = ""
+        self._prefer: Prefer = prefer
+        self._extrapolate = extrapolate
+        self._computed_at = -math.inf
 
     def begin(self) -> None:
         """Start from where the links rested before a restart."""
@@ -65,10 +90,11 @@ class Follower:
         times = [self._links.next_change()]  # first: a link that changes during the rest is checked again
         links = self._states()
         self._motion = updated_motion(self._motion, links)
-        if has_arrived(self._motion, links) and not self._arrival.is_set():
+        due = self._links.clock() if has_arrived(self._motion, links) else self._compute_at(links)
+        if due is not None and due <= self._links.clock() and not self._arrival.is_set():
             self._publisher.begin_search()
             self._arrival.set()
-        times.append(self._publisher.update_status())
+        times += [due, self._publisher.update_status()]
         return earliest(times)
 
     async def run(self) -> None:
@@ -78,10 +104,10 @@ class Follower:
             failed = False
             try:
                 stored, links = self._publisher.state.stored, self._states()
-                candidate = await self._find_candidate(links)  # takes its time: requests are executed meanwhile
+                found = await self._find(links)  # takes its time: requests are executed meanwhile
                 async with self._lock:
                     if self._publisher.state.stored is stored:
-                        await self._arrive(candidate, links)
+                        await self._arrive(found, links)
                 self._reported = ""
             except StoreError as error:  # tried again, and shown by the Storage: PVs too
                 failed = True
@@ -127,52 +153,77 @@ class Follower:
         with self.new_baseline(links) if switched_on else nullcontext():
             yield replace(self._follow_state(links), follow=follow)
 
-    async def _arrive(self, candidate: FollowCandidate | None, before: Sequence[LinkState]) -> None:
-        """Activate the revision that belongs to where the links have come to rest.
+    def _compute_at(self, links: Sequence[LinkState]) -> float | None:
+        """Return when the geometry of the active model is to be computed again (s); None if it need not be."""
+        if not is_to_compute(self._publisher.state.revision, links, extrapolate=self._extrapolate):
+            return None
+        return self._computed_at + _PAUSE
+
+    async def _arrive(self, found: Revision | None, before: Sequence[LinkState]) -> None:
+        """Activate what belongs to where the links have come to rest.
 
         Parameters
         ----------
-        candidate
-            The result of the lookup for the links as they were `before`; they may have moved on meanwhile.
+        found
+            The result of the search for the links as they were `before`; they may have moved on meanwhile.
         """
-        links = self._states()
-        state, moved = self._publisher.state, bool(self._motion.moved)
-        if not has_arrived(self._motion, links) or not is_unmoved(links, before):
+        links, active = self._states(), self._publisher.state.revision
+        arrived = has_arrived(self._motion, links)
+        if not is_unmoved(links, before) or not (arrived or self._compute_at(links) is not None):
             return
-        if state.revision is None:
+        if active is None:
             self.set_baseline(links)
             return
-        with self.new_baseline(links) as follow_state:
-            if candidate is not None and candidate.revision != state.revision.number and state.follow and moved:
-                await self._follow(candidate.revision, follow_state, links)
+        follows = arrived and self._publisher.state.follow and bool(self._motion.moved)
+        with self.new_baseline(links) if arrived else nullcontext() as follow_state:
+            if found is not None and found.number != active.number and follows:
+                await self._activate(found, follow_state, links)
+            elif is_to_compute(active, links, extrapolate=self._extrapolate):
+                await self._activate(active, follow_state, links)
             elif follow_state is not None:
                 stored = await self._store.set_rested(follow_state, self._publisher.timestamp())
                 self._publisher.update_stored(stored)
 
-    async def _find_candidate(self, links: Sequence[LinkState]) -> FollowCandidate | None:
-        """Find what a commit or a user activated last at the links' position, and was not corrected since."""
-        wrong = corrected_revisions(self._publisher.state.corrections)
+    async def _find(self, links: Sequence[LinkState]) -> Revision | None:
+        """Find what a commit or a user activated last and what holds at the links' position."""
+        wrong = {*corrected_revisions(self._publisher.state.corrections)}
         before: int | None = None
+        fallback: Revision | None = None
         while True:
             candidates = await self._store.follow_candidates(before, _PAGE)
             for candidate in candidates:
-                if candidate.revision not in wrong and is_at(links, candidate.position):
-                    return candidate
+                if candidate.revision in wrong:
+                    continue
+                if candidate.is_model:
+                    wrong.add(candidate.revision)  # decided once
+                    fallback = fallback or await self._model_there(candidate.revision, links)
+                    if fallback is not None and self._prefer == "model":
+                        return fallback
+                elif is_at(links, candidate.position):
+                    return await self._store.revision(candidate.revision)
             if len(candidates) < _PAGE:
-                return None
+                return fallback
             before = candidates[-1].serial
 
-    async def _follow(self, number: int, follow_state: FollowState | None, links: Sequence[LinkState]) -> None:
-        """Activate a revision because the links are at its position."""
+    async def _model_there(self, number: int, links: Sequence[LinkState]) -> Revision | None:
+        """Read a model; None if it does not hold where the links are."""
+        revision = await self._store.revision(number)
+        holds = holds_at(revision, self._publisher.state.corrections, links, extrapolate=self._extrapolate)
+        return revision if holds else None
+
+    async def _activate(self, revision: Revision, follow_state: FollowState | None, links: Sequence[LinkState]) -> None:
+        """Activate a revision because of where the links are, a model with what it gives there."""
+        before = self._publisher.state.stored.number
+        derived = result_of(revision, links, extrapolate=self._extrapolate)
         try:
-            stored = await self._store.follow(number, self._publisher.timestamp(), follow_state)
+            stored = await self._store.follow(revision, self._publisher.timestamp(), follow_state, derived)
         except UncertainStoreError:
             stored = await self._store.settle(None)
             if stored is None:
                 raise
-        self._publisher.publish(
-            Change.RESULT | Change.ACTIVATION, stored=stored, message=messages.followed(number, links)
-        )
+        self._computed_at = self._links.clock()
+        message = messages.followed(revision.number, links) if revision.number != before else ""
+        self._publisher.publish(Change.RESULT | Change.ACTIVATION, stored=stored, message=message)
 
     async def _report(self, problem: str) -> None:
         """Publish once why following goes on to fail, if something would follow."""

@@ -11,6 +11,7 @@ from ponikeeper.detector import messages, results
 from ponikeeper.detector.commit_rules import EditPosition
 from ponikeeper.detector.detector_store import DetectorStore
 from ponikeeper.detector.edit_series import EditSeries
+from ponikeeper.detector.follow_rules import Prefer
 from ponikeeper.detector.follower import Follower
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.operations import Operations
@@ -46,6 +47,10 @@ class Keeper:
         The position of an edited geometry: ``keep`` that of the revision that was edited, or that of the links ``now``.
     assumed
         The errors that a fit of this detector assumes.
+    prefer
+        What following activates where a model holds and a revision was calibrated exactly there.
+    extrapolate
+        Whether a model may be used farther outside of its range than usual.
     """
 
     def __init__(
@@ -58,15 +63,17 @@ class Keeper:
         now: Callable[[], datetime] = timestamps.now,
         edit_position: EditPosition = "keep",
         assumed: AssumedErrors = DEFAULT_ERRORS,
+        prefer: Prefer = "model",
+        extrapolate: bool = False,
     ) -> None:
         self._links = links
         self._lock = asyncio.Lock()
         self._publisher = Publisher(prefix, links, follow, now, assumed)
         self._store = DetectorStore(prefix, store, self._publisher)
         self._series = EditSeries(self._publisher, links)
-        self._follower = Follower(self._store, self._publisher, links, self._lock)
+        self._follower = Follower(self._store, self._publisher, links, self._lock, prefer, extrapolate)
         self._operations = Operations(
-            self._store, self._publisher, links, self._follower, self._series, limits, edit_position
+            self._store, self._publisher, links, self._follower, self._series, limits, edit_position, extrapolate
         )
 
     @property

@@ -19,6 +19,7 @@ from ponikeeper.detector.edit_series import EditSeries
 from ponikeeper.detector.follower import Follower
 from ponikeeper.detector.label_rules import decide_label, is_labelled
 from ponikeeper.detector.link_states import LinkStates
+from ponikeeper.detector.model_rules import checked_model, member_numbers, result_of, with_model
 from ponikeeper.detector.publisher import Publisher
 from ponikeeper.detector.record_position_rules import decide_record_position
 from ponikeeper.detector.repetition_rules import is_repetition
@@ -66,6 +67,8 @@ class Operations:
         Tighter limits of this detector.
     edit_position
         The position of an edited geometry: ``keep`` that of the revision that was edited, or that of the links ``now``.
+    extrapolate
+        Whether a model may be used farther outside of its range than usual.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Operations:
         series: EditSeries,
         limits: Limits,
         edit_position: EditPosition,
+        extrapolate: bool = False,
     ) -> None:
         self._store = store
         self._publisher = publisher
@@ -85,6 +89,7 @@ class Operations:
         self._series = series
         self._limits = limits
         self._edit_position: EditPosition = edit_position
+        self._extrapolate = extrapolate
 
     @property
     def _state(self) -> DetectorState:
@@ -138,6 +143,9 @@ class Operations:
     async def _commit(self, request: Commit | RecordPosition, commit: Commit, by: str) -> Result:
         state, links = self._state, self._links.states()
         units, position, before = self._links.units, self._edit_position, await self._before(request, commit, by)
+        if commit.model is not None:
+            members = await self._store.members(request, member_numbers(commit.model))
+            commit = with_model(commit, checked_model(commit, units, members, state.corrections))
         draft = decide_commit(state.revision, commit, by, self._limits, units, links, position, before)
         require_room(state.prefix, draft, links)
         if is_repetition(state.revision, state.corrections, draft, commit, links):
@@ -146,7 +154,8 @@ class Operations:
         require_other_values(state.revision, state.corrections, commit, draft)
         time, author = self._publisher.timestamp(), str(draft.provenance["author"])
         with self._follower.new_baseline(links) as follow_state:
-            stored = await self._store.commit(request, draft, time, author, follow_state)
+            derived = result_of(draft, links, extrapolate=self._extrapolate)
+            stored = await self._store.commit(request, draft, time, author, follow_state, derived)
         self._series.accepted(commit, by, stored.number)
         message = messages.committed(stored.number, commit, draft, links)
         return self._accept(Change.ACTIVATION, accepted(request, stored, time), message, stored)
@@ -180,7 +189,8 @@ class Operations:
         """Activate a stored revision, which may undo another activation."""
         time = self._publisher.timestamp()
         with self._follower.new_baseline(self._links.states()) as follow_state:
-            stored = await self._store.activate(request, revision, time, author, follow_state, undone)
+            derived = result_of(revision, self._links.states(), extrapolate=self._extrapolate)
+            stored = await self._store.activate(request, revision, time, author, follow_state, undone, derived)
         self._series.end()
         return self._accept(Change.ACTIVATION, accepted(request, stored, time), message, stored)
 

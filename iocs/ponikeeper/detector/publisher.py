@@ -9,7 +9,8 @@ from datetime import datetime
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.state import Change, DetectorState
 from ponikeeper.protocol import DEFAULT_ERRORS, MAX_BYTES, AssumedErrors, LinkState, Result, Status, applies, is_within
-from ponikeeper.protocol.findings import Finding, advice_of, findings_about, reason_of, status_of
+from ponikeeper.protocol.finding import Finding
+from ponikeeper.protocol.findings import advice_of, findings_about, reason_of, status_of
 from ponikeeper.store import StoredState
 from ponikeeper.text import timestamps
 from ponikeeper.text.ascii import to_ascii
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 Publish = Callable[[DetectorState, Change], None]
 """Receives each published state and what is new in it."""
 
-_ELSEWHERE = (Status.MOVED, Status.MISMATCH)
+_ELSEWHERE = (Status.MOVED, Status.MISMATCH, Status.OUT_OF_RANGE)
 """What a detector shows whose links are at rest where the active geometry does not apply."""
 
 _REFRESH = 1.0

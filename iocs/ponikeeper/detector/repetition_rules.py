@@ -45,6 +45,8 @@ def is_repetition(
     Otherwise they are compared, too; positions are equal if they are within the tolerances of the links, and a
     corrected revision is never a repetition. Where only the position is recorded, `derived_from` is not compared.
     """
+    if active is not None and "model" in draft.provenance:
+        return _is_same_model(active, corrections, draft)
     if active is None or active.geometry != draft.geometry:
         return False
     if strictjson.canonical(active.geometry.as_dict()) != strictjson.canonical(draft.geometry.as_dict()):
@@ -59,3 +61,9 @@ def is_repetition(
         and correction_of(corrections, active.number) is None
         and is_same_position(links, active.position, draft.position)
     )
+
+
+def _is_same_model(active: Revision, corrections: Sequence[Correction], draft: Draft) -> bool:
+    """Return whether a model is active already, wherever it was evaluated last."""
+    old, new = (strictjson.canonical(strictjson.plain(each.provenance.get("model"))) for each in (active, draft))
+    return old == new and active.label == draft.label and correction_of(corrections, active.number) is None

@@ -11,6 +11,7 @@ from ponikeeper.history.records import FOLLOWED
 from ponikeeper.protocol import LinkState, Undo, calibrated_value, is_within, quantity
 from ponikeeper.protocol.link_values import is_same_position
 from ponikeeper.protocol.links import in_service
+from ponikeeper.protocol.models import joints_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def decide_undo(step: UndoStep, corrections: Sequence[Correction], links: Sequen
             "right"
         )
     before, wrong = step.before.position, step.wrong.position
-    moved = _elsewhere(links, before)
+    moved = _elsewhere([link for link in links if link.name not in joints_of(step.before)], before)
     if moved and not is_same_position(links, before, wrong) and not is_at(links, wrong):
         problems.append(
             f"the links have moved since: {'; '.join(moved)}, where revision {number} was calibrated: {by_number}"

@@ -1,13 +1,17 @@
 """What the history of a detector consists of: the kinds of records, and the history file. Pure."""
 
-from ponikeeper.history.records import (
-    Activation,
-    Correction,
-    LabelRecord,
-    Position,
-    Revision,
-    ServiceChange,
-    UndoRecord,
-)
+from ponikeeper.history.derived import DerivedGeometry
+from ponikeeper.history.record_form import Position
+from ponikeeper.history.records import Activation, Correction, LabelRecord, ServiceChange, UndoRecord
+from ponikeeper.history.revision import Revision
 
-__all__ = ["Activation", "Correction", "LabelRecord", "Position", "Revision", "ServiceChange", "UndoRecord"]
+__all__ = [
+    "Activation",
+    "Correction",
+    "DerivedGeometry",
+    "LabelRecord",
+    "Position",
+    "Revision",
+    "ServiceChange",
+    "UndoRecord",
+]

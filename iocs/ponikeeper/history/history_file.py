@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from ponikeeper.errors import HistoryError, RefusedError
+from ponikeeper.history.derived import DerivedGeometry
 from ponikeeper.history.records import (
     KIND_WORDS,
     KINDS,
@@ -18,12 +19,12 @@ from ponikeeper.history.records import (
     Correction,
     LabelRecord,
     Record,
-    Revision,
     ServiceChange,
     UndoRecord,
     name_of,
     with_checksum,
 )
+from ponikeeper.history.revision import Revision
 from ponikeeper.text import strictjson, timestamps
 
 _VERSION = 1
@@ -41,8 +42,8 @@ class ExportedHistory:
         PV prefix of the detector.
     exported
         Time of the export, UTC ISO 8601.
-    revisions, activations, corrections, service, undos, labels
-        All of them, in their order; `service` are the service changes.
+    revisions, activations, corrections, service, undos, labels, derived
+        All of them, in their order; `service` are the service changes, `derived` what models gave.
     """
 
     prefix: str
@@ -53,6 +54,7 @@ class ExportedHistory:
     service: tuple[ServiceChange, ...] = ()
     undos: tuple[UndoRecord, ...] = ()
     labels: tuple[LabelRecord, ...] = ()
+    derived: tuple[DerivedGeometry, ...] = ()
 
     @classmethod
     def of(cls, prefix: str, exported: str, records: Mapping[str, Sequence[Record]]) -> "ExportedHistory":
@@ -62,7 +64,9 @@ class ExportedHistory:
 
     def by_kind(self) -> dict[str, tuple[Record, ...]]:
         """Return the records by the names of their kinds, in the order of the file."""
-        records = (self.revisions, self.activations, self.corrections, self.service, self.undos, self.labels)
+        records = (
+            self.revisions, self.activations, self.corrections, self.service, self.undos, self.labels, self.derived,
+        )  # fmt: skip
         return dict(zip(KINDS, records, strict=True))
 
     def counts(self) -> dict[str, int]:
@@ -295,6 +299,12 @@ def _require_closed(number: int, history: ExportedHistory) -> None:
     judged = max((max(item.revision, item.by or 0) for item in history.corrections), default=0)
     undone = max((undo.serial for undo in history.undos), default=0)
     labelled = max((max(item.revision, item.newest) for item in history.labels), default=0)
+    computed = max((record.serial for record in history.derived), default=0)
+    if computed > len(history.activations):
+        raise HistoryError(
+            f"line {number}: there are {format_counts(history.counts())}, and the newest activation for which a model "
+            f"gave the geometry is {computed}: expected records of the same time"
+        )
     if undone > len(history.activations) or labelled > len(history.revisions):
         raise HistoryError(
             f"line {number}: there are {format_counts(history.counts())}, the newest activation that is an undo is "
@@ -326,6 +336,8 @@ def _clash(one: Record, other: Record) -> str:
                 return f"of activation {record.undone} by activation {record.serial}"
             case LabelRecord():
                 return f"of revision {record.revision}, {record.time}"
+            case DerivedGeometry():
+                return f"of revision {record.revision} for activation {record.serial}"
 
     return (
         f"{_named(one)} differs: in the store it is the one {details(one)}, in the file the one {details(other)}; "

@@ -7,7 +7,8 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ponikeeper.history.records import LabelRecord, Revision
+from ponikeeper.history.records import LabelRecord
+from ponikeeper.history.revision import Revision
 
 
 def latest_labels(labels: Sequence[LabelRecord]) -> Mapping[int, LabelRecord]:

@@ -12,6 +12,9 @@ from ponikeeper.text.schema import Field, is_integer, object_problems
 Row = tuple[object, ...]
 """The values of a record that its checksum covers, in the order of the columns of the store."""
 
+Position = Mapping[str, Mapping[str, object]]
+"""The links' readbacks when the image was taken: ``{"z": {"value": 1000.01, "units": "mm"}}``."""
+
 OUT_OF_SERVICE, IN_SERVICE = "out_of_service", "in_service"
 """The kinds of service changes."""
 
@@ -54,6 +57,7 @@ _NUMBER = Field("a whole number from 1 on", is_integer(1), required=True)
 _LINE = Field("a text in one line", _is_line, required=True)
 _TIMESTAMP = Field("a time such as 2026-11-22T09:30:00.250000Z", timestamps.is_timestamp, required=True)
 _OBJECT = Field("an object", _is_object, required=True)
+_POSITION = Field("an object of objects", _is_position, required=True)
 
 FIELDS: Mapping[str, Mapping[str, Field]] = MappingProxyType(
     {
@@ -64,7 +68,7 @@ FIELDS: Mapping[str, Mapping[str, Field]] = MappingProxyType(
             "created": _TIMESTAMP,
             "label": _LINE.or_null(),
             "geometry": _OBJECT,
-            "position": Field("an object of objects", _is_position, required=True).or_null(),
+            "position": _POSITION.or_null(),
             "provenance": _OBJECT,
         },
         "activation": {
@@ -114,6 +118,15 @@ FIELDS: Mapping[str, Mapping[str, Field]] = MappingProxyType(
             "newest": _NUMBER,
             "time": _TIMESTAMP,
             "author": _LINE,
+            "checksum": _LINE,
+        },
+        "derived": {
+            "number": _NUMBER,
+            "serial": _NUMBER,
+            "revision": _NUMBER,
+            "geometry": _OBJECT,
+            "position": _POSITION,
+            "certainty": _OBJECT,
             "checksum": _LINE,
         },
     }

@@ -9,13 +9,9 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import ClassVar, Self, cast
 
-from ponikeeper.errors import GeometryError, HistoryError
-from ponikeeper.geometry import Geometry
+from ponikeeper.history.derived import DerivedGeometry
 from ponikeeper.history.record_form import Row, checked_name, checksum, verify
-from ponikeeper.text import strictjson
-
-Position = Mapping[str, Mapping[str, object]]
-"""The links' readbacks when the image was taken: ``{"z": {"value": 1000.01, "units": "mm"}}``."""
+from ponikeeper.history.revision import Revision
 
 FOLLOWED = "follow"
 """The cause of an activation without a request: the links came to rest at the position of its revision."""
@@ -23,108 +19,11 @@ FOLLOWED = "follow"
 UNDO = "undo"
 """The cause of an activation that undoes another one."""
 
+MODEL = "model"
+"""The cause of an activation without a request: the active model gave the geometry for another position."""
 
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """One geometry with provenance, label and position; never changed, never deleted.
-
-    Parameters
-    ----------
-    number
-        Counts the revisions of a detector from 1.
-    uid
-        A UUID, unique among all detectors and stores.
-    created
-        Time of the commit, UTC ISO 8601.
-    label
-        Name for revisions, such as ``near``; None where it has none. A `LabelRecord` can replace it later.
-    geometry
-        The calibrated values (m, rad).
-    position
-        Readbacks of the linked PVs for which the geometry was calibrated; None where they are unknown.
-    provenance
-        Where it comes from; its keys are those of `ponikeeper.protocol.PROVENANCE`.
-    checksum
-        Covers the PV prefix of the detector and all other values; ``sha256:`` and 64 hexadecimal digits.
-    """
-
-    number: int
-    uid: str
-    created: str
-    label: str | None
-    geometry: Geometry
-    position: Position | None
-    provenance: dict[str, object]
-    checksum: str
-
-    def row(self) -> Row:
-        """Return the values that the checksum covers.
-
-        Returns
-        -------
-        tuple
-            All values but the checksum, in the order of the store's columns; the geometry, position and provenance
-            as canonical JSON texts.
-        """
-        return (
-            self.number,
-            self.uid,
-            self.created,
-            self.label,
-            strictjson.canonical(self.geometry.as_stored()),
-            strictjson.canonical(strictjson.plain(self.position)),
-            strictjson.canonical(strictjson.plain(self.provenance)),
-        )
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the JSON object, as the history PVs and the command line show it.
-
-        Returns
-        -------
-        dict
-            Plain JSON values with the checksum; ``revision`` is the number.
-        """
-        return {
-            "revision": self.number,
-            "uid": self.uid,
-            "checksum": self.checksum,
-            "created": self.created,
-            "label": self.label,
-            "geometry": self.geometry.as_stored(),
-            "position": strictjson.plain(self.position),
-            "provenance": strictjson.plain(self.provenance),
-        }
-
-    @classmethod
-    def parse(cls, prefix: str, values: Mapping[str, object]) -> "Revision":
-        """Build a revision from its JSON object, and verify the checksum.
-
-        Parameters
-        ----------
-        prefix
-            PV prefix of the detector, which the checksum covers.
-        values
-            The JSON object.
-
-        Returns
-        -------
-        Revision
-            The revision.
-
-        Raises
-        ------
-        HistoryError
-            The object is invalid, or was changed after it was written.
-        """
-        name = checked_name("revision", "revision", values)
-        try:
-            geometry = Geometry.parse(cast("Mapping[str, object]", values["geometry"]))
-        except GeometryError as error:
-            raise HistoryError(f"{name}: {problem}" for problem in error.problems) from None
-        given = {key: value for key, value in values.items() if key not in ("revision", "geometry")}
-        revision = cls(number=cast("int", values["revision"]), geometry=geometry, **given)  # type: ignore[arg-type]
-        verify(prefix, name, "revision", revision.row(), values)
-        return revision
+UNREQUESTED = (FOLLOWED, MODEL, UNDO)
+"""The causes of activations of a revision for which no person or client asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +95,8 @@ class Activation(_PlainRecord):
         UTC ISO 8601.
     cause
         Operation of the request: ``commit``, ``activate``, ``undo`` or ``record_position`` (``here`` before 0.2);
-        ``follow`` where the links came to rest at the position of the revision.
+        ``follow`` where the links came to rest at the position of the revision; ``model`` where the active model gave
+        the geometry for another position.
     author
         Who asked for it, as the request or Channel Access names them; not verified.
     """
@@ -211,7 +111,7 @@ class Activation(_PlainRecord):
     @property
     def is_requested(self) -> bool:
         """Whether a person or a client asked for this revision: it neither followed the links nor is an undo."""
-        return self.cause not in (FOLLOWED, UNDO)
+        return self.cause not in UNREQUESTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +234,7 @@ class LabelRecord(_PlainRecord):
     author: str
 
 
-Record = Revision | Activation | Correction | ServiceChange | UndoRecord | LabelRecord
+Record = Revision | Activation | Correction | ServiceChange | UndoRecord | LabelRecord | DerivedGeometry
 
 KINDS: Mapping[str, type[Record]] = MappingProxyType(
     {
@@ -344,12 +244,13 @@ KINDS: Mapping[str, type[Record]] = MappingProxyType(
         "service": ServiceChange,
         "undo": UndoRecord,
         "label": LabelRecord,
+        "derived": DerivedGeometry,
     }
 )
 """The kinds of records by name; each kind refers only to kinds before it."""
 
 KIND_WORDS: Mapping[str, str] = MappingProxyType(
-    {kind: kind for kind in KINDS} | {"judgement": "correction", "service": "service change"}
+    {kind: kind for kind in KINDS} | {"judgement": "correction", "service": "service change", "derived": "model result"}
 )
 """The word for each kind in texts for people; files, PVs and the store have the kind."""
 

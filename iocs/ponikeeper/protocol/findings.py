@@ -4,11 +4,11 @@ The IOC decides with it about the active revision, and recall about the revision
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ponikeeper.geometry.files import files_of, missing_hashes
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import chain, describe_correction
+from ponikeeper.protocol.finding import Finding
 from ponikeeper.protocol.link_values import (
     calibrated_value,
     contradicts_wavelength,
@@ -19,6 +19,8 @@ from ponikeeper.protocol.link_values import (
     quantity,
 )
 from ponikeeper.protocol.links import LinkState, in_service
+from ponikeeper.protocol.model_findings import model_findings
+from ponikeeper.protocol.models import is_model
 from ponikeeper.protocol.status import PRECEDENCE, Status
 from ponikeeper.text import strictjson
 from ponikeeper.text.ascii import cut, to_ascii
@@ -33,29 +35,6 @@ UNWATCHED = "no links are configured: nothing checks this geometry"
 _OUT_OF_SERVICE = "every link is out of service: nothing checks this geometry"
 
 _RECORD = "move the links to where revision {} was calibrated, then put 1 to RecordPosition"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One reason against a revision.
-
-    Parameters
-    ----------
-    status
-        The status that it leads to; VALID for what is only mentioned: a link that is out of service, a file whose
-        content is not known.
-    link
-        Name of the link that it is about; empty if it is about the revision itself.
-    text
-        For a person.
-    advice
-        What an operator should do about it.
-    """
-
-    status: Status
-    link: str
-    text: str
-    advice: str
 
 
 def findings_about(
@@ -96,6 +75,7 @@ def findings_about(
         text = _OUT_OF_SERVICE if links else UNWATCHED
         findings.append(Finding(Status.UNWATCHED, "", text, "check that the detector is where it was calibrated"))
     findings += _correction_findings(revision, corrections, instant) + _file_findings(revision)
+    findings += model_findings(revision, corrections, links, instant)
     return tuple(sorted(findings, key=lambda finding: PRECEDENCE.index(finding.status)))
 
 
@@ -193,6 +173,9 @@ def _off(link: LinkState, reference: float | None, revision: Revision, *, by_wav
     if by_wavelength:
         text = f"{link} is at {value}, the wavelength corresponds to {expected}, {_tolerance(link)}"
         return Finding(status, link.name, text, _correct_wavelength(link))
+    if is_model(revision):
+        text = f"{link} is at {value}, the geometry is that of {expected}, {_tolerance(link)}"
+        return Finding(status, link.name, text, f"move {link.pv} to {expected}, or calibrate")
     text = f"{link} is at {value}, calibrated at {expected}, {_tolerance(link)}"
     advice = f"move {link.pv} to {expected}, activate the revision of this position, or calibrate"
     if "derived_from" in revision.provenance and revision.provenance.get("method") == "manual":

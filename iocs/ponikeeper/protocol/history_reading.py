@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from ponikeeper.errors import RefusedError
+from ponikeeper.history import Activation, Correction, LabelRecord, Revision, UndoRecord
 from ponikeeper.history import labels as label_rules
 from ponikeeper.history.corrections import corrected_revisions
-from ponikeeper.history.records import KINDS, Activation, Correction, LabelRecord, Record, Revision, UndoRecord, name_of
+from ponikeeper.history.records import KINDS, Record, name_of
 from ponikeeper.history.undos import undone_revisions
 from ponikeeper.protocol.history_query import MAX_RECORDS, HistoryQuery, Reply
 

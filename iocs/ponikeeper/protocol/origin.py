@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from ponikeeper.geometry.files import Files, files_of
+from ponikeeper.history import Correction, Position, Revision
 from ponikeeper.history.corrections import chain, correction_text
-from ponikeeper.history.records import Correction, Position, Revision
 from ponikeeper.protocol.snapshot import Snapshot
 
 _PROVENANCE = ("author", "method", "calibrant", "residual_px", "run_uid", "derived_from", "comment")

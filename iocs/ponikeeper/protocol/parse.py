@@ -83,6 +83,7 @@ def _made(op: str, values: Mapping[str, object], digest: str) -> Request:
     return Commit(
         geometry=cast("dict[str, object]", values["geometry"]),
         provenance=cast("dict[str, object]", values.get("provenance", {})),
+        model=cast("dict[str, object] | None", values.get("model")),
         files=cast("Files", values.get("files", NO_FILES)),
         label=cast("str | None", values.get("label")),
         position="unknown" if position is None else cast("RequestedPosition", position),

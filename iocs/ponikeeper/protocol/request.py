@@ -66,6 +66,9 @@ class Commit(RequestBase):
         Path and SHA-256 of each file that the configuration of the detector names, by its key, and of ``mask``.
     force
         Whether to accept a wavelength that contradicts the energy or wavelength of a link.
+    model
+        JSON object of a model, which makes the geometry a function of the position of the links; None for a geometry.
+        `geometry` is left out, and `position` is the reference of the model and the position of the other links.
     """
 
     op: ClassVar[str] = "commit"
@@ -79,6 +82,7 @@ class Commit(RequestBase):
     edit: bool = False
     values_only: bool = False
     force: bool = False
+    model: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +263,8 @@ def request_text(request: Request) -> str:
     values["geometry"] = strictjson.plain(request.geometry)
     if request.provenance:
         values["provenance"] = strictjson.plain(request.provenance)
+    if request.model is not None:
+        values["model"] = strictjson.plain(request.model)
     if request.files:
         values["files"] = strictjson.plain(request.files)
     if request.label is not None:

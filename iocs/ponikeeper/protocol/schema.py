@@ -126,7 +126,7 @@ def _label_problems(value: object) -> list[str]:
     return [problem] if problem else []
 
 
-_METHODS = ("fit", "gui", "poni", "manual")
+_METHODS = ("fit", "gui", "poni", "manual", "model")
 
 _LINE = Field("a text in one line, without control characters", _is_line(4000))
 
@@ -201,6 +201,7 @@ FIELDS: dict[str, dict[str, Field]] = {
             _is_object,
             details=files_problems,
         ),
+        "model": Field("an object, a model as ponikeeper model fit writes it", _is_object),
         "label": Field("a label", lambda value: value is None or isinstance(value, str), details=_label_problems),
         "position": Field('an object of numbers by link, "now" or "unknown"', _is_position),
         "expect_revision": Field("a revision number, 0 for none", is_integer(0)),

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.geometry.units import DISPLAY_UNITS
+from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import correction_of
-from ponikeeper.history.records import Correction, Revision
 from ponikeeper.protocol.links import LinkState
 from ponikeeper.text import timestamps
 from ponikeeper.text.ascii import to_ascii

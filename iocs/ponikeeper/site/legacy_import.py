@@ -13,9 +13,9 @@ from ponikeeper.geometry import Geometry, poni
 from ponikeeper.geometry.files import without_files
 from ponikeeper.geometry.parameters import PLAIN_NUMBER, Limits
 from ponikeeper.geometry.slips import without_slips
+from ponikeeper.history import Activation, Revision
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.record_form import checksum
-from ponikeeper.history.records import Activation, Revision
 from ponikeeper.protocol.pvs import DETECTOR_PVS
 from ponikeeper.text import strictjson
 from ponikeeper.text.timestamps import from_datetime

@@ -60,7 +60,7 @@ class StoredState:
     Parameters
     ----------
     revision
-        The active revision.
+        The active revision; a model has the geometry that it gave for the position.
     activation
         Its activation.
     count
@@ -131,11 +131,14 @@ class FollowCandidate:
         Number of the revision.
     position
         None if it was never recorded.
+    is_model
+        Whether its geometry is a function of the position.
     """
 
     serial: int
     revision: int
     position: Position | None
+    is_model: bool = False
 
 
 @dataclass(frozen=True, slots=True)

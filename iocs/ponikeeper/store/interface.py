@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from ponikeeper.history.records import Activation, Record, Revision
+from ponikeeper.history import Activation, DerivedGeometry, Revision
+from ponikeeper.history.records import Record
 from ponikeeper.store.data_types import Added, Answer, Draft, FollowCandidate, FollowState, StoredState
 
 NO_END = 2**62
@@ -282,6 +283,7 @@ class HistoryStorage(Protocol):
         request: tuple[str, str, str] | None = None,
         follow_state: FollowState | None = None,
         count: int | None = None,
+        derived: DerivedGeometry | None = None,
     ) -> tuple[Revision, Activation]:
         """Store a new revision and activate it.
 
@@ -303,11 +305,15 @@ class HistoryStorage(Protocol):
             Stored with it; None if it has not changed.
         count
             Number of revisions that the caller knows of, for a check that the file is still the same; None: no check.
+        derived
+            What the model gives for the position, stored with the activation; its numbers are not used. None if the
+            revision itself is activated.
 
         Returns
         -------
         tuple of Revision and Activation
-            As stored: the revision with its number, uid and checksum, and its activation with its serial.
+            As stored: the revision with its number, uid and checksum, and with what its model gave, and its activation
+            with its serial.
 
         Raises
         ------
@@ -328,6 +334,7 @@ class HistoryStorage(Protocol):
         request: tuple[str, str, str] | None = None,
         follow_state: FollowState | None = None,
         undone: Activation | None = None,
+        derived: DerivedGeometry | None = None,
     ) -> Activation:
         """Activate a stored revision.
 
@@ -341,6 +348,8 @@ class HistoryStorage(Protocol):
             As `commit`.
         undone
             The activation that this one undoes, which is stored with it; None if it is no undo.
+        derived
+            As `commit`.
 
         Returns
         -------

@@ -6,32 +6,25 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from ponikeeper.history import Activation, Correction, DerivedGeometry, LabelRecord, Revision, ServiceChange, UndoRecord
+from ponikeeper.history.derived import with_derived
 from ponikeeper.history.labels import labelled, latest_labels
 from ponikeeper.history.record_form import Row
-from ponikeeper.history.records import (
-    FOLLOWED,
-    UNDO,
-    Activation,
-    Correction,
-    LabelRecord,
-    Record,
-    Revision,
-    ServiceChange,
-    UndoRecord,
-    name_of,
-)
+from ponikeeper.history.records import UNREQUESTED, Record, name_of
 from ponikeeper.store import schema, verify
 from ponikeeper.store.data_types import Answer, FollowCandidate, FollowState, StoredState
 from ponikeeper.store.database import StoreFile
 from ponikeeper.store.interface import NO_END
-from ponikeeper.store.rows import CHECKED, record_of, verify_row
+from ponikeeper.store.rows import CHECKED, derived_of, record_of, verify_row
 from ponikeeper.text import strictjson
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ponikeeper.history import Position
 
 _STANDING = (
-    f"activation.cause NOT IN ('{FOLLOWED}', '{UNDO}') AND NOT EXISTS "
+    f"activation.cause NOT IN {UNREQUESTED} AND NOT EXISTS "
     "(SELECT 1 FROM undo WHERE undo.detector = activation.detector AND undo.undone = activation.serial)"
 )
 """Condition for an activation that someone asked for and that was not undone."""
@@ -123,7 +116,7 @@ class Reader:
         Returns
         -------
         tuple of Revision and Activation, or None
-            None if nothing was ever committed.
+            None if nothing was ever committed. A model has the geometry that it gave for the position.
 
         Raises
         ------
@@ -143,7 +136,33 @@ class Reader:
             revision = self.revision(prefix, activation.revision)
             if revision is None:
                 raise sqlite3.DatabaseError(f"revision {activation.revision} of {prefix} is active but missing")
-            return revision, activation
+            return with_derived(revision, self.derived(prefix, activation.serial)), activation
+
+    def derived(self, prefix: str, serial: int) -> DerivedGeometry | None:
+        """Read what a model gave for an activation.
+
+        Parameters
+        ----------
+        prefix
+            The detector's PV prefix.
+        serial
+            Serial of the activation.
+
+        Returns
+        -------
+        DerivedGeometry or None
+            None if the revision itself was activated.
+
+        Raises
+        ------
+        StoreError
+            As `stored_state`.
+        """
+        with self._file.translated_errors():
+            row = self._row(
+                f"SELECT {CHECKED['derived']}, checksum FROM derived WHERE detector = ? AND serial = ?", prefix, serial
+            )
+            return None if row is None else derived_of(prefix, row)
 
     def revision(self, prefix: str, number: int) -> Revision | None:
         revisions = self.revisions(prefix, number, number)
@@ -300,7 +319,9 @@ class Reader:
                 verify_row(prefix, "activation", row[:width])
                 verify_row(prefix, "revision", row[width:])
                 position = cast("Position | None", strictjson.loads(cast("str", row[width + 5])))
-                candidates.append(FollowCandidate(cast("int", row[0]), cast("int", row[1]), position))
+                provenance = cast("Mapping[str, object]", strictjson.loads(cast("str", row[width + 6])))
+                serial, number = cast("tuple[int, int]", row[:2])
+                candidates.append(FollowCandidate(serial, number, position, "model" in provenance))
         return candidates
 
     def _row(self, sql: str, prefix: str, *values: object) -> Row | None:

@@ -6,8 +6,9 @@ from typing import cast
 
 from ponikeeper.errors import GeometryError
 from ponikeeper.geometry import Geometry
+from ponikeeper.history import DerivedGeometry, Position, Revision
 from ponikeeper.history.record_form import Row, checksum
-from ponikeeper.history.records import KINDS, Position, Record, Revision
+from ponikeeper.history.records import KINDS, Record
 from ponikeeper.text import strictjson
 
 CHECKED = MappingProxyType(
@@ -19,6 +20,7 @@ CHECKED = MappingProxyType(
         "answer": "request, digest, op, revision, serial, time",
         "undo": "number, serial, undone, revision",
         "label": "number, revision, label, newest, time, author",
+        "derived": "number, serial, revision, geometry, position, certainty",
         "standing": "follow, rested, time, author",
     }
 )
@@ -50,6 +52,8 @@ def record_of(prefix: str, kind: str, row: Row) -> Record:
     """Convert a row to its record, verified; errors as `revision_of`."""
     if kind == "revision":
         return revision_of(prefix, row)
+    if kind == "derived":
+        return derived_of(prefix, row)
     verify_row(prefix, kind, row)
     return KINDS[kind](*row[:-1])  # type: ignore[arg-type]  # its checksum matches
 
@@ -66,16 +70,42 @@ def revision_of(prefix: str, row: Row) -> Revision:
     number, uid, created, label, geometry, position, provenance, digest = cast(
         "tuple[int, str, str, str | None, str, str, str, str]", row
     )
+    return Revision(
+        number,
+        uid,
+        created,
+        label,
+        _geometry(prefix, f"revision {number}", geometry),
+        cast("Position | None", _object(prefix, f"revision {number}", position)),
+        cast("dict[str, object]", _object(prefix, f"revision {number}", provenance)),
+        digest,
+    )
+
+
+def derived_of(prefix: str, row: Row) -> DerivedGeometry:
+    """Convert a row to what a model gave, verified; errors as `revision_of`."""
+    verify_row(prefix, "derived", row)
+    number, serial, revision, geometry, position, certainty, _ = cast("tuple[int, int, int, str, str, str, str]", row)
+    name = f"derived {number}"
+    return DerivedGeometry(
+        number,
+        serial,
+        revision,
+        _geometry(prefix, name, geometry),
+        cast("Position", _object(prefix, name, position)),
+        cast("dict[str, object]", _object(prefix, name, certainty)),
+    )
+
+
+def _geometry(prefix: str, name: str, text: str) -> Geometry:
     try:
-        return Revision(
-            number,
-            uid,
-            created,
-            label,
-            Geometry.parse(cast("dict[str, object]", strictjson.loads(geometry))),
-            cast("Position | None", strictjson.loads(position)),
-            cast("dict[str, object]", strictjson.loads(provenance)),
-            digest,
-        )
-    except (GeometryError, ValueError) as error:
-        raise sqlite3.DatabaseError(f"revision {number} of {prefix} cannot be read: {error}") from error
+        return Geometry.parse(cast("dict[str, object]", _object(prefix, name, text)))
+    except GeometryError as error:
+        raise sqlite3.DatabaseError(f"{name} of {prefix} cannot be read: {error}") from error
+
+
+def _object(prefix: str, name: str, text: str) -> object:
+    try:
+        return strictjson.loads(text)
+    except ValueError as error:
+        raise sqlite3.DatabaseError(f"{name} of {prefix} cannot be read: {error}") from error

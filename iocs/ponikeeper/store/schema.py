@@ -49,6 +49,12 @@ MIGRATIONS: tuple[str, ...] = (
         label TEXT, newest INTEGER NOT NULL, time TEXT NOT NULL, author TEXT NOT NULL, checksum TEXT NOT NULL,
         UNIQUE (detector, number));
     """,
+    """
+    CREATE TABLE derived (
+        detector INTEGER NOT NULL REFERENCES detector(id), number INTEGER NOT NULL, serial INTEGER NOT NULL,
+        revision INTEGER NOT NULL, geometry TEXT NOT NULL, position TEXT NOT NULL, certainty TEXT NOT NULL,
+        checksum TEXT NOT NULL, UNIQUE (detector, number), UNIQUE (detector, serial));
+    """,
 )
 """The SQL that migrates a store from each schema version to the next; the length is the current version.
 

@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import cast
 
 from ponikeeper.errors import StoreError
+from ponikeeper.history import Activation, DerivedGeometry, Position, Revision, UndoRecord
+from ponikeeper.history.derived import with_derived
 from ponikeeper.history.record_form import Row, checksum
-from ponikeeper.history.records import Activation, Position, Record, Revision, UndoRecord, name_of
+from ponikeeper.history.records import Record, name_of
 from ponikeeper.store.data_types import Added, Answer, Draft, FollowState
 from ponikeeper.store.reader import Reader
 from ponikeeper.store.rows import CHECKED
@@ -42,6 +44,7 @@ class SQLiteStorage(Reader):
         request: tuple[str, str, str] | None = None,
         follow_state: FollowState | None = None,
         count: int | None = None,
+        derived: DerivedGeometry | None = None,
     ) -> tuple[Revision, Activation]:
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
@@ -63,8 +66,11 @@ class SQLiteStorage(Reader):
             )
             digest = _insert(connection, prefix, "revision", key, revision.row())
             activation = _activate(connection, prefix, key, revision.number, time, cause, author, request)
+            revision = replace(revision, checksum=digest)
+            if derived is not None:
+                revision = with_derived(revision, _insert_derived(connection, prefix, key, derived, activation))
             _set_follow_state(connection, prefix, key, follow_state, time, author)
-        return replace(revision, checksum=digest), activation
+        return revision, activation
 
     def activate(
         self,
@@ -76,6 +82,7 @@ class SQLiteStorage(Reader):
         request: tuple[str, str, str] | None = None,
         follow_state: FollowState | None = None,
         undone: Activation | None = None,
+        derived: DerivedGeometry | None = None,
     ) -> Activation:
         with self._file.transaction() as connection:
             key = self._detector(connection, prefix)
@@ -85,6 +92,8 @@ class SQLiteStorage(Reader):
                 number = _next(connection, "undo", "number", key)
                 undo = UndoRecord(number, activation.serial, undone.serial, undone.revision)
                 _insert(connection, prefix, "undo", key, undo.row())
+            if derived is not None:
+                _insert_derived(connection, prefix, key, derived, activation)
             return activation
 
     def add(self, prefix: str, record: Added, answer: Answer | None = None) -> Added:
@@ -151,6 +160,15 @@ def _activate(
     if request is not None:
         _insert_answer(connection, prefix, key, Answer(*request, revision, activation.serial, time))
     return activation
+
+
+def _insert_derived(
+    connection: sqlite3.Connection, prefix: str, key: int, derived: DerivedGeometry, activation: Activation
+) -> DerivedGeometry:
+    number = _next(connection, "derived", "number", key)
+    record = replace(derived, number=number, serial=activation.serial, revision=activation.revision)
+    _insert(connection, prefix, "derived", key, record.row())
+    return record
 
 
 def _set_follow_state(

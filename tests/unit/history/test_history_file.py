@@ -12,9 +12,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ponikeeper.errors import HistoryError, ProblemsError, RefusedError
+from ponikeeper.history import Activation, Correction, Revision, ServiceChange
 from ponikeeper.history.history_file import ExportedHistory, counted, format_counts, new_records, read, write
 from ponikeeper.history.record_form import checksum
-from ponikeeper.history.records import KINDS, Activation, Correction, Revision, ServiceChange, with_checksum
+from ponikeeper.history.records import KINDS, with_checksum
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from stores import NAME, PREFIXES, small_store
 from strategies import geometries, json_values

@@ -7,8 +7,9 @@ import pytest
 from ponikeeper.detector.commit_rules import require_room
 from ponikeeper.errors import HistoryError
 from ponikeeper.geometry import Geometry
+from ponikeeper.history import Activation, Correction, LabelRecord, Revision, ServiceChange, UndoRecord
 from ponikeeper.history.record_form import checksum
-from ponikeeper.history.records import KINDS, Activation, Correction, LabelRecord, Revision, ServiceChange, UndoRecord
+from ponikeeper.history.records import KINDS
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES
 from ponikeeper.protocol.history_query import MAX_RECORDS, HistoryQuery, Reply, parse_query, parse_reply, reply_text
 from ponikeeper.store.sqlite_storage import SQLiteStorage

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ponikeeper.history.records import Correction, Revision
+from ponikeeper.history import Correction, Revision
 from ponikeeper.protocol import LinkState
 from ponikeeper.protocol.text_tables import compare_text, labels_text, links_text, revision_entry, table_text
 from stores import GEOMETRY

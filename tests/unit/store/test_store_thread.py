@@ -13,8 +13,9 @@ import pytest
 from ponikeeper.detector.keeper import Keeper
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.errors import StoreError, UncertainStoreError
+from ponikeeper.history import Activation, Revision, UndoRecord
 from ponikeeper.history.labels import labelled
-from ponikeeper.history.records import Activation, Revision, UndoRecord, name_of
+from ponikeeper.history.records import name_of
 from ponikeeper.history.undos import undone_revisions
 from ponikeeper.protocol import Activate, Commit, Follow, Label, Retract, Undo
 from ponikeeper.store import HistoryStorage, StoredState, store_thread

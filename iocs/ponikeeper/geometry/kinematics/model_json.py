@@ -106,6 +106,21 @@ def _span_problems(value: object) -> list[str]:
     return problems
 
 
+def _is_member(value: object) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    member = cast("Mapping[str, object]", value)
+    number = member.get("revision")
+    return type(number) is int and number > 0 and isinstance(member.get("uid"), str)
+
+
+def _fit_problems(value: object) -> list[str]:
+    members = cast("Mapping[str, object]", value).get("members", [])
+    if isinstance(members, list | tuple) and all(map(_is_member, cast("list[object]", members))):
+        return []
+    return ['"fit.members" is no list of members: expected objects with a "revision" (its number) and its "uid"']
+
+
 _FIELDS: Mapping[str, Field] = {
     "v": Field(f"{VERSION}", lambda value: value == VERSION and type(value) is int, required=True),
     "what": Field(f'"{_WHAT}"', lambda value: value == _WHAT, required=True),
@@ -120,7 +135,7 @@ _FIELDS: Mapping[str, Field] = {
     "motor_sigma": Field("an object of numbers, 0 or more, by link", _by_link(_is_size), required=True),
     "scatter": Field("a number, 0 or more (m)", _is_size, required=True),
     "spans": Field("an object of ranges by link", lambda value: isinstance(value, Mapping), True, _span_problems),
-    "fit": Field("an object", lambda value: isinstance(value, Mapping), required=True),
+    "fit": Field("an object", lambda value: isinstance(value, Mapping), True, _fit_problems),
 }
 
 

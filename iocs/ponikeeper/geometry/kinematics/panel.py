@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import atan2, cos, sqrt
+from math import atan2, cos, sqrt, tan
 
 from ponikeeper.geometry.geometry import Geometry
 from ponikeeper.geometry.kinematics.rigid import Slopes, Values, Vector, apply, dot, pyfai_rotation, transpose
@@ -164,6 +164,33 @@ def ring_shift_px(one: Values, other: Values, panel: Panel) -> tuple[float, floa
         total += shift * shift
         largest = max(largest, abs(shift))
     return sqrt(total / len(pairs)), largest
+
+
+def geometry_shift_px(one: Geometry, other: Geometry, panel: Panel) -> float:
+    """Compute how far the rings of a standard are apart on the panel in two geometries, wavelengths included.
+
+    Parameters
+    ----------
+    one, other
+        The geometries.
+    panel
+        The panel.
+
+    Returns
+    -------
+    float
+        The largest distance over the panel (px). By Bragg's law a ring moves by ``2 tan(theta)`` times the relative
+        change of the wavelength.
+    """
+    relative, largest = other.wavelength / one.wavelength - 1.0, 0.0
+    for here, there in zip(rays(_values(one), panel), rays(_values(other), panel), strict=True):
+        shift = there.angle - here.angle - 2.0 * tan(here.angle / 2.0) * relative
+        largest = max(largest, abs(shift * here.radius))
+    return largest / panel.pixel
+
+
+def _values(geometry: Geometry) -> Values:
+    return (geometry.dist, geometry.poni1, geometry.poni2, geometry.rot1, geometry.rot2, geometry.rot3)
 
 
 def _ray(point: Vector, axes: tuple[Vector, Vector, Vector], cosine: float) -> Ray:

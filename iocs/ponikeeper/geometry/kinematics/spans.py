@@ -73,6 +73,25 @@ class Span:
             return Reach.OUTSIDE
         return Reach.MARGIN if beyond <= MARGIN else Reach.EXTENDED
 
+    def limits(self, farthest: Reach) -> tuple[float, float]:
+        """Return the smallest and largest value that is no farther outside than allowed.
+
+        Parameters
+        ----------
+        farthest
+            How far outside is allowed; no farther than `Reach.EXTENDED`.
+
+        Returns
+        -------
+        tuple of float
+            In the units of the span.
+        """
+        margin = 0.0 if self.declared else _MARGINS[farthest] * (self.high - self.low)
+        return self.low - margin, self.high + margin
+
+
+_MARGINS = {Reach.INSIDE: 0.0, Reach.MARGIN: MARGIN, Reach.EXTENDED: EXTENDED}
+
 
 def reach_of(spans: Mapping[str, Span], position: Mapping[str, float]) -> Reach:
     """Return where a position is, by the link that is farthest outside.

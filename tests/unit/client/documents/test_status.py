@@ -6,8 +6,8 @@ import logging
 import pytest
 
 from ponikeeper.errors import NoGeometryError, NotValidError
+from ponikeeper.history import Revision
 from ponikeeper.history.record_form import checksum
-from ponikeeper.history.records import Revision
 from ponikeeper.protocol import LinkState, Snapshot, Status, applies, measures_beam
 from ponikeeper.protocol.findings import findings_about, reason_of, status_of
 from ponikeeper.protocol.link_values import compared

@@ -1,0 +1,289 @@
+"""The model of a revision: which geometry it gives where the links are, and whether it holds there. Pure.
+
+The IOC decides with it what is active, and recall what was.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import degrees
+from typing import cast
+
+from ponikeeper.errors import GeometryError, ModelError
+from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.kinematics import Evaluation, Model, Reach
+from ponikeeper.geometry.kinematics.panel import Panel, geometry_shift_px
+from ponikeeper.geometry.kinematics.spans import reach_of
+from ponikeeper.history import DerivedGeometry, Position, Revision
+from ponikeeper.protocol.link_values import calibrated_value, is_within, recorded_value
+from ponikeeper.protocol.links import LinkState, in_service
+
+UNCERTAIN_PX, REFUSED_PX = 0.3, 0.5
+"""Standard deviations of ring positions, rms over the panel (px): a model is uncertain beyond the first one, and gives
+no geometry beyond the second one."""
+
+STEP_PX = 0.02
+"""A geometry is computed again where the rings would be farther than this from those of the active one (px)."""
+
+_ORDER = list(Reach)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """The JSON object of the model of a revision, which never changes."""
+
+    uid: str
+    values: Mapping[str, object] = field(compare=False)
+
+
+def is_model(revision: Revision) -> bool:
+    """Return whether the geometry of a revision is a function of the position of the links."""
+    return "model" in revision.provenance
+
+
+def model_of(revision: Revision) -> Model | None:
+    """Return the model of a revision.
+
+    Parameters
+    ----------
+    revision
+        The revision.
+
+    Returns
+    -------
+    Model or None
+        None where it is no model.
+
+    Raises
+    ------
+    ModelError
+        Its object cannot be read; it was checked when it was committed.
+    """
+    values = revision.provenance.get("model")
+    return None if values is None else _parsed(_Written(revision.uid, cast("Mapping[str, object]", values)))
+
+
+def joints_of(revision: Revision) -> frozenset[str]:
+    """Return the names of the links that a revision is a model of; empty for a geometry at one position."""
+    model = model_of(revision)
+    return frozenset() if model is None else frozenset(joint.link for joint in model.joints)
+
+
+@lru_cache(maxsize=256)
+def _parsed(written: _Written) -> Model:
+    return Model.parse(written.values)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswer:
+    """What a model gives for one position.
+
+    Parameters
+    ----------
+    position
+        The value of each joint's link, in the units of the joint.
+    evaluation
+        The geometry with its uncertainty; None where there is none.
+    problem
+        Why the model does not hold there, for a person; empty where it does.
+    """
+
+    position: Mapping[str, float]
+    evaluation: Evaluation | None
+    problem: str
+
+
+def answer_at(model: Model, position: Mapping[str, float], farthest: Reach) -> ModelAnswer:
+    """Evaluate a model, and decide whether it holds.
+
+    Parameters
+    ----------
+    model
+        The model.
+    position
+        The value of each joint's link, in the units of the joint.
+    farthest
+        How far outside of its calibrated range it may be used.
+
+    Returns
+    -------
+    ModelAnswer
+    """
+    reach = reach_of(model.spans, position)
+    if _ORDER.index(reach) > _ORDER.index(farthest):
+        return ModelAnswer(position, None, _outside_text(model, position, farthest))
+    try:
+        evaluation = model.evaluate(position)
+    except (GeometryError, ModelError) as error:
+        return ModelAnswer(position, None, f"the model gives no geometry here: {'; '.join(error.problems)}")
+    if not evaluation.rms_px <= REFUSED_PX:
+        text = f"the model is uncertain by {evaluation.rms_px:.2g} px here, more than {REFUSED_PX} px"
+        return ModelAnswer(position, evaluation, text)
+    return ModelAnswer(position, evaluation, "")
+
+
+def joint_position(model: Model, links: Sequence[LinkState]) -> dict[str, float] | None:
+    """Return where the joints of a model are.
+
+    Parameters
+    ----------
+    model
+        The model.
+    links
+        The links of the detector.
+
+    Returns
+    -------
+    dict or None
+        The value of each joint's link; None unless all of these are in service, connected, at rest, and have the
+        units of the joints.
+    """
+    by_name = {link.name: link for link in in_service(links)}
+    position: dict[str, float] = {}
+    for joint in model.joints:
+        link = by_name.get(joint.link)
+        if link is None or link.value is None or link.unknown_because or link.units != joint.units:
+            return None
+        position[joint.link] = link.value
+    return position
+
+
+def farthest_reach(model: Model, position: Position | None, *, extrapolate: bool = False) -> Reach:
+    """Return how far outside of its range a model may be used.
+
+    Parameters
+    ----------
+    model
+        The model.
+    position
+        The position for which its active geometry was computed: there it was allowed.
+    extrapolate
+        Whether the configuration allows more than usual.
+
+    Returns
+    -------
+    Reach
+    """
+    allowed = Reach.EXTENDED if extrapolate else Reach.MARGIN
+    values = {joint.link: recorded_value(position, joint.link, joint.units) for joint in model.joints}
+    known = {link: value for link, value in values.items() if value is not None}
+    if len(known) < len(values):
+        return allowed
+    return max(allowed, min(reach_of(model.spans, known), Reach.EXTENDED, key=_ORDER.index), key=_ORDER.index)
+
+
+def derive(
+    model: Model, position: Position | None, links: Sequence[LinkState], *, extrapolate: bool = False
+) -> DerivedGeometry | None:
+    """Compute what a model gives where the links are.
+
+    Parameters
+    ----------
+    model
+        The model.
+    position
+        The position of its revision, from which links that are no joints are taken.
+    links
+        The links as they are now.
+    extrapolate
+        Whether the configuration allows to extrapolate.
+
+    Returns
+    -------
+    DerivedGeometry or None
+        Without its numbers; None where the joints are not at rest, or the model does not hold.
+    """
+    here = joint_position(model, links)
+    if here is None:
+        return None
+    answer = answer_at(model, here, farthest_reach(model, None, extrapolate=extrapolate))
+    if answer.evaluation is None or answer.problem:
+        return None
+    joints = {joint.link: {"value": here[joint.link], "units": joint.units} for joint in model.joints}
+    others = {name: dict(item) for name, item in (position or {}).items()}
+    return DerivedGeometry(0, 0, 0, answer.evaluation.geometry, {**others, **joints}, certainty_of(answer.evaluation))
+
+
+def certainty_of(evaluation: Evaluation) -> dict[str, object]:
+    """Return the keys of a provenance that say how sure a geometry is.
+
+    Parameters
+    ----------
+    evaluation
+        What a model gives for a position.
+
+    Returns
+    -------
+    dict
+        ``sigma``, ``covariance`` (m, rad), ``accuracy_deg`` and ``uncertainty_px``; plain JSON values.
+    """
+    sigma = evaluation.sigma
+    lower = [value for number, row in enumerate(evaluation.covariance) for value in row[: number + 1]]
+    return {
+        "sigma": sigma,
+        "covariance": {"names": list(sigma), "lower": lower},
+        "accuracy_deg": degrees(evaluation.accuracy),
+        "uncertainty_px": evaluation.rms_px,
+    }
+
+
+def is_current(model: Model, revision: Revision, derived: DerivedGeometry, links: Sequence[LinkState]) -> bool:
+    """Return whether the active geometry still is what its model gives.
+
+    Parameters
+    ----------
+    model
+        The model.
+    revision
+        The active revision, with the geometry that the model gave before.
+    derived
+        What it gives now.
+    links
+        The links as they are now.
+
+    Returns
+    -------
+    bool
+        Whether the joints are within their tolerances of where it was computed, and the rings within `STEP_PX`.
+    """
+    joints = {joint.link for joint in model.joints}
+    for link in links:
+        before = calibrated_value(link, revision.position) if link.name in joints else None
+        if link.name in joints and (before is None or link.value is None or not is_within(link, link.value, before)):
+            return False
+    return shift_px(model, revision.geometry, derived.geometry) <= STEP_PX
+
+
+def shift_px(model: Model, one: Geometry, other: Geometry) -> float:
+    """Return the largest distance of the rings of two geometries on the panel of a model (px)."""
+    return 0.0 if one == other else geometry_shift_px(one, other, Panel.of(one, model.panel))
+
+
+def members_of(model: Model) -> list[tuple[int, str]]:
+    """Return number and uid of the revisions to which a model was fitted; empty for one that was not fitted here."""
+    members = cast("Sequence[Mapping[str, object]]", model.fit.get("members", ()))
+    return [(cast("int", member["revision"]), str(member["uid"])) for member in members]
+
+
+def range_text(model: Model, farthest: Reach = Reach.MARGIN) -> str:
+    """Format the range in which a model holds: ``z 400 to 800 mm (calibrated), 360 to 840 mm (allowed)``."""
+    return "; ".join(_range_of(model, joint.link, joint.units, farthest) for joint in model.joints)
+
+
+def _range_of(model: Model, link: str, units: str, farthest: Reach) -> str:
+    span = model.spans[link]
+    if span.declared or farthest is Reach.INSIDE:
+        return f"{link} {span.low:.7g} to {span.high:.7g} {units}".rstrip()
+    low, high = span.limits(farthest)
+    text = f"{link} {low:.7g} to {high:.7g} {units}".rstrip()
+    return f"{text} (calibrated {span.low:.7g} to {span.high:.7g})"
+
+
+def _outside_text(model: Model, position: Mapping[str, float], farthest: Reach) -> str:
+    outside = [
+        f"{joint.link} is at {position[joint.link]:.10g} {joint.units}, the model holds for "
+        f"{_range_of(model, joint.link, joint.units, farthest)}"
+        for joint in model.joints
+        if _ORDER.index(model.spans[joint.link].reach(position[joint.link])) > _ORDER.index(farthest)
+    ]
+    return "; ".join(outside)
