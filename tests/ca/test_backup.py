@@ -39,14 +39,14 @@ def backups(folder):
 def test_backup_has_all_of_the_store_and_prints_its_counts(call, config, store, tmp_path):
     done = call("backup", config, "-o", tmp_path / "new" / "backups")
     (made,) = backups(tmp_path / "new" / "backups")
-    counts = "4 revisions, 7 activations, 2 corrections, 1 service change, 1 undo, 1 label of"
+    counts = "4 revisions, 7 activations, 2 corrections, 1 service change, 1 undo, 1 label, 1 model result of"
     assert (done.returncode, done.stderr) == (0, "")
     head = f"{made}: OK, schema version {len(MIGRATIONS)}, 2 detectors"
     assert done.stdout == f"{head}\n{counts} {PREFIXES[0]}\n{counts} {PREFIXES[1]}\n"
     verified = call("verify", made)
     assert (verified.returncode, verified.stdout) == (0, done.stdout)
     values = json.loads(call("backup", config, "-o", tmp_path / "other", "--json").stdout)
-    expected = {"revision": 4, "activation": 7, "judgement": 2, "service": 1, "undo": 1, "label": 1}
+    expected = {"revision": 4, "activation": 7, "judgement": 2, "service": 1, "undo": 1, "label": 1, "derived": 1}
     assert values["counts"][PREFIXES[0]] == expected
     restored = tmp_path / "restored" / NAME
     restored.parent.mkdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ponikeeper.errors import StoreError
 from ponikeeper.geometry import Geometry
-from ponikeeper.history import Correction, LabelRecord, ServiceChange
+from ponikeeper.history import Correction, DerivedGeometry, LabelRecord, ServiceChange
 from ponikeeper.history.records import FOLLOWED, UNDO
 from ponikeeper.store import Draft, FollowState, schema
 from ponikeeper.store import sqlite_storage as writing
@@ -43,6 +43,9 @@ def corrections(revisions: int) -> list[Correction]:
     ]
 
 
+DERIVED = DerivedGeometry(
+    0, 0, 0, replace(GEOMETRY, dist=0.7), {"z": {"value": 7.5, "units": "mm"}}, {"accuracy_deg": 0.001}
+)
 SERVICE = ServiceChange(1, "out_of_service", "z", "controller is being repaired", time_of(7), "bob@there")
 
 
@@ -64,7 +67,7 @@ def small_store(path: Path, revisions: int = 4) -> Path:
             standing = FollowState(True, {"z": {"value": 1.0, "units": "mm"}})
             wrong = storage.activate(prefix, 2, time_of(revisions), "activate", "bob@there", request, standing)
             storage.activate(prefix, revisions, time_of(revisions), UNDO, "bob@there", undone=wrong)
-            storage.activate(prefix, 3, time_of(revisions), FOLLOWED, "links")
+            storage.activate(prefix, 3, time_of(revisions), FOLLOWED, "links", derived=DERIVED)
             for correction in corrections(revisions):
                 storage.add(prefix, correction)
             storage.add(prefix, SERVICE)
@@ -139,6 +142,7 @@ def _of_one(storage: SQLiteStorage, prefix: str) -> tuple[object, ...]:
         [storage.answer(prefix, request) for request in requests],
         storage.stored_state(prefix),
         storage.follow_candidates(prefix, None, 100),
+        storage.records(prefix, "derived"),
     )
 
 

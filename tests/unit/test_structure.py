@@ -37,6 +37,7 @@ TESTED_ELSEWHERE = {
     "history/records": "tests/unit/history/test_history_file.py",
     "history/record_form": "tests/unit/history/test_history_file.py",
     "system/terminal": "tests/ca/test_cli_put.py, at a pseudo-terminal",
+    "protocol/finding": "values without behaviour",
     "protocol/json_text": "the tests of each message",
     "protocol/schema": "the tests of each message",
     "site/channelfinder": "tests/ca/test_announcing.py, with a receiver",

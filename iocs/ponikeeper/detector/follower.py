@@ -90,11 +90,14 @@ class Follower:
         times = [self._links.next_change()]  # first: a link that changes during the rest is checked again
         links = self._states()
         self._motion = updated_motion(self._motion, links)
-        due = self._links.clock() if has_arrived(self._motion, links) else self._compute_at(links)
-        if due is not None and due <= self._links.clock() and not self._arrival.is_set():
-            self._publisher.begin_search()
-            self._arrival.set()
-        times += [due, self._publisher.update_status()]
+        if not self._arrival.is_set():
+            due = -math.inf if has_arrived(self._motion, links) else self._compute_at(links)
+            if due is not None and due > self._links.clock():
+                times.append(due)
+            elif due is not None:
+                self._publisher.begin_search()
+                self._arrival.set()
+        times.append(self._publisher.update_status())
         return earliest(times)
 
     async def run(self) -> None:
@@ -104,7 +107,7 @@ class Follower:
             failed = False
             try:
                 stored, links = self._publisher.state.stored, self._states()
-                found = await self._find(links)  # takes its time: requests are executed meanwhile
+                found = await self._find_candidate(links)  # takes its time: requests are executed meanwhile
                 async with self._lock:
                     if self._publisher.state.stored is stored:
                         await self._arrive(found, links)
@@ -177,14 +180,14 @@ class Follower:
         follows = arrived and self._publisher.state.follow and bool(self._motion.moved)
         with self.new_baseline(links) if arrived else nullcontext() as follow_state:
             if found is not None and found.number != active.number and follows:
-                await self._activate(found, follow_state, links)
+                await self._follow(found, follow_state, links)
             elif is_to_compute(active, links, extrapolate=self._extrapolate):
-                await self._activate(active, follow_state, links)
+                await self._follow(active, follow_state, links)
             elif follow_state is not None:
                 stored = await self._store.set_rested(follow_state, self._publisher.timestamp())
                 self._publisher.update_stored(stored)
 
-    async def _find(self, links: Sequence[LinkState]) -> Revision | None:
+    async def _find_candidate(self, links: Sequence[LinkState]) -> Revision | None:
         """Find what a commit or a user activated last and what holds at the links' position."""
         wrong = {*corrected_revisions(self._publisher.state.corrections)}
         before: int | None = None
@@ -211,7 +214,7 @@ class Follower:
         holds = holds_at(revision, self._publisher.state.corrections, links, extrapolate=self._extrapolate)
         return revision if holds else None
 
-    async def _activate(self, revision: Revision, follow_state: FollowState | None, links: Sequence[LinkState]) -> None:
+    async def _follow(self, revision: Revision, follow_state: FollowState | None, links: Sequence[LinkState]) -> None:
         """Activate a revision because of where the links are, a model with what it gives there."""
         before = self._publisher.state.stored.number
         derived = result_of(revision, links, extrapolate=self._extrapolate)

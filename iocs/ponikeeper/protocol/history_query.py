@@ -17,7 +17,7 @@ from ponikeeper.protocol.json_text import MAX_BYTES, VERSION
 from ponikeeper.text import strictjson
 
 MAX_RECORDS: Mapping[str, int] = MappingProxyType(
-    {"revision": 40, "activation": 110, "judgement": 110, "service": 110, "undo": 120, "label": 100, "derived": 40}
+    {"revision": 40, "activation": 110, "judgement": 110, "service": 110, "undo": 120, "label": 100, "derived": 50}
 )
 """Number of records of each kind that never fit one reply, so that no more need to be read for it."""
 

@@ -22,6 +22,7 @@ from strategies import geometries, json_values
 
 PREFIX = PREFIXES[0]
 EXPORTED = "2026-11-23T04:00:00.000000Z"
+COUNTS = {"revision": 4, "activation": 7, "judgement": 2, "service": 1, "undo": 1, "label": 1, "derived": 1}
 
 
 def of_store(path, revisions=4) -> ExportedHistory:
@@ -57,16 +58,15 @@ def test_what_was_written_is_read(history, data):
     assert read(data) == history
     assert data.isascii()
     assert write(read(data)) == data
-    counts = {"revision": 4, "activation": 7, "judgement": 2, "service": 1, "undo": 1, "label": 1}
-    assert history.counts() == counts
-    text = "4 revisions, 7 activations, 2 corrections, 1 service change, 1 undo, 1 label"
+    assert history.counts() == COUNTS
+    text = "4 revisions, 7 activations, 2 corrections, 1 service change, 1 undo, 1 label, 1 model result"
     assert format_counts(history.counts()) == text
     assert format_counts({"revision": 1, "judgement": 0}) == "1 revision, 0 corrections"
 
 
 def test_undo_or_label_of_what_is_not_in_the_file_is_refused(history):
     for undos, labels in ((1, 0), (0, 1)):
-        part = ExportedHistory.of(PREFIX, EXPORTED, cut(history, 3, 3, 0, 0, undos, labels).by_kind())
+        part = ExportedHistory.of(PREFIX, EXPORTED, cut(history, 3, 3, 0, 0, undos, labels, 0).by_kind())
         with pytest.raises(HistoryError, match=r"the newest activation that is an undo is .*: expected records of the"):
             read(write(part))
 
@@ -76,19 +76,19 @@ def test_file_is_one_json_object_a_line_and_ends_with_the_hash_of_all_before(dat
     head = json.loads(lines[0])
     assert (head["v"], head["what"], head["prefix"], head["exported"]) == (1, "ponikeeper history", PREFIX, EXPORTED)
     assert [next(iter(json.loads(line))) for line in lines[1:]] == 4 * ["revision"] + 7 * ["activation"] + [
-        "judgement", "judgement", "service", "undo", "label",
+        "judgement", "judgement", "service", "undo", "label", "derived",
     ]  # fmt: skip
     assert json.loads(end) == {
-        "counts": {"revision": 4, "activation": 7, "judgement": 2, "service": 1, "undo": 1, "label": 1},
+        "counts": COUNTS,
         "sha256": hashlib.sha256(b"".join(lines)).hexdigest(),
     }
 
 
 def test_file_of_a_version_with_three_kinds_is_read_and_written_to_the_same_bytes(history):
-    old = write(replace(history, service=(), undos=(), labels=()))
+    old = write(replace(history, service=(), undos=(), labels=(), derived=()))
     assert json.loads(old.splitlines()[-1])["counts"] == {"revision": 4, "activation": 7, "judgement": 2}
     assert write(read(old)) == old
-    later = {"service": 1, "undo": 1, "label": 1}
+    later = {"service": 1, "undo": 1, "label": 1, "derived": 1}
     assert new_records(read(old), history).counts() == {"revision": 0, "activation": 0, "judgement": 0, **later}
 
 
@@ -267,7 +267,7 @@ def cut(history, *counts):
     return ExportedHistory.of(PREFIX, EXPORTED, {kind: records[:count] for (kind, records), count in parts})
 
 
-@pytest.mark.parametrize("kept", [(0,) * 6, (1, 1, 0, 0, 0, 0), (4, 4, 1, 1, 0, 0), (4, 7, 2, 1, 1, 0)])
+@pytest.mark.parametrize("kept", [(0,) * 7, (1, 1, 0, 0, 0, 0, 0), (4, 4, 1, 1, 0, 0, 0), (4, 7, 2, 1, 1, 0, 0)])
 def test_records_that_continue_a_history_are_the_new_ones(history, kept):
     beginning = cut(history, *kept)
     new = new_records(beginning, history)
@@ -279,7 +279,8 @@ def test_records_that_continue_a_history_are_the_new_ones(history, kept):
 @pytest.mark.parametrize("kind", KINDS)
 def test_first_record_that_differs_is_named(history, kind):
     *before, last = history.by_kind()[kind]
-    change = {"revision": {"created": EXPORTED}, "undo": {"undone": 1}}.get(kind, {"author": "mallory"})
+    changes = {"revision": {"created": EXPORTED}, "undo": {"undone": 1}, "derived": {"serial": 2}}
+    change = changes.get(kind, {"author": "mallory"})
     other = ExportedHistory.of(PREFIX, EXPORTED, {**history.by_kind(), kind: [*before, replace(last, **change)]})
     number = len(before) + 1
     with pytest.raises(RefusedError, match=rf"{kind} {number} differs: in the store it is the one .*, in the file the"):
@@ -288,7 +289,7 @@ def test_first_record_that_differs_is_named(history, kind):
 
 def test_histories_that_went_two_ways_are_refused(history):
     with pytest.raises(RefusedError, match="the file continues with judgement 1, the store with activation 5: neither"):
-        new_records(cut(history, 4, 7, 0, 0, 0, 0), cut(history, 4, 4, 2, 0, 0, 0))
+        new_records(cut(history, 4, 7, 0, 0, 0, 0, 0), cut(history, 4, 4, 2, 0, 0, 0, 0))
 
 
 OLD = Path(__file__).with_name("export_of_0_1.jsonl")

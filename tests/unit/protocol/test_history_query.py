@@ -7,7 +7,7 @@ import pytest
 from ponikeeper.detector.commit_rules import require_room
 from ponikeeper.errors import HistoryError
 from ponikeeper.geometry import Geometry
-from ponikeeper.history import Activation, Correction, LabelRecord, Revision, ServiceChange, UndoRecord
+from ponikeeper.history import Activation, Correction, DerivedGeometry, LabelRecord, Revision, ServiceChange, UndoRecord
 from ponikeeper.history.record_form import checksum
 from ponikeeper.history.records import KINDS
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES
@@ -52,7 +52,8 @@ def test_query_is_parsed():
 def test_text_that_is_not_a_query_is_refused_with_the_valid_ones(text):
     with pytest.raises(HistoryError) as caught:
         parse_query(text)
-    expected = "expected one of revision N, activation N, judgement N, service N, undo N, label N; N from 1 on"
+    expected = "expected one of revision N, activation N, judgement N, service N, undo N, label N, "
+    expected += "derived N; N from 1 on"
     assert expected in str(caught.value)
     assert str(caught.value).isascii()
 
@@ -81,6 +82,7 @@ def test_no_more_records_are_read_than_can_fit_a_reply(kind):
         "judgement": Correction(1, "retract", 1, None, None, None, "", TIME, ""),
         "service": ServiceChange(1, "in_service", "z", "", TIME, ""),
         "undo": UndoRecord(1, 1, 1, 1), "label": LabelRecord(1, 1, "a", 1, TIME, ""),
+        "derived": DerivedGeometry(1, 1, 1, bare.geometry, {}, {}),
     }[kind]  # fmt: skip
     answer = reply_text(PREFIX, HistoryQuery(kind, 1), 999, [shortest] * MAX_RECORDS[kind])
     assert len(json.loads(answer)["records"]) < MAX_RECORDS[kind]

@@ -73,7 +73,7 @@ class MemoryStorage:
     def answer(self, prefix, request):
         return self._answers.get((prefix, request))
 
-    def commit(self, prefix, draft, time, cause, author, request=None, follow_state=None, count=None):  # noqa: ARG002
+    def commit(self, prefix, draft, time, cause, author, request=None, follow_state=None, count=None, derived=None):  # noqa: ARG002
         number = self.count(prefix) + 1
         revision = Revision(
             number, f"uid {number}", time, draft.label, draft.geometry, draft.position, draft.provenance, "none"
@@ -81,7 +81,8 @@ class MemoryStorage:
         self._records[prefix, "revision"].append(revision)
         return revision, self.activate(prefix, number, time, cause, author, request, follow_state)
 
-    def activate(self, prefix, revision, time, cause, author, request=None, follow_state=None, undone=None):  # noqa: ARG002
+    def activate(self, prefix, revision, time, cause, author, *more, undone=None, derived=None):  # noqa: ARG002
+        undone = undone or (more[2] if len(more) > 2 else None)
         activation = Activation(self.count(prefix, "activation") + 1, revision, time, cause, author)
         self._records[prefix, "activation"].append(activation)
         if undone is not None:
