@@ -16,6 +16,7 @@ from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import correction_of
 from ponikeeper.history.service import describe_service, links_out_of_service
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES, results_json
+from ponikeeper.protocol.models import model_of, model_text
 from ponikeeper.protocol.pvs import WITH_SIGMA, readback, sigma
 from ponikeeper.protocol.status import SEVERITIES, Severity, Status
 from ponikeeper.protocol.text_tables import revision_entry
@@ -53,6 +54,7 @@ def activation_values(state: DetectorState, severities: Mapping[Status, Severity
     values = {readback(name): value for name, value in geometry_values(geometry).items()}
     values["Poni_RBV"] = PVValue("" if geometry is None else poni.write(geometry))
     values |= _derived_values(geometry) | _provenance(revision)
+    values |= _model(revision)
     values["Revision_RBV"] = PVValue(0 if revision is None else revision.number)
     values["Time_RBV"] = PVValue("" if state.activation is None else state.activation.time)
     values["History:Count_RBV"] = PVValue(state.count)
@@ -164,6 +166,14 @@ def _derived_values(geometry: Geometry | None) -> dict[str, PVValue]:
     return {
         suffix: PVValue(DISPLAY_UNITS[name].convert(values.get(name, math.nan))) for suffix, name in _DERIVED.items()
     }
+
+
+def _model(revision: Revision | None) -> dict[str, PVValue]:
+    model = None if revision is None else model_of(revision)
+    if model is None or revision is None:
+        return {"Model_RBV": PVValue(""), "ModelRange_RBV": PVValue("")}
+    text = strictjson.dumps(strictjson.plain(revision.provenance["model"]))
+    return {"Model_RBV": PVValue(text), "ModelRange_RBV": PVValue(to_ascii(model_text(model, revision))[:MAX_BYTES])}
 
 
 def _provenance(revision: Revision | None) -> dict[str, PVValue]:

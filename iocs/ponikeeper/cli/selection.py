@@ -7,13 +7,15 @@ from typing import Any
 
 from ponikeeper.cli.console import ca_history
 from ponikeeper.errors import ConfigError, RefusedError
-from ponikeeper.history import Activation, Correction, Revision
+from ponikeeper.history import Activation, Correction, DerivedGeometry, Revision
 from ponikeeper.history.activations import ActivePeriod, active_during
 from ponikeeper.history.corrections import chain
+from ponikeeper.history.derived import derived_by_serial, with_derived
 from ponikeeper.history.labels import label_of
 from ponikeeper.history.undos import undo_lines, undone_revisions
 from ponikeeper.protocol import Snapshot, history_reading, origin
 from ponikeeper.protocol.json_text import VERSION
+from ponikeeper.protocol.models import is_model
 from ponikeeper.text import timestamps, typed_times
 from ponikeeper.text.typed_times import TypedTime
 
@@ -150,6 +152,8 @@ async def read_selected(prefix: str, selector: Selector) -> Selected:
             periods = active_then(prefix, activations, selector.at, timestamps.now())
             number = periods[0].activation.revision
         revision = await read(history_reading.revision(number))
+        if periods and is_model(revision):
+            revision = as_active(revision, selector, periods, await read(history_reading.all_derived()))
     corrections = await read(history_reading.all_corrections())
     label = label_of(revision, await read(history_reading.all_labels()))
     activations, undos = await read(history_reading.all_undos())
@@ -202,6 +206,43 @@ def active_then(prefix: str, activations: Sequence[Activation], at: TypedTime, n
     )
 
 
+def as_active(
+    revision: Revision, selector: Selector, periods: Sequence[ActivePeriod], derived: Sequence[DerivedGeometry]
+) -> Revision:
+    """Return a model with the one geometry that was active at a time.
+
+    Parameters
+    ----------
+    revision
+        The model.
+    selector
+        The time.
+    periods
+        When it was active.
+    derived
+        What the models of the detector gave.
+
+    Returns
+    -------
+    Revision
+
+    Raises
+    ------
+    RefusedError
+        It gave several geometries in that time.
+    """
+    by_serial = derived_by_serial(derived)
+    first, *others = (by_serial.get(period.activation.serial) for period in periods)
+    geometry = with_derived(revision, first).geometry
+    if any(with_derived(revision, other).geometry != geometry for other in others):
+        shown = "; ".join(period_text(period) for period in periods[:_LISTED])
+        raise RefusedError(
+            f"the model, revision {revision.number}, gave {len(periods)} geometries at {selector.at}: {shown}: give a "
+            "time of that day as --at"
+        )
+    return with_derived(revision, first)
+
+
 def period_text(period: ActivePeriod) -> str:
     """Format from when to when a revision was active."""
     activation = period.activation
@@ -233,8 +274,10 @@ def comment_lines(selected: Selected, snapshot: Snapshot) -> list[str]:
         shown = [period_text(period) for period in (selected.periods[0], selected.periods[-1])]
         lines.append(f"selected as active at {selected.at}: {'; '.join(dict.fromkeys(shown))}")
     lines += _undone_lines(selected)
-    if number == snapshot.revision:
+    if _is_active(selected, snapshot):
         return [*lines, f"it is active now; {origin.status_line(snapshot)}"]
+    if number == snapshot.revision:
+        return [*lines, f"NOT ACTIVE when this was read: the model was, {origin.position_line(snapshot.position)}"]
     return [*lines, f"NOT ACTIVE when this was read: revision {snapshot.revision} was"]
 
 
@@ -245,6 +288,12 @@ def warnings(selected: Selected) -> list[str]:
     if not chain(selected.corrections, number, selected.instant):
         return undone
     return [*origin.correction_lines(number, selected.corrections, selected.instant), *undone]
+
+
+def _is_active(selected: Selected, snapshot: Snapshot) -> bool:
+    """Return whether what was selected is active, a model with the same geometry."""
+    revision = selected.revision
+    return revision.number == snapshot.revision and (not is_model(revision) or revision.geometry == snapshot.geometry)
 
 
 def _undone_lines(selected: Selected) -> list[str]:
@@ -275,7 +324,7 @@ def as_json(selected: Selected, snapshot: Snapshot) -> dict[str, object]:
         "prefix": snapshot.prefix,
         **selected.revision.as_dict(),
         "label_now": selected.label,
-        "active": number == snapshot.revision,
+        "active": _is_active(selected, snapshot),
         "undone": selected.is_undone,
         "undos": [*selected.undos],
         "active_revision": snapshot.revision,

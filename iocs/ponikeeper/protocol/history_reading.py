@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from ponikeeper.errors import RefusedError
-from ponikeeper.history import Activation, Correction, LabelRecord, Revision, UndoRecord
+from ponikeeper.history import Activation, Correction, DerivedGeometry, LabelRecord, Revision, UndoRecord
 from ponikeeper.history import labels as label_rules
 from ponikeeper.history.corrections import corrected_revisions
 from ponikeeper.history.records import KINDS, Record, name_of
@@ -130,6 +130,11 @@ def all_corrections() -> Steps[list[Correction]]:
 def all_activations() -> Steps[list[Activation]]:
     """Read all activations."""
     return cast("list[Activation]", (yield from records("activation", 1)))
+
+
+def all_derived() -> Steps[list[DerivedGeometry]]:
+    """Read what models gave for all positions."""
+    return cast("list[DerivedGeometry]", (yield from records("derived", 1)))
 
 
 def all_labels() -> Steps[list[LabelRecord]]:

@@ -15,7 +15,7 @@ from ponikeeper.geometry.kinematics import Evaluation, Model, Reach
 from ponikeeper.geometry.kinematics.panel import Panel, geometry_shift_px
 from ponikeeper.geometry.kinematics.spans import reach_of
 from ponikeeper.history import DerivedGeometry, Position, Revision
-from ponikeeper.protocol.link_values import calibrated_value, is_within, recorded_value
+from ponikeeper.protocol.link_values import calibrated_value, is_within, quantity, recorded_value
 from ponikeeper.protocol.links import LinkState, in_service
 
 UNCERTAIN_PX, REFUSED_PX = 0.3, 0.5
@@ -268,6 +268,30 @@ def members_of(model: Model) -> list[tuple[int, str]]:
 def range_text(model: Model, farthest: Reach = Reach.MARGIN) -> str:
     """Format the range in which a model holds: ``z 400 to 800 mm (calibrated), 360 to 840 mm (allowed)``."""
     return "; ".join(_range_of(model, joint.link, joint.units, farthest) for joint in model.joints)
+
+
+def model_text(model: Model, revision: Revision) -> str:
+    """Format for which position the geometry of a model was computed, where it holds, and whether that was checked.
+
+    Parameters
+    ----------
+    model
+        The model.
+    revision
+        Its revision with the active geometry.
+
+    Returns
+    -------
+    str
+        For a person.
+    """
+    place = ", ".join(
+        f"{joint.link} {quantity(value, joint.units)}"
+        for joint in model.joints
+        if (value := recorded_value(revision.position, joint.link, joint.units)) is not None
+    )
+    checked = "; unchecked: no calibration is left that tests it" if model.fit.get("unchecked") else ""
+    return f"computed for {place}; holds for {range_text(model, farthest_reach(model, revision.position))}{checked}"
 
 
 def _range_of(model: Model, link: str, units: str, farthest: Reach) -> str:

@@ -263,6 +263,8 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Calibrant_RBV", Kind.STRING, "Calibrant"),
     PV("Residual_RBV", Kind.DOUBLE, "Residual of the fit", "px", 4),
     *_sigma_pvs(),
+    PV("Model_RBV", Kind.TEXT, "Active model (JSON)"),
+    PV("ModelRange_RBV", Kind.TEXT, "Where the active model holds"),
     PV("Accuracy_RBV", Kind.DOUBLE, "Worst sigma of 2 theta on the panel", "deg", 6, archived=True),
     PV("NPoints_RBV", Kind.LONG, "Number of control points"),
     PV("NRings_RBV", Kind.LONG, "Number of rings"),

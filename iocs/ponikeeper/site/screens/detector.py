@@ -151,6 +151,8 @@ def _links(sheet: Sheet, x: int, y: int, width: int) -> None:
     sheet.put("On", "Follow", 1, x + 205, top, 55)
     sheet.put("Off", "Follow", 0, x + 265, top, 55)
     sheet.put("Record position", "RecordPosition", 1, x + 330, top, 140, _RECORD)
+    sheet.text("model", x, top + ROW + 6, 50)
+    sheet.readback("ModelRange_RBV", x + 55, top + ROW + 6, width - 55)
 
 
 def _bottom(sheet: Sheet, x: int, y: int, width: int) -> None:
