@@ -72,6 +72,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ranks.get(item.path, len(_LONG)))
 
 
+_OF_FITS = (
+    "ponikeeper_client.fit.command", "ponikeeper_client.fit.figure", "ponikeeper_client.fit.plan_command",
+    "ponikeeper_client.model.command", "ponikeeper_client.recall",
+    "fabio", "h5py", "networkx", "pandas", "matplotlib.backends.backend_agg", "matplotlib.dates", "contourpy",
+    "PIL.JpegImagePlugin", "pyFAI.goniometer", "pyFAI.integrator.azimuthal", "pyFAI.io.ponifile",
+)  # fmt: skip
+"""What commands that fit or draw load; not ophyd, whose library has threads, which do not survive a fork."""
+
+
 @pytest.fixture(scope="session")
 def quick_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a folder in memory, where there is one: most tests of a store are not about the disk."""
@@ -251,10 +260,10 @@ def call(forks: Forks) -> Shell:
     return Shell(forks)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def call_with_fit() -> Iterator[Shell]:
-    """Run a command as `call` does, with the libraries of fits and figures loaded."""
-    with Forks("ponikeeper_client.fit.command", "ponikeeper_client.fit.figure", "fabio", "matplotlib.figure") as forks:
+    """Run a command as `call` does, with the libraries of fits, models and figures loaded."""
+    with Forks(*_OF_FITS) as forks:
         yield Shell(forks)
 
 

@@ -9,7 +9,6 @@ import pytest
 from live import wait_for
 from ponikeeper.geometry import Geometry, poni
 from speak import GEOMETRY, commit_text, get, put, request, results, snapshot
-from terminals import Terminal
 
 NAMES = (
     *("ASKED", "REFUSED", "ABORTED", "AGAIN", "SCRIPTED", "MOVING", "WAITED", "LATE", "VERBS", "ENERGY", "WRONG"),
@@ -70,9 +69,9 @@ def next_command(text):
     return shlex.split(line.partition("ponikeeper ")[2])
 
 
-def test_terminal_asks_and_records_the_position_that_it_shows(detector, motors, near):
+def test_terminal_asks_and_records_the_position_that_it_shows(call, detector, motors, near):
     prefix = detector("ASKED")
-    with Terminal("put", prefix, near, "--label", "near") as terminal:
+    with call.at_terminal("put", prefix, near, "--label", "near") as terminal:
         shown = terminal.read_until("[y/n]")
         assert f"The links are at: z ({motors.pv('Z:RBV')}) 1000 mm\nWas this geometry calibrated at this" in shown
         terminal.type("perhaps\n")
@@ -90,7 +89,7 @@ def test_terminal_asks_and_records_the_position_that_it_shows(detector, motors, 
 
 def test_answer_no_records_no_position_and_names_the_command_that_does(call, detector, near):
     prefix = detector("REFUSED")
-    with Terminal("put", prefix, near) as terminal:
+    with call.at_terminal("put", prefix, near) as terminal:
         terminal.read_until("[y/n]")
         terminal.type("NO\n")
         assert terminal.end() == 0
@@ -104,9 +103,9 @@ def test_answer_no_records_no_position_and_names_the_command_that_does(call, det
 
 
 @pytest.mark.parametrize("key", ["\x04", "\x03"], ids=["Ctrl-D", "Ctrl-C"])
-def test_question_that_is_not_answered_commits_nothing(detector, near, key):
+def test_question_that_is_not_answered_commits_nothing(call, detector, near, key):
     prefix = detector("ABORTED")
-    with Terminal("put", prefix, near) as terminal:
+    with call.at_terminal("put", prefix, near) as terminal:
         terminal.read_until("[y/n]")
         terminal.type(key)
         assert terminal.end() == 1
@@ -115,9 +114,9 @@ def test_question_that_is_not_answered_commits_nothing(detector, near, key):
     assert snapshot(prefix)["revision"] == 0
 
 
-def test_detector_that_moves_during_the_question_is_asked_about_again(detector, motor_y, near):
+def test_detector_that_moves_during_the_question_is_asked_about_again(call, detector, motor_y, near):
     prefix = detector("AGAIN")
-    with Terminal("put", prefix, near) as terminal:
+    with call.at_terminal("put", prefix, near) as terminal:
         assert ") 1000 mm" in terminal.read_until("[y/n]")
         motor_y("RBV", 1500.0)
         wait_for(lambda: links_of(prefix)[0]["value"] == 1500.0)
@@ -135,8 +134,8 @@ def test_detector_that_moves_during_the_question_is_asked_about_again(detector, 
     [("REFUSED", ("--no-position",)), ("ASKED", ("--here",)), ("REFUSED", ("--json",)), ("UNLINKED", ())],
     ids=str,
 )
-def test_terminal_does_not_ask_where_there_is_nothing_to_ask(detector, near, name, words):
-    with Terminal("put", detector(name), near, *words) as terminal:
+def test_terminal_does_not_ask_where_there_is_nothing_to_ask(call, detector, near, name, words):
+    with call.at_terminal("put", detector(name), near, *words) as terminal:
         assert terminal.end() == 0
     assert "[y/n]" not in terminal.shown
     assert ("UNKNOWN" in terminal.shown) is (name == "REFUSED")
@@ -168,7 +167,7 @@ def test_position_that_cannot_be_recorded_is_reported(call, detector, motors, mo
     done = call("put", prefix, near, "--here")
     assert "but does not apply: UNKNOWN, the position of revision 1 was never recorded; y (" in done.stdout
     assert next_command(done.stdout) == ["record-position", prefix]
-    with Terminal("put", prefix, near) as terminal:
+    with call.at_terminal("put", prefix, near) as terminal:
         shown = terminal.read_until("[y/n]")
         assert f"The position cannot be recorded now: y ({motors.pv('Y:RBV')}) is moving\nCommit this" in shown
         terminal.type("n\n")

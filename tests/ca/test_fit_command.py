@@ -12,7 +12,6 @@ from live import DETECTORS, wait_for
 from ponikeeper.geometry import poni
 from powder import Scene, lines_of, off_px, on_detector, two_theta
 from speak import commit_text, counters, get, request, snapshot
-from terminals import Terminal
 
 TRUTH = on_detector("Pilatus300k", 1.72e-4, 0.15, (0.45, 0.55), (2, -1), 4e-11)
 SCENE = Scene(TRUTH, "LaB6", counts=300)
@@ -161,11 +160,11 @@ def test_a_nexus_file_is_fitted_by_the_path_in_it(fit, files, tmp_path):
     assert "# image scan.nxs::/entry/a, sha256 " in output.read_text()
 
 
-def test_files_that_are_replaced_are_named_and_asked_for_at_a_terminal(fit, files, tmp_path):
+def test_files_that_are_replaced_are_named_and_asked_for_at_a_terminal(call, fit, files, tmp_path):
     output = tmp_path / "new.poni"
     output.write_text("before")
     words = ("--start", files / "start.poni", "-o", output)
-    with Terminal("fit", files / "image.npy", "--calibrant", "LaB6", *words) as terminal:
+    with call.at_terminal("fit", files / "image.npy", "--calibrant", "LaB6", *words) as terminal:
         terminal.read_until(f"{output} exists: replace it? [y/n]")
         terminal.type("n\n")
         assert terminal.end() == 2
@@ -238,9 +237,9 @@ def test_standard_and_image_are_never_guessed(call, files, tmp_path):
     failed(done, "the image is missing: ponikeeper fit IMAGE", tmp_path)
 
 
-def test_progress_is_shown_at_a_terminal_only(fit, files):
+def test_progress_is_shown_at_a_terminal_only(call, fit, files):
     words = ("fit", files / "image.npy", "--calibrant", "LaB6", "--start", files / "start.poni")
-    with Terminal(*words) as terminal:
+    with call.at_terminal(*words) as terminal:
         assert terminal.end() == 0
     assert "read the images" in terminal.shown
     assert fit("image.npy", *words[4:]).stderr == ""
@@ -303,7 +302,7 @@ def linked(make_ioc, motors):
     return prefix
 
 
-def test_commit_says_whether_it_applies_and_asks_at_a_terminal(fit, files, linked):
+def test_commit_says_whether_it_applies_and_asks_at_a_terminal(call, fit, files, linked):
     words = ("--start", files / "start.poni", "--put", linked)
     scripted = plain(fit("image.npy", *words).stdout)
     assert f"{linked} revision 1 is active (serial 1) but does not apply: UNKNOWN, the position of" in scripted
@@ -311,7 +310,7 @@ def test_commit_says_whether_it_applies_and_asks_at_a_terminal(fit, files, linke
     late = fit("image.npy", *words, "--no-position", "--wait", "--timeout", 0.5)
     assert late.returncode == 1
     assert "timed out after 0.5 s waiting until the geometry" in plain(late.stderr)
-    with Terminal("fit", files / "image.npy", "--calibrant", "LaB6", *words, "--wait") as terminal:
+    with call.at_terminal("fit", files / "image.npy", "--calibrant", "LaB6", *words, "--wait") as terminal:
         terminal.read_until("Was this geometry calibrated at this position? [y/n]")
         terminal.type("y\n")
         assert terminal.end() == 0

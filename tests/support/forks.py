@@ -1,6 +1,7 @@
 """Commands and IOCs without their start-up time: a process that has the libraries loaded forks for each of them."""
 
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -11,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 import traceback
@@ -94,7 +96,9 @@ class Forks:
         self._reader.join(_REAP_TIMEOUT)
         self._socket.close()
 
-    def start(self, words: list[str], environment: dict[str, str], stdout: int, stderr: int) -> Forked:
+    def start(
+        self, words: list[str], environment: dict[str, str], stdout: int, stderr: int, terminal: int | None = None
+    ) -> Forked:
         """Start ``ponikeeper`` in a process of its own.
 
         Parameters
@@ -105,10 +109,13 @@ class Forks:
             All of its environment.
         stdout, stderr
             File descriptors.
+        terminal
+            That of a terminal: it becomes the input, and the controlling terminal, so that Ctrl-C interrupts.
         """
         message = json.dumps([words, environment, str(Path.cwd())]).encode()
+        files = [stdout, stderr] if terminal is None else [stdout, stderr, terminal]
         with self._lock:
-            socket.send_fds(self._socket, [message], [stdout, stderr])
+            socket.send_fds(self._socket, [message], files)
             return self._started.get(timeout=_REAP_TIMEOUT)
 
     def _read(self) -> None:
@@ -122,8 +129,16 @@ class Forks:
                 self._running.pop(pid).ended(code)
 
 
-def _become(words: list[str], environment: dict[str, str], place: str, stdout: int, stderr: int) -> None:
+def _become(
+    words: list[str], environment: dict[str, str], place: str, stdout: int, stderr: int, terminal: int | None = None
+) -> None:
     """Run the command in this process, which was forked for it."""
+    if terminal is not None:
+        os.setsid()
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+        os.dup2(terminal, 0)
+        os.close(terminal)
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     for number, file in ((1, stdout), (2, stderr)):
         os.dup2(file, number)
         os.close(file)
@@ -173,7 +188,7 @@ def _serve(control: socket.socket) -> None:
                     running.discard(ended[0])
                     control.send(json.dumps([ended[0], os.waitstatus_to_exitcode(ended[1])]).encode())
         if control in ready:
-            message, files, _, _ = socket.recv_fds(control, _LARGEST, 2)
+            message, files, _, _ = socket.recv_fds(control, _LARGEST, 3)
             if not message:
                 for pid in running:  # of tests that were interrupted
                     os.kill(pid, signal.SIGKILL)
@@ -194,6 +209,9 @@ def _serve(control: socket.socket) -> None:
 if __name__ == "__main__":
     for module in (*LIBRARIES, *sys.argv[2:]):
         __import__(module)
+    from epicscorelibs.path import get_lib
+
+    get_lib("ca")  # inspects the files of all modules, half of the time of a command; they are then in Python's caches
     gc.collect()
     gc.freeze()  # the forks share what was loaded
     _serve(socket.socket(fileno=int(sys.argv[1])))

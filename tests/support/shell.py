@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from forks import Forks
+from terminals import Terminal
 
 
 class Shell:
@@ -39,3 +40,7 @@ class Shell:
                 )
             code = process.wait()
             return subprocess.CompletedProcess(words, code, out.read_text(), err.read_text())
+
+    def at_terminal(self, *words: object) -> Terminal:
+        """Return one command that runs at a pseudo-terminal for the duration of a block."""
+        return Terminal(self._forks, *words)

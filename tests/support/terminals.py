@@ -4,18 +4,12 @@ import contextlib
 import os
 import pty
 import select
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Self
 
+from forks import Forks
 from live import TIMEOUT, wait_for
-
-_AT_TERMINAL = """import fcntl, os, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execv(sys.executable, [sys.executable, "-m", "ponikeeper", *sys.argv[1:]])"""
-"""Makes the pseudo-terminal the controlling one, so that Ctrl-C interrupts, and becomes the command."""
 
 
 class Terminal:
@@ -23,21 +17,21 @@ class Terminal:
 
     Parameters
     ----------
+    forks
+        What starts it.
     words
         The arguments.
     """
 
-    def __init__(self, *words: object) -> None:
+    def __init__(self, forks: Forks, *words: object) -> None:
+        self._forks = forks
         self._words = [str(word) for word in words]
         self.shown = ""
         """Everything that the terminal has shown, with line feeds as line ends."""
 
     def __enter__(self) -> Self:
         self._master, slave = pty.openpty()
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _AT_TERMINAL, *self._words],
-            stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env={**os.environ, "COLUMNS": "200"},
-        )  # fmt: skip
+        self._process = self._forks.start(self._words, {**os.environ, "COLUMNS": "200"}, slave, slave, slave)
         os.close(slave)
         return self
 
