@@ -28,6 +28,8 @@ os.environ.update(
     EPICS_CAS_INTF_ADDR_LIST="127.0.0.1",
     EPICS_CA_REPEATER_PORT=str(_PORTS[PORTS]),
 )
+# the matrices of a fit are small: the threads of the libraries mostly wait for each other, and waiting takes a core
+os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
 for name in ("EPICS_CA_SERVER_PORT", "EPICS_CAS_SERVER_PORT", "EPICS_CA_NAME_SERVERS", "STATE_DIRECTORY"):
     os.environ.pop(name, None)
 

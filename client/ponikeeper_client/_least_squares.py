@@ -108,12 +108,15 @@ def minimize(
 def _step(gradient: Floats, curvature: Floats, damping: float) -> Floats:
     """Compute the step to the least cost, shape (p,); 0 for a parameter whose gradient is 0."""
     free = gradient != 0
-    curvature = curvature[np.ix_(free, free)]
-    sizes = np.sqrt(np.diag(curvature))
-    scaled = curvature / np.outer(sizes, sizes) + damping * np.eye(len(sizes))
-    step = np.zeros(len(gradient))
-    step[free] = -np.linalg.solve(scaled, gradient[free] / sizes) / sizes
-    return step
+    if not free.all():
+        step = np.zeros(len(gradient))
+        if free.any():
+            step[free] = _step(gradient[free], curvature[np.ix_(free, free)], damping)
+        return step
+    sizes = np.sqrt(curvature.diagonal())
+    scaled = curvature / (sizes[:, None] * sizes)
+    scaled.flat[:: len(sizes) + 1] += damping
+    return -np.linalg.solve(scaled, gradient / sizes) / sizes
 
 
 def _solution(model: Model, params: Floats, soft: float | None, loss: Loss) -> Solution:

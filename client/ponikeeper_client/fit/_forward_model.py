@@ -127,7 +127,7 @@ def two_theta_jacobian(params: Floats, y: Floats, x: Floats) -> Floats:
     ndarray, shape (n, 5)
         The derivatives of `two_theta` (rad/m and rad/rad); 0 where the beam meets the detector.
     """
-    length, spot1, spot2, rot1, rot2 = params
+    length, spot1, spot2, rot1, rot2 = params.tolist()
     b1, b2, b3 = beam_direction(rot1, rot2)
     p1, p2 = y - spot1, x - spot2  # the ray is p + length * beam
     q1, q2, q3 = p1 + length * b1, p2 + length * b2, length * b3

@@ -139,9 +139,11 @@ def _fitted(
     """Fit parameters to the points that are near their target angles (rad), with a weak prior on no tilt."""
     y, x, target, scale = (values[near] for values in (ridges.y, ridges.x, target, scale * np.sqrt(ridges.weight)))
 
+    by_prior = prior * np.eye(2, 5, 3)
+
     def model(values: Floats) -> tuple[Floats, Floats]:
         slopes = two_theta_jacobian(values, y, x) * scale[:, None]
         residuals = (two_theta(values, y, x) - target) * scale
-        return np.r_[residuals, prior * values[3:]], np.vstack([slopes, prior * np.eye(2, 5, 3)])
+        return np.concatenate([residuals, prior * values[3:]]), np.concatenate([slopes, by_prior])
 
     return minimize(model, params, soft=soft, enough=_ENOUGH, steps=_STEPS).params

@@ -101,8 +101,8 @@ def fit_shape(ridges: RidgePoints, params: Floats, size: float, spread: float) -
     first = np.log(np.clip(params[DISTANCE], 1.01 * _NEAREST * size, 0.99 * _FARTHEST * size))
 
     def residuals(values: Floats) -> Floats:
-        placed = np.r_[np.exp(values[0]), values[1:]]
-        return np.r_[_direction_residuals(placed, ridges), known * (values[0] - first)]
+        placed = np.concatenate([np.exp(values[:1]), values[1:]])
+        return np.concatenate([_direction_residuals(placed, ridges), known * (values[:1] - first)])
 
     def model(values: Floats) -> tuple[Floats, Floats]:
         middle = residuals(values)
@@ -138,4 +138,4 @@ def _direction_residuals(params: Floats, ridges: RidgePoints) -> Floats:
     up_y, up_x = along * q1 - b1 * square, along * q2 - b2 * square  # gradient of the scattering angle
     sine = (up_x * ridges.normal_y - up_y * ridges.normal_x) / (np.hypot(up_y, up_x) + 1e-30)
     prior = _TILT_PRIOR * np.sqrt(len(ridges))
-    return np.r_[sine * np.sqrt(ridges.weight), prior * params[3], prior * params[4]]
+    return np.concatenate([sine * np.sqrt(ridges.weight), prior * params[3:]])
