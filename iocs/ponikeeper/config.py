@@ -100,7 +100,8 @@ class Link(_Table):
 
     `tolerance` is in `units`, or relative, as the kind says. A PV that reports other units is converted to `units`
     where that is possible, and so are positions that were recorded in other units; `egu` is what it reports instead
-    of `units`, if that is a word of the site.
+    of `units`, if that is a word of the site. `scale_sigma` is used where a model is fitted: with it the travel of the
+    motor says how far the wavelength can be off.
     """
 
     name: LinkName
@@ -110,10 +111,13 @@ class Link(_Table):
     egu: Annotated[str, Field(min_length=1, max_length=40)] | None = None
     tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     moving: PvName | None = None
+    scale_sigma: Annotated[float, Field(ge=0, le=0.1, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
         kind = LINK_KINDS[self.kind]
+        if self.scale_sigma is not None and (kind.beam is not None or not kind.has_tolerance):
+            raise ValueError(f"scale_sigma does not belong to a link of kind {self.kind}: it is that of a motor")
         if not kind.has_tolerance:
             if self.tolerance is not None:
                 raise ValueError(f"tolerance does not belong to a link of kind {self.kind}: any change counts")

@@ -271,7 +271,8 @@ def messages_page() -> str:
     others = {
         "results": "`Results_RBV`: the latest results, newest first",
         "snapshot": "`Snapshot_RBV`",
-        "links": "`Links_RBV`",
+        "links": "`Links_RBV`. Where they are configured, a link also has `scale_sigma`, and the whole has "
+        '`"extrapolate": true`',
     }
     texts = [f"## {name.capitalize()}\n\n{where}.\n\n{_example(name)}" for name, where in others.items()]
     return _page(

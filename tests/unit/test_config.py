@@ -243,6 +243,14 @@ MISTAKES = {
         in_link('"motor"', '"equal"'),
         "detector 1: link 2: tolerance does not belong to a link of kind equal: any change counts",
     ),
+    "equal with a scale": (
+        in_link('"motor"\nunits = "mm"\ntolerance = 0.1', '"equal"\nscale_sigma = 1e-4'),
+        "detector 1: link 2: scale_sigma does not belong to a link of kind equal: it is that of a motor",
+    ),
+    "scale beyond its limits": (
+        in_link("0.1", "0.1\nscale_sigma = 0.2"),
+        "link 2: scale_sigma = 0.2: input should be less than or equal to 0.1",
+    ),
     "tolerance that is a text": (
         in_link("0.1", '"x"'),
         "detector 1: link 2: tolerance = 'x': input should be a valid number",

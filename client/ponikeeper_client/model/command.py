@@ -15,13 +15,14 @@ from ponikeeper.errors import ConfigError, FitError, MissingExtraError, ModelErr
 from ponikeeper.geometry import poni
 from ponikeeper.geometry.kinematics import Beam, Evaluation, Model, Reach
 from ponikeeper.history.history_file import ExportedHistory
+from ponikeeper.protocol.models import REFUSED_PX
 from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.text import strictjson
 from ponikeeper_client.model.fit import FittedModel, Setup, fit_model
 from ponikeeper_client.model.members import member_of, panel_of
 from ponikeeper_client.model.motion import Motion, position_of, wavelength_problems
 from ponikeeper_client.model.selection import Selected, other_links, select, units_of
-from ponikeeper_client.model.table import REFUSED_PX, joint_lines, member_table, prediction_lines, range_table
+from ponikeeper_client.model.table import joint_lines, member_table, prediction_lines, range_table
 from ponikeeper_client.recall._histories import read_histories, read_history
 
 _out, _err = Console(), Console(stderr=True)

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 
 from ponikeeper.geometry.units import DISPLAY_UNITS
+from ponikeeper.protocol.models import REFUSED_PX, UNCERTAIN_PX
 from ponikeeper_client.model.fit import FittedModel
 from ponikeeper_client.model.table import (
-    REFUSED_PX,
-    UNCERTAIN_PX,
     evaluate_or_none,
     positions_over,
     range_text,

@@ -9,10 +9,8 @@ from rich.text import Text
 from ponikeeper.errors import GeometryError
 from ponikeeper.geometry.kinematics import AnyJoint, Beam, Evaluation, Model, Reach, Rotate, Translate
 from ponikeeper.geometry.units import DISPLAY_UNITS
+from ponikeeper.protocol.models import REFUSED_PX, UNCERTAIN_PX
 from ponikeeper_client.model.fit import FittedModel
-
-UNCERTAIN_PX, REFUSED_PX = 0.3, 0.5
-"""Standard deviations of rings (px rms) from which a model is uncertain, and from which it must not be used."""
 
 _ROWS = 7
 _SHOWN = ("dist", "poni1", "poni2", "rot1", "rot2")

@@ -76,6 +76,7 @@ class DetectorPVs:
         self.keeper = keeper
         """Runs the requests."""
         self._links = links
+        self._extrapolate = detector.extrapolate
         self._severities = detector.severities()
         self._puts = Puts(keeper)
         self._stage = Stage(self._puts, detector.limits)
@@ -283,6 +284,6 @@ class DetectorPVs:
 
     def _link_values(self, states: tuple[LinkState, ...]) -> dict[str, PVValue]:
         return {
-            "Links_RBV": PVValue(links_json(states, self._links.settle)),
+            "Links_RBV": PVValue(links_json(states, self._links.settle, extrapolate=self._extrapolate)),
             "Links:Table_RBV": PVValue(links_text(states)),
         }

@@ -194,6 +194,7 @@ def state_of(
         reading.error,
         mismatch,
         out_of_service,
+        link.scale_sigma,
     )
 
 

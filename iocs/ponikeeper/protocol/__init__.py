@@ -15,7 +15,14 @@ from ponikeeper.protocol.link_values import (
     quantity,
     wavelength_of,
 )
-from ponikeeper.protocol.links import LinkState, links_json, parse_links, parse_settle, position_now
+from ponikeeper.protocol.links import (
+    LinkState,
+    links_json,
+    parse_extrapolate,
+    parse_links,
+    parse_settle,
+    position_now,
+)
 from ponikeeper.protocol.parse import parse_request
 from ponikeeper.protocol.request import (
     Activate,
@@ -70,6 +77,7 @@ __all__ = [
     "links_json",
     "measures_beam",
     "nominal_value",
+    "parse_extrapolate",
     "parse_links",
     "parse_request",
     "parse_results",

@@ -72,7 +72,17 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "links": links_json(
             [
                 LinkState(
-                    "z", "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.RBV", "motor", "mm", 0.05, 1000.02, 1000.01, False, True, True
+                    "z",
+                    "XF:28ID1-ES{Det:PE1-Ax:Z}Mtr.RBV",
+                    "motor",
+                    "mm",
+                    0.05,
+                    1000.02,
+                    1000.01,
+                    False,
+                    True,
+                    True,
+                    scale_sigma=1e-4,
                 ),
                 LinkState("energy", "XF:28ID1-OP{Mono}Energy-I", "energy", "keV", 1e-4, None, 74.69, None, False),
             ],

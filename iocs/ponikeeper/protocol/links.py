@@ -47,6 +47,8 @@ class LinkState:
     out_of_service
         Since when, by whom and why the link is out of service, and therefore compared with no geometry; None where
         it is in service.
+    scale_sigma
+        Relative standard deviation of the scale of a motor, as it is configured; None where it is not.
     """
 
     name: str
@@ -62,6 +64,7 @@ class LinkState:
     error: str | None = None
     mismatch: float | None = None
     out_of_service: str | None = None
+    scale_sigma: float | None = None
 
     def __str__(self) -> str:
         return f"{self.name} ({self.pv})"
@@ -110,7 +113,7 @@ def position_now(links: Sequence[LinkState]) -> dict[str, float] | None:
     return position if len(position) == len(used) and (position or not links) else None
 
 
-def links_json(links: Sequence[LinkState], settle: float | None = None) -> str:
+def links_json(links: Sequence[LinkState], settle: float | None = None, *, extrapolate: bool = False) -> str:
     """Format the text of ``Links_RBV``.
 
     Parameters
@@ -119,18 +122,26 @@ def links_json(links: Sequence[LinkState], settle: float | None = None) -> str:
         All links of a detector.
     settle
         For how long a link must not have moved to be at rest (s); None where it is not known.
+    extrapolate
+        Whether a model may be used farther outside of its range than usual.
 
     Returns
     -------
     str
-        JSON.
+        JSON; keys that have their usual value are omitted.
     """
-    settling = {} if settle is None else {"settle": settle}
-    return strictjson.dumps({"v": VERSION, **settling, "links": link_rows(links)})
+    detector: dict[str, object] = {} if settle is None else {"settle": settle}
+    if extrapolate:
+        detector["extrapolate"] = True
+    rows = [
+        row if link.scale_sigma is None else {**row, "scale_sigma": link.scale_sigma}
+        for link, row in zip(links, link_rows(links), strict=True)
+    ]
+    return strictjson.dumps({"v": VERSION, **detector, "links": rows})
 
 
 def link_rows(links: Sequence[LinkState]) -> list[dict[str, object]]:
-    """Return the JSON objects of links.
+    """Return the JSON objects of links, as a snapshot has them.
 
     Parameters
     ----------
@@ -140,9 +151,9 @@ def link_rows(links: Sequence[LinkState]) -> list[dict[str, object]]:
     Returns
     -------
     list of dict
-        Plain JSON values by the names of the parameters of `LinkState`.
+        Plain JSON values by the names of the parameters of `LinkState`, without `scale_sigma`: it decides no status.
     """
-    return [asdict(link) for link in links]
+    return [{key: value for key, value in asdict(link).items() if key != "scale_sigma"} for link in links]
 
 
 def links_of(rows: object) -> tuple[LinkState, ...]:
@@ -214,6 +225,26 @@ def parse_settle(text: str) -> float | None:
     """
     settle = _links_object(text).get("settle")
     return float(settle) if isinstance(settle, int | float) else None
+
+
+def parse_extrapolate(text: str) -> bool:
+    """Parse whether a model may be used farther outside of its range than usual, from the text of ``Links_RBV``.
+
+    Parameters
+    ----------
+    text
+        JSON.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    MessageError
+        The text is not that of links of version 1.
+    """
+    return _links_object(text).get("extrapolate") is True
 
 
 def _links_object(text: str) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """The list of links as one JSON text."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,11 +15,12 @@ from ponikeeper.protocol import (
     MAX_BYTES,
     LinkState,
     links_json,
+    parse_extrapolate,
     parse_links,
     parse_settle,
 )
 from ponikeeper.protocol.link_units import Egu
-from ponikeeper.protocol.links import MAX_ERROR
+from ponikeeper.protocol.links import MAX_ERROR, link_rows
 from ponikeeper.text.ascii import cut, json_literal
 from strategies import finite
 
@@ -83,4 +85,16 @@ def test_maximum_number_of_links_fits_the_pv_with_any_names():
     out = cut(f"out of service since 2026-11-22T09:30:00Z by bob: {chr(92) * 400}", MAX_ERROR)
     message = state_of(link, reading, number, number, SETTLE, 0.0, number, out)
     assert None not in (message.value, message.calibrated, message.error, message.mismatch)
-    assert len(links_json([message] * MAX_LINKS, 3600.0)) <= MAX_BYTES
+    message = replace(message, scale_sigma=number)
+    assert len(links_json([message] * MAX_LINKS, 3600.0, extrapolate=True)) <= MAX_BYTES
+
+
+def test_scale_of_a_motor_is_in_the_text_and_in_no_snapshot():
+    link = replace(parse_links(EXAMPLES["links"])[0], scale_sigma=3e-5)
+    assert parse_links(links_json([link])) == (link,)
+    assert "scale_sigma" not in links_json([replace(link, scale_sigma=None)])
+    assert all("scale_sigma" not in row for row in link_rows([link]))
+
+
+def test_text_says_whether_models_may_be_extrapolated():
+    assert [parse_extrapolate(links_json([], extrapolate=allowed)) for allowed in (True, False)] == [True, False]
