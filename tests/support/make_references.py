@@ -246,8 +246,8 @@ def _history_file() -> list[str]:
         "| then | one object of one key for each record: all of "
         + ", then all of ".join(f"`{kind}`" for kind in RECORD_FIELDS)
         + ", each kind numbered from 1 without a gap |\n"
-        '| last | `"counts"` of the records by kind (`service`, `undo` and `label` only where there are any), and '
-        '`"sha256"` of all bytes '
+        '| last | `"counts"` of the records by kind (`service`, `undo`, `label` and `derived` only where there are '
+        'any), and `"sha256"` of all bytes '
         "before this line |"
     )
     parts = [

@@ -107,7 +107,8 @@ class Follower:
             failed = False
             try:
                 stored, links = self._publisher.state.stored, self._states()
-                found = await self._find_candidate(links)  # takes its time: requests are executed meanwhile
+                # the search takes its time: requests are executed meanwhile
+                found = await self._find_candidate(links) if has_arrived(self._motion, links) else None
                 async with self._lock:
                     if self._publisher.state.stored is stored:
                         await self._arrive(found, links)

@@ -6,11 +6,11 @@ from typing import cast
 
 from ponikeeper.detector.follow_rules import is_at_model
 from ponikeeper.errors import ModelError, RefusedError
-from ponikeeper.geometry.kinematics import Model
+from ponikeeper.geometry.kinematics import Model, Reach
 from ponikeeper.history import Correction, DerivedGeometry, Revision
 from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.protocol import Commit, LinkState
-from ponikeeper.protocol.models import certainty_of, derive, is_current, members_of, model_of
+from ponikeeper.protocol.models import answer_at, certainty_of, derive, is_current, members_of, model_of
 from ponikeeper.store import Draft
 from ponikeeper.text import strictjson
 
@@ -120,6 +120,9 @@ def checked_model(
         problems.append('the geometry is not that of the model: leave it out, "geometry": {}')
     if commit.edit:
         problems.append("an edit has no model: commit the model by itself")
+    answer = answer_at(model, model.reference, Reach.OUTSIDE)
+    if answer.problem:
+        problems.append(f"at its own reference, {answer.problem}")
     if problems:
         raise RefusedError(problems)
     return model

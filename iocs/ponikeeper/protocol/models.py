@@ -52,12 +52,7 @@ def model_of(revision: Revision) -> Model | None:
     Returns
     -------
     Model or None
-        None where it is no model.
-
-    Raises
-    ------
-    ModelError
-        Its object cannot be read; it was checked when it was committed.
+        None where it is no model, or one of a newer version: its geometry then holds at its position only.
     """
     values = revision.provenance.get("model")
     return None if values is None else _parsed(_Written(revision.uid, cast("Mapping[str, object]", values)))
@@ -70,8 +65,11 @@ def joints_of(revision: Revision) -> frozenset[str]:
 
 
 @lru_cache(maxsize=256)
-def _parsed(written: _Written) -> Model:
-    return Model.parse(written.values)
+def _parsed(written: _Written) -> Model | None:
+    try:
+        return Model.parse(written.values)
+    except ModelError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +111,36 @@ def answer_at(model: Model, position: Mapping[str, float], farthest: Reach) -> M
     if _ORDER.index(reach) > _ORDER.index(farthest):
         return ModelAnswer(position, None, _outside_text(model, position, farthest))
     try:
-        evaluation = model.evaluate(position)
+        evaluation = _evaluated(_Same(model), tuple(position.items()))
     except (GeometryError, ModelError) as error:
         return ModelAnswer(position, None, f"the model gives no geometry here: {'; '.join(error.problems)}")
+    except (ArithmeticError, ValueError) as error:  # of the numbers of a model that nothing was fitted to
+        return ModelAnswer(position, None, f"the model gives no geometry here: {error}")
     if not evaluation.rms_px <= REFUSED_PX:
         text = f"the model is uncertain by {evaluation.rms_px:.2g} px here, more than {REFUSED_PX} px"
         return ModelAnswer(position, evaluation, text)
     return ModelAnswer(position, evaluation, "")
+
+
+class _Same:
+    """A model, equal to itself only, as a key of a cache: to compare models would take longer than to evaluate one."""
+
+    __slots__ = ("model",)
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def __hash__(self) -> int:
+        return id(self.model)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.model is self.model
+
+
+@lru_cache(maxsize=256)
+def _evaluated(same: _Same, position: tuple[tuple[str, float], ...]) -> Evaluation:
+    """Evaluate a model; the IOC asks several times for one position: what to compute, and the status."""
+    return same.model.evaluate(dict(position))
 
 
 def joint_position(model: Model, links: Sequence[LinkState]) -> dict[str, float] | None:

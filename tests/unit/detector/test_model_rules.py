@@ -94,3 +94,12 @@ def test_what_does_not_fit_is_refused(commit, units, member, message):
 def test_members_of_anything_are_read_without_an_error(fit):
     assert member_numbers({"fit": fit}) == []
     assert member_numbers(MODEL.as_dict()) == [1]
+
+
+def test_model_that_is_uncertain_or_impossible_at_its_own_reference_is_refused():
+    for model, message in (
+        (rail(sigma=1e-4, members=((1, "first"),)), "at its own reference, the model is uncertain by 0.65 px"),
+        (replace(MODEL, scatter=1e200), "at its own reference, the model"),
+    ):
+        with pytest.raises(RefusedError, match=message):
+            checked_model(commit_of(model), UNITS, [MEMBER], [])

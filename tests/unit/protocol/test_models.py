@@ -4,11 +4,14 @@ import math
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ponikeeper.geometry.kinematics import Reach
 from ponikeeper.history import Revision
 from ponikeeper.protocol import LinkState
 from ponikeeper.protocol.models import (
+    REFUSED_PX,
     STEP_PX,
     answer_at,
     certainty_of,
@@ -138,3 +141,28 @@ def test_range_names_what_is_allowed_and_what_was_calibrated():
     assert range_text(MODEL, Reach.INSIDE) == "z 1000 to 1400 mm"
     declared = replace(MODEL, spans={"z": replace(MODEL.spans["z"], declared=True)})
     assert range_text(declared) == "z 1000 to 1400 mm"
+
+
+numbers = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, 1e300, -1e300, 5e-324, 1.7e308])
+
+
+@settings(max_examples=150)
+@given(
+    direction=st.tuples(numbers, numbers, numbers), factor=numbers.filter(bool), lower=numbers, place=numbers,
+    scatter=numbers, sigma=numbers,
+)  # fmt: skip
+def test_extreme_numbers_of_a_model_are_a_problem_and_no_error(direction, factor, lower, place, scatter, sigma):
+    joint = replace(MODEL.joints[0], direction=direction, factor=factor)
+    spans = {"z": replace(MODEL.spans["z"], low=-1.7e308, high=1.7e308)}
+    model = replace(
+        MODEL, joints=(joint,), covariance=(lower,) * len(MODEL.covariance), scatter=abs(scatter),
+        motor_sigma={"z": abs(sigma)}, spans=spans,
+    )  # fmt: skip
+    answer = answer_at(model, {"z": place}, Reach.OUTSIDE)
+    assert answer.problem or answer.evaluation.rms_px <= REFUSED_PX
+
+
+def test_model_that_this_version_cannot_read_is_a_geometry_at_its_position():
+    newer = replace(revision(), uid="newer", provenance={"model": {**MODEL.as_dict(), "v": 2}})
+    assert model_of(newer) is None
+    assert joints_of(newer) == frozenset()
