@@ -6,6 +6,8 @@ detector is built.
 
 from ponikeeper_client.documents._files import verify_files
 from ponikeeper_client.documents._integrators import azimuthal_integrator, integrator_of
+from ponikeeper_client.documents._models import RecordedModel, recorded_model
+from ponikeeper_client.documents._positions import given_keys, in_units_of_joint, matched_keys
 from ponikeeper_client.documents._reading import Calibration, calibrations, geometry, image_shape
 from ponikeeper_client.documents._status import (
     NOT_RECORDED,
@@ -32,15 +34,20 @@ __all__ = [
     "Applicability",
     "Calibration",
     "Configuration",
+    "RecordedModel",
     "StatusRecord",
     "applicability",
     "azimuthal_integrator",
     "calibrations",
     "configuration",
     "geometry",
+    "given_keys",
     "image_shape",
+    "in_units_of_joint",
     "integrator_of",
+    "matched_keys",
     "recorded_applicability",
+    "recorded_model",
     "recorded_value",
     "verify_files",
     "warn_once",

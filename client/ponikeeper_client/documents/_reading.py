@@ -12,6 +12,7 @@ from ponikeeper.protocol import LinkState
 from ponikeeper.protocol.links import links_of
 from ponikeeper.protocol.pvs import readback
 from ponikeeper.text import strictjson
+from ponikeeper_client.documents._models import RecordedModel, recorded_model
 from ponikeeper_client.documents._status import StatusRecord, recorded_applicability
 from ponikeeper_client.documents._writing import RECORDED
 
@@ -98,6 +99,10 @@ class Calibration:
         except ValueError:
             return None
         return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
+
+    def model(self) -> RecordedModel | None:
+        """Return the model that gave the geometry; None where the geometry is that of the revision."""
+        return recorded_model(self.values.get("model"))
 
     def geometry(self) -> Geometry:
         """Return the geometry.

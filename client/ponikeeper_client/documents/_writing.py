@@ -11,6 +11,7 @@ from ponikeeper.protocol.links import link_rows
 from ponikeeper.protocol.pvs import readback
 from ponikeeper.text import strictjson
 from ponikeeper.text.timestamps import to_posix
+from ponikeeper_client.documents._models import model_text
 
 RECORDED: Mapping[str, str] = {
     "detector_config": readback("detector_config"),
@@ -119,7 +120,7 @@ def _recorded(snapshot: Snapshot) -> dict[str, Any]:
         "link_states": "" if snapshot.link_states is None else strictjson.dumps(link_rows(snapshot.link_states)),
         "covariance": _optional(snapshot.provenance.get("covariance")),
         "valid_within": _optional(snapshot.provenance.get("valid_within")),
-        "model": "",
+        "model": model_text(snapshot),
         "files": _optional(snapshot.provenance.get("files")),
     }
     return values

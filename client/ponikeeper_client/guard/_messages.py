@@ -86,7 +86,7 @@ class Guard:
         guards = [*msg.kwargs.get(GUARD_KEY, ()), self._policy.mark(self._calibs)]
         uid = yield msg._replace(kwargs={**msg.kwargs, GUARD_KEY: guards})
         self._exempt.discard(msg.run)
-        self._runs[msg.run] = Run(uid, self._calibs)
+        self._runs[msg.run] = Run(uid, self._calibs, self._policy.travelling)
         return uid
 
     def _check_foreign_run(self, msg: Msg) -> None:
@@ -324,7 +324,11 @@ class Guard:
             yield from self._read_states(run, msg, calibs)
             for calib in calibs:
                 self._policy.check(run, calib, run.states[calib][0])
-            stale = [calib for calib in calibs if self._next_state(run, stream, calib) != run.states[calib][0]]
+            stale = [
+                calib
+                for calib in calibs
+                if not run.is_recorded_as(calib, self._next_state(run, stream, calib), run.states[calib][0])
+            ]
             if not stale:
                 return True
             devices = run.recorders(stale, stream) or run.recorders(stale)
@@ -355,12 +359,14 @@ class Guard:
             self._policy.check(run, calib, now)
             described, states = self._next_state(run, stream, calib), run.states[calib]
             # the status differs from the first one if bluesky repeated exposure and reading after a pause
-            changed |= not described.has_geometry_of(now) or not described.has_status_of(states[0])
+            changed |= not run.has_same_geometry(calib, described, now)
+            changed |= not described.has_status_of(states[0], run.moving)
             states.append(now)
         return changed
 
     def _verify(self, run: Run) -> None:
         """Check that the new events were recorded with states that were active; raises `RecordError`."""
+        self._policy.read_links_of(run, self.record)
         for descriptor in self.record.take_event_descriptors(run.uid):
             stream = descriptor["name"]
             if stream not in run.streams and stream != DARK:

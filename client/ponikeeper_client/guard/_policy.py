@@ -12,7 +12,7 @@ from ponikeeper.protocol import LinkState, Status, applies, is_within
 from ponikeeper_client._guarded_signals import wait_for
 from ponikeeper_client._motion import LinkWatch, moves
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.guard._run_record import CalibrationState, Run, read_state
+from ponikeeper_client.guard._run_record import CalibrationState, DocumentRecord, Run, read_state
 
 OnChange = Literal["new_descriptor", "fail", "warn"]
 OnStatus = Literal["warn", "fail"]
@@ -89,11 +89,27 @@ class Policy:
     on_change: OnChange
     on_status: OnStatus
     moving: tuple[str, ...]
+    each_rest: bool = False
 
     def mark(self, calibs: Sequence[CalibrationData] | None) -> dict[str, Any]:
         """Return what the start document of a guarded run records; `calibs` are omitted where all are guarded."""
         names = {} if calibs is None else {"calibs": [calib.name for calib in calibs]}
-        return {"on_change": self.on_change, "on_status": self.on_status, "moving": list(self.moving), **names}
+        mark = {"on_change": self.on_change, "on_status": self.on_status, "moving": list(self.moving)}
+        return {**mark, **({"each_rest": True} if self.each_rest else {}), **names}
+
+    @property
+    def travelling(self) -> frozenset[str]:
+        """Names of the links whose motion a model covers; none where each rest gets a descriptor."""
+        return frozenset() if self.each_rest else frozenset(self.moving)
+
+    def read_links_of(self, run: Run, record: DocumentRecord) -> None:
+        """Find which links the events of a run tell: of these a model needs no descriptor for each rest."""
+        if self.each_rest:
+            return
+        for calib in run.devices:
+            state = run.last_checked.get(calib)
+            if state is not None and state.joints:
+                run.told[calib] = record.links_told(run.uid, calib.name)
 
     def check(self, run: Run, calib: CalibrationData, now: CalibrationState) -> None:
         """Check the active geometry: whether it has changed, and whether it applies."""
@@ -107,7 +123,7 @@ class Policy:
     def check_change(self, run: Run, calib: CalibrationData, now: CalibrationState) -> None:
         """Check whether the geometry has changed since the last check."""
         before = run.last_checked.setdefault(calib, now)
-        if now.has_geometry_of(before):
+        if run.has_same_geometry(calib, now, before):
             return
         run.last_checked[calib] = now
         change = f"{calib.name}: the geometry changed during the run, from serial {before.serial} to {now.serial}"
@@ -139,7 +155,7 @@ class Policy:
     def check_fly_scan(self, run: Run, calib: CalibrationData, now: CalibrationState) -> None:
         """Check that one geometry was active during the whole fly scan; else its frames cannot be assigned."""
         scan = run.fly_scans.get(calib)
-        if scan is not None and not now.has_geometry_of(scan.state):
+        if scan is not None and not run.has_same_geometry(calib, now, scan.state):
             self.fail_or_warn_unrecordable(
                 RecordError(
                     f"{calib.name}: the geometry changed from serial {scan.state.serial} to {now.serial} during a "
@@ -152,9 +168,9 @@ class Policy:
         states = run.states.get(calib)
         if recorded is None or not states:
             return
-        if not any(recorded.has_geometry_of(state) for state in states):
+        if not any(run.has_same_geometry(calib, recorded, state) for state in states):
             mistake = f"with serial {recorded.serial}, while serial {states[-1].serial} was active"
-        elif applies(recorded.status) and not any(applies(state.status) for state in states):
+        elif applies(recorded.status) and not any(recorded.may_stand_for(state, run.moving) for state in states):
             mistake = f"as {recorded.status}, while the status was {states[-1].status}"
         else:
             return

@@ -23,6 +23,7 @@ def calibration_guard(
     on_status: OnStatus = "warn",
     moving: Sequence[str] = (),
     exempt: Sequence[str] = (),
+    each_rest: bool = False,
 ) -> Plan:
     """Keep the recorded geometry of a plan's runs correct while they are running.
 
@@ -36,6 +37,9 @@ def calibration_guard(
     stream ``dark``, or a trigger whose group contains ``dark``, as that of bluesky-darkframes does.
 
     The start document lists the guards of the run: recall knows by them that each change of the status was recorded.
+
+    While a model is active, all positions of its links have one descriptor, as far as each event tells where these
+    links are: they are read in the stream, or named in `moving`. `geometries` returns the geometry of each event.
 
     An event is recorded with the geometry that was active when it was read. Where this cannot be recorded
     (during a fly scan, or with streams of different devices), the run fails.
@@ -59,6 +63,8 @@ def calibration_guard(
     exempt
         Names of plans whose runs are not guarded, such as alignments: of the plan itself, or as ``plan_name`` in the
         metadata of a run. Their detectors warn once, as without a guard.
+    each_rest
+        Record a new descriptor for each geometry that a model gives.
 
     Returns
     -------
@@ -86,7 +92,7 @@ def calibration_guard(
     if on_status not in ("warn", "fail"):
         raise ValueError(f'on_status={on_status!r} is unknown: expected "warn" or "fail"')
     exempt_plans = (_CALIBRATE, *_checked_names("exempt", exempt, 'names of plans, ["align"]'))
-    policy = Policy(on_change, on_status, _checked_names("moving", moving, 'names of links, ["z"]'))
+    policy = Policy(on_change, on_status, _checked_names("moving", moving, 'names of links, ["z"]'), each_rest)
     guard = Guard(_checked_calibs(calibs), policy, exempt_plans)
     if getattr(plan, "__name__", None) in exempt_plans:
         return ensure_generator(plan)

@@ -11,16 +11,18 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import bluesky
 from bluesky.utils import Msg
 
 from ponikeeper.errors import RecordError
+from ponikeeper.protocol import Status, applies
 from ponikeeper.protocol.links import links_of
 from ponikeeper.text.strictjson import loads
 from ponikeeper_client._motion import LinkWatch
 from ponikeeper_client.device import CalibrationData, calibrations
+from ponikeeper_client.documents import matched_keys, recorded_model
 from ponikeeper_client.guard._rest import HeldExposure
 
 Streams = Mapping[str, Collection[Any]]
@@ -46,50 +48,141 @@ class CalibrationState:
         Name of the status.
     out_of_service
         Names of the links that are out of service: the status says nothing about them.
+    joints
+        Where a model is active: the values of its links for which it gave the geometry, in the order of their names.
+    displaced
+        Names of the links because of which the status does not apply; empty where there is another reason, too.
     """
 
     serial: int
     uid: str
     status: str
     out_of_service: frozenset[str] = frozenset()
+    joints: tuple[tuple[str, float], ...] = ()
+    displaced: frozenset[str] = frozenset()
 
-    def has_geometry_of(self, other: "CalibrationState") -> bool:
-        """Check whether both are the same activation of the same revision, whatever the status."""
-        return (self.serial, self.uid) == (other.serial, other.uid)
+    def has_geometry_of(self, other: "CalibrationState", travelling: Collection[str] = ()) -> bool:
+        """Check whether both are the same activation of the same revision, whatever the status.
 
-    def has_status_of(self, other: "CalibrationState") -> bool:
-        """Check whether both have the same status, which says something about the same links."""
-        return (self.status, self.out_of_service) == (other.status, other.out_of_service)
+        Parameters
+        ----------
+        other
+            Another state of the same calibration.
+        travelling
+            Names of links that each event tells: what one model gives for other values of these is the same.
+
+        Returns
+        -------
+        bool
+        """
+        if (self.serial, self.uid) == (other.serial, other.uid):
+            return True
+        if self.uid != other.uid or not any(link in travelling for link, _ in self.joints):
+            return False
+        return self._others(travelling) == other._others(travelling)
+
+    def has_status_of(self, other: "CalibrationState", moving: Collection[str] = ()) -> bool:
+        """Check whether both have the same status, which says something about the same links.
+
+        Parameters
+        ----------
+        other
+            Another state of the same calibration.
+        moving
+            Names of links that are moved on purpose: as long as a model has them, the motion of these does not count.
+
+        Returns
+        -------
+        bool
+        """
+        if self.out_of_service != other.out_of_service:
+            return False
+        travels = (self._travels(moving), other._travels(moving))
+        return self.status == other.status or (any(travels) and all(map(_applies_or, (self, other), travels)))
+
+    def may_stand_for(self, other: "CalibrationState", moving: Collection[str]) -> bool:
+        """Check whether a geometry that applied stands for a state: it applies, or only its joints move on purpose."""
+        return applies(other.status) or self.has_status_of(other, moving)
+
+    def _others(self, travelling: Collection[str]) -> list[tuple[str, float]]:
+        return [(link, value) for link, value in self.joints if link not in travelling]
+
+    def _travels(self, moving: Collection[str]) -> bool:
+        joints = {link for link, _ in self.joints}
+        return bool(self.displaced) and self.displaced <= joints.intersection(moving)
+
+
+def _applies_or(state: CalibrationState, travels: bool) -> bool:
+    return travels or applies(state.status)
 
 
 def read_state(calib: CalibrationData) -> CalibrationState:
     """Read the state that a run would record now; raises as `CalibrationData.read_configuration`."""
     configuration = calib.recorded_values()
-    serial, uid, status, links = (configuration[f"{calib.name}_{key}"]["value"] for key in _KEYS)
-    return CalibrationState(serial, uid, status, _out_of_service(links))
+    return _state(*(configuration[f"{calib.name}_{key}"]["value"] for key in _KEYS))
 
 
 def recorded_state(descriptor: Mapping[str, Any], calib: str) -> CalibrationState | None:
     """Return the state of a calibration in a descriptor, by its name; None if it is not recorded there."""
+    values = _recorded_values(descriptor, calib)
+    return None if values is None else _state(*values)
+
+
+def recorded_pvs(descriptor: Mapping[str, Any], calib: str) -> Mapping[str, str]:
+    """Return the PV of each link that a descriptor recorded with a calibration, by the name of the link."""
+    values = _recorded_values(descriptor, calib)
+    return {} if values is None else _pvs(values[_KEYS.index("link_states")])
+
+
+def _recorded_values(descriptor: Mapping[str, Any], calib: str) -> list[Any] | None:
+    """Return what a descriptor recorded of `_KEYS`."""
     for configuration in (descriptor.get("configuration") or {}).values():
         data: Mapping[str, Any] = configuration["data"]
         for joint in "_-":  # ophyd, ophyd-async
             keys = [f"{calib}{joint}{key}" for key in _KEYS]
             if all(key in data for key in keys):  # a signal such as calib.serial records itself only
-                serial, uid, status, links = (data[key] for key in keys)
-                return CalibrationState(serial, uid, status, _out_of_service(links))
+                return [data[key] for key in keys]
     return None
 
 
-_KEYS = ("serial", "revision_uid", "status", "link_states")
+_KEYS = ("serial", "revision_uid", "status", "link_states", "model", "findings")
 """The recorded values of which a `CalibrationState` is made."""
+
+_TRAVEL = (Status.MOVING.name, Status.MOVED.name, Status.MISMATCH.name)
+"""Statuses that can be the effect of joints that move."""
 
 
 @lru_cache(maxsize=64)
+def _state(serial: int, uid: str, status: str, links: str, model: str, findings: str) -> CalibrationState:
+    recorded = recorded_model(model)
+    joints = {} if recorded is None or recorded.problem else recorded.joints
+    displaced = _displaced(status, findings, joints) if joints else frozenset[str]()
+    return CalibrationState(serial, uid, status, _out_of_service(links), tuple(sorted(joints.items())), displaced)
+
+
+def _displaced(status: str, findings: str, joints: Collection[str]) -> frozenset[str]:
+    """Return the links that the findings against a geometry are about; empty where one is about something else.
+
+    A finding without a link says that the geometry is that of another position of the joints.
+    """
+    if status not in _TRAVEL:
+        return frozenset()
+    rows = cast("list[dict[str, str]]", loads(findings or "[]"))
+    against = [finding for finding in rows if not applies(finding["status"])]
+    if not all(finding["status"] in _TRAVEL for finding in against):
+        return frozenset()
+    return frozenset(link for finding in against for link in ([finding["link"]] if finding["link"] else joints))
+
+
 def _out_of_service(rows: str) -> frozenset[str]:
     """Return the names of the links out of service, from the recorded links; empty where these are not known."""
     links = links_of(loads(rows)) if rows else ()
     return frozenset(link.name for link in links if link.out_of_service is not None)
+
+
+@lru_cache(maxsize=64)
+def _pvs(rows: str) -> Mapping[str, str]:
+    return {link.name: link.pv for link in links_of(loads(rows))} if rows else {}
 
 
 class DocumentRecord:
@@ -118,6 +211,15 @@ class DocumentRecord:
                 if state is not None:
                     return state
         return None
+
+    def links_told(self, run: str, calib: str) -> frozenset[str]:
+        """Return the names of the links that are read in each stream of a run in which a calibration is recorded."""
+        told = [
+            frozenset(matched_keys(descriptor["data_keys"], recorded_pvs(descriptor, calib)))
+            for descriptor in self._descriptors.values()
+            if descriptor["run_start"] == run and recorded_state(descriptor, calib) is not None
+        ]
+        return frozenset.intersection(*told) if told else frozenset()
 
     def streams(self, run: str, device: str) -> set[str]:
         """Return the names of the streams of a run in which a device was recorded, by its name."""
@@ -259,10 +361,16 @@ class Run:
         The calibrations whose links were compared with the names in `moving`.
     held
         The first exposure while a link moves, held back until it is known whether it is a dark frame.
+    moving
+        Names of the links of which each event tells where they are, because they are moved on purpose.
+    told
+        Names of the links that are read with each event, by calibration.
     """
 
     uid: str
     guarded: tuple[CalibrationData, ...] | None = None
+    moving: frozenset[str] = frozenset()
+    told: dict[CalibrationData, frozenset[str]] = field(default_factory=dict)
     devices: dict[CalibrationData, list[Any]] = field(default_factory=dict)
     streams: dict[str, list[Any]] = field(default_factory=dict)
     states: dict[CalibrationData, list[CalibrationState]] = field(default_factory=dict)
@@ -290,6 +398,14 @@ class Run:
                 known = self.devices.setdefault(calib, [])
                 known += [obj] * (obj not in known)
         return [calib for obj in objects for calib in self._calibrations[obj]]
+
+    def has_same_geometry(self, calib: CalibrationData, one: CalibrationState, other: CalibrationState) -> bool:
+        """Check whether the events of two states of a calibration have one geometry, or one model and its links."""
+        return one.has_geometry_of(other, self.moving | self.told.get(calib, frozenset()))
+
+    def is_recorded_as(self, calib: CalibrationData, one: CalibrationState, other: CalibrationState) -> bool:
+        """Check whether the events of two states of a calibration belong to one descriptor."""
+        return self.has_same_geometry(calib, one, other) and one.has_status_of(other, self.moving)
 
     def silence(self, calibs: Iterable[CalibrationData]) -> None:
         """Keep some devices from warning of their status until the end of the run: the guard does."""

@@ -1,0 +1,105 @@
+"""Where the linked PVs were when an event was read: which columns of the events have their values. Pure."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ponikeeper.errors import NoGeometryError
+from ponikeeper.protocol.link_units import value_in
+
+_SCHEMES = ("PV:", "ca://", "pva://")
+_VALUE, _READBACK = ".VAL", ".RBV"
+_FIELD = re.compile(r"\.[A-Z0-9]{1,4}$", re.ASCII)
+
+
+def matched_keys(data_keys: Mapping[str, Mapping[str, Any]], pvs: Mapping[str, str]) -> dict[str, str]:
+    """Return which data keys have the values of linked PVs, by their ``source``.
+
+    Parameters
+    ----------
+    data_keys
+        Of an event descriptor.
+    pvs
+        The PV of each link, by the name of the link.
+
+    Returns
+    -------
+    dict
+        The data key of each link that has one. A source is the PV itself (``m1.RBV``), with or without ``.VAL``; where
+        the link is a bare record (``m1``), its ``.RBV`` too. The setpoint of a motor is not its readback, and is never
+        taken for it. Simulated motors have no PV.
+    """
+    sources = {_pv(str(data_key.get("source", ""))): key for key, data_key in reversed([*data_keys.items()])}
+    found: dict[str, str] = {}
+    for link, pv in pvs.items():
+        bare = pv.removesuffix(_VALUE)
+        key = sources.get(bare) or (None if _FIELD.search(bare) else sources.get(bare + _READBACK))
+        if key is not None:
+            found[link] = key
+    return found
+
+
+def given_keys(
+    data_keys: Mapping[str, Mapping[str, Any]], given: Mapping[str, str], links: Mapping[str, str]
+) -> dict[str, str]:
+    """Return which data keys have the values of linked PVs, by the names that a user gives.
+
+    Parameters
+    ----------
+    data_keys
+        Of an event descriptor.
+    given
+        The data key of each link by its name: ``{"z": "motor"}``.
+    links
+        The PV of each link that there is.
+
+    Returns
+    -------
+    dict
+        Those of `given`.
+
+    Raises
+    ------
+    NoGeometryError
+        There is no such link, or no such data key.
+    """
+    for link, key in given.items():
+        if link not in links:
+            names = ", ".join(links) or "none"
+            raise NoGeometryError(f"position_keys={dict(given)!r}: {link} is no link of the model; these are {names}")
+        if key not in data_keys:
+            names = ", ".join(data_keys) or "none"
+            raise NoGeometryError(f"position_keys={dict(given)!r}: the events have no {key}; they have {names}")
+    return dict(given)
+
+
+def in_units_of_joint(
+    value: float, data_key: Mapping[str, Any], units: str, *, measures_beam: bool = False
+) -> float | None:
+    """Convert what an event has of a link to the units of the model.
+
+    Parameters
+    ----------
+    value
+        The value.
+    data_key
+        Of the descriptor, with its ``units``; where it has none, those of the model hold.
+    units
+        Of the model.
+    measures_beam
+        Whether the link is an energy or a wavelength.
+
+    Returns
+    -------
+    float or None
+        None where the units cannot be converted.
+    """
+    reported = data_key.get("units") or data_key.get("egu")
+    if not isinstance(reported, str) or not reported.strip():
+        return value
+    return value_in(value, reported.strip(), units, measures_beam=measures_beam)
+
+
+def _pv(source: str) -> str:
+    scheme = next((scheme for scheme in _SCHEMES if source.startswith(scheme)), None)
+    return "" if scheme is None else source.removeprefix(scheme).removesuffix(_VALUE)
