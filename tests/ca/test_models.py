@@ -10,7 +10,7 @@ from live import wait_for
 from motion import Record, move
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import Commit, Retract, request_text
-from ponikeeper.protocol.models import STEP_PX, shift_px
+from ponikeeper.protocol.models import shift_px
 from rails import FAR, MIDDLE, NEAR, at, calibration, commit_of, rail
 from speak import forget, get, put, request
 from wire import new_request
@@ -22,6 +22,9 @@ MOVES, MANY = 24, 500
 
 ALLOWED = 1e-12
 """Difference of two evaluations of one model (m, rad)."""
+
+STALE = 0.0201
+"""By how far the rings of a geometry may not be off while it looks valid (px)."""
 
 _ids = itertools.count(1)
 
@@ -107,7 +110,7 @@ class Rail:
                 return False
             if not NEAR - 40 <= stands["z"] <= FAR + 40:
                 return True
-            return shift_px(self.model, Geometry.parse(said["geometry"]), at(self.model, stands["z"])) > STEP_PX
+            return shift_px(self.model, Geometry.parse(said["geometry"]), at(self.model, stands["z"])) > STALE
 
         return [
             f"{span}\n{record.around(span)}"
