@@ -63,7 +63,7 @@ class Rail:
         self.record.until(status="VALID", revision=number)
 
     def _record(self):
-        return Record([self.prefix], {"z": self.motors.pv("Z:RBV")})
+        return Record([self.prefix], {"z": self.motors.pv("Z:RBV")}).__enter__()  # closed by the fixture
 
     @property
     def record(self):
@@ -78,7 +78,7 @@ class Rail:
         self.record.close()
         meanwhile()
         forget()
-        self.records.append(self._record().__enter__())
+        self.records.append(self._record())
 
     def go(self, place, through=()):
         move(self.motors, *through, place)
