@@ -19,6 +19,9 @@ _PEAK_COUNTS = 1500.0
 _DAMPING = 8.0
 _BACKGROUND = 30.0
 
+_REACH = 5
+"""A ring adds nothing farther away than this many of its widths: less than the last bit of the background."""
+
 
 def lines(wavelength: float, two_theta_max: float) -> list[tuple[float, int]]:
     """List the reflections of nickel.
@@ -64,8 +67,12 @@ def image(geometry: Geometry, shape: tuple[int, int], seed: int = 0) -> NDArray[
     two_theta = azimuthal_integrator(geometry, shape=shape).array_from_unit(shape, unit="2th_rad")
     width = _WIDTH * geometry.pixel1 / geometry.dist
     counts = _BACKGROUND * (1 + 2 * np.exp(-two_theta / 0.1))
-    for angle, multiplicity in lines(geometry.wavelength, float(two_theta.max())):
+    order = np.argsort(two_theta, axis=None)
+    angles, profile = two_theta.ravel()[order], counts.ravel()[order]
+    for angle, multiplicity in lines(geometry.wavelength, float(angles[-1])):
         height = _PEAK_COUNTS * multiplicity / 24 * math.exp(-_DAMPING * angle)
-        counts = counts + height * np.exp(-0.5 * ((two_theta - angle) * (2.355 / width)) ** 2)
+        first, last = np.searchsorted(angles, (angle - _REACH * width, angle + _REACH * width))
+        profile[first:last] += height * np.exp(-0.5 * ((angles[first:last] - angle) * (2.355 / width)) ** 2)
+    counts.ravel()[order] = profile
     # the solid angle of a pixel of a flat panel falls with its distance from the centre
     return np.random.default_rng(seed).poisson(counts * np.cos(two_theta) ** 3).astype(np.uint16)
