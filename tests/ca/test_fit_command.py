@@ -13,11 +13,20 @@ from ponikeeper.geometry import poni
 from powder import Scene, lines_of, off_px, on_detector, two_theta
 from speak import commit_text, counters, get, request, snapshot
 
+
+def displaced(truth):
+    """Return a geometry to start from."""
+    return replace(
+        truth, dist=truth.dist * 1.03, poni1=truth.poni1 + 2e-3, poni2=truth.poni2 - 2e-3, rot1=truth.rot1 - 0.01
+    )
+
+
 TRUTH = on_detector("Pilatus300k", 1.72e-4, 0.15, (0.45, 0.55), (2, -1), 4e-11)
 SCENE = Scene(TRUTH, "LaB6", counts=300)
-START = replace(
-    TRUTH, dist=TRUTH.dist * 1.03, poni1=TRUTH.poni1 + 2e-3, poni2=TRUTH.poni2 - 2e-3, rot1=TRUTH.rot1 - 0.01
-)
+START = displaced(TRUTH)
+ONE_MODULE = on_detector("Pilatus100k", 1.72e-4, 0.15, (0.45, 0.55), (2, -1), 4e-11)
+"""A smaller panel, for the fits that are rejected: a search in vain takes ten times as long as a fit."""
+
 ENERGY = 12.398419843320026 / 0.4
 """That of the wavelength of 4e-11 m (keV)."""
 
@@ -45,6 +54,8 @@ def files(tmp_path_factory):
     spoilt[:, -60::7] = 50_000
     np.save(folder / "spoilt.npy", spoilt)
     (folder / "start.poni").write_text(poni.write(START))
+    np.save(folder / "module.npy", Scene(ONE_MODULE, "LaB6", counts=300).image())
+    (folder / "module.poni").write_text(poni.write(displaced(ONE_MODULE)))
     return folder
 
 
@@ -115,9 +126,9 @@ def test_a_pixel_size_is_enough_of_a_detector(fit, tmp_path):
 
 
 def test_a_tilt_is_a_start(fit, files, tmp_path):
-    truth = on_detector("Pilatus300k", 1.72e-4, 0.15, (0.45, 0.55), (30, -8), 4e-11)
+    truth = on_detector("Pilatus100k", 1.72e-4, 0.15, (0.45, 0.55), (30, -8), 4e-11)
     np.save(files / "tilted.npy", Scene(truth, "LaB6", counts=300).image())
-    words = ("--energy", ENERGY, "--detector", "Pilatus300k", "--dist", 0.16, "-o", tmp_path / "new.poni")
+    words = ("--energy", ENERGY, "--detector", "Pilatus100k", "--dist", 0.16, "-o", tmp_path / "new.poni")
     assert fit("tilted.npy", *words, "--tilt", "25,-5").returncode == 0
     assert off_px(truth, poni.read((tmp_path / "new.poni").read_bytes())) < RIGHT
     assert "far from the start" in plain(fit("tilted.npy", *words, "--tilt", "5,-5").stderr)
@@ -321,8 +332,8 @@ def test_commit_says_whether_it_applies_and_asks_at_a_terminal(call, fit, files,
 def test_rejected_fit_is_neither_written_nor_put_and_names_the_standard_in_the_beam(fit, files, prefix, tmp_path):
     assert request(prefix, commit_text("before"))["revision"] == 1
     before, counted = snapshot(prefix), counters(prefix)
-    words = ("--start", files / "start.poni", "-o", tmp_path / "no.poni", "--put", prefix)
-    done = fit("image.npy", *words, calibrant="Ni")
+    words = ("--start", files / "module.poni", "-o", tmp_path / "no.poni", "--put", prefix)
+    done = fit("module.npy", *words, calibrant="Ni")
     assert done.returncode == 1
     assert "not this standard" in plain(done.stderr)
     assert "looks like LaB6 (0.0" in plain(done.stderr)
@@ -343,8 +354,8 @@ def test_auto_finds_the_standard_in_the_beam(fit, files, prefix, tmp_path):
 
 
 def test_image_without_rings_is_drawn(fit, files, tmp_path):
-    np.save(files / "noise.npy", np.random.default_rng(0).poisson(50, SCENE.image().shape))
-    done = fit("noise.npy", "--start", files / "start.poni", "-o", tmp_path / "no.poni")
+    np.save(files / "noise.npy", np.random.default_rng(0).poisson(50, (195, 487)))
+    done = fit("noise.npy", "--start", files / "module.poni", "-o", tmp_path / "no.poni")
     assert done.returncode == 1
     assert [path.name for path in tmp_path.iterdir()] == ["no.rejected.png"]
 

@@ -1,5 +1,6 @@
 """A command at a pseudo-terminal, as a person has it: type answers, read what is shown."""
 
+import codecs
 import contextlib
 import os
 import pty
@@ -26,8 +27,8 @@ class Terminal:
     def __init__(self, forks: Forks, *words: object) -> None:
         self._forks = forks
         self._words = [str(word) for word in words]
-        self.shown = ""
-        """Everything that the terminal has shown, with line feeds as line ends."""
+        self._text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # what is read may end within a character
 
     def __enter__(self) -> Self:
         self._master, slave = pty.openpty()
@@ -39,6 +40,11 @@ class Terminal:
         self._process.kill()
         self._process.wait(TIMEOUT)
         os.close(self._master)
+
+    @property
+    def shown(self) -> str:
+        """Everything that the terminal has shown, with line feeds as line ends."""
+        return self._text.replace("\r\n", "\n")
 
     def type(self, text: str) -> None:
         """Type a text when the command waits for it; a line feed is Enter, byte 4 is Ctrl-D, byte 3 is Ctrl-C."""
@@ -66,6 +72,6 @@ class Terminal:
         assert ready, f"nothing is shown: {self.shown}"
         with contextlib.suppress(OSError):  # Linux's end of file of a terminal
             if data := os.read(self._master, 4096):
-                self.shown += data.decode().replace("\r\n", "\n")
+                self._text += self._decoder.decode(data)
                 return True
         return False
