@@ -173,7 +173,10 @@ def _model(revision: Revision | None) -> dict[str, PVValue]:
     if model is None or revision is None:
         return {"Model_RBV": PVValue(""), "ModelRange_RBV": PVValue("")}
     text = strictjson.dumps(strictjson.plain(revision.provenance["model"]))
-    return {"Model_RBV": PVValue(text), "ModelRange_RBV": PVValue(to_ascii(model_text(model, revision))[:MAX_BYTES])}
+    return {
+        "Model_RBV": PVValue(text),
+        "ModelRange_RBV": PVValue(to_ascii(model_text(model, revision.position))[:MAX_BYTES]),
+    }
 
 
 def _provenance(revision: Revision | None) -> dict[str, PVValue]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from rich.table import Table
 from rich.text import Text
@@ -50,7 +50,7 @@ def snapshot_table(snapshot: Snapshot) -> Table:
     table.add_section()
     table.add_row("position", Text(_position_text(snapshot.position)), "")
     for key, value in snapshot.provenance.items():
-        table.add_row(key, Text(str(value)), "")
+        table.add_row(key, Text(provenance_text(key, value)), "")
     return table
 
 
@@ -221,7 +221,8 @@ def diff_table(prefix: str, one: Mapping[str, Any], other: Mapping[str, Any]) ->
             old, new = (each[part].get(key, DEFAULTS.get(key)) for each in (one, other))
             if old != new:
                 change = f"{new - old:+.6g} {PARAMETERS[key].unit}" if key in PARAMETERS else ""
-                table.add_row(key, Text(value_text(key, old)), Text(value_text(key, new)), change)
+                text = value_text if part == "geometry" else provenance_text
+                table.add_row(key, Text(text(key, old)), Text(text(key, new)), change)
     for key in ("label", "created"):
         if one[key] != other[key]:
             table.add_row(key, Text(value_text(key, one[key])), Text(value_text(key, other[key])), "")
@@ -292,6 +293,27 @@ def value_text(name: str, value: object) -> str:
     if value is None:
         return "-"
     return f"{value!r} {PARAMETERS[name].unit}" if name in PARAMETERS else str(value)
+
+
+def provenance_text(key: str, value: object) -> str:
+    """Return a value of a provenance; of what has many numbers only what it is, the JSON output has it."""
+    if value is None:
+        return "-"
+    if key == "sigma":
+        deviations = cast("Mapping[str, float]", value)
+        return ", ".join(f"{name} {size:.3g} {PARAMETERS[name].unit}" for name, size in deviations.items())
+    if key == "covariance":
+        return f"of {', '.join(map(str, cast('Mapping[str, Sequence[str]]', value)['names']))}"
+    if key == "model":
+        return _summary(cast("Mapping[str, Any]", value))
+    return str(value)
+
+
+def _summary(model: Mapping[str, Any]) -> str:
+    """Return the links and the members of a model."""
+    members = [str(member["revision"]) for member in model["fit"].get("members", [])]
+    fitted = f", fitted to revisions {', '.join(members)}" if members else ""
+    return f"a function of {', '.join(model['reference'])}{fitted}"
 
 
 def human_view(geometry: Geometry) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import degrees
-from typing import cast
+from typing import Protocol, cast
 
 from ponikeeper.errors import GeometryError, ModelError
 from ponikeeper.geometry import Geometry
@@ -36,18 +36,32 @@ class _Written:
     values: Mapping[str, object] = field(compare=False)
 
 
-def is_model(revision: Revision) -> bool:
+class Source(Protocol):
+    """A revision, or the snapshot of an active one."""
+
+    @property
+    def uid(self) -> str | None:
+        """The uid of the revision."""
+        ...
+
+    @property
+    def provenance(self) -> Mapping[str, object]:
+        """Where it comes from; ``model`` is the JSON object of a model."""
+        ...
+
+
+def is_model(revision: Source) -> bool:
     """Return whether the geometry of a revision is a function of the position of the links."""
     return "model" in revision.provenance
 
 
-def model_of(revision: Revision) -> Model | None:
+def model_of(revision: Source) -> Model | None:
     """Return the model of a revision.
 
     Parameters
     ----------
     revision
-        The revision.
+        The revision, or a snapshot.
 
     Returns
     -------
@@ -55,7 +69,7 @@ def model_of(revision: Revision) -> Model | None:
         None where it is no model, or one of a newer version: its geometry then holds at its position only.
     """
     values = revision.provenance.get("model")
-    return None if values is None else _parsed(_Written(revision.uid, cast("Mapping[str, object]", values)))
+    return None if values is None else _parsed(_Written(revision.uid or "", cast("Mapping[str, object]", values)))
 
 
 def joints_of(revision: Revision) -> frozenset[str]:
@@ -291,15 +305,15 @@ def range_text(model: Model, farthest: Reach = Reach.MARGIN) -> str:
     return "; ".join(_range_of(model, joint.link, joint.units, farthest) for joint in model.joints)
 
 
-def model_text(model: Model, revision: Revision) -> str:
+def model_text(model: Model, position: Position | None) -> str:
     """Format for which position the geometry of a model was computed, where it holds, and whether that was checked.
 
     Parameters
     ----------
     model
         The model.
-    revision
-        Its revision with the active geometry.
+    position
+        That position.
 
     Returns
     -------
@@ -309,10 +323,10 @@ def model_text(model: Model, revision: Revision) -> str:
     place = ", ".join(
         f"{joint.link} {quantity(value, joint.units)}"
         for joint in model.joints
-        if (value := recorded_value(revision.position, joint.link, joint.units)) is not None
+        if (value := recorded_value(position, joint.link, joint.units)) is not None
     )
     checked = "; unchecked: no calibration is left that tests it" if model.fit.get("unchecked") else ""
-    return f"computed for {place}; holds for {range_text(model, farthest_reach(model, revision.position))}{checked}"
+    return f"computed for {place}; holds for {range_text(model, farthest_reach(model, position))}{checked}"
 
 
 def _range_of(model: Model, link: str, units: str, farthest: Reach) -> str:

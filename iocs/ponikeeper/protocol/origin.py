@@ -6,6 +6,7 @@ from typing import cast
 from ponikeeper.geometry.files import Files, files_of
 from ponikeeper.history import Correction, Position, Revision
 from ponikeeper.history.corrections import chain, correction_text
+from ponikeeper.protocol.models import Source, model_of, model_text
 from ponikeeper.protocol.snapshot import Snapshot
 
 _PROVENANCE = ("author", "method", "calibrant", "residual_px", "run_uid", "derived_from", "comment")
@@ -29,6 +30,7 @@ def snapshot_lines(snapshot: Snapshot) -> list[str]:
         f"revision {snapshot.revision}{_label(snapshot.label)} of {snapshot.prefix}, uid {snapshot.uid}",
         f"active since {snapshot.activated} (serial {snapshot.serial})",
         *_provenance_lines(snapshot.provenance),
+        *_model_lines(snapshot, snapshot.position),
         position_line(snapshot.position),
         status_line(snapshot),
     ]
@@ -59,6 +61,7 @@ def revision_lines(
         f"revision {revision.number}{_label(revision.label)} of {prefix}, uid {revision.uid}",
         f"created {revision.created}",
         *_provenance_lines(revision.provenance),
+        *_model_lines(revision, revision.position),
         position_line(revision.position),
         *correction_lines(revision.number, corrections, instant),
     ]
@@ -113,6 +116,11 @@ def _quantity(item: Mapping[str, object]) -> str:
 def _provenance_lines(provenance: Mapping[str, object]) -> list[str]:
     lines = [f"{key}: {provenance[key]}" for key in _PROVENANCE if provenance.get(key) is not None]
     return [*lines, *certainty_lines(provenance), *file_lines(files_of(provenance))]
+
+
+def _model_lines(revision: Source, position: Position | None) -> list[str]:
+    model = model_of(revision)
+    return [] if model is None else [f"model: {model_text(model, position)}"]
 
 
 def certainty_lines(provenance: Mapping[str, object]) -> list[str]:

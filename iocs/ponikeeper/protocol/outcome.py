@@ -143,6 +143,8 @@ def next_step(snapshot: Snapshot) -> str:
         case Status.SUPERSEDED.name | Status.RETRACTED.name:
             history = f"ponikeeper history {prefix} --tree"
             return f"find the right revision: {history}; then type: ponikeeper activate {prefix} NUMBER"
+        case Status.OUT_OF_RANGE.name:
+            return f"move the links into the range of the model, or calibrate here, then type: {wait}"
         case Status.MISMATCH.name if link is not None and link.value is not None and measures_beam(link):
             wavelength = f"{wavelength_of(link, link.value):.7g}"
             return f"correct {link.pv}, or if it is right, type: ponikeeper set {prefix} wavelength={wavelength}"

@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from ponikeeper.cli.rendering import diff_table
+from ponikeeper.cli.rendering import diff_table, provenance_text
+from rails import rail
 from stores import GEOMETRY
 
 
@@ -43,3 +44,18 @@ def test_position_is_compared_link_by_link_in_the_units_of_the_second_one(one, o
     Console(file=text, width=120).print(diff_table("P:", row(1, one), row(2, other)))
     rows = [" ".join(each.replace("\u2502", " ").split()) for each in text.getvalue().splitlines()]
     assert [each for each in rows if each.startswith("position")] == ([line] if line else [])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("method", "fit", "fit"),
+        ("calibrant", None, "-"),
+        ("sigma", {"dist": 5.3880687e-06, "rot1": 2e-6}, "dist 5.39e-06 m, rot1 2e-06 rad"),
+        ("covariance", {"names": ["dist", "rot1"], "lower": [1.0, 0.0, 1.0]}, "of dist, rot1"),
+        ("model", rail(members=((1, "a"), (4, "b"))).as_dict(), "a function of z, fitted to revisions 1, 4"),
+        ("model", {"reference": {"z": 1.0, "tth": 2.0}, "fit": {}}, "a function of z, tth"),
+    ],
+)
+def test_provenance_is_short_for_people(key, value, text):
+    assert provenance_text(key, value) == text

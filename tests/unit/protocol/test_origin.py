@@ -8,6 +8,7 @@ from ponikeeper.geometry import poni
 from ponikeeper.history import Correction, Revision
 from ponikeeper.protocol import EXAMPLES, Snapshot
 from ponikeeper.protocol.origin import certainty_lines, correction_lines, position_line, revision_lines, snapshot_lines
+from rails import rail
 from stores import GEOMETRY
 
 TIME = "2026-11-22T09:30:00.250000Z"
@@ -103,3 +104,15 @@ def test_certainty_of_a_fit_is_described():
         "the rings prefer a wavelength of 1.6717e-11 m +- 1.9e-14 m",
         "covariance of dist wavelength (m, rad; lower triangle, row by row): 1e-12 -1.5e-23 1e-27",
     ]
+
+
+def test_model_is_described_by_where_it_was_computed_and_holds():
+    model = rail(members=((1, "first"),))
+    position = {"z": {"value": 1234.5, "units": "mm"}}
+    provenance = {"method": "model", "model": model.as_dict()}
+    revision = Revision(5, "a model", "2026-11-22T09:30:00.250000Z", None, model.geometry, position, provenance, "")
+    line = "model: computed for z 1234.5 mm; holds for z 960 to 1440 mm (calibrated 1000 to 1400)"
+    assert line in revision_lines("P:", revision, [], None)
+    snapshot = Snapshot("P:", "VALID", "", 9, 5, "a model", geometry=model.geometry, position=position)
+    assert line in snapshot_lines(replace(snapshot, provenance=provenance))
+    assert not any(text.startswith("model") for text in snapshot_lines(snapshot))

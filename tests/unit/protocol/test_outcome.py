@@ -57,6 +57,11 @@ def test_each_status_says_whether_the_geometry_may_be_used_and_what_to_type_if_n
             "activate the revision of this position, calibrate, or move Z.RBV to 200 mm, then type: ponikeeper status "
             f"'{P}' --wait VALID",
         ),
+        (
+            state("OUT_OF_RANGE", Z),
+            "move the links into the range of the model, or calibrate here, then type: ponikeeper status "
+            f"'{P}' --wait VALID",
+        ),
         (state("MOVED", replace(Z, value=200.01)), f"wait: ponikeeper status '{P}' --wait VALID"),
         (state("MOVING", replace(Z, moving=True)), f"wait: ponikeeper status '{P}' --wait VALID"),
         (
