@@ -13,6 +13,17 @@ model = typer.Typer(
 
 _File = Annotated[Path, typer.Argument(metavar="FILE", help="a model, as ponikeeper model fit writes it")]
 
+_Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="PREFIX|FILE", help="PV prefix of a detector, for its active model; or a file that model fit wrote"
+    ),
+]
+
+_Number = Annotated[int | None, typer.Option("--revision", metavar="N", help="this revision, not the active model")]
+
+_AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+
 
 @model.callback()
 def _models() -> None:
@@ -64,20 +75,36 @@ def fit(
     ] = None,
     scale_sigma: Annotated[
         list[str] | None,
-        typer.Option(help="relative standard deviation of the scale of a motor: z=1e-4", show_default=False),
+        typer.Option(
+            help="relative standard deviation of the scale of a motor: z=1e-4; if omitted, as the IOC is configured",
+            show_default=False,
+        ),
     ] = None,
     history: Annotated[Path | None, typer.Option(help="an exported history, instead of asking the IOC")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="the JSON file to write")] = None,
     picture: Annotated[Path | None, typer.Option(help="the PNG file to write")] = None,
+    put: Annotated[bool, typer.Option("--put", help="commit and activate the model, if nothing is against it")] = False,
+    label: Annotated[str | None, typer.Option(help="with --put: label of the revision, such as travel")] = None,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="with --put: do not ask")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="with --put: wait until the geometry applies; exit code 1 if it does not")
+    ] = False,
+    timeout: Annotated[float | None, typer.Option(help="with --wait: seconds to wait; 60", show_default=False)] = None,
 ) -> None:
     """Fit a model: ponikeeper model fit 'XF:28ID1-ES{Det:PE1}Calib:' --along z --revisions near,mid,far -o travel.json.
 
     It prints how far each calibration is from the model, and from what the others predict where it was taken, and the
-    uncertainty over the range. A rejected model is drawn, but not written; the exit code is 1.
+    uncertainty over the range. A rejected model is drawn, but neither written nor committed; the exit code is 1.
+
+    With --put it prints which revision is active then, and whether it applies. The calibrations must agree where the
+    links were that are no joints. At a terminal it asks before.
     """
     try:
+        from ponikeeper_client.fit.commit import wait_seconds
         from ponikeeper_client.model import command
+        from ponikeeper_client.model.history_fit import Knowledge
         from ponikeeper_client.model.motion import Motion
+        from ponikeeper_client.model.options import parse_numbers
     except ModuleNotFoundError as error:
         raise MissingExtraError("client", error.name or "a library") from error
     arms, axes = arm or [], axis or []
@@ -85,43 +112,70 @@ def fit(
         raise ConfigError(f"--arm is given {len(arms)} times and --axis {len(axes)} times: each arm needs its axis")
     words = tuple(filter(None, (part.strip() for part in (order or "").split(","))))
     motion = Motion(tuple(along or ()), tuple(zip(arms, axes, strict=True)), energy, words)
-    ranges = command.parse_numbers("--range", range_ or (), 2)
-    known = command.Knowledge(
+    ranges = parse_numbers("--range", range_ or (), 2)
+    known = Knowledge(
         nominal,
-        {link: value for link, (value,) in command.parse_numbers("--sigma", sigma or ()).items()},
-        {link: value for link, (value,) in command.parse_numbers("--scale-sigma", scale_sigma or ()).items()},
+        {link: value for link, (value,) in parse_numbers("--sigma", sigma or ()).items()},
+        {link: value for link, (value,) in parse_numbers("--scale-sigma", scale_sigma or ()).items()},
         {link: (low, high) for link, (low, high) in ranges.items()},
     )
-    fitted, notes = command.fit_history(command.read(prefix, history), revisions, motion, known)
-    title = f"model of {prefix}"
-    command.report(fitted, notes, title)
-    if picture is not None:
-        command.write_picture(picture, fitted, title)
-    if fitted.problems:
+    given = {"--label": label, "--yes": yes, "--wait": wait, "--timeout": timeout}
+    if not put and (alone := [option for option, value in given.items() if value not in (None, False)]):
+        raise ConfigError(f"{alone[0]} is about the commit of the model: it needs --put too")
+    committing = command.Committing(label, wait_seconds(wait, timeout), ask=not yes) if put else None
+    files = command.Files(history, output, picture)
+    if not command.fit(prefix, revisions, motion, known, files, committing):
         raise typer.Exit(1)
-    if output is not None:
-        command.write_json(output, fitted.model.as_dict())
+
+
+@model.command()
+def show(prefix: _Model, revision: _Number = None, as_json: _AsJson = False) -> None:
+    """Show a model: ponikeeper model show 'XF:28ID1-ES{Det:PE1}Calib:'.
+
+    Members and residuals, the uncertainty over the range, members that were corrected since, what it gives where the
+    links are, and whether the active geometry was computed or calibrated.
+    """
+    try:
+        from ponikeeper_client.model import show as shown
+        from ponikeeper_client.model.source import read_source
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("client", error.name or "a library") from error
+    shown.show(read_source(prefix, revision), as_json)
+
+
+@model.command(name="range")
+def range_command(prefix: _Model, revision: _Number = None, as_json: _AsJson = False) -> None:
+    """Print where a model holds: ponikeeper model range 'XF:28ID1-ES{Det:PE1}Calib:'."""
+    try:
+        from ponikeeper_client.model import show as shown
+        from ponikeeper_client.model.source import read_source
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("client", error.name or "a library") from error
+    shown.print_range(read_source(prefix, revision), as_json)
 
 
 @model.command()
 def predict(
-    file: _File,
+    prefix: _Model,
     position: Annotated[list[str], typer.Argument(help="the value of each link: z=523")],
+    revision: _Number = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="the PONI file to write; only where the model holds")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print the geometry as JSON")] = False,
+    as_json: _AsJson = False,
 ) -> None:
     """Print the geometry at a position: ponikeeper model predict travel.json z=523 -o here.poni."""
     try:
-        from ponikeeper_client.model import command
+        from ponikeeper_client.model import show as shown
+        from ponikeeper_client.model.options import parse_numbers
+        from ponikeeper_client.model.source import read_source
     except ModuleNotFoundError as error:
         raise MissingExtraError("client", error.name or "a library") from error
-    there = {link: value for link, (value,) in command.parse_numbers("position", position).items()}
-    loaded = command.load_model(file)
-    command.predict(loaded, there, as_json)
+    there = {link: value for link, (value,) in parse_numbers("position", position).items()}
+    source = read_source(prefix, revision)
+    shown.predict(source, there, as_json)
     if output is not None:
-        command.write_poni(output, loaded, there)
+        shown.write_poni(output, source, there)
 
 
 @model.command(name="export")
@@ -131,10 +185,10 @@ def export_(
 ) -> None:
     """Write a model as a goniometer of pyFAI: ponikeeper model export travel.json --pyfai goniometer.json."""
     try:
-        from ponikeeper_client.model import command, pyfai_file
+        from ponikeeper_client.model import model_file, pyfai_file
     except ModuleNotFoundError as error:
         raise MissingExtraError("fit", error.name or "a library") from error
-    command.write_json(pyfai, pyfai_file.export(command.load_model(file)))
+    model_file.write_json(pyfai, pyfai_file.export(model_file.load_model(file)))
 
 
 @model.command(name="import")
@@ -152,8 +206,9 @@ def import_(
     rotation about a fixed axis, within 1e-12 m and rad, with an assumed uncertainty; all others are refused.
     """
     try:
-        from ponikeeper_client.model import command, pyfai_file
+        from ponikeeper_client.model import model_file, pyfai_file
+        from ponikeeper_client.model.options import parse_numbers
     except ModuleNotFoundError as error:
         raise MissingExtraError("fit", error.name or "a library") from error
-    spans = {link: (low, high) for link, (low, high) in command.parse_numbers("--range", range_ or (), 2).items()}
-    command.write_json(output, pyfai_file.read(file, spans, units).as_dict())
+    spans = {link: (low, high) for link, (low, high) in parse_numbers("--range", range_ or (), 2).items()}
+    model_file.write_json(output, pyfai_file.read(file, spans, units).as_dict())

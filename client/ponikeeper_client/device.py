@@ -12,6 +12,7 @@ from ophyd import Device
 from ophyd.status import Status
 
 from ponikeeper.errors import NotConnectedError, RefusedError
+from ponikeeper.geometry.kinematics import Reach
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.protocol import (
     Commit,
@@ -19,6 +20,7 @@ from ponikeeper.protocol import (
     Request,
     Result,
     Snapshot,
+    parse_extrapolate,
     parse_links,
     parse_settle,
 )
@@ -172,6 +174,22 @@ class CalibrationData(RequestMethods[Result], Recording):
             The IOC does not answer within the timeout; the message names the PV.
         """
         return parse_settle(self.links.newest(time.monotonic() + self._timeout)) or 0.0
+
+    def read_farthest(self) -> Reach:
+        """Return how far outside of its range a model may be used, as the IOC is configured.
+
+        Returns
+        -------
+        Reach
+            `Reach.MARGIN`, or `Reach.EXTENDED` with ``extrapolate``.
+
+        Raises
+        ------
+        NotConnectedError
+            The IOC does not answer within the timeout; the message names the PV.
+        """
+        allowed = parse_extrapolate(self.links.newest(time.monotonic() + self._timeout))
+        return Reach.EXTENDED if allowed else Reach.MARGIN
 
     def configure(
         self, d: GeometrySource, *, expect_revision: int | None = None, timeout: float | None = None

@@ -1,14 +1,18 @@
-"""`ponikeeper model` against a live IOC: fit from its history, evaluate, and what is refused."""
+"""`ponikeeper model` against a live IOC: fit from its history, commit, show, evaluate, and what is refused."""
 
+import getpass
 import json
+import math
+import re
 
 import pytest
 
 import travels
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper.history import history_file
-from ponikeeper_client.model.command import load_model
-from speak import commit_text, request
+from ponikeeper.protocol import Snapshot
+from ponikeeper_client.model.model_file import load_model
+from speak import commit_text, get, put, request
 
 DETECTOR = "{Det:1}Calib:"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -64,7 +68,7 @@ def test_model_is_fitted_written_and_evaluated(call, calibrated, tmp_path):
     far = call("model", "predict", file, "z=3000", "-o", tmp_path / "far.poni")
     assert (far.returncode, (tmp_path / "far.poni").exists()) == (1, False)
     assert "far.poni is not written: the model does not hold there" in far.stderr
-    assert "OUT OF RANGE" in call("model", "predict", file, "z=3000").stdout
+    assert "): OUT_OF_RANGE\n" in call("model", "predict", file, "z=3000").stdout
 
 
 def test_all_are_the_same_as_their_labels(call, calibrated, tmp_path):
@@ -90,6 +94,9 @@ def test_contradiction_is_drawn_named_and_not_written(call, calibrated, tmp_path
     assert done.returncode == 1
     assert done.stderr.startswith("revision 4 contradicts the others: its rings are ")
     assert (file.exists(), picture.exists()) == (False, True)
+    other = call("model", "fit", "OTHER:", "--along", "z", "--revisions", "all", "--history", history)
+    assert (other.returncode, other.stdout) == (1, "")
+    assert f"is the history of {travels.PREFIX}: expected one of OTHER:" in other.stderr
 
 
 @pytest.mark.parametrize(
@@ -102,6 +109,7 @@ def test_contradiction_is_drawn_named_and_not_written(call, calibrated, tmp_path
         (("--arm", "z", "--revisions", "all"), 2, "--arm is given 1 times and --axis 0 times"),
         (("--arm", "z", "--axis", "2", "--revisions", "all"), 1, "no angle"),
         (("--along", "z", "--sigma", "z", "--revisions", "all"), 2, "--sigma z: expected link=number"),
+        (("--along", "z", "--revisions", "all", "--label", "a"), 2, "--label is about the commit of the model"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(call, calibrated, words, code, problem):
@@ -117,3 +125,155 @@ def test_ioc_that_does_not_answer_has_exit_code_3_and_a_file_that_is_no_model_2(
     done = call("model", "predict", file, "z=1")
     assert (done.returncode, done.stdout) == (2, "")
     assert f'{file}: "v" is missing' in done.stderr
+
+
+OTHER = "{Det:2}Calib:"
+
+HERE, TOLERANCE, SCALE = 523.0, 0.05, 2e-4
+
+
+class Rail:
+    """A detector on a rail with a binning, which stands where nothing was calibrated."""
+
+    def __init__(self, ioc, motors):
+        self.ioc, self.motors, self.prefix = ioc, motors, ioc.prefix
+        self.travel = travels.Travel((travels.RAIL,), 1, wavelength_error=3e-3)
+
+    def calibrate(self, label, place, binning):
+        errors = self.travel.calibration({"z": place})
+        text = commit_text(
+            f"{label} {place}",
+            geometry=errors.geometry.as_dict(),
+            position={"z": place, "binning": binning},
+            label=label,
+            provenance={"method": "fit", "covariance": errors.record()},
+        )
+        result = request(self.prefix, text)
+        assert result["outcome"] == "accepted"
+        return result["revision"]
+
+    def snapshot(self):
+        return Snapshot.from_json(get(f"{self.prefix}Snapshot_RBV"))
+
+
+@pytest.fixture(scope="module")
+def rail(make_ioc_for_module, motors):
+    for name, value in {"Z:RBV": HERE, "Z:MOVN": 0, "BinX": 1}.items():
+        assert put(motors.pv(name), value) is None
+    links = [
+        motors.link("z", "Z:RBV", moving="Z:MOVN", tolerance=TOLERANCE, scale_sigma=SCALE),
+        motors.link("binning", "BinX", kind="equal"),
+    ]
+    more = {OTHER: "\n".join(["settle = 0.1", *links])}
+    rail = Rail(make_ioc_for_module(detectors=(OTHER,), more=more, other_ports=(motors.port,)).start(), motors)
+    for label, place in PLACES.items():
+        rail.calibrate(label, place, 1)
+    rail.calibrate("binned", 400.0, 2)
+    return rail
+
+
+FIT = ("--along", "z", "--revisions", "near,mid,far")
+
+
+def test_model_is_committed_and_is_active_where_nothing_was_calibrated(call, rail, tmp_path):
+    file = tmp_path / "travel.json"
+    done = call("model", "fit", rail.prefix, *FIT, "-o", file, "--put", "--label", "travel", "--wait", COLUMNS="200")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{rail.prefix} revision 5 is active (serial " in done.stdout
+    assert ") and may be used: VALID" in done.stdout
+    assert "position: z 523.0 mm, binning 1.0" in done.stdout
+    snapshot, model = rail.snapshot(), load_model(file)
+    assert (snapshot.status, snapshot.label, snapshot.revision) == ("VALID", "travel", 5)
+    assert snapshot.geometry == model.geometry_at({"z": HERE})
+    assert snapshot.provenance["method"] == "model"
+    assert snapshot.provenance["author"].startswith(getpass.getuser())
+    assert {name: item["value"] for name, item in snapshot.position.items()} == {"z": HERE, "binning": 1.0}
+    again = call("model", "fit", rail.prefix, *FIT, "--put", "--label", "travel")
+    assert f"{rail.prefix} revision 5 is active" in again.stdout
+
+
+def test_model_whose_calibrations_differ_in_another_link_is_fitted_but_not_committed(call, rail):
+    count = get(f"{rail.prefix}History:Count_RBV")
+    done = call("model", "fit", rail.prefix, "--along", "z", "--revisions", "near,binned,far", "--put")
+    assert done.returncode == 1
+    assert "model of" in done.stdout
+    assert "binning (" in done.stderr
+    assert "the calibrations differ in it: 1 in revision 1 (near), 2 in revision 4 (binned)" in done.stderr
+    assert get(f"{rail.prefix}History:Count_RBV") == count
+
+
+@pytest.mark.parametrize("answer", ["n", "y"])
+def test_at_a_terminal_it_asks_before(call, rail, answer):
+    count = get(f"{rail.prefix}History:Count_RBV")
+    words = ("model", "fit", rail.prefix, "--along", "z", "--revisions", "near,far", "--put", "--label", "two")
+    with call.at_terminal(*words) as terminal:
+        terminal.read_until(f"Commit this model to {rail.prefix} with the label two, and activate it? [y/n]")
+        terminal.type(f"{answer}\n")
+        code = terminal.end()
+    assert "unchecked: no calibration is left that tests the model" in terminal.shown
+    if answer == "n":
+        assert "nothing was committed" in terminal.shown
+    assert (code, get(f"{rail.prefix}History:Count_RBV") - count) == ((0, 1) if answer == "y" else (1, 0))
+
+
+def test_active_model_is_shown_evaluated_and_ranged(call, rail):
+    assert call("model", "fit", rail.prefix, *FIT, "--put", "-y").returncode == 0
+    number = rail.snapshot().revision
+    text = call("model", "show", rail.prefix, COLUMNS="200").stdout
+    assert f"revision {number}, a model by {getpass.getuser()}" in text
+    assert "holds for z 120 to 1080 mm (calibrated 200 to 1000)" in text
+    assert "here: z 523 mm" in text
+    assert "active: computed by this model (serial" in text
+    (span,) = json.loads(call("model", "range", rail.prefix, "--json").stdout)["range"].values()
+    assert span == {"units": "mm", "low": 200.0, "high": 1000.0, "declared": False, "allowed": [120.0, 1080.0]}
+    shown = json.loads(call("model", "show", rail.prefix, "--json").stdout)
+    active = {"active": True, "geometry": "computed", "status": "VALID", "revision": number, "stale": []}
+    assert active.items() <= shown.items()
+    here = json.loads(call("model", "predict", rail.prefix, f"z={HERE}", "--json").stdout)
+    assert Geometry.parse(here["geometry"]) == Geometry.parse(shown["here"]["geometry"]) == rail.snapshot().geometry
+    far = json.loads(call("model", "predict", rail.prefix, "z=1200", "--revision", "5", "--json").stdout)
+    assert (here["reach"], here["holds"], far["reach"], far["holds"]) == ("INSIDE", True, "EXTENDED", False)
+    none = call("model", "show", rail.prefix, "--revision", "2")
+    assert (none.returncode, none.stdout) == (1, "")
+    assert f"revision 2 of {rail.prefix} is no model" in none.stderr
+
+
+def test_configured_scale_of_the_motor_is_in_what_the_travel_says_of_the_wavelength(call, rail):
+    def sigma(*words):
+        done = call("model", "fit", rail.prefix, *FIT, *words, COLUMNS="200")
+        found = re.search(r"the travel of z says that the wavelength is 0\.\d+ \+- (0\.\d+) % too long", done.stdout)
+        assert found, done.stdout
+        return float(found[1]) / 100
+
+    without = sigma("--scale-sigma", "z=0")
+    assert sigma() == pytest.approx(math.hypot(without, SCALE), rel=0.1)
+    assert sigma("--scale-sigma", "z=5e-4") == pytest.approx(math.hypot(without, 5e-4), rel=0.1)
+
+
+def test_calibration_that_is_active_and_members_that_were_corrected_are_shown(call, rail):
+    again = rail.calibrate("again", HERE, 1)
+    shown = json.loads(call("model", "show", rail.prefix, "--json").stdout)
+    assert {"active": False, "geometry": "calibrated", "active_revision": again}.items() <= shown.items()
+    assert call("retract", rail.prefix, "2", "--reason", "the beam stop moved").returncode == 0
+    text = call("model", "show", rail.prefix, COLUMNS="200").stdout
+    assert "stale: revision 2 was retracted: the beam stop moved" in text
+    assert "revision 2 (mid), corrected since" in text
+    assert f"active: revision {again} (serial" in text
+    assert ", calibrated, VALID" in text
+
+
+def test_file_is_shown_without_an_ioc(call, calibrated, tmp_path):
+    prefix, _ = calibrated
+    file = tmp_path / "travel.json"
+    assert call("model", "fit", prefix, *FIT, "-o", file).returncode == 0
+    text = call("model", "show", file, COLUMNS="200").stdout
+    assert f"model of {file}" in text
+    assert "revision 2 (mid)" in text
+    assert "holds for z 120 to 1080 mm (calibrated 200 to 1000)" in text
+    assert "active" not in text
+
+
+def test_detector_without_a_model_is_named(call, calibrated):
+    done = call("model", "show", calibrated[0])
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{calibrated[0]} has no model: fit one" in done.stderr

@@ -1,4 +1,4 @@
-"""Commit a fitted geometry, and print what is active then: the option ``--put`` of `ponikeeper fit`."""
+"""Commit what was fitted, and print what is active then: ``--put`` of `ponikeeper fit` and `ponikeeper model fit`."""
 
 import math
 import time
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ponikeeper.errors import CalibrationError, NotConnectedError
-from ponikeeper.protocol import DEFAULT_ERRORS, AssumedErrors, Commit, Result, Snapshot, applies
+from ponikeeper.protocol import DEFAULT_ERRORS, AssumedErrors, Commit, LinkState, Result, Snapshot, applies
 from ponikeeper.protocol.outcome import outcome_lines
 from ponikeeper.protocol.position_choice import PositionWord, choose_position, given_position
 from ponikeeper.system import terminal
@@ -29,6 +29,8 @@ _WAIT_TIMEOUT = 60.0
 
 _POLL_PERIOD = 0.1
 """Seconds between two reads of the status."""
+
+_LATER = "a PONI file written with -o can be committed later, with ponikeeper put"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +83,26 @@ def parse_commit_options(
             if value not in (None, False):
                 raise CalibrationError(f"{option} is about the commit of the geometry: it needs --put PREFIX too")
         return None
+    return CommitOptions(prefix, label, given_position(here, no_position), wait_seconds(wait, timeout))
+
+
+def wait_seconds(wait: bool, timeout: float | None) -> float | None:
+    """Return how long to wait until a geometry applies (s), None not at all; raises `CalibrationError`."""
     if timeout is not None and not (wait and 0 < timeout < math.inf):
         raise CalibrationError(f"--timeout {timeout:g} is not allowed: expected --wait, and seconds, more than 0")
-    seconds = (_WAIT_TIMEOUT if timeout is None else timeout) if wait else None
-    return CommitOptions(prefix, label, given_position(here, no_position), seconds)
+    return (_WAIT_TIMEOUT if timeout is None else timeout) if wait else None
 
 
 @dataclass(frozen=True, slots=True)
 class Committer:
-    """The IOC that gets a geometry.
+    """The IOC that gets a geometry or a model.
 
     Parameters
     ----------
     options
         Where and how to commit.
+    calib
+        The device of its calibration.
     assumed
         The errors that the IOC has for this detector; the usual ones if it does not answer.
     failure
@@ -102,7 +110,7 @@ class Committer:
     """
 
     options: CommitOptions
-    _calib: "CalibrationData"
+    calib: "CalibrationData"
     assumed: AssumedErrors = DEFAULT_ERRORS
     failure: NotConnectedError | None = None
 
@@ -126,23 +134,37 @@ class Committer:
         NotConnectedError
             The IOC does not answer.
         """
+        self.require()
+        ask = terminal.ask if terminal.is_interactive() else None
+        position = choose_position(self.options.position, self.calib.read_links, ask)
+        return self.send(replace(request, position=position))
+
+    def require(self) -> None:
+        """Check that the IOC answers; raises `NotConnectedError`."""
         if self.failure is not None:
             raise self.failure
-        ask = terminal.ask if terminal.is_interactive() else None
-        position = choose_position(self.options.position, self._calib.read_links, ask)
-        return self._report(self._calib.transact(replace(request, position=position)))
+
+    def links(self) -> tuple[LinkState, ...]:
+        """Return all links of the detector as they are now; raises `NotConnectedError`."""
+        self.require()
+        return self.calib.read_links(all_links=True)
+
+    def send(self, request: Commit) -> bool:
+        """Commit a request as it is; return and errors as `commit`."""
+        self.require()
+        return self._report(self.calib.transact(request))
 
     def _report(self, result: Result) -> bool:
         """Print what is active, and wait until it applies; return as `commit`."""
         options = self.options
-        snapshot = self._calib.verified()
+        snapshot = self.calib.verified()
         _print(options, result, snapshot, position=True)
         if options.seconds is None or _may_be_used(snapshot):
             return True
         deadline = time.monotonic() + options.seconds
         while not _may_be_used(snapshot) and time.monotonic() < deadline:
             time.sleep(_POLL_PERIOD)
-            snapshot = self._calib.verified()
+            snapshot = self.calib.verified()
         _print(options, result, snapshot)
         if _may_be_used(snapshot):
             return True
@@ -152,13 +174,15 @@ class Committer:
 
 
 @contextmanager
-def connected(options: CommitOptions) -> Iterator[Committer]:
+def connected(options: CommitOptions, instead: str = _LATER) -> Iterator[Committer]:
     """Return a context that is connected to the IOC, which has the errors that a fit assumes.
 
     Parameters
     ----------
     options
         Where and how to commit.
+    instead
+        What a person can do if the IOC does not answer.
     """
     from ponikeeper_client.device import CalibrationData  # a fit that is not committed needs no ophyd
 
@@ -168,16 +192,16 @@ def connected(options: CommitOptions) -> Iterator[Committer]:
             calib.wait_for_connection(timeout=_CONNECT_TIMEOUT)
             committer = Committer(options, calib, calib.read_snapshot().assumed)
         except (TimeoutError, NotConnectedError):
-            committer = Committer(options, calib, failure=_silent(options.prefix))
+            committer = Committer(options, calib, failure=_silent(options.prefix, instead))
         yield committer
     finally:
         calib.destroy()
 
 
-def _silent(prefix: str) -> NotConnectedError:
+def _silent(prefix: str, instead: str) -> NotConnectedError:
     return NotConnectedError(
         f"{prefix}Snapshot_RBV does not answer within {_CONNECT_TIMEOUT:g} s: check the prefix, and that the IOC is "
-        "running; a PONI file written with -o can be committed later, with ponikeeper put"
+        f"running; {instead}"
     )
 
 

@@ -50,12 +50,17 @@ class LeftOut:
 
     def probability_text(self) -> str:
         """Format the probability for people: ``= 0.02``, or ``< 1e-09``."""
-        return f"= {self.probability:.2g}" if self.probability > _LEAST_SHOWN else f"< {_LEAST_SHOWN:.0e}"
+        return probability_text(self.probability)
 
     @property
     def contradicts(self) -> bool:
         """Whether the member contradicts the others."""
         return self.probability < LEAST_PROBABILITY and self.shift_px > LEAST_PX
+
+
+def probability_text(probability: float) -> str:
+    """Format a probability for people: ``= 0.02``, or ``< 1e-09``."""
+    return f"= {probability:.2g}" if probability > _LEAST_SHOWN else f"< {_LEAST_SHOWN:.0e}"
 
 
 def leave_out(problem: Problem, whole: Solution, panel: Panel) -> list[LeftOut | None]:

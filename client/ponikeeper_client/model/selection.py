@@ -10,6 +10,7 @@ from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.labels import label_of, labelled
 from ponikeeper.history.undos import undone_revisions
 from ponikeeper.protocol.link_values import recorded_value
+from ponikeeper.protocol.models import is_model
 
 ALL = "all"
 
@@ -164,6 +165,7 @@ def _newest_of_each(history: ExportedHistory, links: Sequence[str]) -> list[Revi
     for revision in reversed(history.revisions):
         position = revision.position or {}
         usable = correction_of(history.corrections, revision.number) is None and revision.number not in undone
+        usable = usable and not is_model(revision)
         if not usable or not all(link in position for link in links):
             continue
         like = like or revision
@@ -192,6 +194,8 @@ def _problems_of(history: ExportedHistory, member: Selected, links: Sequence[str
         problems.append(f"{member.name} is {better}: {correction.reason}; choose revisions that are right")
     if number in undone_revisions(history.activations, history.undos):
         problems.append(f"{member.name} was undone: choose revisions that are right")
+    if is_model(member.revision):
+        problems.append(f"{member.name} is a model, fitted to other revisions: choose calibrations")
     missing = [link for link in links if link not in (position or {})]
     if missing:
         problems.append(

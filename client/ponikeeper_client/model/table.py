@@ -1,52 +1,69 @@
 """Tables of a model for terminals: its joints, its members, and its uncertainty over the range."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import cast
 
 import numpy as np
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ponikeeper.errors import GeometryError
 from ponikeeper.geometry.kinematics import AnyJoint, Beam, Evaluation, Model, Reach, Rotate, Translate
 from ponikeeper.geometry.units import DISPLAY_UNITS
-from ponikeeper.protocol.models import REFUSED_PX, UNCERTAIN_PX
-from ponikeeper_client.model.fit import FittedModel
+from ponikeeper.protocol.models import REFUSED_PX, UNCERTAIN_PX, is_allowed
+from ponikeeper_client.model.left_out import probability_text
 
 _ROWS = 7
+
+_WIDEST = 240
+"""Width of a table (characters)."""
+
 _SHOWN = ("dist", "poni1", "poni2", "rot1", "rot2")
 
 
-def member_table(fitted: FittedModel, title: str) -> Table:
+def member_table(model: Model, wrong: Collection[int] = ()) -> Table:
     """Build the table of the members.
 
     Parameters
     ----------
-    fitted
+    model
         The model.
-    title
-        Title of the table.
+    wrong
+        Numbers of members that were corrected since.
 
     Returns
     -------
     rich.table.Table
         Position, residual, and how far the others predict each member.
     """
-    model = fitted.model
-    table = Table(title=Text(title), title_justify="left")
+    table = Table()
     for head in ("member", *(f"{joint.link} ({joint.units})" for joint in model.joints)):
         table.add_column(head, justify="left" if head == "member" else "right")
     for head in ("residual (px)", "left out (px)", "p"):
         table.add_column(head, justify="right")
-    for residual in fitted.residuals:
-        one = residual.left_out
+    for member in members_of_fit(model):
+        position = cast("Mapping[str, float]", member["position"])
+        probability, left_out = member.get("left_out_probability"), member.get("left_out_px")
         table.add_row(
-            Text(residual.member.name),
-            *(f"{residual.member.position[joint.link]:.6g}" for joint in model.joints),
-            f"{residual.shift_px:.3f}",
-            "" if one is None else f"{one.shift_px:.3f}",
-            "" if one is None else one.probability_text().removeprefix("= "),
+            Text(f"{member['name']}{', corrected since' if member['revision'] in wrong else ''}"),
+            *(f"{position[joint.link]:.6g}" for joint in model.joints),
+            f"{member['residual_px']:.3f}",
+            "" if left_out is None else f"{left_out:.3f}",
+            "" if probability is None else probability_text(cast("float", probability)).removeprefix("= "),
         )
     return table
+
+
+def members_of_fit(model: Model) -> Sequence[Mapping[str, object]]:
+    """Return what the fit of a model has of its members; empty for a model that was not fitted here."""
+    return cast("Sequence[Mapping[str, object]]", model.fit.get("members", ()))
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table with every digit, wider than the terminal if necessary."""
+    width = Console(width=_WIDEST).measure(table).maximum
+    console.print(table, width=max(console.width, width), crop=False)
 
 
 def range_table(model: Model, link: str) -> Table:
@@ -77,7 +94,7 @@ def range_table(model: Model, link: str) -> Table:
             table.add_row(f"{value:.6g}", *("" for _ in _SHOWN), "", "no geometry")
             continue
         cells = (DISPLAY_UNITS[name].fixed(getattr(there.geometry, name)) for name in _SHOWN)
-        table.add_row(f"{value:.6g}", *cells, f"{there.rms_px:.3f}", _verdict(there))
+        table.add_row(f"{value:.6g}", *cells, f"{there.rms_px:.3f}", verdict_of(there))
     return table
 
 
@@ -154,7 +171,7 @@ def joint_lines(model: Model) -> Iterator[str]:
         yield f"chi squared {fit['chi2']:.1f} of {fit['dof']}; scatter {1e6 * model.scatter:.1f} um"
 
 
-def prediction_lines(model: Model, there: Evaluation) -> Iterator[str]:
+def prediction_lines(model: Model, there: Evaluation, farthest: Reach = Reach.MARGIN) -> Iterator[str]:
     """Format what a model says for one position.
 
     Parameters
@@ -163,6 +180,8 @@ def prediction_lines(model: Model, there: Evaluation) -> Iterator[str]:
         The model.
     there
         What it says.
+    farthest
+        How far outside of its range it may be used.
 
     Yields
     ------
@@ -175,17 +194,30 @@ def prediction_lines(model: Model, there: Evaluation) -> Iterator[str]:
         error = f" +- {unit.convert(sigma[name]):.2g}" if name in sigma else ""
         yield f"{name:<10} {unit.fixed(getattr(there.geometry, name))}{error} {unit.unit}"
     yield f"rings      +- {there.rms_px:.3f} px rms over the panel, {np.degrees(there.accuracy):.2g} deg at worst"
-    verdict = _verdict(there)
+    verdict = verdict_of(there, farthest)
     ranges = "; ".join(f"{link} {range_text(model, link)}" for link in model.spans)
     yield f"range      {there.reach.value} ({ranges}){f': {verdict}' if verdict else ''}"
 
 
-def _verdict(there: Evaluation) -> str:
-    if there.reach is Reach.OUTSIDE:
-        return "OUT OF RANGE"
-    if there.rms_px > REFUSED_PX:
+def verdict_of(there: Evaluation, farthest: Reach = Reach.MARGIN) -> str:
+    """Return what is against what a model says for a position: in capitals, as its status; empty where nothing is.
+
+    Parameters
+    ----------
+    there
+        What it says.
+    farthest
+        How far outside of its range it may be used.
+
+    Returns
+    -------
+    str
+    """
+    if not is_allowed(there.reach, farthest):
+        return "OUT_OF_RANGE"
+    if not there.rms_px <= REFUSED_PX:
         return "too uncertain"
-    return "UNCERTAIN" if there.rms_px > UNCERTAIN_PX else ""
+    return "" if there.rms_px <= UNCERTAIN_PX else "UNCERTAIN"
 
 
 def _joint_text(joint: AnyJoint, model: Model) -> str:

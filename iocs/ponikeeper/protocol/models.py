@@ -122,7 +122,7 @@ def answer_at(model: Model, position: Mapping[str, float], farthest: Reach) -> M
     ModelAnswer
     """
     reach = reach_of(model.spans, position)
-    if _ORDER.index(reach) > _ORDER.index(farthest):
+    if not is_allowed(reach, farthest):
         return ModelAnswer(position, None, _outside_text(model, position, farthest))
     try:
         evaluation = _evaluated(_Same(model), tuple(position.items()))
@@ -155,6 +155,23 @@ class _Same:
 def _evaluated(same: _Same, position: tuple[tuple[str, float], ...]) -> Evaluation:
     """Evaluate a model; the IOC asks several times for one position: what to compute, and the status."""
     return same.model.evaluate(dict(position))
+
+
+def is_allowed(reach: Reach, farthest: Reach) -> bool:
+    """Return whether a position is no farther outside of a range than allowed.
+
+    Parameters
+    ----------
+    reach
+        Where the position is.
+    farthest
+        How far outside is allowed.
+
+    Returns
+    -------
+    bool
+    """
+    return _ORDER.index(reach) <= _ORDER.index(farthest)
 
 
 def joint_position(model: Model, links: Sequence[LinkState]) -> dict[str, float] | None:
@@ -343,6 +360,6 @@ def _outside_text(model: Model, position: Mapping[str, float], farthest: Reach) 
         f"{joint.link} is at {position[joint.link]:.10g} {joint.units}, the model holds for "
         f"{_range_of(model, joint.link, joint.units, farthest)}"
         for joint in model.joints
-        if _ORDER.index(model.spans[joint.link].reach(position[joint.link])) > _ORDER.index(farthest)
+        if not is_allowed(model.spans[joint.link].reach(position[joint.link]), farthest)
     ]
     return "; ".join(outside)

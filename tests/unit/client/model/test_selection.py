@@ -62,6 +62,15 @@ def test_corrected_and_undone_revisions_are_refused_with_the_reason():
     assert "no revision labelled far is neither corrected nor undone" in problems("near,far", corrected(RETRACTED))
 
 
+def test_models_are_no_members():
+    model = travels.made(4, geometry(), z(600.0), "travel", provenance={"method": "model", "model": {}})
+    history = travels.history_of([*HISTORY.revisions, model])
+    assert numbers("all", history) == [1, 2, 3]
+    assert problems("near,travel", history) == (
+        "revision 4 (travel) is a model, fitted to other revisions: choose calibrations"
+    )
+
+
 def test_undone_revisions_are_refused():
     undo = Activation(4, 1, travels.day(4), UNDO, "bob")
     undone = replace(HISTORY, activations=(*HISTORY.activations, undo), undos=(UndoRecord(1, 4, 2, 1),))

@@ -1,0 +1,25 @@
+"""The file of a model."""
+
+import pytest
+
+from ponikeeper.errors import ModelError
+from ponikeeper_client.model.model_file import load_model
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "this is not JSON"),
+        ("[]", "this is not a JSON object"),
+        ('{"v": 1}', '"what" is missing'),
+        ("\xe4", "JSON"),
+    ],
+)
+def test_file_that_is_no_model_is_refused_by_its_name(tmp_path, text, problem):
+    file = tmp_path / "travel.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ModelError, match=problem) as error:
+        load_model(file)
+    assert all(str(file) in each for each in error.value.problems)
+    with pytest.raises(ModelError, match="No such file"):
+        load_model(tmp_path / "none.json")
