@@ -148,9 +148,6 @@ def next_step(snapshot: Snapshot) -> str:
         case Status.MISMATCH.name if link is not None and link.value is not None and measures_beam(link):
             wavelength = f"{wavelength_of(link, link.value):.7g}"
             return f"correct {link.pv}, or if it is right, type: ponikeeper set {prefix} wavelength={wavelength}"
-        case Status.OUT_OF_RANGE.name:
-            place = f"move the links into the range of the model (ponikeeper model range {prefix})"
-            return f"{place}, or calibrate here, then type: {wait}"
         case Status.MOVED.name if link is not None and _is_away(link):
             place = f"{link.pv} to {quantity(cast('float', link.calibrated), link.units)}"
             return f"activate the revision of this position, calibrate, or move {place}, then type: {wait}"

@@ -65,11 +65,6 @@ def test_each_status_says_whether_the_geometry_may_be_used_and_what_to_type_if_n
         (state("MOVED", replace(Z, value=200.01)), f"wait: ponikeeper status '{P}' --wait VALID"),
         (state("MOVING", replace(Z, moving=True)), f"wait: ponikeeper status '{P}' --wait VALID"),
         (
-            state("OUT_OF_RANGE", Z),
-            f"move the links into the range of the model (ponikeeper model range '{P}'), or calibrate here, then type: "
-            f"ponikeeper status '{P}' --wait VALID",
-        ),
-        (
             state("MISMATCH", ENERGY),
             f"correct Mono, or if it is right, type: ponikeeper set '{P}' wavelength=1.746256e-11",
         ),
