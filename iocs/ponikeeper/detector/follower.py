@@ -217,7 +217,7 @@ class Follower:
 
     async def _follow(self, revision: Revision, follow_state: FollowState | None, links: Sequence[LinkState]) -> None:
         """Activate a revision because of where the links are, a model with what it gives there."""
-        before = self._publisher.state.stored.number
+        is_other, is_news = revision.number != self._publisher.state.stored.number, self._motion.moved or self._reported
         derived = result_of(revision, links, extrapolate=self._extrapolate)
         try:
             stored = await self._store.follow(revision, self._publisher.timestamp(), follow_state, derived)
@@ -226,12 +226,15 @@ class Follower:
             if stored is None:
                 raise
         self._computed_at = self._links.clock()
-        message = messages.followed(revision.number, links) if revision.number != before else ""
+        words = messages.followed if is_other else messages.computed
+        message = words(revision.number, links) if is_other or is_news else ""
         self._publisher.publish(Change.RESULT | Change.ACTIVATION, stored=stored, message=message)
 
     async def _report(self, problem: str) -> None:
-        """Publish once why following goes on to fail, if something would follow."""
-        if self._publisher.state.follow and self._motion.moved and problem != self._reported:
+        """Publish once why following goes on to fail, if something would follow or is to be computed."""
+        links, active = self._states(), self._publisher.state.revision
+        follows = self._publisher.state.follow and self._motion.moved
+        if problem != self._reported and (follows or is_to_compute(active, links, extrapolate=self._extrapolate)):
             self._reported = problem
             self._publisher.publish(Change.RESULT, message=problem)
 

@@ -35,8 +35,16 @@ def active_already(number: int) -> str:
 
 def followed(number: int, links: Sequence[LinkState]) -> str:
     """Format that a revision was activated because the links are at its position."""
-    values = ", ".join(f"{link.name} {quantity(link.value, link.units)}" for link in links if link.value is not None)
-    return f"revision {number} activated, the links are at {values}"
+    return f"revision {number} activated, the links are at {_values(links)}"
+
+
+def computed(number: int, links: Sequence[LinkState]) -> str:
+    """Format that the active model gave the geometry for the position of the links."""
+    return f"revision {number}: geometry computed for {_values(links)}"
+
+
+def _values(links: Sequence[LinkState]) -> str:
+    return ", ".join(f"{link.name} {quantity(link.value, link.units)}" for link in links if link.value is not None)
 
 
 def undone(step: UndoStep, author: str) -> str:

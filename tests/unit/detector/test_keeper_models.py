@@ -1,9 +1,13 @@
 """A model is active: its geometry is computed where the links rest, stored, and never stale while it looks valid."""
 
+import asyncio
+
 import pytest
 
 from keeper_bench import BY, Z, run
+from ponikeeper.errors import StoreError
 from ponikeeper.protocol import Activate, Follow, OutOfService, RecordPosition, Retract, Undo
+from ponikeeper.store.sqlite_storage import SQLiteStorage
 from rails import FAR, MIDDLE, NEAR, at, calibration, commit_of, rail
 from wire import new_request
 
@@ -308,3 +312,29 @@ def test_model_with_another_reference_or_unreadable_parts_or_corrected_members_i
     assert 'model: "free" does not fit the model' in messages[1]
     assert "revision 1, a member, was retracted: wrong: fit without it" in messages[2]
     assert count == 2
+
+
+def test_geometry_that_cannot_be_stored_is_not_shown_and_the_reason_is(path, monkeypatch):
+    real, failures = SQLiteStorage.activate, iter([True, True])
+
+    def failing(self, *values, **named):
+        if next(failures, False):
+            raise StoreError("disk full")
+        return real(self, *values, **named)
+
+    async def work(bench):
+        model = await with_model(bench, NEAR, FAR)
+        await bench.keeper.execute(Follow(False), BY)
+        monkeypatch.setattr(SQLiteStorage, "activate", failing)
+        await bench.move_to(OTHER)
+        before = bench.status, bench.keeper.state.revision.geometry == at(model, FAR), bench.keeper.state.message
+        async with asyncio.timeout(20):
+            while bench.status != "VALID":
+                await asyncio.sleep(0.01)
+                await bench.settled()
+        return before, here(bench) == (at(model, OTHER), "VALID", "model"), bench.keeper.state.message
+
+    before, right, message = run(path, work)
+    assert before == ("MOVING", True, "following failed: disk full")
+    assert right
+    assert message == "revision 3: geometry computed for z 1300 mm"
