@@ -160,9 +160,10 @@ def require_room(prefix: str, draft: Draft, links: Sequence[LinkState]) -> None:
     ).as_json()  # fmt: skip
     excess = len(text) - MAX_BYTES + 1
     if excess > 0:
+        shorter = "fit the model to fewer revisions, or shorten" if "model" in draft.provenance else "shorten"
         raise RefusedError(
             f"the snapshot could have {len(text)} bytes, less than {MAX_BYTES} fit: "
-            f"shorten detector_config or the comment by {excess} bytes"
+            f"{shorter} detector_config or the comment by {excess} bytes"
         )
 
 

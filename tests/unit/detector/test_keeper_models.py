@@ -338,3 +338,13 @@ def test_geometry_that_cannot_be_stored_is_not_shown_and_the_reason_is(path, mon
     assert before == ("MOVING", True, "following failed: disk full")
     assert right
     assert message == "revision 3: geometry computed for z 1300 mm"
+
+
+def test_model_with_too_many_members_is_refused_with_what_to_do(path):
+    async def work(bench):
+        members = tuple(await calibrated(bench, NEAR, FAR)) * 90
+        return await bench.keeper.execute(commit_of(rail(members=members)), BY), bench.keeper.state.count
+
+    result, count = run(path, work)
+    assert (result.outcome, count) == ("refused", 2)
+    assert "fit the model to fewer revisions, or shorten detector_config or the comment by" in result.errors[0]
