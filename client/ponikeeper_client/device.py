@@ -12,7 +12,6 @@ from ophyd import Device
 from ophyd.status import Status
 
 from ponikeeper.errors import NotConnectedError, RefusedError
-from ponikeeper.geometry.kinematics import Reach
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.protocol import (
     Commit,
@@ -175,21 +174,20 @@ class CalibrationData(RequestMethods[Result], Recording):
         """
         return parse_settle(self.links.newest(time.monotonic() + self._timeout)) or 0.0
 
-    def read_farthest(self) -> Reach:
-        """Return how far outside of its range a model may be used, as the IOC is configured.
+    def may_extrapolate(self) -> bool:
+        """Return whether models may be used farther outside of their range than usual, as the IOC is configured.
 
         Returns
         -------
-        Reach
-            `Reach.MARGIN`, or `Reach.EXTENDED` with ``extrapolate``.
+        bool
+            The key ``extrapolate`` of the configuration.
 
         Raises
         ------
         NotConnectedError
             The IOC does not answer within the timeout; the message names the PV.
         """
-        allowed = parse_extrapolate(self.links.newest(time.monotonic() + self._timeout))
-        return Reach.EXTENDED if allowed else Reach.MARGIN
+        return parse_extrapolate(self.links.newest(time.monotonic() + self._timeout))
 
     def configure(
         self, d: GeometrySource, *, expect_revision: int | None = None, timeout: float | None = None

@@ -7,7 +7,7 @@ from ponikeeper.errors import RefusedError
 from ponikeeper.geometry.kinematics import Model, Reach
 from ponikeeper.history import Revision
 from ponikeeper.protocol import LinkState, Snapshot
-from ponikeeper.protocol.models import is_model, model_of
+from ponikeeper.protocol.models import farthest_reach, is_model, model_of
 from ponikeeper_client.fit.commit import CommitOptions, connected
 from ponikeeper_client.model.model_file import load_model
 from ponikeeper_client.model.revisions import active_model, corrected_members
@@ -101,7 +101,7 @@ def _read_served(prefix: str, number: int | None) -> ModelSource:
 
     with connected(CommitOptions(prefix, None, None, None), "a model in a file needs no IOC") as ioc:
         links = ioc.links()
-        snapshot, farthest = ioc.calib.read_snapshot(), ioc.calib.read_farthest()
+        snapshot, extrapolate = ioc.calib.read_snapshot(), ioc.calib.may_extrapolate()
     history = IocHistory(prefix, _TIMEOUT)
     revision = history.revision(snapshot.revision if number is None else number)
     if number is None and (revision is None or not is_model(revision)):
@@ -110,6 +110,7 @@ def _read_served(prefix: str, number: int | None) -> ModelSource:
     if revision is None or model is None:
         raise RefusedError(_no_model(prefix, number, revision))
     served = Served(revision, snapshot, links, corrected_members(model, history.corrections()))
+    farthest = farthest_reach(model, None, extrapolate=extrapolate)
     return ModelSource(prefix, model, farthest, served)
 
 

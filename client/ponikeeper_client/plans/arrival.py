@@ -9,8 +9,9 @@ from bluesky import plan_stubs as bps
 from bluesky.utils import Msg
 
 from ponikeeper.errors import CalibrationError
-from ponikeeper.protocol import applies, is_within
+from ponikeeper.protocol import LinkState, Snapshot, applies, is_within
 from ponikeeper.protocol.links import in_service
+from ponikeeper.protocol.models import STEP_PX, shift_px, snapshot_model
 from ponikeeper_client.device import CalibrationData
 
 Plan = Generator[Msg, Any, Any]
@@ -18,7 +19,7 @@ Plan = Generator[Msg, Any, Any]
 TIMEOUT = 30.0
 """How long to wait until the geometry applies (s)."""
 
-_HINT = "check that the detector was calibrated there and that Follow is on"
+_HINT = "check that the detector was calibrated there and that Follow is on, or that a model holds there"
 
 _POLL_PERIOD = 0.05
 
@@ -85,8 +86,8 @@ class _Move:
         links = calib.read_links(all_links=True)
         used = in_service(links)
         self.has_links = bool(used)
-        signals = {signal.pvname: signal for signal in _signals(motor) if hasattr(signal, "pvname")}
-        self.readbacks = {link.name: signals[link.pv] for link in used if link.pv in signals}
+        self.readbacks = linked_readbacks(motor, used)
+        signals = pv_signals(motor)
         self.ignored = [link for link in links if link not in used and link.pv in signals]
         self._position, self._serial = getattr(motor, "position", None), calib.read_snapshot().serial
 
@@ -104,7 +105,22 @@ class _Move:
             return f"the serial is still {snapshot.serial}, and no link is a PV of {self._motor.name}"
         if displaced:
             return f"{displaced[0].name} ({displaced[0].pv}) is not where the active geometry was calibrated"
-        return None
+        return self._computed_elsewhere(snapshot)
+
+    def _computed_elsewhere(self, snapshot: Snapshot) -> str | None:
+        """Format how far the geometry of an active model is from the one here; None where it is that of this position.
+
+        A step within the tolerance of a link is a step to another geometry: the IOC computes it soon.
+        """
+        model = snapshot_model(snapshot)
+        if model is None or snapshot.geometry is None:
+            return None
+        values = {link.name: link.value for link in self.calib.read_links() if link.value is not None}
+        values |= {name: float(readback.get()) for name, readback in self.readbacks.items()}
+        shift = shift_px(model, snapshot.geometry, model.geometry_at(values))
+        if shift <= STEP_PX:
+            return None
+        return f"the active geometry was computed for another position, its rings are {shift:.2g} px away"
 
     def unsettled_reason(self) -> str | None:
         """Format which link the IOC does not report at rest at the position of its PV; None if all are."""
@@ -139,8 +155,28 @@ def _prepare(calibs: Sequence[CalibrationData], motor: Any) -> list[_Move]:
     return moves
 
 
-def _signals(motor: Any) -> Sequence[Any]:
-    """Return the signals of a device, or the device itself if it has no components."""
-    if not hasattr(motor, "walk_signals"):
-        return [motor]
-    return [walked.item for walked in motor.walk_signals(include_lazy=False)]
+def linked_readbacks(motor: Any, links: Sequence[LinkState]) -> dict[str, Any]:
+    """Return the signals of a device that are linked PVs.
+
+    Parameters
+    ----------
+    motor
+        A device, or a signal.
+    links
+        The links of a detector.
+
+    Returns
+    -------
+    dict
+        Signals by the names of the links.
+    """
+    signals = pv_signals(motor)
+    return {link.name: signals[link.pv] for link in links if link.pv in signals}
+
+
+def pv_signals(motor: Any) -> dict[str, Any]:
+    """Return the signals of a device by their PVs; those of the device itself if it has no components."""
+    signals = [motor]
+    if hasattr(motor, "walk_signals"):
+        signals = [walked.item for walked in motor.walk_signals(include_lazy=False)]
+    return {signal.pvname: signal for signal in signals if hasattr(signal, "pvname")}

@@ -1,4 +1,4 @@
-"""The plan `at_positions`: measure at several detector positions, each with the geometry that was calibrated there."""
+"""The plan `at_positions`: measure at several detector positions, each with the geometry of that position."""
 
 import inspect
 import math
@@ -14,6 +14,7 @@ from bluesky.protocols import Movable
 from ponikeeper.errors import CalibrationError
 from ponikeeper_client.device import calibrations
 from ponikeeper_client.guard import calibration_guard
+from ponikeeper_client.plans._model_range import require_geometries
 from ponikeeper_client.plans.arrival import TIMEOUT, Plan, move_and_follow
 
 _DARK = "dark"
@@ -32,6 +33,8 @@ def at_positions(
     md: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Move to one position after the other, wait until the geometry applies there, and measure.
+
+    The geometry of a position is the one that was calibrated there, or the one that the active model gives.
 
     Parameters
     ----------
@@ -63,8 +66,8 @@ def at_positions(
     Raises
     ------
     CalibrationError
-        An argument is not allowed (then nothing has moved), or the geometry did not apply at a position:
-        the message says what it was instead.
+        An argument is not allowed, or the active model does not hold at a position where nothing was calibrated
+        (then nothing has moved); or the geometry did not apply at a position: the message says what it was instead.
     RecordError
         A run would not be recorded with the right geometry.
 
@@ -78,6 +81,7 @@ def at_positions(
     if not calibs:
         names = ", ".join(detector.name for detector in detectors) or "nothing"
         raise CalibrationError(f"{names} has no calibration that could follow: expected detectors with CalibrationData")
+    require_geometries(motor, positions, calibs)
     measure = partial(bp.count, [*detectors, motor], num) if per_position is None else partial(per_position, detectors)
     metadata = {"plan_name": "at_positions", "positions": dict(positions), **(md or {})}
 

@@ -17,6 +17,7 @@ from ponikeeper.geometry.kinematics.spans import reach_of
 from ponikeeper.history import DerivedGeometry, Position, Revision
 from ponikeeper.protocol.link_values import calibrated_value, is_within, quantity, recorded_value
 from ponikeeper.protocol.links import LinkState, in_service
+from ponikeeper.protocol.snapshot import Snapshot
 
 UNCERTAIN_PX, REFUSED_PX = 0.3, 0.5
 """Standard deviations of ring positions, rms over the panel (px): a model is uncertain beyond the first one, and gives
@@ -70,6 +71,30 @@ def model_of(revision: Source) -> Model | None:
     """
     values = revision.provenance.get("model")
     return None if values is None else _parsed(_Written(revision.uid or "", cast("Mapping[str, object]", values)))
+
+
+def snapshot_model(snapshot: Snapshot) -> Model | None:
+    """Return the model whose geometry a snapshot has.
+
+    Parameters
+    ----------
+    snapshot
+        What is active.
+
+    Returns
+    -------
+    Model or None
+        None where the active revision is no model.
+
+    Raises
+    ------
+    ModelError
+        Its object cannot be read; it was checked when it was committed.
+    """
+    values = snapshot.provenance.get("model")
+    if values is None or snapshot.uid is None:
+        return None
+    return _parsed(_Written(snapshot.uid, cast("Mapping[str, object]", values)))
 
 
 def joints_of(revision: Revision) -> frozenset[str]:

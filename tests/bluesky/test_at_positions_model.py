@@ -1,0 +1,84 @@
+"""`at_positions` with an active model: any position in its range has its geometry, and others are refused at once."""
+
+import pytest
+
+from live import wait_for
+from ponikeeper.errors import CalibrationError
+from ponikeeper.protocol import Commit
+from ponikeeper_client.documents import geometry
+from ponikeeper_client.plans import at_positions
+from ponikeeper_client.plans.arrival import move_and_follow
+from rails import FAR, NEAR, at, calibration, commit_of, rail
+from scripted import Scripted
+
+TOLERANCE = 0.05
+MODEL = rail()
+
+
+@pytest.fixture(scope="module")
+def on_rail(make_ioc_for_module, motors):
+    links = [motors.link("z", "Z:RBV", tolerance=TOLERANCE, **more) for more in ({"moving": "Z:MOVN"}, {})]
+    more = {f"{{Det:{number}}}Calib:": f"settle = 0.2\n{link}" for number, link in enumerate(links, 1)}
+    return make_ioc_for_module(more=more, other_ports=(motors.port,)).start()
+
+
+@pytest.fixture
+def connect(make, on_rail, stage):
+    """Connect to a detector whose model holds from 960 to 1440 mm, and which stands at 1000 mm."""
+    return lambda number=0: _connected(make(Scripted, on_rail.prefixes[number].removesuffix("Calib:"), "pe1"), stage)
+
+
+@pytest.fixture
+def panel(connect):
+    return connect()
+
+
+def _connected(panel, stage):
+    stage.set(NEAR).wait(timeout=30)
+    wait_for(lambda: (link := panel.calib.read_links()[0]).value == NEAR and not link.unknown_because)
+    panel.calib.transact(commit_of(MODEL))
+    wait_for(lambda: panel.calib.read_snapshot().status == "VALID")
+    return panel
+
+
+def geometries(run):
+    """Return the recorded geometry of each event, by where the stage was."""
+    recorded = {each["uid"]: geometry(each) for each in run["descriptor"]}
+    return {event["data"]["stage_readback"]: recorded[event["descriptor"]] for event in run["event"]}
+
+
+@pytest.mark.parametrize("one_run", [False, True])
+@pytest.mark.parametrize("number", [0, 1], ids=["moving PV", "none"])
+def test_each_position_has_the_geometry_of_the_model_also_within_the_tolerance(connect, stage, take, number, one_run):
+    steps = {f"step{count}": 1111.1 + count * 0.9 * TOLERANCE for count in range(4)}
+    places = {**steps, "far": FAR + 39.9, "near": NEAR}
+    run = take(at_positions([connect(number)], stage, places, one_run=one_run))
+    assert geometries(run) == {place: at(MODEL, place) for place in places.values()}
+
+
+def test_position_outside_of_the_range_is_refused_with_the_range_before_anything_moves(panel, stage, take):
+    with pytest.raises(CalibrationError) as refused:
+        take(at_positions([panel], stage, {"inside": FAR, "outside": 1500.0}))
+    assert refused.value.problems == (
+        "pe1_calib: position outside: z is at 1500 mm, the model holds for z 960 to 1440 mm (calibrated 1000 to 1400), "
+        "and no revision was calibrated there; nothing has moved",
+    )
+    assert stage.position == NEAR
+
+
+def test_position_outside_of_the_range_that_was_calibrated_is_measured(panel, stage, take):
+    place = 1550.0
+    panel.calib.transact(Commit(calibration(MODEL, place), {"method": "fit"}, position={"z": place}))
+    panel.calib.transact(commit_of(MODEL, label="travel"))
+    wait_for(lambda: panel.calib.read_snapshot().status == "VALID")
+    run = take(at_positions([panel], stage, {"far": place, "near": 1010.0}))
+    assert {z: each.as_dict() for z, each in geometries(run).items()} == {
+        place: calibration(MODEL, place),
+        1010.0: at(MODEL, 1010.0).as_dict(),
+    }
+
+
+def test_geometry_of_another_place_is_waited_for_and_the_reason_is_reported(panel, stage, run_engine):
+    """The range is in the reason where the plan that moves does not check it before."""
+    with pytest.raises(CalibrationError, match=r"the status is OUT_OF_RANGE, .* holds for z 960 to 1440 mm"):
+        run_engine(move_and_follow(stage, 1700.0, [panel.calib], timeout=2.0))
