@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from ponikeeper.errors import NotConnectedError
-from ponikeeper.history import Correction, Revision
+from ponikeeper.history import Correction, DerivedGeometry, Revision
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.records import name_of
 from ponikeeper.protocol import history_reading
@@ -70,6 +70,13 @@ class IocHistory:
         if self._corrections is None:
             self._corrections = tuple(history_reading.run(history_reading.all_corrections(), self._query))
         return self._corrections
+
+    def derived(self, serial: int) -> DerivedGeometry | None:
+        """Return what a model gave for the activation of a serial; None where the revision itself was active.
+
+        The errors are those of `revision`.
+        """
+        return history_reading.run(history_reading.derived_of(serial), self._query)
 
     def read_all(self) -> ExportedHistory:
         """Read all records as of one instant, while commits continue; the errors are those of `revision`.

@@ -8,7 +8,13 @@ from ponikeeper_client.documents._files import verify_files
 from ponikeeper_client.documents._integrators import azimuthal_integrator, integrator_of
 from ponikeeper_client.documents._models import RecordedModel, recorded_model
 from ponikeeper_client.documents._positions import given_keys, in_units_of_joint, matched_keys
-from ponikeeper_client.documents._reading import Calibration, calibrations, geometry, image_shape
+from ponikeeper_client.documents._reading import (
+    Calibration,
+    calibrations,
+    geometry,
+    image_shape,
+    position_columns,
+)
 from ponikeeper_client.documents._status import (
     NOT_RECORDED,
     Applicability,
@@ -46,6 +52,7 @@ __all__ = [
     "in_units_of_joint",
     "integrator_of",
     "matched_keys",
+    "position_columns",
     "recorded_applicability",
     "recorded_model",
     "recorded_value",

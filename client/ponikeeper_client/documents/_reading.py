@@ -13,6 +13,7 @@ from ponikeeper.protocol.links import links_of
 from ponikeeper.protocol.pvs import readback
 from ponikeeper.text import strictjson
 from ponikeeper_client.documents._models import RecordedModel, recorded_model
+from ponikeeper_client.documents._positions import matched_keys
 from ponikeeper_client.documents._status import StatusRecord, recorded_applicability
 from ponikeeper_client.documents._writing import RECORDED
 
@@ -104,6 +105,24 @@ class Calibration:
         """Return the model that gave the geometry; None where the geometry is that of the revision."""
         return recorded_model(self.values.get("model"))
 
+    def position_keys(self, data_keys: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+        """Return the data keys that have the positions of the model's links, as far as they are found by their PVs.
+
+        Parameters
+        ----------
+        data_keys
+            Of the descriptor.
+
+        Returns
+        -------
+        dict of str to str
+            By the name of the link; empty where no model was active.
+        """
+        model, links = self.model(), _links(self.values.get("link_states"))
+        if model is None or model.problem or not links:
+            return {}
+        return matched_keys(data_keys, {link.name: link.pv for link in links if link.name in model.joints})
+
     def geometry(self) -> Geometry:
         """Return the geometry.
 
@@ -169,6 +188,23 @@ def calibrations(descriptor: Mapping[str, Any], calib: str | None = None) -> lis
                 component = base.removeprefix(name).lstrip("_-")
                 results.append(Calibration(name, component, values, prefix, min(times, default=None), keys))
     return results
+
+
+def position_columns(descriptor: Mapping[str, Any]) -> set[str]:
+    """Return the data keys with the positions of the links of every model that a descriptor recorded.
+
+    Parameters
+    ----------
+    descriptor
+        An event descriptor.
+
+    Returns
+    -------
+    set of str
+        Empty where no model was active.
+    """
+    data_keys = descriptor.get("data_keys") or {}
+    return {key for each in calibrations(descriptor) for key in each.position_keys(data_keys).values()}
 
 
 def geometry(

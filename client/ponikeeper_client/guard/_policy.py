@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ponikeeper.errors import NotConnectedError, RecordError
 from ponikeeper.protocol import LinkState, Status, applies, is_within
+from ponikeeper.protocol.status import BY_LINKS
 from ponikeeper_client._guarded_signals import wait_for
 from ponikeeper_client._motion import LinkWatch, moves
 from ponikeeper_client.device import CalibrationData
@@ -16,9 +17,6 @@ from ponikeeper_client.guard._run_record import CalibrationState, DocumentRecord
 
 OnChange = Literal["new_descriptor", "fail", "warn"]
 OnStatus = Literal["warn", "fail"]
-
-LINK_STATUSES = ("MOVING", "MOVED", "MISMATCH")
-"""The statuses that can be the effect of a link that is moved on purpose."""
 
 _LINK_DELAY = 0.1
 """Time by which the links may be published after the status (s)."""
@@ -58,7 +56,7 @@ def status_problem(status: str, reason: str, links: Sequence[LinkState], moving:
         None if the geometry applies, or only links in `moving` explain why it does not.
     """
     displaced = displaced_links(links)
-    if applies(status) or (status in LINK_STATUSES and displaced and displaced <= set(moving)):
+    if applies(status) or (status in BY_LINKS and displaced and displaced <= set(moving)):
         return None
     return f"the status is {status}, {reason}" if reason else f"the status is {status}"
 
@@ -209,7 +207,7 @@ class Policy:
             reason, links = calib.read_snapshot().reason, calib.read_links()
         except NotConnectedError as error:
             return status_problem(status, str(error), (), self.moving)
-        if self.moving and status in LINK_STATUSES:
+        if self.moving and status in BY_LINKS:
             wait_for(lambda: displaced_links(calib.read_links()), time.monotonic() + _LINK_DELAY)
             links = calib.read_links()
         return status_problem(status, reason, links, self.moving)

@@ -17,8 +17,9 @@ import bluesky
 from bluesky.utils import Msg
 
 from ponikeeper.errors import RecordError
-from ponikeeper.protocol import Status, applies
+from ponikeeper.protocol import applies
 from ponikeeper.protocol.links import links_of
+from ponikeeper.protocol.status import BY_LINKS
 from ponikeeper.text.strictjson import loads
 from ponikeeper_client._motion import LinkWatch
 from ponikeeper_client.device import CalibrationData, calibrations
@@ -148,9 +149,6 @@ def _recorded_values(descriptor: Mapping[str, Any], calib: str) -> list[Any] | N
 _KEYS = ("serial", "revision_uid", "status", "link_states", "model", "findings")
 """The recorded values of which a `CalibrationState` is made."""
 
-_TRAVEL = (Status.MOVING.name, Status.MOVED.name, Status.MISMATCH.name)
-"""Statuses that can be the effect of joints that move."""
-
 
 @lru_cache(maxsize=64)
 def _state(serial: int, uid: str, status: str, links: str, model: str, findings: str) -> CalibrationState:
@@ -165,11 +163,11 @@ def _displaced(status: str, findings: str, joints: Collection[str]) -> frozenset
 
     A finding without a link says that the geometry is that of another position of the joints.
     """
-    if status not in _TRAVEL:
+    if status not in BY_LINKS:
         return frozenset()
     rows = cast("list[dict[str, str]]", loads(findings or "[]"))
     against = [finding for finding in rows if not applies(finding["status"])]
-    if not all(finding["status"] in _TRAVEL for finding in against):
+    if not all(finding["status"] in BY_LINKS for finding in against):
         return frozenset()
     return frozenset(link for finding in against for link in ([finding["link"]] if finding["link"] else joints))
 

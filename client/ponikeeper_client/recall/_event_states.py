@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from ponikeeper.protocol import Status, applies
+from ponikeeper.protocol.status import BY_LINKS
 from ponikeeper_client.documents import GUARD_KEY, STATE_KEYS, Calibration, StatusRecord
 from ponikeeper_client.recall._runs import Event, Run
 from ponikeeper_client.recall._values import LINKS_AT_START, STATUS_AT_START
@@ -32,7 +33,7 @@ class StatePart:
     per_event: bool
 
 
-def state_parts(events: Sequence[Event], calibration: Calibration) -> list[StatePart]:
+def state_parts(events: Sequence[Event], calibration: Calibration, run: Run) -> list[StatePart]:
     """Divide the events of a descriptor by the states of a calibration that were read with them.
 
     Parameters
@@ -41,13 +42,15 @@ def state_parts(events: Sequence[Event], calibration: Calibration) -> list[State
         The events that the descriptor covers.
     calibration
         What the descriptor recorded.
+    run
+        The run: where a guard compared a model, each of its geometries has a serial.
 
     Returns
     -------
     list of StatePart
         In their order; one where the events have no states.
     """
-    record = calibration.status_record()
+    record, travelling = calibration.status_record(), travelling_links(run, calibration)
     keys = [calibration.keys.get(state) for state in STATE_KEYS]
 
     def states(event: Event) -> tuple[Any, ...]:
@@ -55,7 +58,11 @@ def state_parts(events: Sequence[Event], calibration: Calibration) -> list[State
         return tuple(values.get(key or "") for key in keys)
 
     parts = [
-        StatePart(_record_at(record, calibration, *found), tuple(members), all(each is not None for each in found))
+        StatePart(
+            record if travelling and _is_of_model(found[1]) else _record_at(record, calibration, *found),
+            tuple(members),
+            all(each is not None for each in found),
+        )
         for found, members in groupby(events, states)
     ]
     return parts or [StatePart(record, (), False)]
@@ -103,6 +110,39 @@ def is_guarded(run: Run, calib: str) -> bool:
         return False
     guards: Sequence[Mapping[str, Any]] = run.start.get(GUARD_KEY) or ()
     return any(_guards(guard, calib) for guard in guards if isinstance(guard, Mapping))
+
+
+def travelling_links(run: Run, calibration: Calibration) -> frozenset[str]:
+    """Return the links that a guarded run moved on purpose without a new descriptor, because a model has them.
+
+    Parameters
+    ----------
+    run
+        The run.
+    calibration
+        What a descriptor recorded.
+
+    Returns
+    -------
+    frozenset of str
+        Names of links; empty where no model was active.
+    """
+    model = calibration.model()
+    if model is None or model.problem:
+        return frozenset()
+    guards = [
+        guard
+        for guard in run.start.get(GUARD_KEY) or ()
+        if isinstance(guard, Mapping) and calibration.name in (guard.get("calibs") or [calibration.name])
+    ]
+    if any(guard.get("each_rest") for guard in guards):
+        return frozenset()
+    return frozenset(link for guard in guards for link in guard.get("moving") or () if link in model.joints)
+
+
+def _is_of_model(status: Any) -> bool:
+    """Return whether the state of an event is one that a model has while its links travel."""
+    return status is None or applies(str(status)) or str(status) in BY_LINKS
 
 
 def _guards(guard: Mapping[str, Any], calib: str) -> bool:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ponikeeper.errors import HistoryError, MissingExtraError, NoGeometryError, NotConnectedError
-from ponikeeper.history import Correction, Revision, history_file
+from ponikeeper.history import Correction, DerivedGeometry, Revision, history_file
+from ponikeeper.history.derived import derived_by_serial
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper_client.recall._values import Recorded
 
@@ -34,6 +35,10 @@ class History(Protocol):
         """Return all corrections, in their order."""
         ...
 
+    def derived(self, serial: int) -> DerivedGeometry | None:
+        """Return what a model gave for the activation of a serial; None where the revision itself was active."""
+        ...
+
 
 class FileHistory:
     """A history that was exported to a file.
@@ -46,6 +51,7 @@ class FileHistory:
 
     def __init__(self, history: ExportedHistory) -> None:
         self._history = history
+        self._derived = derived_by_serial(history.derived)
 
     @property
     def authority(self) -> str:
@@ -65,6 +71,15 @@ class FileHistory:
     def corrections(self) -> Sequence[Correction]:
         """Return all corrections, in their order."""
         return self._history.corrections
+
+    def derived(self, serial: int) -> DerivedGeometry | None:
+        """Return what a model gave for the activation of a serial; None where the revision itself was active."""
+        return self._derived.get(serial)
+
+    def derived_of(self, revision: int) -> list[tuple[str, DerivedGeometry]]:
+        """Return all that the model of a revision gave, each with the time of its activation, in their order."""
+        activations = self._history.activations
+        return [(activations[one.serial - 1].time, one) for one in self._history.derived if one.revision == revision]
 
 
 def read_histories(source: Histories) -> list[ExportedHistory]:

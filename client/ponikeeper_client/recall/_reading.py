@@ -6,12 +6,12 @@ from typing import Any, cast
 
 from ponikeeper.errors import GeometryError, NoGeometryError, ShapeError
 from ponikeeper.geometry import Geometry
-from ponikeeper.geometry.files import NO_FILES
 from ponikeeper.geometry.parameters import DEFAULTS, PARAMETERS
 from ponikeeper.geometry.pyfai_values import plain_values
 from ponikeeper.text.timestamps import from_posix
-from ponikeeper_client.documents import Calibration, calibrations, image_shape, recorded_applicability
-from ponikeeper_client.recall._event_states import state_parts, status_notes
+from ponikeeper_client.documents import Calibration, calibrations, image_shape, recorded_applicability, warn_once
+from ponikeeper_client.recall._event_states import StatePart, state_parts, status_notes, travelling_links
+from ponikeeper_client.recall._places import Columns, disagreement, place_parts
 from ponikeeper_client.recall._runs import Run, Section
 from ponikeeper_client.recall._sources import read_run
 from ponikeeper_client.recall._values import METADATA, PONIKEEPER, XPDACQ, Geometries, Recorded
@@ -125,27 +125,78 @@ def _recorded(run: Run) -> list[Recorded]:
 
 
 def _of_descriptor(section: Section, run: Run, stream: str) -> Iterator[Recorded]:
-    """Yield what one descriptor recorded of each calibration, in parts where its events have other states."""
+    """Yield what one descriptor recorded of each calibration, in parts where its events have other states or places."""
     for calibration in calibrations(section.descriptor):
-        geometry, reason = _geometry(calibration)
-        identity = _identity(calibration)
-        number, files = identity.get("revision") or 0, identity.get("files", NO_FILES)
-        for part in state_parts(section.events, calibration):
-            yield Recorded(
-                run_uid=run.uid,
-                stream=stream,
-                detector=calibration.detector,
-                calib=calibration.calib,
-                geometry=geometry,
-                reason=reason,
-                prefix=calibration.prefix,
-                image_shape=_shape(section, calibration.detector),
-                record=part.record,
-                applicability=recorded_applicability(part.record, geometry, number, files),
-                notes=(*_notes(section, run, stream), *status_notes(run, stream, calibration, part)),
-                **identity,
-                **{**_covered(section), "events": part.events},
-            )
+        columns = Columns.of(calibration, section.descriptor, travelling_links(run, calibration), {})
+        whole = record_of(section, run, stream, calibration)
+        for part in state_parts(section.events, calibration, run):
+            one = record_part(whole, run, calibration, part)
+            for place in place_parts(columns, whole.geometry, part.events):
+                of_place = replace(one, events=place.events)
+                yield replace(of_place, geometry=None, reason=place.reason) if place.reason else of_place
+
+
+def record_of(section: Section, run: Run, stream: str, calibration: Calibration) -> Recorded:
+    """Return what a descriptor recorded of a calibration, for all of its events.
+
+    Parameters
+    ----------
+    section
+        The descriptor with its events.
+    run, stream
+        The run, and the stream.
+    calibration
+        What the descriptor recorded.
+
+    Returns
+    -------
+    Recorded
+        Without its status.
+    """
+    geometry, reason = _geometry(calibration)
+    model = calibration.model()
+    problem = "" if model is None or geometry is None else model.problem or disagreement(model, geometry)
+    if problem:
+        warn_once(f"run {run.uid}, {calibration.detector} {stream}: {problem}")
+    return Recorded(
+        run_uid=run.uid,
+        stream=stream,
+        detector=calibration.detector,
+        calib=calibration.calib,
+        geometry=geometry,
+        reason=reason,
+        prefix=calibration.prefix,
+        image_shape=_shape(section, calibration.detector),
+        notes=(*_notes(section, run, stream), *([problem] if problem else [])),
+        **_identity(calibration),
+        **_covered(section),
+    )
+
+
+def record_part(whole: Recorded, run: Run, calibration: Calibration, part: StatePart) -> Recorded:
+    """Return what a descriptor recorded of a calibration, for a part of its events.
+
+    Parameters
+    ----------
+    whole
+        As `record_of` returns it.
+    run, calibration
+        The run, and what the descriptor recorded.
+    part
+        The events, with what is known of the status.
+
+    Returns
+    -------
+    Recorded
+        With the status.
+    """
+    return replace(
+        whole,
+        record=part.record,
+        applicability=recorded_applicability(part.record, whole.geometry, whole.revision or 0, whole.files),
+        notes=(*whole.notes, *status_notes(run, whole.stream, calibration, part)),
+        events=part.events,
+    )
 
 
 def _of_start(run: Run) -> Iterator[Recorded]:
@@ -202,6 +253,7 @@ def _identity(calibration: Calibration) -> dict[str, Any]:
         "files": calibration.files(),
         "covariance": calibration.part_of_provenance("covariance"),
         "valid_within": calibration.part_of_provenance("valid_within"),
+        "model": calibration.model(),
     }
 
 

@@ -1,12 +1,32 @@
 """A run without its data: the descriptors of each stream, each with the events that it covers. Pure."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ponikeeper_client.documents import STATE_KEYS
 
 Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an event has of one number, such as the position of a motor.
+
+    Parameters
+    ----------
+    key
+        Its data key.
+    value
+        None where it is no finite number.
+    time
+        Its own timestamp (s since 1970); None where no document has it.
+    """
+
+    key: str
+    value: float | None
+    time: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +41,45 @@ class Event:
         When the event was made (s since 1970); None where no document has it.
     states
         Data key and value of the serials and statuses that were read with the event.
+    readings
+        Where the links of a model were when the event was read.
     """
 
     seq_num: int
     time: float | None
     states: tuple[tuple[str, str | int], ...] = ()
+    readings: tuple[Reading, ...] = ()
+
+    def reading(self, key: str) -> Reading | None:
+        """Return the reading of a data key; None where the event has none."""
+        return next((reading for reading in self.readings if reading.key == key), None)
+
+
+def finite(value: Any) -> float | None:
+    """Return what an event has of a number; None where that is not one finite number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def readings_of(data: Mapping[str, Any], times: Mapping[str, Any], keys: Collection[str]) -> tuple[Reading, ...]:
+    """Return the readings of some data keys.
+
+    Parameters
+    ----------
+    data, times
+        Data and timestamps of an event by data key.
+    keys
+        The data keys that are wanted.
+
+    Returns
+    -------
+    tuple of Reading
+        Of those that the event has.
+    """
+    return tuple(Reading(key, finite(data[key]), finite(times.get(key))) for key in sorted(keys) if key in data)
 
 
 def is_state_key(key: str) -> bool:

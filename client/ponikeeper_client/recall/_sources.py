@@ -1,21 +1,24 @@
 """Read a run from whatever form it is in: documents, Tiled, databroker."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from ponikeeper.errors import NoGeometryError
+from ponikeeper_client.documents import position_columns
 from ponikeeper_client.recall import _tiled
-from ponikeeper_client.recall._runs import Document, Event, Run, Section, make_sections, states_of
+from ponikeeper_client.recall._runs import Document, Event, Run, Section, make_sections, readings_of, states_of
 
 
-def read_run(source: Any) -> Run:
-    """Read a run, without its data.
+def read_run(source: Any, columns: Collection[str] = ()) -> Run:
+    """Read a run, without its data but for the positions of links that a model needs.
 
     Parameters
     ----------
     source
         The documents of the run (pairs of kind and document, or lists by kind), its Tiled client, or a
         run of databroker, version 1 or 2.
+    columns
+        Further data keys of numbers that are read with each event.
 
     Returns
     -------
@@ -31,15 +34,15 @@ def read_run(source: Any) -> Run:
         return source
     source = _table_client(source) or source
     if _tiled.is_table_run(source):
-        return _tiled.from_tables(source)
+        return _tiled.from_tables(source, columns)
     if isinstance(source, Mapping) and "start" in source and not hasattr(source, "metadata"):
-        return from_kinds(source)
+        return from_kinds(source, columns)
     documents = _documents(source)
     if documents is None:
         raise NoGeometryError(
             f"this {type(source).__name__} is no run: expected its documents, or the run of a catalog, catalog[uid]"
         )
-    return from_documents(documents)
+    return from_documents(documents, columns)
 
 
 def read_descriptors(source: Any) -> tuple[Document, dict[str, list[Document]]]:
@@ -72,13 +75,15 @@ def read_descriptors(source: Any) -> tuple[Document, dict[str, list[Document]]]:
     return run.start, {name: [section.descriptor for section in sections] for name, sections in run.streams.items()}
 
 
-def from_documents(documents: Iterable[tuple[str, Document]]) -> Run:
+def from_documents(documents: Iterable[tuple[str, Document]], columns: Collection[str] = ()) -> Run:
     """Build a run from its documents; each event names its own descriptor.
 
     Parameters
     ----------
     documents
         Pairs of kind and document; pages are unpacked.
+    columns
+        As for `read_run`.
 
     Returns
     -------
@@ -93,10 +98,10 @@ def from_documents(documents: Iterable[tuple[str, Document]]) -> Run:
     by_kind: dict[str, list[Document]] = {}
     for kind, document in documents:
         by_kind.setdefault(kind, []).append(document)
-    return from_kinds(by_kind)
+    return from_kinds(by_kind, columns)
 
 
-def from_kinds(documents: Mapping[str, Any]) -> Run:
+def from_kinds(documents: Mapping[str, Any], columns: Collection[str] = ()) -> Run:
     """Build a run from its documents by kind; the errors are those of `from_documents`."""
     starts = documents.get("start") or ()
     if isinstance(starts, Mapping):  # one document instead of a list
@@ -107,12 +112,14 @@ def from_kinds(documents: Mapping[str, Any]) -> Run:
         )
     stops = documents.get("stop") or (None,)
     stop = stops if isinstance(stops, Mapping) else stops[0]
-    events = _events(documents)
+    descriptors = documents.get("descriptor") or ()
+    wanted = {descriptor["uid"]: position_columns(descriptor) | set(columns) for descriptor in descriptors}
+    events = _events(documents, wanted)
     streams: dict[str, list[Document]] = {}
-    for descriptor in documents.get("descriptor") or ():
+    for descriptor in descriptors:
         streams.setdefault(descriptor.get("name") or "primary", []).append(descriptor)
     end = None if stop is None else float(stop["time"])
-    sections = {name: _sections(descriptors, events, end) for name, descriptors in streams.items()}
+    sections = {name: _sections(of_stream, events, end) for name, of_stream in streams.items()}
     return Run(starts[0], stop, sections)
 
 
@@ -166,12 +173,16 @@ def _serials(descriptor: Document) -> list[int]:
     return [int(data.get(f"{name}serial") or 0) for name in names]
 
 
-def _events(documents: Mapping[str, Any]) -> dict[str, list[Event]]:
-    """Return the events of each descriptor by its uid; those of stream datums have a number, but no time."""
+def _events(documents: Mapping[str, Any], wanted: Mapping[str, set[str]]) -> dict[str, list[Event]]:
+    """Return the events of each descriptor by its uid, with the wanted readings.
+
+    Those of stream datums have a number, but no time.
+    """
     events: dict[str, dict[Event, None]] = {}
     for document in _event_documents(documents):
-        states = states_of(document.get("data") or {})
-        event = Event(int(document["seq_num"]), float(document["time"]), states)
+        data, keys = document.get("data") or {}, wanted.get(document["descriptor"], set())
+        readings = readings_of(data, document.get("timestamps") or {}, keys)
+        event = Event(int(document["seq_num"]), float(document["time"]), states_of(data), readings)
         events.setdefault(document["descriptor"], {})[event] = None
     numbered = {uid: {event.seq_num for event in of_uid} for uid, of_uid in events.items()}
     for datum in documents.get("stream_datum") or ():

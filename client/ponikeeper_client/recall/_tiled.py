@@ -11,10 +11,23 @@ otherwise the assignment is unknown.
 
 import bisect
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from ponikeeper_client.recall._runs import Document, Event, Run, Section, is_state_key, make_sections, states_of
+from ponikeeper_client.documents import position_columns
+from ponikeeper_client.recall._runs import (
+    Document,
+    Event,
+    Reading,
+    Run,
+    Section,
+    finite,
+    is_state_key,
+    make_sections,
+    readings_of,
+    states_of,
+)
 
 
 def is_table_run(source: Any) -> bool:
@@ -23,14 +36,16 @@ def is_table_run(source: Any) -> bool:
     return any(spec.name == "BlueskyRun" and str(spec.version).startswith("3.") for spec in specs)
 
 
-def from_tables(source: Any) -> Run:
-    """Build a run from its Tiled client; images are not loaded."""
+def from_tables(source: Any, columns: Collection[str] = ()) -> Run:
+    """Build a run from its Tiled client; images are not loaded. Parameters as `read_run`."""
     start, stop = start_and_stop(source)
     end = None if stop is None else float(stop["time"])
     streams: dict[str, tuple[Section, ...]] = {}
     for name, node in _streams(source):
         count = ((stop or {}).get("num_events") or {}).get(name)
-        streams[name] = _sections(_descriptors(node, name), _rows(node), count, end)
+        descriptors = _descriptors(node, name)
+        wanted = {key for descriptor in descriptors for key in position_columns(descriptor)}.union(columns)
+        streams[name] = _sections(descriptors, _rows(node, wanted), _arrays(node, wanted), count, end)
     return Run(start, stop, streams)
 
 
@@ -114,27 +129,72 @@ def _descriptors(node: Any, name: str) -> list[Document]:
     return [first, *({**first, "configuration": {}, **update} for update in updates)]
 
 
-def _rows(node: Any) -> list[Event]:
-    """Read number, time and states of each row, in one request; a stream without a table has none."""
+def _rows(node: Any, wanted: Collection[str]) -> list[Event]:
+    """Read number, time, states and wanted readings of each row, in one request; a stream without a table has none."""
     base = getattr(node, "base", node)
     for name, part in base.items():
         columns = getattr(part, "columns", ())
         if name.startswith("internal") and {"seq_num", "time"} <= set(columns):
             states = [column for column in columns if is_state_key(column)]
-            table = part.read(["seq_num", "time", *states])
-            rows = zip(table["seq_num"], table["time"], *(table[column] for column in states), strict=True)
-            return [
-                Event(int(row[0]), float(row[1]), states_of(dict(zip(states, row[2:], strict=True)))) for row in rows
-            ]
+            keys = [key for key in wanted if key in columns]
+            stamps = [f"ts_{key}" for key in keys if f"ts_{key}" in columns]
+            names = ["seq_num", "time", *states, *keys, *stamps]
+            table = part.read(names)
+            rows = (dict(zip(names, row, strict=True)) for row in zip(*(table[each] for each in names), strict=True))
+            return [_event(row, states, keys) for row in rows]
     return []
 
 
+def _event(row: Mapping[str, Any], states: Collection[str], keys: Collection[str]) -> Event:
+    times = {key: row.get(f"ts_{key}") for key in keys}
+    found = states_of({state: row[state] for state in states})
+    return Event(int(row["seq_num"]), float(row["time"]), found, readings_of(row, times, keys))
+
+
+def _arrays(node: Any, wanted: Collection[str]) -> dict[str, list[Any]]:
+    """Read the positions that a stream has as arrays, as those of a fly scan: one value for each event."""
+    arrays = {key: part for key, part in getattr(node, "base", node).items() if key in wanted and _is_array(part)}
+    return {key: [row.ravel()[0] for row in part.read()] for key, part in arrays.items() if _is_of_numbers(part)}
+
+
+def _is_array(part: Any) -> bool:
+    return getattr(part, "structure_family", None) == "array"
+
+
+def _is_of_numbers(part: Any) -> bool:
+    """Return whether an array has one number for each event."""
+    return all(size == 1 for size in part.shape[1:])
+
+
+def _with_arrays(events: Iterable[Event], arrays: Mapping[str, Sequence[Any]], count: int) -> list[Event]:
+    """Add what arrays of the length of the stream have of its events; another length says nothing of an event."""
+    fitting = {key: values for key, values in arrays.items() if len(values) == count}
+    return [
+        replace(
+            event,
+            readings=(
+                *event.readings,
+                *(Reading(key, finite(values[event.seq_num - 1])) for key, values in fitting.items()),
+            ),
+        )
+        if 1 <= event.seq_num <= count
+        else event
+        for event in events
+    ]
+
+
 def _sections(
-    descriptors: list[Document], rows: list[Event], count: int | None, end: float | None
+    descriptors: list[Document],
+    rows: list[Event],
+    arrays: Mapping[str, Sequence[Any]],
+    count: int | None,
+    end: float | None,
 ) -> tuple[Section, ...]:
     if rows or not count:
-        events, problem = assign_rows([float(descriptor["time"]) for descriptor in descriptors], rows)
+        whole = _with_arrays(rows, arrays, len({row.seq_num for row in rows})) if arrays else rows
+        events, problem = assign_rows([float(descriptor["time"]) for descriptor in descriptors], whole)
         return make_sections(descriptors, events, end, problem)
     if len(descriptors) == 1:  # events of stream datums: all belong to the one descriptor, their times are not kept
-        return make_sections(descriptors, [tuple(Event(number, None) for number in range(1, count + 1))], end)
+        covered = _with_arrays((Event(number, None) for number in range(1, count + 1)), arrays, count)
+        return make_sections(descriptors, [tuple(covered)], end)
     return make_sections(descriptors, [], end, "Tiled keeps neither time nor descriptor of the events of this stream")

@@ -11,7 +11,7 @@ from ponikeeper.geometry.files import Files
 from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.history.corrections import correction_text
 from ponikeeper.history.records import Correction
-from ponikeeper_client.documents import Applicability, StatusRecord, warn_once
+from ponikeeper_client.documents import Applicability, RecordedModel, StatusRecord, warn_once
 from ponikeeper_client.recall._runs import Event, event_ranges
 
 PONIKEEPER, XPDACQ, METADATA = "ponikeeper", "xpdAcq", "calibration_md"
@@ -54,6 +54,9 @@ class Recorded:
         Covariance of the values, as the provenance of a fit has it; None where there is none.
     valid_within
         Circle on the detector in which the geometry is certain (m); None where that is the whole detector.
+    model
+        The model that gave the geometry, with the position for which it did; None where the geometry is that of the
+        revision.
     record
         What the run recorded of the status.
     applicability
@@ -90,6 +93,7 @@ class Recorded:
     files: Files = field(default_factory=dict[str, Mapping[str, str]], repr=False, hash=False)  # mappings have none
     covariance: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
     valid_within: Mapping[str, float] | None = field(default=None, repr=False, hash=False)
+    model: RecordedModel | None = field(default=None, repr=False)
     record: StatusRecord = field(default=StatusRecord(), repr=False)
     applicability: Applicability = field(default=Applicability(), repr=False)
     since: str | None = None
@@ -125,6 +129,8 @@ class Recorded:
     @property
     def summary(self) -> str:
         """What was recorded, in a few words: ``revision 12 near VALID``."""
+        if self.geometry is None and self.model is not None:
+            return f"revision {self.revision}, a model; {self.reason}"
         if self.geometry is None:
             return f"no geometry: {self.reason}"
         if self.kind != PONIKEEPER:

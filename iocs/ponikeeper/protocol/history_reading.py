@@ -137,6 +137,35 @@ def all_derived() -> Steps[list[DerivedGeometry]]:
     return cast("list[DerivedGeometry]", (yield from records("derived", 1)))
 
 
+def derived_of(serial: int) -> Steps[DerivedGeometry | None]:
+    """Read what a model gave for one activation: by bisection, since numbers and serials grow together.
+
+    Parameters
+    ----------
+    serial
+        Serial of the activation.
+
+    Returns
+    -------
+    DerivedGeometry or None
+        None where the revision itself was active.
+    """
+    first, last = 1, (yield HistoryQuery("derived", 1)).count
+    while first <= last:
+        middle = (first + last) // 2
+        read = cast("tuple[DerivedGeometry, ...]", (yield HistoryQuery("derived", middle)).records)
+        if not read:
+            raise RefusedError(f"derived {middle} of {last} is not published: it is too long for its PV")
+        match = next((one for one in read if one.serial == serial), None)
+        if match is not None:
+            return match
+        if serial < read[0].serial:
+            last = middle - 1
+        else:
+            first = read[-1].number + 1 if serial > read[-1].serial else last + 1
+    return None
+
+
 def all_labels() -> Steps[list[LabelRecord]]:
     """Read all label records."""
     return cast("list[LabelRecord]", (yield from records("label", 1)))

@@ -61,6 +61,9 @@ PRECEDENCE = (
 )
 """Which status is shown if several apply: the first of them."""
 
+BY_LINKS = frozenset({Status.MOVING.name, Status.MOVED.name, Status.MISMATCH.name})
+"""Names of the statuses that can be the effect of a link that is moved on purpose."""
+
 _APPLYING = frozenset({Status.VALID, Status.UNWATCHED, Status.UNCERTAIN})
 
 
