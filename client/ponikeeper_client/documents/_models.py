@@ -12,7 +12,7 @@ from ponikeeper.errors import ModelError
 from ponikeeper.geometry.kinematics import Model
 from ponikeeper.history import Position
 from ponikeeper.protocol import Snapshot
-from ponikeeper.protocol.link_values import recorded_value
+from ponikeeper.protocol.link_values import quantity, recorded_value
 from ponikeeper.text import strictjson
 
 
@@ -66,6 +66,12 @@ class RecordedModel:
             for joint in self.model.joints
         }
         return {link: value for link, value in values.items() if value is not None}
+
+    @property
+    def place(self) -> str:
+        """The position for which the recorded geometry was computed, for a person: ``z = 523 mm``."""
+        units, joints = {joint.link: joint.units for joint in self.model.joints}, self.joints
+        return ", ".join(f"{link} = {quantity(value, units[link])}" for link, value in joints.items())
 
 
 def model_text(snapshot: Snapshot) -> str:

@@ -32,7 +32,14 @@ _REMEDIES = {
     "MOVED": _OTHER_REVISION,
     "MISMATCH": "revision=N returns one with the right wavelength",
     "UNKNOWN": "find out where the links were",
+    "OUT_OF_RANGE": "revision=N returns one that was calibrated there, or a model that holds there",
 }
+_FIT_AGAIN = (
+    "fit the model again without it (ponikeeper model fit), and supersede revision {} by the new one: best=True then "
+    "computes with that"
+)
+"""What helps where a member of a model was corrected."""
+
 _ALL_THE_SAME = "any_status=True returns it all the same"
 
 log = logging.getLogger("ponikeeper_client.recall")
@@ -91,11 +98,14 @@ class Applicability:
         Why.
     links
         The links as the run recorded them, compared with this geometry; None where they are not known.
+    remedy
+        What to do where it does not apply; empty for what usually helps with this status.
     """
 
     status: str = NOT_RECORDED
     reason: str = ""
     links: tuple[LinkState, ...] | None = None
+    remedy: str = ""
 
     @property
     def permits_use(self) -> bool:
@@ -116,7 +126,7 @@ class Applicability:
             It does not apply.
         """
         if not self.permits_use:
-            remedy = _REMEDIES.get(self.status)
+            remedy = self.remedy or _REMEDIES.get(self.status)
             remedies = _ALL_THE_SAME if remedy is None else f"{remedy}; {_ALL_THE_SAME}"
             raise NotValidError(geometry, self.status, self.reason, remedies)
         if self.status == NOT_RECORDED:
@@ -208,6 +218,8 @@ def applicability(
         links = tuple(compared(link, revision.position, revision.geometry.wavelength) for link in links)
     findings = findings_about(revision, corrections, links, instant)
     computed = Applicability(status_of(findings).name, reason_of(findings), links)
+    if computed.status == Status.RETRACTED.name and not chain(corrections, revision.number, instant):
+        computed = replace(computed, remedy=_FIT_AGAIN.format(revision.number))
     if not computed.permits_use:
         return computed
     if own:

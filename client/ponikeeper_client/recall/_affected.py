@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ponikeeper.errors import ConfigError, MissingExtraError, NoGeometryError, NotConnectedError
+from ponikeeper.protocol.models import members_of
 from ponikeeper.text.timestamps import from_posix
-from ponikeeper_client.documents import Calibration, calibrations
+from ponikeeper_client.documents import Calibration, RecordedModel, calibrations
 from ponikeeper_client.recall._best_known import apply_corrections
 from ponikeeper_client.recall._histories import History
 from ponikeeper_client.recall._reading import recorded
@@ -35,6 +36,9 @@ class Affected:
         What was recorded, with the events.
     known
         What is known of it now; None where it is another geometry of the same number.
+    member
+        Number of the revision where the run was recorded with a model that was fitted to it; None where it was
+        recorded with the revision itself.
     """
 
     run_uid: str
@@ -42,6 +46,7 @@ class Affected:
     time: str
     recorded: Recorded
     known: BestKnown | None
+    member: int | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return it as a JSON object."""
@@ -56,6 +61,7 @@ class Affected:
             "untold": self.recorded.events_unknown,
             "revision": self.recorded.revision,
             "uid": self.recorded.uid,
+            "member": self.member,
             "judged": [] if known is None else [correction.as_dict() for correction in known.chain],
             "right": None if known is None else known.revision,
             "status": self.recorded.status if known is None else known.status,
@@ -72,6 +78,8 @@ class Affected:
         if known is None:
             return f"another geometry of that number, uid {self.recorded.uid}"
         status = "" if known.geometry is None else f", {known.status}"
+        if not known.chain and self.member is not None:
+            return f"by a model that was fitted to revision {self.member}, {known.status}"
         if not known.chain:
             return f"not corrected{status}"
         return known.reason or f"revision {known.revision} is right{status}: {known.chain[0].reason}"
@@ -101,7 +109,7 @@ class SearchResult:
 
 
 def find_affected(runs: Iterable[Any], prefix: str, number: int, history: History) -> SearchResult:
-    """Find the events that were recorded with a revision, by its uid; no image is loaded.
+    """Find the events that were recorded with a revision, or with a model that was fitted to it; no image is loaded.
 
     Of a run that does not have the revision only the descriptors are read.
 
@@ -206,15 +214,26 @@ def _search_run(run: Any, prefix: str, number: int, uid: str, history: History, 
         return
     head = (str(start["uid"]), start.get("scan_id"), from_posix(float(start["time"])))
     for record in recorded(run):
-        if record.uid == uid:
-            result.affected += [Affected(*head, part.recorded, part) for part in apply_corrections(record, history)]
+        if record.uid == uid or _is_member(record.model, uid):
+            member = None if record.uid == uid else number
+            parts = apply_corrections(record, history)
+            result.affected += [Affected(*head, part.recorded, part, member) for part in parts]
         elif record.revision == number and record.prefix == prefix:
             result.others.append(Affected(*head, record, None))
 
 
 def _has_revision(calibration: Calibration, prefix: str, number: int, uid: str) -> bool:
     values = calibration.values
-    return values.get("revision_uid") == uid or (values.get("revision") == number and calibration.prefix == prefix)
+    if values.get("revision_uid") == uid or (values.get("revision") == number and calibration.prefix == prefix):
+        return True
+    return _is_member(calibration.model(), uid)
+
+
+def _is_member(recorded: RecordedModel | None, uid: str) -> bool:
+    """Return whether a model was fitted to the revision of a uid."""
+    if recorded is None or recorded.problem:
+        return False
+    return any(member == uid for _, member in members_of(recorded.model))
 
 
 def _from_databroker(name: str, profiles: Any) -> Any:

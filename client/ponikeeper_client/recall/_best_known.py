@@ -9,13 +9,16 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any, cast
 
-from ponikeeper.errors import NoGeometryError
+from ponikeeper.errors import GeometryError, ModelError, NoGeometryError
 from ponikeeper.geometry.files import files_of
+from ponikeeper.geometry.kinematics import Reach
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import chain
+from ponikeeper.protocol.models import is_model, model_of
 from ponikeeper.text.timestamps import from_posix, to_datetime
 from ponikeeper_client.documents import applicability
 from ponikeeper_client.recall._histories import Histories, History, read_histories, read_ioc, select_history
+from ponikeeper_client.recall._models import Computed, computed_at, joints_at, verified_model
 from ponikeeper_client.recall._reading import recorded
 from ponikeeper_client.recall._runs import Event
 from ponikeeper_client.recall._values import BestKnown, Geometries, Recorded
@@ -216,11 +219,18 @@ def _verified_revision(recorded: Recorded, history: History) -> Revision:
             f"{where}: revision {number} of {history.authority} has the uid {revision.uid}, the run recorded "
             f"{recorded.uid}: it is another geometry of the same number, the store was created again; {advice}"
         )
-    same = recorded.geometry in (None, revision.geometry)
-    if revision.checksum != recorded.checksum or not same:
+    wrong = "checksum differs" if revision.checksum != recorded.checksum else ""
+    if not wrong and is_model(revision):
+        try:
+            return verified_model(recorded, revision, history.derived(recorded.serial or 0))
+        except (GeometryError, ModelError) as error:
+            wrong = str(error)
+    if recorded.geometry not in (None, revision.geometry):
+        wrong = wrong or "geometry differs"
+    if wrong:
         raise NoGeometryError(
             f"{where}: revision {number} of {history.authority} is not what the run recorded under the same uid "
-            f"({'checksum' if same else 'geometry'} differs): one of them was changed; {advice}"
+            f"({wrong}): one of them was changed; {advice}"
         )
     return revision
 
@@ -286,17 +296,40 @@ def _result(
     recorded: Recorded, own: Revision, revision: Revision, steps: Chain, history: History, instant: str
 ) -> BestKnown:
     """Return a revision as the right one for some events, with its status at their time; `own` is the recorded one."""
+    corrections, reason, computed = history.corrections(), "", None
+    if recorded.geometry is None and recorded.model is not None:
+        reason = recorded.reason  # of another position than the recorded one
+    elif is_model(revision) and revision.number != own.number:
+        computed, reason = _computed(recorded, own, revision)
+    right = revision if computed is None else computed.revision
+    status = applicability(recorded.record, own, right, corrections, instant)
     return BestKnown(
         recorded=recorded,
-        geometry=revision.geometry,
+        geometry=None if reason else right.geometry,
+        reason=reason,
         revision=revision.number,
         uid=revision.uid,
         checksum=revision.checksum,
         label=revision.label,
         files=files_of(revision.provenance),
-        covariance=cast("Mapping[str, Any] | None", revision.provenance.get("covariance")),
-        valid_within=cast("Mapping[str, float] | None", revision.provenance.get("valid_within")),
-        applicability=applicability(recorded.record, own, revision, history.corrections(), instant),
+        covariance=cast("Mapping[str, Any] | None", right.provenance.get("covariance")),
+        valid_within=cast("Mapping[str, float] | None", right.provenance.get("valid_within")),
+        computed="" if computed is None else computed.text,
+        applicability=status if computed is None else computed.applied_to(status),
         chain=steps,
         authority=history.authority,
     )
+
+
+def _computed(recorded: Recorded, own: Revision, revision: Revision) -> tuple[Computed | None, str]:
+    """Compute what another model gives where the links of a run were; or the reason why it gives nothing."""
+    model = model_of(revision)
+    assert model is not None
+    links = recorded.record.links or ()
+    known = {link.name: {"value": link.value, "units": link.units} for link in links if link.value is not None}
+    values = joints_at(model, {**(own.position or {}), **known} if recorded.model is None else own.position)
+    if values is None:
+        names = ", ".join(joint.link for joint in model.joints)
+        return None, f"revision {revision.number} is a model of {names}, and the run did not record where that was"
+    found = computed_at(revision, values, Reach.MARGIN, {})
+    return (found, "") if found.evaluation is not None else (None, found.problem)

@@ -11,7 +11,6 @@ from typing import Any
 from ponikeeper.errors import GeometryError, ModelError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import PARAMETERS
-from ponikeeper.protocol.link_values import quantity
 from ponikeeper.protocol.models import STEP_PX, shift_px
 from ponikeeper_client.documents import Calibration, RecordedModel, in_units_of_joint
 from ponikeeper_client.recall._runs import Event
@@ -122,11 +121,6 @@ class Columns:
                 return Place(problem=f"{key} is in {units}")
             values[link] = value
         return Place(values)
-
-    def text(self, values: Mapping[str, float]) -> str:
-        """Format a position: ``z = 523 mm``."""
-        units = {joint.link: joint.units for joint in self.model.model.joints}
-        return ", ".join(f"{link} = {quantity(value, units[link])}" for link, value in values.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,7 @@ def origin_lines(source: Recorded | BestKnown) -> list[str]:
         lines.append(f"revision {source.revision}{of}, uid {source.uid}, {source.checksum}")
     else:
         lines.append(record.summary)
+    lines += _model_lines(source, record)
     if isinstance(source, BestKnown):
         if source.corrected:
             lines.append(f"recorded was revision {record.revision}, uid {record.uid}")
@@ -171,6 +172,16 @@ def origin_lines(source: Recorded | BestKnown) -> list[str]:
         *record.notes,
     ]
     return [to_ascii(" ".join(line.split())) for line in lines]
+
+
+def _model_lines(source: Recorded | BestKnown, record: Recorded) -> list[str]:
+    """Format for which position a model gave a geometry; empty where it is that of a calibration."""
+    if isinstance(source, BestKnown) and source.computed:
+        return [f"what this model gives for {source.computed}, computed by recall"]
+    if record.model is None or record.model.problem or source.uid != record.uid:
+        return []
+    place = source.place if isinstance(source, BestKnown) else ""
+    return [f"what this model gave for {place or record.model.place}"]
 
 
 def applicability_line(source: Recorded | BestKnown) -> str:

@@ -9,6 +9,7 @@ from ponikeeper.errors import MissingExtraError
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.history import Activation, Revision
 from ponikeeper.history.corrections import chain, correction_of
+from ponikeeper.history.derived import derived_by_serial, with_derived
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.labels import label_of
 from ponikeeper.history.undos import undone_revisions
@@ -35,7 +36,8 @@ def timeline(history: ExportedHistory | str | Path, by: By = "revision") -> "pd.
         An exported history, its file, or what `read_history` returns.
     by
         One row for each ``revision``, at the time of its commit, or for each ``activation``: from this time on, the
-        row was the active geometry.
+        row was the active geometry. A model has one revision, and an activation with another geometry for each
+        position.
 
     Returns
     -------
@@ -93,8 +95,14 @@ def _by_revision(history: ExportedHistory) -> Iterator[tuple[str, dict[str, Any]
 
 def _by_activation(history: ExportedHistory) -> Iterator[tuple[str, dict[str, Any]]]:
     rows = {each["revision"]: each for _, each in _by_revision(history)}
+    derived, undone = derived_by_serial(history.derived), undone_revisions(history.activations, history.undos)
+    link_units = _link_units(history)
     for activation in history.activations:
-        yield activation.time, {**rows[activation.revision], **_activation_values(activation)}
+        row, given = rows[activation.revision], derived.get(activation.serial)
+        if given is not None:
+            revision = with_derived(history.revisions[activation.revision - 1], given)
+            row = _row(history, revision, undone, link_units)
+        yield activation.time, {**row, **_activation_values(activation)}
 
 
 def _activation_values(activation: Activation) -> dict[str, Any]:

@@ -178,6 +178,11 @@ class BestKnown:
         Path and SHA-256 of each file of the geometry, as for `Recorded`.
     covariance, valid_within
         How certain the geometry is, as for `Recorded`.
+    computed
+        The position for which recall computed the geometry with a model, for a person; empty where the geometry is
+        a recorded one.
+    place
+        The position for which a model gave the geometry, if that is another one than the descriptor has.
     applicability
         The status of the geometry where the links of the run were.
     chain
@@ -197,6 +202,8 @@ class BestKnown:
     files: Files = field(default_factory=dict[str, Mapping[str, str]], repr=False, hash=False)  # mappings have none
     covariance: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
     valid_within: Mapping[str, float] | None = field(default=None, repr=False, hash=False)
+    computed: str = ""
+    place: str = field(default="", repr=False)
     applicability: Applicability = field(default=Applicability(), repr=False)
     chain: tuple[Correction, ...] = ()
     authority: str = ""
@@ -247,6 +254,8 @@ class BestKnown:
         if self.applicability == self.recorded.applicability and self.revision in (None, self.recorded.revision):
             return self.recorded.summary + (f" ({self.reason})" if self.reason and self.recorded.geometry else "")
         right = " ".join(str(part) for part in ("revision", self.revision, self.label, self.status) if part)
+        if self.computed:
+            right += f", computed by recall for {self.computed}"
         if self.geometry is None:
             right = f"no geometry: {self.reason}"
         steps = (correction_text(correction) for correction in self.chain)
