@@ -3,7 +3,8 @@
 - Devices: `CalibrationData` and `CalibrationMixin` for ophyd, `AsyncCalibrationData` and
   `AsyncCalibrationMixin` for ophyd-async. They record the active geometry in every run.
 - Plans: `calibrate`, `at_positions` and the preprocessor `calibration_guard`.
-- Back from a run: `recorded`, `best_known`, `azimuthal_integrator`, `uncertainty`, `poni`, `write_poni`, `write_nexus`.
+- Back from a run: `recorded`, `best_known`, `geometries`, `azimuthal_integrator`, `uncertainty`, `poni`, `write_poni`,
+  `write_nexus`.
 - The history over time: `timeline`, `read_history`.
 
 A name is loaded when it is first used, so importing this package costs nothing, and each name needs
@@ -27,11 +28,13 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` lo
     from ponikeeper_client.plans import Calibrated, Nominal, Shutter, at_positions, calibrate
     from ponikeeper_client.recall import (
         BestKnown,
+        EventGeometry,
         Geometries,
         Recorded,
         Uncertainty,
         azimuthal_integrator,
         best_known,
+        geometries,
         poni,
         read_history,
         recorded,
@@ -48,6 +51,7 @@ __all__ = [
     "Calibrated",
     "CalibrationData",
     "CalibrationMixin",
+    "EventGeometry",
     "Geometries",
     "Nominal",
     "Recorded",
@@ -58,6 +62,7 @@ __all__ = [
     "best_known",
     "calibrate",
     "calibration_guard",
+    "geometries",
     "poni",
     "read_history",
     "recorded",
@@ -79,11 +84,13 @@ _MODULES = {
     "at_positions": "plans",
     "calibrate": "plans",
     "BestKnown": "recall",
+    "EventGeometry": "recall",
     "Geometries": "recall",
     "Recorded": "recall",
     "Uncertainty": "recall",
     "azimuthal_integrator": "recall",
     "best_known": "recall",
+    "geometries": "recall",
     "poni": "recall",
     "read_history": "recall",
     "recorded": "recall",

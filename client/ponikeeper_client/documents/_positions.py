@@ -1,7 +1,7 @@
 """Where the linked PVs were when an event was read: which columns of the events have their values. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ponikeeper.errors import NoGeometryError
@@ -40,7 +40,7 @@ def matched_keys(data_keys: Mapping[str, Mapping[str, Any]], pvs: Mapping[str, s
 
 
 def given_keys(
-    data_keys: Mapping[str, Mapping[str, Any]], given: Mapping[str, str], links: Mapping[str, str]
+    data_keys: Mapping[str, Mapping[str, Any]], given: Mapping[str, str], links: Collection[str]
 ) -> dict[str, str]:
     """Return which data keys have the values of linked PVs, by the names that a user gives.
 
@@ -51,7 +51,7 @@ def given_keys(
     given
         The data key of each link by its name: ``{"z": "motor"}``.
     links
-        The PV of each link that there is.
+        Names of the links of the model.
 
     Returns
     -------

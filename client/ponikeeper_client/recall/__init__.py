@@ -3,9 +3,11 @@
 >>> recorded(catalog[uid])  # every geometry, with the events that it covers
 >>> best_known(catalog[uid])  # with all corrections made since
 >>> azimuthal_integrator(catalog[uid], event=3, best=True)
+>>> geometries(catalog[uid])  # of each event, where a model is active
 """
 
 from ponikeeper_client.recall._best_known import best_known
+from ponikeeper_client.recall._geometries import EventGeometry, geometries
 from ponikeeper_client.recall._histories import read_history
 from ponikeeper_client.recall._nexus import write_nexus
 from ponikeeper_client.recall._pyfai import azimuthal_integrator, poni, write_poni
@@ -16,11 +18,13 @@ from ponikeeper_client.recall._values import BestKnown, Geometries, Recorded
 
 __all__ = [
     "BestKnown",
+    "EventGeometry",
     "Geometries",
     "Recorded",
     "Uncertainty",
     "azimuthal_integrator",
     "best_known",
+    "geometries",
     "poni",
     "read_history",
     "recorded",

@@ -145,7 +145,7 @@ def apply_corrections(recorded: Recorded, history: History) -> list[BestKnown]:
     NoGeometryError
         The history does not have the revision that the run recorded.
     """
-    revision = _verified_revision(recorded, history)
+    revision = verified_revision(recorded, history)
     corrections = history.corrections()
     if any(event.time is None for event in recorded.events) or not recorded.events:
         return [_without_times(recorded, revision, corrections, history)]
@@ -177,7 +177,7 @@ def use_revision(recorded: Recorded, number: int, history: History) -> list[Best
     NoGeometryError
         The history does not have one of the two revisions.
     """
-    own = _verified_revision(recorded, history)
+    own = verified_revision(recorded, history)
     revision = history.revision(number)
     if revision is None:
         raise NoGeometryError(f"{recorded.detector} {recorded.scope}: {history.authority} has no revision {number}")
@@ -204,8 +204,25 @@ def _parts(
         yield path, tuple(events)
 
 
-def _verified_revision(recorded: Recorded, history: History) -> Revision:
-    """Return the revision that the run recorded, verified by uid and checksum."""
+def verified_revision(recorded: Recorded, history: History) -> Revision:
+    """Return the revision that a run recorded, verified by uid and checksum; a model with what it gave then.
+
+    Parameters
+    ----------
+    recorded
+        A record with a revision.
+    history
+        The history of its detector.
+
+    Returns
+    -------
+    Revision
+
+    Raises
+    ------
+    NoGeometryError
+        The history does not have it, or has another one under its number or its uid.
+    """
     number = recorded.revision or 0
     where = f"{recorded.detector} {recorded.scope}"
     advice = "give the exported history that has it: best_known(run, history=...)"

@@ -122,6 +122,19 @@ class Columns:
             values[link] = value
         return Place(values)
 
+    def lengths(self, travel: Mapping[str, float]) -> dict[str, float]:
+        """Convert how far links travelled, by data key, to the units of the model, by link."""
+        lengths: dict[str, float] = {}
+        for joint in self.model.model.joints:
+            key = self.keys.get(joint.link)
+            length = None if key is None else travel.get(key)
+            if key is not None and length is not None:
+                converted = in_units_of_joint(
+                    length, self.data_keys[key], joint.units, measures_beam=joint.kind == "beam"
+                )
+                lengths[joint.link] = converted or 0.0
+        return lengths
+
 
 @dataclass(frozen=True, slots=True)
 class PlacePart:

@@ -52,11 +52,7 @@ def recorded(run: Any, detector: str | None = None, stream: str | None = None) -
     >>> recorded(catalog[uid])
     pe1: primary 1-4: revision 12 near VALID; 5-6: revision 13 far VALID
     """
-    for argument, name in (("detector", detector), ("stream", stream)):
-        if not isinstance(name, str | None):
-            raise ValueError(
-                f"{argument}={name!r} is no name: expected a text, {argument}='pe1'; a history as history=..."
-            )
+    require_names(detector=detector, stream=stream)
     whole = read_run(run)
     results = _recorded(whole)
     if detector is None and stream is None:
@@ -67,6 +63,15 @@ def recorded(run: Any, detector: str | None = None, stream: str | None = None) -
         wanted = " ".join(filter(None, (detector and f"of {detector}", stream and f"in {stream}")))
         raise NoGeometryError(f"run {whole.uid} recorded no geometry {wanted}: recorded are {names}")
     return Geometries(matches)
+
+
+def require_names(**names: object) -> None:
+    """Check that arguments are names or None; raises `ValueError`."""
+    for argument, name in names.items():
+        if not isinstance(name, str | None):
+            raise ValueError(
+                f"{argument}={name!r} is no name: expected a text, {argument}='pe1'; a history as history=..."
+            )
 
 
 def geometry_of_start(start: Mapping[str, Any]) -> Geometry:

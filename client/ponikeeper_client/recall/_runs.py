@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ponikeeper_client.documents import STATE_KEYS
@@ -53,6 +53,12 @@ class Event:
     def reading(self, key: str) -> Reading | None:
         """Return the reading of a data key; None where the event has none."""
         return next((reading for reading in self.readings if reading.key == key), None)
+
+    def with_value(self, key: str, value: float) -> "Event":
+        """Return the event with another value of a reading."""
+        return replace(
+            self, readings=tuple(replace(each, value=value) if each.key == key else each for each in self.readings)
+        )
 
 
 def finite(value: Any) -> float | None:
