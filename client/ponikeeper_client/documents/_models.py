@@ -41,7 +41,13 @@ class RecordedModel:
 
     @property
     def model(self) -> Model:
-        """The model; raises `ModelError` where what was recorded is none."""
+        """The model.
+
+        Raises
+        ------
+        ModelError
+            What was recorded is none.
+        """
         return _model(self.text)
 
     @property

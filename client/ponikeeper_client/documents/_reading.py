@@ -102,7 +102,13 @@ class Calibration:
         return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
 
     def model(self) -> RecordedModel | None:
-        """Return the model that gave the geometry; None where the geometry is that of the revision."""
+        """Return the model that gave the geometry.
+
+        Returns
+        -------
+        RecordedModel or None
+            None where the geometry is that of the revision.
+        """
         return recorded_model(self.values.get("model"))
 
     def position_keys(self, data_keys: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
