@@ -57,12 +57,13 @@ _ROOM = 200e6
 
 
 _LONG = (
-    "slow/test_pages.py", "bluesky/test_recall.py", "ca/test_fit_command.py", "bluesky/test_calibrate.py",
-    "bluesky/test_fit_real.py", "bluesky/test_images.py", "slow/fit/test_identify.py",
-    "bluesky/test_origin_notebook.py", "bluesky/test_queueserver.py", "bluesky/test_gui.py", "bluesky/test_demo.py",
-    "bluesky/test_matrix.py", "bluesky/test_guard_links.py", "slow/fit/test_simulated.py", "ca/test_export.py",
-    "bluesky/test_async_device.py", "bluesky/test_calibrate_links.py", "ca/test_health_check.py",
-    "ca/test_cli_old_revisions.py",
+    "slow/test_pages.py", "bluesky/test_recall.py", "bluesky/test_images.py", "ca/test_fit_command.py",
+    "bluesky/test_guard_links.py", "bluesky/test_calibrate.py", "ca/test_link_units.py", "bluesky/test_gui.py",
+    "slow/fit/test_identify.py", "bluesky/test_gateway.py", "bluesky/test_at_positions.py", "bluesky/test_demo.py",
+    "bluesky/test_async_device.py", "bluesky/test_matrix.py", "ca/test_export.py", "ca/test_gateway.py",
+    "slow/fit/test_acceptance.py", "ca/test_service.py", "bluesky/test_origin_notebook.py",
+    "bluesky/test_queueserver.py", "ca/test_health_check.py", "slow/fit/test_simulated.py", "ca/test_cli_status.py",
+    "ca/test_follow.py", "slow/test_time_limits.py", "bluesky/test_fit_real.py", "campaigns/test_disk.py",
 )  # fmt: skip
 """Files of tests that take half a minute or more."""
 

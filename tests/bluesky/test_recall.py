@@ -2,11 +2,8 @@
 
 import dataclasses
 import json
-import os
 import random
 import re
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -94,13 +91,6 @@ def ask(prefix, op, **values):
 def shifted(documents, by):
     """Shift a run in time: its start, descriptors, events and stop."""
     return [(kind, {**document, "time": document["time"] + by}) for kind, document in documents]
-
-
-def call(*arguments, **environment):
-    command = [sys.executable, "-m", "ponikeeper", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=TIMEOUT, check=False, env={**os.environ, **environment}
-    )
 
 
 # --- what the catalogs keep
@@ -276,7 +266,8 @@ def test_correction_is_known_at_once_although_the_same_query_was_made_before(pan
         assert (found.revision, len(found.chain)) == (number, number - 1)
 
 
-def test_concurrent_queries_of_other_clients_do_not_interfere(panel, documents_of):
+@pytest.mark.parametrize("count", [6, pytest.param(100, marks=pytest.mark.campaign)])
+def test_concurrent_queries_of_other_clients_do_not_interfere(panel, documents_of, count):
     prefix = panel.calib.prefix
     geometries = [commit(prefix, number) for number in (1, 2)]
     ask(prefix, "supersede", revision=2, by=1, reason="wrong")
@@ -290,7 +281,7 @@ def test_concurrent_queries_of_other_clients_do_not_interfere(panel, documents_o
     other = threading.Thread(target=hammer)
     other.start()
     try:
-        for _ in range(20):
+        for _ in range(count):
             assert best_known(documents)[0].geometry == geometries[0]
     finally:
         enough.set()
@@ -400,7 +391,7 @@ def begun_anew(ioc):
 
 @pytest.mark.parametrize("count", [2, pytest.param(30, marks=pytest.mark.campaign)])
 def test_new_store_after_a_loss_never_gives_another_geometry(
-    make_ioc, make, catalogs, address, documents_of, tmp_path, capsys, count
+    make_ioc, make, catalogs, address, documents_of, call, tmp_path, capsys, count
 ):
     ioc = make_ioc().start()
     panel = make(Panel, ioc.prefix.removesuffix("Calib:"), "pe1")
@@ -457,7 +448,7 @@ def test_affected_names_runs_streams_and_events(panel, three_runs, address, caps
     }
 
 
-def test_affected_prints_later_corrections_and_takes_the_key_from_the_environment(panel, three_runs, address):
+def test_affected_prints_later_corrections_and_takes_the_key_from_the_environment(panel, three_runs, address, call):
     prefix, (uri, key) = panel.calib.prefix, address
     ask(prefix, "supersede", revision=2, by=3, reason="wavelength typed wrong")
     done = call("affected", prefix, 2, uri, COLUMNS="200", TILED_API_KEY=key)

@@ -17,8 +17,6 @@ from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol.pvs import setpoint
 from speak import GEOMETRY, TIMEOUT, Wire, commit_text, counters, get, put, request, run, snapshot
 
-ORDERS = 200
-
 BINNED = {**GEOMETRY, "pixel1": 4e-4, "pixel2": 4e-4, "detector_config": {"max_shape": [1024, 1024]}}
 ORIENTED = {**GEOMETRY, "rot3": 1.5707963, "detector_config": {"orientation": 2}}
 PILATUS = {
@@ -67,11 +65,12 @@ def test_pixel_sizes_of_this_test_are_not_those_that_a_detector_brings():
     assert (BINNED["pixel1"], BINNED["pixel2"]) != pixel_size(BINNED["detector"])
 
 
-def test_setpoints_put_in_any_order_are_the_saved_geometry_and_none_is_refused(prefix):
+@pytest.mark.parametrize("orders", [60, pytest.param(400, marks=pytest.mark.campaign)])
+def test_setpoints_put_in_any_order_are_the_saved_geometry_and_none_is_refused(prefix, orders):
     """Several orders of each way from one geometry to another."""
     draw = random.Random(16)
     tried = 0
-    while tried < ORDERS:
+    while tried < orders:
         for start, end in ROUTES:
             begin(prefix, end)
             saved = save_set(prefix)

@@ -111,10 +111,15 @@ class Scene:
             image[mask != 0] = -1
         return image
 
+    @functools.cached_property
+    def _angles(self):
+        """Scattering angle of each pixel (rad), shape (y, x)."""
+        return two_theta(self.truth)
+
     def _seen_angles(self):
         """Compute the scattering angle where each pixel is in truth (rad), shape (y, x)."""
         if not self.distortion:
-            return two_theta(self.truth)
+            return self._angles
         shape = detector_of(self.truth).shape
         y, x = np.mgrid[: shape[0], : shape[1]].astype(float)
         shift_y, shift_x = distortion_field(shape, self.distortion, np.random.default_rng((self.seed, 3)))
@@ -132,7 +137,7 @@ class Scene:
         return np.interp(angle, grid, profile)
 
     def _shadow(self):
-        angle = two_theta(self.truth)
+        angle = self._angles
         behind = np.tan(np.minimum(angle, 1.5)) * self.truth.dist < self.stop * self.pixel
         if not behind.any():
             return behind
@@ -200,7 +205,9 @@ def two_theta(geometry):
 
 def off_px(truth, found):
     """Compute the distance between the rings of two geometries, rms over the detector (px)."""
-    one, other = (two_theta(geometry)[::SPLIT, ::SPLIT] for geometry in (truth, found))
+    rows, columns = detector_of(truth).shape
+    y, x = np.mgrid[:rows:SPLIT, :columns:SPLIT].astype(float)
+    one, other = (integrator(geometry).tth(y, x) for geometry in (truth, found))
     scale = truth.dist / np.cos(np.minimum(one, 1.4)) ** 2 / np.sqrt(truth.pixel1 * truth.pixel2)
     return float(np.sqrt(np.mean(((other - one) * scale) ** 2)))
 
