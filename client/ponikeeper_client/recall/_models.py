@@ -28,7 +28,8 @@ class Computed:
     text
         The position, for a person: ``z = 523 mm``.
     evaluation
-        The geometry with its uncertainty; None where there is none.
+        The geometry with its uncertainty, also outside of the range; None where there is none, such as behind the
+        sample.
     problem
         Why the model does not hold there; empty where it does.
     """
@@ -83,14 +84,13 @@ def computed_at(
         units = {joint.link: joint.units for joint in model.joints}
         far = [f"{link} by {quantity(travel[link], units[link])}" for link in sigma]
         problem = f"{problem}; during the exposure it moved along {', '.join(far)}"
-    if answer.evaluation is None:
+    evaluation = answer.evaluation or answer_at(moved, values, Reach.OUTSIDE).evaluation
+    if evaluation is None:
         return Computed(revision, text, None, problem)
     others = {name: dict(item) for name, item in (revision.position or {}).items()}
     joints = {joint.link: {"value": values[joint.link], "units": joint.units} for joint in model.joints}
-    here = DerivedGeometry(
-        0, 0, revision.number, answer.evaluation.geometry, {**others, **joints}, certainty_of(answer.evaluation)
-    )
-    return Computed(with_derived(revision, here), text, answer.evaluation, problem)
+    here = DerivedGeometry(0, 0, revision.number, evaluation.geometry, {**others, **joints}, certainty_of(evaluation))
+    return Computed(with_derived(revision, here), text, evaluation, problem)
 
 
 def joints_at(model: Model, position: Position | None) -> dict[str, float] | None:
