@@ -2,7 +2,7 @@
 
 - Devices: `CalibrationData` and `CalibrationMixin` for ophyd, `AsyncCalibrationData` and
   `AsyncCalibrationMixin` for ophyd-async. They record the active geometry in every run.
-- Plans: `calibrate`, `at_positions` and the preprocessor `calibration_guard`.
+- Plans: `calibrate`, `calibrate_travel`, `at_positions` and the preprocessor `calibration_guard`.
 - Back from a run: `recorded`, `best_known`, `geometries`, `azimuthal_integrator`, `uncertainty`, `poni`, `write_poni`,
   `write_nexus`.
 - The history over time: `timeline`, `read_history`.
@@ -25,7 +25,15 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` lo
     from ponikeeper_client.async_device import AsyncCalibrationData, AsyncCalibrationMixin
     from ponikeeper_client.device import CalibrationData, CalibrationMixin
     from ponikeeper_client.guard import calibration_guard
-    from ponikeeper_client.plans import Calibrated, Nominal, Shutter, at_positions, calibrate
+    from ponikeeper_client.plans import (
+        Calibrated,
+        CalibratedTravel,
+        Nominal,
+        Shutter,
+        at_positions,
+        calibrate,
+        calibrate_travel,
+    )
     from ponikeeper_client.recall import (
         BestKnown,
         EventGeometry,
@@ -49,6 +57,7 @@ __all__ = [
     "AsyncCalibrationMixin",
     "BestKnown",
     "Calibrated",
+    "CalibratedTravel",
     "CalibrationData",
     "CalibrationMixin",
     "EventGeometry",
@@ -61,6 +70,7 @@ __all__ = [
     "azimuthal_integrator",
     "best_known",
     "calibrate",
+    "calibrate_travel",
     "calibration_guard",
     "geometries",
     "poni",
@@ -79,10 +89,12 @@ _MODULES = {
     "CalibrationMixin": "device",
     "calibration_guard": "guard",
     "Calibrated": "plans",
+    "CalibratedTravel": "plans",
     "Nominal": "plans",
     "Shutter": "plans",
     "at_positions": "plans",
     "calibrate": "plans",
+    "calibrate_travel": "plans",
     "BestKnown": "recall",
     "EventGeometry": "recall",
     "Geometries": "recall",

@@ -1,4 +1,4 @@
-"""`calibrate` and `at_positions` for bluesky-queueserver: all arguments and results are JSON, or names of devices.
+"""The plans of the client for bluesky-queueserver: all arguments and results are JSON, or names of devices.
 
 Import them in the startup script of the worker. The queue checks a request by their annotations, which
 also say which texts are names of devices. They omit all that cannot be expressed as JSON (images, a
@@ -109,6 +109,124 @@ def calibrate(
     return {name: _as_json(result) for name, result in results.items()}
 
 
+def calibrate_travel(
+    detectors: Sequence[Readable],
+    motors: Sequence[Movable],
+    positions: list[dict[str, float]] | list[float] | dict[str, float] | dict[str, dict[str, float]],
+    calibs: Sequence[Readable] | None = None,
+    *,
+    links: list[str] | None = None,
+    axis: int | dict[str, int] | None = None,
+    nominal: bool = False,
+    order: list[str] | None = None,
+    ranges: dict[str, list[float]] | None = None,
+    motor_sigma: dict[str, float] | None = None,
+    scale_sigma: dict[str, float] | None = None,
+    calibrant: str,
+    wavelength: float | None = None,
+    wavelength_sigma: float | None = None,
+    start: str | dict[str, Any] | list[Any] | None = None,
+    num: int = 1,
+    dark: Literal["take"] | None = None,
+    mask: str | None = None,
+    part: bool = False,
+    label: str | None = None,
+    shutter: Movable | None = None,
+    shutter_open: float | str = 1,
+    shutter_closed: float | str = 0,
+    key: str | None = None,
+    output_dir: str = "calibrations",
+    timeout: float = 30.0,
+    md: dict[str, Any] | None = None,
+) -> Plan:
+    """Calibrate detectors at several positions, and activate the model of each: a geometry at every position.
+
+    Parameters
+    ----------
+    detectors
+        To expose.
+    motors
+        The motor that moves them; of several also give links.
+    positions
+        Where to calibrate: [300, 500, 700], or by labels of the calibrations, {"near": 300, "far": 700}; of several
+        motors each is {"z": 300, "tth": 10}.
+    calibs
+        The calibration of each detector, such as pe1.calib; if omitted, the one component of that kind that each has.
+    links
+        Names of the links that the motors move, in their order.
+    axis
+        Lab axis of an arm, 1 (up), 2 (horizontal) or 3 (beam), negative for left-handed; of several by their links.
+    nominal
+        Whether the axes of arms are as designed.
+    order
+        All links from the floor to the detector; if omitted, arms before stages.
+    ranges
+        Declared ranges of links: {"tth": [0, 40]}.
+    motor_sigma
+        Standard deviation of the position of a link, in its units.
+    scale_sigma
+        Relative standard deviation of the scale of a motor; if omitted, as the IOC is configured.
+    calibrant
+        The standard in the beam: pyFAI's name, or a .D file.
+    wavelength
+        In m; if omitted, as for calibrate.
+    wavelength_sigma
+        Relative standard deviation of the wavelength; if omitted, that in the configuration of the IOC (0.005).
+    start
+        Where the fits begin, as for calibrate, or a list, one for each position. If omitted: the active geometry where
+        it applies, what the calibrations before predict, or nothing.
+    num
+        Number of exposures, which are averaged.
+    dark
+        "take" takes one with the shutter closed.
+    mask
+        A file as the worker sees it; nonzero is masked.
+    part
+        Whether a geometry is accepted that the image determines only in a part of the detector.
+    label
+        Name of the model, such as travel.
+    shutter
+        Opened for the exposures, and always closed at the end.
+    shutter_open, shutter_closed
+        The values to which it is set.
+    key
+        Data key of the images, where a detector has several.
+    output_dir
+        For image, PONI and picture; on the worker's host.
+    timeout
+        How long to wait until the links are at rest (s).
+    md
+        Further metadata of the runs.
+
+    Returns
+    -------
+    dict of str to dict
+        By the detector's name: revision and serial of the model, status, status_reason, warnings, and calibrations, a
+        list of what calibrate returns.
+
+    Raises
+    ------
+    CalibrationError
+        The message says which positions are missing, and what to type to go on.
+    """
+    moved = _devices(motors)
+    if links is not None and len(links) != len(moved):
+        raise CalibrationError(f"{len(moved)} motors and {len(links)} links: expected one for each")
+    if links is None and len(moved) != 1:
+        raise CalibrationError(f"{len(moved)} motors are given: expected one, or links=[...], the name of each link")
+    opened = None if shutter is None else plans.Shutter(shutter, shutter_open, shutter_closed)
+    begin = [start_from(each) for each in start] if isinstance(start, list) else start_from(start)
+    results = yield from plans.calibrate_travel(
+        _devices(detectors), moved[0] if links is None else dict(zip(links, moved, strict=True)), positions,
+        None if calibs is None else _calibrations(calibs), axis=axis, nominal=nominal, order=order or (),
+        ranges={link: _pair(link, each) for link, each in (ranges or {}).items()}, motor_sigma=motor_sigma,
+        scale_sigma=scale_sigma, label=label, start=begin, timeout=timeout, md=md, calibrant=calibrant,
+        wavelength=wavelength, wavelength_sigma=wavelength_sigma, num=num, dark=dark, mask=mask, part=part,
+        shutter=opened, key=key, output_dir=output_dir,
+    )  # fmt: skip
+    return {name: _travel_as_json(result) for name, result in results.items()}
+
+
 def at_positions(
     detectors: Sequence[Readable],
     motor: Movable,
@@ -199,6 +317,23 @@ def _calibrations(components: Sequence[Any]) -> list[CalibrationData]:
     if others:
         raise CalibrationError(f"{', '.join(others)} is no calibration: expected the component of each, pe1.calib")
     return list(components)
+
+
+def _pair(link: str, values: Sequence[float]) -> tuple[float, float]:
+    if len(values) != 2:
+        raise CalibrationError(f"ranges: {link} has {list(values)}, expected the lowest and the highest value")
+    return (values[0], values[1])
+
+
+def _travel_as_json(result: plans.CalibratedTravel) -> dict[str, Any]:
+    return {
+        "revision": result.revision,
+        "serial": result.serial,
+        "status": result.status,
+        "status_reason": result.status_reason,
+        "warnings": list(result.warnings),
+        "calibrations": [_as_json(each) for each in result.calibrations],
+    }
 
 
 def _as_json(result: plans.Calibrated) -> dict[str, Any]:

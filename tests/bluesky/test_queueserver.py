@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import on_rail
 from calibrating import Panel, off_px
 from live import wait_for
 from ponikeeper.errors import CalibrationError, GeometryError
@@ -37,18 +38,21 @@ from bluesky.plans import count
 from ophyd import Signal
 
 from calibrating import Panel
+from on_rail import OnRail
 from ponikeeper_client.guard import calibration_guard
-from ponikeeper_client.queueserver import at_positions, calibrate
+from ponikeeper_client.queueserver import at_positions, calibrate, calibrate_travel
 from stages import Stage
 
 pe1 = Panel("{pe1}", name="pe1")
 pe2 = Panel("{pe2}", name="pe2")
 pe3 = Panel("{pe3}", name="pe3")
 pe4 = Panel("{pe4}", name="pe4")
+pe5 = OnRail("{pe5}", name="pe5")
 stage = Stage("{stage}", name="stage")
 shutter = Signal(name="shutter", value="closed")
-for device in (pe1, pe2, pe3, pe4, stage):
+for device in (pe1, pe2, pe3, pe4, pe5, stage):
     device.wait_for_connection(timeout=30)
+pe5.rail = stage
 for panel in (pe1, pe3, pe4):
     panel.frames = [np.load("{folder}/frame.npy")]
 pe1.meanwhile = lambda: Path("{folder}/shutter").write_text(shutter.get())
@@ -71,7 +75,8 @@ RE.subscribe(keep)
 def linked(make_ioc_for_module, motors):
     """An IOC that was calibrated at two positions."""
     links = "settle = 0.2\n" + motors.link("z", "Z:RBV", moving="Z:MOVN")
-    ioc = make_ioc_for_module(more={"{Det:1}Calib:": links}, other_ports=(motors.port,)).start()
+    more = dict.fromkeys(("{Det:1}Calib:", "{Det:2}Calib:"), links)
+    ioc = make_ioc_for_module(detectors=tuple(more), more=more, other_ports=(motors.port,)).start()
     for name, place in PLACES.items():
         text = commit_text(name, geometry={**GEOMETRY, "dist": DISTANCES[name]}, label=name, position={"z": place})
         assert request(ioc.prefix, text)["outcome"] == "accepted"
@@ -93,7 +98,8 @@ def watched(make_ioc_for_module, motors):
 @pytest.fixture(scope="module")
 def prefixes(fresh_prefix, linked, watched):
     pe3, pe4 = watched.prefixes
-    return {"pe1": fresh_prefix(), "pe2": linked.prefix, "pe3": pe3, "pe4": pe4}
+    pe2, pe5 = linked.prefixes
+    return {"pe1": fresh_prefix(), "pe2": pe2, "pe3": pe3, "pe4": pe4, "pe5": pe5}
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +126,9 @@ def test_plans_are_offered_with_types_defaults_and_descriptions(queue):
     assert ast.literal_eval(record["num"]["default"]) == 1
     assert "default" not in record["calibrant"], "the standard is never guessed"
     assert {one["name"] for one in found["at_positions"]["parameters"]} >= {"detectors", "motor", "positions"}
+    travel = {one["name"]: one for one in found["calibrate_travel"]["parameters"]}
+    assert all("annotation" in one and "description" in one for one in travel.values())
+    assert travel["motors"]["convert_device_names"]
 
 
 def test_calibration_from_the_queue_is_active_and_the_history_names_its_run(queue, pe1):
@@ -219,6 +228,36 @@ def test_positions_of_the_queue_are_measured_with_their_own_geometries(queue):
         (descriptor,) = queue.documents(uid, "descriptor")
         found[queue.documents(uid, "start")[0]["position"]] = documents.geometry(descriptor, "pe2").dist
     assert found == DISTANCES
+
+
+def test_travel_of_the_queue_leads_to_a_model(queue, make, prefixes):
+    places = {"first": on_rail.FIRST, "last": 300.0}
+    starts = [on_rail.truth(place).as_dict() for place in places.values()]
+    result = queue.run(
+        "calibrate_travel", detectors=["pe5"], motors=["stage"], positions=places, calibrant="Ni", start=starts,
+        label="travel",
+    )  # fmt: skip
+    assert (result["exit_status"], result["msg"], len(result["run_uids"])) == ("completed", "", 2)
+    calib = make(Panel, prefixes["pe5"].removesuffix("Calib:"), "pe5").calib
+    snapshot = calib.read_snapshot()
+    assert (snapshot.revision, snapshot.label, snapshot.status) == (3, "travel", "VALID")
+    assert "model" in snapshot.provenance
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({"motors": ["stage", "stage"]}, "2 motors are given: expected one, or links="),
+        ({"motors": ["stage"], "links": ["z", "x"]}, "1 motors and 2 links: expected one for each"),
+        ({"motors": ["stage"], "positions": [200.0]}, "1 calibration cannot determine"),
+        ({"motors": ["stage"], "ranges": {"z": [1.0]}}, "ranges: z has .1.0., expected the lowest and the highest"),
+    ],
+)
+def test_travel_that_cannot_lead_to_a_model_fails_before_anything_moves(queue, parameters, says):
+    asked = {"detectors": ["pe5"], "positions": [200.0, 300.0], "calibrant": "Ni", **parameters}
+    result = queue.run("calibrate_travel", **asked)
+    assert (result["exit_status"], result["run_uids"]) == ("failed", [])
+    assert re.search(says, result["msg"])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from ponikeeper.errors import FitError
+from ponikeeper.errors import FitError, GeometryError
 from ponikeeper.geometry.kinematics import AnyJoint, Beam, Chain, Model, Rotate, Span, Translate
 from ponikeeper.geometry.kinematics.panel import Panel, ring_shift_px
 from ponikeeper_client.model.left_out import LeftOut, culprit, leave_out
@@ -165,7 +165,8 @@ def fit_model(setup: Setup, members: Sequence[Member]) -> FittedModel:
 def _best(setup: Setup, members: Sequence[Member]) -> tuple[Problem, Solution]:
     """Fit with each sense of rotation of the arms that are not nominal, and return the best."""
     free = [joint.link for joint in setup.joints if isinstance(joint, Rotate) and joint.link not in setup.nominal]
-    attempts = []
+    attempts: list[tuple[Solution, Problem]] = []
+    problems: list[str] = []
     for senses in product((1, -1), repeat=len(free)):
         sense = dict(zip(free, senses, strict=True))
         joints = tuple(
@@ -173,7 +174,12 @@ def _best(setup: Setup, members: Sequence[Member]) -> tuple[Problem, Solution]:
             for joint in setup.joints
         )
         problem = Problem(_start(joints, members), members, setup.middle, setup.priors(), setup.motor_sigma)
-        attempts.append((solve(problem, 0.0), problem))
+        try:
+            attempts.append((solve(problem, 0.0), problem))
+        except GeometryError as error:  # with the wrong sense a detector can come to stand along the beam
+            problems += error.problems
+    if not attempts:
+        raise FitError(f"the model cannot be fitted: {problem}" for problem in dict.fromkeys(problems))
     bare, problem = min(attempts, key=lambda attempt: attempt[0].chi2)
     return problem, solve(replace(problem, chain=bare.chain))
 

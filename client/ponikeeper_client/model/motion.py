@@ -122,6 +122,11 @@ def factor_of(link: str, units: str, wanted: str) -> float:
     return float(factor)
 
 
+def is_angle(units: str) -> bool:
+    """Return whether units are those of an angle: then a link is an arm or a rotary stage."""
+    return bool(units) and conversion(Egu(units), "rad", measures_beam=False) is not None
+
+
 def position_of(member: Selected, units: Mapping[str, str]) -> dict[str, float]:
     """Return the position of a revision.
 

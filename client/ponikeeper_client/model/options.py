@@ -1,8 +1,11 @@
-"""Options of `ponikeeper model`."""
+"""Options of `ponikeeper model`: words of the command line, and back."""
 
+import shlex
 from collections.abc import Sequence
 
 from ponikeeper.errors import ConfigError
+from ponikeeper_client.model.history_fit import Knowledge
+from ponikeeper_client.model.motion import Motion
 
 
 def parse_numbers(option: str, words: Sequence[str], count: int = 1) -> dict[str, tuple[float, ...]]:
@@ -41,3 +44,42 @@ def parse_numbers(option: str, words: Sequence[str], count: int = 1) -> dict[str
             raise ConfigError(f"{option} {word}: {link} is given twice")
         values[link] = parsed
     return values
+
+
+def command_line(prefix: str, revisions: Sequence[str], motion: Motion, known: Knowledge, label: str | None) -> str:
+    """Return the command that fits and commits a model.
+
+    Parameters
+    ----------
+    prefix
+        PV prefix of the detector.
+    revisions
+        Numbers or labels of the members.
+    motion
+        How the detector moves.
+    known
+        What is known of the motors.
+    label
+        Label of the model.
+
+    Returns
+    -------
+    str
+        To be typed in a shell.
+    """
+    words = ["ponikeeper", "model", "fit", prefix]
+    for link in motion.stages:
+        words += ["--along", link]
+    for link, axis in motion.arms:
+        words += ["--arm", link, "--axis", str(axis)]
+    if motion.beam is not None:
+        words += ["--energy", motion.beam]
+    if motion.order:
+        words += ["--order", ",".join(motion.order)]
+    if known.nominal:
+        words.append("--nominal")
+    for option, values in (("--sigma", known.motor_sigma), ("--scale-sigma", known.scale_sigma)):
+        words += [word for link, value in values.items() for word in (option, f"{link}={value!r}")]
+    words += [word for link, (low, high) in known.ranges.items() for word in ("--range", f"{link}={low!r},{high!r}")]
+    words += ["--revisions", ",".join(revisions), "--put"]
+    return shlex.join([*words, "--label", label] if label else words)

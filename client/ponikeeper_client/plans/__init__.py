@@ -1,9 +1,10 @@
-"""Plans for a bluesky session: `calibrate` and `at_positions`, and the types of their arguments and results."""
+"""Plans for a bluesky session: `calibrate`, `calibrate_travel` and `at_positions`; types of arguments and results."""
 
 from ponikeeper_client.fit.start import Nominal
 from ponikeeper_client.plans._exposure import Shutter
 from ponikeeper_client.plans._result import Calibrated
 from ponikeeper_client.plans.at_positions import at_positions
 from ponikeeper_client.plans.calibrate import calibrate
+from ponikeeper_client.plans.calibrate_travel import CalibratedTravel, calibrate_travel
 
-__all__ = ["Calibrated", "Nominal", "Shutter", "at_positions", "calibrate"]
+__all__ = ["Calibrated", "CalibratedTravel", "Nominal", "Shutter", "at_positions", "calibrate", "calibrate_travel"]

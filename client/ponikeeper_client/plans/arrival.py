@@ -43,7 +43,7 @@ def move_and_follow(motor: Any, target: float, calibs: Sequence[CalibrationData]
     CalibrationError
         The geometry did not apply in time, or the motor is not linked.
     """
-    yield from _move(motor, target, calibs, timeout, _Move.inapplicable_reason, "a geometry that applies", _HINT)
+    yield from _move([(motor, target)], calibs, timeout, _Move.inapplicable_reason, "a geometry that applies", _HINT)
 
 
 def move_and_settle(motor: Any, target: float, calibs: Sequence[CalibrationData], timeout: float = TIMEOUT) -> Plan:
@@ -51,29 +51,44 @@ def move_and_settle(motor: Any, target: float, calibs: Sequence[CalibrationData]
 
     Parameters and errors as `move_and_follow`.
     """
+    yield from move_all_and_settle([(motor, target)], calibs, timeout)
+
+
+def move_all_and_settle(
+    targets: Sequence[tuple[Any, float]], calibs: Sequence[CalibrationData], timeout: float = TIMEOUT
+) -> Plan:
+    """Move several motors at once, and wait until the IOC reports the links at rest there, whatever the status.
+
+    Parameters
+    ----------
+    targets
+        Each motor, and where to move it (the motor's units).
+    calibs, timeout
+        As for `move_and_follow`, and so are the errors.
+    """
     hint = "check whether it is still moving"
-    yield from _move(motor, target, calibs, timeout, _Move.unsettled_reason, "links at rest", hint)
+    yield from _move(targets, calibs, timeout, _Move.unsettled_reason, "links at rest", hint)
 
 
 def _move(
-    motor: Any,
-    target: float,
+    targets: Sequence[tuple[Any, float]],
     calibs: Sequence[CalibrationData],
     timeout: float,
     reason: Callable[["_Move"], str | None],
     condition: str,
     hint: str,
 ) -> Plan:
-    """Move a motor, and wait until no calibration has a reason against going on."""
-    moves = _prepare(calibs, motor)
-    yield from bps.mv(motor, target)
+    """Move motors, and wait until no calibration has a reason against going on."""
+    moves = [move for motor, _ in targets for move in _prepare(calibs, motor)]
+    yield from bps.mv(*(part for target in targets for part in target))
     deadline = time.monotonic() + timeout
+    place = ", ".join(f"{motor.name} at {target:g}" for motor, target in targets)
     for move in moves:
         while (why := reason(move)) is not None:
             if time.monotonic() > deadline:
                 raise CalibrationError(
-                    f"{move.calib.name}: timed out after {timeout:g} s waiting for {condition} with {motor.name} at "
-                    f"{target:g}: {why}; {hint}"
+                    f"{move.calib.name}: timed out after {timeout:g} s waiting for {condition} with {place}: {why}; "
+                    f"{hint}"
                 )
             yield from bps.sleep(_POLL_PERIOD)
 

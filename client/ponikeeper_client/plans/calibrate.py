@@ -126,7 +126,7 @@ def calibrate(
     --------
     >>> RE(calibrate([detector], calibrant="CeO2", label="near", num=5, dark="take", shutter=shutter))
     """
-    pairs = list(zip(detectors, _calibs_of(detectors, calibs), strict=True))
+    pairs = list(zip(detectors, calibs_of(detectors, calibs), strict=True))
     exposure = Exposure(_checked_num(num), shutter, isinstance(dark, str) and dark == "take")
     start = named_start(start)
     options = CalibrationOptions(
@@ -222,8 +222,20 @@ def _thread_class(one: ExposedDetector) -> Any:
     return one.calib.snapshot.cl.thread_class
 
 
-def _calibs_of(detectors: Sequence[Any], calibs: Sequence[CalibrationData] | None) -> list[CalibrationData]:
+def calibs_of(detectors: Sequence[Any], calibs: Sequence[CalibrationData] | None) -> list[CalibrationData]:
     """Return the calibration of each detector.
+
+    Parameters
+    ----------
+    detectors
+        The detectors.
+    calibs
+        As given by the user; None for the one component that each detector has.
+
+    Returns
+    -------
+    list of CalibrationData
+        In the order of the detectors.
 
     Raises
     ------

@@ -3,7 +3,9 @@
 import pytest
 
 from ponikeeper.errors import ConfigError
-from ponikeeper_client.model.options import parse_numbers
+from ponikeeper_client.model.history_fit import Knowledge
+from ponikeeper_client.model.motion import Motion
+from ponikeeper_client.model.options import command_line, parse_numbers
 
 
 def test_numbers_are_parsed_by_link():
@@ -20,3 +22,16 @@ def test_words_that_are_no_numbers_are_refused(word):
 def test_link_that_is_given_twice_is_refused():
     with pytest.raises(ConfigError, match="z is given twice"):
         parse_numbers("position", ["z=1", "z=2"])
+
+
+def test_command_says_again_how_a_model_is_fitted():
+    motion = Motion(("z", "x"), (("tth", -2),), "energy", ("z", "x", "tth", "energy"))
+    known = Knowledge(True, {"z": 0.005}, {"z": 1e-4}, {"tth": (0.0, 40.0)})
+    assert command_line("X{Det:1}Calib:", ["near", "7"], motion, known, "travel") == (
+        "ponikeeper model fit 'X{Det:1}Calib:' --along z --along x --arm tth --axis -2 --energy energy --order "
+        "z,x,tth,energy --nominal --sigma z=0.005 --scale-sigma z=0.0001 --range tth=0.0,40.0 --revisions near,7 --put "
+        "--label travel"
+    )
+    assert command_line("P:", ["1"], Motion(("z",), (), None), Knowledge(), None) == (
+        "ponikeeper model fit P: --along z --revisions 1 --put"
+    )
