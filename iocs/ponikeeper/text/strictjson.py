@@ -94,8 +94,12 @@ def _too_deep(depth: int) -> str:
     return f"nested too deeply: expected at most {depth} nested objects and arrays"
 
 
+_SCALARS = frozenset({str, float, int, bool, type(None)})
+"""Most values: comparing their type is much faster than asking an abstract class."""
+
+
 def _plain(value: object, room: int) -> object:
-    if not isinstance(value, (Mapping, list, tuple)):
+    if type(value) in _SCALARS or not isinstance(value, (dict, list, tuple, Mapping)):
         return value
     if room == 0:
         raise _TooDeepError
