@@ -173,8 +173,8 @@ def calibrate_travel(
     wavelength_sigma
         Relative standard deviation of the wavelength; if omitted, that in the configuration of the IOC (0.005).
     start
-        Where the fits begin, as for calibrate, or a list, one for each position. If omitted: the active geometry where
-        it applies, what the calibrations before predict, or nothing.
+        Where the fit at the first position begins, as for calibrate, or a list, one for each position. Where none is
+        given: the active geometry where it applies, what the calibrations before predict, or nothing.
     num
         Number of exposures, which are averaged.
     dark

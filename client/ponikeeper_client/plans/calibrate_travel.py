@@ -128,8 +128,9 @@ def calibrate_travel(
     label
         Label of the model, such as ``"travel"``.
     start
-        Where the fits start, as for `calibrate`; or a list, one for each position. If omitted: what is active, where it
-        applies; else what the calibrations before predict; else, from the second position on, every distance is tried.
+        Where the fit at the first position starts, as for `calibrate`; or a list, one for each position. Where none is
+        given: the active geometry, at the first position or if it applies; else what the calibrations before predict;
+        else every distance is tried.
     timeout
         How long to wait until the links are at rest after a move (s).
     md
@@ -167,7 +168,7 @@ def calibrate_travel(
         yield from bps.checkpoint()
         try:
             yield from move_all_and_settle(travel.targets(stop), devices, timeout)
-            begin = starts[index] if starts is not None else going.start(index)
+            begin = going.start(index) if starts[index] is None else starts[index]
             results = yield from calibrate(
                 list(detectors), devices, start=begin, label=stop.label, md=metadata, **options
             )
@@ -192,13 +193,13 @@ def _check_options(options: Mapping[str, Any], label: str | None) -> None:
         raise CalibrationError(problem)
 
 
-def _starts(start: Any, travel: Travel) -> list[Start | None] | None:
+def _starts(start: Any, travel: Travel) -> list[Start | None]:
     """Return the start at each position; None where none is given."""
-    if isinstance(start, (list, tuple)):
-        if len(start) != len(travel.stops):
-            raise CalibrationError(f"start has {len(start)} items, and there are {len(travel.stops)} positions")
-        return list(start)
-    return None if start is None else [start] * len(travel.stops)
+    if not isinstance(start, (list, tuple)):
+        return [start, *[None] * (len(travel.stops) - 1)]
+    if len(start) != len(travel.stops):
+        raise CalibrationError(f"start has {len(start)} items, and there are {len(travel.stops)} positions")
+    return list(start)
 
 
 @dataclass(slots=True)
