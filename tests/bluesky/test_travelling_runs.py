@@ -5,25 +5,33 @@ import os
 import random
 import subprocess
 import sys
+import time
 import uuid
 
 import bluesky.plan_stubs as bps
+import bluesky.plans as bp
 import bluesky.preprocessors as bpp
 import pytest
+from event_model import compose_run
 from ophyd import Component as Cpt
 from ophyd import Device, Signal
+from ophyd.sim import NullStatus
 
 import catalogs as catalogs_of
 import speak
 from live import TIMEOUT, wait_for
 from motion import move
+from ponikeeper.errors import NoGeometryError, NotValidError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import history_file
-from ponikeeper.protocol import request_text
-from ponikeeper_client import geometries, read_history, recorded
+from ponikeeper.protocol import Retract, request_text
+from ponikeeper_client import azimuthal_integrator, best_known, geometries, read_history, recorded, write_poni
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.guard import calibration_guard
 from rails import FAR, MIDDLE, NEAR, at, calibration, commit_of, rail
+from recalling import configured
+from stages import Stage
+from travelled import MOVES
 from wire import new_request
 
 DETECTOR = "{Det:1}Calib:"
@@ -201,3 +209,239 @@ def test_geometry_of_each_event_of_a_scan_comes_back_on_another_machine(
     assert exact == 5 * len(rests)
     print(f"{len(truth)} events, {len(rests)} at rest: {exact} bit-exact in 5 recalls, with another geometry: {wrong}")
     assert wrong == 0
+
+
+# --- what a guard records
+
+
+def step(panel, go, places, devices, statuses=()):
+    """Return a plan that reads at rest at each place."""
+
+    @bpp.stage_decorator(devices)
+    @bpp.run_decorator(md={"detectors": [panel.name]})
+    def plan():
+        for place, status in [*((place, "VALID") for place in places), *statuses]:
+            go(place, status)
+            for device in devices:
+                if isinstance(device, Stage):
+                    wait_for(lambda device=device, place=place: device.position == place)
+            yield from bps.trigger_and_read(devices)
+
+    return plan()
+
+
+def descriptors(documents):
+    return [document for kind, document in documents if kind == "descriptor"]
+
+
+PLACES = (1010.0, 1100.5, 1390.25)
+
+
+def test_scan_whose_motor_is_read_needs_no_declaration(panel, stage, go, model, documents_of):
+    documents = documents_of(calibration_guard(step(panel, go, PLACES, [panel, stage]), on_change="fail"))
+    assert len(descriptors(documents)) == 1
+    assert [one.position["z"] for one in geometries(documents)] == [*PLACES]
+
+
+def test_scan_whose_motor_is_not_read_has_a_descriptor_for_each_rest(panel, go, model, documents_of):
+    documents = documents_of(calibration_guard(step(panel, go, PLACES, [panel])))
+    assert len(descriptors(documents)) == len(PLACES)
+    for found in (recorded(documents), geometries(documents)):
+        assert [one.geometry for one in found] == pytest.approx([at(model, place) for place in PLACES])
+
+
+def test_each_rest_can_have_a_descriptor(panel, stage, go, model, documents_of, keeper):
+    plan = calibration_guard(step(panel, go, PLACES, [panel, stage]), moving=["z"], each_rest=True)
+    documents = documents_of(plan)
+    assert len(descriptors(documents)) == len(PLACES)
+    known = recorded(documents)
+    assert [one.seq_nums for one in known] == [(1,), (2,), (3,)]
+    history = read_history(keeper.prefix)
+    assert [one.geometry for one in known] == [each.geometry for each in history.derived[-3:]]
+    assert [one.geometry for one in best_known(documents, history=history)] == [one.geometry for one in known]
+
+
+def test_motor_that_is_declared_but_not_read_is_named_by_the_user_or_nothing_is_returned(
+    panel, go, model, documents_of, keeper
+):
+    """A simulated motor is no PV: it is found by its name."""
+    simulated = Signal(name="simulated", value=0.0)
+
+    def gone(place, status):
+        found = go(place, status)
+        simulated.put(place)
+        return found
+
+    plan = step(panel, gone, PLACES, [panel, simulated])
+    documents = documents_of(calibration_guard(plan, moving=["z"], on_status="fail"))
+    assert len(descriptors(documents)) == 1
+    with pytest.raises(NoGeometryError, match="position_keys="):
+        azimuthal_integrator(documents)
+    found = geometries(documents, position_keys={"z": "simulated"}, history=read_history(keeper.prefix))
+    assert [one.computed for one in found] == [""] * 3
+    assert [one.geometry for one in found] == [each.geometry for each in read_history(keeper.prefix).derived[-3:]]
+
+
+def test_position_outside_of_the_range_is_refused(panel, stage, go, model, documents_of):
+    plan = step(panel, go, PLACES[:2], [panel, stage], [(FAR + 100, "OUT_OF_RANGE"), (PLACES[2], "VALID")])
+    documents = documents_of(calibration_guard(plan, moving=["z"]))
+    assert len(descriptors(documents)) == 3
+    found = geometries(documents)
+    assert [one.status for one in found] == ["VALID", "VALID", "OUT_OF_RANGE", "VALID"]
+    with pytest.raises(NotValidError, match="the model holds for z 960 to 1440 mm"):
+        azimuthal_integrator(found, event=3, shape=(9, 9))
+    go(MIDDLE)
+
+
+def test_link_that_is_no_joint_counts(panel, stage, go, motors, model, documents_of):
+    def gone(place, status):
+        if status == "MOVED":
+            move(motors, float(motors.place) + 1.0, motor="Y")
+        return go(place, status)
+
+    plan = step(panel, gone, PLACES[:1], [panel, stage], [(PLACES[1], "MOVED")])
+    documents = documents_of(calibration_guard(plan, moving=["z"]))
+    move(motors, float(motors.place), motor="Y")
+    go(MIDDLE)
+    assert len(descriptors(documents)) == 2
+    first, second = geometries(documents)
+    assert (first.status, second.status) == ("VALID", "MOVED")
+    with pytest.raises(NotValidError, match=r"y .* is at 1001 mm, the geometry is that of 1000 mm"):
+        second.require_geometry()
+
+
+class PerEvent(Panel):
+    """A detector that reads serial and status with each event."""
+
+    calib = Cpt(CalibrationData, "Calib:", kind="config", per_event=True)
+
+
+def test_serials_of_events_are_those_of_the_model(make, keeper, panel, stage, go, model, documents_of):
+    each = make(PerEvent, keeper.prefix.removesuffix("Calib:"), "pe2")
+    documents = documents_of(calibration_guard(step(each, go, PLACES, [each, stage]), moving=["z"]))
+    assert len(descriptors(documents)) == 1
+    found = geometries(documents, history=read_history(keeper.prefix))
+    assert [(one.status, one.computed) for one in found] == [("VALID", "")] * 3
+
+
+def test_run_without_a_guard_has_the_geometry_of_each_event_too(panel, stage, go, model, documents_of, tmp_path):
+    documents = documents_of(step(panel, go, PLACES, [panel, stage]))
+    assert [one.geometry is None for one in recorded(documents)] == [False, True]
+    found = geometries(documents)
+    assert [one.position["z"] for one in found] == [*PLACES]
+    write_poni(found[2], tmp_path / "a.poni")
+    assert "what this model gives for z = 1390.25 mm, computed by recall" in (tmp_path / "a.poni").read_text()
+
+
+def test_corrected_member_is_reported_by_the_live_ioc(panel, stage, go, model, documents_of, keeper):
+    documents = documents_of(calibration_guard(step(panel, go, PLACES, [panel, stage]), moving=["z"]))
+    assert best_known(documents)[0].status == "VALID"
+    members = model.fit["members"]
+    execute(keeper.prefix, Retract(members[0]["revision"], "the wrong standard"))
+    (first, others) = best_known(documents)
+    assert (first.status, others.geometry) == ("RETRACTED", None)
+    with pytest.raises(NotValidError, match=r"the wrong standard.*fit the model again without it"):
+        first.require_geometry()
+    assert recorded(documents)[0].require_geometry() == first.geometry
+
+
+# --- fly scans
+
+
+class Flyer(Panel):
+    """A detector that is exposed while its motor moves, and keeps where that was at the end of each exposure."""
+
+    exposure = 0.05
+
+    def __init__(self, *args, stage, motors, **options):
+        super().__init__(*args, **options)
+        self.stage, self.motors, self.frames = stage, motors, []
+
+    def kickoff(self):
+        speak.put(self.motors.pv("Z:MOVN"), 1)
+        self.frames = []
+        return NullStatus()
+
+    def complete(self):
+        for number in range(12):
+            place = 1000.0 + 4.0 * number
+            assert speak.put(self.motors.pv("Z:RBV"), place) is None
+            wait_for(lambda place=place: self.stage.position == place)
+            stamp = time.time()
+            self.frames.append((place, stamp))
+        speak.put(self.motors.pv("Z:MOVN"), 0)
+        return NullStatus()
+
+    def describe_collect(self):
+        return {"primary": {**self.total.describe(), "z": self.stage.readback.describe()["stage_readback"]}}
+
+    def collect(self):
+        for place, stamp in self.frames:
+            data = {self.total.name: 1.0, "z": place}
+            yield {"time": stamp, "data": data, "timestamps": dict.fromkeys(data, stamp)}
+
+
+def test_fly_scan_has_the_geometry_of_the_middle_of_each_exposure(
+    make, keeper, panel, stage, go, motors, model, documents_of, catalogs
+):
+    go(1000.0)
+    flyer = make(Flyer, keeper.prefix.removesuffix("Calib:"), "pe3", stage=stage, motors=motors)
+    documents = documents_of(calibration_guard(bp.fly([flyer]), moving=["z"], on_status="fail"))
+    assert len(descriptors(documents)) == 1
+    uid = catalogs.insert(documents)
+    assert {one.geometry for one in geometries(documents)} == {None}
+    for run in (documents, *catalogs.runs(uid).values()):
+        found = geometries(run, exposure=1e-3)
+        assert [one.seq_nums for one in found] == [(number,) for number in range(1, 13)]
+        assert found[0].geometry is None
+        for number, one in enumerate(found[1:], 1):
+            assert 4.0 * (number - 1) < one.position["z"] - 1000.0 < 4.0 * number
+            assert farthest(one.geometry, at(model, one.position["z"])) == 0
+            assert one.evaluation.rms_px >= model.evaluate(one.position).rms_px
+            assert one.status == "VALID", one.status_reason
+    go(MIDDLE)
+
+
+def test_positions_in_an_array_of_tiled_are_those_of_the_events(panel, go, model, documents_of, tmp_path):
+    """The motor of a fly scan is kept in a file, one value for each frame."""
+    h5py, np = pytest.importorskip("h5py"), pytest.importorskip("numpy")
+    from bluesky_tiled_plugins import TiledWriter
+    from tiled.client import from_uri
+
+    values = np.linspace(1000.0, 1100.0, 11)
+    with h5py.File(tmp_path / "z.h5", "w") as file:
+        file["z"] = values
+    go(1000.0)
+    snapshot = panel.calib.read_snapshot()
+    run = compose_run(metadata={"scan_id": 1, "detectors": ["pe1"], "plan_name": "fly", **MOVES})
+    source = panel.calib.read_links()[0].pv
+    key = {"source": f"ca://{source}", "dtype": "number", "dtype_numpy": "<f8", "shape": [1], "external": "STREAM:"}
+    descriptor = run.compose_descriptor(
+        name="primary", data_keys={"z": {**key, "object_name": "z"}}, object_keys={"z": ["z"]},
+        configuration=configured(snapshot),
+    )  # fmt: skip
+    resource = run.compose_stream_resource(
+        mimetype="application/x-hdf5", uri=f"file://localhost{tmp_path}/z.h5", data_key="z",
+        parameters={"dataset": "/z", "chunk_shape": (11,)},
+    )  # fmt: skip
+    datum = resource.compose_stream_datum({"start": 0, "stop": 11}, {"start": 1, "stop": 12}, descriptor.descriptor_doc)
+    stop = {**run.compose_stop(), "num_events": {"primary": 11}}
+    server = catalogs_of.tiled_server(tmp_path / "tiled", readable_storage=[tmp_path])
+    client = from_uri(server.uri)
+    try:
+        write = TiledWriter(client)
+        for kind, document in (
+            ("start", run.start_doc), ("descriptor", descriptor.descriptor_doc),
+            ("stream_resource", resource.stream_resource_doc), ("stream_datum", datum), ("stop", stop),
+        ):  # fmt: skip
+            write(kind, document)
+        source = client[run.start_doc["uid"]]
+        refused = geometries(source)
+        found = geometries(source, exposure=0)
+    finally:
+        client.context.close()
+        server.close()
+    assert "exposed in flight" in refused[3].reason
+    assert [one.position["z"] for one in found] == [*values]
+    assert [one.geometry for one in found[1:]] == [at(model, place) for place in values[1:]]
+    assert found[0].geometry == snapshot.geometry

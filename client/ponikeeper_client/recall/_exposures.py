@@ -50,20 +50,23 @@ class Track:
         self._is_ordered = all(
             one[0] < other[0] or one[:2] == other[:2] for one, other in itertools.pairwise(known)
         )  # a link at rest has the same time and value in several events
+        pairs = [(one, other) for one, other in itertools.pairwise(known) if one[:2] != other[:2]]
+        self._is_collected = any(made >= following[0] for (_, _, made), following in pairs)
         points: dict[float, float] = {}
-        for (time, value, made), following in itertools.zip_longest(known, known[1:]):
+        for time, value, made in known:
             points.setdefault(time, value)
-            if following is None or made < following[0] or following[0] == time:
+            if not self._is_collected:
                 points[made] = value  # the value that was read then is still that of its timestamp
         self._times, self._values = list(points), list(points.values())
 
     def during(self, event: Event, exposure: float) -> Exposed:
-        """Return where the link was during the exposure of an event, which ended when the event was made.
+        """Return where the link was during the exposure of an event.
 
         Parameters
         ----------
         event
-            One of the events.
+            One of the events. Its exposure ended when it was made, or, where events were made when a flight had ended,
+            at the timestamp of its reading.
         exposure
             The exposure time (s).
 
@@ -73,11 +76,13 @@ class Track:
             Between two readings the link moved evenly; from the timestamp of its value until it was read it stayed.
         """
         advice = f"exposure=0 uses what {self._key} has as it is"
-        if not self._is_whole or event.time is None:
+        reading = event.reading(self._key)
+        if not self._is_whole or reading is None or reading.time is None or event.time is None:
             return Exposed(problem=f"the readings of {self._key} have no timestamps: {advice}")
         if not self._is_ordered:
             return Exposed(problem=f"the timestamps of {self._key} are not in the order of the events: {advice}")
-        begin, end = event.time - exposure, event.time
+        end = reading.time if self._is_collected else event.time
+        begin = end - exposure
         if begin < self._times[0]:
             what = f"where {self._key} was when the exposure of event {event.seq_num} began"
             return Exposed(problem=f"{what} is not recorded: {advice}")

@@ -83,9 +83,10 @@ def geometries(
         The data key that says where a link was, by the name of the link: ``{"z": "motor"}``. Needed where it is not
         found by the PV of the link, as of a simulated motor.
     exposure
-        Exposure time (s), or the data key that has it. The position is then that in the middle of the exposure, which
-        ended when the event was made, and the travel is in the uncertainty. 0 and, unless the detector was exposed in
-        flight, None take the position as it was read.
+        Exposure time (s), or the data key that has it. The position is then that in the middle of the exposure, by the
+        timestamps of the readings, and the travel is in the uncertainty. The exposure ended when the event was made; in
+        a flight, whose events are made at its end, at the timestamp of the reading. 0 and, unless the detector was
+        exposed in flight, None take the position as it was read.
     best
         Follow the corrections in `history`: what replaces a model is evaluated at the position of each event.
     history
