@@ -78,7 +78,8 @@ class CalibrationState:
         """
         if (self.serial, self.uid) == (other.serial, other.uid):
             return True
-        if self.uid != other.uid or not any(link in travelling for link, _ in self.joints):
+        joints = [[link for link, _ in each.joints] for each in (self, other)]
+        if self.uid != other.uid or joints[0] != joints[1] or set(joints[0]).isdisjoint(travelling):
             return False
         return self._others(travelling) == other._others(travelling)
 

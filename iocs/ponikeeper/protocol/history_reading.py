@@ -25,6 +25,9 @@ from ponikeeper.protocol.history_query import MAX_RECORDS, HistoryQuery, Reply
 _TRIES = 20
 """How often the end of a history is read again if corrections are added meanwhile."""
 
+_FEW = MAX_RECORDS["derived"] // 2
+"""So many records of what models gave are read at once, and not searched."""
+
 _WINDOW = 60
 """Revisions that are listed around one of them."""
 
@@ -152,7 +155,7 @@ def derived_of(serial: int) -> Steps[DerivedGeometry | None]:
     """
     first, last = 1, (yield HistoryQuery("derived", 1)).count
     while first <= last:
-        middle = (first + last) // 2
+        middle = first if last - first < _FEW else (first + last) // 2
         read = cast("tuple[DerivedGeometry, ...]", (yield HistoryQuery("derived", middle)).records)
         if not read:
             raise RefusedError(f"derived {middle} of {last} is not published: it is too long for its PV")

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import chains
 from ponikeeper.errors import RefusedError
-from ponikeeper.history import Correction, LabelRecord
+from ponikeeper.history import Correction, DerivedGeometry, LabelRecord
 from ponikeeper.history.records import FOLLOWED, KINDS, UNDO, name_of
 from ponikeeper.protocol import history_reading as reading
 from ponikeeper.protocol.history_query import MAX_RECORDS, Reply, parse_reply, reply_text
@@ -233,3 +234,23 @@ def test_replies_of_any_size_give_the_same(long):
 
     whole = reading.run(reading.around(60), long)
     assert reading.run(reading.around(60), one_by_one) == whole
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 300])
+def test_what_a_model_gave_is_found_by_its_serial_with_few_queries(count):
+    records = [_given(number, 2 * number + 7) for number in range(1, count + 1)]
+    queries = []
+
+    def ask(query):
+        queries.append(str(query))
+        return Reply(str(query), count, tuple(records[query.first - 1 : query.first + 39]))
+
+    for serial in range(1, 2 * count + 12):
+        queries.clear()
+        found = reading.run(reading.derived_of(serial), ask)
+        assert found == next((each for each in records if each.serial == serial), None)
+        assert len(queries) <= 6
+
+
+def _given(number, serial):
+    return DerivedGeometry(number, serial, 3, chains.geometry(), {}, {})
