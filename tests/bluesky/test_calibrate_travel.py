@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from ophyd import EpicsSignal
 
@@ -10,9 +11,11 @@ from calibrating import SMALL, off_px
 from live import wait_for
 from on_rail import FIRST, OnRail, truth
 from ponikeeper.errors import CalibrationError
+from ponikeeper_client.documents import GUARD_KEY
+from ponikeeper_client.guard import calibration_guard
 from ponikeeper_client.plans import at_positions, calibrate_travel
 
-DETECTORS = tuple(f"{{Det:{number}}}Calib:" for number in range(4))
+DETECTORS = tuple(f"{{Det:{number}}}Calib:" for number in range(6))
 RIGHT = 0.05
 """Goal of a geometry at a place that was never calibrated (px rms)."""
 
@@ -22,6 +25,7 @@ def ioc(make_ioc_for_module, motors):
     links = "settle = 0.2\n" + motors.link("z", "Z:RBV", moving="Z:MOVN") + motors.link("binning", "BinX", kind="equal")
     more = dict.fromkeys(DETECTORS, links)
     more[DETECTORS[0]] += motors.link("tth", "Y:RBV", units="deg")
+    more[DETECTORS[4]] += motors.link("y", "Y:RBV")
     return make_ioc_for_module(detectors=DETECTORS, more=more, other_ports=(motors.port,)).start()
 
 
@@ -41,22 +45,26 @@ def panel(request, make, ioc, stage, motors):
 def travel(run_engine, panel, stage, tmp_path):
     """Run the plan; return its result."""
 
-    def run(positions, **options):
+    def run(positions, motors=stage, **options):
         results = []
 
         def plan():
-            travelling = calibrate_travel([panel], stage, positions, calibrant="Ni", output_dir=tmp_path, **options)
+            travelling = calibrate_travel([panel], motors, positions, calibrant="Ni", output_dir=tmp_path, **options)
             results.append((yield from travelling))
 
-        run_engine(plan())
+        run.starts = []
+        run_engine(plan(), {"start": lambda _, document: run.starts.append(document)})
         return results[0]
 
     return run
 
 
 @pytest.mark.parametrize("panel", [1], indirect=True)
-def test_detector_has_its_geometry_at_every_place_between(travel, panel, stage, take):
+def test_detector_has_its_geometry_at_every_place_between(travel, panel, stage, take, run_engine, monkeypatch):
+    monkeypatch.setattr(run_engine, "preprocessors", [*run_engine.preprocessors, calibration_guard])
     result = travel({"near": FIRST, "mid": 250.0, "far": 300.0}, label="travel")["pe1"]
+    assert [start["plan_name"] for start in travel.starts] == ["calibrate"] * 3
+    assert [GUARD_KEY in start for start in travel.starts] == [False] * 3
     assert [each.revision for each in result.calibrations] == [2, 3, 4]
     assert (result.revision, result.status, result.fitted.problems) == (5, "VALID", ())
     snapshot = panel.calib.read_snapshot()
@@ -68,6 +76,40 @@ def test_detector_has_its_geometry_at_every_place_between(travel, panel, stage, 
     (descriptor,) = run["descriptor"]
     assert descriptor["configuration"]["pe1"]["data"]["pe1_calib_status"] == "VALID"
     assert off_px(panel.calib.read_snapshot().geometry, truth(277.0), SMALL) < RIGHT
+
+
+@pytest.mark.parametrize("panel", [4], indirect=True)
+def test_stage_across_the_rail_is_moved_with_it(travel, panel, stage, motors):
+    across = EpicsSignal(motors.pv("Y:RBV"), name="across")
+    assert speak.put(motors.pv("Y:RBV"), 0.0) is None
+    panel.across = across
+    places = [(FIRST, 0.0), (300.0, 0.0), (250.0, 20.0)]
+    positions = [{"z": place, "y": aside} for place, aside in places]
+    starts = [truth(*place) for place in places]
+    result = travel(positions, {"z": stage, "y": across}, start=starts, label="travel")["pe1"]
+    across.destroy()
+    assert [start["travel"]["position"] for start in travel.starts] == [
+        {"stage": place, "across": aside} for place, aside in places
+    ]
+    there = result.fitted.model.geometry_at({"z": 230.0, "y": 12.0})
+    assert off_px(there, truth(230.0, 12.0), SMALL) < RIGHT
+    assert panel.calib.read_snapshot().label == "travel"
+
+
+@pytest.mark.parametrize("panel", [5], indirect=True)
+def test_motor_that_fails_on_the_way_ends_it_and_what_to_type_is_printed(travel, panel, stage, monkeypatch, capsys):
+    def move(place, proper=stage.set):
+        if place == 300.0:
+            raise RuntimeError("following error")
+        return proper(place)
+
+    monkeypatch.setattr(stage, "set", move)
+    with pytest.raises(RuntimeError, match="following error"):
+        travel(np.array([FIRST, 300.0]), start=truth(FIRST))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "pe1: committed are revision 2 at z 200, and no model; missing is z 300: calibrate there" in printed
+    assert "--along z --revisions 2,NUMBER --put" in printed
+    assert panel.calib.read_snapshot().revision == 2
 
 
 @pytest.mark.parametrize("panel", [2], indirect=True)

@@ -89,6 +89,8 @@ def travel_of(stage: Any, positions: Any) -> Travel:
         if not isinstance(motor, Movable):
             text = f"stage={motor!r}" if not name else f"stage[{name!r}]={motor!r}"
             raise CalibrationError(f"{text} cannot be moved: expected a device such as det_z, not its name")
+    if hasattr(positions, "tolist"):  # an array
+        positions = positions.tolist()
     if not positions or not isinstance(positions, (Mapping, Sequence)) or isinstance(positions, str):
         raise CalibrationError(f"positions={positions!r} are no positions: {_EXPECTED}")
     named = isinstance(positions, Mapping)
@@ -145,9 +147,13 @@ class Joints:
     links: Mapping[str, str]
     motion: Motion
 
+    def position(self, stop: Stop) -> dict[str, float]:
+        """Return a position by the names of the links (the motors' units)."""
+        return {self.links[key]: place for key, place in stop.places.items()}
+
     def place_text(self, stop: Stop) -> str:
         """Format a position for people: ``z 300``."""
-        return ", ".join(f"{self.links[key]} {place:g}" for key, place in stop.places.items())
+        return ", ".join(f"{link} {place:g}" for link, place in self.position(stop).items())
 
 
 def joints_of(
@@ -197,13 +203,13 @@ def joints_of(
     try:
         motion = Motion(stages, tuple((name, each) for name, each in axes.items() if each), beam, tuple(order))
         known.require_links(motion.links)
-        positions = [{names[key]: place for key, place in stop.places.items()} for stop in travel.stops]
-        _require_positions(motion, links, positions, known)
+        joints = Joints(names, motion)
+        _require_positions(motion, links, [joints.position(stop) for stop in travel.stops], known)
     except (ConfigError, FitError) as error:
         raise CalibrationError(
             f"{calib.name}: {problem}; nothing has moved, and nothing was exposed" for problem in error.problems
         ) from error
-    return Joints(names, motion)
+    return joints
 
 
 def _require_positions(

@@ -134,7 +134,7 @@ def calibrate_travel(
     timeout
         How long to wait until the links are at rest after a move (s).
     md
-        Additional metadata of the runs.
+        Additional metadata of the runs, whose key ``travel`` has the position.
     **options
         As for `calibrate`: `calibrant`, `wavelength`, `num`, `dark`, `mask`, `shutter`, `output_dir`, ...
 
@@ -162,7 +162,6 @@ def calibrate_travel(
     known = Knowledge(nominal, motor_sigma or {}, scale_sigma or {}, ranges or {})
     each = [_Detector(one.name, calib, joints_of(calib, travel, axis, order, known)) for one, calib in pairs]
     going = _Going(travel, known, label, each)
-    metadata = {"plan_name": "calibrate_travel", "positions": len(travel.stops), **(md or {})}
     devices = [calib for _, calib in pairs]
     for index, stop in enumerate(travel.stops):
         yield from bps.checkpoint()
@@ -170,7 +169,12 @@ def calibrate_travel(
             yield from move_all_and_settle(travel.targets(stop), devices, timeout)
             begin = going.start(index) if starts[index] is None else starts[index]
             results = yield from calibrate(
-                list(detectors), devices, start=begin, label=stop.label, md=metadata, **options
+                list(detectors),
+                devices,
+                start=begin,
+                label=stop.label,
+                md={**_metadata(travel, index), **(md or {})},
+                **options,
             )
         except PonikeeperError as error:
             going.add(getattr(error, "results", {}))
@@ -191,6 +195,12 @@ def _check_options(options: Mapping[str, Any], label: str | None) -> None:
         )
     if label is not None and (problem := label_problem(label)):
         raise CalibrationError(problem)
+
+
+def _metadata(travel: Travel, index: int) -> dict[str, object]:
+    """Return what a run records of the travel; its plan is `calibrate`, which no guard is to disturb."""
+    places = {travel.motors[key].name: place for key, place in travel.stops[index].places.items()}
+    return {"travel": {"number": index + 1, "of": len(travel.stops), "position": places}}
 
 
 def _starts(start: Any, travel: Travel) -> list[Start | None]:
@@ -243,9 +253,8 @@ class _Going:
             return "blind"
         (one,) = self.detectors
         stop = self.travel.stops[index]
-        position = {one.joints.links[key]: place for key, place in stop.places.items()}
         try:
-            return one.fit(self.known).fitted.model.geometry_at(position)
+            return one.fit(self.known).fitted.model.geometry_at(one.joints.position(stop))
         except ProblemsError:  # the calibrations so far do not determine a model
             return "blind"
 

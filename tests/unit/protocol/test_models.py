@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ponikeeper.geometry.kinematics import Reach
 from ponikeeper.history import Revision
-from ponikeeper.protocol import LinkState
+from ponikeeper.protocol import LinkState, Snapshot
 from ponikeeper.protocol.models import (
     REFUSED_PX,
     STEP_PX,
@@ -25,6 +25,7 @@ from ponikeeper.protocol.models import (
     model_of,
     range_text,
     shift_px,
+    snapshot_model,
 )
 from ponikeeper.protocol.parse import parse_request
 from ponikeeper.protocol.request import request_text
@@ -53,6 +54,15 @@ def test_model_of_a_revision_is_what_was_committed():
     assert (is_model(plain), model_of(plain), joints_of(plain)) == (False, None, frozenset())
     assert members_of(MODEL) == [(1, "first"), (4, "second")]
     assert members_of(replace(MODEL, fit={})) == []
+
+
+def test_snapshot_has_the_model_whose_geometry_it_has():
+    made = revision()
+    head = Snapshot("P:", "VALID", "", 7, 5, made.uid, "", None, None, made.geometry, made.position, made.provenance)
+    assert snapshot_model(Snapshot.from_json(head.as_json())) == MODEL
+    assert snapshot_model(head) is model_of(made)
+    assert snapshot_model(replace(head, provenance={"method": "fit"})) is None
+    assert snapshot_model(Snapshot("P:", "UNSET", "")) is None
 
 
 def test_request_with_a_model_is_read_as_it_was_written():
