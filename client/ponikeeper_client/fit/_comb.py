@@ -14,8 +14,9 @@ from ponikeeper_client.fit.calibrants import line_spacing
 _STEP = 0.0004
 """Of the distances (relative)."""
 
-_LINES = 50
-"""Number of lines that are compared, from the innermost on: those farther out are too dense to tell anything."""
+_LINES = 150
+"""Number of lines that are compared, from the innermost on. A panel near the sample has most of its rings beyond the
+50th; still farther out lines are too dense to tell anything."""
 
 _MAX_ANGLE = 1.5
 """Lines at larger angles (rad) meet no flat detector that faces the beam."""

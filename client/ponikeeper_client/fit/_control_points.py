@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ponikeeper_client.fit._forward_model import Floats, detector_point, radius_per_angle, two_theta
+from ponikeeper_client.fit._forward_model import DISTANCE, Floats, detector_point, radius_per_angle, two_theta
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._ring_profiles import RingProfiles
 from ponikeeper_client.fit.calibrants import line_spacing
@@ -17,8 +17,15 @@ from ponikeeper_client.fit.calibrants import line_spacing
 _MIN_HALF_WIDTH = 2.0
 """Rings whose neighbours are nearer than about twice this are not used (px)."""
 
+_MIN_RADIUS = 25.0
+"""Rings that are smaller than this (px) are not used: they have few pixels, and a beam stop hides a part of their
+profile, which shifts them."""
+
 _EDGE = 0.62
 """The background lies beyond this part of the profile's half width."""
+
+_STEEP = 1.5
+"""Angle (rad) from which on a ring is large at every distance."""
 
 _MIN_COVERAGE = 0.8
 """Part of a profile that must be measured: a gap would shift the centroid."""
@@ -99,7 +106,8 @@ def profile_widths(
         Half width of each line (px); 0 if it is not measured.
     """
     widths = np.minimum(half_width, 0.48 * line_spacing(lines) * radius_per_angle(params, lines) / frame.pixel)
-    separate = (widths > _MIN_HALF_WIDTH) & _on_the_image(frame, params, lines)
+    large = params[DISTANCE] * np.tan(np.minimum(lines, _STEEP)) > _MIN_RADIUS * frame.pixel
+    separate = (widths > _MIN_HALF_WIDTH) & _on_the_image(frame, params, lines) & large
     if everywhere:
         usable = np.flatnonzero(separate & (widths > ring_width))
         chosen = usable[np.unique(np.linspace(0, len(usable) - 1, min(max_lines, len(usable))).astype(int))]

@@ -34,6 +34,13 @@ _GATES = (8.0, 5.0, 3.0, 2.0)
 _DISTANCES_FOR_SHAPES = (1.0, 0.4, 3.0)
 """Distances at which fits of shapes begin if nothing is known, in diagonals of the panel."""
 
+_TILT = 0.5
+"""Tilt at which further fits of shapes begin if nothing is known (rad): rings of a steep panel look like circles about
+another point, from which a fit that begins without a tilt does not find it."""
+
+_TILTED_CENTRES, _DIRECTIONS, _TILTED_SHAPES = 2, 8, 3
+"""Number of centres and of directions of that tilt, and of the shapes that are tried."""
+
 _FLAT = 30.0
 """Distance, in diagonals of the panel, from which every ring looks like a circle."""
 
@@ -118,6 +125,8 @@ class _Panel:
             _, circles = fit_shape(few, np.r_[_FLAT * self.size, best[0][1:]], self.size, 0.01)
             rough = self._at_best_distances([*best, np.r_[circles[:ROT1], 0, 0]], few)
             yield rough if start is None else [*rough, start]
+        if start is None:
+            yield self._tilted(points, few)
 
     def _beginnings(self, points: RidgePoints, start: Floats | None) -> Iterator[tuple[Floats, float]]:
         """Yield parameters at which a fit of shapes begins, and how sure their distance is (relative)."""
@@ -129,6 +138,17 @@ class _Panel:
         for distance in _DISTANCES_FOR_SHAPES:
             for centre in centres:
                 yield np.r_[distance * self.size, centre, 0, 0], np.inf
+
+    def _tilted(self, points: RidgePoints, few: RidgePoints) -> list[Floats]:
+        """Return rough parameters of panels that are tilted a lot, the best ones first."""
+        centres = find_centres(points, self.size, _TILTED_CENTRES)
+        angles = np.arange(_DIRECTIONS) * 2 * np.pi / _DIRECTIONS
+        tilts = [(_TILT * np.cos(angle), _TILT * np.sin(angle)) for angle in angles]
+        shapes = [
+            fit_shape(few, np.r_[self.size, centre, tilt], self.size, np.inf) for centre in centres for tilt in tilts
+        ]
+        best = _distinct(sorted(shapes, key=lambda item: item[0]), self.size)[:_TILTED_SHAPES]
+        return self._at_best_distances(best, few)
 
     def _at_best_distances(self, shapes: list[Floats], points: RidgePoints) -> list[Floats]:
         """Return the parameters with the distances that match best, the best ones first."""
