@@ -127,7 +127,7 @@ def test_ioc_that_does_not_answer_has_exit_code_3_and_a_file_that_is_no_model_2(
     assert f'{file}: "v" is missing' in done.stderr
 
 
-OTHER = "{Det:2}Calib:"
+OTHER, ON_ARM = "{Det:2}Calib:", "{Det:3}Calib:"
 
 HERE, TOLERANCE, SCALE = 523.0, 0.05, 2e-4
 
@@ -164,8 +164,9 @@ def rail(make_ioc_for_module, motors):
         motors.link("z", "Z:RBV", moving="Z:MOVN", tolerance=TOLERANCE, scale_sigma=SCALE),
         motors.link("binning", "BinX", kind="equal"),
     ]
-    more = {OTHER: "\n".join(["settle = 0.1", *links])}
-    rail = Rail(make_ioc_for_module(detectors=(OTHER,), more=more, other_ports=(motors.port,)).start(), motors)
+    arm = motors.link("tth", "Y:RBV", units="deg", egu="mm", tolerance=0.01)
+    more = {name: "\n".join(["settle = 0.1", *own]) for name, own in ((OTHER, links), (ON_ARM, [links[0], arm]))}
+    rail = Rail(make_ioc_for_module(detectors=tuple(more), more=more, other_ports=(motors.port,)).start(), motors)
     for label, place in PLACES.items():
         rail.calibrate(label, place, 1)
     rail.calibrate("binned", 400.0, 2)
@@ -277,3 +278,27 @@ def test_detector_without_a_model_is_named(call, calibrated):
     done = call("model", "show", calibrated[0])
     assert (done.returncode, done.stdout) == (1, "")
     assert f"{calibrated[0]} has no model: fit one" in done.stderr
+
+
+def test_rail_on_an_arm_has_its_geometry_wherever_both_are(call, rail):
+    prefix = rail.ioc.prefixes[1]
+    travel = travels.Travel((travels.ARM, travels.RAIL), 3)
+    for number, (tth, z) in enumerate([(0, 400), (20, 600), (40, 400), (40, 600), (0, 600)]):
+        errors = travel.calibration({"tth": tth, "z": z})
+        provenance = {"method": "fit", "covariance": errors.record()}
+        text = commit_text(
+            f"arm {number}",
+            geometry=errors.geometry.as_dict(),
+            position={"tth": tth, "z": z},
+            provenance=provenance,
+        )
+        assert request(prefix, text)["outcome"] == "accepted"
+    assert put(rail.motors.pv("Y:RBV"), 13.7) is None
+    words = ("--arm", "tth", "--axis", "2", "--along", "z", "--revisions", "all", "--put", "--wait")
+    done = call("model", "fit", prefix, *words, COLUMNS="200")
+    assert (done.returncode, done.stderr) == (0, "")
+    snapshot = Snapshot.from_json(get(f"{prefix}Snapshot_RBV"))
+    assert (snapshot.status, snapshot.position["tth"]) == ("VALID", {"value": 13.7, "units": "deg"})
+    true = travel.truth({"tth": 13.7, "z": HERE})
+    assert snapshot.geometry.rot2 == pytest.approx(true[4], abs=3e-4)
+    assert snapshot.geometry.dist == pytest.approx(true[0], abs=1e-4)
