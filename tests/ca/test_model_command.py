@@ -182,6 +182,7 @@ def test_model_is_committed_and_is_active_where_nothing_was_calibrated(call, rai
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{rail.prefix} revision 5 is active (serial " in done.stdout
     assert ") and may be used: VALID" in done.stdout
+    assert "\N{HORIZONTAL ELLIPSIS}" not in done.stdout, "a digit is missing"
     assert "position: z 523.0 mm, binning 1.0" in done.stdout
     snapshot, model = rail.snapshot(), load_model(file)
     assert (snapshot.status, snapshot.label, snapshot.revision) == ("VALID", "travel", 5)

@@ -124,11 +124,11 @@ def _report(made: HistoryFit, prefix: str, files: Files) -> bool:
     """Print a model, the problems on stderr, and write its files; return whether nothing is against it."""
     fitted, title = made.fitted, f"model of {prefix}"
     _out.print(Text(title), soft_wrap=True)
-    print_table(_out, member_table(fitted.model))
+    print_table(member_table(fitted.model))
     for line in joint_lines(fitted.model):
         _out.print(Text(line), soft_wrap=True)
     for joint in fitted.model.joints:
-        print_table(_out, range_table(fitted.model, joint.link))
+        print_table(range_table(fitted.model, joint.link))
     for note in (*fitted.notes, *made.notes):
         _out.print(Text(note, style="yellow"), soft_wrap=True)
     for problem in fitted.problems:

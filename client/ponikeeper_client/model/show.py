@@ -43,10 +43,10 @@ def show(source: ModelSource, as_json: bool) -> None:
         return
     model, served = source.model, source.served
     _print([_title(source)])
-    print_table(_out, member_table(model, served.wrong if served else ()))
+    print_table(member_table(model, served.wrong if served else ()))
     _print(joint_lines(model))
     for joint in model.joints:
-        print_table(_out, range_table(model, joint.link))
+        print_table(range_table(model, joint.link))
     _print([f"holds for {range_text(model, source.farthest)}"])
     if model.fit.get("unchecked"):
         _print(["unchecked: no calibration is left that tests the model; calibrate at one position more"], "yellow")

@@ -60,10 +60,10 @@ def members_of_fit(model: Model) -> Sequence[Mapping[str, object]]:
     return cast("Sequence[Mapping[str, object]]", model.fit.get("members", ()))
 
 
-def print_table(console: Console, table: Table) -> None:
+def print_table(table: Table) -> None:
     """Print a table with every digit, wider than the terminal if necessary."""
     width = Console(width=_WIDEST).measure(table).maximum
-    console.print(table, width=max(console.width, width), crop=False)
+    Console(width=max(Console().width, width)).print(table, crop=False)
 
 
 def range_table(model: Model, link: str) -> Table:

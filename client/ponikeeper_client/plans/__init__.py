@@ -2,9 +2,9 @@
 
 from ponikeeper_client.fit.start import Nominal
 from ponikeeper_client.plans._exposure import Shutter
-from ponikeeper_client.plans._result import Calibrated
+from ponikeeper_client.plans._result import Calibrated, CalibratedTravel
 from ponikeeper_client.plans.at_positions import at_positions
 from ponikeeper_client.plans.calibrate import calibrate
-from ponikeeper_client.plans.calibrate_travel import CalibratedTravel, calibrate_travel
+from ponikeeper_client.plans.calibrate_travel import calibrate_travel
 
 __all__ = ["Calibrated", "CalibratedTravel", "Nominal", "Shutter", "at_positions", "calibrate", "calibrate_travel"]

@@ -1,78 +1,24 @@
 """The plan `calibrate_travel`: calibrate at several positions, and commit the model of them."""
 
 import inspect
-import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from bluesky import plan_stubs as bps
-from rich.console import Console
-from rich.text import Text
 
-from ponikeeper.errors import CalibrationError, PonikeeperError, ProblemsError
-from ponikeeper.protocol import applies, label_problem
+from ponikeeper.errors import CalibrationError, PonikeeperError
+from ponikeeper.protocol import label_problem
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.start import Start
-from ponikeeper_client.model.commit import commit_of
-from ponikeeper_client.model.fit import FittedModel
-from ponikeeper_client.model.history_fit import HistoryFit, Knowledge, fit_history
-from ponikeeper_client.model.options import command_line
-from ponikeeper_client.model.table import member_table, print_table
+from ponikeeper_client.model.history_fit import Knowledge
 from ponikeeper_client.plans._exposure import Plan
-from ponikeeper_client.plans._result import Calibrated
-from ponikeeper_client.plans._travel import Joints, Positions, Stop, Travel, joints_of, travel_of
+from ponikeeper_client.plans._travel import Positions, Travel, joints_of, travel_of
+from ponikeeper_client.plans._travel_progress import DetectorTravel, TravelProgress, print_lines
 from ponikeeper_client.plans.arrival import TIMEOUT, move_all_and_settle
-from ponikeeper_client.plans.background import BackgroundTask, ReportProgress
 from ponikeeper_client.plans.calibrate import calibrate, calibs_of
 
 _OWN = ("detectors", "calibs", "start", "label", "config_det", "md")
 """Arguments of `calibrate` that this plan gives itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class CalibratedTravel:
-    """The model of one detector, and the calibrations to which it was fitted.
-
-    Parameters
-    ----------
-    detector
-        Name of the detector.
-    calibrations
-        In the order of the positions.
-    fitted
-        The model, and how well it fits.
-    revision, serial
-        The revision that is the model, and its activation.
-    status, status_reason
-        Status of the active geometry after the commit, and why; empty if another geometry is active since.
-    warnings
-        What the user should know about the model.
-    """
-
-    detector: str
-    calibrations: tuple[Calibrated, ...]
-    fitted: FittedModel
-    revision: int
-    serial: int
-    status: str = ""
-    status_reason: str = ""
-    warnings: tuple[str, ...] = field(default=())
-
-    @property
-    def title(self) -> str:
-        """The detector, the revision of its model, and the status."""
-        status = self.status + (f": {self.status_reason}" if self.status_reason else "")
-        return f"{self.detector}: the model is revision {self.revision}" + (f", {status}" if status else "")
-
-    def table(self) -> Any:
-        """Build a rich table of the members: position, residual, and how far the others predict each.
-
-        Returns
-        -------
-        rich.table.Table
-        """
-        return member_table(self.fitted.model)
 
 
 def calibrate_travel(
@@ -160,14 +106,14 @@ def calibrate_travel(
     _check_options(options, label)
     starts = _starts(start, travel)
     known = Knowledge(nominal, motor_sigma or {}, scale_sigma or {}, ranges or {})
-    each = [_Detector(one.name, calib, joints_of(calib, travel, axis, order, known)) for one, calib in pairs]
-    going = _Going(travel, known, label, each)
+    each = [DetectorTravel(one.name, calib, joints_of(calib, travel, axis, order, known)) for one, calib in pairs]
+    progress = TravelProgress(travel, known, label, each)
     devices = [calib for _, calib in pairs]
     for index, stop in enumerate(travel.stops):
         yield from bps.checkpoint()
         try:
             yield from move_all_and_settle(travel.targets(stop), devices, timeout)
-            begin = going.start(index) if starts[index] is None else starts[index]
+            begin = progress.start(index) if starts[index] is None else starts[index]
             results = yield from calibrate(
                 list(detectors),
                 devices,
@@ -177,13 +123,13 @@ def calibrate_travel(
                 **options,
             )
         except PonikeeperError as error:
-            going.add(getattr(error, "results", {}))
-            raise going.stopped(error, index) from error
+            progress.add(getattr(error, "results", {}))
+            raise progress.stopped(error, index) from error
         except Exception:
-            _print_lines(going.how_to_go_on(index))
+            print_lines(progress.how_to_go_on(index))
             raise
-        going.add(results)
-    return (yield from going.models())
+        progress.add(results)
+    return (yield from progress.models())
 
 
 def _check_options(options: Mapping[str, Any], label: str | None) -> None:
@@ -210,126 +156,3 @@ def _starts(start: Any, travel: Travel) -> list[Start | None]:
     if len(start) != len(travel.stops):
         raise CalibrationError(f"start has {len(start)} items, and there are {len(travel.stops)} positions")
     return list(start)
-
-
-@dataclass(slots=True)
-class _Detector:
-    """One detector on its way: its calibrations so far."""
-
-    name: str
-    calib: CalibrationData
-    joints: Joints
-    done: list[Calibrated] = field(default_factory=list[Calibrated])
-
-    @property
-    def revisions(self) -> list[str]:
-        return [str(each.revision) for each in self.done]
-
-    def fit(self, known: Knowledge) -> HistoryFit:
-        links = self.calib.read_links(all_links=True)
-        return fit_history(self.calib.history(), ",".join(self.revisions), self.joints.motion, known, links)
-
-
-@dataclass(slots=True)
-class _Going:
-    """The whole travel: what was calibrated so far, and what is missing."""
-
-    travel: Travel
-    known: Knowledge
-    label: str | None
-    detectors: list[_Detector]
-
-    def add(self, results: Mapping[str, Calibrated]) -> None:
-        """Keep the results of one position."""
-        for one in self.detectors:
-            if one.name in results:
-                one.done.append(results[one.name])
-
-    def start(self, index: int) -> Start | None:
-        """Return where the fits start at a position."""
-        if index == 0 or all(applies(one.calib.read_snapshot().status) for one in self.detectors):
-            return None
-        if len(self.detectors) > 1:
-            return "blind"
-        (one,) = self.detectors
-        stop = self.travel.stops[index]
-        try:
-            return one.fit(self.known).fitted.model.geometry_at(one.joints.position(stop))
-        except ProblemsError:  # the calibrations so far do not determine a model
-            return "blind"
-
-    def models(self) -> Plan:
-        """Fit and commit the model of each detector; an error of one does not stop the others."""
-        results: dict[str, CalibratedTravel] = {}
-        problems: list[str] = []
-        for one in self.detectors:
-
-            def work(report: ReportProgress, cancelled: threading.Event, one: _Detector = one) -> CalibratedTravel:
-                return self._model(one, report, cancelled)
-
-            task = BackgroundTask(f"model of {one.name}", work, one.calib.snapshot.cl.thread_class)
-            yield from task.finish()
-            try:
-                results[one.name] = task.result()
-            except ProblemsError as error:
-                problems += [*(f"{one.name}: {problem}" for problem in error.problems), self._command(one, [])]
-            except Exception as error:  # noqa: BLE001  # the models of the others must not be lost
-                problems += [f"{one.name}: {type(error).__name__}: {error}", self._command(one, [])]
-            else:
-                _print(results[one.name])
-        if problems:
-            raise CalibrationError(problems, results)
-        return results
-
-    def stopped(self, error: PonikeeperError, index: int) -> CalibrationError:
-        """Return the error of a position, with what is missing and how to go on."""
-        problems = error.problems if isinstance(error, ProblemsError) else (str(error),)
-        return CalibrationError([*problems, *self.how_to_go_on(index)], {one.name: one.done for one in self.detectors})
-
-    def how_to_go_on(self, index: int) -> list[str]:
-        """Format for each detector where it was calibrated, and what to do from a position on, which failed."""
-        return [self._command(one, self._missing(one, index)) for one in self.detectors]
-
-    def _missing(self, one: _Detector, index: int) -> list[Stop]:
-        return list(self.travel.stops[index + (len(one.done) > index) :])
-
-    def _command(self, one: _Detector, missing: Sequence[Stop]) -> str:
-        pairs = zip(self.travel.stops, one.done, strict=False)
-        done = ", ".join(f"revision {each.revision} at {one.joints.place_text(stop)}" for stop, each in pairs)
-        if not done:
-            return f"{one.name}: nothing was calibrated: begin again with calibrate_travel"
-        revisions = [*one.revisions, *(stop.label or "NUMBER" for stop in missing)]
-        command = command_line(one.calib.prefix, revisions, one.joints.motion, self.known, self.label)
-        places = "; ".join(one.joints.place_text(stop) for stop in missing)
-        missed = f"missing is {places}: calibrate there with calibrate(...), then" if missing else "to go on,"
-        return f"{one.name}: committed are {done}, and no model; {missed} type: {command}"
-
-    def _model(self, one: _Detector, report: ReportProgress, cancelled: threading.Event) -> CalibratedTravel:
-        report(0.1, "fit the model")
-        made = one.fit(self.known)
-        request = commit_of(made.fitted, made.members, one.calib.read_links(all_links=True), self.label)
-        report(0.8, "commit")
-        if cancelled.is_set():
-            raise CalibrationError("the plan ended before the commit of the model")
-        response = one.calib.transact(request)
-        snapshot = one.calib.verified()
-        status, reason = "", ""
-        if snapshot is not None and snapshot.revision == response.revision:
-            status, reason = snapshot.status, snapshot.reason
-        return CalibratedTravel(
-            one.name, tuple(one.done), made.fitted, response.revision or 0, response.serial or 0, status, reason,
-            (*made.fitted.notes, *made.notes),
-        )  # fmt: skip
-
-
-def _print(result: CalibratedTravel) -> None:
-    """Print a model for the user."""
-    console = Console()
-    console.print(Text(result.title), soft_wrap=True)
-    print_table(console, result.table())
-    _print_lines(result.warnings)
-
-
-def _print_lines(lines: Sequence[str]) -> None:
-    for line in lines:
-        Console().print(Text(line, style="yellow"), soft_wrap=True)
