@@ -2,7 +2,7 @@
 
 import pytest
 
-from ponikeeper_client.guard._run_record import CalibrationState
+from ponikeeper_client.guard._state import CalibrationState
 
 
 def state(serial=5, uid="m", status="VALID", out=(), joints=(("z", 1000.0),), displaced=()):

@@ -7,7 +7,7 @@ detector is built.
 from ponikeeper_client.documents._files import verify_files
 from ponikeeper_client.documents._integrators import azimuthal_integrator, integrator_of
 from ponikeeper_client.documents._models import RecordedModel, recorded_model
-from ponikeeper_client.documents._positions import given_keys, in_units_of_joint, matched_keys
+from ponikeeper_client.documents._positions import in_units_of_joint, matched_keys
 from ponikeeper_client.documents._reading import (
     Calibration,
     calibrations,
@@ -47,7 +47,6 @@ __all__ = [
     "calibrations",
     "configuration",
     "geometry",
-    "given_keys",
     "image_shape",
     "in_units_of_joint",
     "integrator_of",

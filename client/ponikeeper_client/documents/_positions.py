@@ -1,10 +1,9 @@
 """Where the linked PVs were when an event was read: which columns of the events have their values. Pure."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ponikeeper.errors import NoGeometryError
 from ponikeeper.protocol.link_units import value_in
 
 _SCHEMES = ("PV:", "ca://", "pva://")
@@ -37,40 +36,6 @@ def matched_keys(data_keys: Mapping[str, Mapping[str, Any]], pvs: Mapping[str, s
         if key is not None:
             found[link] = key
     return found
-
-
-def given_keys(
-    data_keys: Mapping[str, Mapping[str, Any]], given: Mapping[str, str], links: Collection[str]
-) -> dict[str, str]:
-    """Return which data keys have the values of linked PVs, by the names that a user gives.
-
-    Parameters
-    ----------
-    data_keys
-        Of an event descriptor.
-    given
-        The data key of each link by its name: ``{"z": "motor"}``.
-    links
-        Names of the links of the model.
-
-    Returns
-    -------
-    dict
-        Those of `given`.
-
-    Raises
-    ------
-    NoGeometryError
-        There is no such link, or no such data key.
-    """
-    for link, key in given.items():
-        if link not in links:
-            names = ", ".join(links) or "none"
-            raise NoGeometryError(f"position_keys={dict(given)!r}: {link} is no link of the model; these are {names}")
-        if key not in data_keys:
-            names = ", ".join(data_keys) or "none"
-            raise NoGeometryError(f"position_keys={dict(given)!r}: the events have no {key}; they have {names}")
-    return dict(given)
 
 
 def in_units_of_joint(

@@ -15,15 +15,13 @@ from ponikeeper_client.guard._policy import Policy, log
 from ponikeeper_client.guard._rest import DARK, HeldExposure, group_of, names_stream_next, stream_of, takes_dark
 from ponikeeper_client.guard._run_record import (
     KEEPS_PER_STREAM,
-    CalibrationState,
     DocumentRecord,
     FlyScan,
     PendingEvent,
     Run,
-    read_state,
-    recorded_state,
     renewal,
 )
+from ponikeeper_client.guard._state import CalibrationState, read_state, recorded_state
 
 Plan = Generator[Msg, Any, Any]
 

@@ -13,7 +13,8 @@ from ponikeeper.protocol.status import BY_LINKS
 from ponikeeper_client._guarded_signals import wait_for
 from ponikeeper_client._motion import LinkWatch, moves
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.guard._run_record import CalibrationState, DocumentRecord, Run, read_state
+from ponikeeper_client.guard._run_record import DocumentRecord, Run
+from ponikeeper_client.guard._state import CalibrationState, read_state
 
 OnChange = Literal["new_descriptor", "fail", "warn"]
 OnStatus = Literal["warn", "fail"]

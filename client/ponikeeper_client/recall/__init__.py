@@ -7,12 +7,13 @@
 """
 
 from ponikeeper_client.recall._best_known import best_known
-from ponikeeper_client.recall._geometries import EventGeometry, geometries
+from ponikeeper_client.recall._geometries import geometries
 from ponikeeper_client.recall._histories import read_history
 from ponikeeper_client.recall._nexus import write_nexus
 from ponikeeper_client.recall._pyfai import azimuthal_integrator, poni, write_poni
 from ponikeeper_client.recall._reading import recorded
 from ponikeeper_client.recall._timeline import timeline
+from ponikeeper_client.recall._travelled import EventGeometry
 from ponikeeper_client.recall._uncertainty import Uncertainty, uncertainty
 from ponikeeper_client.recall._values import BestKnown, Geometries, Recorded
 

@@ -1,62 +1,18 @@
 """The geometry of each event of a run whose detector moves: what the model gave at rest, or gives in between."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 from ponikeeper.errors import NoGeometryError
-from ponikeeper.geometry.files import files_of
-from ponikeeper.geometry.kinematics import Evaluation, Reach
-from ponikeeper.history import Correction, DerivedGeometry, Revision
-from ponikeeper.history.corrections import chain, correction_text
-from ponikeeper.history.history_file import ExportedHistory
-from ponikeeper.protocol import LinkState, Status
-from ponikeeper.protocol.link_values import compared
-from ponikeeper.protocol.models import farthest_reach, model_of
-from ponikeeper.protocol.status import BY_LINKS
-from ponikeeper.text.timestamps import from_posix, to_datetime
-from ponikeeper_client.documents import Applicability, Calibration, applicability, calibrations, given_keys
-from ponikeeper_client.recall._best_known import as_recorded, use_revision, verified_revision
-from ponikeeper_client.recall._event_states import state_parts, travelling_links
-from ponikeeper_client.recall._exposures import Track
-from ponikeeper_client.recall._histories import Histories, read_histories, select_history
-from ponikeeper_client.recall._models import computed_at, joints_at
-from ponikeeper_client.recall._places import Columns, Place, difference
-from ponikeeper_client.recall._reading import record_of, record_part, require_names
-from ponikeeper_client.recall._runs import Event, Run, Section
+from ponikeeper_client.documents import calibrations
+from ponikeeper_client.recall._histories import Histories, read_histories
+from ponikeeper_client.recall._reading import require_names
+from ponikeeper_client.recall._runs import Run
 from ponikeeper_client.recall._sources import read_run
-from ponikeeper_client.recall._values import BestKnown, Geometries, Recorded
+from ponikeeper_client.recall._travelled import EventGeometry, Options, TravelledDescriptor
+from ponikeeper_client.recall._values import Geometries
 
 _NO_KEYS: Mapping[str, str] = {}
-
-_OF_MODEL = frozenset({Status.OUT_OF_RANGE.name, Status.UNCERTAIN.name})
-"""Statuses that depend on where the joints are: decided again for the position of the event."""
-
-
-Values = tuple[tuple[str, float], ...]
-"""Values of links by name, in the order of the names."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventGeometry(BestKnown):
-    """The geometry of one event of a run.
-
-    Parameters
-    ----------
-    recorded
-        What the descriptor of the event recorded.
-    geometry
-        The geometry: as it was recorded, or `computed` by recall; None where there is none.
-    position
-        The value of each link of the model, in its units; empty where no model was active.
-    evaluation
-        What the model gives for `position`, with its uncertainty, in which the travel during the exposure is; None
-        where no model was active.
-    """
-
-    position: Mapping[str, float] = field(default_factory=dict[str, float], hash=False)
-    evaluation: Evaluation | None = field(default=None, repr=False)
 
 
 def geometries(
@@ -117,277 +73,42 @@ def geometries(
         raise ValueError(f"exposure={exposure!r} is not possible: expected seconds, 0 or more, or a data key")
     if best and history is None:
         raise ValueError("best=True is given without history=: the corrections are in the exported history")
-    key = [exposure] if isinstance(exposure, str) else []
-    whole = read_run(run, [*position_keys.values(), *key])
-    exports = None if history is None else read_histories(history)
-    options = _Options(position_keys, exposure, best, exports)
-    results = [
-        one
-        for name, sections in whole.streams.items()
-        if stream in (None, name)
-        for section in sections
-        for calibration in calibrations(section.descriptor)
-        if detector in (None, calibration.detector)
-        for one in _Descriptor(whole, name, section, calibration, options).results()
-    ]
+    columns = [*position_keys.values(), *([exposure] if isinstance(exposure, str) else [])]
+    whole = read_run(run, columns)
+    options = Options(position_keys, exposure, best, None if history is None else read_histories(history))
+    found = [each for each in _descriptors(whole, options) if each.is_of(detector, stream)]
+    _require_known(found, options)
+    results = [one for each in found for one in each.results()]
     if not results:
-        raise NoGeometryError(f"run {whole.uid} has no event with a geometry{_wanted(detector, stream)}")
+        wanted = "".join([f" of {detector}" if detector else "", f" in {stream}" if stream else ""])
+        reasons = {section.events_unknown for sections in whole.streams.values() for section in sections} - {""}
+        raise NoGeometryError("; ".join([f"run {whole.uid} has no event with a geometry{wanted}", *sorted(reasons)]))
     return Geometries(results)
 
 
-def _wanted(detector: str | None, stream: str | None) -> str:
-    return "".join([f" of {detector}" if detector else "", f" in {stream}" if stream else ""])
+def _descriptors(run: Run, options: Options) -> Iterator[TravelledDescriptor]:
+    """Yield what each descriptor of a run recorded of each calibration."""
+    for stream, sections in run.streams.items():
+        for section in sections:
+            for calibration in calibrations(section.descriptor):
+                yield TravelledDescriptor(run, stream, section, calibration, options)
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """Parameters as `geometries`."""
-
-    keys: Mapping[str, str]
-    exposure: float | str | None
-    best: bool
-    exports: Sequence[ExportedHistory] | None
-
-
-class _Descriptor:
-    """What one descriptor recorded of one calibration, and what is known of its events."""
-
-    def __init__(self, run: Run, stream: str, section: Section, calibration: Calibration, options: _Options) -> None:
-        self._run, self._section, self._calibration, self._options = run, section, calibration, options
-        self._whole = record_of(section, run, stream, calibration)
-        data_keys = section.descriptor.get("data_keys") or {}
-        model = self._whole.model
-        joints = {} if model is None or model.problem else model.joints
-        keys = given_keys(data_keys, options.keys, joints) if joints else {}
-        if joints and isinstance(options.exposure, str) and options.exposure not in data_keys:
-            names = ", ".join(data_keys)
-            raise NoGeometryError(f"exposure={options.exposure!r}: the events have no such key; they have {names}")
-        self._columns = Columns.of(calibration, section.descriptor, travelling_links(run, calibration), keys)
-        events = [event for each in run.streams[stream] for event in each.events]
-        self._tracks = {} if self._columns is None else {key: Track(key, events) for key in self._columns.keys.values()}
-        self._history = None
-        if options.exports is not None and self._whole.revision is not None:
-            self._history = select_history(options.exports, self._whole)
-
-    def results(self) -> Iterator[EventGeometry]:
-        """Yield the geometry of each event."""
-        for part in state_parts(self._section.events, self._calibration, self._run):
-            record = record_part(self._whole, self._run, self._calibration, part)
-            for event in part.events:
-                yield self._result(replace(record, events=(event,)), event)
-
-    def _result(self, record: Recorded, event: Event) -> EventGeometry:
-        columns = self._columns
-        if columns is None or record.geometry is None:
-            return self._without_model(record)
-        place, travel = self._place(columns, event)
-        if place.problem:
-            return self._nothing(record, place.problem)
-        own, instant = self._own, from_posix(self._whole.begins if event.time is None else event.time)
-        steps = tuple(chain(self._corrections, own.number, instant)) if self._options.best else ()
-        if steps:
-            return self._replaced(record, columns, place, travel, steps, instant)
-        found = self._recorded_at(place, event)
-        farthest = farthest_reach(columns.model.model, own.position if found is None else found.position)
-        computed = computed_at(own, place.values, farthest, travel)
-        if computed.evaluation is None:
-            return self._nothing(record, computed.problem)
-        wrong = "" if found is None else difference(found.geometry, computed.evaluation.geometry)
-        if wrong:
-            return self._nothing(record, wrong)
-        right = computed.revision if found is None else found
-        status = computed.applied_to(self._applicability(record, columns, place, right, instant))
-        return EventGeometry(
-            recorded=record,
-            geometry=right.geometry,
-            revision=own.number,
-            uid=own.uid,
-            checksum=own.checksum,
-            label=own.label,
-            files=files_of(own.provenance) if self._history is not None else record.files,
-            covariance=_covariance(computed.revision),
-            computed=computed.text if found is None else "",
-            place=computed.text,
-            applicability=status,
-            authority=self._authority,
-            position=place.values,
-            evaluation=computed.evaluation,
-        )
-
-    def _replaced(
-        self,
-        record: Recorded,
-        columns: Columns,
-        place: Place,
-        travel: Mapping[str, float],
-        steps: tuple[Correction, ...],
-        instant: str,
-    ) -> EventGeometry:
-        """Return what replaces the model of the run, at the position of an event."""
-        assert self._history is not None
-        number = steps[-1].by
-        right = None if number is None else self._history.revision(number)
-        if right is None:
-            return replace(self._nothing(record, correction_text(steps[-1])), chain=steps)
-        model, computed = model_of(right), None
-        if model is not None:
-            units = {joint.link: joint.units for joint in columns.model.model.joints}
-            here = {link: {"value": value, "units": units[link]} for link, value in place.values.items()}
-            values = joints_at(model, {**(self._own.position or {}), **here})
-            if values is None:
-                text = f"revision {number} is a model of other links than the run recorded"
-                return replace(self._nothing(record, text), chain=steps)
-            computed = computed_at(right, values, Reach.MARGIN, travel)
-            if computed.evaluation is None:
-                return replace(self._nothing(record, computed.problem), chain=steps)
-            right = computed.revision
-        status = self._applicability(record, columns, place, right, instant)
-        return EventGeometry(
-            recorded=record,
-            geometry=right.geometry,
-            revision=right.number,
-            uid=right.uid,
-            checksum=right.checksum,
-            label=right.label,
-            files=files_of(right.provenance),
-            covariance=_covariance(right),
-            computed="" if computed is None else computed.text,
-            applicability=status if computed is None else computed.applied_to(status),
-            chain=steps,
-            authority=self._authority,
-            position=place.values,
-            evaluation=None if computed is None else computed.evaluation,
-        )
-
-    def _without_model(self, record: Recorded) -> EventGeometry:
-        """Return the recorded geometry, by the history with its status as it is known now."""
-        if self._history is None or record.geometry is None or record.revision is None:
-            known = replace(as_recorded(record), reason=record.reason)
-        else:
-            (known,) = use_revision(record, record.revision, self._history)
-        return EventGeometry(**{name: getattr(known, name) for name in BestKnown.__dataclass_fields__})
-
-    def _nothing(self, record: Recorded, reason: str) -> EventGeometry:
-        revision = {"revision": record.revision, "uid": record.uid, "checksum": record.checksum, "label": record.label}
-        return EventGeometry(
-            recorded=record,
-            geometry=None,
-            reason=reason,
-            applicability=record.applicability,
-            authority=self._authority,
-            **revision,
-        )
-
-    @property
-    def _authority(self) -> str:
-        return "the run" if self._history is None else self._history.authority
-
-    @property
-    def _corrections(self) -> Sequence[Correction]:
-        return () if self._history is None else self._history.corrections()
-
-    @cached_property
-    def _own(self) -> Revision:
-        """The model with what it gave for the recorded position: by the history, or by the run itself."""
-        record = self._whole
-        if self._history is not None:
-            return verified_revision(record, self._history)
-        assert record.model is not None
-        assert record.geometry is not None
-        provenance = {"method": "model", "model": record.model.values, "files": record.files}
-        number, uid, checksum = record.revision or 0, record.uid or "", record.checksum or ""
-        position = record.model.position
-        return Revision(number, uid, "", record.label, record.geometry, position, provenance, checksum)
-
-    @cached_property
-    def _rests(self) -> Mapping[Values, Sequence[tuple[str, DerivedGeometry]]]:
-        """What the model gave, by the history: with the time of each activation, by the values of the joints."""
-        rests: dict[Values, list[tuple[str, DerivedGeometry]]] = {}
-        model = self._whole.model
-        if self._history is None or model is None:
-            return rests
-        for time, one in self._history.derived_of(self._own.number):
-            values = joints_at(model.model, one.position)
-            if values is not None:
-                rests.setdefault(_values(values), []).append((time, one))
-        return rests
-
-    def _place(self, columns: Columns, event: Event) -> tuple[Place, dict[str, float]]:
-        """Return where the links were in the middle of the exposure, and how far each travelled during it."""
-        exposure = self._options.exposure
-        if isinstance(exposure, str):
-            reading = event.reading(exposure)
-            if reading is None or reading.value is None or not reading.value >= 0:
-                return Place(problem=f"event {event.seq_num} has no exposure time in {exposure}"), {}
-            exposure = reading.value
-        place = columns.place(event)
-        if place.problem or not columns.keys:
-            return place, {}
-        if exposure is None and (event.time is None or _in_flight(self._run)):
-            names = ", ".join(columns.keys.values())
-            advice = "give exposure=, in seconds or as a data key; exposure=0 uses the positions as they are"
-            what = f"the detector was exposed in flight, and {names} says only where it was at one time"
-            return Place(problem=f"{what}: {advice}"), {}
-        if not exposure:
-            return place, {}
-        middle, travel = event, dict[str, float]()
-        for key in columns.keys.values():
-            exposed = self._tracks[key].during(event, exposure)
-            if exposed.problem:
-                return Place(problem=exposed.problem), {}
-            middle = middle.with_value(key, exposed.value)
-            travel[key] = exposed.travel
-        return columns.place(middle), columns.lengths(travel)
-
-    def _recorded_at(self, place: Place, event: Event) -> Revision | None:
-        """Return what was recorded for a position: by the descriptor, or by the newest record until the event."""
-        assert self._whole.model is not None
-        if place.values == self._whole.model.joints:
-            return self._own
-        there = self._rests.get(_values(place.values), ())
-        if not there:
-            return None
-        until = None if event.time is None else to_datetime(from_posix(event.time))
-        before = [one for time, one in there if until is None or to_datetime(time) <= until]
-        given = before[-1] if before else there[0][1]
-        return replace(self._own, geometry=given.geometry, position=given.position)
-
-    def _applicability(
-        self, record: Recorded, columns: Columns, place: Place, right: Revision, instant: str
-    ) -> Applicability:
-        """Return whether a geometry applies, with the joints where the event says that they were."""
-        status = record.record
-        if status.links is None and status.name in BY_LINKS:
-            return record.applicability  # it is not known which link moved
-        units = {joint.link: joint.units for joint in columns.model.model.joints}
-        links = tuple(
-            replace(link, value=place.values[link.name], moving=False)
-            if link.name in units and link.units == units[link.name] and link.connected and link.error is None
-            else link
-            for link in status.links or _links_of(columns)
-        )
-        links = tuple(compared(link, right.position, right.geometry.wavelength) for link in links)
-        depends = status.name in BY_LINKS or status.name in _OF_MODEL
-        there = replace(status, name=Status.VALID.name if depends else status.name, links=links)
-        return applicability(there, self._own, right, self._corrections, instant)
+def _require_known(found: Sequence[TravelledDescriptor], options: Options) -> None:
+    """Check that there are links and data keys of the given names; raises `NoGeometryError`."""
+    links = [link for each in found for link in each.links]
+    if not links:
+        return
+    keys = [key for each in found for key in each.data_keys]
+    for link, key in options.keys.items():
+        given = f"position_keys={dict(options.keys)!r}"
+        if link not in links:
+            raise NoGeometryError(f"{given}: {link} is no link of the model; these are {_names(links)}")
+        if key not in keys:
+            raise NoGeometryError(f"{given}: the events have no {key}; they have {_names(keys)}")
+    if isinstance(options.exposure, str) and options.exposure not in keys:
+        raise NoGeometryError(f"exposure={options.exposure!r}: the events have no such key; they have {_names(keys)}")
 
 
-def _values(values: Mapping[str, float]) -> Values:
-    return tuple(sorted(values.items()))
-
-
-def _covariance(revision: Revision) -> Mapping[str, Any] | None:
-    return cast("Mapping[str, Any] | None", revision.provenance.get("covariance"))
-
-
-def _in_flight(run: Run) -> bool:
-    """Return whether a run says that its detector was exposed while something moved."""
-    return run.start.get("plan_name") == "fly" or bool(run.start.get("flyers"))
-
-
-def _links_of(columns: Columns) -> tuple[LinkState, ...]:
-    """Return the joints as links, where the run did not record its links."""
-    return tuple(
-        LinkState(joint.link, columns.keys.get(joint.link, ""), "motor", joint.units, None, None, None, False, True)
-        for joint in columns.model.model.joints
-    )
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(names))

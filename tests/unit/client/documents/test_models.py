@@ -5,11 +5,9 @@ import json
 
 import pytest
 
-from ponikeeper.errors import NoGeometryError
 from ponikeeper_client.documents import (
     RECORDED,
     configuration,
-    given_keys,
     in_units_of_joint,
     matched_keys,
     recorded_model,
@@ -107,15 +105,6 @@ def test_exact_source_is_preferred_to_the_readback_of_a_bare_record():
 )
 def test_units_of_a_column_are_converted(value, key, units, expected):
     assert in_units_of_joint(value, key, units) == expected
-
-
-def test_names_given_by_a_user_are_checked():
-    keys = {"motor": {}, "det": {}}
-    assert given_keys(keys, {"z": "motor"}, ["z", "y"]) == {"z": "motor"}
-    with pytest.raises(NoGeometryError, match="x is no link of the model; these are z, y"):
-        given_keys(keys, {"x": "motor"}, ["z", "y"])
-    with pytest.raises(NoGeometryError, match="the events have no m; they have motor, det"):
-        given_keys(keys, {"z": "m"}, ["z", "y"])
 
 
 def test_links_that_were_not_known_leave_the_model(travel):

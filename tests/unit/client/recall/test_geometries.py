@@ -391,3 +391,40 @@ def test_timeline_has_what_the_model_gave_at_each_activation(travel):
     assert list(table["dist"][2:]) == [each.geometry.dist for each in travel.derived]
     assert list(table["position_z"][2:]) == list(RESTS)
     assert list(table["revision"][2:]) == [3, 3, 3]
+
+
+def test_names_are_looked_for_in_the_whole_run(travel):
+    """A baseline has neither the position nor the exposure time of the stream that is exposed."""
+    from event_model import compose_run
+
+    from recalling import BEGIN, configured
+
+    run = compose_run(time=BEGIN, metadata={"scan_id": 1})
+    key = {"dtype": "number", "shape": [], "source": "SIM:x"}
+    made = [("start", run.start_doc)]
+    for name, columns, count in (("baseline", ["total"], 1), ("primary", ["total", "motor"], 2)):
+        keys = {column: {**key, "object_name": "pe1"} for column in columns}
+        descriptor = run.compose_descriptor(
+            name=name, data_keys=keys, object_keys={"pe1": columns}, configuration=configured(travel.snapshot(1)),
+            time=BEGIN,
+        )  # fmt: skip
+        made.append(("descriptor", descriptor.descriptor_doc))
+        for number in range(count):
+            data = dict.fromkeys(columns, RESTS[number])
+            stamps = dict.fromkeys(columns, BEGIN + 1)
+            made.append(("event", descriptor.compose_event(data=data, timestamps=stamps, time=BEGIN + 2)))
+    made.append(("stop", run.compose_stop()))
+    found = geometries(made, position_keys={"z": "motor"})
+    assert [(one.stream, one.position["z"]) for one in found] == [
+        ("baseline", RESTS[0]), ("primary", RESTS[0]), ("primary", RESTS[1]),
+    ]  # fmt: skip
+    with pytest.raises(NoGeometryError, match="the events have no motor; they have total"):
+        geometries(made, stream="baseline", position_keys={"z": "motor"})
+
+
+def test_uncertainty_of_an_event_is_that_of_its_position(travel):
+    from ponikeeper_client.recall._uncertainty import errors_of
+
+    first, second = geometries(documents(travel.snapshot(1), read(RESTS[0], BETWEEN)))
+    assert errors_of(second).sigma()["dist"] == pytest.approx(second.evaluation.sigma["dist"])
+    assert errors_of(first).sigma()["dist"] != errors_of(second).sigma()["dist"]
