@@ -129,6 +129,31 @@ def fit(
 
 
 @model.command()
+def put(
+    prefix: Annotated[str, typer.Argument(help="PV prefix of the detector, such as 'XF:28ID1-ES{Det:PE1}Calib:'")],
+    file: _File,
+    label: Annotated[str | None, typer.Option(help="label of the revision, such as travel")] = None,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="do not ask")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="wait until the geometry applies; exit code 1 if it does not")
+    ] = False,
+    timeout: Annotated[float | None, typer.Option(help="with --wait: seconds to wait; 60", show_default=False)] = None,
+) -> None:
+    """Commit a model from a file: ponikeeper model put 'XF:28ID1-ES{Det:PE1}Calib:' arm.json --label arm.
+
+    The links that are no joints of it are recorded where they are now. At a terminal it asks before.
+    """
+    try:
+        from ponikeeper_client.fit.commit import wait_seconds
+        from ponikeeper_client.model import put as putting
+        from ponikeeper_client.model.command import Committing
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("client", error.name or "a library") from error
+    if not putting.put(prefix, file, Committing(label, wait_seconds(wait, timeout), ask=not yes)):
+        raise typer.Exit(1)
+
+
+@model.command()
 def show(prefix: _Model, revision: _Number = None, as_json: _AsJson = False) -> None:
     """Show a model: ponikeeper model show 'XF:28ID1-ES{Det:PE1}Calib:'.
 

@@ -252,6 +252,25 @@ def test_configured_scale_of_the_motor_is_in_what_the_travel_says_of_the_wavelen
     assert sigma("--scale-sigma", "z=5e-4") == pytest.approx(math.hypot(without, 5e-4), rel=0.1)
 
 
+def test_model_of_a_file_is_committed_where_its_joints_are_links(call, rail, tmp_path):
+    fitted, goniometer, again = (tmp_path / name for name in ("travel.json", "goniometer.json", "again.json"))
+    assert call("model", "fit", rail.prefix, *FIT, "-o", fitted).returncode == 0
+    assert call("model", "export", fitted, "--pyfai", goniometer).returncode == 0
+    done = call("model", "import", goniometer, "-o", again)
+    assert (done.returncode, done.stderr) == (0, "")
+    committed = call("model", "put", rail.prefix, again, "--label", "imported", "--wait")
+    assert (committed.returncode, committed.stderr) == (0, "")
+    snapshot = Snapshot.from_json(get(f"{rail.prefix}Snapshot_RBV"))
+    assert (snapshot.label, snapshot.provenance["comment"]) == ("imported", "again.json")
+    assert snapshot.position["binning"]["value"] == float(get(rail.motors.pv("BinX")))
+    assert snapshot.geometry == load_model(again).geometry_at({"z": snapshot.position["z"]["value"]})
+    other = tmp_path / "other.json"
+    other.write_text(again.read_text().replace('"z', '"tth'))
+    refused = call("model", "put", rail.prefix, other)
+    assert refused.returncode == 1
+    assert "tth is no link in service of this detector: expected joints among z" in refused.stderr
+
+
 def test_calibration_that_is_active_and_members_that_were_corrected_are_shown(call, rail):
     again = rail.calibrate("again", HERE, 1)
     shown = json.loads(call("model", "show", rail.prefix, "--json").stdout)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from ponikeeper import __version__
 from ponikeeper.errors import FitError
+from ponikeeper.geometry.kinematics import Model
 from ponikeeper.protocol import Commit, LinkState, calibrated_value, is_within
 from ponikeeper.protocol.link_values import quantity
 from ponikeeper.protocol.links import in_service
@@ -42,19 +43,36 @@ def commit_of(
         was.
     """
     model = fitted.require_accepted()
-    configured = {link.name: link for link in in_service(links)}
-    joints = {joint.link for joint in model.joints}
+    require_joints(model, links)
+    position = agreed_position(members, links, {joint.link for joint in model.joints})
+    provenance: dict[str, object] = {"method": "model", "software": f"ponikeeper {__version__}"}
+    if fitted.notes:
+        provenance["comment"] = to_ascii("; ".join(fitted.notes))[:_MAX_COMMENT]
+    return Commit({}, provenance, label, {**model.reference, **position}, model=model.as_dict())
+
+
+def require_joints(model: Model, links: Sequence[LinkState]) -> None:
+    """Check that the joints of a model are configured links.
+
+    Parameters
+    ----------
+    model
+        The model.
+    links
+        All links of the detector, as the IOC has them.
+
+    Raises
+    ------
+    FitError
+        One is not, or is out of service.
+    """
+    configured = [link.name for link in in_service(links)]
     if missing := [name for name in model.reference if name not in configured]:
         known = " ".join(configured) or "none"
         raise FitError(
             f"{', '.join(missing)} is no link in service of this detector: expected joints among {known}, as the IOC "
             "has them in Links_RBV"
         )
-    position = agreed_position(members, links, joints)
-    provenance: dict[str, object] = {"method": "model", "software": f"ponikeeper {__version__}"}
-    if fitted.notes:
-        provenance["comment"] = to_ascii("; ".join(fitted.notes))[:_MAX_COMMENT]
-    return Commit({}, provenance, label, {**model.reference, **position}, model=model.as_dict())
 
 
 def agreed_position(
