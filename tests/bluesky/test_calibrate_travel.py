@@ -15,7 +15,7 @@ from ponikeeper_client.documents import GUARD_KEY
 from ponikeeper_client.guard import calibration_guard
 from ponikeeper_client.plans import at_positions, calibrate_travel
 
-DETECTORS = tuple(f"{{Det:{number}}}Calib:" for number in range(6))
+DETECTORS = tuple(f"{{Det:{number}}}Calib:" for number in range(8))
 RIGHT = 0.05
 """Goal of a geometry at a place that was never calibrated (px rms)."""
 
@@ -30,15 +30,25 @@ def ioc(make_ioc_for_module, motors):
 
 
 @pytest.fixture
-def panel(request, make, ioc, stage, motors):
-    """A detector that was calibrated in some way at the first place; the parameter is its number."""
-    assert speak.put(motors.pv("BinX"), 1) is None
-    stage.set(FIRST).wait(timeout=30)
-    panel = make(OnRail, ioc.prefixes[getattr(request, "param", 0)].removesuffix("Calib:"), "pe1")
-    panel.rail = stage
-    wait_for(lambda: (links := panel.calib.read_links()) and links[0].value == FIRST and not links[0].unknown_because)
-    panel.calib.set(replace(truth(FIRST), dist=0.2401)).wait(timeout=30)
-    return panel
+def connected(make, ioc, stage, motors):
+    """Connect to a detector by its number, which was calibrated in some way at the first place."""
+
+    def connected(number, name):
+        assert speak.put(motors.pv("BinX"), 1) is None
+        stage.set(FIRST).wait(timeout=30)
+        panel = make(OnRail, ioc.prefixes[number].removesuffix("Calib:"), name)
+        panel.rail = stage
+        wait_for(lambda: (link := panel.calib.read_links()[0]).value == FIRST and not link.unknown_because)
+        panel.calib.set(replace(truth(FIRST), dist=0.2401)).wait(timeout=30)
+        return panel
+
+    return connected
+
+
+@pytest.fixture
+def panel(request, connected):
+    """A detector; the parameter is its number."""
+    return connected(getattr(request, "param", 0), "pe1")
 
 
 @pytest.fixture
@@ -110,6 +120,36 @@ def test_motor_that_fails_on_the_way_ends_it_and_what_to_type_is_printed(travel,
     assert "pe1: committed are revision 2 at z 200, and no model; missing is z 300: calibrate there" in printed
     assert "--along z --revisions 2,NUMBER --put" in printed
     assert panel.calib.read_snapshot().revision == 2
+
+
+@pytest.mark.parametrize("panel", [6], indirect=True)
+def test_two_detectors_travel_together_and_each_is_told_how_to_go_on(run_engine, connected, panel, stage, tmp_path):
+    other = connected(7, "pe2")
+    other.dark = (300.0,)
+    starts = [truth(place) for place in (FIRST, 300.0)]
+    plan = calibrate_travel([panel, other], stage, [FIRST, 300.0], calibrant="Ni", start=starts, output_dir=tmp_path)
+    with pytest.raises(CalibrationError) as failed:
+        run_engine(plan)
+    first, second = failed.value.problems[-2:]
+    assert first.startswith(
+        "pe1: committed are revision 2 at z 200, revision 3 at z 300, and no model; to go on, type: "
+    )
+    assert second.startswith("pe2: committed are revision 2 at z 200, and no model; missing is z 300: calibrate there")
+    assert {name: len(done) for name, done in failed.value.results.items()} == {"pe1": 2, "pe2": 1}
+    other.dark = ()
+    panel.dark = other.dark
+    results = []
+
+    def again():
+        plan = calibrate_travel(
+            [panel, other], stage, [FIRST, 300.0], calibrant="Ni", start=starts, output_dir=tmp_path
+        )
+        results.append((yield from plan))
+
+    run_engine(again())
+    for one in (panel, other):
+        assert results[0][one.name].status == "VALID"
+        assert one.calib.read_snapshot().revision == results[0][one.name].revision
 
 
 @pytest.mark.parametrize("panel", [2], indirect=True)
