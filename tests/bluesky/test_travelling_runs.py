@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 import uuid
 
@@ -24,7 +25,7 @@ from motion import move
 from ponikeeper.errors import NoGeometryError, NotValidError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import history_file
-from ponikeeper.protocol import Retract, request_text
+from ponikeeper.protocol import Activate, Retract, request_text
 from ponikeeper_client import azimuthal_integrator, best_known, geometries, read_history, recorded, write_poni
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.guard import calibration_guard
@@ -445,3 +446,72 @@ def test_positions_in_an_array_of_tiled_are_those_of_the_events(panel, go, model
     assert [one.position["z"] for one in found] == [*values]
     assert [one.geometry for one in found[1:]] == [at(model, place) for place in values[1:]]
     assert found[0].geometry == snapshot.geometry
+
+
+# --- anything at any moment
+
+
+@pytest.mark.parametrize("count", [15, pytest.param(400, marks=pytest.mark.campaign)])
+def test_events_at_random_moments_have_the_geometry_of_what_was_active_and_of_where_they_were(
+    make, keeper, panel, stage, go, motors, model, documents_of, count
+):
+    """The detector moves all the time, and other models and calibrations are activated meanwhile."""
+    source, ended = random.Random(count), threading.Event()
+    each = make(PerEvent, keeper.prefix.removesuffix("Calib:"), "pe4")
+    first = panel.calib.read_snapshot().revision
+    other = rail(members=tuple((one["revision"], one["uid"]) for one in model.fit["members"]), sigma=3e-6)
+    execute(keeper.prefix, commit_of(other, {"y": float(speak.get(motors.pv("Y:RBV")))}))
+    second = panel.calib.read_snapshot().revision
+    models = {first: model, second: other}
+    middle, failed = model.fit["members"][1]["revision"], []
+
+    def disturb():
+        try:
+            while not ended.is_set():
+                if source.random() < 0.15:
+                    execute(keeper.prefix, Activate(source.choice((first, second, middle))))
+                way = [round(source.uniform(NEAR - 80, FAR + 80), 3) for _ in range(source.choice((1, 1, 5)))]
+                move(motors, *way)
+                ended.wait(source.choice((0.0, 0.05, 0.4)))
+        except Exception as error:  # noqa: BLE001
+            failed.append(error)
+
+    @bpp.stage_decorator([each, stage])
+    @bpp.run_decorator(md={"detectors": [each.name]})
+    def plan():
+        for _ in range(count):
+            yield from bps.trigger_and_read([each, stage])
+            yield from bps.sleep(source.choice((0.0, 0.05, 0.3)))
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    try:
+        documents = documents_of(calibration_guard(plan(), moving=["z"], on_change="new_descriptor"))
+    finally:
+        ended.set()
+        thread.join()
+    assert not failed
+    execute(keeper.prefix, Activate(first))
+    history = read_history(keeper.prefix)
+    read = [document["data"] for kind, document in documents if kind == "event"]
+    found = geometries(documents, history=history)
+    assert len(found) == len(read) == count
+    wrong, valid, exact = [], 0, 0
+    for one, data in zip(found, read, strict=True):
+        if not one.applicability.permits_use or one.geometry is None:
+            continue
+        valid += 1
+        exact += not one.computed
+        active = history.activations[data["pe4_calib_serial"] - 1].revision
+        place = data["stage_readback"]
+        calibrated = history.revisions[active - 1]
+        expected = models[active].geometry_at({"z": place}) if active in models else calibrated.geometry
+        near = active in models or abs(calibrated.position["z"]["value"] - place) <= 1.0
+        if one.revision != active or farthest(one.geometry, expected) > EXACT or not near:
+            wrong.append((one.seq_nums, one.summary, active, place))
+        if active in models and not NEAR - 40 <= place <= FAR + 40:
+            wrong.append((one.seq_nums, "outside", active, place))
+    shown = len(descriptors(documents))
+    print(f"{count} events, {shown} descriptors: {valid} with a geometry, {exact} as recorded; wrong: {len(wrong)}")
+    assert not wrong, wrong
+    assert valid > count / 4
