@@ -127,9 +127,9 @@ def test_two_detectors_travel_together_and_each_is_told_how_to_go_on(run_engine,
     other = connected(7, "pe2")
     other.dark = (300.0,)
     starts = [truth(place) for place in (FIRST, 300.0)]
-    plan = calibrate_travel([panel, other], stage, [FIRST, 300.0], calibrant="Ni", start=starts, output_dir=tmp_path)
+    options = {"calibrant": "Ni", "start": starts, "output_dir": tmp_path}
     with pytest.raises(CalibrationError) as failed:
-        run_engine(plan)
+        run_engine(calibrate_travel([panel, other], stage, [FIRST, 300.0], **options))
     first, second = failed.value.problems[-2:]
     assert first.startswith(
         "pe1: committed are revision 2 at z 200, revision 3 at z 300, and no model; to go on, type: "
@@ -137,14 +137,10 @@ def test_two_detectors_travel_together_and_each_is_told_how_to_go_on(run_engine,
     assert second.startswith("pe2: committed are revision 2 at z 200, and no model; missing is z 300: calibrate there")
     assert {name: len(done) for name, done in failed.value.results.items()} == {"pe1": 2, "pe2": 1}
     other.dark = ()
-    panel.dark = other.dark
     results = []
 
     def again():
-        plan = calibrate_travel(
-            [panel, other], stage, [FIRST, 300.0], calibrant="Ni", start=starts, output_dir=tmp_path
-        )
-        results.append((yield from plan))
+        results.append((yield from calibrate_travel([panel, other], stage, [FIRST, 300.0], **options)))
 
     run_engine(again())
     for one in (panel, other):
