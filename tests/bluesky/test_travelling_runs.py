@@ -29,6 +29,8 @@ from ponikeeper.protocol import Activate, Retract, request_text
 from ponikeeper_client import azimuthal_integrator, best_known, geometries, read_history, recorded, write_poni
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.guard import calibration_guard
+from ponikeeper_client.recall._affected import find_affected
+from ponikeeper_client.recall._histories import read_ioc
 from rails import FAR, MIDDLE, NEAR, at, calibration, commit_of, rail
 from recalling import configured
 from stages import Stage
@@ -263,7 +265,7 @@ def test_each_rest_can_have_a_descriptor(panel, stage, go, model, documents_of, 
 
 
 def test_motor_that_is_declared_but_not_read_is_named_by_the_user_or_nothing_is_returned(
-    panel, go, model, documents_of, keeper
+    panel, go, model, documents_of, keeper, caplog
 ):
     """A simulated motor is no PV: it is found by its name."""
     simulated = Signal(name="simulated", value=0.0)
@@ -278,6 +280,8 @@ def test_motor_that_is_declared_but_not_read_is_named_by_the_user_or_nothing_is_
     assert len(descriptors(documents)) == 1
     with pytest.raises(NoGeometryError, match="position_keys="):
         azimuthal_integrator(documents)
+    (warned,) = [each.message for each in caplog.records if each.name == "ponikeeper_client.guard"]
+    assert "z is in moving, and no stream reads its PV" in warned
     found = geometries(documents, position_keys={"z": "simulated"}, history=read_history(keeper.prefix))
     assert [one.computed for one in found] == [""] * 3
     assert [one.geometry for one in found] == [each.geometry for each in read_history(keeper.prefix).derived[-3:]]
@@ -334,7 +338,7 @@ def test_run_without_a_guard_has_the_geometry_of_each_event_too(panel, stage, go
     assert "what this model gives for z = 1390.25 mm, computed by recall" in (tmp_path / "a.poni").read_text()
 
 
-def test_corrected_member_is_reported_by_the_live_ioc(panel, stage, go, model, documents_of, keeper):
+def test_corrected_member_is_reported_by_the_live_ioc(panel, stage, go, model, documents_of, keeper, catalogs):
     documents = documents_of(calibration_guard(step(panel, go, PLACES, [panel, stage]), moving=["z"]))
     assert best_known(documents)[0].status == "VALID"
     members = model.fit["members"]
@@ -344,6 +348,11 @@ def test_corrected_member_is_reported_by_the_live_ioc(panel, stage, go, model, d
     with pytest.raises(NotValidError, match=r"the wrong standard.*fit the model again without it"):
         first.require_geometry()
     assert recorded(documents)[0].require_geometry() == first.geometry
+    runs = [*catalogs.runs(catalogs.insert(documents)).values()]
+    number = members[0]["revision"]
+    found = find_affected(runs, keeper.prefix, number, read_ioc(keeper.prefix, TIMEOUT))
+    assert [(one.member, one.recorded.seq_nums) for one in found.affected] == [(number, (1,)), (number, (2, 3))] * 3
+    assert found.unreadable == []
 
 
 # --- fly scans

@@ -14,7 +14,7 @@ from ponikeeper.protocol.pvs import readback
 from ponikeeper.text import strictjson
 from ponikeeper_client.documents._models import RecordedModel, recorded_model
 from ponikeeper_client.documents._positions import matched_keys
-from ponikeeper_client.documents._status import StatusRecord, recorded_applicability
+from ponikeeper_client.documents._status import StatusRecord, recorded_applicability, warn_once
 from ponikeeper_client.documents._writing import RECORDED
 
 
@@ -216,7 +216,7 @@ def position_columns(descriptor: Mapping[str, Any]) -> set[str]:
 def geometry(
     descriptor: Mapping[str, Any], detector: str | None = None, calib: str = "calib", *, any_status: bool = False
 ) -> Geometry:
-    """Return the geometry that a descriptor recorded.
+    """Return the geometry that a descriptor recorded: of a model, what it gave for one position, which is logged.
 
     Parameters
     ----------
@@ -254,7 +254,19 @@ def applied_geometry(calibration: Calibration, any_status: bool) -> Geometry:
         number = int(calibration.values.get("revision") or 0)
         applicability = recorded_applicability(calibration.status_record(), result, number, calibration.files())
         applicability.require(f"the geometry of {calibration.detector}, as recorded,")
+        _warn_of_model(calibration)
     return result
+
+
+def _warn_of_model(calibration: Calibration) -> None:
+    """Log that a descriptor of a model may have events at other positions."""
+    model = calibration.model()
+    if model is not None:
+        place = "one position" if model.problem else model.place
+        warn_once(
+            f"the geometry of {calibration.detector}, as recorded, is what a model gave for {place}: "
+            "ponikeeper_client.geometries(run) returns that of each event"
+        )
 
 
 def image_shape(descriptor: Mapping[str, Any], detector: str) -> tuple[int, int] | None:

@@ -109,6 +109,20 @@ class Policy:
             state = run.last_checked.get(calib)
             if state is not None and state.joints:
                 run.told[calib] = record.links_told(run.uid, calib.name)
+                self._warn_of_untold(run, calib, [link for link, _ in state.joints])
+
+    def _warn_of_untold(self, run: Run, calib: CalibrationData, joints: Sequence[str]) -> None:
+        """Warn once in a run of links that are moved on purpose, and of which no event tells where they are."""
+        untold = [link for link in joints if link in self.moving and link not in run.told[calib]]
+        if untold and calib not in run.warned_untold:
+            run.warned_untold.add(calib)
+            names = ", ".join(untold)
+            log.warning(
+                "%s: %s is in moving, and no stream reads its PV: read the motor in the run, or the geometry of each "
+                "event is not known; of a simulated motor, geometries(run, position_keys=...) needs the name",
+                calib.name,
+                names,
+            )
 
     def check(self, run: Run, calib: CalibrationData, now: CalibrationState) -> None:
         """Check the active geometry: whether it has changed, and whether it applies."""

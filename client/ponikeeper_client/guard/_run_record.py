@@ -211,12 +211,15 @@ class Run:
         Names of the links of which each event tells where they are, because they are moved on purpose.
     told
         Names of the links that are read with each event, by calibration.
+    warned_untold
+        The calibrations for which it was logged that no event tells where their links are.
     """
 
     uid: str
     guarded: tuple[CalibrationData, ...] | None = None
     moving: frozenset[str] = frozenset()
     told: dict[CalibrationData, frozenset[str]] = field(default_factory=dict)
+    warned_untold: set[CalibrationData] = field(default_factory=set)
     devices: dict[CalibrationData, list[Any]] = field(default_factory=dict)
     streams: dict[str, list[Any]] = field(default_factory=dict)
     states: dict[CalibrationData, list[CalibrationState]] = field(default_factory=dict)

@@ -8,12 +8,14 @@ import pytest
 from ponikeeper_client.documents import (
     RECORDED,
     configuration,
+    geometry,
     in_units_of_joint,
     matched_keys,
     recorded_model,
+    warn_once,
 )
 from rails import NEAR
-from recalling import placed, snapshot
+from recalling import configured, placed, snapshot
 from travelled import Travel
 
 
@@ -110,3 +112,14 @@ def test_units_of_a_column_are_converted(value, key, units, expected):
 def test_links_that_were_not_known_leave_the_model(travel):
     recorded = recorded_model(text(dataclasses.replace(travel.snapshot(1), link_states=None)))
     assert recorded.joints == {"z": 1010.0}
+
+
+def test_geometry_of_a_descriptor_says_for_which_position_it_is(travel, caplog):
+    warn_once.cache_clear()
+    found = travel.snapshot(2)
+    assert geometry({"configuration": configured(found)}) == found.geometry
+    (record,) = caplog.records
+    assert "is what a model gave for z = 1200 mm: ponikeeper_client.geometries(run)" in record.message
+    caplog.clear()
+    geometry({"configuration": configured(snapshot(placed(1, NEAR)))})
+    assert caplog.records == []
