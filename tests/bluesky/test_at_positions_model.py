@@ -18,8 +18,9 @@ MODEL = rail()
 @pytest.fixture(scope="module")
 def on_rail(make_ioc_for_module, motors):
     links = [motors.link("z", "Z:RBV", tolerance=TOLERANCE, **more) for more in ({"moving": "Z:MOVN"}, {})]
-    more = {f"{{Det:{number}}}Calib:": f"settle = 0.2\n{link}" for number, link in enumerate(links, 1)}
-    return make_ioc_for_module(more=more, other_ports=(motors.port,)).start()
+    texts = [*links, f"extrapolate = true\n{links[0]}"]
+    more = {f"{{Det:{number}}}Calib:": f"settle = 0.2\n{text}" for number, text in enumerate(texts, 1)}
+    return make_ioc_for_module(detectors=tuple(more), more=more, other_ports=(motors.port,)).start()
 
 
 @pytest.fixture
@@ -64,6 +65,14 @@ def test_position_outside_of_the_range_is_refused_with_the_range_before_anything
         "and no revision was calibrated there; nothing has moved",
     )
     assert stage.position == NEAR
+
+
+def test_position_farther_outside_is_measured_where_the_ioc_is_configured_so(connect, stage, take):
+    panel = connect(2)
+    run = take(at_positions([panel], stage, {"far": FAR + 190.0}))
+    assert geometries(run) == {FAR + 190.0: at(MODEL, FAR + 190.0)}
+    with pytest.raises(CalibrationError, match=r"z is at 1610 mm, the model holds for z 800 to 1600 mm"):
+        take(at_positions([panel], stage, {"farther": FAR + 210.0}))
 
 
 def test_position_outside_of_the_range_that_was_calibrated_is_measured(panel, stage, take):
