@@ -1,6 +1,7 @@
 """`at_positions` with an active model: any position in its range has its geometry, and others are refused at once."""
 
 import pytest
+from ophyd import EpicsSignal
 
 from live import wait_for
 from ponikeeper.errors import CalibrationError
@@ -18,7 +19,7 @@ MODEL = rail()
 @pytest.fixture(scope="module")
 def on_rail(make_ioc_for_module, motors):
     links = [motors.link("z", "Z:RBV", tolerance=TOLERANCE, **more) for more in ({"moving": "Z:MOVN"}, {})]
-    texts = [*links, f"extrapolate = true\n{links[0]}"]
+    texts = [*links, f"extrapolate = true\n{links[0]}", motors.link("z", "Bare", tolerance=TOLERANCE)]
     more = {f"{{Det:{number}}}Calib:": f"settle = 0.2\n{text}" for number, text in enumerate(texts, 1)}
     return make_ioc_for_module(detectors=tuple(more), more=more, other_ports=(motors.port,)).start()
 
@@ -91,3 +92,18 @@ def test_geometry_of_another_place_is_waited_for_and_the_reason_is_reported(pane
     """The range is in the reason where the plan that moves does not check it before."""
     with pytest.raises(CalibrationError, match=r"the status is OUT_OF_RANGE, .* holds for z 960 to 1440 mm"):
         run_engine(move_and_follow(stage, 1700.0, [panel.calib], timeout=2.0))
+
+
+def test_motor_in_other_units_than_its_link_is_waited_for(make, on_rail, motors, take):
+    """The PV reports micrometers, the IOC has mm."""
+    motor = EpicsSignal(motors.pv("Bare"), name="stage_readback", auto_monitor=True)
+    motor.wait_for_connection(timeout=30)
+    motor.set(1e3 * NEAR).wait(timeout=30)
+    panel = make(Scripted, on_rail.prefixes[3].removesuffix("Calib:"), "pe1")
+    wait_for(lambda: (link := panel.calib.read_links()[0]).value == NEAR and not link.unknown_because)
+    panel.calib.transact(commit_of(MODEL))
+    run = take(at_positions([panel], motor, {"a": 1.2e6, "b": 1.4399e6}, timeout=10.0))
+    assert geometries(run) == {1.2e6: at(MODEL, 1200.0), 1.4399e6: at(MODEL, 1439.9)}
+    with pytest.raises(CalibrationError, match=r"position far: z is at 1500 mm, the model holds for z 960 to 1440 mm"):
+        take(at_positions([panel], motor, {"far": 1.5e6}))
+    motor.destroy()

@@ -11,7 +11,7 @@ from ponikeeper.protocol import LinkState, calibrated_value, is_within
 from ponikeeper.protocol.links import in_service
 from ponikeeper.protocol.models import answer_at, farthest_reach, is_model, snapshot_model
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.plans.arrival import linked_readbacks
+from ponikeeper_client.plans.arrival import in_units_of_link, linked_readbacks
 
 
 def require_geometries(motor: Any, positions: Mapping[str, float], calibs: Sequence[CalibrationData]) -> None:
@@ -43,36 +43,41 @@ def _problems(calib: CalibrationData, motor: Any, positions: Mapping[str, float]
         return []
     by_name = {link.name: link for link in links}
     values = {name: link.value for name, link in by_name.items() if link.value is not None}
-    readbacks = linked_readbacks(motor, links).items()
-    moved = [name for name, readback in readbacks if _has_units_of(by_name[name], readback)]
+    readbacks = linked_readbacks(motor, links)
+    moved = [name for name, readback in readbacks.items() if _is_where_the_ioc_sees_it(by_name[name], readback)]
     if not model.reference.keys() <= values.keys() or model.reference.keys().isdisjoint(moved):
         return []
     farthest = farthest_reach(model, None, extrapolate=calib.may_extrapolate())
 
+    def places(place: float) -> dict[str, float]:
+        return {link: in_units_of_link(place, readbacks[link], by_name[link]) for link in moved}
+
     def problem_at(place: float) -> str:
-        return answer_at(model, values | dict.fromkeys(moved, place), farthest).problem
+        return answer_at(model, values | places(place), farthest).problem
 
     outside = {name: problem for name, place in positions.items() if (problem := problem_at(place))}
     history = calib.history() if outside else None
     return [
         f"{calib.name}: position {name}: {problem}, and no revision was calibrated there; nothing has moved"
         for name, problem in outside.items()
-        if history is None or not _is_calibrated_at(history, [by_name[link] for link in moved], positions[name])
+        if history is None or not _is_calibrated_at(history, by_name, places(positions[name]))
     ]
 
 
-def _has_units_of(link: LinkState, readback: Any) -> bool:
-    """Return whether a motor has the units of a link: the IOC converts a value from others."""
-    return link.value is not None and is_within(link, link.value, float(readback.get()))
+def _is_where_the_ioc_sees_it(link: LinkState, readback: Any) -> bool:
+    """Return whether the readback of a motor is the value of its link; not where the units are a word of the site."""
+    value = in_units_of_link(float(readback.get()), readback, link)
+    return link.value is not None and is_within(link, link.value, value)
 
 
-def _is_calibrated_at(history: ExportedHistory, links: Sequence[LinkState], place: float) -> bool:
-    """Return whether a calibrated revision, neither corrected nor undone, is of a place."""
+def _is_calibrated_at(history: ExportedHistory, links: Mapping[str, LinkState], places: Mapping[str, float]) -> bool:
+    """Return whether a calibrated revision, neither corrected nor undone, is of some places of links."""
     undone = undone_revisions(history.activations, history.undos)
     return any(
         all(
-            (value := calibrated_value(link, revision.position)) is not None and is_within(link, place, value)
-            for link in links
+            (value := calibrated_value(links[name], revision.position)) is not None
+            and is_within(links[name], place, value)
+            for name, place in places.items()
         )
         for revision in history.revisions
         if not is_model(revision)

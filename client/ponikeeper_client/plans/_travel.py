@@ -15,7 +15,7 @@ from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.model.history_fit import Knowledge
 from ponikeeper_client.model.motion import Motion, is_angle
 from ponikeeper_client.model.rehearsal import require_determined
-from ponikeeper_client.plans.arrival import linked_readbacks
+from ponikeeper_client.plans.arrival import in_units_of_link, linked_readbacks
 
 Position = float | Mapping[str, float]
 """Where a stage goes, or each motor of several by the name of its link."""
@@ -204,12 +204,24 @@ def joints_of(
         motion = Motion(stages, tuple((name, each) for name, each in axes.items() if each), beam, tuple(order))
         known.require_links(motion.links)
         joints = Joints(names, motion)
-        _require_positions(motion, links, [joints.position(stop) for stop in travel.stops], known)
+        _require_positions(
+            motion, links, [_in_units_of_links(travel, joints, links, stop) for stop in travel.stops], known
+        )
     except (ConfigError, FitError) as error:
         raise CalibrationError(
             f"{calib.name}: {problem}; nothing has moved, and nothing was exposed" for problem in error.problems
         ) from error
     return joints
+
+
+def _in_units_of_links(travel: Travel, joints: Joints, links: Mapping[str, LinkState], stop: Stop) -> dict[str, float]:
+    """Return a position by the names of the links, in their units as far as those of the motors are known."""
+    position: dict[str, float] = {}
+    for key, place in stop.places.items():
+        link = links[joints.links[key]]
+        signal = linked_readbacks(travel.motors[key], [link]).get(link.name)
+        position[link.name] = in_units_of_link(place, signal, link)
+    return position
 
 
 def _require_positions(

@@ -85,9 +85,9 @@ class TravelProgress:
         if len(self.detectors) > 1:
             return "blind"
         (one,) = self.detectors
-        stop = self.travel.stops[index]
+        here = {link.name: link.value for link in one.calib.read_links() if link.value is not None}
         try:
-            return one.fit(self.known).fitted.model.geometry_at(one.joints.position(stop))
+            return one.fit(self.known).fitted.model.geometry_at(here)
         except ProblemsError:  # the calibrations so far do not determine a model
             return "blind"
 

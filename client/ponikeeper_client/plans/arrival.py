@@ -9,7 +9,8 @@ from bluesky import plan_stubs as bps
 from bluesky.utils import Msg
 
 from ponikeeper.errors import CalibrationError
-from ponikeeper.protocol import LinkState, Snapshot, applies, is_within
+from ponikeeper.protocol import LinkState, Snapshot, applies, is_within, measures_beam
+from ponikeeper.protocol.link_units import Egu, conversion, converted
 from ponikeeper.protocol.links import in_service
 from ponikeeper.protocol.models import STEP_PX, shift_px, snapshot_model
 from ponikeeper_client.device import CalibrationData
@@ -122,6 +123,11 @@ class _Move:
             return f"{displaced[0].name} ({displaced[0].pv}) is not where the active geometry was calibrated"
         return self._computed_elsewhere(snapshot)
 
+    def _readback(self, link: LinkState) -> float:
+        """Return the readback of the motor, in the units of its link."""
+        signal = self.readbacks[link.name]
+        return in_units_of_link(float(signal.get()), signal, link)
+
     def _computed_elsewhere(self, snapshot: Snapshot) -> str | None:
         """Format how far the geometry of an active model is from the one here; None where it is that of this position.
 
@@ -130,8 +136,9 @@ class _Move:
         model = snapshot_model(snapshot)
         if model is None or snapshot.geometry is None:
             return None
-        values = {link.name: link.value for link in self.calib.read_links() if link.value is not None}
-        values |= {name: float(readback.get()) for name, readback in self.readbacks.items()}
+        links = self.calib.read_links()
+        values = {link.name: link.value for link in links if link.value is not None}
+        values |= {link.name: self._readback(link) for link in links if link.name in self.readbacks}
         shift = shift_px(model, snapshot.geometry, model.geometry_at(values))
         if shift <= STEP_PX:
             return None
@@ -142,7 +149,7 @@ class _Move:
         for link in self.calib.read_links():
             if link.unknown_because is not None:
                 return link.unknown_because
-            readback = float(self.readbacks[link.name].get()) if link.name in self.readbacks else link.value
+            readback = self._readback(link) if link.name in self.readbacks else link.value
             if link.value is None or readback is None or not is_within(link, link.value, readback):
                 return f"the IOC reports {link.name} ({link.pv}) at {link.value}, its readback is {readback}"
         return None
@@ -187,6 +194,31 @@ def linked_readbacks(motor: Any, links: Sequence[LinkState]) -> dict[str, Any]:
     """
     signals = pv_signals(motor)
     return {link.name: signals[link.pv] for link in links if link.pv in signals}
+
+
+def in_units_of_link(value: float, signal: Any, link: LinkState) -> float:
+    """Convert a value of a linked PV as the IOC does.
+
+    Parameters
+    ----------
+    value
+        In the units of the PV.
+    signal
+        The PV; ophyd knows the units that it reports.
+    link
+        The link.
+
+    Returns
+    -------
+    float
+        In the units of the link; unchanged where the PV reports no units, or a word of the site.
+    """
+    units = (getattr(signal, "metadata", None) or {}).get("units")
+    if not isinstance(units, str) or not units.strip():
+        return value
+    reported = Egu(units.strip(), is_cut=True)
+    factor = conversion(reported, link.units, measures_beam=measures_beam(link))
+    return value if factor is None else converted(value, factor)
 
 
 def pv_signals(motor: Any) -> dict[str, Any]:
