@@ -40,7 +40,7 @@ from ponikeeper.system.file_hash import file_entry
 from ponikeeper_client import documents
 from ponikeeper_client.async_device import AsyncCalibrationData, AsyncCalibrationMixin, calibrations
 from ponikeeper_client.guard import calibration_guard
-from ponikeeper_client.guard._run_record import read_state, recorded_state
+from ponikeeper_client.guard._state import read_state, recorded_state
 from ponikeeper_client.plans import at_positions
 from ponikeeper_client.recall import recorded
 from scripted import attempt, commit

@@ -36,6 +36,7 @@ class DocumentRecord:
 
     def __init__(self) -> None:
         self._descriptors: dict[str, Mapping[str, Any]] = {}
+        self._told: dict[tuple[str, str], frozenset[str] | None] = {}
         self._events: list[str] = []
 
     def __call__(self, name: str, document: Mapping[str, Any]) -> None:
@@ -48,6 +49,7 @@ class DocumentRecord:
             run = document["run_start"]
             self._descriptors = {uid: one for uid, one in self._descriptors.items() if one["run_start"] != run}
             self._events = [uid for uid in self._events if uid in self._descriptors]
+            self._told = {key: links for key, links in self._told.items() if key[0] in self._descriptors}
 
     def newest(self, run: str, stream: str | None, calib: str) -> CalibrationState | None:
         """Return the last recorded state of a calibration in a stream of a run, or in any stream if that is None."""
@@ -60,12 +62,18 @@ class DocumentRecord:
 
     def links_told(self, run: str, calib: str) -> frozenset[str]:
         """Return the names of the links that are read in each stream of a run in which a calibration is recorded."""
-        told = [
-            frozenset(matched_keys(descriptor["data_keys"], recorded_pvs(descriptor, calib)))
-            for descriptor in self._descriptors.values()
-            if descriptor["run_start"] == run and recorded_state(descriptor, calib) is not None
-        ]
+        mine = [each for each in self._descriptors.values() if each["run_start"] == run]
+        told = [links for each in mine if (links := self._links_of(each, calib)) is not None]
         return frozenset.intersection(*told) if told else frozenset()
+
+    def _links_of(self, descriptor: Mapping[str, Any], calib: str) -> frozenset[str] | None:
+        """Return the names of the links that are read with a descriptor; None if it does not record the calibration."""
+        key = descriptor["uid"], calib
+        if key not in self._told:
+            is_recorded = recorded_state(descriptor, calib) is not None
+            links = matched_keys(descriptor["data_keys"], recorded_pvs(descriptor, calib)) if is_recorded else ()
+            self._told[key] = frozenset(links) if is_recorded else None
+        return self._told[key]
 
     def streams(self, run: str, device: str) -> set[str]:
         """Return the names of the streams of a run in which a device was recorded, by its name."""

@@ -41,7 +41,7 @@ class Recorded:
         ``ponikeeper``; ``xpdAcq``, the ten values alone; ``calibration_md``, in the start document.
         Only the first has a revision.
     geometry
-        The geometry; None where there is none.
+        The geometry; None where there is none, and for events at another position than that for which a model gave it.
     reason
         Why there is no geometry; empty where there is one.
     prefix
