@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ophyd import EpicsSignal
+from ophyd import EpicsSignal, SoftPositioner
 
 import speak
 from calibrating import SMALL, off_px
@@ -209,6 +209,13 @@ def test_motor_that_is_no_link_is_refused_before_anything_moves(run_engine, pane
     with pytest.raises(CalibrationError, match=message):
         run_engine(calibrate_travel([panel], given, positions, calibrant="Ni"))
     assert (stage.position, panel.exposures) == (FIRST, 0)
+
+
+def test_position_beyond_the_limits_of_a_motor_is_refused_before_anything_moves(run_engine, panel):
+    soft = SoftPositioner(name="soft", limits=(0.0, 250.0), init_pos=FIRST)
+    with pytest.raises(CalibrationError, match=r"soft cannot go to 300: .*limits"):
+        run_engine(calibrate_travel([panel], {"z": soft}, [{"z": FIRST}, {"z": 300.0}], calibrant="Ni"))
+    assert (soft.position, panel.exposures) == (FIRST, 0)
 
 
 @pytest.mark.parametrize(
