@@ -41,8 +41,9 @@ def geometries(
     exposure
         Exposure time (s), or the data key that has it. The position is then that in the middle of the exposure, by the
         timestamps of the readings, and the travel is in the uncertainty. The exposure ended when the event was made; in
-        a flight, whose events are made at its end, at the timestamp of the reading. 0 and, unless the detector was
-        exposed in flight, None take the position as it was read.
+        a flight, whose events are made at its end, at the timestamp of the reading. 0 takes the
+        position as it was read, and so does None, unless the detector was exposed in flight or the guard recorded that
+        it moved during the exposure.
     best
         Follow the corrections in `history`: what replaces a model is evaluated at the position of each event.
     history

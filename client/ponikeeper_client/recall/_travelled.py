@@ -17,7 +17,7 @@ from ponikeeper.protocol.status import BY_LINKS
 from ponikeeper.text.timestamps import from_posix, to_datetime
 from ponikeeper_client.documents import Applicability, Calibration, applicability
 from ponikeeper_client.recall._best_known import as_recorded, use_revision, verified_revision
-from ponikeeper_client.recall._event_states import state_parts, travelling_links
+from ponikeeper_client.recall._event_states import is_guarded, state_parts, travelling_links
 from ponikeeper_client.recall._exposures import Track
 from ponikeeper_client.recall._histories import select_history
 from ponikeeper_client.recall._models import computed_at, joints_at
@@ -25,6 +25,9 @@ from ponikeeper_client.recall._places import Columns, Place, difference
 from ponikeeper_client.recall._reading import record_of, record_part
 from ponikeeper_client.recall._runs import Event, Run, Section
 from ponikeeper_client.recall._values import BestKnown, Recorded
+
+_EXPOSURE = "exposure=, in seconds or as a data key, takes the travel into account; exposure=0 neglects it"
+"""What helps where a link of the model moved during the exposure."""
 
 _OF_MODEL = frozenset({Status.OUT_OF_RANGE.name, Status.UNCERTAIN.name})
 """Statuses that depend on where the joints are: decided again for the position of the event."""
@@ -296,6 +299,13 @@ class TravelledDescriptor:
         given = before[-1] if before else there[0][1]
         return replace(self._own, geometry=given.geometry, position=given.position)
 
+    def _moved_unexpectedly(self, record: Recorded, columns: Columns) -> bool:
+        """Return whether a guard recorded that a joint moved during the exposure, though not on purpose."""
+        if record.record.name != Status.MOVING.name or not is_guarded(self._run, self._calibration.name):
+            return False
+        moving = {link.name for link in record.record.links or () if link.moving}
+        return not moving.intersection(self.links) <= set(columns.travelling)
+
     def _applicability(
         self, record: Recorded, columns: Columns, place: Place, right: Revision, instant: str
     ) -> Applicability:
@@ -303,6 +313,8 @@ class TravelledDescriptor:
         status = record.record
         if status.links is None and status.name in BY_LINKS:
             return record.applicability  # it is not known which link moved
+        if self._options.exposure is None and self._moved_unexpectedly(record, columns):
+            return replace(record.applicability, remedy=_EXPOSURE)
         units = {joint.link: joint.units for joint in columns.model.model.joints}
         links = tuple(
             replace(link, value=place.values[link.name], moving=False)

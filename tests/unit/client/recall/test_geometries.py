@@ -260,6 +260,18 @@ def test_status_that_joints_explain_is_decided_again_for_the_position_of_the_eve
     assert (found.status, found.geometry) == ("VALID", travel.at(BETWEEN))
 
 
+def test_link_that_moved_during_the_exposure_though_not_on_purpose_needs_the_exposure_time(travel):
+    """The guard recorded the event as MOVING."""
+    z = dataclasses.replace(Z, value=BETWEEN, calibrated=RESTS[0], moving=True, within=False)
+    start = {"calibration_guard": [{"on_change": "new_descriptor", "on_status": "warn", "moving": []}]}
+    run = documents(travel.snapshot(1, "MOVING", [z]), read(BETWEEN), start=start)
+    (found,) = geometries(run)
+    with pytest.raises(NotValidError, match="exposure=0 neglects it"):
+        found.require_geometry()
+    assert found.require_geometry(any_status=True) == travel.at(BETWEEN)
+    assert geometries(run, exposure=0)[0].require_geometry() == travel.at(BETWEEN)
+
+
 @pytest.mark.parametrize("status", ["RETRACTED", "UNKNOWN", "SOMETHING_NEW"])
 def test_other_statuses_stay(travel, status):
     (found,) = geometries(documents(travel.snapshot(1, status), read(BETWEEN)))
