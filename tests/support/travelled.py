@@ -131,3 +131,21 @@ def documents(
         event = descriptor.compose_event(data=dict(data), timestamps=dict.fromkeys(data, stamp), time=at_time)
         made.append(("event", event))
     return [*made, ("stop", {**run.compose_stop(), "time": BEGIN + 100.0})]
+
+
+def with_baseline(snapshot: Snapshot, places: Sequence[float]) -> Documents:
+    """Make a run with a baseline, which does not read the motor, and a stream that reads it, an event at each place."""
+    run = compose_run(time=BEGIN, metadata={"scan_id": 1})
+    key = {"dtype": "number", "shape": [], "source": "SIM:x"}
+    made: Documents = [("start", run.start_doc)]
+    for name, columns, count in (("baseline", ["total"], 1), ("primary", ["total", "motor"], len(places))):
+        keys = {column: {**key, "object_name": "pe1"} for column in columns}
+        descriptor = run.compose_descriptor(
+            name=name, data_keys=keys, object_keys={"pe1": columns}, configuration=configured(snapshot), time=BEGIN
+        )
+        made.append(("descriptor", descriptor.descriptor_doc))
+        for place in places[:count]:
+            data, stamps = dict.fromkeys(columns, place), dict.fromkeys(columns, BEGIN + 1)
+            made.append(("event", descriptor.compose_event(data=data, timestamps=stamps, time=BEGIN + 2)))
+    made.append(("stop", run.compose_stop()))
+    return made

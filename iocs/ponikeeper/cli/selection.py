@@ -277,7 +277,8 @@ def comment_lines(selected: Selected, snapshot: Snapshot) -> list[str]:
     if _is_active(selected, snapshot):
         return [*lines, f"it is active now; {origin.status_line(snapshot)}"]
     if number == snapshot.revision:
-        return [*lines, f"NOT ACTIVE when this was read: the model was, {origin.position_line(snapshot.position)}"]
+        place = origin.position_line(snapshot.position)
+        return [*lines, f"NOT ACTIVE when this was read: the model was active for another position ({place})"]
     return [*lines, f"NOT ACTIVE when this was read: revision {snapshot.revision} was"]
 
 

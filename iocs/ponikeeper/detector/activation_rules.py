@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from ponikeeper.errors import RefusedError
-from ponikeeper.history import Correction
+from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.protocol import Activate
+from ponikeeper.protocol.models import members_of, model_of
 
 MAX_NAMED = 20
 """Labels that a message names at the most."""
@@ -42,7 +43,7 @@ def no_revision(name: int | str, count: int, labels: Sequence[str], wrong: int |
     return f"there is no revision {name}: the history has {known}"
 
 
-def require_right(request: Activate, revision: int, corrections: Sequence[Correction]) -> None:
+def require_right(request: Activate, revision: Revision, corrections: Sequence[Correction]) -> None:
     """Check that a revision may be activated.
 
     Parameters
@@ -50,18 +51,23 @@ def require_right(request: Activate, revision: int, corrections: Sequence[Correc
     request
         The request, which can force it.
     revision
-        Number of the revision that it means.
+        The revision that it means.
     corrections
         All corrections of the detector's revisions.
 
     Raises
     ------
     RefusedError
-        The revision was corrected.
+        The revision was corrected, or one to which its model was fitted.
     """
-    correction = correction_of(corrections, revision)
-    if correction is not None and not request.force:
+    model = model_of(revision)
+    members = [] if model is None else [number for number, _ in members_of(model)]
+    for number in [] if request.force else [revision.number, *members]:
+        correction = correction_of(corrections, number)
+        if correction is None:
+            continue
+        whose = "" if number == revision.number else f", to which the model of revision {revision.number} was fitted,"
         raise RefusedError(
-            f"revision {revision} was {describe_correction(correction)}; activate one that is right, "
+            f"revision {number}{whose} was {describe_correction(correction)}; activate one that is right, "
             'or this one anyway with "force": true (ponikeeper activate --force)'
         )

@@ -68,7 +68,7 @@ class Keeper:
     ) -> None:
         self._links = links
         self._lock = asyncio.Lock()
-        self._publisher = Publisher(prefix, links, follow, now, assumed)
+        self._publisher = Publisher(prefix, links, follow, now, assumed, extrapolate)
         self._store = DetectorStore(prefix, store, self._publisher)
         self._series = EditSeries(self._publisher, links)
         self._follower = Follower(self._store, self._publisher, links, self._lock, prefer, extrapolate)

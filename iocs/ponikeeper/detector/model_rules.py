@@ -13,6 +13,7 @@ from ponikeeper.protocol import Commit, LinkState
 from ponikeeper.protocol.models import answer_at, certainty_of, derive, is_current, members_of, model_of
 from ponikeeper.store import Draft
 from ponikeeper.text import strictjson
+from ponikeeper.text.schema import is_integer
 
 _SAME = ("detector", "pixel1", "pixel2", "orientation", "rot3")
 """What a model has in common with its members."""
@@ -178,4 +179,4 @@ def member_numbers(values: Mapping[str, object]) -> list[int]:
     members = cast("Mapping[str, object]", fit).get("members") if isinstance(fit, Mapping) else None
     items = cast("Sequence[object]", members) if isinstance(members, list | tuple) else ()
     numbers = [cast("Mapping[str, object]", item).get("revision") for item in items if isinstance(item, Mapping)]
-    return [number for number in numbers if isinstance(number, int) and number > 0]
+    return [cast("int", number) for number in numbers if is_integer(1)(number)]

@@ -172,7 +172,7 @@ class Operations:
     async def _activate(self, request: Activate, author: str) -> Result:
         corrections = self._state.corrections
         revision = await self._store.find_revision(request.revision, corrected_revisions(corrections), request)
-        require_right(request, revision.number, corrections)
+        require_right(request, revision, corrections)
         if revision.number == self._state.stored.number:
             return await self._accept_active(request, author)
         return await self._make_active(request, revision, author, messages.activated(revision.number, author))

@@ -42,6 +42,8 @@ class Publisher:
         Reads the clock of the host.
     assumed
         The errors that a fit of this detector assumes.
+    extrapolate
+        Whether a model may be used farther outside of its range than usual.
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class Publisher:
         follow: bool,
         now: Callable[[], datetime],
         assumed: AssumedErrors = DEFAULT_ERRORS,
+        extrapolate: bool = False,
     ) -> None:
         self._links = links
         self._now = now
         self._default_follow = follow
+        self._extrapolate = extrapolate
         self._listener: Publish | None = None
         self._findings: tuple[Finding, ...] = ()
         self._published: tuple[Finding, ...] = ()
@@ -170,7 +174,8 @@ class Publisher:
     def _current_findings(self) -> tuple[tuple[Finding, ...], tuple[LinkState, ...]]:
         """Return the findings, and the links by which they were decided."""
         links = self._links.states()
-        return findings_about(self.state.stored.revision, self.state.stored.corrections, links), links
+        stored = self.state.stored
+        return findings_about(stored.revision, stored.corrections, links, extrapolate=self._extrapolate), links
 
     def _decide(self, findings: tuple[Finding, ...], links: tuple[LinkState, ...]) -> None:
         self._findings = findings

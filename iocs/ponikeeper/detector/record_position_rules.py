@@ -8,6 +8,7 @@ from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.protocol import Commit, LinkState
 from ponikeeper.protocol.findings import WHERE_TO_BEGIN
 from ponikeeper.protocol.links import in_service
+from ponikeeper.protocol.models import is_model
 
 
 def decide_record_position(
@@ -33,10 +34,15 @@ def decide_record_position(
     Raises
     ------
     RefusedError
-        The position is unknown, or there is no sound active revision.
+        The position is unknown, or there is no sound active revision, or it is a model.
     """
     if revision is None:
         raise RefusedError(f"no revision is active yet, so RecordPosition has no geometry to record: {WHERE_TO_BEGIN}")
+    if is_model(revision):
+        raise RefusedError(
+            f"revision {revision.number} is a model, whose geometry is computed for the position of the links: there "
+            "is nothing to record. For a geometry that holds here only, calibrate here"
+        )
     problems = [
         f"the position of the links is unknown: {link.unknown_because}"
         for link in in_service(links)

@@ -58,7 +58,8 @@ def activation_to_undo(newest_first: Iterable[Activation], undone: Collection[in
             raise RefusedError(
                 f"revision {activation.revision} was activated at {activation.time} because the links came to its "
                 "position, which is not undone, and what was activated before was for another position: put the number "
-                "of the revision that is right to Activate"
+                "of the revision that is right to Activate. If this one is wrong, retract it: the links would activate "
+                "it again"
             )
         if activation.is_requested and activation.serial not in undone:
             if activation.serial > 1:
@@ -123,7 +124,8 @@ def decide_undo(step: UndoStep, corrections: Sequence[Correction], links: Sequen
             "right"
         )
     before, wrong = step.before.position, step.wrong.position
-    moved = _elsewhere([link for link in links if link.name not in joints_of(step.before)], before)
+    computed = joints_of(step.before) | joints_of(step.wrong)  # where these are does not tell what was active there
+    moved = _elsewhere([link for link in links if link.name not in computed], before)
     if moved and not is_same_position(links, before, wrong) and not is_at(links, wrong):
         problems.append(
             f"the links have moved since: {'; '.join(moved)}, where revision {number} was calibrated: {by_number}"

@@ -261,7 +261,10 @@ def pixel_units(name: str, values: Mapping[str, object]) -> Units:
         Empty if no pixel size is known.
     """
     size = values.get(name.replace("poni", "pixel")) if name.startswith("poni") else None
-    return (("pixel", float(size)),) if isinstance(size, float | int) else ()
+    try:
+        return (("pixel", float(size)),) if isinstance(size, float | int) else ()
+    except OverflowError:  # a whole number with hundreds of digits
+        return ()
 
 
 def _value_problems(values: Mapping[str, object], limits: Limits | None) -> list[str]:

@@ -42,6 +42,7 @@ def findings_about(
     corrections: Sequence[Correction],
     links: Sequence[LinkState],
     instant: str | None = None,
+    extrapolate: bool | None = None,
 ) -> tuple[Finding, ...]:
     """Find every reason against a revision.
 
@@ -55,6 +56,9 @@ def findings_about(
         The links, compared with this revision.
     instant
         The time in question, UTC ISO 8601, for corrections that cover a limited time; None is now.
+    extrapolate
+        Whether the configuration allows to use a model farther outside of its range; None where that is not known:
+        where the active geometry was computed it was allowed.
 
     Returns
     -------
@@ -75,7 +79,7 @@ def findings_about(
         text = _OUT_OF_SERVICE if links else UNWATCHED
         findings.append(Finding(Status.UNWATCHED, "", text, "check that the detector is where it was calibrated"))
     findings += _correction_findings(revision, corrections, instant) + _file_findings(revision)
-    findings += model_findings(revision, corrections, links, instant)
+    findings += model_findings(revision, corrections, links, instant, extrapolate)
     return tuple(sorted(findings, key=lambda finding: PRECEDENCE.index(finding.status)))
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from ponikeeper.geometry.kinematics import Model
+from ponikeeper.geometry.kinematics import Model, Reach
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import chain, describe_correction
 from ponikeeper.protocol.finding import Finding
+from ponikeeper.protocol.link_values import calibrated_value, is_within
 from ponikeeper.protocol.links import LinkState
 from ponikeeper.protocol.models import (
     STEP_PX,
@@ -17,6 +18,7 @@ from ponikeeper.protocol.models import (
     members_of,
     model_of,
     shift_px,
+    usual_reach,
 )
 from ponikeeper.protocol.status import Status
 
@@ -24,7 +26,11 @@ _FIT_AGAIN = "fit the model again (ponikeeper model fit), or activate a calibrat
 
 
 def model_findings(
-    revision: Revision, corrections: Sequence[Correction], links: Sequence[LinkState], instant: str | None = None
+    revision: Revision,
+    corrections: Sequence[Correction],
+    links: Sequence[LinkState],
+    instant: str | None = None,
+    extrapolate: bool | None = None,
 ) -> list[Finding]:
     """Find every reason against the model of a revision; parameters as `ponikeeper.protocol.findings.findings_about`.
 
@@ -39,9 +45,21 @@ def model_findings(
     findings = [*_member_findings(model, revision, corrections, instant), *_joint_findings(model, links)]
     here = joint_position(model, links)
     if here is not None:
-        answer = answer_at(model, here, farthest_reach(model, revision.position))
+        answer = answer_at(model, here, _farthest(model, revision, links, extrapolate))
         findings += _answer_findings(model, revision, answer)
     return findings
+
+
+def _farthest(model: Model, revision: Revision, links: Sequence[LinkState], extrapolate: bool | None) -> Reach:
+    """Return how far outside a model may be used; where it was computed the configuration of that time allowed it."""
+    if extrapolate is not None:
+        return usual_reach(extrapolate=extrapolate)
+    joints = [link for link in links if link.name in model.reference]
+    places = [(link, calibrated_value(link, revision.position)) for link in joints]
+    is_there = all(
+        value is not None and link.value is not None and is_within(link, link.value, value) for link, value in places
+    )
+    return farthest_reach(model, revision.position if is_there else None)
 
 
 def _member_findings(
@@ -80,7 +98,7 @@ def _joint_findings(model: Model, links: Sequence[LinkState]) -> list[Finding]:
 
 
 def _answer_findings(model: Model, revision: Revision, answer: ModelAnswer) -> list[Finding]:
-    if answer.evaluation is None or answer.problem:
+    if answer.evaluation is None or not answer.holds:
         advice = "move the links into the range of the model, or calibrate here"
         return [Finding(Status.OUT_OF_RANGE, "", answer.problem, advice)]
     findings: list[Finding] = []

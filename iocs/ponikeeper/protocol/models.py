@@ -129,6 +129,11 @@ class ModelAnswer:
     evaluation: Evaluation | None
     problem: str
 
+    @property
+    def holds(self) -> bool:
+        """Whether the model gives a geometry there."""
+        return self.evaluation is not None and not self.problem
+
 
 def answer_at(model: Model, position: Mapping[str, float], farthest: Reach) -> ModelAnswer:
     """Evaluate a model, and decide whether it holds.
@@ -225,6 +230,11 @@ def joint_position(model: Model, links: Sequence[LinkState]) -> dict[str, float]
     return position
 
 
+def usual_reach(*, extrapolate: bool) -> Reach:
+    """Return how far outside of its range a model may be used by the configuration."""
+    return Reach.EXTENDED if extrapolate else Reach.MARGIN
+
+
 def farthest_reach(model: Model, position: Position | None, *, extrapolate: bool = False) -> Reach:
     """Return how far outside of its range a model may be used.
 
@@ -241,7 +251,7 @@ def farthest_reach(model: Model, position: Position | None, *, extrapolate: bool
     -------
     Reach
     """
-    allowed = Reach.EXTENDED if extrapolate else Reach.MARGIN
+    allowed = usual_reach(extrapolate=extrapolate)
     values = {joint.link: recorded_value(position, joint.link, joint.units) for joint in model.joints}
     known = {link: value for link, value in values.items() if value is not None}
     if len(known) < len(values):
@@ -273,8 +283,8 @@ def derive(
     here = joint_position(model, links)
     if here is None:
         return None
-    answer = answer_at(model, here, farthest_reach(model, None, extrapolate=extrapolate))
-    if answer.evaluation is None or answer.problem:
+    answer = answer_at(model, here, usual_reach(extrapolate=extrapolate))
+    if answer.evaluation is None or not answer.holds:
         return None
     joints = {joint.link: {"value": here[joint.link], "units": joint.units} for joint in model.joints}
     others = {name: dict(item) for name, item in (position or {}).items()}

@@ -1,6 +1,7 @@
 """A model is active: its geometry is computed where the links rest, stored, and never stale while it looks valid."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -241,29 +242,84 @@ def test_undo_of_a_model_returns_to_what_was_active_before_it_and_undo_of_a_comm
     assert (outcome, revision, state) == ("accepted", 3, (at(model, FAR), "VALID", "undo"))
 
 
-def test_undo_of_a_model_that_was_computed_elsewhere_is_refused_where_the_calibration_does_not_hold(path):
+def test_model_is_undone_wherever_the_links_are_and_not_followed_again(path):
     async def work(bench):
         await with_model(bench, NEAR, FAR)
         await bench.move_to(OTHER)
-        return await bench.keeper.execute(Undo(), BY)
+        result = await bench.keeper.execute(Undo(), BY)
+        undone = bench.revision, bench.status
+        await bench.move_to(MIDDLE)
+        return result, undone, (bench.revision, bench.status)
 
-    result = run(path, work)
-    assert result.outcome == "refused"
-    assert "the links have moved since" in result.errors[0]
+    result, undone, later = run(path, work)
+    assert (result.outcome, undone, later) == ("accepted", (2, "MOVED"), (2, "MOVED"))
 
 
-def test_position_of_a_model_is_recorded_as_a_revision_that_is_none(path):
+def test_position_of_a_model_is_not_recorded(path):
     async def work(bench):
-        model = await with_model(bench, NEAR, FAR)
-        await bench.move_to(OTHER)
-        await bench.move_to(OUTSIDE)
-        result = await bench.keeper.execute(RecordPosition(), BY)
-        return model, result.outcome, bench.keeper.state.revision, bench.status
+        await with_model(bench, NEAR, FAR)
+        return await bench.keeper.execute(RecordPosition(), BY), bench.keeper.state.count
 
-    model, outcome, revision, status = run(path, work)
-    assert (outcome, status) == ("accepted", "VALID")
-    assert revision.geometry == at(model, OTHER)
-    assert "model" not in revision.provenance
+    result, count = run(path, work)
+    assert (result.outcome, count) == ("refused", 3)
+    assert "revision 3 is a model, whose geometry is computed for the position of the links" in result.errors[0]
+
+
+def test_model_with_a_corrected_member_is_activated_only_by_force(path):
+    async def work(bench):
+        await with_model(bench, NEAR, FAR)
+        await bench.keeper.execute(Activate(1), BY)
+        await bench.keeper.execute(Retract(2, "the wrong standard"), BY)
+        refused = await bench.keeper.execute(Activate(3), BY)
+        forced = await bench.keeper.execute(Activate(3, force=True), BY)
+        return refused, forced.outcome, bench.status
+
+    refused, forced, status = run(path, work)
+    assert (refused.outcome, forced, status) == ("refused", "accepted", "RETRACTED")
+    assert "revision 2, to which the model of revision 3 was fitted, was retracted" in refused.errors[0]
+
+
+def test_without_the_configuration_what_was_extrapolated_is_out_of_range(path):
+    models = []
+
+    async def first(bench):
+        models.append(await with_model(bench, NEAR, FAR))
+        await bench.move_to(FAR + 150)
+        assert here(bench) == (at(models[0], FAR + 150), "VALID", "model")
+
+    async def second(bench):
+        await bench.rest_at(FAR + 150)
+        there = bench.status
+        await bench.move_to(FAR + 180)
+        farther = bench.status
+        await bench.move_to(OTHER)
+        return there, farther, bench.status
+
+    assert run(path, first, extrapolate=True) is None
+    assert run(path, second) == ("OUT_OF_RANGE", "OUT_OF_RANGE", "VALID")
+
+
+@pytest.mark.parametrize("change", ["negative", "too large"])
+def test_model_whose_numbers_lead_nowhere_elsewhere_never_ends_the_service(path, change):
+    async def work(bench):
+        model = rail(members=tuple(await calibrated(bench, NEAR, FAR)))
+        request = commit_of(model)
+        values = dict(request.model)
+        if change == "negative":
+            lower = list(values["covariance"])
+            lower[-1] = -1e-3
+            values["covariance"] = lower
+        else:
+            values["by_wavelength"] = [*[0.0] * 7, 1e200]
+        result = await bench.keeper.execute(replace(request, model=values), BY)
+        await bench.move_to(OTHER)
+        return result, bench.status
+
+    result, status = run(path, work)
+    if change == "negative":
+        assert (result.outcome, "variances that are not negative" in result.errors[0]) == ("refused", True)
+    else:
+        assert (result.outcome, status) in (("refused", "MOVED"), ("accepted", "OUT_OF_RANGE"))
 
 
 def test_same_model_again_is_no_new_revision(path):
@@ -340,10 +396,11 @@ def test_geometry_that_cannot_be_stored_is_not_shown_and_the_reason_is(path, mon
     assert message == "revision 3: geometry computed for z 1300 mm"
 
 
-def test_model_with_too_many_members_is_refused_with_what_to_do(path):
+def test_model_that_is_too_long_for_a_snapshot_is_refused_with_what_to_do(path):
     async def work(bench):
-        members = tuple(await calibrated(bench, NEAR, FAR)) * 90
-        return await bench.keeper.execute(commit_of(rail(members=members)), BY), bench.keeper.state.count
+        model = rail(members=tuple(await calibrated(bench, NEAR, FAR)))
+        long = replace(model, fit={**model.fit, "notes": ["x" * 100] * 120})
+        return await bench.keeper.execute(commit_of(long), BY), bench.keeper.state.count
 
     result, count = run(path, work)
     assert (result.outcome, count) == ("refused", 2)

@@ -164,10 +164,9 @@ numbers = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.
 def test_extreme_numbers_of_a_model_are_a_problem_and_no_error(direction, factor, lower, place, scatter, sigma):
     joint = replace(MODEL.joints[0], direction=direction, factor=factor)
     spans = {"z": replace(MODEL.spans["z"], low=-1.7e308, high=1.7e308)}
-    model = replace(
-        MODEL, joints=(joint,), covariance=(lower,) * len(MODEL.covariance), scatter=abs(scatter),
-        motor_sigma={"z": abs(sigma)}, spans=spans,
-    )  # fmt: skip
+    covariance = tuple(abs(lower) * bool(each) for each in MODEL.covariance)
+    model = replace(MODEL, joints=(joint,), covariance=covariance, scatter=abs(scatter), spans=spans)
+    model = replace(model, motor_sigma={"z": abs(sigma)})
     answer = answer_at(model, {"z": place}, Reach.OUTSIDE)
     assert answer.problem or answer.evaluation.rms_px <= REFUSED_PX
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import sqrt
+from math import isfinite, sqrt
 from types import MappingProxyType
 from typing import Self, cast
 
@@ -10,6 +10,7 @@ from ponikeeper.errors import GeometryError, ModelError
 from ponikeeper.geometry.geometry import Geometry
 from ponikeeper.geometry.kinematics import model_json
 from ponikeeper.geometry.kinematics.chain import FREE, Chain
+from ponikeeper.geometry.kinematics.covariance import is_covariance
 from ponikeeper.geometry.kinematics.joints import AnyJoint
 from ponikeeper.geometry.kinematics.panel import Panel, ring_sigma
 from ponikeeper.geometry.kinematics.place import value_slopes
@@ -50,7 +51,7 @@ class Evaluation:
     def sigma(self) -> dict[str, float]:
         """Standard deviation of each value by name (m, rad)."""
         names = (*FREE, "wavelength")
-        return {name: sqrt(self.covariance[index][index]) for index, name in enumerate(names)}
+        return {name: sqrt(max(self.covariance[index][index], 0.0)) for index, name in enumerate(names)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,9 @@ class Model:
 
         Raises
         ------
-        ModelError, GeometryError
+        ModelError
+            As `geometry_at`, or the numbers of the model are too large to compute an uncertainty.
+        GeometryError
             As `geometry_at`.
         """
         self._check(position)
@@ -220,6 +223,8 @@ class Model:
         by_wavelength = _combined([slopes[name] for name in self.free], self.by_wavelength)
         ring = ring_sigma(values, panel, covariance, by_wavelength, self.wavelength_sigma)
         whole = _with_wavelength(covariance, by_wavelength, self.wavelength_sigma, geometry.wavelength)
+        if not all(map(isfinite, (ring.rms_px, ring.worst, *(value for row in whole for value in row)))):
+            raise ModelError("the uncertainty here is no finite number: the covariance of the model is too large")
         return Evaluation(geometry, whole, ring.rms_px, ring.worst, reach_of(self.spans, position))
 
     def _geometry(self, values: Values, wavelength: float) -> Geometry:
@@ -255,18 +260,19 @@ class Model:
     def _problems(self) -> list[str]:
         """Return what the parts of a model contradict one another in."""
         links, known, count = [joint.link for joint in self.joints], self.chain.parameters(), len(self.free)
-        expected = {
-            "joints": (len(set(links)) == len(links) > 0, "at least one joint, each with a link of its own"),
-            "reference": (set(self.reference) == set(links), f"a value for each of {' '.join(links)}"),
-            "spans": (set(self.spans) == set(links), f"a range for each of {' '.join(links)}"),
-            "motor_sigma": (set(self.motor_sigma) <= set(links), f"links of joints, of {' '.join(links)}"),
-            "free": (set(self.free) <= set(known) and len(set(self.free)) == count, f"parameters: {' '.join(known)}"),
-            "covariance": (len(self.covariance) == count * (count + 1) // 2, f"{count * (count + 1) // 2} numbers"),
-            "by_wavelength": (len(self.by_wavelength) == count, f"{count} numbers, one for each free parameter"),
-        }
-        return [
-            f'"{name}" does not fit the model: expected {text}' for name, (fits, text) in expected.items() if not fits
+        expected = [
+            ("joints", len(set(links)) == len(links) > 0, "at least one joint, each with a link of its own"),
+            ("reference", set(self.reference) == set(links), f"a value for each of {' '.join(links)}"),
+            ("spans", set(self.spans) == set(links), f"a range for each of {' '.join(links)}"),
+            ("motor_sigma", set(self.motor_sigma) <= set(links), f"links of joints, of {' '.join(links)}"),
+            ("free", set(self.free) <= set(known) and len(set(self.free)) == count, f"parameters: {' '.join(known)}"),
+            ("covariance", len(self.covariance) == count * (count + 1) // 2, f"{count * (count + 1) // 2} numbers"),
+            ("motor_sigma", min(self.motor_sigma.values(), default=0.0) >= 0, "0 or more"),
+            ("spans", all(each.low <= each.high for each in self.spans.values()), '"low" below "high"'),
+            ("covariance", is_covariance(self.covariance), "variances that are not negative"),
+            ("by_wavelength", len(self.by_wavelength) == count, f"{count} numbers, one for each free parameter"),
         ]
+        return [f'"{name}" does not fit the model: expected {text}' for name, fits, text in expected if not fits]
 
 
 def _propagated(columns: Sequence[Slopes], lower: Sequence[float]) -> list[list[float]]:

@@ -7,7 +7,7 @@ from typing import cast
 from ponikeeper.geometry.kinematics.joints import AnyJoint, Beam, Rotate, Translate
 from ponikeeper.geometry.kinematics.spans import Span
 from ponikeeper.text import strictjson
-from ponikeeper.text.schema import Field, object_problems
+from ponikeeper.text.schema import Field, is_integer, object_problems
 
 VERSION = 1
 _WHAT = "ponikeeper model"
@@ -16,7 +16,12 @@ _STEEPEST = 0.5
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return isfinite(float(value))
+    except OverflowError:  # a whole number with hundreds of digits
+        return False
 
 
 def _is_size(value: object) -> bool:
@@ -110,15 +115,17 @@ def _is_member(value: object) -> bool:
     if not isinstance(value, Mapping):
         return False
     member = cast("Mapping[str, object]", value)
-    number = member.get("revision")
-    return type(number) is int and number > 0 and isinstance(member.get("uid"), str)
+    return is_integer(1)(member.get("revision")) and isinstance(member.get("uid"), str)
 
 
 def _fit_problems(value: object) -> list[str]:
     members = cast("Mapping[str, object]", value).get("members", [])
-    if isinstance(members, list | tuple) and all(map(_is_member, cast("list[object]", members))):
-        return []
-    return ['"fit.members" is no list of members: expected objects with a "revision" (its number) and its "uid"']
+    if not isinstance(members, list | tuple) or not all(map(_is_member, cast("list[object]", members))):
+        return ['"fit.members" is no list of members: expected objects with a "revision" (its number) and its "uid"']
+    numbers = [member["revision"] for member in cast("list[Mapping[str, object]]", members)]
+    if len(set(numbers)) < len(numbers):
+        return ['"fit.members" names a revision twice: expected each member once']
+    return []
 
 
 _FIELDS: Mapping[str, Field] = {

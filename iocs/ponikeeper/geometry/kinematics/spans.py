@@ -11,6 +11,10 @@ EXTENDED = 0.5
 """The same, where the configuration allows to extrapolate."""
 
 
+_ROUNDING = 1e-9
+"""Of a limit, relative to the range."""
+
+
 class Reach(Enum):
     """Where a position is, relative to the range of a model."""
 
@@ -36,24 +40,6 @@ class Span:
     high: float
     declared: bool = False
 
-    def beyond(self, value: float) -> float:
-        """Compute how far a value is outside.
-
-        Parameters
-        ----------
-        value
-            In the units of the span.
-
-        Returns
-        -------
-        float
-            In spans; 0 inside, infinite outside a span of no length.
-        """
-        outside = max(self.low - value, value - self.high, 0.0)
-        if outside == 0.0:
-            return 0.0
-        return outside / (self.high - self.low) if self.high > self.low else float("inf")
-
     def reach(self, value: float) -> Reach:
         """Return where a value is.
 
@@ -66,12 +52,12 @@ class Span:
         -------
         Reach
         """
-        beyond = self.beyond(value)
-        if beyond == 0.0:
-            return Reach.INSIDE
-        if self.declared or not beyond <= EXTENDED:
-            return Reach.OUTSIDE
-        return Reach.MARGIN if beyond <= MARGIN else Reach.EXTENDED
+        slack = 0.0 if self.declared else _ROUNDING * (self.high - self.low)  # the limits themselves are in
+        for reach in (Reach.INSIDE, Reach.MARGIN, Reach.EXTENDED):
+            low, high = self.limits(reach)
+            if low - slack <= value <= high + slack:
+                return reach
+        return Reach.OUTSIDE
 
     def limits(self, farthest: Reach) -> tuple[float, float]:
         """Return the smallest and largest value that is no farther outside than allowed.

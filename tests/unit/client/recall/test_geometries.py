@@ -14,7 +14,7 @@ from ponikeeper_client.recall._histories import FileHistory
 from ponikeeper_client.recall._pyfai import select_geometry
 from rails import FAR, MIDDLE, NEAR
 from recalling import PREFIX, judge
-from travelled import MOVES, READ, Travel, Z, committed, documents
+from travelled import MOVES, READ, Travel, Z, committed, documents, with_baseline
 
 RESTS = (1010.0, 1200.0, 1333.3)
 BETWEEN = 1100.0
@@ -407,25 +407,7 @@ def test_timeline_has_what_the_model_gave_at_each_activation(travel):
 
 def test_names_are_looked_for_in_the_whole_run(travel):
     """A baseline has neither the position nor the exposure time of the stream that is exposed."""
-    from event_model import compose_run
-
-    from recalling import BEGIN, configured
-
-    run = compose_run(time=BEGIN, metadata={"scan_id": 1})
-    key = {"dtype": "number", "shape": [], "source": "SIM:x"}
-    made = [("start", run.start_doc)]
-    for name, columns, count in (("baseline", ["total"], 1), ("primary", ["total", "motor"], 2)):
-        keys = {column: {**key, "object_name": "pe1"} for column in columns}
-        descriptor = run.compose_descriptor(
-            name=name, data_keys=keys, object_keys={"pe1": columns}, configuration=configured(travel.snapshot(1)),
-            time=BEGIN,
-        )  # fmt: skip
-        made.append(("descriptor", descriptor.descriptor_doc))
-        for number in range(count):
-            data = dict.fromkeys(columns, RESTS[number])
-            stamps = dict.fromkeys(columns, BEGIN + 1)
-            made.append(("event", descriptor.compose_event(data=data, timestamps=stamps, time=BEGIN + 2)))
-    made.append(("stop", run.compose_stop()))
+    made = with_baseline(travel.snapshot(1), RESTS[:2])
     found = geometries(made, position_keys={"z": "motor"})
     assert [(one.stream, one.position["z"]) for one in found] == [
         ("baseline", RESTS[0]), ("primary", RESTS[0]), ("primary", RESTS[1]),

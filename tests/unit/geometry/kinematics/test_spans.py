@@ -30,6 +30,14 @@ def test_range_of_one_value_has_no_margin():
     assert [Span(5.0, 5.0).reach(value) for value in (5.0, 5.001)] == [Reach.INSIDE, Reach.OUTSIDE]
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.3, 0.6), (15.2, 18.2), (74.2, 75.2), (-7.1, 3.3), (1000.0, 1400.0)])
+def test_limits_that_are_printed_are_inside(low, high):
+    span = Span(low, high)
+    for reach in (Reach.INSIDE, Reach.MARGIN, Reach.EXTENDED):
+        for limit in span.limits(reach):
+            assert span.reach(float(f"{limit:.12g}")) is reach
+
+
 def test_farthest_link_decides():
     spans = {"z": RAIL, "x": Span(0.0, 10.0)}
     assert reach_of(spans, {"z": 300.0, "x": 11.0}) is Reach.MARGIN
