@@ -104,7 +104,7 @@ def fit(
         from ponikeeper_client.model import command
         from ponikeeper_client.model.history_fit import Knowledge
         from ponikeeper_client.model.motion import Motion
-        from ponikeeper_client.model.options import parse_numbers
+        from ponikeeper_client.model.options import parse_numbers, parse_ranges
     except ModuleNotFoundError as error:
         raise MissingExtraError("client", error.name or "a library") from error
     arms, axes = arm or [], axis or []
@@ -112,13 +112,13 @@ def fit(
         raise ConfigError(f"--arm is given {len(arms)} times and --axis {len(axes)} times: each arm needs its axis")
     words = tuple(filter(None, (part.strip() for part in (order or "").split(","))))
     motion = Motion(tuple(along or ()), tuple(zip(arms, axes, strict=True)), energy, words)
-    ranges = parse_numbers("--range", range_ or (), 2)
     known = Knowledge(
         nominal,
         {link: value for link, (value,) in parse_numbers("--sigma", sigma or ()).items()},
         {link: value for link, (value,) in parse_numbers("--scale-sigma", scale_sigma or ()).items()},
-        {link: (low, high) for link, (low, high) in ranges.items()},
+        parse_ranges(range_ or ()),
     )
+    known.require_for(motion)
     given = {"--label": label, "--yes": yes, "--wait": wait, "--timeout": timeout}
     if not put and (alone := [option for option, value in given.items() if value not in (None, False)]):
         raise ConfigError(f"{alone[0]} is about the commit of the model: it needs --put too")
@@ -232,8 +232,7 @@ def import_(
     """
     try:
         from ponikeeper_client.model import model_file, pyfai_file
-        from ponikeeper_client.model.options import parse_numbers
+        from ponikeeper_client.model.options import parse_ranges
     except ModuleNotFoundError as error:
         raise MissingExtraError("fit", error.name or "a library") from error
-    spans = {link: (low, high) for link, (low, high) in parse_numbers("--range", range_ or (), 2).items()}
-    model_file.write_json(output, pyfai_file.read(file, spans, units).as_dict())
+    model_file.write_json(output, pyfai_file.read(file, parse_ranges(range_ or ()), units).as_dict())

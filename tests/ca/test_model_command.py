@@ -104,7 +104,7 @@ def test_contradiction_is_drawn_named_and_not_written(call, calibrated, tmp_path
     [
         (("--along", "z", "--revisions", "near"), 1, "1 calibration cannot determine"),
         (("--along", "z", "--revisions", "near,middle"), 1, "the history has labels far, mid, near"),
-        (("--along", "x", "--revisions", "all"), 1, "has a position of x"),
+        (("--along", "zz", "--revisions", "all"), 1, "zz is no link of"),
         (("--revisions", "all"), 2, "nothing moves"),
         (("--arm", "z", "--revisions", "all"), 2, "--arm is given 1 times and --axis 0 times"),
         (("--arm", "z", "--axis", "2", "--revisions", "all"), 1, "no angle"),

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from ponikeeper.errors import CalibrationError, NotConnectedError
-from ponikeeper.protocol import DEFAULT_ERRORS, AssumedErrors, Commit, LinkState, Result, Snapshot, applies
+from ponikeeper.errors import CalibrationError, ConfigError, NotConnectedError
+from ponikeeper.protocol import (
+    DEFAULT_ERRORS,
+    AssumedErrors,
+    Commit,
+    LinkState,
+    Result,
+    Snapshot,
+    applies,
+    label_problem,
+)
 from ponikeeper.protocol.outcome import outcome_lines
 from ponikeeper.protocol.position_choice import PositionWord, choose_position, given_position
 from ponikeeper.system import terminal
@@ -83,7 +92,14 @@ def parse_commit_options(
             if value not in (None, False):
                 raise CalibrationError(f"{option} is about the commit of the geometry: it needs --put PREFIX too")
         return None
+    require_label(label)
     return CommitOptions(prefix, label, given_position(here, no_position), wait_seconds(wait, timeout))
+
+
+def require_label(label: str | None) -> None:
+    """Check the value of ``--label`` before anything is done; raises `ConfigError`."""
+    if label is not None and (problem := label_problem(label)):
+        raise ConfigError(f"--{problem}")
 
 
 def wait_seconds(wait: bool, timeout: float | None) -> float | None:

@@ -11,7 +11,7 @@ from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.protocol import Commit
 from ponikeeper.system import terminal
 from ponikeeper.system.atomic_write import write_atomic
-from ponikeeper_client.fit.commit import CommitOptions, connected
+from ponikeeper_client.fit.commit import CommitOptions, connected, require_label
 from ponikeeper_client.model.commit import commit_of
 from ponikeeper_client.model.fit import FittedModel
 from ponikeeper_client.model.history_fit import HistoryFit, Knowledge, fit_history
@@ -54,11 +54,19 @@ class Committing:
         How long to wait until its geometry applies (s); None does not wait.
     ask
         Whether to ask before.
+
+    Raises
+    ------
+    ConfigError
+        The label is not allowed.
     """
 
     label: str | None = None
     seconds: float | None = None
     ask: bool = True
+
+    def __post_init__(self) -> None:
+        require_label(self.label)
 
 
 def fit(prefix: str, words: str, motion: Motion, known: Knowledge, files: Files, committing: Committing | None) -> bool:

@@ -7,9 +7,9 @@ import numpy as np
 
 from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.protocol.models import REFUSED_PX, UNCERTAIN_PX
+from ponikeeper_client.model.evaluation import evaluate_or_none
 from ponikeeper_client.model.fit import FittedModel
 from ponikeeper_client.model.table import (
-    evaluate_or_none,
     positions_over,
     range_text,
     units_of,

@@ -10,7 +10,8 @@ from ponikeeper.protocol import LinkState
 from ponikeeper_client.model.fit import FittedModel, Setup, fit_model
 from ponikeeper_client.model.members import member_of, panel_of
 from ponikeeper_client.model.motion import Motion, position_of, wavelength_problems
-from ponikeeper_client.model.selection import Selected, other_links, select, units_of
+from ponikeeper_client.model.option_rules import sigma_problem, span_problem
+from ponikeeper_client.model.selection import Selected, other_links, require_links, select, units_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,21 @@ class Knowledge:
         scales = {name: sigma for name, sigma in configured.items() if sigma is not None}
         return replace(self, scale_sigma={**scales, **self.scale_sigma})
 
-    def require_links(self, links: Sequence[str]) -> None:
-        """Check that only joints are named; raises `ConfigError`."""
+    def require_for(self, motion: Motion) -> None:
+        """Check that only joints are named, and that a model can have every value; raises `ConfigError`."""
         options = {"--sigma": self.motor_sigma, "--scale-sigma": self.scale_sigma, "--range": self.ranges}
         for option, given in options.items():
-            if unknown := [link for link in given if link not in links]:
+            if unknown := [link for link in given if link not in motion.links]:
                 raise ConfigError(
-                    f"{option} {unknown[0]}=...: {unknown[0]} is no joint, expected one of {' '.join(links)}"
+                    f"{option} {unknown[0]}=...: {unknown[0]} is no joint, expected one of {' '.join(motion.links)}"
                 )
+        problems = [
+            *(sigma_problem("--sigma", link, sigma) for link, sigma in self.motor_sigma.items()),
+            *(sigma_problem("--scale-sigma", link, sigma) for link, sigma in self.scale_sigma.items()),
+            *(span_problem(link, *span, is_beam=link == motion.beam) for link, span in self.ranges.items()),
+        ]
+        if found := [problem for problem in problems if problem]:
+            raise ConfigError(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +105,12 @@ def fit_history(
     FitError
         The revisions cannot be members of one model, or do not determine it.
     ConfigError
-        An option names a link that is no joint.
+        An option names a link that is no joint, or has a value that no model can have.
     """
-    known.require_links(motion.links)
-    selected = select(history, words, motion.links)
+    known.require_for(motion)
     configured = {link.name: link for link in links}
+    require_links(history, motion.links, configured)
+    selected = select(history, words, motion.links)
     units = {link: configured[link].units if link in configured else units_of(selected, link) for link in motion.links}
     setup = _setup(selected, motion, known.with_scales(configured, motion.links), units)
     members = [member_of(each.revision, each.name, position_of(each, units), setup.middle) for each in selected]

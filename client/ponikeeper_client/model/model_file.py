@@ -8,6 +8,8 @@ from ponikeeper.geometry.kinematics import Model
 from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.text import strictjson
 
+_EXPECTED = "expected a file with a model, as ponikeeper model fit PREFIX ... -o FILE writes it"
+
 
 def load_model(path: Path) -> Model:
     """Read a model from a JSON file.
@@ -29,7 +31,8 @@ def load_model(path: Path) -> Model:
     try:
         values = strictjson.loads(path.read_text(encoding="ascii"))
     except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}: expected a model, as ponikeeper model fit writes it") from error
+        what = "this is a PV prefix" if str(path).endswith(":") else error.strerror
+        raise ModelError(f"{path}: {what}: {_EXPECTED}") from error
     except ValueError as error:
         raise ModelError(f"{path}: this is not JSON: {error}") from None
     if not isinstance(values, Mapping):

@@ -42,10 +42,11 @@ class Motion:
         if len(set(links)) != len(links):
             raise ConfigError(f"a link is given twice: {' '.join(links)}")
         if self.order and sorted(self.order) != sorted(links):
-            raise ConfigError(f"--order {','.join(self.order)}: expected each of {' '.join(links)}")
+            raise ConfigError(f"--order {','.join(self.order)}: {self._order_problem(links)}")
         if wrong := [axis for _, axis in self.arms if abs(axis) not in _AXES]:
             raise ConfigError(
-                f"--axis {wrong[0]} is no lab axis: expected 1 (up), 2 (horizontal) or 3 (beam), or -1 ..."
+                f"--axis {wrong[0]} is no lab axis: expected 1 (up), 2 (horizontal) or 3 (beam), or -1, -2 or -3 for a "
+                "left-handed arm"
             )
 
     @property
@@ -55,6 +56,13 @@ class Motion:
 
     def _links(self) -> tuple[str, ...]:
         return (*(link for link, _ in self.arms), *self.stages, *(() if self.beam is None else (self.beam,)))
+
+    def _order_problem(self, links: Sequence[str]) -> str:
+        expected = f"expected each of {' '.join(links)} once"
+        if unknown := [link for link in self.order if link not in links]:
+            return f"{', '.join(unknown)} is no joint that was given with --along, --arm or --energy: {expected}"
+        missing = [link for link in links if link not in self.order]
+        return f"{', '.join(missing)} is missing: {expected}" if missing else f"a link is there twice: {expected}"
 
     def joints(self, units: Mapping[str, str]) -> tuple[AnyJoint, ...]:
         """Build the joints, with the values from which a fit starts.

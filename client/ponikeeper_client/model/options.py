@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from ponikeeper.errors import ConfigError
 from ponikeeper_client.model.history_fit import Knowledge
 from ponikeeper_client.model.motion import Motion
+from ponikeeper_client.model.option_rules import EXAMPLES, span_problem
+
+_POSITION = "z=523"
 
 
 def parse_numbers(option: str, words: Sequence[str], count: int = 1) -> dict[str, tuple[float, ...]]:
@@ -31,7 +34,8 @@ def parse_numbers(option: str, words: Sequence[str], count: int = 1) -> dict[str
         A word has another form, or a link is given twice.
     """
     values: dict[str, tuple[float, ...]] = {}
-    expected = "link=number, such as z=523" if count == 1 else "link=low,high, such as tth=0,40"
+    form = "link=number" if count == 1 else "link=low,high"
+    expected = f"{form}, such as {EXAMPLES.get(option, _POSITION)}"
     for word in words:
         link, _, numbers = word.partition("=")
         try:
@@ -44,6 +48,30 @@ def parse_numbers(option: str, words: Sequence[str], count: int = 1) -> dict[str
             raise ConfigError(f"{option} {word}: {link} is given twice")
         values[link] = parsed
     return values
+
+
+def parse_ranges(words: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Parse the words of ``--range``, such as ``tth=0,40``.
+
+    Parameters
+    ----------
+    words
+        The words.
+
+    Returns
+    -------
+    dict
+        Low and high by link.
+
+    Raises
+    ------
+    ConfigError
+        A word has another form, a link is given twice, or a range has its larger end first, or no length.
+    """
+    ranges = {link: (low, high) for link, (low, high) in parse_numbers("--range", words, 2).items()}
+    if problems := [problem for link, span in ranges.items() if (problem := span_problem(link, *span))]:
+        raise ConfigError(problems)
+    return ranges
 
 
 def command_line(prefix: str, revisions: Sequence[str], motion: Motion, known: Knowledge, label: str | None) -> str:

@@ -1,4 +1,7 @@
-"""Which revision is the model of a detector, and which of its members turned out to be wrong. Pure."""
+"""Which revision is the model of a detector, what was made of its output, and which members turned out to be wrong.
+
+Pure.
+"""
 
 from collections.abc import Sequence
 
@@ -30,6 +33,54 @@ def active_model(history: ExportedHistory) -> Revision | None:
         if usable and correction_of(history.corrections, revision.number) is None:
             return revision
     return None
+
+
+def no_model_text(history: ExportedHistory) -> str:
+    """Format that a detector has no model, for people.
+
+    Parameters
+    ----------
+    history
+        All records of the detector, of which `active_model` finds none.
+
+    Returns
+    -------
+    str
+        With the newest model that was corrected or undone, and how to show it; otherwise how to fit one.
+    """
+    prefix, newest = history.prefix, next((each for each in reversed(history.revisions) if is_model(each)), None)
+    if newest is None:
+        return f"{prefix} has no model: fit one to its calibrations with ponikeeper model fit ... --put"
+    correction = correction_of(history.corrections, newest.number)
+    what = "undone" if correction is None else describe_correction(correction)
+    return (
+        f"{prefix} has no model that is right: the newest one, revision {newest.number}, was {what}; ponikeeper model "
+        f"show '{prefix}' --revision {newest.number} shows it all the same"
+    )
+
+
+def model_behind(history: ExportedHistory, revision: Revision) -> Revision | None:
+    """Return the model of whose geometry a revision was made, by edits or by recording its position.
+
+    Parameters
+    ----------
+    history
+        All records of the detector.
+    revision
+        Any revision.
+
+    Returns
+    -------
+    Revision or None
+        The first model in the chain of ``derived_from``; None where there is none, or the revision is a model itself.
+    """
+    here = revision
+    while not is_model(here):
+        origin = here.provenance.get("derived_from")
+        if not isinstance(origin, int) or not 1 <= origin < here.number:  # each is older: the chain has an end
+            return None
+        here = history.revisions[origin - 1]
+    return None if here is revision else here
 
 
 def corrected_members(model: Model, corrections: Sequence[Correction]) -> dict[int, str]:

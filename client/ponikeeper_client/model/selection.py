@@ -1,6 +1,6 @@
 """Which revisions of a history are the members of a model, and what is against them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ponikeeper.errors import FitError
@@ -11,6 +11,8 @@ from ponikeeper.history.labels import label_of, labelled
 from ponikeeper.history.undos import undone_revisions
 from ponikeeper.protocol.link_values import recorded_value
 from ponikeeper.protocol.models import is_model
+from ponikeeper.text.suggestions import suggestion
+from ponikeeper_client.model.revisions import model_behind
 
 ALL = "all"
 
@@ -59,8 +61,9 @@ def select(history: ExportedHistory, words: str, links: Sequence[str]) -> list[S
     history
         The history of the detector.
     words
-        Labels and numbers with commas between, or ``all``: of each position of the links the newest revision that is
-        neither corrected nor undone, of the detector of the newest one.
+        Labels and numbers with commas between, or ``all``: of each position of the links the newest calibration that
+        is neither corrected nor undone, of the detector of the newest one. A revision that was made of the geometry
+        of a model is none.
     links
         Names of the joints' links.
 
@@ -84,6 +87,34 @@ def select(history: ExportedHistory, words: str, links: Sequence[str]) -> list[S
     if wrong:
         raise FitError(wrong)
     return members
+
+
+def require_links(history: ExportedHistory, links: Sequence[str], configured: Collection[str]) -> None:
+    """Check that the joints of a model are links of the detector.
+
+    Parameters
+    ----------
+    history
+        The history of the detector.
+    links
+        Names of the joints' links.
+    configured
+        Names of the links that the IOC has; empty if that is not known: then those of the positions count.
+
+    Raises
+    ------
+    FitError
+        One is none; the message has those that are.
+    """
+    recorded = {link for revision in history.revisions for link in revision.position or {}}
+    known = sorted({*configured, *recorded})
+    unknown = [link for link in links if link not in known]
+    if known and unknown:
+        since = "" if configured else f"; if {unknown[0]} was configured since, calibrate first"
+        raise FitError(
+            f"{unknown[0]} is no link of {history.prefix}{suggestion(unknown[0], known)}: expected one of "
+            f"{', '.join(known)}{since}"
+        )
 
 
 def units_of(members: Sequence[Selected], link: str) -> str:
@@ -165,7 +196,7 @@ def _newest_of_each(history: ExportedHistory, links: Sequence[str]) -> list[Revi
     for revision in reversed(history.revisions):
         position = revision.position or {}
         usable = correction_of(history.corrections, revision.number) is None and revision.number not in undone
-        usable = usable and not is_model(revision)
+        usable = usable and not is_model(revision) and model_behind(history, revision) is None
         if not usable or not all(link in position for link in links):
             continue
         like = like or revision
@@ -196,6 +227,13 @@ def _problems_of(history: ExportedHistory, member: Selected, links: Sequence[str
         problems.append(f"{member.name} was undone: choose revisions that are right")
     if is_model(member.revision):
         problems.append(f"{member.name} is a model, fitted to other revisions: choose calibrations")
+    model = model_behind(history, member.revision)
+    if model is not None:
+        problems.append(
+            f"{member.name} was made of the geometry of {_name(history, model)}, a model: values that a model computed "
+            "test none; choose calibrations, or calibrate at this position; a geometry that was measured is committed "
+            "as a PONI file, with ponikeeper put"
+        )
     missing = [link for link in links if link not in (position or {})]
     if missing:
         problems.append(

@@ -8,16 +8,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from ponikeeper.errors import GeometryError, ModelError, RefusedError
+from ponikeeper.errors import ConfigError, GeometryError, ModelError, RefusedError
 from ponikeeper.geometry import poni
 from ponikeeper.geometry.kinematics import Evaluation, Model, Reach
 from ponikeeper.protocol.link_values import quantity
 from ponikeeper.protocol.models import REFUSED_PX, answer_at, is_allowed, joint_position, range_text
 from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.text import strictjson
+from ponikeeper.text.suggestions import suggestion
+from ponikeeper_client.model.evaluation import evaluate
 from ponikeeper_client.model.source import ModelSource, Served
 from ponikeeper_client.model.table import (
     joint_lines,
+    member_name,
     member_table,
     members_of_fit,
     prediction_lines,
@@ -70,12 +73,20 @@ def predict(source: ModelSource, position: Mapping[str, float], as_json: bool) -
 
     Raises
     ------
+    ConfigError
+        A link is no joint of the model.
     ModelError
         A link is missing, or its value is not possible.
     GeometryError
         There is no geometry at this position.
     """
-    there = source.model.evaluate(position)
+    units = {joint.link: joint.units for joint in source.model.joints}
+    if unknown := [link for link in position if link not in units]:
+        listed = ", ".join(f"{link} ({unit})" if unit else link for link, unit in units.items())
+        raise ConfigError(
+            f"{', '.join(unknown)} is no joint of this model{suggestion(unknown[0], units)}: expected {listed}"
+        )
+    there = evaluate(source.model, position)
     if as_json:
         _print_json({"v": 1, **_predicted(source, position, there)})
     else:
@@ -110,12 +121,12 @@ def write_poni(path: Path, source: ModelSource, position: Mapping[str, float]) -
         The file cannot be written.
     """
     model = source.model
-    there = model.evaluate(position)
+    there = evaluate(model, position)
     lines = list(prediction_lines(model, there, source.farthest))
     if not is_allowed(there.reach, source.farthest) or not there.rms_px <= REFUSED_PX:
         raise RefusedError(f"{path} is not written: the model does not hold there: {'; '.join(lines[-2:])}")
     values = ", ".join(f"{link} {value!r}" for link, value in position.items())
-    members = ", ".join(str(member["name"]) for member in members_of_fit(model))
+    members = ", ".join(member_name(member) for member in members_of_fit(model))
     comments = [f"computed by a model for {values}, from {members}", *lines]
     write_atomic(path, poni.write(there.geometry, comments).encode("ascii"))
 
@@ -142,7 +153,7 @@ def _here_lines(source: ModelSource, served: Served) -> Iterator[str]:
         return
     place = ", ".join(f"{joint.link} {quantity(here[joint.link], joint.units)}" for joint in model.joints)
     try:
-        there = model.evaluate(here)
+        there = evaluate(model, here)
     except (GeometryError, ModelError) as error:
         yield f"here: {place}: {error}"
         return
@@ -231,7 +242,11 @@ def _ranges(model: Model, farthest: Reach) -> dict[str, object]:
 
 
 def _print_json(values: Mapping[str, object]) -> None:
-    sys.stdout.write(strictjson.dumps(dict(values)) + "\n")
+    try:
+        text = strictjson.dumps(dict(values))
+    except ValueError as error:  # not finite, such as the limits of a range from -1e308 to 1e308
+        raise ModelError(f"the numbers of the model are too large: {error}; fit it again") from error
+    sys.stdout.write(text + "\n")
 
 
 def _print(lines: Iterator[str] | list[str], style: str = "") -> None:

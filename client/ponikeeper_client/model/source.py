@@ -10,7 +10,7 @@ from ponikeeper.protocol import LinkState, Snapshot
 from ponikeeper.protocol.models import farthest_reach, is_model, model_of
 from ponikeeper_client.fit.commit import CommitOptions, connected
 from ponikeeper_client.model.model_file import load_model
-from ponikeeper_client.model.revisions import active_model, corrected_members
+from ponikeeper_client.model.revisions import active_model, corrected_members, no_model_text
 
 _TIMEOUT = 10.0
 """How long an IOC may take for each answer (s)."""
@@ -105,17 +105,22 @@ def _read_served(prefix: str, number: int | None) -> ModelSource:
     history = IocHistory(prefix, _TIMEOUT)
     revision = history.revision(snapshot.revision if number is None else number)
     if number is None and (revision is None or not is_model(revision)):
-        revision = active_model(history.read_all())
+        records = history.read_all()
+        revision = active_model(records)
+        if revision is None:
+            raise RefusedError(no_model_text(records))
     model = None if revision is None else model_of(revision)
     if revision is None or model is None:
-        raise RefusedError(_no_model(prefix, number, revision))
+        raise RefusedError(_no_model(prefix, number or snapshot.revision, revision))
     served = Served(revision, snapshot, links, corrected_members(model, history.corrections()))
     farthest = farthest_reach(model, None, extrapolate=extrapolate)
     return ModelSource(prefix, model, farthest, served)
 
 
-def _no_model(target: str, number: int | None, revision: Revision | None) -> str:
-    if number is None:
-        return f"{target} has no model: fit one to its calibrations with ponikeeper model fit ... --put"
-    what = "does not exist" if revision is None else "is no model, it was calibrated at one position"
+def _no_model(target: str, number: int, revision: Revision | None) -> str:
+    what = "is no model, it was calibrated at one position"
+    if revision is None:
+        what = "does not exist"
+    elif is_model(revision):
+        what = "is a model of a newer version of ponikeeper"
     return f"revision {number} of {target} {what}: ponikeeper history '{target}' lists all"

@@ -1,23 +1,27 @@
 """Tables of a model for terminals: its joints, its members, and its uncertainty over the range."""
 
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import cast
+from typing import TypeGuard, cast
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ponikeeper.errors import GeometryError
 from ponikeeper.geometry.kinematics import AnyJoint, Beam, Evaluation, Model, Reach, Rotate, Translate
 from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.protocol.models import REFUSED_PX, UNCERTAIN_PX, is_allowed
+from ponikeeper_client.model.evaluation import evaluate_or_none
 from ponikeeper_client.model.left_out import probability_text
 
 _ROWS = 7
 
 _WIDEST = 240
 """Width of a table (characters)."""
+
+_MISSING = "-"
+"""What a table has where the fit of a model does not have a number."""
 
 _SHOWN = ("dist", "poni1", "poni2", "rot1", "rot2")
 
@@ -35,7 +39,7 @@ def member_table(model: Model, wrong: Collection[int] = ()) -> Table:
     Returns
     -------
     rich.table.Table
-        Position, residual, and how far the others predict each member.
+        Position, residual, and how far the others predict each member; "-" where the fit does not have it.
     """
     table = Table()
     for head in ("member", *(f"{joint.link} ({joint.units})" for joint in model.joints)):
@@ -43,21 +47,37 @@ def member_table(model: Model, wrong: Collection[int] = ()) -> Table:
     for head in ("residual (px)", "left out (px)", "p"):
         table.add_column(head, justify="right")
     for member in members_of_fit(model):
-        position = cast("Mapping[str, float]", member["position"])
-        probability, left_out = member.get("left_out_probability"), member.get("left_out_px")
+        position, probability = member.get("position"), member.get("left_out_probability")
+        place = cast("Mapping[str, object]", position) if isinstance(position, Mapping) else {}
         table.add_row(
-            Text(f"{member['name']}{', corrected since' if member['revision'] in wrong else ''}"),
-            *(f"{position[joint.link]:.6g}" for joint in model.joints),
-            f"{member['residual_px']:.3f}",
-            "" if left_out is None else f"{left_out:.3f}",
-            "" if probability is None else probability_text(cast("float", probability)).removeprefix("= "),
+            Text(f"{member_name(member)}{', corrected since' if member.get('revision') in wrong else ''}"),
+            *(_cell(place.get(joint.link), ".6g") for joint in model.joints),
+            _cell(member.get("residual_px"), ".3f"),
+            _cell(member.get("left_out_px"), ".3f"),
+            probability_text(probability).removeprefix("= ") if _is_number(probability) else _MISSING,
         )
     return table
 
 
 def members_of_fit(model: Model) -> Sequence[Mapping[str, object]]:
-    """Return what the fit of a model has of its members; empty for a model that was not fitted here."""
+    """Return what the fit of a model has of its members; empty for a model that was not fitted here.
+
+    Only ``revision`` and ``uid`` are certain: a file may have been made by another program.
+    """
     return cast("Sequence[Mapping[str, object]]", model.fit.get("members", ()))
+
+
+def member_name(member: Mapping[str, object]) -> str:
+    """Return the name of a member for people: its number, and its label where the fit knew one."""
+    return str(member.get("name") or f"revision {member.get('revision')}")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _cell(value: object, form: str) -> str:
+    return f"{value:{form}}" if _is_number(value) else _MISSING
 
 
 def print_table(table: Table) -> None:
@@ -119,14 +139,6 @@ def positions_over(model: Model, link: str, count: int) -> list[float]:
     return np.linspace(span.low, span.high, count).tolist()
 
 
-def evaluate_or_none(model: Model, position: Mapping[str, float]) -> Evaluation | None:
-    """Evaluate a model; None where there is no geometry at the position."""
-    try:
-        return model.evaluate(position)
-    except GeometryError:
-        return None
-
-
 def units_of(model: Model, link: str) -> str:
     """Return the units of a joint's link."""
     return next(joint.units for joint in model.joints if joint.link == link)
@@ -166,9 +178,9 @@ def joint_lines(model: Model) -> Iterator[str]:
     """
     for joint in model.joints:
         yield f"{joint.link}: {_joint_text(joint, model)}"
-    fit = model.fit
-    if "chi2" in fit:
-        yield f"chi squared {fit['chi2']:.1f} of {fit['dof']}; scatter {1e6 * model.scatter:.1f} um"
+    chi2, freedom = model.fit.get("chi2"), model.fit.get("dof")
+    if _is_number(chi2) and _is_number(freedom):
+        yield f"chi squared {chi2:.1f} with {freedom:g} degrees of freedom; scatter {1e6 * model.scatter:.1f} um"
 
 
 def prediction_lines(model: Model, there: Evaluation, farthest: Reach = Reach.MARGIN) -> Iterator[str]:

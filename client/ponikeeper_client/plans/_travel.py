@@ -202,7 +202,7 @@ def joints_of(
     stages = tuple(link.name for link in used if link.name not in arms and link.name != beam)
     try:
         motion = Motion(stages, tuple((name, each) for name, each in axes.items() if each), beam, tuple(order))
-        known.require_links(motion.links)
+        known.require_for(motion)
         joints = Joints(names, motion)
         _require_positions(
             motion, links, [_in_units_of_links(travel, joints, links, stop) for stop in travel.stops], known

@@ -19,5 +19,6 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     known
         The names that there are.
     """
-    close = difflib.get_close_matches(name, known, n=1) if len(name) <= _LONGEST else []
-    return f" (did you mean {close[0]}?)" if close else ""
+    by_lower_case = {each.casefold(): each for each in known}
+    close = difflib.get_close_matches(name.casefold(), by_lower_case, n=1) if len(name) <= _LONGEST else []
+    return f" (did you mean {by_lower_case[close[0]]}?)" if close else ""

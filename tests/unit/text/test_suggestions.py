@@ -7,6 +7,8 @@ from ponikeeper.text.suggestions import suggestion
 
 def test_close_name_is_suggested():
     assert suggestion("dits", ("dist", "poni1")) == " (did you mean dist?)"
+    assert suggestion("Z", ("x", "z")) == " (did you mean z?)"
+    assert suggestion("qsum", ("Qsum", "x")) == " (did you mean Qsum?)"
     assert suggestion("x" * 1000, ("dist", "poni1")) == suggestion("zzz", ("dist", "poni1")) == ""
 
 

@@ -40,6 +40,24 @@ def test_option_for_a_link_that_is_no_joint_is_refused():
         fit_history(HISTORY, "all", MOTION, Knowledge(motor_sigma={"x": 1.0}))
 
 
+@pytest.mark.parametrize(
+    ("known", "problem"),
+    [
+        ({"motor_sigma": {"z": -1.0}}, "--sigma z=-1.0 is no standard deviation"),
+        ({"scale_sigma": {"z": -1e-4}}, "--scale-sigma z=-0.0001 is no standard deviation"),
+        ({"ranges": {"z": (1400.0, 1000.0)}}, "type --range z=1000.0,1400.0"),
+    ],
+)
+def test_value_that_no_model_can_have_is_refused_before_the_history_is_looked_at(known, problem):
+    with pytest.raises(ConfigError, match=problem):
+        fit_history(travels.history_of([]), "all", MOTION, Knowledge(**known))
+
+
+def test_range_of_the_energy_is_more_than_0():
+    with pytest.raises(ConfigError, match="more than 0"):
+        Knowledge(ranges={"energy": (0.0, 40.0)}).require_for(Motion((), (), "energy"))
+
+
 def configured(**values):
     given = {"units": "mm", "tolerance": 0.05, "value": None, "calibrated": None, "moving": False, "connected": True}
     return LinkState("z", "Z.RBV", "motor", **(given | values))

@@ -1,5 +1,7 @@
 """The file of a model."""
 
+from pathlib import Path
+
 import pytest
 
 from ponikeeper.errors import ModelError
@@ -21,5 +23,10 @@ def test_file_that_is_no_model_is_refused_by_its_name(tmp_path, text, problem):
     with pytest.raises(ModelError, match=problem) as error:
         load_model(file)
     assert all(str(file) in each for each in error.value.problems)
-    with pytest.raises(ModelError, match="No such file"):
+    with pytest.raises(ModelError, match=r"No such file or directory: expected a file with a model, .* -o FILE"):
         load_model(tmp_path / "none.json")
+
+
+def test_prefix_is_no_file():
+    with pytest.raises(ModelError, match=r"^P:Calib:: this is a PV prefix: expected a file .* -o FILE writes it$"):
+        load_model(Path("P:Calib:"))

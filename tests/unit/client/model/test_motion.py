@@ -43,8 +43,10 @@ def test_units_that_do_not_fit_are_refused(motion, units, problem):
     [
         (((), (), None), "nothing moves: expected at least one of --along, --arm and --energy"),
         ((("z", "z"), (), None), "a link is given twice: z z"),
-        (((), (("tth", 4),), None), "--axis 4 is no lab axis"),
-        ((("z",), (), None, ("x",)), "--order x: expected each of z"),
+        (((), (("tth", 4),), None), r"--axis 4 is no lab axis: .* or 3 \(beam\), or -1, -2 or -3 for a left-handed"),
+        ((("z",), (), None, ("z", "q")), "--order z,q: q is no joint that was given with .*: expected each of z once"),
+        ((("z", "x"), (), None, ("x",)), "--order x: z is missing: expected each of z x once"),
+        ((("z", "x"), (), None, ("x", "x", "z")), "--order x,x,z: a link is there twice: expected each of z x once"),
     ],
 )
 def test_motion_that_is_no_motion_is_refused(arguments, problem):

@@ -5,7 +5,7 @@ import pytest
 from ponikeeper.errors import ConfigError
 from ponikeeper_client.model.history_fit import Knowledge
 from ponikeeper_client.model.motion import Motion
-from ponikeeper_client.model.options import command_line, parse_numbers
+from ponikeeper_client.model.options import command_line, parse_numbers, parse_ranges
 
 
 def test_numbers_are_parsed_by_link():
@@ -17,6 +17,24 @@ def test_numbers_are_parsed_by_link():
 def test_words_that_are_no_numbers_are_refused(word):
     with pytest.raises(ConfigError, match=r"expected link=number, such as z=523"):
         parse_numbers("position", [word])
+
+
+@pytest.mark.parametrize(
+    ("option", "example"), [("--sigma", "z=0.005"), ("--scale-sigma", "z=1e-4"), ("--range", "tth=0,40")]
+)
+def test_each_option_has_its_own_example(option, example):
+    with pytest.raises(ConfigError, match=f"^{option} 0.005: expected link=.*, such as {example}$"):
+        parse_numbers(option, ["0.005"], 2 if option == "--range" else 1)
+
+
+def test_ranges_are_parsed_and_those_of_no_model_are_refused():
+    assert parse_ranges(["tth=0,40", "z=-5,-1"]) == {"tth": (0.0, 40.0), "z": (-5.0, -1.0)}
+    with pytest.raises(ConfigError) as error:
+        parse_ranges(["z=1400,1000", "tth=3,3"])
+    assert error.value.problems == (
+        "--range z=1400.0,1000.0 has its larger end first: type --range z=1000.0,1400.0",
+        "--range tth=3.0,3.0 has no length: expected tth=low,high, low below high",
+    )
 
 
 def test_link_that_is_given_twice_is_refused():

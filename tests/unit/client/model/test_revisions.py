@@ -7,7 +7,7 @@ from ponikeeper.history import Activation, Correction
 from ponikeeper.history.records import FOLLOWED, UNDO, UndoRecord
 from ponikeeper_client.model.history_fit import Knowledge, fit_history
 from ponikeeper_client.model.motion import Motion
-from ponikeeper_client.model.revisions import active_model, corrected_members
+from ponikeeper_client.model.revisions import active_model, corrected_members, model_behind, no_model_text
 
 RAIL = travels.Travel((travels.RAIL,))
 CALIBRATED = RAIL.history(travels.along(200, 600, 1000))
@@ -50,3 +50,25 @@ def test_corrected_members_are_those_of_the_model():
     ]
     assert corrected_members(MODEL, wrong) == {2: "retracted: beam stop"}
     assert corrected_members(MODEL, []) == {}
+
+
+def test_newest_model_is_named_where_none_is_right():
+    undo = Activation(6, 4, travels.day(6), UNDO, "bob")
+    two = history(model_revision(4), model_revision(5))
+    undone = replace(two, activations=(*two.activations, undo), undos=(UndoRecord(1, 6, 5, 4),))
+    shown = f"ponikeeper model show '{travels.PREFIX}' --revision"
+    assert f"the newest one, revision 5, was undone; {shown} 5 " in no_model_text(undone)
+    wrong = Correction(1, "retract", 5, None, None, None, "beam stop", travels.day(8), "bob")
+    assert "revision 5, was retracted: beam stop; " in no_model_text(replace(two, corrections=(wrong,)))
+    assert no_model_text(CALIBRATED).startswith(f"{travels.PREFIX} has no model: fit one to its calibrations")
+
+
+def test_model_behind_an_edit_is_found_and_a_damaged_chain_ends():
+    def edit(count, origin):
+        provenance = {"method": "manual", "derived_from": origin}
+        return travels.made(count, MODEL.geometry, None, provenance=provenance)
+
+    edits = [edit(5, 4), edit(6, 5), edit(7, 1), edit(8, 8), edit(9, 99), edit(10, "x")]
+    records = history(model_revision(4), *edits)
+    found = [number(model_behind(records, revision)) for revision in records.revisions]
+    assert found == [None, None, None, None, 4, 4, None, None, None, None]

@@ -9,7 +9,7 @@ from chains import geometry
 from ponikeeper.errors import FitError
 from ponikeeper.history import Activation, Correction
 from ponikeeper.history.records import UNDO, UndoRecord
-from ponikeeper_client.model.selection import other_links, select, units_of
+from ponikeeper_client.model.selection import other_links, require_links, select, units_of
 
 RAIL = travels.Travel((travels.RAIL,))
 HISTORY = RAIL.history(travels.along(200, 600, 1000), ("near", "mid", "far"))
@@ -71,6 +71,30 @@ def test_models_are_no_members():
     )
 
 
+def derived(number, origin, position=600.0):
+    return travels.made(number, geometry(), z(position), provenance={"method": "manual", "derived_from": origin})
+
+
+def test_what_was_made_of_the_geometry_of_a_model_is_no_member():
+    """An edit of a computed geometry, and an edit of that: a model is not tested by its own values."""
+    model = travels.made(4, geometry(), z(600.0), "travel", provenance={"method": "model", "model": {}})
+    history = travels.history_of([*HISTORY.revisions, model, derived(5, 4), derived(6, 5), derived(7, 5, 700.0)])
+    assert numbers("all", history) == [1, 2, 3]
+    for number in (5, 6, 7):
+        assert problems(f"1,{number}", history).startswith(
+            f"revision {number} was made of the geometry of revision 4 (travel), a model: values that a model computed "
+            "test none; choose calibrations, or calibrate at this position"
+        )
+
+
+def test_edit_of_a_calibration_is_a_member():
+    history = travels.history_of(
+        [*HISTORY.revisions, derived(4, 3, 1000.0), derived(5, 4, 700.0), derived(6, 6, 800.0)]
+    )
+    assert numbers("all", history) == [1, 2, 4, 5, 6]
+    assert numbers("5,6", history) == [5, 6]
+
+
 def test_undone_revisions_are_refused():
     undo = Activation(4, 1, travels.day(4), UNDO, "bob")
     undone = replace(HISTORY, activations=(*HISTORY.activations, undo), undos=(UndoRecord(1, 4, 2, 1),))
@@ -119,6 +143,28 @@ def test_empty_history_is_refused():
 
 def test_all_of_a_history_without_positions_is_refused():
     assert "has a position of x" in problems("all", links=("x",))
+
+
+@pytest.mark.parametrize(
+    ("link", "configured", "problem"),
+    [
+        (
+            "zz",
+            (),
+            r"zz is no link of .* \(did you mean z\?\): expected one of z; if zz was configured",
+        ),
+        ("Z", (), r"\(did you mean z\?\)"),
+        ("q", ("z", "tth"), r"q is no link of XF:28ID1-ES\{Det:PE1\}Calib:: expected one of tth, z$"),
+    ],
+)
+def test_link_that_the_detector_does_not_have_is_refused(link, configured, problem):
+    with pytest.raises(FitError, match=problem):
+        require_links(HISTORY, ("z", link), configured)
+
+
+def test_link_that_is_configured_or_recorded_is_one():
+    require_links(HISTORY, ("z", "tth"), ("tth",))
+    require_links(travels.history_of([]), ("z",), ())
 
 
 def test_units_are_those_of_the_last_and_values_are_converted():
