@@ -1,6 +1,5 @@
-"""Evaluation of a model for people: every error is a message, and none has a unit that was not typed."""
+"""Evaluation of a model for people: no message has a unit that was not typed."""
 
-import math
 from collections.abc import Mapping
 
 from ponikeeper.errors import GeometryError, ModelError
@@ -21,7 +20,7 @@ def evaluate(model: Model, position: Mapping[str, float]) -> Evaluation:
     Returns
     -------
     Evaluation
-        With its standard deviations: they exist.
+        With its uncertainty.
 
     Raises
     ------
@@ -32,17 +31,13 @@ def evaluate(model: Model, position: Mapping[str, float]) -> Evaluation:
         is allowed, and no unit that may have been meant.
     """
     try:
-        there = model.evaluate(position)
-        sigmas = (*there.sigma.values(), there.rms_px, there.accuracy)
+        return model.evaluate(position)
     except GeometryError as error:
         raise GeometryError(_as_computed(problem) for problem in error.problems) from None
     except ModelError:
         raise
-    except (ArithmeticError, ValueError) as error:  # of the numbers of a model that nothing was fitted to
+    except (ArithmeticError, ValueError) as error:  # such as a wavelength that follows from one of 0
         raise ModelError(f"the numbers of the model give no geometry here: {error}; fit it again") from error
-    if not all(map(math.isfinite, sigmas)):
-        raise ModelError("the model gives no finite uncertainty here: fit it again")
-    return there
 
 
 def evaluate_or_none(model: Model, position: Mapping[str, float]) -> Evaluation | None:

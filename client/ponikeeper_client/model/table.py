@@ -252,6 +252,8 @@ def _joint_text(joint: AnyJoint, model: Model) -> str:
 def _factor_text(joint: Beam, model: Model) -> str:
     """Format the factor k of an energy, wavelength = hc / (k energy)."""
     value = model.reference[joint.link]
+    if value == 0:  # of a model that was not fitted here: it gives no geometry anywhere
+        return ""
     if joint.quantity == "wavelength":
         return f", {model.geometry.wavelength * 1e10 / value:.6g} angstrom per {joint.units}"
     return f", {model.geometry.energy / value:.6g} keV per {joint.units}"

@@ -6,7 +6,10 @@ import pytest
 
 import chains
 from ponikeeper.errors import GeometryError, ModelError
+from ponikeeper.geometry.kinematics import Beam
+from ponikeeper_client.model import show
 from ponikeeper_client.model.evaluation import evaluate, evaluate_or_none
+from ponikeeper_client.model.source import ModelSource
 
 MODEL = chains.model(chains.chain("rail", 1))
 
@@ -27,10 +30,16 @@ def test_problem_of_a_computed_value_has_no_unit_that_was_not_typed(value):
     assert evaluate_or_none(MODEL, at(value)) is None
 
 
-def test_numbers_that_give_no_geometry_are_an_error_of_the_model():
-    far = replace(MODEL, motor_sigma={"z": 1e200})
-    with pytest.raises(ModelError, match="no finite uncertainty"):
-        evaluate(far, far.reference)
-    with pytest.raises(ModelError):
+def test_numbers_that_give_no_geometry_are_an_error_of_the_model(capsys):
+    beam = Beam("z", "nm", "wavelength")
+    broken = replace(MODEL, joints=(beam,), reference={"z": 0.0}, free=(), covariance=(), by_wavelength=())
+    with pytest.raises(ModelError, match="the numbers of the model give no geometry here: float division by zero"):
+        evaluate(broken, at(1.0))
+    show.show(ModelSource("beam.json", broken), as_json=False)
+    assert "the wavelength follows the wavelength\n" in capsys.readouterr().out
+
+
+def test_position_that_lacks_a_link_is_an_error_of_the_model():
+    with pytest.raises(ModelError, match="the position lacks z"):
         evaluate(MODEL, {})
     assert evaluate_or_none(MODEL, {}) is None
