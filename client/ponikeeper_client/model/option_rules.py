@@ -2,8 +2,8 @@
 
 import math
 
-_LARGEST_SCALE = 0.1
-"""Largest relative standard deviation of the scale of a motor, as in the configuration of a link."""
+_LARGEST = {"--sigma": (1e9, "in the units of the link"), "--scale-sigma": (0.1, "relative")}
+"""Largest standard deviation, by option: of a position, 1 m in nm; of a scale, as in the configuration of a link."""
 
 EXAMPLES = {"--sigma": "z=0.005", "--scale-sigma": "z=1e-4", "--range": "tth=0,40"}
 """What to type, by option."""
@@ -26,12 +26,14 @@ def sigma_problem(option: str, link: str, sigma: float) -> str | None:
     str or None
         What is wrong with it; None if nothing is.
     """
-    largest = _LARGEST_SCALE if option == "--scale-sigma" else math.inf
-    if 0 <= sigma <= largest and math.isfinite(sigma):
+    largest, units = _LARGEST[option]
+    if 0 <= sigma <= largest:
         return None
-    expected = "0 or more, in the units of the link" if math.isinf(largest) else f"from 0 to {largest:g}, relative"
     number = EXAMPLES[option].partition("=")[2]
-    return f"{option} {link}={sigma!r} is no standard deviation: expected {expected}, such as {option} {link}={number}"
+    return (
+        f"{option} {link}={sigma!r} is no standard deviation: expected 0 to {largest:g}, {units}, such as {option} "
+        f"{link}={number}"
+    )
 
 
 def span_problem(link: str, low: float, high: float, *, is_beam: bool = False) -> str | None:
@@ -52,7 +54,7 @@ def span_problem(link: str, low: float, high: float, *, is_beam: bool = False) -
         What is wrong with it; None if nothing is.
     """
     given = f"--range {link}={low!r},{high!r}"
-    if not (math.isfinite(low) and math.isfinite(high)):
+    if not math.isfinite(high - low):
         return f"{given} has no end: expected {link}=low,high, two numbers"
     if low > high:
         return f"{given} has its larger end first: type --range {link}={high!r},{low!r}"

@@ -112,8 +112,8 @@ def require_links(history: ExportedHistory, links: Sequence[str], configured: Co
     if known and unknown:
         since = "" if configured else f"; if {unknown[0]} was configured since, calibrate first"
         raise FitError(
-            f"{unknown[0]} is no link of {history.prefix}{suggestion(unknown[0], known)}: expected one of "
-            f"{', '.join(known)}{since}"
+            f"{unknown[0]} is no link of {history.prefix}: expected one of {', '.join(known)}"
+            f"{suggestion(unknown[0], known)}{since}"
         )
 
 

@@ -151,7 +151,7 @@ def test_all_of_a_history_without_positions_is_refused():
         (
             "zz",
             (),
-            r"zz is no link of .* \(did you mean z\?\): expected one of z; if zz was configured",
+            r"zz is no link of .*: expected one of z \(did you mean z\?\); if zz was configured",
         ),
         ("Z", (), r"\(did you mean z\?\)"),
         ("q", ("z", "tth"), r"q is no link of XF:28ID1-ES\{Det:PE1\}Calib:: expected one of tth, z$"),
