@@ -142,11 +142,17 @@ def fit_model(setup: Setup, members: Sequence[Member]) -> FittedModel:
     Raises
     ------
     FitError
-        The calibrations do not determine the model.
+        The calibrations do not determine the model, or the standard deviations cannot be computed with.
     """
-    problem, solution = _best(setup, members)
     panel = Panel.of(members[0].geometry, setup.panel)
-    left_out = leave_out(replace(problem, chain=solution.chain), solution, panel)
+    try:
+        problem, solution = _best(setup, members)
+        left_out = leave_out(replace(problem, chain=solution.chain), solution, panel)
+    except np.linalg.LinAlgError as error:  # standard deviations that differ by more than the digits of a number
+        raise FitError(
+            f"the model cannot be computed: {error}; the standard deviations of motors (--sigma) or of the "
+            "calibrations are too large or too small"
+        ) from error
     residuals = tuple(
         Residual(member, _shift_px(solution.chain, member, panel), one)
         for member, one in zip(members, left_out, strict=True)

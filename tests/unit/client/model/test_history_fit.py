@@ -53,6 +53,11 @@ def test_value_that_no_model_can_have_is_refused_before_the_history_is_looked_at
         fit_history(travels.history_of([]), "all", MOTION, Knowledge(**known))
 
 
+def test_standard_deviation_that_leaves_no_digits_is_refused():
+    with pytest.raises(FitError, match=r"the model cannot be computed: .*\(--sigma\)"):
+        fit_history(HISTORY, "all", MOTION, Knowledge(motor_sigma={"z": 1e9}))
+
+
 def test_range_of_the_energy_is_more_than_0():
     with pytest.raises(ConfigError, match="more than 0"):
         Knowledge(ranges={"energy": (0.0, 40.0)}).require_for(Motion((), (), "energy"))
