@@ -13,8 +13,8 @@ from ponikeeper.protocol.link_values import kind_of
 from ponikeeper.protocol.links import MAX_ERROR
 from ponikeeper.text.ascii import cut, json_literal
 
-_SHORTEST = 0.5
-"""Shortest time for which a link has to stay within its tolerance before it counts as returned (s)."""
+SHORTEST = 0.5
+"""Shortest time for which a link has to stay within its tolerance, or a range, before it counts as returned (s)."""
 
 _FINEST = 32
 """Approximate number of values that are kept of the last `settle` seconds."""
@@ -163,7 +163,7 @@ def returns_at(reading: Reading, settle: float) -> float:
 
     A readback that jitters about the edge of the tolerance is beyond it all the time.
     """
-    return -math.inf if reading.outside_at is None else reading.outside_at + max(settle, _SHORTEST)
+    return -math.inf if reading.outside_at is None else reading.outside_at + max(settle, SHORTEST)
 
 
 def state_of(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from ponikeeper.detector.link_rules import SHORTEST
 from ponikeeper.detector.link_states import LinkStates
 from ponikeeper.detector.state import Change, DetectorState
 from ponikeeper.protocol import DEFAULT_ERRORS, MAX_BYTES, AssumedErrors, LinkState, Result, Status, applies, is_within
@@ -64,6 +65,7 @@ class Publisher:
         self._published: tuple[Finding, ...] = ()
         self._published_links: tuple[LinkState, ...] = ()
         self._published_at = -math.inf
+        self._outside_at = -math.inf
         self._searching = False
         self._notice = (0, "")
         self.state = DetectorState(prefix, StoredState(), follow, assumed=assumed)
@@ -127,6 +129,9 @@ class Publisher:
             When to call this again even if no link changes (s, the links' clock).
         """
         findings, links = self._current_findings()
+        returns_at = self._returns_at(status_of(findings))
+        if self._links.clock() < returns_at:
+            return returns_at
         is_published = findings == self._published and _is_same_position(links, self._published_links)
         if is_published or self._is_held(findings):
             return None
@@ -192,6 +197,14 @@ class Publisher:
         revision, notice = self._notice
         shown = to_ascii(notice) if revision == self.state.stored.number else ""
         return "; ".join(filter(None, [shown, advice_of(findings)]))[: MAX_BYTES - 1]
+
+    def _returns_at(self, status: Status) -> float:
+        """Return from when on a status may be shown: a readback that jitters about the edge of a range is outside."""
+        if status is Status.OUT_OF_RANGE:
+            self._outside_at = self._links.clock()
+        elif self.state.status is Status.OUT_OF_RANGE and applies(status):
+            return self._outside_at + max(self._links.settle, SHORTEST)
+        return -math.inf
 
     def _is_held(self, findings: tuple[Finding, ...]) -> bool:
         """Return whether the status stays MOVING until the search has ended."""

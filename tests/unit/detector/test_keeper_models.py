@@ -405,3 +405,19 @@ def test_model_that_is_too_long_for_a_snapshot_is_refused_with_what_to_do(path):
     result, count = run(path, work)
     assert (result.outcome, count) == ("refused", 2)
     assert "fit the model to fewer revisions, or shorten detector_config or the comment by" in result.errors[0]
+
+
+def test_readback_that_jitters_about_the_edge_of_the_range_is_outside_until_it_has_settled(path):
+    async def work(bench):
+        await with_model(bench, NEAR, FAR)
+        await bench.move_to(FAR + 39.98)
+        bench.published.clear()
+        for place in (40.02, 39.98) * 5:
+            await bench.rest_at(FAR + place, after=0.1)
+        jittering = bench.statuses
+        bench.now += 2.0
+        await bench.settled()
+        return jittering, bench.status
+
+    jittering, later = run(path, work)
+    assert (jittering, later) == (["OUT_OF_RANGE"], "VALID")
