@@ -60,7 +60,7 @@ def no_model_text(history: ExportedHistory) -> str:
 
 
 def model_behind(history: ExportedHistory, revision: Revision) -> Revision | None:
-    """Return the model of whose geometry a revision was made, by edits or by recording its position.
+    """Return the model of whose geometry a revision was made: by edits, by recording its position, or as a PONI file.
 
     Parameters
     ----------
@@ -72,15 +72,35 @@ def model_behind(history: ExportedHistory, revision: Revision) -> Revision | Non
     Returns
     -------
     Revision or None
-        The first model in the chain of ``derived_from``; None where there is none, or the revision is a model itself.
+        The first model in the chain of ``derived_from``, or the one that computed the very same values before; None
+        where there is none, or the revision is a model itself.
     """
     here = revision
     while not is_model(here):
+        if (model := _computed_by(history, here)) is not None:
+            return model
         origin = here.provenance.get("derived_from")
         if not isinstance(origin, int) or not 1 <= origin < here.number:  # each is older: the chain has an end
             return None
         here = history.revisions[origin - 1]
     return None if here is revision else here
+
+
+def _computed_by(history: ExportedHistory, revision: Revision) -> Revision | None:
+    """Return the older model that gave exactly the values of a revision, as a PONI file keeps them; None if none did.
+
+    The values of a calibration that is older than the model are those of the calibration.
+    """
+    geometry = revision.geometry
+    numbers = (
+        record.revision
+        for record in history.derived
+        if record.geometry.dist == geometry.dist and record.geometry == geometry and record.revision < revision.number
+    )
+    first = min(numbers, default=None)
+    if first is None or any(each.geometry == geometry for each in history.revisions[: first - 1]):
+        return None
+    return history.revisions[first - 1]
 
 
 def corrected_members(model: Model, corrections: Sequence[Correction]) -> dict[int, str]:

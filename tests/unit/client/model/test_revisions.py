@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import travels
-from ponikeeper.history import Activation, Correction
+from ponikeeper.history import Activation, Correction, DerivedGeometry
 from ponikeeper.history.records import FOLLOWED, UNDO, UndoRecord
 from ponikeeper_client.model.history_fit import Knowledge, fit_history
 from ponikeeper_client.model.motion import Motion
@@ -72,3 +72,17 @@ def test_model_behind_an_edit_is_found_and_a_damaged_chain_ends():
     records = history(model_revision(4), *edits)
     found = [number(model_behind(records, revision)) for revision in records.revisions]
     assert found == [None, None, None, None, 4, 4, None, None, None, None]
+
+
+def test_model_behind_the_very_same_values_is_found_unless_they_were_calibrated_before():
+    """What `ponikeeper get` writes and `ponikeeper put` commits has no ``derived_from``."""
+    computed = MODEL.geometry_at({"z": 523.0})
+    place = {"z": {"value": 523.0, "units": "mm"}}
+    calibrated = CALIBRATED.revisions[0].geometry
+    put = [travels.made(5, computed, place), travels.made(6, calibrated, None)]
+    derived = tuple(
+        DerivedGeometry(1 + index, 4, 4, each, place, {}) for index, each in enumerate((computed, calibrated))
+    )
+    records = history(model_revision(4), *put, derived=derived)
+    found = [number(model_behind(records, revision)) for revision in records.revisions]
+    assert found == [None, None, None, None, 4, None]
