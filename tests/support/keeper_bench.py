@@ -23,12 +23,12 @@ BY = "alice@here"
 class Bench:
     """One keeper with one motor; the test controls the clock and the motor."""
 
-    def __init__(self, store, **options):
+    def __init__(self, store, extrapolate=False, **options):
         self.now = 100.0
         self.tick = 0.0
         """Seconds that pass between two readings of the clock."""
         self.store = store
-        self.links = LinkStates([Z], SETTLE, self._clock)
+        self.links = LinkStates([Z], SETTLE, self._clock, extrapolate=extrapolate)
         self.keeper = Keeper(PREFIX, store, {}, self.links, **options)
         self.published = []
         self.keeper.on_publish(self._publish)

@@ -76,7 +76,6 @@ class DetectorPVs:
         self.keeper = keeper
         """Runs the requests."""
         self._links = links
-        self._extrapolate = detector.extrapolate
         self._severities = detector.severities()
         self._puts = Puts(keeper)
         self._stage = Stage(self._puts, detector.limits)
@@ -284,6 +283,6 @@ class DetectorPVs:
 
     def _link_values(self, states: tuple[LinkState, ...]) -> dict[str, PVValue]:
         return {
-            "Links_RBV": PVValue(links_json(states, self._links.settle, extrapolate=self._extrapolate)),
+            "Links_RBV": PVValue(links_json(states, self._links.settle, extrapolate=self._links.extrapolate)),
             "Links:Table_RBV": PVValue(links_text(states)),
         }

@@ -114,7 +114,8 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         if not store.health.ok:
             log.error("the store cannot be written, serving the active geometry: %s", store.health.message)
         linked = [
-            LinkStates(detector.link, detector.settle, mismatch=detector.mismatch) for detector in config.detector
+            LinkStates(detector.link, detector.settle, mismatch=detector.mismatch, extrapolate=detector.extrapolate)
+            for detector in config.detector
         ]
         detectors = [
             await _detector_pvs(config, detector, store, links)
@@ -250,7 +251,7 @@ async def _require_no_rival(config: Config, environment: Environment, force: boo
 async def _detector_pvs(config: Config, detector: Detector, store: StoreThread, links: LinkStates) -> DetectorPVs:
     keeper = Keeper(
         detector.prefix, store, detector.limits, links, detector.follow, edit_position=detector.position,
-        assumed=detector.assumed_errors(), prefer=detector.prefer, extrapolate=detector.extrapolate,
+        assumed=detector.assumed_errors(), prefer=detector.prefer,
     )  # fmt: skip
     await keeper.load()
     geometry = seed(config, detector)

@@ -56,8 +56,6 @@ class Follower:
         Held during every request of the detector.
     prefer
         What is activated where a model holds and a revision was calibrated exactly there.
-    extrapolate
-        Whether a model may be used farther outside of its range than usual.
     """
 
     def __init__(
@@ -67,7 +65,6 @@ class Follower:
         links: LinkStates,
         lock: asyncio.Lock,
         prefer: Prefer = "model",
-        extrapolate: bool = False,
     ) -> None:
         self._store = store
         self._publisher = publisher
@@ -77,7 +74,6 @@ class Follower:
         self._arrival = asyncio.Event()
         self._reported = ""
         self._prefer: Prefer = prefer
-        self._extrapolate = extrapolate
         self._computed_at = -math.inf
 
     def begin(self) -> None:
@@ -159,7 +155,7 @@ class Follower:
 
     def _compute_at(self, links: Sequence[LinkState]) -> float | None:
         """Return when the geometry of the active model is to be computed again (s); None if it need not be."""
-        if not is_to_compute(self._publisher.state.revision, links, extrapolate=self._extrapolate):
+        if not is_to_compute(self._publisher.state.revision, links, extrapolate=self._links.extrapolate):
             return None
         return self._computed_at + _PAUSE
 
@@ -182,7 +178,7 @@ class Follower:
         with self.new_baseline(links) if arrived else nullcontext() as follow_state:
             if found is not None and found.number != active.number and follows:
                 await self._follow(found, follow_state, links)
-            elif is_to_compute(active, links, extrapolate=self._extrapolate):
+            elif is_to_compute(active, links, extrapolate=self._links.extrapolate):
                 await self._follow(active, follow_state, links)
             elif follow_state is not None:
                 stored = await self._store.set_rested(follow_state, self._publisher.timestamp())
@@ -212,13 +208,13 @@ class Follower:
     async def _model_there(self, number: int, links: Sequence[LinkState]) -> Revision | None:
         """Read a model; None if it does not hold where the links are."""
         revision = await self._store.revision(number)
-        holds = holds_at(revision, self._publisher.state.corrections, links, extrapolate=self._extrapolate)
+        holds = holds_at(revision, self._publisher.state.corrections, links, extrapolate=self._links.extrapolate)
         return revision if holds else None
 
     async def _follow(self, revision: Revision, follow_state: FollowState | None, links: Sequence[LinkState]) -> None:
         """Activate a revision because of where the links are, a model with what it gives there."""
         is_other, is_news = revision.number != self._publisher.state.stored.number, self._motion.moved or self._reported
-        derived = result_of(revision, links, extrapolate=self._extrapolate)
+        derived = result_of(revision, links, extrapolate=self._links.extrapolate)
         try:
             stored = await self._store.follow(revision, self._publisher.timestamp(), follow_state, derived)
         except UncertainStoreError:
@@ -234,7 +230,7 @@ class Follower:
         """Publish once why following goes on to fail, if something would follow or is to be computed."""
         links, active = self._states(), self._publisher.state.revision
         follows = self._publisher.state.follow and self._motion.moved
-        if problem != self._reported and (follows or is_to_compute(active, links, extrapolate=self._extrapolate)):
+        if problem != self._reported and (follows or is_to_compute(active, links, extrapolate=self._links.extrapolate)):
             self._reported = problem
             self._publisher.publish(Change.RESULT, message=problem)
 

@@ -49,8 +49,6 @@ class Keeper:
         The errors that a fit of this detector assumes.
     prefer
         What following activates where a model holds and a revision was calibrated exactly there.
-    extrapolate
-        Whether a model may be used farther outside of its range than usual.
     """
 
     def __init__(
@@ -64,16 +62,15 @@ class Keeper:
         edit_position: EditPosition = "keep",
         assumed: AssumedErrors = DEFAULT_ERRORS,
         prefer: Prefer = "model",
-        extrapolate: bool = False,
     ) -> None:
         self._links = links
         self._lock = asyncio.Lock()
-        self._publisher = Publisher(prefix, links, follow, now, assumed, extrapolate)
+        self._publisher = Publisher(prefix, links, follow, now, assumed)
         self._store = DetectorStore(prefix, store, self._publisher)
         self._series = EditSeries(self._publisher, links)
-        self._follower = Follower(self._store, self._publisher, links, self._lock, prefer, extrapolate)
+        self._follower = Follower(self._store, self._publisher, links, self._lock, prefer)
         self._operations = Operations(
-            self._store, self._publisher, links, self._follower, self._series, limits, edit_position, extrapolate
+            self._store, self._publisher, links, self._follower, self._series, limits, edit_position
         )
 
     @property

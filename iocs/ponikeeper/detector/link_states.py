@@ -34,6 +34,8 @@ class LinkStates:
         Returns the time of a monotonic clock (s).
     mismatch
         Largest relative difference of an energy or a wavelength from the wavelength of the geometry.
+    extrapolate
+        Whether a model may be used farther outside of its range than usual.
     """
 
     def __init__(
@@ -42,11 +44,14 @@ class LinkStates:
         settle: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         mismatch: float = MISMATCH,
+        extrapolate: bool = False,
     ) -> None:
         self._links = links
         self.settle = settle
         """For how long a link must not have moved to be at rest (s)."""
         self._mismatch = mismatch
+        self.extrapolate = extrapolate
+        """Whether a model may be used farther outside of its range than usual."""
         self.clock = clock
         self._samples: dict[str, Sample] = {}
         self._readings = {link.name: Reading() for link in links}

@@ -67,8 +67,6 @@ class Operations:
         Tighter limits of this detector.
     edit_position
         The position of an edited geometry: ``keep`` that of the revision that was edited, or that of the links ``now``.
-    extrapolate
-        Whether a model may be used farther outside of its range than usual.
     """
 
     def __init__(
@@ -80,7 +78,6 @@ class Operations:
         series: EditSeries,
         limits: Limits,
         edit_position: EditPosition,
-        extrapolate: bool = False,
     ) -> None:
         self._store = store
         self._publisher = publisher
@@ -89,7 +86,6 @@ class Operations:
         self._series = series
         self._limits = limits
         self._edit_position: EditPosition = edit_position
-        self._extrapolate = extrapolate
 
     @property
     def _state(self) -> DetectorState:
@@ -154,7 +150,7 @@ class Operations:
         require_other_values(state.revision, state.corrections, commit, draft)
         time, author = self._publisher.timestamp(), str(draft.provenance["author"])
         with self._follower.new_baseline(links) as follow_state:
-            derived = result_of(draft, links, extrapolate=self._extrapolate)
+            derived = result_of(draft, links, extrapolate=self._links.extrapolate)
             stored = await self._store.commit(request, draft, time, author, follow_state, derived)
         self._series.accepted(commit, by, stored.number)
         message = messages.committed(stored.number, commit, draft, links)
@@ -189,7 +185,7 @@ class Operations:
         """Activate a stored revision, which may undo another activation."""
         time = self._publisher.timestamp()
         with self._follower.new_baseline(self._links.states()) as follow_state:
-            derived = result_of(revision, self._links.states(), extrapolate=self._extrapolate)
+            derived = result_of(revision, self._links.states(), extrapolate=self._links.extrapolate)
             stored = await self._store.activate(request, revision, time, author, follow_state, undone, derived)
         self._series.end()
         return self._accept(Change.ACTIVATION, accepted(request, stored, time), message, stored)

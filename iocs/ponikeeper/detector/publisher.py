@@ -43,8 +43,6 @@ class Publisher:
         Reads the clock of the host.
     assumed
         The errors that a fit of this detector assumes.
-    extrapolate
-        Whether a model may be used farther outside of its range than usual.
     """
 
     def __init__(
@@ -54,12 +52,10 @@ class Publisher:
         follow: bool,
         now: Callable[[], datetime],
         assumed: AssumedErrors = DEFAULT_ERRORS,
-        extrapolate: bool = False,
     ) -> None:
         self._links = links
         self._now = now
         self._default_follow = follow
-        self._extrapolate = extrapolate
         self._listener: Publish | None = None
         self._findings: tuple[Finding, ...] = ()
         self._published: tuple[Finding, ...] = ()
@@ -180,7 +176,7 @@ class Publisher:
         """Return the findings, and the links by which they were decided."""
         links = self._links.states()
         stored = self.state.stored
-        return findings_about(stored.revision, stored.corrections, links, extrapolate=self._extrapolate), links
+        return findings_about(stored.revision, stored.corrections, links, extrapolate=self._links.extrapolate), links
 
     def _decide(self, findings: tuple[Finding, ...], links: tuple[LinkState, ...]) -> None:
         self._findings = findings
