@@ -12,7 +12,8 @@ from ponikeeper.errors import ModelError
 from ponikeeper.geometry.kinematics import Model
 from ponikeeper.history import Position
 from ponikeeper.protocol import Snapshot
-from ponikeeper.protocol.link_values import quantity, recorded_value
+from ponikeeper.protocol.link_values import quantity
+from ponikeeper.protocol.models import recorded_joints
 from ponikeeper.text import strictjson
 
 
@@ -67,11 +68,7 @@ class RecordedModel:
     @property
     def joints(self) -> Mapping[str, float]:
         """The value of each joint's link in `position`, in the units of the joint."""
-        values = {
-            joint.link: recorded_value(self.position, joint.link, joint.units, measures_beam=joint.kind == "beam")
-            for joint in self.model.joints
-        }
-        return {link: value for link, value in values.items() if value is not None}
+        return recorded_joints(self.model, self.position)
 
     @property
     def place(self) -> str:

@@ -1,16 +1,10 @@
-"""Which revision is the model of a detector, what was made of its output, and which members turned out to be wrong.
+"""Which revision is the model of a detector, and what was made of its output. Pure."""
 
-Pure.
-"""
-
-from collections.abc import Sequence
-
-from ponikeeper.geometry.kinematics import Model
-from ponikeeper.history import Correction, Revision
+from ponikeeper.history import Revision
 from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.undos import undone_serials
-from ponikeeper.protocol.models import is_model, members_of
+from ponikeeper.protocol.models import is_model
 
 
 def active_model(history: ExportedHistory) -> Revision | None:
@@ -101,22 +95,3 @@ def _computed_by(history: ExportedHistory, revision: Revision) -> Revision | Non
     if first is None or any(each.geometry == geometry for each in history.revisions[: first - 1]):
         return None
     return history.revisions[first - 1]
-
-
-def corrected_members(model: Model, corrections: Sequence[Correction]) -> dict[int, str]:
-    """Return which members of a model turned out to be wrong.
-
-    Parameters
-    ----------
-    model
-        The model.
-    corrections
-        All corrections of the detector's revisions.
-
-    Returns
-    -------
-    dict
-        What its correction says, by the number of each.
-    """
-    found = {number: correction_of(corrections, number) for number, _ in members_of(model)}
-    return {number: describe_correction(correction) for number, correction in found.items() if correction is not None}

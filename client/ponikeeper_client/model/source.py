@@ -6,11 +6,12 @@ from pathlib import Path
 from ponikeeper.errors import RefusedError
 from ponikeeper.geometry.kinematics import Model, Reach
 from ponikeeper.history import Revision
+from ponikeeper.history.corrections import describe_correction
 from ponikeeper.protocol import LinkState, Snapshot
-from ponikeeper.protocol.models import farthest_reach, is_model, model_of
+from ponikeeper.protocol.models import corrected_members, is_model, model_of, usual_reach
 from ponikeeper_client.fit.commit import CommitOptions, connected
 from ponikeeper_client.model.model_file import load_model
-from ponikeeper_client.model.revisions import active_model, corrected_members, no_model_text
+from ponikeeper_client.model.revisions import active_model, no_model_text
 
 _TIMEOUT = 10.0
 """How long an IOC may take for each answer (s)."""
@@ -112,9 +113,10 @@ def _read_served(prefix: str, number: int | None) -> ModelSource:
     model = None if revision is None else model_of(revision)
     if revision is None or model is None:
         raise RefusedError(_no_model(prefix, number or snapshot.revision, revision))
-    served = Served(revision, snapshot, links, corrected_members(model, history.corrections()))
-    farthest = farthest_reach(model, None, extrapolate=extrapolate)
-    return ModelSource(prefix, model, farthest, served)
+    wrong = corrected_members(model, history.corrections())
+    texts = {number: describe_correction(correction) for number, correction in wrong.items()}
+    served = Served(revision, snapshot, links, texts)
+    return ModelSource(prefix, model, usual_reach(extrapolate=extrapolate), served)
 
 
 def _no_model(target: str, number: int, revision: Revision | None) -> str:

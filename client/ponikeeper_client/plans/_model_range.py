@@ -9,7 +9,7 @@ from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.undos import undone_revisions
 from ponikeeper.protocol import LinkState, calibrated_value, is_within
 from ponikeeper.protocol.links import in_service
-from ponikeeper.protocol.models import answer_at, farthest_reach, is_model, snapshot_model
+from ponikeeper.protocol.models import answer_at, is_model, model_of, usual_reach
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.plans.arrival import in_units_of_link, linked_readbacks
 
@@ -38,7 +38,7 @@ def require_geometries(motor: Any, positions: Mapping[str, float], calibs: Seque
 
 def _problems(calib: CalibrationData, motor: Any, positions: Mapping[str, float]) -> list[str]:
     snapshot, links = calib.read_snapshot(), in_service(calib.read_links())
-    model = snapshot_model(snapshot)
+    model = model_of(snapshot)
     if model is None:
         return []
     by_name = {link.name: link for link in links}
@@ -47,7 +47,7 @@ def _problems(calib: CalibrationData, motor: Any, positions: Mapping[str, float]
     moved = [name for name, readback in readbacks.items() if _is_where_the_ioc_sees_it(by_name[name], readback)]
     if not model.reference.keys() <= values.keys() or model.reference.keys().isdisjoint(moved):
         return []
-    farthest = farthest_reach(model, None, extrapolate=calib.may_extrapolate())
+    farthest = usual_reach(extrapolate=calib.may_extrapolate())
 
     def places(place: float) -> dict[str, float]:
         return {link: in_units_of_link(place, readbacks[link], by_name[link]) for link in moved}

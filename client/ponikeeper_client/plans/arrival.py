@@ -12,7 +12,7 @@ from ponikeeper.errors import CalibrationError
 from ponikeeper.protocol import LinkState, Snapshot, applies, is_within, measures_beam
 from ponikeeper.protocol.link_units import Egu, conversion, converted
 from ponikeeper.protocol.links import in_service
-from ponikeeper.protocol.models import STEP_PX, shift_px, snapshot_model
+from ponikeeper.protocol.models import STEP_PX, model_of, shift_px
 from ponikeeper_client.device import CalibrationData
 
 Plan = Generator[Msg, Any, Any]
@@ -133,7 +133,7 @@ class _Move:
 
         A step within the tolerance of a link is a step to another geometry: the IOC computes it soon.
         """
-        model = snapshot_model(snapshot)
+        model = model_of(snapshot)
         if model is None or snapshot.geometry is None:
             return None
         links = self.calib.read_links()

@@ -9,8 +9,8 @@ from ponikeeper.geometry.kinematics import Evaluation, Model, Reach
 from ponikeeper.history import DerivedGeometry, Position, Revision
 from ponikeeper.history.derived import with_derived
 from ponikeeper.protocol import Status
-from ponikeeper.protocol.link_values import quantity, recorded_value
-from ponikeeper.protocol.models import REFUSED_PX, UNCERTAIN_PX, answer_at, certainty_of, model_of
+from ponikeeper.protocol.link_values import quantity
+from ponikeeper.protocol.models import REFUSED_PX, UNCERTAIN_PX, answer_at, given, model_of, recorded_joints
 from ponikeeper.text import strictjson
 from ponikeeper_client.documents import Applicability
 from ponikeeper_client.recall._places import difference
@@ -87,20 +87,14 @@ def computed_at(
     evaluation = answer.evaluation or answer_at(moved, values, Reach.OUTSIDE).evaluation
     if evaluation is None:
         return Computed(revision, text, None, problem)
-    others = {name: dict(item) for name, item in (revision.position or {}).items()}
-    joints = {joint.link: {"value": values[joint.link], "units": joint.units} for joint in model.joints}
-    here = DerivedGeometry(0, 0, revision.number, evaluation.geometry, {**others, **joints}, certainty_of(evaluation))
+    here = given(model, revision.position, values, evaluation)
     return Computed(with_derived(revision, here), text, evaluation, problem)
 
 
 def joints_at(model: Model, position: Position | None) -> dict[str, float] | None:
     """Return the value of each joint's link in a position, in the units of the joint; None where one is missing."""
-    values = {
-        joint.link: recorded_value(position, joint.link, joint.units, measures_beam=joint.kind == "beam")
-        for joint in model.joints
-    }
-    known = {link: value for link, value in values.items() if value is not None}
-    return known if len(known) == len(values) else None
+    values = recorded_joints(model, position)
+    return values if len(values) == len(model.joints) else None
 
 
 def verified_model(recorded: Recorded, revision: Revision, derived: DerivedGeometry | None) -> Revision:

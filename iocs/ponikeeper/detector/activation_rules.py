@@ -6,7 +6,7 @@ from ponikeeper.errors import RefusedError
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.protocol import Activate
-from ponikeeper.protocol.models import members_of, model_of
+from ponikeeper.protocol.models import corrected_members, model_of
 
 MAX_NAMED = 20
 """Labels that a message names at the most."""
@@ -60,14 +60,17 @@ def require_right(request: Activate, revision: Revision, corrections: Sequence[C
     RefusedError
         The revision was corrected, or one to which its model was fitted.
     """
-    model = model_of(revision)
-    members = [] if model is None else [number for number, _ in members_of(model)]
-    for number in [] if request.force else [revision.number, *members]:
-        correction = correction_of(corrections, number)
-        if correction is None:
-            continue
-        whose = "" if number == revision.number else f", to which the model of revision {revision.number} was fitted,"
-        raise RefusedError(
-            f"revision {number}{whose} was {describe_correction(correction)}; activate one that is right, "
-            'or this one anyway with "force": true (ponikeeper activate --force)'
-        )
+    if request.force:
+        return
+    model, own = model_of(revision), correction_of(corrections, revision.number)
+    wrong = {} if own is None else {revision.number: own}
+    if model is not None:
+        wrong |= corrected_members(model, corrections)
+    if not wrong:
+        return
+    number, correction = next(iter(wrong.items()))
+    whose = "" if number == revision.number else f", to which the model of revision {revision.number} was fitted,"
+    raise RefusedError(
+        f"revision {number}{whose} was {describe_correction(correction)}; activate one that is right, "
+        'or this one anyway with "force": true (ponikeeper activate --force)'
+    )

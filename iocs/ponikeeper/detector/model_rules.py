@@ -8,9 +8,17 @@ from ponikeeper.detector.follow_rules import is_at_model
 from ponikeeper.errors import ModelError, RefusedError
 from ponikeeper.geometry.kinematics import Model, Reach
 from ponikeeper.history import Correction, DerivedGeometry, Revision
-from ponikeeper.history.corrections import correction_of, describe_correction
+from ponikeeper.history.corrections import describe_correction
 from ponikeeper.protocol import Commit, LinkState
-from ponikeeper.protocol.models import answer_at, certainty_of, derive, is_current, members_of, model_of
+from ponikeeper.protocol.models import (
+    answer_at,
+    certainty_of,
+    corrected_members,
+    derive,
+    is_current,
+    members_of,
+    model_of,
+)
 from ponikeeper.store import Draft
 from ponikeeper.text import strictjson
 from ponikeeper.text.schema import is_integer
@@ -77,7 +85,7 @@ def holds_at(
     bool
     """
     model = model_of(revision)
-    if model is None or any(correction_of(corrections, number) is not None for number, _ in members_of(model)):
+    if model is None or corrected_members(model, corrections):
         return False
     if not is_at_model(links, revision.position, {joint.link for joint in model.joints}):
         return False
@@ -155,8 +163,9 @@ def _joint_problems(model: Model, commit: Commit, units: Mapping[str, str]) -> l
 
 def _member_problems(model: Model, members: Sequence[Revision], corrections: Sequence[Correction]) -> list[str]:
     by_number, problems = {member.number: member for member in members}, list[str]()
+    corrected = corrected_members(model, corrections)
     for number, uid in members_of(model):
-        member, correction = by_number.get(number), correction_of(corrections, number)
+        member, correction = by_number.get(number), corrected.get(number)
         if member is None or member.uid != uid:
             problems.append(
                 f"the model was fitted to revision {number} with uid {uid}, which this history does not have"

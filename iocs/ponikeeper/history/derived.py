@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, cast
 
-from ponikeeper.errors import GeometryError, HistoryError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history.record_form import Position, Row, checked_name, verify
-from ponikeeper.history.revision import Revision
+from ponikeeper.history.revision import Revision, geometry_of
 from ponikeeper.text import strictjson
 
 
@@ -93,10 +92,7 @@ class DerivedGeometry:
             The object is invalid, or was changed after it was written.
         """
         name = checked_name("derived", "number", values)
-        try:
-            geometry = Geometry.parse(cast("Mapping[str, object]", values["geometry"]))
-        except GeometryError as error:
-            raise HistoryError(f"{name}: {problem}" for problem in error.problems) from None
+        geometry = geometry_of(name, values)
         given = {key: value for key, value in values.items() if key not in ("geometry", "checksum")}
         record = cls(geometry=geometry, **given)  # type: ignore[arg-type]  # checked above
         verify(prefix, name, "derived", record.row(), values)

@@ -103,11 +103,33 @@ class Revision:
             The object is invalid, or was changed after it was written.
         """
         name = checked_name("revision", "revision", values)
-        try:
-            geometry = Geometry.parse(cast("Mapping[str, object]", values["geometry"]))
-        except GeometryError as error:
-            raise HistoryError(f"{name}: {problem}" for problem in error.problems) from None
+        geometry = geometry_of(name, values)
         given = {key: value for key, value in values.items() if key not in ("revision", "geometry")}
         revision = cls(number=cast("int", values["revision"]), geometry=geometry, **given)  # type: ignore[arg-type]
         verify(prefix, name, "revision", revision.row(), values)
         return revision
+
+
+def geometry_of(name: str, values: Mapping[str, object]) -> Geometry:
+    """Build the geometry of a record.
+
+    Parameters
+    ----------
+    name
+        Of the record, for messages.
+    values
+        Its JSON object.
+
+    Returns
+    -------
+    Geometry
+
+    Raises
+    ------
+    HistoryError
+        The geometry is invalid.
+    """
+    try:
+        return Geometry.parse(cast("Mapping[str, object]", values["geometry"]))
+    except GeometryError as error:
+        raise HistoryError(f"{name}: {problem}" for problem in error.problems) from None

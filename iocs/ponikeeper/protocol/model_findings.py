@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ponikeeper.geometry.kinematics import Model, Reach
 from ponikeeper.history import Correction, Revision
-from ponikeeper.history.corrections import chain, describe_correction
+from ponikeeper.history.corrections import describe_correction
 from ponikeeper.protocol.finding import Finding
 from ponikeeper.protocol.link_values import calibrated_value, is_within
 from ponikeeper.protocol.links import LinkState
@@ -13,9 +13,9 @@ from ponikeeper.protocol.models import (
     UNCERTAIN_PX,
     ModelAnswer,
     answer_at,
+    corrected_members,
     farthest_reach,
     joint_position,
-    members_of,
     model_of,
     shift_px,
     usual_reach,
@@ -66,7 +66,6 @@ def _member_findings(
     model: Model, revision: Revision, corrections: Sequence[Correction], instant: str | None
 ) -> list[Finding]:
     """Find members of the model that turned out to be wrong."""
-    wrong = [(number, steps[0]) for number, _ in members_of(model) if (steps := chain(corrections, number, instant))]
     return [
         Finding(
             Status.RETRACTED,
@@ -75,7 +74,7 @@ def _member_findings(
             f"{describe_correction(correction)}",
             _FIT_AGAIN,
         )
-        for number, correction in wrong
+        for number, correction in corrected_members(model, corrections, instant).items()
     ]
 
 
@@ -98,7 +97,7 @@ def _joint_findings(model: Model, links: Sequence[LinkState]) -> list[Finding]:
 
 
 def _answer_findings(model: Model, revision: Revision, answer: ModelAnswer) -> list[Finding]:
-    if answer.evaluation is None or not answer.holds:
+    if answer.evaluation is None or answer.problem:
         advice = "move the links into the range of the model, or calibrate here"
         return [Finding(Status.OUT_OF_RANGE, "", answer.problem, advice)]
     findings: list[Finding] = []

@@ -14,10 +14,10 @@ from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.kinematics import Evaluation, Model, Reach
 from ponikeeper.geometry.kinematics.panel import Panel, geometry_shift_px
 from ponikeeper.geometry.kinematics.spans import reach_of
-from ponikeeper.history import DerivedGeometry, Position, Revision
+from ponikeeper.history import Correction, DerivedGeometry, Position, Revision
+from ponikeeper.history.corrections import correction_of
 from ponikeeper.protocol.link_values import calibrated_value, is_within, quantity, recorded_value
 from ponikeeper.protocol.links import LinkState, in_service
-from ponikeeper.protocol.snapshot import Snapshot
 
 UNCERTAIN_PX, REFUSED_PX = 0.3, 0.5
 """Standard deviations of ring positions, rms over the panel (px): a model is uncertain beyond the first one, and gives
@@ -73,30 +73,6 @@ def model_of(revision: Source) -> Model | None:
     return None if values is None else _parsed(_Written(revision.uid or "", cast("Mapping[str, object]", values)))
 
 
-def snapshot_model(snapshot: Snapshot) -> Model | None:
-    """Return the model whose geometry a snapshot has.
-
-    Parameters
-    ----------
-    snapshot
-        What is active.
-
-    Returns
-    -------
-    Model or None
-        None where the active revision is no model.
-
-    Raises
-    ------
-    ModelError
-        Its object cannot be read; it was checked when it was committed.
-    """
-    values = snapshot.provenance.get("model")
-    if values is None or snapshot.uid is None:
-        return None
-    return _parsed(_Written(snapshot.uid, cast("Mapping[str, object]", values)))
-
-
 def joints_of(revision: Revision) -> frozenset[str]:
     """Return the names of the links that a revision is a model of; empty for a geometry at one position."""
     model = model_of(revision)
@@ -128,11 +104,6 @@ class ModelAnswer:
     position: Mapping[str, float]
     evaluation: Evaluation | None
     problem: str
-
-    @property
-    def holds(self) -> bool:
-        """Whether the model gives a geometry there."""
-        return self.evaluation is not None and not self.problem
 
 
 def answer_at(model: Model, position: Mapping[str, float], farthest: Reach) -> ModelAnswer:
@@ -230,12 +201,34 @@ def joint_position(model: Model, links: Sequence[LinkState]) -> dict[str, float]
     return position
 
 
+def recorded_joints(model: Model, position: Position | None) -> dict[str, float]:
+    """Return the values of joints' links in a position.
+
+    Parameters
+    ----------
+    model
+        The model.
+    position
+        A recorded position.
+
+    Returns
+    -------
+    dict
+        In the units of the joints; a link that was not recorded, or in units that cannot be converted, is left out.
+    """
+    values = {
+        joint.link: recorded_value(position, joint.link, joint.units, measures_beam=joint.kind == "beam")
+        for joint in model.joints
+    }
+    return {link: value for link, value in values.items() if value is not None}
+
+
 def usual_reach(*, extrapolate: bool) -> Reach:
     """Return how far outside of its range a model may be used by the configuration."""
     return Reach.EXTENDED if extrapolate else Reach.MARGIN
 
 
-def farthest_reach(model: Model, position: Position | None, *, extrapolate: bool = False) -> Reach:
+def farthest_reach(model: Model, position: Position | None) -> Reach:
     """Return how far outside of its range a model may be used.
 
     Parameters
@@ -244,19 +237,15 @@ def farthest_reach(model: Model, position: Position | None, *, extrapolate: bool
         The model.
     position
         The position for which its active geometry was computed: there it was allowed.
-    extrapolate
-        Whether the configuration allows more than usual.
 
     Returns
     -------
     Reach
     """
-    allowed = usual_reach(extrapolate=extrapolate)
-    values = {joint.link: recorded_value(position, joint.link, joint.units) for joint in model.joints}
-    known = {link: value for link, value in values.items() if value is not None}
-    if len(known) < len(values):
-        return allowed
-    return max(allowed, min(reach_of(model.spans, known), Reach.EXTENDED, key=_ORDER.index), key=_ORDER.index)
+    values = recorded_joints(model, position)
+    if len(values) < len(model.joints):
+        return Reach.MARGIN
+    return max(Reach.MARGIN, min(reach_of(model.spans, values), Reach.EXTENDED, key=_ORDER.index), key=_ORDER.index)
 
 
 def derive(
@@ -284,11 +273,33 @@ def derive(
     if here is None:
         return None
     answer = answer_at(model, here, usual_reach(extrapolate=extrapolate))
-    if answer.evaluation is None or not answer.holds:
-        return None
-    joints = {joint.link: {"value": here[joint.link], "units": joint.units} for joint in model.joints}
+    return None if answer.evaluation is None or answer.problem else given(model, position, here, answer.evaluation)
+
+
+def given(
+    model: Model, position: Position | None, values: Mapping[str, float], evaluation: Evaluation
+) -> DerivedGeometry:
+    """Return the record of what a model gives for a position.
+
+    Parameters
+    ----------
+    model
+        The model.
+    position
+        The position of its revision, from which links that are no joints are taken.
+    values
+        The value of each joint's link, in the units of the joint.
+    evaluation
+        What the model gives there.
+
+    Returns
+    -------
+    DerivedGeometry
+        Without its numbers.
+    """
+    joints = {joint.link: {"value": values[joint.link], "units": joint.units} for joint in model.joints}
     others = {name: dict(item) for name, item in (position or {}).items()}
-    return DerivedGeometry(0, 0, 0, answer.evaluation.geometry, {**others, **joints}, certainty_of(answer.evaluation))
+    return DerivedGeometry(0, 0, 0, evaluation.geometry, {**others, **joints}, certainty_of(evaluation))
 
 
 def certainty_of(evaluation: Evaluation) -> dict[str, object]:
@@ -352,6 +363,29 @@ def members_of(model: Model) -> list[tuple[int, str]]:
     return [(cast("int", member["revision"]), str(member["uid"])) for member in members]
 
 
+def corrected_members(
+    model: Model, corrections: Sequence[Correction], instant: str | None = None
+) -> dict[int, Correction]:
+    """Return which members of a model turned out to be wrong.
+
+    Parameters
+    ----------
+    model
+        The model.
+    corrections
+        All corrections of the detector's revisions.
+    instant
+        The time in question, UTC ISO 8601; None is now.
+
+    Returns
+    -------
+    dict
+        The correction that decides on each, by its number.
+    """
+    found = {number: correction_of(corrections, number, instant) for number, _ in members_of(model)}
+    return {number: correction for number, correction in found.items() if correction is not None}
+
+
 def range_text(model: Model, farthest: Reach = Reach.MARGIN) -> str:
     """Format the range in which a model holds: ``z 400 to 800 mm (calibrated), 360 to 840 mm (allowed)``."""
     return "; ".join(_range_of(model, joint.link, joint.units, farthest) for joint in model.joints)
@@ -372,13 +406,12 @@ def model_text(model: Model, position: Position | None) -> str:
     str
         For a person.
     """
-    place = ", ".join(
-        f"{joint.link} {quantity(value, joint.units)}"
-        for joint in model.joints
-        if (value := recorded_value(position, joint.link, joint.units)) is not None
-    )
+    values = recorded_joints(model, position)
+    places = [
+        f"{joint.link} {quantity(values[joint.link], joint.units)}" for joint in model.joints if joint.link in values
+    ]
     checked = "; unchecked: no calibration is left that tests it" if model.fit.get("unchecked") else ""
-    return f"computed for {place}; holds for {range_text(model, farthest_reach(model, position))}{checked}"
+    return f"computed for {', '.join(places)}; holds for {range_text(model, farthest_reach(model, position))}{checked}"
 
 
 def _range_of(model: Model, link: str, units: str, farthest: Reach) -> str:

@@ -8,13 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ponikeeper.geometry.kinematics import Reach
-from ponikeeper.history import Revision
+from ponikeeper.history import Correction, Revision
+from ponikeeper.history.corrections import describe_correction
 from ponikeeper.protocol import LinkState, Snapshot
 from ponikeeper.protocol.models import (
     REFUSED_PX,
     STEP_PX,
     answer_at,
     certainty_of,
+    corrected_members,
     derive,
     farthest_reach,
     is_current,
@@ -25,7 +27,7 @@ from ponikeeper.protocol.models import (
     model_of,
     range_text,
     shift_px,
-    snapshot_model,
+    usual_reach,
 )
 from ponikeeper.protocol.parse import parse_request
 from ponikeeper.protocol.request import request_text
@@ -59,10 +61,23 @@ def test_model_of_a_revision_is_what_was_committed():
 def test_snapshot_has_the_model_whose_geometry_it_has():
     made = revision()
     head = Snapshot("P:", "VALID", "", 7, 5, made.uid, "", None, None, made.geometry, made.position, made.provenance)
-    assert snapshot_model(Snapshot.from_json(head.as_json())) == MODEL
-    assert snapshot_model(head) is model_of(made)
-    assert snapshot_model(replace(head, provenance={"method": "fit"})) is None
-    assert snapshot_model(Snapshot("P:", "UNSET", "")) is None
+    assert model_of(Snapshot.from_json(head.as_json())) == MODEL
+    assert model_of(head) is model_of(made)
+    assert model_of(replace(head, provenance={"method": "fit"})) is None
+    assert model_of(Snapshot("P:", "UNSET", "")) is None
+
+
+def test_corrected_members_are_those_of_the_model():
+    model = rail(members=((2, "two"), (3, "three")))
+    wrong = [
+        Correction(number, "retract", revision, None, None, None, "beam stop", TIME, "bob")
+        for number, revision in enumerate((2, 9), 1)
+    ]
+    found = corrected_members(model, wrong)
+    assert {number: describe_correction(correction) for number, correction in found.items()} == {
+        2: "retracted: beam stop"
+    }
+    assert corrected_members(model, []) == {}
 
 
 def test_request_with_a_model_is_read_as_it_was_written():
@@ -117,7 +132,7 @@ def test_where_its_geometry_was_computed_a_model_may_be_used():
     assert farthest_reach(MODEL, {"z": {"value": MIDDLE, "units": "mm"}}) is Reach.MARGIN
     assert farthest_reach(MODEL, {"z": {"value": FAR + 100, "units": "mm"}}) is Reach.EXTENDED
     assert farthest_reach(MODEL, {"z": {"value": FAR + 900, "units": "mm"}}) is Reach.EXTENDED
-    assert farthest_reach(MODEL, None, extrapolate=True) is Reach.EXTENDED
+    assert usual_reach(extrapolate=True) is Reach.EXTENDED
 
 
 def test_uncertain_or_impossible_geometry_is_a_problem():

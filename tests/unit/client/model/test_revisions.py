@@ -7,7 +7,7 @@ from ponikeeper.history import Activation, Correction, DerivedGeometry
 from ponikeeper.history.records import FOLLOWED, UNDO, UndoRecord
 from ponikeeper_client.model.history_fit import Knowledge, fit_history
 from ponikeeper_client.model.motion import Motion
-from ponikeeper_client.model.revisions import active_model, corrected_members, model_behind, no_model_text
+from ponikeeper_client.model.revisions import active_model, model_behind, no_model_text
 
 RAIL = travels.Travel((travels.RAIL,))
 CALIBRATED = RAIL.history(travels.along(200, 600, 1000))
@@ -41,15 +41,6 @@ def test_model_that_was_undone_or_corrected_is_none():
     assert number(active_model(undone)) == 4
     correction = Correction(1, "retract", 5, None, None, None, "bent", travels.day(6), "bob")
     assert number(active_model(replace(two, corrections=(correction,)))) == 4
-
-
-def test_corrected_members_are_those_of_the_model():
-    wrong = [
-        Correction(number, "retract", revision, None, None, None, "beam stop", travels.day(5), "bob")
-        for number, revision in enumerate((2, 9), 1)
-    ]
-    assert corrected_members(MODEL, wrong) == {2: "retracted: beam stop"}
-    assert corrected_members(MODEL, []) == {}
 
 
 def test_newest_model_is_named_where_none_is_right():
