@@ -109,8 +109,12 @@ def model(chain, sigma=1e-6, **more):
         "scatter": 2e-6,
         "covariance": tuple(lower),
         "motor_sigma": dict.fromkeys(chain.reference, 1e-3),
-        "spans": {link: Span(value - 100, value + 100) for link, value in chain.reference.items()},
+        "spans": {joint.link: _span(joint, chain.reference[joint.link]) for joint in chain.joints},
         "fit": {"chi2": 3.2},
     } | more
     at = geometry(dist=dist, poni1=poni1, poni2=poni2, rot1=rot1, rot2=rot2, rot3=rot3)
     return Model(at, PANEL, chain.reference, chain.joints, names, **given)
+
+
+def _span(joint, value):
+    return Span(value / 2 if isinstance(joint, Beam) else value - 100, value + 100)

@@ -36,7 +36,7 @@ def evaluate(model: Model, position: Mapping[str, float]) -> Evaluation:
         raise GeometryError(_as_computed(problem) for problem in error.problems) from None
     except ModelError:
         raise
-    except (ArithmeticError, ValueError) as error:  # such as a wavelength that follows from one of 0
+    except (ArithmeticError, ValueError) as error:  # such as an angle beyond the largest number
         raise ModelError(f"the numbers of the model give no geometry here: {error}; fit it again") from error
 
 

@@ -9,7 +9,7 @@ from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.protocol import LinkState
 from ponikeeper_client.model.fit import FittedModel, Setup, fit_model
 from ponikeeper_client.model.members import member_of, panel_of
-from ponikeeper_client.model.motion import Motion, position_of, wavelength_problems
+from ponikeeper_client.model.motion import Motion, position_of, require_beam, wavelength_problems
 from ponikeeper_client.model.option_rules import sigma_problem, span_problem
 from ponikeeper_client.model.selection import Selected, other_links, require_links, select, units_of
 
@@ -113,7 +113,9 @@ def fit_history(
     selected = select(history, words, motion.links)
     units = {link: configured[link].units if link in configured else units_of(selected, link) for link in motion.links}
     setup = _setup(selected, motion, known.with_scales(configured, motion.links), units)
-    members = [member_of(each.revision, each.name, position_of(each, units), setup.middle) for each in selected]
+    positions = {each.name: position_of(each, units) for each in selected}
+    require_beam(motion, units, positions)
+    members = [member_of(each.revision, each.name, positions[each.name], setup.middle) for each in selected]
     beam = next((joint for joint in setup.joints if isinstance(joint, Beam)), None)
     if wrong := wavelength_problems(members, beam):
         raise FitError(wrong)

@@ -7,6 +7,7 @@ from ponikeeper.errors import ConfigError, FitError
 from ponikeeper.geometry.kinematics import AnyJoint, Beam, Rotate, Translate
 from ponikeeper.protocol.link_kinds import LINK_KINDS
 from ponikeeper.protocol.link_units import Egu, conversion
+from ponikeeper.protocol.link_values import quantity
 from ponikeeper_client.model.members import Member
 from ponikeeper_client.model.selection import Selected
 
@@ -161,6 +162,34 @@ def position_of(member: Selected, units: Mapping[str, str]) -> dict[str, float]:
             recorded = (member.revision.position or {})[link].get("units")
             raise FitError(f"{member.name} has {link} in {recorded!r}, which cannot be converted to {units[link]!r}")
     return {link: value for link, value in values.items() if value is not None}
+
+
+def require_beam(motion: Motion, units: Mapping[str, str], positions: Mapping[str, Mapping[str, float]]) -> None:
+    """Check that the energy or the wavelength is possible at every position.
+
+    Parameters
+    ----------
+    motion
+        How the detector moves.
+    units
+        Of each joint's link.
+    positions
+        Values by link, in these units, by what a person calls the position.
+
+    Raises
+    ------
+    FitError
+        It is 0 or less.
+    """
+    beam = motion.beam
+    if beam is None:
+        return
+    wrong = {name: position[beam] for name, position in positions.items() if not position[beam] > 0}
+    if wrong:
+        raise FitError(
+            f"{name} has {beam} at {quantity(value, units[beam])}: expected more than 0"
+            for name, value in wrong.items()
+        )
 
 
 def wavelength_problems(members: Sequence[Member], beam: Beam | None) -> list[str]:

@@ -11,7 +11,7 @@ from ponikeeper.geometry.kinematics import AnyJoint, Chain, Translate
 from ponikeeper.geometry.kinematics.place import value_slopes
 from ponikeeper_client.model.fit import Setup, fit_model
 from ponikeeper_client.model.members import ASSUMED_PLACE, ASSUMED_TILT, Member, values_of
-from ponikeeper_client.model.motion import Motion
+from ponikeeper_client.model.motion import Motion, require_beam
 
 _PANEL = (0.4, 0.4)
 _GEOMETRY = Geometry(
@@ -50,6 +50,7 @@ def require_determined(
         The positions do not determine the model, or a link has no range; the message names what is missing.
     """
     joints = motion.joints(units)
+    require_beam(motion, units, {f"position {number}": each for number, each in enumerate(positions, 1)})
     arms = [link for link, _ in motion.arms] if nominal else []
     setup = Setup(joints, _PANEL, arms, ranges=ranges or {})
     travel = sum(_length(joint, positions) for joint in joints)

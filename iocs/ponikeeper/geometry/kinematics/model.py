@@ -11,7 +11,7 @@ from ponikeeper.geometry.geometry import Geometry
 from ponikeeper.geometry.kinematics import model_json
 from ponikeeper.geometry.kinematics.chain import FREE, Chain
 from ponikeeper.geometry.kinematics.covariance import is_covariance
-from ponikeeper.geometry.kinematics.joints import AnyJoint
+from ponikeeper.geometry.kinematics.joints import AnyJoint, Beam
 from ponikeeper.geometry.kinematics.panel import Panel, ring_sigma
 from ponikeeper.geometry.kinematics.place import value_slopes
 from ponikeeper.geometry.kinematics.rigid import Slopes, Values
@@ -260,6 +260,8 @@ class Model:
     def _problems(self) -> list[str]:
         """Return what the parts of a model contradict one another in."""
         links, known, count = [joint.link for joint in self.joints], self.chain.parameters(), len(self.free)
+        beams = [joint.link for joint in self.joints if isinstance(joint, Beam)]
+        above = f"more than 0 for {' '.join(beams)}"
         expected = [
             ("joints", len(set(links)) == len(links) > 0, "at least one joint, each with a link of its own"),
             ("reference", set(self.reference) == set(links), f"a value for each of {' '.join(links)}"),
@@ -269,6 +271,8 @@ class Model:
             ("covariance", len(self.covariance) == count * (count + 1) // 2, f"{count * (count + 1) // 2} numbers"),
             ("motor_sigma", min(self.motor_sigma.values(), default=0.0) >= 0, "0 or more"),
             ("spans", all(each.low <= each.high for each in self.spans.values()), '"low" below "high"'),
+            ("reference", all(value > 0 for link, value in self.reference.items() if link in beams), above),
+            ("spans", all(each.low > 0 for link, each in self.spans.items() if link in beams), above),
             ("covariance", is_covariance(self.covariance), "variances that are not negative"),
             ("by_wavelength", len(self.by_wavelength) == count, f"{count} numbers, one for each free parameter"),
         ]

@@ -6,7 +6,7 @@ import pytest
 
 import chains
 from ponikeeper.errors import GeometryError, ModelError
-from ponikeeper.geometry.kinematics import Beam
+from ponikeeper.geometry.kinematics import Rotate
 from ponikeeper_client.model import show
 from ponikeeper_client.model.evaluation import evaluate, evaluate_or_none
 from ponikeeper_client.model.source import ModelSource
@@ -31,12 +31,12 @@ def test_problem_of_a_computed_value_has_no_unit_that_was_not_typed(value):
 
 
 def test_numbers_that_give_no_geometry_are_an_error_of_the_model(capsys):
-    beam = Beam("z", "nm", "wavelength")
-    broken = replace(MODEL, joints=(beam,), reference={"z": 0.0}, free=(), covariance=(), by_wavelength=())
-    with pytest.raises(ModelError, match="the numbers of the model give no geometry here: float division by zero"):
-        evaluate(broken, at(1.0))
-    show.show(ModelSource("beam.json", broken), as_json=False)
-    assert "the wavelength follows the wavelength\n" in capsys.readouterr().out
+    arm = Rotate("z", "deg", 1e308, 2)
+    broken = replace(MODEL, joints=(arm,), reference={"z": 0.0}, free=(), covariance=(), by_wavelength=())
+    with pytest.raises(ModelError, match="the numbers of the model give no geometry here: math domain error"):
+        evaluate(broken, at(1e3))
+    show.show(ModelSource("arm.json", broken), as_json=False)
+    assert "holds for z -103.8574 to 136.1426 deg" in capsys.readouterr().out
 
 
 def test_position_that_lacks_a_link_is_an_error_of_the_model():

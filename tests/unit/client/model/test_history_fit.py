@@ -88,3 +88,15 @@ def test_configured_scale_of_a_motor_is_used_unless_one_is_given():
     assert sigma(Knowledge(), configured(scale_sigma=1e-3)) == sigma(Knowledge(scale_sigma={"z": 1e-3}))
     assert sigma(Knowledge(scale_sigma={"z": 0.0}), configured(scale_sigma=1e-3)) == sigma(Knowledge())
     assert sigma(Knowledge(), configured(scale_sigma=1e-3)) > 1e-3
+
+
+@pytest.mark.parametrize("value", [0.0, -5.0])
+@pytest.mark.parametrize("number", [1, 2])
+def test_calibration_at_an_energy_that_is_not_possible_is_refused(value, number):
+    travel = travels.Travel((travels.RAIL, travels.ENERGY))
+    revisions = [*travel.history([{"z": place, "energy": 20.0} for place in (200.0, 600.0, 1000.0)]).revisions]
+    right = revisions[number - 1]
+    position = {**right.position, "energy": {"value": value, "units": "keV"}}
+    revisions[number - 1] = travels.made(right.number, right.geometry, position)
+    with pytest.raises(FitError, match=rf"revision {number} has energy at {value:g} keV: expected more than 0"):
+        fit_history(travels.history_of(revisions), "all", Motion(("z",), (), "energy"), Knowledge())

@@ -47,3 +47,8 @@ def test_enough_positions_are_accepted(motion, where, more):
 def test_what_they_do_not_determine_is_named(motion, where, named):
     with pytest.raises(FitError, match=f"cannot determine .*{named}"):
         require_determined(motion, UNITS, where)
+
+
+def test_energy_that_is_not_possible_is_named():
+    with pytest.raises(FitError, match=r"position 2 has energy at 0 keV: expected more than 0"):
+        require_determined(ENERGY, UNITS, positions(z=(200, 400), energy=(70, 0)))

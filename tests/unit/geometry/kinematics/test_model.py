@@ -3,7 +3,9 @@
 import copy
 import math
 import pickle
+import random
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -97,6 +99,18 @@ def test_position_without_a_link_and_energy_of_zero_are_refused():
     for value in (0.0, -1.0, math.nan):
         with pytest.raises(ModelError, match=r"energy .* is not possible: expected more than 0"):
             model.geometry_at({**model.reference, "energy": value})
+
+
+@pytest.mark.parametrize("value", [0.0, -5.0])
+@pytest.mark.parametrize("quantity", ["energy", "wavelength"])
+def test_reference_or_range_of_a_beam_that_is_not_above_zero_is_refused(value, quantity):
+    rail, beam = chains.joints_of("energy", random.Random(1))
+    chain = chains.chain("energy", 0)
+    there = replace(chain, joints=(rail, replace(beam, quantity=quantity)))
+    values = chains.model(there).as_dict()
+    for key, wrong in (("reference", value), ("spans", {"low": value, "high": 30.0, "declared": True})):
+        with pytest.raises(ModelError, match=f'^"{key}" does not fit the model: expected more than 0 for energy$'):
+            Model.parse({**values, key: {**values[key], "energy": wrong}})
 
 
 @pytest.mark.parametrize("value", [-1e5, math.nan, math.inf])
