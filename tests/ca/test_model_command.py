@@ -271,6 +271,13 @@ def test_model_of_a_file_is_committed_where_its_joints_are_links(call, rail, tmp
     assert "tth is no link in service of this detector: expected joints among z" in refused.stderr
 
 
+def test_edit_of_a_computed_geometry_is_shown_as_edited(call, rail):
+    assert put(f"{rail.prefix}Rot1", 0.004) is None
+    shown = json.loads(call("model", "show", rail.prefix, "--json").stdout)
+    assert (shown["active"], shown["geometry"]) == (False, "edited")
+    assert ", edited, VALID" in call("model", "show", rail.prefix, COLUMNS="200").stdout
+
+
 def test_calibration_that_is_active_and_members_that_were_corrected_are_shown(call, rail):
     again = rail.calibrate("again", HERE, 1)
     shown = json.loads(call("model", "show", rail.prefix, "--json").stdout)

@@ -12,7 +12,8 @@ from ponikeeper.errors import ConfigError, GeometryError, ModelError, RefusedErr
 from ponikeeper.geometry import poni
 from ponikeeper.geometry.kinematics import Evaluation, Model, Reach
 from ponikeeper.protocol.link_values import quantity
-from ponikeeper.protocol.models import REFUSED_PX, answer_at, is_allowed, joint_position, range_text
+from ponikeeper.protocol.models import REFUSED_PX, answer_at, is_allowed, is_model, joint_position, range_text
+from ponikeeper.protocol.origin import is_edited
 from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.text import strictjson
 from ponikeeper.text.suggestions import suggestion
@@ -185,8 +186,10 @@ def _active_line(served: Served) -> str:
 
 
 def _kind(served: Served) -> str:
-    """Return whether the active geometry was calibrated or computed by a model."""
-    return "computed" if served.is_active or "model" in served.snapshot.provenance else "calibrated"
+    """Return whether the active geometry was calibrated, computed by a model, or edited by hand."""
+    if is_model(served.snapshot):
+        return "computed"
+    return "edited" if is_edited(served.snapshot) else "calibrated"
 
 
 def _shown(source: ModelSource) -> dict[str, object]:

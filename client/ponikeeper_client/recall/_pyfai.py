@@ -158,7 +158,8 @@ def origin_lines(source: Recorded | BestKnown) -> list[str]:
         lines.append(f"revision {source.revision}{of}, uid {source.uid}, {source.checksum}")
     else:
         lines.append(record.summary)
-    lines += _model_lines(source, record)
+    computed = _model_lines(source, record)
+    lines += computed
     if isinstance(source, BestKnown):
         if source.corrected:
             lines.append(f"recorded was revision {record.revision}, uid {record.uid}")
@@ -168,7 +169,7 @@ def origin_lines(source: Recorded | BestKnown) -> list[str]:
         *certainty_lines({"covariance": source.covariance, "valid_within": source.valid_within}),
         *file_lines(source.files),
         applicability_line(source),
-        *link_lines(source.applicability.links),
+        *_link_lines(source.applicability.links, "computed for" if computed else "calibrated at"),
         *record.notes,
     ]
     return [to_ascii(" ".join(line.split())) for line in lines]
@@ -189,12 +190,12 @@ def applicability_line(source: Recorded | BestKnown) -> str:
     return f"status: {source.status}" + (f": {source.status_reason}" if source.status_reason else "")
 
 
-def link_lines(links: Sequence[LinkState] | None) -> list[str]:
-    """Format where each link was, and where the geometry was calibrated."""
+def _link_lines(links: Sequence[LinkState] | None, holds: str) -> list[str]:
+    """Format where each link was, and for which position the geometry was calibrated or computed."""
     if links is None:
         return ["link positions: not recorded"]
     return [
-        f"link {link}: {_place(link, link.value)}, calibrated at {_place(link, link.calibrated)}"
+        f"link {link}: {_place(link, link.value)}, {holds} {_place(link, link.calibrated)}"
         + (f", {link.out_of_service}" if link.out_of_service else "")
         for link in links
     ]

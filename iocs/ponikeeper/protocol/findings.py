@@ -21,6 +21,7 @@ from ponikeeper.protocol.link_values import (
 from ponikeeper.protocol.links import LinkState, in_service
 from ponikeeper.protocol.model_findings import model_findings
 from ponikeeper.protocol.models import is_model
+from ponikeeper.protocol.origin import is_edited
 from ponikeeper.protocol.status import PRECEDENCE, Status
 from ponikeeper.text import strictjson
 from ponikeeper.text.ascii import cut, to_ascii
@@ -182,7 +183,7 @@ def _off(link: LinkState, reference: float | None, revision: Revision, *, by_wav
         return Finding(status, link.name, text, f"move {link.pv} to {expected}, or calibrate")
     text = f"{link} is at {value}, calibrated at {expected}, {_tolerance(link)}"
     advice = f"move {link.pv} to {expected}, activate the revision of this position, or calibrate"
-    if "derived_from" in revision.provenance and revision.provenance.get("method") == "manual":
+    if is_edited(revision):
         advice = (
             f"if revision {revision.number}, edited by hand, holds where the links are now, put 1 to RecordPosition; "
             f"otherwise {advice}"

@@ -13,6 +13,21 @@ _PROVENANCE = ("author", "method", "calibrant", "residual_px", "run_uid", "deriv
 """The keys of the provenance that are shown, in this order."""
 
 
+def is_edited(source: Source) -> bool:
+    """Return whether values of another revision were changed by hand, so that the geometry was not calibrated.
+
+    Parameters
+    ----------
+    source
+        A revision, or the snapshot of an active one.
+
+    Returns
+    -------
+    bool
+    """
+    return "derived_from" in source.provenance and source.provenance.get("method") == "manual"
+
+
 def snapshot_lines(snapshot: Snapshot) -> list[str]:
     """Describe the active geometry.
 

@@ -135,7 +135,7 @@ def test_lines_of_files_say_for_which_position(travel):
     assert "what this model gave for z = 1010 mm" in first
     assert "what this model gave for z = 1200 mm" in rest
     assert "what this model gives for z = 1100 mm, computed by recall" in between
-    assert "link z (X:z.RBV): 1100 mm, " in between
+    assert "link z (X:z.RBV): 1100 mm, computed for 1100 mm" in between
     assert "covariance" in between
 
 
