@@ -1,12 +1,12 @@
-"""Detect motion of the linked PVs of a detector during a time, such as an exposure."""
+"""Detect motion of the linked PVs of a detector: now, and during a time such as an exposure."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
 from ponikeeper.errors import PonikeeperError
-from ponikeeper.protocol import LinkState, is_within
+from ponikeeper.protocol import LinkState, Status, is_within
 from ponikeeper_client.device import CalibrationData
 
 Links = tuple[LinkState, ...]
@@ -41,6 +41,40 @@ def _motion_message(first: LinkState | None, link: LinkState) -> str | None:
     allowed = "any change counts" if link.tolerance is None else f"tolerance {link.tolerance:g}"
     value = f"{link.value:g} {link.units}".rstrip()
     return f"{link.name} ({link.pv}) moved during the exposure, from {first.value:g} to {value} ({allowed})"
+
+
+def is_unsettled(calib: CalibrationData, moving: Collection[str] = ()) -> bool:
+    """Return whether a linked PV moves or settles, so that the status may soon be another one.
+
+    Parameters
+    ----------
+    calib
+        The calibration.
+    moving
+        Names of the links that do not count.
+
+    Returns
+    -------
+    bool
+        Whether to wait before the geometry is used.
+
+    Raises
+    ------
+    NotConnectedError
+        The IOC does not answer.
+    """
+    if not moving and calib.recorded_snapshot().status == Status.MOVING.name:
+        return True
+    return any(link.name not in moving and _settles(link) for link in calib.read_links())
+
+
+def _settles(link: LinkState) -> bool:
+    """Return whether a link moves, or is back within its tolerance, but not for long enough yet."""
+    if link.moving:
+        return True
+    if link.within is not False or link.value is None or link.calibrated is None:
+        return False
+    return is_within(link, link.value, link.calibrated)
 
 
 class LinkWatch:

@@ -162,11 +162,31 @@ class Recording(Device):
         NotConnectedError
             The IOC does not answer, and ``on_disconnect`` is ``"raise"``.
         """
-        snapshot = self._recorded_snapshot()
+        snapshot = self.recorded_snapshot()
         if self._staged is not Staged.yes:
             self.status_warnings.begin()
         self.status_warnings.check(self.name, snapshot)
         return self._values_of(snapshot)
+
+    def recorded_snapshot(self) -> Snapshot:
+        """Return the snapshot that a run records now: MOVING where a guard saw a link move during the exposure.
+
+        Returns
+        -------
+        Snapshot
+            UNKNOWN, without values, where the IOC does not answer and ``on_disconnect`` is ``"record"``.
+
+        Raises
+        ------
+        NotConnectedError
+            As `read_configuration`.
+        """
+        try:
+            return self.exposure_motion.applied_to(self.read_snapshot())
+        except NotConnectedError as error:
+            if self._on_disconnect == "raise":
+                raise
+            return Snapshot(self.prefix, "UNKNOWN", str(error))
 
     def recorded_values(self) -> Any:
         """Return what `read_configuration` returns, without a warning.
@@ -181,7 +201,7 @@ class Recording(Device):
         NotConnectedError
             As `read_configuration`.
         """
-        return self._values_of(self._recorded_snapshot())
+        return self._values_of(self.recorded_snapshot())
 
     def describe_configuration(self) -> Any:
         """Return the data keys of `read_configuration`.
@@ -196,7 +216,7 @@ class Recording(Device):
         NotConnectedError
             As `read_configuration`.
         """
-        data_keys = self._configuration(self._recorded_snapshot()).data_keys
+        data_keys = self._configuration(self.recorded_snapshot()).data_keys
         return OrderedDict((key, dict(data_key)) for key, data_key in data_keys.items())
 
     def _values_of(self, snapshot: Snapshot) -> Any:
@@ -227,14 +247,6 @@ class Recording(Device):
 
     def _event_keys(self) -> list[str]:
         return [f"{self.name}_{key}" for key in documents.STATE_KEYS]
-
-    def _recorded_snapshot(self) -> Snapshot:
-        try:
-            return self.exposure_motion.applied_to(self.read_snapshot())
-        except NotConnectedError as error:
-            if self._on_disconnect == "raise":
-                raise
-            return Snapshot(self.prefix, "UNKNOWN", str(error))
 
     def _configuration(self, snapshot: Snapshot) -> documents.Configuration:
         made = self._made

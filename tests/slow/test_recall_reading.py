@@ -11,6 +11,7 @@ from event_model import pack_event_page
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import NAMES
+from ponikeeper_client.documents import calibration_md
 from ponikeeper_client.recall import Recorded, azimuthal_integrator, poni, recorded, write_nexus, write_poni
 from recalling import BEGIN, PREFIX, configured, iso, revision, snapshot, taken
 from speak import GEOMETRY
@@ -281,6 +282,37 @@ def test_pyfais_own_dictionary_as_it_is_today_is_read():
     integrator = azimuthal_integrator(found)
     assert integrator.detector.shape == made.detector.shape
     assert integrator.param == made.param
+
+
+@pytest.mark.parametrize(
+    ("detector", "pixel", "config"),
+    [
+        ("Perkin", 2e-4, {}),
+        ("Perkin", 4e-4, {"orientation": 2}),
+        ("Pilatus1M", 172e-6, {"orientation": 3}),
+        ("Detector", 1e-4, {"max_shape": [100, 200]}),
+    ],
+)
+def test_calibration_that_is_written_for_xpdacq_gives_its_reducers_the_same_integrator(detector, pixel, config):
+    pytest.importorskip("pyFAI", reason="install [fit]")
+    from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+
+    numbers = {name: MD[name] for name in ("dist", "poni1", "poni2", "rot1", "rot2", "rot3")}
+    options = {"pixel1": pixel, "pixel2": pixel, "detector": detector, "wavelength": 1e-11, "detector_config": config}
+    geometry = Geometry(**numbers, **options)
+    given = json.loads(json.dumps(calibration_md(geometry)))
+    (found,) = recorded(taken([("primary", {}, [1.0])], {"calibration_md": given}))
+    assert found.geometry == dataclasses.replace(
+        geometry, detector_config={**config, "orientation": geometry.orientation}
+    )
+    wanted = azimuthal_integrator(found)
+    flat, nested = AzimuthalIntegrator(), AzimuthalIntegrator()
+    flat.setPyFAI(**given)
+    nested.set_config(given)
+    for one in (flat, nested):
+        assert (one.param, one.wavelength) == (wanted.param, wanted.wavelength)
+        assert (one.detector.shape, one.detector.orientation) == (wanted.detector.shape, geometry.orientation)
+        assert (one.detector.pixel1, one.detector.pixel2) == (pixel, pixel)
 
 
 # --- one of them, for other programs

@@ -4,6 +4,7 @@ Pure: it needs no ophyd, so other readers of documents can use it, too. pyFAI is
 detector is built.
 """
 
+from ponikeeper_client.documents._calibration_md import CALIBRATION_MD, calibration_md
 from ponikeeper_client.documents._files import verify_files
 from ponikeeper_client.documents._integrators import azimuthal_integrator, integrator_of
 from ponikeeper_client.documents._models import RecordedModel, recorded_model
@@ -33,6 +34,7 @@ from ponikeeper_client.documents._writing import (
 )
 
 __all__ = [
+    "CALIBRATION_MD",
     "GUARD_KEY",
     "NOT_RECORDED",
     "RECORDED",
@@ -44,6 +46,7 @@ __all__ = [
     "StatusRecord",
     "applicability",
     "azimuthal_integrator",
+    "calibration_md",
     "calibrations",
     "configuration",
     "geometry",

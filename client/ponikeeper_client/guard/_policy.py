@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ponikeeper.errors import NotConnectedError, RecordError
-from ponikeeper.protocol import LinkState, Status, applies, is_within
+from ponikeeper.protocol import LinkState, Status, applies
 from ponikeeper.protocol.status import BY_LINKS
 from ponikeeper_client._guarded_signals import wait_for
-from ponikeeper_client._motion import LinkWatch, moves
+from ponikeeper_client._motion import LinkWatch, is_unsettled, moves
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.guard._run_record import DocumentRecord, Run
-from ponikeeper_client.guard._state import CalibrationState, read_state
+from ponikeeper_client.guard._state import CalibrationState
 
 OnChange = Literal["new_descriptor", "fail", "warn"]
 OnStatus = Literal["warn", "fail"]
@@ -28,15 +28,6 @@ log = logging.getLogger("ponikeeper_client.guard")
 def displaced_links(links: Sequence[LinkState]) -> set[str]:
     """Return the names of the links that move, or are not where the active geometry was calibrated."""
     return {link.name for link in links if link.moving or not link.within}
-
-
-def settles(link: LinkState) -> bool:
-    """Return whether a link moves, or is back within its tolerance, but not for long enough yet."""
-    if link.moving:
-        return True
-    if link.within is not False or link.value is None or link.calibrated is None:
-        return False
-    return is_within(link, link.value, link.calibrated)
 
 
 def status_problem(status: str, reason: str, links: Sequence[LinkState], moving: Collection[str]) -> str | None:
@@ -153,9 +144,7 @@ class Policy:
 
     def is_unsettled(self, calib: CalibrationData) -> bool:
         """Return whether a link that is not in `moving` moves or settles."""
-        if not self.moving and read_state(calib).status == Status.MOVING.name:
-            return True
-        return any(link.name not in self.moving and settles(link) for link in calib.read_links())
+        return is_unsettled(calib, self.moving)
 
     def check_motion(self, run: Run, calib: CalibrationData, watch: LinkWatch) -> None:
         """Check whether a link moved during an exposure; the event is recorded as MOVING then."""
