@@ -2,7 +2,7 @@
 
 - Devices: `CalibrationData` and `CalibrationMixin` for ophyd, `AsyncCalibrationData` and
   `AsyncCalibrationMixin` for ophyd-async. They record the active geometry in every run.
-- Plans: `calibrate`, `calibrate_travel`, `at_positions` and the preprocessor `calibration_guard`.
+- Plans: `calibrate`, `calibrate_travel`, `at_positions`, `arrive` and the preprocessor `calibration_guard`.
 - Back from a run: `recorded`, `best_known`, `geometries`, `azimuthal_integrator`, `uncertainty`, `poni`, `write_poni`,
   `write_nexus`.
 - The history over time: `timeline`, `read_history`.
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` lo
         CalibratedTravel,
         Nominal,
         Shutter,
+        arrive,
         at_positions,
         calibrate,
         calibrate_travel,
@@ -66,6 +67,7 @@ __all__ = [
     "Recorded",
     "Shutter",
     "Uncertainty",
+    "arrive",
     "at_positions",
     "azimuthal_integrator",
     "best_known",
@@ -92,6 +94,7 @@ _MODULES = {
     "CalibratedTravel": "plans",
     "Nominal": "plans",
     "Shutter": "plans",
+    "arrive": "plans",
     "at_positions": "plans",
     "calibrate": "plans",
     "calibrate_travel": "plans",

@@ -78,6 +78,16 @@ class IocHistory:
         """
         return history_reading.run(history_reading.derived_of(serial), self._query)
 
+    def labelled(self, label: str) -> Revision:
+        """Return the revision that a label means, as `activate` selects it; the errors are those of `revision`.
+
+        Raises
+        ------
+        RefusedError
+            There is none; the message has the labels that there are.
+        """
+        return history_reading.run(history_reading.labelled(label), self._query)
+
     def read_all(self) -> ExportedHistory:
         """Read all records as of one instant, while commits continue; the errors are those of `revision`.
 

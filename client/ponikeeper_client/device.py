@@ -12,6 +12,7 @@ from ophyd import Device
 from ophyd.status import Status
 
 from ponikeeper.errors import NotConnectedError, RefusedError
+from ponikeeper.history import Revision
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.protocol import (
     Commit,
@@ -300,10 +301,37 @@ class CalibrationData(RequestMethods[Result], Recording):
         RefusedError
             The device is a fake, which has no history.
         """
+        return self._history("history", timeout).read_all()
+
+    def labelled(self, label: str, timeout: float = 10.0) -> Revision:
+        """Read the revision that a label means: the one that got it last and was neither corrected nor undone.
+
+        Parameters
+        ----------
+        label
+            Such as ``"near"``.
+        timeout
+            How long the IOC may take for each answer (s).
+
+        Returns
+        -------
+        Revision
+            As it was committed, with the position of the links.
+
+        Raises
+        ------
+        RefusedError
+            There is none, with the labels that there are; or the device is a fake, which has no history.
+        NotConnectedError, HistoryError, DestroyedError
+            As for `history`.
+        """
+        return self._history("labelled", timeout).labelled(label)
+
+    def _history(self, method: str, timeout: float) -> IocHistory:
         self.snapshot.check_alive()
         if isinstance(self._transactor, FakeIoc):
-            raise RefusedError(no_history("history"))
-        return IocHistory(self.prefix, timeout).read_all()
+            raise RefusedError(no_history(method))
+        return IocHistory(self.prefix, timeout)
 
     def transact(self, request: Request, timeout: float | None = None) -> Result:
         """Run one transaction, and return when its effect is visible here.

@@ -230,7 +230,7 @@ def calibrate_travel(
 def at_positions(
     detectors: Sequence[Readable],
     motor: Movable,
-    positions: dict[str, float],
+    positions: dict[str, float] | list[str],
     num: int = 1,
     one_run: bool = False,
     timeout: float = 30.0,
@@ -245,7 +245,8 @@ def at_positions(
     motor
         The motor that moves them; its readback is one of the linked PVs.
     positions
-        Where to go, by name: {"near": 200.0, "far": 1000.0}.
+        Labels of revisions, ["near", "far"]: where these were calibrated; or positions by name,
+        {"near": 200.0, "far": 1000.0}.
     num
         How many exposures at each.
     one_run
@@ -269,6 +270,40 @@ def at_positions(
         _devices(detectors), _devices([motor])[0], positions, num=num, one_run=one_run, timeout=timeout, md=md
     )
     return list((yield from measuring))
+
+
+def arrive(
+    detectors: Sequence[Readable],
+    position: str | float,
+    motor: Movable | None = None,
+    timeout: float = 30.0,
+) -> Plan:
+    """Move detectors to a position, and wait until the geometry applies there.
+
+    Parameters
+    ----------
+    detectors
+        To move.
+    position
+        The label of a revision, "near": where it was calibrated; or a number, in the motor's units.
+    motor
+        The motor that moves them; its readback is one of the linked PVs. If omitted, the component of the detector of
+        which this is so.
+    timeout
+        How long to wait for a valid geometry (s).
+
+    Returns
+    -------
+    float
+        Where the motor was moved.
+
+    Raises
+    ------
+    CalibrationError
+        The label means no revision with a position, or no geometry became valid in time.
+    """
+    moving = None if motor is None else _devices([motor])[0]
+    return (yield from plans.arrive(_devices(detectors), position, moving, timeout=timeout))
 
 
 def start_from(start: str | Mapping[str, Any] | None) -> Start | None:

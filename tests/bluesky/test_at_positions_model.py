@@ -68,6 +68,14 @@ def test_position_outside_of_the_range_is_refused_with_the_range_before_anything
     assert stage.position == NEAR
 
 
+def test_label_of_a_model_is_no_position(panel, stage, take):
+    panel.calib.transact(commit_of(MODEL, label="travel"))
+    with pytest.raises(
+        CalibrationError, match=r"labelled travel, is a model, .* many positions: give the position as a"
+    ):
+        take(at_positions([panel], stage, ["travel"]))
+
+
 def test_position_farther_outside_is_measured_where_the_ioc_is_configured_so(connect, stage, take):
     panel = connect(2)
     run = take(at_positions([panel], stage, {"far": FAR + 190.0}))

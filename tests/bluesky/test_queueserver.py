@@ -40,7 +40,7 @@ from ophyd import Signal
 from calibrating import Panel
 from on_rail import OnRail
 from ponikeeper_client.guard import calibration_guard
-from ponikeeper_client.queueserver import at_positions, calibrate, calibrate_travel
+from ponikeeper_client.queueserver import arrive, at_positions, calibrate, calibrate_travel
 from stages import Stage
 
 pe1 = Panel("{pe1}", name="pe1")
@@ -220,14 +220,23 @@ def test_count_from_the_queue_records_the_geometry_and_is_guarded(queue, pe1):
     assert documents.geometry(descriptor) == TRUTH
 
 
-def test_positions_of_the_queue_are_measured_with_their_own_geometries(queue):
-    result = queue.run("at_positions", detectors=["pe2"], motor="stage", positions=PLACES)
+@pytest.mark.parametrize("positions", [PLACES, [*PLACES]], ids=["places", "labels"])
+def test_positions_of_the_queue_are_measured_with_their_own_geometries(queue, positions):
+    result = queue.run("at_positions", detectors=["pe2"], motor="stage", positions=positions)
     assert (result["exit_status"], len(result["run_uids"])) == ("completed", 2)
     found = {}
     for uid in result["run_uids"]:
         (descriptor,) = queue.documents(uid, "descriptor")
         found[queue.documents(uid, "start")[0]["position"]] = documents.geometry(descriptor, "pe2").dist
     assert found == DISTANCES
+
+
+def test_detector_of_the_queue_arrives_at_a_label(queue):
+    result = queue.run("arrive", detectors=["pe2"], position="near", motor="stage")
+    assert (result["exit_status"], result["msg"]) == ("completed", "")
+    result = queue.run("arrive", detectors=["pe2"], position="middle", motor="stage")
+    assert result["exit_status"] == "failed"
+    assert "there is no revision labelled middle: the history has labels far, near" in result["msg"]
 
 
 def test_travel_of_the_queue_leads_to_a_model(queue, make, prefixes):

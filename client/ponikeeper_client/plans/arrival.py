@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable, Generator, Sequence
+from fractions import Fraction
 from typing import Any
 
 from bluesky import plan_stubs as bps
@@ -213,12 +214,35 @@ def in_units_of_link(value: float, signal: Any, link: LinkState) -> float:
     float
         In the units of the link; unchanged where the PV reports no units, or a word of the site.
     """
+    factor = _factor(signal, link)
+    return value if factor is None else converted(value, factor)
+
+
+def in_units_of_pv(value: float, signal: Any, link: LinkState) -> float:
+    """Convert a value of a link to the units of its PV: the inverse of `in_units_of_link`.
+
+    Parameters
+    ----------
+    value
+        In the units of the link.
+    signal, link
+        As for `in_units_of_link`.
+
+    Returns
+    -------
+    float
+        In the units of the PV.
+    """
+    factor = _factor(signal, link)
+    return value if factor is None else converted(value, 1 / factor)
+
+
+def _factor(signal: Any, link: LinkState) -> Fraction | None:
+    """Return the factor from the value of a PV to the units of its link; None where nothing is to be converted."""
     units = (getattr(signal, "metadata", None) or {}).get("units")
     if not isinstance(units, str) or not units.strip():
-        return value
-    reported = Egu(units.strip(), is_cut=True)
-    factor = conversion(reported, link.units, measures_beam=measures_beam(link))
-    return value if factor is None else converted(value, factor)
+        return None
+    return conversion(Egu(units.strip(), is_cut=True), link.units, measures_beam=measures_beam(link))
 
 
 def pv_signals(motor: Any) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The plan `at_positions`: measure at several detector positions, each with the geometry of that position."""
 
 import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -9,12 +8,18 @@ from typing import Any
 from bluesky import plan_stubs as bps
 from bluesky import plans as bp
 from bluesky import preprocessors as bpp
-from bluesky.protocols import Movable
 
 from ponikeeper.errors import CalibrationError
-from ponikeeper_client.device import calibrations
 from ponikeeper_client.guard import calibration_guard
+from ponikeeper_client.plans._label_positions import positions_of
 from ponikeeper_client.plans._model_range import require_geometries
+from ponikeeper_client.plans._place_arguments import (
+    calibrations_of,
+    check_detectors,
+    check_motor,
+    is_label,
+    is_number,
+)
 from ponikeeper_client.plans.arrival import TIMEOUT, Plan, move_and_follow
 
 _DARK = "dark"
@@ -24,7 +29,7 @@ _DARK = "dark"
 def at_positions(
     detectors: Sequence[Any],
     motor: Any,
-    positions: Mapping[str, float],
+    positions: Mapping[str, float] | Sequence[str],
     *,
     num: int = 1,
     per_position: Callable[..., Plan] | None = None,
@@ -44,7 +49,8 @@ def at_positions(
         The motor that moves them; its readback is one of the linked PVs. If it is linked to some of the
         detectors, the others are taken to be fixed.
     positions
-        Where to move, by name: ``{"near": 200.0, "far": 1000.0}`` (the motor's units).
+        Labels of revisions, ``["near", "far"]``: where to move, the histories of the detectors say. Or positions by any
+        name: ``{"near": 200.0, "far": 1000.0}`` (the motor's units).
     num
         Number of exposures at each position.
     per_position
@@ -66,21 +72,21 @@ def at_positions(
     Raises
     ------
     CalibrationError
-        An argument is not allowed, or the active model does not hold at a position where nothing was calibrated
-        (then nothing has moved); or the geometry did not apply at a position: the message says what it was instead.
+        An argument is not allowed, a label means no revision with a position of the motor, or the active model does
+        not hold at a position where nothing was calibrated (then nothing has moved); or the geometry did not apply
+        at a position: the message says what it was instead.
     RecordError
         A run would not be recorded with the right geometry.
 
     Examples
     --------
+    >>> RE(at_positions([detector], stage, ["near", "far"], num=10))
     >>> RE(at_positions([detector], stage, {"near": 200.0, "far": 1000.0}, num=10))
     """
     _check_arguments(detectors, motor, positions, num, per_position, one_run)
     detectors = list(detectors)
-    calibs = [calib for detector in detectors for calib in calibrations(detector)]
-    if not calibs:
-        names = ", ".join(detector.name for detector in detectors) or "nothing"
-        raise CalibrationError(f"{names} has no calibration that could follow: expected detectors with CalibrationData")
+    calibs = calibrations_of(detectors)
+    positions = positions if isinstance(positions, Mapping) else positions_of(list(positions), motor, calibs)
     require_geometries(motor, positions, calibs)
     measure = partial(bp.count, [*detectors, motor], num) if per_position is None else partial(per_position, detectors)
     metadata = {"plan_name": "at_positions", "positions": dict(positions), **(md or {})}
@@ -112,9 +118,8 @@ def _check_arguments(
     detectors: Any, motor: Any, positions: Any, num: Any, per_position: Callable[..., Any] | None, one_run: bool
 ) -> None:
     """Check the arguments of `at_positions`; raises `CalibrationError`."""
-    _check_detectors(detectors)
-    if not isinstance(motor, Movable):
-        raise CalibrationError(f"motor={motor!r} cannot be moved: expected a device such as z, not its name")
+    check_detectors(detectors)
+    check_motor(motor)
     _check_positions(positions)
     if isinstance(num, bool) or not isinstance(num, int) or num < 1:
         raise CalibrationError(f"num={num!r} is not allowed: expected a number of exposures, 1 or more")
@@ -131,34 +136,24 @@ def _check_arguments(
         _check_plan(per_position, detectors)
 
 
-def _check_detectors(detectors: Any) -> None:
-    if isinstance(detectors, str) or not hasattr(detectors, "__iter__"):
-        text = detectors if isinstance(detectors, str) else getattr(detectors, "name", repr(detectors))
-        raise CalibrationError(f"detectors={text} is not a list: expected a list of devices, [{text}]")
-    texts = [detector for detector in detectors if isinstance(detector, str)]
-    if texts:
-        raise CalibrationError(f"{', '.join(texts)}: expected devices, not their names")
-
-
 def _check_positions(positions: Any) -> None:
-    expected = 'expected names and positions, {"near": 200.0, "far": 1000.0}'
+    expected = 'expected labels, ["near", "far"], or names and positions, {"near": 200.0, "far": 1000.0}'
+    if isinstance(positions, str):
+        raise CalibrationError(f"positions={positions!r} is not a list: expected [{positions!r}]")
     if not positions:
         raise CalibrationError(f"no positions are given: {expected}")
     if not isinstance(positions, Mapping):
-        raise CalibrationError(f"positions={positions!r} have no names: {expected}")
+        labels = list(positions) if isinstance(positions, Sequence) else []
+        if not labels or not all(map(is_label, labels)):
+            raise CalibrationError(f"positions={positions!r} have no names: {expected}")
+        if len(set(labels)) < len(labels):
+            raise CalibrationError(f"positions={positions!r}: each label can be given once")
+        return
     for name, position in positions.items():
-        if not (isinstance(name, str) and name):
+        if not is_label(name):
             raise CalibrationError(f"{name!r} is not a name of a position: {expected}")
-        if not _is_number(position):
+        if not is_number(position):
             raise CalibrationError(f"the position {name} is {position!r}: expected a number, in the motor's units")
-
-
-def _is_number(value: Any) -> bool:
-    """Check whether a value is a finite number, of numpy too, and not a bool or a text."""
-    try:
-        return not isinstance(value, (str, bytes, bool)) and math.isfinite(value)
-    except TypeError:
-        return False
 
 
 def _check_plan(plan: Callable[..., Any], detectors: Any) -> None:
