@@ -391,12 +391,13 @@ class Flyer(Panel):
             yield {"time": stamp, "data": data, "timestamps": dict.fromkeys(data, stamp)}
 
 
+@pytest.mark.parametrize("md", [None, {"plan_name": "of the site"}])
 def test_fly_scan_has_the_geometry_of_the_middle_of_each_exposure(
-    make, keeper, panel, stage, go, motors, model, documents_of, catalogs
+    make, keeper, panel, stage, go, motors, model, documents_of, catalogs, md
 ):
     go(1000.0)
     flyer = make(Flyer, keeper.prefix.removesuffix("Calib:"), "pe3", stage=stage, motors=motors)
-    documents = documents_of(calibration_guard(bp.fly([flyer]), moving=["z"], on_status="fail"))
+    documents = documents_of(calibration_guard(bp.fly([flyer], md=md), moving=["z"], on_status="fail"))
     assert len(descriptors(documents)) == 1
     uid = catalogs.insert(documents)
     assert {one.geometry for one in geometries(documents)} == {None}

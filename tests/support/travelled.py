@@ -144,8 +144,8 @@ def with_baseline(snapshot: Snapshot, places: Sequence[float]) -> Documents:
             name=name, data_keys=keys, object_keys={"pe1": columns}, configuration=configured(snapshot), time=BEGIN
         )
         made.append(("descriptor", descriptor.descriptor_doc))
-        for place in places[:count]:
-            data, stamps = dict.fromkeys(columns, place), dict.fromkeys(columns, BEGIN + 1)
-            made.append(("event", descriptor.compose_event(data=data, timestamps=stamps, time=BEGIN + 2)))
+        for number, place in enumerate(places[:count]):
+            data, stamps = dict.fromkeys(columns, place), dict.fromkeys(columns, BEGIN + 2 * number + 1)
+            made.append(("event", descriptor.compose_event(data=data, timestamps=stamps, time=BEGIN + 2 * number + 2)))
     made.append(("stop", run.compose_stop()))
     return made

@@ -51,7 +51,11 @@ class Track:
             one[0] < other[0] or one[:2] == other[:2] for one, other in itertools.pairwise(known)
         )  # a link at rest has the same time and value in several events
         pairs = [(one, other) for one, other in itertools.pairwise(known) if one[:2] != other[:2]]
-        self._is_collected = any(made >= following[0] for (_, _, made), following in pairs)
+        late = [made >= following[0] for (_, _, made), following in pairs]
+        self._is_collected = any(late)
+        by_device = len(known) > 0 and all(made == time for time, _, made in known)
+        self.is_of_flight = by_device or sum(late) > len(late) / 2  # a few: the link moved on before the event was made
+        """Whether a device made the events itself, or kept them until the end: it was exposed in flight."""
         points: dict[float, float] = {}
         for time, value, made in known:
             points.setdefault(time, value)

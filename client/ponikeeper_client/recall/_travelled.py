@@ -270,7 +270,8 @@ class TravelledDescriptor:
         place = columns.place(event)
         if place.problem or not columns.keys:
             return place, {}
-        if exposure is None and (event.time is None or _in_flight(self._run)):
+        flown = any(self._tracks[key].is_of_flight for key in columns.keys.values())
+        if exposure is None and (event.time is None or flown or _in_flight(self._run)):
             names = ", ".join(columns.keys.values())
             advice = "give exposure=, in seconds or as a data key; exposure=0 uses the positions as they are"
             what = f"the detector was exposed in flight, and {names} says only where it was at one time"

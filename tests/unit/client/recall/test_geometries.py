@@ -367,6 +367,14 @@ def test_exposure_of_a_detector_at_rest_has_the_recorded_bits(travel):
     assert {one.computed for one in found} == {""}
 
 
+@pytest.mark.parametrize(("times", "stamps"), [([9.0, 9.1], [1.0, 2.0]), ([1.0, 2.0], [1.0, 2.0])])
+def test_flight_of_a_plan_of_any_name_is_known_by_the_times_of_its_events(travel, times, stamps):
+    """Its events are collected when it has ended, or a device made them with the timestamp of the reading."""
+    run = fly(travel, [1010.0, 1020.0], times, stamps)
+    assert all("the detector was exposed in flight" in one.reason for one in geometries(run))
+    assert geometries(run, exposure=0)[1].geometry == travel.at(1020.0)
+
+
 def test_exposure_time_can_be_a_data_key(travel):
     keys = {**READ, "seconds": {"source": "SIM:seconds", "dtype": "number", "shape": [], "object_name": "pe1"}}
     events = [{"det_z": place, "seconds": 0.5} for place in (1010.0, 1020.0, 1030.0)]
