@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ponikeeper.protocol.link_units import value_in
+from ponikeeper.protocol.link_units import Egu, conversion, converted, is_unit
 
 _SCHEMES = ("PV:", "ca://", "pva://")
 _VALUE, _READBACK = ".VAL", ".RBV"
@@ -39,7 +39,12 @@ def matched_keys(data_keys: Mapping[str, Mapping[str, Any]], pvs: Mapping[str, s
 
 
 def in_units_of_joint(
-    value: float, data_key: Mapping[str, Any], units: str, *, measures_beam: bool = False
+    value: float,
+    data_key: Mapping[str, Any],
+    units: str,
+    *,
+    measures_beam: bool = False,
+    read_by_ioc: bool = False,
 ) -> float | None:
     """Convert what an event has of a link to the units of the model.
 
@@ -48,11 +53,14 @@ def in_units_of_joint(
     value
         The value.
     data_key
-        Of the descriptor, with its ``units``; where it has none, those of the model hold.
+        Of the descriptor, with its ``units``; where it has none, those of the model hold. Channel Access cuts them.
     units
         Of the model.
     measures_beam
         Whether the link is an energy or a wavelength.
+    read_by_ioc
+        Whether the IOC read the same PV: a word of the site for its units then means those of the model, since the IOC
+        is configured for it.
 
     Returns
     -------
@@ -62,7 +70,11 @@ def in_units_of_joint(
     reported = data_key.get("units") or data_key.get("egu")
     if not isinstance(reported, str) or not reported.strip():
         return value
-    return value_in(value, reported.strip(), units, measures_beam=measures_beam)
+    egu = Egu(reported.strip(), is_cut=True)
+    if read_by_ioc and not is_unit(egu):
+        return value
+    factor = conversion(egu, units, measures_beam=measures_beam)
+    return None if factor is None else converted(value, factor)
 
 
 def _pv(source: str) -> str:

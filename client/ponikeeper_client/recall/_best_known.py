@@ -178,7 +178,7 @@ def use_revision(recorded: Recorded, number: int, history: History) -> list[Best
         The history does not have one of the two revisions.
     """
     own = verified_revision(recorded, history)
-    revision = history.revision(number)
+    revision = own if number == own.number else history.revision(number)
     if revision is None:
         raise NoGeometryError(f"{recorded.detector} {recorded.scope}: {history.authority} has no revision {number}")
     corrections = history.corrections()

@@ -1,6 +1,7 @@
 """The geometry of each event of a run whose detector moves: what the model gave at rest, or gives in between."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 from ponikeeper.errors import NoGeometryError
@@ -62,7 +63,8 @@ def geometries(
     HistoryError
         An export is damaged.
     ValueError
-        The detector or the stream is not a name, `exposure` is negative, or `best` is given without `history`.
+        The detector or the stream is not a name, `position_keys` are no names by names, `exposure` is negative or no
+        number, or `best` is given without `history`.
 
     Examples
     --------
@@ -70,8 +72,13 @@ def geometries(
     ...     integrator = azimuthal_integrator(one)
     """
     require_names(detector=detector, stream=stream)
-    if not isinstance(exposure, str | None) and not exposure >= 0:
+    if not _is_exposure(exposure):
         raise ValueError(f"exposure={exposure!r} is not possible: expected seconds, 0 or more, or a data key")
+    if not _is_by_name(position_keys):
+        raise ValueError(
+            f"position_keys={position_keys!r} is not possible: expected data keys by the names of links, "
+            '{"z": "motor"}'
+        )
     if best and history is None:
         raise ValueError("best=True is given without history=: the corrections are in the exported history")
     columns = [*position_keys.values(), *([exposure] if isinstance(exposure, str) else [])]
@@ -85,6 +92,16 @@ def geometries(
         reasons = {section.events_unknown for sections in whole.streams.values() for section in sections} - {""}
         raise NoGeometryError("; ".join([f"run {whole.uid} has no event with a geometry{wanted}", *sorted(reasons)]))
     return Geometries(results)
+
+
+def _is_exposure(exposure: Any) -> bool:
+    if exposure is None or isinstance(exposure, str):
+        return True
+    return isinstance(exposure, Real) and not isinstance(exposure, bool) and float(exposure) >= 0
+
+
+def _is_by_name(keys: Any) -> bool:
+    return isinstance(keys, Mapping) and all(isinstance(name, str) for pair in keys.items() for name in pair)
 
 
 def _descriptors(run: Run, options: Options) -> Iterator[TravelledDescriptor]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ponikeeper.errors import GeometryError, ModelError
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.kinematics import AnyJoint
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.protocol.models import STEP_PX, shift_px
 from ponikeeper_client.documents import Calibration, RecordedModel, in_units_of_joint
@@ -51,12 +52,15 @@ class Columns:
         Of the descriptor.
     travelling
         Names of the links that were moved without a new descriptor: only a column tells where they were.
+    read_by_ioc
+        Names of the links whose column has the PV that the IOC read, and whose units it knew.
     """
 
     model: RecordedModel
     keys: Mapping[str, str]
     data_keys: Mapping[str, Mapping[str, Any]]
     travelling: Collection[str] = ()
+    read_by_ioc: Collection[str] = ()
 
     @classmethod
     def of(
@@ -85,7 +89,11 @@ class Columns:
         model, data_keys = calibration.model(), descriptor.get("data_keys") or {}
         if model is None:
             return None
-        return cls(model, {**calibration.position_keys(data_keys), **given}, data_keys, travelling)
+        matched, links = calibration.position_keys(data_keys), calibration.status_record().links or ()
+        known = {link.name for link in links if link.value is not None and link.error is None}
+        keys = {**matched, **given}
+        read_by_ioc = {link for link in known & matched.keys() if keys[link] == matched[link]}
+        return cls(model, keys, data_keys, travelling, read_by_ioc)
 
     def place(self, event: Event) -> Place:
         """Return where the links were when an event was read.
@@ -115,7 +123,7 @@ class Columns:
             reading, data_key = event.reading(key), self.data_keys.get(key, {})
             if reading is None or reading.value is None:
                 return Place(problem=f"event {event.seq_num} has no number in {key}, which says where {link} was")
-            value = in_units_of_joint(reading.value, data_key, joint.units, measures_beam=joint.kind == "beam")
+            value = self._converted(joint, key, reading.value)
             if value is None:
                 units = f"{data_key.get('units')}, which cannot be converted to the {joint.units} of {link}"
                 return Place(problem=f"{key} is in {units}")
@@ -129,11 +137,14 @@ class Columns:
             key = self.keys.get(joint.link)
             length = None if key is None else travel.get(key)
             if key is not None and length is not None:
-                converted = in_units_of_joint(
-                    length, self.data_keys[key], joint.units, measures_beam=joint.kind == "beam"
-                )
-                lengths[joint.link] = converted or 0.0
+                lengths[joint.link] = self._converted(joint, key, length) or 0.0
         return lengths
+
+    def _converted(self, joint: AnyJoint, key: str, value: float) -> float | None:
+        """Convert a value of a column to the units of a joint; None where that is not possible."""
+        is_beam, is_read = joint.kind == "beam", joint.link in self.read_by_ioc
+        data_key = self.data_keys.get(key, {})
+        return in_units_of_joint(value, data_key, joint.units, measures_beam=is_beam, read_by_ioc=is_read)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,11 @@ def conversion(egu: Egu, units: str, own_word: str | None = None, *, measures_be
     return reported[1] / wanted[1]
 
 
+def is_unit(egu: Egu) -> bool:
+    """Return whether units are a word of the table, not one of a site."""
+    return _unit(egu) is not None
+
+
 def converted(value: float, factor: Fraction) -> float:
     """Multiply a value by a factor with one rounding where numerator and denominator are exact doubles.
 

@@ -155,6 +155,7 @@ def test_run_without_a_model_has_the_recorded_geometry_for_each_event(travel):
     ("key", "value"),
     [
         ({"source": "PV:X:z.RBV", "units": "um"}, RESTS[1] * 1e3),
+        ({"source": "PV:X:z.RBV", "units": "microme"}, RESTS[1] * 1e3),
         ({"source": "ca://X:z.RBV", "units": "mm"}, RESTS[1]),
         ({"source": "PV:X:z.RBV"}, RESTS[1]),
     ],
@@ -189,6 +190,37 @@ def test_simulated_motor_is_found_by_name_only(travel):
 def test_wrong_names_are_reported(travel, keys, message):
     with pytest.raises(NoGeometryError, match=message):
         geometries(documents(travel.snapshot(1), read(*RESTS)), position_keys=keys)
+
+
+@pytest.mark.parametrize("units", ["Schritt", "counts"])
+def test_word_of_the_site_for_units_means_those_of_the_link_where_the_ioc_read_the_same_pv(travel, units):
+    """The IOC is configured for the word; of another column it is not known what the word means."""
+    keys = {"det_z": {**READ["det_z"], "units": units}, "other": {**READ["det_z"], "source": "SIM:x", "units": units}}
+    run = documents(travel.snapshot(1), [{"det_z": RESTS[1], "other": RESTS[1]}], keys)
+    assert geometries(run)[0].geometry == travel.derived[1].geometry
+    (other,) = geometries(run, position_keys={"z": "other"})
+    assert (other.geometry, other.reason) == (None, f"other is in {units}, which cannot be converted to the mm of z")
+    lost = dataclasses.replace(Z, value=None, error=f"its units are {units}")
+    unread = documents(travel.snapshot(1, "UNKNOWN", [lost]), [{"det_z": RESTS[1], "other": 0.0}], keys)
+    assert geometries(unread)[0].geometry is None
+
+
+@pytest.mark.parametrize("keys", [{"z": None}, {"z": ["det_z"]}, {3: "det_z"}, "z", ["z"]])
+def test_position_keys_that_are_no_names_are_refused(travel, keys):
+    with pytest.raises(ValueError, match=r'position_keys=.* is not possible: expected .*\{"z": "motor"\}'):
+        geometries(documents(travel.snapshot(1), read(RESTS[0])), position_keys=keys)
+
+
+@pytest.mark.parametrize("exposure", [True, b"0.1", [0.1], -1, float("nan")])
+def test_exposure_that_is_no_time_is_refused(travel, exposure):
+    with pytest.raises(ValueError, match=r"exposure=.* is not possible: expected seconds, 0 or more, or a data key"):
+        geometries(documents(travel.snapshot(1), read(RESTS[0])), exposure=exposure)
+
+
+def test_model_of_the_run_by_its_number_is_that_of_the_recorded_position(travel):
+    run = documents(travel.snapshot(1), read(RESTS[0]))
+    (known,) = best_known(run, revision=3, history=travel.history())
+    assert (known.geometry, known.status, known.computed) == (travel.derived[0].geometry, "VALID", "")
 
 
 def test_units_that_cannot_be_converted_and_missing_values_give_no_geometry(travel):
