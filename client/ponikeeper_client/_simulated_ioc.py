@@ -8,7 +8,8 @@ from uuid import NAMESPACE_URL, uuid5
 from ponikeeper.errors import GeometryError, RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.files import files_of, named_files
-from ponikeeper.protocol import EXAMPLES, Commit, Request, Result, Snapshot
+from ponikeeper.protocol import Commit, Request, Result, Snapshot
+from ponikeeper.protocol.examples import EXAMPLES
 from ponikeeper.protocol.findings import UNWATCHED
 from ponikeeper.protocol.status import Status
 from ponikeeper.text import timestamps

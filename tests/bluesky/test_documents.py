@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from ponikeeper.errors import NoGeometryError, NotValidError, ShapeError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
-from ponikeeper.protocol import EXAMPLES, Snapshot
+from ponikeeper.protocol import Snapshot
+from ponikeeper.protocol.examples import EXAMPLES
 from ponikeeper_client.documents import azimuthal_integrator, calibrations, configuration, geometry, image_shape
 from strategies import VALUES, geometries
 

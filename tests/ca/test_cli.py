@@ -249,6 +249,24 @@ def test_reading_needs_no_extra(calibrated):
     assert poni.read(done.stdout) == Geometry.parse(snapshot(calibrated)["geometry"])
 
 
+NOT_LOADED = {
+    "caproto", "ophyd", "pandas", "ponikeeper.ca", "ponikeeper.config", "ponikeeper.geometry.kinematics",
+    "ponikeeper.protocol.examples", "ponikeeper.site", "ponikeeper.store", "ponikeeper_client", "setuptools", "sqlite3",
+    "uvloop", "xml",
+}  # fmt: skip
+"""What takes time to load, and is not needed to read a geometry; 0.35 s from exec to exit are the goal."""
+
+
+@pytest.mark.parametrize(("verb", "more"), [("get", {"rich"}), ("show", {"ponikeeper.protocol.history_reading"})])
+def test_reading_starts_fast_since_it_loads_only_what_it_needs(calibrated, verb, more):
+    program = (
+        f"import sys; sys.argv[1:] = [{verb!r}, {calibrated!r}]\nfrom ponikeeper.__main__ import main\n"
+        f"try:\n    main()\nfinally:\n    print(*sorted({NOT_LOADED | more!r} & sys.modules.keys()), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert (done.returncode, done.stderr) == (0, "\n")
+
+
 @pytest.mark.parametrize("value", ["dist=nan", "dist=1e400", "dist=0.2_3", "dist=\u0663"])
 def test_set_takes_numbers_as_people_write_them(call, prefix, value):
     done = call("set", prefix, value)

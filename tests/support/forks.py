@@ -151,10 +151,7 @@ def _become(
         warnings.simplefilter("default")
     sys.argv[1:] = words
     from ponikeeper.__main__ import main
-    from ponikeeper.cli.console import err, out
 
-    out.__init__()  # a console reads the variables of its width and colours once
-    err.__init__(stderr=True)
     main()
 
 
@@ -209,9 +206,9 @@ def _serve(control: socket.socket) -> None:
 if __name__ == "__main__":
     for module in (*LIBRARIES, *sys.argv[2:]):
         __import__(module)
-    from epicscorelibs.path import get_lib
+    from ponikeeper.cli.app import command_line
 
-    get_lib("ca")  # inspects the files of all modules, half of the time of a command; they are then in Python's caches
+    command_line()  # loads the module of each command
     gc.collect()
     gc.freeze()  # the forks share what was loaded
     _serve(socket.socket(fileno=int(sys.argv[1])))

@@ -17,17 +17,15 @@ import typer.cli
 import typer.main
 
 from ponikeeper.cli.app import __doc__ as cli_doc
-from ponikeeper.cli.app import app
+from ponikeeper.cli.app import command_line
 from ponikeeper.config import Config
 from ponikeeper.history.record_form import FIELDS as RECORD_FIELDS
-from ponikeeper.protocol import EXAMPLES
-from ponikeeper.protocol.examples import HISTORY_EXAMPLE
+from ponikeeper.protocol.examples import EXAMPLES, HISTORY_EXAMPLE
 from ponikeeper.protocol.json_text import MAX_BYTES
 from ponikeeper.protocol.link_kinds import LINK_KINDS
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, PV, Kind
 from ponikeeper.protocol.schema import FIELDS, PROVENANCE
 from ponikeeper.text import strictjson
-from ponikeeper_client.cli import add_commands
 from public_api import PACKAGES, package_reference
 
 ROOT = Path(__file__).parents[2]
@@ -51,9 +49,7 @@ def _page(title: str, origin: str, *parts: str) -> str:
 
 def command_tree() -> Any:
     """Return the command `ponikeeper` with the verbs of every package."""
-    if not any(command.callback.__module__ == add_commands.__module__ for command in app.registered_commands):
-        add_commands(app)
-    return typer.main.get_command(app)
+    return typer.main.get_command(command_line())
 
 
 def verbs(command: Any, *words: str) -> dict[str, Any]:

@@ -39,6 +39,7 @@ TESTED_ELSEWHERE = {
     "system/terminal": "tests/ca/test_cli_put.py, at a pseudo-terminal",
     "protocol/finding": "values without behaviour",
     "protocol/json_text": "the tests of each message",
+    "protocol/model_revisions": "tests/unit/protocol/test_models.py",
     "protocol/schema": "the tests of each message",
     "site/channelfinder": "tests/ca/test_announcing.py, with a receiver",
     "site/deploy_files": "tests/slow/test_deploy.py",

@@ -4,7 +4,7 @@ from ponikeeper.history import Revision
 from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.undos import undone_serials
-from ponikeeper.protocol.models import is_model
+from ponikeeper.protocol.model_revisions import is_model
 
 
 def active_model(history: ExportedHistory) -> Revision | None:

@@ -10,7 +10,7 @@ from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.labels import label_of, labelled
 from ponikeeper.history.undos import undone_revisions
 from ponikeeper.protocol.link_values import recorded_value
-from ponikeeper.protocol.models import is_model
+from ponikeeper.protocol.model_revisions import is_model
 from ponikeeper.text.suggestions import suggestion
 from ponikeeper_client.model.revisions import model_behind
 

@@ -12,7 +12,8 @@ from ponikeeper.errors import ConfigError, GeometryError, ModelError, RefusedErr
 from ponikeeper.geometry import poni
 from ponikeeper.geometry.kinematics import Evaluation, Model, Reach
 from ponikeeper.protocol.link_values import quantity
-from ponikeeper.protocol.models import REFUSED_PX, answer_at, is_allowed, is_model, joint_position, range_text
+from ponikeeper.protocol.model_revisions import is_model
+from ponikeeper.protocol.models import REFUSED_PX, answer_at, is_allowed, joint_position, range_text
 from ponikeeper.protocol.origin import is_edited
 from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.text import strictjson

@@ -8,7 +8,8 @@ from ponikeeper.geometry.kinematics import Model, Reach
 from ponikeeper.history import Revision
 from ponikeeper.history.corrections import describe_correction
 from ponikeeper.protocol import LinkState, Snapshot
-from ponikeeper.protocol.models import corrected_members, is_model, model_of, usual_reach
+from ponikeeper.protocol.model_revisions import is_model
+from ponikeeper.protocol.models import corrected_members, model_of, usual_reach
 from ponikeeper_client.fit.commit import CommitOptions, connected
 from ponikeeper_client.model.model_file import load_model
 from ponikeeper_client.model.revisions import active_model, no_model_text

@@ -8,7 +8,7 @@ from ophyd import Device
 
 from ponikeeper.errors import CalibrationError, RefusedError
 from ponikeeper.protocol import LinkState, calibrated_value, is_within
-from ponikeeper.protocol.models import is_model
+from ponikeeper.protocol.model_revisions import is_model
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.plans.arrival import in_units_of_link, in_units_of_pv, linked_readbacks
 

@@ -9,7 +9,8 @@ from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.undos import undone_revisions
 from ponikeeper.protocol import LinkState, calibrated_value, is_within
 from ponikeeper.protocol.links import in_service
-from ponikeeper.protocol.models import answer_at, is_model, model_of, usual_reach
+from ponikeeper.protocol.model_revisions import is_model
+from ponikeeper.protocol.models import answer_at, model_of, usual_reach
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.plans.arrival import in_units_of_link, linked_readbacks
 

@@ -14,7 +14,8 @@ from ponikeeper.geometry.files import files_of
 from ponikeeper.geometry.kinematics import Reach
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import chain
-from ponikeeper.protocol.models import is_model, model_of
+from ponikeeper.protocol.model_revisions import is_model
+from ponikeeper.protocol.models import model_of
 from ponikeeper.text.timestamps import from_posix, to_datetime
 from ponikeeper_client.documents import applicability
 from ponikeeper_client.recall._histories import Histories, History, read_histories, read_ioc, select_history

@@ -1,5 +1,5 @@
 """The Channel Access server and its PVs."""
 
-from ponikeeper.system.epics_library import skip_setuptools
+from ponikeeper.system.epics_library import prepare_library
 
-skip_setuptools()
+prepare_library()

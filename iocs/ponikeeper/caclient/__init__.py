@@ -1,5 +1,5 @@
 """The few Channel Access calls of the command line and of the linked PVs (aioca)."""
 
-from ponikeeper.system.epics_library import skip_setuptools
+from ponikeeper.system.epics_library import prepare_library
 
-skip_setuptools()
+prepare_library()

@@ -76,8 +76,11 @@ async def read_snapshot(prefix: str, timeout: float = TIMEOUT) -> Snapshot:
     MessageError
         The text is not a snapshot that this version can read.
     """
-    pv = f"{prefix}Snapshot_RBV"
-    text = await read_text(pv, timeout)
+    pv, alive = f"{prefix}Snapshot_RBV", f"{prefix}Alive_RBV"
+    # both PVs are searched for at the same time: libca takes 30 ms until it sends a search
+    text, connected = await asyncio.gather(read_text(pv, timeout), connect(alive, timeout=timeout, throw=False))
+    if not connected.ok:
+        raise NotConnectedError(no_answer(alive, timeout))
     if await require_alive(prefix, timeout):
         text = await read_text(pv, timeout)
     return Snapshot.from_json(text)

@@ -7,27 +7,15 @@ fit was rejected, or a history is damaged; 2 wrong usage or configuration; 3 no 
 
 import os
 import sys
-from importlib.metadata import entry_points
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
 from typing import Annotated
 
 import typer
 
 from ponikeeper import __version__
-from ponikeeper.cli import (
-    activation,
-    backup,
-    corrections,
-    export,
-    geometry,
-    history,
-    importing,
-    install_unit,
-    links,
-    serve,
-    site_exports,
-    status,
-)
-from ponikeeper.cli.console import out, print_error
+from ponikeeper.cli.console import print_error, print_text
 from ponikeeper.errors import (
     FitError,
     HistoryError,
@@ -38,20 +26,78 @@ from ponikeeper.errors import (
     StoreError,
 )
 
-app = typer.Typer(
-    help="The calibrated geometry of area detectors: the IOC and its command-line clients.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "serve": "serve:serve",
+        "check": "serve:check",
+        "get": "reading:get",
+        "put": "committing:put",
+        "set": "committing:set_",
+        "show": "showing:show",
+        "history": "history:history",
+        "diff": "history:diff",
+        "activate": "activation:activate",
+        "undo": "activation:undo",
+        "label": "activation:label",
+        "record-position": "activation:record_position",
+        "follow": "activation:follow",
+        "out-of-service": "links:out_of_service",
+        "in-service": "links:in_service",
+        "supersede": "corrections:supersede",
+        "retract": "corrections:retract",
+        "status": "status:status",
+        "watch": "status:watch",
+        "export": "site_exports:export",
+        "verify": "export:verify",
+        "backup": "backup:backup",
+        "install-unit": "install_unit:install_unit",
+        "import": "importing:import_",
+    }
 )
+"""The module of this package and the function, or the group, of each command, in the order of the help."""
+
+
+def command_line(verb: str = "") -> typer.Typer:
+    """Return the command line.
+
+    Parameters
+    ----------
+    verb
+        The first word behind ``ponikeeper``. If it is a command of this package, only its module is loaded, so that it
+        starts fast; otherwise all commands are, those of every installed part included.
+    """
+    app = typer.Typer(
+        help="The calibrated geometry of area detectors: the IOC and its command-line clients.",
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+    )
+    app.callback(invoke_without_command=True)(_options)
+    if verb in COMMANDS:
+        _add(app, verb)
+        return app
+    for name in COMMANDS:
+        _add(app, name)
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group="ponikeeper.commands"):
+        entry.load()(app)
+    return app
+
+
+def _add(app: typer.Typer, name: str) -> None:
+    module, _, function = COMMANDS[name].partition(":")
+    command = getattr(import_module(f"ponikeeper.cli.{module}"), function)
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name)
+    else:
+        app.command(name=name)(command)
 
 
 def run() -> None:
-    """Run the command line with the commands of every installed part, and exit with its exit code."""
-    for entry in entry_points(group="ponikeeper.commands"):
-        entry.load()(app)
+    """Run the command line, and exit with its exit code."""
     try:
-        app()
+        command_line("".join(sys.argv[1:2]))()
     except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -71,36 +117,7 @@ def exit_code(error: PonikeeperError) -> int:
     return 1 if isinstance(error, RefusedError | FitError | HistoryError) else 2
 
 
-@app.callback(invoke_without_command=True)
 def _options(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
     if version:
-        out.print(__version__, highlight=False)
+        print_text(__version__)
         raise typer.Exit
-
-
-for command in (serve.serve, serve.check, geometry.get, geometry.put):
-    app.command()(command)
-app.command(name="set")(geometry.set_)
-for command in (geometry.show, history.history, history.diff):
-    app.command()(command)
-for command in (
-    activation.activate,
-    activation.undo,
-    activation.label,
-    activation.record_position,
-    activation.follow,
-):
-    app.command()(command)
-for command in (links.out_of_service, links.in_service):
-    app.command()(command)
-for command in (corrections.supersede, corrections.retract):
-    app.command()(command)
-for command in (status.status, status.watch):
-    app.command()(command)
-for command in (site_exports.alarms, site_exports.archiver, site_exports.pvlist, site_exports.screens):
-    export.export.command()(command)
-app.add_typer(export.export, name="export")
-app.command()(export.verify)
-app.command()(backup.backup)
-app.command(name="install-unit")(install_unit.install_unit)
-app.command(name="import")(importing.import_)

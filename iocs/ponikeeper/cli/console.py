@@ -5,24 +5,39 @@ import sys
 import uuid
 from collections.abc import Coroutine
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from ponikeeper.errors import ConfigError
 from ponikeeper.protocol import Request, Result, parse_request, request_text
 from ponikeeper.system.atomic_write import write_atomic
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from rich.console import Console
 
-out = Console()
-err = Console(stderr=True)
+T = TypeVar("T")
 
 Prefix = Annotated[str, typer.Argument(help="PV prefix of the detector, such as 'XF:28ID1-ES{Det:PE1}Calib:'")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+@cache
+def out() -> "Console":
+    """Return the console of stdout; its library is loaded on demand, since most commands print plain lines."""
+    from rich.console import Console
+
+    return Console()
+
+
+@cache
+def err() -> "Console":
+    """Return the console of stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 def ca_client() -> Any:
@@ -117,4 +132,6 @@ def make_folder(folder: Path) -> None:
 
 def print_error(problem: str) -> None:
     """Print an error message to stderr."""
-    err.print(Text(problem, style="bold red"), soft_wrap=True)  # in a str, rich replaces :a: in a PV name by an emoji
+    from rich.text import Text
+
+    err().print(Text(problem, style="bold red"), soft_wrap=True)  # in a str, rich replaces :a: in a PV name by an emoji

@@ -58,15 +58,15 @@ def history(
     elif as_csv:
         print_text(csv_text(listing, active).rstrip("\n"))
         if len(rows) < listing.count:
-            err.print(summary, soft_wrap=True, highlight=False)
+            err().print(summary, soft_wrap=True, highlight=False)
     else:
         if tree:
             rendered = _tree(prefix, rows, listing, active)
-            out.width = max(out.width, tree_width(rendered))
+            out().width = max(out().width, tree_width(rendered))
         else:
             rendered = rendering.history_table(prefix, rows, active)
-        out.print(rendered)
-        out.print(summary, soft_wrap=True, highlight=False)
+        out().print(rendered)
+        out().print(summary, soft_wrap=True, highlight=False)
 
 
 def diff(prefix: Prefix, first: int, second: int, as_json: AsJson = False) -> None:
@@ -76,7 +76,7 @@ def diff(prefix: Prefix, first: int, second: int, as_json: AsJson = False) -> No
         print_text(dumps([{**each.as_dict(), "label_now": label_of(each, labels)} for each in revisions]))
     else:
         one, other = (with_label(each, labels).as_dict() for each in revisions)
-        out.print(rendering.diff_table(prefix, one, other))
+        out().print(rendering.diff_table(prefix, one, other))
 
 
 def csv_text(listing: Listing, active: int) -> str:

@@ -15,7 +15,7 @@ from ponikeeper.history.labels import label_of
 from ponikeeper.history.undos import undo_lines, undone_revisions
 from ponikeeper.protocol import Snapshot, history_reading, origin
 from ponikeeper.protocol.json_text import VERSION
-from ponikeeper.protocol.models import is_model
+from ponikeeper.protocol.model_revisions import is_model
 from ponikeeper.text import timestamps, typed_times
 from ponikeeper.text.typed_times import TypedTime
 

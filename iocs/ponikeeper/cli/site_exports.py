@@ -1,4 +1,4 @@
-"""The commands that write files for other programs: alarm server, archiver, screens, a list of the PVs."""
+"""The group export: its commands that write files for other programs (alarm server, archiver, screens, PV list)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ponikeeper.cli.console import make_folder, print_text
+from ponikeeper.cli.export import export
 from ponikeeper.errors import MissingExtraError
 from ponikeeper.site.deploy_files import deploy_folder
 from ponikeeper.site.screens import overview as drawing
@@ -16,6 +17,7 @@ ConfigFile = Annotated[Path, typer.Argument(help="the configuration (TOML)")]
 Folder = Annotated[Path, typer.Option("-o", "--output", help="folder to write to; it is created if needed")]
 
 
+@export.command()
 def alarms(
     config: ConfigFile,
     output: Folder = Path(),
@@ -31,6 +33,7 @@ def alarms(
     _write(config, output, "alarms.xml", text)
 
 
+@export.command()
 def archiver(config: ConfigFile, output: Folder = Path()) -> None:
     """Write the request to the Archiver Appliance: ponikeeper export archiver /etc/ponikeeper/28id1.toml -o DIR."""
 
@@ -42,6 +45,7 @@ def archiver(config: ConfigFile, output: Folder = Path()) -> None:
     _write(config, output, "archiver.json", text)
 
 
+@export.command()
 def pvlist(config: ConfigFile, output: Folder = Path()) -> None:
     """Write the names of all PVs, one per line: ponikeeper export pvlist /etc/ponikeeper/28id1.toml -o DIR."""
 
@@ -53,6 +57,7 @@ def pvlist(config: ConfigFile, output: Folder = Path()) -> None:
     _write(config, output, "pvlist", text)
 
 
+@export.command()
 def screens(config: ConfigFile, output: Folder = Path()) -> None:
     """Write the screens for Phoebus: ponikeeper export screens /etc/ponikeeper/28id1.toml -o DIR.
 

@@ -46,7 +46,7 @@ def status(
         print_text(f"[{', '.join(_as_json(name, answer) for name, answer in answers.items())}]")
     else:
         for line in rendering.status_lines(answers):
-            out.print(line, soft_wrap=True)
+            out().print(line, soft_wrap=True)
     others = {
         name: answer
         for name, answer in answers.items()

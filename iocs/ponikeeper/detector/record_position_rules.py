@@ -8,7 +8,7 @@ from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.protocol import Commit, LinkState
 from ponikeeper.protocol.findings import WHERE_TO_BEGIN
 from ponikeeper.protocol.links import in_service
-from ponikeeper.protocol.models import is_model
+from ponikeeper.protocol.model_revisions import is_model
 
 
 def decide_record_position(

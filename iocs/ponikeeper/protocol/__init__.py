@@ -1,11 +1,11 @@
 """Requests, results, snapshots and links: the JSON texts that cross Channel Access, version 1.
 
 A request asks for one change, a result reports its outcome, a snapshot has everything that is active (the
-only atomic read that CA offers), and the links have the values of the linked PVs. `EXAMPLES` has one of each.
+only atomic read that CA offers), and the links have the values of the linked PVs. `ponikeeper.protocol.examples`
+has one of each.
 """
 
 from ponikeeper.protocol.assumed_errors import DEFAULT_ERRORS, AssumedErrors
-from ponikeeper.protocol.examples import EXAMPLES
 from ponikeeper.protocol.json_text import MAX_BYTES, MAX_STRING_BYTES, VERSION, require_whole
 from ponikeeper.protocol.link_values import (
     calibrated_value,
@@ -47,7 +47,6 @@ from ponikeeper.protocol.status import Status, applies
 
 __all__ = [
     "DEFAULT_ERRORS",
-    "EXAMPLES",
     "MAX_BYTES",
     "MAX_RESULTS",
     "MAX_STRING_BYTES",

@@ -20,7 +20,7 @@ from ponikeeper.protocol.link_values import (
 )
 from ponikeeper.protocol.links import LinkState, in_service
 from ponikeeper.protocol.model_findings import model_findings
-from ponikeeper.protocol.models import is_model
+from ponikeeper.protocol.model_revisions import is_model
 from ponikeeper.protocol.origin import is_edited
 from ponikeeper.protocol.status import PRECEDENCE, Status
 from ponikeeper.text import strictjson

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import degrees
-from typing import Protocol, cast
+from typing import cast
 
 from ponikeeper.errors import GeometryError, ModelError
 from ponikeeper.geometry import Geometry
@@ -18,6 +18,7 @@ from ponikeeper.history import Correction, DerivedGeometry, Position, Revision
 from ponikeeper.history.corrections import correction_of
 from ponikeeper.protocol.link_values import calibrated_value, is_within, quantity, recorded_value
 from ponikeeper.protocol.links import LinkState, in_service
+from ponikeeper.protocol.model_revisions import Source
 
 UNCERTAIN_PX, REFUSED_PX = 0.3, 0.5
 """Standard deviations of ring positions, rms over the panel (px): a model is uncertain beyond the first one, and gives
@@ -35,25 +36,6 @@ class _Written:
 
     uid: str
     values: Mapping[str, object] = field(compare=False)
-
-
-class Source(Protocol):
-    """A revision, or the snapshot of an active one."""
-
-    @property
-    def uid(self) -> str | None:
-        """The uid of the revision."""
-        ...
-
-    @property
-    def provenance(self) -> Mapping[str, object]:
-        """Where it comes from; ``model`` is the JSON object of a model."""
-        ...
-
-
-def is_model(revision: Source) -> bool:
-    """Return whether the geometry of a revision is a function of the position of the links."""
-    return "model" in revision.provenance
 
 
 def model_of(revision: Source) -> Model | None:

@@ -6,7 +6,7 @@ from typing import cast
 from ponikeeper.geometry.files import Files, files_of
 from ponikeeper.history import Correction, Position, Revision
 from ponikeeper.history.corrections import chain, correction_text
-from ponikeeper.protocol.models import Source, model_of, model_text
+from ponikeeper.protocol.model_revisions import Source, is_model
 from ponikeeper.protocol.snapshot import Snapshot
 
 _PROVENANCE = ("author", "method", "calibrant", "residual_px", "run_uid", "derived_from", "comment")
@@ -134,6 +134,10 @@ def _provenance_lines(provenance: Mapping[str, object]) -> list[str]:
 
 
 def _model_lines(revision: Source, position: Position | None) -> list[str]:
+    if not is_model(revision):
+        return []
+    from ponikeeper.protocol.models import model_of, model_text  # takes longer to load than the rest of this module
+
     model = model_of(revision)
     return [] if model is None else [f"model: {model_text(model, position)}"]
 

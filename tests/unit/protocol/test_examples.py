@@ -7,7 +7,6 @@ import pytest
 
 from ponikeeper.history import history_file
 from ponikeeper.protocol import (
-    EXAMPLES,
     Snapshot,
     links_json,
     parse_links,
@@ -17,7 +16,7 @@ from ponikeeper.protocol import (
     request_text,
     results_json,
 )
-from ponikeeper.protocol.examples import HISTORY_EXAMPLE
+from ponikeeper.protocol.examples import EXAMPLES, HISTORY_EXAMPLE
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -11,7 +11,6 @@ from ponikeeper.config import MAX_LINKS, Link
 from ponikeeper.detector.link_rules import Reading, Sample, state_of, updated
 from ponikeeper.errors import MessageError
 from ponikeeper.protocol import (
-    EXAMPLES,
     MAX_BYTES,
     LinkState,
     links_json,
@@ -19,6 +18,7 @@ from ponikeeper.protocol import (
     parse_links,
     parse_settle,
 )
+from ponikeeper.protocol.examples import EXAMPLES
 from ponikeeper.protocol.link_units import Egu
 from ponikeeper.protocol.links import MAX_ERROR, link_rows
 from ponikeeper.text.ascii import cut, json_literal

@@ -11,6 +11,7 @@ from ponikeeper.geometry.kinematics import Reach
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import describe_correction
 from ponikeeper.protocol import LinkState, Snapshot
+from ponikeeper.protocol.model_revisions import is_model
 from ponikeeper.protocol.models import (
     REFUSED_PX,
     STEP_PX,
@@ -20,7 +21,6 @@ from ponikeeper.protocol.models import (
     derive,
     farthest_reach,
     is_current,
-    is_model,
     joint_position,
     joints_of,
     members_of,

@@ -6,7 +6,8 @@ import pytest
 
 from ponikeeper.geometry import poni
 from ponikeeper.history import Correction, Revision
-from ponikeeper.protocol import EXAMPLES, Snapshot
+from ponikeeper.protocol import Snapshot
+from ponikeeper.protocol.examples import EXAMPLES
 from ponikeeper.protocol.origin import certainty_lines, correction_lines, position_line, revision_lines, snapshot_lines
 from rails import rail
 from stores import GEOMETRY

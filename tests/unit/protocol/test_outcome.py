@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ponikeeper.protocol import EXAMPLES, LinkState, Result, Snapshot, Status, applies
+from ponikeeper.protocol import LinkState, Result, Snapshot, Status, applies
+from ponikeeper.protocol.examples import EXAMPLES
 from ponikeeper.protocol.outcome import active_lines, next_step, outcome_json, outcome_lines
 
 P = "XF:28ID1-ES{Det:PE1}Calib:"

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from bad_requests import BAD_REQUESTS, WITHOUT_ID
 from ponikeeper.errors import MessageError
 from ponikeeper.protocol import (
-    EXAMPLES,
     Activate,
     Commit,
     Follow,
@@ -21,6 +20,7 @@ from ponikeeper.protocol import (
     parse_request,
     request_text,
 )
+from ponikeeper.protocol.examples import EXAMPLES
 from strategies import geometries, json_values
 
 labels = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,37}", fullmatch=True)

@@ -7,9 +7,9 @@ import pytest
 
 from ponikeeper.errors import MessageError
 from ponikeeper.protocol import (
-    EXAMPLES,
     Snapshot,
 )
+from ponikeeper.protocol.examples import EXAMPLES
 from ponikeeper.text import strictjson
 
 

@@ -1,76 +1,22 @@
-"""The commands that read and commit a geometry: get, put, set, show."""
+"""The commands that commit a geometry: put, set."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ponikeeper.cli import rendering, selection
-from ponikeeper.cli.console import (
-    AsJson,
-    Prefix,
-    ca_client,
-    out,
-    print_error,
-    print_text,
-    run_ca,
-    write_output,
-)
+from ponikeeper.cli.console import AsJson, Prefix, ca_client, run_ca
 from ponikeeper.cli.poni_files import Energy, Wavelength, read_poni_file
 from ponikeeper.cli.sending import Timeout, Wait, send, wait_seconds
-from ponikeeper.errors import ConfigError, RefusedError
-from ponikeeper.geometry import poni
+from ponikeeper.errors import ConfigError
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS, parse_number
 from ponikeeper.geometry.wavelengths import given_wavelength
-from ponikeeper.protocol import Commit, Snapshot, origin
+from ponikeeper.protocol import Commit
 from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.position_choice import choose_position, given_position
 from ponikeeper.system import terminal
 from ponikeeper.system.file_hash import file_entry
-from ponikeeper.text import timestamps, typed_times
-from ponikeeper.text.strictjson import dumps, loads
-
-
-def get(
-    prefix: Prefix,
-    revision: Annotated[str | None, typer.Option(metavar="N", help="read this revision, without activating it")] = None,
-    label: Annotated[
-        str | None, typer.Option(help="read the newest revision with this label that is not corrected")
-    ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help=f"read the revision that was active then: {typed_times.EXPECTED}; a day with several is refused",
-        ),
-    ] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="file to write; - or none is stdout")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Get the active geometry, or an old one, as a PONI: ponikeeper get 'XF:28ID1-ES{Det:PE1}Calib:' -o pe1.poni.
-
-    Comment lines of the PONI say which revision it is, its corrections, and whether it is active and applies.
-    """
-    selector = selection.parse_selector(revision, label, at, timestamps.now())
-    snapshot, selected = run_ca(_read(prefix, selector))
-    if selected is None:
-        if snapshot.geometry is None:
-            raise RefusedError(f"{prefix} is UNSET: {snapshot.reason}")
-        text = snapshot.as_json() + "\n" if as_json else poni.write(snapshot.geometry, origin.snapshot_lines(snapshot))
-    elif as_json:
-        text = dumps(selection.as_json(selected, snapshot)) + "\n"
-    else:
-        text = poni.write(selected.revision.geometry, selection.comment_lines(selected, snapshot))
-    write_output(output, text)
-    if selected is not None:
-        for line in selection.warnings(selected):
-            print_error(line)
-
-
-async def _read(prefix: str, selector: selection.Selector | None) -> tuple[Snapshot, selection.Selected | None]:
-    """Read the snapshot, and the selected revision if one is selected."""
-    snapshot = await ca_client().read_snapshot(prefix)
-    return snapshot, None if selector is None else await selection.read_selected(prefix, selector)
+from ponikeeper.text.strictjson import loads
 
 
 def put(
@@ -127,15 +73,6 @@ def set_(
         provenance["comment"] = comment
     commit = Commit(geometry, provenance, expect_revision=snapshot.revision, edit=True)
     send(prefix, with_files(commit, file_entry), as_json=as_json)
-
-
-def show(prefix: Prefix, as_json: AsJson = False) -> None:
-    """Show the active geometry, its status and provenance: ponikeeper show 'XF:28ID1-ES{Det:PE1}Calib:'."""
-    snapshot = run_ca(ca_client().read_snapshot(prefix))
-    if as_json:
-        print_text(snapshot.as_json())
-    else:
-        out.print(rendering.snapshot_table(snapshot))
 
 
 def _assignment(text: str) -> tuple[str, object]:
