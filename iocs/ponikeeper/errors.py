@@ -129,6 +129,10 @@ class ImageError(PonikeeperError, ValueError):
     """An image or a mask that cannot be used."""
 
 
+class IntegrationError(PonikeeperError, ValueError):
+    """An image that cannot be integrated with exactly the settings of its revision."""
+
+
 class FitError(ProblemsError):
     """The fit was rejected; each problem says why."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ponikeeper.detector.file_rules import decide_files
+from ponikeeper.detector.integration_rules import decide_integration
 from ponikeeper.detector.wavelength_rules import wavelength_problems
 from ponikeeper.errors import GeometryError, RefusedError
 from ponikeeper.geometry import Geometry
@@ -122,6 +123,10 @@ def decide_commit(
     provenance.setdefault("author", author)
     provenance.pop("files", None)
     provenance.pop("model", None)
+    provenance.pop("integration", None)
+    integration = decide_integration(active, commit, geometry)
+    if integration is not None:
+        provenance["integration"] = integration
     if files:
         provenance["files"] = files
     if commit.model is not None:

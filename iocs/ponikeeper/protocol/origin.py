@@ -6,6 +6,7 @@ from typing import cast
 from ponikeeper.geometry.files import Files, files_of
 from ponikeeper.history import Correction, Position, Revision
 from ponikeeper.history.corrections import chain, correction_text
+from ponikeeper.protocol.integration import integration_of, integration_text
 from ponikeeper.protocol.model_revisions import Source, is_model
 from ponikeeper.protocol.snapshot import Snapshot
 
@@ -130,7 +131,7 @@ def _quantity(item: Mapping[str, object]) -> str:
 
 def _provenance_lines(provenance: Mapping[str, object]) -> list[str]:
     lines = [f"{key}: {provenance[key]}" for key in _PROVENANCE if provenance.get(key) is not None]
-    return [*lines, *certainty_lines(provenance), *file_lines(files_of(provenance))]
+    return [*lines, *certainty_lines(provenance), *reduction_lines(files_of(provenance), integration_of(provenance))]
 
 
 def _model_lines(revision: Source, position: Position | None) -> list[str]:
@@ -190,9 +191,10 @@ def circle_text(circle: Mapping[str, float]) -> str:
     return f"within radius {radius:.1f} mm of the point {y:.1f}, {x:.1f} mm of the detector (axes 1, 2)"
 
 
-def file_lines(files: Files) -> list[str]:
-    """Format path and SHA-256 of each file that belongs to a geometry."""
-    return [f"file {name}: {entry['path']}, sha256 {entry['sha256']}" for name, entry in files.items()]
+def reduction_lines(files: Files, integration: Mapping[str, object] | None) -> list[str]:
+    """Format path and SHA-256 of each file that belongs to a geometry, and the settings of its integration."""
+    lines = [f"file {name}: {entry['path']}, sha256 {entry['sha256']}" for name, entry in files.items()]
+    return lines if integration is None else [*lines, f"integration: {integration_text(integration)}"]
 
 
 def _label(label: str | None) -> str:

@@ -1,6 +1,5 @@
 """The keys of every request, with the allowed values."""
 
-import math
 import unicodedata
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -11,9 +10,11 @@ from ponikeeper.geometry.files import files_problems, is_sha256
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
 from ponikeeper.protocol.assumed_errors import LIMITS as ASSUMED
 from ponikeeper.protocol.assumed_errors import is_allowed
+from ponikeeper.protocol.integration import EXAMPLE, integration_problems
 from ponikeeper.protocol.json_text import VERSION
 from ponikeeper.protocol.request import label_problem
-from ponikeeper.text.schema import Field, is_integer, object_problems
+from ponikeeper.text import strictjson
+from ponikeeper.text.schema import Field, is_integer, is_number, object_problems
 from ponikeeper.text.timestamps import normalized
 
 MAX_ID_BYTES = 100
@@ -46,17 +47,8 @@ def _is_object(value: object) -> bool:
     return isinstance(value, dict)
 
 
-def _is_number(value: object) -> bool:
-    if type(value) not in (int, float):
-        return False
-    try:
-        return math.isfinite(float(cast("float", value)))
-    except OverflowError:  # an integer that no double can hold
-        return False
-
-
-def _is_size(value: object) -> bool:
-    return _is_number(value) and cast("float", value) >= 0
+_is_number = is_number()
+_is_size = is_number(lowest=0)
 
 
 def _is_sigma(value: object) -> bool:
@@ -117,6 +109,10 @@ def _provenance_problems(value: object) -> list[str]:
     return object_problems(cast("dict[str, object]", value), PROVENANCE, "provenance.")
 
 
+def _settings_problems(value: object) -> list[str]:
+    return [] if value is None else integration_problems(value, "provenance.integration.")
+
+
 def _geometry_problems(value: object) -> list[str]:
     return unknown_names(cast("dict[str, object]", value))
 
@@ -164,6 +160,11 @@ PROVENANCE: Mapping[str, Field] = MappingProxyType(
         "mask_array": Field(
             'an object of "shape" (y, x) and "sha256" of a mask that was no file: one byte for each pixel, 1 is masked',
             _is_mask,
+        ),
+        "integration": Field(
+            f"the settings of an integration, such as {strictjson.dumps(strictjson.plain(EXAMPLE))}, or null for none",
+            lambda value: value is None or _is_object(value),
+            details=_settings_problems,
         ),
         "software": _LINE,
         "author": _LINE,

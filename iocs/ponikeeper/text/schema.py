@@ -3,8 +3,10 @@
 Requests (`ponikeeper.protocol.schema`) and records (`ponikeeper.history.records`) are tables of `Field`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 from ponikeeper.text.ascii import json_literal
 from ponikeeper.text.suggestions import MAX_NAMES, suggestion
@@ -82,3 +84,18 @@ def _unknown_key(key: str, fields: Mapping[str, Field], path: str) -> str:
 def is_integer(lowest: int) -> Predicate:
     """Return a predicate for whole numbers from `lowest` on that a double holds exactly; a bool is not one."""
     return lambda value: type(value) is int and lowest <= value < 2**53
+
+
+def is_number(lowest: float = -math.inf, highest: float = math.inf) -> Predicate:
+    """Return a predicate for numbers between two limits that a double can hold; a bool is not one."""
+
+    def allows(value: object) -> bool:
+        if type(value) not in (int, float):
+            return False
+        try:
+            number = float(cast("float", value))
+        except OverflowError:
+            return False
+        return math.isfinite(number) and lowest <= number <= highest
+
+    return allows
