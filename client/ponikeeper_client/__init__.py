@@ -3,8 +3,8 @@
 - Devices: `CalibrationData` and `CalibrationMixin` for ophyd, `AsyncCalibrationData` and
   `AsyncCalibrationMixin` for ophyd-async. They record the active geometry in every run.
 - Plans: `calibrate`, `calibrate_travel`, `at_positions`, `arrive` and the preprocessor `calibration_guard`.
-- Back from a run: `recorded`, `best_known`, `geometries`, `azimuthal_integrator`, `uncertainty`, `poni`, `write_poni`,
-  `write_nexus`.
+- Back from a run: `recorded`, `best_known`, `geometries`, `integrate`, `azimuthal_integrator`, `uncertainty`, `poni`,
+  `write_poni`, `write_nexus`.
 - The history over time: `timeline`, `read_history`.
 
 A name is loaded when it is first used, so importing this package costs nothing, and each name needs
@@ -39,11 +39,13 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` lo
         BestKnown,
         EventGeometry,
         Geometries,
+        Pattern,
         Recorded,
         Uncertainty,
         azimuthal_integrator,
         best_known,
         geometries,
+        integrate,
         poni,
         read_history,
         recorded,
@@ -64,6 +66,7 @@ __all__ = [
     "EventGeometry",
     "Geometries",
     "Nominal",
+    "Pattern",
     "Recorded",
     "Shutter",
     "Uncertainty",
@@ -75,6 +78,7 @@ __all__ = [
     "calibrate_travel",
     "calibration_guard",
     "geometries",
+    "integrate",
     "poni",
     "read_history",
     "recorded",
@@ -101,11 +105,13 @@ _MODULES = {
     "BestKnown": "recall",
     "EventGeometry": "recall",
     "Geometries": "recall",
+    "Pattern": "recall",
     "Recorded": "recall",
     "Uncertainty": "recall",
     "azimuthal_integrator": "recall",
     "best_known": "recall",
     "geometries": "recall",
+    "integrate": "recall",
     "poni": "recall",
     "read_history": "recall",
     "recorded": "recall",

@@ -13,6 +13,7 @@ from ponikeeper.geometry import value_problem
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol import Commit, Request, Result, Snapshot, request_text
 from ponikeeper.protocol.exchange import Exchange, Read, Wait
+from ponikeeper.protocol.reduction import KEPT, with_reduction
 from ponikeeper.text import strictjson
 from ponikeeper_client._fresh_gets import silent_text
 from ponikeeper_client._guarded_signals import POLL, GuardedWritable
@@ -22,8 +23,17 @@ _LOOK = 0.1
 """How long to wait for the first value of the results' monitor (s)."""
 
 
-def manual(values: Mapping[str, Any], active: Snapshot, expect_revision: int | None) -> Commit:
+def manual(
+    values: Mapping[str, Any],
+    active: Snapshot,
+    expect_revision: int | None,
+    integration: Mapping[str, object] | None = KEPT,
+    *,
+    has_mask: bool = False,
+) -> Commit:
     """Build a manual commit: of a whole geometry for the present position of the links, or an edit of some values.
+
+    Without values, but with integration settings or a mask, it is the active geometry with these.
 
     Parameters
     ----------
@@ -33,6 +43,10 @@ def manual(values: Mapping[str, Any], active: Snapshot, expect_revision: int | N
         The active geometry.
     expect_revision
         Refuse unless this revision is active; None is any.
+    integration
+        Integration settings; None removes them, and an empty mapping keeps them.
+    has_mask
+        Whether a mask is added to the commit.
 
     Returns
     -------
@@ -44,7 +58,13 @@ def manual(values: Mapping[str, Any], active: Snapshot, expect_revision: int | N
     RefusedError
         A value cannot be sent: it is not valid JSON.
     """
+    changes = integration is None or bool(integration)
+    if not values and (changes or has_mask):
+        commit = with_reduction(active, integration)
+        return commit if expect_revision is None else replace(commit, expect_revision=expect_revision)
     provenance: dict[str, object] = {"method": "manual"}
+    if changes:
+        provenance["integration"] = None if integration is None else dict(integration)
     plain_values = {name: _plain(name, value) for name, value in values.items()}
     if not plain_values.keys() >= set(NAMES):
         return Commit(plain_values, provenance, expect_revision=expect_revision, edit=True)

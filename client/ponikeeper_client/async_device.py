@@ -13,6 +13,7 @@ from ponikeeper.protocol import Commit, Request, Result, Snapshot
 from ponikeeper.protocol.exchange import Exchange, Read, Wait
 from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.heartbeat import PERIOD, Heartbeat, hung_text
+from ponikeeper.protocol.reduction import KEPT
 from ponikeeper.system.file_hash import file_entry
 from ponikeeper_client._exposure_motion import ExposureMotion
 from ponikeeper_client._fresh_gets import raise_silent
@@ -184,6 +185,7 @@ class AsyncCalibrationData(RequestMethods[Coroutine[Any, Any, Result]], AsyncRec
         *,
         expect_revision: int | None = None,
         mask: str | Path | None = None,
+        integration: Mapping[str, object] | None = KEPT,
         timeout: float | None = None,
     ) -> None:
         """Commit a geometry, or some values of it, in one transaction.
@@ -196,6 +198,10 @@ class AsyncCalibrationData(RequestMethods[Coroutine[Any, Any, Result]], AsyncRec
             Refuse unless this revision is active.
         mask
             File of an image or array whose nonzero pixels are masked; stored as its path and SHA-256.
+        integration
+            Settings with which `integrate` reduces the images of later runs, arguments of pyFAI's `integrate1d`:
+            ``{"npt": 3000, "unit": "q_nm^-1"}``. Kept if omitted; None removes them. With an empty `value` only these
+            and the mask are changed.
         timeout
             How long to wait for the result (s).
 
@@ -205,7 +211,7 @@ class AsyncCalibrationData(RequestMethods[Coroutine[Any, Any, Result]], AsyncRec
             Done when the geometry is active; fails with the errors of `transact`.
         """
         values = await asyncio.to_thread(values_of, value)
-        commit = manual(values, await self.read_snapshot(), expect_revision)
+        commit = manual(values, await self.read_snapshot(), expect_revision, integration, has_mask=mask is not None)
         await self.transact(await asyncio.to_thread(with_files, commit, file_entry, mask), timeout)
 
     async def transact(self, request: Request, timeout: float | None = None) -> Result:

@@ -27,6 +27,7 @@ from ponikeeper.protocol import (
 from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.links import in_service
 from ponikeeper.protocol.pvs import setpoint
+from ponikeeper.protocol.reduction import KEPT
 from ponikeeper.system.file_hash import file_entry
 from ponikeeper_client import _display
 from ponikeeper_client._fakes import FakeIoc, FakeTextSignal
@@ -230,6 +231,7 @@ class CalibrationData(RequestMethods[Result], Recording):
         *,
         expect_revision: int | None = None,
         mask: str | Path | None = None,
+        integration: Mapping[str, object] | None = KEPT,
         timeout: float | None = None,
         settle_time: float | None = None,
     ) -> Status:
@@ -245,6 +247,10 @@ class CalibrationData(RequestMethods[Result], Recording):
             Refuse unless this revision is active.
         mask
             File of an image or array whose nonzero pixels are masked; stored as its path and SHA-256.
+        integration
+            Settings with which `integrate` reduces the images of later runs, arguments of pyFAI's `integrate1d`:
+            ``{"npt": 3000, "unit": "q_nm^-1"}``. Kept if omitted; None removes them. With an empty `value` only these
+            and the mask are changed.
         timeout
             How long to wait for the result (s).
         settle_time
@@ -268,7 +274,7 @@ class CalibrationData(RequestMethods[Result], Recording):
 
         def run() -> None:
             try:
-                self._commit(values, expect_revision, timeout, mask)
+                self._commit(values, expect_revision, timeout, mask, integration)
             except Exception as error:  # noqa: BLE001  # it is reported by the status
                 status.set_exception(error)
             else:
@@ -412,8 +418,10 @@ class CalibrationData(RequestMethods[Result], Recording):
         expect_revision: int | None,
         timeout: float | None,
         mask: str | Path | None = None,
+        integration: Mapping[str, object] | None = KEPT,
     ) -> None:
-        commit = manual(values, self.read_snapshot(), expect_revision)
+        snapshot = self.read_snapshot()
+        commit = manual(values, snapshot, expect_revision, integration, has_mask=mask is not None)
         self.transact(with_files(commit, file_entry, mask), timeout)
 
     def _newest(self) -> Snapshot | None:

@@ -71,7 +71,9 @@ def write_files(folder):
 
     for name, place in {"near": 200.0, "far": 1000.0}.items():
         (folder / f"{name}.poni").write_text(poni.write(truth(place)))
-    fabio.tifimage.TifImage(data=_image(200.0)).write(str(folder / "Ni.tiff"))
+    image = _image(200.0)
+    fabio.tifimage.TifImage(data=image).write(str(folder / "Ni.tiff"))
+    np.save(folder / "mask.npy", np.zeros(image.shape, np.int8))
 
 
 def namespace(here, site, folder, page):

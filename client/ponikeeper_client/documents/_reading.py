@@ -87,7 +87,7 @@ class Calibration:
         Parameters
         ----------
         key
-            ``covariance`` or ``valid_within``.
+            ``covariance``, ``valid_within`` or ``integration``.
 
         Returns
         -------

@@ -28,6 +28,7 @@ RECORDED: Mapping[str, str] = {
     "valid_within": "Snapshot_RBV",
     "model": "Snapshot_RBV",
     "files": "Snapshot_RBV",
+    "integration": "Snapshot_RBV",
 }
 """Keys that are recorded in addition to the ten values, each with the suffix of its PV."""
 
@@ -122,6 +123,7 @@ def _recorded(snapshot: Snapshot) -> dict[str, Any]:
         "valid_within": _optional(snapshot.provenance.get("valid_within")),
         "model": model_text(snapshot),
         "files": _optional(snapshot.provenance.get("files")),
+        "integration": _optional(snapshot.provenance.get("integration")),
     }
     return values
 

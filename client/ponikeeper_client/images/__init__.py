@@ -6,6 +6,7 @@ frames of exactly the requested run.
 """
 
 from ponikeeper_client.images._collector import Collector
+from ponikeeper_client.images._events import frames_of, images_of
 from ponikeeper_client.images._frames import Frames, as_frames, image_key
 from ponikeeper_client.images._sources import CatalogImages, ImageSource, UserImages, image_source
 
@@ -16,6 +17,8 @@ __all__ = [
     "ImageSource",
     "UserImages",
     "as_frames",
+    "frames_of",
     "image_key",
     "image_source",
+    "images_of",
 ]

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from ponikeeper.errors import ImageError
 from ponikeeper_client.images._collector import Collector
+from ponikeeper_client.images._events import column_of
 from ponikeeper_client.images._frames import Frames, as_frames
 from ponikeeper_client.images._waiting import TIMEOUT, Pauses
 
@@ -186,17 +187,12 @@ class CatalogImages:
         events = (stop.get("num_events") or {}).get(stream)
         if events is None and stream not in run:
             return None
-        values = np.asarray(_column(run[stream], data_key).read())
+        column = column_of(run[stream], data_key)
+        if column is None:
+            raise _NotYetError(f"the stream has no {data_key}, only {', '.join(run[stream]) or 'nothing'}")
+        values = np.asarray(column.read())
         if len(values) < (events or 0):
             raise _NotYetError(f"{len(values)} of {events} events are there")
         if values.ndim == 4:  # events of several frames
             values = values.reshape(-1, *values.shape[2:])
         return as_frames(values, f"the images of {data_key} in the stream {stream} of run {run_uid}")
-
-
-def _column(stream: Any, data_key: str) -> Any:
-    """Return the node of a data key: under the stream in Tiled, under its data in databroker."""
-    for node in (stream, stream.get("data", {})):
-        if data_key in node:
-            return node[data_key]
-    raise _NotYetError(f"the stream has no {data_key}, only {', '.join(stream) or 'nothing'}")

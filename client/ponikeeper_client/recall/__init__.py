@@ -9,6 +9,7 @@
 from ponikeeper_client.recall._best_known import best_known
 from ponikeeper_client.recall._geometries import geometries
 from ponikeeper_client.recall._histories import read_history
+from ponikeeper_client.recall._integration import Pattern, integrate
 from ponikeeper_client.recall._nexus import write_nexus
 from ponikeeper_client.recall._pyfai import azimuthal_integrator, poni, write_poni
 from ponikeeper_client.recall._reading import recorded
@@ -21,11 +22,13 @@ __all__ = [
     "BestKnown",
     "EventGeometry",
     "Geometries",
+    "Pattern",
     "Recorded",
     "Uncertainty",
     "azimuthal_integrator",
     "best_known",
     "geometries",
+    "integrate",
     "poni",
     "read_history",
     "recorded",

@@ -14,6 +14,7 @@ from ponikeeper.geometry.files import files_of
 from ponikeeper.geometry.kinematics import Reach
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import chain
+from ponikeeper.protocol.integration import integration_of
 from ponikeeper.protocol.model_revisions import is_model
 from ponikeeper.protocol.models import model_of
 from ponikeeper.text.timestamps import from_posix, to_datetime
@@ -120,6 +121,7 @@ def as_recorded(recorded: Recorded) -> BestKnown:
         files=recorded.files,
         covariance=recorded.covariance,
         valid_within=recorded.valid_within,
+        integration=recorded.integration,
         reason=reason,
         applicability=recorded.applicability,
         authority="the run",
@@ -332,6 +334,7 @@ def _result(
         files=files_of(revision.provenance),
         covariance=cast("Mapping[str, Any] | None", right.provenance.get("covariance")),
         valid_within=cast("Mapping[str, float] | None", right.provenance.get("valid_within")),
+        integration=integration_of(revision.provenance),
         computed="" if computed is None else computed.text,
         applicability=status if computed is None else computed.applied_to(status),
         chain=steps,

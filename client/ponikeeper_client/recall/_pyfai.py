@@ -9,7 +9,7 @@ from ponikeeper.geometry import poni as poni_text
 from ponikeeper.history.corrections import correction_text
 from ponikeeper.protocol import LinkState
 from ponikeeper.protocol.link_values import quantity
-from ponikeeper.protocol.origin import certainty_lines, file_lines
+from ponikeeper.protocol.origin import certainty_lines, reduction_lines
 from ponikeeper.system.atomic_write import write_atomic
 from ponikeeper.text.ascii import to_ascii
 from ponikeeper.text.strictjson import canonical, plain
@@ -167,7 +167,7 @@ def origin_lines(source: Recorded | BestKnown) -> list[str]:
         lines.append(f"as known to {source.authority}")
     lines += [
         *certainty_lines({"covariance": source.covariance, "valid_within": source.valid_within}),
-        *file_lines(source.files),
+        *reduction_lines(source.files, source.integration),
         applicability_line(source),
         *_link_lines(source.applicability.links, "computed for" if computed else "calibrated at"),
         *record.notes,

@@ -258,6 +258,7 @@ def _identity(calibration: Calibration) -> dict[str, Any]:
         "files": calibration.files(),
         "covariance": calibration.part_of_provenance("covariance"),
         "valid_within": calibration.part_of_provenance("valid_within"),
+        "integration": calibration.part_of_provenance("integration"),
         "model": calibration.model(),
     }
 

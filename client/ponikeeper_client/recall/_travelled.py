@@ -11,6 +11,7 @@ from ponikeeper.history import Correction, DerivedGeometry, Revision
 from ponikeeper.history.corrections import chain, correction_text
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.protocol import LinkState, Status
+from ponikeeper.protocol.integration import integration_of
 from ponikeeper.protocol.link_values import compared
 from ponikeeper.protocol.models import farthest_reach, model_of
 from ponikeeper.protocol.status import BY_LINKS
@@ -153,6 +154,7 @@ class TravelledDescriptor:
             label=own.label,
             files=files_of(own.provenance) if self._history is not None else record.files,
             covariance=_covariance(computed.revision),
+            integration=integration_of(own.provenance) if self._history is not None else record.integration,
             computed=computed.text if found is None else "",
             place=computed.text,
             applicability=status,
@@ -198,6 +200,7 @@ class TravelledDescriptor:
             label=right.label,
             files=files_of(right.provenance),
             covariance=_covariance(right),
+            integration=integration_of(right.provenance),
             computed="" if computed is None else computed.text,
             applicability=status if computed is None else computed.applied_to(status),
             chain=steps,
@@ -209,7 +212,8 @@ class TravelledDescriptor:
     def _without_model(self, record: Recorded) -> EventGeometry:
         """Return the recorded geometry, by the history with its status as it is known now."""
         if self._history is None or record.geometry is None or record.revision is None:
-            known = replace(as_recorded(record), reason=record.reason)
+            identity = {name: getattr(record, name) for name in ("revision", "uid", "checksum", "label")}
+            known = replace(as_recorded(record), reason=record.reason, **identity)
         else:
             (known,) = use_revision(record, record.revision, self._history)
         return EventGeometry(**{name: getattr(known, name) for name in BestKnown.__dataclass_fields__})

@@ -54,6 +54,8 @@ class Recorded:
         Covariance of the values, as the provenance of a fit has it; None where there is none.
     valid_within
         Circle on the detector in which the geometry is certain (m); None where that is the whole detector.
+    integration
+        The settings with which the images are integrated; None where none were committed.
     model
         The model that gave the geometry, with the position for which it did; None where the geometry is that of the
         revision.
@@ -93,6 +95,7 @@ class Recorded:
     files: Files = field(default_factory=dict[str, Mapping[str, str]], repr=False, hash=False)  # mappings have none
     covariance: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
     valid_within: Mapping[str, float] | None = field(default=None, repr=False, hash=False)
+    integration: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
     model: RecordedModel | None = field(default=None, repr=False)
     record: StatusRecord = field(default=StatusRecord(), repr=False)
     applicability: Applicability = field(default=Applicability(), repr=False)
@@ -178,6 +181,8 @@ class BestKnown:
         Path and SHA-256 of each file of the geometry, as for `Recorded`.
     covariance, valid_within
         How certain the geometry is, as for `Recorded`.
+    integration
+        The settings with which the images are integrated, as for `Recorded`.
     computed
         The position for which recall computed the geometry with a model, for a person; empty where the geometry is
         a recorded one.
@@ -202,6 +207,7 @@ class BestKnown:
     files: Files = field(default_factory=dict[str, Mapping[str, str]], repr=False, hash=False)  # mappings have none
     covariance: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
     valid_within: Mapping[str, float] | None = field(default=None, repr=False, hash=False)
+    integration: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
     computed: str = ""
     place: str = field(default="", repr=False)
     applicability: Applicability = field(default=Applicability(), repr=False)

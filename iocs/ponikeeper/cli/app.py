@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "label": "activation:label",
         "record-position": "activation:record_position",
         "follow": "activation:follow",
+        "integration": "integration:integration",
         "out-of-service": "links:out_of_service",
         "in-service": "links:in_service",
         "supersede": "corrections:supersede",

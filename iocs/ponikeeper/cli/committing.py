@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ponikeeper.cli.console import AsJson, Prefix, ca_client, run_ca
+from ponikeeper.cli.integration import INTEGRATION_HELP, read_settings
 from ponikeeper.cli.poni_files import Energy, Wavelength, read_poni_file
 from ponikeeper.cli.sending import Timeout, Wait, send, wait_seconds
 from ponikeeper.errors import ConfigError
@@ -28,6 +29,7 @@ def put(
     mask: Annotated[
         Path | None, typer.Option(help="an image or array, nonzero is masked; stored as path and SHA-256")
     ] = None,
+    integration: Annotated[str | None, typer.Option(metavar="JSON", help=INTEGRATION_HELP)] = None,
     here: Annotated[bool, typer.Option("--here", help="calibrated at the present position of the links")] = False,
     no_position: Annotated[
         bool, typer.Option("--no-position", help="calibrated elsewhere: UNKNOWN until record-position, where links are")
@@ -50,6 +52,8 @@ def put(
     geometry = read_poni_file(file, given_wavelength(wavelength, energy))
     provenance: dict[str, object] = {"method": "poni"}
     provenance |= {key: value for key, value in (("comment", comment), ("calibrant", calibrant)) if value}
+    if integration is not None:
+        provenance["integration"] = read_settings(integration)
     ask = terminal.ask if terminal.is_interactive() and not as_json else None
     position = choose_position(given, lambda: run_ca(ca_client().read_links(prefix)), ask)
     commit = Commit(geometry.as_dict(), provenance, label, position, expect_revision)

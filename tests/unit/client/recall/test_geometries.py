@@ -145,6 +145,7 @@ def test_run_without_a_model_has_the_recorded_geometry_for_each_event(travel):
     run = taken([("primary", configured(snapshot(placed(1, NEAR))), [1.0, 2.0])])
     found = geometries(run)
     assert [(one.seq_nums, one.geometry) for one in found] == [((n,), placed(1, NEAR).geometry) for n in (1, 2)]
+    assert [(one.revision, one.uid) for one in found] == [(1, placed(1, NEAR).uid)] * 2
     assert found[0].position == {}
 
 
