@@ -10,7 +10,7 @@ import pytest
 from configurations import TWO_DETECTORS
 from live import TIMEOUT
 from ponikeeper.config import load
-from ponikeeper.site.alarm_tree import alarm_tree
+from ponikeeper.site.alarm_tree import alarm_component, alarm_tree, with_component
 from ponikeeper.site.archiver import archiver_request
 from ponikeeper.site.pv_list import pv_list
 from ponikeeper.site.screens.overview import EXAMPLE
@@ -34,19 +34,37 @@ def call(call):
     return partial(call, "export")
 
 
-@pytest.mark.parametrize(
-    ("kind", "made"), [("alarms", "28id1.alarms.xml"), ("archiver", "28id1.archiver.json"), ("pvlist", "28id1.pvlist")]
-)
+@pytest.mark.parametrize(("kind", "made"), [("archiver", "28id1.archiver.json"), ("pvlist", "28id1.pvlist")])
 def test_command_writes_a_file_named_after_the_configuration(call, path, config, tmp_path, kind, made):
     done = call(kind, path, "-o", tmp_path / "new" / "out")
     written = tmp_path / "new" / "out" / made
     assert (done.returncode, done.stderr, done.stdout) == (0, "", f"{written}: written\n")
     expected = {
-        "alarms": alarm_tree(config, "Accelerator"),
         "archiver": archiver_request(config),
         "pvlist": pv_list(config),
     }
     assert written.read_text(encoding="utf-8") == expected[kind]
+
+
+def test_alarm_tree_has_a_root_of_its_own_and_is_also_written_for_a_tree_of_the_site(call, path, config, tmp_path):
+    site = tmp_path / "site.xml"
+    site.write_text('<config name="Accelerator"><component name="Vacuum"/></config>')
+    done = call("alarms", path, "-o", tmp_path, "--site", site)
+    names = [tmp_path / f"28id1.alarms.{kind}" for kind in ("xml", "component.xml", "site.xml")]
+    warning = "alarm-server -config ponikeeper-28id1 -import deletes everything below ponikeeper-28id1 before it loads"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [*(f"{name}: written" for name in names), f"{warning} the file"]
+    texts = [name.read_text(encoding="utf-8") for name in names]
+    assert texts[0] == alarm_tree(config, "ponikeeper-28id1")
+    assert texts[1] == alarm_component(config)
+    assert texts[2] == with_component(site.read_text(), config)
+
+
+def test_site_tree_that_cannot_be_read_is_named(call, path, tmp_path):
+    done = call("alarms", path, "-o", tmp_path, "--site", path)
+    assert done.returncode == 2
+    assert f"{path}: syntax error" in done.stderr
+    assert not list(tmp_path.glob("*.xml"))
 
 
 def test_root_of_the_alarm_tree_is_the_one_that_is_named(call, path, tmp_path):

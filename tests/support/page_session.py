@@ -66,11 +66,12 @@ class NickelPanel(Device):
 
 
 def write_files(folder):
-    """Write the files that the pages use: PONI files and an image of nickel."""
+    """Write the files that the pages use: PONI files, an image of nickel, an alarm tree of the site."""
     import fabio.tifimage
 
     for name, place in {"near": 200.0, "far": 1000.0}.items():
         (folder / f"{name}.poni").write_text(poni.write(truth(place)))
+    (folder / "accelerator.xml").write_text('<config name="Accelerator"><component name="Vacuum"/></config>')
     image = _image(200.0)
     fabio.tifimage.TifImage(data=image).write(str(folder / "Ni.tiff"))
     np.save(folder / "mask.npy", np.zeros(image.shape, np.int8))

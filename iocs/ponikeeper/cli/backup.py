@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ponikeeper.cli.console import AsJson, make_folder, print_text
+from ponikeeper.cli.console import AsJson, load_config, make_folder, print_text
 from ponikeeper.cli.export import store_summary
-from ponikeeper.errors import MissingExtraError
 from ponikeeper.text import timestamps
 from ponikeeper.text.strictjson import dumps
 
@@ -23,12 +22,9 @@ def backup(
 
     To restore a copy, stop the IOC and replace its ponikeeper.sqlite with the copy.
     """
-    try:
-        from ponikeeper.config import load
-        from ponikeeper.store.backup import copy
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("ioc", error.name or "pydantic") from error
-    store = load(config).store
+    store = load_config(config).store
+    from ponikeeper.store.backup import copy
+
     target = output / f"{config.stem}.{timestamps.for_file_name(timestamps.now())}.sqlite"
     make_folder(output)
     contents = copy(store, target)

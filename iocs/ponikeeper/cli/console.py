@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from ponikeeper.errors import ConfigError
+from ponikeeper.errors import ConfigError, MissingExtraError
 from ponikeeper.protocol import Request, Result, parse_request, request_text
 from ponikeeper.system.atomic_write import write_atomic
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from ponikeeper.config import Config
 
 T = TypeVar("T")
 
@@ -94,6 +96,15 @@ def transact(prefix: str, request: Request) -> Result:
         The IOC does not answer.
     """
     return run_ca(ca_client().transact(prefix, request if request.request else with_id(request)))
+
+
+def load_config(path: Path) -> "Config":
+    """Load a configuration; raises `MissingExtraError` where the libraries of the IOC are not installed."""
+    try:
+        from ponikeeper.config import load
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("ioc", error.name or "pydantic") from error
+    return load(path)
 
 
 def print_text(text: str) -> None:

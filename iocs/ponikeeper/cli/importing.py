@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from ponikeeper.cli.console import AsJson, print_error, print_text
+from ponikeeper.cli.console import AsJson, load_config, print_error, print_text
 from ponikeeper.cli.export import read_history_file
 from ponikeeper.cli.poni_files import Energy, Wavelength, wavelength_hint
-from ponikeeper.errors import ConfigError, GeometryError, HistoryError, MissingExtraError, PoniError, RefusedError
+from ponikeeper.errors import ConfigError, GeometryError, HistoryError, PoniError, RefusedError
 from ponikeeper.geometry.wavelengths import given_wavelength
 from ponikeeper.history import history_file
 from ponikeeper.history.history_file import ExportedHistory
@@ -19,6 +19,7 @@ from ponikeeper.history.records import KINDS
 from ponikeeper.site import legacy_import
 from ponikeeper.site.legacy_import import ImportOptions, LegacyCalibration
 from ponikeeper.store import HistoryStorage
+from ponikeeper.store.opening import open_storage
 from ponikeeper.system.time_zone import local_zone_name
 from ponikeeper.text import timestamps
 from ponikeeper.text.ascii import to_ascii
@@ -52,12 +53,7 @@ def import_(
     them, or else those of the files; their position is unknown. Files do not say in which time zone
     their times are: this command prints which one it takes, and --timezone sets another.
     """
-    try:
-        from ponikeeper.config import load
-        from ponikeeper.store.opening import open_storage
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("ioc", error.name or "pydantic") from error
-    loaded = load(config)
+    loaded = load_config(config)
     prefixes = [detector.prefix for detector in loaded.detector]
     zone, zone_name = _zone(timezone)
     zone_used: str | None = None  # a history file has its times in UTC

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ponikeeper.cli.console import make_folder, print_text
-from ponikeeper.errors import ConfigError, MissingExtraError, RefusedError
+from ponikeeper.cli.console import load_config, make_folder, print_text
+from ponikeeper.errors import ConfigError, RefusedError
 from ponikeeper.site.deploy_files import deploy_folder
 from ponikeeper.system.atomic_write import write_atomic
 
@@ -32,11 +32,7 @@ def install_unit(
 
     Nothing is started: the commands for that are printed.
     """
-    try:
-        from ponikeeper.config import load
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("ioc", error.name or "pydantic") from error
-    loaded, place, program = load(config), config.absolute(), Path(sys.prefix) / "bin" / "ponikeeper"
+    loaded, place, program = load_config(config), config.absolute(), Path(sys.prefix) / "bin" / "ponikeeper"
     files = unit_files(place, program)
     edited = [name for name, text in files.items() if (folder / name).exists() and (folder / name).read_text() != text]
     if edited and not force:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ponikeeper.cli.console import make_folder, print_text
+from ponikeeper.cli.console import load_config, make_folder, print_text
 from ponikeeper.cli.export import export
-from ponikeeper.errors import MissingExtraError
+from ponikeeper.errors import ConfigError
 from ponikeeper.site.deploy_files import deploy_folder
 from ponikeeper.site.screens import overview as drawing
 from ponikeeper.system.atomic_write import write_atomic
@@ -21,40 +21,56 @@ Folder = Annotated[Path, typer.Option("-o", "--output", help="folder to write to
 def alarms(
     config: ConfigFile,
     output: Folder = Path(),
-    root: Annotated[str, typer.Option(help="name of the alarm configuration to import the tree into")] = "Accelerator",
+    root: Annotated[
+        str | None, typer.Option(help="name of the alarm configuration; if omitted, one that only this IOC has")
+    ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option(help="a tree of the site (alarm-server -export): also write it with this IOC in it"),
+    ] = None,
 ) -> None:
-    """Write the alarm tree for Phoebus: ponikeeper export alarms /etc/ponikeeper/28id1.toml -o DIR."""
+    """Write the alarm tree for Phoebus: ponikeeper export alarms /etc/ponikeeper/28id1.toml -o DIR.
 
-    def text(loaded: Any) -> str:
-        from ponikeeper.site.alarm_tree import alarm_tree
+    An import by the alarm server first deletes everything below the name of the alarm configuration. Therefore the
+    tree has a name of its own; to have the alarms in a tree of the site, import the one that --site writes.
+    """
+    loaded = load_config(config)
+    from ponikeeper.site import alarm_tree
 
-        return alarm_tree(loaded, root)
+    name = root if root is not None else alarm_tree.usual_root(loaded)
+    texts = {"alarms.xml": alarm_tree.alarm_tree(loaded, name)}
+    texts["alarms.component.xml"] = alarm_tree.alarm_component(loaded)
+    if site is not None:
+        texts["alarms.site.xml"] = _read_site(site, lambda text: alarm_tree.with_component(text, loaded))
+    for kind, text in texts.items():
+        _write(config, output, kind, text)
+    print_text(f"alarm-server -config {name} -import deletes everything below {name} before it loads the file")
 
-    _write(config, output, "alarms.xml", text)
+
+def _read_site(site: Path, change: Callable[[str], str]) -> str:
+    """Read an alarm tree of the site, and change it; an error names the file."""
+    try:
+        return change(site.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{site}: {error.strerror}: expected a file of alarm-server -export") from error
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{site}: {error}") from None
 
 
 @export.command()
 def archiver(config: ConfigFile, output: Folder = Path()) -> None:
     """Write the request to the Archiver Appliance: ponikeeper export archiver /etc/ponikeeper/28id1.toml -o DIR."""
+    from ponikeeper.site.archiver import archiver_request
 
-    def text(loaded: Any) -> str:
-        from ponikeeper.site.archiver import archiver_request
-
-        return archiver_request(loaded)
-
-    _write(config, output, "archiver.json", text)
+    _write(config, output, "archiver.json", archiver_request(load_config(config)))
 
 
 @export.command()
 def pvlist(config: ConfigFile, output: Folder = Path()) -> None:
     """Write the names of all PVs, one per line: ponikeeper export pvlist /etc/ponikeeper/28id1.toml -o DIR."""
+    from ponikeeper.site.pv_list import pv_list
 
-    def text(loaded: Any) -> str:
-        from ponikeeper.site.pv_list import pv_list
-
-        return pv_list(loaded)
-
-    _write(config, output, "pvlist", text)
+    _write(config, output, "pvlist", pv_list(load_config(config)))
 
 
 @export.command()
@@ -63,11 +79,9 @@ def screens(config: ConfigFile, output: Folder = Path()) -> None:
 
     Open the overview of this configuration's detectors first; it opens the others.
     """
-
-    def overview(loaded: Any) -> str:
-        detectors = [(each.prefix, each.title or each.prefix) for each in loaded.detector]
-        return drawing.overview(f"{config.stem}: geometry of the area detectors", loaded.ioc.prefix, detectors)
-
+    loaded = load_config(config)
+    detectors = [(each.prefix, each.title or each.prefix) for each in loaded.detector]
+    overview = drawing.overview(f"{config.stem}: geometry of the area detectors", loaded.ioc.prefix, detectors)
     _write(config, output, "bob", overview)
     for screen in sorted((deploy_folder() / "phoebus").glob("*.bob")):
         if screen.name != drawing.EXAMPLE:
@@ -75,14 +89,9 @@ def screens(config: ConfigFile, output: Folder = Path()) -> None:
             print_text(f"{output / screen.name}: written")
 
 
-def _write(config: Path, folder: Path, kind: str, text: Callable[[Any], str]) -> None:
+def _write(config: Path, folder: Path, kind: str, text: str) -> None:
     """Write one file, named after the configuration: 28id1.alarms.xml."""
-    try:
-        from ponikeeper.config import load
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("ioc", error.name or "pydantic") from error
-    data = text(load(config)).encode()
     make_folder(folder)
     path = folder / f"{config.stem}.{kind}"
-    write_atomic(path, data)
+    write_atomic(path, text.encode())
     print_text(f"{path}: written")

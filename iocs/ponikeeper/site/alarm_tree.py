@@ -3,11 +3,18 @@
 The severity of each status is in `ponikeeper.protocol.status`, guidance and delay in `ponikeeper.protocol.pvs`.
 """
 
+import re
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from ponikeeper.config import Config
+from ponikeeper.errors import ConfigError
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS, PV
+
+
+def usual_root(config: Config) -> str:
+    """Return the name of an alarm configuration that only this IOC has; it becomes the name of Kafka topics."""
+    return "ponikeeper-" + re.sub(r"[^A-Za-z0-9._-]", "_", config.source.stem)
 
 
 def alarm_tree(config: Config, root: str) -> str:
@@ -18,21 +25,84 @@ def alarm_tree(config: Config, root: str) -> str:
     config
         Configuration of the IOC.
     root
-        Name of the alarm configuration that the tree becomes a part of.
+        Name of the alarm configuration. An import by the alarm server first deletes all that is below this name.
 
     Returns
     -------
     str
         XML for the import of the alarm server.
+
+    Raises
+    ------
+    ConfigError
+        The name cannot be that of an alarm configuration.
     """
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", root):
+        raise ConfigError(
+            f"--root {root} cannot be the name of an alarm configuration, which becomes the name of Kafka topics: "
+            f"expected letters, digits, and any of . _ -, such as {usual_root(config)}"
+        )
     tree = ET.Element("config", name=root)
-    ioc = _component(tree, config.source.stem)
+    tree.append(_ioc(config))
+    return _xml(tree)
+
+
+def alarm_component(config: Config) -> str:
+    """Format the component of the IOC alone, to be put into a tree that the site has."""
+    return _xml(_ioc(config))
+
+
+def with_component(site: str, config: Config) -> str:
+    """Format a tree of the site with the component of the IOC; all else of the tree is kept.
+
+    Parameters
+    ----------
+    site
+        XML as the export of the alarm server writes it.
+    config
+        Configuration of the IOC. A component of the same name, at any level, is replaced; otherwise the component
+        becomes the last one of the tree.
+
+    Returns
+    -------
+    str
+        XML for the import of the alarm server.
+
+    Raises
+    ------
+    ConfigError
+        The text is not an alarm tree.
+    """
+    expected = "expected an alarm tree as alarm-server -export writes it"
+    try:
+        tree = ET.fromstring(site, parser=ET.XMLParser(target=ET.TreeBuilder(insert_comments=True)))  # noqa: S314
+    except ET.ParseError as error:
+        raise ConfigError(f"{error}: {expected}") from None
+    if tree.tag != "config":
+        raise ConfigError(f"it begins with <{tree.tag}>: {expected}")
+    ioc = _ioc(config)
+    for parent in tree.iter():
+        for index, child in enumerate(parent):
+            if child.tag == "component" and child.get("name") == ioc.get("name"):
+                parent[index] = ioc
+                return _xml(tree)
+    tree.append(ioc)
+    return _xml(tree)
+
+
+def _ioc(config: Config) -> ET.Element:
+    parent = ET.Element("config")
+    ioc = _component(parent, config.source.stem)
     for detector in config.detector:
         title = detector.title or detector.prefix
         _add_alarms(_component(ioc, title), title, detector.prefix, DETECTOR_PVS)
     _add_alarms(ioc, config.source.stem, config.ioc.prefix, IOC_PVS)
-    ET.indent(tree)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(tree, encoding="unicode")}\n'
+    return ioc
+
+
+def _xml(element: ET.Element) -> str:
+    ET.indent(element)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(element, encoding="unicode")}\n'
 
 
 def _component(parent: ET.Element, name: str) -> ET.Element:

@@ -2,8 +2,18 @@
 
 from xml.etree import ElementTree as ET
 
+import pytest
+
+from ponikeeper.errors import ConfigError
 from ponikeeper.protocol.pvs import DETECTOR_PVS, IOC_PVS
-from ponikeeper.site.alarm_tree import alarm_tree
+from ponikeeper.site.alarm_tree import alarm_component, alarm_tree, usual_root, with_component
+
+SITE = """<?xml version="1.0" encoding="UTF-8"?>
+<config name="Accelerator">
+  <component name="Vacuum"><pv name="ca://V1"><description>a &lt; b</description></pv></component>
+  <component name="28-ID"><component name="28id1"><pv name="ca://old"/></component><pv name="ca://P"/></component>
+  <!-- of the operators -->
+</config>"""
 
 
 def test_alarm_tree_has_a_component_for_each_detector_and_guidance_for_each_alarm(config):
@@ -24,3 +34,33 @@ def test_motion_that_ends_is_no_alarm_to_acknowledge(config):
     for pv in tree.iter("pv"):
         passes = pv.get("name").endswith("Calib:Status_RBV")
         assert (pv.findtext("latching"), pv.findtext("delay")) == (("false", "60") if passes else ("true", None))
+
+
+def test_root_is_one_that_no_other_ioc_has_and_that_is_the_name_of_a_topic(config):
+    assert usual_root(config) == "ponikeeper-28id1"
+    with pytest.raises(ConfigError, match=r"--root my/tree cannot be .* such as ponikeeper-28id1"):
+        alarm_tree(config, "my/tree")
+
+
+def test_component_replaces_the_one_in_the_tree_of_the_site_and_nothing_else(config):
+    ioc = ET.fromstring(alarm_component(config))
+    assert (ioc.tag, ioc.get("name")) == ("component", "28id1")
+    merged = ET.fromstring(with_component(SITE, config))
+    assert [child.get("name") for child in merged] == ["Vacuum", "28-ID"]
+    assert merged.findtext("component/pv/description") == "a < b"
+    names = [pv.get("name") for pv in merged.iter("pv")]
+    assert names == ["ca://V1", *(pv.get("name") for pv in ioc.iter("pv")), "ca://P"]
+    assert "<!-- of the operators -->" in with_component(SITE, config)
+    assert with_component(with_component(SITE, config), config) == with_component(SITE, config)
+
+
+def test_component_is_added_to_a_tree_that_lacks_it(config):
+    other = SITE.replace('"28id1"', '"28id2"')
+    merged = ET.fromstring(with_component(other, config))
+    assert [child.get("name") for child in merged] == ["Vacuum", "28-ID", "28id1"]
+
+
+@pytest.mark.parametrize("text", ["", "<config", "<component name='x'/>"])
+def test_text_that_is_no_tree_is_refused(config, text):
+    with pytest.raises(ConfigError, match="expected an alarm tree as alarm-server -export writes it"):
+        with_component(text, config)
