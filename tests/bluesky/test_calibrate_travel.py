@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from bluesky.utils import RunEngineInterrupted
 from ophyd import EpicsSignal, SoftPositioner
 
 import speak
@@ -14,6 +15,7 @@ from ponikeeper.errors import CalibrationError
 from ponikeeper_client.documents import GUARD_KEY
 from ponikeeper_client.guard import calibration_guard
 from ponikeeper_client.plans import at_positions, calibrate_travel
+from ponikeeper_client.plans._travel_progress import DetectorTravel
 
 DETECTORS = tuple(f"{{Det:{number}}}Calib:" for number in range(8))
 RIGHT = 0.05
@@ -120,6 +122,43 @@ def test_motor_that_fails_on_the_way_ends_it_and_what_to_type_is_printed(travel,
     assert "pe1: committed are revision 2 at z 200, and no model; missing is z 300: calibrate there" in printed
     assert "--along z --revisions 2,NUMBER --put" in printed
     assert panel.calib.read_snapshot().revision == 2
+
+
+@pytest.mark.parametrize("panel", [5], indirect=True)
+def test_plan_that_ends_between_two_positions_prints_how_to_go_on(run_engine, panel, stage, tmp_path, capsys):
+    before = panel.calib.read_snapshot().revision
+
+    def ended(plan):
+        message = next(plan)
+        while message.command != "checkpoint" or panel.calib.read_snapshot().revision == before:
+            message = plan.send((yield message))
+        plan.throw(RuntimeError("aborted at the pause"))
+
+    options = {"calibrant": "Ni", "start": truth(FIRST), "output_dir": tmp_path}
+    with pytest.raises(RuntimeError, match="aborted at the pause"):
+        run_engine(ended(calibrate_travel([panel], stage, [FIRST, 300.0], **options)))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"pe1: committed are revision {before + 1} at z 200, and no model; missing is z 300: calibrate" in printed
+
+
+@pytest.mark.parametrize("panel", [5], indirect=True)
+def test_plan_that_is_aborted_during_the_fit_of_the_model_prints_how_to_go_on(
+    run_engine, panel, stage, tmp_path, monkeypatch, capsys
+):
+    def fit(self, known, proper=DetectorTravel.fit):
+        run_engine.request_pause(defer=False)
+        wait_for(lambda: run_engine.state == "paused")
+        return proper(self, known)
+
+    monkeypatch.setattr(DetectorTravel, "fit", fit)
+    places = [FIRST, 300.0]
+    options = {"calibrant": "Ni", "start": [truth(place) for place in places], "output_dir": tmp_path}
+    with pytest.raises(RunEngineInterrupted):
+        run_engine(calibrate_travel([panel], stage, places, **options))
+    run_engine.abort()
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "at z 300, and no model; to go on, type: ponikeeper model fit" in printed
+    assert panel.calib.read_snapshot().provenance["method"] == "fit"
 
 
 @pytest.mark.parametrize("panel", [6], indirect=True)

@@ -110,8 +110,8 @@ def calibrate_travel(
     progress = TravelProgress(travel, known, label, each)
     devices = [calib for _, calib in pairs]
     for index, stop in enumerate(travel.stops):
-        yield from bps.checkpoint()
         try:
+            yield from bps.checkpoint()
             yield from move_all_and_settle(travel.targets(stop), devices, timeout)
             begin = progress.start(index) if starts[index] is None else starts[index]
             results = yield from calibrate(
@@ -129,7 +129,13 @@ def calibrate_travel(
             print_lines(progress.how_to_go_on(index))
             raise
         progress.add(results)
-    return (yield from progress.models())
+    try:
+        return (yield from progress.models())
+    except CalibrationError:
+        raise
+    except Exception:
+        print_lines(progress.how_to_go_on(len(travel.stops)))
+        raise
 
 
 def _check_options(options: Mapping[str, Any], label: str | None) -> None:
