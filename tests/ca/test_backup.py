@@ -12,11 +12,12 @@ import time
 import pytest
 
 from live import TIMEOUT, serving, wait_for
+from ponikeeper.history.history_file import format_counts
 from ponikeeper.store.backup import copy
 from ponikeeper.store.schema import MIGRATIONS
 from ponikeeper.store.sqlite_storage import SQLiteStorage
 from speak import GEOMETRY, Wire, commit_text, put, snapshot
-from stores import NAME, PREFIXES, contents, large_store, small_store
+from stores import COUNTS, NAME, PREFIXES, contents, large_store, small_store
 
 
 @pytest.fixture
@@ -39,14 +40,23 @@ def backups(folder):
 def test_backup_has_all_of_the_store_and_prints_its_counts(call, config, store, tmp_path):
     done = call("backup", config, "-o", tmp_path / "new" / "backups")
     (made,) = backups(tmp_path / "new" / "backups")
-    counts = "4 revisions, 7 activations, 2 corrections, 1 service change, 1 undo, 1 label, 1 model result of"
+    counts = f"{format_counts(COUNTS)} of"
     assert (done.returncode, done.stderr) == (0, "")
     head = f"{made}: OK, schema version {len(MIGRATIONS)}, 2 detectors"
     assert done.stdout == f"{head}\n{counts} {PREFIXES[0]}\n{counts} {PREFIXES[1]}\n"
     verified = call("verify", made)
     assert (verified.returncode, verified.stdout) == (0, done.stdout)
     values = json.loads(call("backup", config, "-o", tmp_path / "other", "--json").stdout)
-    expected = {"revision": 4, "activation": 7, "judgement": 2, "service": 1, "undo": 1, "label": 1, "derived": 1}
+    expected = {
+        "revision": 4,
+        "activation": 7,
+        "judgement": 2,
+        "service": 1,
+        "undo": 1,
+        "label": 1,
+        "derived": 1,
+        "rename": 2,
+    }
     assert values["counts"][PREFIXES[0]] == expected
     restored = tmp_path / "restored" / NAME
     restored.parent.mkdir()

@@ -201,9 +201,8 @@ def test_reading_an_unknown_kind_is_refused_with_the_known_ones(calibrated, text
     answer = asked(calibrated, "revision 1")
     before = snapshot(calibrated), counters(calibrated)
     assert put(f"{calibrated}History:Read", text)
-    expected = (
-        "expected one of revision N, activation N, judgement N, service N, undo N, label N, derived N; N from 1 on"
-    )
+    kinds = ", ".join(f"{kind} N" for kind in KINDS)
+    expected = f"expected one of {kinds}; N from 1 on"
     assert expected in get(f"{calibrated}Message_RBV")
     assert json.loads(get(f"{calibrated}History:Read_RBV")) == answer
     assert (snapshot(calibrated), counters(calibrated)) == before

@@ -242,7 +242,7 @@ def _history_file() -> list[str]:
         "| then | one object of one key for each record: all of "
         + ", then all of ".join(f"`{kind}`" for kind in RECORD_FIELDS)
         + ", each kind numbered from 1 without a gap |\n"
-        '| last | `"counts"` of the records by kind (`service`, `undo`, `label` and `derived` only where there are '
+        '| last | `"counts"` of the records by kind (the last five only where there are '
         'any), and `"sha256"` of all bytes '
         "before this line |"
     )
@@ -253,7 +253,8 @@ def _history_file() -> list[str]:
         "SHA-256 of the prefix, the kind and its other values in the order of the table, joined by the byte 0x1f, in "
         "UTF-8: geometry, position and provenance as JSON with sorted keys and without spaces, null of the others as "
         "the byte 0x00. An activation says from when on a revision was active, and why. A record of the kind "
-        "`service` takes a link out of service, or returns it to service; files of older versions have none.",
+        "`service` takes a link out of service, or returns it to service; files of older versions have none. The "
+        "record `rename` gives the detector another prefix; the first line and the checksums keep the first one.",
         lines,
         *(f"### `{kind}`\n\n{_kinds(fields)}" for kind, fields in RECORD_FIELDS.items()),
         f"### Example\n\n```jsonl\n{HISTORY_EXAMPLE}```",
@@ -284,7 +285,8 @@ def messages_page() -> str:
         *texts,
         "## Revisions of the history\n\n`History:Read` takes a query such as `revision 12`; `History:Read_RBV` has "
         '`{"v": 1, "read": "revision 12", "count": 57, "records": [...]}`: the records from that number on, as many as '
-        "fit, and the number of the newest one. Records are those of the history file below.\n\n"
+        "fit, and the number of the newest one; of a detector that was renamed also `prefix`, the first one, which the "
+        "checksums cover. Records are those of the history file below.\n\n"
         "`ponikeeper get --json` with `--revision`, `--label` or `--at` prints the keys of a `revision`, `prefix`, "
         "`label_now` (`label` is the one that it was committed with), `active` (whether it is active), "
         "`active_revision`, `corrections` of it, `undone` (whether every activation of it was), and `undos`, a line "

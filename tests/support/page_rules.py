@@ -24,6 +24,7 @@ NOT_RUN: Mapping[str, str] = {
     "serve": "the test has an IOC of its own that serves the page's PVs",
     "demo": "has a test of its own, tests/bluesky/test_demo.py",
     "watch": "ends with Ctrl-C",
+    "rename": "needs an IOC that is stopped; tests/bluesky/test_renamed.py",
     "install-unit": "needs root; tests/unit/cli/test_install_unit.py",
 }
 """Verbs that are parsed with their options, and not run."""

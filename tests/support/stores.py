@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ponikeeper.errors import StoreError
 from ponikeeper.geometry import Geometry
-from ponikeeper.history import Correction, DerivedGeometry, LabelRecord, ServiceChange
+from ponikeeper.history import Correction, DerivedGeometry, LabelRecord, RenameRecord, ServiceChange
 from ponikeeper.history.records import FOLLOWED, UNDO
 from ponikeeper.store import Draft, FollowState, schema
 from ponikeeper.store import sqlite_storage as writing
@@ -21,6 +21,11 @@ PREFIXES = ("XF:1{Det:1}Calib:", "XF:1{Det:2}Calib:")
 GEOMETRY = Geometry.parse(VALUES)
 LABELS = ("near", "far", None)
 NAME = "ponikeeper.sqlite"
+
+COUNTS = {
+    "revision": 4, "activation": 7, "judgement": 2, "service": 1, "undo": 1, "label": 1, "derived": 1, "rename": 2,
+}  # fmt: skip
+"""Records of each detector of a small store."""
 
 
 def time_of(number: int) -> str:
@@ -56,7 +61,7 @@ def commit(storage: SQLiteStorage, prefix: str, number: int) -> None:
 
 
 def small_store(path: Path, revisions: int = 4) -> Path:
-    """Write a few revisions, activations and answers for two detectors."""
+    """Write a few revisions, activations and answers for two detectors, which were renamed and renamed back."""
     storage = SQLiteStorage(path)
     try:
         for number in range(revisions):
@@ -72,6 +77,8 @@ def small_store(path: Path, revisions: int = 4) -> Path:
                 storage.add(prefix, correction)
             storage.add(prefix, SERVICE)
             storage.add(prefix, LabelRecord(0, 3, "spare", revisions, time_of(revisions), "bob@there"))
+            for old, new in ((prefix, f"{prefix}Old:"), (f"{prefix}Old:", prefix)):
+                storage.add(prefix, RenameRecord(0, old, new, time_of(revisions), "bob@there"))
     finally:
         storage.close()
     return path
@@ -143,6 +150,7 @@ def _of_one(storage: SQLiteStorage, prefix: str) -> tuple[object, ...]:
         storage.stored_state(prefix),
         storage.follow_candidates(prefix, None, 100),
         storage.records(prefix, "derived"),
+        storage.histories(),
     )
 
 

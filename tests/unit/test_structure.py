@@ -35,6 +35,7 @@ TESTED_ELSEWHERE = {
     "geometry/detectors": "tests/slow/test_detectors.py, against pyFAI",
     "geometry/parameters": "tests/unit/geometry/test_geometry.py: limits and hints are those of a geometry",
     "history/records": "tests/unit/history/test_history_file.py",
+    "history/renames": "tests/unit/history/test_history_file.py",
     "history/record_form": "tests/unit/history/test_history_file.py",
     "system/terminal": "tests/ca/test_cli_put.py, at a pseudo-terminal",
     "protocol/finding": "values without behaviour",

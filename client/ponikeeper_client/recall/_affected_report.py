@@ -50,7 +50,7 @@ def print_affected(prefix: str, number: int, catalog: str, files: Sequence[Path]
 
 
 def _file_history(prefix: str, number: int, files: Sequence[Path]) -> History:
-    histories = [FileHistory(exported) for exported in read_histories(files) if exported.prefix == prefix]
+    histories = [FileHistory(exported) for exported in read_histories(files) if prefix in exported.prefixes]
     uids = {history: revision.uid for history in histories if (revision := history.revision(number)) is not None}
     if len(set(uids.values())) != 1:
         what = f"several geometries have the number {number}" if uids else f"there is no revision {number} of {prefix}"

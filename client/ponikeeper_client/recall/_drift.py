@@ -58,8 +58,8 @@ def plot(prefix: str, output: Path | None, labels: Sequence[str], file: Path | N
     for library in ("pandas", "matplotlib"):  # where one is not installed, that is reported at once
         import_module(library)
     history = read_history(prefix) if file is None else read_histories(file)[0]
-    if history.prefix != prefix:
-        raise RefusedError(f"{file} is the history of {history.prefix}: expected one of {prefix}")
+    if prefix not in history.prefixes:
+        raise RefusedError(f"{file} is the history of {history.prefixes[-1]}: expected one of {prefix}")
     table = timeline(history)
     if table.empty:
         raise RefusedError(f"{prefix} is UNSET: no geometry was ever committed")

@@ -56,7 +56,7 @@ class FileHistory:
     @property
     def authority(self) -> str:
         """Where the history comes from, for a person."""
-        return f"the history of {self._history.prefix}, as exported {self._history.exported}"
+        return f"the history of {self._history.prefixes[-1]}, as exported {self._history.exported}"
 
     @property
     def length(self) -> tuple[int, int]:
@@ -125,14 +125,14 @@ def select_history(histories: Sequence[ExportedHistory], recorded: Recorded) -> 
         None of them has it.
     """
     number = recorded.revision or 0
-    same_prefix = [FileHistory(one) for one in histories if recorded.prefix in (None, one.prefix)]
+    same_prefix = [FileHistory(one) for one in histories if recorded.prefix in (None, *one.prefixes)]
     uids = {history: revision.uid for history in same_prefix if (revision := history.revision(number)) is not None}
     matches = [history for history, uid in uids.items() if uid == recorded.uid]
     if matches:
         return max(matches, key=lambda history: history.length)
     where = f"{recorded.detector} {recorded.scope}: revision {number} with the uid {recorded.uid}"
     if not same_prefix:
-        prefixes = ", ".join(dict.fromkeys(one.prefix for one in histories)) or "none at all"
+        prefixes = ", ".join(dict.fromkeys(prefix for one in histories for prefix in one.prefixes)) or "none at all"
         raise NoGeometryError(f"{where} is of {recorded.prefix}, but the given histories are of {prefixes}")
     others = ", ".join(f"{uid} in {history.authority}" for history, uid in uids.items())
     why = f"there it has the uid {others}: the store was created again" if others else "they end before it"

@@ -5,7 +5,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ponikeeper.ca.channels import Clock, PutHandler, make_channel
@@ -47,6 +47,9 @@ _PARAMETERS = _SETPOINTS | {staged(name): name for name in NAMES}
 
 _SWITCH_STATES = {False: "Off", True: "On"}
 
+_BY_FORMER_PREFIX = ("History:Read", "History:Read_RBV")
+"""PVs that are also served by the prefixes that a detector had before."""
+
 _BEAT = 1.0
 """Seconds between two updates of ``Alive_RBV``."""
 
@@ -70,9 +73,13 @@ class DetectorPVs:
         The PVs that its geometry depends on.
     store
         The store of its history.
+    former
+        PV prefixes that the detector had before: what runs recorded is looked up by them.
     """
 
-    def __init__(self, detector: Detector, keeper: Keeper, links: LinkStates, store: StoreThread) -> None:
+    def __init__(
+        self, detector: Detector, keeper: Keeper, links: LinkStates, store: StoreThread, former: Sequence[str] = ()
+    ) -> None:
         self.keeper = keeper
         """Runs the requests."""
         self._links = links
@@ -85,7 +92,9 @@ class DetectorPVs:
         handlers = self._handlers()
         self._channels = {pv.suffix: make_channel(pv, handlers.get(pv.suffix)) for pv in DETECTOR_PVS}
         self._alive = self._channels["Alive_RBV"] = Clock(ALIVE)
-        self.pvdb = {detector.prefix + suffix: channel for suffix, channel in self._channels.items()}
+        self.pvdb = {prefix + suffix: self._channels[suffix] for prefix in former for suffix in _BY_FORMER_PREFIX}
+        # last, so that these are the names that the put log has
+        self.pvdb |= {detector.prefix + suffix: channel for suffix, channel in self._channels.items()}
         keeper.on_publish(self.publish)
 
     def publish(self, state: DetectorState, change: Change) -> None:

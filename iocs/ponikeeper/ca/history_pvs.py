@@ -84,7 +84,7 @@ class HistoryPVs:
         number = self.selected or (active.number if active else 0)
         try:
             read = await self._revisions(number - _WINDOW // 2, number + _WINDOW // 2)
-            undone = await self._store.read(lambda storage: storage.undone_revisions(self._keeper.state.prefix))
+            undone = await self._store.read(lambda storage: storage.undone_revisions(self._keeper.history))
         except StoreError as error:
             self._publish_message(f"the history cannot be read: {error}")
             return
@@ -122,12 +122,12 @@ class HistoryPVs:
         self._publish({"History:Read_RBV": PVValue(reply)}, time.time())
 
     async def _reply_text(self, query: HistoryQuery) -> str:
-        prefix = self._keeper.state.prefix
+        prefix, first_prefix = self._keeper.state.prefix, self._keeper.history
 
         def read(storage: HistoryStorage) -> str:
             last = query.first + MAX_RECORDS[query.kind] - 1
-            records = storage.records(prefix, query.kind, query.first, last)
-            return reply_text(prefix, query, storage.count(prefix, query.kind), records)
+            records = storage.records(first_prefix, query.kind, query.first, last)
+            return reply_text(prefix, query, storage.count(first_prefix, query.kind), records, first_prefix)
 
         return await self._store.read(read)
 

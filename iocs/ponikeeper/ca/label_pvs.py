@@ -88,7 +88,7 @@ class LabelPVs:
 
     def _read(self, storage: HistoryStorage) -> list[tuple[str, Revision]]:
         """Read the labels of the newest revisions, each with the revision that it activates."""
-        prefix = self._keeper.state.prefix
+        prefix = self._keeper.history
         excluded = corrected_revisions(self._keeper.state.corrections) | storage.undone_revisions(prefix)
         pairs = storage.newest_labels(prefix, COUNT, excluded)
         found = ((label, storage.revision(prefix, number)) for label, number in pairs)

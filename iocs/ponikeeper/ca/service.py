@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from caproto import AlarmStatus
@@ -39,6 +39,8 @@ from ponikeeper.protocol import Commit
 from ponikeeper.protocol.pvs import IOC_PVS
 from ponikeeper.putlog.sinks import make_sink
 from ponikeeper.site.channelfinder import announce
+from ponikeeper.store import StoredHistory
+from ponikeeper.store.histories import first_prefix_of, unnamed, unnamed_text
 from ponikeeper.store.opening import open_storage
 from ponikeeper.store.store_thread import Health, StoreThread
 from ponikeeper.system.free_memory import return_freed_memory
@@ -117,8 +119,11 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
             LinkStates(detector.link, detector.settle, mismatch=detector.mismatch, extrapolate=detector.extrapolate)
             for detector in config.detector
         ]
+        histories = await store.read(lambda storage: storage.histories())
+        for history in unnamed(histories, [detector.prefix for detector in config.detector]):
+            log.warning("%s", unnamed_text(history, str(config.source)))
         detectors = [
-            await _detector_pvs(config, detector, store, links)
+            await _detector_pvs(config, detector, store, links, histories)
             for detector, links in zip(config.detector, linked, strict=True)
         ]
         pvdb = {name: channel for pvs in detectors for name, channel in pvs.pvdb.items()}
@@ -248,10 +253,13 @@ async def _require_no_rival(config: Config, environment: Environment, force: boo
     raise RefusedError(f"{rival} already: stop that server, or give this one another prefix (--force overrides)")
 
 
-async def _detector_pvs(config: Config, detector: Detector, store: StoreThread, links: LinkStates) -> DetectorPVs:
+async def _detector_pvs(
+    config: Config, detector: Detector, store: StoreThread, links: LinkStates, histories: Sequence[StoredHistory]
+) -> DetectorPVs:
+    first_prefix = first_prefix_of(histories, detector.prefix)
     keeper = Keeper(
         detector.prefix, store, detector.limits, links, detector.follow, edit_position=detector.position,
-        assumed=detector.assumed_errors(), prefer=detector.prefer,
+        assumed=detector.assumed_errors(), prefer=detector.prefer, history=first_prefix,
     )  # fmt: skip
     await keeper.load()
     geometry = seed(config, detector)
@@ -259,7 +267,8 @@ async def _detector_pvs(config: Config, detector: Detector, store: StoreThread, 
         provenance = {"method": "poni", "comment": f"seed {detector.seed}"}
         result = await keeper.execute(Commit(geometry.as_dict(), provenance, inherit=False), "configuration")
         log.info("seed of %s: %s %s", detector.prefix, result.outcome, "; ".join(result.errors))
-    pvs = DetectorPVs(detector, keeper, links, store)
+    had = {prefix for history in histories if history.prefix == first_prefix for prefix in history.prefixes}
+    pvs = DetectorPVs(detector, keeper, links, store, sorted(had - {detector.prefix}))
     await pvs.start()
     return pvs
 

@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "backup": "backup:backup",
         "install-unit": "install_unit:install_unit",
         "import": "importing:import_",
+        "rename": "renaming:rename",
     }
 )
 """The module of this package and the function, or the group, of each command, in the order of the help."""

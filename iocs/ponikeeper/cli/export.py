@@ -55,7 +55,7 @@ def verify(
     print_text(
         dumps(_summary(exported))
         if as_json
-        else f"{file}: OK, {counts} of {exported.prefix}, exported {exported.exported}"
+        else f"{file}: OK, {counts} of {exported.prefixes[-1]}, exported {exported.exported}"
     )
 
 
@@ -85,4 +85,4 @@ def _is_store(file: Path) -> bool:
 
 
 def _summary(exported: ExportedHistory) -> dict[str, object]:
-    return {"prefix": exported.prefix, "exported": exported.exported, "counts": exported.counts()}
+    return {"prefix": exported.prefixes[-1], "exported": exported.exported, "counts": exported.counts()}

@@ -19,6 +19,7 @@ from ponikeeper.history.records import KINDS
 from ponikeeper.site import legacy_import
 from ponikeeper.site.legacy_import import ImportOptions, LegacyCalibration
 from ponikeeper.store import HistoryStorage
+from ponikeeper.store.histories import require_no_other
 from ponikeeper.store.opening import open_storage
 from ponikeeper.system.time_zone import local_zone_name
 from ponikeeper.text import timestamps
@@ -61,9 +62,10 @@ def import_(
     now = timestamps.now()
     if _is_export(source):
         history = read_history_file(source)
-        if history.prefix not in ([prefix] if prefix else prefixes):
+        today = history.prefixes[-1]
+        if today not in ([prefix] if prefix else prefixes):
             expected = prefix or " ".join(prefixes)
-            raise ConfigError(f"{source} is the history of {history.prefix}: expected one of {expected} ({config})")
+            raise ConfigError(f"{source} is the history of {today}: expected one of {expected} ({config})")
     else:
         detector_prefix = _detector_prefix(prefix, prefixes, config)
         limits = loaded.detector[prefixes.index(detector_prefix)].limits
@@ -81,6 +83,7 @@ def import_(
                 print_error(_unread_time(calibration))
         history = legacy_import.to_history(detector_prefix, legacy, now)
     with contextlib.closing(open_storage(loaded.store)) as store:
+        require_no_other(store.histories(), history.prefix, history.prefixes[-1])
         present, missing = _compare(store, history, source)
         records = [record for part in missing.by_kind().values() for record in part]
         if records:

@@ -48,7 +48,7 @@ class DetectorStore:
     Parameters
     ----------
     prefix
-        The detector's PV prefix, which is its key in the store.
+        The first PV prefix of its history, which is its key in the store.
     store
         The store of the IOC.
     publisher

@@ -32,7 +32,7 @@ class Keeper:
     Parameters
     ----------
     prefix
-        The detector's PV prefix, which is its key in the store.
+        The detector's PV prefix.
     store
         The store of the IOC.
     limits
@@ -49,6 +49,8 @@ class Keeper:
         The errors that a fit of this detector assumes.
     prefer
         What following activates where a model holds and a revision was calibrated exactly there.
+    history
+        The first PV prefix of its history, which is its key in the store; None where it is `prefix`.
     """
 
     def __init__(
@@ -62,11 +64,14 @@ class Keeper:
         edit_position: EditPosition = "keep",
         assumed: AssumedErrors = DEFAULT_ERRORS,
         prefer: Prefer = "model",
+        history: str | None = None,
     ) -> None:
+        self.history = history or prefix
+        """The first PV prefix of its history, which is its key in the store."""
         self._links = links
         self._lock = asyncio.Lock()
         self._publisher = Publisher(prefix, links, follow, now, assumed)
-        self._store = DetectorStore(prefix, store, self._publisher)
+        self._store = DetectorStore(self.history, store, self._publisher)
         self._series = EditSeries(self._publisher, links)
         self._follower = Follower(self._store, self._publisher, links, self._lock, prefer)
         self._operations = Operations(

@@ -2,7 +2,7 @@
 
 from ponikeeper.history.derived import DerivedGeometry
 from ponikeeper.history.record_form import Position
-from ponikeeper.history.records import Activation, Correction, LabelRecord, ServiceChange, UndoRecord
+from ponikeeper.history.records import Activation, Correction, LabelRecord, RenameRecord, ServiceChange, UndoRecord
 from ponikeeper.history.revision import Revision
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "DerivedGeometry",
     "LabelRecord",
     "Position",
+    "RenameRecord",
     "Revision",
     "ServiceChange",
     "UndoRecord",

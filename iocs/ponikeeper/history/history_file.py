@@ -19,11 +19,13 @@ from ponikeeper.history.records import (
     Correction,
     LabelRecord,
     Record,
+    RenameRecord,
     ServiceChange,
     UndoRecord,
     name_of,
     with_checksum,
 )
+from ponikeeper.history.renames import first_prefix, prefixes
 from ponikeeper.history.revision import Revision
 from ponikeeper.text import strictjson, timestamps
 
@@ -39,10 +41,10 @@ class ExportedHistory:
     Parameters
     ----------
     prefix
-        PV prefix of the detector.
+        PV prefix of the detector; of one that was renamed the first one, which the checksums cover.
     exported
         Time of the export, UTC ISO 8601.
-    revisions, activations, corrections, service, undos, labels, derived
+    revisions, activations, corrections, service, undos, labels, derived, renames
         All of them, in their order; `service` are the service changes, `derived` what models gave.
     """
 
@@ -55,17 +57,25 @@ class ExportedHistory:
     undos: tuple[UndoRecord, ...] = ()
     labels: tuple[LabelRecord, ...] = ()
     derived: tuple[DerivedGeometry, ...] = ()
+    renames: tuple[RenameRecord, ...] = ()
 
     @classmethod
     def of(cls, prefix: str, exported: str, records: Mapping[str, Sequence[Record]]) -> "ExportedHistory":
-        """Build a history from its records by kind; parameters as the class."""
+        """Build a history from its records by kind; parameters as the class, `prefix` may be any that it has had."""
         parts = (tuple(records.get(kind, ())) for kind in KINDS)
-        return cls(prefix, exported, *parts)  # type: ignore[arg-type]  # in the order of KINDS
+        first = first_prefix(prefix, cast("Sequence[RenameRecord]", records.get("rename", ())))
+        return cls(first, exported, *parts)  # type: ignore[arg-type]  # in the order of KINDS
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """All PV prefixes that the detector has had, in their order; the last one is that of today."""
+        return prefixes(self.prefix, self.renames)
 
     def by_kind(self) -> dict[str, tuple[Record, ...]]:
         """Return the records by the names of their kinds, in the order of the file."""
         records = (
             self.revisions, self.activations, self.corrections, self.service, self.undos, self.labels, self.derived,
+            self.renames,
         )  # fmt: skip
         return dict(zip(KINDS, records, strict=True))
 
@@ -291,6 +301,7 @@ def _require_right(
     if line.decode("ascii") != _last_line(counts, before):
         raise HistoryError(f"line {number}: its sha256 is not that of the lines before it: the file was changed")
     _require_closed(number, history)
+    _require_one_name(number, history)
 
 
 def _require_closed(number: int, history: ExportedHistory) -> None:
@@ -317,6 +328,12 @@ def _require_closed(number: int, history: ExportedHistory) -> None:
         )
 
 
+def _require_one_name(number: int, history: ExportedHistory) -> None:
+    """Check that the renames lead from the prefix of the first line to that of today."""
+    if [rename.old for rename in history.renames] != [*history.prefixes[:-1]]:
+        raise HistoryError(f"line {number}: the renames do not lead from {history.prefix} to the prefix of today")
+
+
 def _named(record: Record) -> str:
     return " ".join(map(str, name_of(record)))
 
@@ -338,6 +355,8 @@ def _clash(one: Record, other: Record) -> str:
                 return f"of revision {record.revision}, {record.time}"
             case DerivedGeometry():
                 return f"of revision {record.revision} for activation {record.serial}"
+            case RenameRecord():
+                return f"to {record.new}, {record.time}"
 
     return (
         f"{_named(one)} differs: in the store it is the one {details(one)}, in the file the one {details(other)}; "

@@ -129,6 +129,14 @@ FIELDS: Mapping[str, Mapping[str, Field]] = MappingProxyType(
             "certainty": _OBJECT,
             "checksum": _LINE,
         },
+        "rename": {
+            "number": _NUMBER,
+            "old": _LINE,
+            "new": _LINE,
+            "time": _TIMESTAMP,
+            "author": _LINE,
+            "checksum": _LINE,
+        },
     }
 )
 """The keys of the JSON object of each kind, with the allowed values."""

@@ -234,7 +234,31 @@ class LabelRecord(_PlainRecord):
     author: str
 
 
-Record = Revision | Activation | Correction | ServiceChange | UndoRecord | LabelRecord | DerivedGeometry
+@dataclass(frozen=True, slots=True)
+class RenameRecord(_PlainRecord):
+    """The PV prefix of the detector changed; checksums still cover the first one that the history had.
+
+    Parameters
+    ----------
+    number
+        Counts the renames of a detector from 1.
+    old, new
+        PV prefix before and from then on.
+    time
+        When it was stored, UTC ISO 8601.
+    author
+        Who renamed it; not verified.
+    """
+
+    name: ClassVar[tuple[str, str]] = ("rename", "number")
+    number: int
+    old: str
+    new: str
+    time: str
+    author: str
+
+
+Record = Revision | Activation | Correction | ServiceChange | UndoRecord | LabelRecord | DerivedGeometry | RenameRecord
 
 KINDS: Mapping[str, type[Record]] = MappingProxyType(
     {
@@ -245,6 +269,7 @@ KINDS: Mapping[str, type[Record]] = MappingProxyType(
         "undo": UndoRecord,
         "label": LabelRecord,
         "derived": DerivedGeometry,
+        "rename": RenameRecord,
     }
 )
 """The kinds of records by name; each kind refers only to kinds before it."""

@@ -17,7 +17,16 @@ from ponikeeper.protocol.json_text import MAX_BYTES, VERSION
 from ponikeeper.text import strictjson
 
 MAX_RECORDS: Mapping[str, int] = MappingProxyType(
-    {"revision": 40, "activation": 110, "judgement": 110, "service": 110, "undo": 120, "label": 100, "derived": 50}
+    {
+        "revision": 40,
+        "activation": 110,
+        "judgement": 110,
+        "service": 110,
+        "undo": 120,
+        "label": 100,
+        "derived": 50,
+        "rename": 100,
+    }
 )
 """Number of records of each kind that never fit one reply, so that no more need to be read for it."""
 
@@ -87,7 +96,9 @@ def parse_query(text: str) -> HistoryQuery:
     return HistoryQuery(match[1], int(match[2]))
 
 
-def reply_text(prefix: str, query: HistoryQuery, count: int, records: Sequence[Record]) -> str:
+def reply_text(
+    prefix: str, query: HistoryQuery, count: int, records: Sequence[Record], first_prefix: str | None = None
+) -> str:
     """Format a reply with as many of the records as fit.
 
     Parameters
@@ -100,17 +111,21 @@ def reply_text(prefix: str, query: HistoryQuery, count: int, records: Sequence[R
         Number of the newest record of the kind.
     records
         Records from the first one of the query on.
+    first_prefix
+        PV prefix that the checksums cover; None is `prefix`.
 
     Returns
     -------
     str
         The text of ``History:Read_RBV``.
     """
-    head = f'{{"v": {VERSION}, "read": "{query}", "count": {count}, "records": ['
+    covered = first_prefix or prefix
+    name = "" if covered == prefix else f'"prefix": {strictjson.dumps(covered)}, '
+    head = f'{{"v": {VERSION}, "read": "{query}", "count": {count}, {name}"records": ['
     room = MAX_BYTES - len(head) - len("]}")
     texts: list[str] = []
     for record in records:
-        text = strictjson.dumps(with_checksum(prefix, record))
+        text = strictjson.dumps(with_checksum(covered, record))
         room -= len(text) + len(", ")
         if room < 0:
             break
@@ -124,9 +139,9 @@ def parse_reply(prefix: str, text: str) -> Reply:
     Parameters
     ----------
     prefix
-        PV prefix of the detector.
+        PV prefix of the detector, with which the PV was read.
     text
-        The text of ``History:Read_RBV``.
+        The text of ``History:Read_RBV``; of a detector that was renamed it has the prefix that the checksums cover.
 
     Returns
     -------
@@ -144,8 +159,9 @@ def parse_reply(prefix: str, text: str) -> Reply:
         version, read, count = values["v"], str(values["read"]), int(cast("int", values["count"]))
         kind = KINDS[read.partition(" ")[0]]
         records = cast("list[dict[str, object]]", values["records"])
+        covered = str(values.get("prefix", prefix))
     except (ValueError, TypeError, KeyError) as error:
         raise HistoryError(f"{prefix}History:Read_RBV has no valid reply ({error}): {expected}") from None
     if version != VERSION:
         raise HistoryError(f"{prefix}History:Read_RBV has version {version!a}: {expected}")
-    return Reply(read, count, tuple(kind.parse(prefix, record) for record in records))
+    return Reply(read, count, tuple(kind.parse(covered, record) for record in records))

@@ -14,6 +14,7 @@ from ponikeeper.history.history_file import counted
 from ponikeeper.history.records import KINDS
 from ponikeeper.store import schema, verify
 from ponikeeper.store.database import check_header, translated_errors
+from ponikeeper.store.histories import read_histories
 from ponikeeper.system.atomic_write import sync_file, sync_folder
 
 _PATIENCE = 10.0
@@ -29,7 +30,7 @@ class Contents:
     version
         Version of its schema.
     counts
-        Number of records of each kind, by the prefixes of the detectors.
+        Number of records of each kind, by the prefixes that the detectors have today.
     """
 
     version: int
@@ -121,7 +122,10 @@ def _verified(path: Path, name: Path) -> Contents:
         verify.check_complete(connection)
         for rows in verify.slices(connection):
             verify.verify_slice(connection, rows, prefixes)
-        return Contents(version, {prefix: _counts(connection, key) for key, prefix in sorted(prefixes.items())})
+        named = {history.prefix: history.prefixes[-1] for history in read_histories(connection, version)}
+        counts = {key: _counts(connection, key) for key in sorted(prefixes)}
+        empty_first = sorted(counts, key=lambda key: (counts[key]["revision"] > 0, key))  # of one name, the renamed one
+        return Contents(version, {named[prefixes[key]]: counts[key] for key in empty_first})
 
 
 def _counts(connection: sqlite3.Connection, key: int) -> dict[str, int]:

@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ponikeeper.geometry import Geometry
-from ponikeeper.history import Activation, Correction, LabelRecord, Position, Revision, ServiceChange
+from ponikeeper.history import Activation, Correction, LabelRecord, Position, RenameRecord, Revision, ServiceChange
 from ponikeeper.history.labels import label_of
+from ponikeeper.history.renames import prefixes
 
-Added = TypeVar("Added", bound=Correction | ServiceChange | LabelRecord)
+Added = TypeVar("Added", bound=Correction | ServiceChange | LabelRecord | RenameRecord)
 """A record that is added to the history without an activation."""
 
 
@@ -35,6 +36,33 @@ class Answer:
     revision: int
     serial: int
     time: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHistory:
+    """One history of a store.
+
+    Parameters
+    ----------
+    prefix
+        Its first PV prefix: the key in the store, which the checksums cover.
+    renames
+        All of them, in their order.
+    revisions
+        Number of its revisions.
+    newest
+        When the newest of them was made, UTC ISO-8601; empty where there is none.
+    """
+
+    prefix: str
+    renames: tuple[RenameRecord, ...]
+    revisions: int
+    newest: str
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """All PV prefixes that it has had, in their order; the last one is that of today."""
+        return prefixes(self.prefix, self.renames)
 
 
 @dataclass(frozen=True, slots=True)

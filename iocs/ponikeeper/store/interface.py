@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ponikeeper.history import Activation, DerivedGeometry, Revision
 from ponikeeper.history.records import Record
-from ponikeeper.store.data_types import Added, Answer, Draft, FollowCandidate, FollowState, StoredState
+from ponikeeper.store.data_types import Added, Answer, Draft, FollowCandidate, FollowState, StoredHistory, StoredState
 
 NO_END = 2**62
 """Larger than the number of any record."""
@@ -24,6 +24,21 @@ class HistoryStorage(Protocol):
     @property
     def path(self) -> Path:
         """The file; its folder is on the disk whose free space and health are watched."""
+        ...
+
+    def histories(self) -> list[StoredHistory]:
+        """Read which histories there are; the other methods take the first PV prefix of one.
+
+        Returns
+        -------
+        list of StoredHistory
+            In the order in which they began.
+
+        Raises
+        ------
+        StoreError
+            As `stored_state`.
+        """
         ...
 
     def stored_state(self, prefix: str) -> StoredState:
@@ -364,7 +379,7 @@ class HistoryStorage(Protocol):
         ...
 
     def add(self, prefix: str, record: Added, answer: Answer | None = None) -> Added:
-        """Store a correction, service change or label record, and the answer to its request.
+        """Store a correction, service change, label or rename record, and the answer to its request.
 
         Parameters
         ----------

@@ -12,8 +12,9 @@ from ponikeeper.history.labels import labelled, latest_labels
 from ponikeeper.history.record_form import Row
 from ponikeeper.history.records import UNREQUESTED, Record, name_of
 from ponikeeper.store import schema, verify
-from ponikeeper.store.data_types import Answer, FollowCandidate, FollowState, StoredState
+from ponikeeper.store.data_types import Answer, FollowCandidate, FollowState, StoredHistory, StoredState
 from ponikeeper.store.database import StoreFile
+from ponikeeper.store.histories import read_histories
 from ponikeeper.store.interface import NO_END
 from ponikeeper.store.rows import CHECKED, derived_of, record_of, verify_row
 from ponikeeper.text import strictjson
@@ -91,6 +92,10 @@ class Reader:
                 verify.verify_slice(connection, self._pending[0], prefixes)
                 self._pending.popleft()
         return bool(self._pending)
+
+    def histories(self) -> list[StoredHistory]:
+        with self._file.translated_errors():
+            return read_histories(self._file.connection(), len(schema.MIGRATIONS))
 
     def stored_state(self, prefix: str) -> StoredState:
         revision, activation = self.active(prefix) or (None, None)

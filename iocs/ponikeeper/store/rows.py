@@ -21,6 +21,7 @@ CHECKED = MappingProxyType(
         "undo": "number, serial, undone, revision",
         "label": "number, revision, label, newest, time, author",
         "derived": "number, serial, revision, geometry, position, certainty",
+        "rename": "number, old, new, time, author",
         "standing": "follow, rested, time, author",
     }
 )

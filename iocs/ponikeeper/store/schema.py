@@ -55,6 +55,11 @@ MIGRATIONS: tuple[str, ...] = (
         revision INTEGER NOT NULL, geometry TEXT NOT NULL, position TEXT NOT NULL, certainty TEXT NOT NULL,
         checksum TEXT NOT NULL, UNIQUE (detector, number), UNIQUE (detector, serial));
     """,
+    """
+    CREATE TABLE rename (
+        detector INTEGER NOT NULL REFERENCES detector(id), number INTEGER NOT NULL, old TEXT NOT NULL,
+        new TEXT NOT NULL, time TEXT NOT NULL, author TEXT NOT NULL, checksum TEXT NOT NULL, UNIQUE (detector, number));
+    """,
 )
 """The SQL that migrates a store from each schema version to the next; the length is the current version.
 

@@ -28,6 +28,7 @@ _INDICES = {
     "undo": {"sqlite_autoindex_undo_1": "number", "sqlite_autoindex_undo_2": "undone"},
     "label": {"sqlite_autoindex_label_1": "number"},
     "derived": {"sqlite_autoindex_derived_1": "number", "sqlite_autoindex_derived_2": "serial"},
+    "rename": {"sqlite_autoindex_rename_1": "number"},
     "answer": {"sqlite_autoindex_answer_1": "request"},
     "standing": {"sqlite_autoindex_standing_1": "detector"},
 }

@@ -17,12 +17,11 @@ from ponikeeper.history.history_file import ExportedHistory, counted, format_cou
 from ponikeeper.history.record_form import checksum
 from ponikeeper.history.records import KINDS, with_checksum
 from ponikeeper.store.sqlite_storage import SQLiteStorage
-from stores import NAME, PREFIXES, small_store
+from stores import COUNTS, NAME, PREFIXES, small_store
 from strategies import geometries, json_values
 
 PREFIX = PREFIXES[0]
 EXPORTED = "2026-11-23T04:00:00.000000Z"
-COUNTS = {"revision": 4, "activation": 7, "judgement": 2, "service": 1, "undo": 1, "label": 1, "derived": 1}
 
 
 def of_store(path, revisions=4) -> ExportedHistory:
@@ -59,14 +58,14 @@ def test_what_was_written_is_read(history, data):
     assert data.isascii()
     assert write(read(data)) == data
     assert history.counts() == COUNTS
-    text = "4 revisions, 7 activations, 2 corrections, 1 service change, 1 undo, 1 label, 1 model result"
+    text = "4 revisions, 7 activations, 2 corrections, 1 service change, 1 undo, 1 label, 1 model result, 2 renames"
     assert format_counts(history.counts()) == text
     assert format_counts({"revision": 1, "judgement": 0}) == "1 revision, 0 corrections"
 
 
 def test_undo_or_label_of_what_is_not_in_the_file_is_refused(history):
     for undos, labels in ((1, 0), (0, 1)):
-        part = ExportedHistory.of(PREFIX, EXPORTED, cut(history, 3, 3, 0, 0, undos, labels, 0).by_kind())
+        part = ExportedHistory.of(PREFIX, EXPORTED, cut(history, 3, 3, 0, 0, undos, labels, 0, 0).by_kind())
         with pytest.raises(HistoryError, match=r"the newest activation that is an undo is .*: expected records of the"):
             read(write(part))
 
@@ -76,7 +75,7 @@ def test_file_is_one_json_object_a_line_and_ends_with_the_hash_of_all_before(dat
     head = json.loads(lines[0])
     assert (head["v"], head["what"], head["prefix"], head["exported"]) == (1, "ponikeeper history", PREFIX, EXPORTED)
     assert [next(iter(json.loads(line))) for line in lines[1:]] == 4 * ["revision"] + 7 * ["activation"] + [
-        "judgement", "judgement", "service", "undo", "label", "derived",
+        "judgement", "judgement", "service", "undo", "label", "derived", "rename", "rename",
     ]  # fmt: skip
     assert json.loads(end) == {
         "counts": COUNTS,
@@ -85,11 +84,24 @@ def test_file_is_one_json_object_a_line_and_ends_with_the_hash_of_all_before(dat
 
 
 def test_file_of_a_version_with_three_kinds_is_read_and_written_to_the_same_bytes(history):
-    old = write(replace(history, service=(), undos=(), labels=(), derived=()))
+    old = write(replace(history, service=(), undos=(), labels=(), derived=(), renames=()))
     assert json.loads(old.splitlines()[-1])["counts"] == {"revision": 4, "activation": 7, "judgement": 2}
     assert write(read(old)) == old
-    later = {"service": 1, "undo": 1, "label": 1, "derived": 1}
+    later = {"service": 1, "undo": 1, "label": 1, "derived": 1, "rename": 2}
     assert new_records(read(old), history).counts() == {"revision": 0, "activation": 0, "judgement": 0, **later}
+
+
+def test_renamed_history_is_proven_by_its_first_prefix_and_has_all_of_them(history):
+    assert (history.prefix, history.prefixes) == (PREFIX, (PREFIX, f"{PREFIX}Old:", PREFIX))
+    renamed = ExportedHistory.of(f"{PREFIX}Old:", EXPORTED, cut(history, 4, 7, 2, 1, 1, 1, 1, 1).by_kind())
+    assert (renamed.prefix, renamed.prefixes) == (PREFIX, (PREFIX, f"{PREFIX}Old:"))
+    assert read(write(renamed)) == renamed
+    assert new_records(renamed, history).renames == history.renames[1:]
+
+
+def test_renames_that_do_not_follow_each_other_are_refused(history):
+    other = replace(history, renames=(history.renames[0], replace(history.renames[1], old="P:")))
+    assert "the renames do not lead from" in refusal(write(other))
 
 
 def test_history_of_nothing_is_a_history():
@@ -267,7 +279,9 @@ def cut(history, *counts):
     return ExportedHistory.of(PREFIX, EXPORTED, {kind: records[:count] for (kind, records), count in parts})
 
 
-@pytest.mark.parametrize("kept", [(0,) * 7, (1, 1, 0, 0, 0, 0, 0), (4, 4, 1, 1, 0, 0, 0), (4, 7, 2, 1, 1, 0, 0)])
+@pytest.mark.parametrize(
+    "kept", [(0,) * 8, (1, 1, 0, 0, 0, 0, 0, 0), (4, 4, 1, 1, 0, 0, 0, 0), (4, 7, 2, 1, 1, 0, 0, 1)]
+)
 def test_records_that_continue_a_history_are_the_new_ones(history, kept):
     beginning = cut(history, *kept)
     new = new_records(beginning, history)
@@ -289,7 +303,7 @@ def test_first_record_that_differs_is_named(history, kind):
 
 def test_histories_that_went_two_ways_are_refused(history):
     with pytest.raises(RefusedError, match="the file continues with judgement 1, the store with activation 5: neither"):
-        new_records(cut(history, 4, 7, 0, 0, 0, 0, 0), cut(history, 4, 4, 2, 0, 0, 0, 0))
+        new_records(cut(history, 4, 7, 0, 0, 0, 0, 0, 0), cut(history, 4, 4, 2, 0, 0, 0, 0, 0))
 
 
 OLD = Path(__file__).with_name("export_of_0_1.jsonl")

@@ -7,7 +7,16 @@ import pytest
 from ponikeeper.detector.commit_rules import require_room
 from ponikeeper.errors import HistoryError
 from ponikeeper.geometry import Geometry
-from ponikeeper.history import Activation, Correction, DerivedGeometry, LabelRecord, Revision, ServiceChange, UndoRecord
+from ponikeeper.history import (
+    Activation,
+    Correction,
+    DerivedGeometry,
+    LabelRecord,
+    RenameRecord,
+    Revision,
+    ServiceChange,
+    UndoRecord,
+)
 from ponikeeper.history.record_form import checksum
 from ponikeeper.history.records import KINDS
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES
@@ -53,7 +62,7 @@ def test_text_that_is_not_a_query_is_refused_with_the_valid_ones(text):
     with pytest.raises(HistoryError) as caught:
         parse_query(text)
     expected = "expected one of revision N, activation N, judgement N, service N, undo N, label N, "
-    expected += "derived N; N from 1 on"
+    expected += "derived N, rename N; N from 1 on"
     assert expected in str(caught.value)
     assert str(caught.value).isascii()
 
@@ -72,6 +81,14 @@ def test_answer_has_as_many_as_fit(records):
     assert MAX_BYTES - 1500 < len(text) < MAX_BYTES
 
 
+def test_reply_of_a_renamed_detector_names_the_prefix_that_the_checksums_cover():
+    records = [revision(1)]
+    text = reply_text("NEW:", HistoryQuery("revision", 1), 1, records, PREFIX)
+    assert json.loads(text)["prefix"] == PREFIX
+    assert parse_reply("NEW:", text).records == tuple(records)
+    assert "prefix" not in json.loads(reply_text(PREFIX, HistoryQuery("revision", 1), 1, records, PREFIX))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_more_records_are_read_than_can_fit_a_reply(kind):
     lengths = dict.fromkeys(("dist", "poni1", "poni2", "rot1", "rot2", "rot3"), 1.0)
@@ -82,7 +99,7 @@ def test_no_more_records_are_read_than_can_fit_a_reply(kind):
         "judgement": Correction(1, "retract", 1, None, None, None, "", TIME, ""),
         "service": ServiceChange(1, "in_service", "z", "", TIME, ""),
         "undo": UndoRecord(1, 1, 1, 1), "label": LabelRecord(1, 1, "a", 1, TIME, ""),
-        "derived": DerivedGeometry(1, 1, 1, bare.geometry, {}, {}),
+        "derived": DerivedGeometry(1, 1, 1, bare.geometry, {}, {}), "rename": RenameRecord(1, "", "", TIME, ""),
     }[kind]  # fmt: skip
     answer = reply_text(PREFIX, HistoryQuery(kind, 1), 999, [shortest] * MAX_RECORDS[kind])
     assert len(json.loads(answer)["records"]) < MAX_RECORDS[kind]

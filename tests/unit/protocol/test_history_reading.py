@@ -73,7 +73,7 @@ def test_everything_is_read_once_and_in_order(long):
     history = reading.run(reading.full_history(), long)
     assert {kind: len(records) for kind, records in history.items()} == {
         "revision": REVISIONS, "activation": REVISIONS, "judgement": 0, "service": 0, "undo": 0, "label": 0,
-        "derived": 0,
+        "derived": 0, "rename": 0,
     }  # fmt: skip
     assert history["revision"] == listing.revisions
     assert numbers(history["activation"]) == list(range(1, REVISIONS + 1))

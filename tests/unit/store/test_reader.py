@@ -86,8 +86,8 @@ def test_records_of_each_kind_are_read_by_their_numbers(storage):
     assert storage.records(PREFIX, "revision", 1, 2) == storage.revisions(PREFIX, 1, 2)
     assert storage.records(PREFIX, "judgement") == corrections(3)
     assert storage.records(PREFIX, "service") == [SERVICE]
-    assert [storage.count(PREFIX, kind) for kind in KINDS] == [3, 4, 2, 1, 0, 0, 0]
-    assert [storage.count(OTHER, kind) for kind in KINDS] == [0] * 7
+    assert [storage.count(PREFIX, kind) for kind in KINDS] == [3, 4, 2, 1, 0, 0, 0, 0]
+    assert [storage.count(OTHER, kind) for kind in KINDS] == [0] * 8
 
 
 @settings(max_examples=25)
