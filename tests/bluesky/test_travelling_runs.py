@@ -357,6 +357,9 @@ def test_corrected_member_is_reported_by_the_live_ioc(panel, stage, go, model, d
 
 # --- fly scans
 
+_PERIOD = 0.02
+"""Least time between two frames (s): a faster motor travels too far during an exposure for a certain geometry."""
+
 
 class Flyer(Panel):
     """A detector that is exposed while its motor moves, and keeps where that was at the end of each exposure."""
@@ -377,8 +380,9 @@ class Flyer(Panel):
             place = 1000.0 + 4.0 * number
             assert speak.put(self.motors.pv("Z:RBV"), place) is None
             wait_for(lambda place=place: self.stage.position == place)
-            stamp = time.time()
-            self.frames.append((place, stamp))
+            last = self.frames[-1][1] if self.frames else 0.0
+            wait_for(lambda last=last: time.time() > last + _PERIOD)
+            self.frames.append((place, time.time()))
         speak.put(self.motors.pv("Z:MOVN"), 0)
         return NullStatus()
 
