@@ -11,11 +11,9 @@ from ponikeeper.geometry.kinematics import AnyJoint, Beam, Chain, Model, Rotate,
 from ponikeeper.geometry.kinematics.panel import Panel, ring_shift_px
 from ponikeeper_client.model.left_out import LeftOut, culprit, leave_out
 from ponikeeper_client.model.members import INFLATION, Member, values_of
-from ponikeeper_client.model.solve import Prior, Problem, Solution, solve
+from ponikeeper_client.model.nominal import axis_notes, priors_of
+from ponikeeper_client.model.solve import Problem, Solution, solve
 from ponikeeper_client.model.travel import TravelWavelength, wavelength_from_travel
-
-NOMINAL_TILT, NOMINAL_OFFSET = 5e-3, 5e-4
-"""Standard deviations of a nominal axis: of its direction (rad), and of where it passes the sample (m)."""
 
 ENERGY_RANGE = 0.02
 """How far a model holds from the energy of calibrations that do not span more (relative)."""
@@ -36,7 +34,7 @@ class Setup:
     panel
         Sides of the panel (m).
     nominal
-        Names of arms whose axes are known beforehand, within `NOMINAL_TILT` and `NOMINAL_OFFSET`.
+        Names of arms whose axes are known beforehand, as `priors_of` says.
     motor_sigma
         Standard deviation of the position of each link, in the units of its joint.
     scale_sigma
@@ -56,13 +54,6 @@ class Setup:
     def middle(self) -> tuple[float, float]:
         """The middle of the panel (m)."""
         return self.panel[0] / 2, self.panel[1] / 2
-
-    def priors(self) -> dict[str, Prior]:
-        """Return what is known of the axes of nominal arms."""
-        sigmas = {"tilt": NOMINAL_TILT, "offset": NOMINAL_OFFSET}
-        names = [(f"{link}.{what}{number}", what) for link in self.nominal for what in sigmas for number in (1, 2)]
-        start = {name: value for joint in self.joints for name, value in joint.parameters().items()}
-        return {name: (start[name], sigmas[what]) for name, what in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +156,14 @@ def fit_model(setup: Setup, members: Sequence[Member]) -> FittedModel:
     travel = tuple(each for each in travels if each is not None)
     unchecked = solution.checked < _CHECKED
     model = _model(setup, solution, members, residuals, unchecked)
-    return FittedModel(model, residuals, _problems(residuals), _notes(members, unchecked, travel), travel)
+    notes = (*_notes(members, unchecked, travel), *axis_notes(setup.joints, setup.nominal, solution.chain))
+    return FittedModel(model, residuals, _problems(residuals), notes, travel)
 
 
 def _best(setup: Setup, members: Sequence[Member]) -> tuple[Problem, Solution]:
     """Fit with each sense of rotation of the arms that are not nominal, and return the best."""
     free = [joint.link for joint in setup.joints if isinstance(joint, Rotate) and joint.link not in setup.nominal]
+    priors = priors_of(setup.joints, setup.nominal)
     attempts: list[tuple[Solution, Problem]] = []
     problems: list[str] = []
     for senses in product((1, -1), repeat=len(free)):
@@ -179,7 +172,7 @@ def _best(setup: Setup, members: Sequence[Member]) -> tuple[Problem, Solution]:
             replace(joint, factor=joint.factor * sense.get(joint.link, 1)) if isinstance(joint, Rotate) else joint
             for joint in setup.joints
         )
-        problem = Problem(_start(joints, members), members, setup.middle, setup.priors(), setup.motor_sigma)
+        problem = Problem(_start(joints, members), members, setup.middle, priors, setup.motor_sigma)
         try:
             attempts.append((solve(problem, 0.0), problem))
         except GeometryError as error:  # with the wrong sense a detector can come to stand along the beam

@@ -98,6 +98,24 @@ def test_revisions_without_covariance_are_named():
     assert [member["assumed"] for member in found.model.fit["members"]] == [False, False, True]
 
 
+@pytest.mark.parametrize("angles", [(0.0, 20.0, 40.0), (0.0, 10.0, 20.0, 30.0, 40.0)])
+def test_axis_that_is_not_as_designed_is_reported_and_is_no_scatter(angles):
+    """The calibrations determine the axis: the model is as certain as that of a free one."""
+    right, wrong = (
+        replace(travels.ARM, factor=math.pi / 180, tilt=(0.0, 0.0), offset=(off, 0.0)) for off in (0.0, 4e-3)
+    )
+    for arm in (right, wrong):
+        travel = travels.Travel((arm,), 1)
+        found = fit_model(travel.setup(nominal=["tth"]), travel.members([{"tth": angle} for angle in angles]))
+        told = ("the axis of tth is not as designed: it is 4 mm away, 8.0 standard deviations; fit without --nominal",)
+        assert found.notes == (told if arm is wrong else ())
+        assert found.problems == ()
+        assert found.model.scatter < 1e-5
+        there = found.model.evaluate({"tth": 15.0})
+        assert there.rms_px < 0.05
+        assert off_px(travel, found.model, {"tth": 15.0}) < 3 * there.rms_px
+
+
 def test_range_of_a_link_that_never_moved_must_be_declared():
     travel = travels.Travel((travels.ARM,))
     setup = travel.setup(nominal=["tth"])
