@@ -1,11 +1,16 @@
 """`at_positions` with an active model: any position in its range has its geometry, and others are refused at once."""
 
+import re
+from dataclasses import replace
+
 import pytest
 from ophyd import EpicsSignal
 
+import speak
 from live import wait_for
 from ponikeeper.errors import CalibrationError
-from ponikeeper.protocol import Commit
+from ponikeeper.geometry.kinematics import Span, Translate
+from ponikeeper.protocol import Commit, OutOfService
 from ponikeeper_client.documents import geometry
 from ponikeeper_client.plans import at_positions
 from ponikeeper_client.plans.arrival import move_and_follow
@@ -20,6 +25,7 @@ MODEL = rail()
 def on_rail(make_ioc_for_module, motors):
     links = [motors.link("z", "Z:RBV", tolerance=TOLERANCE, **more) for more in ({"moving": "Z:MOVN"}, {})]
     texts = [*links, f"extrapolate = true\n{links[0]}", motors.link("z", "Bare", tolerance=TOLERANCE)]
+    texts.append(links[0] + motors.link("y", "Y:RBV"))
     more = {f"{{Det:{number}}}Calib:": f"settle = 0.2\n{text}" for number, text in enumerate(texts, 1)}
     return make_ioc_for_module(detectors=tuple(more), more=more, other_ports=(motors.port,)).start()
 
@@ -64,6 +70,29 @@ def test_position_outside_of_the_range_is_refused_with_the_range_before_anything
     assert refused.value.problems == (
         "pe1_calib: position outside: z is at 1500 mm, the model holds for z 960 to 1440 mm (calibrated 1000 to 1400), "
         "and no revision was calibrated there; nothing has moved",
+    )
+    assert stage.position == NEAR
+
+
+def test_joint_out_of_service_is_named_before_anything_moves(make, on_rail, stage, take):
+    across, y = Translate("y", "mm", 1e-3, (1.0, 0.0, 0.0)), 1000.0
+    joints, reference = (*MODEL.joints, across), {**MODEL.reference, "y": y}
+    model = replace(MODEL, joints=joints, reference=reference, spans={**MODEL.spans, "y": Span(y - 9.0, y + 9.0)})
+    stage.set(NEAR).wait(timeout=30)
+    panel = make(Scripted, on_rail.prefixes[4].removesuffix("Calib:"), "pe1")
+    panel.calib.transact(Commit(calibration(MODEL, NEAR), {"method": "fit"}, position={"z": NEAR, "y": y}))
+    panel.calib.transact(commit_of(model))
+    wait_for(lambda: panel.calib.read_snapshot().status == "VALID")
+    panel.calib.transact(OutOfService("y", "its controller is repaired"))
+    wait_for(lambda: panel.calib.read_snapshot().status == "UNKNOWN")
+    assert speak.get(f"{panel.calib.prefix}Advice_RBV") == "return y to service, or activate a calibrated revision"
+    with pytest.raises(CalibrationError) as refused:
+        take(at_positions([panel], stage, {"near": NEAR, "far": FAR}))
+    (problem,) = refused.value.problems
+    assert re.match(
+        r"pe1_calib: position far: the model needs y \(.*\), which is out of service since .*: its controller is "
+        "repaired, and no revision was calibrated there; nothing has moved$",
+        problem,
     )
     assert stage.position == NEAR
 

@@ -38,7 +38,8 @@ def require_geometries(motor: Any, positions: Mapping[str, float], calibs: Seque
 
 
 def _problems(calib: CalibrationData, motor: Any, positions: Mapping[str, float]) -> list[str]:
-    snapshot, links = calib.read_snapshot(), in_service(calib.read_links())
+    snapshot, configured = calib.read_snapshot(), calib.read_links(all_links=True)
+    links = in_service(configured)
     model = model_of(snapshot)
     if model is None:
         return []
@@ -46,7 +47,9 @@ def _problems(calib: CalibrationData, motor: Any, positions: Mapping[str, float]
     values = {name: link.value for name, link in by_name.items() if link.value is not None}
     readbacks = linked_readbacks(motor, links)
     moved = [name for name, readback in readbacks.items() if _is_where_the_ioc_sees_it(by_name[name], readback)]
-    if not model.reference.keys() <= values.keys() or model.reference.keys().isdisjoint(moved):
+    unused = [link for link in configured if link.name in model.reference and link.name not in by_name]
+    is_known = bool(unused) or model.reference.keys() <= values.keys()
+    if not is_known or model.reference.keys().isdisjoint(moved):
         return []
     farthest = usual_reach(extrapolate=calib.may_extrapolate())
 
@@ -54,6 +57,8 @@ def _problems(calib: CalibrationData, motor: Any, positions: Mapping[str, float]
         return {link: in_units_of_link(place, readbacks[link], by_name[link]) for link in moved}
 
     def problem_at(place: float) -> str:
+        if unused:
+            return f"the model needs {unused[0]}, which is {unused[0].out_of_service}"
         return answer_at(model, values | places(place), farthest).problem
 
     outside = {name: problem for name, place in positions.items() if (problem := problem_at(place))}

@@ -82,17 +82,17 @@ def _joint_findings(model: Model, links: Sequence[LinkState]) -> list[Finding]:
     """Find joints that are not measured, so that the model cannot be evaluated."""
     by_name, findings = {link.name: link for link in links}, list[Finding]()
     for joint in model.joints:
-        link, text = by_name.get(joint.link), ""
+        link, text, mend = by_name.get(joint.link), "", f"configure {joint.link} as it was"
         if link is None:
             text = f"the model needs the link {joint.link}, which is not configured"
         elif link.out_of_service is not None:
-            text = f"the model needs {link}, which is out of service"
+            text, mend = f"the model needs {link}, which is out of service", f"return {joint.link} to service"
         elif link.units != joint.units:
             text = (
                 f"the model needs {link} in {joint.units or 'no units'}, the configuration has {link.units or 'none'}"
             )
         if text:
-            findings.append(Finding(Status.UNKNOWN, joint.link, text, "activate a calibrated revision"))
+            findings.append(Finding(Status.UNKNOWN, joint.link, text, f"{mend}, or activate a calibrated revision"))
     return findings
 
 
