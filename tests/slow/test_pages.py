@@ -39,6 +39,7 @@ BEFORE = {
     "client/docs/howto/drift.md": [_NEAR, ("set", _PREFIX, "dist=0.23452")],
     "client/docs/howto/history-without-the-ioc.md": [_NEAR],
     "iocs/docs/howto/correct-a-revision.md": [_NEAR, ("set", _PREFIX, "wavelength=1.665e-11")],
+    "iocs/docs/howto/monitor.md": [_NEAR],
     "iocs/docs/howto/link-a-pv.md": [("put", _PREFIX, "near.poni", "--label", "near")],
     "iocs/docs/howto/move-to-another-host.md": [_NEAR],
     "iocs/docs/howto/old-revisions.md": [_NEAR, _FAR],

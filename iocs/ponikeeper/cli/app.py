@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "retract": "corrections:retract",
         "status": "status:status",
         "watch": "status:watch",
+        "health": "health:health",
         "export": "site_exports:export",
         "verify": "export:verify",
         "backup": "backup:backup",
