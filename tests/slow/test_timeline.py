@@ -135,6 +135,7 @@ def test_by_activation_it_is_what_was_active():
     assert table["revision"].tolist() == [1, 2, 3, 4, 5, 2, 5]
     assert table["serial"].tolist() == [1, 2, 3, 4, 5, 6, 7]
     assert table["cause"].tolist() == ["commit"] * 5 + ["follow"] * 2
+    assert table["active"].tolist() == [False] * 6 + [True]  # revision 5 was activated before, too
     assert list(table.index) == [pd.Timestamp(day(number)) for number in range(1, 8)]
     assert table["dist"].asof(pd.Timestamp(day(6, 12))) == 0.9
 

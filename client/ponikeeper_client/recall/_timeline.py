@@ -44,8 +44,8 @@ def timeline(history: ExportedHistory | str | Path, by: By = "revision") -> "pd.
     pandas.DataFrame
         In the order of the history, by time (UTC, of the IOC's clock). Columns:
 
-        - ``revision``, ``label`` (as it is now), ``active`` (now), ``undone``; by activation also ``serial``,
-          ``cause``, ``activated_by``
+        - ``revision``, ``label`` (as it is now), ``active`` (now; of the activations the last one), ``undone``; by
+          activation also ``serial``, ``cause``, ``activated_by``
         - ``dist``, ``poni1``, ``poni2``, ``pixel1``, ``pixel2``, ``wavelength`` (m), ``rot1``, ``rot2``, ``rot3``
           (rad), each with its standard deviation, such as ``dist_sigma``: NaN where the commit had none; ``detector``
         - the same as Fit2D has it: ``direct_dist`` (mm), ``beam_x``, ``beam_y`` (px), ``tilt``, ``tilt_plane`` (deg);
@@ -102,7 +102,8 @@ def _by_activation(history: ExportedHistory) -> Iterator[tuple[str, dict[str, An
         if given is not None:
             revision = with_derived(history.revisions[activation.revision - 1], given)
             row = _row(history, revision, undone, link_units)
-        yield activation.time, {**row, **_activation_values(activation)}
+        values = {**_activation_values(activation), "active": activation is history.activations[-1]}
+        yield activation.time, {**row, **values}
 
 
 def _activation_values(activation: Activation) -> dict[str, Any]:
