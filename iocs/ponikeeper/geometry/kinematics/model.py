@@ -264,6 +264,7 @@ class Model:
         above = f"more than 0 for {' '.join(beams)}"
         expected = [
             ("joints", len(set(links)) == len(links) > 0, "at least one joint, each with a link of its own"),
+            ("joints", len(beams) < 2, f"one of {' '.join(beams)}, which tell the same wavelength"),
             ("reference", set(self.reference) == set(links), f"a value for each of {' '.join(links)}"),
             ("spans", set(self.spans) == set(links), f"a range for each of {' '.join(links)}"),
             ("motor_sigma", set(self.motor_sigma) <= set(links), f"links of joints, of {' '.join(links)}"),

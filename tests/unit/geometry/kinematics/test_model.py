@@ -12,7 +12,7 @@ import pytest
 
 import chains
 from ponikeeper.errors import GeometryError, ModelError
-from ponikeeper.geometry.kinematics import Model, Reach, Span
+from ponikeeper.geometry.kinematics import Beam, Model, Reach, Span
 from ponikeeper.text import strictjson
 
 LIMIT = 1e-3
@@ -111,6 +111,15 @@ def test_reference_or_range_of_a_beam_that_is_not_above_zero_is_refused(value, q
     for key, wrong in (("reference", value), ("spans", {"low": value, "high": 30.0, "declared": True})):
         with pytest.raises(ModelError, match=f'^"{key}" does not fit the model: expected more than 0 for energy$'):
             Model.parse({**values, key: {**values[key], "energy": wrong}})
+
+
+def test_energy_and_wavelength_together_are_refused():
+    """Each is the whole change of the wavelength: both would count it twice."""
+    chain = chains.chain("energy", 0)
+    beams = (Beam("energy", "keV"), Beam("wavelength", "angstrom", "wavelength"))
+    both = replace(chain, joints=beams, reference={"energy": 20.0, "wavelength": 0.62})
+    with pytest.raises(ModelError, match=r'"joints" does not fit .* expected one of energy wavelength, which tell the'):
+        chains.model(both)
 
 
 @pytest.mark.parametrize("value", [-1e5, math.nan, math.inf])
