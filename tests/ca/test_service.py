@@ -187,9 +187,24 @@ def test_another_server_on_the_port_is_reported_with_both_ports_and_the_cure(mak
         ready = ioc.start().ready
     port = re.search(r"port=(\d+)", ready)[1]
     assert int(port) != ioc.port
-    expected = f"TCP port {ioc.port} is taken by another server, using {port}: clients that search this host by unicast"
+    expected = f"TCP port {ioc.port} is taken by another server, using {port}; give one of the two another port"
     assert expected in ioc.stderr.read_text()
-    assert "give one of the two another port" in ioc.stderr.read_text()
+    assert "UDP" not in ioc.stderr.read_text()
+
+
+def test_udp_port_that_another_server_has_is_reported_by_check_and_at_the_start(make_ioc, call):
+    ioc = make_ioc(detectors=("{Det:1}Calib:",))
+    shared = f"UDP port {ioc.port} is shared with another server: searches by unicast"
+    ports = {"EPICS_CA_SERVER_PORT": str(ioc.port)}
+    assert "UDP" not in call("check", ioc.config, **ports).stdout
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):  # as every CA server does
+            other.setsockopt(socket.SOL_SOCKET, option, 1)
+        other.bind(("127.0.0.1", ioc.port))
+        assert f"    warning: {shared}" in call("check", ioc.config, **ports).stdout
+        ioc.start()
+    assert shared in ioc.stderr.read_text()
+    assert "UDP" not in call("check", ioc.config, **ports).stdout  # it shares the port with itself
 
 
 def test_clients_are_limited_and_those_that_are_connected_can_commit(make_ioc):

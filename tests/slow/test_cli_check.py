@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from configurations import MINIMAL, PONI, in_detector
+from ponikeeper.store.sqlite_storage import SQLiteStorage
+from stores import NAME, commit
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def test_check_warns_of_each_detector_without_limits(call, written, tmp_path):
     path = written(MINIMAL + '[[detector]]\nprefix = "limited:"\nlimits = {dist = [0.1, 3.0]}\n')
     done = call("check", path, STATE_DIRECTORY=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
-    _, first, warning, second = done.stdout.splitlines()
+    _, _, first, warning, second = (line for line in done.stdout.splitlines() if "UDP port" not in line)
     assert "limited:" in second
     assert "limited:" not in first
     assert "warning: no limits" in warning
@@ -76,3 +78,26 @@ def test_check_reports_each_problem_on_a_line_of_its_own(call, written):
     done = call("check", written('[ioc]\nprefix = "a"\nprot = 1\nport = 0\n[[detector]]\nprefix = "b:"\n'))
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 2
+
+
+def test_check_says_what_the_store_has_and_which_history_has_no_detector(call, written, tmp_path):
+    path = written(MINIMAL)
+    prefix = MINIMAL.partition('[[detector]]\nprefix = "')[2].partition('"')[0]
+    assert "  the store does not exist yet" in call("check", path, STATE_DIRECTORY=str(tmp_path)).stdout
+    storage = SQLiteStorage(tmp_path / NAME)
+    commit(storage, prefix, 1)
+    commit(storage, "Other:", 1)
+    done = call("check", path, STATE_DIRECTORY=str(tmp_path))
+    storage.close()
+    assert done.returncode == 0
+    assert "  the store is served now\n" in done.stdout
+    assert f"\n  {prefix}  0 links, 1 revision\n" in done.stdout
+    assert "    warning: the store has a history of Other: (1 revision, the newest made " in done.stdout
+    assert f"ponikeeper rename {path} Other: 'NEW PREFIX'" in done.stdout
+
+
+def test_check_refuses_a_store_with_which_the_ioc_could_not_start(call, written, tmp_path):
+    (tmp_path / NAME).write_bytes(bytes(200))
+    done = call("check", written(MINIMAL), STATE_DIRECTORY=str(tmp_path))
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "its first bytes are not those of a store" in done.stderr

@@ -9,12 +9,17 @@ import typer
 
 from ponikeeper.cli.console import print_error, print_text, run_ca
 from ponikeeper.errors import ConfigError, MissingExtraError
+from ponikeeper.store.histories import first_prefix_of, unnamed, unnamed_text
+from ponikeeper.store.outlook import outlook
 from ponikeeper.system import systemd_journal
 from ponikeeper.system.log_limit import LogLimit
 from ponikeeper.system.systemd_journal import Journal, JournalHandler
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ponikeeper.config import Config
+    from ponikeeper.store import StoredHistory
 
 ConfigFile = Annotated[Path, typer.Argument(help="the configuration (TOML)")]
 
@@ -58,26 +63,39 @@ def check(
 ) -> None:
     """Check a configuration without serving it: ponikeeper check /etc/ponikeeper/28id1.toml --connect.
 
+    It also looks into the store, which it does not change: whether it can be used, would be migrated to a newer schema,
+    or has histories that the configuration does not name. The exit code is 4 if the IOC could not start with it.
+
     With --connect the exit code is 2 if a linked PV cannot be used as it is configured (other units, no number), 3 if
     one does not answer, 1 if one is in INVALID alarm.
     """
     try:
         from ponikeeper.access.loading import read_rules
         from ponikeeper.ca import service
+        from ponikeeper.ca.server.context import shared_port_text
+        from ponikeeper.ca.server.searches import is_port_shared
         from ponikeeper.config import load
     except ModuleNotFoundError as error:
         raise MissingExtraError("ioc", error.name or "pydantic") from error
     loaded = load(config)
-    service.environment_of(loaded)
+    environment = service.environment_of(loaded)
     rules = read_rules(loaded)
     seeds = [service.seed(loaded, detector) for detector in loaded.detector]
-    store = loaded.store
+    found = outlook(loaded.store)
+    histories = found.histories or []
+    revisions = [_revisions(histories, detector.prefix) for detector in loaded.detector]
     count = f"{len(loaded.detector)} detector{'s' * (len(loaded.detector) != 1)}"
-    print_text(f"{config}: OK, {count}, store {store}, {rules}")
-    for detector, geometry in zip(loaded.detector, seeds, strict=True):
-        seed = f", seed {detector.seed}" if geometry else ""
+    print_text(f"{config}: OK, {count}, store {loaded.store}, {rules}")
+    print_text(f"  the store {found.text}")
+    for history in unnamed(histories, [detector.prefix for detector in loaded.detector]):
+        print_text(f"    warning: {unnamed_text(history, str(config))}")
+    if not found.served and any(is_port_shared(address, environment.port) for address in environment.interfaces):
+        print_text(f"    warning: {shared_port_text(environment.port)}")
+    for detector, geometry, number in zip(loaded.detector, seeds, revisions, strict=True):
+        seed = f", seed {detector.seed}" + (", which counts at the first start only" if number else "")
         links = f"{len(detector.link)} link{'s' * (len(detector.link) != 1)}"
-        print_text(f"  {detector.prefix}  {links}{seed}")
+        has = f", {number} revision{'s' * (number != 1)}" if found.histories is not None else ""
+        print_text(f"  {detector.prefix}  {links}{has}{seed if geometry else ''}")
         if not detector.limits:
             print_text(
                 "    warning: no limits: a value that only another detector can have is accepted, too: "
@@ -85,6 +103,12 @@ def check(
             )
     if connect:
         _check_links(loaded, timeout)
+
+
+def _revisions(histories: "Sequence[StoredHistory]", prefix: str) -> int:
+    """Return the number of revisions that a detector has; raises `StoreError` if its prefix cannot be served."""
+    first = first_prefix_of(histories, prefix)
+    return next((history.revisions for history in histories if history.prefix == first), 0)
 
 
 def _check_links(loaded: "Config", timeout: float) -> None:

@@ -69,7 +69,7 @@ def copy(path: Path, target: Path) -> Contents:
     """
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with _read_only(path) as source, translated_errors(target), closing(sqlite3.connect(unfinished)) as destination:
+        with read_only(path) as source, translated_errors(target), closing(sqlite3.connect(unfinished)) as destination:
             source.backup(destination)
         contents = _verified(unfinished, path)
         with translated_errors(unfinished):
@@ -111,7 +111,7 @@ def inspect(path: Path) -> Contents:
 
 def _verified(path: Path, name: Path) -> Contents:
     """Verify a copy; errors name the store that was destination."""
-    with _read_only(path, name) as connection, translated_errors(name):
+    with read_only(path, name) as connection, translated_errors(name):
         version = verify.check_structure(connection)
         if version != len(schema.MIGRATIONS):
             raise StoreError(
@@ -138,8 +138,8 @@ def _counts(connection: sqlite3.Connection, key: int) -> dict[str, int]:
 
 
 @contextmanager
-def _read_only(path: Path, name: Path | None = None) -> Generator[sqlite3.Connection]:
-    """Open a store read-only."""
+def read_only(path: Path, name: Path | None = None) -> Generator[sqlite3.Connection]:
+    """Open a store read-only, whether it is served or not; errors are those of `copy`, with the file called `name`."""
     name = name or path
     with translated_errors(name):
         check_header(path, name)

@@ -65,12 +65,7 @@ def create(path: Path) -> None:
     StoreError
         It cannot be created.
     """
-    journals = [name for name in (schema.journal_of(path), schema.wal_of(path)) if os.path.lexists(name)]
-    if journals:
-        raise DamagedStoreError(
-            f"{path} is gone, but its journal {journals[0].name} is still there: "
-            "bring the store back, or move the journal away to start with an empty history"
-        )
+    require_no_journal(path)
     unfinished = path.with_name(path.name + ".new")
     try:
         for leftover in (unfinished, schema.journal_of(unfinished)):
@@ -86,6 +81,16 @@ def create(path: Path) -> None:
         sync_folder(path.parent)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path} cannot be created: {error}; expected a directory that accepts writes") from error
+
+
+def require_no_journal(path: Path) -> None:
+    """Check that no journal of a store that is gone is left; raises `DamagedStoreError`."""
+    journals = [name for name in (schema.journal_of(path), schema.wal_of(path)) if os.path.lexists(name)]
+    if journals:
+        raise DamagedStoreError(
+            f"{path} is gone, but its journal {journals[0].name} is still there: "
+            "bring the store back, or move the journal away to start with an empty history"
+        )
 
 
 def connect(path: Path) -> sqlite3.Connection:

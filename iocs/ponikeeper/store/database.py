@@ -232,10 +232,7 @@ class StoreFile:
         """Migrate an older schema to the current version, in one transaction."""
         newest = len(schema.MIGRATIONS)
         if version > newest:
-            raise StoreError(
-                f"{self.path} has schema version {version}, this ponikeeper reads up to {newest}: "
-                "start the newer ponikeeper that wrote it"
-            )
+            raise StoreError(newer_version_text(self.path, version))
         if version == newest:
             return
         try:
@@ -245,6 +242,14 @@ class StoreFile:
             raise StoreError(
                 f"{self.path} stays at schema version {version}, its migration to {newest} failed: {error.__cause__}"
             ) from error
+
+
+def newer_version_text(path: Path, version: int) -> str:
+    """Return the message about a store that a newer ponikeeper wrote."""
+    return (
+        f"{path} has schema version {version}, this ponikeeper reads up to {len(schema.MIGRATIONS)}: start the newer "
+        "ponikeeper that wrote it, or restore the backup that was made before it"
+    )
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def test_newer_store_is_refused_with_advice_and_left_unchanged(old, monkeypatch)
         SQLiteStorage(old)
     assert str(refused.value) == (
         f"{old} has schema version {newest + 1}, this ponikeeper reads up to {newest}: "
-        "start the newer ponikeeper that wrote it"
+        "start the newer ponikeeper that wrote it, or restore the backup that was made before it"
     )
     assert not isinstance(refused.value, DamagedStoreError)
     assert digest(old) == before

@@ -16,7 +16,7 @@ from ponikeeper.ca.server.circuit import Access, Circuit
 from ponikeeper.ca.server.environment import Environment, host_networks, read_environment
 from ponikeeper.ca.server.identity import ClientIdentity
 from ponikeeper.ca.server.names import ChannelNameError, Modifiers, parse_name
-from ponikeeper.ca.server.searches import Beacons, SearchResponder
+from ponikeeper.ca.server.searches import Beacons, SearchResponder, is_port_shared
 from ponikeeper.ca.server.source import Source
 from ponikeeper.ca.server.stream import Turn
 from ponikeeper.putlog.entry import Put
@@ -185,10 +185,11 @@ class Context:
         self.tcp_port = sockets[0].getsockname()[1]
         if self.tcp_port != environment.port:
             log.warning(
-                "TCP port %d is taken by another server, using %d: clients that search this host by unicast may reach "
-                "only the other one; give one of the two another port (port = in [ioc], or EPICS_CAS_SERVER_PORT)",
-                environment.port, self.tcp_port,
+                "TCP port %d is taken by another server, using %d; give one of the two another port (port = in [ioc], "
+                "or EPICS_CAS_SERVER_PORT)", environment.port, self.tcp_port,
             )  # fmt: skip
+        if any(is_port_shared(address, environment.port) for address in environment.interfaces):
+            log.warning("%s", shared_port_text(environment.port))
         responder = SearchResponder(self.find, self.tcp_port, environment.ignored)
         beacons = Beacons(self.tcp_port, environment.period, environment.beacons)
         servers: list[asyncio.Server] = []
@@ -212,6 +213,15 @@ class Context:
             beacons.close()
             for sock in sockets:
                 sock.close()
+
+
+def shared_port_text(port: int) -> str:
+    """Return the warning that another server has bound the UDP port."""
+    return (
+        f"UDP port {port} is shared with another server: searches by unicast (this host in EPICS_CA_ADDR_LIST, name "
+        "servers, some gateways) reach only one of the two; give one of them another port (port = in [ioc], or "
+        "EPICS_CAS_SERVER_PORT)"
+    )
 
 
 def _listening_sockets(addresses: Sequence[str], port: int) -> list[socket.socket]:

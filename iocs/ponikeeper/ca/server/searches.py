@@ -1,6 +1,7 @@
 """Searches and beacons by UDP: how clients find the server, and notice that it is back."""
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import Callable, Sequence, Set
@@ -54,6 +55,16 @@ def search_replies(datagram: bytes, port: int, is_known: Callable[[str], bool]) 
         elif command == SEARCH and is_known(text_of(body)):
             replies.append(message(SEARCH, port, 0, _ADDRESS_OF_DATAGRAM, number, _VERSION_BODY))
     return version + b"".join(replies) if replies else b""
+
+
+def is_port_shared(address: str, port: int) -> bool:
+    """Return whether another server has bound the UDP port: then only one of the two hears unicast searches."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_UDP) as sock:
+        try:
+            sock.bind((address, port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
 
 
 class SearchResponder:
