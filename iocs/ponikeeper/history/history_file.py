@@ -267,7 +267,9 @@ def _take(
     record_class, inner = KINDS.get(kind), values.get(kind)
     if len(values) != 1 or record_class is None or not isinstance(inner, dict):
         what = "another export begins here" if "what" in values else "this is not a record"
-        raise HistoryError(f"line {number}: {what}: expected one of {', '.join(KINDS)}, or the last line")
+        is_unknown = len(values) == 1 and kind not in KINDS and isinstance(inner, dict)
+        newer = "; if a newer ponikeeper exported it, read it with that one" if is_unknown else ""
+        raise HistoryError(f"line {number}: {what}: expected one of {', '.join(KINDS)}, or the last line{newer}")
     try:
         record = record_class.parse(prefix, cast("dict[str, object]", inner))
     except HistoryError as error:

@@ -318,3 +318,10 @@ def test_export_of_0_1_is_read_with_its_words_for_causes():
     ]
     assert [each.cause for each in history.activations] == ["commit", "here", "commit", "activate"]
     assert [(each.kind, each.revision, each.by) for each in history.corrections] == [("supersede", 3, 2)]
+
+
+def test_record_of_a_newer_version_is_named_as_such(data):
+    head, rest = data.split(b"\n", 1)
+    told = refusal(head + b'\n{"forecast":{"number":1}}\n' + rest)
+    assert told.startswith("line 2: this is not a record: expected one of revision, ")
+    assert told.endswith("or the last line; if a newer ponikeeper exported it, read it with that one")
