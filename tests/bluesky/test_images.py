@@ -654,11 +654,23 @@ def brokers():
     return broker, broker.v2, broker.v1.insert
 
 
-@pytest.fixture(params=["tiled", "databroker 1", "databroker 2"])
+class Alone(dict):
+    """A catalog as a Tiled client without a plugin has it."""
+
+    def __init__(self, catalog):
+        super().__init__()
+        self._catalog = catalog
+
+    def __missing__(self, uid):
+        return self._catalog[uid].base
+
+
+@pytest.fixture(params=["tiled", "tiled alone", "databroker 1", "databroker 2"])
 def catalog(request):
     """A catalog, the callback that writes documents to it, and a detector class whose files it reads."""
-    if request.param == "tiled":
-        return request.getfixturevalue("tiled")
+    if "tiled" in request.param:
+        client, *rest = request.getfixturevalue("tiled")
+        return (Alone(client) if "alone" in request.param else client, *rest)
     first, second, insert = request.getfixturevalue("brokers")
     db = first if request.param == "databroker 1" else second
     return db, insert, partial(TiffDetector, request.getfixturevalue("tmp_path"))
@@ -708,7 +720,7 @@ def test_run_that_is_not_in_the_catalog_is_reported_with_key_and_catalog(catalog
     (uid,) = run_engine(bp.count([ArrayDetector("", name="pe1")]), write)
     images = CatalogImages(db, SHORT)
     with pytest.raises(
-        ImageError, match=r"(tiled|databroker|bluesky_tiled_plugins)'s \w+ has no images pe1_any in"
+        ImageError, match=r"(tiled|databroker|bluesky_tiled_plugins|tests)'s \w+ has no images pe1_any in"
     ) as e:
         images.read("00000000-0000-4000-8000-000000000000", "pe1_any")
     assert "of run 00000000-0000-4000-8000-000000000000 after" in str(e.value)

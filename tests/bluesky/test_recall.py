@@ -117,7 +117,7 @@ def test_every_catalog_returns_the_geometries_of_the_documents(catalogs, section
     uid = catalogs.insert(documents)
     truth = recorded(documents)
     assert sum(len(each.events) for each in truth) == sum(len(times) for _, _, times in sections)
-    for name, run in catalogs.runs(uid).items():
+    for name, run in catalogs.runs_with_and_without_plugins(uid).items():
         found = recorded(run)
         assert sorted(found, key=_place) == sorted(truth, key=_place), name
 
@@ -232,7 +232,7 @@ def test_status_and_serial_of_each_event_come_back_from_every_catalog(make, pref
     assert [kind for kind, _ in documents].count("descriptor") == 1
     uid = catalogs.insert(documents)
     expected = [("UNWATCHED", (1,)), ("RETRACTED", (2,)), ("UNKNOWN", (3,))]
-    for name, run in (("documents", documents), *catalogs.runs(uid).items()):
+    for name, run in (("documents", documents), *catalogs.runs_with_and_without_plugins(uid).items()):
         assert [(each.status, each.seq_nums) for each in recorded(run)] == expected, name
         for event, status in ((2, "RETRACTED"), (3, "UNKNOWN: serial 4 was active when the event was read")):
             with pytest.raises(NotValidError, match=status):

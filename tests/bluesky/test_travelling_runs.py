@@ -405,7 +405,7 @@ def test_fly_scan_has_the_geometry_of_the_middle_of_each_exposure(
     assert len(descriptors(documents)) == 1
     uid = catalogs.insert(documents)
     assert {one.geometry for one in geometries(documents)} == {None}
-    for run in (documents, *catalogs.runs(uid).values()):
+    for run in (documents, *catalogs.runs_with_and_without_plugins(uid).values()):
         found = geometries(run, exposure=1e-3)
         assert [one.seq_nums for one in found] == [(number,) for number in range(1, 13)]
         assert found[0].geometry is None

@@ -13,7 +13,7 @@ import pytest
 import live
 
 ROOT = Path(__file__).parents[2]
-EXTRAS = {"ioc", "client", "fast", "fit", "catalog", "plot", "all", "screens", "test", "test-unit"}
+EXTRAS = {"ioc", "client", "fast", "fit", "catalog", "plot", "demo", "all", "screens", "test", "test-unit"}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_the_extras_are_those_of_the_readme_and_the_base_is_small(metadata, proj
     assert set(metadata.get_all("Provides-Extra")) == EXTRAS == set(project["optional-dependencies"])
     base = {line.split(">")[0].split("<")[0] for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
     assert base == {"typer", "rich", "aioca"}
-    assert project["optional-dependencies"]["all"] == ["ponikeeper[ioc,client,fit,catalog,plot]"]
+    assert project["optional-dependencies"]["all"] == ["ponikeeper[ioc,client,fit,catalog,plot,demo]"]
 
 
 def test_every_dependency_has_a_lower_bound(project):

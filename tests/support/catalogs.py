@@ -36,6 +36,15 @@ class Catalogs:
             "databroker 1": self.broker[uid],
         }
 
+    def runs_with_and_without_plugins(self, uid):
+        """Return what `runs` returns, and the runs as a Tiled client alone sees them."""
+        from tiled.client.container import Container
+
+        runs = self.runs(uid)
+        second = runs["databroker 2"]
+        alone = Container(context=second.context, item=second.item, structure_clients=second.structure_clients)
+        return {**runs, "Tiled without a plugin": runs["Tiled"].base, "databroker 2 without a plugin": alone}
+
 
 def _init_here(command, **_):
     """Make the tables of a catalog as ``tiled catalog init`` does."""

@@ -4,7 +4,7 @@ Pure: it needs no ophyd, so other readers of documents can use it, too. pyFAI is
 detector is built.
 """
 
-from ponikeeper_client.documents._calibration_md import CALIBRATION_MD, calibration_md
+from ponikeeper_client.documents._calibration_md import CALIBRATION_MD, CALIBRATION_MD_SOURCE, calibration_md
 from ponikeeper_client.documents._files import verify_files
 from ponikeeper_client.documents._integrators import azimuthal_integrator, integrator_of
 from ponikeeper_client.documents._models import RecordedModel, recorded_model
@@ -25,6 +25,7 @@ from ponikeeper_client.documents._status import (
     warn_once,
 )
 from ponikeeper_client.documents._writing import (
+    CONTINUES_KEY,
     GUARD_KEY,
     RECORDED,
     STATE_KEYS,
@@ -35,6 +36,8 @@ from ponikeeper_client.documents._writing import (
 
 __all__ = [
     "CALIBRATION_MD",
+    "CALIBRATION_MD_SOURCE",
+    "CONTINUES_KEY",
     "GUARD_KEY",
     "NOT_RECORDED",
     "RECORDED",

@@ -8,6 +8,9 @@ from ponikeeper.geometry.parameters import PARAMETERS
 CALIBRATION_MD = "calibration_md"
 """Key of the start document."""
 
+CALIBRATION_MD_SOURCE = "calibration_md_source"
+"""Key of the start document that says where ``calibration_md`` comes from, and whether it applies."""
+
 _VERSION, _SENSOR_VERSION = 2.1, 3
 
 

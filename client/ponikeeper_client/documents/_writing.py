@@ -39,6 +39,9 @@ STATE_KEYS = ("serial", "status")
 GUARD_KEY = "calibration_guard"
 """Key of the start document with a list of the guards of a run, each with its options."""
 
+CONTINUES_KEY = "continues_run"
+"""Key of the start document with the uid of the run that a guard closed because the geometry changed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Configuration:

@@ -13,6 +13,7 @@ from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.documents import GUARD_KEY
 from ponikeeper_client.guard._policy import Policy, log
 from ponikeeper_client.guard._rest import DARK, HeldExposure, group_of, names_stream_next, stream_of, takes_dark
+from ponikeeper_client.guard._run_parts import RunParts
 from ponikeeper_client.guard._run_record import (
     KEEPS_PER_STREAM,
     DocumentRecord,
@@ -82,9 +83,10 @@ class Guard:
             self._exempt.add(msg.run)
             return (yield msg)
         guards = [*msg.kwargs.get(GUARD_KEY, ()), self._policy.mark(self._calibs)]
-        uid = yield msg._replace(kwargs={**msg.kwargs, GUARD_KEY: guards})
+        opened = msg._replace(kwargs={**msg.kwargs, GUARD_KEY: guards})
+        uid = yield opened
         self._exempt.discard(msg.run)
-        self._runs[msg.run] = Run(uid, self._calibs, self._policy.travelling)
+        self._runs[msg.run] = Run(uid, self._calibs, self._policy.travelling, parts=RunParts(opened))
         return uid
 
     def _check_foreign_run(self, msg: Msg) -> None:
@@ -189,6 +191,7 @@ class Guard:
         yield from self._read_states(run, msg, run.calibrations_of(*msg.args))
         response = yield msg
         run.add_reading(msg.kwargs["name"], msg.args)
+        run.parts.keep(msg)
         return response
 
     def _create(self, run: Run, msg: Msg) -> Plan:
@@ -225,12 +228,14 @@ class Guard:
         for calib in calibs:
             self._policy.check(run, calib, read_state(calib))
         response = yield msg
+        run.parts.keep(msg)
         run.monitored |= {calib: msg.obj for calib in calibs if not calib.is_read_per_event}
         for stream in self.record.streams(run.uid, msg.obj.name) if calibs else ():
             run.streams.setdefault(stream, [])
         return response
 
     def _unmonitor(self, run: Run, msg: Msg) -> Plan:
+        run.parts.forget_monitor(msg.obj)
         run.monitored = {calib: device for calib, device in run.monitored.items() if device is not msg.obj}
         return (yield msg)
 
@@ -329,6 +334,9 @@ class Guard:
             ]
             if not stale:
                 return True
+            if self._policy.renews_by_new_run:
+                yield from self._begin_again(run)
+                continue
             devices = run.recorders(stale, stream) or run.recorders(stale)
             guarded = run.recorders(run.devices)
             try:
@@ -343,6 +351,16 @@ class Guard:
                 yield Msg("configure", device, {}, run=msg.run)
             run.mark_renewed(stream, stale)
         return True  # it keeps changing; the recorded event is verified at the end
+
+    def _begin_again(self, run: Run) -> Plan:
+        """Close a run and open the next part of it, which reads the configuration of its devices again."""
+        flying = ", ".join(calib.name for calib in run.fly_scans)
+        if flying:
+            raise RecordError(f"the frames of a fly scan of {flying} are not collected yet, so no new run can begin")
+        self._verify(run)
+        yield run.parts.closing
+        run.begin_again((yield run.parts.opening(run.uid)))
+        yield from ensure_generator(run.parts.kept)
 
     def _next_state(self, run: Run, stream: str, calib: CalibrationData) -> CalibrationState:
         """Return the state with which bluesky would record the next event of a stream."""

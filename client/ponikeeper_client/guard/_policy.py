@@ -13,6 +13,7 @@ from ponikeeper.protocol.status import BY_LINKS
 from ponikeeper_client._guarded_signals import wait_for
 from ponikeeper_client._motion import LinkWatch, is_unsettled, moves
 from ponikeeper_client.device import CalibrationData
+from ponikeeper_client.guard._run_parts import RenewBy
 from ponikeeper_client.guard._run_record import DocumentRecord, Run
 from ponikeeper_client.guard._state import CalibrationState
 
@@ -80,12 +81,19 @@ class Policy:
     on_status: OnStatus
     moving: tuple[str, ...]
     each_rest: bool = False
+    renew_by: RenewBy = "configure"
+
+    @property
+    def renews_by_new_run(self) -> bool:
+        """Whether a new geometry begins a new run, not a new descriptor."""
+        return self.renew_by == "new_run"
 
     def mark(self, calibs: Sequence[CalibrationData] | None) -> dict[str, Any]:
         """Return what the start document of a guarded run records; `calibs` are omitted where all are guarded."""
         names = {} if calibs is None else {"calibs": [calib.name for calib in calibs]}
         mark = {"on_change": self.on_change, "on_status": self.on_status, "moving": list(self.moving)}
-        return {**mark, **({"each_rest": True} if self.each_rest else {}), **names}
+        rare = {"each_rest": True} if self.each_rest else {}
+        return {**mark, **rare, **({"renew_by": self.renew_by} if self.renews_by_new_run else {}), **names}
 
     @property
     def travelling(self) -> frozenset[str]:

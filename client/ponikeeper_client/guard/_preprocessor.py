@@ -10,6 +10,7 @@ from bluesky.utils import Msg, ensure_generator
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.guard._messages import Guard, Plan
 from ponikeeper_client.guard._policy import OnChange, OnStatus, Policy
+from ponikeeper_client.guard._run_parts import RenewBy, chosen_way, has_configure_message
 
 _CALIBRATE = "calibrate"
 """The plan that is always exempt: it is run because the active geometry does not apply."""
@@ -24,6 +25,7 @@ def calibration_guard(
     moving: Sequence[str] = (),
     exempt: Sequence[str] = (),
     each_rest: bool = False,
+    renew_by: RenewBy | None = None,
 ) -> Plan:
     """Keep the recorded geometry of a plan's runs correct while they are running.
 
@@ -65,6 +67,10 @@ def calibration_guard(
         metadata of a run. Their detectors warn once, as without a guard.
     each_rest
         Record a new descriptor for each geometry that a model gives.
+    renew_by
+        How a new geometry is recorded: ``"configure"`` makes bluesky write a new descriptor; ``"new_run"`` closes the
+        run and opens another one with the same metadata and the uid of the closed one as ``continues_run``. If omitted,
+        configure, unless this bluesky does not have that message.
 
     Returns
     -------
@@ -92,7 +98,8 @@ def calibration_guard(
     if on_status not in ("warn", "fail"):
         raise ValueError(f'on_status={on_status!r} is unknown: expected "warn" or "fail"')
     exempt_plans = (_CALIBRATE, *_checked_names("exempt", exempt, 'names of plans, ["align"]'))
-    policy = Policy(on_change, on_status, _checked_names("moving", moving, 'names of links, ["z"]'), each_rest)
+    way = chosen_way(renew_by, has_configure=has_configure_message())
+    policy = Policy(on_change, on_status, _checked_names("moving", moving, 'names of links, ["z"]'), each_rest, way)
     guard = Guard(_checked_calibs(calibs), policy, exempt_plans)
     if getattr(plan, "__name__", None) in exempt_plans:
         return ensure_generator(plan)

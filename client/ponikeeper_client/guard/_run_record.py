@@ -20,6 +20,7 @@ from ponikeeper_client._motion import LinkWatch
 from ponikeeper_client.device import CalibrationData, calibrations
 from ponikeeper_client.documents import matched_keys
 from ponikeeper_client.guard._rest import HeldExposure
+from ponikeeper_client.guard._run_parts import RunParts
 from ponikeeper_client.guard._state import CalibrationState, recorded_pvs, recorded_state
 
 Streams = Mapping[str, Collection[Any]]
@@ -207,6 +208,8 @@ class Run:
         The fly scans whose frames are not collected yet.
     monitored
         The calibrations of monitored devices whose events do not have serial and status, each with its device.
+    parts
+        How it is closed and continued where each geometry gets a run of its own.
     event
         The event that is being read.
     rested
@@ -226,6 +229,7 @@ class Run:
     uid: str
     guarded: tuple[CalibrationData, ...] | None = None
     moving: frozenset[str] = frozenset()
+    parts: RunParts = field(default_factory=lambda: RunParts(Msg("open_run")))
     told: dict[CalibrationData, frozenset[str]] = field(default_factory=dict)
     warned_untold: set[CalibrationData] = field(default_factory=set)
     devices: dict[CalibrationData, list[Any]] = field(default_factory=dict)
@@ -283,6 +287,11 @@ class Run:
         """Record the next event with what the IOC says, since the motion belongs to the last one."""
         for calib in self.devices:
             calib.exposure_motion.clear()
+
+    def begin_again(self, uid: str) -> None:
+        """Go on as the next run: bluesky has described no stream, and reads each configuration again."""
+        self.uid = uid
+        self._cached_states.clear()
 
     def recorders(self, calibs: Iterable[CalibrationData], stream: str | None = None) -> list[Any]:
         """Return the devices that record some calibrations, in the whole run or in one stream."""

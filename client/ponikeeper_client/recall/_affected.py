@@ -173,7 +173,6 @@ def open_catalog(name: str) -> Iterator[Any]:
         Tiled is not installed.
     """
     try:
-        from bluesky_tiled_plugins.clients import bluesky_run  # noqa: F401  # runs are read by its clients
         from tiled.client import from_profile, from_uri
         from tiled.profiles import list_profiles
     except ModuleNotFoundError as error:

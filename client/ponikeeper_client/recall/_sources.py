@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from ponikeeper.errors import NoGeometryError
 from ponikeeper_client.documents import position_columns
-from ponikeeper_client.recall import _tiled
+from ponikeeper_client.recall import _arrays, _tiled
 from ponikeeper_client.recall._runs import Document, Event, Run, Section, make_sections, readings_of, states_of
 
 
@@ -38,6 +38,8 @@ def read_run(source: Any, columns: Collection[str] = ()) -> Run:
     if isinstance(source, Mapping) and "start" in source and not hasattr(source, "metadata"):
         return from_kinds(source, columns)
     documents = _documents(source)
+    if documents is None and _arrays.is_array_run(source):
+        return _arrays.from_arrays(source, columns)
     if documents is None:
         raise NoGeometryError(
             f"this {type(source).__name__} is no run: expected its documents, or the run of a catalog, catalog[uid]"
@@ -68,9 +70,8 @@ def read_descriptors(source: Any) -> tuple[Document, dict[str, list[Document]]]:
     source = _table_client(source) or source
     if _tiled.is_table_run(source):
         return _tiled.start_and_stop(source)[0], _tiled.descriptors_of(source)
-    if not isinstance(source, Run) and hasattr(source, "metadata") and hasattr(source, "items"):
-        streams = {name: list(node.metadata["descriptors"]) for name, node in source.items()}
-        return source.metadata["start"], streams
+    if not isinstance(source, Run) and _arrays.is_array_run(source):
+        return source.metadata["start"], _arrays.descriptors_of(source)
     run = read_run(source)
     return run.start, {name: [section.descriptor for section in sections] for name, sections in run.streams.items()}
 
@@ -215,10 +216,10 @@ def _table_client(source: Any) -> Any:
 
 def _documents(source: Any) -> Iterable[tuple[str, Document]] | None:
     """Return pairs of kind and document, no image filled in; None where `source` is no run."""
-    if callable(getattr(source, "documents", None)):  # databroker 2, and the Header of version 1
-        return source.documents(fill=False)
     if callable(getattr(source, "canonical", None)):  # the runs of databroker 1
         return source.canonical(fill="no")
+    if callable(getattr(source, "documents", None)):  # databroker 2, and the Header of version 1
+        return source.documents(fill=False)
     if isinstance(source, Iterable) and not isinstance(source, (str, bytes, Mapping)):
         pairs = list(cast("Iterable[Any]", source))
         if all(isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[1], Mapping) for pair in pairs):

@@ -109,7 +109,7 @@ def _order_problem(times: Sequence[float], ordered: Sequence[Event]) -> str:
 
 def _streams(source: Any) -> Iterator[tuple[str, Any]]:
     """Yield the nodes of the streams, all in one request; older catalogs have them one folder further down."""
-    for name, node in source.base.items():
+    for name, node in getattr(source, "base", source).items():  # without the plugin it is the base itself
         if name == "streams" and "BlueskyEventStream" not in {spec.name for spec in node.specs}:
             yield from node.items()
         else:

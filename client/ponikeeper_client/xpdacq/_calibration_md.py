@@ -13,13 +13,11 @@ from ponikeeper.protocol import Snapshot, applies
 from ponikeeper_client._motion import is_unsettled
 from ponikeeper_client.device import CalibrationData, calibrations
 from ponikeeper_client.documents import CALIBRATION_MD, calibration_md
+from ponikeeper_client.documents import CALIBRATION_MD_SOURCE as SOURCE
 from ponikeeper_client.documents import calibrations as recorded_calibrations
 
 Plan = Generator[Msg, Any, Any]
 OnStatus = Literal["omit", "write", "fail"]
-
-SOURCE = "calibration_md_source"
-"""Key of the start document that says where ``calibration_md`` comes from, and whether it applies."""
 
 CLIENT_UID, SERVER_UID = "detector_calibration_client_uid", "detector_calibration_server_uid"
 """Keys by which xpdAcq's reducers find the calibration run of a run: the same text in both."""
