@@ -170,7 +170,8 @@ def cause(text: str) -> str:
     """Return the line that says why something failed, for a cell of the table."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if re.search(r"[Ff]ailed to build|Because|Error:|No matching", line)]
-    return (telling or lines or ["no reason was given"])[0 if len(telling) > 1 else -1].replace("|", "/")[:160]
+    line = (telling or lines or ["no reason was given"])[0 if len(telling) > 1 else -1]
+    return re.sub(r" \([^()]*/[^()]*\)", "", line).replace("|", "/")[:160]  # without the path of a module
 
 
 def with_row(page: str, row: Row, found: dict[str, str], outcome: str) -> str:
