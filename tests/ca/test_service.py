@@ -15,7 +15,7 @@ from caproto import ChannelType
 
 from live import TIMEOUT, wait_for
 from raw import Raw
-from speak import Wire, commit_text
+from speak import GEOMETRY, Wire, commit_text, request
 
 
 def test_ready_line_has_port_pvs_and_detectors(ioc):
@@ -238,3 +238,30 @@ def test_idle_clients_leave_descriptors_for_the_store(make_ioc):
         answer = good.put(channel, commit_text().encode(), ChannelType.CHAR)
         assert isinstance(answer, ca.WriteNotifyResponse), answer
         assert read_number(good, f"{ioc.prefix}Revision_RBV") == 1
+
+
+def test_log_level_is_that_of_the_environment_until_a_signal_changes_it(make_ioc):
+    ioc = make_ioc(detectors=("{Det:1}Calib:",), environment={"PONIKEEPER_LOG_LEVEL": "warning"}).start()
+    request(ioc.prefix, commit_text("one", geometry=GEOMETRY))
+    assert "is active" not in ioc.stderr.read_text()
+    ioc.signal(signal.SIGUSR1)
+    wait_for(lambda: "log level: DEBUG" in ioc.stderr.read_text())
+    request(ioc.prefix, commit_text("two", geometry={**GEOMETRY, "dist": 0.3}))
+    line = f"INFO ponikeeper.detector.publisher: {ioc.prefix}: revision 2 is active, serial 2: commit by "
+    wait_for(lambda: line in ioc.stderr.read_text())
+    ioc.signal(signal.SIGUSR2)
+    wait_for(lambda: "log level: WARNING" in ioc.stderr.read_text())
+    request(ioc.prefix, commit_text("three", geometry=GEOMETRY))
+    assert "revision 3" not in ioc.stderr.read_text()
+
+
+def test_unknown_log_level_is_refused(make_ioc):
+    ioc = make_ioc()
+    done = subprocess.run(
+        ioc.command(), env=ioc.environment() | {"PONIKEEPER_LOG_LEVEL": "loud"}, capture_output=True, text=True,
+        timeout=TIMEOUT,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        2,
+        "log level 'loud' is unknown: expected DEBUG, INFO, WARNING or ERROR\n",
+    )

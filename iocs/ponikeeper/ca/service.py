@@ -43,6 +43,7 @@ from ponikeeper.store import StoredHistory
 from ponikeeper.store.histories import first_prefix_of, unnamed, unnamed_text
 from ponikeeper.store.opening import open_storage
 from ponikeeper.store.store_thread import Health, StoreThread
+from ponikeeper.system import log_level
 from ponikeeper.system.free_memory import return_freed_memory
 from ponikeeper.system.process_stats import count_start
 
@@ -54,6 +55,9 @@ log = logging.getLogger(__name__)
 _STOP_TIMEOUT = 1.0
 _STOP_DEADLINE = 1.9
 """From SIGTERM to the end of the process at the latest (s): a supervisor waits for it."""
+_HANGS = 1
+"""Exit code of a service that could not end in order: systemd starts it again, unless it was to stop."""
+
 _FIRST_HEARTBEAT = 5.0
 """Longest time from the start to the first heartbeat (s)."""
 
@@ -103,6 +107,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _request_stop, stop)
+    log_level.watch_signals(loop)
     environment, access = await asyncio.to_thread(_environment_and_access, config)
     rival_check = asyncio.create_task(_require_no_rival(config, environment, force))  # runs while the store is opened
     try:
@@ -179,7 +184,7 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
 def _request_stop(stop: asyncio.Event) -> None:
     """Stop the service; the process ends in time, whatever hangs."""
     stop.set()
-    deadline = threading.Timer(_STOP_DEADLINE, os._exit, (4,))
+    deadline = threading.Timer(_STOP_DEADLINE, os._exit, (_HANGS,))
     deadline.daemon = True
     deadline.start()
 
@@ -353,4 +358,4 @@ async def _close(store: StoreThread) -> None:
             await asyncio.to_thread(store.close)
     except TimeoutError:
         log.error("the disk does not respond: stopping without closing the store")  # noqa: TRY400
-        os._exit(4)  # as for any error of the store
+        os._exit(_HANGS)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ponikeeper.cli.console import print_error, print_text, run_ca
-from ponikeeper.errors import ConfigError, MissingExtraError
+from ponikeeper.errors import MissingExtraError
 from ponikeeper.store.histories import first_prefix_of, unnamed, unnamed_text
 from ponikeeper.store.outlook import outlook
 from ponikeeper.system import systemd_journal
+from ponikeeper.system.log_level import VARIABLE, parse_level
 from ponikeeper.system.log_limit import LogLimit
 from ponikeeper.system.systemd_journal import Journal, JournalHandler
 
@@ -26,16 +27,15 @@ ConfigFile = Annotated[Path, typer.Argument(help="the configuration (TOML)")]
 
 def serve(
     config: ConfigFile,
-    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR")] = "INFO",
+    log_level: Annotated[str, typer.Option(envvar=VARIABLE, help="DEBUG, INFO, WARNING or ERROR")] = "INFO",
     force: Annotated[bool, typer.Option("--force", help="serve even if another server answers for the prefix")] = False,
 ) -> None:
     """Run the IOC: ponikeeper serve /etc/ponikeeper/28id1.toml.
 
-    It prints one line when it is ready: READY, with the port and the numbers of PVs and detectors.
+    It prints one line when it is ready: READY, with the port and the numbers of PVs and detectors. SIGHUP reads the
+    access rules again, SIGUSR1 sets the log level to DEBUG, SIGUSR2 sets it back.
     """
-    level = getattr(logging, log_level.upper(), None)
-    if not isinstance(level, int):
-        raise ConfigError(f"--log-level {log_level} is unknown: expected DEBUG, INFO, WARNING or ERROR")
+    level = parse_level(log_level)
     if systemd_journal.is_ours():
         logging.basicConfig(level=level, handlers=[JournalHandler(Journal())], format="%(message)s")
     else:

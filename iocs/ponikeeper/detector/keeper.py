@@ -92,6 +92,7 @@ class Keeper:
             The store cannot be read, or is damaged.
         """
         self._publisher.update_stored(await self._store.load())
+        self._publisher.begin_log()
         self._follower.begin()
 
     def on_publish(self, listener: Publish) -> None:

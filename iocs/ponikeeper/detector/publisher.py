@@ -13,6 +13,7 @@ from ponikeeper.protocol import DEFAULT_ERRORS, MAX_BYTES, AssumedErrors, LinkSt
 from ponikeeper.protocol.finding import Finding
 from ponikeeper.protocol.findings import advice_of, findings_about, reason_of, status_of
 from ponikeeper.store import StoredState
+from ponikeeper.system.log_limit import NOT_LIMITED
 from ponikeeper.text import timestamps
 from ponikeeper.text.ascii import to_ascii
 
@@ -64,6 +65,7 @@ class Publisher:
         self._outside_at = -math.inf
         self._searching = False
         self._notice = (0, "")
+        self._logged = 0
         self.state = DetectorState(prefix, StoredState(), follow, assumed=assumed)
         self.update_stored(StoredState())
 
@@ -110,11 +112,29 @@ class Publisher:
         if change & (Change.STATUS | Change.ACTIVATION):
             self._published, self._published_at = self._findings, self._links.clock()
             self._published_links = self.state.link_states
+        self._log_activation()
         if self._listener is not None:
             try:
                 self._listener(self.state, change)
             except Exception:  # what is stored stays stored, whatever becomes of its publication
                 log.exception("%s: a state cannot be published", self.state.prefix)
+
+    def begin_log(self) -> None:
+        """Log the activations from now on; what the store had at the start is not logged again."""
+        self._logged = self.state.stored.serial
+
+    def _log_activation(self) -> None:
+        """Log the active revision once: each activation is in the journal, also those that followed the links."""
+        stored, activation = self.state.stored, self.state.stored.activation
+        if activation is None or activation.serial <= self._logged:
+            return
+        self._logged = activation.serial
+        label = f" ({stored.label})" if stored.label else ""
+        log.info(
+            "%s: revision %d%s is active, serial %d: %s by %s",
+            self.state.prefix, activation.revision, label, activation.serial, activation.cause, activation.author,
+            extra={NOT_LIMITED: True},
+        )  # fmt: skip
 
     def update_status(self) -> float | None:
         """Decide the status by the links as they are now, and publish it if it has changed.

@@ -9,6 +9,9 @@ PERIOD = 60.0
 MAX_SAME, MAX_KIND = 5, 60
 """Messages of one kind with the same first argument (a peer, a PV), and with any, that are written in a period."""
 
+NOT_LIMITED = "not_limited"
+"""Attribute of a log record of which each one is written: who writes it has stored something larger before."""
+
 _MAX_ENTRIES = 10_000
 
 
@@ -31,6 +34,8 @@ class LogLimit(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a message is written."""
+        if getattr(record, NOT_LIMITED, False):
+            return True
         kind = (record.name, record.levelno, str(record.msg))
         first = record.args[0] if isinstance(record.args, tuple) and record.args else None
         return self._is_within(record, (*kind, str(first)), MAX_SAME) and self._is_within(record, kind, MAX_KIND)

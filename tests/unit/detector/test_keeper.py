@@ -204,3 +204,25 @@ def test_damage_found_while_serving_ends_all_writing(path):
     assert before == after
     assert not health.ok
     assert "the checksum of revision 1" in health.message
+
+
+def test_each_activation_is_logged_once_and_not_those_of_before_the_start(path, caplog):
+    caplog.set_level("INFO", "ponikeeper.detector.publisher")
+
+    async def commits(keeper, _):
+        for number in (1, 2):
+            label = "near" if number == 1 else None
+            await keeper.execute(replace(new_request({**VALUES, "dist": number / 5}), label=label), "alice@here")
+
+    async def refused_and_back(keeper, _):
+        await keeper.execute(Activate(9), "bob@there")
+        await keeper.execute(Activate(1), "bob@there")
+
+    run(path, commits)
+    run(path, refused_and_back)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{PREFIX}: revision 1 (near) is active, serial 1: commit by alice@here",
+        f"{PREFIX}: revision 2 is active, serial 2: commit by alice@here",
+        f"{PREFIX}: revision 1 (near) is active, serial 3: activate by bob@there",
+    ]
+    assert all(record.not_limited for record in caplog.records)

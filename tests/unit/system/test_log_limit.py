@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from ponikeeper.system.log_limit import MAX_KIND, MAX_SAME, PERIOD, LogLimit
+from ponikeeper.system.log_limit import MAX_KIND, MAX_SAME, NOT_LIMITED, PERIOD, LogLimit
 
 
 @pytest.fixture
@@ -47,3 +47,11 @@ def test_message_without_arguments(write):
 def test_clock_that_is_set_back_drops_nothing_for_long(write):
     write("x", at=1000.0, times=10)
     assert len(write("x", at=0.0)) == MAX_SAME + 1
+
+
+def test_message_of_which_each_counts_is_always_written():
+    limit = LogLimit()
+    for _ in range(10 * MAX_KIND):
+        record = logging.LogRecord("test", logging.INFO, __file__, 1, "revision %d is active", (1,), None)
+        setattr(record, NOT_LIMITED, True)
+        assert limit.filter(record)
