@@ -16,6 +16,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(fit)
     app.command()(affected)
     app.command()(plot)
+    app.command()(report)
     app.add_typer(model_commands.model, name="model")
 
 
@@ -168,3 +169,28 @@ def plot(
         typer.echo(_drift.plot(prefix, output, label or (), history))
     except ModuleNotFoundError as error:
         raise MissingExtraError("plot", error.name or "a library") from error
+
+
+def report(
+    what: Annotated[str, typer.Argument(metavar="PREFIX|UID", help="PV prefix of a detector, or the uid of a run")],
+    catalog: Annotated[
+        str | None, typer.Argument(help="of a run: a Tiled address, a Tiled profile, or a databroker catalog")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="the HTML file to write; if omitted, named after PREFIX or UID"),
+    ] = None,
+    history: Annotated[
+        list[Path] | None, typer.Option(help="an exported history to look in, instead of asking the IOC")
+    ] = None,
+) -> None:
+    """Write a page for the logbook: ponikeeper report 'XF:28ID1-ES{Det:PE1}Calib:', or of a run: report UID CATALOG.
+
+    The page is one HTML file: geometry, uncertainty, provenance, corrections, and drift; of a run the status of every
+    event.
+    """
+    try:
+        from ponikeeper_client.report._command import write_report
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("plot", error.name or "a library") from error
+    typer.echo(write_report(what, catalog, output, history or ()))

@@ -6,42 +6,16 @@ import uuid
 import numpy as np
 import pytest
 from bluesky import plans as bp
-from ophyd import Component as Cpt
-from ophyd import Device, Signal
 from pyFAI.detectors import detector_factory
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
 import catalogs as catalogs_of
+from imaging import SHAPE, VALUES, ImageDetector
 from ponikeeper.errors import ImageError, IntegrationError, NoGeometryError, RefusedError
 from ponikeeper_client import integrate, recorded
-from ponikeeper_client.device import CalibrationData
-from speak import GEOMETRY
 
-VALUES = {**GEOMETRY, "detector": "Pilatus100k", "pixel1": 172e-6, "pixel2": 172e-6, "poni1": 0.02, "poni2": 0.05}
 SETTINGS = {"npt": 60, "unit": "q_nm^-1", "method": ["bbox", "csr", "cython"], "polarization_factor": 0.99}
 OTHER = {"npt": 25, "unit": "2th_deg", "method": ["no", "histogram", "cython"], "error_model": "poisson"}
-SHAPE = (195, 487)
-
-
-class _Frame(Signal):
-    def describe(self):
-        shape = list(np.shape(self.get()))
-        return {self.name: {"source": self.name, "dtype": "array", "shape": shape, "dtype_numpy": "<i8"}}
-
-
-class Detector(Device):
-    """Delivers other images with each event."""
-
-    frame = Cpt(_Frame, kind="normal")
-    calib = Cpt(CalibrationData, "", kind="config")
-    frames = 1
-
-    def trigger(self):
-        status = super().trigger()
-        shape = SHAPE if self.frames == 1 else (self.frames, *SHAPE)
-        self.taken.append(np.random.default_rng(len(self.taken)).integers(0, 1000, shape))
-        self.frame.put(self.taken[-1].tolist())
-        return status
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +26,7 @@ def catalogs(tmp_path_factory):
 
 @pytest.fixture
 def detector(make, prefix):
-    device = make(Detector, prefix, "pe1")
-    device.taken = []
+    device = make(ImageDetector, prefix, "pe1")
     device.calib.set(VALUES, integration=SETTINGS).wait(10)
     return device
 

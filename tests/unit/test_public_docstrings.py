@@ -23,6 +23,7 @@ PACKAGES = (
     "ponikeeper_client.plans",
     "ponikeeper_client.queueserver",
     "ponikeeper_client.recall",
+    "ponikeeper_client.report",
     "ponikeeper_client.xpdacq",
 )
 """The packages whose public names are checked."""
