@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import caproto
 
 from ponikeeper import __version__
+from ponikeeper.protocol.clients import ClientInfo, clients_text
 from ponikeeper.system import process_stats
 from ponikeeper.text.ascii import to_ascii
 
@@ -25,6 +26,10 @@ class ClientCounter(Protocol):
 
     def count_refused_clients(self) -> int:
         """Return how many clients were refused because there were too many."""
+        ...
+
+    def clients(self) -> list[ClientInfo]:
+        """Return what is known of each client."""
         ...
 
     def count_clients(self) -> tuple[int, int]:
@@ -84,6 +89,7 @@ class StatsPVs:
                 "FD_FREE": float(used.free_files),
             }
         )
+        self._channels["Clients_RBV"].post(clients_text(clients.clients()), time.time(), only_changes=True)
 
     def _publish(self, values: Mapping[str, Any]) -> None:
         now = time.time()

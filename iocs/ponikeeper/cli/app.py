@@ -49,6 +49,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "status": "status:status",
         "watch": "status:watch",
         "health": "health:health",
+        "list": "inventory:list_",
+        "clients": "inventory:clients",
         "export": "site_exports:export",
         "verify": "export:verify",
         "backup": "backup:backup",

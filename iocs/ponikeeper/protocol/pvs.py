@@ -304,6 +304,7 @@ IOC_PVS: tuple[PV, ...] = (
     PV("TOD", Kind.STRING, "Time of day (local)"),
     PV("CA_CLNT_CNT", Kind.DOUBLE, "CA clients", archived=True),
     PV("CA_CONN_CNT", Kind.DOUBLE, "CA channels of all clients", archived=True),
+    PV("Clients_RBV", Kind.TEXT, "CA clients, as JSON"),
     PV("MEM_USED", Kind.DOUBLE, "Memory in use", "byte", archived=True),
     PV("FD_CNT", Kind.DOUBLE, "Open file descriptors", archived=True),
     PV("FD_FREE", Kind.DOUBLE, "Free file descriptors", archived=True),

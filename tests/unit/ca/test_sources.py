@@ -53,6 +53,9 @@ READABLE = {
 class NoClients:
     """Replacement of the server context, without a server."""
 
+    def clients(self):
+        return []
+
     def count_clients(self):
         return 0, 0
 

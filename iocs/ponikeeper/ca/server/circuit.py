@@ -104,6 +104,10 @@ class Circuit(Stream):
         self.channels.clear()
         self._server.discard_circuit(self)
 
+    def count_subscriptions(self) -> int:
+        """Return the number of monitors of the client."""
+        return len(self._subscriptions)
+
     def must_wait(self) -> bool:
         """Return whether the next message must wait."""
         return self.full or self.out_size >= HIGH_WATER or self._puts.full

@@ -19,6 +19,7 @@ from ponikeeper.ca.server.names import ChannelNameError, Modifiers, parse_name
 from ponikeeper.ca.server.searches import Beacons, SearchResponder, is_port_shared
 from ponikeeper.ca.server.source import Source
 from ponikeeper.ca.server.stream import Turn
+from ponikeeper.protocol.clients import ClientInfo
 from ponikeeper.putlog.entry import Put
 
 log = logging.getLogger(__name__)
@@ -115,6 +116,16 @@ class Context:
     def count_clients(self) -> tuple[int, int]:
         """Return the number of connected clients and of their channels."""
         return len(self.circuits), sum(len(circuit.channels) for circuit in self.circuits)
+
+    def clients(self) -> list[ClientInfo]:
+        """Return what is known of each client."""
+        return [
+            ClientInfo(
+                circuit.identity.user, circuit.identity.host, *circuit.address, len(circuit.channels),
+                circuit.count_subscriptions(),
+            )
+            for circuit in self.circuits
+        ]  # fmt: skip
 
     def count_refused_clients(self) -> int:
         """Return how many clients were refused because there were too many."""
