@@ -1,4 +1,4 @@
-"""Every code block of every page runs: on an IOC, a bluesky session and a Tiled server of this test's.
+"""Every code block of every page and notebook runs: on an IOC, a bluesky session and a Tiled server of this test's.
 
 A page runs from top to bottom, with one namespace and one folder, on a detector of its own. Python is executed; the
 commands `ponikeeper` and `caput` are run; other programs, and the other languages, have a rule in `page_rules`. A block
@@ -22,14 +22,14 @@ import page_rules
 import page_session
 from live import wait_for
 from make_references import command_tree
-from pages import PAGES, blocks, page_id
+from pages import NOTEBOOKS, PAGES, blocks, page_id
 from ponikeeper.protocol import parse_links
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # of libraries; a page is not about them
 ]
 
-RUNNING = [page for page in PAGES if {"python", "sh"} & {block.language for block in blocks(page)}]
+RUNNING = [page for page in (*PAGES, *NOTEBOOKS) if {"python", "sh"} & {block.language for block in blocks(page)}]
 PARSED_ONLY = {"deploy/README.md": "a campaign runs it word for word: tests/campaigns/test_bare_host.py"}
 _PREFIX = "XF:28ID1-ES{Det:PE1}Calib:"
 _NEAR = ("put", _PREFIX, "near.poni", "--label", "near", "--here")
