@@ -70,7 +70,7 @@ class FakeIoc:
 
     silence = 0.0
 
-    def read(self) -> Snapshot:
+    def read(self, _proof: object = None) -> Snapshot:
         """Return all that is active."""
         return Snapshot.from_json(self._calib.snapshot.newest(0.0))
 

@@ -17,6 +17,9 @@ from ponikeeper_client._guarded_signals import POLL, GuardedSignal
 DOUBLE, LONG, STRING = dbr.DOUBLE, dbr.LONG, dbr.STRING
 """The CA types that can be requested."""
 
+Proof = tuple[int, str, float]
+"""Serial, status and time of an IOC, got from it just now."""
+
 
 def fresh_values(wanted: Sequence[tuple[GuardedSignal, int]], deadline: float) -> list[Any]:
     """Get values from the server, all in one flush.

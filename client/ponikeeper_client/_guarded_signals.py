@@ -72,6 +72,11 @@ class GuardedSignal(EpicsSignalBase):
                 self._uses -= 1
             self._release_if_unused()
 
+    @property
+    def context(self) -> Any:
+        """The CA context of its PV: what is got in one flush has the same."""
+        return getattr(self._read_pv, "context", None)
+
     def check_alive(self) -> None:
         """Raise `DestroyedError` if the signal was destroyed."""
         if self._destroyed:

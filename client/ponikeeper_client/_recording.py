@@ -13,6 +13,7 @@ from ponikeeper.errors import NotConnectedError
 from ponikeeper.protocol import Snapshot
 from ponikeeper_client import documents
 from ponikeeper_client._exposure_motion import ExposureMotion
+from ponikeeper_client._fresh_gets import Proof
 from ponikeeper_client._status_warnings import StatusWarnings
 
 
@@ -51,7 +52,7 @@ class Recording(Device):
         if per_event:
             self.kind = Kind(self.kind | Kind.normal)
 
-    def read_snapshot(self) -> Snapshot:
+    def read_snapshot(self, proof: Proof | None = None) -> Snapshot:
         """Return all that is active now; the device implements it."""
         raise NotImplementedError
 
@@ -168,8 +169,13 @@ class Recording(Device):
         self.status_warnings.check(self.name, snapshot)
         return self._values_of(snapshot)
 
-    def recorded_snapshot(self) -> Snapshot:
+    def recorded_snapshot(self, proof: Proof | None = None) -> Snapshot:
         """Return the snapshot that a run records now: MOVING where a guard saw a link move during the exposure.
+
+        Parameters
+        ----------
+        proof
+            What `proofs` got from the IOC just now; None asks it.
 
         Returns
         -------
@@ -182,14 +188,19 @@ class Recording(Device):
             As `read_configuration`.
         """
         try:
-            return self.exposure_motion.applied_to(self.read_snapshot())
+            return self.exposure_motion.applied_to(self.read_snapshot(proof))
         except NotConnectedError as error:
             if self._on_disconnect == "raise":
                 raise
             return Snapshot(self.prefix, "UNKNOWN", str(error))
 
-    def recorded_values(self) -> Any:
+    def recorded_values(self, proof: Proof | None = None) -> Any:
         """Return what `read_configuration` returns, without a warning.
+
+        Parameters
+        ----------
+        proof
+            What `proofs` got from the IOC just now; None asks it.
 
         Returns
         -------
@@ -201,10 +212,12 @@ class Recording(Device):
         NotConnectedError
             As `read_configuration`.
         """
-        return self._values_of(self.recorded_snapshot())
+        return self._values_of(self.recorded_snapshot(proof))
 
     def describe_configuration(self) -> Any:
         """Return the data keys of `read_configuration`.
+
+        Those of a geometry are always the same, so the IOC is not asked where the monitor has delivered one.
 
         Returns
         -------
@@ -214,9 +227,12 @@ class Recording(Device):
         Raises
         ------
         NotConnectedError
-            As `read_configuration`.
+            As `read_configuration`, if the IOC is asked.
         """
-        data_keys = self._configuration(self.recorded_snapshot()).data_keys
+        snapshot = self.monitored() if self._on_disconnect == "raise" else None
+        if snapshot is None or snapshot.geometry is None:
+            snapshot = self.recorded_snapshot()
+        data_keys = self._configuration(snapshot).data_keys
         return OrderedDict((key, dict(data_key)) for key, data_key in data_keys.items())
 
     def _values_of(self, snapshot: Snapshot) -> Any:

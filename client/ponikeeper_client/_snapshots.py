@@ -1,14 +1,16 @@
 """Read the current snapshot: the one from the monitor, verified by a fresh get."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 from ophyd.utils import DestroyedError
 
 from ponikeeper.errors import NotConnectedError, PonikeeperError
 from ponikeeper.protocol import Snapshot
 from ponikeeper.protocol.heartbeat import PERIOD, hung_text
-from ponikeeper_client._fresh_gets import DOUBLE, LONG, STRING, fresh_values, raise_silent
+from ponikeeper_client._fresh_gets import DOUBLE, LONG, STRING, Proof, fresh_values, raise_silent
 from ponikeeper_client._guarded_signals import GuardedSignal, wait_for
 from ponikeeper_client._signals import AliveSignal, TextSignal
 
@@ -17,6 +19,9 @@ _AGREEMENT = 0.1
 
 _LOOK = 0.02
 """Seconds between two gets while the IOC is not proven to be alive."""
+
+_TOGETHER = 0.25
+"""How long the answers of several IOCs are waited for before each is asked for itself (s)."""
 
 _LATE = "the snapshot with the reason has not arrived yet"
 
@@ -44,8 +49,13 @@ class SnapshotReader:
         self._proof = ((serial, LONG), (status, STRING), (alive, DOUBLE))
         self._parsed: tuple[str, Snapshot] | None = None
 
-    def read(self) -> Snapshot:
+    def read(self, proof: Proof | None = None) -> Snapshot:
         """Return all that is active now, with the status of the get.
+
+        Parameters
+        ----------
+        proof
+            As `prove_together` got it just now; None gets it.
 
         Raises
         ------
@@ -57,7 +67,8 @@ class SnapshotReader:
         deadline = time.monotonic() + self._timeout
         agreed_by = None
         while True:
-            serial, status = self._proven(deadline)
+            serial, status = self._proven(deadline, proof)
+            proof = None
             snapshot = self.newest(deadline)
             if snapshot.serial == serial:  # otherwise an activation happened between the two
                 now = time.monotonic()
@@ -72,14 +83,14 @@ class SnapshotReader:
                     f"{serial}, for {self._timeout:g} s: does a gateway in between drop monitors?"
                 )
 
-    def _proven(self, deadline: float) -> tuple[int, str]:
+    def _proven(self, deadline: float, proof: Proof | None) -> tuple[int, str]:
         """Return serial and status as soon as it is proven that a live IOC says them.
 
         The wait for the next update of the time is at least long enough for it, whatever the timeout.
         """
         began, pause = time.monotonic(), 0.0
         patience = max(deadline, began + 2 * PERIOD)
-        serial, status, alive = fresh_values(self._proof, deadline)
+        serial, status, alive = fresh_values(self._proof, deadline) if proof is None else proof
         while not self._alive.proves(alive):
             if time.monotonic() > patience:
                 waited = time.monotonic() - began
@@ -105,6 +116,11 @@ class SnapshotReader:
         return parsed[1]
 
     @property
+    def wanted(self) -> tuple[tuple[GuardedSignal, int], ...]:
+        """The PVs of a `Proof`, each with its CA type."""
+        return self._proof
+
+    @property
     def silence(self) -> float:
         """For how long the IOC has given no sign of life (s): the newest value may be old; 0 where it has."""
         return self._alive.silence
@@ -122,3 +138,26 @@ class SnapshotReader:
             return self.read() if self._monitor.connected else None
         except (PonikeeperError, DestroyedError):
             return None
+
+
+def prove_together(readers: Sequence[SnapshotReader]) -> list[Proof | None]:
+    """Get the proofs of several readers in one round trip.
+
+    Parameters
+    ----------
+    readers
+        Of any IOCs.
+
+    Returns
+    -------
+    list of tuple or None
+        All None where one does not answer at once: each is then to be read for itself, which raises its own error.
+    """
+    wanted = [pair for reader in readers for pair in reader.wanted]
+    if len(readers) < 2 or len({signal.context for signal, _ in wanted}) != 1:
+        return [None] * len(readers)
+    try:
+        values = fresh_values(wanted, time.monotonic() + _TOGETHER)
+    except (PonikeeperError, DestroyedError):
+        return [None] * len(readers)
+    return [cast("Proof", tuple(values[place : place + 3])) for place in range(0, len(values), 3)]

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -31,6 +31,7 @@ from ponikeeper.protocol.reduction import KEPT
 from ponikeeper.system.file_hash import file_entry
 from ponikeeper_client import _display
 from ponikeeper_client._fakes import FakeIoc, FakeTextSignal
+from ponikeeper_client._fresh_gets import Proof
 from ponikeeper_client._geometry_sources import GeometrySource, values_of
 from ponikeeper_client._guarded_signals import GuardedReadOnly, GuardedWritable
 from ponikeeper_client._ioc_history import IocHistory
@@ -38,7 +39,7 @@ from ponikeeper_client._recording import Recording
 from ponikeeper_client._request_methods import RequestMethods
 from ponikeeper_client._signals import AliveSignal, ParameterSignal, SnapshotSignal, TextSignal
 from ponikeeper_client._simulated_ioc import no_history
-from ponikeeper_client._snapshots import SnapshotReader
+from ponikeeper_client._snapshots import SnapshotReader, prove_together
 from ponikeeper_client._transactions import Transactor, manual
 
 
@@ -125,8 +126,13 @@ class CalibrationData(RequestMethods[Result], Recording):
             self._reader = SnapshotReader(self.snapshot, self.serial_pv, self.status_pv, self.alive_pv, timeout)
             self._transactor = Transactor(self.request, self.results, timeout)
 
-    def read_snapshot(self) -> Snapshot:
+    def read_snapshot(self, proof: Proof | None = None) -> Snapshot:
         """Return all that is active now: the monitored snapshot, verified by a fresh get.
+
+        Parameters
+        ----------
+        proof
+            What `ponikeeper_client.device.proofs` got just now for this device; None gets it.
 
         Returns
         -------
@@ -138,7 +144,7 @@ class CalibrationData(RequestMethods[Result], Recording):
         NotConnectedError
             The IOC does not answer within the timeout; the message names the PV.
         """
-        return self._reader.read()
+        return self._reader.read(proof)
 
     def read_links(self, *, all_links: bool = False) -> tuple[LinkState, ...]:
         """Return the states of the linked PVs as the IOC published them last.
@@ -515,6 +521,24 @@ class CalibrationMixin(Device):
             else:
                 rest[key] = value
         return calibrations, rest
+
+
+def proofs(calibs: Sequence[CalibrationData]) -> dict[CalibrationData, Proof | None]:
+    """Ask the IOCs of several calibrations in one round trip, so that `CalibrationData.read_snapshot` need not.
+
+    Parameters
+    ----------
+    calibs
+        The devices.
+
+    Returns
+    -------
+    dict
+        For each device what it accepts as ``proof``, to be used at once; None where it has to ask for itself.
+    """
+    readers = {calib: calib._reader for calib in calibs if isinstance(calib._reader, SnapshotReader)}
+    answers = prove_together(list(readers.values()))
+    return dict.fromkeys(calibs) | dict(zip(readers, answers, strict=True))
 
 
 def calibrations(device: Any) -> list[CalibrationData]:

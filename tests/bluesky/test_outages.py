@@ -43,8 +43,7 @@ def test_hung_ioc_raises_naming_the_pv_and_is_read_again_when_it_goes_on(own, ma
     own.signal(signal.SIGSTOP)
     try:
         assert fails_within_its_timeout(calib, f"{own.prefix}Serial_RBV does not answer within 1 s")
-        with pytest.raises(NotConnectedError, match="Serial_RBV"):
-            calib.describe_configuration()
+        assert calib.describe_configuration().keys() == before.keys()  # the monitor knows them
     finally:
         own.signal(signal.SIGCONT)
     assert calib.read_configuration() == before

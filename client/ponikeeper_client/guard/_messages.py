@@ -9,7 +9,7 @@ from bluesky.utils import Msg, ensure_generator
 
 from ponikeeper.errors import NotConnectedError, PonikeeperError, RecordError
 from ponikeeper_client._motion import LinkWatch
-from ponikeeper_client.device import CalibrationData
+from ponikeeper_client.device import CalibrationData, proofs
 from ponikeeper_client.documents import GUARD_KEY
 from ponikeeper_client.guard._policy import Policy, log
 from ponikeeper_client.guard._rest import DARK, HeldExposure, group_of, names_stream_next, stream_of, takes_dark
@@ -22,7 +22,7 @@ from ponikeeper_client.guard._run_record import (
     Run,
     renewal,
 )
-from ponikeeper_client.guard._state import CalibrationState, read_state, recorded_state
+from ponikeeper_client.guard._state import CalibrationState, read_state, read_states, recorded_state
 
 Plan = Generator[Msg, Any, Any]
 
@@ -125,9 +125,9 @@ class Guard:
         if msg.kwargs.get("exit_status") in (None, "success"):
             self._check_motion(run, run.stop_watches())
             self._verify(run)
-            for calib in run.states:  # the status now does not matter: nothing is exposed any more
+            for calib, proof in proofs(list(run.states)).items():
                 try:
-                    now = read_state(calib)
+                    now = read_state(calib, proof)  # the status does not matter: nothing is exposed any more
                 except NotConnectedError as error:
                     if calib in run.fly_scans:
                         raise
@@ -155,9 +155,11 @@ class Guard:
         run.silence(calibs)
         if takes_dark(msg):
             return (yield msg)
-        if names_stream_next(msg) and any(self._policy.is_unsettled(each) for each in calibs if each not in run.rested):
+        first = [each for each in calibs if each not in run.rested] if names_stream_next(msg) else []
+        if any(self._policy.is_unsettled(each) for each in first):
             run.held = HeldExposure(msg)
             return None
+        run.rested.update(first)
         yield from self._wait_for_rest(run, msg, calibs)
         return (yield from self._expose(run, msg))
 
@@ -310,7 +312,8 @@ class Guard:
         def read() -> None:
             for calib in calibs:
                 run.states[calib] = []
-                run.states[calib] = [read_state(calib)]
+            for calib, state in read_states(calibs):
+                run.states[calib] = [state]
 
         if calibs:
             run.silence(calibs)
@@ -370,8 +373,7 @@ class Guard:
     def _has_changed(self, run: Run, stream: str, calibs: Sequence[CalibrationData]) -> bool:
         """Check whether the event that was read would be recorded with a state that is no longer active."""
         changed = False
-        for calib in calibs:
-            now = read_state(calib)
+        for calib, now in read_states(calibs):
             self._policy.check(run, calib, now)
             described, states = self._next_state(run, stream, calib), run.states[calib]
             # the status differs from the first one if bluesky repeated exposure and reading after a pause

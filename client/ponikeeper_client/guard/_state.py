@@ -1,6 +1,6 @@
 """What the guard compares of a calibration: as it is read, and as a descriptor recorded it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -9,7 +9,7 @@ from ponikeeper.protocol import applies
 from ponikeeper.protocol.links import links_of
 from ponikeeper.protocol.status import BY_LINKS
 from ponikeeper.text.strictjson import loads
-from ponikeeper_client.device import CalibrationData
+from ponikeeper_client.device import CalibrationData, proofs
 from ponikeeper_client.documents import recorded_model
 
 
@@ -96,10 +96,28 @@ def _applies_or(state: CalibrationState, travels: bool) -> bool:
     return travels or applies(state.status)
 
 
-def read_state(calib: CalibrationData) -> CalibrationState:
-    """Read the state that a run would record now; raises as `CalibrationData.read_configuration`."""
-    configuration = calib.recorded_values()
+def read_state(calib: CalibrationData, proof: Any = None) -> CalibrationState:
+    """Read the state that a run would record now; raises as `CalibrationData.read_configuration`.
+
+    Parameters
+    ----------
+    calib
+        The calibration.
+    proof
+        What `proofs` got for it just now; None asks the IOC.
+
+    Returns
+    -------
+    CalibrationState
+    """
+    configuration = calib.recorded_values(proof)
     return _state(*(configuration[f"{calib.name}_{key}"]["value"] for key in _KEYS))
+
+
+def read_states(calibs: Sequence[CalibrationData]) -> Iterator[tuple[CalibrationData, CalibrationState]]:
+    """Yield the state of each calibration as `read_state` does; all IOCs are asked in one round trip."""
+    for calib, proof in proofs(calibs).items():
+        yield calib, read_state(calib, proof)
 
 
 def recorded_state(descriptor: Mapping[str, Any], calib: str) -> CalibrationState | None:
