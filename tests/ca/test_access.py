@@ -294,3 +294,13 @@ def test_check_prints_the_rules_that_are_used(guarded):
     command = [sys.executable, "-m", "ponikeeper", "check", str(guarded.config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert f"access rules of {guarded.config}" in done.stdout
+
+
+def test_other_changes_of_the_file_are_named_and_count_after_a_restart(ioc):
+    rules = ioc.config.read_text()
+    ioc.config.write_text(rules.replace(f'prefix = "{ioc.prefix}"', f'prefix = "{ioc.prefix}"\ntitle = "one"'))
+    ioc.signal(signal.SIGHUP)
+    expected = f"count after a restart: detector {ioc.prefix}: title"
+    wait_for(lambda: expected in speak.get(own(ioc, "Access:Message_RBV")))
+    assert expected in ioc.stderr.read_text()
+    assert speak.get(own(ioc, "Access:Status_RBV")) == 0

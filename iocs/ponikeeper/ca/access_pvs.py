@@ -5,15 +5,15 @@ import logging
 import signal
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from caproto import AlarmStatus
 
 from ponikeeper.access.loading import Access
+from ponikeeper.ca.config_changes import pending_changes
 from ponikeeper.ca.health_pvs import HealthPVs
 from ponikeeper.ca.server import ClientIdentity
-from ponikeeper.config import load
+from ponikeeper.config import Config, load
 from ponikeeper.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -34,14 +34,14 @@ class AccessPVs:
     ----------
     access
         The rules.
-    source
-        Path of the configuration that names them.
+    running
+        The configuration that is served; its file is read again.
     channels
         The IOC's own channels, by suffix.
     """
 
-    def __init__(self, access: Access, source: Path, channels: Mapping[str, Any]) -> None:
-        self._access, self._source = access, source
+    def __init__(self, access: Access, running: Config, channels: Mapping[str, Any]) -> None:
+        self._access, self._running = access, running
         self._health, self._denied_pv = HealthPVs(channels, "Access", AlarmStatus.READ), channels["Denied_RBV"]
         self._denied = 0
         self._changed = asyncio.Event()
@@ -72,7 +72,7 @@ class AccessPVs:
 
     async def _reload_rules(self, clients: Clients) -> None:
         try:
-            config = await asyncio.to_thread(load, self._source)
+            config = await asyncio.to_thread(load, self._running.source)
             await asyncio.to_thread(self._access.renew, config)  # hosts are looked up
         except ConfigError as error:
             self._message = f"the previous rules stay active: {error}"
@@ -82,7 +82,16 @@ class AccessPVs:
             self._message = f"active: {self._access.rules}"
             self._failed = False
             log.warning("access rules: %s", self._message)
+            self._report_pending(config)
             await clients.update_access_rights()
+
+    def _report_pending(self, written: Config) -> None:
+        """Report what else has changed in the file: it counts after a restart."""
+        changes = pending_changes(self._running, written)
+        if changes:
+            text = f"other changes of {self._running.source} count after a restart: {'; '.join(changes)}"
+            self._message += f"; {text}"
+            log.warning("%s", text)
 
     def _publish(self) -> None:
         self._health.publish(not self._failed, self._message)

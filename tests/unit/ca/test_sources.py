@@ -111,7 +111,7 @@ def test_every_pv_of_the_ioc_is_published_soon_after_the_start(config):
         ClockPVs(channels, [], read_clock())
         clients = NoClients()
         running = (
-            AccessPVs(Access(config), config.source, channels).run(clients),
+            AccessPVs(Access(config), config, channels).run(clients),
             StatsPVs(channels, "me", "here", 1).run(clients),
             putlog.run(),
         )
