@@ -40,6 +40,8 @@ BEFORE = {
     "client/docs/howto/history-without-the-ioc.md": [_NEAR],
     "iocs/docs/howto/correct-a-revision.md": [_NEAR, ("set", _PREFIX, "wavelength=1.665e-11")],
     "iocs/docs/howto/monitor.md": [_NEAR],
+    "iocs/docs/howto/several-iocs.md": [_NEAR],
+    "iocs/docs/howto/upgrade.md": [_NEAR],
     "iocs/docs/howto/link-a-pv.md": [("put", _PREFIX, "near.poni", "--label", "near")],
     "iocs/docs/howto/move-to-another-host.md": [_NEAR],
     "iocs/docs/howto/old-revisions.md": [_NEAR, _FAR],
@@ -247,7 +249,7 @@ class Session:
         if verb in page_rules.NOT_RUN or "--install-completion" in arguments:
             return ""
         environment = {"COLUMNS": "200", **environment}
-        words = [self._here(word) for word in arguments]
+        words = [item for word in arguments for item in self._expanded(word) or [self._here(word)]]
         if "http://tiled:8000" in words:
             parts = urlsplit(self.site.tiled()[0].uri)
             environment["TILED_API_KEY"] = parse_qs(parts.query)["api_key"][0]
@@ -261,6 +263,11 @@ class Session:
         printed = done.stdout + done.stderr
         assert done.returncode == page_rules.exit_code(command), f"exit code {done.returncode}: {printed}"
         return self._there(printed)
+
+    def _expanded(self, word):
+        """Return the files that a pattern matches, as a shell would."""
+        is_pattern = "*" in word and not word.startswith("/")
+        return [str(path) for path in sorted(self.folder.glob(word))] if is_pattern else []
 
     def _caput(self, program, arguments):
         import epics
