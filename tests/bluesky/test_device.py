@@ -16,7 +16,7 @@ from ponikeeper.protocol.status import Status
 from ponikeeper_client.device import CalibrationData
 from speak import GEOMETRY, commit_text
 
-DECISION = ("reason", "findings", "link_states", "covariance", "valid_within", "model", "files")
+DECISION = ("reason", "findings", "link_states", "covariance", "valid_within", "model", "files", "integration")
 BESIDE = ("detector_config", "revision", "revision_uid", "serial", "checksum", "label", "status")
 
 
@@ -70,7 +70,7 @@ def test_recorded_values_are_bit_exact_the_active_ones(calib, committed):
     assert decision == {
         "reason": "no links are configured: nothing checks this geometry",
         "findings": '[{"status": "UNWATCHED", "link": ""}]', "link_states": "[]", "covariance": "",
-        "valid_within": "", "model": "", "files": "",
+        "valid_within": "", "model": "", "files": "", "integration": "",
     }  # fmt: skip
     assert len(recorded) == len(NAMES) + len(BESIDE) + len(DECISION)
 
@@ -108,7 +108,7 @@ def test_unset_is_recorded_without_numbers(make, prefix):
         "c_detector_config": "{}", "c_revision": 0, "c_revision_uid": "", "c_serial": 0, "c_checksum": "",
         "c_label": "", "c_status": "UNSET", "c_findings": '[{"status": "UNSET", "link": ""}]', "c_link_states": "[]",
         "c_covariance": "", "c_valid_within": "", "c_model": "", "c_files": "",
-        "c_reason": calib.read_snapshot().reason,
+        "c_integration": "", "c_reason": calib.read_snapshot().reason,
     }  # fmt: skip
     assert recorded["c_reason"].startswith("no geometry was ever committed: ")
     assert list(calib.describe_configuration()) == list(recorded)
