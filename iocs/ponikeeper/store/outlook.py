@@ -52,13 +52,16 @@ def outlook(path: Path) -> Outlook:
     StoreError
         A newer version of ponikeeper wrote it.
     """
-    if not os.access(path.parent, os.R_OK | os.X_OK) and path.parent.exists():
-        return Outlook(f"this user may not read {path.parent}: try it as root", False, None)
-    if not os.path.lexists(path):
+    try:
+        path.stat(follow_symlinks=False)
+        readable = os.access(path.parent, os.R_OK, effective_ids=True) and os.access(path, os.R_OK, effective_ids=True)
+    except (FileNotFoundError, NotADirectoryError):
         require_no_journal(path)
         return Outlook("does not exist yet: it begins with the first start", False, [])
-    if not os.access(path, os.R_OK):
-        return Outlook("this user may not read it: try it as root", False, None)
+    except PermissionError:
+        readable = False
+    if not readable:
+        return Outlook("may not be read by this user: check it as root", False, None)
     served = _is_served(path.parent)
     if not served and schema.journal_of(path).exists():
         return Outlook("has an unfinished write, which the next start undoes", False, None)

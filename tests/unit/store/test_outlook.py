@@ -1,5 +1,6 @@
 """What a server would find in a store, read without a change."""
 
+import os
 import sqlite3
 from contextlib import closing
 
@@ -62,3 +63,22 @@ def test_unfinished_write_is_left_to_the_server(tmp_path):
     schema.journal_of(path).write_bytes(b"x")
     found = outlook(path)
     assert (found.text, found.histories) == ("has an unfinished write, which the next start undoes", None)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o100])
+def test_store_that_this_user_may_not_read_is_no_error(tmp_path, mode):
+    """Under systemd its folder belongs to a user that exists only while the unit runs."""
+    folder = tmp_path / "private"
+    path = small_store(folder / NAME)
+    path.chmod(0o600)
+    folder.chmod(mode)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            tmp_path.chmod(0o755)
+            os.seteuid(65534)
+        found = outlook(path)
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o700)
+    assert (found.text, found.histories) == ("may not be read by this user: check it as root", None)
