@@ -5,6 +5,7 @@
 - Plans: `calibrate`, `calibrate_travel`, `at_positions`, `arrive` and the preprocessor `calibration_guard`.
 - Back from a run: `recorded`, `best_known`, `geometries`, `integrate`, `azimuthal_integrator`, `uncertainty`, `poni`,
   `write_poni`, `write_nexus`.
+- The runs that were recorded with a revision: `affected`.
 - The history over time: `timeline`, `read_history`.
 
 A name is loaded when it is first used, so importing this package costs nothing, and each name needs
@@ -41,7 +42,9 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time `__getattr__` lo
         Geometries,
         Pattern,
         Recorded,
+        SearchResult,
         Uncertainty,
+        affected,
         azimuthal_integrator,
         best_known,
         geometries,
@@ -68,8 +71,10 @@ __all__ = [
     "Nominal",
     "Pattern",
     "Recorded",
+    "SearchResult",
     "Shutter",
     "Uncertainty",
+    "affected",
     "arrive",
     "at_positions",
     "azimuthal_integrator",
@@ -107,7 +112,9 @@ _MODULES = {
     "Geometries": "recall",
     "Pattern": "recall",
     "Recorded": "recall",
+    "SearchResult": "recall",
     "Uncertainty": "recall",
+    "affected": "recall",
     "azimuthal_integrator": "recall",
     "best_known": "recall",
     "geometries": "recall",

@@ -141,14 +141,33 @@ def affected(
     history: Annotated[
         list[Path] | None, typer.Option(help="an exported history to look in, instead of asking the IOC")
     ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="only runs that began then or later, such as 2026-11-22T09:30:00Z")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="only runs that began before")] = None,
+    after: Annotated[
+        str | None,
+        typer.Option(metavar="UID", help="continue an interrupted search after this run", show_default=False),
+    ] = None,
+    every_run: Annotated[
+        bool,
+        typer.Option(
+            "--every-run",
+            help="read every run, instead of asking the catalog for the uid of the revision; this also finds runs with "
+            "another geometry of that number",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """List the runs recorded with a revision: ponikeeper affected 'XF:28ID1-ES{Det:PE1}Calib:' 12 http://localhost:8000."""
+    """List the runs recorded with a revision: ponikeeper affected 'XF:28ID1-ES{Det:PE1}Calib:' 12 http://localhost:8000.
+
+    At a terminal it prints a table, elsewhere the uid of each run in a line.
+    """
     try:
-        from ponikeeper_client.recall._affected_report import print_affected
+        from ponikeeper_client.recall._affected_report import Bounds, print_affected
     except ModuleNotFoundError as error:
         raise MissingExtraError("catalog", error.name or "a library") from error
-    print_affected(prefix, revision, catalog, history or (), as_json)
+    print_affected(prefix, revision, catalog, history or (), as_json, Bounds(since, until, after, every_run))
 
 
 def plot(

@@ -23,11 +23,12 @@ from ponikeeper.errors import ConfigError, HistoryError, NoGeometryError, NotCon
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import LinkState
 from ponikeeper_client.device import CalibrationData
-from ponikeeper_client.recall import azimuthal_integrator, best_known, recorded
-from ponikeeper_client.recall._affected import each_run, open_catalog
-from ponikeeper_client.recall._affected_report import print_affected
+from ponikeeper_client.recall import affected, azimuthal_integrator, best_known, recorded
+from ponikeeper_client.recall._affected_report import Bounds, print_affected
+from ponikeeper_client.recall._catalogs import each_run, open_catalog
 from recalling import configured, history, iso, placed, revision, snapshot, taken
 from speak import GEOMETRY
+from terminals import Terminal
 
 DAY = 86400.0
 
@@ -412,8 +413,9 @@ def test_new_store_after_a_loss_never_gives_another_geometry(
                 found = best_known(run, history=export)
                 assert [(each.revision, each.geometry) for each in found] == [(1, old[1]), (3, old[3])]
         new = catalogs.insert(documents_of(changing(panel, (2,))))
-        now = found_affected(capsys, prefix, 2, address)
-        then = found_affected(capsys, prefix, 2, address, [export])
+        assert found_affected(capsys, prefix, 2, address)["same_number_other_uid"] is None  # not searched
+        now = found_affected(capsys, prefix, 2, address, every_run=True)
+        then = found_affected(capsys, prefix, 2, address, [export], every_run=True)
     assert {each["run_uid"] for each in now["affected"]} == {new}
     assert {each["run_uid"] for each in now["same_number_other_uid"]} == set(uids)
     assert {each["run_uid"] for each in then["affected"]} == set(uids)
@@ -423,10 +425,10 @@ def test_new_store_after_a_loss_never_gives_another_geometry(
 # --- which runs were taken with it
 
 
-def found_affected(capsys, prefix, number, address, files=()):
+def found_affected(capsys, prefix, number, address, files=(), **bounds):
     """Return the output of `ponikeeper affected --json`, run in this process."""
     capsys.readouterr()
-    print_affected(prefix, number, "?api_key=".join(address), files, as_json=True)
+    print_affected(prefix, number, "?api_key=".join(address), files, as_json=True, bounds=Bounds(**bounds))
     return json.loads(capsys.readouterr().out)
 
 
@@ -438,9 +440,13 @@ def three_runs(panel, catalogs, documents_of):
     return [catalogs.insert(documents_of(changing(panel, numbers))) for numbers in ((1,), (1, 2), (2,))]
 
 
-def test_affected_names_runs_streams_and_events(panel, three_runs, address, capsys):
-    report = found_affected(capsys, panel.calib.prefix, 1, address)
-    assert (report["runs"], report["unreadable"], report["same_number_other_uid"]) == (3, [], [])
+@pytest.mark.parametrize("every_run", [False, True])
+def test_affected_names_runs_streams_and_events(panel, three_runs, address, capsys, every_run):
+    """A catalog that is asked for the uid has the same answer as reading every run."""
+    report = found_affected(capsys, panel.calib.prefix, 1, address, every_run=every_run)
+    others = [] if every_run else None
+    assert (report["every_run"], report["unreadable"], report["same_number_other_uid"]) == (every_run, [], others)
+    assert report["runs"] == (3 if every_run else 2)
     places = [(each["run_uid"], each["detector"], each["stream"], each["events"]) for each in report["affected"]]
     assert sorted(places) == sorted((uid, "pe1", "primary", [1, 2]) for uid in three_runs[:2])
     assert {(tuple(each["judged"]), each["right"], each["scan_id"] > 0) for each in report["affected"]} == {
@@ -448,15 +454,62 @@ def test_affected_names_runs_streams_and_events(panel, three_runs, address, caps
     }
 
 
-def test_affected_prints_later_corrections_and_takes_the_key_from_the_environment(panel, three_runs, address, call):
+@pytest.mark.parametrize("every_run", [False, True])
+def test_affected_is_bounded_and_continued(panel, three_runs, catalogs, every_run):
+    def uids(**bounds):
+        result = affected(catalogs.tiled, panel.calib.prefix, 1, every_run=every_run, **bounds)
+        return [one.run_uid for one in result.affected], result.runs
+
+    def start(number):
+        return iso(catalogs.tiled[three_runs[number]].metadata["start"]["time"])
+
+    first, second, _ = three_runs
+    assert uids()[0] == [first, second]
+    assert uids(since=start(1)) == ([second], 2 if every_run else 1)
+    assert uids(until=start(1)) == ([first], 1)
+    assert uids(after=first) == ([second], 2 if every_run else 1)
+    with pytest.raises(RefusedError, match="no run nonsense is among those that are searched"):
+        uids(after="nonsense")
+    with pytest.raises(RefusedError, match="until 'yesterday' is no time: expected one with a zone"):
+        uids(until="yesterday")
+
+
+def test_runs_that_ended_before_the_revision_was_made_are_not_read(panel, catalogs, documents_of):
+    prefix = panel.calib.prefix
+    commit(prefix, 1)
+    documents = documents_of(bp.count([panel]))
+    catalogs.insert(shifted(documents, -3 * DAY))
+    result = affected(catalogs.tiled, prefix, 1, every_run=True)
+    assert (result.runs, result.affected) == (0, [])
+
+
+def test_client_without_deep_search_reads_every_run(panel, three_runs, catalogs, monkeypatch):
+    """Such as those before Tiled 0.2.20."""
+    monkeypatch.delattr("tiled.client.container.Container.search_deep")
+    result = affected(catalogs.tiled, panel.calib.prefix, 1)
+    assert (result.every_run, result.runs) == (True, 3)
+    assert [one.run_uid for one in result.affected] == three_runs[:2]
+
+
+def test_affected_prints_uids_to_a_pipe_and_takes_the_key_from_the_environment(panel, three_runs, address, call):
     prefix, (uri, key) = panel.calib.prefix, address
+    done = call("affected", prefix, 2, uri, COLUMNS="40", TILED_API_KEY=key)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == three_runs[1:]
+    done = call("affected", prefix, 2, uri, "--after", three_runs[1], TILED_API_KEY=key)
+    assert done.stdout.splitlines() == three_runs[2:]
+
+
+def test_affected_prints_later_corrections_at_a_terminal(panel, three_runs, address, forks):
+    prefix = panel.calib.prefix
     ask(prefix, "supersede", revision=2, by=3, reason="wavelength typed wrong")
-    done = call("affected", prefix, 2, uri, COLUMNS="200", TILED_API_KEY=key)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"2 of 3 runs have revision 2 of {prefix}, by the IOC of {prefix}, now\n")
-    assert three_runs[0] not in done.stdout
+    with Terminal(forks, "affected", prefix, 2, "?api_key=".join(address), "--every-run") as terminal:
+        shown = terminal.read_until(three_runs[2])
+        shown = terminal.read_until("└")
+    assert f"2 of 3 runs have revision 2 of {prefix}\n" in shown
+    assert three_runs[0] not in shown
     for uid, events in ((three_runs[1], "3-4"), (three_runs[2], "1-2")):
-        (line,) = (line for line in done.stdout.splitlines() if uid in line)
+        (line,) = (line for line in shown.splitlines() if uid in line)
         assert events in line
         assert "revision 3 is right, UNWATCHED: wavelength typed wrong" in line
 

@@ -36,6 +36,7 @@ _NEAR = ("put", _PREFIX, "near.poni", "--label", "near", "--here")
 _FAR = ("put", _PREFIX, "far.poni", "--label", "far", "--here")
 BEFORE = {
     "README.md": [_NEAR, _FAR] * 6,
+    "client/docs/howto/affected-runs.md": [_NEAR],
     "client/docs/howto/drift.md": [_NEAR, ("set", _PREFIX, "dist=0.23452")],
     "client/docs/howto/history-without-the-ioc.md": [_NEAR],
     "iocs/docs/howto/correct-a-revision.md": [_NEAR, ("set", _PREFIX, "wavelength=1.665e-11")],

@@ -6,6 +6,7 @@
 >>> geometries(catalog[uid])  # of each event, where a model is active
 """
 
+from ponikeeper_client.recall._affected import SearchResult, affected
 from ponikeeper_client.recall._best_known import best_known
 from ponikeeper_client.recall._geometries import geometries
 from ponikeeper_client.recall._histories import read_history
@@ -24,7 +25,9 @@ __all__ = [
     "Geometries",
     "Pattern",
     "Recorded",
+    "SearchResult",
     "Uncertainty",
+    "affected",
     "azimuthal_integrator",
     "best_known",
     "geometries",

@@ -1,23 +1,23 @@
 """Find the runs of a catalog that were recorded with one revision."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ponikeeper.errors import ConfigError, MissingExtraError, NoGeometryError, NotConnectedError
+from ponikeeper.errors import NoGeometryError, RefusedError
 from ponikeeper.protocol.models import members_of
-from ponikeeper.text.timestamps import from_posix
+from ponikeeper.text.timestamps import from_posix, is_timestamp, to_posix
 from ponikeeper_client.documents import Calibration, RecordedModel, calibrations
 from ponikeeper_client.recall._best_known import apply_corrections
-from ponikeeper_client.recall._histories import History
+from ponikeeper_client.recall._catalogs import Period, count_runs, each_run, open_catalog, runs_with
+from ponikeeper_client.recall._histories import Histories, History, read_ioc, select_prefix
 from ponikeeper_client.recall._reading import recorded
 from ponikeeper_client.recall._runs import event_ranges
 from ponikeeper_client.recall._sources import read_descriptors
 from ponikeeper_client.recall._values import BestKnown, Recorded
 
-_DEPTH = 3
-"""How many folders down runs are looked for."""
+Watch = Callable[["SearchResult"], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +99,103 @@ class SearchResult:
     unreadable
         Uids of runs that could not be read, each with the reason.
     runs
-        How many runs the catalog has.
+        How many runs were read.
+    every_run
+        Whether every run of the period was read; otherwise the catalog was asked for those that have the uid, and
+        `others` was not searched.
+    last
+        Uid of the run that was read last.
+    total
+        About how many runs are to be read; None where the catalog does not say.
     """
 
     affected: list[Affected] = field(default_factory=list)
     others: list[Affected] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     runs: int = 0
+    every_run: bool = True
+    last: str = ""
+    total: int | None = None
 
 
-def find_affected(runs: Iterable[Any], prefix: str, number: int, history: History) -> SearchResult:
+def affected(
+    catalog: Any,
+    prefix: str,
+    revision: int,
+    *,
+    history: Histories | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    after: str | None = None,
+    every_run: bool = False,
+    timeout: float = 5.0,
+    watch: Watch | None = None,
+) -> SearchResult:
+    """Find the runs of a catalog that were recorded with a revision, or with a model that was fitted to it.
+
+    A catalog that can search the documents of its runs (the SQL catalog of Tiled) is asked for those that have the uid
+    of the revision, and only these are read. Of others every run is read that ended after the revision was made.
+
+    Parameters
+    ----------
+    catalog
+        The client of a catalog, or what the command `ponikeeper affected` takes: a Tiled address, a Tiled profile, or
+        the name of a catalog of databroker.
+    prefix
+        PV prefix of the calibration.
+    revision
+        Number of the revision.
+    history
+        As for `best_known`.
+    since, until
+        Only runs that began in this period (ISO 8601 with a zone).
+    after
+        Uid of a run: only those that follow it in the catalog. So an interrupted search is continued.
+    every_run
+        Read every run of the period, whatever the catalog can search. Only then `others` is searched.
+    timeout
+        How long the IOC may take to answer (s).
+    watch
+        Called with the result so far after each run that was read.
+
+    Returns
+    -------
+    SearchResult
+        `affected` has the streams and events of each run, and what is known of them now.
+
+    Raises
+    ------
+    NoGeometryError
+        There is no revision of that number.
+    RefusedError
+        `since` or `until` is no time, `after` is no run that was found, or several histories are of that prefix.
+    NotConnectedError
+        The IOC or the catalog does not answer.
+    HistoryError
+        A history is damaged.
+
+    Examples
+    --------
+    >>> [one.run_uid for one in affected(catalog, "XF:28ID1-ES{Det:PE1}Calib:", 12).affected]
+    """
+    limits = {"since": since, "until": until}
+    wrong = [f"{name} {time!r}" for name, time in limits.items() if time is not None and not is_timestamp(time)]
+    if wrong:
+        raise RefusedError(f"{' and '.join(wrong)} is no time: expected one with a zone, such as 2026-11-22T09:30:00Z")
+    records = read_ioc(prefix, timeout) if history is None else select_prefix(history, prefix, revision)
+    period = _period(records, revision, since, until)
+    with open_catalog(catalog) if isinstance(catalog, str) else contextlib.nullcontext(catalog) as opened:
+        return _search(opened, prefix, revision, records, period, after, every_run, watch)
+
+
+def find_affected(
+    runs: Iterable[Any],
+    prefix: str,
+    number: int,
+    history: History,
+    watch: Watch | None = None,
+    result: SearchResult | None = None,
+) -> SearchResult:
     """Find the events that were recorded with a revision, or with a model that was fitted to it; no image is loaded.
 
     Of a run that does not have the revision only the descriptors are read.
@@ -123,6 +210,10 @@ def find_affected(runs: Iterable[Any], prefix: str, number: int, history: Histor
         Number of the revision.
     history
         The history that has its uid and its corrections.
+    watch
+        As for `affected`.
+    result
+        What the results are added to; if omitted, a new one.
 
     Returns
     -------
@@ -134,72 +225,64 @@ def find_affected(runs: Iterable[Any], prefix: str, number: int, history: Histor
     NoGeometryError
         There is no revision of that number.
     """
-    revision = history.revision(number)
-    if revision is None:
-        raise NoGeometryError(f"{history.authority} has no revision {number}")
-    result = SearchResult()
+    uid = _uid_of(history, number)
+    result = SearchResult() if result is None else result
     for run in runs:
         result.runs += 1
+        result.last = _run_uid(run)
         try:
-            _search_run(run, prefix, number, revision.uid, history, result)
+            _search_run(run, prefix, number, uid, history, result)
         except Exception as error:  # noqa: BLE001  # one broken run must not hide the others
-            start = run.metadata.get("start") or {}
-            result.unreadable.append((str(start.get("uid")), f"{type(error).__name__}: {error}"))
+            result.unreadable.append((result.last, f"{type(error).__name__}: {error}"))
+        if watch is not None:
+            watch(result)
     return result
 
 
-@contextlib.contextmanager
-def open_catalog(name: str) -> Iterator[Any]:
-    """Open a catalog for the duration of a block.
-
-    Parameters
-    ----------
-    name
-        The address of a Tiled server or of a folder in it (``http://...``; the key in it, or in
-        ``TILED_API_KEY``), a Tiled profile, or the name of a catalog of databroker.
-
-    Yields
-    ------
-    Any
-        The client of the catalog.
-
-    Raises
-    ------
-    ConfigError
-        There is no catalog of that name.
-    NotConnectedError
-        The server does not answer, or denies access.
-    MissingExtraError
-        Tiled is not installed.
-    """
-    try:
-        from tiled.client import from_profile, from_uri
-        from tiled.profiles import list_profiles
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("catalog", error.name or "tiled") from error
-    profiles = list_profiles()
-    if "://" not in name and name not in profiles:
-        yield _from_databroker(name, profiles)
-        return
-    try:
-        client = from_uri(name) if "://" in name else from_profile(name)
-    except Exception as error:  # noqa: BLE001  # its libraries raise many kinds of errors here
-        address = name.partition("?")[0]  # the message must not contain the key
-        cause = f"{type(error).__name__}: {error}".replace(name, address)
-        raise NotConnectedError(f"the catalog {address} cannot be opened: {cause}") from None
-    try:
-        yield client
-    finally:
-        client.context.close()
+def _period(history: History, number: int, since: str | None, until: str | None) -> Period:
+    begin, end = (None if time is None else to_posix(time) for time in (since, until))
+    revision = history.revision(number)
+    return Period(begin, end, None if revision is None else to_posix(revision.created))
 
 
-def each_run(catalog: Any, depth: int = _DEPTH) -> Iterator[Any]:
-    """Yield each run of a catalog, and of the folders in it, one by one; no data is loaded."""
-    for node in catalog.values():
-        if "start" in (getattr(node, "metadata", None) or {}):
-            yield node
-        elif depth > 0 and getattr(node, "structure_family", None) == "container":
-            yield from each_run(node, depth - 1)
+def _search(
+    catalog: Any,
+    prefix: str,
+    number: int,
+    history: History,
+    period: Period,
+    after: str | None,
+    every_run: bool,
+    watch: Watch | None,
+) -> SearchResult:
+    result = SearchResult()
+    asked = None if every_run else runs_with(catalog, _uid_of(history, number), period)
+    if asked is None:
+        runs, result.total = each_run(catalog, period), count_runs(catalog, period) if watch else None
+    else:
+        runs, result.total = asked
+        result.every_run = False
+    following = runs if after is None else _following(runs, after)
+    return find_affected(following, prefix, number, history, watch, result)
+
+
+def _following(runs: Iterator[Any], uid: str) -> Iterator[Any]:
+    """Return the runs after that of a uid; raises `RefusedError` where it is none of them."""
+    if not any(_run_uid(run) == uid for run in runs):  # takes the runs up to it
+        raise RefusedError(f"no run {uid} is among those that are searched: expected the last uid that was printed")
+    return runs
+
+
+def _run_uid(run: Any) -> str:
+    metadata = getattr(run, "metadata", None) or {}
+    return str((metadata.get("start") or {}).get("uid"))
+
+
+def _uid_of(history: History, number: int) -> str:
+    revision = history.revision(number)
+    if revision is None:
+        raise NoGeometryError(f"{history.authority} has no revision {number}")
+    return revision.uid
 
 
 def _search_run(run: Any, prefix: str, number: int, uid: str, history: History, result: SearchResult) -> None:
@@ -233,17 +316,3 @@ def _is_member(recorded: RecordedModel | None, uid: str) -> bool:
     if recorded is None or recorded.problem:
         return False
     return any(member == uid for _, member in members_of(recorded.model))
-
-
-def _from_databroker(name: str, profiles: Any) -> Any:
-    """Open a catalog of databroker 1; those of version 2 are Tiled profiles."""
-    with contextlib.suppress(ImportError, KeyError, AttributeError):
-        import databroker
-
-        return databroker.catalog[name]  # pyright: ignore[reportAttributeAccessIssue]  # version 1 has it
-    known = ", ".join(profiles) or "none"
-    address = f"http://{name}" if {":", "/", "."} & set(name) else "http://..."
-    raise ConfigError(
-        f"there is no catalog {name or 'without a name'}: expected the address of a Tiled server ({address}), a "
-        f"profile (there are {known}), or a catalog of databroker"
-    )

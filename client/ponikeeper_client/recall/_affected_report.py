@@ -1,34 +1,52 @@
 """Print the runs that were recorded with a revision: `ponikeeper affected`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from ponikeeper.errors import NoGeometryError, RefusedError
 from ponikeeper.text.strictjson import dumps
-from ponikeeper_client.recall._affected import Affected, SearchResult, each_run, find_affected, open_catalog
-from ponikeeper_client.recall._histories import FileHistory, History, read_histories, read_ioc
-
-_TIMEOUT = 5.0
+from ponikeeper_client.recall._affected import Affected, SearchResult, Watch, affected
 
 
-def print_affected(prefix: str, number: int, catalog: str, files: Sequence[Path], as_json: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Which runs are searched; the fields are arguments of `affected`."""
+
+    since: str | None = None
+    until: str | None = None
+    after: str | None = None
+    every_run: bool = False
+
+
+def print_affected(
+    prefix: str, number: int, catalog: str, files: Sequence[Path], as_json: bool, bounds: Bounds | None = None
+) -> None:
     """Print which runs of a catalog were recorded with a revision.
+
+    At a terminal it is a table, with a progress bar on stderr. Elsewhere the uid of each run is printed as soon as it
+    is found, each in a line, so that a search that was interrupted can be continued after the last one.
 
     Parameters
     ----------
     prefix, number
         PV prefix of the calibration, number of the revision.
     catalog
-        As for `open_catalog`.
+        As for `affected`.
     files
         Exported histories to look in; without any the IOC is asked.
     as_json
-        Print a JSON object instead of a table.
+        Print a JSON object instead.
+    bounds
+        Which runs are searched; if omitted, all.
 
     Raises
     ------
@@ -37,25 +55,64 @@ def print_affected(prefix: str, number: int, catalog: str, files: Sequence[Path]
     NotConnectedError
         The IOC or the catalog does not answer.
     """
-    history = _file_history(prefix, number, files) if files else read_ioc(prefix, _TIMEOUT)
-    with open_catalog(catalog) as opened:
+    as_lines = not as_json and not sys.stdout.isatty()
+    printer = _UidPrinter() if as_lines else None
+    last = ""
+    with _progress_bar() as show:
+
+        def watch(result: SearchResult) -> None:
+            nonlocal last
+            last = result.last
+            show(result)
+            if printer is not None:
+                printer.print_new(result)
+
         try:
-            result = find_affected(each_run(opened), prefix, number, history)
+            result = affected(
+                catalog, prefix, number, history=list(files) or None, watch=watch, **asdict(bounds or Bounds())
+            )
         except NoGeometryError as error:
             raise RefusedError(str(error)) from None
+        except KeyboardInterrupt:
+            if last:
+                typer.echo(f"interrupted: --after {last} continues the search", err=True)
+            raise
     if as_json:
         sys.stdout.write(dumps(_as_dict(prefix, number, result)) + "\n")
-    else:
-        _print_tables(prefix, number, result, history)
+    elif not as_lines:
+        _print_tables(prefix, number, result)
+    for uid, why in () if as_json else result.unreadable:
+        Console(stderr=True).print(Text(f"run {uid} could not be read: {why}", style="bold red"), soft_wrap=True)
 
 
-def _file_history(prefix: str, number: int, files: Sequence[Path]) -> History:
-    histories = [FileHistory(exported) for exported in read_histories(files) if prefix in exported.prefixes]
-    uids = {history: revision.uid for history in histories if (revision := history.revision(number)) is not None}
-    if len(set(uids.values())) != 1:
-        what = f"several geometries have the number {number}" if uids else f"there is no revision {number} of {prefix}"
-        raise RefusedError(f"{what} in {', '.join(map(str, files))}: give only the export that has it with --history")
-    return max(uids, key=lambda history: history.length)
+class _UidPrinter:
+    """Prints the uid of each affected run once, as soon as it is found."""
+
+    def __init__(self) -> None:
+        self._count, self._last = 0, ""
+
+    def print_new(self, result: SearchResult) -> None:
+        for row in result.affected[self._count :]:
+            if row.run_uid != self._last:
+                sys.stdout.write(f"{row.run_uid}\n")
+                sys.stdout.flush()
+            self._last = row.run_uid
+        self._count = len(result.affected)
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Watch]:
+    """Return a context that shows on stderr how many runs were read, if that is a terminal."""
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("runs, {task.description}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("the catalog is asked", total=None)
+
+        def show(result: SearchResult) -> None:
+            found = f"{len(result.affected)} matches"
+            progress.update(task, completed=result.runs, total=result.total, description=found)
+
+        yield show
 
 
 def _as_dict(prefix: str, number: int, result: SearchResult) -> dict[str, object]:
@@ -63,17 +120,18 @@ def _as_dict(prefix: str, number: int, result: SearchResult) -> dict[str, object
         "prefix": prefix,
         "revision": number,
         "runs": result.runs,
-        "affected": [affected.as_dict() for affected in result.affected],
-        "same_number_other_uid": [affected.as_dict() for affected in result.others],
+        "every_run": result.every_run,
+        "affected": [one.as_dict() for one in result.affected],
+        "same_number_other_uid": [one.as_dict() for one in result.others] if result.every_run else None,
         "unreadable": [{"run_uid": uid, "why": why} for uid, why in result.unreadable],
     }
 
 
-def _print_tables(prefix: str, number: int, result: SearchResult, history: History) -> None:
+def _print_tables(prefix: str, number: int, result: SearchResult) -> None:
     out = Console()
-    count = len({affected.run_uid for affected in result.affected})
-    head = f"{count} of {result.runs} runs have revision {number} of {prefix}, by {history.authority}"
-    out.print(Text(head), soft_wrap=True)
+    count = len({one.run_uid for one in result.affected})
+    of = f" of {result.runs}" if result.every_run else ""
+    out.print(Text(f"{count}{of} runs have revision {number} of {prefix}"), soft_wrap=True)
     if result.affected:
         out.print(_table(result.affected))
     if result.others:
@@ -82,8 +140,6 @@ def _print_tables(prefix: str, number: int, result: SearchResult, history: Histo
         )
         out.print(Text(remark), soft_wrap=True)
         out.print(_table(result.others))
-    for uid, why in result.unreadable:
-        Console(stderr=True).print(Text(f"run {uid} could not be read: {why}", style="bold red"), soft_wrap=True)
 
 
 def _table(rows: Sequence[Affected]) -> Table:

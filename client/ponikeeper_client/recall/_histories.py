@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ponikeeper.errors import HistoryError, MissingExtraError, NoGeometryError, NotConnectedError
+from ponikeeper.errors import HistoryError, MissingExtraError, NoGeometryError, NotConnectedError, RefusedError
 from ponikeeper.history import Correction, DerivedGeometry, Revision, history_file
 from ponikeeper.history.derived import derived_by_serial
 from ponikeeper.history.history_file import ExportedHistory
@@ -137,6 +137,38 @@ def select_history(histories: Sequence[ExportedHistory], recorded: Recorded) -> 
     others = ", ".join(f"{uid} in {history.authority}" for history, uid in uids.items())
     why = f"there it has the uid {others}: the store was created again" if others else "they end before it"
     raise NoGeometryError(f"{where} is in none of the given histories ({why}): give an export that has it")
+
+
+def select_prefix(source: Histories, prefix: str, number: int) -> FileHistory:
+    """Select the history of a prefix that has a revision; of several exports of one store the longest.
+
+    Parameters
+    ----------
+    source
+        One or several histories or files.
+    prefix
+        PV prefix of the calibration.
+    number
+        Number of the revision.
+
+    Returns
+    -------
+    FileHistory
+        The history.
+
+    Raises
+    ------
+    RefusedError
+        None of them has it, or they have several revisions of that number: of a store that was created again.
+    HistoryError
+        A file cannot be read, or is damaged.
+    """
+    histories = [FileHistory(one) for one in read_histories(source) if prefix in one.prefixes]
+    uids = {history: revision.uid for history in histories if (revision := history.revision(number)) is not None}
+    if len(set(uids.values())) != 1:
+        what = f"several geometries have the number {number}" if uids else f"there is no revision {number} of {prefix}"
+        raise RefusedError(f"{what} in the given histories: give only the export that has it")
+    return max(uids, key=lambda history: history.length)
 
 
 def read_history(prefix: str, timeout: float = 10.0) -> ExportedHistory:
