@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ponikeeper.errors import ConfigError, RefusedError
 from ponikeeper.system.atomic_write import write_atomic
-from ponikeeper_client.recall._affected import open_catalog
+from ponikeeper_client.recall._catalogs import open_catalog
 from ponikeeper_client.report._detector import detector_report
 from ponikeeper_client.report._run import run_report
 
