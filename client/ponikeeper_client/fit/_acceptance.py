@@ -30,6 +30,9 @@ MIN_RINGS = 3
 _MAX_UNCERTAINTY = 0.4
 """Largest standard deviation of ring positions (px rms over the panel), or four times the distortion."""
 
+_MAX_BLIND_UNCERTAINTY = 0.3
+"""The same without a start, or three times the distortion: then nothing but the image says where the detector is."""
+
 _MAX_RING_BIAS = 0.3
 """Largest mean residual of a ring (px), or three times the distortion."""
 
@@ -88,10 +91,13 @@ class Criteria:
         Errors that the image does not show.
     part
         Whether a geometry that is uncertain over the whole panel is accepted for a part of it.
+    blind
+        Whether the fit has no start.
     """
 
     assumed: AssumedErrors = DEFAULT_ERRORS
     part: bool = False
+    blind: bool = False
 
     @classmethod
     def of(cls, assumed: AssumedErrors, wavelength_sigma: float | None, part: bool) -> Self:
@@ -127,6 +133,8 @@ class Criteria:
 
     def max_uncertainty(self) -> float:
         """Return the largest standard deviation of ring positions that is accepted (px)."""
+        if self.blind:
+            return max(_MAX_BLIND_UNCERTAINTY, 3 * self.assumed.distortion)
         return max(_MAX_UNCERTAINTY, 4 * self.assumed.distortion)
 
 

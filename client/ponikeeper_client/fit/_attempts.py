@@ -1,7 +1,7 @@
 """Attempts of a fit, the most probable first: at the start, near it, from nothing; the first accepted one ends it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -35,6 +35,9 @@ _SURE_RESIDUAL = 0.3
 
 _MAX_SPREAD = 0.1
 """Largest distance between geometries that are refined from two displaced ones (px rms over the panel)."""
+
+_MUCH_WORSE = 3.0
+"""Ratio of residuals beyond which rings all over the panel do not replace the innermost ones."""
 
 Progress = Callable[[float, str], None]
 
@@ -126,24 +129,38 @@ class Attempts:
         if is_hopeless(settled.refined):
             self._hopeless.append(settled)
             return None
-        attempt = self._judged(settled, tolerance)
+        criteria = replace(self.criteria, blind=bool(np.isinf(tolerance.distance)))
+        attempt = self._judged(settled, tolerance, criteria)
         if attempt.problems:  # perhaps because the innermost rings do not determine the whole panel
             wider = settle_everywhere(self.frame, settled)
             if wider is not None:
-                attempt = min(attempt, self._judged(wider, tolerance), key=lambda other: other.rank)
+                attempt = self._better(settled, attempt, self._judged(wider, tolerance, criteria), tolerance)
         self._made.append(attempt)
         return attempt
 
-    def _judged(self, settled: Settled, tolerance: StartTolerance) -> Attempt:
+    def _better(self, settled: Settled, inner: Attempt, wider: Attempt, tolerance: StartTolerance) -> Attempt:
+        """Return the better one of two attempts: by the innermost rings, and by rings all over the panel.
+
+        Where the outer rings fit far worse, as on a distorted panel, they only confirm what the inner ones say.
+        """
+        worse = wider.refined.residual_px > _MUCH_WORSE * inner.refined.residual_px
+        if worse and not wider.problems:
+            confirmed = self._judged(settled, tolerance, self.criteria)
+            if not confirmed.problems:
+                return confirmed
+        return min(inner, wider, key=lambda other: other.rank)
+
+    def _judged(self, settled: Settled, tolerance: StartTolerance, criteria: Criteria) -> Attempt:
         """Check a settled geometry; that it is stable comes last."""
-        reasons = problems(self.frame, settled.refined, self.lines, self.start, tolerance, self.criteria)
+        reasons = problems(self.frame, settled.refined, self.lines, self.start, tolerance, criteria)
         return Attempt(settled.refined, tuple(reasons or self._unstable(settled)))
 
     def _best_rejected(self) -> Attempt | None:
         """Return the best of the rejected attempts; None if there are none."""
         if self._made or not self._hopeless:
             return min(self._made, key=lambda attempt: attempt.rank, default=None)
-        return self._judged(min(self._hopeless, key=lambda other: other.refined.residual_px), self.tolerance)
+        best = min(self._hopeless, key=lambda other: other.refined.residual_px)
+        return self._judged(best, self.tolerance, self.criteria)
 
     def _unstable(self, settled: Settled) -> list[str]:
         """Return the reason against a geometry to which displaced ones are not refined."""
