@@ -91,7 +91,8 @@ def test_tests_pass_with(row, environment):
     found = version_matrix.versions(python)
     status, output = version_matrix.run_tests(python, row.tests)
     summary = output.splitlines()[-1] if output else "no output"
-    print(f"\n{row.label}: {summary}")
+    failed = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    print(f"\n{row.label}: {summary}", *failed, sep="\n")
     write_row(row, found, version_matrix.outcome(summary))
     assert status == 0, output[-5000:]
 

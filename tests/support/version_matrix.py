@@ -154,6 +154,7 @@ def run_tests(python: Path, tests: tuple[str, ...]) -> tuple[int, str]:
         "--durations=0",
         "--durations-min=60",
         "--show-capture=no",
+        "--tb=line",
     ]
     command = [str(python), "-m", "pytest", *options, *(str(ROOT / "tests" / name) for name in tests)]
     environment = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
