@@ -15,6 +15,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(demo)
     app.command()(fit)
     app.command()(affected)
+    app.command()(mirror)
     app.command()(plot)
     app.command()(report)
     app.add_typer(model_commands.model, name="model")
@@ -139,7 +140,8 @@ def affected(
         str, typer.Argument(help="a Tiled address (its key in TILED_API_KEY), a Tiled profile, or a databroker catalog")
     ],
     history: Annotated[
-        list[Path] | None, typer.Option(help="an exported history to look in, instead of asking the IOC")
+        list[str] | None,
+        typer.Option(help="an exported history or the Tiled address of a mirror to look in, instead of asking the IOC"),
     ] = None,
     since: Annotated[
         str | None, typer.Option(help="only runs that began then or later, such as 2026-11-22T09:30:00Z")
@@ -168,6 +170,26 @@ def affected(
     except ModuleNotFoundError as error:
         raise MissingExtraError("catalog", error.name or "a library") from error
     print_affected(prefix, revision, catalog, history or (), as_json, Bounds(since, until, after, every_run))
+
+
+def mirror(
+    configurations: Annotated[list[Path], typer.Argument(help="configuration of each IOC")],
+    catalog: Annotated[str, typer.Argument(help="a Tiled address (its key in TILED_API_KEY), or a Tiled profile")],
+    every: Annotated[
+        float | None, typer.Option(min=1.0, help="copy again after this time, in s, until Ctrl-C", show_default=False)
+    ] = None,
+) -> None:
+    """Copy the histories of all detectors of some IOCs into Tiled: ponikeeper mirror 28id1.toml http://tiled:8000.
+
+    Only new records are added, and nothing is ever changed. Each history is verified by its checksums afterwards. If a
+    history could not be copied, the others are, and the exit code is 1.
+    """
+    try:
+        from ponikeeper_client.recall import _mirror_command
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("catalog", error.name or "a library") from error
+    if not _mirror_command.mirror(configurations, catalog, every):
+        raise typer.Exit(1)
 
 
 def plot(

@@ -39,6 +39,7 @@ BEFORE = {
     "client/docs/howto/affected-runs.md": [_NEAR],
     "client/docs/howto/drift.md": [_NEAR, ("set", _PREFIX, "dist=0.23452")],
     "client/docs/howto/history-without-the-ioc.md": [_NEAR],
+    "client/docs/howto/mirror.md": [_NEAR],
     "iocs/docs/howto/correct-a-revision.md": [_NEAR, ("set", _PREFIX, "wavelength=1.665e-11")],
     "iocs/docs/howto/monitor.md": [_NEAR],
     "iocs/docs/howto/several-iocs.md": [_NEAR],

@@ -22,7 +22,7 @@ def summary(run: Any) -> list[list[Any]]:
 def of_tiled(uri: str, uid: str) -> dict[str, Any]:
     """Recall a run of a Tiled server."""
     from ponikeeper_client.images import CatalogImages
-    from ponikeeper_client.recall._affected import each_run, open_catalog
+    from ponikeeper_client.recall._catalogs import each_run, open_catalog
 
     with open_catalog(uri) as catalog:
         found = {"recorded": summary(catalog[uid]), "every run": [summary(run) for run in each_run(catalog)]}

@@ -28,7 +28,7 @@ class Bounds:
 
 
 def print_affected(
-    prefix: str, number: int, catalog: str, files: Sequence[Path], as_json: bool, bounds: Bounds | None = None
+    prefix: str, number: int, catalog: str, files: Sequence[str | Path], as_json: bool, bounds: Bounds | None = None
 ) -> None:
     """Print which runs of a catalog were recorded with a revision.
 
@@ -42,7 +42,7 @@ def print_affected(
     catalog
         As for `affected`.
     files
-        Exported histories to look in; without any the IOC is asked.
+        Exported histories or mirrors to look in; without any the IOC is asked.
     as_json
         Print a JSON object instead.
     bounds

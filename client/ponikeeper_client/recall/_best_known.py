@@ -51,9 +51,9 @@ def best_known(
         Number of a revision to use instead of the recorded one, such as one that was calibrated where the links
         were. Its corrections are not followed; they count for its status.
     history
-        Exported histories, or their files. If omitted, the IOC is asked, by the prefix that the run
-        recorded. Of several exports of one store the longest is used; it has no corrections that were
-        made after the export.
+        Exported histories, their files, or a mirror in Tiled (its address or client). If omitted, the IOC is asked, by
+        the prefix that the run recorded. Of several exports of one store the longest is used; it has no corrections
+        that were made after the export.
     timeout
         How long the IOC may take to answer (s).
 
@@ -79,7 +79,8 @@ def best_known(
     >>> best_known(catalog[uid], history="pe1.jsonl")  # without the IOC
     """
     records = recorded(run, detector, stream)
-    exports = None if history is None else read_histories(history)
+    prefixes = [record.prefix for record in records]
+    exports = None if history is None else read_histories(history, prefixes)
     live: dict[str, History] = {}
 
     def history_of(record: Recorded) -> History:

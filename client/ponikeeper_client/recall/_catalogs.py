@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ponikeeper.errors import ConfigError, MissingExtraError, NotConnectedError
+from ponikeeper_client.recall._mirror import is_mirror
 
 _DEPTH = 3
 """How many folders down runs are looked for."""
@@ -122,7 +123,7 @@ def each_run(catalog: Any, period: Period = EVER, depth: int = _DEPTH) -> Iterat
         if "start" in metadata:
             if period.has(metadata):
                 yield node
-        elif depth > 0 and getattr(node, "structure_family", None) == "container":
+        elif depth > 0 and getattr(node, "structure_family", None) == "container" and not is_mirror(node):
             yield from each_run(node, period, depth - 1)
 
 

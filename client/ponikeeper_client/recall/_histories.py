@@ -2,19 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ponikeeper.errors import HistoryError, MissingExtraError, NoGeometryError, NotConnectedError, RefusedError
 from ponikeeper.history import Correction, DerivedGeometry, Revision, history_file
 from ponikeeper.history.derived import derived_by_serial
 from ponikeeper.history.history_file import ExportedHistory
+from ponikeeper_client.recall._catalogs import open_catalog
+from ponikeeper_client.recall._mirror import find_mirror, read_mirror
 from ponikeeper_client.recall._values import Recorded
 
 if TYPE_CHECKING:
     from ponikeeper_client._ioc_history import IocHistory
 
-Histories = ExportedHistory | str | Path | Iterable[ExportedHistory | str | Path]
-"""An exported history, the file of one, or several."""
+Histories = ExportedHistory | str | Path | Any | Iterable[ExportedHistory | str | Path | Any]
+"""An exported history, the file of one, a mirror in Tiled (its address or client), or several of these."""
 
 _ADVICE = "if the IOC is gone for good, give its exported history: best_known(run, history='FILE')"
 
@@ -82,13 +84,15 @@ class FileHistory:
         return [(activations[one.serial - 1].time, one) for one in self._history.derived if one.revision == revision]
 
 
-def read_histories(source: Histories) -> list[ExportedHistory]:
-    """Read histories, also from files.
+def read_histories(source: Histories, prefixes: Iterable[str | None] = (None,)) -> list[ExportedHistory]:
+    """Read histories, also from files and mirrors.
 
     Parameters
     ----------
     source
-        One or several histories or files.
+        One or several histories, files or mirrors.
+    prefixes
+        Of the detectors whose histories are read from a mirror; None stands for all.
 
     Returns
     -------
@@ -98,10 +102,14 @@ def read_histories(source: Histories) -> list[ExportedHistory]:
     Raises
     ------
     HistoryError
-        A file cannot be read, or is damaged.
+        A file cannot be read, something is damaged, or there is no mirror.
+    NotConnectedError
+        The catalog does not answer.
     """
-    several = [source] if isinstance(source, (ExportedHistory, str, Path)) else list(source)
-    return [one if isinstance(one, ExportedHistory) else _read(Path(one)) for one in several]
+    wanted = list(dict.fromkeys(prefixes))
+    is_one = isinstance(source, (ExportedHistory, str, Path)) or _is_node(source)
+    sources: list[Any] = [source] if is_one else list(source)  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues]
+    return [history for one in sources for history in _read(one, wanted)]
 
 
 def select_history(histories: Sequence[ExportedHistory], recorded: Recorded) -> FileHistory:
@@ -163,7 +171,7 @@ def select_prefix(source: Histories, prefix: str, number: int) -> FileHistory:
     HistoryError
         A file cannot be read, or is damaged.
     """
-    histories = [FileHistory(one) for one in read_histories(source) if prefix in one.prefixes]
+    histories = [FileHistory(one) for one in read_histories(source, [prefix]) if prefix in one.prefixes]
     uids = {history: revision.uid for history in histories if (revision := history.revision(number)) is not None}
     if len(set(uids.values())) != 1:
         what = f"several geometries have the number {number}" if uids else f"there is no revision {number} of {prefix}"
@@ -171,8 +179,8 @@ def select_prefix(source: Histories, prefix: str, number: int) -> FileHistory:
     return max(uids, key=lambda history: history.length)
 
 
-def read_history(prefix: str, timeout: float = 10.0) -> ExportedHistory:
-    """Read the whole history of a detector from its IOC, as of one instant.
+def read_history(prefix: str, timeout: float = 10.0, *, mirror: Any = None) -> ExportedHistory:
+    """Read the whole history of a detector, from its IOC as of one instant, or from a mirror.
 
     Parameters
     ----------
@@ -180,6 +188,8 @@ def read_history(prefix: str, timeout: float = 10.0) -> ExportedHistory:
         PV prefix of the calibration, such as ``XF:28ID1-ES{Det:PE1}Calib:``.
     timeout
         How long the IOC may take for each answer (s).
+    mirror
+        A mirror in Tiled, its address or client: where `ponikeeper mirror` copied the history. The IOC is not asked.
 
     Returns
     -------
@@ -189,11 +199,18 @@ def read_history(prefix: str, timeout: float = 10.0) -> ExportedHistory:
     Raises
     ------
     NotConnectedError
-        The IOC does not answer.
+        The IOC, or the catalog, does not answer.
     HistoryError
-        A reply is damaged.
+        A reply or the mirror is damaged; the mirror does not have the history, or has several of this prefix.
     """
-    return _ioc_history(prefix, timeout).read_all()
+    if mirror is None:
+        return _ioc_history(prefix, timeout).read_all()
+    histories = read_histories(mirror, [prefix])
+    if len(histories) != 1:
+        stores = ", ".join(f"uid {one.revisions[0].uid} of {one.revisions[0].created}" for one in histories)
+        what = f"{len(histories)} histories of {prefix}, whose first revisions are {stores}" if stores else "none"
+        raise HistoryError(f"the mirror has {what}: expected one history of {prefix}")
+    return histories[0]
 
 
 def read_ioc(prefix: str, timeout: float) -> History:
@@ -232,7 +249,29 @@ def _ioc_history(prefix: str, timeout: float) -> "IocHistory":
     return IocHistory(prefix, timeout)
 
 
-def _read(path: Path) -> ExportedHistory:
+def _is_node(source: Any) -> bool:
+    """Return whether this is the client of a Tiled container."""
+    return hasattr(source, "structure_family")
+
+
+def _read(source: Any, prefixes: Sequence[str | None]) -> list[ExportedHistory]:
+    if isinstance(source, ExportedHistory):
+        return [source]
+    if _is_node(source):
+        return _read_mirror(source, prefixes)
+    if isinstance(source, str) and "://" in source:
+        with open_catalog(source) as catalog:
+            return _read_mirror(catalog, prefixes)
+    return [_read_file(Path(source))]
+
+
+def _read_mirror(catalog: Any, prefixes: Sequence[str | None]) -> list[ExportedHistory]:
+    mirror = find_mirror(catalog)
+    wanted = [None] if None in prefixes else prefixes
+    return [history for prefix in wanted for history in read_mirror(mirror, prefix)]
+
+
+def _read_file(path: Path) -> ExportedHistory:
     try:
         return history_file.read(path.read_bytes())
     except OSError as error:

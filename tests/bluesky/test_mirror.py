@@ -1,0 +1,125 @@
+"""Histories in Tiled: copied once for all IOCs, and read from there when the IOC is gone."""
+
+import uuid
+
+import bluesky.plans as bp
+import pytest
+
+import catalogs as catalogs_of
+import speak
+from ponikeeper.errors import HistoryError, NoGeometryError, RefusedError
+from ponikeeper_client.device import CalibrationData
+from ponikeeper_client.recall import _mirror as mirror_module
+from ponikeeper_client.recall import affected, best_known, read_history, timeline
+from ponikeeper_client.recall._mirror import copy_history, find_mirror, make_mirror, read_mirror
+from recalling import PREFIX, configured, history, judge, revision, snapshot, taken
+from speak import GEOMETRY
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory):
+    with catalogs_of.serving(tmp_path_factory.mktemp("tiled")) as found:
+        yield found
+
+
+@pytest.fixture
+def catalog(servers):
+    return servers[1].create_container(uuid.uuid4().hex)
+
+
+@pytest.fixture
+def mirror(catalog):
+    return make_mirror(catalog)
+
+
+def of_run(number, store="one"):
+    return taken([("primary", configured(snapshot(revision(number, store))), [1.0])])
+
+
+def test_copies_add_only_what_is_new(mirror):
+    assert copy_history(mirror, history(0)) is None
+    assert [copy_history(mirror, history(count)).added for count in (2, 2, 3)] == [4, 0, 2]
+    later = history(3, [judge(1, 1, by=2)])
+    assert copy_history(mirror, later).added == 1
+    (found,) = read_mirror(mirror, PREFIX)
+    assert found.by_kind() == later.by_kind()
+    assert len(mirror[later.revisions[0].uid]) == 3  # batches
+
+
+def test_older_copy_or_another_history_of_the_numbers_is_refused(mirror):
+    copy_history(mirror, history(2, [judge(1, 1, by=2)]))
+    with pytest.raises(RefusedError, match=r"has more records .* restored from an older backup"):
+        copy_history(mirror, history(2))
+    with pytest.raises(RefusedError, match="judgement 1 differs"):
+        copy_history(mirror, history(2, [judge(1, 2, by=1)]))
+
+
+def test_interrupted_copy_is_continued(mirror, monkeypatch):
+    """The connection is lost after two of four parts."""
+    monkeypatch.setattr(mirror_module, "_BATCH", 3)
+    whole, create = history(6), mirror_module._create
+
+    def lost(parent, key, *rest):
+        if key == "00000003":
+            raise OSError("connection lost")
+        return create(parent, key, *rest)
+
+    monkeypatch.setattr(mirror_module, "_create", lost)
+    with pytest.raises(OSError, match="connection lost"):
+        copy_history(mirror, whole)
+    assert read_mirror(mirror) == []
+    monkeypatch.setattr(mirror_module, "_create", create)
+    assert copy_history(mirror, whole).added == 12
+    (found,) = read_mirror(mirror)
+    assert found.by_kind() == whole.by_kind()
+
+
+def test_changed_record_is_reported_with_its_place(mirror):
+    copy_history(mirror, history(1))
+    batch = mirror[revision(1).uid]["00000001"]
+    lines = [line.replace("alice", "mallory") for line in batch.metadata["lines"]]
+    batch.update_metadata({"lines": lines})
+    with pytest.raises(HistoryError, match=r"00000001: the checksum of activation 1 .* does not match"):
+        read_mirror(mirror, PREFIX)
+
+
+def test_two_stores_of_one_prefix_are_told_apart_by_uid(catalog, mirror):
+    one, two = history(2, [judge(1, 1, by=2)]), history(3, store="two")
+    copy_history(mirror, one)
+    copy_history(mirror, two)
+    copy_history(mirror, history(1, prefix="Y{Det:2}Calib:"))
+    assert [each.uid for each in best_known(of_run(1), history=catalog)] == [revision(2).uid]
+    assert [each.uid for each in best_known(of_run(1, "two"), history=catalog)] == [revision(1, "two").uid]
+    with pytest.raises(NoGeometryError, match="the store was created again"):
+        best_known(of_run(1, "three"), history=catalog)
+    with pytest.raises(HistoryError, match=r"2 histories of .*expected one history"):
+        read_history(PREFIX, mirror=catalog)
+    assert read_history("Y{Det:2}Calib:", mirror=catalog).counts()["revision"] == 1
+
+
+def test_catalog_without_a_mirror_is_reported(catalog):
+    with pytest.raises(HistoryError, match="has no mirror of histories"):
+        find_mirror(catalog)
+
+
+def test_history_is_read_from_tiled_when_the_ioc_is_gone(make_ioc, make, run_engine, servers, catalog, call):
+    ioc = make_ioc().start()
+    calib = make(CalibrationData, ioc.prefix, "calib")
+    speak.request(ioc.prefix, speak.commit_text("one", geometry=GEOMETRY))
+    documents = []
+    run_engine(bp.count([calib]), lambda *pair: documents.append(pair))
+    key = servers[0].uri.partition("?api_key=")[2]
+    command = ("mirror", ioc.config, catalog.uri)
+    done = call(*command, TILED_API_KEY=key)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{ioc.prefix}: 2 new records, 2 in all\n" in done.stdout
+    assert f"{ioc.prefix}: 0 new records, 2 in all\n" in call(*command, TILED_API_KEY=key).stdout
+    ioc.stop()
+    done = call(*command, TILED_API_KEY=key)
+    assert done.returncode == 1
+    assert "does not answer" in done.stderr
+    address = f"{catalog.uri}?api_key={key}"
+    assert best_known(documents, history=address)[0].revision == 1
+    assert list(timeline(read_history(ioc.prefix, mirror=address))["revision"]) == [1]
+    assert affected(catalog, ioc.prefix, 1, history=address).affected == []
+    assert affected(catalog, ioc.prefix, 1, history=catalog, every_run=True).runs == 0  # a mirror has no runs
