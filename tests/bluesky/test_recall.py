@@ -461,7 +461,8 @@ def test_affected_is_bounded_and_continued(panel, three_runs, catalogs, every_ru
         return [one.run_uid for one in result.affected], result.runs
 
     def start(number):
-        return iso(catalogs.tiled[three_runs[number]].metadata["start"]["time"])
+        """Return a time just before a run began: a timestamp is rounded."""
+        return iso(catalogs.tiled[three_runs[number]].metadata["start"]["time"] - 1e-3)
 
     first, second, _ = three_runs
     assert uids()[0] == [first, second]
