@@ -68,7 +68,11 @@ class Rail:
 
     def truth(self, z) -> Geometry:
         """Return the true geometry where the motor reads z (mm), with its error."""
-        values = self.chain.pose({"z": z + MOTOR * self.random.normal()}).values()
+        return self.exact(z + MOTOR * self.random.normal())
+
+    def exact(self, z) -> Geometry:
+        """Return the geometry where the detector is at z (mm)."""
+        values = self.chain.pose({"z": z}).values()
         return replace(self.geometry, **dict(zip(FITTED, values[:5], strict=True)))
 
     def calibrated(self, number, z):
@@ -108,6 +112,9 @@ def nearest(revisions, z):
 
 METHODS = ("model of 3", "interpolated of 3", "model of 5", "interpolated of 5", "nearest of 5")
 
+EXACT = ("model of 3", "interpolated of 3", "model of 5", "interpolated of 5")
+"""Compared also without the error that the motor has at the position, which no method can know."""
+
 
 def of_one(rail):
     """Calibrate and model one rail; return the errors (px rms) by method, and those claimed of 3 and of 5."""
@@ -115,14 +122,16 @@ def of_one(rail):
     sets = {3: five[::2], 5: five}
     fitted = {count: model_of(revisions) for count, revisions in sets.items()}
     assert all(found.problems == () for found in fitted.values()), rail.seed
-    rows = []
+    rows, exact_rows = [], []
     for z in rail.random.uniform(0, FAR, ELSEWHERE).tolist():
-        truth, row = rail.truth(z), []
+        truth, exact, row, exact_row = rail.truth(z), rail.exact(z), [], []
         for count, revisions in sets.items():
             there = fitted[count].model.evaluate({"z": z})
             row += [off_px(truth, there.geometry), off_px(truth, interpolated(revisions, z)), there.rms_px]
+            exact_row += [off_px(exact, there.geometry), off_px(exact, interpolated(revisions, z))]
+        exact_rows.append(exact_row)
         rows.append([row[0], row[1], row[3], row[4], off_px(truth, nearest(five, z)), row[2], row[5]])
-    return np.array(rows)
+    return np.c_[np.array(rows), np.array(exact_rows)]
 
 
 def reported(seeds, **options):
@@ -142,6 +151,9 @@ def reported(seeds, **options):
     for name, values in errors.items():
         high, worst = np.quantile(values, 0.95), values.max()
         print(f"{name:<18} median {np.median(values):7.3f}, 95 % {high:7.3f}, worst {worst:7.3f}")
+    exact = dict(zip(EXACT, columns[len(METHODS) + 2 :], strict=True))
+    for name, values in exact.items():
+        print(f"{name:<18} median {np.median(values):7.4f} without the error of the motor there")
     ratios = {}
     for count, claimed in ((3, columns[5]), (5, columns[6])):
         ratios[count] = float(np.sqrt(np.mean((errors[f"model of {count}"] / claimed) ** 2)))
