@@ -7,10 +7,12 @@ from ophyd import Device, Signal
 from ponikeeper_client.device import CalibrationData
 from speak import GEOMETRY
 
-VALUES = {**GEOMETRY, "detector": "Pilatus100k", "pixel1": 172e-6, "pixel2": 172e-6, "poni1": 0.02, "poni2": 0.05}
-"""A geometry of the detector."""
-
-SHAPE = (195, 487)
+SHAPE = (60, 80)
+VALUES = {
+    **GEOMETRY, "detector": "Detector", "pixel1": 1e-3, "pixel2": 1e-3, "poni1": 0.02, "poni2": 0.05,
+    "detector_config": {"max_shape": list(SHAPE), "orientation": 3},
+}  # fmt: skip
+"""A geometry of the detector, which is small: its images are in the documents."""
 
 
 class _Frame(Signal):
