@@ -1,8 +1,11 @@
 """Devices that are connected and destroyed after the test, and runs whose documents are collected."""
 
+import uuid
+
 import pytest
 from bluesky import RunEngine
 
+import catalogs as catalogs_of
 from stages import Stage
 
 
@@ -43,3 +46,17 @@ def take(run_engine):
         return found
 
     return run
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory):
+    """Serve a Tiled catalog: the server, a client, and a databroker."""
+    with catalogs_of.serving(tmp_path_factory.mktemp("tiled")) as found:
+        yield found
+
+
+@pytest.fixture
+def catalogs(servers):
+    """Catalogs with an empty Tiled."""
+    _, client, broker = servers
+    return catalogs_of.Catalogs(client.create_container(uuid.uuid4().hex), broker)

@@ -1,7 +1,6 @@
 """Images of runs are integrated with the geometry, the mask and the settings that were active when they were taken."""
 
 import json
-import uuid
 
 import numpy as np
 import pytest
@@ -9,19 +8,12 @@ from bluesky import plans as bp
 from pyFAI.detectors import Detector
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
-import catalogs as catalogs_of
 from imaging import SHAPE, VALUES, ImageDetector
 from ponikeeper.errors import ImageError, IntegrationError, NoGeometryError, RefusedError
 from ponikeeper_client import integrate, recorded
 
 SETTINGS = {"npt": 60, "unit": "q_nm^-1", "method": ["bbox", "csr", "cython"], "polarization_factor": 0.99}
 OTHER = {"npt": 25, "unit": "2th_deg", "method": ["no", "histogram", "cython"], "error_model": "poisson"}
-
-
-@pytest.fixture(scope="module")
-def catalogs(tmp_path_factory):
-    with catalogs_of.serving(tmp_path_factory.mktemp("tiled")) as (_, client, broker):
-        yield catalogs_of.Catalogs(client.create_container(uuid.uuid4().hex), broker)
 
 
 @pytest.fixture

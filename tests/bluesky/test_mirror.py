@@ -5,7 +5,6 @@ import uuid
 import bluesky.plans as bp
 import pytest
 
-import catalogs as catalogs_of
 import speak
 from ponikeeper.errors import HistoryError, NoGeometryError, RefusedError
 from ponikeeper_client.device import CalibrationData
@@ -14,12 +13,6 @@ from ponikeeper_client.recall import affected, best_known, read_history, timelin
 from ponikeeper_client.recall._mirror import copy_history, find_mirror, make_mirror, read_mirror
 from recalling import PREFIX, configured, history, judge, revision, snapshot, taken
 from speak import GEOMETRY
-
-
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory):
-    with catalogs_of.serving(tmp_path_factory.mktemp("tiled")) as found:
-        yield found
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ import pytest
 from ophyd import Component as Cpt
 from ophyd import Device, Signal
 
-import catalogs as catalogs_of
 import speak
 from live import TIMEOUT
 from ponikeeper.errors import ConfigError, HistoryError, NoGeometryError, NotConnectedError, NotValidError, RefusedError
@@ -38,19 +37,6 @@ class Panel(Device):
 
     total = Cpt(Signal, value=1.0, kind="normal")
     calib = Cpt(CalibrationData, "Calib:", kind="config")
-
-
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory):
-    with catalogs_of.serving(tmp_path_factory.mktemp("tiled")) as found:
-        yield found
-
-
-@pytest.fixture
-def catalogs(servers):
-    """Catalogs with an empty Tiled."""
-    _, client, broker = servers
-    return catalogs_of.Catalogs(client.create_container(uuid.uuid4().hex), broker)
 
 
 @pytest.fixture

@@ -3,13 +3,11 @@
 import base64
 import html.parser
 import re
-import uuid
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from bluesky import plans as bp
 
-import catalogs as catalogs_of
 from imaging import VALUES, ImageDetector
 from ponikeeper.protocol import Commit, Supersede
 from ponikeeper_client.report import detector_report, run_report
@@ -45,18 +43,6 @@ class _Page(html.parser.HTMLParser):
     @property
     def text(self):
         return re.sub(r"\s+", " ", " ".join(self.texts))
-
-
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory):
-    with catalogs_of.serving(tmp_path_factory.mktemp("tiled")) as found:
-        yield found
-
-
-@pytest.fixture
-def catalogs(servers):
-    _, client, broker = servers
-    return catalogs_of.Catalogs(client.create_container(uuid.uuid4().hex), broker)
 
 
 @pytest.fixture
