@@ -129,7 +129,7 @@ class Attempts:
         if is_hopeless(settled.refined):
             self._hopeless.append(settled)
             return None
-        criteria = replace(self.criteria, blind=bool(np.isinf(tolerance.distance)))
+        criteria = self._criteria_of(tolerance)
         attempt = self._judged(settled, tolerance, criteria)
         if attempt.problems:  # perhaps because the innermost rings do not determine the whole panel
             wider = settle_everywhere(self.frame, settled)
@@ -144,11 +144,15 @@ class Attempts:
         Where the outer rings fit far worse, as on a distorted panel, they only confirm what the inner ones say.
         """
         worse = wider.refined.residual_px > _MUCH_WORSE * inner.refined.residual_px
-        if worse and not wider.problems:
+        if worse and not wider.problems and self._criteria_of(tolerance) != self.criteria:
             confirmed = self._judged(settled, tolerance, self.criteria)
             if not confirmed.problems:
                 return confirmed
         return min(inner, wider, key=lambda other: other.rank)
+
+    def _criteria_of(self, tolerance: StartTolerance) -> Criteria:
+        """Return by what a fit is judged that may be so far from its start."""
+        return replace(self.criteria, blind=bool(np.isinf(tolerance.distance)))
 
     def _judged(self, settled: Settled, tolerance: StartTolerance, criteria: Criteria) -> Attempt:
         """Check a settled geometry; that it is stable comes last."""
@@ -160,7 +164,7 @@ class Attempts:
         if self._made or not self._hopeless:
             return min(self._made, key=lambda attempt: attempt.rank, default=None)
         best = min(self._hopeless, key=lambda other: other.refined.residual_px)
-        return self._judged(best, self.tolerance, self.criteria)
+        return self._judged(best, self.tolerance, self._criteria_of(self.tolerance))
 
     def _unstable(self, settled: Settled) -> list[str]:
         """Return the reason against a geometry to which displaced ones are not refined."""
