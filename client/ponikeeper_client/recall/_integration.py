@@ -13,6 +13,7 @@ from ponikeeper.text.strictjson import canonical, dumps, plain
 from ponikeeper_client.documents import integrator_of
 from ponikeeper_client.recall._geometries import geometries
 from ponikeeper_client.recall._histories import Histories
+from ponikeeper_client.recall._runs import Run
 from ponikeeper_client.recall._sources import read_run
 from ponikeeper_client.recall._values import BestKnown
 
@@ -119,12 +120,16 @@ def integrate(
     >>> pattern.radial, pattern.intensity, pattern.unit
     """
     wanted = None if settings is None else _checked(settings)
-    results = geometries(run, detector, stream, best=best, history=history)
+    whole = read_run(run)
+    results = geometries(whole, detector, stream, best=best, history=history)
     device = _only_detector(results, stream)
     if event is not None and event not in (numbers := [result.recorded.seq_nums[0] for result in results]):
         raise NoGeometryError(f"{stream} has no event {event}: expected {min(numbers)} to {max(numbers)}")
-    column = _column(run, device, stream, key, images, len(results))
-    return list(_patterns(results, column, event, wanted, dark, any_status))
+    if images is None:
+        column = run_images(run, whole, device, stream, len(results), key)
+    else:
+        column = _given_images(images, len(results))
+    return list(_patterns(results, column, event, wanted, _dark_image(dark), any_status))
 
 
 def _only_detector(results: Sequence[BestKnown], stream: str) -> str:
@@ -145,13 +150,27 @@ def _checked(settings: Settings) -> Settings:
     return settings
 
 
-def _column(run: Any, device: str, stream: str, key: str | None, images: ArrayLike | None, events: int) -> Any:
-    """Return the images, one row for each event."""
-    if images is None:
-        from ponikeeper_client.images import image_key, images_of
+def run_images(run: Any, whole: Run, device: str, stream: str, events: int, key: str | None = None) -> Any:
+    """Return the images of a detector in a run of a catalog, without reading them; errors as `images_of`.
 
-        descriptor = read_run(run).streams[stream][0].descriptor
-        return images_of(run, stream, image_key(descriptor, device, key), events)
+    Parameters
+    ----------
+    run, whole
+        The run of a catalog, and what `read_run` returned of it.
+    device, stream
+        The detector, and the stream.
+    events
+        The number of events.
+    key
+        Data key of the images; needed where the detector has several.
+    """
+    from ponikeeper_client.images import image_key, images_of
+
+    return images_of(run, stream, image_key(whole.streams[stream][0].descriptor, device, key), events)
+
+
+def _given_images(images: ArrayLike, events: int) -> NDArray[Any]:
+    """Check the images that were given; raises `ImageError` unless there is a row for each event."""
     column = np.asarray(images)
     if column.ndim not in (3, 4) or len(column) != events:
         raise ImageError(
@@ -161,12 +180,21 @@ def _column(run: Any, device: str, stream: str, key: str | None, images: ArrayLi
     return column
 
 
+def _dark_image(dark: ArrayLike | None) -> NDArray[Any] | None:
+    """Return the mean of the dark frames; None where there are none."""
+    if dark is None:
+        return None
+    from ponikeeper_client.images import as_frames
+
+    return as_frames(dark, "dark=").mean(axis=0, dtype=np.float64)
+
+
 def _patterns(
     results: Sequence[BestKnown],
     column: Any,
     event: int | None,
     settings: Settings | None,
-    dark: ArrayLike | None,
+    dark: NDArray[Any] | None,
     any_status: bool,
 ) -> Iterator[Pattern]:
     """Yield the pattern of each event; an integrator is kept as long as the geometry stays."""
@@ -183,7 +211,11 @@ def _patterns(
         wanted = (geometry, canonical(plain(result.files)), shape)
         if wanted != known:
             known, integrator = wanted, integrator_of(geometry, shape, files=result.files)
-        yield _pattern(integrator, frames.mean(axis=0, dtype=np.float64), used, dark, number, result)
+        done = integrated(integrator, frames.mean(axis=0, dtype=np.float64), used, dark)
+        sigma = done.sigma if used.get("error_model") else None
+        yield Pattern(
+            number, np.asarray(done.radial), np.asarray(done.intensity), sigma, str(used["unit"]), used, result
+        )
 
 
 def _recorded_settings(result: BestKnown) -> Settings:
@@ -200,21 +232,14 @@ def _recorded_settings(result: BestKnown) -> Settings:
     return settings
 
 
-def _pattern(
-    integrator: Any, image: NDArray[Any], settings: Settings, dark: ArrayLike | None, number: int, result: BestKnown
-) -> Pattern:
-    from ponikeeper_client.images import as_frames
-
+def integrated(integrator: Any, image: NDArray[Any], settings: Settings, dark: NDArray[Any] | None = None) -> Any:
+    """Integrate one image with exactly these settings; return pyFAI's result, or raise `IntegrationError`."""
     arguments = dict(settings)
     method = cast("Sequence[str] | None", arguments.pop("method", None))
     if method is not None:
         _require_method(method)
         arguments["method"] = tuple(method)
-    raw = None if dark is None else as_frames(dark, "dark=").mean(axis=0, dtype=np.float64)
-    done = integrator.integrate1d(image, **arguments, dark=raw)
-    sigma = done.sigma if settings.get("error_model") else None
-    unit = str(settings["unit"])
-    return Pattern(number, np.asarray(done.radial), np.asarray(done.intensity), sigma, unit, settings, result)
+    return integrator.integrate1d(image, **arguments, dark=dark)
 
 
 def _require_method(method: Sequence[str]) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from ponikeeper.errors import MissingExtraError
-from ponikeeper_client.images import frames_of, image_key, images_of
-from ponikeeper_client.recall import integrate
-from ponikeeper_client.recall._sources import read_run
+from ponikeeper_client.images import frames_of
+from ponikeeper_client.recall._integration import integrated, run_images
+from ponikeeper_client.recall._runs import Run
 from ponikeeper_client.recall._values import Recorded
 
 _USUAL = {"npt": 1000, "unit": "2th_deg"}
@@ -17,13 +17,13 @@ _USUAL = {"npt": 1000, "unit": "2th_deg"}
 _DPI = 80
 
 
-def draw(run: Any, part: Recorded) -> bytes:
+def draw(run: Any, whole: Run, part: Recorded) -> bytes:
     """Draw the first event that a geometry covers.
 
     Parameters
     ----------
-    run
-        The run of a catalog.
+    run, whole
+        The run of a catalog, and what `read_run` returned of it.
     part
         A recorded geometry, with events.
 
@@ -48,14 +48,12 @@ def draw(run: Any, part: Recorded) -> bytes:
         from ponikeeper_client.recall import azimuthal_integrator
     except ModuleNotFoundError as error:
         raise MissingExtraError("plot", error.name or "matplotlib") from error
-    whole, number = read_run(run), part.seq_nums[0]
+    number = part.seq_nums[0]
     numbers = [event.seq_num for section in whole.streams[part.stream] for event in section.events]
-    key = image_key(whole.streams[part.stream][0].descriptor, part.detector)
-    column = images_of(run, part.stream, key, len(numbers))
+    column = run_images(run, whole, part.detector, part.stream, len(numbers))
     frame = frames_of(column, numbers.index(number), len(numbers), f"the images of event {number}").mean(axis=0)
-    settings = part.integration or _USUAL
-    (pattern,) = integrate(run, part.detector, part.stream, event=number, key=key, settings=settings, any_status=True)
-    integrator = azimuthal_integrator(part, any_status=True, shape=frame.shape)
+    integrator, settings = azimuthal_integrator(part, any_status=True, shape=frame.shape), part.integration or _USUAL
+    pattern = integrated(integrator, frame, settings)
     two_theta = np.degrees(integrator.array_from_unit(frame.shape, unit="2th_rad"))
     figure = Figure(figsize=(13, 5.5), dpi=_DPI, layout="constrained")
     canvas = FigureCanvasAgg(figure)
@@ -64,7 +62,7 @@ def draw(run: Any, part: Recorded) -> bytes:
     show_rings(left, frame, two_theta, np.asarray(angles[1:-1]))
     left.set(title=f"image; upper half: 2 theta of {', '.join(f'{angle:g}' for angle in angles[1:-1])} deg")
     right.plot(pattern.radial, pattern.intensity, color="black", linewidth=1.0)
-    right.set(xlabel=pattern.unit, ylabel="intensity", title="integrated")
+    right.set(xlabel=str(settings["unit"]), ylabel="intensity", title="integrated")
     content = io.BytesIO()
     canvas.print_png(content)
     return content.getvalue()

@@ -82,7 +82,7 @@ def _sections(run: Any, whole: Run, history: Histories | None, *, picture: bool)
     for part in parts:
         yield _part_section(part)
     for device, stream in dict.fromkeys((part.detector, part.stream) for part in parts) if picture else ():
-        yield _picture_section(run, [part for part in parts if (part.detector, part.stream) == (device, stream)])
+        yield _picture_section(run, whole, [part for part in parts if (part.detector, part.stream) == (device, stream)])
 
 
 def _run_rows(run: Run) -> list[tuple[str, object]]:
@@ -123,13 +123,13 @@ def _position_row(one: Any) -> tuple[object, ...]:
     return one.detector, one.recorded.scope, place, distance, one.status, one.status_reason or one.reason
 
 
-def _picture_section(run: Any, parts: Sequence[Recorded]) -> Section:
+def _picture_section(run: Any, whole: Run, parts: Sequence[Recorded]) -> Section:
     """Return the picture of the first event with a geometry."""
     part = next((part for part in parts if part.geometry is not None and part.events), None)
     if part is None:
         return Section(f"{parts[0].detector} {parts[0].stream}: picture", ("no event has a geometry",))
     title = f"{part.detector} {part.stream} {part.seq_nums[0]}: image and pattern"
     try:
-        return Section(title, picture=draw(run, part))
+        return Section(title, picture=draw(run, whole, part))
     except (ImageError, ValueError, ImportError) as error:
         return Section(title, (f"no picture: {error}",))
