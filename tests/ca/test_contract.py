@@ -10,7 +10,8 @@ from caproto import ChannelType, ErrorResponse
 import speak
 from live import wait_for
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
-from ponikeeper.protocol import MAX_BYTES
+from ponikeeper.protocol import Snapshot
+from ponikeeper.protocol.header import write_header
 from ponikeeper.protocol.pvs import (
     DETECTOR_PVS,
     IOC_PVS,
@@ -34,6 +35,7 @@ OF_ACTIVATION = (
     *(setpoint(name) for name in (*NAMES, "detector_config")),
     *(staged(name) for name in NAMES),
     "Revision_RBV", "Serial_RBV", "Time_RBV", "Label_RBV", "Status_RBV", "Reason_RBV", "Snapshot_RBV", "Poni_RBV",
+    "Header_RBV",
     "Energy_RBV", "WavelengthA_RBV", "BeamX_RBV", "BeamY_RBV", "DirectDist_RBV", "Tilt_RBV", "TiltPlane_RBV",
     *(sigma(name) for name in WITH_SIGMA), "Accuracy_RBV",
     "Method_RBV", "Calibrant_RBV", "Residual_RBV", "NPoints_RBV", "NRings_RBV", "Author_RBV", "RunUid_RBV",
@@ -53,8 +55,7 @@ def test_every_pv_has_its_native_type_count_and_access(farm):
     pvs, names = zip(*every_pv(farm), strict=True)
     found = run(aioca.cainfo(list(names), timeout=TIMEOUT))
     for pv, channel in zip(pvs, found, strict=True):
-        length = MAX_BYTES if pv.kind is Kind.TEXT else 1
-        assert (channel.datatype, channel.count) == (NATIVE[pv.kind], length), pv
+        assert (channel.datatype, channel.count) == (NATIVE[pv.kind], pv.max_length), pv
         assert (channel.read, channel.write) == (True, pv.writable), pv
 
 
@@ -220,7 +221,7 @@ def test_timestamps_never_decrease_not_even_across_a_restart(make_ioc):
 
 def test_publication_ends_with_snapshot_serial_and_results(ioc_of, prefix):
     put(f"{prefix}Request", commit_text())
-    last = ("Dist_RBV", "Dist", "Snapshot_RBV", "Serial_RBV", "Results_RBV")
+    last = ("Dist_RBV", "Dist", "Header_RBV", "Snapshot_RBV", "Serial_RBV", "Results_RBV")
     order = []
     with Wire(ioc_of(prefix).port) as wire:
         subscribed = {}
@@ -233,7 +234,7 @@ def test_publication_ends_with_snapshot_serial_and_results(ioc_of, prefix):
         assert put(f"{prefix}Dist", 0.3) is None
         while "Results_RBV" not in order:
             order.append(subscribed[wire.receive(speak.ca.EventAddResponse).subscriptionid])
-    assert order == ["Dist_RBV", "Dist", "Snapshot_RBV", "Serial_RBV", "Results_RBV"]
+    assert order == list(last)
 
 
 def test_setpoint_follows_an_activation_by_other_means(prefix):
@@ -242,3 +243,13 @@ def test_setpoint_follows_an_activation_by_other_means(prefix):
         assert put(f"{prefix}Request", commit_text("second", geometry={"dist": 0.3})) is None
         wait_for(lambda: [float(monitor.values[-1]) for monitor in monitors] == [0.3, 0.3])
     assert get(f"{prefix}Dist_RBV") == 0.3
+
+
+def test_header_is_what_the_snapshot_says_with_zeros_up_to_its_length(prefix):
+    for text in (None, commit_text(), commit_text("second", geometry={"dist": 0.31})):
+        if text:
+            assert put(f"{prefix}Request", text) is None
+        data = bytes(run(aioca.caget(f"{prefix}Header_RBV", datatype=aioca.DBR_CHAR, count=256, timeout=TIMEOUT)))
+        assert (len(data), data[-1:]) == (256, b"\0")
+        header = write_header(Snapshot.from_json(get(f"{prefix}Snapshot_RBV")))
+        assert data.rstrip(b"\0").decode("ascii") == header

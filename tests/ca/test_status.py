@@ -16,7 +16,7 @@ SETTLES = {"{Det:1}Calib:": 0.0, "{Det:2}Calib:": 0.2, "{Det:3}Calib:": 0.0, "{D
 FLAGGED = ("{Det:1}Calib:", "{Det:2}Calib:")
 """Detectors whose link has a moving PV."""
 
-ALARMED = ("Status_RBV", "Reason_RBV", "Snapshot_RBV")
+ALARMED = ("Status_RBV", "Reason_RBV", "Header_RBV", "Snapshot_RBV")
 SEVERITIES = {"VALID": 0, "MOVING": 1, "MOVED": 2}
 
 
@@ -56,6 +56,7 @@ def require_right(record, began, changes):
         wrong = {
             "VALID while beyond": record.valid_beyond(prefix, TOLERANCE),
             "MOVED while within": record.moved_within(prefix, TOLERANCE, settle_of(prefix)),
+            "other headers": record.other_headers(prefix),
             "changes": record.changes(prefix, began) - changes,
             "neither": sorted(set(record.statuses(prefix, began)) - SEVERITIES.keys()),
         }
@@ -154,7 +155,7 @@ def test_long_jitter_is_reported_once(watched, at_rest, motors):
     jitter_at_the_edge(watched, motors, 600)
 
 
-def test_alarm_of_the_status_is_on_three_pvs_and_on_no_other(watched, at_rest, motors):
+def test_alarm_of_the_status_is_on_four_pvs_and_on_no_other(watched, at_rest, motors):
     prefix = watched.prefixes[1]
     unknown = {sigma(name) for name in WITH_SIGMA} | {"Accuracy_RBV"}  # of a geometry that no fit found
     assert all(value.severity == 3 for value in read([prefix + suffix for suffix in unknown]))

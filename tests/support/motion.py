@@ -12,6 +12,8 @@ from aioca import DBR_CHAR_STR, FORMAT_TIME
 
 from live import wait_for
 from motors import Motors
+from ponikeeper.protocol import Snapshot
+from ponikeeper.protocol.header import write_header
 from speak import put, run
 
 WAY = 0.6
@@ -29,7 +31,7 @@ _AROUND = 0.5
 BACK = 0.5
 """Seconds that a link has to stay within its tolerance, in addition to the settle time, before it counts as back."""
 
-SHOWN = ("Status_RBV", "Snapshot_RBV", "Links_RBV")
+SHOWN = ("Status_RBV", "Header_RBV", "Snapshot_RBV", "Links_RBV")
 
 _AT_REST = ("VALID", "MOVED")
 
@@ -98,6 +100,15 @@ class Record:
     def snapshots(self, prefix: str) -> list[tuple[Seen, dict[str, Any]]]:
         """Return every snapshot that arrived."""
         return [(seen, json.loads(seen.value)) for seen in list(self.seen[f"{prefix}Snapshot_RBV"])]
+
+    def other_headers(self, prefix: str) -> list[tuple[str, str]]:
+        """Return every header that says something else than the snapshot of the same time."""
+        snapshots = {seen.stamp: seen.value for seen in list(self.seen[f"{prefix}Snapshot_RBV"])}
+        headers = {seen.stamp: seen.value for seen in list(self.seen[f"{prefix}Header_RBV"])}
+        both = snapshots.keys() & headers.keys()
+        assert len(both) >= len(snapshots) - 1, "header and snapshot are published together"
+        pairs = [(headers[stamp], snapshots[stamp]) for stamp in both]
+        return [pair for pair in pairs if pair[0] != write_header(Snapshot.from_json(pair[1]))]
 
     def now(self, prefix: str) -> dict[str, Any]:
         """Return the snapshot that arrived last."""

@@ -98,11 +98,11 @@ class DetectorPVs:
         keeper.on_publish(self.publish)
 
     def publish(self, state: DetectorState, change: Change) -> None:
-        """Publish a change: the single PVs first, then snapshot and serial, the results last."""
+        """Publish a change: the single PVs first, then header, snapshot and serial, the results last."""
         stamp = timestamp(state) if Change.ACTIVATION in change else time.time()
         if Change.ACTIVATION in change:
             values = activation_values(state, self._severities)
-            last = {suffix: values.pop(suffix) for suffix in ("Snapshot_RBV", "Serial_RBV")}
+            last = {suffix: values.pop(suffix) for suffix in ("Header_RBV", "Snapshot_RBV", "Serial_RBV")}
             self._publish(values, stamp)
             self._publish(label_values(state), label_timestamp(state))
             self._publish(self._link_values(state.link_states), time.time())

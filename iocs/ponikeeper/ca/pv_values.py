@@ -16,6 +16,7 @@ from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import correction_of
 from ponikeeper.history.service import describe_service, links_out_of_service
 from ponikeeper.protocol import MAX_BYTES, MAX_STRING_BYTES, results_json
+from ponikeeper.protocol.header import write_header
 from ponikeeper.protocol.models import model_of, model_text
 from ponikeeper.protocol.pvs import WITH_SIGMA, readback, sigma
 from ponikeeper.protocol.status import SEVERITIES, Severity, Status
@@ -84,17 +85,22 @@ def setpoint_values(state: DetectorState) -> dict[str, PVValue]:
 
 
 def status_values(state: DetectorState, severities: Mapping[Status, Severity] = SEVERITIES) -> dict[str, PVValue]:
-    """Return, by suffix, the values that change with the status and have it as their alarm; the snapshot last."""
+    """Return, by suffix, the values that change with the status and have it as their alarm; header and snapshot last.
+
+    Header and snapshot are made of one object, so that they agree.
+    """
     severity = AlarmSeverity(severities[state.status])
     alarm = (severity, AlarmStatus.STATE if severity else AlarmStatus.NO_ALARM)
     if state.status is Status.UNSET:
         alarm = (severity, AlarmStatus.UDF)
+    snapshot = state.snapshot()
     return {
         "Status_RBV": PVValue(state.status.name, *alarm),
         "Reason_RBV": PVValue(state.reason, *alarm),
         "Advice_RBV": PVValue(state.advice),
         "OutOfService_RBV": PVValue(_out_of_service_text(state)),
-        "Snapshot_RBV": PVValue(state.snapshot().as_json(), *alarm),
+        "Header_RBV": PVValue(write_header(snapshot), *alarm),
+        "Snapshot_RBV": PVValue(snapshot.as_json(), *alarm),
     }
 
 

@@ -11,6 +11,7 @@ from enum import Enum
 
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.geometry.units import DISPLAY_UNITS
+from ponikeeper.protocol.header import LENGTH as HEADER_LENGTH
 from ponikeeper.protocol.json_text import MAX_BYTES
 from ponikeeper.protocol.label_buttons import COUNT
 from ponikeeper.protocol.status import Status
@@ -76,6 +77,8 @@ class PV:
         How an alarm server treats it; None without alarms, or where it repeats the alarm of another PV.
     set_by
         Suffix of the PV that sets what this one shows, where it is not the name without ``_RBV``; see `setter_of`.
+    length
+        Number of elements of a text that is shorter than others; None for the usual number.
     """
 
     suffix: str
@@ -91,6 +94,7 @@ class PV:
     archived: bool = False
     alarm: Alarm | None = None
     set_by: str | None = None
+    length: int | None = None
 
     @property
     def record_type(self) -> str:
@@ -100,7 +104,7 @@ class PV:
     @property
     def max_length(self) -> int:
         """Number of elements that a client may read or put."""
-        return MAX_BYTES if self.kind is Kind.TEXT else 1
+        return self.length or (MAX_BYTES if self.kind is Kind.TEXT else 1)
 
 
 @functools.cache
@@ -206,6 +210,9 @@ _CLOCK = Alarm(
 ALIVE = PV("Alive_RBV", Kind.DOUBLE, "Present time of a live IOC, each second", "s", 3)
 """POSIX time (s). Its advance proves that the IOC is alive: for one that hangs a gateway answers from its cache."""
 
+HEADER = PV("Header_RBV", Kind.TEXT, "What is active, for a frame's attribute", set_by="Request", length=HEADER_LENGTH)
+"""The header (`ponikeeper.protocol.header`) in 256 bytes with a NUL at the end: areaDetector reads it as a string."""
+
 DETECTOR_PVS: tuple[PV, ...] = (
     *_geometry_pvs(),
     PV("Stage:Apply", Kind.ENUM, "Commit the staged values", states=_DO, writable=True),
@@ -214,6 +221,7 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("Request", Kind.TEXT, "Request (JSON)", writable=True),
     PV("Results_RBV", Kind.TEXT, "Latest results, newest first (JSON)", set_by="Request"),
     PV("Snapshot_RBV", Kind.TEXT, "Everything that is active (JSON)", set_by="Request"),
+    HEADER,
     PV("Poni", Kind.TEXT, "Commit a PONI text", writable=True),
     PV("Poni_RBV", Kind.TEXT, "Active geometry as PONI text"),
     PV("RecordPosition", Kind.ENUM, "Record the position of the links", states=_DO, writable=True),

@@ -6,6 +6,7 @@ from ponikeeper.geometry.parameters import NAMES, PARAMETERS
 from ponikeeper.protocol import MAX_BYTES
 from ponikeeper.protocol.pvs import (
     DETECTOR_PVS,
+    HEADER,
     IOC_PVS,
     MAX_DESC_BYTES,
     Kind,
@@ -26,7 +27,7 @@ def test_every_row_is_complete(pv):
     assert 0 < len(pv.desc.encode("ascii")) <= MAX_DESC_BYTES
     assert pv.units.isascii()
     assert bool(pv.states) == (pv.kind is Kind.ENUM)
-    assert pv.max_length == (MAX_BYTES if pv.kind is Kind.TEXT else 1)
+    assert pv.max_length == (1 if pv.kind is not Kind.TEXT else 256 if pv is HEADER else MAX_BYTES)
     assert (pv.suffix.endswith("_RBV") or pv.suffix.isupper()) == (not pv.writable)  # in capitals: iocStats' names
     assert pv.record_type == pv.kind.value[pv.writable]
     assert all(len(state) < 26 for state in pv.states)  # what a CA enum holds
