@@ -3,9 +3,11 @@
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from lxml import etree
 
 from configurations import TWO_DETECTORS
 from live import TIMEOUT
@@ -98,3 +100,22 @@ def test_command_writes_all_screens_for_a_configuration(tmp_path):
     assert done.stdout.count(": written\n") == len(made)
     titles = [element.text for element in ET.parse(tmp_path / "opi" / "28id1.bob").iter("DET")]
     assert titles == ["PE", "B:"]
+
+
+SCHEMAS = Path(__file__).parents[1] / "data" / "adcore"
+
+
+def test_files_for_areadetector_are_valid_by_its_schemas(call, path, tmp_path):
+    # the schema does not allow braces, which areaDetector takes in the name of a PV
+    path.write_text(TWO_DETECTORS.replace("{", "-").replace("}", "-"))
+    done = call("areadetector", path, "-o", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    written = sorted((tmp_path / "out").iterdir())
+    assert done.stdout.splitlines() == [f"{file}: written" for file in written]
+    schemas = {"attributes": "NDAttributes.xsd", "layout": "hdf5_xml_layout_schema.xsd"}
+    for file in written:
+        schema = etree.XMLSchema(etree.parse(SCHEMAS / schemas[file.suffixes[-2][1:]]))
+        schema.assertValid(etree.parse(file))
+    assert [file.name for file in written] == [
+        f"28id1.XF-28ID1-ES-Det-PE{number}-Calib.{kind}.xml" for number in (1, 2) for kind in schemas
+    ]

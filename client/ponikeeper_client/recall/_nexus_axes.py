@@ -1,9 +1,6 @@
 """Express the positions of pixels as a NeXus chain of translations and rotations. Pure.
 
-pyFAI has axis 1 up, axis 2 to the right as seen from the sample, axis 3 along the beam; NeXus (McStas)
-has x to the left, y up, z along the beam: axis 1 is y, axis 2 is -x, axis 3 is z, both right-handed.
-pyFAI rotates about 1 and 2 left-handed, about 3 right-handed, in this order (pyFAI documentation,
-"Geometry"). The values in the chain are pyFAI's own, to the last bit; only the vectors differ.
+The steps, and how pyFAI's axes are those of NeXus, are in `ponikeeper.geometry.nexus`.
 """
 
 import math
@@ -11,14 +8,9 @@ from dataclasses import dataclass
 
 from ponikeeper.errors import ShapeError
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.nexus import BEAM, CHAIN, DOWN, LEFT, RIGHT, UP, Vector
 
-Vector = tuple[float, float, float]
-
-UP: Vector = (0.0, 1.0, 0.0)
-DOWN: Vector = (0.0, -1.0, 0.0)
-RIGHT: Vector = (-1.0, 0.0, 0.0)
-LEFT: Vector = (1.0, 0.0, 0.0)
-BEAM: Vector = (0.0, 0.0, 1.0)
+__all__ = ["BEAM", "Axis", "Pixels", "beam", "chain", "pixels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +55,7 @@ class Pixels:
 
 def chain(geometry: Geometry) -> tuple[Axis, ...]:
     """Return the steps from the corner where axes 1 and 2 of pyFAI begin to the laboratory."""
-    return (
-        Axis("poni1", "translation", geometry.poni1, "m", DOWN),
-        Axis("poni2", "translation", geometry.poni2, "m", LEFT),
-        Axis("dist", "translation", geometry.dist, "m", BEAM),
-        Axis("rot1", "rotation", geometry.rot1, "rad", DOWN),
-        Axis("rot2", "rotation", geometry.rot2, "rad", LEFT),
-        Axis("rot3", "rotation", geometry.rot3, "rad", BEAM),
-    )
+    return tuple(Axis(step.name, step.kind, getattr(geometry, step.name), step.units, step.vector) for step in CHAIN)
 
 
 def pixels(geometry: Geometry, shape: tuple[int, int] | None) -> Pixels:

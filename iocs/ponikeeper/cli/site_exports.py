@@ -1,4 +1,4 @@
-"""The group export: its commands that write files for other programs (alarm server, archiver, screens, PV list)."""
+"""The group export: its commands that write files for other programs, such as the alarm server and areaDetector."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +71,21 @@ def pvlist(config: ConfigFile, output: Folder = Path()) -> None:
     from ponikeeper.site.pv_list import pv_list
 
     _write(config, output, "pvlist", pv_list(load_config(config)))
+
+
+@export.command()
+def areadetector(config: ConfigFile, output: Folder = Path()) -> None:
+    """Write attributes and HDF5 layouts for areaDetector: ponikeeper export areadetector 28id1.toml -o DIR.
+
+    Two files for each detector, so that the files of its images have the geometry: the attributes for
+    NDAttributesFile of its driver, and a NeXus layout for XMLFileName of its HDF5 plugin.
+    """
+    from ponikeeper.site.areadetector import file_stems, hdf5_layout, nd_attributes
+
+    loaded = load_config(config)
+    for stem, detector in zip(file_stems(loaded), loaded.detector, strict=True):
+        _write(config, output, f"{stem}.attributes.xml", nd_attributes(detector))
+        _write(config, output, f"{stem}.layout.xml", hdf5_layout(detector))
 
 
 @export.command()
