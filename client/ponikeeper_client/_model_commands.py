@@ -80,7 +80,10 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    history: Annotated[Path | None, typer.Option(help="an exported history, instead of asking the IOC")] = None,
+    history: Annotated[
+        str | None,
+        typer.Option(help="an exported history or the Tiled address of a mirror, instead of asking the IOC"),
+    ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="the JSON file to write")] = None,
     picture: Annotated[Path | None, typer.Option(help="the PNG file to write")] = None,
     put: Annotated[bool, typer.Option("--put", help="commit and activate the model, if nothing is against it")] = False,

@@ -198,7 +198,10 @@ def plot(
         Path | None, typer.Option("-o", "--output", help="the PNG file to write; if omitted, named after the prefix")
     ] = None,
     label: Annotated[list[str] | None, typer.Option(help="draw only revisions with this label; repeat it")] = None,
-    history: Annotated[Path | None, typer.Option(help="an exported history to draw, instead of asking the IOC")] = None,
+    history: Annotated[
+        str | None,
+        typer.Option(help="an exported history or the Tiled address of a mirror to draw, instead of asking the IOC"),
+    ] = None,
 ) -> None:
     """Draw the drift of distance, beam centre and tilt: ponikeeper plot 'XF:28ID1-ES{Det:PE1}Calib:' -o drift.png.
 
@@ -222,7 +225,8 @@ def report(
         typer.Option("-o", "--output", help="the HTML file to write; if omitted, named after PREFIX or UID"),
     ] = None,
     history: Annotated[
-        list[Path] | None, typer.Option(help="an exported history to look in, instead of asking the IOC")
+        list[str] | None,
+        typer.Option(help="an exported history or the Tiled address of a mirror to look in, instead of asking the IOC"),
     ] = None,
 ) -> None:
     """Write a page for the logbook: ponikeeper report 'XF:28ID1-ES{Det:PE1}Calib:', or of a run: report UID CATALOG.

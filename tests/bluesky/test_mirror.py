@@ -6,11 +6,13 @@ import bluesky.plans as bp
 import pytest
 
 import speak
-from ponikeeper.errors import HistoryError, NoGeometryError, RefusedError
+from ponikeeper.errors import HistoryError, NoGeometryError, NotConnectedError, RefusedError
 from ponikeeper_client.device import CalibrationData
+from ponikeeper_client.recall import _lookup as lookup_module
 from ponikeeper_client.recall import _mirror as mirror_module
-from ponikeeper_client.recall import affected, best_known, read_history, timeline
+from ponikeeper_client.recall import affected, best_known, geometries, read_history, timeline
 from ponikeeper_client.recall._mirror import copy_history, find_mirror, make_mirror, read_mirror
+from ponikeeper_client.report import detector_report
 from recalling import PREFIX, configured, history, judge, revision, snapshot, taken
 from speak import GEOMETRY
 
@@ -23,6 +25,12 @@ def catalog(servers):
 @pytest.fixture
 def mirror(catalog):
     return make_mirror(catalog)
+
+
+@pytest.fixture
+def address(servers, catalog):
+    """The address of the catalog, with the key."""
+    return f"{catalog.uri}?api_key={servers[0].uri.partition('?api_key=')[2]}"
 
 
 def of_run(number, store="one"):
@@ -85,9 +93,44 @@ def test_two_stores_of_one_prefix_are_told_apart_by_uid(catalog, mirror):
     assert [each.uid for each in best_known(of_run(1, "two"), history=catalog)] == [revision(1, "two").uid]
     with pytest.raises(NoGeometryError, match="the store was created again"):
         best_known(of_run(1, "three"), history=catalog)
-    with pytest.raises(HistoryError, match=r"2 histories of .*expected one history"):
+    with pytest.raises(HistoryError, match=rf"2 histories of .*{revision(1, 'two').uid} of .*expected one history"):
         read_history(PREFIX, mirror=catalog)
+    for whole in (one, two):
+        entry = mirror[whole.revisions[0].uid]
+        assert read_history(PREFIX, mirror=entry).by_kind() == whole.by_kind()
+        assert len(timeline(read_history(PREFIX, mirror=entry))) == len(whole.revisions)
+    with pytest.raises(RefusedError, match=r"is the history of X.*: expected one of Y"):
+        read_history("Y{Det:2}Calib:", mirror=entry)
     assert read_history("Y{Det:2}Calib:", mirror=catalog).counts()["revision"] == 1
+
+
+def test_mirror_of_the_environment_is_read_where_no_ioc_answers(mirror, address, monkeypatch, caplog):
+    one, two = history(2, [judge(1, 1, by=2)]), history(3, store="two")
+    copy_history(mirror, one)
+    copy_history(mirror, two)
+    copy_history(mirror, history(1, prefix="Y{Det:2}Calib:"))
+    with pytest.raises(
+        NotConnectedError, match=r"X.*History:Read .*give its exported history as history= .*PONIKEEPER_MIRROR"
+    ):
+        best_known(of_run(1), timeout=0.2)
+    monkeypatch.setenv("PONIKEEPER_MIRROR", address)
+    monkeypatch.setattr(lookup_module, "_silent", set())
+    assert [each.uid for each in best_known(of_run(1), timeout=0.2)] == [revision(2).uid]
+    assert [each.uid for each in best_known(of_run(1, "two"), timeout=0.2)] == [revision(1, "two").uid]
+    shown = address.partition("?")[0]
+    assert [each.message for each in caplog.records if each.name == lookup_module.__name__] == [
+        f"the IOC of {PREFIX} does not answer: its history is read from the mirror {shown}"
+    ]
+    (event,) = geometries(of_run(1), best=True, timeout=0.2)
+    assert (event.uid, event.geometry) == (revision(2).uid, revision(2).geometry)
+    assert affected({}, "Y{Det:2}Calib:", 1, timeout=0.2).runs == 0
+    assert "made from a history, without the IOC" in detector_report("Y{Det:2}Calib:", timeout=0.2)
+    for ask in (lambda: read_history("Z:", timeout=0.2), lambda: best_known(of_run(1, "three"), timeout=0.2)):
+        with pytest.raises(
+            NotConnectedError, match=r":History:Read .*; the mirror http.* \(PONIKEEPER_MIRROR\): "
+        ) as raised:
+            ask()
+        assert "api_key" not in str(raised.value)
 
 
 def test_catalog_without_a_mirror_is_reported(catalog):
@@ -95,7 +138,9 @@ def test_catalog_without_a_mirror_is_reported(catalog):
         find_mirror(catalog)
 
 
-def test_history_is_read_from_tiled_when_the_ioc_is_gone(make_ioc, make, run_engine, servers, catalog, call):
+def test_history_is_read_from_tiled_when_the_ioc_is_gone(
+    make_ioc, make, run_engine, servers, catalog, address, call, monkeypatch
+):
     ioc = make_ioc().start()
     calib = make(CalibrationData, ioc.prefix, "calib")
     speak.request(ioc.prefix, speak.commit_text("one", geometry=GEOMETRY))
@@ -111,8 +156,17 @@ def test_history_is_read_from_tiled_when_the_ioc_is_gone(make_ioc, make, run_eng
     done = call(*command, TILED_API_KEY=key)
     assert done.returncode == 1
     assert "does not answer" in done.stderr
-    address = f"{catalog.uri}?api_key={key}"
     assert best_known(documents, history=address)[0].revision == 1
     assert list(timeline(read_history(ioc.prefix, mirror=address))["revision"]) == [1]
     assert affected(catalog, ioc.prefix, 1, history=address).affected == []
     assert affected(catalog, ioc.prefix, 1, history=catalog, every_run=True).runs == 0  # a mirror has no runs
+    monkeypatch.setenv("PONIKEEPER_MIRROR", address)
+    assert best_known(documents, timeout=0.5)[0].revision == 1
+    ioc.store.unlink()
+    ioc.start()
+    speak.request(ioc.prefix, speak.commit_text("again", geometry=GEOMETRY))
+    (known,) = best_known(documents)
+    assert known.uid == known.recorded.uid  # revision 1 of the IOC is now another one
+    monkeypatch.delenv("PONIKEEPER_MIRROR")
+    with pytest.raises(NoGeometryError, match="it is another geometry of the same number"):
+        best_known(documents)

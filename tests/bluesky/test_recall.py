@@ -293,7 +293,7 @@ def test_stopped_ioc_is_reported_with_what_to_do(make_ioc, make, documents_of):
     documents = documents_of(bp.count([panel]))
     ioc.stop()
     with pytest.raises(
-        NotConnectedError, match=r"does not answer.*give its exported history: best_known\(run, history="
+        NotConnectedError, match=r"does not answer.*give its exported history as history= .*PONIKEEPER_MIRROR"
     ):
         best_known(documents, timeout=1.0)
 

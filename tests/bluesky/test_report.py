@@ -96,9 +96,12 @@ def test_page_shows_standard_deviations_of_a_fit(detector):
 def test_page_from_an_exported_history_needs_no_ioc(detector, tmp_path, call):
     file, page = tmp_path / "pe1.jsonl", tmp_path / "page.html"
     assert call("export", "history", detector.calib.prefix, "-o", str(file)).returncode == 0
-    done = call("report", "X:nobody:", "--history", str(file), "-o", str(page), EPICS_CA_ADDR_LIST="127.0.0.1:1")
+    options = ("--history", str(file), "-o", str(page))
+    done = call("report", detector.calib.prefix, *options, EPICS_CA_ADDR_LIST="127.0.0.1:1")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "not known: this page was made from an exported history" in whole(page.read_text()).text
+    assert "not known: this page was made from a history, without the IOC" in whole(page.read_text()).text
+    done = call("report", "X:other:", *options)
+    assert (done.returncode, done.stderr.partition(": expected")[2]) == (1, " one of X:other:\n")
 
 
 def test_page_of_a_detector_without_a_geometry(make, prefix):

@@ -7,7 +7,6 @@ from rich.console import Console
 from rich.text import Text
 
 from ponikeeper.errors import MissingExtraError, RefusedError
-from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.protocol import Commit
 from ponikeeper.system import terminal
 from ponikeeper.system.atomic_write import write_atomic
@@ -18,7 +17,7 @@ from ponikeeper_client.model.history_fit import HistoryFit, Knowledge, fit_histo
 from ponikeeper_client.model.model_file import write_json
 from ponikeeper_client.model.motion import Motion
 from ponikeeper_client.model.table import joint_lines, member_table, print_table, range_table
-from ponikeeper_client.recall._histories import read_histories, read_history
+from ponikeeper_client.recall._lookup import read_history
 
 _out, _err = Console(), Console(stderr=True)
 
@@ -30,14 +29,14 @@ class Files:
     Parameters
     ----------
     history
-        An exported history to read; None asks the IOC.
+        The file of an exported history, or the address of a mirror; None asks the IOC.
     output
         The JSON file to write; None writes none.
     picture
         The PNG file to write; None draws none.
     """
 
-    history: Path | None = None
+    history: str | None = None
     output: Path | None = None
     picture: Path | None = None
 
@@ -105,12 +104,12 @@ def fit(prefix: str, words: str, motion: Motion, known: Knowledge, files: Files,
         A file cannot be written, or the picture cannot be drawn.
     """
     if files.history is not None and committing is None:
-        return _report(fit_history(_read(prefix, files.history), words, motion, known), prefix, files)
+        return _report(fit_history(read_history(prefix, mirror=files.history), words, motion, known), prefix, files)
     how = committing or Committing()
     options = CommitOptions(prefix, how.label, None, how.seconds)
     with connected(options, "a history that was exported can be fitted with --history FILE") as ioc:
         links = ioc.links()
-        made = fit_history(_read(prefix, files.history), words, motion, known, links)
+        made = fit_history(read_history(prefix, mirror=files.history), words, motion, known, links)
         accepted = _report(made, prefix, files)
         if committing is None or not accepted:
             return accepted
@@ -118,14 +117,6 @@ def fit(prefix: str, words: str, motion: Motion, known: Knowledge, files: Files,
         if committing.ask and terminal.is_interactive() and not terminal.ask(_question(prefix, request)):
             raise RefusedError("nothing was committed: the question was not answered by yes")
         return ioc.send(request)
-
-
-def _read(prefix: str, file: Path | None) -> ExportedHistory:
-    """Read the history of a detector, from its IOC where there is no file; raises as `fit`."""
-    history = read_history(prefix) if file is None else read_histories(file)[0]
-    if history.prefix != prefix:
-        raise RefusedError(f"{file} is the history of {history.prefix}: expected one of {prefix}")
-    return history
 
 
 def _report(made: HistoryFit, prefix: str, files: Files) -> bool:

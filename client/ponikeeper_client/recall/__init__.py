@@ -9,8 +9,8 @@
 from ponikeeper_client.recall._affected import SearchResult, affected
 from ponikeeper_client.recall._best_known import best_known
 from ponikeeper_client.recall._geometries import geometries
-from ponikeeper_client.recall._histories import read_history
 from ponikeeper_client.recall._integration import Pattern, integrate
+from ponikeeper_client.recall._lookup import read_history
 from ponikeeper_client.recall._nexus import write_nexus
 from ponikeeper_client.recall._pyfai import azimuthal_integrator, poni, write_poni
 from ponikeeper_client.recall._reading import recorded

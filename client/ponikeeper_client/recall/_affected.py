@@ -11,7 +11,8 @@ from ponikeeper.text.timestamps import from_posix, is_timestamp, to_posix
 from ponikeeper_client.documents import Calibration, RecordedModel, calibrations
 from ponikeeper_client.recall._best_known import apply_corrections
 from ponikeeper_client.recall._catalogs import Period, count_runs, each_run, open_catalog, runs_with
-from ponikeeper_client.recall._histories import Histories, History, read_ioc, select_prefix
+from ponikeeper_client.recall._histories import Histories, History
+from ponikeeper_client.recall._lookup import look_up
 from ponikeeper_client.recall._reading import recorded
 from ponikeeper_client.recall._runs import event_ranges
 from ponikeeper_client.recall._sources import read_descriptors
@@ -182,7 +183,7 @@ def affected(
     wrong = [f"{name} {time!r}" for name, time in limits.items() if time is not None and not is_timestamp(time)]
     if wrong:
         raise RefusedError(f"{' and '.join(wrong)} is no time: expected one with a zone, such as 2026-11-22T09:30:00Z")
-    records = read_ioc(prefix, timeout) if history is None else select_prefix(history, prefix, revision)
+    records = look_up(prefix, revision, history, timeout)
     period = _period(records, revision, since, until)
     with open_catalog(catalog) if isinstance(catalog, str) else contextlib.nullcontext(catalog) as opened:
         return _search(opened, prefix, revision, records, period, after, every_run, watch)

@@ -19,7 +19,8 @@ from ponikeeper.protocol.model_revisions import is_model
 from ponikeeper.protocol.models import model_of
 from ponikeeper.text.timestamps import from_posix, to_datetime
 from ponikeeper_client.documents import applicability
-from ponikeeper_client.recall._histories import Histories, History, read_histories, read_ioc, select_history
+from ponikeeper_client.recall._histories import Histories, History, read_histories
+from ponikeeper_client.recall._lookup import Lookup
 from ponikeeper_client.recall._models import Computed, computed_at, joints_at, verified_model
 from ponikeeper_client.recall._reading import recorded
 from ponikeeper_client.recall._runs import Event
@@ -52,8 +53,9 @@ def best_known(
         were. Its corrections are not followed; they count for its status.
     history
         Exported histories, their files, or a mirror in Tiled (its address or client). If omitted, the IOC is asked, by
-        the prefix that the run recorded. Of several exports of one store the longest is used; it has no corrections
-        that were made after the export.
+        the prefix that the run recorded; where it does not answer or does not have the revision, the mirror that the
+        environment variable ``PONIKEEPER_MIRROR`` names. Of several exports of one store the longest is used; it has no
+        corrections that were made after the export.
     timeout
         How long the IOC may take to answer (s).
 
@@ -68,7 +70,7 @@ def best_known(
         As `recorded`; or the IOC, or the exports, do not have the revision that the run recorded, or `revision`.
         A different revision with the same number is never used instead.
     NotConnectedError
-        The IOC does not answer.
+        The IOC does not answer, and there is no mirror that has the revision.
     HistoryError
         An export, or the answer of the IOC, is damaged.
 
@@ -80,21 +82,7 @@ def best_known(
     """
     records = recorded(run, detector, stream)
     prefixes = [record.prefix for record in records]
-    exports = None if history is None else read_histories(history, prefixes)
-    live: dict[str, History] = {}
-
-    def history_of(record: Recorded) -> History:
-        if exports is not None:
-            return select_history(exports, record)
-        if record.prefix is None:
-            raise NoGeometryError(
-                f"{record.detector} {record.scope}: the run does not say from which PVs it recorded revision "
-                f"{record.revision}: give the exported history, best_known(run, history='FILE')"
-            )
-        if record.prefix not in live:
-            live[record.prefix] = read_ioc(record.prefix, timeout)
-        return live[record.prefix]
-
+    lookup = Lookup(None if history is None else read_histories(history, prefixes), timeout)
     results: list[BestKnown] = []
     for record in records:
         if revision is not None and record.revision is None:
@@ -103,11 +91,11 @@ def best_known(
                 f"revision {revision} would be"
             )
         if revision is not None:
-            results += use_revision(record, revision, history_of(record))
+            results += use_revision(record, revision, lookup.of(record))
         elif record.revision is None:
             results.append(as_recorded(record))
         else:
-            results += apply_corrections(record, history_of(record))
+            results += apply_corrections(record, lookup.of(record))
     return Geometries(results)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ponikeeper.errors import RefusedError
 from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.system.atomic_write import write_atomic
-from ponikeeper_client.recall._histories import read_histories, read_history
+from ponikeeper_client.recall._lookup import read_history
 from ponikeeper_client.recall._timeline import timeline
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _SHORTEST = timedelta(minutes=1)
 """Time that is left free at least, before the first commit and after the last."""
 
 
-def plot(prefix: str, output: Path | None, labels: Sequence[str], file: Path | None) -> str:
+def plot(prefix: str, output: Path | None, labels: Sequence[str], source: str | None) -> str:
     """Draw the drift of a detector's geometry to a PNG file.
 
     Parameters
@@ -38,8 +38,8 @@ def plot(prefix: str, output: Path | None, labels: Sequence[str], file: Path | N
         The file; None makes a name of the prefix, in the current folder.
     labels
         Draw only the revisions with these labels; all where it is empty.
-    file
-        An exported history to draw; None reads that of the IOC.
+    source
+        The file of an exported history to draw, or the address of a mirror; None asks the IOC, and then the mirror.
 
     Returns
     -------
@@ -57,10 +57,7 @@ def plot(prefix: str, output: Path | None, labels: Sequence[str], file: Path | N
     """
     for library in ("pandas", "matplotlib"):  # where one is not installed, that is reported at once
         import_module(library)
-    history = read_history(prefix) if file is None else read_histories(file)[0]
-    if prefix not in history.prefixes:
-        raise RefusedError(f"{file} is the history of {history.prefixes[-1]}: expected one of {prefix}")
-    table = timeline(history)
+    table = timeline(read_history(prefix, mirror=source))
     if table.empty:
         raise RefusedError(f"{prefix} is UNSET: no geometry was ever committed")
     selected: pd.DataFrame = table.loc[table["label"].isin(list(labels))] if labels else table

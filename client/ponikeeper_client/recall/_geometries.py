@@ -7,6 +7,7 @@ from typing import Any
 from ponikeeper.errors import NoGeometryError
 from ponikeeper_client.documents import calibrations
 from ponikeeper_client.recall._histories import Histories, read_histories
+from ponikeeper_client.recall._lookup import Lookup
 from ponikeeper_client.recall._reading import require_names
 from ponikeeper_client.recall._runs import Run
 from ponikeeper_client.recall._sources import read_run
@@ -25,12 +26,13 @@ def geometries(
     exposure: float | str | None = None,
     best: bool = False,
     history: Histories | None = None,
+    timeout: float = 5.0,
 ) -> Geometries[EventGeometry]:
     """Return the geometry of each event of a run, from where the detector was.
 
     A model gives another geometry at each position. What it gave where the links rested is returned as recorded, to the
     last bit: from the descriptor, or from `history`. For other positions it is computed, with its uncertainty. Events
-    of a run without a model have the geometry that the run recorded.
+    of a run without a model have the geometry that the run recorded, or with `best` the one that is right now.
 
     Parameters
     ----------
@@ -46,10 +48,13 @@ def geometries(
         position as it was read, and so does None, unless the detector was exposed in flight or the guard recorded that
         it moved during the exposure.
     best
-        Follow the corrections in `history`: what replaces a model is evaluated at the position of each event.
+        Follow the corrections: what replaces a model is evaluated at the position of each event.
     history
-        Exported histories, or their files, or what `read_history` returns. They have the recorded geometry of every
-        rest, and the corrections. Without one, other rests than that of the descriptor are computed.
+        Exported histories, their files, what `read_history` returns, or a mirror in Tiled (its address or client). They
+        have the recorded geometry of every rest, and the corrections. If omitted, the IOC or the mirror is asked with
+        `best`, as `best_known` does; without `best` other rests than that of the descriptor are computed.
+    timeout
+        With `best`: how long the IOC may take to answer (s).
 
     Returns
     -------
@@ -60,11 +65,11 @@ def geometries(
     ------
     NoGeometryError
         As `recorded`; a name in `position_keys` or `exposure` is wrong; or no history has the revision of the run.
-    HistoryError
-        An export is damaged.
+    NotConnectedError, HistoryError
+        As `best_known`.
     ValueError
-        The detector or the stream is not a name, `position_keys` are no names by names, `exposure` is negative or no
-        number, or `best` is given without `history`.
+        The detector or the stream is not a name, `position_keys` are no names by names, or `exposure` is negative or no
+        number.
 
     Examples
     --------
@@ -79,11 +84,11 @@ def geometries(
             f"position_keys={position_keys!r} is not possible: expected data keys by the names of links, "
             '{"z": "motor"}'
         )
-    if best and history is None:
-        raise ValueError("best=True is given without history=: the corrections are in the exported history")
     columns = [*position_keys.values(), *([exposure] if isinstance(exposure, str) else [])]
     whole = read_run(run, columns)
-    options = Options(position_keys, exposure, best, None if history is None else read_histories(history))
+    histories = None if history is None else read_histories(history)
+    lookup = Lookup(histories, timeout) if best or histories is not None else None
+    options = Options(position_keys, exposure, best, lookup)
     found = [each for each in _descriptors(whole, options) if each.is_of(detector, stream)]
     _require_known(found, options)
     results = [one for each in found for one in each.results()]

@@ -1,10 +1,10 @@
-"""Histories in which a recorded revision is looked up: of the live IOC, or exported to files."""
+"""Histories in which a recorded revision is looked up: exported ones, their files, and mirrors."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from ponikeeper.errors import HistoryError, MissingExtraError, NoGeometryError, NotConnectedError, RefusedError
+from ponikeeper.errors import HistoryError, NoGeometryError, RefusedError
 from ponikeeper.history import Correction, DerivedGeometry, Revision, history_file
 from ponikeeper.history.derived import derived_by_serial
 from ponikeeper.history.history_file import ExportedHistory
@@ -12,13 +12,8 @@ from ponikeeper_client.recall._catalogs import open_catalog
 from ponikeeper_client.recall._mirror import find_mirror, read_mirror
 from ponikeeper_client.recall._values import Recorded
 
-if TYPE_CHECKING:
-    from ponikeeper_client._ioc_history import IocHistory
-
 Histories = ExportedHistory | str | Path | Any | Iterable[ExportedHistory | str | Path | Any]
-"""An exported history, the file of one, a mirror in Tiled (its address or client), or several of these."""
-
-_ADVICE = "if the IOC is gone for good, give its exported history: best_known(run, history='FILE')"
+"""An exported history, the file of one, a mirror in Tiled or one history in it (address or client), or several."""
 
 
 class History(Protocol):
@@ -177,76 +172,6 @@ def select_prefix(source: Histories, prefix: str, number: int) -> FileHistory:
         what = f"several geometries have the number {number}" if uids else f"there is no revision {number} of {prefix}"
         raise RefusedError(f"{what} in the given histories: give only the export that has it")
     return max(uids, key=lambda history: history.length)
-
-
-def read_history(prefix: str, timeout: float = 10.0, *, mirror: Any = None) -> ExportedHistory:
-    """Read the whole history of a detector, from its IOC as of one instant, or from a mirror.
-
-    Parameters
-    ----------
-    prefix
-        PV prefix of the calibration, such as ``XF:28ID1-ES{Det:PE1}Calib:``.
-    timeout
-        How long the IOC may take for each answer (s).
-    mirror
-        A mirror in Tiled, its address or client: where `ponikeeper mirror` copied the history. The IOC is not asked.
-
-    Returns
-    -------
-    ExportedHistory
-        All revisions, activations and corrections, each with its checksum verified.
-
-    Raises
-    ------
-    NotConnectedError
-        The IOC, or the catalog, does not answer.
-    HistoryError
-        A reply or the mirror is damaged; the mirror does not have the history, or has several of this prefix.
-    """
-    if mirror is None:
-        return _ioc_history(prefix, timeout).read_all()
-    histories = read_histories(mirror, [prefix])
-    if len(histories) != 1:
-        stores = ", ".join(f"uid {one.revisions[0].uid} of {one.revisions[0].created}" for one in histories)
-        what = f"{len(histories)} histories of {prefix}, whose first revisions are {stores}" if stores else "none"
-        raise HistoryError(f"the mirror has {what}: expected one history of {prefix}")
-    return histories[0]
-
-
-def read_ioc(prefix: str, timeout: float) -> History:
-    """Connect to the history of the IOC that serves a prefix, and read its corrections.
-
-    Parameters
-    ----------
-    prefix
-        PV prefix of the calibration.
-    timeout
-        How long the IOC may take to answer (s).
-
-    Returns
-    -------
-    History
-        Reads revisions from the IOC when they are needed.
-
-    Raises
-    ------
-    NotConnectedError
-        The IOC does not answer; the message says what to do.
-    """
-    history = _ioc_history(prefix, timeout)
-    try:
-        history.corrections()
-    except NotConnectedError as error:
-        raise NotConnectedError(f"{error}; {_ADVICE}") from error
-    return history
-
-
-def _ioc_history(prefix: str, timeout: float) -> "IocHistory":
-    try:
-        from ponikeeper_client._ioc_history import IocHistory
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("client", error.name or "ophyd") from error
-    return IocHistory(prefix, timeout)
 
 
 def _is_node(source: Any) -> bool:

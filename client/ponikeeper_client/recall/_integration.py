@@ -89,8 +89,7 @@ def integrate(
     settings
         The settings to use instead of those in the record.
     best, history
-        As for `geometries`: corrections are followed in exported histories. The settings are then those of the right
-        revision.
+        As for `geometries`: corrections are followed. The settings are then those of the right revision.
     any_status
         Integrate also where the geometry does not apply.
 
@@ -101,7 +100,7 @@ def integrate(
 
     Raises
     ------
-    NoGeometryError, HistoryError, ValueError
+    NoGeometryError, NotConnectedError, HistoryError, ValueError
         As `geometries`; or an event has no geometry; or there is no such event, or several detectors.
     NotValidError
         The geometry of an event does not apply.

@@ -53,19 +53,19 @@ def find_mirror(catalog: Any) -> Any:
     Parameters
     ----------
     catalog
-        The container that has the mirror as ``ponikeeper``, or the mirror itself.
+        The container that has the mirror as ``ponikeeper``, the mirror itself, or one history in it.
 
     Returns
     -------
     Any
-        The container of the mirror.
+        The container of the mirror, or that of the history.
 
     Raises
     ------
     HistoryError
         There is none.
     """
-    if is_mirror(catalog):
+    if is_mirror(catalog) or _has_spec(catalog, HISTORY):
         return catalog
     if NAME in catalog and is_mirror(catalog[NAME]):
         return catalog[NAME]
@@ -83,7 +83,11 @@ def make_mirror(catalog: Any) -> Any:
 
 def is_mirror(node: Any) -> bool:
     """Return whether a node of a catalog is a mirror."""
-    return MIRROR in {spec.name for spec in getattr(node, "specs", None) or ()}
+    return _has_spec(node, MIRROR)
+
+
+def _has_spec(node: Any, name: str) -> bool:
+    return name in {spec.name for spec in getattr(node, "specs", None) or ()}
 
 
 def copy_history(mirror: Any, history: ExportedHistory) -> Copied | None:
@@ -142,7 +146,7 @@ def read_mirror(mirror: Any, prefix: str | None = None) -> list[ExportedHistory]
     Parameters
     ----------
     mirror
-        The container of the mirror in Tiled.
+        The container of the mirror in Tiled, or of one history in it.
     prefix
         PV prefix of a detector, also one that it had before it was renamed; all detectors if omitted.
 
@@ -156,7 +160,8 @@ def read_mirror(mirror: Any, prefix: str | None = None) -> list[ExportedHistory]
     HistoryError
         A history is damaged.
     """
-    histories = [_read(mirror[key]) for key in _keys(mirror, prefix)]
+    folders = [mirror] if _has_spec(mirror, HISTORY) else [mirror[key] for key in _keys(mirror, prefix)]
+    histories = [_read(folder) for folder in folders]
     return [history for history in histories if history is not None]
 
 

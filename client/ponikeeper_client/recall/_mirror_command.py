@@ -9,9 +9,12 @@ import typer
 
 from ponikeeper.errors import ConfigError, PonikeeperError
 from ponikeeper.text.ascii import to_ascii
+from ponikeeper_client._ioc_history import IocHistory
 from ponikeeper_client.recall._catalogs import open_catalog
-from ponikeeper_client.recall._histories import read_history
 from ponikeeper_client.recall._mirror import copy_history, make_mirror
+
+_TIMEOUT = 10.0
+"""How long an IOC may take for each answer (s)."""
 
 
 def mirror(configurations: Sequence[Path], catalog: str, every: float | None) -> bool:
@@ -69,7 +72,7 @@ def read_prefixes(path: Path) -> Iterator[str]:
 def _copy(target: object, prefix: str) -> bool:
     """Copy one history; what is wrong with it must not keep the others from being copied."""
     try:
-        copied = copy_history(target, read_history(prefix))
+        copied = copy_history(target, IocHistory(prefix, _TIMEOUT).read_all())
     except Exception as error:  # noqa: BLE001  # the catalog, too, may not answer for a while
         what = f"{error}" if isinstance(error, PonikeeperError) else f"{type(error).__name__}: {error}"
         typer.echo(to_ascii(f"{prefix}: {what}"), err=True)

@@ -77,7 +77,10 @@ def timeline(history: ExportedHistory | str | Path, by: By = "revision") -> "pd.
         raise ValueError(f"by={by!r} is not allowed: expected 'revision' or 'activation'")
     if not isinstance(history, ExportedHistory | str | Path):
         raise ValueError(f"a {type(history).__name__} is given: {_EXPECTED}")  # as recall does
-    (exported,) = read_histories(history)
+    histories = read_histories(history)
+    if len(histories) != 1:
+        raise ValueError(f"{len(histories)} histories are given: {_EXPECTED}")
+    exported = histories[0]
     rows = _by_revision(exported) if by == "revision" else _by_activation(exported)
     times, values = zip(*rows, strict=True) if exported.revisions else ((), ())
     index = pd.DatetimeIndex(pd.to_datetime(list(times), utc=True), name="time")

@@ -9,7 +9,6 @@ from ponikeeper.geometry.files import files_of
 from ponikeeper.geometry.kinematics import Evaluation, Reach
 from ponikeeper.history import Correction, DerivedGeometry, Revision
 from ponikeeper.history.corrections import chain, correction_text
-from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.protocol import LinkState, Status
 from ponikeeper.protocol.integration import integration_of
 from ponikeeper.protocol.link_values import compared
@@ -17,10 +16,10 @@ from ponikeeper.protocol.models import farthest_reach, model_of
 from ponikeeper.protocol.status import BY_LINKS
 from ponikeeper.text.timestamps import from_posix, to_datetime
 from ponikeeper_client.documents import Applicability, Calibration, applicability
-from ponikeeper_client.recall._best_known import as_recorded, use_revision, verified_revision
+from ponikeeper_client.recall._best_known import apply_corrections, as_recorded, use_revision, verified_revision
 from ponikeeper_client.recall._event_states import is_guarded, state_parts, travelling_links
 from ponikeeper_client.recall._exposures import Track
-from ponikeeper_client.recall._histories import select_history
+from ponikeeper_client.recall._lookup import Lookup
 from ponikeeper_client.recall._models import computed_at, joints_at
 from ponikeeper_client.recall._places import Columns, Place, difference
 from ponikeeper_client.recall._reading import record_of, record_part
@@ -67,14 +66,14 @@ class Options:
     ----------
     keys, exposure, best
         ``position_keys``, ``exposure`` and ``best`` of `geometries`.
-    exports
-        The histories; None where none was given.
+    lookup
+        Finds the histories; None where only the run itself is used.
     """
 
     keys: Mapping[str, str]
     exposure: float | str | None
     best: bool
-    exports: Sequence[ExportedHistory] | None
+    lookup: Lookup | None
 
 
 class TravelledDescriptor:
@@ -99,8 +98,8 @@ class TravelledDescriptor:
         events = [event for each in run.streams[stream] for event in each.events]
         self._tracks = {} if self._columns is None else {key: Track(key, events) for key in self._columns.keys.values()}
         self._history = None
-        if options.exports is not None and self._whole.revision is not None:
-            self._history = select_history(options.exports, self._whole)
+        if options.lookup is not None and self._whole.revision is not None:
+            self._history = options.lookup.whole(self._whole)
 
     @property
     def links(self) -> Collection[str]:
@@ -210,12 +209,14 @@ class TravelledDescriptor:
         )
 
     def _without_model(self, record: Recorded) -> EventGeometry:
-        """Return the recorded geometry, by the history with its status as it is known now."""
+        """Return the recorded geometry, or with `best` the right one, by the history with its status as known now."""
         if self._history is None or record.geometry is None or record.revision is None:
             identity = {name: getattr(record, name) for name in ("revision", "uid", "checksum", "label")}
             known = replace(as_recorded(record), reason=record.reason, **identity)
         else:
-            (known,) = use_revision(record, record.revision, self._history)
+            whole, number = self._history, record.revision
+            best = self._options.best
+            (known,) = apply_corrections(record, whole) if best else use_revision(record, number, whole)
         return EventGeometry(**{name: getattr(known, name) for name in BestKnown.__dataclass_fields__})
 
     def _nothing(self, record: Recorded, reason: str) -> EventGeometry:

@@ -11,7 +11,7 @@ from ponikeeper_client.report._detector import detector_report
 from ponikeeper_client.report._run import run_report
 
 
-def write_report(what: str, catalog: str | None, output: Path | None, files: Sequence[Path]) -> str:
+def write_report(what: str, catalog: str | None, output: Path | None, histories: Sequence[str]) -> str:
     """Write the report of a run, or of a detector.
 
     Parameters
@@ -22,8 +22,8 @@ def write_report(what: str, catalog: str | None, output: Path | None, files: Seq
         As for `open_catalog`; None for a detector.
     output
         The file; None makes a name of `what`, in the current folder.
-    files
-        Exported histories to look in; without any the IOC is asked.
+    histories
+        Files of exported histories, or addresses of mirrors, to look in; without any the IOC is asked.
 
     Returns
     -------
@@ -43,14 +43,14 @@ def write_report(what: str, catalog: str | None, output: Path | None, files: Seq
     """
     path = output or Path(re.sub(r"[^\w.-]+", "_", what, flags=re.ASCII).strip("_") + ".html")
     if catalog is None:
-        if len(files) > 1:
-            raise ConfigError(f"--history is given {len(files)} times: expected one history of {what}")
-        write_atomic(path, detector_report(what, files[0] if files else None).encode())
+        if len(histories) > 1:
+            raise ConfigError(f"--history is given {len(histories)} times: expected one history of {what}")
+        write_atomic(path, detector_report(what, histories[0] if histories else None).encode())
         return f"{path}: report of {what}"
     with open_catalog(catalog) as opened:
         try:
             run = opened[what]
         except KeyError:
             raise RefusedError(f"{catalog.partition('?')[0]} has no run {what}: expected its whole uid") from None
-        write_atomic(path, run_report(run, list(files) or None).encode())
+        write_atomic(path, run_report(run, list(histories) or None).encode())
     return f"{path}: report of run {what}"

@@ -1,7 +1,6 @@
 """The page about a detector: what is active, whether it applies, where it comes from, and how it drifted."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ponikeeper.geometry import poni
@@ -11,9 +10,10 @@ from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.protocol import LinkState, Snapshot, quantity
 from ponikeeper.protocol.origin import snapshot_lines
 from ponikeeper.text import timestamps
-from ponikeeper_client.recall import timeline
+from ponikeeper_client.recall import read_history, timeline
 from ponikeeper_client.recall._drift import draw
-from ponikeeper_client.recall._histories import read_histories
+from ponikeeper_client.recall._histories import Histories
+from ponikeeper_client.recall._lookup import ask_history
 from ponikeeper_client.report._page import Section, page, values_section
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _REVISIONS, _ACTIVATIONS = 50, 20
 _NUMBERS = ("dist", "beam_x", "beam_y", "tilt")
 
 
-def detector_report(prefix: str, history: ExportedHistory | str | Path | None = None, timeout: float = 10.0) -> str:
+def detector_report(prefix: str, history: Histories | None = None, timeout: float = 10.0) -> str:
     """Format a page about a detector.
 
     Parameters
@@ -33,7 +33,8 @@ def detector_report(prefix: str, history: ExportedHistory | str | Path | None = 
     prefix
         PV prefix of the calibration, such as ``XF:28ID1-ES{Det:PE1}Calib:``.
     history
-        An exported history, or its file. If omitted, the IOC is asked, which also says what is active now.
+        An exported history, its file, or a mirror in Tiled (its address or client). If omitted, the IOC is asked, which
+        also says what is active now; where it does not answer, as for `read_history`.
     timeout
         How long the IOC may take to answer (s).
 
@@ -46,7 +47,7 @@ def detector_report(prefix: str, history: ExportedHistory | str | Path | None = 
     Raises
     ------
     NotConnectedError
-        The IOC does not answer.
+        The IOC does not answer, and there is no mirror that has the history.
     HistoryError
         The history is damaged.
     MissingExtraError
@@ -57,25 +58,26 @@ def detector_report(prefix: str, history: ExportedHistory | str | Path | None = 
     >>> Path("pe1.html").write_text(detector_report("XF:28ID1-ES{Det:PE1}Calib:"))
     """
     if history is not None:
-        (exported,) = read_histories(history)
-        return page(
-            f"Geometry of {prefix}",
-            timestamps.now(),
-            sections(prefix, exported, None),
-        )
+        exported, is_live = read_history(prefix, mirror=history), False
+    else:
+        exported, is_live = ask_history(prefix, timeout)
+    return page(
+        f"Geometry of {prefix}",
+        timestamps.now(),
+        sections(prefix, exported, _active(prefix, timeout) if is_live else None),
+    )
+
+
+def _active(prefix: str, timeout: float) -> Snapshot:
+    """Read from the IOC what is active now."""
     from ponikeeper_client.device import CalibrationData  # an exported history needs no ophyd
 
     calib = CalibrationData(prefix, name="calib")
     try:
         calib.wait_for_connection(timeout=timeout)
-        snapshot, exported = calib.read_snapshot(), calib.history(timeout)
+        return calib.read_snapshot()
     finally:
         calib.destroy()
-    return page(
-        f"Geometry of {prefix}",
-        timestamps.now(),
-        sections(prefix, exported, snapshot),
-    )
 
 
 def sections(prefix: str, history: ExportedHistory, snapshot: Snapshot | None) -> Iterator[Section]:
@@ -95,7 +97,7 @@ def sections(prefix: str, history: ExportedHistory, snapshot: Snapshot | None) -
     Section
     """
     if snapshot is None:
-        yield Section("Active geometry", ("not known: this page was made from an exported history",))
+        yield Section("Active geometry", ("not known: this page was made from a history, without the IOC",))
     elif snapshot.geometry is None:
         yield Section("Active geometry", (f"status: {snapshot.status}: {snapshot.reason}",))
     else:

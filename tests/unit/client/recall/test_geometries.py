@@ -13,7 +13,7 @@ from ponikeeper_client.recall._affected import find_affected
 from ponikeeper_client.recall._histories import FileHistory
 from ponikeeper_client.recall._pyfai import select_geometry
 from rails import FAR, MIDDLE, NEAR
-from recalling import PREFIX, judge
+from recalling import PREFIX, configured, history, judge, revision, snapshot, taken
 from travelled import MOVES, READ, Travel, Z, committed, documents, with_baseline
 
 RESTS = (1010.0, 1200.0, 1333.3)
@@ -67,8 +67,8 @@ def test_recorded_bits_are_returned_where_this_machine_computes_others(travel):
     shifted = dataclasses.replace(other.geometry, dist=math.nextafter(other.geometry.dist, 1.0))
     travel.derived[1] = dataclasses.replace(other, geometry=shifted)
     run = documents(travel.snapshot(2), read(RESTS[1], RESTS[0]))
-    for history in (None, travel.history()):
-        first, second = geometries(run, history=history)
+    for given in (None, travel.history()):
+        first, second = geometries(run, history=given)
         assert (first.geometry, first.computed, first.status) == (shifted, "", "VALID")
         assert second.geometry == travel.at(RESTS[0])
     assert recorded(run)[0].geometry == best_known(run, history=travel.history())[0].geometry == shifted
@@ -341,8 +341,17 @@ def test_model_that_replaces_another_one_is_evaluated_at_the_position_of_each_ev
     assert {one.status for one in found} == {"VALID"}
     known = best_known(run, history=history)[0]
     assert (known.geometry, known.computed) == (better.geometry_at({"z": RESTS[0]}), "z = 1010 mm")
-    with pytest.raises(ValueError, match="without history="):
-        geometries(run, best=True)
+
+
+def test_best_geometry_of_a_run_without_a_model_is_that_of_the_right_revision():
+    run, right = taken([("primary", configured(snapshot(revision(1))), [1.0, 2.0])]), revision(2)
+    corrected = history(2, [judge(1, 1, 2)])
+    assert [one.status for one in geometries(run, history=corrected)] == ["SUPERSEDED"] * 2
+    found = geometries(run, best=True, history=corrected)
+    assert [(one.uid, one.geometry) for one in found] == [(right.uid, right.geometry)] * 2
+    assert {one.status for one in found} == {"VALID"}
+    retracted, _ = geometries(run, best=True, history=history(2, [judge(1, 1)]))
+    assert retracted.geometry is None
 
 
 def test_retracted_model_has_nothing_right(travel):
@@ -354,8 +363,6 @@ def test_retracted_model_has_nothing_right(travel):
 
 def test_model_is_used_where_a_calibration_was_active_elsewhere(travel):
     """The near calibration was active at the middle: revision=3 computes what the model gives there."""
-    from recalling import configured, snapshot, taken
-
     near = travel.revisions[0]
     z = dataclasses.replace(Z, value=MIDDLE, calibrated=NEAR, within=False)
     moved = dataclasses.replace(snapshot(near, status="MOVED"), link_states=(z,), reason="z is at 1200 mm")
