@@ -3,8 +3,11 @@
 import functools
 import logging
 
+import bluesky.plan_stubs as bps
 import bluesky.plans as bp
+import bluesky.preprocessors as bpp
 import pytest
+from ophyd.device import Staged
 
 import speak
 from live import wait_for
@@ -101,7 +104,29 @@ def test_run_that_records_another_geometry_warns_once(panel, take, warnings):
     run = take(calibration_md_wrapper(calibration_guard(bp.count([panel], 3))))
     assert recorded(run, "dist") == [0.25, 0.5, 0.6]
     (message,) = warnings()
-    assert "recorded with revision 2, UNWATCHED, but calibration_md of the run has revision 1" in message
+    assert "calibration_md of the run has revision 1, UNWATCHED, but the detector is read with revision 2" in message
+
+
+def test_run_that_would_record_another_geometry_can_fail_before_it_does(panel, run_engine):
+    panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
+    run, message = attempt(run_engine, calibration_md_wrapper(bp.count([panel], 3), on_change="fail"), RecordError)
+    assert recorded(run, "dist") == [0.25]
+    assert "the detector is read with revision 2, UNWATCHED; on_change of calibration_md_wrapper is" in message
+    assert 'calibration_guard(plan, renew_by="new_run")' in message
+    assert panel._staged is Staged.no, "the plan has cleaned up"
+
+
+def test_events_without_the_detector_and_dark_frames_are_not_compared(panel, take, warnings):
+    @bpp.stage_decorator([panel])
+    @bpp.run_decorator()
+    def plan():
+        yield from bps.trigger_and_read([panel])
+        commit(panel, 0.5)
+        yield from bps.trigger_and_read([panel.gain], name="baseline")
+        yield from bps.trigger_and_read([panel], name="dark")
+
+    take(calibration_md_wrapper(plan(), on_change="fail"))
+    assert warnings() == []
 
 
 def test_of_several_detectors_one_must_be_named(panel, connect, take, warnings):
@@ -164,7 +189,11 @@ def test_run_waits_while_a_link_settles(make, make_ioc, motors, take, warnings):
 
 @pytest.mark.parametrize(
     ("options", "why"),
-    [({"on_status": "warn"}, "on_status='warn' is unknown"), ({"calib": "pe1"}, "calib='pe1' is no")],
+    [
+        ({"on_status": "warn"}, "on_status='warn' is unknown"),
+        ({"on_change": "omit"}, "on_change='omit' is unknown"),
+        ({"calib": "pe1"}, "calib='pe1' is no"),
+    ],
 )
 def test_arguments_are_checked(options, why):
     with pytest.raises(ValueError, match=why):

@@ -89,6 +89,21 @@ def test_detector_that_moves_between_two_events_is_recorded_as_moved_and_warned_
     assert re.search(r"the status is MOVED, z \(.*\) is at 900 mm, calibrated at 1000 mm", reported)
 
 
+def test_each_exposure_after_a_move_of_the_plan_waits_until_the_links_are_at_rest(panel, stage, take, caplog):
+    """A plan of a beamline that knows nothing of calibrations: both distances in one run."""
+
+    @bpp.stage_decorator([panel])
+    @bpp.run_decorator()
+    def near_far():
+        for stream, place in {"near": NEAR, "far": FAR}.items():
+            yield from bps.mv(stage, place)
+            yield from bps.trigger_and_read([panel], name=stream)
+
+    run = take(calibration_guard(near_far(), on_status="fail"))
+    assert [recorded(run, "dist", stream) for stream in ("near", "far")] == [[0.2], [1.0]]
+    assert caplog.records == []
+
+
 def test_detector_that_has_moved_fails_a_run_that_is_to_fail(panel, move, run_engine):
     plan = scan(panel, move, (FAR, "VALID"), (900.0, "MOVED"))
     run, reported = attempt(run_engine, calibration_guard(plan, on_status="fail"))

@@ -8,10 +8,15 @@ import bluesky.preprocessors as bpp
 import pytest
 from bluesky import RunEngine
 from bluesky.bundlers import RunBundler
+from ophyd import Component as Cpt
 
+from assets import Hdf5Detector, StreamHdf5Detector, TiffDetector
+from live import TIMEOUT
 from ponikeeper.errors import RecordError
+from ponikeeper_client.device import CalibrationData, CalibrationMixin
 from ponikeeper_client.guard import calibration_guard
 from ponikeeper_client.guard._run_parts import chosen_way, has_configure_message
+from ponikeeper_client.images import Collector
 from ponikeeper_client.recall import recorded as recalled
 from ponikeeper_client.xpdacq import calibration_md_wrapper
 from scripted import Scripted, attempt, commit
@@ -127,17 +132,87 @@ def test_streams_that_were_declared_and_devices_that_are_monitored_go_on(panel, 
     assert [sorted(each["name"] for each in part["descriptor"]) for part in parts(run)] == [["gain", "primary"]] * 3
 
 
-def test_metadata_of_the_geometry_are_those_of_each_run(panel, take):
+def written(run):
+    """Return the distance in each start document."""
+    return [start.get("calibration_md", {}).get("dist") for start in run["start"]]
+
+
+def test_start_document_of_each_run_has_its_own_geometry(panel, take):
     panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
-    for wrapped in (
-        calibration_md_wrapper(guarded(bp.count([panel], 2))),
-        guarded(calibration_md_wrapper(bp.count([panel], 2))),
-    ):
-        commit(panel, FIRST)
-        panel.done["trigger"] = 0
-        panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
-        written = [start.get("calibration_md", {}).get("dist") for start in take(wrapped)["start"]]
-        assert written in ([FIRST, 0.5], [FIRST, None])
+    run = take(calibration_md_wrapper(guarded(bp.count([panel], 3)), on_change="fail"))
+    assert distances(run) == [[(FIRST, (1,))], [(0.5, (1, 2))]]
+    assert written(run) == [FIRST, 0.5]
+
+
+def test_run_whose_geometry_changes_before_its_first_event_is_begun_again(panel, take):
+    """As a plan does that moves the detector in its run: the start document has the geometry of another place."""
+    panel.script[("trigger", 1)] = lambda: commit(panel, 0.5)
+    run = take(calibration_md_wrapper(guarded(bp.count([panel], 2)), on_change="fail"))
+    assert distances(run) == [[], [(0.5, (1, 2))]]
+    assert written(run) == [FIRST, 0.5]
+
+
+def test_run_that_began_without_a_geometry_is_begun_again_with_one(connect, fresh_prefix, make, take, caplog):
+    panel = make(Scripted, fresh_prefix().removesuffix("Calib:"), "pe1")
+    panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
+    run = take(calibration_md_wrapper(guarded(bp.count([panel], 2)), on_change="fail"))
+    assert [one.geometry and one.geometry.dist for part in parts(run) for one in recalled(part)] == [None, 0.5]
+    assert written(run) == [None, 0.5]
+
+
+def test_start_document_that_the_preprocessor_does_not_see_has_no_geometry_and_the_log_says_why(panel, take, caplog):
+    panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
+    run = take(guarded(calibration_md_wrapper(bp.count([panel], 3), on_change="fail")))
+    assert written(run) == [FIRST, None]
+    (message,) = [record.getMessage() for record in caplog.records if record.name == "ponikeeper_client.xpdacq"]
+    assert message.endswith("append calibration_md_wrapper to RE.preprocessors after calibration_guard")
+
+
+@pytest.fixture(params=[TiffDetector, Hdf5Detector, StreamHdf5Detector], ids=lambda cls: cls.__name__)
+def writer(request, fresh_prefix, tmp_path):
+    """A detector that writes its frames into files, from when it is staged on."""
+    calib = Cpt(CalibrationData, fresh_prefix(), kind="config")
+    detector = type("Writer", (CalibrationMixin, request.param), {"calib": calib})(tmp_path, name="pe1")
+    detector.wait_for_connection(timeout=30)
+    commit(detector, FIRST)
+    yield detector
+    detector.destroy()
+
+
+def exposing(writer, meanwhile=None):
+    """Return a plan of three events; a new geometry is committed after the first, or during the second exposure."""
+
+    @bpp.stage_decorator([writer])
+    @bpp.run_decorator()
+    def plan():
+        yield from bps.trigger_and_read([writer])
+        if meanwhile is None:
+            commit(writer, 0.5)
+        else:
+            yield from bps.trigger(writer, wait=True)
+            meanwhile()
+            yield from bps.create()
+            yield from bps.read(writer)
+            yield from bps.save()
+        yield from bps.trigger_and_read([writer])
+        yield from bps.trigger_and_read([writer])
+
+    return plan()
+
+
+def test_files_of_a_detector_belong_to_the_run_in_which_they_are_written(writer, run_engine):
+    collector = Collector(timeout=TIMEOUT)
+    uids = run_engine(guarded(exposing(writer)), collector)
+    found = [collector.read(uid, writer.key) for uid in uids]
+    assert [len(frames) for frames in found] == [1, 2]
+    assert found[1].tolist() == writer.frames.tolist()
+
+
+def test_change_during_an_exposure_to_files_fails_the_run_before_it_is_recorded(writer, run_engine):
+    plan = guarded(exposing(writer, meanwhile=lambda: commit(writer, 0.5)))
+    run, message = attempt(run_engine, plan, RecordError)
+    assert "no new run can begin for the new geometry: pe1 has exposed to files of the run that is open" in message
+    assert len(run["event"]) == len(run["start"]) == 1
 
 
 def test_change_that_is_to_fail_the_run_does(panel, run_engine):

@@ -13,7 +13,7 @@ from ponikeeper_client.device import CalibrationData, proofs
 from ponikeeper_client.documents import GUARD_KEY
 from ponikeeper_client.guard._policy import Policy, log
 from ponikeeper_client.guard._rest import DARK, HeldExposure, group_of, names_stream_next, stream_of, takes_dark
-from ponikeeper_client.guard._run_parts import RunParts
+from ponikeeper_client.guard._run_parts import RunParts, StagedWriters
 from ponikeeper_client.guard._run_record import (
     KEEPS_PER_STREAM,
     DocumentRecord,
@@ -59,6 +59,7 @@ class Guard:
     ) -> None:
         self._calibs, self._policy, self._exempt_plans = calibs, policy, exempt
         self._runs: dict[Any, Run] = {}
+        self._staged = StagedWriters()
         self._exempt: set[Any] = set()  # the runs of exempt plans, by key
         self._reading = False  # in a run that was open before
         self.record = DocumentRecord()
@@ -67,6 +68,10 @@ class Guard:
         """Pass a message on, with the messages that must come before and after it; return its response."""
         if msg.command == "open_run":
             return (yield from self._open_run(msg))
+        self._staged.note(msg)
+        if msg.command == "set":
+            for each in self._runs.values():
+                each.rested.clear()
         run = self._runs.get(msg.run)
         if run is None:
             self._check_foreign_run(msg)
@@ -175,6 +180,9 @@ class Guard:
     def _expose(self, run: Run, msg: Msg) -> Plan:
         """Pass a trigger on; from then on the links are watched."""
         calibs = run.calibrations_of(msg.obj)
+        if self._policy.renews_by_new_run and self._staged.any and not run.exposing:
+            yield from self._begin_again_before_files(run, msg)
+        self._staged.expose(msg.obj)
         if calibs:
             repeated = False
 
@@ -330,15 +338,12 @@ class Guard:
             yield from self._read_states(run, msg, calibs)
             for calib in calibs:
                 self._policy.check(run, calib, run.states[calib][0])
-            stale = [
-                calib
-                for calib in calibs
-                if not run.is_recorded_as(calib, self._next_state(run, stream, calib), run.states[calib][0])
-            ]
+            stale = [calib for calib in calibs if self._is_stale(run, stream, calib)]
             if not stale:
                 return True
             if self._policy.renews_by_new_run:
-                yield from self._begin_again(run)
+                if not (yield from self._begin_again(run)):
+                    return False
                 continue
             devices = run.recorders(stale, stream) or run.recorders(stale)
             guarded = run.recorders(run.devices)
@@ -355,20 +360,39 @@ class Guard:
             run.mark_renewed(stream, stale)
         return True  # it keeps changing; the recorded event is verified at the end
 
+    def _begin_again_before_files(self, run: Run, msg: Msg) -> Plan:
+        """Begin the next part of a run before an exposure to files, which belongs to the part in which it begins."""
+        calibs = list(run.devices)
+        yield from self._read_states(run, msg, calibs)
+        if any(self._is_stale(run, None, calib) for calib in calibs):
+            yield from self._begin_again(run)
+
     def _begin_again(self, run: Run) -> Plan:
-        """Close a run and open the next part of it, which reads the configuration of its devices again."""
+        """Close a run and open the next part, which reads the configuration of its devices again; return whether."""
         flying = ", ".join(calib.name for calib in run.fly_scans)
-        if flying:
-            raise RecordError(f"the frames of a fly scan of {flying} are not collected yet, so no new run can begin")
+        problem = f"the frames of a fly scan of {flying} are not collected yet" if flying else self._staged.problem()
+        if problem is not None:
+            self._policy.fail_or_warn_unrecordable(RecordError(f"no new run can begin for the new geometry: {problem}"))
+            return False
         self._verify(run)
         yield run.parts.closing
+        yield from self._staged.restage()
         run.begin_again((yield run.parts.opening(run.uid)))
         yield from ensure_generator(run.parts.kept)
+        return True
 
-    def _next_state(self, run: Run, stream: str, calib: CalibrationData) -> CalibrationState:
-        """Return the state with which bluesky would record the next event of a stream."""
+    def _is_stale(self, run: Run, stream: str | None, calib: CalibrationData) -> bool:
+        """Check whether the run would record the next event of a stream with a state that is not active."""
+        now = run.states[calib][0]
+        if not run.is_recorded_as(calib, self._next_state(run, stream, calib), now):
+            return True
+        return self._policy.renews_by_new_run and self.record.has_other_start(run.uid, calib.name, now)
+
+    def _next_state(self, run: Run, stream: str | None, calib: CalibrationData) -> CalibrationState:
+        """Return the state with which bluesky would record the next event of a stream, of any if that is None."""
         described = self.record.newest(run.uid, stream, calib.name)
-        return described or run.cached_state(stream, calib) or run.states[calib][0]
+        cached = None if stream is None else run.cached_state(stream, calib)
+        return described or cached or run.states[calib][0]
 
     def _has_changed(self, run: Run, stream: str, calibs: Sequence[CalibrationData]) -> bool:
         """Check whether the event that was read would be recorded with a state that is no longer active."""
@@ -379,6 +403,7 @@ class Guard:
             # the status differs from the first one if bluesky repeated exposure and reading after a pause
             changed |= not run.has_same_geometry(calib, described, now)
             changed |= not described.has_status_of(states[0], run.moving)
+            changed |= self._policy.renews_by_new_run and self.record.has_other_start(run.uid, calib.name, now)
             states.append(now)
         return changed
 

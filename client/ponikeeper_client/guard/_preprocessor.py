@@ -34,9 +34,10 @@ def calibration_guard(
     the end of the run. It ignores the runs of `calibrate`, streams named ``dark``, and runs without a
     calibrated detector.
 
-    Before the first exposure of a run it waits while a linked PV moves or settles, at most the settling time and
-    2 s, unless that is in `moving`. It does not wait before a dark frame: an event of `bps.trigger_and_read` in the
-    stream ``dark``, or a trigger whose group contains ``dark``, as that of bluesky-darkframes does.
+    Before the first exposure of a run, and the first one after a move of the plan, it waits while a linked PV moves or
+    settles, at most the settling time and 2 s, unless that is in `moving`. It does not wait before a dark frame: an
+    event of `bps.trigger_and_read` in the stream ``dark``, or a trigger whose group contains ``dark``, as that of
+    bluesky-darkframes does.
 
     The start document lists the guards of the run: recall knows by them that each change of the status was recorded.
 
@@ -69,8 +70,9 @@ def calibration_guard(
         Record a new descriptor for each geometry that a model gives.
     renew_by
         How a new geometry is recorded: ``"configure"`` makes bluesky write a new descriptor; ``"new_run"`` closes the
-        run and opens another one with the same metadata and the uid of the closed one as ``continues_run``. If omitted,
-        configure, unless this bluesky does not have that message.
+        run and opens another one with the same metadata and the uid of the closed one as ``continues_run``, also where
+        ``calibration_md`` in the start document is not the geometry of the next event; staged devices that write files
+        are staged again. If omitted, configure, unless this bluesky does not have that message.
 
     Returns
     -------

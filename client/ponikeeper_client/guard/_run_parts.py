@@ -4,10 +4,13 @@ bluesky reads the configuration of a device once in a run, and again when a ``co
 removed from it. A new run needs nothing but messages that every bluesky has, and works with streams of any devices.
 """
 
+from collections.abc import Generator
 from typing import Any, Literal
 
 from bluesky import RunEngine
+from bluesky import plan_stubs as bps
 from bluesky.bundlers import RunBundler
+from bluesky.protocols import WritesExternalAssets
 from bluesky.utils import Msg
 
 from ponikeeper_client.documents import CALIBRATION_MD, CALIBRATION_MD_SOURCE, CONTINUES_KEY
@@ -107,3 +110,53 @@ class RunParts:
         """
         metadata = {key: value for key, value in self._opened.kwargs.items() if key not in _OF_THE_GEOMETRY}
         return self._opened._replace(kwargs={**metadata, CONTINUES_KEY: uid})
+
+
+class StagedWriters:
+    """The staged devices that write files: these belong to the run in which they were staged."""
+
+    def __init__(self) -> None:
+        self._staged: dict[Any, None] = {}  # in their order
+        self._prepared: set[Any] = set()
+        self._exposed: set[Any] = set()
+
+    @property
+    def any(self) -> bool:
+        """Whether there are any."""
+        return bool(self._staged)
+
+    def note(self, msg: Msg) -> None:
+        """Note what a message does to the devices, before it is passed on."""
+        if msg.command == "stage" and isinstance(msg.obj, WritesExternalAssets):
+            self._staged[msg.obj] = None
+        elif msg.command == "unstage":
+            self._staged.pop(msg.obj, None)
+            self._prepared.discard(msg.obj)
+        elif msg.command == "prepare":
+            self._prepared.add(msg.obj)
+        elif msg.command == "save":
+            self._exposed.clear()
+
+    def expose(self, device: Any) -> None:
+        """Note that a device begins an exposure."""
+        if device in self._staged:
+            self._exposed.add(device)
+
+    def problem(self) -> str | None:
+        """Format why they cannot be staged again now, without the loss of frames; None if they can."""
+        if self._exposed:
+            names = ", ".join(device.name for device in self._exposed)
+            return f"{names} has exposed to files of the run that is open; take the run again"
+        if prepared := self._prepared & self._staged.keys():
+            names = ", ".join(device.name for device in prepared)
+            return (
+                f"{names} was prepared for the run that is open; take one run for each geometry, or use "
+                'renew_by="configure"'
+            )
+        return None
+
+    def restage(self) -> Generator[Msg, Any, None]:
+        """Stage the devices again, so that what they write belongs to the next run."""
+        for device in list(self._staged):
+            yield from bps.unstage(device, wait=True)
+            yield from bps.stage(device, wait=True)

@@ -16,9 +16,10 @@ import bluesky
 from bluesky.utils import Msg
 
 from ponikeeper.errors import RecordError
+from ponikeeper.protocol import applies
 from ponikeeper_client._motion import LinkWatch
 from ponikeeper_client.device import CalibrationData, calibrations
-from ponikeeper_client.documents import matched_keys
+from ponikeeper_client.documents import CALIBRATION_MD_SOURCE, matched_keys
 from ponikeeper_client.guard._rest import HeldExposure
 from ponikeeper_client.guard._run_parts import RunParts
 from ponikeeper_client.guard._state import CalibrationState, recorded_pvs, recorded_state
@@ -36,18 +37,22 @@ class DocumentRecord:
     """A callback that keeps the descriptors of the open runs, and which of them events refer to."""
 
     def __init__(self) -> None:
+        self._sources: dict[str, Mapping[str, Any]] = {}  # of calibration_md, by run
         self._descriptors: dict[str, Mapping[str, Any]] = {}
         self._told: dict[tuple[str, str], frozenset[str] | None] = {}
         self._events: list[str] = []
 
     def __call__(self, name: str, document: Mapping[str, Any]) -> None:
         """Receive a document."""
-        if name == "descriptor":
+        if name == "start" and CALIBRATION_MD_SOURCE in document:
+            self._sources[document["uid"]] = document[CALIBRATION_MD_SOURCE]
+        elif name == "descriptor":
             self._descriptors[document["uid"]] = document
         elif name in _DOCUMENTS_OF_EVENTS and document["descriptor"] in self._descriptors:
             self._events.append(document["descriptor"])
         elif name == "stop":
             run = document["run_start"]
+            self._sources.pop(run, None)
             self._descriptors = {uid: one for uid, one in self._descriptors.items() if one["run_start"] != run}
             self._events = [uid for uid in self._events if uid in self._descriptors]
             self._told = {key: links for key, links in self._told.items() if key[0] in self._descriptors}
@@ -60,6 +65,17 @@ class DocumentRecord:
                 if state is not None:
                     return state
         return None
+
+    def has_other_start(self, run: str, calib: str, now: CalibrationState) -> bool:
+        """Check whether ``calibration_md`` in the start document of a run is not that of a state, or is missing."""
+        source = self._sources.get(run)
+        if source is None or source["calib"] != calib:
+            return False
+        if not source["written"]:
+            return applies(now.status)
+        if (source["serial"], source["revision_uid"]) != (now.serial, now.uid):
+            return True
+        return applies(source["status"]) and not applies(now.status)
 
     def links_told(self, run: str, calib: str) -> frozenset[str]:
         """Return the names of the links that are read in each stream of a run in which a calibration is recorded."""
