@@ -112,8 +112,8 @@ def two_theta(params: Floats, y: ArrayLike, x: ArrayLike) -> Floats:
     return cast("Floats", np.arctan2(across, along))
 
 
-def two_theta_jacobian(params: Floats, y: Floats, x: Floats) -> Floats:
-    """Compute d(2 theta) / d(params).
+def two_theta_and_jacobian(params: Floats, y: Floats, x: Floats) -> tuple[Floats, Floats]:
+    """Compute the scattering angle 2 theta and its derivatives by the parameters, faster than each for itself.
 
     Parameters
     ----------
@@ -124,8 +124,11 @@ def two_theta_jacobian(params: Floats, y: Floats, x: Floats) -> Floats:
 
     Returns
     -------
-    ndarray, shape (n, 5)
-        The derivatives of `two_theta` (rad/m and rad/rad); 0 where the beam meets the detector.
+    angle : ndarray, shape (n,)
+        As `two_theta` (rad).
+    jacobian : ndarray, shape (n, 5)
+        d(2 theta) / d(params) (rad/m and rad/rad); 0 where the beam meets the detector. In Fortran order: each column
+        is computed by itself.
     """
     length, spot1, spot2, rot1, rot2 = params.tolist()
     b1, b2, b3 = beam_direction(rot1, rot2)
@@ -133,17 +136,17 @@ def two_theta_jacobian(params: Floats, y: Floats, x: Floats) -> Floats:
     q1, q2, q3 = p1 + length * b1, p2 + length * b2, length * b3
     along, square = q1 * b1 + q2 * b2 + q3 * b3, q1 * q1 + q2 * q2 + q3 * q3
     across = np.sqrt(np.maximum(square - along * along, 1e-30))
-    # with s = p . beam: along = s + length, square = p . p + 2 length s + length^2
-    by_rot1 = -p2 * np.cos(rot1) * np.cos(rot2)
-    by_rot2 = p1 * np.cos(rot2) + p2 * np.sin(rot1) * np.sin(rot2)
-    derivatives = (
-        (1.0, 2 * along), (-b1, -2 * q1), (-b2, -2 * q2), (by_rot1, 2 * length * by_rot1),
-        (by_rot2, 2 * length * by_rot2),
-    )  # fmt: skip
-    jacobian = np.empty((len(y), 5))
-    for column, (of_along, of_square) in enumerate(derivatives):  # 2 theta = arccos(along / sqrt(square))
-        jacobian[:, column] = (along * of_square / (2 * square) - of_along) / across
-    return jacobian
+    # 2 theta = arccos(along / sqrt(square)); with s = p . beam: along = s + length,
+    # square = p . p + 2 length s + length^2, and s depends on the rotations
+    ratio = along / square
+    by_s = (length * ratio - 1) / across
+    jacobian = np.empty((5, len(y)))
+    jacobian[0] = (along * ratio - 1) / across
+    jacobian[1] = (b1 - q1 * ratio) / across
+    jacobian[2] = (b2 - q2 * ratio) / across
+    jacobian[3] = p2 * (-np.cos(rot1) * np.cos(rot2)) * by_s
+    jacobian[4] = (p1 * np.cos(rot2) + p2 * (np.sin(rot1) * np.sin(rot2))) * by_s
+    return np.arctan2(across, along), jacobian.T
 
 
 def cosine(params: Floats, y: ArrayLike, x: ArrayLike) -> Floats:

@@ -11,7 +11,7 @@ from ponikeeper_client.fit._forward_model import (
     Floats,
     radius_per_angle,
     two_theta,
-    two_theta_jacobian,
+    two_theta_and_jacobian,
 )
 
 _ROUNDS = 3
@@ -174,7 +174,7 @@ def _solve(
     scale = weights * radius_per_angle(params, target) / pixel  # constant: else a short distance would fit well
 
     def model(values: Floats) -> tuple[Floats, Floats]:
-        jacobian = two_theta_jacobian(values, points.y, points.x) * scale[:, None]
-        return (two_theta(values, points.y, points.x) - target) * scale, jacobian
+        angle, jacobian = two_theta_and_jacobian(values, points.y, points.x)
+        return (angle - target) * scale, jacobian * scale[:, None]
 
     return minimize(model, params, soft=soft)

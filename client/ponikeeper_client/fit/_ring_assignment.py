@@ -11,7 +11,7 @@ from ponikeeper_client.fit._forward_model import (
     Floats,
     radius_per_angle,
     two_theta,
-    two_theta_jacobian,
+    two_theta_and_jacobian,
 )
 from ponikeeper_client.fit._ridges import RidgePoints
 from ponikeeper_client.fit.calibrants import line_spacing, nearest_index
@@ -139,11 +139,11 @@ def _fitted(
     """Fit parameters to the points that are near their target angles (rad), with a weak prior on no tilt."""
     y, x, target, scale = (values[near] for values in (ridges.y, ridges.x, target, scale * np.sqrt(ridges.weight)))
 
-    by_prior = prior * np.eye(2, 5, 3)
+    by_prior = prior * np.eye(2, 5, 3, order="F")
 
     def model(values: Floats) -> tuple[Floats, Floats]:
-        slopes = two_theta_jacobian(values, y, x) * scale[:, None]
-        residuals = (two_theta(values, y, x) - target) * scale
-        return np.concatenate([residuals, prior * values[3:]]), np.concatenate([slopes, by_prior])
+        angle, slopes = two_theta_and_jacobian(values, y, x)
+        residuals = np.concatenate([(angle - target) * scale, prior * values[3:]])
+        return residuals, np.concatenate([slopes * scale[:, None], by_prior])
 
     return minimize(model, params, soft=soft, enough=_ENOUGH, steps=_STEPS).params

@@ -19,7 +19,7 @@ from ponikeeper_client.fit._forward_model import (
     geometry_jacobian,
     radius_per_angle,
     two_theta,
-    two_theta_jacobian,
+    two_theta_and_jacobian,
 )
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._refine import Refined
@@ -158,7 +158,7 @@ def uncertainty(frame: Frame, refined: Refined, lines: Floats, assumed: AssumedE
         return None
     points, target = refined.points, lines[refined.points.line]
     scale = refined.weights * radius_per_angle(refined.params, target) / frame.pixel
-    by_params = two_theta_jacobian(refined.params, points.y, points.x) * scale[:, None]
+    by_params = two_theta_and_jacobian(refined.params, points.y, points.x)[1] * scale[:, None]
     by_wavelength = -2 * np.tan(target / 2) * scale
     jacobian = np.c_[by_params, by_wavelength]
     distortion = _distortion(frame, refined, jacobian, scale, assumed)
@@ -228,19 +228,19 @@ def _preferred(refined: Refined, target: Floats, scale: Floats) -> tuple[float, 
     points, sines = refined.points, np.sin(target / 2)
     values = np.r_[refined.params, 0.0]
 
-    def residuals() -> tuple[Floats, Floats]:
+    def model() -> tuple[Floats, Floats]:
         sine = np.minimum(sines * (1 + values[5]), _LARGEST_SINE)
-        angle = two_theta(values[:5], points.y, points.x)
-        return (angle - 2 * np.arcsin(sine)) * scale, -2 * sines / np.sqrt(1 - sine**2) * scale
+        angle, by_params = two_theta_and_jacobian(values[:5], points.y, points.x)
+        by_wavelength = -2 * sines / np.sqrt(1 - sine**2)
+        return (angle - 2 * np.arcsin(sine)) * scale, np.c_[by_params, by_wavelength] * scale[:, None]
 
     for _ in range(_STEPS_OF_WAVELENGTH):
-        residual, by_wavelength = residuals()
-        jacobian = np.c_[two_theta_jacobian(values[:5], points.y, points.x) * scale[:, None], by_wavelength]
+        residual, jacobian = model()
         sizes = np.linalg.norm(jacobian, axis=0)
         values = values + np.linalg.lstsq(jacobian / sizes, -residual, rcond=None)[0] / sizes
         if not (values[DISTANCE] > 0 and abs(values[5]) < _FARTHEST):
             return float(np.clip(values[5], -_FARTHEST, _FARTHEST)), refined.residuals * scale
-    return float(values[5]), residuals()[0]
+    return float(values[5]), model()[0]
 
 
 def _inverse(jacobian: Floats) -> Floats | None:

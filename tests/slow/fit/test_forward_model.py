@@ -17,7 +17,7 @@ from ponikeeper_client.fit._forward_model import (
     geometry_of,
     params_of,
     two_theta,
-    two_theta_jacobian,
+    two_theta_and_jacobian,
 )
 
 PIXEL = 5e-3  # few and large: the same angles as of a whole panel
@@ -120,5 +120,6 @@ def test_derivatives_of_the_angles_are_those_of_small_steps(values):
     by_steps = np.stack([(two_theta(params + s, y, x) - two_theta(params - s, y, x)) / (2 * small)
                          for s in small * np.eye(5)], axis=1)  # fmt: skip
     off_the_beam = angle > 0.02
-    result = two_theta_jacobian(params, y, x)
+    same, result = two_theta_and_jacobian(params, y, x)
+    assert same == pytest.approx(angle, rel=1e-12, abs=1e-12)
     assert result[off_the_beam] == pytest.approx(by_steps[off_the_beam], rel=1e-4, abs=1e-5)
