@@ -1,5 +1,6 @@
 """Shapes of the rings: beam spot, tilt and rough distance from the directions of ridges, without knowing any ring."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,6 @@ _DIRECTION_SIGMA = 0.04
 
 _SOFT = 0.05
 """Sine of the angle between a ridge and its ring from which on it counts less."""
-
-_STEPS_OF_SHAPE = np.array([1e-6, 1e-9, 1e-9, 1e-7, 1e-7])
-"""Differences by which derivatives are computed: of the logarithm of the distance, the beam spot (m), tilt (rad)."""
 
 _TILT_PRIOR = 0.01
 """Weight of no tilt relative to directions: short arcs hardly determine a tilt."""
@@ -97,17 +95,16 @@ def fit_shape(ridges: RidgePoints, params: Floats, size: float, spread: float) -
     params : ndarray, shape (5,)
         The fitted parameters.
     """
-    known = _TILT_PRIOR * np.sqrt(len(ridges)) / spread
+    flat = _TILT_PRIOR * np.sqrt(len(ridges))
     first = np.log(np.clip(params[DISTANCE], 1.01 * _NEAREST * size, 0.99 * _FARTHEST * size))
-
-    def residuals(values: Floats) -> Floats:
-        placed = np.concatenate([np.exp(values[:1]), values[1:]])
-        return np.concatenate([_direction_residuals(placed, ridges), known * (values[:1] - first)])
+    priors = np.diag([flat / spread, 0, 0, flat, flat])[[0, 3, 4]]
 
     def model(values: Floats) -> tuple[Floats, Floats]:
-        middle = residuals(values)
-        changes = [residuals(values + step) - middle for step in np.diag(_STEPS_OF_SHAPE)]
-        return middle, np.stack(changes, axis=1) / _STEPS_OF_SHAPE
+        length = np.exp(values[0])  # the logarithm of the distance is fitted, which is never negative
+        sine, slopes = direction_residuals(np.r_[length, values[1:]], ridges)
+        slopes[:, 0] *= length
+        beyond = priors @ (values - np.r_[first, 0, 0, 0, 0])
+        return np.concatenate([sine, beyond]), np.concatenate([slopes, priors])
 
     largest = np.array([np.log(_FARTHEST * size), np.inf, np.inf, _MAX_TILT, _MAX_TILT])
     least = np.r_[np.log(_NEAREST * size), -largest[1:]]
@@ -130,12 +127,48 @@ def _votes(voters: RidgePoints, y: Floats, x: Floats) -> NDArray[Any]:
     return votes
 
 
-def _direction_residuals(params: Floats, ridges: RidgePoints) -> Floats:
-    """Compute the weighted sines between ridges and rings, followed by the prior on the two rotations."""
+def direction_residuals(params: Floats, ridges: RidgePoints) -> tuple[Floats, Floats]:
+    """Compute the weighted sines of the angles between ridges and rings, and their derivatives by the parameters.
+
+    Parameters
+    ----------
+    params
+        Fit parameters, shape (5,).
+    ridges
+        The ridge points of the image.
+
+    Returns
+    -------
+    sine : ndarray, shape (n,)
+        Positive where the ring is turned from the ridge towards axis 2.
+    jacobian : ndarray, shape (n, 5)
+        Per m and per rad.
+    """
+    length, _, _, rot1, rot2 = params.tolist()
+    b1, b2, b3 = beam_direction(rot1, rot2)
     q1, q2, q3 = ray(params, ridges.y, ridges.x)
-    b1, b2, b3 = beam_direction(params[3], params[4])
     square, along = q1 * q1 + q2 * q2 + q3 * q3, q1 * b1 + q2 * b2 + q3 * b3
     up_y, up_x = along * q1 - b1 * square, along * q2 - b2 * square  # gradient of the scattering angle
-    sine = (up_x * ridges.normal_y - up_y * ridges.normal_x) / (np.hypot(up_y, up_x) + 1e-30)
-    prior = _TILT_PRIOR * np.sqrt(len(ridges))
-    return np.concatenate([sine * np.sqrt(ridges.weight), prior * params[3:]])
+    # how the gradient changes with distance, beam spot and beam direction
+    changes = [(q1 - along * b1, q2 - along * b2), (b1 * q1 - along, 2 * b2 * q1 - b1 * q2),
+               (2 * b1 * q2 - b2 * q1, b2 * q2 - along)]  # fmt: skip
+    for c1, c2, c3 in _beam_derivatives(rot1, rot2):
+        turned = q1 * c1 + q2 * c2 + q3 * c3
+        changes.append(
+            (
+                turned * (q1 - 2 * length * b1) + (length * along - square) * c1,
+                turned * (q2 - 2 * length * b2) + (length * along - square) * c2,
+            )
+        )
+    weight = np.sqrt(ridges.weight)
+    steep = up_y * up_y + up_x * up_x + 1e-60
+    sine = (up_x * ridges.normal_y - up_y * ridges.normal_x) * weight / np.sqrt(steep)
+    by_turn = (up_y * ridges.normal_y + up_x * ridges.normal_x) * weight / (steep * np.sqrt(steep))
+    jacobian = np.stack([by_turn * (up_y * of_x - up_x * of_y) for of_y, of_x in changes])
+    return sine, jacobian.T
+
+
+def _beam_derivatives(rot1: float, rot2: float) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Compute the derivatives of the beam's direction in the detector's frame, by each rotation."""
+    sin1, cos1, sin2, cos2 = math.sin(rot1), math.cos(rot1), math.sin(rot2), math.cos(rot2)
+    return (0.0, -cos2 * cos1, -sin1 * cos2), (cos2, sin2 * sin1, -cos1 * sin2)
