@@ -137,7 +137,10 @@ def test_true_errors_of_a_few_are_what_is_claimed(kind):
 
 
 def named(seeds, size, across):
-    """Displace one of five; return how often it was named, another was, and none."""
+    """Displace one of five; return how often it was named, another was, and none.
+
+    Along the beam, 0.2 mm may be less than the 0.2 px from which on a model is refused: then a note has the name.
+    """
     counts = Counter()
     for seed in seeds:
         random = np.random.default_rng(seed)
@@ -155,8 +158,9 @@ def test_one_of_five_that_is_wrong_is_named_and_no_other():
     across, along = named(range(200), 2e-4, across=True), named(range(200), 2e-4, across=False)
     right = named(range(200), 0.0, across=True)
     assert across["named"] >= 190
+    assert along["named"] >= 190
     assert across["another"] == along["another"] == 0
-    assert right["none"] == 200
+    assert right["none"] >= 198
 
 
 def test_one_of_a_few_that_is_wrong_is_named_and_no_other():

@@ -9,7 +9,7 @@ import numpy as np
 from ponikeeper.errors import FitError, GeometryError
 from ponikeeper.geometry.kinematics import AnyJoint, Beam, Chain, Model, Rotate, Span, Translate
 from ponikeeper.geometry.kinematics.panel import Panel, ring_shift_px
-from ponikeeper_client.model.left_out import LeftOut, culprit, leave_out
+from ponikeeper_client.model.left_out import LEAST_PX, LeftOut, culprit, leave_out
 from ponikeeper_client.model.members import INFLATION, Member, values_of
 from ponikeeper_client.model.nominal import axis_notes, priors_of
 from ponikeeper_client.model.solve import Problem, Solution, solve
@@ -156,8 +156,9 @@ def fit_model(setup: Setup, members: Sequence[Member]) -> FittedModel:
     travel = tuple(each for each in travels if each is not None)
     unchecked = solution.checked < _CHECKED
     model = _model(setup, solution, members, residuals, unchecked)
-    notes = (*_notes(members, unchecked, travel), *axis_notes(setup.joints, setup.nominal, solution.chain))
-    return FittedModel(model, residuals, _problems(residuals), notes, travel)
+    problems, deviations = _deviations(residuals)
+    notes = (*_notes(members, unchecked, travel), *deviations, *axis_notes(setup.joints, setup.nominal, solution.chain))
+    return FittedModel(model, residuals, problems, notes, travel)
 
 
 def _best(setup: Setup, members: Sequence[Member]) -> tuple[Problem, Solution]:
@@ -268,26 +269,22 @@ def _span(setup: Setup, joint: AnyJoint, members: Sequence[Member]) -> Span:
     return Span(low, high)
 
 
-def _problems(residuals: Sequence[Residual]) -> tuple[str, ...]:
-    results = [residual.left_out for residual in residuals]
-    wrong = culprit(results)
-    if wrong is not None and (result := results[wrong]) is not None:
-        name = residuals[wrong].member.name
-        return (
-            f"{name} contradicts the others: its rings are {result.shift_px:.2f} px from what they predict "
-            f"(p {result.probability_text()}); supersede or retract it, or fit without it",
-        )
-    accused = [
-        residual.member.name
-        for residual, result in zip(residuals, results, strict=True)
-        if result is not None and result.contradicts
-    ]
-    if accused:
-        return (
+def _deviations(residuals: Sequence[Residual]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the problems and the notes about members that deviate from what the others predict."""
+    accused = [each.member.name for each in residuals if each.left_out is not None and each.left_out.contradicts]
+    index = culprit([each.left_out for each in residuals])
+    result = None if index is None else residuals[index].left_out
+    if index is None or result is None:
+        problem = (
             f"the calibrations contradict each other: one of {', '.join(accused)} is wrong, and it cannot be told "
-            "which; calibrate at one position more",
+            "which; calibrate at one position more"
         )
-    return ()
+        return ((problem,) if accused else ()), ()
+    name = residuals[index].member.name
+    size = f"its rings are {result.shift_px:.2f} px from what they predict (p {result.probability_text()})"
+    if accused:
+        return (f"{name} contradicts the others: {size}; supersede or retract it, or fit without it",), ()
+    return (), (f"{name} deviates from the others: {size}; a model is refused from {LEAST_PX:g} px on, so check it",)
 
 
 def _notes(members: Sequence[Member], unchecked: bool, travel: Sequence[TravelWavelength]) -> tuple[str, ...]:

@@ -13,10 +13,10 @@ from ponikeeper_client.model.members import Member
 from ponikeeper_client.model.solve import Problem, Solution, place_covariance, place_difference, solve
 
 LEAST_PROBABILITY = 1e-3
-"""A left-out member contradicts the others if its deviation is less probable."""
+"""A left-out member deviates from the others if that is less probable."""
 
 LEAST_PX = 0.2
-"""And if it deviates by more than so much (px rms over the panel)."""
+"""And it contradicts them, so that the model is refused, from so much on (px rms over the panel)."""
 
 _LEAST_SHOWN = 1e-9
 
@@ -53,9 +53,14 @@ class LeftOut:
         return probability_text(self.probability)
 
     @property
+    def deviates(self) -> bool:
+        """Whether the difference from the others is more than scatter."""
+        return self.probability < LEAST_PROBABILITY
+
+    @property
     def contradicts(self) -> bool:
-        """Whether the member contradicts the others."""
-        return self.probability < LEAST_PROBABILITY and self.shift_px > LEAST_PX
+        """Whether the member deviates so much that the model is refused."""
+        return self.deviates and self.shift_px > LEAST_PX
 
 
 def probability_text(probability: float) -> str:
@@ -94,18 +99,16 @@ def culprit(results: Sequence[LeftOut | None]) -> int | None:
     Returns
     -------
     int or None
-        Its index; None where none contradicts the others, or it cannot be told which one is wrong: chi squared of the
-        others is about the same without another one.
+        Its index; None where none deviates from the others, or it cannot be told which one is wrong: chi squared of
+        the others is about the same without another one.
     """
     known = {index: result for index, result in enumerate(results) if result is not None}
-    accused = [index for index, result in known.items() if result.contradicts]
-    if not accused:
-        return None
     order = sorted(known, key=lambda index: known[index].rest_chi2)
-    best = order[0]
-    if best not in accused or (len(order) > 1 and known[order[1]].rest_chi2 - known[best].rest_chi2 < _CLEARLY):
+    if not order or not known[order[0]].deviates:
         return None
-    return best
+    if len(order) > 1 and known[order[1]].rest_chi2 - known[order[0]].rest_chi2 < _CLEARLY:
+        return None
+    return order[0]
 
 
 def _of_one(problem: Problem, whole: Solution, panel: Panel, index: int) -> LeftOut | None:

@@ -33,6 +33,7 @@ def test_deviation_must_be_improbable_and_large():
 def test_culprit_is_the_one_without_which_the_others_agree():
     right, wrong = LeftOut(40.0, 1.0, 300.0), LeftOut(90.0, 1.0, 9.0)
     assert culprit([right, wrong, right]) == 1
+    assert culprit([right, LeftOut(90.0, 0.15, 9.0), right]) == 1
     assert culprit([right, LeftOut(90.0, 1.0, 295.0), right]) is None
     assert culprit([LeftOut(3.0, 0.0, 5.0)] * 3) is None
     assert culprit([None, None]) is None
@@ -47,10 +48,18 @@ def test_one_of_five_that_is_wrong_is_named(index):
         found.require_accepted()
 
 
+def test_one_that_deviates_by_little_is_named_and_the_model_is_accepted():
+    """Along the beam 0.2 mm are a sixth of a pixel."""
+    found = fitted(0, {4: (0.0, 0.0, 1e-4)})
+    assert found.require_accepted() is found.model
+    (note,) = found.notes
+    assert note.startswith("revision 5 deviates from the others: its rings are 0.")
+
+
 def test_right_ones_are_not_accused():
     for seed in range(3):
         found = fitted(seed)
-        assert found.problems == ()
+        assert (found.problems, found.notes) == ((), ())
         assert found.require_accepted() is found.model
 
 
