@@ -232,8 +232,8 @@ def _expectation_problems(active: Revision | None, commit: Commit) -> list[str]:
 
 
 def _edit_problems(commit: Commit) -> list[str]:
-    if commit.edit and (commit.label is not None or commit.position != "unknown"):
-        return ['an edit has neither a label nor a position of its own: leave "label" and "position" out']
+    if commit.edit and commit.position != "unknown":
+        return ['an edit has no position of its own: leave "position" out']
     return []
 
 

@@ -137,6 +137,7 @@ class Operations:
                 return await self._change_service(request, author)
 
     async def _commit(self, request: Commit | RecordPosition, commit: Commit, by: str) -> Result:
+        require_expected(commit, self._state.stored.serial)
         state, links = self._state, self._links.states()
         units, position, before = self._links.units, self._edit_position, await self._before(request, commit, by)
         if commit.model is not None:

@@ -42,8 +42,8 @@ def is_repetition(
 ) -> bool:
     """Return whether a commit would store the active revision again, so that nothing is to be changed.
 
-    Of an edit, and of a put to `Poni`, the values decide, with files and integration settings: label, position and the
-    rest of the provenance of the active revision stay.
+    Of an edit, and of a put to `Poni`, the values decide, with files, integration settings and a label that is given:
+    position, the rest of the provenance and a label that is not given stay those of the active revision.
     Otherwise they are compared, too; positions are equal if they are within the tolerances of the links, and a
     corrected revision is never a repetition. Where only the position is recorded, `derived_from` is not compared.
     """
@@ -54,6 +54,8 @@ def is_repetition(
     if strictjson.canonical(active.geometry.as_dict()) != strictjson.canonical(draft.geometry.as_dict()):
         return False  # as texts: in Python 1 == True and 0.0 == -0.0
     if commit.edit or commit.values_only:
+        if commit.label not in (None, active.label):
+            return False
         return all(of(active.provenance) == of(draft.provenance) for of in (files_of, integration_of))
     ignored = set[str]() if commit.geometry else {"derived_from"}
     old, new = ({k: v for k, v in p.items() if k not in ignored} for p in (active.provenance, draft.provenance))

@@ -8,7 +8,7 @@ from ponikeeper.errors import RefusedError
 from ponikeeper.history import Activation, Correction, Position, Revision
 from ponikeeper.history.corrections import correction_of, describe_correction
 from ponikeeper.history.records import FOLLOWED
-from ponikeeper.protocol import LinkState, Undo, calibrated_value, is_within, quantity
+from ponikeeper.protocol import Commit, LinkState, Undo, calibrated_value, is_within, quantity
 from ponikeeper.protocol.link_values import is_same_position
 from ponikeeper.protocol.links import in_service
 from ponikeeper.protocol.models import joints_of
@@ -71,8 +71,8 @@ def activation_to_undo(newest_first: Iterable[Activation], undone: Collection[in
     raise RefusedError("there is nothing to undo: no geometry was ever committed")
 
 
-def require_expected(request: Undo, serial: int) -> None:
-    """Check that the newest activation is the one that a request to undo expects.
+def require_expected(request: Undo | Commit, serial: int) -> None:
+    """Check that the newest activation is the one that a request expects.
 
     Parameters
     ----------

@@ -88,6 +88,7 @@ def _made(op: str, values: Mapping[str, object], digest: str) -> Request:
         label=cast("str | None", values.get("label")),
         position="unknown" if position is None else cast("RequestedPosition", position),
         expect_revision=cast("int | None", values.get("expect_revision")),
+        expect_serial=cast("int | None", values.get("expect_serial")),
         edit=bool(values.get("edit", False)),
         force=bool(values.get("force", False)),
         request=request,

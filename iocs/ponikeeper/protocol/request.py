@@ -55,7 +55,7 @@ class Commit(RequestBase):
     edit
         Whether single values of the active revision are changed, as by a put to a setpoint. The new revision names
         it as ``derived_from``, keeps its position (or, if the configuration of the detector says so, has that of the
-        links now), and has no label. Values that are active already change nothing.
+        links now), and has no label but the given one. Values that are active already change nothing.
     values_only
         Whether values that are active already change nothing, without being an edit: a put to ``Poni``.
     position
@@ -69,6 +69,8 @@ class Commit(RequestBase):
     model
         JSON object of a model, which makes the geometry a function of the position of the links; None for a geometry.
         `geometry` is left out, and `position` is the reference of the model and the position of the other links.
+    expect_serial
+        Serial of the activation that must be the newest one; None for any.
     """
 
     op: ClassVar[str] = "commit"
@@ -83,6 +85,7 @@ class Commit(RequestBase):
     values_only: bool = False
     force: bool = False
     model: Mapping[str, object] | None = None
+    expect_serial: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +278,8 @@ def request_text(request: Request) -> str:
         values["position"] = strictjson.plain(request.position)
     if request.expect_revision is not None:
         values["expect_revision"] = request.expect_revision
+    if request.expect_serial is not None:
+        values["expect_serial"] = request.expect_serial
     if request.force:
         values["force"] = True
     return strictjson.dumps(values)

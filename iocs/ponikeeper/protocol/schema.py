@@ -101,6 +101,10 @@ def _is_number_or_null(value: object) -> bool:
     return value is None or is_integer(1)(value)
 
 
+def _is_serial_or_null(value: object) -> bool:
+    return value is None or is_integer(0)(value)
+
+
 def _is_bool(value: object) -> bool:
     return isinstance(value, bool)
 
@@ -206,6 +210,7 @@ FIELDS: dict[str, dict[str, Field]] = {
         "label": Field("a label", lambda value: value is None or isinstance(value, str), details=_label_problems),
         "position": Field('an object of numbers by link, "now" or "unknown"', _is_position),
         "expect_revision": Field("a revision number, 0 for none", is_integer(0)),
+        "expect_serial": Field("the serial of an activation, 0 for none, or null for any", _is_serial_or_null),
         "edit": Field("true or false", _is_bool),
         "force": Field("true or false", _is_bool),
     },

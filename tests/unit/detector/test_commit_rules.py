@@ -37,10 +37,14 @@ def test_edit_takes_the_position_of_the_links_where_the_configuration_says_so():
     assert (draft.label, draft.position) == (None, POSITION)
 
 
-@pytest.mark.parametrize("more", [{"label": "near"}, {"position": "now"}, {"position": {"z": 1.0}}])
-def test_edit_has_no_label_or_position_of_its_own(more):
+@pytest.mark.parametrize("more", [{"position": "now"}, {"position": {"z": 1.0}}])
+def test_edit_has_no_position_of_its_own(more):
     (problem,) = problems(active(), replace(edit(dist=0.3), **more), units=UNITS)
-    assert problem.startswith("an edit has neither a label nor a position of its own: leave")
+    assert problem.startswith("an edit has no position of its own: leave")
+
+
+def test_edit_has_the_label_that_is_given():
+    assert decide(active(), replace(edit(dist=0.3), label="far")).label == "far"
 
 
 def test_commit_that_is_no_edit_keeps_its_own_label_and_position():

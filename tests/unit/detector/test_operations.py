@@ -22,6 +22,7 @@ REFUSED = [
     (Activate(9), "there is no revision 9: the history has revisions 1 to 2"),
     (Activate(2), "revision 2 was retracted: beam stop; activate one that is right"),
     (Undo(expect_serial=1), "expect_serial 1 is outdated: activation 2 is the newest one"),
+    (Commit({"dist": 0.3}, expect_serial=1), "expect_serial 1 is outdated: activation 2 is the newest one"),
     (Undo(), "the links have moved since|nothing was active before"),
     (Label("7"), 'label "7" is not allowed'),
     (Label("near", 9), "there is no revision 9"),

@@ -1,5 +1,7 @@
 """Whether a commit would store the active revision again."""
 
+from dataclasses import replace
+
 import pytest
 
 from deciding import FIT, POSITION, UNITS, active, decide, edit, links_now
@@ -51,6 +53,8 @@ def test_edit_without_a_change_changes_nothing_wherever_the_links_are(name, posi
         for corrections in ((), wrong):
             assert is_unchanged(revision, commit, links_now(z=500.0), corrections, edit_position=position)
     assert not is_unchanged(active(), edit(dist=0.3))
+    assert is_unchanged(active(), replace(edit(), label=active().label))
+    assert not is_unchanged(active(), replace(edit(), label="other"))
     assert is_unchanged(active(), Commit(VALUES, {"method": "poni"}, inherit=False, values_only=True))
 
 
