@@ -242,6 +242,18 @@ class Access(_Table):
         return self
 
 
+class Pva(_Table):
+    """PVAccess: the same PVs under the same names, and the structure ``Geometry`` of each detector.
+
+    It needs p4p: ``pip install 'ponikeeper[pva]'``. What the table does not say is left to the variables EPICS_PVAS_*.
+    """
+
+    enabled: bool = False
+    interfaces: Annotated[tuple[Address, ...], Field(min_length=1, strict=False)] | None = None
+    port: Annotated[int, Field(ge=1, le=_MAX_PORT)] | None = None
+    search_port: Annotated[int, Field(ge=1, le=_MAX_PORT)] | None = None
+
+
 class Config(_Table):
     """The whole configuration. `source` is its path; relative paths in it start from there."""
 
@@ -251,6 +263,7 @@ class Config(_Table):
         Field(min_length=1, strict=False, description="one table or more, each headed [[detector]]"),
     ]
     access: Annotated[Access, Field(description="a table, headed [access]")] | None = None
+    pva: Annotated[Pva, Field(description="a table, headed [pva]")] = Pva()
     source: Annotated[Path, Field(exclude=True)] = Path()
 
     @model_validator(mode="after")
@@ -341,7 +354,7 @@ def load(path: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: this is not valid TOML: {error}") from error
     if "source" in table:
-        raise ConfigError(f"{path}: source: unknown key: expected {_names('ioc', 'detector', 'access')}")
+        raise ConfigError(f"{path}: source: unknown key: expected {_names('ioc', 'detector', 'access', 'pva')}")
     try:
         return Config.model_validate({**table, "source": path.absolute()})
     except ValidationError as error:
@@ -381,7 +394,10 @@ def _where(place: list[Any]) -> str:
 
 
 def _model(place: list[Any]) -> type[BaseModel]:
-    models = {(): Config, ("access",): Access, ("ioc",): Ioc, ("detector",): Detector, ("detector", "link"): Link}
+    models = {
+        (): Config, ("access",): Access, ("ioc",): Ioc, ("detector",): Detector, ("detector", "link"): Link,
+        ("pva",): Pva,
+    }  # fmt: skip
     return models.get(tuple(part for part in place if not isinstance(part, int)), Config)
 
 

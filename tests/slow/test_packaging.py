@@ -13,7 +13,7 @@ import pytest
 import live
 
 ROOT = Path(__file__).parents[2]
-EXTRAS = {"ioc", "client", "fast", "fit", "catalog", "plot", "demo", "all", "screens", "test", "test-unit"}
+EXTRAS = {"ioc", "client", "fast", "fit", "catalog", "plot", "demo", "pva", "all", "screens", "test", "test-unit"}
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import doctest
 import io
 import re
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import parse_qs, urlsplit
@@ -31,6 +32,7 @@ pytestmark = [
 
 RUNNING = [page for page in (*PAGES, *NOTEBOOKS) if {"python", "sh"} & {block.language for block in blocks(page)}]
 PARSED_ONLY = {"deploy/README.md": "a campaign runs it word for word: tests/campaigns/test_bare_host.py"}
+HAS_P4P = find_spec("p4p") is not None
 _PREFIX = "XF:28ID1-ES{Det:PE1}Calib:"
 _NEAR = ("put", _PREFIX, "near.poni", "--label", "near", "--here")
 _FAR = ("put", _PREFIX, "far.poni", "--label", "far", "--here")
@@ -44,6 +46,7 @@ BEFORE = {
     "iocs/docs/howto/monitor.md": [_NEAR],
     "iocs/docs/howto/several-iocs.md": [_NEAR],
     "iocs/docs/howto/upgrade.md": [_NEAR],
+    "iocs/docs/pvaccess.md": [_NEAR],
     "iocs/docs/howto/link-a-pv.md": [("put", _PREFIX, "near.poni", "--label", "near")],
     "iocs/docs/howto/move-to-another-host.md": [_NEAR],
     "iocs/docs/howto/old-revisions.md": [_NEAR, _FAR],
@@ -64,8 +67,9 @@ def site(make_ioc_for_module, motors, tmp_path_factory):
         ]
     )
     ioc = make_ioc_for_module(
-        detectors=DETECTORS, more=dict.fromkeys(DETECTORS, f"settle = 0.5\n{links}"), other_ports=(motors.port,)
-    )
+        detectors=DETECTORS, more=dict.fromkeys(DETECTORS, f"settle = 0.5\n{links}"), other_ports=(motors.port,),
+        pva=HAS_P4P,
+    )  # fmt: skip
     return Site(ioc.start(), motors, tmp_path_factory)
 
 
@@ -137,7 +141,10 @@ def test_every_block_has_a_rule(page, tmp_path, tree):
 
 @pytest.mark.parametrize("page", RUNNING, ids=page_id)
 def test_page_runs_from_top_to_bottom(page, site, call_with_fit, tree, tmp_path, monkeypatch):
+    if page_id(page) == "iocs/docs/pvaccess.md" and not HAS_P4P:
+        pytest.skip("p4p is not installed")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EPICS_PVA_NAME_SERVERS", f"127.0.0.1:{site.ioc.pva_port}")
     session = Session(page, site, call_with_fit, tree, tmp_path)
     try:
         for block in blocks(page):

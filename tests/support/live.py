@@ -90,6 +90,8 @@ class LiveIoc:
         The table of the access rules, as TOML.
     own
         Further TOML of the IOC's own table.
+    pva
+        Whether it serves PVAccess, too, at `pva_port`.
     forks
         What starts its process. None, or further variables, or another command: a new interpreter.
     environment
@@ -110,6 +112,7 @@ class LiveIoc:
         access: str = "",
         own: str = "",
         forks: Forks | None = None,
+        pva: bool = False,
     ) -> None:
         self.folder, self.port, self.name = folder, port, name
         self._other_ports = other_ports
@@ -124,6 +127,11 @@ class LiveIoc:
             f'[[detector]]\nprefix = "{prefix}"\n{(more or {}).get(detector, "")}\n'
             for prefix, detector in zip(self.prefixes, detectors, strict=True)
         ]
+        self.pva_port = 0
+        if pva:
+            self.pva_port, search_port = free_ports(2)
+            ports = f"port = {self.pva_port}\nsearch_port = {search_port}"
+            parts.append(f'[pva]\nenabled = true\ninterfaces = ["127.0.0.1"]\n{ports}\n')
         self._parts = parts
         folder.mkdir(parents=True, exist_ok=True)
         self.give_access(access)

@@ -112,7 +112,8 @@ def pvs_page() -> str:
         "the PV contract, `ponikeeper.protocol.pvs`",
         "`Name` is written, `Name_RBV` is the active value. PVs in **bold** accept puts. The index of an enum state "
         f"never changes its meaning. A char waveform has {MAX_BYTES} elements.",
-        "## PVs of a detector\n\nEach name follows the detector's prefix, such as `XF:28ID1-ES{Det:PE1}Calib:`.",
+        "## PVs of a detector\n\nEach name follows the detector's prefix, such as `XF:28ID1-ES{Det:PE1}Calib:`. Over "
+        "[PVAccess](pvaccess.md) there is also `Geometry`, a structure of everything that is active.",
         _pv_table(DETECTOR_PVS),
         "## PVs of the IOC\n\nEach name follows the IOC's own prefix. Names in capitals are those of iocStats.",
         _pv_table(IOC_PVS),
@@ -185,6 +186,7 @@ def configuration_page() -> str:
         ("[[detector]]", "detector", "Detector"),
         ("[[detector.link]]", "detector.link", "Link"),
         ("[access]", "access", "Access"),
+        ("[pva]", "pva", "Pva"),
     ):
         rows = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
         definition = definitions[model]

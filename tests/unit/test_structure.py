@@ -22,6 +22,7 @@ NOT_A_MODULE = {
 
 TESTED_ELSEWHERE = {
     "__main__": "tests/ca/test_cli.py",
+    "access/identity": "tests/unit/access/test_gate.py, and tests/ca/test_putlog.py for its text",
     "access/loading": "tests/ca/test_access.py",
     "ca": "tests/ca, with a live IOC",
     "ca/server": "tests/unit/ca/server, and tests/ca/test_circuits.py with a client",
@@ -44,6 +45,9 @@ TESTED_ELSEWHERE = {
     "protocol/json_text": "the tests of each message",
     "protocol/model_revisions": "tests/unit/protocol/test_models.py",
     "protocol/schema": "the tests of each message",
+    "pva/heartbeat": "tests/pva/test_service.py, with a live IOC",
+    "pva/server": "tests/pva, with clients of a live IOC",
+    "pva/service": "tests/pva/test_service.py, with a live IOC",
     "site/channelfinder": "tests/ca/test_announcing.py, with a receiver",
     "site/deploy_files": "tests/slow/test_deploy.py",
     "site/screens": "tests/unit/site/test_screens.py",
@@ -110,7 +114,7 @@ def test_unit_test_imports_no_other_kind_of_test(file):
 def test_support_imports_no_test():
     tests = {
         path.stem
-        for folder in ("ca", "bench", "bluesky", "campaigns", "slow", "unit")
+        for folder in ("ca", "bench", "bluesky", "campaigns", "pva", "slow", "unit")
         for path in (ROOT / "tests" / folder).rglob("*.py")
     } | {"campaigns", "bench", "unit", "slow"}
     assert {file.name: imported(file) & tests for file in SUPPORT.glob("*.py") if imported(file) & tests} == {}

@@ -60,8 +60,18 @@ def read_rules(config: Config) -> Rules:
     Raises
     ------
     ConfigError
-        The access security file cannot be used; the message names the line.
+        The access security file cannot be used; the message names the line. Or it cannot be applied to PVAccess.
     """
+    rules = _read_rules(config)
+    if config.pva.enabled and rules.reading_depends_on_user():
+        raise ConfigError(
+            f"{rules.source}: who may read depends on the user, whom PVAccess does not know before a put: expected "
+            "READ for everyone on these hosts, such as RULE(1, READ), or enabled = false in [pva]"
+        )
+    return rules
+
+
+def _read_rules(config: Config) -> Rules:
     access = config.access
     if access is None:
         return OPEN

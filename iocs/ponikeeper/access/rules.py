@@ -6,7 +6,7 @@ that Channel Access cannot check: rules about users prevent mistakes, not attack
 
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 
 Network = IPv4Network
 """A single host is a network of one address."""
@@ -91,6 +91,27 @@ class Rules:
             return Right.NONE
         return max((rule.right for rule in self.group if rule.applies_to(user, known, level)), default=Right.NONE)
 
+    def reading_depends_on_user(self) -> bool:
+        """Return whether two users of one host may differ in what they may read.
+
+        Returns
+        -------
+        bool
+            False where each host of a rule about users is also one of the rules without users.
+        """
+        everyone = [rule for rule in self.group if rule.users is None and rule.right >= Right.READ]
+        if any(rule.hosts is None for rule in everyone):
+            return False
+        known = list(collapse_addresses(network for rule in everyone for network in rule.hosts or ()))
+        some = [rule for rule in self.group if rule.users and rule.right >= Right.READ]
+        return any(
+            not any(network.subnet_of(other) for other in known)
+            for rule in some
+            for network in (_ALL if rule.hosts is None else rule.hosts)
+        )
+
+
+_ALL = frozenset({IPv4Network("0.0.0.0/0")})
 
 OPEN = Rules((Rule(Right.WRITE),))
 """The rules of an IOC without access security: every client may write."""

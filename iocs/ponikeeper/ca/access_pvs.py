@@ -54,7 +54,7 @@ class AccessPVs:
         log.warning("denied: put to %s by %s from %s", name, identity, identity.address)
         self._changed.set()
 
-    async def run(self, clients: Clients) -> None:
+    async def run(self, *clients: Clients) -> None:
         """Publish changes, and reload the rules on SIGHUP; until cancelled."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._request_reload)
         self._changed.set()
@@ -63,14 +63,14 @@ class AccessPVs:
             self._changed.clear()
             if self._reload_requested:
                 self._reload_requested = False
-                await self._reload_rules(clients)
+                await self._reload_rules(*clients)
             self._publish()
 
     def _request_reload(self) -> None:
         self._reload_requested = True
         self._changed.set()
 
-    async def _reload_rules(self, clients: Clients) -> None:
+    async def _reload_rules(self, *clients: Clients) -> None:
         try:
             config = await asyncio.to_thread(load, self._running.source)
             await asyncio.to_thread(self._access.renew, config)  # hosts are looked up
@@ -83,7 +83,8 @@ class AccessPVs:
             self._failed = False
             log.warning("access rules: %s", self._message)
             self._report_pending(config)
-            await clients.update_access_rights()
+            for each in clients:
+                await each.update_access_rights()
 
     def _report_pending(self, written: Config) -> None:
         """Report what else has changed in the file: it counts after a restart."""

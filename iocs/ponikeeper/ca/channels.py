@@ -20,7 +20,7 @@ from ponikeeper.ca.server.messages import DBE_ALARM, DBE_LOG, DBE_VALUE
 from ponikeeper.ca.server.names import PLAIN, Modifiers
 from ponikeeper.ca.server.source import Encoded
 from ponikeeper.geometry.parameters import parse_number
-from ponikeeper.protocol import Result
+from ponikeeper.protocol import MAX_STRING_BYTES, Result
 from ponikeeper.protocol.pvs import PV, Kind, setter_of
 
 Value = float | int | str
@@ -50,6 +50,7 @@ class _Channel(Source):
         self._fields: dict[str, Source] = {}
         self._published_at = 0.0
         self._reading: dbr.Reading | None = None
+        self._watchers: list[Callable[[], None]] = []
         super(Source, self).__init__(**options)  # type: ignore[call-arg]  # caproto's class
 
     def access_rights(self, right: Right) -> AccessRights:
@@ -81,6 +82,30 @@ class _Channel(Source):
             value = error
         return await self._handler(value, identity)
 
+    async def handle_value(self, value: Value, identity: ClientIdentity) -> Result | None:
+        """Pass a put of a value of this PV's own type to the handler, as `handle_put` does; of an enum, the index.
+
+        Raises
+        ------
+        RefusedError
+            The handler refused the put.
+        """
+        assert self._handler is not None
+        if not isinstance(value, str):
+            return await self.handle_put([value], self.native, identity)
+        data, longest = value.encode(), MAX_STRING_BYTES if self.native == dbr.STRING else self.capacity
+        if len(data) > longest:
+            return await self._handler(ValueError(f"{len(data)} bytes: expected at most {longest}"), identity)
+        return await self.handle_put(data if self.native == dbr.CHAR else [data], self.native, identity)
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Register a function that is called after each update that subscribers get."""
+        self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[], None]) -> None:
+        """Remove a function that was registered."""
+        self._watchers.remove(watcher)
+
     def post(
         self,
         value: Value,
@@ -103,7 +128,7 @@ class _Channel(Source):
         only_changes
             Whether subscribers are informed only if value or alarm have changed.
         """
-        old = self.reading() if self.has_subscriptions() else None
+        old = self.reading() if self._watchers or self.has_subscriptions() else None
         alarm = self._alarm_data()
         alarm["status"], alarm["severity"] = status, severity
         self._store(value, timestamp)
@@ -111,7 +136,10 @@ class _Channel(Source):
             self.forget_encodings()
         else:
             events = events_of(old, self.reading())
-            self.notify(events if only_changes else events | DBE_VALUE | DBE_LOG)
+            events = events if only_changes else events | DBE_VALUE | DBE_LOG
+            self.notify(events)
+            for watcher in self._watchers if events else ():
+                watcher()
         for field in self._fields.values():
             field.notify(DBE_VALUE | DBE_LOG | DBE_ALARM)
 

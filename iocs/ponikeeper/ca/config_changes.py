@@ -22,7 +22,9 @@ def pending_changes(running: Config, written: Config) -> list[str]:
         A text for each table that differs, such as ``detector P: limits, link``; empty if only the access rules, which
         are reloaded, or nothing differs.
     """
-    texts = [f"ioc: {keys}"] if (keys := _differing(running.ioc.model_dump(), written.ioc.model_dump())) else []
+    pairs = {"ioc": (running.ioc, written.ioc), "pva": (running.pva, written.pva)}
+    differing = {name: _differing(one.model_dump(), other.model_dump()) for name, (one, other) in pairs.items()}
+    texts = [f"{name}: {keys}" for name, keys in differing.items() if keys]
     before, after = ({each.prefix: each.model_dump() for each in config.detector} for config in (running, written))
     for prefix in dict.fromkeys([*before, *after]):
         if prefix not in after:

@@ -84,11 +84,12 @@ class DetectorPVs:
         """Runs the requests."""
         self._links = links
         self._severities = detector.severities()
-        self._puts = Puts(keeper)
-        self._stage = Stage(self._puts, detector.limits)
+        self.puts = Puts(keeper)
+        """Runs and refuses requests of clients."""
+        self._stage = Stage(self.puts, detector.limits)
         self._dirty = ""
         self._history = HistoryPVs(keeper, store, self._publish)
-        self._labels = LabelPVs(keeper, self._puts, store, self._publish_changes)
+        self._labels = LabelPVs(keeper, self.puts, store, self._publish_changes)
         handlers = self._handlers()
         self._channels = {pv.suffix: make_channel(pv, handlers.get(pv.suffix)) for pv in DETECTOR_PVS}
         self._alive = self._channels["Alive_RBV"] = Clock(ALIVE)
@@ -146,7 +147,7 @@ class DetectorPVs:
     def _handlers(self) -> Mapping[str, PutHandler]:
         """Return the handler of each writable PV, by suffix."""
         handlers = {
-            **self._puts.handlers(),
+            **self.puts.handlers(),
             **self._history.handlers(),
             **self._labels.handlers(),
             **{staged(name): functools.partial(self._put_staged, name) for name in NAMES},
@@ -162,7 +163,7 @@ class DetectorPVs:
         async def handle(value: Any, identity: ClientIdentity) -> Result | None:
             try:
                 if isinstance(value, Exception):
-                    await self._puts.refuse((f"{suffix}: {value}",))
+                    await self.puts.refuse((f"{suffix}: {value}",))
                 return await handler(value, identity)
             except RefusedError as error:
                 if suffix in _SETPOINTS:
@@ -171,7 +172,7 @@ class DetectorPVs:
             except Exception as error:
                 # a defect of ours; the client must get an answer all the same
                 log.exception("put to %s", suffix)
-                await self._puts.refuse((f"{suffix}: this put could not be handled ({type(error).__name__}: {error})",))
+                await self.puts.refuse((f"{suffix}: this put could not be handled ({type(error).__name__}: {error})",))
             finally:
                 self._publish_setpoint(suffix)
 
@@ -215,7 +216,7 @@ class DetectorPVs:
             await asyncio.sleep(_SINCE_PERIOD)
 
     async def _activate_selected(self, state: str, identity: ClientIdentity) -> Result | None:
-        return await self._puts.activate(self._history.selected, identity) if state == "Do" else None
+        return await self.puts.activate(self._history.selected, identity) if state == "Do" else None
 
     def _publish_setpoints(self, state: DetectorState, stamp: float) -> None:
         """Publish the active values to the setpoints, and to the staged values that were not edited."""

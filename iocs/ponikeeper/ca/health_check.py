@@ -14,6 +14,8 @@ from typing import Any, NoReturn, Protocol
 
 import caproto as ca
 
+from ponikeeper.ca.pva_part import PvaPart
+
 log = logging.getLogger(__name__)
 
 _PAUSE = 1.0
@@ -130,7 +132,11 @@ async def _echo(send: Callable[[Any], None]) -> NoReturn:
 
 
 async def feed_watchdog(
-    check: HealthCheck, store: StoreThread, notify: Callable[[str], None], period: float
+    check: HealthCheck,
+    store: StoreThread,
+    notify: Callable[[str], None],
+    period: float,
+    over_pva: PvaPart | None = None,
 ) -> NoReturn:
     """Notify the watchdog as long as monitors arrive and the store's thread works; until cancelled.
 
@@ -143,6 +149,8 @@ async def feed_watchdog(
         Sends a message to systemd.
     period
         Watchdog interval (s).
+    over_pva
+        None if PVAccess is not served.
     """
     loop = asyncio.get_running_loop()
     ping, pinged = loop.create_task(store.ping()), time.monotonic()
@@ -151,6 +159,8 @@ async def feed_watchdog(
         await asyncio.wait([ping], timeout=period)
         now = time.monotonic()
         problem = "" if check.has_heartbeat() else "no heartbeat has arrived by monitor"
+        if over_pva is not None and not over_pva.has_heartbeat():
+            problem = problem or "no heartbeat has arrived by monitor over PVAccess"
         if not ping.done() and now - pinged > _MAX_PING and not store.waits_for_disk():
             problem = "the store's thread does not answer, and does not wait for the disk"
         if problem and problem != last_problem:

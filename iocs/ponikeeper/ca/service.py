@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from caproto import AlarmStatus
 
 from ponikeeper import __version__
+from ponikeeper.access.gate import Gate
 from ponikeeper.access.loading import Access
 from ponikeeper.ca.access_pvs import AccessPVs
 from ponikeeper.ca.channels import make_channel
@@ -23,6 +24,7 @@ from ponikeeper.ca.detector_pvs import DetectorPVs
 from ponikeeper.ca.health_check import HealthCheck, feed_watchdog
 from ponikeeper.ca.health_pvs import HealthPVs
 from ponikeeper.ca.putlog import PutLog
+from ponikeeper.ca.pva_part import MakePva, PvaPart
 from ponikeeper.ca.search import find_server
 from ponikeeper.ca.server import Context, Limits
 from ponikeeper.ca.server.environment import ANY, Environment, host_networks, read_environment
@@ -49,7 +51,6 @@ from ponikeeper.system.process_stats import count_start
 
 if TYPE_CHECKING:
     from ponikeeper.ca.link_monitors import LinkMonitors
-
 log = logging.getLogger(__name__)
 
 _STOP_TIMEOUT = 1.0
@@ -70,7 +71,7 @@ _RIVAL_TRIES = 4
 _RIVAL_PAUSE = 0.5
 
 
-def run(config: Config, ready: Callable[[str], None], force: bool = False) -> None:
+def run(config: Config, ready: Callable[[str], None], force: bool = False, make_pva: MakePva | None = None) -> None:
     """Serve a configuration until SIGTERM or SIGINT.
 
     Parameters
@@ -79,6 +80,8 @@ def run(config: Config, ready: Callable[[str], None], force: bool = False) -> No
         Called with the READY line when the server answers.
     force
         Serve even if another server answers for the same prefix.
+    make_pva
+        Makes the part that serves PVAccess; None: it is not served.
 
     Raises
     ------
@@ -98,10 +101,12 @@ def run(config: Config, ready: Callable[[str], None], force: bool = False) -> No
     return_freed_memory()
     gc.disable()  # until it is ready: what is built until then stays
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(serve(config, ready, force))
+        runner.run(serve(config, ready, force, make_pva))
 
 
-async def serve(config: Config, ready: Callable[[str], None], force: bool = False) -> None:
+async def serve(
+    config: Config, ready: Callable[[str], None], force: bool = False, make_pva: MakePva | None = None
+) -> None:
     """Serve a configuration until SIGTERM or SIGINT; see `run`."""
     begin, stop = read_clock(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -140,12 +145,12 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
         stats = StatsPVs(ioc_channels, config.ioc.engineer, config.ioc.location, starts)
         sink = make_sink(config.ioc.putlog, config.source.parent)
         putlog = None if sink is None else PutLog(sink, ioc_channels)
+        gate = Gate(access_pvs.count_denied, putlog and putlog.write)
         limits = Limits(config.ioc.max_clients, config.ioc.max_clients_per_host)
         context = Context(
             pvdb,
             access=access,
-            on_denied=access_pvs.count_denied,
-            record_put=putlog and putlog.write,
+            gate=gate,
             limits=limits,
             environment=environment,
         )
@@ -155,16 +160,21 @@ async def serve(config: Config, ready: Callable[[str], None], force: bool = Fals
             listening.set_result(port)
             gc.freeze()  # what exists now stays: the collector need not look at it again
             gc.enable()
-            ready(f"READY port={port} pvs={len(context.pvdb)} detectors={len(config.detector)}")
+            over_pva = "" if pva is None else f" pva_port={pva.port}"
+            ready(f"READY port={port} pvs={len(context.pvdb)} detectors={len(config.detector)}{over_pva}")
 
-        hook = functools.partial(_run_health_check, context, config, store, report_ready)
+        requests = {detector.prefix: pvs.puts for detector, pvs in zip(config.detector, detectors, strict=True)}
+        pva = make_pva and make_pva(config, context.pvdb, requests, access, gate, context.interfaces)
+        clients = [context] if pva is None else [context, pva]
+        hook = functools.partial(_run_health_check, context, config, store, pva, report_ready)
         server = asyncio.create_task(context.run(lambda _: hook()))
-        coroutines = [store.watch(), _watch_links(linked), access_pvs.run(context), clock_pvs.run()]
+        coroutines = [store.watch(), _watch_links(linked), access_pvs.run(*clients), clock_pvs.run()]
         coroutines += [stats.run(context), stop.wait()]
         recsync_port = config.ioc.recsync_port
         coroutines += [] if recsync_port is None else [announce(config, recsync_port, listening)]
         coroutines += [pvs.run() for pvs in detectors]
         coroutines += [] if putlog is None else [putlog.run()]
+        coroutines += [] if pva is None else [pva.run()]
         tasks = [server, *(asyncio.create_task(coroutine) for coroutine in coroutines)]
         # a failing task ends the service: otherwise an outdated status would look current
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -320,7 +330,9 @@ async def _ioc_channels(store: StoreThread) -> dict[str, Any]:
     return channels
 
 
-async def _run_health_check(context: Context, config: Config, store: StoreThread, ready: Callable[[int], None]) -> None:
+async def _run_health_check(
+    context: Context, config: Config, store: StoreThread, pva: PvaPart | None, ready: Callable[[int], None]
+) -> None:
     """Report readiness when the first heartbeat arrives, then notify the watchdog as long as they arrive."""
     host = "127.0.0.1" if context.interfaces[0] == ANY else context.interfaces[0]
     port = context.tcp_port
@@ -328,11 +340,14 @@ async def _run_health_check(context: Context, config: Config, store: StoreThread
     listening = asyncio.create_task(check.run())
     try:
         await check.wait_for_heartbeat(_FIRST_HEARTBEAT)
+        if pva is not None:
+            await pva.wait_until_ready(_FIRST_HEARTBEAT)
         ready(port)
         _notify("READY=1")
-        await feed_watchdog(check, store, _notify, _watchdog_period())
+        await feed_watchdog(check, store, _notify, _watchdog_period(), pva)
     except TimeoutError:
-        raise RuntimeError(f"the server does not answer itself on {host}:{port}") from None
+        over_pva = "" if pva is None else ", or not over PVAccess"
+        raise RuntimeError(f"the server does not answer itself on {host}:{port}{over_pva}") from None
     finally:
         listening.cancel()
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ponikeeper.cli.console import load_config, print_text, run_ca, write_output
-from ponikeeper.errors import PonikeeperError
+from ponikeeper.errors import MissingExtraError, PonikeeperError
 from ponikeeper.protocol.health import Health, Verdict, judge, nagios_text, prometheus_text
 
 
@@ -22,7 +22,8 @@ def health(
     """Print the health of an IOC or a geometry for Nagios or Prometheus: ponikeeper health /etc/ponikeeper/28id1.toml.
 
     The exit codes are those of Nagios plugins, for this command only: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (the
-    configuration cannot be read). Of an IOC: a store that fails, or a PV that does not answer, is critical; access
+    configuration cannot be read). Of an IOC: a store that fails, or a PV that does not answer, is critical (also over
+    PVAccess, if the configuration has it); access
     rules, put log or clock in alarm, or too little free space, is a warning; it does not count whether the geometries
     apply. Of a detector, the alarm severity of its status counts: MINOR is a warning, MAJOR and INVALID are critical.
     """
@@ -49,6 +50,16 @@ def _read(name: str, timeout: float, min_free: float) -> Health:
 
     async def both() -> Health:
         ioc = await calls.read_ioc(config.ioc.prefix, timeout)
-        return Health(path.stem, ioc, await calls.read_detectors(prefixes, timeout), min_free)
+        over_pva = await _answers_over_pva(f"{config.ioc.prefix}HEARTBEAT", timeout) if config.pva.enabled else None
+        return Health(path.stem, ioc, await calls.read_detectors(prefixes, timeout), min_free, over_pva=over_pva)
 
     return run_ca(both())
+
+
+async def _answers_over_pva(pv: str, timeout: float) -> bool:
+    """Return whether a PV answers over PVAccess; raises `MissingExtraError` where p4p is not installed."""
+    try:
+        from ponikeeper.pva.heartbeat import answers
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("pva", "p4p") from error
+    return await answers(pv, timeout)

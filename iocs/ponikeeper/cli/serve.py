@@ -19,6 +19,7 @@ from ponikeeper.system.systemd_journal import Journal, JournalHandler
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ponikeeper.ca.pva_part import MakePva
     from ponikeeper.config import Config
     from ponikeeper.store import StoredHistory
 
@@ -32,7 +33,7 @@ def serve(
 ) -> None:
     """Run the IOC: ponikeeper serve /etc/ponikeeper/28id1.toml.
 
-    It prints one line when it is ready: READY, with the port and the numbers of PVs and detectors. SIGHUP reads the
+    It prints one line when it is ready: READY, with the ports and the numbers of PVs and detectors. SIGHUP reads the
     access rules again, SIGUSR1 sets the log level to DEBUG, SIGUSR2 sets it back.
     """
     level = parse_level(log_level)
@@ -51,7 +52,8 @@ def serve(
         from ponikeeper.config import load
     except ModuleNotFoundError as error:
         raise MissingExtraError("ioc", error.name or "caproto") from error
-    service.run(load(config), lambda line: print(line, flush=True), force)  # noqa: T201  # a supervisor waits for this line
+    loaded = load(config)
+    service.run(loaded, lambda line: print(line, flush=True), force, _pva_part(loaded))  # noqa: T201  # a supervisor waits for this line
 
 
 def check(
@@ -80,6 +82,7 @@ def check(
     loaded = load(config)
     environment = service.environment_of(loaded)
     rules = read_rules(loaded)
+    _pva_part(loaded)
     seeds = [service.seed(loaded, detector) for detector in loaded.detector]
     found = outlook(loaded.store)
     histories = found.histories or []
@@ -103,6 +106,23 @@ def check(
             )
     if connect:
         _check_links(loaded, timeout)
+
+
+def _pva_part(loaded: "Config") -> "MakePva | None":
+    """Import the part that serves PVAccess, if the configuration has it.
+
+    Raises
+    ------
+    MissingExtraError
+        p4p is not installed.
+    """
+    if not loaded.pva.enabled:
+        return None
+    try:
+        from ponikeeper.pva.service import PvaService
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("pva", "p4p") from error
+    return PvaService
 
 
 def _revisions(histories: "Sequence[StoredHistory]", prefix: str) -> int:

@@ -87,6 +87,8 @@ class Health:
         Free bytes on the disk of the history below which there is a warning.
     of_ioc
         Whether it is the health of the IOC; otherwise that of one detector.
+    over_pva
+        Whether the IOC answers over PVAccess; None if it does not serve it, or was not asked.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Health:
     detectors: Mapping[str, DetectorHealth | None]
     min_free: float = 0.0
     of_ioc: bool = True
+    over_pva: bool | None = None
 
 
 def judge(health: Health) -> tuple[Verdict, list[str]]:
@@ -112,6 +115,8 @@ def judge(health: Health) -> tuple[Verdict, list[str]]:
         The state, and what is wrong, the worst first; or in one line what is right.
     """
     problems = [(Verdict.CRITICAL, f"{name} does not answer") for name, one in health.detectors.items() if one is None]
+    if health.over_pva is False:
+        problems.append((Verdict.CRITICAL, f"the IOC of {health.name} does not answer over PVAccess"))
     if health.ioc is not None:
         problems += _problems_of_parts(health.ioc, health.min_free)
     elif health.of_ioc:
@@ -186,6 +191,8 @@ def prometheus_text(health: Health) -> str:
     ioc = {"ioc": health.name}
     if health.of_ioc:
         add("up", "gauge", "Whether the IOC answers", [(ioc, float(health.ioc is not None))])
+    if health.over_pva is not None:
+        add("up_pva", "gauge", "Whether the IOC answers over PVAccess", [(ioc, float(health.over_pva))])
     if health.ioc is not None:
         parts = [({**ioc, "part": part}, float(part not in health.ioc.failed)) for part in PARTS]
         add("part_ok", "gauge", "Whether a part of the IOC works", parts)

@@ -1,10 +1,10 @@
 """A put as one line of JSON, with the keys of caPutJsonLog and additional ones. Pure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from ponikeeper.protocol import Result
 from ponikeeper.text import strictjson, timestamps
@@ -21,7 +21,7 @@ class Put:
     time
         Time of the reply (s since 1970).
     user, host
-        As the client claims; Channel Access does not check them.
+        As the client claims; neither protocol checks them. PVAccess does not tell the host.
     address
         Address of the client.
     pv
@@ -75,7 +75,7 @@ class Put:
 
 
 def _plain(value: Any) -> Any:
-    """Convert a value to plain JSON types; bytes to text, an array of one element to that element."""
+    """Convert a value to plain JSON types; bytes to text, an array of one element to that element, fields by name."""
     if isinstance(value, (bytes, bytearray)):
         try:
             return bytes(value).decode("utf-8")
@@ -85,6 +85,8 @@ def _plain(value: Any) -> Any:
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, (str, int, float)):
         return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in cast("Mapping[Any, Any]", value).items()}
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
     if isinstance(value, Sequence):

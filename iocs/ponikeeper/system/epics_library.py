@@ -23,6 +23,9 @@ def prepare_library() -> None:
     sys.modules["setuptools_dso"] = package
     from setuptools_dso import runtime
 
+    for name in ("dylink_prepare_dso", "find_dso"):  # pvxslibs imports them from the package
+        if hasattr(runtime, name):
+            setattr(package, name, getattr(runtime, name))
     if hasattr(runtime, "_auto_pkg"):
         runtime._auto_pkg = _caller_of_caller  # it has no other way to give it the name
 

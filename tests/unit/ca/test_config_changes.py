@@ -26,6 +26,7 @@ write = ["127.0.0.1"]
         ('"127.0.0.1"', '"10.0.0.0/8"', []),
         ('"two"', '"2"\nlimits = {dist = [0.1, 3.0]}', ["detector B:: title, limits"]),
         ('state_dir = "s"', 'state_dir = "s"\nengineer = "Eve"', ["ioc: engineer"]),
+        ("[access]", "[pva]\nenabled = true\n[access]", ["pva: enabled"]),
         ('"A:"', '"C:"', ["detector A: is gone", "detector C: is new"]),
     ],
 )

@@ -48,6 +48,7 @@ def test_ioc_that_works_is_ok_wherever_its_detectors_are():
         (of_ioc(detectors={P: None}), "CRITICAL", f"{P} does not answer"),
         (of_ioc(IocHealth({"Storage": "disk is full"}, GOOD.numbers)), "CRITICAL", "Storage FAILED: disk is full"),
         (of_ioc(IocHealth({"Clock": "it is 1970"}, GOOD.numbers)), "WARNING", "Clock FAILED: it is 1970"),
+        (replace(of_ioc(), over_pva=False), "CRITICAL", "the IOC of 28id1 does not answer over PVAccess"),
         (of_ioc(min_free=6e9), "WARNING", "5000 MB free for the history, less than 6000 MB"),
         (of_detector({P: VALID}), "OK", f"{P} VALID"),
         (of_detector({P: MOVED}), "CRITICAL", f"{P} MOVED, z is at 500 mm"),
@@ -85,6 +86,12 @@ def test_prometheus_has_a_sample_for_each_part_number_and_detector():
     described = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")]
     assert list(dict.fromkeys(metrics)) == described
     assert text.endswith("\n")
+
+
+@pytest.mark.parametrize("over_pva", [None, True, False])
+def test_prometheus_has_pvaccess_where_the_ioc_serves_it(over_pva):
+    line = f'ponikeeper_up_pva{{ioc="28id1"}} {int(bool(over_pva))}'
+    assert (line in prometheus_text(replace(of_ioc(), over_pva=over_pva))) is (over_pva is not None)
 
 
 def test_prometheus_says_that_nothing_answers():

@@ -30,6 +30,10 @@ def test_line_has_the_keys_of_caputjsonlog_and_the_address_of_the_peer():
     assert line["utc"] == "2026-09-21T14:13:20.250000Z"
 
 
+def test_fields_of_a_structure_are_an_object():
+    assert line_of(new={"dist": 0.3, "sigma.dist": float("nan")})["new"] == {"dist": 0.3, "sigma.dist": "NaN"}
+
+
 def test_line_of_a_transaction_has_its_revision_and_one_that_was_refused_its_reason():
     line = line_of(result=DONE)
     assert {name: line[name] for name in ("request", "op", "revision", "serial")} == {

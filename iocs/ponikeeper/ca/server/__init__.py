@@ -3,9 +3,9 @@
 `Context` is the server, `Source` a PV that it serves.
 """
 
+from ponikeeper.access.identity import ClientIdentity as ClientIdentity
 from ponikeeper.ca.server.context import Context as Context
 from ponikeeper.ca.server.context import Limits as Limits
-from ponikeeper.ca.server.identity import ClientIdentity as ClientIdentity
 from ponikeeper.ca.server.names import Modifiers as Modifiers
 from ponikeeper.ca.server.source import Source as Source
 from ponikeeper.ca.server.source import events_of as events_of

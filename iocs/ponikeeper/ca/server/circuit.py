@@ -12,10 +12,10 @@ from typing import Protocol
 
 from caproto import AccessRights
 
+from ponikeeper.access.identity import ClientIdentity
 from ponikeeper.access.rules import Right
 from ponikeeper.ca.server import dbr
 from ponikeeper.ca.server import messages as m
-from ponikeeper.ca.server.identity import ClientIdentity
 from ponikeeper.ca.server.messages import Header
 from ponikeeper.ca.server.names import Modifiers
 from ponikeeper.ca.server.put_queue import Channel, PutQueue, PutServer

@@ -11,16 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ponikeeper.access.gate import Gate
 from ponikeeper.access.rules import OPEN
 from ponikeeper.ca.server.circuit import Access, Circuit
 from ponikeeper.ca.server.environment import Environment, host_networks, read_environment
-from ponikeeper.ca.server.identity import ClientIdentity
 from ponikeeper.ca.server.names import ChannelNameError, Modifiers, parse_name
 from ponikeeper.ca.server.searches import Beacons, SearchResponder, is_port_shared
 from ponikeeper.ca.server.source import Source
 from ponikeeper.ca.server.stream import Turn
 from ponikeeper.protocol.clients import ClientInfo
-from ponikeeper.putlog.entry import Put
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +66,8 @@ class Context:
         UDP port for searches and the first TCP port to try; None is that of the environment.
     access
         The access rules.
-    on_denied
-        Called with the PV and the client of each put that the rules deny.
-    record_put
-        Records each put before it is answered.
+    gate
+        What each put passes; None records none.
     limits
         How many clients are served.
     environment
@@ -88,8 +85,7 @@ class Context:
         interfaces: Sequence[str] | None = None,
         port: int | None = None,
         access: Access = OPEN,
-        on_denied: Callable[[str, ClientIdentity], None] = lambda name, identity: None,  # noqa: ARG005
-        record_put: Callable[[Put], Awaitable[None]] | None = None,
+        gate: Gate | None = None,
         limits: Limits | None = None,
         environment: Environment | None = None,
     ) -> None:
@@ -97,7 +93,7 @@ class Context:
         self.environment = environment or read_environment(
             os.environ, host_networks(), socket.gethostbyname, interfaces, port
         )
-        self.access, self.on_denied, self.record_put = access, on_denied, record_put
+        self.access, self.gate = access, gate or Gate()
         self.circuits: set[Circuit] = set()
         self._refused_clients = 0
         self.turn, self.update_turn = Turn(), Turn()

@@ -3,22 +3,19 @@
 import asyncio
 import logging
 import struct
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from caproto import AccessRights, CaprotoError
+from caproto import AccessRights
 
+from ponikeeper.access.gate import Attempt, Gate
+from ponikeeper.access.identity import ClientIdentity
 from ponikeeper.ca.server import dbr
 from ponikeeper.ca.server.eager import run_eagerly
-from ponikeeper.ca.server.identity import ClientIdentity
 from ponikeeper.ca.server.messages import NOWTACCESS, PUTFAIL, WRITE, Header, error, message
 from ponikeeper.ca.server.names import Modifiers
 from ponikeeper.ca.server.source import Source, Subscription
-from ponikeeper.errors import PonikeeperError
-from ponikeeper.protocol import Result
-from ponikeeper.putlog.entry import Outcome, Put
 
 log = logging.getLogger(__name__)
 
@@ -89,11 +86,9 @@ class _Put:
 class PutServer(Protocol):
     """What the queue needs of the server."""
 
-    record_put: Callable[[Put], Awaitable[None]] | None
-
     @property
-    def on_denied(self) -> Callable[[str, ClientIdentity], None]:
-        """Called with the PV and the client of each put that the rules deny."""
+    def gate(self) -> Gate:
+        """What each put passes."""
         ...
 
 
@@ -103,7 +98,7 @@ class PutQueue:
     Parameters
     ----------
     server
-        Records puts, and counts denied ones.
+        Has the gate.
     send
         Sends a reply.
     on_finished
@@ -185,33 +180,16 @@ class PutQueue:
                 self._on_finished()
 
     async def _execute(self, channel: Channel, put: _Put) -> None:
-        header, source, server = put.header, channel.source, self._server
-        old = source.reading().value if server.record_put is not None else None
-        outcome, reason, result = await self._outcome(channel, put)
-        if server.record_put is not None:
-            identity = put.identity
-            who = (identity.user, identity.host, identity.address)
-            await server.record_put(Put(time.time(), *who, channel.name, put.data, old, outcome, reason, result))
-        if outcome != "accepted":
+        header, source = put.header, channel.source
+        attempt = Attempt(channel.name, put.data, put.identity, put.is_allowed)
+        verdict = await self._server.gate.execute(
+            source, attempt, lambda: source.handle_put(put.data, header.data_type, put.identity)
+        )
+        if verdict.outcome != "accepted":
             status = PUTFAIL if put.is_allowed else NOWTACCESS
-            self._send(error(header, channel.cid, status, reason))
+            self._send(error(header, channel.cid, status, verdict.reason))
         elif header.command != WRITE:
             self._send(message(header.command, header.data_type, header.data_count, 1, header.parameter2))
-
-    async def _outcome(self, channel: Channel, put: _Put) -> tuple[Outcome, str, Result | None]:
-        """Run a put if the client may write; return the outcome, the reason and the result."""
-        read_only = None if put.is_allowed else channel.source.read_only_because(channel.name)
-        if read_only is not None:
-            return "refused", read_only, None
-        if not put.is_allowed:
-            self._server.on_denied(channel.name, put.identity)
-            return "denied", f"{channel.name} may not be written from here: the access rules forbid it", None
-        try:
-            return "accepted", "", await channel.source.handle_put(put.data, put.header.data_type, put.identity)
-        except Exception as problem:  # every put must be answered
-            if not isinstance(problem, (PonikeeperError, CaprotoError)):
-                log.exception("put to %s failed", channel.name)
-            return "refused", str(problem), None
 
 
 def _data(header: Header, payload: bytes) -> list[Any] | bytes:

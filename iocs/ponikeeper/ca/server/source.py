@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from caproto import AccessRights
 
+from ponikeeper.access.identity import ClientIdentity
 from ponikeeper.access.rules import Right
 from ponikeeper.ca.server import dbr
-from ponikeeper.ca.server.identity import ClientIdentity
 from ponikeeper.ca.server.messages import (
     DBE_ALARM,
     DBE_LOG,
@@ -178,6 +178,10 @@ class Source:
     def access_rights(self, right: Right) -> AccessRights:
         """Return the CA access rights of a client with a right."""
         raise NotImplementedError
+
+    def present(self) -> object:
+        """Return the present value, as the put log has it."""
+        return self.reading().value
 
     def read_only_because(self, name: str) -> str | None:
         """Return why no client may ever put the PV, with what to do instead; None if the access rules decide.

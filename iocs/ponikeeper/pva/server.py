@@ -1,0 +1,289 @@
+"""The PVAccess server (p4p): its thread asks the loop for everything, so only the loop touches the state of the IOC.
+
+The loop in turn never waits for the thread of the server: an operation that would is left to a thread of its own, so
+that no PVAccess client can hold up Channel Access. PVs without a PVAccess client cost nothing.
+"""
+
+import asyncio
+import concurrent.futures
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from p4p import Type, Value  # pyright: ignore[reportMissingImports]
+from p4p.server import DynamicProvider, Server  # pyright: ignore[reportMissingImports]
+from p4p.server.raw import SharedPV  # pyright: ignore[reportMissingImports]
+
+from ponikeeper.access.gate import Attempt, Gate
+from ponikeeper.access.identity import ClientIdentity
+from ponikeeper.access.rules import Right
+from ponikeeper.protocol import MAX_BYTES
+from ponikeeper.pva.open_puts import OpenPuts
+from ponikeeper.pva.published import Published
+
+log = logging.getLogger(__name__)
+
+_MAX_WAIT = 2.0
+"""How long the thread of the server waits for the loop (s)."""
+
+
+class Access(Protocol):
+    """The access rules."""
+
+    def right(self, user: str, address: str, level: int = 0) -> Right:
+        """Return the right of a client."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class _Mirror:
+    """A PV while it has clients."""
+
+    name: str
+    source: Published
+    kind: Any
+    pv: Any = None
+    watcher: Callable[[], None] = field(default=lambda: None)
+
+
+class PvaServer:
+    """Serves PVs of the IOC over PVAccess.
+
+    Parameters
+    ----------
+    sources
+        What is served, by name.
+    access
+        The access rules; rules about reading know the address only.
+    gate
+        What each put passes.
+    settings
+        Addresses and ports, by the names of the EPICS variables.
+    admitted
+        Names that every client may read: that of the health check.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Published],
+        access: Access,
+        gate: Gate,
+        settings: Mapping[str, str],
+        admitted: Sequence[str] = (),
+    ) -> None:
+        self._sources, self._access, self._gate = dict(sources), access, gate
+        self._settings, self._admitted = dict(settings), frozenset(admitted)
+        self._loop = asyncio.get_running_loop()
+        self._mirrors: dict[str, _Mirror] = {}
+        self._types: dict[int, Any] = {}
+        self._open_puts = OpenPuts()
+        self._puts: set[asyncio.Task[None]] = set()
+        self._denied: list[Any] = []
+        self._late: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._server: Any = None
+        self._effective: dict[str, str] = {}
+        self._provider = DynamicProvider("ponikeeper", self)
+        self._thread = threading.Thread(target=self._run_late, name="pva-answers", daemon=True)
+
+    async def start(self) -> None:
+        """Begin to serve.
+
+        Raises
+        ------
+        OSError
+            It cannot listen on an address.
+        """
+        self._thread.start()
+        try:
+            self._server = await asyncio.to_thread(Server, [self._provider], conf=self._settings)
+        except RuntimeError as error:  # as pvxs reports what the system refuses
+            raise OSError(str(error)) from error
+        self._effective = self._server.conf()
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+        return int(self._effective["EPICS_PVAS_SERVER_PORT"])
+
+    @property
+    def interfaces(self) -> str:
+        """Where it listens, as ``EPICS_PVAS_INTF_ADDR_LIST`` says."""
+        return self._effective["EPICS_PVAS_INTF_ADDR_LIST"]
+
+    async def stop(self) -> None:
+        """End all connections; a put that runs is finished, since it may be on disk already."""
+        if self._server is not None:
+            await asyncio.to_thread(self._server.stop)
+        self._late.put(None)
+
+    def update_access_rights(self) -> None:
+        """Make every client connect again, after the rules about reading have changed."""
+        closing = [mirror.pv for mirror in self._mirrors.values()] + self._denied
+        for mirror in list(self._mirrors.values()):
+            self._drop(mirror, mirror.pv)
+        self._denied = []
+        for pv in closing:
+            self._late.put(pv.close)
+
+    # called in the thread of the server
+
+    def testChannel(self, name: str) -> bool:  # noqa: N802  # as p4p names it
+        """Return whether a PV is served."""
+        return name in self._sources
+
+    def makeChannel(self, name: str, peer: str) -> Any:  # noqa: N802
+        """Return the PV for a new channel of a client, opened by the loop."""
+        made: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self._loop.call_soon_threadsafe(self._answer, made, lambda: self._channel(name, _host(peer)))
+        try:
+            return made.result(_MAX_WAIT)
+        except concurrent.futures.TimeoutError:
+            made.cancel()
+            log.warning("%s: no channel for %s: the IOC is busy", name, peer)
+            return None
+
+    # called in the loop
+
+    def _answer(self, made: "concurrent.futures.Future[Any]", make: Callable[[], Any]) -> None:
+        if made.set_running_or_notify_cancel():
+            try:
+                made.set_result(make())
+            except Exception as error:  # noqa: BLE001  # it is the caller's
+                made.set_exception(error)
+
+    def _channel(self, name: str, host: str) -> Any:
+        if name not in self._admitted and self._access.right("", host) < Right.READ:
+            return self._denied_pv()
+        mirror = self._mirrors.get(name)
+        return self._open(name).pv if mirror is None else mirror.pv
+
+    def _denied_pv(self) -> Any:
+        """Return a PV that never has a value: for those who may not read."""
+        if not self._denied:
+            self._denied.append(SharedPV())
+        return self._denied[0]
+
+    def _open(self, name: str) -> _Mirror:
+        source = self._sources[name]
+        mirror = _Mirror(name, source, self._type(source))
+        mirror.pv = SharedPV(handler=_Handler(self, mirror))
+        mirror.pv.open(Value(mirror.kind, _merged(source.metadata(), source.update())))
+        mirror.watcher = lambda: self._post(mirror)
+        source.watch(mirror.watcher)
+        self._mirrors[name] = mirror
+        return mirror
+
+    def _type(self, source: Published) -> Any:
+        kind = source.type
+        if id(kind) not in self._types:
+            self._types[id(kind)] = Type(kind.spec, id=kind.id)
+        return self._types[id(kind)]
+
+    def _post(self, mirror: _Mirror) -> None:
+        try:
+            mirror.pv.post(Value(mirror.kind, mirror.source.update()))
+        except Exception:  # what is published by Channel Access stays published
+            log.exception("%s cannot be published over PVAccess", mirror.name)
+
+    def _drop(self, mirror: _Mirror, pv: Any) -> None:
+        """Stop to publish a PV that has no clients."""
+        if self._mirrors.get(mirror.name) is mirror and mirror.pv is pv:
+            del self._mirrors[mirror.name]
+            mirror.source.unwatch(mirror.watcher)
+
+    def begin_put(self, mirror: _Mirror, changed: Mapping[str, object], identity: ClientIdentity, answer: Any) -> None:
+        """Run a put; `answer` gets the reason, empty where it was accepted."""
+        task = self._loop.create_task(self._put(mirror, changed, identity, answer))
+        self._puts.add(task)
+        task.add_done_callback(self._puts.discard)
+
+    async def _put(
+        self, mirror: _Mirror, changed: Mapping[str, object], identity: ClientIdentity, answer: "_Answer"
+    ) -> None:
+        source = mirror.source
+        reason = "this put could not be handled"
+        try:
+            right = self._access.right(identity.user, identity.address)
+            is_allowed = source.needed is not None and right >= source.needed
+            attempt = Attempt(mirror.name, source.attempted(changed), identity, is_allowed)
+            verdict = await self._gate.execute(source, attempt, lambda: source.put(changed, identity))
+            reason = verdict.reason if verdict.outcome != "accepted" else ""
+        finally:
+            self._open_puts.end(identity.address)
+            self._late.put(answer.answer(reason))
+
+    # called in a thread of its own: p4p waits for the thread of the server there
+
+    def _run_late(self) -> None:
+        while (function := self._late.get()) is not None:
+            try:
+                function()
+            except Exception:
+                log.exception("an answer over PVAccess")
+            del function
+
+
+class _Answer:
+    """The answer to a put: the operation of p4p, which must not be forgotten in the loop."""
+
+    def __init__(self, operation: Any) -> None:
+        self._operation = [operation]
+
+    def answer(self, reason: str) -> Callable[[], None]:
+        """Return the function that answers, and forgets the operation."""
+        return lambda: self._operation.pop().done(error=reason or None)
+
+
+class _Handler:
+    """Hands over what clients do to one PV; p4p calls it in the thread of the server."""
+
+    def __init__(self, server: PvaServer, mirror: _Mirror) -> None:
+        self._server, self._mirror = server, mirror
+
+    def put(self, pv: Any, operation: Any) -> None:  # noqa: ARG002
+        """Hand over a put."""
+        server = self._server
+        try:
+            value = operation.value()
+            identity = ClientIdentity(operation.account(), "", _host(operation.peer()))
+            changed = {name: _shortened(value[name]) for name in leaves(value)}
+        except ValueError as error:  # a text that is no UTF-8
+            operation.done(error=f"{self._mirror.name}: this put cannot be read: {error}")
+            return
+        reason = server._open_puts.begin(identity.address)
+        if reason is not None:
+            operation.done(error=reason)
+            return
+        answer = _Answer(operation._op)
+        server._loop.call_soon_threadsafe(server.begin_put, self._mirror, changed, identity, answer)
+
+    def onLastDisconnect(self, pv: Any) -> None:  # noqa: N802
+        """Hand over that the last client of a PV has left it."""
+        self._server._loop.call_soon_threadsafe(self._server._drop, self._mirror, pv)
+
+
+def leaves(value: Any) -> list[str]:
+    """Return the names of the marked fields of a value that are no structures."""
+    return sorted(name for name in value.changedSet(expand=True) if not isinstance(value[name], Value))
+
+
+def _shortened(value: object) -> object:
+    """Cut a text that is too long for any PV: that it is too long is found later."""
+    return value[: MAX_BYTES + 1] if isinstance(value, str) else value
+
+
+def _host(peer: str) -> str:
+    """Return the address of a peer, which p4p gives with its port."""
+    return peer.rpartition(":")[0]
+
+
+def _merged(metadata: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of both; those of a structure in both are united."""
+    merged: dict[str, Any] = dict(metadata)
+    for name, value in update.items():
+        known = merged.get(name)
+        merged[name] = {**known, **value} if isinstance(known, Mapping) else value
+    return merged
