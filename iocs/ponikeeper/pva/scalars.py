@@ -94,7 +94,7 @@ class Scalar:
         reading = self._channel.reading()
         value: object = reading.value
         if isinstance(value, bytes):
-            value = value.decode("latin-1")
+            value = value.partition(b"\0")[0].decode("latin-1")
         if self._channel.pv.kind is Kind.ENUM:
             value = {"index": value}
         return {"value": value, "alarm": alarm_of(reading), "timeStamp": time_of(reading)}
