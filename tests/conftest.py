@@ -188,6 +188,14 @@ def gateway_to(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
 
 
 @pytest.fixture
+def session_port() -> Iterator[int]:
+    """Return a port on which the clients of this session search, for a server that is none of ours."""
+    port = _free.pop()
+    yield port
+    _free.append(port)
+
+
+@pytest.fixture
 def make_motors() -> Iterator[Callable[[], Motors]]:
     """Make sets of simulated linked PVs that are not served yet; they end with the test."""
     with _making_motors() as make:

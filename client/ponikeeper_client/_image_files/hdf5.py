@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -157,6 +158,29 @@ def files_of(path: Path, name: str | None) -> list[Path]:
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error}; expected a complete HDF5 file") from error
     return list(dict.fromkeys([path, *holders]))
+
+
+def size_of_images(file: Any, path: Path) -> tuple[int, tuple[int, int]] | None:
+    """Return how many frames an open file has, and their shape.
+
+    Parameters
+    ----------
+    file
+        An open h5py file.
+    path
+        Its path.
+
+    Returns
+    -------
+    tuple or None
+        The number of frames and their shape (y, x) in pixels; None where the images are not found.
+    """
+    try:
+        datasets = _datasets(file, path, None)
+    except ImageError:
+        return None
+    rows, columns = datasets[0].shape[-2:]
+    return sum(math.prod(dataset.shape[:-2]) for dataset in datasets), (int(rows), int(columns))
 
 
 def _datasets(file: Any, path: Path, name: str | None) -> list[Any]:

@@ -7,7 +7,7 @@ detector is built.
 from ponikeeper_client.documents._calibration_md import CALIBRATION_MD, CALIBRATION_MD_SOURCE, calibration_md
 from ponikeeper_client.documents._files import verify_files
 from ponikeeper_client.documents._integrators import azimuthal_integrator, integrator_of
-from ponikeeper_client.documents._models import RecordedModel, recorded_model
+from ponikeeper_client.documents._models import RecordedModel, model_text, recorded_model
 from ponikeeper_client.documents._positions import in_units_of_joint, matched_keys
 from ponikeeper_client.documents._reading import (
     Calibration,
@@ -57,6 +57,7 @@ __all__ = [
     "in_units_of_joint",
     "integrator_of",
     "matched_keys",
+    "model_text",
     "position_columns",
     "recorded_applicability",
     "recorded_model",

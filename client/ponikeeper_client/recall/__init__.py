@@ -1,6 +1,7 @@
 """Read the geometry of a run back: as it was recorded, and as it is known now.
 
 >>> recorded(catalog[uid])  # every geometry, with the events that it covers
+>>> recorded("image.h5")  # the same of a file that areaDetector wrote, whose events are its frames
 >>> best_known(catalog[uid])  # with all corrections made since
 >>> azimuthal_integrator(catalog[uid], event=3, best=True)
 >>> geometries(catalog[uid])  # of each event, where a model is active

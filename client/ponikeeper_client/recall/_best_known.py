@@ -19,6 +19,7 @@ from ponikeeper.protocol.model_revisions import is_model
 from ponikeeper.protocol.models import model_of
 from ponikeeper.text.timestamps import from_posix, to_datetime
 from ponikeeper_client.documents import applicability
+from ponikeeper_client.recall._frames import completed, is_of_frames
 from ponikeeper_client.recall._histories import Histories, History, read_histories
 from ponikeeper_client.recall._lookup import Lookup
 from ponikeeper_client.recall._models import Computed, computed_at, joints_at, verified_model
@@ -47,7 +48,7 @@ def best_known(
     Parameters
     ----------
     run, detector, stream
-        As for `recorded`.
+        As for `recorded`; also the path of an image file.
     revision
         Number of a revision to use instead of the recorded one, such as one that was calibrated where the links
         were. Its corrections are not followed; they count for its status.
@@ -83,6 +84,7 @@ def best_known(
     records = recorded(run, detector, stream)
     prefixes = [record.prefix for record in records]
     lookup = Lookup(None if history is None else read_histories(history, prefixes), timeout)
+    records = Geometries(completed(one, lookup.of(one)) if is_of_frames(one) else one for one in records)
     results: list[BestKnown] = []
     for record in records:
         if revision is not None and record.revision is None:

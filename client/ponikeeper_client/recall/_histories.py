@@ -130,7 +130,7 @@ def select_history(histories: Sequence[ExportedHistory], recorded: Recorded) -> 
     number = recorded.revision or 0
     same_prefix = [FileHistory(one) for one in histories if recorded.prefix in (None, *one.prefixes)]
     uids = {history: revision.uid for history in same_prefix if (revision := history.revision(number)) is not None}
-    matches = [history for history, uid in uids.items() if uid == recorded.uid]
+    matches = [history for history, uid in uids.items() if recorded.has_uid(uid)]
     if matches:
         return max(matches, key=lambda history: history.length)
     where = f"{recorded.detector} {recorded.scope}: revision {number} with the uid {recorded.uid}"

@@ -104,7 +104,7 @@ class Lookup:
         if isinstance(live, PonikeeperError):
             return self._in_mirror(record, live)
         revision = live.revision(record.revision or 0)
-        if _address() and (revision is None or revision.uid != record.uid):
+        if _address() and (revision is None or not record.has_uid(revision.uid)):
             text = f"{where}: {live.authority} has no revision {record.revision} with the uid {record.uid}"
             return self._in_mirror(record, NoGeometryError(text))
         return live

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 from ponikeeper.errors import GeometryError, NoGeometryError, ShapeError
@@ -9,8 +10,11 @@ from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import DEFAULTS, PARAMETERS
 from ponikeeper.geometry.pyfai_values import plain_values
 from ponikeeper.text.timestamps import from_posix
+from ponikeeper_client._image_files.frame_attributes import read_attributes
 from ponikeeper_client.documents import Calibration, calibrations, image_shape, recorded_applicability, warn_once
 from ponikeeper_client.recall._event_states import StatePart, state_parts, status_notes, travelling_links
+from ponikeeper_client.recall._frames import MAX_AGE, completed, frame_records, is_of_frames
+from ponikeeper_client.recall._histories import Histories, read_histories, select_history
 from ponikeeper_client.recall._places import Columns, disagreement, place_parts
 from ponikeeper_client.recall._runs import Run, Section
 from ponikeeper_client.recall._sources import read_run
@@ -22,16 +26,30 @@ _DARK_NOTE = "a dark frame that was used again has the geometry of its own time"
 _ANGSTROM = 1e-10
 
 
-def recorded(run: Any, detector: str | None = None, stream: str | None = None) -> Geometries[Recorded]:
-    """Return every geometry that a run recorded, in order, with the events that each covers.
+def recorded(
+    run: Any,
+    detector: str | None = None,
+    stream: str | None = None,
+    *,
+    history: Histories | None = None,
+    max_age: float = MAX_AGE,
+) -> Geometries[Recorded]:
+    """Return every geometry that a run or an image file recorded, in order, with the events that each covers.
 
     Parameters
     ----------
     run
         The documents of the run (pairs of kind and document, or lists by kind), its Tiled client, or a
-        run of databroker, version 1 or 2.
+        run of databroker, version 1 or 2. Or the path of an HDF5 file of areaDetector, whose events are its frames.
     detector, stream
-        Only of this detector, only of this stream.
+        Only of this detector, only of this stream. The detector of a file is its PV prefix without the
+        colon at the end.
+    history
+        For a file: exported histories, their files, or a mirror in Tiled, which have what the header of a frame does
+        not, such as a long `detector_config` and the covariance.
+    max_age
+        For a file: how far the clock of the geometry's IOC, as the frame has it, and the time of the frame may be
+        apart (s). A header that is older, because that IOC did not answer, does not count.
 
     Returns
     -------
@@ -42,27 +60,49 @@ def recorded(run: Any, detector: str | None = None, stream: str | None = None) -
     Raises
     ------
     ValueError
-        The detector or the stream is not a name.
+        The detector or the stream is not a name, or `history` is given for a run.
     NoGeometryError
         `run` is not a run, or it has no record of that detector or stream, not even that there was no
-        geometry.
+        geometry; or the histories do not have what a file recorded.
+    HistoryError
+        An export is damaged.
 
     Examples
     --------
     >>> recorded(catalog[uid])
     pe1: primary 1-4: revision 12 near VALID; 5-6: revision 13 far VALID
+    >>> recorded("image.h5")
+    XF:28ID1-ES{Det:PE1}Calib: frames 1-4: revision 12 VALID; 5-6: revision 13 VALID
     """
     require_names(detector=detector, stream=stream)
-    whole = read_run(run)
-    results = _recorded(whole)
+    if isinstance(run, str | Path):
+        source, results = str(run), _recorded_frames(Path(run), history, max_age)
+    elif history is not None:
+        raise ValueError("history= is for image files: a run has the whole record, best_known(run) its corrections")
+    else:
+        whole = read_run(run)
+        source, results = f"run {whole.uid}", _recorded(whole)
     if detector is None and stream is None:
         return Geometries(results)
     matches = [one for one in results if detector in (None, one.detector) and stream in (None, one.stream)]
     if not matches:
         names = ", ".join(dict.fromkeys(f"{one.detector} in {one.stream}" for one in results)) or "none at all"
         wanted = " ".join(filter(None, (detector and f"of {detector}", stream and f"in {stream}")))
-        raise NoGeometryError(f"run {whole.uid} recorded no geometry {wanted}: recorded are {names}")
+        raise NoGeometryError(f"{source} recorded no geometry {wanted}: recorded are {names}")
     return Geometries(matches)
+
+
+def _recorded_frames(path: Path, history: Histories | None, max_age: float) -> list[Recorded]:
+    if not path.exists():
+        raise NoGeometryError(
+            f"{path} is no run: expected its documents, or the run of a catalog, catalog[uid]; and there is no file of "
+            "that name"
+        )
+    records = [one for each in read_attributes(path) for one in frame_records(str(path), each, max_age)]
+    if history is None:
+        return records
+    exports = read_histories(history, [one.prefix for one in records])
+    return [completed(one, select_history(exports, one)) if is_of_frames(one) else one for one in records]
 
 
 def require_names(**names: object) -> None:

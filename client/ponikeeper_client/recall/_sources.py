@@ -1,6 +1,7 @@
 """Read a run from whatever form it is in: documents, Tiled, databroker."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from ponikeeper.errors import NoGeometryError
@@ -37,6 +38,8 @@ def read_run(source: Any, columns: Collection[str] = ()) -> Run:
         return _tiled.from_tables(source, columns)
     if isinstance(source, Mapping) and "start" in source and not hasattr(source, "metadata"):
         return from_kinds(source, columns)
+    if isinstance(source, str | Path):
+        raise NoGeometryError(f"{source} is no run: the geometry of an image file is read by recorded({str(source)!r})")
     documents = _documents(source)
     if documents is None and _arrays.is_array_run(source):
         return _arrays.from_arrays(source, columns)

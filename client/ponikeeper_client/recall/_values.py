@@ -11,6 +11,7 @@ from ponikeeper.geometry.files import Files
 from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.history.corrections import correction_text
 from ponikeeper.history.records import Correction
+from ponikeeper.protocol.header import Header, short_uid
 from ponikeeper_client.documents import Applicability, RecordedModel, StatusRecord, warn_once
 from ponikeeper_client.recall._runs import Event, event_ranges
 
@@ -33,10 +34,10 @@ class Recorded:
     Parameters
     ----------
     run_uid
-        The run.
+        The run, or the path of an image file.
     stream, detector, calib
         Where it was recorded: the stream, the device, its component (empty where the calibration
-        itself was read).
+        itself was read). In an image file ``frames``, the PV prefix without its last colon, and nothing.
     kind
         ``ponikeeper``; ``xpdAcq``, the ten values alone; ``calibration_md``, in the start document.
         Only the first has a revision.
@@ -77,6 +78,8 @@ class Recorded:
     image_shape
         Shape (y, x) of the detector's images in pixels; None where the run does not have it, or has
         several.
+    header
+        What a frame of an image file has; None for runs.
     """
 
     run_uid: str
@@ -106,6 +109,7 @@ class Recorded:
     events_unknown: str = ""
     notes: tuple[str, ...] = ()
     image_shape: tuple[int, int] | None = field(default=None, repr=False)
+    header: Header | None = field(default=None, repr=False, hash=False)
 
     @property
     def status(self) -> str:
@@ -139,6 +143,21 @@ class Recorded:
         if self.kind != PONIKEEPER:
             return f"{self.kind}, no revision"
         return " ".join(str(part) for part in ("revision", self.revision, self.label, self.status) if part)
+
+    def has_uid(self, uid: str) -> bool:
+        """Return whether a uid is the recorded one, of which the header of a frame has only the start.
+
+        Parameters
+        ----------
+        uid
+            The whole uid of a revision.
+
+        Returns
+        -------
+        bool
+            False where no uid was recorded.
+        """
+        return self.uid in (uid, self.header and short_uid(uid))
 
     def require_geometry(self, *, any_status: bool = False) -> Geometry:
         """Return the geometry, or raise the reason why there is none, or why it does not apply.
