@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from ponikeeper.errors import NotConnectedError
@@ -99,6 +99,21 @@ class IocHistory:
         records = history_reading.run(history_reading.full_history(), self._query)
         return ExportedHistory.of(self._prefix, timestamps.from_datetime(timestamps.now()), records)
 
+    def read_after(self, known: Mapping[str, int]) -> history_reading.FullHistory:
+        """Read the records from some on, as of one instant; the errors are those of `read_all`.
+
+        Parameters
+        ----------
+        known
+            Number of the newest record of each kind that is known: of this kind, the records from it on are read.
+
+        Returns
+        -------
+        dict of str to list
+            The records of each kind.
+        """
+        return history_reading.run(history_reading.full_history(known), self._query)
+
     def _query(self, query: HistoryQuery) -> Reply:
         if not self._is_fresh:
             # the first value of the monitor may be an old reply to the same query: no client has sent this one before,
@@ -120,6 +135,21 @@ class IocHistory:
     def _is_answered(self, query: HistoryQuery) -> bool:
         text = self._reply_pv.newest(time.monotonic() + self._timeout)
         return f'"read": "{query}"' in text[:80]
+
+
+def silent_iocs(prefixes: Iterable[str], timeout: float) -> list[str]:
+    """Return those of many prefixes that no IOC serves; all are searched at once.
+
+    Parameters
+    ----------
+    prefixes
+        PV prefixes of calibrations.
+    timeout
+        How long to wait for all (s).
+    """
+    pvs: dict[str, Any] = {prefix: _signals_of(prefix)[0]._write_pv for prefix in prefixes}
+    wait_for(lambda: all(pv.connected for pv in pvs.values()), time.monotonic() + timeout)
+    return [prefix for prefix, pv in pvs.items() if not pv.connected]
 
 
 def _signals_of(prefix: str) -> tuple[GuardedWritable, TextSignal]:

@@ -9,11 +9,12 @@ import speak
 from ponikeeper.errors import HistoryError, NoGeometryError, NotConnectedError, RefusedError
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.recall import _lookup as lookup_module
-from ponikeeper_client.recall import _mirror as mirror_module
+from ponikeeper_client.recall import _mirror_copy as copy_module
 from ponikeeper_client.recall import affected, best_known, geometries, read_history, timeline
-from ponikeeper_client.recall._mirror import copy_history, find_mirror, make_mirror, read_mirror
+from ponikeeper_client.recall._mirror import find_mirror, read_mirror
+from ponikeeper_client.recall._mirror_copy import continue_copy, copy_history, make_mirror
 from ponikeeper_client.report import detector_report
-from recalling import PREFIX, configured, history, judge, revision, snapshot, taken
+from recalling import BEGIN, PREFIX, configured, history, iso, judge, revision, snapshot, taken
 from speak import GEOMETRY
 
 
@@ -47,6 +48,34 @@ def test_copies_add_only_what_is_new(mirror):
     assert len(mirror[later.revisions[0].uid]) == 3  # batches
 
 
+def since(copied, whole):
+    """Return the records of a history from the newest ones on that a mirror has."""
+    return {kind: records[max(0, copied.counts.get(kind, 0) - 1) :] for kind, records in whole.by_kind().items()}
+
+
+def test_copy_is_continued_with_the_new_records_alone(mirror):
+    first = copy_history(mirror, history(3, [judge(1, 1)]))
+    same = continue_copy(mirror, first, iso(BEGIN), since(first, history(3, [judge(1, 1)])))
+    assert (same.added, same.total, same.batches) == (0, 7, 1)
+    whole = history(5, [judge(1, 1), judge(2, 2)])
+    later = continue_copy(mirror, same, iso(BEGIN), since(same, whole))
+    assert (later.added, later.total, later.batches) == (5, 12, 2)
+    (found,) = read_mirror(mirror, PREFIX)
+    assert (found.by_kind(), found.exported) == (whole.by_kind(), iso(BEGIN))
+    assert copy_history(mirror, whole).added == 0
+    again = continue_copy(mirror, first, iso(BEGIN), since(first, whole))
+    assert again is None  # another process has continued the copy meanwhile
+
+
+def test_history_that_does_not_continue_the_copied_one_is_refused(mirror):
+    copied = copy_history(mirror, history(3, [judge(1, 1, by=2)]))
+    with pytest.raises(RefusedError, match="revision 3 differs: in the store it is the one made"):
+        continue_copy(mirror, copied, iso(BEGIN), since(copied, history(5, [judge(1, 1, by=2)], store="two")))
+    with pytest.raises(RefusedError, match=r"has more records .* restored from an older backup"):
+        continue_copy(mirror, copied, iso(BEGIN), since(copied, history(3)))
+    assert len(copied.folder) == 1
+
+
 def test_older_copy_or_another_history_of_the_numbers_is_refused(mirror):
     copy_history(mirror, history(2, [judge(1, 1, by=2)]))
     with pytest.raises(RefusedError, match=r"has more records .* restored from an older backup"):
@@ -57,19 +86,19 @@ def test_older_copy_or_another_history_of_the_numbers_is_refused(mirror):
 
 def test_interrupted_copy_is_continued(mirror, monkeypatch):
     """The connection is lost after two of four parts."""
-    monkeypatch.setattr(mirror_module, "_BATCH", 3)
-    whole, create = history(6), mirror_module._create
+    monkeypatch.setattr(copy_module, "_BATCH", 3)
+    whole, create = history(6), copy_module._create
 
     def lost(parent, key, *rest):
         if key == "00000003":
             raise OSError("connection lost")
         return create(parent, key, *rest)
 
-    monkeypatch.setattr(mirror_module, "_create", lost)
+    monkeypatch.setattr(copy_module, "_create", lost)
     with pytest.raises(OSError, match="connection lost"):
         copy_history(mirror, whole)
     assert read_mirror(mirror) == []
-    monkeypatch.setattr(mirror_module, "_create", create)
+    monkeypatch.setattr(copy_module, "_create", create)
     assert copy_history(mirror, whole).added == 12
     (found,) = read_mirror(mirror)
     assert found.by_kind() == whole.by_kind()

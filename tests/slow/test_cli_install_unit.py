@@ -13,7 +13,12 @@ from ponikeeper.cli.install_unit import obstacles
 from ponikeeper.config import load
 from ponikeeper.site.deploy_files import deploy_folder
 
-UNITS = ["ponikeeper-backup@.service", "ponikeeper-backup@.timer", "ponikeeper@.service"]
+UNITS = [
+    "ponikeeper-backup@.service",
+    "ponikeeper-backup@.timer",
+    "ponikeeper-mirror@.service",
+    "ponikeeper@.service",
+]
 
 
 @pytest.fixture
@@ -39,26 +44,28 @@ def written(folder):
 def test_units_are_written_unchanged_with_drop_ins_for_the_path_of_the_program(install, config, tmp_path):
     done = install(config, tmp_path / "system")
     assert (done.returncode, done.stderr) == (0, "")
-    drop_ins = ["ponikeeper-backup@28id1.service.d/place.conf", "ponikeeper@28id1.service.d/place.conf"]
+    drop_ins = [
+        f"{unit}@28id1.service.d/place.conf" for unit in ("ponikeeper-backup", "ponikeeper-mirror", "ponikeeper")
+    ]
     assert written(tmp_path / "system") == sorted(UNITS + drop_ins)
     for name in UNITS:
         assert (tmp_path / "system" / name).read_text() == (deploy_folder() / "systemd" / name).read_text()
-    place = (tmp_path / "system" / drop_ins[1]).read_text()
+    place = (tmp_path / "system" / drop_ins[2]).read_text()
     assert place.endswith(f"ExecStart=\nExecStart={sys.prefix}/bin/ponikeeper serve {config}\n")
     assert "systemctl enable --now ponikeeper@28id1 " in done.stdout
-    assert done.stdout.count(": written\n") == 5
+    assert done.stdout.count(": written\n") == 7
 
 
 def test_dry_run_writes_nothing(install, config, tmp_path):
     done = install(config, tmp_path / "system", "--dry-run")
-    assert (done.returncode, done.stdout.count(": would be written\n")) == (0, 5)
+    assert (done.returncode, done.stdout.count(": would be written\n")) == (0, 7)
     assert not (tmp_path / "system").exists()
 
 
 def test_edited_files_are_kept_unless_forced(install, config, tmp_path):
     folder = tmp_path / "system"
     assert install(config, folder).returncode == 0
-    assert install(config, folder).stdout.count(": unchanged\n") == 5
+    assert install(config, folder).stdout.count(": unchanged\n") == 7
     unit = folder / "ponikeeper@.service"
     unit.write_text(unit.read_text() + "# ours\n")
     done = install(config, folder)
@@ -77,12 +84,12 @@ def test_invalid_configuration_installs_nothing(install, config, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_backup_units_are_clean_to_systemd(tmp_path):
+def test_other_units_are_clean_to_systemd(tmp_path):
     program = Path(sys.executable).parent / "ponikeeper"
     for name in UNITS:
         text = (deploy_folder() / "systemd" / name).read_text()
         (tmp_path / name).write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={program}", text, flags=re.MULTILINE))
-    for name in UNITS[:2]:
+    for name in UNITS[:3]:
         command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / name.replace("@.", "@28id1."))]
         shutil.copy(tmp_path / name, tmp_path / name.replace("@.", "@28id1."))
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)

@@ -1,5 +1,6 @@
 """The files of deploy/: each has a test here or elsewhere, and a file without a test fails the run."""
 
+import os
 import re
 import shutil
 import socket
@@ -46,6 +47,7 @@ TESTED = {
     "systemd/ponikeeper@.service": "test_unit_is_clean_to_systemd",
     "systemd/ponikeeper-backup@.service": "test_unit_of_the_backup_calls_an_existing_command",
     "systemd/ponikeeper-backup@.timer": "test_unit_of_the_backup_calls_an_existing_command",
+    "systemd/ponikeeper-mirror@.service": "test_unit_of_the_mirror_calls_an_existing_command_with_few_rights",
 }
 """The test of each file."""
 
@@ -180,6 +182,30 @@ def test_unit_of_the_backup_calls_an_existing_command(tmp_path):
     assert subprocess.run(command, capture_output=True, timeout=live.TIMEOUT).returncode == 0
     assert len(list((tmp_path / "backups").iterdir())) == 1
     assert "[Timer]" in (DEPLOY / "systemd" / "ponikeeper-backup@.timer").read_text()
+
+
+@needs_systemd
+def test_unit_of_the_mirror_calls_an_existing_command_with_few_rights(tmp_path):
+    """Its command without a catalog ends with the code that systemd does not restart; another one it does."""
+    unit = DEPLOY / "systemd" / "ponikeeper-mirror@.service"
+    values = directives(unit.read_text(encoding="ascii"))
+    words = values["ExecStart"].split()[1:]
+    assert words[-2:] == ["/etc/ponikeeper/%i.toml", "${PONIKEEPER_MIRROR}"]
+    config = tmp_path / "28id1.toml"
+    command = [sys.executable, "-m", "ponikeeper", *words[:-2], str(config)]
+    for text, catalog, code in (
+        ("", "http://127.0.0.1:9", 2),
+        ('[[detector]]\nprefix = "P:"\n', "http://127.0.0.1:9", 3),
+    ):
+        config.write_text(text)
+        environment = {**os.environ, "TILED_RETRY_ATTEMPTS": "1"}
+        done = subprocess.run(
+            [*command, catalog], env=environment, capture_output=True, text=True, timeout=live.TIMEOUT
+        )
+        assert done.returncode == code, done.stderr
+        assert (values["RestartPreventExitStatus"] == str(code)) == (code == 2)
+    done = analyze("security", "--offline=true", "--threshold=25", "--no-pager", str(unit))
+    assert done.returncode == 0, done.stdout[-500:]
 
 
 @needs_systemd

@@ -10,6 +10,7 @@ from pathlib import Path
 from ponikeeper.errors import StoreError
 from ponikeeper.geometry import Geometry
 from ponikeeper.history import Correction, DerivedGeometry, LabelRecord, RenameRecord, ServiceChange
+from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.records import FOLLOWED, UNDO
 from ponikeeper.store import Draft, FollowState, schema
 from ponikeeper.store import sqlite_storage as writing
@@ -103,6 +104,17 @@ def large_store(path: Path, prefix: str, revisions: int, comment: str = "") -> P
     finally:
         storage.close()
     return path
+
+
+def store_history(path: Path, history: ExportedHistory) -> None:
+    """Add all records of a history to a store."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    storage = SQLiteStorage(path)
+    try:
+        records = [record for of_kind in history.by_kind().values() for record in of_kind]
+        storage.append(history.prefix, records, history.exported, "legacy import")
+    finally:
+        storage.close()
 
 
 def contents(path: Path) -> dict[str, object]:

@@ -4,17 +4,22 @@ import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
-from ponikeeper.errors import ConfigError, PonikeeperError
+from ponikeeper.errors import ConfigError, NotConnectedError, PonikeeperError
+from ponikeeper.text import timestamps
 from ponikeeper.text.ascii import to_ascii
-from ponikeeper_client._ioc_history import IocHistory
+from ponikeeper_client._ioc_history import IocHistory, silent_iocs
 from ponikeeper_client.recall._catalogs import open_catalog
-from ponikeeper_client.recall._mirror import copy_history, make_mirror
+from ponikeeper_client.recall._mirror_copy import Copied, continue_copy, copy_history, make_mirror
 
 _TIMEOUT = 10.0
 """How long an IOC may take for each answer (s)."""
+
+_WHOLE_AFTER = 86_400.0
+"""How long after a whole copy, in which everything is verified, the next copy is whole again (s)."""
 
 
 def mirror(configurations: Sequence[Path], catalog: str, every: float | None) -> bool:
@@ -43,12 +48,13 @@ def mirror(configurations: Sequence[Path], catalog: str, every: float | None) ->
     """
     prefixes = [prefix for path in configurations for prefix in read_prefixes(path)]
     with open_catalog(catalog) as opened:
-        target = make_mirror(opened)
+        copies = Copies(opened)
         while True:
-            results = [_copy(target, prefix) for prefix in prefixes]
+            is_complete = copies.copy(prefixes, time.monotonic())
             if every is None:
-                return all(results)
+                return is_complete
             time.sleep(every)
+            prefixes = copies.read_again(configurations, prefixes)
 
 
 def read_prefixes(path: Path) -> Iterator[str]:
@@ -69,14 +75,92 @@ def read_prefixes(path: Path) -> Iterator[str]:
     yield from prefixes
 
 
-def _copy(target: object, prefix: str) -> bool:
-    """Copy one history; what is wrong with it must not keep the others from being copied."""
-    try:
+class Copies:
+    """Copies histories into the mirror of a catalog: whole at first and once a day, in between what is new.
+
+    What is copied and what is wrong is printed; a copy without a new record, and a problem that stays, only once.
+
+    Parameters
+    ----------
+    catalog
+        The client of the catalog.
+    """
+
+    def __init__(self, catalog: Any) -> None:
+        self._catalog = catalog
+        self._copied: dict[str, tuple[Copied, float]] = {}
+        self._printed: dict[str, str] = {}
+
+    def copy(self, prefixes: Sequence[str], now: float) -> bool:
+        """Copy histories once.
+
+        Parameters
+        ----------
+        prefixes
+            PV prefixes of the detectors.
+        now
+            Time of a clock that is never set (s).
+
+        Returns
+        -------
+        bool
+            Whether every history was copied.
+        """
+        try:
+            target = make_mirror(self._catalog)
+        except Exception as error:  # noqa: BLE001  # the libraries of Tiled raise many kinds of errors
+            return self._failed("catalog", error)
+        self._printed.pop("catalog", None)
+        silent = silent_iocs(prefixes, _TIMEOUT)
+        for prefix in silent:
+            self._failed(prefix, NotConnectedError(f"its IOC does not answer within {_TIMEOUT:g} s"))
+        results = [self._copy(target, prefix, now) for prefix in prefixes if prefix not in silent]
+        return all(results) and not silent
+
+    def read_again(self, configurations: Sequence[Path], prefixes: Sequence[str]) -> list[str]:
+        """Read the prefixes of the configurations again; where that fails, those of before stay, and it is reported."""
+        try:
+            read = [prefix for path in configurations for prefix in read_prefixes(path)]
+        except ConfigError as error:
+            self._failed("configuration", error)
+            return list(prefixes)
+        self._printed.pop("configuration", None)
+        return read
+
+    def _copy(self, target: Any, prefix: str, now: float) -> bool:
+        """Copy one history; what is wrong with it must not keep the others from being copied."""
+        try:
+            copied = self._new_records(target, prefix, now) or self._whole_history(target, prefix, now)
+        except Exception as error:  # noqa: BLE001  # as above
+            self._copied.pop(prefix, None)
+            return self._failed(prefix, error)
+        text = "nothing was committed yet" if copied is None else f"{copied.total} records"
+        if text != self._printed.get(prefix):
+            added = "" if copied is None else f"{copied.added} new records, {copied.total} in all"
+            typer.echo(f"{prefix}: {added or text}")
+        self._printed[prefix] = text
+        return True
+
+    def _new_records(self, target: Any, prefix: str, now: float) -> Copied | None:
+        """Copy what is new; None where the whole history is to be copied."""
+        copied, verified = self._copied.get(prefix, (None, 0.0))
+        if copied is None or now - verified >= _WHOLE_AFTER:
+            return None
+        records = IocHistory(prefix, _TIMEOUT).read_after(copied.counts)
+        copied = continue_copy(target, copied, timestamps.from_datetime(timestamps.now()), records)
+        if copied is not None:
+            self._copied[prefix] = copied, verified
+        return copied
+
+    def _whole_history(self, target: Any, prefix: str, now: float) -> Copied | None:
         copied = copy_history(target, IocHistory(prefix, _TIMEOUT).read_all())
-    except Exception as error:  # noqa: BLE001  # the catalog, too, may not answer for a while
+        if copied is not None:
+            self._copied[prefix] = copied, now
+        return copied
+
+    def _failed(self, name: str, error: Exception) -> bool:
         what = f"{error}" if isinstance(error, PonikeeperError) else f"{type(error).__name__}: {error}"
-        typer.echo(to_ascii(f"{prefix}: {what}"), err=True)
+        if what != self._printed.get(name):
+            typer.echo(to_ascii(f"{name}: {what}"), err=True)
+        self._printed[name] = what
         return False
-    done = "nothing was committed yet" if copied is None else f"{copied.added} new records, {copied.total} in all"
-    typer.echo(f"{prefix}: {done}")
-    return True

@@ -59,6 +59,7 @@ _NEXT = (
     ("systemctl daemon-reload", "systemd reads the units"),
     ("systemctl enable --now ponikeeper@{}", "starts it, now and at each boot, and waits until it answers"),
     ("systemctl enable --now ponikeeper-backup@{}.timer", "copies its history to /var/backups/ponikeeper each night"),
+    ("systemctl enable --now ponikeeper-mirror@{}", "copies it into Tiled; first write /etc/ponikeeper/mirror.env"),
     ("journalctl -u ponikeeper@{}", "its log; puts: journalctl -t ponikeeper-put"),
 )
 """The next commands for an instance, each with its purpose."""

@@ -10,8 +10,9 @@ Examples
 'revision 12'
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeVar, cast
 
 from ponikeeper.errors import RefusedError
@@ -229,32 +230,40 @@ def labelled(label: str) -> Steps[Revision]:
     raise RefusedError(f"there is no revision labelled {label}: the history has {known}")
 
 
-def full_history() -> Steps[FullHistory]:
+def full_history(known: Mapping[str, int] = MappingProxyType({})) -> Steps[FullHistory]:
     """Read all records as of one instant, while commits continue.
 
     The activations are read again until no record of another kind was added meanwhile. Each revision was
     activated by the transaction that stored it, so the revisions of that instant are those up to the newest one
     that these activations name.
 
+    Parameters
+    ----------
+    known
+        Number of the newest record of each kind that is known already: of this kind, the records from it on are read.
+
     Raises
     ------
     RefusedError
         Records are added all the time.
     """
+    first = {kind: max(1, known.get(kind, 1)) for kind in KINDS}
     read: dict[str, list[Record]] = {kind: [] for kind in KINDS}
     later = [kind for kind in KINDS if kind not in ("revision", "activation")]
     for _ in range(_TRIES):
         for kind in (*later, "activation"):
-            read[kind] += yield from records(kind, len(read[kind]) + 1)
+            read[kind] += yield from records(kind, first[kind] + len(read[kind]))
         added = 0
         for kind in later:
-            added += (yield HistoryQuery(kind, len(read[kind]) + 1)).count - len(read[kind])
+            after = first[kind] + len(read[kind])
+            added += max(0, (yield HistoryQuery(kind, after)).count + 1 - after)
         if not added:
             break
     else:
         raise RefusedError("corrections, undos, labels or service changes are added all the time: try again later")
-    newest = max((activation.revision for activation in cast("list[Activation]", read["activation"])), default=0)
-    read["revision"] = yield from records("revision", 1, newest)
+    activated = (activation.revision for activation in cast("list[Activation]", read["activation"]))
+    newest = max([known.get("revision", 0), *activated])
+    read["revision"] = yield from records("revision", first["revision"], newest)
     return read
 
 

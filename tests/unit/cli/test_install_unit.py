@@ -9,7 +9,12 @@ from ponikeeper.config import load
 from ponikeeper.errors import ConfigError
 
 PROGRAM = Path("/opt/ponikeeper/bin/ponikeeper")
-UNITS = ["ponikeeper-backup@.service", "ponikeeper-backup@.timer", "ponikeeper@.service"]
+UNITS = [
+    "ponikeeper-backup@.service",
+    "ponikeeper-backup@.timer",
+    "ponikeeper-mirror@.service",
+    "ponikeeper@.service",
+]
 
 
 @pytest.fixture

@@ -197,6 +197,25 @@ def test_full_history_has_the_service_changes(small):
     assert reading.run(reading.full_history(), small)["service"] == [SERVICE]
 
 
+def test_only_what_is_new_is_read_with_the_newest_known_records(long):
+    known = {"revision": 150, "activation": 160}
+    long.retract(1, 7)
+    history = reading.run(reading.full_history(known), long)
+    assert numbers(history["revision"]) == list(range(150, REVISIONS + 1))
+    assert numbers(history["activation"]) == list(range(160, REVISIONS + 1))
+    assert numbers(history["judgement"]) == [1]
+    long.queries.clear()
+    newest = reading.run(reading.full_history({"revision": REVISIONS, "activation": REVISIONS, "judgement": 1}), long)
+    counts = {kind: len(records) for kind, records in newest.items() if records}
+    assert counts == {"revision": 1, "activation": 1, "judgement": 1}
+    assert len(long.queries) == 2 * len(KINDS) - 2
+
+
+def test_shorter_history_than_is_known_has_no_newest_record(long):
+    history = reading.run(reading.full_history({"revision": 300, "activation": 300, "judgement": 1}), long)
+    assert not any(history.values())
+
+
 def test_correction_that_arrives_meanwhile_is_part_of_the_history_or_comes_too_late(long):
     def correct_once(query):
         if query.startswith("activation"):
