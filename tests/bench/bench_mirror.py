@@ -51,7 +51,7 @@ def main(detectors, revisions):
 
 
 def fill(ioc, revisions):
-    """Give each detector of an IOC its history."""
+    """Store a history for each detector of an IOC."""
     from recalling import history, judge
     from stores import store_history
 
