@@ -30,7 +30,7 @@ from ponikeeper_client import azimuthal_integrator, best_known, geometries, read
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.guard import calibration_guard
 from ponikeeper_client.recall._affected import find_affected
-from ponikeeper_client.recall._histories import read_ioc
+from ponikeeper_client.recall._lookup import look_up
 from rails import FAR, MIDDLE, NEAR, at, calibration, commit_of, rail
 from recalling import configured
 from stages import Stage
@@ -350,7 +350,7 @@ def test_corrected_member_is_reported_by_the_live_ioc(panel, stage, go, model, d
     assert recorded(documents)[0].require_geometry() == first.geometry
     runs = [*catalogs.runs(catalogs.insert(documents)).values()]
     number = members[0]["revision"]
-    found = find_affected(runs, keeper.prefix, number, read_ioc(keeper.prefix, TIMEOUT))
+    found = find_affected(runs, keeper.prefix, number, look_up(keeper.prefix, number, None, TIMEOUT))
     assert [(one.member, one.recorded.seq_nums) for one in found.affected] == [(number, (1,)), (number, (2, 3))] * 3
     assert found.unreadable == []
 
