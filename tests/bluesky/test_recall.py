@@ -143,6 +143,14 @@ def test_events_that_tiled_cannot_assign_are_reported_as_unknown(catalogs):
         azimuthal_integrator(catalogs.tiled[uid], event=1)
 
 
+def test_catalog_returns_the_same_kind_of_run_after_one_was_read(catalogs):
+    """To read `v2` of a run of Tiled changes it for all runs of the client, so that their columns are not found."""
+    uid = catalogs.insert(taken([("primary", configured(snapshot(ONE)), [1.0])]))
+    before = type(catalogs.tiled[uid]["primary"])
+    recorded(catalogs.tiled[uid])
+    assert type(catalogs.tiled[uid]["primary"]) is before
+
+
 def test_nan_is_read_from_tiled_as_missing(catalogs):
     lost = configured(snapshot(ONE))
     lost["pe1"]["data"]["pe1_calib_dist"] = float("nan")

@@ -56,7 +56,7 @@ def images_of(run: Any, stream: str, data_key: str, events: int) -> Column:
     ImageError
         The run does not have the images, or not the same number of each event.
     """
-    client = getattr(run, "v2", None) or run  # of databroker's Header
+    client = run if hasattr(run, "metadata") else getattr(run, "v2", run)  # of databroker's Header
     is_stored = hasattr(client, "metadata") and stream in client
     column = column_of(client[stream], data_key) if is_stored else None
     if column is None:

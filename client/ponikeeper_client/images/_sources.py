@@ -132,7 +132,7 @@ class CatalogImages:
     """
 
     def __init__(self, db: Any, timeout: float = TIMEOUT) -> None:
-        self._db, self._timeout = getattr(db, "v2", db), timeout
+        self._db, self._timeout = db if hasattr(db, "metadata") else getattr(db, "v2", db), timeout
         self._name = f"{type(db).__module__.partition('.')[0]}'s {type(db).__name__}"
 
     def read(self, run_uid: str, data_key: str, stream: str = "primary") -> Frames | None:

@@ -210,8 +210,11 @@ def _event_documents(documents: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _table_client(source: Any) -> Any:
-    """Return the Tiled client of the same run behind databroker's Header, where there is one."""
-    if isinstance(source, (Run, Mapping, list, tuple)) and not hasattr(source, "metadata"):
+    """Return the Tiled client of the same run behind databroker's Header, where there is one.
+
+    A run of Tiled has no need of it: to read its ``v2`` changes what its catalog returns from then on.
+    """
+    if isinstance(source, (Run, Mapping, list, tuple)) or hasattr(source, "metadata"):
         return None
     client = getattr(source, "v2", None)
     return client if client is not None and _tiled.is_table_run(client) else None
