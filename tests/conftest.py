@@ -66,7 +66,7 @@ _LONG = (
     "bluesky/test_queueserver.py", "ca/test_health_check.py", "slow/fit/test_simulated.py", "ca/test_cli_status.py",
     "ca/test_follow.py", "slow/test_time_limits.py", "bluesky/test_fit_real.py", "campaigns/test_disk.py",
     "bluesky/test_calibrate_travel.py", "ca/test_model_command.py",
-    "bluesky/test_travelling_runs.py",
+    "bluesky/test_travelling_runs.py", "bluesky/test_profile.py",
 )  # fmt: skip
 """Files of tests that take half a minute or more."""
 
@@ -198,6 +198,13 @@ def session_port() -> Iterator[int]:
 @pytest.fixture
 def make_motors() -> Iterator[Callable[[], Motors]]:
     """Make sets of simulated linked PVs that are not served yet; they end with the test."""
+    with _making_motors() as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def make_motors_for_module() -> Iterator[Callable[[], Motors]]:
+    """Make sets of simulated linked PVs that are not served yet; they end with the last test of the module."""
     with _making_motors() as make:
         yield make
 

@@ -59,7 +59,9 @@ def _claim(port: int) -> bool:
     return True
 
 
-def wait_for(condition: Callable[[], T], timeout: float = TIMEOUT, what: str = "the condition") -> T:
+def wait_for(
+    condition: Callable[[], T], timeout: float = TIMEOUT, what: str = "the condition", period: float = 0.005
+) -> T:
     """Evaluate a condition repeatedly until it is true, and return its value."""
     deadline = time.monotonic() + timeout
     while True:
@@ -68,7 +70,7 @@ def wait_for(condition: Callable[[], T], timeout: float = TIMEOUT, what: str = "
             return answer
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not come true within {timeout:g} s; the last answer was {answer!r}")
-        time.sleep(0.005)
+        time.sleep(period)
 
 
 class LiveIoc:

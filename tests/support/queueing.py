@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -57,6 +57,10 @@ def ending(command: list[str], log: Path, **options: object) -> Iterator[subproc
         process.wait(timeout=TIMEOUT)
 
 
+_PERIOD = 0.05
+"""How often the manager is asked: each answer takes it, and this process, a few milliseconds (s)."""
+
+
 class Queue:
     """A client of the manager.
 
@@ -89,19 +93,26 @@ class Queue:
     def open(self) -> None:
         """Start the worker."""
         self.ask("environment_open")
-        state = wait_for(self._opened, _OPENING, "the worker")
+        state = wait_for(self._opened, _OPENING, "the worker", _PERIOD)
         if not state["worker_environment_exists"]:
             raise RuntimeError(f"no worker: {self.log.read_text()[-5000:]}")
 
-    def run(self, name: str, **kwargs: object) -> dict:
+    def run(self, name: str, *args: object, **kwargs: object) -> dict:
         """Run one plan from the queue, and return its entry in the history."""
+        (result,) = self.run_all([{"name": name, "args": list(args), "kwargs": kwargs}])
+        return result
+
+    def run_all(self, plans: Sequence[Mapping[str, object]]) -> list[dict]:
+        """Run some plans from the queue, and return the entry of each in the history."""
         done = len(self.ask("history_get")["items"])
         self.ask("queue_clear")
-        self.ask("queue_item_add", item={"item_type": "plan", "name": name, "kwargs": kwargs}, **USER)
+        for plan in plans:
+            self.ask("queue_item_add", item={"item_type": "plan", **plan}, **USER)
         self.ask("queue_start")
-        wait_for(lambda: len(self.ask("history_get")["items"]) > done and self._idle(), 2 * TIMEOUT, name)
-        (item,) = self.ask("history_get")["items"][done:]
-        return item["result"]
+        names = ", ".join(str(plan["name"]) for plan in plans)
+        timeout = 2 * TIMEOUT * len(plans)
+        wait_for(lambda: len(self.ask("history_get")["items"]) > done and self._idle(), timeout, names, _PERIOD)
+        return [item["result"] for item in self.ask("history_get")["items"][done:]]
 
     def documents(self, uid: str, kind: str) -> list[dict]:
         """Return the documents of one run, of one kind."""
@@ -118,7 +129,7 @@ class Queue:
 
 
 @contextlib.contextmanager
-def managing(folder: Path, startup: str) -> Iterator[Queue]:
+def managing(folder: Path, startup: str | Path) -> Iterator[Queue]:
     """Run Redis, the manager and a worker as long as the block lasts.
 
     Parameters
@@ -126,12 +137,15 @@ def managing(folder: Path, startup: str) -> Iterator[Queue]:
     folder
         For all that they write.
     startup
-        The worker's script; it finds the modules of the tests.
+        The worker's script, or a folder of scripts; it finds the modules of the tests.
     """
     redis, control, info = free_ports(3)
     (folder / "startup").mkdir()
-    (folder / "startup" / "startup.py").write_text(startup)
-    (folder / "startup" / "user_group_permissions.yaml").write_text(_PERMISSIONS)
+    if isinstance(startup, Path):
+        shutil.copytree(startup, folder / "startup", dirs_exist_ok=True)
+    else:
+        (folder / "startup" / "startup.py").write_text(startup)
+        (folder / "startup" / "user_group_permissions.yaml").write_text(_PERMISSIONS)
     serving = [redis_server(), "--port", str(redis), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
     manager = [
         str(Path(sys.executable).with_name("start-re-manager")),
