@@ -1,18 +1,20 @@
 """Figure of a fit: the rings on the image, the residuals of the control points, and the integrated pattern."""
 
-import io
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ponikeeper_client._figures import new_figure, png, set_title
 from ponikeeper_client.fit._forward_model import Floats, params_of, two_theta
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._refine import residuals_px
 from ponikeeper_client.fit.fit import Fit
 
 _PATTERN_POINTS = 1500
-_DPI = 90
+_SIZE = 14, 8
+"""Width and height (inches)."""
+
 _CONTOUR_SIDE = 512
 """Rings are drawn through about so many points along each side of the image."""
 
@@ -36,7 +38,7 @@ def draw(fit: Fit, image: NDArray[Any], mask: NDArray[Any] | None, title: str) -
     bytes
         The content of a PNG file.
     """
-    figure = _figure()
+    figure = new_figure(*_SIZE)
     panels = figure.subplot_mosaic([["image", "residual"], ["image", "pattern"]], width_ratios=(1, 1.2))
     frame = Frame.of(image, fit.geometry, mask)
     angle = np.degrees(two_theta(params_of(fit.geometry), frame.y, frame.x))
@@ -71,7 +73,7 @@ def draw_image(image: NDArray[Any], title: str, problem: str) -> bytes:
     bytes
         The content of a PNG file.
     """
-    figure = _figure()
+    figure = new_figure(*_SIZE)
     axes = figure.subplots()
     _show_image(axes, image)
     axes.set(xlabel="x (px)", ylabel="y (px)")
@@ -141,21 +143,9 @@ def _integrated(angle: Floats, intensity: NDArray[Any]) -> _Pattern:
     return _Pattern(((edges[1:] + edges[:-1]) / 2)[used], total[used] / count[used])
 
 
-def _figure() -> Any:
-    """Return an empty figure that needs no display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(14, 8), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _png(figure: Any, title: str, accepted: bool) -> bytes:
-    figure.suptitle(title, color="black" if accepted else "tab:red", wrap=True)
-    content = io.BytesIO()
-    figure.canvas.print_png(content)  # savefig would lay the figure out twice
-    return content.getvalue()
+    set_title(figure, title, "black" if accepted else "tab:red")
+    return png(figure)
 
 
 def _show_image(axes: Any, image: NDArray[Any]) -> None:
@@ -166,10 +156,12 @@ def _show_image(axes: Any, image: NDArray[Any]) -> None:
 
 def _show_residuals(axes: Any, fit: Fit) -> None:
     """Draw the distance of each control point from its ring by azimuth, the ring in colour."""
+    from matplotlib.ticker import MaxNLocator
+
     points = fit.refined.points
     pixel = float(np.sqrt(fit.geometry.pixel1 * fit.geometry.pixel2))
     residuals = residuals_px(fit.refined.params, points, fit.lines, pixel)
     dots = axes.scatter(np.degrees(points.azimuth), residuals, c=1 + points.line, s=4, cmap="viridis")
     axes.axhline(0, color="black", linewidth=0.6)
-    axes.figure.colorbar(dots, ax=axes, label="ring")
+    axes.figure.colorbar(dots, ax=axes, label="ring", fraction=0.11, pad=0.02, ticks=MaxNLocator(8, integer=True))
     axes.set(xlabel="azimuth (deg)", ylabel="residual (px)", xlim=(-180, 180), title="control points: measured - fit")

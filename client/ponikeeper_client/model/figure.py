@@ -1,22 +1,17 @@
 """Figure of a model: its values and their uncertainty over the range of a link, and how far the members are from it."""
 
-import io
 from typing import Any
 
 import numpy as np
 
 from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.protocol.models import REFUSED_PX, UNCERTAIN_PX
+from ponikeeper_client._figures import new_figure, png, set_title
 from ponikeeper_client.model.evaluation import evaluate_or_none
 from ponikeeper_client.model.fit import FittedModel
-from ponikeeper_client.model.table import (
-    positions_over,
-    range_text,
-    units_of,
-)
+from ponikeeper_client.model.table import positions_over, range_text, units_of
 
 _POINTS = 81
-_DPI = 90
 _VALUES = ("dist", "poni1", "poni2", "rot1", "rot2")
 
 
@@ -35,20 +30,14 @@ def draw(fitted: FittedModel, title: str) -> bytes:
     bytes
         The content of a PNG file: a column for each joint, the other links at the reference.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     links = [joint.link for joint in fitted.model.joints]
-    figure = Figure(figsize=(2 + 5.5 * len(links), 14), layout="constrained")
-    FigureCanvasAgg(figure)  # a canvas that needs no display
+    figure = new_figure(2 + 5.5 * len(links), 14, between=(0.25, 0.1))
     panels = figure.subplots(len(_VALUES) + 2, len(links), sharex="col", squeeze=False)
     for column, link in enumerate(links):
         _show_link(panels[:, column], fitted, link)
     problem = f"\nREJECTED: {fitted.problems[0]}" if fitted.problems else ""
-    figure.suptitle(title + problem, color="tab:red" if problem else "black", wrap=True)
-    content = io.BytesIO()
-    figure.savefig(content, dpi=_DPI, format="png")
-    return content.getvalue()
+    set_title(figure, title + problem, "tab:red" if problem else "black")
+    return png(figure)
 
 
 def _show_link(panels: Any, fitted: FittedModel, link: str) -> None:
@@ -68,6 +57,7 @@ def _show_link(panels: Any, fitted: FittedModel, link: str) -> None:
         values = [unit.convert(getattr(member.geometry, name)) for member in measured]
         axes.plot(member_at, values, "o", color="black", markersize=4)
         axes.set_ylabel(f"{name} ({unit.unit})")
+        axes.ticklabel_format(useOffset=False)
     panels[0].set_title(f"{link}: {range_text(model, link)}", fontsize="medium")
     rings = panels[len(_VALUES)]
     rings.plot(at, [each.rms_px for _, each in shown], color="tab:blue")

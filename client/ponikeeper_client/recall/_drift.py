@@ -1,6 +1,5 @@
 """The drift of a geometry over time, drawn: `ponikeeper plot`."""
 
-import io
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ponikeeper.errors import RefusedError
 from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.system.atomic_write import write_atomic
+from ponikeeper_client._figures import png
 from ponikeeper_client.recall._lookup import read_history
 from ponikeeper_client.recall._timeline import timeline
 
@@ -91,7 +91,7 @@ def draw(table: "pd.DataFrame", title: str) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 2 + 2 * len(_QUANTITIES)), dpi=_DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)  # it needs no display
+    FigureCanvasAgg(figure)  # it needs no display
     panels = figure.subplots(len(_QUANTITIES), sharex=True)
     groups = list(table.groupby("label", sort=False))
     for axes, (quantity, name) in zip(panels, _QUANTITIES.items(), strict=True):
@@ -111,9 +111,7 @@ def draw(table: "pd.DataFrame", title: str) -> bytes:
     panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator, tz="UTC"))
     panels[-1].set_xlabel("time of the commit (UTC)")
     figure.suptitle(f"{title}\ndifference from the first revision of the label; x: corrected or undone, ring: active")
-    content = io.BytesIO()
-    canvas.print_png(content)  # savefig would lay the figure out twice
-    return content.getvalue()
+    return png(figure)
 
 
 def _reference(group: "pd.DataFrame") -> Any:

@@ -1,11 +1,11 @@
 """The picture of an event: its image with rings of its geometry, and its integrated pattern."""
 
-import io
 from typing import Any
 
 import numpy as np
 
 from ponikeeper.errors import MissingExtraError
+from ponikeeper_client._figures import new_figure, png
 from ponikeeper_client.images import frames_of
 from ponikeeper_client.recall._integration import integrated, run_images
 from ponikeeper_client.recall._runs import Run
@@ -40,8 +40,6 @@ def draw(run: Any, whole: Run, part: Recorded) -> bytes:
         pyFAI or matplotlib is not installed.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
         from ponikeeper_client.fit.figure import show_rings
@@ -55,14 +53,11 @@ def draw(run: Any, whole: Run, part: Recorded) -> bytes:
     integrator, settings = azimuthal_integrator(part, any_status=True, shape=frame.shape), part.integration or _USUAL
     pattern = integrated(integrator, frame, settings)
     two_theta = np.degrees(integrator.array_from_unit(frame.shape, unit="2th_rad"))
-    figure = Figure(figsize=(13, 5.5), dpi=_DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(13, 5.5, dpi=_DPI)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.4))
     angles = MaxNLocator(8).tick_values(float(two_theta.min()), float(two_theta.max()))
     show_rings(left, frame, two_theta, np.asarray(angles[1:-1]))
     left.set(title=f"image; upper half: 2 theta of {', '.join(f'{angle:g}' for angle in angles[1:-1])} deg")
     right.plot(pattern.radial, pattern.intensity, color="black", linewidth=1.0)
     right.set(xlabel=str(settings["unit"]), ylabel="intensity", title="integrated")
-    content = io.BytesIO()
-    canvas.print_png(content)
-    return content.getvalue()
+    return png(figure)
