@@ -119,7 +119,8 @@ class PvaWire:
 
     def begun(self, command: int) -> bytes:
         """Wait until an operation has begun; return the description of the type."""
-        answer = self.receive(command)
+        while not (answer := self.receive(command))[4] & INIT:  # an update of a monitor
+            pass
         assert answer[5] == 0xFF, answer
         return answer[6:]
 
