@@ -10,6 +10,7 @@ import pytest
 from live import wait_for
 from ponikeeper.access.rules import Right, Rule, Rules
 from ponikeeper.pva import open_puts
+from ponikeeper.pva import server as server_module
 from pva_clients import connected, get, monitoring, put
 from pva_served import PvaServed
 from pva_wire import NO_REQUEST, PUT, TIMEOUT, PvaWire, bits, block, double, error_of, index, text
@@ -32,6 +33,7 @@ def client(served):
 @pytest.fixture(autouse=True)
 def _forgotten(served):
     served.received.clear()
+    served.on_put = None
 
 
 def mirrors(served):
@@ -61,6 +63,19 @@ def test_every_value_arrives_in_order_as_far_as_the_client_reads(served, client)
     values = [update.value for update in updates[1:]]
     assert values == sorted(values)
     assert {update.type().getID() for update in updates} == {"epics:nt/NTScalar:1.0"}
+
+
+def test_pv_with_many_subscriptions_is_updated_in_another_thread_and_a_put_is_answered_after_that(served, monkeypatch):
+    monkeypatch.setattr(server_module, "_SLOW", 0.0)
+    served.on_put = lambda value: served.channels["P:Poni2_RBV"].post(value, time.time())
+    with connected(served.port) as own, monitoring(own, "P:Poni2_RBV") as updates:
+        for number in range(50):
+            assert put(own, "P:Poni2", {"value": float(number)}) is None
+            assert get(own, "P:Poni2_RBV").value == number
+        wait_for(lambda: updates[-1].value == 49)
+        assert served.do(lambda: served.server._mirrors["P:Poni2_RBV"].slow) == server_module._SLOW_UPDATES
+        values = [update.value for update in updates[1:]]
+        assert values == sorted(values)
 
 
 def test_put_runs_in_the_loop_and_is_answered_with_what_became_of_it(served, client):
@@ -144,6 +159,19 @@ def test_too_many_open_puts_are_refused(served, monkeypatch):
         served.do(served.hold.set)
         assert error_of(one.receive(PUT)[5:]) is None
         assert other.put("P:Dist", *double(0.3)) is None
+
+
+def test_puts_of_one_host_beyond_some_wait_and_run_in_their_order(served, monkeypatch):
+    monkeypatch.setattr(server_module, "_RUNNING", 2)
+    served.do(served.hold.clear)
+    with PvaWire(served.port, "eve") as wire:
+        for number in range(6):
+            begin_put(wire, float(number))
+        wait_for(lambda: served.do(lambda: len(served.server._puts)) == 6)
+        served.do(served.hold.set)
+        assert [error_of(wire.receive(PUT)[5:]) for _ in range(6)] == [None] * 6
+    assert [value for value, _ in served.received] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    assert served.do(lambda: served.server._turns) == {}
 
 
 HUTCH = frozenset({IPv4Network("127.0.0.2/32")})

@@ -30,6 +30,7 @@ class PvaServed:
         self.rules = rules
         self.received: list[tuple[Any, str]] = []
         self.hold: asyncio.Event | None = None
+        self.on_put: Callable[[Any], None] | None = None
         self.channels: dict[str, Any] = {}
         for pv in DETECTOR_PVS:
             channel = make_channel(pv, self._handle if pv.writable else None)
@@ -88,3 +89,5 @@ class PvaServed:
         assert self.hold is not None
         await self.hold.wait()
         self.received.append((value, str(identity)))
+        if self.on_put is not None:
+            self.on_put(value)

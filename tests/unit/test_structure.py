@@ -45,6 +45,7 @@ TESTED_ELSEWHERE = {
     "protocol/json_text": "the tests of each message",
     "protocol/model_revisions": "tests/unit/protocol/test_models.py",
     "protocol/schema": "the tests of each message",
+    "pva/handover": "tests/pva/test_server.py, with clients of a server",
     "pva/heartbeat": "tests/pva/test_service.py, with a live IOC",
     "pva/server": "tests/pva, with clients of a live IOC",
     "pva/service": "tests/pva/test_service.py, with a live IOC",

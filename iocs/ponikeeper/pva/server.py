@@ -9,6 +9,7 @@ import concurrent.futures
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -20,7 +21,7 @@ from p4p.server.raw import SharedPV  # pyright: ignore[reportMissingImports]
 from ponikeeper.access.gate import Attempt, Gate
 from ponikeeper.access.identity import ClientIdentity
 from ponikeeper.access.rules import Right
-from ponikeeper.protocol import MAX_BYTES
+from ponikeeper.pva.handover import Answer, Handler, Mirror, host_of
 from ponikeeper.pva.open_puts import OpenPuts
 from ponikeeper.pva.published import Published
 
@@ -28,6 +29,15 @@ log = logging.getLogger(__name__)
 
 _MAX_WAIT = 2.0
 """How long the thread of the server waits for the loop (s)."""
+
+_RUNNING = 4
+"""Puts of one host that run at a time; the others wait, in their order."""
+
+_SLOW = 1e-3
+"""How long an update may take in the loop (s): it costs some microseconds for each subscription."""
+
+_SLOW_UPDATES = 3
+"""Slow updates after each other from which on a PV is updated in another thread."""
 
 
 class Access(Protocol):
@@ -39,14 +49,11 @@ class Access(Protocol):
 
 
 @dataclass(eq=False, slots=True)
-class _Mirror:
-    """A PV while it has clients."""
+class _Turn:
+    """The puts of one host: so many run at a time, since the puts of others wait for those that run."""
 
-    name: str
-    source: Published
-    kind: Any
-    pv: Any = None
-    watcher: Callable[[], None] = field(default=lambda: None)
+    running: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_RUNNING))
+    waiting: int = 0
 
 
 class PvaServer:
@@ -76,11 +83,13 @@ class PvaServer:
     ) -> None:
         self._sources, self._access, self._gate = dict(sources), access, gate
         self._settings, self._admitted = dict(settings), frozenset(admitted)
-        self._loop = asyncio.get_running_loop()
-        self._mirrors: dict[str, _Mirror] = {}
+        self.loop = asyncio.get_running_loop()
+        self._mirrors: dict[str, Mirror] = {}
         self._types: dict[int, Any] = {}
-        self._open_puts = OpenPuts()
+        self.open_puts = OpenPuts()
+        """The puts that are not answered; `Handler` counts them."""
         self._puts: set[asyncio.Task[None]] = set()
+        self._turns: dict[str, _Turn] = {}
         self._denied: list[Any] = []
         self._late: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._server: Any = None
@@ -123,7 +132,7 @@ class PvaServer:
         """Make every client connect again, after the rules about reading have changed."""
         closing = [mirror.pv for mirror in self._mirrors.values()] + self._denied
         for mirror in list(self._mirrors.values()):
-            self._drop(mirror, mirror.pv)
+            self.drop(mirror, mirror.pv)
         self._denied = []
         for pv in closing:
             self._late.put(pv.close)
@@ -137,7 +146,7 @@ class PvaServer:
     def makeChannel(self, name: str, peer: str) -> Any:  # noqa: N802
         """Return the PV for a new channel of a client, opened by the loop."""
         made: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        self._loop.call_soon_threadsafe(self._answer, made, lambda: self._channel(name, _host(peer)))
+        self.loop.call_soon_threadsafe(self._answer, made, lambda: self._channel(name, host_of(peer)))
         try:
             return made.result(_MAX_WAIT)
         except concurrent.futures.TimeoutError:
@@ -166,10 +175,10 @@ class PvaServer:
             self._denied.append(SharedPV())
         return self._denied[0]
 
-    def _open(self, name: str) -> _Mirror:
+    def _open(self, name: str) -> Mirror:
         source = self._sources[name]
-        mirror = _Mirror(name, source, self._type(source))
-        mirror.pv = SharedPV(handler=_Handler(self, mirror))
+        mirror = Mirror(name, source, self._type(source))
+        mirror.pv = SharedPV(handler=Handler(self, mirror))
         mirror.pv.open(Value(mirror.kind, _merged(source.metadata(), source.update())))
         mirror.watcher = lambda: self._post(mirror)
         source.watch(mirror.watcher)
@@ -182,37 +191,52 @@ class PvaServer:
             self._types[id(kind)] = Type(kind.spec, id=kind.id)
         return self._types[id(kind)]
 
-    def _post(self, mirror: _Mirror) -> None:
+    def _post(self, mirror: Mirror) -> None:
+        """Update a PV at once; in another thread, with the newest value only, where its subscribers make that slow."""
         try:
-            mirror.pv.post(Value(mirror.kind, mirror.source.update()))
+            value = Value(mirror.kind, mirror.source.update())
+            if mirror.slow >= _SLOW_UPDATES:
+                mirror.late.append(value)
+                self._late.put(mirror.post_late)
+                return
+            began = time.perf_counter()
+            mirror.pv.post(value)
+            mirror.slow = mirror.slow + 1 if time.perf_counter() - began > _SLOW else 0
         except Exception:  # what is published by Channel Access stays published
             log.exception("%s cannot be published over PVAccess", mirror.name)
 
-    def _drop(self, mirror: _Mirror, pv: Any) -> None:
+    def drop(self, mirror: Mirror, pv: Any) -> None:
         """Stop to publish a PV that has no clients."""
         if self._mirrors.get(mirror.name) is mirror and mirror.pv is pv:
             del self._mirrors[mirror.name]
             mirror.source.unwatch(mirror.watcher)
 
-    def begin_put(self, mirror: _Mirror, changed: Mapping[str, object], identity: ClientIdentity, answer: Any) -> None:
+    def begin_put(
+        self, mirror: Mirror, changed: Mapping[str, object], identity: ClientIdentity, answer: Answer
+    ) -> None:
         """Run a put; `answer` gets the reason, empty where it was accepted."""
-        task = self._loop.create_task(self._put(mirror, changed, identity, answer))
+        source = mirror.source
+        right = self._access.right(identity.user, identity.address)
+        is_allowed = source.needed is not None and right >= source.needed
+        attempt = Attempt(mirror.name, source.attempted(changed), identity, is_allowed)
+        task = self.loop.create_task(self._put(source, changed, attempt, answer))
         self._puts.add(task)
         task.add_done_callback(self._puts.discard)
 
-    async def _put(
-        self, mirror: _Mirror, changed: Mapping[str, object], identity: ClientIdentity, answer: "_Answer"
-    ) -> None:
-        source = mirror.source
-        reason = "this put could not be handled"
+    async def _put(self, source: Published, changed: Mapping[str, object], attempt: Attempt, answer: Answer) -> None:
+        identity, reason = attempt.identity, "this put could not be handled"
+        turn = self._turns.setdefault(identity.address, _Turn())
+        turn.waiting += 1
+        await turn.running.acquire()
         try:
-            right = self._access.right(identity.user, identity.address)
-            is_allowed = source.needed is not None and right >= source.needed
-            attempt = Attempt(mirror.name, source.attempted(changed), identity, is_allowed)
             verdict = await self._gate.execute(source, attempt, lambda: source.put(changed, identity))
             reason = verdict.reason if verdict.outcome != "accepted" else ""
         finally:
-            self._open_puts.end(identity.address)
+            turn.running.release()
+            turn.waiting -= 1
+            if not turn.waiting:
+                self._turns.pop(identity.address, None)
+            self.open_puts.end(identity.address)
             self._late.put(answer.answer(reason))
 
     # called in a thread of its own: p4p waits for the thread of the server there
@@ -224,60 +248,6 @@ class PvaServer:
             except Exception:
                 log.exception("an answer over PVAccess")
             del function
-
-
-class _Answer:
-    """The answer to a put: the operation of p4p, which must not be forgotten in the loop."""
-
-    def __init__(self, operation: Any) -> None:
-        self._operation = [operation]
-
-    def answer(self, reason: str) -> Callable[[], None]:
-        """Return the function that answers, and forgets the operation."""
-        return lambda: self._operation.pop().done(error=reason or None)
-
-
-class _Handler:
-    """Hands over what clients do to one PV; p4p calls it in the thread of the server."""
-
-    def __init__(self, server: PvaServer, mirror: _Mirror) -> None:
-        self._server, self._mirror = server, mirror
-
-    def put(self, pv: Any, operation: Any) -> None:  # noqa: ARG002
-        """Hand over a put."""
-        server = self._server
-        try:
-            value = operation.value()
-            identity = ClientIdentity(operation.account(), "", _host(operation.peer()))
-            changed = {name: _shortened(value[name]) for name in leaves(value)}
-        except ValueError as error:  # a text that is no UTF-8
-            operation.done(error=f"{self._mirror.name}: this put cannot be read: {error}")
-            return
-        reason = server._open_puts.begin(identity.address)
-        if reason is not None:
-            operation.done(error=reason)
-            return
-        answer = _Answer(operation._op)
-        server._loop.call_soon_threadsafe(server.begin_put, self._mirror, changed, identity, answer)
-
-    def onLastDisconnect(self, pv: Any) -> None:  # noqa: N802
-        """Hand over that the last client of a PV has left it."""
-        self._server._loop.call_soon_threadsafe(self._server._drop, self._mirror, pv)
-
-
-def leaves(value: Any) -> list[str]:
-    """Return the names of the marked fields of a value that are no structures."""
-    return sorted(name for name in value.changedSet(expand=True) if not isinstance(value[name], Value))
-
-
-def _shortened(value: object) -> object:
-    """Cut a text that is too long for any PV: that it is too long is found later."""
-    return value[: MAX_BYTES + 1] if isinstance(value, str) else value
-
-
-def _host(peer: str) -> str:
-    """Return the address of a peer, which p4p gives with its port."""
-    return peer.rpartition(":")[0]
 
 
 def _merged(metadata: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
