@@ -98,6 +98,21 @@ def test_geometry_that_does_not_apply_can_fail_the_plan(panel, run_engine):
     assert "the status is RETRACTED" in message
 
 
+def test_geometry_of_the_session_does_not_stand_for_one_that_does_not_apply(panel, run_engine):
+    """Profiles for xpdAcq have it in RE.md, which is kept for years."""
+    starts = []
+    run_engine.md[MD] = {"dist": 1.0}
+    try:
+        run_engine(calibration_md_wrapper(bp.count([panel])), {"start": lambda _, start: starts.append(start)})
+        retract(panel)
+        run, message = attempt(run_engine, calibration_md_wrapper(bp.count([panel])), RecordError)
+    finally:
+        del run_engine.md[MD]
+    assert [start[MD]["dist"] for start in starts] == [0.25]
+    assert "event" not in run
+    assert message.endswith('should have no calibration_md, but got that of RE.md: del RE.md["calibration_md"]')
+
+
 def test_run_that_records_another_geometry_warns_once(panel, take, warnings):
     panel.script[("trigger", 2)] = lambda: commit(panel, 0.5)
     panel.script[("trigger", 3)] = lambda: commit(panel, 0.6)

@@ -106,16 +106,23 @@ def test_plans_of_the_page_are_recorded_and_reduced_with_the_geometry_of_the_det
     assert (counts.other, counts.other_starts, counts.other_rings) == (0, 0, 0)
 
 
+def at_positions(one_run):
+    """Return a plan of ponikeeper for both distances."""
+    options = {"num": 2, "one_run": one_run}
+    return {"name": "at_positions", "args": [["pe1c"], "Det_1_Z", ["near", "far"]], "kwargs": options}
+
+
 @pytest.mark.campaign
 def test_days_of_a_beamline_are_recorded_and_reduced_with_the_geometry_of_the_detector(site):
     """The detector is knocked and calibrated again; between that, plans of all kinds, and uncalibrated places."""
-    calibrating, rest = profile_site.plans_of_the_page()[:4], profile_site.plans_of_the_page()[4:6]
+    page = profile_site.plans_of_the_page()
+    calibrating, measuring = page[:4], [*page[4:6], *(at_positions(one_run) for one_run in (False, True))]
     dice, uids, uncalibrated = random.Random(20), [], 0
     for number in range(20):
         if number % 4 == 0:
             assert speak.put(site.pv("Sim:Knocked"), dice.uniform(-2e-3, 2e-3)) is None
             taken(site, calibrating)
-        plans = [dice.choice(rest) for _ in range(3)]
+        plans = [dice.choice(measuring) for _ in range(3)]
         if number % 2:
             place = dice.uniform(300, 900)
             plans += [{"name": "mv", "args": ["Det_1_Z", place]}, {"name": "count", "args": [["pe1c"]]}]

@@ -306,10 +306,11 @@ def test_calibration_that_is_written_for_xpdacq_gives_its_reducers_the_same_inte
         geometry, detector_config={**config, "orientation": geometry.orientation}
     )
     wanted = azimuthal_integrator(found)
-    flat, nested = AzimuthalIntegrator(), AzimuthalIntegrator()
+    flat, nested, pdfstream = AzimuthalIntegrator(), AzimuthalIntegrator(), AzimuthalIntegrator()
     flat.setPyFAI(**given)
     nested.set_config(given)
-    for one in (flat, nested):
+    pdfstream.set_config({**given, "distance": given["dist"]})
+    for one in (flat, nested, pdfstream):
         assert (one.param, one.wavelength) == (wanted.param, wanted.wavelength)
         assert (one.detector.shape, one.detector.orientation) == (wanted.detector.shape, geometry.orientation)
         assert (one.detector.pixel1, one.detector.pixel2) == (pixel, pixel)

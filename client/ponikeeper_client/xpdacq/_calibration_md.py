@@ -76,7 +76,8 @@ def calibration_md_wrapper(
     Raises
     ------
     RecordError
-        The geometry does not apply, and `on_status` is ``"fail"``; or it has changed, and `on_change` is.
+        The geometry does not apply, and `on_status` is ``"fail"``, or ``RE.md`` has another ``calibration_md``; or it
+        has changed, and `on_change` is ``"fail"``.
     NotConnectedError
         The IOC does not answer (unless the device records that, see ``on_disconnect``).
     ValueError
@@ -94,7 +95,7 @@ def calibration_md_wrapper(
         raise ValueError(f"calib={calib!r} is no calibration: expected a CalibrationData, pe1.calib")
     writer = _Writer(calib, on_status, on_change, exp_hash_uid)
     mutated = bpp.plan_mutator(ensure_generator(plan), writer.handle)
-    written: Any = bpp.subs_wrapper(mutated, {"start": [writer.check_continued]})
+    written: Any = bpp.subs_wrapper(mutated, {"start": [writer.receive]})
     written.__name__ = getattr(plan, "__name__", written.__name__)  # bluesky writes it into the run as plan_name
     return written
 
@@ -130,6 +131,7 @@ class _Writer:
     ) -> None:
         self._calib, self._on_status, self._on_change, self._uid = calib, on_status, on_change, exp_hash_uid
         self._opened: Msg | None = None
+        self._with_other = ""  # the newest run whose calibration_md is not from here
         self._staged: dict[Any, list[CalibrationData]] = {}
         self._calibrations: dict[Any, list[CalibrationData]] = {}
         self._runs: dict[Any, _Run] = {}
@@ -170,6 +172,11 @@ class _Writer:
             metadata[CALIBRATION_MD] = calibration_md(snapshot.geometry)
         uid = yield from self._with_metadata(msg, metadata)
         self._runs[msg.run] = _Run(uid, calib, snapshot if is_written else None)
+        if not is_written and uid == self._with_other:
+            raise RecordError(
+                f"{calib.name}: the status is {snapshot.status}, so the run should have no {CALIBRATION_MD}, but got "
+                f'that of RE.md: del RE.md["{CALIBRATION_MD}"]'
+            )
         return uid
 
     def _with_metadata(self, msg: Msg, metadata: Mapping[str, Any]) -> Plan:
@@ -231,8 +238,10 @@ class _Writer:
             log.warning("%s: use the geometry of the descriptor, or %s", problem, remedy)
         return (yield msg)
 
-    def check_continued(self, _: str, document: Mapping[str, Any]) -> None:
+    def receive(self, _: str, document: Mapping[str, Any]) -> None:
         """Receive a start document; log that the guard continues a run outside of this preprocessor."""
+        if CALIBRATION_MD in document and not (document.get(SOURCE) or {}).get("written"):
+            self._with_other = document["uid"]
         continued = document.get(CONTINUES_KEY)
         for run in self._runs.values():
             if run.uid != continued:
