@@ -17,6 +17,7 @@ from ponikeeper.errors import ConfigError
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.protocol.assumed_errors import DEFAULTS, LIMITS, AssumedErrors
 from ponikeeper.protocol.link_kinds import LINK_KINDS
+from ponikeeper.protocol.pushed_values import BY_DEFAULT, DRIVERS, VALUES, Target, driver_targets
 from ponikeeper.protocol.pvs import PV, pvs_by_prefix
 from ponikeeper.protocol.status import SEVERITIES, Severity, Status
 from ponikeeper.text.suggestions import suggestion
@@ -133,6 +134,63 @@ class Link(_Table):
         return self
 
 
+class Push(_Table):
+    """PVs of the detector's own driver to which the IOC writes values of the active geometry; none unless configured.
+
+    Either those of a known `driver`, or one PV: `value`, `pv`, `units` and `acquiring`.
+    """
+
+    driver: Annotated[
+        str | None, Field(pattern=f"^({'|'.join(DRIVERS)})$", description=f"one of {', '.join(DRIVERS)}")
+    ] = None
+    prefix: PvName | None = None
+    values: Annotated[
+        tuple[str, ...], Field(min_length=1, strict=False, description=f"a list of {', '.join(VALUES)}")
+    ] = BY_DEFAULT
+    value: Annotated[
+        str | None, Field(pattern=f"^({'|'.join(VALUES)})$", description=f"one of {', '.join(VALUES)}")
+    ] = None
+    pv: PvName | None = None
+    readback: PvName | None = None
+    units: Annotated[str, Field(max_length=16)] = ""
+    acquiring: PvName | None = None
+
+    @model_validator(mode="after")
+    def _check_form(self) -> Self:
+        given = self.model_fields_set
+        of_driver, of_pv = {"driver", "prefix", "values"}, {"value", "pv", "readback", "units", "acquiring"}
+        if given & of_driver and given & of_pv:
+            raise ValueError(
+                f"{', '.join(sorted(given & of_pv))} and {', '.join(sorted(given & of_driver))} are given: expected a "
+                "driver with its prefix, or one value with its pv"
+            )
+        needed = ("value", "pv", "acquiring") if given & of_pv else ("driver", "prefix")
+        missing = [key for key in needed if key not in given]
+        if missing:
+            raise ValueError(f"{' and '.join(missing)} missing: expected {', '.join(needed)}")
+        if self.value is not None and self.units not in (units := VALUES[self.value].units):
+            raise ValueError(
+                f'units "{self.units}" not allowed for {self.value}: expected {" or ".join(units) or "none"}'
+            )
+        if self.driver is not None and (
+            unknown := [each for each in self.values if each not in DRIVERS[self.driver].pvs]
+        ):
+            raise ValueError(
+                f"{', '.join(unknown)} of values is not known for {self.driver}: expected some of "
+                f"{', '.join(DRIVERS[self.driver].pvs)}"
+            )
+        return self
+
+    def targets(self) -> tuple[Target, ...]:
+        """Return the PVs that are written."""
+        if self.driver is not None and self.prefix is not None:
+            return driver_targets(self.driver, self.prefix, self.values)
+        assert self.value is not None
+        assert self.pv is not None
+        assert self.acquiring is not None
+        return (Target(self.value, self.pv, self.readback or self.pv, self.units, self.acquiring),)
+
+
 class Detector(_Table):
     """One detector whose geometry the IOC keeps."""
 
@@ -160,6 +218,7 @@ class Detector(_Table):
             description=f"tables, each headed [[detector.link]], at most {MAX_LINKS}",
         ),
     ] = ()
+    push: Annotated[tuple[Push, ...], Field(strict=False, description="tables, each headed [[detector.push]]")] = ()
 
     @field_validator("limits", mode="before")
     @classmethod
@@ -194,9 +253,20 @@ class Detector(_Table):
         """Return the alarm severity of each status at this detector."""
         return {**SEVERITIES, **{Status[status]: Severity[name] for status, name in self.severity.items()}}
 
+    def push_targets(self) -> tuple[Target, ...]:
+        """Return the PVs of the detector's driver that are written."""
+        return tuple(target for push in self.push for target in push.targets())
+
     def assumed_errors(self) -> AssumedErrors:
         """Return the errors that a fit of this detector assumes."""
         return AssumedErrors(self.wavelength_sigma, self.distortion, self.distortion_length)
+
+    @model_validator(mode="after")
+    def _check_push(self) -> Self:
+        pvs = [target.pv for target in self.push_targets()]
+        if doubled := sorted({pv for pv in pvs if pvs.count(pv) > 1}):
+            raise ValueError(f"{', '.join(doubled)} is written by two tables of push: expected each PV once")
+        return self
 
     @model_validator(mode="after")
     def _check_links(self) -> Self:
@@ -396,7 +466,7 @@ def _where(place: list[Any]) -> str:
 def _model(place: list[Any]) -> type[BaseModel]:
     models = {
         (): Config, ("access",): Access, ("ioc",): Ioc, ("detector",): Detector, ("detector", "link"): Link,
-        ("pva",): Pva,
+        ("pva",): Pva, ("detector", "push"): Push,
     }  # fmt: skip
     return models.get(tuple(part for part in place if not isinstance(part, int)), Config)
 

@@ -185,6 +185,7 @@ def configuration_page() -> str:
         ("[ioc]", "ioc", "Ioc"),
         ("[[detector]]", "detector", "Detector"),
         ("[[detector.link]]", "detector.link", "Link"),
+        ("[[detector.push]]", "detector.push", "Push"),
         ("[access]", "access", "Access"),
         ("[pva]", "pva", "Pva"),
     ):

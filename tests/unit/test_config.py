@@ -380,3 +380,43 @@ def test_errors_that_a_fit_assumes_are_those_of_the_detector(written):
     assert load(written(MINIMAL)).detector[0].assumed_errors() == DEFAULT_ERRORS
     with pytest.raises(ConfigError, match="detector 1: wavelength_sigma"):
         load(written(in_detector("wavelength_sigma = 0.5")))
+
+
+PUSH = "[[detector.push]]\n"
+
+
+def test_values_for_a_known_driver_are_those_that_move_nothing(written):
+    (push,) = load(written(MINIMAL + PUSH + 'driver = "eiger"\nprefix = "D:cam1:"\n')).detector[0].push
+    assert [target.pv for target in push.targets()] == ["D:cam1:BeamX", "D:cam1:BeamY", "D:cam1:DetDist"]
+    assert load(written(MINIMAL)).detector[0].push_targets() == ()
+
+
+@pytest.mark.parametrize(
+    ("lines", "error"),
+    [
+        ('driver = "eiger"', "prefix missing: expected driver, prefix"),
+        ('value = "energy"\npv = "D:E"\nunits = "keV"', "acquiring missing: expected value, pv, acquiring"),
+        (
+            'value = "energy"\npv = "D:E"\nunits = "mm"\nacquiring = "D:A"',
+            'units "mm" not allowed for energy: expected keV or eV',
+        ),
+        (
+            'driver = "eiger"\nprefix = "D:"\nvalues = ["tilt"]',
+            "tilt of values is not known for eiger: expected some of beam_x, beam_y, distance, wavelength, energy",
+        ),
+        (
+            'driver = "eiger"\nprefix = "D:"\npv = "D:E"',
+            "pv and driver, prefix are given: expected a driver with its prefix, or one value with its pv",
+        ),
+        ('driver = "mythen"\nprefix = "D:"', "driver = 'mythen': expected one of eiger, pilatus"),
+        ('driver = "eiger"\nprefix = "D:"\nvalue2 = 1', "value2 = 1: unknown key (did you mean value?)"),
+        (
+            'driver = "eiger"\nprefix = "D:"\n[[detector.push]]\ndriver = "eiger"\nprefix = "D:"',
+            "D:BeamX, D:BeamY, D:DetDist is written by two tables of push: expected each PV once",
+        ),
+    ],
+)
+def test_table_of_pushed_values_that_cannot_be_used(written, lines, error):
+    with pytest.raises(ConfigError) as raised:
+        load(written(MINIMAL + PUSH + lines))
+    assert error in str(raised.value)

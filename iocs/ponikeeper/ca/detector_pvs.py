@@ -11,6 +11,7 @@ from typing import Any
 from ponikeeper.ca.channels import Clock, PutHandler, make_channel
 from ponikeeper.ca.history_pvs import HistoryPVs, label_timestamp, timestamp
 from ponikeeper.ca.label_pvs import LabelPVs
+from ponikeeper.ca.push import Pusher
 from ponikeeper.ca.puts import Puts
 from ponikeeper.ca.pv_values import (
     PVValue,
@@ -96,6 +97,8 @@ class DetectorPVs:
         self.pvdb = {prefix + suffix: self._channels[suffix] for prefix in former for suffix in _BY_FORMER_PREFIX}
         # last, so that these are the names that the put log has
         self.pvdb |= {detector.prefix + suffix: channel for suffix, channel in self._channels.items()}
+        self.pusher = Pusher(detector.push_targets(), lambda values: self._publish_changes(values, time.time()))
+        """Writes to the PVs of the detector's driver."""
         keeper.on_publish(self.publish)
 
     def publish(self, state: DetectorState, change: Change) -> None:
@@ -119,6 +122,8 @@ class DetectorPVs:
             self._publish(transaction_values(state), stamp)
         if Change.FOLLOW in change:
             self._publish({suffix: PVValue(_SWITCH_STATES[state.follow]) for suffix in ("Follow_RBV", "Follow")}, stamp)
+        if change & (Change.STATUS | Change.ACTIVATION):
+            self.pusher.note(state)
         if Change.HISTORY in change or Change.ACTIVATION in change:
             self._history.mark_changed()
             self._labels.mark_changed()
@@ -128,6 +133,7 @@ class DetectorPVs:
         self._alive.beat()
         self.publish(self.keeper.state, Change.ACTIVATION | Change.FOLLOW | Change.RESULT)
         self._publish_stage()  # before a restart it may have been posted later than the activation
+        self.pusher.start()
         await self._history.start()
         await self._labels.start()
 
@@ -141,6 +147,7 @@ class DetectorPVs:
                 self._update_since,
                 self.keeper.follow_links,
                 self._beat,
+                self.pusher.run,
             ):
                 tasks.create_task(coroutine())
 

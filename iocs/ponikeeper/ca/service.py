@@ -23,6 +23,7 @@ from ponikeeper.ca.clock_pvs import ClockPVs, read_clock
 from ponikeeper.ca.detector_pvs import DetectorPVs
 from ponikeeper.ca.health_check import HealthCheck, feed_watchdog
 from ponikeeper.ca.health_pvs import HealthPVs
+from ponikeeper.ca.push import Pusher
 from ponikeeper.ca.putlog import PutLog
 from ponikeeper.ca.pva_part import MakePva, PvaPart
 from ponikeeper.ca.search import find_server
@@ -168,7 +169,12 @@ async def serve(
         clients = [context] if pva is None else [context, pva]
         hook = functools.partial(_run_health_check, context, config, store, pva, report_ready)
         server = asyncio.create_task(context.run(lambda _: hook()))
-        coroutines = [store.watch(), _watch_links(linked), access_pvs.run(*clients), clock_pvs.run()]
+        coroutines = [
+            store.watch(),
+            _watch_links([*linked, *(pvs.pusher for pvs in detectors)]),
+            access_pvs.run(*clients),
+            clock_pvs.run(),
+        ]
         coroutines += [stats.run(context), stop.wait()]
         recsync_port = config.ioc.recsync_port
         coroutines += [] if recsync_port is None else [announce(config, recsync_port, listening)]
@@ -288,8 +294,8 @@ async def _detector_pvs(
     return pvs
 
 
-async def _watch_links(detectors: list[LinkStates]) -> None:
-    """Monitor the linked PVs of all detectors until cancelled."""
+async def _watch_links(detectors: Sequence[LinkStates | Pusher]) -> None:
+    """Monitor the linked PVs of all detectors, and those that are written, until cancelled."""
     pvs = {pv for linked in detectors for pv in linked.pvs}
     if not pvs:
         await asyncio.Event().wait()

@@ -207,6 +207,12 @@ _CLOCK = Alarm(
     "it. Records keep their order. Check the time service of the host (timedatectl)."
 )
 
+_PUSH = Alarm(
+    "The detector's own PVs do not have the active geometry: Push:Message_RBV says which, and why.",
+    delay=30,
+    latching=False,
+)
+
 ALIVE = PV("Alive_RBV", Kind.DOUBLE, "Present time of a live IOC, each second", "s", 3)
 """POSIX time (s). Its advance proves that the IOC is alive: for one that hangs a gateway answers from its cache."""
 
@@ -256,6 +262,15 @@ DETECTOR_PVS: tuple[PV, ...] = (
     PV("InService", Kind.STRING, "Link to return to service", writable=True),
     PV("Links_RBV", Kind.TEXT, "Linked PVs (JSON)"),
     PV("Links:Table_RBV", Kind.TEXT, "Linked PVs (table)"),
+    PV(
+        "Push:Status_RBV",
+        Kind.ENUM,
+        "Geometry in the detector's own PVs",
+        states=("Off", "OK", "Waiting", "Failed"),
+        archived=True,
+        alarm=_PUSH,
+    ),
+    PV("Push:Message_RBV", Kind.TEXT, "What was written to the detector"),
     ALIVE,
     PV("Accepted_RBV", Kind.LONG, "Requests accepted since start"),
     PV("Rejected_RBV", Kind.LONG, "Requests rejected since start"),

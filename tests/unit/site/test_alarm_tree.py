@@ -32,8 +32,9 @@ def test_alarm_tree_has_a_component_for_each_detector_and_guidance_for_each_alar
 def test_motion_that_ends_is_no_alarm_to_acknowledge(config):
     tree = ET.fromstring(alarm_tree(config, "Accelerator"))
     for pv in tree.iter("pv"):
-        passes = pv.get("name").endswith("Calib:Status_RBV")
-        assert (pv.findtext("latching"), pv.findtext("delay")) == (("false", "60") if passes else ("true", None))
+        suffix = pv.get("name").rpartition("Calib:")[2]
+        passes = {"Status_RBV": ("false", "60"), "Push:Status_RBV": ("false", "30")}
+        assert (pv.findtext("latching"), pv.findtext("delay")) == passes.get(suffix, ("true", None))
 
 
 def test_root_is_one_that_no_other_ioc_has_and_that_is_the_name_of_a_topic(config):

@@ -1,0 +1,192 @@
+"""The active geometry is in the PVs of the detector's own driver: written when it applies, and while it is idle.
+
+The driver is a soft IOC in a process of its own; ADSimDetector has no such PVs.
+"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import speak
+from live import wait_for
+from ponikeeper.geometry import Geometry
+from speak import GEOMETRY, commit_text, get, monitoring, put, request
+
+CENTRE = Geometry(**GEOMETRY).fit2d
+
+DRIVER = """
+import sys
+import caproto as ca
+from caproto.asyncio.server import Context
+import asyncio, logging
+
+logging.getLogger("caproto").setLevel(logging.CRITICAL)
+name, distance_units = sys.argv[1:]
+channels, seen = {"Acquire": ca.ChannelInteger(value=0), "Puts": ca.ChannelInteger(value=0)}, []
+
+class Setpoint(ca.ChannelDouble):
+    def __init__(self, suffix, **options):
+        self.suffix = suffix
+        super().__init__(value=0.0, **options)
+
+    async def write(self, value, **options):
+        if self.suffix == "Denied":
+            raise ValueError("denied")
+        await super().write(value, **options)
+        number = value[0] if hasattr(value, "__len__") else value
+        await channels["Puts"].write(channels["Puts"].value + 1)
+        if self.suffix != "Stuck":
+            await channels[self.suffix + "_RBV"].write(number)
+
+own = {"BeamX": "pixels", "BeamY": "pixels", "DetDist": distance_units, "Wavelength": "Angstroms"}
+for suffix, units in own.items():
+    channels[suffix] = Setpoint(suffix, units=units)
+    channels[suffix + "_RBV"] = ca.ChannelDouble(value=0.0, units=units)
+    channels[suffix + "_RBV.EGU"] = ca.ChannelString(value=units)
+channels["Acquire_RBV"] = channels["Acquire"]
+for suffix in ("Stuck", "Denied"):
+    channels |= {suffix: Setpoint(suffix), suffix + "_RBV": ca.ChannelDouble(value=1.0)}
+
+async def ready(_):
+    print("READY", flush=True)
+
+async def serve():
+    await Context({name + suffix: channel for suffix, channel in channels.items()}).run(startup_hook=ready)
+
+asyncio.run(serve())
+"""
+
+
+class Driver:
+    """The driver of a detector."""
+
+    def __init__(self, port, name):
+        self.port, self.name, self.process = port, name, None
+
+    def start(self, distance_units="m"):
+        environment = {**os.environ, "EPICS_CA_SERVER_PORT": str(self.port), "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO"}
+        environment["EPICS_CAS_BEACON_ADDR_LIST"] = f"127.0.0.1:{environment['EPICS_CA_REPEATER_PORT']}"
+        command = [sys.executable, "-c", DRIVER, self.name, distance_units]
+        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
+        assert self.process.stdout.readline() == b"READY\n"
+
+    def kill(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process.stdout.close()
+            self.process = None
+
+    def get(self, suffix):
+        return get(self.name + suffix)
+
+    def put(self, suffix, value):
+        assert put(self.name + suffix, value) is None
+
+
+@pytest.fixture
+def driver(session_port):
+    driver = Driver(session_port, f"D{session_port}:")
+    yield driver
+    driver.kill()
+
+
+@pytest.fixture
+def prefix(make_ioc, driver):
+    """Return the prefix of a detector whose driver is an Eiger's; one PV more never takes a value."""
+    push = f'[[detector.push]]\ndriver = "eiger"\nprefix = "{driver.name}"\n'
+    ioc = make_ioc(detectors=("{Det:1}Calib:",), more={"{Det:1}Calib:": push}, other_ports=(driver.port,)).start()
+    return ioc.prefix
+
+
+def commit(prefix, name, **geometry):
+    assert request(prefix, commit_text(name, geometry={**GEOMETRY, **geometry}))["outcome"] == "accepted"
+
+
+def until(prefix, outcome, message=""):
+    def shows():
+        states = ("Off", "OK", "Waiting", "Failed")
+        return states[int(get(f"{prefix}Push:Status_RBV"))] == outcome and message in get(f"{prefix}Push:Message_RBV")
+
+    wait_for(shows, what=f"{outcome}: {message}")
+
+
+def test_geometry_is_written_after_each_activation_and_read_back(prefix, driver):
+    driver.start()
+    until(prefix, "Waiting", "the status is UNSET: nothing is written until the geometry applies")
+    for name, dist in (("first", 0.2345), ("second", 0.3)):
+        commit(prefix, name, dist=dist)
+        until(prefix, "OK", "the detector has the values of activation")
+        centre = Geometry(**{**GEOMETRY, "dist": dist}).fit2d
+        written = [driver.get(f"{suffix}_RBV") for suffix in ("BeamX", "BeamY", "DetDist")]
+        assert written == pytest.approx([centre.beam_x, centre.beam_y, centre.direct_dist / 1e3], rel=1e-12)
+    assert driver.get("Wavelength_RBV") == 0.0, "it is not listed"
+    assert driver.get("Puts") == 6
+
+
+def test_nothing_is_written_while_the_detector_acquires(prefix, driver):
+    driver.start()
+    driver.put("Acquire", 1)
+    with monitoring(f"{driver.name}Puts") as (monitor,):
+        commit(prefix, "first")
+        until(prefix, "Waiting", "the detector acquires")
+        assert [int(value) for value in monitor.values] == [0]
+        driver.put("Acquire", 0)
+        until(prefix, "OK")
+    assert driver.get("BeamX_RBV") == CENTRE.beam_x
+
+
+def test_geometry_that_does_not_apply_is_not_written(prefix, driver):
+    commit(prefix, "first")
+    text = '{"v": 1, "request": "r", "op": "retract", "revision": 1, "reason": "wrong calibrant"}'
+    assert request(prefix, text)["outcome"] == "accepted"
+    driver.start()
+    until(prefix, "Waiting", "the status is RETRACTED: nothing is written until the geometry applies")
+    assert driver.get("Puts") == 0
+    commit(prefix, "second")
+    until(prefix, "OK")
+
+
+def test_what_is_changed_at_the_detector_is_an_alarm_and_a_restarted_driver_gets_the_values_again(prefix, driver):
+    driver.start()
+    commit(prefix, "first")
+    until(prefix, "OK")
+    driver.put("BeamX", 5.0)
+    until(prefix, "Failed", f"{driver.name}BeamX_RBV is 5 px, the active geometry has ")
+    assert int(speak.read([f"{prefix}Push:Status_RBV"])[0].severity) == 2
+    assert int(speak.read([f"{prefix}Status_RBV"])[0].severity) == 0, "the geometry is not the detector's fault"
+    driver.kill()
+    until(prefix, "Failed", "is not connected")
+    driver.start()
+    speak.forget()
+    until(prefix, "OK")
+    assert driver.get("BeamX_RBV") == CENTRE.beam_x
+
+
+def test_other_units_are_an_alarm_and_nothing_is_written(prefix, driver):
+    driver.start(distance_units="mm")
+    commit(prefix, "first")
+    message = f"{driver.name}DetDist_RBV is in mm, the configuration says m: nothing is written"
+    until(prefix, "Failed", message)
+    assert driver.get("Puts") == 0
+    assert request(prefix, commit_text("second"))["outcome"] == "accepted", "an alarm, not a refusal"
+
+
+@pytest.mark.parametrize(
+    ("pv", "message"),
+    [
+        ("Stuck", "Stuck_RBV is 1, the active geometry has 3: the detector did not accept it, or it was changed there"),
+        ("Denied", "Denied cannot be written: "),
+    ],
+)
+def test_pv_that_does_not_take_the_value_is_an_alarm(make_ioc, driver, pv, message):
+    push = (
+        f'[[detector.push]]\nvalue = "orientation"\npv = "{driver.name}{pv}"\nreadback = "{driver.name}{pv}_RBV"\n'
+        f'acquiring = "{driver.name}Acquire_RBV"\n'
+    )
+    driver.start()
+    ioc = make_ioc(detectors=("{Det:1}Calib:",), more={"{Det:1}Calib:": push}, other_ports=(driver.port,)).start()
+    commit(ioc.prefix, "first")
+    until(ioc.prefix, "Failed", driver.name + message)
