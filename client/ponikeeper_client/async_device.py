@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -46,7 +46,8 @@ class AsyncCalibrationData(RequestMethods[Coroutine[Any, Any, Result]], AsyncRec
     Parameters
     ----------
     prefix
-        PV prefix of the calibration, such as ``XF:28ID1-ES{Det:PE1}Calib:``.
+        PV prefix of the calibration, such as ``XF:28ID1-ES{Det:PE1}Calib:``; with ``pva://`` before it, it is read and
+        set over PVAccess. What cannot await, such as the guard, uses Channel Access all the same.
     timeout
         How long the IOC may take to answer (s).
     verdict_timeout
@@ -73,16 +74,21 @@ class AsyncCalibrationData(RequestMethods[Coroutine[Any, Any, Result]], AsyncRec
     ) -> None:
         if on_disconnect not in ("raise", "record"):
             raise ValueError(f'on_disconnect={on_disconnect!r} is unknown: expected "raise" or "record"')
+        scheme, separator, name_of_pvs = prefix.partition("://")
+        scheme, prefix = (scheme, name_of_pvs) if separator else ("ca", prefix)
+        if scheme not in ("ca", "pva"):
+            raise ValueError(f'{scheme}:// is unknown: expected "ca://", "pva://", or only the prefix')
+        self._read_geometry = _geometry_reader() if scheme == "pva" else None
         self.prefix = prefix
         self.per_event = per_event
         self.status_warnings = StatusWarnings()
         self.exposure_motion = ExposureMotion()
         self._answer_timeout, self._verdict_timeout = timeout, verdict_timeout
         self._on_disconnect: Literal["raise", "record"] = on_disconnect
-        self.snapshot = epics_signal_r(str, f"ca://{prefix}Snapshot_RBV", timeout=timeout)
-        self.results = epics_signal_r(str, f"ca://{prefix}Results_RBV", timeout=timeout)
-        self.request = epics_signal_w(str, f"ca://{prefix}Request", timeout=timeout)
-        self.alive = epics_signal_r(float, f"ca://{prefix}Alive_RBV", timeout=timeout)
+        self.snapshot = epics_signal_r(str, f"{scheme}://{prefix}Snapshot_RBV", timeout=timeout)
+        self.results = epics_signal_r(str, f"{scheme}://{prefix}Results_RBV", timeout=timeout)
+        self.request = epics_signal_w(str, f"{scheme}://{prefix}Request", timeout=timeout)
+        self.alive = epics_signal_r(float, f"{scheme}://{prefix}Alive_RBV", timeout=timeout)
         self._heartbeat, self._is_listening = Heartbeat(), False
         self._twin: CalibrationData | None = None
         self._is_mock = False
@@ -156,8 +162,8 @@ class AsyncCalibrationData(RequestMethods[Coroutine[Any, Any, Result]], AsyncRec
         patience = max(deadline, began + 2 * PERIOD)
         while True:
             try:  # a monitor would show the last value of a hung IOC
-                alive, text = await asyncio.gather(
-                    self.alive.get_value(cached=False), self.snapshot.get_value(cached=False)
+                alive, snapshot = await asyncio.wait_for(
+                    asyncio.gather(self.alive.get_value(cached=False), self._get_snapshot()), self._answer_timeout
                 )
             except TimeoutError:
                 self._raise_silent()
@@ -168,11 +174,16 @@ class AsyncCalibrationData(RequestMethods[Coroutine[Any, Any, Result]], AsyncRec
                 continue
             now = time.monotonic()
             if self._heartbeat.see(alive, now) or self._heartbeat.is_fresh(now):
-                return Snapshot.from_json(text)
+                return snapshot
             if now > patience:  # a gateway answers from its cache
                 raise NotConnectedError(hung_text(_pv(self.alive), alive, now - began))
             await asyncio.sleep(pause)
             pause = _PAUSE  # the first time at once: only a gateway gives the same time twice
+
+    async def _get_snapshot(self) -> Snapshot:
+        if self._read_geometry is not None:
+            return await self._read_geometry(self.prefix)
+        return Snapshot.from_json(await self.snapshot.get_value(cached=False))
 
     def _receive_time(self, reading: Mapping[str, Any]) -> None:
         """Receive an update of the time of the IOC."""
@@ -390,4 +401,11 @@ async def _merged(*parts: Awaitable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _pv(signal: Any) -> str:
-    return signal.source.removeprefix("ca://")
+    return signal.source.partition("://")[2]
+
+
+def _geometry_reader() -> Callable[[str], Awaitable[Snapshot]]:
+    """Import what reads the structure; raises `MissingExtraError` where p4p is not installed."""
+    from ponikeeper_client._pva_geometry import read_geometry
+
+    return read_geometry
