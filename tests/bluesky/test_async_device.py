@@ -43,6 +43,7 @@ from ponikeeper_client.guard import calibration_guard
 from ponikeeper_client.guard._state import read_state, recorded_state
 from ponikeeper_client.plans import at_positions
 from ponikeeper_client.recall import recorded
+from ponikeeper_client.xpdacq import calibration_md_wrapper
 from scripted import attempt, commit
 from speak import GEOMETRY, commit_text
 from writer import is_mixed, number_of, whole, writing
@@ -536,28 +537,57 @@ def test_guard_fails_a_run_over_a_status_that_is_to_fail_it(scripted, run_engine
     assert of_events(run, "status") == ["UNWATCHED"]
 
 
-def test_detector_that_writes_files_records_the_geometry_and_its_change(panel, take, tmp_path):
-    class Blob(AsyncCalibrationMixin, SimBlobDetector):
-        def __init__(self, prefix, name):
-            self.calib = AsyncCalibrationData(prefix)
-            super().__init__(StaticPathProvider(UUIDFilenameProvider(), tmp_path), name=name)
+class Blob(AsyncCalibrationMixin, SimBlobDetector):
+    """A detector that writes its images to files."""
 
-    blob = Blob(panel.calib.prefix, "pe1")
-    ask(blob.connect(timeout=20))
+    def __init__(self, prefix, folder):
+        self.calib = AsyncCalibrationData(prefix)
+        super().__init__(StaticPathProvider(UUIDFilenameProvider(), folder), name="pe1")
 
+
+@pytest.fixture
+def blob(panel, tmp_path):
+    detector = Blob(panel.calib.prefix, tmp_path)
+    ask(detector.connect(timeout=20))
+    yield detector
+    release(detector)
+
+
+def at_two_geometries(blob, *, prepares):
     @bpp.stage_decorator([blob])
     @bpp.run_decorator()
     def plan():
-        yield from bps.prepare(blob, TriggerInfo(livetime=0.01), wait=True)
+        if prepares:
+            yield from bps.prepare(blob, TriggerInfo(livetime=0.01), wait=True)
         for dist in (0.4, 0.5):
             yield from bps.abs_set(blob.calib, {"dist": dist}, wait=True)
             yield from bps.trigger_and_read([blob])
 
-    run = take(calibration_guard(plan()))
+    return plan()
+
+
+def test_detector_that_writes_files_records_the_geometry_and_its_change(blob, take):
+    run = take(calibration_guard(at_two_geometries(blob, prepares=True)))
     assert of_events(run) == [0.4, 0.5]
     assert run["stream_resource"]
     assert run["stream_datum"]
-    release(blob)
+
+
+def test_each_geometry_can_have_a_run_with_its_own_files_and_start_document(blob, take):
+    plan = at_two_geometries(blob, prepares=False)
+    run = take(calibration_md_wrapper(calibration_guard(plan, renew_by="new_run"), on_change="fail"))
+    assert of_events(run) == [0.4, 0.5]
+    first, *measured = run["start"]
+    assert [start["calibration_md"]["dist"] for start in run["start"]] == [GEOMETRY["dist"], 0.4, 0.5]
+    files = {each["uri"]: each["run_start"] for each in run["stream_resource"]}
+    assert [*files.values()] == [start["uid"] for start in measured]
+    assert [start["continues_run"] for start in measured] == [first["uid"], measured[0]["uid"]]
+
+
+def test_detector_that_was_prepared_for_a_run_cannot_go_on_in_another_one(blob, run_engine):
+    plan = calibration_guard(at_two_geometries(blob, prepares=True), renew_by="new_run")
+    _, message = attempt(run_engine, plan, RecordError)
+    assert "pe1 was prepared for the run that is open; take one run for each geometry" in message
 
 
 def test_guard_ignores_other_devices_of_ophyd_async(panel, take):

@@ -155,6 +155,13 @@ def test_of_several_detectors_one_must_be_named(panel, connect, take, warnings):
     assert start[MD]["dist"] == 0.75
 
 
+def test_run_of_one_detector_has_its_geometry_although_that_of_another_is_chosen(panel, connect, take):
+    other = connect("pe2")
+    commit(other, 0.75)
+    assert start_of(take(calibration_md_wrapper(bp.count([panel]), other.calib)))[MD]["dist"] == 0.25
+    assert start_of(take(calibration_md_wrapper(bp.count([]), other.calib)))[MD]["dist"] == 0.75
+
+
 def test_uids_of_xpdacq_link_a_run_with_its_calibration(panel, take):
     wrapped = functools.partial(calibration_md_wrapper, exp_hash_uid="abc")
     client, server = "detector_calibration_client_uid", "detector_calibration_server_uid"

@@ -55,8 +55,9 @@ def calibration_md_wrapper(
     plan
         Any plan.
     calib
-        The calibration to write into each run; if omitted, that of the one detector that is staged when the run begins.
-        Of several it is not known which is meant: none is written, and a warning is logged.
+        Which calibration to write into runs of several calibrated detectors, and into those that stage none. A run of
+        one detector gets its own. If omitted, it is not known which of several is meant: none is written, and a warning
+        is logged.
     on_status
         What to do where the geometry does not apply: ``"omit"`` logs a warning and writes no ``calibration_md``, so
         that a reducer finds no geometry rather than a wrong one; ``"write"`` logs a warning and writes it;
@@ -185,9 +186,9 @@ class _Writer:
 
     def _calibration(self) -> CalibrationData | None:
         """Return the calibration of a run that begins; None if it has none, or it is not known which is meant."""
-        if self._calib is not None:
-            return self._calib
         calibs = list(dict.fromkeys(calib for of_device in self._staged.values() for calib in of_device))
+        if self._calib is not None and (not calibs or self._calib in calibs):
+            return self._calib
         if len(calibs) > 1:
             names = ", ".join(calib.name for calib in calibs)
             log.warning(
