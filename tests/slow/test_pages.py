@@ -46,6 +46,7 @@ BEFORE = {
     "iocs/docs/howto/monitor.md": [_NEAR],
     "iocs/docs/howto/several-iocs.md": [_NEAR],
     "iocs/docs/howto/upgrade.md": [_NEAR],
+    "iocs/docs/areadetector.md": [_NEAR],
     "iocs/docs/pvaccess.md": [_NEAR],
     "iocs/docs/howto/link-a-pv.md": [("put", _PREFIX, "near.poni", "--label", "near")],
     "iocs/docs/howto/move-to-another-host.md": [_NEAR],
@@ -170,6 +171,9 @@ class Session:
         wait_for(self._rests, what="links at rest")
         for words in BEFORE.get(page_id(page), []):
             self._ponikeeper("", list(words))
+        if page_id(page) == "iocs/docs/areadetector.md":
+            prefix = self._here(_PREFIX)
+            page_session.write_image_file(folder, prefix, lambda: self._ponikeeper("", list(_FAR)))
 
     def _reset(self):
         """Move the linked PVs to the start values of every page."""

@@ -118,7 +118,7 @@ class Driver:
         Shape (y, x) of its frames.
     """
 
-    def __init__(self, attributes: str, shape: tuple[int, int] = (4, 6)) -> None:
+    def __init__(self, attributes: str, shape: tuple[int, int]) -> None:
         self.attributes = [PVAttribute(element) for element in ET.fromstring(attributes).findall("Attribute")]
         self._shape = shape
         self._frames = 0
@@ -271,10 +271,12 @@ class Camera:
     ----------
     attributes, layout
         Texts of its NDAttributes file and its layout.
+    shape
+        Shape (y, x) of its frames.
     """
 
-    def __init__(self, attributes: str, layout: str) -> None:
-        self.driver, self._layout = Driver(attributes), layout
+    def __init__(self, attributes: str, layout: str, shape: tuple[int, int] = (4, 6)) -> None:
+        self.driver, self._layout = Driver(attributes, shape), layout
         self._file: HDF5Plugin | None = None
 
     def __enter__(self) -> Self:

@@ -13,8 +13,11 @@ from bluesky import plans as bp
 from ophyd import Component as Cpt
 from ophyd import Device, DeviceStatus, Kind, Signal
 
+from areadetector import Camera
 from calibrating import Recorder
+from ponikeeper.config import load
 from ponikeeper.geometry import Geometry, poni
+from ponikeeper.site.areadetector import hdf5_layout, nd_attributes
 from ponikeeper_client.demo.nickel import image
 from stages import Stage
 
@@ -75,6 +78,19 @@ def write_files(folder):
     image = _image(200.0)
     fabio.tifimage.TifImage(data=image).write(str(folder / "Ni.tiff"))
     np.save(folder / "mask.npy", np.zeros(image.shape, np.int8))
+
+
+def write_image_file(folder, prefix, change):
+    """Write a file of areaDetector, image.h5, whose geometry changes after the third of five frames."""
+    (detector,) = (each for each in load(folder / "28id1.toml").detector if each.prefix == prefix)
+    with Camera(nd_attributes(detector), hdf5_layout(detector), SHAPE) as camera:
+        camera.driver.until()
+        with camera.writing(folder / "image.h5"):
+            camera.expose(3)
+            header = camera.value("PKHeader")
+            change()
+            camera.driver.until(lambda: camera.value("PKHeader") != header)
+            camera.expose(2)
 
 
 def namespace(here, site, folder, page):
