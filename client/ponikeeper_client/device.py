@@ -541,6 +541,24 @@ def proofs(calibs: Sequence[CalibrationData]) -> dict[CalibrationData, Proof | N
     return dict.fromkeys(calibs) | dict(zip(readers, answers, strict=True))
 
 
+def as_calibration(given: Any) -> CalibrationData | None:
+    """Return a calibration that a user gives as an ophyd device; None if it is none.
+
+    Parameters
+    ----------
+    given
+        A `CalibrationData`, or an `AsyncCalibrationData`: the ophyd device for the same PVs.
+
+    Returns
+    -------
+    CalibrationData or None
+    """
+    async_device = sys.modules.get("ponikeeper_client.async_device")  # without it there are no such devices
+    if async_device is not None and isinstance(given, async_device.AsyncCalibrationData):
+        return given.twin()
+    return given if isinstance(given, CalibrationData) else None
+
+
 def calibrations(device: Any) -> list[CalibrationData]:
     """Return the calibrations of a device that a plan reads, or the device itself if it is one.
 

@@ -491,6 +491,14 @@ def test_guard_records_a_change_in_a_new_descriptor(scripted, take):
     assert len(run["descriptor"]) == 2
 
 
+def test_calibration_of_ophyd_async_can_be_chosen(scripted, take):
+    scripted.script[("trigger", 2)] = lambda: commit(scripted, 0.5)
+    guarded = calibration_guard(bp.count([scripted], 2), [scripted.calib])
+    run = take(calibration_md_wrapper(guarded, scripted.calib))
+    assert of_events(run) == [GEOMETRY["dist"], 0.5]
+    assert run["start"][0]["calibration_md"]["dist"] == GEOMETRY["dist"]
+
+
 def test_guard_takes_an_event_again_during_whose_reading_the_geometry_changes(scripted, take):
     scripted.script[("read", 1)] = lambda: commit(scripted, 0.5)
     scripted.script[("read", 4)] = lambda: commit(scripted, 0.6)

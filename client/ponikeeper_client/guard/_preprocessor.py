@@ -7,7 +7,7 @@ from typing import Any
 from bluesky import preprocessors as bpp
 from bluesky.utils import Msg, ensure_generator
 
-from ponikeeper_client.device import CalibrationData
+from ponikeeper_client.device import CalibrationData, as_calibration
 from ponikeeper_client.guard._messages import Guard, Plan
 from ponikeeper_client.guard._policy import OnChange, OnStatus, Policy
 from ponikeeper_client.guard._run_parts import RenewBy, chosen_way, has_configure_message
@@ -116,14 +116,15 @@ def _checked_calibs(calibs: Any) -> tuple[CalibrationData, ...] | None:
         return None
     if not isinstance(calibs, Iterable):
         name = getattr(calibs, "name", calibs)
-        what = "one calibration" if isinstance(calibs, CalibrationData) else "not a list"
+        what = "one calibration" if as_calibration(calibs) is not None else "not a list"
         raise ValueError(f"calibs={name} is {what}: expected a list of CalibrationData, [pe1.calib]")
     chosen = tuple(calibs)
     if not chosen:
         raise ValueError("calibs is empty, so nothing would be guarded: omit it to guard every calibration")
-    if not all(isinstance(calib, CalibrationData) for calib in chosen):
+    known = tuple(filter(None, map(as_calibration, chosen)))
+    if len(known) != len(chosen):
         raise ValueError(f"calibs={chosen!r} are not all calibrations: expected a list of CalibrationData, [pe1.calib]")
-    return chosen
+    return known
 
 
 def _checked_names(argument: str, names: Any, expected: str) -> tuple[str, ...]:

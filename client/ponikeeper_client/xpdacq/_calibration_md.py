@@ -12,7 +12,7 @@ from bluesky.utils import Msg, ensure_generator
 from ponikeeper.errors import RecordError
 from ponikeeper.protocol import Snapshot, applies
 from ponikeeper_client._motion import is_unsettled
-from ponikeeper_client.device import CalibrationData, calibrations
+from ponikeeper_client.device import CalibrationData, as_calibration, calibrations
 from ponikeeper_client.documents import CALIBRATION_MD, CONTINUES_KEY, calibration_md
 from ponikeeper_client.documents import CALIBRATION_MD_SOURCE as SOURCE
 
@@ -92,9 +92,10 @@ def calibration_md_wrapper(
         raise ValueError(f'on_status={on_status!r} is unknown: expected "omit", "write" or "fail"')
     if on_change not in ("warn", "fail"):
         raise ValueError(f'on_change={on_change!r} is unknown: expected "warn" or "fail"')
-    if calib is not None and not isinstance(calib, CalibrationData):
+    chosen = as_calibration(calib)
+    if calib is not None and chosen is None:
         raise ValueError(f"calib={calib!r} is no calibration: expected a CalibrationData, pe1.calib")
-    writer = _Writer(calib, on_status, on_change, exp_hash_uid)
+    writer = _Writer(chosen, on_status, on_change, exp_hash_uid)
     mutated = bpp.plan_mutator(ensure_generator(plan), writer.handle)
     written: Any = bpp.subs_wrapper(mutated, {"start": [writer.receive]})
     written.__name__ = getattr(plan, "__name__", written.__name__)  # bluesky writes it into the run as plan_name
