@@ -1,11 +1,10 @@
 """Format a geometry for people: SI units next to those of the beamline, as text and as HTML. Pure."""
 
-import html
-
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.protocol import Snapshot
+from ponikeeper.text.ascii import html_text
 
 Row = tuple[str, str, str]
 
@@ -55,14 +54,14 @@ def as_html(title: str, snapshot: Snapshot | None, absence: str = "not connected
     body = ""
     if snapshot is not None and snapshot.geometry is not None:
         cells = (
-            "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
+            "".join(f"<td>{html_text(cell)}</td>" for cell in row)
             for row in (
                 ("", "m, rad", _UNITS),
                 *rows(snapshot.geometry),
             )
         )
         body = "".join(f"<tr>{row}</tr>" for row in cells)
-    caption = f"<caption><b>{html.escape(title)}</b><br>{html.escape(head)}</caption>"
+    caption = f"<caption><b>{html_text(title)}</b><br>{html_text(head)}</caption>"
     return f"<table>{caption}{body}</table>"
 
 

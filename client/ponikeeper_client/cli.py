@@ -7,6 +7,7 @@ import typer
 
 from ponikeeper.errors import MissingExtraError
 from ponikeeper.geometry.wavelengths import given_wavelength
+from ponikeeper.system.terminal import print_text
 from ponikeeper_client import _model_commands as model_commands
 
 
@@ -210,7 +211,7 @@ def plot(
     try:
         from ponikeeper_client.recall import _drift
 
-        typer.echo(_drift.plot(prefix, output, label or (), history))
+        print_text(_drift.plot(prefix, output, label or (), history))
     except ModuleNotFoundError as error:
         raise MissingExtraError("plot", error.name or "a library") from error
 
@@ -238,4 +239,4 @@ def report(
         from ponikeeper_client.report._command import write_report
     except ModuleNotFoundError as error:
         raise MissingExtraError("plot", error.name or "a library") from error
-    typer.echo(write_report(what, catalog, output, history or ()))
+    print_text(write_report(what, catalog, output, history or ()))

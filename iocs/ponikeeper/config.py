@@ -48,8 +48,14 @@ def _check_hosts(text: str) -> str:
         raise ValueError(f'"{text}" ({error}): expected an address or a network such as 10.28.0.0/16') from None
 
 
+def _check_text(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"{text!a} has control characters: expected a text in one line")
+    return text
+
+
 # the description of a key is what an error message expects there; without one pydantic's message is used
-Text = Annotated[str, Field(max_length=200)]
+Text = Annotated[str, Field(max_length=200), AfterValidator(_check_text)]
 Address = Annotated[str, AfterValidator(_check_address)]
 Hosts = Annotated[str, AfterValidator(_check_hosts)]
 User = Annotated[str, Field(min_length=1, max_length=60, description="a user name, as clients claim it")]

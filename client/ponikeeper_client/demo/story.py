@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +21,7 @@ from rich.text import Text
 from ponikeeper.geometry import Geometry, poni
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
 from ponikeeper.system.atomic_write import write_atomic
+from ponikeeper.system.terminal import make_console
 
 PREFIXES = ("DEMO{Det:PE1}", "DEMO{Det:PE2}")
 PICTURE = "ponikeeper_demo.png"
@@ -49,7 +49,7 @@ prefix = "DEMO{{Det:PE2}}Calib:"
 title = "Perkin-Elmer 2"
 """
 
-out = Console(highlight=False)
+out = make_console(highlight=False)
 
 
 def run(stay: bool) -> None:

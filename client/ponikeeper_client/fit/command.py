@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
@@ -16,6 +15,7 @@ from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.origin import certainty_lines
 from ponikeeper.system import terminal
 from ponikeeper.system.file_hash import file_entry
+from ponikeeper.system.terminal import make_console
 from ponikeeper.text.ascii import to_ascii
 from ponikeeper_client._image_files.averaging import Image
 from ponikeeper_client.fit._acceptance import Criteria
@@ -31,7 +31,7 @@ from ponikeeper_client.fit.table import fit_table
 
 ReportProgress = Callable[[float, str], None]
 
-_console = Console()
+_console = make_console()
 
 
 def fit(
@@ -192,7 +192,7 @@ def _print(line: str) -> None:
 @contextmanager
 def _progress_bar() -> Iterator[ReportProgress]:
     """Return a context that shows a progress bar on stderr, if that is a terminal."""
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=1.0)

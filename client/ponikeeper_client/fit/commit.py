@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
 from ponikeeper.errors import CalibrationError, ConfigError, NotConnectedError
@@ -24,11 +23,12 @@ from ponikeeper.protocol import (
 from ponikeeper.protocol.outcome import outcome_lines
 from ponikeeper.protocol.position_choice import PositionWord, choose_position, given_position
 from ponikeeper.system import terminal
+from ponikeeper.system.terminal import make_console
 
 if TYPE_CHECKING:
     from ponikeeper_client.device import CalibrationData
 
-_console = Console()
+_console = make_console()
 
 _CONNECT_TIMEOUT = 10.0
 """How long to wait for an IOC (s)."""
@@ -185,7 +185,7 @@ class Committer:
         if _may_be_used(snapshot):
             return True
         text = f"timed out after {options.seconds:g} s waiting until the geometry of {options.prefix} applies"
-        Console(stderr=True).print(Text(text, style="bold red"), soft_wrap=True)
+        make_console(stderr=True).print(Text(text, style="bold red"), soft_wrap=True)
         return False
 
 

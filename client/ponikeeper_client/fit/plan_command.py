@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ponikeeper.errors import CalibrationError, FitError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.units import DISPLAY_UNITS
+from ponikeeper.system.terminal import make_console
 from ponikeeper_client._image_files.reading import read_frames
 from ponikeeper_client.fit.calibrants import calibrant as find_calibrant
 from ponikeeper_client.fit.calibrants import known_standards
 from ponikeeper_client.fit.ring_plan import LEAST_RINGS, RingPlan, count_text, plan_rings, rank_standards, ring_problem
 from ponikeeper_client.fit.start import Nominal, Start, planned_start
 
-_console = Console()
+_console = make_console()
 
 _MAX_STANDARDS = 8
 _MAX_LISTED_RINGS = 25

@@ -1,6 +1,5 @@
 """Table of a fit for terminals and notebooks: value, standard deviation, change since the last calibration."""
 
-import html
 import math
 from collections.abc import Iterator
 
@@ -9,6 +8,7 @@ from rich.text import Text
 
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.units import DISPLAY_UNITS
+from ponikeeper.text.ascii import html_text
 from ponikeeper_client.fit.fit import Fit
 
 _QUANTITIES = ("dist", "poni1", "poni2", "rot1", "rot2", "rot3", "wavelength")
@@ -47,10 +47,10 @@ def fit_html(fit: Fit, previous: Geometry | None, title: str) -> str:
     """Build the table of a fit for a notebook, as HTML; parameters as `fit_table`."""
     head = "".join(f"<th>{name}</th>" for name in _HEADS)
     body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        "<tr>" + "".join(f"<td>{html_text(cell)}</td>" for cell in row) + "</tr>"
         for row in (*rows(fit, previous), *quality(fit))
     )
-    return f"<table><caption><b>{html.escape(title)}</b></caption><tr>{head}</tr>{body}</table>"
+    return f"<table><caption><b>{html_text(title)}</b></caption><tr>{head}</tr>{body}</table>"
 
 
 def rows(fit: Fit, previous: Geometry | None) -> Iterator[tuple[str, str, str, str, str]]:

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from ponikeeper.errors import MissingExtraError, RefusedError
 from ponikeeper.protocol import Commit
 from ponikeeper.system import terminal
 from ponikeeper.system.atomic_write import write_atomic
+from ponikeeper.system.terminal import make_console
 from ponikeeper_client.fit.commit import CommitOptions, connected, require_label
 from ponikeeper_client.model.commit import commit_of
 from ponikeeper_client.model.fit import FittedModel
@@ -19,7 +19,7 @@ from ponikeeper_client.model.motion import Motion
 from ponikeeper_client.model.table import joint_lines, member_table, print_table, range_table
 from ponikeeper_client.recall._lookup import read_history
 
-_out, _err = Console(), Console(stderr=True)
+_out, _err = make_console(), make_console(stderr=True)
 
 
 @dataclass(frozen=True, slots=True)

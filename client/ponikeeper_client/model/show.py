@@ -1,11 +1,9 @@
 """Implementation of `ponikeeper model show`, `predict` and `range`."""
 
 import math
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from ponikeeper.errors import ConfigError, GeometryError, ModelError, RefusedError
@@ -16,6 +14,7 @@ from ponikeeper.protocol.model_revisions import is_model
 from ponikeeper.protocol.models import REFUSED_PX, answer_at, is_allowed, joint_position, range_text
 from ponikeeper.protocol.origin import is_edited
 from ponikeeper.system.atomic_write import write_atomic
+from ponikeeper.system.terminal import make_console, print_text
 from ponikeeper.text import strictjson
 from ponikeeper.text.suggestions import suggestion
 from ponikeeper_client.model.evaluation import evaluate
@@ -30,7 +29,7 @@ from ponikeeper_client.model.table import (
     range_table,
 )
 
-_out = Console()
+_out = make_console()
 
 
 def show(source: ModelSource, as_json: bool) -> None:
@@ -250,7 +249,7 @@ def _print_json(values: Mapping[str, object]) -> None:
         text = strictjson.dumps(dict(values))
     except ValueError as error:  # not finite, such as the limits of a range from -1e308 to 1e308
         raise ModelError(f"the numbers of the model are too large: {error}; fit it again") from error
-    sys.stdout.write(text + "\n")
+    print_text(text)
 
 
 def _print(lines: Iterator[str] | list[str], style: str = "") -> None:

@@ -5,13 +5,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeGuard, cast
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ponikeeper.geometry.kinematics import AnyJoint, Beam, Evaluation, Model, Reach, Rotate, Translate
 from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.protocol.models import REFUSED_PX, UNCERTAIN_PX, is_allowed
+from ponikeeper.system.terminal import make_console
 from ponikeeper_client.model.evaluation import evaluate_or_none
 from ponikeeper_client.model.left_out import probability_text
 
@@ -82,8 +82,8 @@ def _cell(value: object, form: str) -> str:
 
 def print_table(table: Table) -> None:
     """Print a table with every digit, wider than the terminal if necessary."""
-    width = Console(width=_WIDEST).measure(table).maximum
-    Console(width=max(Console().width, width)).print(table, crop=False)
+    width = make_console(width=_WIDEST).measure(table).maximum
+    make_console(width=max(make_console().width, width)).print(table, crop=False)
 
 
 def range_table(model: Model, link: str) -> Table:

@@ -4,11 +4,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rich.console import Console
 from rich.text import Text
 
 from ponikeeper.errors import CalibrationError, PonikeeperError, ProblemsError
 from ponikeeper.protocol import applies
+from ponikeeper.system.terminal import make_console
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.start import Start
 from ponikeeper_client.model.commit import commit_of
@@ -157,7 +157,7 @@ class TravelProgress:
 
 def _print(result: CalibratedTravel) -> None:
     """Print a model for the user."""
-    console = Console()
+    console = make_console()
     console.print(Text(result.title), soft_wrap=True)
     print_table(result.table())
     print_lines(result.warnings)
@@ -166,4 +166,4 @@ def _print(result: CalibratedTravel) -> None:
 def print_lines(lines: Sequence[str]) -> None:
     """Print what a user should know."""
     for line in lines:
-        Console().print(Text(line, style="yellow"), soft_wrap=True)
+        make_console().print(Text(line, style="yellow"), soft_wrap=True)

@@ -15,6 +15,7 @@ from ponikeeper.errors import CalibrationError, ProblemsError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.files import MASK, files_of
 from ponikeeper.protocol import DEFAULT_ERRORS, label_problem
+from ponikeeper.system.terminal import make_console
 from ponikeeper_client._image_files.reading import read_mask
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.documents import verify_files
@@ -326,12 +327,12 @@ def _warn_of_few_rings(options: CalibrationOptions, one: ExposedDetector) -> Non
         return
     planned = planned_start(options.start, one.active, one.wavelength.wavelength)
     if planned is not None and (problem := ring_problem(*planned, options.calibrant)):
-        _print_warning(Console(), f"{one.detector.name}: {problem}")
+        _print_warning(make_console(), f"{one.detector.name}: {problem}")
 
 
 def _print(result: Calibrated) -> None:
     """Print a result for the user."""
-    console = Console()
+    console = make_console()
     console.print(result.table())
     for warning in result.warnings:
         _print_warning(console, warning)

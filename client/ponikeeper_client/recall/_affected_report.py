@@ -6,13 +6,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from ponikeeper.errors import NoGeometryError, RefusedError
+from ponikeeper.system.terminal import make_console, print_text
 from ponikeeper.text.strictjson import dumps
 from ponikeeper_client.recall._affected import Affected, SearchResult, Watch, affected
 
@@ -75,14 +74,14 @@ def print_affected(
             raise RefusedError(str(error)) from None
         except KeyboardInterrupt:
             if last:
-                typer.echo(f"interrupted: --after {last} continues the search", err=True)
+                print_text(f"interrupted: --after {last} continues the search", to_stderr=True)
             raise
     if as_json:
-        sys.stdout.write(dumps(_as_dict(prefix, number, result)) + "\n")
+        print_text(dumps(_as_dict(prefix, number, result)))
     elif not as_lines:
         _print_tables(prefix, number, result)
     for uid, why in () if as_json else result.unreadable:
-        Console(stderr=True).print(Text(f"run {uid} could not be read: {why}", style="bold red"), soft_wrap=True)
+        make_console(stderr=True).print(Text(f"run {uid} could not be read: {why}", style="bold red"), soft_wrap=True)
 
 
 class _UidPrinter:
@@ -94,8 +93,7 @@ class _UidPrinter:
     def print_new(self, result: SearchResult) -> None:
         for row in result.affected[self._count :]:
             if row.run_uid != self._last:
-                sys.stdout.write(f"{row.run_uid}\n")
-                sys.stdout.flush()
+                print_text(row.run_uid)
             self._last = row.run_uid
         self._count = len(result.affected)
 
@@ -103,7 +101,7 @@ class _UidPrinter:
 @contextmanager
 def _progress_bar() -> Iterator[Watch]:
     """Return a context that shows on stderr how many runs were read, if that is a terminal."""
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("runs, {task.description}"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("the catalog is asked", total=None)
@@ -128,7 +126,7 @@ def _as_dict(prefix: str, number: int, result: SearchResult) -> dict[str, object
 
 
 def _print_tables(prefix: str, number: int, result: SearchResult) -> None:
-    out = Console()
+    out = make_console()
     count = len({one.run_uid for one in result.affected})
     of = f" of {result.runs}" if result.every_run else ""
     out.print(Text(f"{count}{of} runs have revision {number} of {prefix}"), soft_wrap=True)

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from ponikeeper.errors import ConfigError, NotConnectedError, PonikeeperError
+from ponikeeper.system.terminal import print_text
 from ponikeeper.text import timestamps
-from ponikeeper.text.ascii import to_ascii
 from ponikeeper_client._ioc_history import IocHistory, silent_iocs
 from ponikeeper_client.recall._catalogs import open_catalog
 from ponikeeper_client.recall._mirror_copy import Copied, continue_copy, copy_history, make_mirror
@@ -137,7 +135,7 @@ class Copies:
         text = "nothing was committed yet" if copied is None else f"{copied.total} records"
         if text != self._printed.get(prefix):
             added = "" if copied is None else f"{copied.added} new records, {copied.total} in all"
-            typer.echo(f"{prefix}: {added or text}")
+            print_text(f"{prefix}: {added or text}")
         self._printed[prefix] = text
         return True
 
@@ -161,6 +159,6 @@ class Copies:
     def _failed(self, name: str, error: Exception) -> bool:
         what = f"{error}" if isinstance(error, PonikeeperError) else f"{type(error).__name__}: {error}"
         if what != self._printed.get(name):
-            typer.echo(to_ascii(f"{name}: {what}"), err=True)
+            print_text(f"{name}: {what}", to_stderr=True)
         self._printed[name] = what
         return False

@@ -1,6 +1,5 @@
 """The results of recall: a recorded geometry, and the best known one. Frozen values. Pure."""
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Self, TypeVar
@@ -12,6 +11,7 @@ from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.history.corrections import correction_text
 from ponikeeper.history.records import Correction
 from ponikeeper.protocol.header import Header, short_uid
+from ponikeeper.text.ascii import html_text
 from ponikeeper_client.documents import Applicability, RecordedModel, StatusRecord, warn_once
 from ponikeeper_client.recall._runs import Event, event_ranges
 
@@ -395,6 +395,6 @@ def _cells(result: Recorded | BestKnown) -> tuple[str, ...]:
 
 def _html_table(rows: Iterable[Sequence[str]]) -> str:
     """Format rows as a table for a notebook."""
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in _COLUMNS)
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    head = "".join(f"<th>{html_text(cell)}</th>" for cell in _COLUMNS)
+    body = "".join(f"<tr>{''.join(f'<td>{html_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"

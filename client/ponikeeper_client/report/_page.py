@@ -11,6 +11,7 @@ from ponikeeper import __version__
 from ponikeeper.errors import MissingExtraError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.units import DISPLAY_UNITS
+from ponikeeper.text.ascii import printable
 from ponikeeper.text.timestamps import from_datetime, to_seconds
 from ponikeeper_client._display import rows as geometry_rows
 
@@ -73,10 +74,16 @@ def page(title: str, made: datetime, sections: Iterable[Section]) -> str:
     except ModuleNotFoundError as error:
         raise MissingExtraError("plot", error.name or "jinja2") from error
     text = files("ponikeeper_client.report").joinpath("page.html").read_text(encoding="utf-8")
-    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(text)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_shown)
+    template = environment.from_string(text)
     return template.render(
         title=title, made=to_seconds(from_datetime(made)), version=__version__, sections=list(sections)
     )
+
+
+def _shown(value: object) -> object:
+    """Return a value of the page, a text without what a page does not show as it is."""
+    return printable(value) if isinstance(value, str) else value
 
 
 def values_section(

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, overload
 
 from bluesky import plans as bp
 from bluesky.utils import Msg
-from rich.console import Console
 from rich.text import Text
 
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import Commit, Result, Snapshot
 from ponikeeper.protocol.outcome import outcome_lines
+from ponikeeper.system.terminal import make_console
 from ponikeeper_client.device import CalibrationData
 from ponikeeper_client.fit.start import read_poni
 from ponikeeper_client.plans import Calibrated, calibrate
@@ -251,5 +251,5 @@ def committed(calib: CalibrationData, geometry: Geometry, label: str | None, *, 
     yield from task.finish()
     result, snapshot = task.result()
     for line in outcome_lines(calib.prefix, result, snapshot, position=True):
-        Console().print(Text(line), soft_wrap=True)
+        make_console().print(Text(line), soft_wrap=True)
     return result

@@ -13,6 +13,7 @@ import typer
 
 from ponikeeper.errors import ConfigError, MissingExtraError
 from ponikeeper.protocol import Request, Result, parse_request, request_text
+from ponikeeper.system import terminal
 from ponikeeper.system.atomic_write import write_atomic
 
 if TYPE_CHECKING:
@@ -29,17 +30,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 @cache
 def out() -> "Console":
     """Return the console of stdout; its library is loaded on demand, since most commands print plain lines."""
-    from rich.console import Console
-
-    return Console()
+    return terminal.make_console()
 
 
 @cache
 def err() -> "Console":
     """Return the console of stderr."""
-    from rich.console import Console
-
-    return Console(stderr=True)
+    return terminal.make_console(stderr=True)
 
 
 def ca_client() -> Any:
@@ -108,9 +105,8 @@ def load_config(path: Path) -> "Config":
 
 
 def print_text(text: str) -> None:
-    """Print a text unchanged to stdout."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """Print a text to stdout; what would control the terminal is escaped."""
+    terminal.print_text(text)
 
 
 def write_output(output: Path | None, text: str) -> bool:

@@ -12,6 +12,7 @@ from ponikeeper.errors import MissingExtraError
 from ponikeeper.store.histories import first_prefix_of, unnamed, unnamed_text
 from ponikeeper.store.outlook import outlook
 from ponikeeper.system import systemd_journal
+from ponikeeper.system.log_format import PrintableFormatter
 from ponikeeper.system.log_level import VARIABLE, parse_level
 from ponikeeper.system.log_limit import LogLimit
 from ponikeeper.system.systemd_journal import Journal, JournalHandler
@@ -38,10 +39,12 @@ def serve(
     """
     level = parse_level(log_level)
     if systemd_journal.is_ours():
-        logging.basicConfig(level=level, handlers=[JournalHandler(Journal())], format="%(message)s")
+        handlers, form = [JournalHandler(Journal())], "%(message)s"
     else:
-        logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+        handlers, form = [logging.StreamHandler(sys.stderr)], "%(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=level, handlers=handlers)
     for handler in logging.getLogger().handlers:
+        handler.setFormatter(PrintableFormatter(form))
         handler.addFilter(LogLimit())
     logging.getLogger("caproto").setLevel(max(level, logging.WARNING))
     try:

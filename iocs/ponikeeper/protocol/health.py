@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from ponikeeper.protocol.snapshot import Snapshot
 from ponikeeper.protocol.status import Severity, Status, applies
+from ponikeeper.text.ascii import printable
 
 PARTS = ("Storage", "Access", "PutLog", "Clock")
 """Parts of an IOC that have ``Status_RBV`` and ``Message_RBV``."""
@@ -223,6 +224,6 @@ def prometheus_text(health: Health) -> str:
 
 def _labels(labels: Mapping[str, str]) -> str:
     def escaped(text: str) -> str:
-        return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return printable(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
     return "{" + ",".join(f'{name}="{escaped(text)}"' for name, text in labels.items()) + "}"

@@ -1,22 +1,49 @@
 """Text that every Channel Access client can show: printable ASCII, values as they would be typed."""
 
+import html
 import reprlib
 
 from ponikeeper.text import strictjson
 
 _LONGEST_LITERAL = 80
 
+_LAYOUT = "\n\t"
+"""Characters that only lay out a text."""
+
 _ELLIPSIS = "..."
 _MAX_ESCAPED = 12
 """Largest number of characters that JSON needs for one character."""
 
 
-def to_ascii(text: str) -> str:
-    r"""Escape every character that is not ASCII: ``"2 µm"`` becomes ``"2 \\xb5m"``.
+def printable(text: str) -> str:
+    r"""Escape every character that a terminal would obey or hide: ``"\x1b[2J"`` becomes ``"\\x1b[2J"``.
 
-    CA has no encoding; clients decode other bytes each in their own way.
+    These are control characters, terminal sequences with them, and marks that change the direction of a text or have no
+    width. Newlines and tabs stay, CR LF becomes a newline.
+
+    Parameters
+    ----------
+    text
+        Any text: labels, comments, authors and reasons are what people typed, at any IOC.
     """
-    return text.encode("ascii", "backslashreplace").decode("ascii")
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in _LAYOUT else repr(char)[1:-1] for char in text.replace("\r\n", "\n")
+    )
+
+
+def html_text(text: str) -> str:
+    """Escape a text for HTML: what would be markup, and what `printable` escapes, since it could reorder a page."""
+    return html.escape(printable(text))
+
+
+def to_ascii(text: str) -> str:
+    r"""Escape every character that is not printable ASCII: ``"2 µm"`` becomes ``"2 \\xb5m"``.
+
+    CA has no encoding; clients decode other bytes each in their own way. Newlines and tabs stay, as for `printable`.
+    """
+    return printable(text).encode("ascii", "backslashreplace").decode("ascii")
 
 
 def cut(text: str, longest: int) -> str:
