@@ -65,7 +65,7 @@ COMMANDS = {
     "retract": ("retract", "P", "1", "--reason", "x"),
     "in-service": ("in-service", "P", "z"),
     "export history": ("export", "history", "P"),
-    "export alarms": ("export", "alarms", "CONFIG"),
+    "export alarms": ("export", "alarms", "CONFIG", "-o", "FILE"),
     "affected": ("affected", "P", "9", "http://127.0.0.1:9"),
     "model show": ("model", "show", "P"),
 }
@@ -77,12 +77,18 @@ def hidden(text):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_output_of_a_command_has_only_what_can_be_seen(name, ioc, call):
-    names = {"P": ioc.prefix, "CONFIG": str(ioc.config), "IOC": f"{ioc.name}{{IOC}}"}
+def test_output_of_a_command_has_only_what_can_be_seen(name, ioc, call, tmp_path):
+    names = {
+        "P": ioc.prefix,
+        "CONFIG": str(ioc.config),
+        "IOC": f"{ioc.name}{{IOC}}",
+        "FILE": str(tmp_path / "alarms.xml"),
+    }
     done = call(*(names.get(word, word) for word in COMMANDS[name]), TILED_RETRY_ATTEMPTS="1")
     assert "Usage:" not in done.stderr
     assert done.stdout + done.stderr
-    assert hidden(done.stdout + done.stderr) == set()
+    written = "".join(path.read_text() for path in tmp_path.iterdir())
+    assert hidden(done.stdout + done.stderr + written) == set()
 
 
 def test_hostile_texts_are_shown_escaped(ioc, call):
