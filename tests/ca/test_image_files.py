@@ -130,6 +130,7 @@ def test_status_that_changes_during_an_acquisition_is_that_of_each_frame(camera,
     (first, second) = best_known(path, history=read_history(prefix))
     assert (first.geometry, second.geometry) == (None, None)
     assert "revision 1 was retracted: wrong calibrant" in first.reason
+    assert [one.reason for one in best_known(path)] == [first.reason, second.reason], "from the live IOC"
 
 
 def test_file_that_is_open_while_the_ioc_is_killed_and_started_again(camera, ioc, tmp_path):

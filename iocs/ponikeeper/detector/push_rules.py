@@ -111,9 +111,9 @@ def decide_push(
         return Decision(Outcome.OFF, "")
     if geometry is None or not applies(status):
         return Decision(Outcome.WAITING, f"the status is {status.name}: nothing is written until the geometry applies")
-    problem = "; ".join(filter(None, (_problem(target, geometry, samples) for target in targets)))
-    if problem:
-        return Decision(Outcome.FAILED, problem)
+    problems = dict.fromkeys(_problem(target, geometry, samples) for target in targets)
+    if any(problems):
+        return Decision(Outcome.FAILED, "; ".join(filter(None, problems)))
     if any(target.units and samples[target.readback].egu is None for target in targets):
         return Decision(Outcome.WAITING, "waiting for the units of the PVs of the detector")
     differing = [target for target in targets if not _has(target, geometry, samples)]

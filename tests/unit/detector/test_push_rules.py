@@ -93,7 +93,7 @@ def test_failed_put_is_an_alarm_and_tried_again_later():
     ("more", "message"),
     [
         ({"BeamX_RBV": Sample()}, "D:BeamX_RBV is not connected"),
-        ({"Acquire_RBV": Sample()}, "D:Acquire_RBV is not connected; D:Acquire_RBV is not connected"),
+        ({"Acquire_RBV": Sample()}, "D:Acquire_RBV is not connected"),
         (
             {"DetDist_RBV": Sample(True, 1.0, egu=Egu("mm"))},
             "D:DetDist_RBV is in mm, the configuration says m: nothing is written",

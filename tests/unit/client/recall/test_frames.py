@@ -1,5 +1,6 @@
 """What the attributes of a frame say of its geometry, and when a header does not count."""
 
+import dataclasses
 import logging
 import math
 import struct
@@ -18,8 +19,10 @@ from ponikeeper_client._image_files.frame_attributes import Column, FrameAttribu
 from ponikeeper_client.documents._status import warn_once
 from ponikeeper_client.recall._frames import completed, frame_records, is_of_frames
 from ponikeeper_client.recall._histories import FileHistory
+from ponikeeper_client.recall._reading import recorded
 from recalling import PREFIX, history, revision, snapshot
 from speak import GEOMETRY
+from travelled import Travel, documents
 
 TIME = 1_795_942_810.25
 
@@ -187,3 +190,25 @@ def test_history_of_another_store_is_refused(other: ExportedHistory):
         NoGeometryError, match=rf"a.h5, frames 1: revision 2, uid {revision(2).uid[:12]}\.\.\.: the history of"
     ):
         completed(one, FileHistory(other))
+
+
+def test_frames_of_a_model_have_what_it_gave_for_each_rest_and_the_history_has_the_model():
+    travel = Travel((1010.0, 1200.0, 1333.3))
+    headers = [write_header(travel.snapshot(rest)) for rest in (1, 2, 2, 3)]
+    found = frame_records("a.h5", attributes(headers))
+    assert [one.geometry for one in found] == [derived.geometry for derived in travel.derived]
+    whole = [completed(one, FileHistory(travel.history())) for one in found]
+    assert [one.geometry for one in whole] == [derived.geometry for derived in travel.derived]
+    for rest, one in enumerate(whole, 1):
+        (of_run,) = recorded(documents(travel.snapshot(rest), [{"det_z": travel.rests[rest - 1]}]))
+        same = ("model", "covariance", "uid", "checksum", "label", "files", "geometry", "status")
+        assert {name: getattr(one, name) for name in same} == {name: getattr(of_run, name) for name in same}
+
+
+def test_history_that_ends_before_a_rest_still_verifies_the_model():
+    travel = Travel((1010.0, 1200.0))
+    ended = dataclasses.replace(travel.history(), derived=(), activations=travel.history().activations[:3])
+    (one,) = frame_records("a.h5", attributes([write_header(travel.snapshot(2))]))
+    whole = completed(one, FileHistory(ended))
+    assert whole.geometry == travel.derived[1].geometry
+    assert whole.model is None, "for which position it gave the geometry is not known"
