@@ -10,6 +10,7 @@ import sys
 import pytest
 
 import speak
+from base_ioc import SoftIoc
 from live import wait_for
 from ponikeeper.geometry import Geometry
 from speak import GEOMETRY, commit_text, get, monitoring, put, request
@@ -190,3 +191,29 @@ def test_pv_that_does_not_take_the_value_is_an_alarm(make_ioc, driver, pv, messa
     ioc = make_ioc(detectors=("{Det:1}Calib:",), more={"{Det:1}Calib:": push}, other_ports=(driver.port,)).start()
     commit(ioc.prefix, "first")
     until(ioc.prefix, "Failed", driver.name + message)
+
+
+RECORDS = """
+record(ao, "{name}BeamX") {{ field(EGU, "pixels") }}
+record(ao, "{name}BeamY") {{ field(EGU, "pixels") }}
+record(ao, "{name}DetDist") {{ field(EGU, "mm") field(PREC, "3") }}
+record(bo, "{name}Acquire") {{
+    field(ZNAM, "Done") field(ONAM, "Acquire") field(FLNK, "{name}Acquire_RBV") field(PINI, "YES")
+}}
+record(bi, "{name}Acquire_RBV") {{ field(ZNAM, "Done") field(ONAM, "Acquiring") field(INP, "{name}Acquire") }}
+"""
+"""Of ADPilatus: without readbacks, and undefined until they are put."""
+
+
+def test_records_of_epics_base_that_were_never_put(make_ioc, session_port, tmp_path):
+    name = f"D{session_port}:"
+    push = f'[[detector.push]]\ndriver = "pilatus"\nprefix = "{name}"\n'
+    with SoftIoc(name, session_port, tmp_path, RECORDS.format(name=name)):
+        ioc = make_ioc(detectors=("{Det:1}Calib:",), more={"{Det:1}Calib:": push}, other_ports=(session_port,)).start()
+        put(f"{name}Acquire", 1)
+        commit(ioc.prefix, "first")
+        until(ioc.prefix, "Waiting", f"the detector acquires ({name}Acquire_RBV)")
+        put(f"{name}Acquire", 0)
+        until(ioc.prefix, "OK")
+        written = [float(get(name + suffix)) for suffix in ("BeamX", "BeamY", "DetDist")]
+        assert written == [CENTRE.beam_x, CENTRE.beam_y, pytest.approx(CENTRE.direct_dist, rel=1e-12)]

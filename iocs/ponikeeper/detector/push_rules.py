@@ -138,11 +138,10 @@ def _problem(target: Target, geometry: Geometry, samples: Samples) -> str:
     if VALUES[target.value].value_in(target.units, geometry) is None:
         return f"{target.value} is not defined for this geometry (orientation {geometry.orientation})"
     for pv in (target.readback, target.acquiring):
-        sample = samples.get(pv, Sample())
-        if not sample.connected:
+        if not samples.get(pv, Sample()).connected:
             return f"{pv} is not connected"
-        if sample.value is None:
-            return f"{pv} cannot be used: {sample.error}"
+    if samples[target.acquiring].value is None:
+        return f"{target.acquiring} cannot be used: {samples[target.acquiring].error}"
     return _other_units(target, samples[target.readback])
 
 
@@ -176,12 +175,15 @@ def _not_read_back(
     ends = progress.written_at + READ_BACK
     if now < ends:
         return Decision(Outcome.WAITING, "waiting for the readbacks of the detector", until=ends)
-    found = [
-        f"{target.readback} is {quantity(samples[target.readback].value or 0.0, target.units)}, "
-        f"the active geometry has {_wanted(target, geometry):.9g}"
-        for target in differing
-    ]
+    found = [_difference(target, geometry, samples[target.readback]) for target in differing]
     return Decision(
         Outcome.FAILED,
         f"{'; '.join(found)}: the detector did not accept it, or it was changed there; the next activation writes it",
     )
+
+
+def _difference(target: Target, geometry: Geometry, sample: Sample) -> str:
+    has = f"cannot be used: {sample.error}"
+    if sample.value is not None:
+        has = f"is {quantity(sample.value, target.units)}"
+    return f"{target.readback} {has}, the active geometry has {_wanted(target, geometry):.9g}"

@@ -93,14 +93,11 @@ def test_failed_put_is_an_alarm_and_tried_again_later():
     ("more", "message"),
     [
         ({"BeamX_RBV": Sample()}, "D:BeamX_RBV is not connected"),
+        ({"Acquire_RBV": Sample(True, error="it is lost")}, "D:Acquire_RBV cannot be used: it is lost"),
         ({"Acquire_RBV": Sample()}, "D:Acquire_RBV is not connected"),
         (
             {"DetDist_RBV": Sample(True, 1.0, egu=Egu("mm"))},
             "D:DetDist_RBV is in mm, the configuration says m: nothing is written",
-        ),
-        (
-            {"DetDist_RBV": Sample(True, error="its alarm is INVALID")},
-            "D:DetDist_RBV cannot be used: its alarm is INVALID",
         ),
     ],
 )
@@ -124,3 +121,11 @@ def test_centre_of_another_orientation_is_an_alarm():
     decision = decide(samples(), geometry=geometry)
     assert (decision.outcome, decision.puts) == (Outcome.FAILED, ())
     assert decision.message == "beam_x is not defined for this geometry (orientation 2)"
+
+
+def test_record_that_was_never_processed_is_written_and_must_have_a_value_then():
+    unset = Sample(True, error="its alarm is INVALID", egu=Egu("m"))
+    assert puts(decide(samples(DetDist_RBV=unset))) == WANTED
+    late = decide(samples(WANTED["D:BeamX"], DetDist_RBV=unset), progress=Progress(7, NOW), now=NOW + READ_BACK)
+    assert late.outcome is Outcome.FAILED
+    assert late.message.startswith("D:DetDist_RBV cannot be used: its alarm is INVALID, the active geometry has 0.2344")
