@@ -1,5 +1,6 @@
 """Guarded runs that go on as a new run when the geometry changes: bluesky needs no ``configure`` message for that."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import bluesky.plan_stubs as bps
@@ -8,6 +9,7 @@ import bluesky.preprocessors as bpp
 import pytest
 from bluesky import RunEngine
 from bluesky.bundlers import RunBundler
+from bluesky_darkframes import DarkFramePreprocessor, SnapshotDevice
 from ophyd import Component as Cpt
 
 from assets import Hdf5Detector, StreamHdf5Detector, TiffDetector
@@ -213,6 +215,25 @@ def test_change_during_an_exposure_to_files_fails_the_run_before_it_is_recorded(
     run, message = attempt(run_engine, plan, RecordError)
     assert "no new run can begin for the new geometry: pe1 has exposed to files of the run that is open" in message
     assert len(run["event"]) == len(run["start"]) == 1
+
+
+@pytest.mark.parametrize(("after_guard", "darks"), [(True, [1, 1]), (False, [1, 0])])
+def test_dark_frames_are_recorded_in_each_run_by_a_preprocessor_that_comes_after_the_guard(
+    panel, take, after_guard, darks
+):
+    def dark_plan(detector):
+        yield from bps.trigger(detector, group="bluesky-darkframes-trigger")
+        yield from bps.wait("bluesky-darkframes-trigger")
+        return SnapshotDevice(detector)
+
+    dark = DarkFramePreprocessor(dark_plan=dark_plan, detector=panel, max_age=600)
+    panel.script[("trigger", 3)] = lambda: commit(panel, 0.5)  # the first is that of the dark frame
+    plan = bp.count([panel], 4)
+    run = take(dark(guarded(plan)) if after_guard else guarded(dark(plan)))
+    streams = [Counter(each["name"] for each in part["descriptor"]) for part in parts(run)]
+    assert [each["dark"] for each in streams] == darks
+    assert [each["primary"] for each in streams] == [1, 1]
+    assert distances(run, "primary") == [[(FIRST, (1,))], [(0.5, (1, 2, 3))]]
 
 
 def test_change_that_is_to_fail_the_run_does(panel, run_engine):

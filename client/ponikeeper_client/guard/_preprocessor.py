@@ -29,8 +29,8 @@ def calibration_guard(
 ) -> Plan:
     """Keep the recorded geometry of a plan's runs correct while they are running.
 
-    For one plan, or for all plans: ``RE.preprocessors.append(calibration_guard)``, after the other
-    preprocessors. The guard checks the geometry before each exposure, before and after each reading, and at
+    For one plan, or for all plans: ``RE.preprocessors.append(calibration_guard)``, after the preprocessors that add
+    readings. The guard checks the geometry before each exposure, before and after each reading, and at
     the end of the run. It ignores the runs of `calibrate`, streams named ``dark``, and runs without a
     calibrated detector.
 
