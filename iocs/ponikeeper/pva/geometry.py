@@ -44,7 +44,7 @@ class Geometry:
     def update(self) -> Mapping[str, object]:
         """Return all fields, as the snapshot has them now."""
         fields = self._fields()
-        self._published.append(flat(fields))
+        self._published.append(fields)
         return fields
 
     def watch(self, watcher: Callable[[], None]) -> None:
@@ -83,4 +83,4 @@ class Geometry:
         return {**fields, "alarm": alarm, "timeStamp": time_of(reading)}
 
     def _was_published(self, name: str, value: object) -> bool:
-        return any(is_same(value, fields[name]) for fields in self._published)
+        return any(is_same(value, flat(fields)[name]) for fields in self._published)

@@ -48,9 +48,13 @@ def loads(text: str) -> object:
     return plain(value)
 
 
+_LINE = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(", ", ": "))
+"""Made once: `json.dumps` would make one for each value."""
+
+
 def dumps(value: object) -> str:
     """Format a value as one line of ASCII; floats keep every bit."""
-    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(", ", ": "))
+    return _LINE.encode(value)
 
 
 def canonical(value: object) -> str:
