@@ -65,7 +65,7 @@ COMMANDS = {
     "retract": ("retract", "P", "1", "--reason", "x"),
     "in-service": ("in-service", "P", "z"),
     "export history": ("export", "history", "P"),
-    "export alarms": ("export", "alarms", "CONFIG", "-o", "FILE"),
+    "export alarms": ("export", "alarms", "CONFIG", "-o", "FOLDER"),
     "affected": ("affected", "P", "9", "http://127.0.0.1:9"),
     "model show": ("model", "show", "P"),
 }
@@ -82,7 +82,7 @@ def test_output_of_a_command_has_only_what_can_be_seen(name, ioc, call, tmp_path
         "P": ioc.prefix,
         "CONFIG": str(ioc.config),
         "IOC": f"{ioc.name}{{IOC}}",
-        "FILE": str(tmp_path / "alarms.xml"),
+        "FOLDER": str(tmp_path),
     }
     done = call(*(names.get(word, word) for word in COMMANDS[name]), TILED_RETRY_ATTEMPTS="1")
     assert "Usage:" not in done.stderr
