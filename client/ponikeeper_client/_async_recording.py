@@ -37,6 +37,7 @@ class AsyncRecording(Reconfigurable, StandardReadable):
     status_warnings: StatusWarnings
     exposure_motion: ExposureMotion
     _on_disconnect: Literal["raise", "record"]
+    _last_geometry: Snapshot | None = None
 
     async def read_snapshot(self) -> Snapshot:
         """Read all that is active now; the device implements it."""
@@ -63,6 +64,8 @@ class AsyncRecording(Reconfigurable, StandardReadable):
     async def describe_configuration(self) -> dict[str, Any]:
         """Return the data keys of `read_configuration`.
 
+        Those of a geometry are always the same, so the IOC is not asked where one was read before.
+
         Returns
         -------
         dict
@@ -71,10 +74,11 @@ class AsyncRecording(Reconfigurable, StandardReadable):
         Raises
         ------
         NotConnectedError
-            As `read_configuration`.
+            As `read_configuration`, if the IOC is asked.
         """
-        configuration = _configuration(await self._recorded_snapshot())
-        return {self._key(key): data_key for key, data_key in configuration.data_keys.items()}
+        snapshot = self._last_geometry if self._on_disconnect == "raise" else None
+        configuration = _configuration(snapshot or await self._recorded_snapshot())
+        return {self._key(key): dict(data_key) for key, data_key in configuration.data_keys.items()}
 
     async def read(self) -> dict[str, Any]:
         """Return what each event records: with ``per_event`` serial and status.
@@ -116,11 +120,14 @@ class AsyncRecording(Reconfigurable, StandardReadable):
 
     async def _recorded_snapshot(self) -> Snapshot:
         try:
-            return self.exposure_motion.applied_to(await self.read_snapshot())
+            snapshot = self.exposure_motion.applied_to(await self.read_snapshot())
         except NotConnectedError as error:
             if self._on_disconnect == "raise":
                 raise
             return Snapshot(self.prefix, "UNKNOWN", str(error))
+        if snapshot.geometry is not None:
+            self._last_geometry = snapshot
+        return snapshot
 
     def _values_of(self, snapshot: Snapshot) -> dict[str, Any]:
         configuration = _configuration(snapshot)

@@ -3,7 +3,7 @@
 Source of the forward model: `pyFAI.geometry.Geometry.calc_pos_zyx` and `rotation_matrix`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, cast
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.kinematics.covariance import is_covariance
 
 Floats = NDArray[np.float64]
 
@@ -51,18 +52,13 @@ class GeometryErrors:
         Returns
         -------
         GeometryErrors or None
-            None if it is no such record.
+            None if it is no such record, or what it has is no covariance, which older versions accepted.
         """
-        if not isinstance(record, Mapping):
+        parts = _parts(record)
+        if parts is None or not set(COVARIED) <= set(parts[0]):
             return None
-        table = cast("Mapping[str, object]", record)
-        try:
-            names, lower = cast("list[str]", table["names"]), np.array(table["lower"], float)
-            matrix = np.zeros((len(names), len(names)))
-            matrix[np.tril_indices(len(names))] = lower
-            order = [names.index(name) for name in COVARIED]
-        except (KeyError, TypeError, ValueError):
-            return None
+        names, matrix = parts
+        order = [names.index(name) for name in COVARIED]
         full = matrix + np.tril(matrix, -1).T
         return cls(geometry, full[np.ix_(order, order)])
 
@@ -78,7 +74,7 @@ class GeometryErrors:
 
     def sigma(self) -> dict[str, float]:
         """Return the standard deviation of each value by name (m, rad)."""
-        return dict(zip(COVARIED, np.sqrt(np.diag(self.covariance)).tolist(), strict=True))
+        return _deviations(COVARIED, self.covariance)
 
     def sigma_two_theta(self, y: ArrayLike, x: ArrayLike) -> Floats:
         """Compute the standard deviation of 2 theta.
@@ -118,6 +114,43 @@ class GeometryErrors:
         slopes = two_theta_slopes(self.geometry, y, x) * by_angle[..., None]
         by_wavelength = -4 * np.pi * np.sin(theta) / wavelength**2
         return _propagated(np.concatenate([slopes, by_wavelength[..., None]], axis=-1), self.covariance)
+
+
+def standard_deviations(record: object) -> dict[str, float]:
+    """Return the standard deviation of each value by name (m, rad).
+
+    Parameters
+    ----------
+    record
+        A covariance as a provenance has it, of any values.
+
+    Returns
+    -------
+    dict
+        Empty where there is no covariance.
+    """
+    parts = _parts(record)
+    if parts is None:
+        return {}
+    return _deviations(*parts)
+
+
+def _deviations(names: Sequence[str], matrix: Floats) -> dict[str, float]:
+    return dict(zip(names, np.sqrt(np.diag(matrix)).tolist(), strict=True))
+
+
+def _parts(record: object) -> tuple[list[str], Floats] | None:
+    """Return the names of a covariance and its lower triangle as a matrix; None if it is no covariance."""
+    if not isinstance(record, Mapping):
+        return None
+    table = cast("Mapping[str, object]", record)
+    try:
+        names, lower = list(cast("list[str]", table["names"])), np.array(table["lower"], float)
+        matrix = np.zeros((len(names), len(names)))
+        matrix[np.tril_indices(len(names))] = lower
+    except (KeyError, TypeError, ValueError):
+        return None
+    return (names, matrix) if is_covariance(lower.tolist()) else None
 
 
 def values_of(geometry: Geometry) -> Floats:

@@ -283,6 +283,17 @@ def test_run_with_a_hung_ioc_fails_instead_of_recording_old_values(own, connect,
     assert documents.geometry(take(bp.count([panel]))["descriptor"][0]) == Geometry(**GEOMETRY)
 
 
+def test_data_keys_are_known_without_the_ioc_once_a_geometry_was_read(own, connect):
+    panel = connect(own.prefix, timeout=1.0)
+
+    before, read = ask(panel.calib.describe_configuration()), ask(panel.calib.read_configuration())
+    with hung(own):
+        assert ask(panel.calib.describe_configuration()) == before
+        with pytest.raises(NotConnectedError):
+            ask(panel.calib.read_configuration())
+    assert set(before) == set(read)
+
+
 def test_killed_ioc_fails_the_run_naming_the_pv_and_is_read_again_after_its_restart(own, connect, take):
     panel = connect(own.prefix, timeout=1.0)
     own.kill()

@@ -14,6 +14,7 @@ from ponikeeper.geometry.units import DISPLAY_UNITS
 from ponikeeper.text.ascii import printable
 from ponikeeper.text.timestamps import from_datetime, to_seconds
 from ponikeeper_client._display import rows as geometry_rows
+from ponikeeper_client._geometry_errors import standard_deviations
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +108,9 @@ def values_section(
     Section
         With a row for each value: in SI units, in the units of people, and its standard deviation.
     """
-    sigma = {} if covariance is None else standard_deviations(covariance)
+    sigma = standard_deviations(covariance)
     rows = [
         (name, si, human, DISPLAY_UNITS[name].unicode(sigma[name]) if name in sigma else "")
         for name, si, human in geometry_rows(geometry)
     ]
     return Section(title, lines, ("value", "m, rad", "", "standard deviation"), rows)
-
-
-def standard_deviations(covariance: Mapping[str, Any]) -> dict[str, float]:
-    """Return the standard deviations by name (m, rad), from a covariance as a provenance has it."""
-    lower, found, index = covariance["lower"], dict[str, float](), -1
-    for number, name in enumerate(covariance["names"], 1):
-        index += number
-        found[name] = float(lower[index]) ** 0.5
-    return found

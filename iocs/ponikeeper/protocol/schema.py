@@ -7,6 +7,7 @@ from typing import cast
 
 from ponikeeper.geometry import unknown_names
 from ponikeeper.geometry.files import files_problems, is_sha256
+from ponikeeper.geometry.kinematics.covariance import is_covariance
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
 from ponikeeper.protocol.assumed_errors import LIMITS as ASSUMED
 from ponikeeper.protocol.assumed_errors import is_allowed
@@ -66,7 +67,8 @@ def _is_covariance(value: object) -> bool:
     named, numbers = cast("list[object]", names), cast("list[object]", lower)
     count = len(named)
     known = all(isinstance(name, str) and name in PARAMETERS for name in named) and len(set(named)) == count > 0
-    return known and len(numbers) == count * (count + 1) // 2 and all(_is_number(item) for item in numbers)
+    complete = len(numbers) == count * (count + 1) // 2 and all(_is_number(item) for item in numbers)
+    return known and complete and is_covariance(cast("list[float]", numbers))
 
 
 def _has_numbers(*names: str) -> Callable[[object], bool]:
@@ -146,7 +148,9 @@ PROVENANCE: Mapping[str, Field] = MappingProxyType(
         "n_rings": _COUNT,
         "sigma": Field("an object of numbers by the names of the geometry", _is_sigma),
         "covariance": Field(
-            'an object of "names" of values and "lower", the triangle of their covariance', _is_covariance
+            'an object of "names" of values and "lower", the triangle of their covariance, row by row: no variance is '
+            "negative, no correlation beyond 1",
+            _is_covariance,
         ),
         "accuracy_deg": _SIZE,
         "uncertainty_px": _SIZE,

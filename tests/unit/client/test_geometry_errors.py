@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ponikeeper.geometry import Geometry
-from ponikeeper_client._geometry_errors import COVARIED, GeometryErrors, two_theta, values_of
+from ponikeeper_client._geometry_errors import COVARIED, GeometryErrors, standard_deviations, two_theta, values_of
 
 GEOMETRY = Geometry(0.3, 0.05, 0.12, 0.2, -0.1, 0.4, 1e-4, 1e-4, 2e-11, "Detector", {"orientation": 2})
 SIGMA = np.array([2e-5, 3e-6, 4e-6, 1e-4, 2e-4, 1e-14])
@@ -41,6 +41,20 @@ def test_what_is_no_record_gives_nothing(record):
 
 def test_sigma_has_the_deviations(errors):
     assert list(errors.sigma().values()) == pytest.approx(SIGMA)
+    assert standard_deviations(errors.record()) == errors.sigma()
+    assert standard_deviations({"names": ["rot1", "dist"], "lower": [4.0, 0.0, 9.0]}) == {"rot1": 2.0, "dist": 3.0}
+
+
+@pytest.mark.parametrize("record", [None, {}, {"names": ["dist"], "lower": [-1.0]}, {"names": ["dist"], "lower": []}])
+def test_what_is_no_covariance_has_no_deviations(record):
+    """Older versions accepted a negative variance."""
+    assert standard_deviations(record) == {}
+
+
+def test_negative_variance_of_an_old_revision_gives_no_errors(errors):
+    record = errors.record()
+    record["lower"][0] *= -1
+    assert GeometryErrors.parse(GEOMETRY, record) is None
 
 
 def test_propagation_is_the_spread_of_drawn_geometries(errors):

@@ -21,6 +21,8 @@ REFUSED = [
     {"covariance": {"names": ["dist", "wavelength"], "lower": [1e-12, 1e-27]}},
     {"covariance": {"names": ["dist", "dist"], "lower": [1e-12, 0, 1e-12]}},
     {"covariance": {"names": ["depth"], "lower": [1e-12]}},
+    {"covariance": {"names": ["dist"], "lower": [-1e-12]}},
+    {"covariance": {"names": ["dist", "wavelength"], "lower": [1e-12, 2e-12, 1e-12]}},
     {"covariance": {"names": [], "lower": []}},
     {"covariance": {"names": ["dist"], "lower": ["1"]}},
     {"covariance": [1.0]},
