@@ -257,6 +257,30 @@ def test_layout_has_the_geometry_where_nexus_readers_look(camera, prefix, tmp_pa
         assert file["entry/instrument/detector/transformations/rot1"].attrs["vector"].tolist() == [0, -1, 0]
 
 
+DEFAULT_LAYOUT = """<hdf5_layout><group name="entry"><group name="instrument">
+<group name="detector"><dataset name="data" source="detector" det_default="true"/></group>
+<group name="NDAttributes" ndattr_default="true"/></group></group></hdf5_layout>"""
+"""In short what the HDF5 plugin does without a layout."""
+
+
+def test_attributes_are_found_in_any_layout_and_by_their_names_alone(ioc, tmp_path):
+    path, copy = tmp_path / "image.h5", tmp_path / "copy.h5"
+    with Camera(texts(ioc)[0], DEFAULT_LAYOUT) as camera:
+        commit(camera, ioc.prefix, "first")
+        camera.driver.until()
+        with camera.writing(path):
+            camera.expose(2)
+    (one,) = recorded(path, detector=ioc.prefix[:-1])
+    assert (one.geometry, one.prefix, one.seq_nums) == (Geometry(**GEOMETRY), ioc.prefix, (1, 2))
+    with h5py.File(path) as file, h5py.File(copy, "w") as other:
+        for name, dataset in file["entry/instrument/NDAttributes"].items():
+            other[name.lower() if name.startswith("PK") else name] = dataset[()]
+    (again,) = recorded(copy)
+    assert (again.geometry, again.prefix, again.uid) == (one.geometry, None, one.uid)
+    with pytest.raises(NoGeometryError, match="recorded no geometry of pe1: recorded are"):
+        recorded(path, detector="pe1")
+
+
 def one_text(value):
     value = value[0] if isinstance(value, np.ndarray) else value
     return value.decode() if isinstance(value, bytes) else value
