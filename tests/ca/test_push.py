@@ -217,3 +217,20 @@ def test_records_of_epics_base_that_were_never_put(make_ioc, session_port, tmp_p
         until(ioc.prefix, "OK")
         written = [float(get(name + suffix)) for suffix in ("BeamX", "BeamY", "DetDist")]
         assert written == [CENTRE.beam_x, CENTRE.beam_y, pytest.approx(CENTRE.direct_dist, rel=1e-12)]
+
+
+def test_check_reports_what_would_be_written_where(make_ioc, driver, call):
+    push = f'[[detector.push]]\ndriver = "eiger"\nprefix = "{driver.name}"\nvalues = ["beam_x", "distance"]\n'
+    ioc = make_ioc(detectors=("{Det:1}Calib:",), more={"{Det:1}Calib:": push}, other_ports=(driver.port,))
+    absent = call("check", ioc.config, "--connect", "--timeout", "1")
+    assert absent.returncode == 3
+    assert f"push distance  {driver.name}DetDist_RBV: does not answer within 1 s" in absent.stderr
+    driver.start(distance_units="mm")
+    other = call("check", ioc.config, "--connect")
+    assert other.returncode == 2
+    assert other.stdout.splitlines()[-2:] == [
+        f"  {ioc.prefix}  push beam_x  {driver.name}BeamX_RBV  0 px, NO_ALARM",
+        f"  {ioc.prefix}  push  acquiring = {driver.name}Acquire_RBV  0, NO_ALARM",
+    ]
+    problem = f"{driver.name}DetDist_RBV is in mm, the configuration says m: nothing is written"
+    assert f"  {ioc.prefix}  push distance  {driver.name}DetDist_RBV: {problem}" in other.stderr

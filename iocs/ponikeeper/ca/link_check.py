@@ -8,15 +8,18 @@ from ponikeeper.ca.link_monitors import LinkMonitors
 from ponikeeper.config import Link
 from ponikeeper.detector.link_rules import Sample
 from ponikeeper.detector.link_states import LinkStates
+from ponikeeper.protocol.pushed_values import Target
 
 
-async def read_samples(links: Sequence[Link], timeout: float) -> dict[str, Sample]:
+async def read_samples(links: Sequence[Link], timeout: float, targets: Sequence[Target] = ()) -> dict[str, Sample]:
     """Read the PVs of links, with their units and alarms, in the way in which the IOC reads them.
 
     Parameters
     ----------
     links
         The links of the configuration.
+    targets
+        The PVs of the detectors' drivers that are written: their readbacks are read.
     timeout
         How long to wait for those that do not answer (s).
 
@@ -26,15 +29,17 @@ async def read_samples(links: Sequence[Link], timeout: float) -> dict[str, Sampl
         By the name of each PV; one that does not answer is not connected.
     """
     states = LinkStates(links)
-    samples = {pv: Sample() for pv in states.pvs}
+    pvs = states.pvs | {pv for target in targets for pv in (target.readback, target.acquiring)}
+    with_units = states.pvs_with_units | {target.readback for target in targets if target.units}
+    samples = {pv: Sample() for pv in pvs}
     complete = asyncio.Event()
 
     def update(pv: str, sample: Sample) -> None:
         samples[pv] = sample
-        if all(each.connected and (pv not in states.pvs_with_units or each.egu) for pv, each in samples.items()):
+        if all(each.connected and (pv not in with_units or each.egu) for pv, each in samples.items()):
             complete.set()
 
-    monitors = LinkMonitors(states.pvs, states.pvs_with_units, update)
+    monitors = LinkMonitors(pvs, with_units, update)
     try:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):

@@ -1,12 +1,14 @@
-"""What `ponikeeper check --connect` reports about the linked PVs. Pure."""
+"""What `ponikeeper check --connect` reports about the linked PVs, and those that are written. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ponikeeper.config import Link
 from ponikeeper.detector.link_rules import Sample, in_units
+from ponikeeper.detector.push_rules import units_problem
 from ponikeeper.protocol import quantity
 from ponikeeper.protocol.link_values import kind_of
+from ponikeeper.protocol.pushed_values import Target
 
 _SEVERITIES = ("NO_ALARM", "MINOR", "MAJOR", "INVALID")
 _INVALID = 3
@@ -54,6 +56,39 @@ def link_reports(links: Sequence[Link], samples: Mapping[str, Sample], timeout: 
         if link.moving is not None:
             reports.append(_report(f"{link.name}  moving = {link.moving}", None, samples[link.moving], timeout))
     return reports
+
+
+def push_reports(targets: Sequence[Target], samples: Mapping[str, Sample], timeout: float) -> list[LinkReport]:
+    """Report the PVs of the driver of one detector that are written.
+
+    Parameters
+    ----------
+    targets
+        Those of the configuration.
+    samples
+        Their readbacks by name.
+    timeout
+        How long was waited for them (s).
+
+    Returns
+    -------
+    list of LinkReport
+        In the order of the configuration.
+    """
+    reports: list[LinkReport] = []
+    for target in targets:
+        head, sample = f"push {target.value}  {target.readback}", samples[target.readback]
+        if not sample.connected:
+            reports.append(_report(head, None, sample, timeout))
+        elif problem := units_problem(target, sample):
+            reports.append(LinkReport(f"{head}: {problem}", UNUSABLE))
+        elif sample.value is None:
+            reports.append(LinkReport(f"{head}: {sample.error}; it is written all the same"))
+        else:
+            has = f"{quantity(sample.value, target.units)}, {_SEVERITIES[sample.severity]}"
+            reports.append(LinkReport(f"{head}  {has}"))
+    acquiring = dict.fromkeys(target.acquiring for target in targets)
+    return [*reports, *(_report(f"push  acquiring = {pv}", None, samples[pv], timeout) for pv in acquiring)]
 
 
 def exit_code(reports: Sequence[LinkReport]) -> int:

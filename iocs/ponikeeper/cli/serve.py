@@ -62,7 +62,8 @@ def serve(
 def check(
     config: ConfigFile,
     connect: Annotated[
-        bool, typer.Option("--connect", help="also read each linked PV: its value, units and alarm")
+        bool,
+        typer.Option("--connect", help="also read each linked PV, and each that is written: value, units and alarm"),
     ] = False,
     timeout: Annotated[float, typer.Option(help="with --connect: seconds to wait for PVs that do not answer")] = 10.0,
 ) -> None:
@@ -137,10 +138,18 @@ def _revisions(histories: "Sequence[StoredHistory]", prefix: str) -> int:
 def _check_links(loaded: "Config", timeout: float) -> None:
     """Read the linked PVs and print what they have; ends the command with the exit code of what is wrong."""
     from ponikeeper.ca.link_check import read_samples
-    from ponikeeper.cli.link_report import exit_code, link_reports
+    from ponikeeper.cli.link_report import exit_code, link_reports, push_reports
 
-    samples = run_ca(read_samples([link for detector in loaded.detector for link in detector.link], timeout))
-    reports = [(detector, link_reports(detector.link, samples, timeout)) for detector in loaded.detector]
+    links = [link for detector in loaded.detector for link in detector.link]
+    targets = [target for detector in loaded.detector for target in detector.push_targets()]
+    samples = run_ca(read_samples(links, timeout, targets))
+    reports = [
+        (
+            detector,
+            link_reports(detector.link, samples, timeout) + push_reports(detector.push_targets(), samples, timeout),
+        )
+        for detector in loaded.detector
+    ]
     for detector, lines in reports:
         for report in lines:
             (print_error if report.code else print_text)(f"  {detector.prefix}  {report.text}")

@@ -142,10 +142,24 @@ def _problem(target: Target, geometry: Geometry, samples: Samples) -> str:
             return f"{pv} is not connected"
     if samples[target.acquiring].value is None:
         return f"{target.acquiring} cannot be used: {samples[target.acquiring].error}"
-    return _other_units(target, samples[target.readback])
+    return units_problem(target, samples[target.readback])
 
 
-def _other_units(target: Target, sample: Sample) -> str:
+def units_problem(target: Target, sample: Sample) -> str:
+    """Return that a PV reports other units than the configuration has; empty where it does not.
+
+    Parameters
+    ----------
+    target
+        What is written.
+    sample
+        The last update of its readback.
+
+    Returns
+    -------
+    str
+        A sentence for a person.
+    """
     egu = sample.egu
     if egu is None or not egu.text or (target.units == "px" and egu.text.lower().startswith(_PIXELS)):
         return ""
