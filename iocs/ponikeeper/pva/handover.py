@@ -12,6 +12,7 @@ from p4p import Value  # pyright: ignore[reportMissingImports]
 from ponikeeper.access.identity import ClientIdentity
 from ponikeeper.protocol import MAX_BYTES
 from ponikeeper.pva.open_puts import OpenPuts
+from ponikeeper.pva.peers import host_of
 from ponikeeper.pva.published import Published
 
 
@@ -97,8 +98,3 @@ def leaves(value: Any) -> list[str]:
 def _shortened(value: object) -> object:
     """Cut a text that is too long for any PV: that it is too long is found later."""
     return value[: MAX_BYTES + 1] if isinstance(value, str) else value
-
-
-def host_of(peer: str) -> str:
-    """Return the address of a peer, which p4p gives with its port."""
-    return peer.rpartition(":")[0]

@@ -21,8 +21,9 @@ from p4p.server.raw import SharedPV  # pyright: ignore[reportMissingImports]
 from ponikeeper.access.gate import Attempt, Gate
 from ponikeeper.access.identity import ClientIdentity
 from ponikeeper.access.rules import Right
-from ponikeeper.pva.handover import Answer, Handler, Mirror, host_of
+from ponikeeper.pva.handover import Answer, Handler, Mirror
 from ponikeeper.pva.open_puts import OpenPuts
+from ponikeeper.pva.peers import host_of
 from ponikeeper.pva.published import Published
 
 log = logging.getLogger(__name__)

@@ -103,7 +103,8 @@ class PvaService:
             await self._server.start()
         except OSError as error:
             raise ConfigError(
-                f"{self._config.source}: pva: cannot listen: {error}; expected addresses of this host"
+                f"{self._config.source}: pva: cannot listen: {error}; expected addresses of this host, "
+                "and under systemd RestrictAddressFamilies=AF_INET6 AF_NETLINK in addition to those of the unit"
             ) from error
         self._check = HeartbeatMonitor(own_host(self._server.interfaces), self._server.port, self._check_name)
         self._check.start()
