@@ -197,7 +197,7 @@ def test_service_goes_on_after_an_outage_of_tiled(ioc, tiled, tmp_path):
 def test_copy_that_was_killed_is_continued_without_loss_or_doubles(make_ioc, tiled, tmp_path):
     """A campaign kills it at many moments: tests/campaigns/test_mirror_killed.py."""
     ioc = make_ioc()
-    whole = history(1500, prefix=ioc.prefix)  # three batches
+    whole = history(600, prefix=ioc.prefix)  # two batches
     store_history(ioc.store, whole)
     ioc.start()
     log = tmp_path / "mirror.log"

@@ -16,6 +16,7 @@ from ponikeeper.history import Position
 from ponikeeper.protocol import Snapshot
 from ponikeeper.protocol.link_units import value_in
 from ponikeeper.text import timestamps
+from ponikeeper.text.ascii import printable
 
 _INDENT, _READABLE = 4, 50
 """Columns for one level of the tree, and at least for its text."""
@@ -284,8 +285,8 @@ def period(since: str | None, until: str | None) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """Return a text as one line, without control characters."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    """Return a text as one line; what a terminal would obey is escaped."""
+    return " ".join(printable(text).split())
 
 
 def value_text(name: str, value: object) -> str:
