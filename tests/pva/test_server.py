@@ -174,6 +174,15 @@ def test_puts_of_one_host_beyond_some_wait_and_run_in_their_order(served, monkey
     assert served.do(lambda: served.server._turns) == {}
 
 
+def test_channel_of_a_name_that_is_not_served_has_no_value_and_prints_nothing(served, capfd):
+    with PvaWire(served.port, "eve") as wire:
+        wire.begin(PUT, wire.channel("P:" + "x" * 5000))
+        wire.sock.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            wire.begun(PUT)
+    assert capfd.readouterr() == ("", "")
+
+
 HUTCH = frozenset({IPv4Network("127.0.0.2/32")})
 BOTH = frozenset({IPv4Network("127.0.0.0/24")})
 

@@ -165,13 +165,14 @@ class PvaServer:
                 made.set_exception(error)
 
     def _channel(self, name: str, host: str) -> Any:
-        if name not in self._admitted and self._access.right("", host) < Right.READ:
+        is_readable = name in self._admitted or self._access.right("", host) >= Right.READ
+        if not is_readable or name not in self._sources:  # p4p prints an error where it gets no PV
             return self._denied_pv()
         mirror = self._mirrors.get(name)
         return self._open(name).pv if mirror is None else mirror.pv
 
     def _denied_pv(self) -> Any:
-        """Return a PV that never has a value: for those who may not read."""
+        """Return a PV that never has a value: for those who may not read, or did not search for the name."""
         if not self._denied:
             self._denied.append(SharedPV())
         return self._denied[0]
