@@ -52,7 +52,8 @@ class ControlPoints:
     measured_sectors
         Number of sectors that are covered by pixels, of each line: the largest possible number of its points.
     ring_width
-        Median full width of the rings at half maximum (px).
+        Median full width of the rings at half maximum (rad). As an angle it is about the same for all rings; on a flat
+        panel a ring at a large angle is wider in pixels.
     """
 
     y: Floats
@@ -94,7 +95,7 @@ def profile_widths(
     max_lines
         Largest number of lines to measure.
     ring_width
-        Full width of the rings (px) if known, else 0: lines nearer to each other than twice that overlap and are not
+        Full width of the rings (rad) if known, else 0: lines nearer to each other than twice that overlap and are not
         used.
     everywhere
         Whether the lines are taken from all over the panel, so that nothing is extrapolated; else the innermost ones,
@@ -105,15 +106,16 @@ def profile_widths(
     ndarray, shape (n,)
         Half width of each line (px); 0 if it is not measured.
     """
-    widths = np.minimum(half_width, 0.48 * line_spacing(lines) * radius_per_angle(params, lines) / frame.pixel)
+    scale = radius_per_angle(params, lines) / frame.pixel
+    widths = np.minimum(half_width, 0.48 * line_spacing(lines) * scale)
     large = params[DISTANCE] * np.tan(np.minimum(lines, _STEEP)) > _MIN_RADIUS * frame.pixel
     separate = (widths > _MIN_HALF_WIDTH) & _on_the_image(frame, params, lines) & large
     if everywhere:
-        usable = np.flatnonzero(separate & (widths > ring_width))
+        usable = np.flatnonzero(separate & (widths > ring_width * scale))
         chosen = usable[np.unique(np.linspace(0, len(usable) - 1, min(max_lines, len(usable))).astype(int))]
     else:
         innermost = np.flatnonzero(separate)[:max_lines]
-        chosen = innermost[widths[innermost] > ring_width]
+        chosen = innermost[(widths > ring_width * scale)[innermost]]
     return np.where(np.isin(np.arange(len(lines)), chosen), widths, 0)
 
 
@@ -139,10 +141,11 @@ def control_points(profiles: RingProfiles, params: Floats, widths: Floats) -> Co
     covered = peaks.covered()
     usable = covered & high
     lines, line, chi = profiles.lines, peaks.line[usable], peaks.azimuth[usable]
-    angle = lines[line] + centre[usable] * profiles.pixel / radius_per_angle(params, lines[line])
+    angle_per_px = profiles.pixel / radius_per_angle(params, lines)
+    angle = lines[line] + centre[usable] * angle_per_px[line]
     y, x = detector_point(params, angle, chi)
     measured_sectors = np.bincount(peaks.line[covered], minlength=len(lines))
-    return ControlPoints(y, x, line, chi, measured_sectors, peaks.ring_width(usable))
+    return ControlPoints(y, x, line, chi, measured_sectors, peaks.ring_width(usable, angle_per_px))
 
 
 def _on_the_image(frame: Frame, params: Floats, lines: Floats) -> NDArray[np.bool_]:
@@ -207,8 +210,8 @@ class _Peaks:
         expected = np.minimum(2 * self.width / self.step, 2 * self.width * 1.5)
         return ((self.counts > 0).sum(1) >= _MIN_COVERAGE * expected) & (both > 1)
 
-    def ring_width(self, usable: NDArray[np.bool_]) -> float:
-        """Compute the median full width of the rings at half maximum (px), from the widest usable profiles.
+    def ring_width(self, usable: NDArray[np.bool_], angle_per_px: Floats) -> float:
+        """Compute the median full width of the rings at half maximum (rad), from the widest usable profiles.
 
         Source: area over height of a Gaussian, FWHM = 0.94 area / height.
         """
@@ -218,7 +221,7 @@ class _Peaks:
         inside = (np.abs(self.offset) <= _EDGE * self.width[:, None]) & (self.counts > 0)
         height = np.where(inside, np.maximum(self.height, 0), 0)[widest]
         area = height.sum(1) / inside[widest].sum(1) * 2 * _EDGE * self.width[widest]
-        return float(np.median(0.94 * area / np.maximum(height.max(1), 1e-30)))
+        return float(np.median(0.94 * area / np.maximum(height.max(1), 1e-30) * angle_per_px[self.line[widest]]))
 
     def centres(self) -> tuple[Floats, NDArray[np.bool_]]:
         """Compute the centroids of the peaks (px), and which of them are high enough; each shape (n,)."""
