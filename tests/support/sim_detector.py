@@ -55,7 +55,7 @@ class SimDetector:
         environment = {**os.environ, "EPICS_CA_SERVER_PORT": str(port), "EPICS_CA_ADDR_LIST": search}
         with (folder / "sim.log").open("w") as log:
             self._process = subprocess.Popen(
-                [PROGRAM, str(script)], stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment
+                [PROGRAM, str(script)], cwd=folder, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment
             )
 
     def __enter__(self) -> Self:
