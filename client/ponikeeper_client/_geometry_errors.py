@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ponikeeper.geometry import Geometry
-from ponikeeper.geometry.kinematics.covariance import is_covariance
+from ponikeeper.geometry.covariance import is_covariance
 
 Floats = NDArray[np.float64]
 

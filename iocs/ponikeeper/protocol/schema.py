@@ -6,8 +6,8 @@ from types import MappingProxyType
 from typing import cast
 
 from ponikeeper.geometry import unknown_names
+from ponikeeper.geometry.covariance import is_covariance
 from ponikeeper.geometry.files import files_problems, is_sha256
-from ponikeeper.geometry.kinematics.covariance import is_covariance
 from ponikeeper.geometry.parameters import NAMES, PARAMETERS
 from ponikeeper.protocol.assumed_errors import LIMITS as ASSUMED
 from ponikeeper.protocol.assumed_errors import is_allowed

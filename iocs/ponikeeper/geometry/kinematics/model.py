@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import Self, cast
 
 from ponikeeper.errors import GeometryError, ModelError
+from ponikeeper.geometry.covariance import is_covariance
 from ponikeeper.geometry.geometry import Geometry
 from ponikeeper.geometry.kinematics import model_json
 from ponikeeper.geometry.kinematics.chain import FREE, Chain
-from ponikeeper.geometry.kinematics.covariance import is_covariance
 from ponikeeper.geometry.kinematics.joints import AnyJoint, Beam
 from ponikeeper.geometry.kinematics.panel import Panel, ring_sigma
 from ponikeeper.geometry.kinematics.place import value_slopes

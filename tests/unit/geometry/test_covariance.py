@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ponikeeper.geometry.kinematics.covariance import is_covariance
+from ponikeeper.geometry.covariance import is_covariance
 
 
 def lower(matrix):
