@@ -1,4 +1,4 @@
-"""What people typed at any IOC never controls the terminal of whoever reads it, in no command and no page."""
+"""What people typed at any IOC never controls the terminal of those who read it, in any command or page."""
 
 import re
 from dataclasses import replace

@@ -144,12 +144,13 @@ class Attempts:
         Where the outer rings fit far worse, as on a distorted panel or at a wrong wavelength, they only confirm what
         the inner ones say.
         """
-        worse = wider.refined.residual_px > _MUCH_WORSE * inner.refined.residual_px
-        if worse and not wider.problems and self._criteria_of(tolerance) != self.criteria:
+        if not wider.refined.residual_px > _MUCH_WORSE * inner.refined.residual_px:
+            return min(inner, wider, key=lambda other: other.rank)
+        if not wider.problems and self._criteria_of(tolerance) != self.criteria:
             confirmed = self._judged(settled, tolerance, self.criteria)
             if not confirmed.problems:
                 return confirmed
-        return inner if worse else min(inner, wider, key=lambda other: other.rank)
+        return inner
 
     def _criteria_of(self, tolerance: StartTolerance) -> Criteria:
         """Return by what a fit is judged that may be so far from its start."""
