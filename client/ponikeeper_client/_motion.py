@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from ponikeeper.errors import PonikeeperError
 from ponikeeper.protocol import LinkState, Status, is_within
+from ponikeeper_client._fresh_gets import Proof
 from ponikeeper_client.device import CalibrationData
 
 Links = tuple[LinkState, ...]
@@ -43,7 +44,7 @@ def _motion_message(first: LinkState | None, link: LinkState) -> str | None:
     return f"{link.name} ({link.pv}) moved during the exposure, from {first.value:g} to {value} ({allowed})"
 
 
-def is_unsettled(calib: CalibrationData, moving: Collection[str] = ()) -> bool:
+def is_unsettled(calib: CalibrationData, moving: Collection[str] = (), proof: Proof | None = None) -> bool:
     """Return whether a linked PV moves or settles, so that the status may soon be another one.
 
     Parameters
@@ -52,6 +53,8 @@ def is_unsettled(calib: CalibrationData, moving: Collection[str] = ()) -> bool:
         The calibration.
     moving
         Names of the links that do not count.
+    proof
+        What `proofs` got for the calibration just now; None asks the IOC.
 
     Returns
     -------
@@ -63,7 +66,7 @@ def is_unsettled(calib: CalibrationData, moving: Collection[str] = ()) -> bool:
     NotConnectedError
         The IOC does not answer.
     """
-    if not moving and calib.recorded_snapshot().status == Status.MOVING.name:
+    if not moving and calib.recorded_snapshot(proof).status == Status.MOVING.name:
         return True
     return any(link.name not in moving and _settles(link) for link in calib.read_links())
 

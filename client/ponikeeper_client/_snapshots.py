@@ -154,7 +154,7 @@ def prove_together(readers: Sequence[SnapshotReader]) -> list[Proof | None]:
         All None where one does not answer at once: each is then to be read for itself, which raises its own error.
     """
     wanted = [pair for reader in readers for pair in reader.wanted]
-    if len(readers) < 2 or len({signal.context for signal, _ in wanted}) != 1:
+    if len({signal.context for signal, _ in wanted}) != 1:
         return [None] * len(readers)
     try:
         values = fresh_values(wanted, time.monotonic() + _TOGETHER)

@@ -1,8 +1,10 @@
 """The ophyd device of a detector's geometry: recorded whole in every run, set in one transaction."""
 
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -45,7 +47,8 @@ from ponikeeper_client._transactions import Transactor, manual
 
 def _parameter(name: str) -> Any:
     text = name == "detector"
-    return Cpt(ParameterSignal, setpoint(name), kind="config", string=text, tolerance=None if text else 0.0)
+    tolerance = None if text else 0.0
+    return Cpt(ParameterSignal, setpoint(name), kind="config", lazy=True, string=text, tolerance=tolerance)
 
 
 def _recorded() -> Any:
@@ -81,6 +84,9 @@ class CalibrationData(RequestMethods[Result], Recording):
     ...     calib = Component(CalibrationData, "Calib:", kind="config")
     """
 
+    # first, because it is then destroyed first
+    snapshot = Cpt(TextSignal, "Snapshot_RBV", kind="omitted")
+
     dist = _parameter("dist")
     poni1 = _parameter("poni1")
     poni2 = _parameter("poni2")
@@ -100,13 +106,14 @@ class CalibrationData(RequestMethods[Result], Recording):
     label = _recorded()
     status = _recorded()
 
-    snapshot = Cpt(TextSignal, "Snapshot_RBV", kind="omitted")
     results = Cpt(TextSignal, "Results_RBV", kind="omitted")
     links = Cpt(TextSignal, "Links_RBV", kind="omitted")
     request = Cpt(GuardedWritable, "Request", kind="omitted", string=True)
     serial_pv = Cpt(GuardedReadOnly, "Serial_RBV", kind="omitted")
     status_pv = Cpt(GuardedReadOnly, "Status_RBV", kind="omitted", string=True)
     alive_pv = Cpt(AliveSignal, "Alive_RBV", kind="omitted")
+
+    lazy_wait_for_connection = False  # see _instantiate_component
 
     def __init__(
         self,
@@ -119,6 +126,7 @@ class CalibrationData(RequestMethods[Result], Recording):
         **kwargs: Any,
     ) -> None:
         self._timeout, self._verdict_timeout = timeout, verdict_timeout
+        self._making = threading.RLock()
         super().__init__(prefix, on_disconnect=on_disconnect, per_event=per_event, **kwargs)
         if isinstance(self.snapshot, FakeTextSignal):  # made by ophyd.sim.make_fake_device
             self._reader = self._transactor = FakeIoc(self)
@@ -429,6 +437,23 @@ class CalibrationData(RequestMethods[Result], Recording):
         snapshot = self.read_snapshot()
         commit = manual(values, snapshot, expect_revision, integration, has_mask=mask is not None)
         self.transact(with_files(commit, file_entry, mask), timeout)
+
+    def _instantiate_component(self, attr: str) -> Any:
+        """Make the signal of a value when it is used first: runs need none of them, and each has two PVs."""
+        if not self._sig_attrs[attr].lazy:
+            return super()._instantiate_component(attr)
+        with self._making:
+            self.snapshot.check_alive()
+            if attr in self._signals:  # another thread made it
+                return self._signals[attr]
+            signal = super()._instantiate_component(attr)
+            if self.snapshot._destroyed:  # what destroys the device may have passed over the new signal
+                signal.destroy()
+                self.snapshot.check_alive()
+        if self.snapshot.connected:
+            with suppress(TimeoutError):  # the signal says that it is not connected when it is used
+                signal.wait_for_connection()
+        return signal
 
     def _newest(self) -> Snapshot | None:
         reader = self.__dict__.get("_reader")  # missing when __init__ failed; repr must work then, too

@@ -3,6 +3,8 @@
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 
 import pytest
 from ophyd import Component as Cpt
@@ -12,6 +14,7 @@ from ophyd.utils import DestroyedError
 import speak
 from live import wait_for
 from ponikeeper.protocol import RecordPosition
+from ponikeeper_client._signals import ParameterSignal
 from ponikeeper_client.device import CalibrationData, CalibrationMixin
 from speak import GEOMETRY, commit_text
 
@@ -75,11 +78,14 @@ def test_every_call_and_signal_of_a_destroyed_device_raises(connect, through):
     top = connect(Panel if through == "parent" else CalibrationData)
     calib = top.calib if through == "parent" else top
     calib.read_configuration()
+    used = {name: getattr(calib, name) for name in ("dist", "detector", *calib._signals)}
     top.destroy()
     for call in DEVICE_CALLS.values():
         raises_destroyed(call, calib)
     for name in calib.component_names:
-        part = getattr(calib, name)
+        if name not in used:
+            raises_destroyed(attrgetter(name), calib)
+    for name, part in used.items():
         calls = (
             SIGNAL_CALLS | (PV_CALLS if hasattr(part, "pvname") else {}) | (PARAMETER_CALLS if name in GEOMETRY else {})
         )
@@ -193,4 +199,29 @@ def test_device_can_be_destroyed_before_it_is_connected(calibrated):
     calib = CalibrationData(calibrated, name="c")
     calib.wait_for_connection(timeout=30)
     assert calib.read_snapshot().revision == 1
+    calib.destroy()
+
+
+def test_value_that_is_used_first_while_the_device_is_destroyed_is_destroyed_too(connect, monkeypatch):
+    calib = connect()
+    make = ParameterSignal.__init__
+    made = []
+
+    def destroying(signal, *args, **kwargs):
+        made.append(signal)
+        make(signal, *args, **kwargs)
+        calib.destroy()
+
+    monkeypatch.setattr(ParameterSignal, "__init__", destroying)
+    raises_destroyed(attrgetter("poni1"), calib)
+    assert made[0]._destroyed
+    assert made[0]._released
+
+
+def test_threads_that_use_a_value_first_make_one_signal(connect):
+    calib = connect()
+    with ThreadPoolExecutor(8) as threads:
+        signals = set(threads.map(lambda _: calib.rot1, range(8)))
+    assert len(signals) == 1
+    assert signals.pop().read()["c_rot1"]["value"] == GEOMETRY["rot1"]
     calib.destroy()

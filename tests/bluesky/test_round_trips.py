@@ -2,16 +2,21 @@
 
 import signal
 
+import bluesky.plan_stubs as bps
 import bluesky.plans as bp
+import bluesky.preprocessors as bpp
 import pytest
+from bluesky.utils import Msg, RunEngineInterrupted
 
+import speak
 from panels import FlatPanel
 from ponikeeper.errors import NotConnectedError
 from ponikeeper_client import _fresh_gets
 from ponikeeper_client.device import CalibrationData, proofs
 from ponikeeper_client.guard import calibration_guard
+from ponikeeper_client.guard._proofs import SharedProofs
 from scripted import commit
-from speak import GEOMETRY
+from speak import GEOMETRY, commit_text
 
 COUNT = 4
 
@@ -39,11 +44,72 @@ def test_run_asks_once_for_each_calibration_and_its_description_needs_no_questio
     assert len(asked) == COUNT
 
 
-def test_guard_asks_all_at_once_before_and_after_the_reading_and_at_the_end(panels, take, asked):
+def test_guard_asks_all_at_once_at_the_trigger_before_and_after_the_reading_and_at_the_end(panels, take, asked):
     take(calibration_guard(bp.count(panels)))
-    together = [trip for trip in asked if len(trip) > 3]
-    assert [len(trip) for trip in together] == [3 * COUNT] * 3
-    assert len(asked) - len(together) == 3 * COUNT  # links at rest, begin of the exposure, and bluesky
+    assert [len(trip) for trip in asked] == [3 * COUNT] * 4
+
+
+def test_guard_of_some_asks_no_other_ioc(panels, take, asked):
+    take(calibration_guard(bp.count(panels), calibs=[panels[0].calib, panels[1].calib]))
+    assert sorted(len(trip) for trip in asked) == [3, 3, 6, 6, 6, 6]  # bluesky reads the configuration of the others
+
+
+def test_answer_from_before_an_activation_is_not_used(panels):
+    first, other = panels[0].calib, panels[1].calib
+    answers = proofs([first, other])
+    revision = speak.request(first.prefix, commit_text("next", geometry={**GEOMETRY, "dist": 0.3}))["revision"]
+    first.read_snapshot()  # returns when the monitor has delivered it
+    with first.proven(answers[first]):
+        recorded = first.read_configuration()
+    assert (recorded["pe0_calib_revision"]["value"], recorded["pe0_calib_dist"]["value"]) == (revision, 0.3)
+
+
+def test_exposure_that_is_repeated_after_a_pause_asks_again(panels, run_engine, asked):
+    def interrupted():
+        yield from bps.checkpoint()
+        yield from bps.trigger(panels[0], group="trigger-1", wait=True)
+        if not paused:
+            paused.append(len(asked))
+            yield from bps.pause()
+        yield from bps.create("primary")
+        yield from bps.read(panels[0])
+        yield from bps.save()
+
+    paused = []
+    plan = calibration_guard(bpp.run_wrapper(bpp.stage_wrapper(interrupted(), panels)))
+    with pytest.raises(RunEngineInterrupted):
+        run_engine(plan)
+    assert paused == [1]
+    run_engine.resume()
+    assert len(asked) == 1 + 1 + 3  # again at the trigger; before and after the reading; at the end
+
+
+def test_trigger_after_other_messages_asks_again():
+    shared, trips = scripted_proofs()
+    for msg in (Msg("trigger"), Msg("trigger"), Msg("wait"), Msg("trigger")):
+        shared.note(msg)
+        shared.of_trigger(["one"], ["two"])
+    assert trips == [["one", "two"], ["one", "two"]]
+
+
+def test_staged_devices_are_asked_at_the_first_trigger_until_they_are_unstaged(panels):
+    shared, trips = scripted_proofs()
+    for panel in panels:
+        shared.note(Msg("stage", panel))
+    shared.note(Msg("unstage", panels[-1]))
+    shared.of_trigger([panels[0].calib], [])
+    assert trips == [[panel.calib for panel in panels[:-1]]]
+
+
+def scripted_proofs():
+    """Return the proofs of a guard, and a list of the calibrations that they ask."""
+    trips = []
+
+    def ask(calibs):
+        trips.append(calibs)
+        return dict.fromkeys(calibs)
+
+    return SharedProofs(ask=ask), trips
 
 
 def test_one_that_does_not_answer_is_named_and_the_others_are_read(make, make_ioc, panels, asked):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from bluesky.protocols import WritesExternalAssets
@@ -12,6 +13,7 @@ from ponikeeper_client._motion import LinkWatch
 from ponikeeper_client.device import CalibrationData, proofs
 from ponikeeper_client.documents import GUARD_KEY
 from ponikeeper_client.guard._policy import Policy, log
+from ponikeeper_client.guard._proofs import SharedProofs
 from ponikeeper_client.guard._rest import DARK, HeldExposure, group_of, names_stream_next, stream_of, takes_dark
 from ponikeeper_client.guard._run_parts import RunParts, StagedWriters
 from ponikeeper_client.guard._run_record import (
@@ -60,6 +62,7 @@ class Guard:
         self._calibs, self._policy, self._exempt_plans = calibs, policy, exempt
         self._runs: dict[Any, Run] = {}
         self._staged = StagedWriters()
+        self._proofs = SharedProofs(calibs)
         self._exempt: set[Any] = set()  # the runs of exempt plans, by key
         self._reading = False  # in a run that was open before
         self.record = DocumentRecord()
@@ -69,6 +72,7 @@ class Guard:
         if msg.command == "open_run":
             return (yield from self._open_run(msg))
         self._staged.note(msg)
+        self._proofs.note(msg)
         if msg.command == "set":
             for each in self._runs.values():
                 each.rested.clear()
@@ -161,7 +165,8 @@ class Guard:
         if takes_dark(msg):
             return (yield msg)
         first = [each for each in calibs if each not in run.rested] if names_stream_next(msg) else []
-        if any(self._policy.is_unsettled(each) for each in first):
+        answers = self._proofs.of_trigger(first, [*run.devices])
+        if any(self._policy.is_unsettled(each, answers[each]) for each in first):
             run.held = HeldExposure(msg)
             return None
         run.rested.update(first)
@@ -186,11 +191,12 @@ class Guard:
         if calibs:
             repeated = False
 
-            def begin() -> None:
+            def begin() -> None:  # what it reads is checked when it is known not to be a dark frame
                 nonlocal repeated
-                run.exposing |= {
-                    calib: read_state(calib) for calib in calibs
-                }  # checked when it is known not to be a dark frame
+                if repeated:
+                    self._proofs.forget()
+                answers = self._proofs.of_trigger(calibs, [*run.devices])
+                run.exposing |= {calib: read_state(calib, answers[calib]) for calib in calibs}
                 run.watch([calib for calib in calibs if repeated or calib not in run.watches])
                 repeated = True
 
@@ -221,15 +227,19 @@ class Guard:
         return (yield msg)
 
     def _read(self, run: Run, msg: Msg) -> Plan:
-        run.silence(run.calibrations_of(msg.obj))
-        if run.event is not None:
-            run.event.messages.append(msg)
-            new = [calib for calib in run.calibrations_of(msg.obj) if calib not in run.states]
-            yield from self._read_states(run, msg, new)
-            for calib in new:
-                self._policy.check(run, calib, run.states[calib][0])
-            run.add_reading(run.event.stream, [msg.obj])
-        return (yield msg)
+        calibs = run.calibrations_of(msg.obj)
+        run.silence(calibs)
+        with ExitStack() as proven:
+            if run.event is not None:
+                for calib in calibs:
+                    proven.enter_context(calib.proven(self._proofs.known(calib)))
+                run.event.messages.append(msg)
+                new = [calib for calib in calibs if calib not in run.states]
+                yield from self._read_states(run, msg, new)
+                for calib in new:
+                    self._policy.check(run, calib, run.states[calib][0])
+                run.add_reading(run.event.stream, [msg.obj])
+            return (yield msg)
 
     def _monitor(self, run: Run, msg: Msg) -> Plan:
         """Record a device that makes its events itself; they keep the descriptor with which it began."""
@@ -320,8 +330,8 @@ class Guard:
         def read() -> None:
             for calib in calibs:
                 run.states[calib] = []
-            for calib, state in read_states(calibs):
-                run.states[calib] = [state]
+            for calib, proof in self._proofs.ask(calibs).items():
+                run.states[calib] = [read_state(calib, proof)]
 
         if calibs:
             run.silence(calibs)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ponikeeper.errors import NotConnectedError, RecordError
 from ponikeeper.protocol import LinkState, Status, applies
 from ponikeeper.protocol.status import BY_LINKS
+from ponikeeper_client._fresh_gets import Proof
 from ponikeeper_client._guarded_signals import wait_for
 from ponikeeper_client._motion import LinkWatch, is_unsettled, moves
 from ponikeeper_client.device import CalibrationData
@@ -150,9 +151,9 @@ class Policy:
                 )
             )
 
-    def is_unsettled(self, calib: CalibrationData) -> bool:
-        """Return whether a link that is not in `moving` moves or settles."""
-        return is_unsettled(calib, self.moving)
+    def is_unsettled(self, calib: CalibrationData, proof: Proof | None = None) -> bool:
+        """Return whether a link that is not in `moving` moves or settles; `proof` as for `read_state`."""
+        return is_unsettled(calib, self.moving, proof)
 
     def check_motion(self, run: Run, calib: CalibrationData, watch: LinkWatch) -> None:
         """Check whether a link moved during an exposure; the event is recorded as MOVING then."""
