@@ -84,7 +84,8 @@ class Follower:
     async def check_links(self) -> float | None:
         """Update motion and status from the links; return when to call this again at the latest, if ever."""
         times = [self._links.next_change()]  # first: a link that changes during the rest is checked again
-        links = self._states()
+        states = self._links.states()  # once: a rest that begins in between would be shown before it is followed
+        links = in_service(states)
         self._motion = updated_motion(self._motion, links)
         if not self._arrival.is_set():
             due = -math.inf if has_arrived(self._motion, links) else self._compute_at(links)
@@ -93,7 +94,7 @@ class Follower:
             elif due is not None:
                 self._publisher.begin_search()
                 self._arrival.set()
-        times.append(self._publisher.update_status())
+        times.append(self._publisher.update_status(states))
         return earliest(times)
 
     async def run(self) -> None:

@@ -79,7 +79,8 @@ class Publisher:
         self.state = replace(self.state, stored=stored, follow=follow)
         self._links.set_reference(stored.revision)
         self._links.set_service(stored.service)
-        self._decide(*self._current_findings())
+        links = self._links.states()
+        self._decide(self._findings_for(links), links)
 
     def publish(
         self,
@@ -136,15 +137,20 @@ class Publisher:
             extra={NOT_LIMITED: True},
         )  # fmt: skip
 
-    def update_status(self) -> float | None:
-        """Decide the status by the links as they are now, and publish it if it has changed.
+    def update_status(self, links: tuple[LinkState, ...]) -> float | None:
+        """Decide the status by the links, and publish it if it has changed.
+
+        Parameters
+        ----------
+        links
+            All of them, as they are now.
 
         Returns
         -------
         float or None
             When to call this again even if no link changes (s, the links' clock).
         """
-        findings, links = self._current_findings()
+        findings = self._findings_for(links)
         returns_at = self._returns_at(status_of(findings))
         if self._links.clock() < returns_at:
             return returns_at
@@ -192,11 +198,9 @@ class Publisher:
         """Format the time of the next record, UTC ISO-8601: that of the clock, also where it was set back."""
         return timestamps.from_datetime(self._now())
 
-    def _current_findings(self) -> tuple[tuple[Finding, ...], tuple[LinkState, ...]]:
-        """Return the findings, and the links by which they were decided."""
-        links = self._links.states()
+    def _findings_for(self, links: tuple[LinkState, ...]) -> tuple[Finding, ...]:
         stored = self.state.stored
-        return findings_about(stored.revision, stored.corrections, links, extrapolate=self._links.extrapolate), links
+        return findings_about(stored.revision, stored.corrections, links, extrapolate=self._links.extrapolate)
 
     def _decide(self, findings: tuple[Finding, ...], links: tuple[LinkState, ...]) -> None:
         self._findings = findings

@@ -47,9 +47,9 @@ def test_rest_that_begins_while_it_is_looked_is_not_overlooked(path, early):
         await bench.check_when_due()
         await asyncio.wait_for(bench.links.wait_for_change(None), 5)  # its revision is searched for
         await bench.check_when_due()
-        return bench.revision, *bench.shown
+        return bench.revision, *bench.shown, bench.statuses[-2:]
 
-    assert run(path, work) == (1, "VALID", "")
+    assert run(path, work) == (1, "VALID", "", ["MOVING", "VALID"])  # never MOVED in between
 
 
 def test_rollback_stays_the_geometry_of_its_place(path):
