@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from forks import Forks
+from forks import WITHOUT_LIBRARY_OF_CA, Forks, wait_for_shared
 from gateways import PROGRAM, Gateway
 from live import PORTS, LiveIoc, free_ports, serving
 from motors import Motors
@@ -49,8 +49,8 @@ _free = list(_PORTS[:PORTS])
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
-_FARMED = 200
-"""Detectors of one IOC of the farm: each costs time at its start, and a heartbeat a second."""
+_FARMED = 40
+"""Detectors of one IOC of the farm: each costs time at its start, and a heartbeat a second until the session ends."""
 
 _MEMORY = Path("/dev/shm")
 _ROOM = 200e6
@@ -71,6 +71,11 @@ _LONG = (
 """Files of tests that take half a minute or more."""
 
 
+def pytest_collection() -> None:
+    """Collect no garbage meanwhile: there is hardly any, and each collection takes longer the more tests there are."""
+    gc.disable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the long files first, so that no worker is still busy with one when the others have nothing to do."""
     root = Path(__file__).parent
@@ -83,15 +88,26 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
+    gc.enable()
 
 
-_OF_FITS = (
+_HEAVY = (
+    "ophyd", *WITHOUT_LIBRARY_OF_CA, "ponikeeper_client._ioc_history",
+    "ponikeeper_client.report", "tiled.client.array", "tiled.client.dataframe", "bluesky_tiled_plugins",
     "ponikeeper_client.fit.command", "ponikeeper_client.fit.figure", "ponikeeper_client.fit.plan_command",
     "ponikeeper_client.model.command", "ponikeeper_client.recall",
     "fabio", "h5py", "networkx", "pandas", "matplotlib.backends.backend_agg", "matplotlib.dates", "contourpy",
     "PIL.JpegImagePlugin", "pyFAI.goniometer", "pyFAI.integrator.azimuthal", "pyFAI.io.ponifile",
 )  # fmt: skip
-"""What commands that fit or draw load; not ophyd, whose library has threads, which do not survive a fork."""
+"""What commands load that fit, draw, or read runs."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frozen() -> Iterator[None]:
+    """Leave what a module has loaded out of later collections: each integrator of pyFAI makes one."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -276,10 +292,22 @@ def prefix(fresh_prefix: Callable[[], str]) -> str:
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
+def forks(testrun_uid: str) -> Iterator[Forks]:
     """Start IOCs and commands without the start-up time of an interpreter."""
-    with Forks() as forks:
+    with Forks(shared=testrun_uid) as forks:
         yield forks
+
+
+@pytest.fixture(scope="session")
+def heavy_forks(testrun_uid: str) -> Iterator[Forks]:
+    """Start commands that fit, draw, or read runs without the time that their libraries take."""
+    with Forks(*_HEAVY, shared=f"{testrun_uid}-heavy") as forks:
+        yield forks
+
+
+def pytest_sessionfinish() -> None:
+    """Wait for the processes that other workers may still use."""
+    wait_for_shared()
 
 
 @pytest.fixture(scope="session")
@@ -289,10 +317,9 @@ def call(forks: Forks) -> Shell:
 
 
 @pytest.fixture(scope="session")
-def call_with_fit() -> Iterator[Shell]:
-    """Run a command as `call` does, with the libraries of fits, models and figures loaded."""
-    with Forks(*_OF_FITS) as forks:
-        yield Shell(forks)
+def call_heavy(heavy_forks: Forks) -> Shell:
+    """Run a command as `call` does, with the libraries of fits, models, figures and catalogs loaded."""
+    return Shell(heavy_forks)
 
 
 @pytest.fixture(scope="session")

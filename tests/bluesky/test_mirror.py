@@ -168,7 +168,7 @@ def test_catalog_without_a_mirror_is_reported(catalog):
 
 
 def test_history_is_read_from_tiled_when_the_ioc_is_gone(
-    make_ioc, make, run_engine, servers, catalog, address, call, monkeypatch
+    make_ioc, make, run_engine, servers, catalog, address, call_heavy, monkeypatch
 ):
     ioc = make_ioc().start()
     calib = make(CalibrationData, ioc.prefix, "calib")
@@ -177,12 +177,12 @@ def test_history_is_read_from_tiled_when_the_ioc_is_gone(
     run_engine(bp.count([calib]), lambda *pair: documents.append(pair))
     key = servers[0].uri.partition("?api_key=")[2]
     command = ("mirror", ioc.config, catalog.uri)
-    done = call(*command, TILED_API_KEY=key)
+    done = call_heavy(*command, TILED_API_KEY=key)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{ioc.prefix}: 2 new records, 2 in all\n" in done.stdout
-    assert f"{ioc.prefix}: 0 new records, 2 in all\n" in call(*command, TILED_API_KEY=key).stdout
+    assert f"{ioc.prefix}: 0 new records, 2 in all\n" in call_heavy(*command, TILED_API_KEY=key).stdout
     ioc.stop()
-    done = call(*command, TILED_API_KEY=key)
+    done = call_heavy(*command, TILED_API_KEY=key)
     assert done.returncode == 1
     assert "does not answer" in done.stderr
     assert best_known(documents, history=address)[0].revision == 1

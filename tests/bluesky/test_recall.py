@@ -486,19 +486,19 @@ def test_client_without_deep_search_reads_every_run(panel, three_runs, catalogs,
     assert [one.run_uid for one in result.affected] == three_runs[:2]
 
 
-def test_affected_prints_uids_to_a_pipe_and_takes_the_key_from_the_environment(panel, three_runs, address, call):
+def test_affected_prints_uids_to_a_pipe_and_takes_the_key_from_the_environment(panel, three_runs, address, call_heavy):
     prefix, (uri, key) = panel.calib.prefix, address
-    done = call("affected", prefix, 2, uri, COLUMNS="40", TILED_API_KEY=key)
+    done = call_heavy("affected", prefix, 2, uri, COLUMNS="40", TILED_API_KEY=key)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == three_runs[1:]
-    done = call("affected", prefix, 2, uri, "--after", three_runs[1], TILED_API_KEY=key)
+    done = call_heavy("affected", prefix, 2, uri, "--after", three_runs[1], TILED_API_KEY=key)
     assert done.stdout.splitlines() == three_runs[2:]
 
 
-def test_affected_prints_later_corrections_at_a_terminal(panel, three_runs, address, forks):
+def test_affected_prints_later_corrections_at_a_terminal(panel, three_runs, address, heavy_forks):
     prefix = panel.calib.prefix
     ask(prefix, "supersede", revision=2, by=3, reason="wavelength typed wrong")
-    with Terminal(forks, "affected", prefix, 2, "?api_key=".join(address), "--every-run") as terminal:
+    with Terminal(heavy_forks, "affected", prefix, 2, "?api_key=".join(address), "--every-run") as terminal:
         shown = terminal.read_until(three_runs[2])
         shown = terminal.read_until("└")
     assert f"2 of 3 runs have revision 2 of {prefix}\n" in shown

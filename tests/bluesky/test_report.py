@@ -93,14 +93,14 @@ def test_page_shows_standard_deviations_of_a_fit(detector):
     assert "dist 0.2345 m 234.5 mm 0.02 mm" in page.text
 
 
-def test_page_from_an_exported_history_needs_no_ioc(detector, tmp_path, call):
+def test_page_from_an_exported_history_needs_no_ioc(detector, tmp_path, call_heavy):
     file, page = tmp_path / "pe1.jsonl", tmp_path / "page.html"
-    assert call("export", "history", detector.calib.prefix, "-o", str(file)).returncode == 0
+    assert call_heavy("export", "history", detector.calib.prefix, "-o", str(file)).returncode == 0
     options = ("--history", str(file), "-o", str(page))
-    done = call("report", detector.calib.prefix, *options, EPICS_CA_ADDR_LIST="127.0.0.1:1")
+    done = call_heavy("report", detector.calib.prefix, *options, EPICS_CA_ADDR_LIST="127.0.0.1:1")
     assert (done.returncode, done.stderr) == (0, "")
     assert "not known: this page was made from a history, without the IOC" in whole(page.read_text()).text
-    done = call("report", "X:other:", *options)
+    done = call_heavy("report", "X:other:", *options)
     assert (done.returncode, done.stderr.partition(": expected")[2]) == (1, " one of X:other:\n")
 
 
@@ -133,16 +133,16 @@ def test_page_of_documents_says_why_there_is_no_picture(detector, count, tmp_pat
     assert page.pictures == []
 
 
-def test_command_writes_the_page_of_a_run(detector, count, catalogs, servers, tmp_path, call):
+def test_command_writes_the_page_of_a_run(detector, count, catalogs, servers, tmp_path, call_heavy):
     uid = catalogs.insert(count(1))
     parts = urlsplit(servers[0].uri)
     key = parse_qs(parts.query)["api_key"][0]
     address = catalogs.tiled.uri
     page = tmp_path / "run.html"
-    done = call("report", uid, address, "-o", str(page), TILED_API_KEY=key)
+    done = call_heavy("report", uid, address, "-o", str(page), TILED_API_KEY=key)
     assert done.returncode == 0, done.stderr
     assert f"{page}: report of run {uid}" in done.stdout
     assert "revision 1 near" in whole(page.read_text()).text
-    wrong = call("report", "0" * 36, address, "-o", str(page), TILED_API_KEY=key)
+    wrong = call_heavy("report", "0" * 36, address, "-o", str(page), TILED_API_KEY=key)
     assert wrong.returncode == 1
     assert "has no run 000" in wrong.stderr

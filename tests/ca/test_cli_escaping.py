@@ -21,6 +21,11 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
+def call(call_heavy):
+    return call_heavy
+
+
+@pytest.fixture(scope="module")
 def ioc(make_ioc_for_module):
     """Serve a history in which every text that a person types is hostile."""
     ioc = make_ioc_for_module(detectors=("{Det:1}Calib:",), more={"{Det:1}Calib:": LINK})

@@ -20,8 +20,8 @@ PLACES = {"near": 200.0, "mid": 600.0, "far": 1000.0}
 
 
 @pytest.fixture(scope="module")
-def call(call_with_fit):
-    return call_with_fit
+def call(call_heavy):
+    return call_heavy
 
 
 @pytest.fixture(scope="module")

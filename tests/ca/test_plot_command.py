@@ -10,8 +10,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(scope="module")
-def call(call_with_fit):
-    return call_with_fit
+def call(call_heavy):
+    return call_heavy
 
 
 @pytest.fixture(scope="module")

@@ -141,12 +141,12 @@ def test_every_block_has_a_rule(page, tmp_path, tree):
 
 
 @pytest.mark.parametrize("page", RUNNING, ids=page_id)
-def test_page_runs_from_top_to_bottom(page, site, call_with_fit, tree, tmp_path, monkeypatch):
+def test_page_runs_from_top_to_bottom(page, site, call_heavy, tree, tmp_path, monkeypatch):
     if page_id(page) == "iocs/docs/pvaccess.md" and not HAS_P4P:
         pytest.skip("p4p is not installed")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EPICS_PVA_NAME_SERVERS", f"127.0.0.1:{site.ioc.pva_port}")
-    session = Session(page, site, call_with_fit, tree, tmp_path)
+    session = Session(page, site, call_heavy, tree, tmp_path)
     try:
         for block in blocks(page):
             session.run(block)

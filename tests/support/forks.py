@@ -16,8 +16,9 @@ import termios
 import threading
 import time
 import traceback
+import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, NoReturn, Self
 
@@ -28,8 +29,12 @@ LIBRARIES = (
 )  # fmt: skip
 """Not aioca: the threads of its library do not survive a fork."""
 
+WITHOUT_LIBRARY_OF_CA = ("epicscorelibs.path.pyepics", "ophyd._pyepics_shim")
+"""What ophyd loads with its control layer, which each process chooses after its fork: the library has threads."""
+
 _LARGEST = 1 << 20
 _REAP_TIMEOUT = 30.0
+_START_TIMEOUT = 120.0
 
 
 class Forked:
@@ -73,28 +78,47 @@ class Forks:
     ----------
     more
         Modules that it loads in addition to `LIBRARIES`.
+    shared
+        A name: all blocks of this name, also those of other processes, have one process that forks. It ends after the
+        last of them; the block that has started it does not wait for that, but `wait_for_shared` does.
     """
 
-    def __init__(self, *more: str) -> None:
-        self._more = more
+    def __init__(self, *more: str, shared: str = "") -> None:
+        self._more, self._shared = more, shared
         self._started: queue.Queue[Forked] = queue.Queue()
         self._running: dict[int, Forked] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._socket, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with there:
-            command = [sys.executable, __file__, str(there.fileno()), *self._more]
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[there.fileno()])
+        address = f"\0ponikeeper-forks-{self._shared or uuid.uuid4().hex}"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._process: subprocess.Popen[bytes] | None = None
+        while True:
+            with contextlib.suppress(ConnectionRefusedError):  # there is none yet, or it has just ended
+                self._socket.connect(address)
+                break
+            with contextlib.suppress(OSError):  # another process was faster
+                self._process = self._start_process(address)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         return self
 
+    def _start_process(self, address: str) -> subprocess.Popen[bytes]:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+            listening.bind(address)
+            listening.listen()
+            command = [sys.executable, __file__, str(listening.fileno()), *self._more]
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[listening.fileno()])
+
     def __exit__(self, *_: object) -> None:
         self._socket.shutdown(socket.SHUT_WR)
-        self._process.wait(_REAP_TIMEOUT)
         self._reader.join(_REAP_TIMEOUT)
         self._socket.close()
+        if self._process is not None:
+            if self._shared:
+                _of_others.append(self._process)
+            else:
+                self._process.wait(_REAP_TIMEOUT)
 
     def start(
         self, words: list[str], environment: dict[str, str], stdout: int, stderr: int, terminal: int | None = None
@@ -116,7 +140,7 @@ class Forks:
         files = [stdout, stderr] if terminal is None else [stdout, stderr, terminal]
         with self._lock:
             socket.send_fds(self._socket, [message], files)
-            return self._started.get(timeout=_REAP_TIMEOUT)
+            return self._started.get(timeout=_START_TIMEOUT)
 
     def _read(self) -> None:
         """Read which processes have started and ended, until the socket is closed."""
@@ -127,6 +151,15 @@ class Forks:
                 self._started.put(self._running[pid])
             else:
                 self._running.pop(pid).ended(code)
+
+
+_of_others: list[subprocess.Popen[bytes]] = []
+
+
+def wait_for_shared() -> None:
+    """Wait for the end of the processes that were started here and that others may still use."""
+    while _of_others:
+        _of_others.pop().wait()
 
 
 def _become(
@@ -149,6 +182,8 @@ def _become(
     random.seed()
     if environment.get("PYTHONWARNINGS") == "default":
         warnings.simplefilter("default")
+    if "ophyd" in sys.modules:
+        sys.modules["ophyd"].set_cl()
     sys.argv[1:] = words
     from ponikeeper.__main__ import main
 
@@ -170,40 +205,74 @@ def _end(run: Callable[..., None], *arguments: object) -> NoReturn:
     os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
 
-def _serve(control: socket.socket) -> None:
-    """Fork for each message, and report the ends of the processes; kill them when the other side ends."""
-    running: set[int] = set()
+class _Client:
+    """A block that has processes here."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+        self.running: set[int] = set()
+
+    def report(self, pid: int, code: int | None) -> None:
+        """Report that a process has started, or ended with a code."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.control.send(json.dumps([pid, code]).encode())
+
+    def close(self) -> None:
+        """End what still runs: tests were interrupted."""
+        for pid in self.running:
+            os.kill(pid, signal.SIGKILL)
+        self.control.close()
+
+
+def _serve(listening: socket.socket) -> None:
+    """Fork for each message of a client, and report the ends of its processes, until the last client has gone."""
+    clients: dict[int, _Client] = {}
     ends, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(woken)
     while True:
-        ready, _, _ = select.select([control, ends], [], [])
+        ready, _, _ = select.select([listening, ends, *clients], [], [])
+        if listening in ready:
+            control, _ = listening.accept()
+            clients[control.fileno()] = _Client(control)
         if ends in ready:
             os.read(ends, _LARGEST)
-            with contextlib.suppress(ChildProcessError, BrokenPipeError):
-                while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                    running.discard(ended[0])
-                    control.send(json.dumps([ended[0], os.waitstatus_to_exitcode(ended[1])]).encode())
-        if control in ready:
-            message, files, _, _ = socket.recv_fds(control, _LARGEST, 3)
+            _reap(clients.values())
+        for number in ready:
+            client = clients.get(number)
+            if client is None:
+                continue
+            message, files, _, _ = socket.recv_fds(client.control, _LARGEST, 3)
             if not message:
-                for pid in running:  # of tests that were interrupted
-                    os.kill(pid, signal.SIGKILL)
-                return
+                clients.pop(number).close()
+                if not clients:
+                    return
+                continue
             pid = os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                for file in (ends, woken, control.detach()):
+                for file in (ends, woken, listening.detach(), *(each.control.detach() for each in clients.values())):
                     os.close(file)
                 _end(_become, *json.loads(message), *files)
-            running.add(pid)
+            client.running.add(pid)
             for file in files:
                 os.close(file)
-            control.send(json.dumps([pid, None]).encode())
+            client.report(pid, None)
+
+
+def _reap(clients: Iterable[_Client]) -> None:
+    """Report to each client the ends of its processes."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            for client in clients:
+                if ended[0] in client.running:
+                    client.running.remove(ended[0])
+                    client.report(ended[0], os.waitstatus_to_exitcode(ended[1]))
 
 
 if __name__ == "__main__":
+    os.environ["OPHYD_CONTROL_LAYER"] = "dummy"
     for module in (*LIBRARIES, *sys.argv[2:]):
         __import__(module)
     from ponikeeper.cli.app import command_line
