@@ -17,6 +17,9 @@ _EPICS_EPOCH = 631152000
 _SECONDS, _NANOSECONDS = "NDArrayEpicsTSSec", "NDArrayEpicsTSnSec"
 """The time of a frame: the HDF5 plugin adds these attributes to all others."""
 
+_DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+"""What h5py raises for files that are damaged, or have what it cannot convert."""
+
 _NAMES = {attribute.name.lower(): attribute.name for attribute in ATTRIBUTES}
 _SUFFIXES = {attribute.pv.suffix: attribute.name for attribute in ATTRIBUTES}
 
@@ -87,27 +90,30 @@ def read_attributes(path: Path) -> list[FrameAttributes]:
     MissingExtraError
         h5py is not installed.
     """
+    missing: list[str] = []
+    by_prefix: dict[str, dict[str, _Attribute]] = {}
     try:
         with open_file(path) as file:
-            datasets: list[Any] = []
-            file.visititems(lambda _, item: datasets.append(item) if hasattr(item, "dtype") else None)
-            by_prefix: dict[str, dict[str, Column]] = {}
-            times: dict[str, Any] = {}
-            for dataset in datasets:
+            for dataset in _datasets(file, missing):
                 name, prefix = _attribute_of(dataset)
-                if name in _SUFFIXES.values():
-                    by_prefix.setdefault(prefix, {}).setdefault(name, _column(dataset))
-                elif name in (_SECONDS, _NANOSECONDS):
-                    times.setdefault(name, np.ravel(dataset[()]))
+                if name in _SUFFIXES.values() or name in (_SECONDS, _NANOSECONDS):
+                    _add(by_prefix.setdefault(prefix, {}), name, dataset, path)
             images = size_of_images(file, path)
-    except OSError as error:
+    except _DAMAGED as error:
         raise NoGeometryError(f"{path} cannot be read: {error}; expected an HDF5 file of areaDetector") from error
+    times = {name: each.column for name, each in by_prefix.get("", {}).items()}
     stamps = _times(times)
-    found = {prefix: columns for prefix, columns in by_prefix.items() if HEADER.name in columns}
+    found = {
+        prefix: {name: each.column for name, each in columns.items()}
+        for prefix, columns in by_prefix.items()
+        if HEADER.name in columns
+    }
     if not found:
+        names = ", ".join(dict.fromkeys(missing))
+        linked = f"; {names}, to which it refers, cannot be read" if missing else ""
         raise NoGeometryError(
             f"{path} has no attribute {HEADER.name}: expected a file of areaDetector whose driver reads the attributes "
-            "that ponikeeper export areadetector writes"
+            f"that ponikeeper export areadetector writes{linked}"
         )
     return [
         FrameAttributes(
@@ -121,6 +127,52 @@ def read_attributes(path: Path) -> list[FrameAttributes]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Attribute:
+    """An attribute, and where it was found."""
+
+    place: str
+    column: Column
+
+
+def _datasets(file: Any, missing: list[str]) -> list[Any]:
+    """Return the datasets of a file, also those in other files to which it refers; add the files that are not there."""
+    import h5py
+
+    datasets: list[Any] = []
+
+    def collect(_: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            datasets.append(item)
+
+    def follow(name: str, link: Any) -> None:
+        if not isinstance(link, h5py.ExternalLink):
+            return
+        try:
+            target = file[name]
+        except (KeyError, OSError):
+            missing.append(link.filename)
+            return
+        collect(name, target)
+        if isinstance(target, h5py.Group):
+            target.visititems(collect)
+
+    file.visititems(collect)
+    file.visititems_links(follow)
+    return datasets
+
+
+def _add(columns: dict[str, _Attribute], name: str, dataset: Any, path: Path) -> None:
+    """Add an attribute; raise `NoGeometryError` if there is another one of the same PV, with other values."""
+    place = dataset.name if Path(dataset.file.filename) == path else f"{dataset.file.filename}::{dataset.name}"
+    added = columns.setdefault(name, attribute := _Attribute(place, _column(dataset)))
+    if added is not attribute and repr(added.column) != repr(attribute.column):  # NaN is the same as NaN
+        raise NoGeometryError(
+            f"{path} has {name} twice, with different values: {added.place} and {place}; expected one acquisition, and "
+            "NDAttrSource at the attributes of several detectors: read the original files one by one"
+        )
+
+
 def _attribute_of(dataset: Any) -> tuple[str, str]:
     """Return the name of the attribute that a dataset has, and the prefix of its PV; empty where they are unknown."""
     own = dataset.name.rpartition("/")[2]
@@ -132,16 +184,18 @@ def _attribute_of(dataset: Any) -> tuple[str, str]:
 
 
 def _column(dataset: Any) -> Column:
-    values = np.ravel(dataset[()])
+    values = np.ravel(dataset[()]) if dataset.shape is not None else np.empty(0)
     if values.dtype.kind in "SOU":
-        return Column("str", [_text(value) for value in values])
+        listed = values.tolist()
+        texts = {value: _text(value) for value in {*listed}}  # few of them differ
+        return Column("str", [texts[value] for value in listed])
     return Column(str(values.dtype), values.tolist())
 
 
-def _times(parts: Mapping[str, Any]) -> list[float]:
-    if parts.keys() != {_SECONDS, _NANOSECONDS}:
+def _times(parts: Mapping[str, Column]) -> list[float]:
+    if not {_SECONDS, _NANOSECONDS} <= parts.keys() or any(parts[name].is_text for name in (_SECONDS, _NANOSECONDS)):
         return []
-    pairs = zip(parts[_SECONDS].tolist(), parts[_NANOSECONDS].tolist(), strict=False)
+    pairs = zip(parts[_SECONDS].values, parts[_NANOSECONDS].values, strict=False)
     return [_EPICS_EPOCH + seconds + 1e-9 * nanoseconds for seconds, nanoseconds in pairs]
 
 

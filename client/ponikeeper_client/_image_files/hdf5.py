@@ -53,12 +53,29 @@ def open_file(path: Path, extra: str = "fit") -> Iterator[Any]:
     except FileNotFoundError:
         raise
     except OSError as error:
+        if not _is_being_written(path):
+            raise
         try:
             file = h5py.File(path, "r", swmr=True)
         except OSError:
             raise error from None
     with file:
         yield file
+
+
+def _is_being_written(path: Path) -> bool:
+    """Return whether the superblock says that a writer has a file open for SWMR, and the file is not cut.
+
+    HDF5 reads what is missing of a file in SWMR mode again and again, for hours.
+    """
+    try:
+        with path.open("rb") as file:
+            block = file.read(36)
+    except OSError:
+        return False
+    if len(block) < 36 or block[8] < 3 or not block[11] & 0x04:
+        return False
+    return path.stat().st_size >= int.from_bytes(block[28:36], "little")
 
 
 def require_written(dataset: Any, start: int, stop: int, path: Path) -> None:
@@ -177,7 +194,7 @@ def size_of_images(file: Any, path: Path) -> tuple[int, tuple[int, int]] | None:
     """
     try:
         datasets = _datasets(file, path, None)
-    except ImageError:
+    except (ImageError, OSError):
         return None
     rows, columns = datasets[0].shape[-2:]
     return sum(math.prod(dataset.shape[:-2]) for dataset in datasets), (int(rows), int(columns))
@@ -224,8 +241,9 @@ def _default(node: Any) -> Any:
         node, seen = node[default], seen + 1
     if _text(node.attrs.get("NX_class")) != "NXdata":
         for key in ("entry/data", "data"):  # where Eiger masters and areaDetector's NeXus files have it
-            if key in node and not _is_dataset(node[key]):
-                return node[key]
+            with contextlib.suppress(KeyError):  # it may be in a file that is not there
+                if not _is_dataset(node[key]):
+                    return node[key]
     return node
 
 

@@ -5,12 +5,11 @@ later, which is logged. areaDetector keeps the last value of a PV that is discon
 ``Alive_RBV`` in the same frame shows that the IOC answered at that time.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from ponikeeper.errors import GeometryError, MessageError, NoGeometryError
 from ponikeeper.geometry import Geometry
@@ -36,6 +35,9 @@ STREAM = "frames"
 
 MAX_AGE = 3.0
 """How far ``Alive_RBV``, which is updated each second, and the time of a frame may be apart (s)."""
+
+_LATEST = 253402300800.0
+"""The year 10000 (s since 1970): later times cannot be formatted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,12 @@ def frame_records(path: str, attributes: FrameAttributes, max_age: float = MAX_A
         Consecutive frames with the same header are one. Frames whose header does not count have no geometry, and the
         reason.
     """
-    frames = [_frame(attributes, index, max_age) for index in range(attributes.count)]
-    _warn_of_others(path, attributes, frames)
-    results: list[Recorded] = []
-    for frame, numbers in groupby(range(attributes.count), lambda index: frames[index]):
-        results.append(_recorded(path, attributes, frame, list(numbers)))
-    return results
+    frames = (_frame(attributes, index, max_age) for index in range(attributes.count))
+    groups = [
+        (frame, [index for index, _ in pairs]) for frame, pairs in groupby(enumerate(frames), lambda pair: pair[1])
+    ]
+    _warn_of_others(path, attributes, groups)
+    return [_recorded(path, attributes, frame, indices) for frame, indices in groups]
 
 
 def completed(record: Recorded, history: History) -> Recorded:
@@ -174,21 +176,27 @@ def _parsed(text: str) -> tuple[Header | None, str]:
 def _not_alive(attributes: FrameAttributes, index: int, max_age: float) -> str:
     """Return why it is not shown that the IOC answered when a frame was taken; empty where it is."""
     alive = _value(attributes, ALIVE.name, index)
-    if not isinstance(alive, float) or not math.isfinite(alive) or index >= len(attributes.times):
-        what = "no time" if index >= len(attributes.times) else f"no {ALIVE.name}"
-        return f"the frame has {what}, so it is not known whether the IOC of the geometry answered then"
-    age = attributes.times[index] - alive
+    time = attributes.times[index] if index < len(attributes.times) else None
+    if not _is_time(alive) or not _is_time(time):
+        what = ALIVE.name if _is_time(time) else "time"
+        return f"the frame has no {what}, so it is not known whether the IOC of the geometry answered then"
+    age = time - alive
     if age > max_age:
         return (
             f"the IOC of the geometry did not answer when the frame was taken: {ALIVE.name} stays at "
             f"{from_posix(alive)}, more than {max_age:g} s before it, so the header may be that of another time"
         )
-    if age < -max_age:
+    if not age >= -max_age:
         return (
             f"{ALIVE.name} is more than {max_age:g} s newer than the frame: the clocks of the two IOCs differ, or the "
             "attributes were read late, so the header may be that of another time"
         )
     return ""
+
+
+def _is_time(value: object) -> TypeGuard[float]:
+    """Return whether a value can be the time of a frame (s since 1970)."""
+    return isinstance(value, float) and 0 < value < _LATEST
 
 
 def _config_next_to(attributes: FrameAttributes, index: int, header: Header) -> Mapping[str, object] | None:
@@ -210,7 +218,7 @@ def _value(attributes: FrameAttributes, name: str, index: int) -> Any:
 
 def _recorded(path: str, attributes: FrameAttributes, frame: _Frame, indices: Sequence[int]) -> Recorded:
     times = [attributes.times[index] if index < len(attributes.times) else None for index in indices]
-    known = [time for time in times if time is not None]
+    known = [time for time in times if _is_time(time)]
     events = tuple(Event(index + 1, time) for index, time in zip(indices, times, strict=True))
     record = Recorded(
         run_uid=path,
@@ -248,23 +256,28 @@ def _geometry(header: Header, config: Mapping[str, object] | None) -> tuple[Geom
     try:
         geometry = header.geometry(config)
     except GeometryError as error:
-        return None, f"{error}, recorded(file, history=...)"
+        is_needed = header.detector_config is None
+        return None, f"{error}, recorded(file, history=...)" if is_needed else f"the header has no geometry: {error}"
     return geometry, "" if geometry else f"the status was {header.status}: no calibration had been committed"
 
 
-def _warn_of_others(path: str, attributes: FrameAttributes, frames: Sequence[_Frame]) -> None:
+def _warn_of_others(path: str, attributes: FrameAttributes, groups: Sequence[tuple[_Frame, Sequence[int]]]) -> None:
     """Log which attributes next to the header have other values than it."""
     differing: dict[str, list[int]] = {}
-    for index, frame in enumerate(frames):
+    for frame, indices in groups:
         for name, value in _expected(frame.header):
-            found = _value(attributes, name, index)
-            if found is not None and found != value:
-                differing.setdefault(name, []).append(index + 1)
+            column = attributes.columns.get(name)
+            if column is not None:
+                first = indices[0]
+                values = column.values[first : first + len(indices)]
+                others = [first + place + 1 for place, one in enumerate(values) if one != value]
+                differing.setdefault(name, []).extend(others)
     for name, numbers in differing.items():
-        warn_once(
-            f"{path}: {name} of the frames {event_ranges(numbers)} is not what {HEADER.name} has, which decides: it is "
-            "a PV of its own, updated before or after it"
-        )
+        if numbers:
+            warn_once(
+                f"{path}: {name} of the frames {event_ranges(numbers)} is not what {HEADER.name} has, which decides: "
+                "it is a PV of its own, updated before or after it"
+            )
 
 
 def _expected(header: Header | None) -> Iterator[tuple[str, Any]]:
