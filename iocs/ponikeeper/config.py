@@ -358,6 +358,28 @@ class Config(_Table):
                 seen[name] = owner
         return self
 
+    @model_validator(mode="after")
+    def _check_pushed(self) -> Self:
+        served = {name for name, _ in self.served_pvs()}
+        seen: dict[str, int] = {}
+        for number, detector in enumerate(self.detector, 1):
+            linked = {link.pv for link in detector.link}
+            for target in detector.push_targets():
+                for pv in (target.pv, target.readback, target.acquiring):
+                    if pv in served:
+                        raise ValueError(f"detector {number}: push: {pv} is a PV of this IOC: expected the driver's")
+                if target.pv in seen:
+                    raise ValueError(
+                        f"detector {number}: push: {target.pv} is already written by detector {seen[target.pv]}"
+                    )
+                if linked & {target.pv, target.readback}:
+                    raise ValueError(
+                        f"detector {number}: push: {target.pv} is a linked PV, too: the link would compare the "
+                        "geometry with what was written from it; expected a link to what sets the beam"
+                    )
+            seen |= {target.pv: number for target in detector.push_targets()}
+        return self
+
     def pvs_by_prefix(self) -> list[tuple[str, tuple[PV, ...]]]:
         """Return all PVs that this IOC serves: its prefix with its own PVs, then the same for each detector."""
         return pvs_by_prefix(self.ioc.prefix, [detector.prefix for detector in self.detector])

@@ -25,7 +25,7 @@ import asyncio, logging
 
 logging.getLogger("caproto").setLevel(logging.CRITICAL)
 name, distance_units = sys.argv[1:]
-channels, seen = {"Acquire": ca.ChannelInteger(value=0), "Puts": ca.ChannelInteger(value=0)}, []
+channels = {suffix: ca.ChannelInteger(value=0) for suffix in ("Acquire", "Puts", "Hold")}
 
 class Setpoint(ca.ChannelDouble):
     def __init__(self, suffix, **options):
@@ -35,9 +35,11 @@ class Setpoint(ca.ChannelDouble):
     async def write(self, value, **options):
         if self.suffix == "Denied":
             raise ValueError("denied")
-        await super().write(value, **options)
         number = value[0] if hasattr(value, "__len__") else value
         await channels["Puts"].write(channels["Puts"].value + 1)
+        while channels["Hold"].value:
+            await asyncio.sleep(0.01)
+        await super().write(value, **options)
         if self.suffix != "Stuck":
             await channels[self.suffix + "_RBV"].write(number)
 
@@ -164,6 +166,26 @@ def test_what_is_changed_at_the_detector_is_an_alarm_and_a_restarted_driver_gets
     speak.forget()
     until(prefix, "OK")
     assert driver.get("BeamX_RBV") == CENTRE.beam_x
+
+
+def hold_first_put(prefix, driver):
+    """Commit, and return when the driver has received the first put, which it does not complete."""
+    driver.start()
+    driver.put("Hold", 1)
+    commit(prefix, "first")
+    wait_for(lambda: driver.get("Puts") == 1)
+
+
+def test_geometry_that_ceases_to_apply_while_it_is_written_is_not_written_on(prefix, driver):
+    hold_first_put(prefix, driver)
+    text = '{"v": 1, "request": "r", "op": "retract", "revision": 1, "reason": "wrong calibrant"}'
+    assert request(prefix, text)["outcome"] == "accepted"
+    driver.put("Hold", 0)
+    until(prefix, "Waiting", "the status is RETRACTED")
+    wait_for(lambda: driver.get("BeamX_RBV") == CENTRE.beam_x)
+    commit(prefix, "second", dist=0.3)
+    until(prefix, "OK")
+    assert driver.get("Puts") == 1 + 3, "of the first geometry only the value that was on its way"
 
 
 def test_other_units_are_an_alarm_and_nothing_is_written(prefix, driver):

@@ -414,6 +414,20 @@ def test_values_for_a_known_driver_are_those_that_move_nothing(written):
             'driver = "eiger"\nprefix = "D:"\n[[detector.push]]\ndriver = "eiger"\nprefix = "D:"',
             "D:BeamX, D:BeamY, D:DetDist is written by two tables of push: expected each PV once",
         ),
+        (
+            'value = "distance"\npv = "Dist"\nunits = "m"\nacquiring = "D:A"',
+            "detector 1: push: Dist is a PV of this IOC: expected the driver's",
+        ),
+        (
+            'driver = "eiger"\nprefix = "D:"\n[[detector]]\nprefix = "SIM{Det:9}:"\n[[detector.push]]\n'
+            'driver = "eiger"\nprefix = "D:"',
+            "detector 2: push: D:BeamX is already written by detector 1",
+        ),
+        (
+            'driver = "eiger"\nprefix = "D:"\nvalues = ["energy"]\n[[detector.link]]\nname = "e"\nkind = "energy"\n'
+            'pv = "D:PhotonEnergy_RBV"\nunits = "eV"\ntolerance = 0.001',
+            "detector 1: push: D:PhotonEnergy is a linked PV, too: the link would compare the geometry",
+        ),
     ],
 )
 def test_table_of_pushed_values_that_cannot_be_used(written, lines, error):

@@ -33,6 +33,7 @@ TESTED_ELSEWHERE = {
     "detector/state": "values without behaviour",
     "detector/detector_store": "tests/unit/detector/test_keeper_disk.py",
     "errors": "each error is tested where it is raised",
+    "geometry/beam": "tests/slow/test_beam.py, against pyFAI",
     "geometry/detectors": "tests/slow/test_detectors.py, against pyFAI",
     "geometry/nexus": "tests/slow/test_recall_nexus.py, against pyFAI",
     "geometry/parameters": "tests/unit/geometry/test_geometry.py: limits and hints are those of a geometry",

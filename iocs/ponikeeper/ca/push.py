@@ -109,8 +109,8 @@ class Pusher:
         serial = self._state.stored.serial
         progress = Progress(serial)
         for target, value in decision.puts:
-            if self._state.stored.serial != serial or self._samples[target.acquiring].value:
-                return  # what is missing is written later
+            if self._state.stored.serial != serial or (target, value) not in self._decide().puts:
+                return  # the detector acquires or is gone, or the geometry does not apply: decided again
             try:
                 await caput(target.pv, value, wait=True, timeout=_PUT_TIMEOUT)
                 log.info("%s: %r written, of activation %d", target.pv, value, serial)

@@ -12,6 +12,7 @@ from enum import Enum
 
 from ponikeeper.detector.link_rules import Sample
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.geometry import DEFAULT_ORIENTATION
 from ponikeeper.protocol import Status, applies, quantity
 from ponikeeper.protocol.link_units import conversion
 from ponikeeper.protocol.pushed_values import VALUES, Target
@@ -136,7 +137,8 @@ def decide_push(
 def _problem(target: Target, geometry: Geometry, samples: Samples) -> str:
     """Return why a value cannot be written; empty where it can."""
     if VALUES[target.value].value_in(target.units, geometry) is None:
-        return f"{target.value} is not defined for this geometry (orientation {geometry.orientation})"
+        needed = "" if geometry.orientation == DEFAULT_ORIENTATION else ": expected max_shape in detector_config"
+        return f"{target.value} is not defined for this geometry (orientation {geometry.orientation}){needed}"
     for pv in (target.readback, target.acquiring):
         if not samples.get(pv, Sample()).connected:
             return f"{pv} is not connected"

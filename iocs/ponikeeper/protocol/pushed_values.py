@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.beam import beam_on_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +53,22 @@ def _distance(geometry: Geometry) -> float | None:
     return geometry.dist / toward if toward > 1e-9 else None
 
 
+def _beam(geometry: Geometry, axis: int) -> float | None:
+    beam = beam_on_image(geometry)
+    return None if beam is None else beam[axis]
+
+
 VALUES: Mapping[str, PushedValue] = MappingProxyType(
     {
         "beam_x": PushedValue(
             "beam centre along the fast axis, from the corner of the first pixel",
-            lambda geometry: geometry.fit2d and geometry.fit2d.beam_x,
+            lambda geometry: _beam(geometry, 0),
             {"px": 1.0},
             1e-3,
         ),
         "beam_y": PushedValue(
             "beam centre along the slow axis, from the corner of the first pixel",
-            lambda geometry: geometry.fit2d and geometry.fit2d.beam_y,
+            lambda geometry: _beam(geometry, 1),
             {"px": 1.0},
             1e-3,
         ),

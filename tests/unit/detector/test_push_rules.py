@@ -116,11 +116,14 @@ def test_words_for_pixels(text):
     assert puts(decide(samples(BeamX_RBV=Sample(True, 1.0, egu=Egu(text))))) == WANTED
 
 
-def test_centre_of_another_orientation_is_an_alarm():
-    geometry = dataclasses.replace(GEOMETRY, detector_config={"orientation": 2})
+def test_centre_of_another_orientation_needs_the_shape_of_the_image():
+    geometry = dataclasses.replace(GEOMETRY, detector="Detector", detector_config={"orientation": 2})
     decision = decide(samples(), geometry=geometry)
     assert (decision.outcome, decision.puts) == (Outcome.FAILED, ())
-    assert decision.message == "beam_x is not defined for this geometry (orientation 2)"
+    assert (
+        decision.message
+        == "beam_x is not defined for this geometry (orientation 2): expected max_shape in detector_config"
+    )
 
 
 def test_record_that_was_never_processed_is_written_and_must_have_a_value_then():

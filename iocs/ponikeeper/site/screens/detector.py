@@ -166,7 +166,10 @@ def _bottom(sheet: Sheet, x: int, y: int, width: int) -> None:
     sheet.entry("InService", x + 745, top, 95)
     x, width = x + left + 20, width - left - 20
     sheet.section("Last message", x, y, width)
-    sheet.readback("Message_RBV", x, y + ROW + 6, width, 118)
+    sheet.readback("Message_RBV", x, y + ROW + 6, width, 84)
+    sheet.text("at the detector", x, y + ROW + 98, 105)
+    sheet.readback("Push:Status_RBV", x + 110, y + ROW + 98, 65)
+    sheet.readback("Push:Message_RBV", x + 180, y + ROW + 98, width - 180)
     top = y + ROW + 132
     sheet.text("requests accepted / rejected", x, top, 200)
     sheet.readback("Accepted_RBV", x + 205, top, 85)
