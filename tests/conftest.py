@@ -66,6 +66,7 @@ _LONG = (
     "bluesky/test_queueserver.py", "ca/test_health_check.py", "slow/fit/test_simulated.py", "ca/test_cli_status.py",
     "ca/test_follow.py", "slow/test_time_limits.py", "bluesky/test_fit_real.py", "campaigns/test_disk.py",
     "bluesky/test_calibrate_travel.py", "ca/test_model_command.py",
+    "bluesky/test_mirror_service.py", "bluesky/test_mirror.py", "bluesky/test_real_images.py",
     "bluesky/test_travelling_runs.py", "bluesky/test_profile.py",
 )  # fmt: skip
 """Files of tests that take half a minute or more."""

@@ -107,7 +107,10 @@ HOSTILE = {
 }
 
 
-SLOW = {"rings at even steps"}  # the search takes as long as for rings at random
+SLOW = {
+    "noise",  # as in test_blind and test_identify
+    "rings at even steps",  # the search takes as long as for rings at random
+}
 
 
 @pytest.mark.parametrize(
