@@ -13,7 +13,7 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("pva", "p4p") from error
 
 _contexts: dict[asyncio.AbstractEventLoop, Any] = {}
-"""A client of each loop, kept as long as the process; p4p closes them."""
+"""A client of each loop; those of loops that are closed are closed when another loop needs one."""
 
 
 async def read_geometry(prefix: str) -> Snapshot:
@@ -36,5 +36,7 @@ async def read_geometry(prefix: str) -> Snapshot:
     """
     loop = asyncio.get_running_loop()
     if loop not in _contexts:
+        for ended in [each for each in _contexts if each.is_closed()]:
+            _contexts.pop(ended).close()
         _contexts[loop] = Context("pva", nt=False)
     return snapshot_of(prefix, (await _contexts[loop].get(f"{prefix}{NAME}")).todict())

@@ -1,5 +1,6 @@
 """ophyd-async over PVAccess: the structure is recorded and set, and its PVs are signals."""
 
+import asyncio
 import signal
 
 import bluesky.plan_stubs as bps
@@ -15,7 +16,7 @@ from ponikeeper.errors import NotConnectedError, RefusedError
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import Activate, Snapshot
 from ponikeeper.protocol.geometry_structure import NAME
-from ponikeeper_client import documents
+from ponikeeper_client import _pva_geometry, documents
 from ponikeeper_client.async_device import AsyncCalibrationData, AsyncCalibrationMixin
 from ponikeeper_client.recall import recorded
 from pva_clients import connected, put, settings
@@ -105,6 +106,13 @@ def test_hung_ioc_is_named_and_read_again(ioc, panel):
     finally:
         ioc.signal(signal.SIGCONT)
     assert ask(panel.calib.read_snapshot()).revision
+
+
+def test_clients_of_loops_that_are_closed_are_closed(ioc, monkeypatch):
+    monkeypatch.setenv("EPICS_PVA_NAME_SERVERS", f"127.0.0.1:{ioc.pva_port}")
+    for _ in range(5):
+        assert asyncio.run(_pva_geometry.read_geometry(ioc.prefix)).prefix == ioc.prefix
+    assert sum(loop.is_closed() for loop in _pva_geometry._contexts) == 1, "the last one"
 
 
 class Follow(StrictEnum):

@@ -3,6 +3,7 @@
 import getpass
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -90,6 +91,14 @@ def test_interface_that_is_not_of_this_host_is_named(make_ioc, call):
     done = call("serve", str(ioc.config))
     assert done.returncode == 2
     assert "pva: cannot listen" in done.stderr
+
+
+def test_configured_port_that_is_in_use_is_named(make_ioc, call):
+    ioc = make_ioc(pva=True)
+    with socket.create_server(("127.0.0.1", ioc.pva_port)):
+        done = call("serve", str(ioc.config))
+    assert done.returncode == 2
+    assert f"pva: port = {ioc.pva_port} is used by another program: expected a free port" in done.stderr
 
 
 def test_health_covers_both_protocols(make_ioc, call):

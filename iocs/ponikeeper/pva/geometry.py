@@ -34,7 +34,9 @@ class Geometry:
 
     def __init__(self, channel: Channel, requests: Requests) -> None:
         self._channel, self._requests = channel, requests
-        self._published: deque[dict[str, object]] = deque(maxlen=_REMEMBERED)
+        self._published: deque[dict[str, object]] = deque(
+            maxlen=_REMEMBERED
+        )  # flat: a put compares all fields with all
         self.type = _TYPE
 
     def metadata(self) -> Mapping[str, object]:
@@ -44,7 +46,7 @@ class Geometry:
     def update(self) -> Mapping[str, object]:
         """Return all fields, as the snapshot has them now."""
         fields = self._fields()
-        self._published.append(fields)
+        self._published.append(flat(fields))
         return fields
 
     def watch(self, watcher: Callable[[], None]) -> None:
@@ -83,4 +85,4 @@ class Geometry:
         return {**fields, "alarm": alarm, "timeStamp": time_of(reading)}
 
     def _was_published(self, name: str, value: object) -> bool:
-        return any(is_same(value, flat(fields)[name]) for fields in self._published)
+        return any(is_same(value, fields[name]) for fields in self._published)

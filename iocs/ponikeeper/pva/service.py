@@ -106,6 +106,12 @@ class PvaService:
                 f"{self._config.source}: pva: cannot listen: {error}; expected addresses of this host, "
                 "and under systemd RestrictAddressFamilies=AF_INET6 AF_NETLINK in addition to those of the unit"
             ) from error
+        wanted = self._config.pva.port
+        if wanted not in (None, self._server.port):  # pvxs takes any other port then
+            raise ConfigError(
+                f"{self._config.source}: pva: port = {wanted} is used by another program: expected a free port, "
+                "or none: clients find the server by their searches"
+            )
         self._check = HeartbeatMonitor(own_host(self._server.interfaces), self._server.port, self._check_name)
         self._check.start()
         self._started.set()

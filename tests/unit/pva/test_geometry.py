@@ -1,6 +1,7 @@
 """The structure of one detector: what the snapshot says, with its alarm and time."""
 
 import asyncio
+import time
 
 import pytest
 from caproto import AlarmSeverity, AlarmStatus
@@ -12,6 +13,7 @@ from ponikeeper.protocol import Commit
 from ponikeeper.protocol.examples import EXAMPLES
 from ponikeeper.protocol.pvs import DETECTOR_PVS
 from ponikeeper.pva.geometry import Geometry
+from ponikeeper.pva.geometry_rules import flat
 from ponikeeper.text import strictjson
 
 EVE = ClientIdentity("eve", "", "10.0.0.9")
@@ -84,3 +86,18 @@ def test_what_has_moved_on_since_it_was_read_can_be_put_back(channel):
     assert len(requests.executed) == 1
     with pytest.raises(RefusedError, match="reason can only be read"):
         put(geometry, dist=0.3, reason="never said")
+
+
+def test_put_of_many_wrong_fields_is_refused_quickly(channel):
+    """Other puts wait for the loop meanwhile."""
+    geometry = Geometry(channel, Requests())
+    for _ in range(100):
+        geometry.update()
+    wrong = {name: "x" if isinstance(value, str) else -1 for name, value in flat(geometry.update()).items()}
+    took = []
+    for _ in range(5):
+        began = time.process_time()
+        with pytest.raises(RefusedError):
+            put(geometry, **wrong)
+        took.append(time.process_time() - began)
+    assert min(took) < 0.006
