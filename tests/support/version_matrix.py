@@ -163,8 +163,8 @@ def run_tests(python: Path, tests: tuple[str, ...]) -> tuple[int, str]:
 
 
 def outcome(summary: str) -> str:
-    """Return the outcome of a row from the last line of pytest: ``412 passed``, ``3 failed, 409 passed``."""
-    return ", ".join(re.findall(r"\d+ (?:passed|failed|errors?)", summary)) or summary
+    """Return the outcome of a row from the last line of pytest: ``412 passed``, ``3 failed, 409 passed, 6 xfailed``."""
+    return ", ".join(re.findall(r"\d+ (?:passed|failed|xfailed|errors?)", summary)) or summary
 
 
 def cause(text: str) -> str:
