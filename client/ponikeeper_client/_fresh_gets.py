@@ -12,6 +12,7 @@ import ophyd  # noqa: F401  # before epics, which it sets up
 from epics import ca, dbr
 
 from ponikeeper.errors import NotConnectedError
+from ponikeeper.protocol.pvs import is_prefix_right
 from ponikeeper_client._guarded_signals import POLL, GuardedSignal
 
 DOUBLE, LONG, STRING = dbr.DOUBLE, dbr.LONG, dbr.STRING
@@ -67,7 +68,7 @@ def raise_silent(pv: str, timeout: float) -> NoReturn:
 def silent_text(pv: str, timeout: float) -> str:
     """Return the message that a PV does not answer within a time (s), with what to check."""
     return (
-        f"{pv} does not answer within {max(0.0, timeout):.3g} s: is the prefix right, is the IOC running, "
+        f"{pv} does not answer within {max(0.0, timeout):.3g} s: {is_prefix_right(pv)}, is the IOC running, "
         "does EPICS_CA_ADDR_LIST name its host?"
     )
 

@@ -7,7 +7,9 @@ import typer
 
 from ponikeeper.errors import MissingExtraError
 from ponikeeper.geometry.wavelengths import given_wavelength
+from ponikeeper.history.typed_numbers import revision_number
 from ponikeeper.system.terminal import print_text
+from ponikeeper.text import typed_times
 from ponikeeper_client import _model_commands as model_commands
 
 
@@ -136,7 +138,7 @@ def fit(
 
 def affected(
     prefix: Annotated[str, typer.Argument(help="PV prefix of the detector, such as 'XF:28ID1-ES{Det:PE1}Calib:'")],
-    revision: Annotated[int, typer.Argument(help="number of the revision")],
+    revision: Annotated[str, typer.Argument(help="number of the revision")],
     catalog: Annotated[
         str, typer.Argument(help="a Tiled address (its key in TILED_API_KEY), a Tiled profile, or a databroker catalog")
     ],
@@ -145,9 +147,9 @@ def affected(
         typer.Option(help="an exported history or the Tiled address of a mirror to look in, instead of asking the IOC"),
     ] = None,
     since: Annotated[
-        str | None, typer.Option(help="only runs that began then or later, such as 2026-11-22T09:30:00Z")
+        str | None, typer.Option(help=f"only runs that began then or later: {typed_times.EXPECTED}")
     ] = None,
-    until: Annotated[str | None, typer.Option(help="only runs that began before")] = None,
+    until: Annotated[str | None, typer.Option(help="only runs that began before then, or on that day")] = None,
     after: Annotated[
         str | None,
         typer.Option(metavar="UID", help="continue an interrupted search after this run", show_default=False),
@@ -170,7 +172,9 @@ def affected(
         from ponikeeper_client.recall._affected_report import Bounds, print_affected
     except ModuleNotFoundError as error:
         raise MissingExtraError("catalog", error.name or "a library") from error
-    print_affected(prefix, revision, catalog, history or (), as_json, Bounds(since, until, after, every_run))
+    print_affected(
+        prefix, revision_number(revision), catalog, history or (), as_json, Bounds(since, until, after, every_run)
+    )
 
 
 def mirror(

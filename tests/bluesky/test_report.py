@@ -143,6 +143,9 @@ def test_command_writes_the_page_of_a_run(detector, count, catalogs, servers, tm
     assert done.returncode == 0, done.stderr
     assert f"{page}: report of run {uid}" in done.stdout
     assert "revision 1 near" in whole(page.read_text()).text
+    alone = call_heavy("report", uid)
+    assert alone.returncode == 2
+    assert f"{uid} is the uid of a run: expected its catalog, too: ponikeeper report {uid} http://" in alone.stderr
     wrong = call_heavy("report", "0" * 36, address, "-o", str(page), TILED_API_KEY=key)
     assert wrong.returncode == 1
     assert "has no run 000" in wrong.stderr

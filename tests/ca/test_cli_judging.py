@@ -133,7 +133,13 @@ def test_impossible_correction_is_refused_with_the_reason_of_the_ioc(call, corre
     [
         (("supersede", "P:", 1, "--reason", "x"), "--by"),
         (("supersede", "P:", 1, "--by", 2), "--reason"),
-        (("supersede", "P:", "near", "--by", 2, "--reason", "x"), "revision"),
+        (
+            ("supersede", "P:", "near", "--by", 2, "--reason", "x"),
+            "'near' is not the number of a revision: expected",
+        ),
+        (("supersede", "P:", 1, "--by", "far", "--reason", "x"), "'far' is not the number of a revision: expected"),
+        (("retract", "P:", "near", "--reason", "x"), "'near' is not the number of a revision: expected"),
+        (("diff", "P:", 1, "near"), "'near' is not the number of a revision: expected"),
         (("supersede", "P:", 1, "--by", 0, "--reason", "x"), '"by": 0 is not allowed'),
         (("supersede", "P:", 1, "--by", 2, "--reason", "x", "--since", "yesterday"), '"since": "yesterday" is not'),
         (("supersede", "P:", 1, "--by", 2, "--reason", "x", "--until", "2026-01-01T00:00:00"), '"until": "2026-'),

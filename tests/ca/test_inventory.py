@@ -15,7 +15,11 @@ def test_list_has_all_pvs_of_an_ioc_or_those_of_a_detector(call, ioc):
     assert call("list", "P:").stdout.splitlines() == [f"P:{pv.suffix}" for pv in DETECTOR_PVS]
     assert call("list", "P:", "--match", "Dist*_RBV").stdout.splitlines() == ["P:Dist_RBV", "P:DistSigma_RBV"]
     none = call("list", "P:", "--match", "dist*")
-    assert (none.returncode, none.stderr) == (1, "--match dist*: no PV of P: has a name like that\n")
+    assert (none.returncode, none.stderr) == (
+        1,
+        "--match dist*: no PV of P: has a name like that (there is Dist: upper and lower case count)\n",
+    )
+    assert call("list", "P:", "--match", "Radius").stderr == "--match Radius: no PV of P: has a name like that\n"
 
 
 def test_values_have_units_and_severity(call, prefix):

@@ -12,7 +12,7 @@ from ponikeeper.errors import NoGeometryError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper_client.documents import calibration_md
-from ponikeeper_client.recall import Recorded, azimuthal_integrator, poni, recorded, write_nexus, write_poni
+from ponikeeper_client.recall import Recorded, azimuthal_integrator, geometries, poni, recorded, write_nexus, write_poni
 from recalling import BEGIN, PREFIX, configured, iso, revision, snapshot, taken
 from speak import GEOMETRY
 
@@ -122,6 +122,8 @@ def test_detectors_and_streams_are_distinguished():
     assert repr(recorded(run, "pe2")) == "pe2.geometry: primary 1: revision 13 far VALID"
     with pytest.raises(NoGeometryError, match="of pe3: recorded are pe1 in primary, pe2 in primary, pe1 in baseline"):
         recorded(run, "pe3")
+    with pytest.raises(NoGeometryError, match="no event with a geometry of pe3: recorded are pe1 in primary, pe2"):
+        geometries(run, "pe3")
 
 
 def test_keys_joined_by_a_dash_are_read():
@@ -329,6 +331,15 @@ def test_one_of_several_geometries_must_be_named(two):
     assert azimuthal_integrator(recorded(two)[1]).dist == FAR.geometry.dist
     with pytest.raises(NoGeometryError, match="no geometry of event 9 was recorded: recorded are pe1 primary 1-4"):
         azimuthal_integrator(two, event=9)
+
+
+def test_run_without_any_calibration_is_reported():
+    pytest.importorskip("pyFAI", reason="install [fit]")
+    run = taken([("primary", {}, [1.0])])
+    with pytest.raises(NoGeometryError, match="no geometry of the run was recorded: no detector of the run has"):
+        azimuthal_integrator(run)
+    with pytest.raises(NoGeometryError, match="recorded no geometry of pe1: no detector of it has a calibration"):
+        recorded(run, "pe1")
 
 
 @pytest.mark.parametrize("event", ["3", 2.0, True, [1]])

@@ -158,8 +158,8 @@ def run_tests(python: Path, tests: tuple[str, ...]) -> tuple[int, str]:
     ]
     command = [str(python), "-m", "pytest", *options, *(str(ROOT / "tests" / name) for name in tests)]
     environment = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=3000, check=False)
-    return done.returncode, done.stdout
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=3000, check=False)
+    return done.returncode, done.stdout.decode(errors="replace")  # a failed test may show any bytes
 
 
 def outcome(summary: str) -> str:

@@ -7,7 +7,9 @@ from typing import Any
 
 from ponikeeper.errors import NoGeometryError, RefusedError
 from ponikeeper.protocol.models import members_of
-from ponikeeper.text.timestamps import from_posix, is_timestamp, to_posix
+from ponikeeper.text import typed_times
+from ponikeeper.text.timestamps import from_posix, to_posix
+from ponikeeper.text.typed_times import TypedTime
 from ponikeeper_client.documents import Calibration, RecordedModel, calibrations
 from ponikeeper_client.recall._best_known import apply_corrections
 from ponikeeper_client.recall._catalogs import Period, count_runs, each_run, open_catalog, runs_with
@@ -179,12 +181,15 @@ def affected(
     --------
     >>> [one.run_uid for one in affected(catalog, "XF:28ID1-ES{Det:PE1}Calib:", 12).affected]
     """
-    limits = {"since": since, "until": until}
-    wrong = [f"{name} {time!r}" for name, time in limits.items() if time is not None and not is_timestamp(time)]
-    if wrong:
-        raise RefusedError(f"{' and '.join(wrong)} is no time: expected one with a zone, such as 2026-11-22T09:30:00Z")
+    begin, end = _typed("since", since), _typed("until", until)
+    begin, end = begin and begin.start, end and end.end
+    if begin and end and begin >= end:
+        raise RefusedError(f"no run began since {since} and until {until}: expected the earlier one as since")
     records = look_up(prefix, revision, history, timeout)
-    period = _period(records, revision, since, until)
+    created = records.revision(revision)
+    period = Period(
+        begin and begin.timestamp(), end and end.timestamp(), None if created is None else to_posix(created.created)
+    )
     with open_catalog(catalog) if isinstance(catalog, str) else contextlib.nullcontext(catalog) as opened:
         return _search(opened, prefix, revision, records, period, after, every_run, watch)
 
@@ -240,10 +245,12 @@ def find_affected(
     return result
 
 
-def _period(history: History, number: int, since: str | None, until: str | None) -> Period:
-    begin, end = (None if time is None else to_posix(time) for time in (since, until))
-    revision = history.revision(number)
-    return Period(begin, end, None if revision is None else to_posix(revision.created))
+def _typed(name: str, text: str | None) -> TypedTime | None:
+    """Parse a limit of the search, by its name; raises `RefusedError`."""
+    try:
+        return None if text is None else typed_times.parse(text)
+    except ValueError as error:
+        raise RefusedError(f"{name} {error}") from None
 
 
 def _search(
@@ -282,7 +289,9 @@ def _run_uid(run: Any) -> str:
 def _uid_of(history: History, number: int) -> str:
     revision = history.revision(number)
     if revision is None:
-        raise NoGeometryError(f"{history.authority} has no revision {number}")
+        raise NoGeometryError(
+            f"there is no revision {number}, as known to {history.authority}: ponikeeper history lists them"
+        )
     return revision.uid
 
 

@@ -93,7 +93,9 @@ def open_catalog(name: str) -> Iterator[Any]:
     except Exception as error:  # noqa: BLE001  # its libraries raise many kinds of errors here
         address = name.partition("?")[0]  # the message must not contain the key
         cause = f"{type(error).__name__}: {error}".replace(name, address)
-        raise NotConnectedError(f"the catalog {address} cannot be opened: {cause}") from None
+        raise NotConnectedError(
+            f"the catalog {address} cannot be opened: {cause}: is Tiled running there, is its key in TILED_API_KEY?"
+        ) from None
     client.context.http_client.timeout = _TIMEOUT
     try:
         yield client

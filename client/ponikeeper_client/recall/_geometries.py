@@ -89,13 +89,17 @@ def geometries(
     histories = None if history is None else read_histories(history)
     lookup = Lookup(histories, timeout) if best or histories is not None else None
     options = Options(position_keys, exposure, best, lookup)
-    found = [each for each in _descriptors(whole, options) if each.is_of(detector, stream)]
+    descriptors = list(_descriptors(whole, options))
+    found = [each for each in descriptors if each.is_of(detector, stream)]
     _require_known(found, options)
     results = [one for each in found for one in each.results()]
     if not results:
         wanted = "".join([f" of {detector}" if detector else "", f" in {stream}" if stream else ""])
         reasons = {section.events_unknown for sections in whole.streams.values() for section in sections} - {""}
-        raise NoGeometryError("; ".join([f"run {whole.uid} has no event with a geometry{wanted}", *sorted(reasons)]))
+        others = _names([each.of for each in descriptors])
+        there = others and f": recorded are {others}"
+        problem = f"run {whole.uid} has no event with a geometry{wanted}{there}"
+        raise NoGeometryError("; ".join([problem, *sorted(reasons)]))
     return Geometries(results)
 
 

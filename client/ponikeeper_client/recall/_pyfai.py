@@ -272,9 +272,10 @@ def select_geometry(
     if event is not None:
         matches = [one for one in matches if event in one.seq_nums]
     if not matches:
-        names = "; ".join(_description(one) for one in results) or "none at all"
+        names = "; ".join(_description(one) for one in results)
         wanted = " ".join(filter(None, (detector, stream, "" if event is None else f"event {event}"))) or "the run"
-        raise NoGeometryError(f"no geometry of {wanted} was recorded: recorded are {names}")
+        there = f"recorded are {names}" if names else "no detector of the run has a calibration"
+        raise NoGeometryError(f"no geometry of {wanted} was recorded: {there}")
     if len({(one.geometry, recorded_of(one).image_shape, canonical(plain(one.files))) for one in matches}) > 1:
         names = "; ".join(_description(one) for one in matches)
         raise NoGeometryError(f"several geometries match: select one with detector=, stream= or event= ({names})")

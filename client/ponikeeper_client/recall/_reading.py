@@ -86,9 +86,10 @@ def recorded(
         return Geometries(results)
     matches = [one for one in results if detector in (None, one.detector) and stream in (None, one.stream)]
     if not matches:
-        names = ", ".join(dict.fromkeys(f"{one.detector} in {one.stream}" for one in results)) or "none at all"
+        names = ", ".join(dict.fromkeys(f"{one.detector} in {one.stream}" for one in results))
         wanted = " ".join(filter(None, (detector and f"of {detector}", stream and f"in {stream}")))
-        raise NoGeometryError(f"{source} recorded no geometry {wanted}: recorded are {names}")
+        there = f"recorded are {names}" if names else "no detector of it has a calibration"
+        raise NoGeometryError(f"{source} recorded no geometry {wanted}: {there}")
     return Geometries(matches)
 
 

@@ -112,6 +112,11 @@ class TravelledDescriptor:
         """The data keys of the events."""
         return (self._section.descriptor.get("data_keys") or {}).keys()
 
+    @property
+    def of(self) -> str:
+        """Detector and stream."""
+        return f"{self._whole.detector} in {self._whole.stream}"
+
     def is_of(self, detector: str | None, stream: str | None) -> bool:
         """Return whether it is of a detector and a stream; None means any."""
         return detector in (None, self._whole.detector) and stream in (None, self._whole.stream)

@@ -10,6 +10,8 @@ from ponikeeper_client.recall._catalogs import open_catalog
 from ponikeeper_client.report._detector import detector_report
 from ponikeeper_client.report._run import run_report
 
+_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 def write_report(what: str, catalog: str | None, output: Path | None, histories: Sequence[str]) -> str:
     """Write the report of a run, or of a detector.
@@ -35,7 +37,7 @@ def write_report(what: str, catalog: str | None, output: Path | None, histories:
     RefusedError
         The catalog has no such run, or the run has no geometry.
     ConfigError
-        Several histories are given for one detector.
+        Several histories are given for one detector, or a uid without its catalog.
     NotConnectedError
         The IOC or the catalog does not answer.
     FileWriteError
@@ -43,6 +45,10 @@ def write_report(what: str, catalog: str | None, output: Path | None, histories:
     """
     path = output or Path(re.sub(r"[^\w.-]+", "_", what, flags=re.ASCII).strip("_") + ".html")
     if catalog is None:
+        if _UID.fullmatch(what):
+            raise ConfigError(
+                f"{what} is the uid of a run: expected its catalog, too: ponikeeper report {what} http://localhost:8000"
+            )
         if len(histories) > 1:
             raise ConfigError(f"--history is given {len(histories)} times: expected one history of {what}")
         write_atomic(path, detector_report(what, histories[0] if histories else None).encode())

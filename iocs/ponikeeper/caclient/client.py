@@ -15,6 +15,7 @@ from ponikeeper.errors import MessageError, NotConnectedError
 from ponikeeper.protocol import LinkState, Request, Result, Snapshot, parse_links, request_text
 from ponikeeper.protocol.exchange import Exchange, Read, Wait
 from ponikeeper.protocol.heartbeat import PERIOD, Heartbeat, hung_text
+from ponikeeper.protocol.pvs import is_prefix_right
 from ponikeeper.protocol.status import reaches
 
 TIMEOUT = 5.0
@@ -362,6 +363,6 @@ def no_answer(pv: str, timeout: float) -> str:
     """Return the message that a PV does not answer within a time (s), with what to check."""
     where = os.environ.get("EPICS_CA_ADDR_LIST", "not set")
     return (
-        f"{pv} does not answer within {timeout:.3g} s: is the prefix right, is the IOC running, "
+        f"{pv} does not answer within {timeout:.3g} s: {is_prefix_right(pv)}, is the IOC running, "
         f"is EPICS_CA_ADDR_LIST ({where}) right?"
     )

@@ -16,6 +16,7 @@ from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.history import Revision
 from ponikeeper.history.corrections import correction_of
 from ponikeeper.history.labels import label_of, with_label
+from ponikeeper.history.typed_numbers import revision_number
 from ponikeeper.protocol import Snapshot, history_reading
 from ponikeeper.protocol.history_reading import Listing
 from ponikeeper.protocol.text_tables import revision_entry
@@ -28,6 +29,8 @@ _CSV_COLUMNS = (
     "revision", "active", "created", "label", *NAMES, "detector_config", "position", *_PROVENANCE,
     "correction", "replaced_by", "reason", "undone",
 )  # fmt: skip
+
+_Number = Annotated[str, typer.Argument(help="number of a revision")]
 
 
 def history(
@@ -69,9 +72,9 @@ def history(
         out().print(summary, soft_wrap=True, highlight=False)
 
 
-def diff(prefix: Prefix, first: int, second: int, as_json: AsJson = False) -> None:
+def diff(prefix: Prefix, first: _Number, second: _Number, as_json: AsJson = False) -> None:
     """Compare two revisions: ponikeeper diff 'XF:28ID1-ES{Det:PE1}Calib:' 12 13."""
-    revisions, labels = run_ca(ca_history().read_revisions(prefix, first, second))
+    revisions, labels = run_ca(ca_history().read_revisions(prefix, revision_number(first), revision_number(second)))
     if as_json:
         print_text(dumps([{**each.as_dict(), "label_now": label_of(each, labels)} for each in revisions]))
     else:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ponikeeper.cli.console import AsJson, ca_client, load_config, print_error, print_text, run_ca
-from ponikeeper.errors import RefusedError
+from ponikeeper.errors import NotConnectedError, RefusedError
 from ponikeeper.protocol.clients import parse_clients
 from ponikeeper.protocol.pvs import DETECTOR_PVS, PV
 from ponikeeper.protocol.status import Severity
@@ -35,7 +35,9 @@ def list_(
     """
     pvs = [(whole, pv) for whole, pv in _pvs(name) if fnmatch.fnmatchcase(pv.suffix, match)]
     if not pvs:
-        raise RefusedError(f"--match {match}: no PV of {name} has a name like that")
+        others = [pv.suffix for _, pv in _pvs(name) if fnmatch.fnmatchcase(pv.suffix.lower(), match.lower())]
+        hint = f" (there is {others[0]}: upper and lower case count)" if others else ""
+        raise RefusedError(f"--match {match}: no PV of {name} has a name like that{hint}")
     if not values:
         print_text("\n".join(whole for whole, _ in pvs))
         return
@@ -66,7 +68,12 @@ def clients(
     and has as many clients as fit its PV, those with the most channels first.
     """
     prefix = load_config(Path(name)).ioc.prefix if _is_config(name) else name
-    count, found = parse_clients(run_ca(ca_client().read_text(f"{prefix}Clients_RBV")))
+    try:
+        count, found = parse_clients(run_ca(ca_client().read_text(f"{prefix}Clients_RBV")))
+    except NotConnectedError as error:
+        raise NotConnectedError(
+            f"{error} Expected the configuration of an IOC, or the prefix of its own PVs, not that of a detector."
+        ) from error
     if as_json:
         print_text(dumps({"count": count, "clients": [asdict(client) for client in found]}))
         return

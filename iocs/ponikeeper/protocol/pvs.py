@@ -377,3 +377,23 @@ def pvs_by_prefix(ioc_prefix: str, detector_prefixes: Iterable[str]) -> list[tup
         Each prefix with the PVs behind it; the IOC first, then the detectors in their order.
     """
     return [(ioc_prefix, IOC_PVS), *((prefix, DETECTOR_PVS) for prefix in detector_prefixes)]
+
+
+def is_prefix_right(pv: str) -> str:
+    """Return the question whether the prefix of a PV that does not answer is right.
+
+    Parameters
+    ----------
+    pv
+        Its name.
+
+    Returns
+    -------
+    str
+        With what may be wrong where the prefix ends without a separator, as that of a PV of its own does.
+    """
+    names = {each.suffix for each in DETECTOR_PVS} | {each.suffix for each in IOC_PVS}
+    prefix = next((pv.removesuffix(name) for name in sorted(names, key=len, reverse=True) if pv.endswith(name)), "")
+    if not prefix or not prefix[-1].isalnum():
+        return "is the prefix right"
+    return f"is the prefix right (is {prefix}: meant, with a colon)"

@@ -52,9 +52,7 @@ def sha256_of(path: str | Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL character
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise GeometryFileError(
-            f"the file {path} cannot be read: {reason}; the geometry is not known without it, expected it on this host"
-        ) from error
+        raise GeometryFileError(f"the file {path} cannot be read: {reason}: expected it on this host") from error
 
 
 def _regular(path: Path) -> Path:

@@ -11,6 +11,7 @@ from ponikeeper.protocol.pvs import (
     MAX_DESC_BYTES,
     Kind,
     Status,
+    is_prefix_right,
     pv_name,
     readback,
     setpoint,
@@ -97,3 +98,17 @@ def test_status_indices_are_never_reused():
 
 def test_links_are_one_text_that_is_read_only():
     assert (BY_SUFFIX["Links_RBV"].kind, BY_SUFFIX["Links_RBV"].writable) == (Kind.TEXT, False)
+
+
+@pytest.mark.parametrize(
+    ("pv", "question"),
+    [
+        ("XF:1{Det:PE1}Calib:Snapshot_RBV", "is the prefix right"),
+        ("XF:1{IOC}Version_RBV", "is the prefix right"),
+        ("XF:1{Det:PE1}CalibSnapshot_RBV", "is the prefix right (is XF:1{Det:PE1}Calib: meant, with a colon)"),
+        ("XF:1{Det:PE1}CalibHistory:Read", "is the prefix right (is XF:1{Det:PE1}Calib: meant, with a colon)"),
+        ("motor", "is the prefix right"),
+    ],
+)
+def test_prefix_without_its_colon_is_suspected(pv, question):
+    assert is_prefix_right(pv) == question
