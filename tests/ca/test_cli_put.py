@@ -165,11 +165,18 @@ def test_position_that_cannot_be_recorded_is_reported(call, detector, motors, mo
     motor_y("MOVN", 1)
     wait_for(lambda: links_of(prefix)[0]["moving"])
     done = call("put", prefix, near, "--here")
+    moving = f"y ({motors.pv('Y:RBV')}) is moving"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"the position cannot be recorded now: {moving}: nothing was committed: wait until the links are at rest, or "
+        "give --no-position\n"
+    )
+    done = call("put", prefix, near, "--no-position")
     assert "but does not apply: UNKNOWN, the position of revision 1 was never recorded; y (" in done.stdout
     assert next_command(done.stdout) == ["record-position", prefix]
     with call.at_terminal("put", prefix, near) as terminal:
         shown = terminal.read_until("[y/n]")
-        assert f"The position cannot be recorded now: y ({motors.pv('Y:RBV')}) is moving\nCommit this" in shown
+        assert f"The position cannot be recorded now: {moving}\nCommit this" in shown
         terminal.type("n\n")
         assert terminal.end() == 1
     assert "nothing was committed: wait until the links are at rest, or give --no-position" in terminal.shown
@@ -181,7 +188,7 @@ def test_wait_ends_when_the_geometry_applies(call, detector, motor_y, near):
     motor_y("MOVN", 1)
     wait_for(lambda: links_of(prefix)[0]["moving"])
     done: list = []
-    waiting = threading.Thread(target=lambda: done.append(call("put", prefix, near, "--here", "--wait")))
+    waiting = threading.Thread(target=lambda: done.append(call("put", prefix, near, "--no-position", "--wait")))
     waiting.start()
     wait_for(lambda: snapshot(prefix)["revision"] == 1)
     motor_y("MOVN", 0)

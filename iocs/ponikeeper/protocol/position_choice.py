@@ -12,6 +12,8 @@ PositionWord = Literal["now", "unknown"]
 Ask = Callable[[str], bool | None]
 """Asks a person a question, and returns whether the answer is yes; None where it was not answered."""
 
+_REFUSED = "nothing was committed: wait until the links are at rest, or give --no-position"
+
 
 def given_position(here: bool, no_position: bool) -> PositionWord | None:
     """Return the position that options ask for.
@@ -44,7 +46,8 @@ def choose_position(
 ) -> PositionWord:
     """Choose the position of a geometry that comes from a file.
 
-    Nothing is claimed that no person said: without an answer the position is unknown. An answer counts only for the
+    Nothing is claimed that no person said: without an answer the position is unknown. The present one is not replaced
+    by an unknown one, unless every link is out of service. An answer counts only for the
     position that the question showed; if the links have moved meanwhile, the question is asked again.
 
     Parameters
@@ -64,16 +67,21 @@ def choose_position(
     Raises
     ------
     RefusedError
-        The question was not answered, or answered so that nothing is to be committed.
+        The present position is asked for and cannot be recorded, or the question was not answered, or answered so that
+        nothing is to be committed.
     """
+    if given == "now":
+        if reasons := _reasons(read_links()):
+            raise RefusedError(f"the position cannot be recorded now: {'; '.join(reasons)}: {_REFUSED}")
+        return "now"
     if given is not None or ask is None:
-        return given or "unknown"
+        return "unknown"
     links = read_links()
     while links:
         if position_now(links) is None:
             if _answer(ask, unknown_question(links)):
                 return "unknown"
-            raise RefusedError("nothing was committed: wait until the links are at rest, or give --no-position")
+            raise RefusedError(_REFUSED)
         if not _answer(ask, position_question(links)):
             return "unknown"
         shown, links = links, read_links()
@@ -104,10 +112,14 @@ def position_question(links: Sequence[LinkState]) -> str:
 
 def unknown_question(links: Sequence[LinkState]) -> str:
     """Format the question whether to commit without a position; parameters as `position_question`."""
-    used = in_service(links)
-    reasons = [link.unknown_because for link in used if link.unknown_because is not None]
-    reasons += [] if used else [f"{link} is {link.out_of_service}" for link in links]
+    reasons = _reasons(links)
+    reasons += [] if in_service(links) else [f"{link} is {link.out_of_service}" for link in links]
     return f"The position cannot be recorded now: {'; '.join(reasons)}\nCommit this geometry without a position?"
+
+
+def _reasons(links: Sequence[LinkState]) -> list[str]:
+    """Return why the values of links in service are unknown; none where every link is out of service."""
+    return [link.unknown_because for link in in_service(links) if link.unknown_because is not None]
 
 
 def _answer(ask: Ask, question: str) -> bool:

@@ -75,6 +75,13 @@ def test_position_that_cannot_be_recorded_is_said_before_the_commit(links, reaso
     ]
     with pytest.raises(RefusedError, match="nothing was committed: wait until the links are at rest"):
         chosen(Person([links], False))
+    with pytest.raises(RefusedError) as refused:
+        chosen(Person([links]), "now")
+    assert str(refused.value) == (
+        f"the position cannot be recorded now: {reason}: nothing was committed: wait until the links are at rest, or "
+        "give --no-position"
+    )
+    assert chosen(Person([links]), "unknown") == "unknown"
 
 
 WHY = "out of service since 2026-11-22T09:30:00Z by oper@host: controller is being repaired"
@@ -93,6 +100,7 @@ def test_position_cannot_be_recorded_where_no_link_is_in_service():
     person = Person([(IN_REPAIR,)], True)
     assert chosen(person) == "unknown"
     assert f"cannot be recorded now: energy (Mono) is {WHY}\n" in person.questions[0]
+    assert chosen(Person([(IN_REPAIR,)]), "now") == "now"  # none is expected
 
 
 def test_only_links_in_service_are_a_reason_against_recording():
