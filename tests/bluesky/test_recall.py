@@ -518,7 +518,7 @@ def test_affected_prints_later_corrections_at_a_terminal(panel, three_runs, addr
 @pytest.mark.parametrize(
     ("asked", "number", "catalog", "files", "error", "message"),
     [
-        (None, 9, None, (), RefusedError, "has no revision 9"),
+        (None, 9, None, (), RefusedError, "there is no revision 9, as known to the IOC of"),
         (None, 1, "no_such_catalog", (), ConfigError, "there is no catalog no_such_catalog: expected the address of"),
         (None, 1, "127.0.0.1:8000", (), ConfigError, "expected the address of a Tiled server (http://127.0.0.1:8000)"),
         ("NO{Such}Calib:", 1, None, (), NotConnectedError, "give its exported history"),
