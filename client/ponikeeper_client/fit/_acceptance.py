@@ -229,13 +229,15 @@ def _undetermined(sure: Certainty | None, criteria: Criteria) -> list[str]:
     if sure is not None and (sure.panel_px <= limit or (criteria.part and sure.valid_within(limit) is not None)):
         return []
     uncertainty = "not known" if sure is None else f"{sure.panel_px:.2g} px rms"
+    shown = "" if sure is None else sure.larger_distortion()
+    cause = f"; {shown}" if shown else ""
     part = ""
     if sure is not None and not criteria.part and (circle := sure.valid_within(limit)) is not None:
         part = f"; or accept it for a part of the panel, {circle.text()}: part=True (--part)"
     return [
         "not determined: the image does not determine distance, tilt and centre independently (uncertainty of ring "
-        f"positions over the whole panel: {uncertainty}, at most {limit:g} px is allowed); take an image with longer "
-        f"arcs or more rings, or expose longer{part}"
+        f"positions over the whole panel: {uncertainty}, at most {limit:g} px is allowed{cause}); take an image with "
+        f"longer arcs or more rings, or expose longer{part}"
     ]
 
 

@@ -74,7 +74,8 @@ class Certainty:
         Returns
         -------
         list of (str, str)
-            Names and values: of the uncertainty of the rings, of the accuracy, and of the wavelength.
+            Names and values: of the uncertainty of the rings, of the accuracy, of a distortion that is larger than
+            assumed, and of the wavelength.
         """
         unsure = self.uncertainty
         lines = [
@@ -85,10 +86,19 @@ class Certainty:
                 "wavelength",
             ),
         ]
+        if text := self.larger_distortion():
+            lines.append(("distortion", text))
         if np.isfinite(unsure.preferred_sigma):
             text = f"the rings prefer {100 * unsure.preferred:+.2f} % +- {100 * unsure.preferred_sigma:.2g} %"
             lines.append(("wavelength", text))
         return lines
+
+    def larger_distortion(self) -> str:
+        """Describe the distortion of the panel that the residuals show; empty if it is not larger than assumed."""
+        shown, assumed = self.uncertainty.distortion_px, self.uncertainty.assumed.distortion
+        if shown <= assumed:
+            return ""
+        return f"the residuals show a distortion of {shown:.2g} px rms along each axis, {assumed:g} px is assumed"
 
     def valid_within(self, limit: float) -> Circle | None:
         """Find the largest circle about the middle of the control points in which the rings are certain.
@@ -116,8 +126,9 @@ class Certainty:
         Returns
         -------
         dict
-            Sigma and covariance (m, rad), accuracy (deg), uncertainty (px), the assumed errors, and the wavelength that
-            the rings prefer, with its sigma (m), where they prefer one.
+            Sigma and covariance (m, rad), accuracy (deg), uncertainty (px), the distortion that the residuals show
+            (px), the assumed errors, and the wavelength that the rings prefer, with its sigma (m), where they prefer
+            one.
         """
         unsure, wavelength = self.uncertainty, self.errors.geometry.wavelength
         record: dict[str, object] = {
@@ -125,6 +136,7 @@ class Certainty:
             "covariance": self.errors.record(),
             "accuracy_deg": float(np.degrees(self.accuracy)),
             "uncertainty_px": self.panel_px,
+            "distortion_px": unsure.distortion_px,
             "assumed": unsure.assumed.as_dict(),
         }
         if np.isfinite(unsure.preferred_sigma):

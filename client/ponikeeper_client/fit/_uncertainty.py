@@ -2,7 +2,8 @@
 
 The covariance is A (S + F) A with A = (J^T J)^-1, J the weighted Jacobian of the distances of the points from their
 rings. S has the scatter, summed over rings and over sectors of azimuth, so that errors which their points share count
-as one. F = J^T K J has what the points do not show: a smooth distortion of the panel, which the parameters absorb.
+as one. F = J^T K J has what the points do not show: a smooth distortion of the panel with the covariance K, which the
+parameters absorb. It is as large as assumed, or as the residuals show if that is more.
 """
 
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ from numpy.typing import NDArray
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol.assumed_errors import DEFAULTS, AssumedErrors
 from ponikeeper_client._geometry_errors import GeometryErrors
+from ponikeeper_client.fit._distortion import Field, shown_size
 from ponikeeper_client.fit._forward_model import (
     DISTANCE,
     Floats,
     geometry_jacobian,
     radius_per_angle,
-    two_theta,
     two_theta_and_jacobian,
 )
 from ponikeeper_client.fit._frame import Frame
@@ -35,9 +36,6 @@ _LARGEST_SIGMA = 0.02
 
 _SECTORS = 12
 """Sectors of azimuth whose points are taken to share an error."""
-
-_REACH = 3
-"""How far beyond the panel the bumps of the distortion lie, in units of its length."""
 
 _STEPS_OF_WAVELENGTH = 4
 _LARGEST_SINE = 0.999
@@ -68,6 +66,8 @@ class Uncertainty:
     residuals_px
         Distance of each point from its ring with the wavelength that the rings prefer (px), shape (n,): what neither
         the geometry nor the wavelength explains.
+    distortion_px
+        Smooth distortion of the panel that the residuals show (px rms along each axis).
     """
 
     assumed: AssumedErrors
@@ -77,6 +77,7 @@ class Uncertainty:
     preferred_sigma: float
     preferred_px: float
     residuals_px: Floats
+    distortion_px: float
 
     @property
     def wavelength_deviation(self) -> float:
@@ -161,7 +162,6 @@ def uncertainty(frame: Frame, refined: Refined, lines: Floats, assumed: AssumedE
     by_params = two_theta_and_jacobian(refined.params, points.y, points.x)[1] * scale[:, None]
     by_wavelength = -2 * np.tan(target / 2) * scale
     jacobian = np.c_[by_params, by_wavelength]
-    distortion = _distortion(frame, refined, jacobian, scale, assumed)
     inverse, inverse_free = _inverse(by_params), _inverse(jacobian)
     if inverse is None:
         return None
@@ -169,13 +169,17 @@ def uncertainty(frame: Frame, refined: Refined, lines: Floats, assumed: AssumedE
     preferred, sigma, largest, residual = 0.0, np.inf, 0.0, refined.residuals * scale
     if inverse_free is not None:
         preferred, residual = _preferred(refined, target, scale)
-    spread = _scatter(jacobian, residual, points.line, points.azimuth) + distortion
+    field = Field.of(frame, refined.params, points, lines, assumed).times(refined.weights)
+    shown = shown_size(field.bumps(), jacobian, residual) if assumed.distortion else 0.0
+    spread = _scatter(jacobian, residual, points.line, points.azimuth) + field.scores(jacobian) * max(shown, 1.0) ** 2
     if inverse_free is not None:
         sigma = float(np.sqrt((inverse_free @ spread @ inverse_free)[5, 5]))
         left = (by_wavelength + by_params @ response) * preferred / refined.weights
         largest = float(np.abs(left).max())
     covariance = inverse @ spread[:5, :5] @ inverse
-    return Uncertainty(assumed, covariance, response, preferred, sigma, largest, residual / refined.weights)
+    return Uncertainty(
+        assumed, covariance, response, preferred, sigma, largest, residual / refined.weights, shown * assumed.distortion
+    )
 
 
 def _scatter(jacobian: Floats, residual: Floats, line: NDArray[np.intp], azimuth: Floats) -> Floats:
@@ -191,36 +195,6 @@ def _clustered(jacobian: Floats, residual: Floats, cluster: NDArray[np.intp]) ->
     count, used = len(sums), len(residual)
     correction = count / max(count - 1, 1) * (used - 1) / max(used - jacobian.shape[1], 1)
     return correction * sums.T @ sums
-
-
-def _distortion(frame: Frame, refined: Refined, jacobian: Floats, scale: Floats, assumed: AssumedErrors) -> Floats:
-    """Compute F = J^T K J, shape (6, 6), of a distortion that is a sum of Gaussian bumps with random heights.
-
-    The bumps lie on a grid with a step of their length, which makes the distortion uniform to 1e-4.
-    """
-    points = refined.points
-    bumps = [
-        _bumps(at, float(all_pixels.min()), float(all_pixels.max()), assumed.distortion_length)
-        for at, all_pixels in zip((points.y, points.x), frame.lattice(), strict=True)
-    ]
-    total = np.zeros((jacobian.shape[1],) * 2)
-    step = 1e-2 * frame.pixel
-    for dy, dx in ((step, 0), (0, step)):
-        change = two_theta(refined.params, points.y + dy, points.x + dx)
-        change = change - two_theta(refined.params, points.y - dy, points.x - dx)
-        along = scale * change / (2 * step) * frame.pixel * assumed.distortion
-        scores = np.stack([(bumps[0] * (column * along)[:, None]).T @ bumps[1] for column in jacobian.T])
-        flat = scores.reshape(len(scores), -1)
-        total += flat @ flat.T
-    return total
-
-
-def _bumps(at: Floats, low: float, high: float, part: float) -> Floats:
-    """Compute Gaussian bumps along one axis at points (m), shape (n, bumps); the sum of their squares is 1."""
-    length = part * (high - low)
-    centres = np.arange(low - _REACH * length, high + (_REACH + 1) * length, length)
-    bumps = np.exp(-0.5 * ((at[:, None] - centres) / length) ** 2)
-    return bumps / np.pi**0.25
 
 
 def _preferred(refined: Refined, target: Floats, scale: Floats) -> tuple[float, Floats]:

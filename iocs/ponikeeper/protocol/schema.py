@@ -154,6 +154,7 @@ PROVENANCE: Mapping[str, Field] = MappingProxyType(
         ),
         "accuracy_deg": _SIZE,
         "uncertainty_px": _SIZE,
+        "distortion_px": _SIZE,
         "assumed": Field(f"an object of numbers by {', '.join(ASSUMED)}", _is_assumed),
         "preferred_wavelength": Field(
             'an object of the numbers "wavelength" and "sigma"', _has_numbers("wavelength", "sigma")

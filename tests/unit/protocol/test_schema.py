@@ -12,6 +12,7 @@ ALLOWED = {
     "accuracy_deg": 0.01,
     "mask_array": {"shape": [2048, 1024], "sha256": "0123456789abcdef" * 4},
     "uncertainty_px": 0.1,
+    "distortion_px": 0.12,
     "assumed": {"wavelength": 0.005, "distortion": 0.1},
     "preferred_wavelength": {"wavelength": 1.67e-11, "sigma": 1e-14},
     "valid_within": {"y": 0.1, "x": 0.1, "radius": 0.05},
