@@ -95,7 +95,7 @@ ONE, TWO = revision(1, label="near"), revision(2)
         [(ONE, "dark", [1.0]), (TWO, "primary", [3.0, 4.0]), (ONE, "primary", [6.0])],
         [(None, "primary", [1.0]), (ONE, "primary", [3.0]), (None, "primary", [5.0, 6.0])],
         [(ONE, "primary", [1.0]), (TWO, "primary", []), (ONE, "primary", [5.0])],
-        pytest.param([(ONE, "primary", [])], marks=pytest.mark.campaign),  # as the middle part of the one before
+        [(ONE, "primary", [])],
     ],
 )
 def test_every_catalog_returns_the_geometries_of_the_documents(catalogs, sections):
