@@ -187,10 +187,11 @@ class TextSignal(GuardedReadOnly):
             if not self.wait_for(lambda: event["value"] is not None, deadline):
                 raise_silent(self.pvname, deadline - began)
             value = event["value"]
-            if isinstance(value, int) and value:
-                # ophyd reads the metadata with gets of one element, whose value can end up in place of the event's
+            while isinstance(value, int) and value:
+                # ophyd reads the metadata with gets of one element, whose value can end up in place of the event's,
+                # and of that of a get
                 value = pv.get(count=pv.nelm, use_monitor=False, timeout=max(0.1, deadline - time.monotonic()))
-                if value is None:
+                if value is None or (isinstance(value, int) and time.monotonic() > deadline):
                     raise_silent(self.pvname, deadline - began)
         raw: bytes = bytes([value]) if isinstance(value, int) else value.tobytes()
         return raw.partition(b"\0")[0].decode("utf-8", "replace")

@@ -149,6 +149,17 @@ def test_text_that_pyepics_truncated_to_one_character_is_read_again(make, prefix
     assert calib.links.newest(time.monotonic() + 10) == links
 
 
+def test_reply_of_one_element_to_a_get_of_the_text_is_read_again(calib, monkeypatch):
+    """Two gets at the same time share one reply, also where the text is got because such a reply was in its place."""
+    links = calib.links.newest(time.monotonic() + 10)
+    with calib.links.in_use() as pv:
+        get, replies = pv.get, [ord("{")]
+        monkeypatch.setattr(pv, "get", lambda **options: replies.pop() if replies else get(**options))
+        pv._args["value"] = ord("{")
+    assert calib.links.newest(time.monotonic() + 10) == links
+    assert replies == []
+
+
 def test_rollback_gives_the_old_revision_a_new_serial(make, prefix):
     calib = make(CalibrationData, prefix, "c")
     speak.request(prefix, commit_text("first", geometry=GEOMETRY, label="near"))

@@ -35,10 +35,12 @@ def test_distance_is_that_along_the_beam_and_the_centre_that_of_fit2d():
     assert VALUES["beam_y"].value_in("px", geometry) == geometry.fit2d.beam_y
 
 
-def test_centre_is_not_defined_for_other_orientations():
-    geometry = Geometry(**{**GEOMETRY, "detector_config": {"orientation": 2}})
-    assert VALUES["beam_x"].value_in("px", geometry) is None
-    assert VALUES["distance"].value_in("m", geometry) is not None
+def test_centre_of_another_orientation_is_not_defined_where_the_size_of_the_detector_is_not_known():
+    known = Geometry(**{**GEOMETRY, "detector_config": {"orientation": 2}})
+    assert VALUES["beam_x"].value_in("px", known) is not None
+    unknown = Geometry(**{**GEOMETRY, "detector": "Detector", "detector_config": {"orientation": 2}})
+    assert VALUES["beam_x"].value_in("px", unknown) is None
+    assert VALUES["distance"].value_in("m", unknown) is not None
 
 
 def test_single_precision_is_the_same_and_a_hundredth_of_a_pixel_is_not():
