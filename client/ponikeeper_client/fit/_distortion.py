@@ -126,21 +126,22 @@ def shown_size(bumps: Floats, jacobian: Floats, residuals: Floats) -> float:
     absorbed, _ = np.linalg.qr(jacobian)
     residuals = residuals - absorbed @ (absorbed.T @ residuals)
     bumps = bumps - absorbed @ (absorbed.T @ bumps)
+    products, projected, square = bumps.T @ bumps, bumps.T @ residuals, float(residuals @ residuals)
     scatter, size = max(1.4826 * float(np.median(np.abs(residuals))), _LEAST_SCATTER), 1.0
     for _ in range(_ROUNDS):
-        scatter, size = _sizes(bumps, residuals, len(residuals) - jacobian.shape[1], scatter, size)
+        scatter, size = _sizes(products, projected, square, len(residuals) - jacobian.shape[1], scatter, size)
     return size
 
 
-def _sizes(bumps: Floats, residuals: Floats, degrees: int, scatter: float, size: float) -> tuple[float, float]:
-    """Estimate scatter and size with the weights that are best for a scatter and a size."""
+def _sizes(
+    products: Floats, projected: Floats, square: float, degrees: int, scatter: float, size: float
+) -> tuple[float, float]:
+    """Estimate scatter and size from B^T B, B^T r and r^T r with the weights that are best for a scatter and a size."""
     unit = _SLOW * max(size, _LEAST_SIZE)
-    bumps, residuals = bumps * (unit / scatter), residuals / scatter
-    normal = bumps.T @ bumps
-    normal.flat[:: len(normal) + 1] += 1
-    inverse = np.linalg.inv(normal)  # the weights are 1 - B (1 + B^T B)^-1 B^T (Woodbury's formula)
-    heights = inverse @ (bumps.T @ residuals)
-    seen = [float(heights @ heights), float(np.sum((residuals - bumps @ heights) ** 2))]
+    products, projected, square = products * (unit / scatter) ** 2, projected * unit / scatter**2, square / scatter**2
+    inverse = np.linalg.inv(products + np.eye(len(products)))  # weights: 1 - B (1 + B^T B)^-1 B^T (Woodbury's formula)
+    heights = inverse @ projected
+    seen = [float(heights @ heights), square - 2 * float(heights @ projected) + float(heights @ products @ heights)]
     trace, squares = float(np.trace(inverse)), float(np.sum(inverse * inverse))
     count, both = len(inverse), trace - squares
     expected = [[count - 2 * trace + squares, both], [both, degrees - count + squares]]
