@@ -8,7 +8,7 @@ import bluesky.plans as bp
 import pytest
 from bluesky import FailedStatus, RunEngine
 from bluesky.run_engine import call_in_bluesky_event_loop as ask
-from ophyd_async.core import StandardReadable, StandardReadableFormat, StrictEnum, soft_signal_rw
+from ophyd_async.core import StandardReadable, StandardReadableFormat, StrictEnum, observe_value, soft_signal_rw
 from ophyd_async.epics.core import epics_signal_r, epics_signal_rw
 
 import speak
@@ -134,6 +134,20 @@ def test_pvs_are_signals_of_ophyd_async_with_their_metadata(ioc, panel, run_engi
         await follow.set(Follow.OFF)
         return await dist.get_value(), await follow.get_value(), await reason.get_value(), await dist.describe()
 
+    async def watch():
+        await dist.set(0.31)
+        updates = observe_value(dist, timeout=20)
+        seen = [await anext(updates)]
+        await dist.set(0.32)
+        with pytest.raises(Exception, match=r"dist 234\.5 m looks like millimetre: write 0\.2345"):
+            await dist.set(234.5)
+        await dist.set(0.33)
+        while seen[-1] != 0.33:
+            seen.append(await anext(updates))
+        await updates.aclose()
+        return seen
+
+    assert ask(watch()) == [0.31, 0.32, 0.33]
     value, state, text, described = ask(work())
     assert (value, state) == (0.31, Follow.OFF)
     assert text == speak.get(f"{ioc.prefix}Reason_RBV")

@@ -15,7 +15,7 @@ from p4p.client.thread import Context
 import speak
 from live import wait_for
 from ponikeeper.protocol.geometry_structure import NAME
-from pva_clients import connected, get, monitoring, put, settings
+from pva_clients import connected, get, monitoring, put, searching, settings
 
 
 def test_service_is_ready_when_both_protocols_answer_and_stops_in_order(make_ioc):
@@ -35,9 +35,7 @@ def test_client_that_searches_finds_it_and_the_rules_know_its_address(make_ioc, 
     ioc = make_ioc(pva=True, access='write = ["127.0.0.1"]')
     ioc.config.write_text(ioc.config.read_text().replace('interfaces = ["127.0.0.1"]', f"interfaces = {interfaces}"))
     ioc.start()
-    port = re.search(r"search_port = (\d+)", ioc.config.read_text())[1]
-    settings = {"EPICS_PVA_ADDR_LIST": "127.0.0.1", "EPICS_PVA_AUTO_ADDR_LIST": "NO", "EPICS_PVA_BROADCAST_PORT": port}
-    with Context("pva", conf=settings, useenv=False, nt=False) as client:
+    with Context("pva", conf=searching(ioc), useenv=False, nt=False) as client:
         assert get(client, f"{ioc.prefix}{NAME}").status == "UNSET"
         assert put(client, f"{ioc.prefix}Follow", {"value.index": 1}) is None
 

@@ -129,10 +129,10 @@ class LiveIoc:
             f'[[detector]]\nprefix = "{prefix}"\n{(more or {}).get(detector, "")}\n'
             for prefix, detector in zip(self.prefixes, detectors, strict=True)
         ]
-        self.pva_port = 0
+        self.pva_port = self.pva_search_port = 0
         if pva:
-            self.pva_port, search_port = free_ports(2)
-            ports = f"port = {self.pva_port}\nsearch_port = {search_port}"
+            self.pva_port, self.pva_search_port = free_ports(2)
+            ports = f"port = {self.pva_port}\nsearch_port = {self.pva_search_port}"
             parts.append(f'[pva]\nenabled = true\ninterfaces = ["127.0.0.1"]\n{ports}\n')
         self._parts = parts
         folder.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from p4p.client.thread import Context, RemoteError
 
-from live import wait_for
+from live import LiveIoc, wait_for
 
 TIMEOUT = 20.0
 
@@ -39,6 +39,12 @@ def fields(value: Any) -> dict[str, Any]:
 def environment(port: int) -> dict[str, str]:
     """Return the environment of a program that is a client of the server at a port of loopback."""
     return {**os.environ, **settings(port)}
+
+
+def searching(ioc: LiveIoc) -> dict[str, str]:
+    """Return the environment of a program that searches by UDP: that of EPICS base knows no name servers."""
+    settings = {"EPICS_PVA_ADDR_LIST": "127.0.0.1", "EPICS_PVA_AUTO_ADDR_LIST": "NO"}
+    return {**os.environ, **settings, "EPICS_PVA_BROADCAST_PORT": str(ioc.pva_search_port)}
 
 
 def put(client: Context, pv: str, value: Any, **options: Any) -> str | None:
