@@ -255,6 +255,16 @@ def test_layout_has_the_geometry_where_nexus_readers_look(camera, prefix, tmp_pa
         assert list(detector["beam_center_x"][()]) == [get(f"{prefix}BeamX_RBV")] * 2
         assert file["entry/data/data"].shape[0] == 2
         assert file["entry/instrument/detector/transformations/rot1"].attrs["vector"].tolist() == [0, -1, 0]
+    geometry = {**GEOMETRY, "rot1": 0.01}
+    nexus = pytest.importorskip("nexusformat.nexus", reason="install [test]")  # what others read such files with
+    read = nexus.nxload(path, mode="r")
+    assert read.plottable_data.nxclass == "NXdata"
+    chain, beam = read["entry/instrument/detector/transformations"], read["entry/instrument/beam"]
+    assert chain.nxclass == "NXtransformations"
+    for name, field in {**chain.entries, "wavelength": beam.incident_wavelength}.items():
+        assert struct.pack("2d", *field.nxvalue) == struct.pack("2d", *[geometry[name]] * 2), name
+        assert field.units == PARAMETERS[name].unit
+    assert read["entry/instrument/detector/ponikeeper/PKHeader"].nxvalue[1].startswith("PK1 1 ")
 
 
 DEFAULT_LAYOUT = """<hdf5_layout><group name="entry"><group name="instrument">
