@@ -4,6 +4,7 @@ The severity of each status is in `ponikeeper.protocol.status`, guidance and del
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
@@ -93,9 +94,11 @@ def with_component(site: str, config: Config) -> str:
 def _ioc(config: Config) -> ET.Element:
     parent = ET.Element("config")
     ioc = _component(parent, config.source.stem)
-    for detector in config.detector:
-        title = detector.title or detector.prefix
-        _add_alarms(_component(ioc, title), title, detector.prefix, DETECTOR_PVS)
+    titles = {detector.prefix: detector.title or detector.prefix for detector in config.detector}
+    uses = Counter(map(_level, titles.values()))
+    for prefix, title in titles.items():
+        name = title if uses[_level(title)] == 1 else f"{title} {prefix}"  # Phoebus refuses a file with a name twice
+        _add_alarms(_component(ioc, name), title, prefix, DETECTOR_PVS)
     _add_alarms(ioc, config.source.stem, config.ioc.prefix, IOC_PVS)
     return ioc
 
@@ -106,7 +109,11 @@ def _xml(element: ET.Element) -> str:
 
 
 def _component(parent: ET.Element, name: str) -> ET.Element:
-    return ET.SubElement(parent, "component", name=name.replace("/", " "))  # a slash separates the levels of the tree
+    return ET.SubElement(parent, "component", name=_level(name))
+
+
+def _level(name: str) -> str:
+    return name.replace("/", " ")  # a slash separates the levels of the tree
 
 
 def _add_alarms(component: ET.Element, title: str, prefix: str, pvs: Sequence[PV]) -> None:

@@ -37,6 +37,15 @@ def test_motion_that_ends_is_no_alarm_to_acknowledge(config):
         assert (pv.findtext("latching"), pv.findtext("delay")) == passes.get(suffix, ("true", None))
 
 
+def test_detectors_of_one_title_have_components_of_different_names(config):
+    """Phoebus refuses a file with two components of one name and path, also where only a slash differs."""
+    first, second = config.detector
+    alike = [first.model_copy(update={"title": "a/b"}), second.model_copy(update={"title": "a b"})]
+    (ioc,) = ET.fromstring(alarm_tree(config.model_copy(update={"detector": alike}), "Accelerator"))
+    names = [component.get("name") for component in ioc.findall("component")]
+    assert names == [f"a b {first.prefix.replace('/', ' ')}", f"a b {second.prefix}"]
+
+
 def test_root_is_one_that_no_other_ioc_has_and_that_is_the_name_of_a_topic(config):
     assert usual_root(config) == "ponikeeper-28id1"
     with pytest.raises(ConfigError, match=r"--root my/tree cannot be .* such as ponikeeper-28id1"):
