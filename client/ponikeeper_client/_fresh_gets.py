@@ -15,8 +15,8 @@ from ponikeeper.errors import NotConnectedError
 from ponikeeper.protocol.pvs import is_prefix_right
 from ponikeeper_client._guarded_signals import POLL, GuardedSignal
 
-DOUBLE, LONG, STRING = dbr.DOUBLE, dbr.LONG, dbr.STRING
-"""The CA types that can be requested."""
+DOUBLE, LONG, STRING, CHAR = dbr.DOUBLE, dbr.LONG, dbr.STRING, dbr.CHAR
+"""The CA types that can be requested: one value each, and of `CHAR` all that the PV can have."""
 
 Proof = tuple[int, str, float]
 """Serial, status and time of an IOC, got from it just now."""
@@ -28,13 +28,13 @@ def fresh_values(wanted: Sequence[tuple[GuardedSignal, int]], deadline: float) -
     Parameters
     ----------
     wanted
-        Signals, each with the requested CA type: `DOUBLE`, `LONG` or `STRING`.
+        Signals, each with the requested CA type: `DOUBLE`, `LONG`, `STRING` or `CHAR`.
     deadline
         Until when to wait (s of the monotonic clock).
 
     Returns
     -------
-    list of float, int or str
+    list of float, int, str or bytes
         One for each PV.
 
     Raises
@@ -87,7 +87,7 @@ class _Get:
     def __init__(self) -> None:
         self.done = threading.Event()
         self.failed = False
-        self.value: float | str | None = None
+        self.value: float | str | bytes | None = None
 
 
 def _is_done(get: _Get, signal: GuardedSignal, deadline: float) -> bool:
@@ -109,6 +109,8 @@ def _take_reply(args: Any) -> None:
         get.failed = True
     elif args.type == STRING:
         get.value = ctypes.string_at(args.raw_dbr).decode("latin-1")
+    elif args.type == CHAR:
+        get.value = ctypes.string_at(args.raw_dbr, args.count)
     else:
         number = ctypes.c_double if args.type == DOUBLE else ctypes.c_int32
         get.value = ctypes.cast(args.raw_dbr, ctypes.POINTER(number)).contents.value
@@ -126,7 +128,8 @@ def _ask(wanted: Sequence[tuple[Any, int]]) -> list[_Get]:
         for (pv, kind), get in zip(wanted, gets, strict=True):
             _pending.add(get)
             chid = pv.chid if isinstance(pv.chid, dbr.chid_t) else dbr.chid_t(pv.chid)
-            status = libca.ca_array_get_callback(kind, 1, chid, _on_reply, ctypes.py_object(get))
+            count = pv.nelm if kind == CHAR else 1
+            status = libca.ca_array_get_callback(kind, count, chid, _on_reply, ctypes.py_object(get))
             if status != dbr.ECA_NORMAL:
                 _pending.discard(get)
                 get.failed = True

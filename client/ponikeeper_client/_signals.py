@@ -14,7 +14,7 @@ from ophyd.utils import DestroyedError, ReadOnlyError
 from ponikeeper.protocol import Snapshot
 from ponikeeper.protocol.heartbeat import Heartbeat
 from ponikeeper_client import documents
-from ponikeeper_client._fresh_gets import raise_silent
+from ponikeeper_client._fresh_gets import CHAR, fresh_values, raise_silent
 from ponikeeper_client._guarded_signals import GuardedReadOnly, GuardedWritable
 from ponikeeper_client._liveness import LivenessWatch
 
@@ -157,6 +157,14 @@ class SnapshotSignal(Signal):
         return self.parent
 
 
+_TEXT_GET = 0.1
+"""How long a get of a whole text may take at least (s)."""
+
+
+def _before_nul(raw: bytes) -> bytes:
+    return raw.partition(b"\0")[0]
+
+
 class TextSignal(GuardedReadOnly):
     """A monitored char waveform, read as text."""
 
@@ -187,14 +195,13 @@ class TextSignal(GuardedReadOnly):
             if not self.wait_for(lambda: event["value"] is not None, deadline):
                 raise_silent(self.pvname, deadline - began)
             value = event["value"]
-            while isinstance(value, int) and value:
-                # ophyd reads the metadata with gets of one element, whose value can end up in place of the event's,
-                # and of that of a get
-                value = pv.get(count=pv.nelm, use_monitor=False, timeout=max(0.1, deadline - time.monotonic()))
-                if value is None or (isinstance(value, int) and time.monotonic() > deadline):
-                    raise_silent(self.pvname, deadline - began)
-        raw: bytes = bytes([value]) if isinstance(value, int) else value.tobytes()
-        return raw.partition(b"\0")[0].decode("utf-8", "replace")
+            raw = _before_nul(bytes([value]) if isinstance(value, int) else value.tobytes())
+            if len(raw) == 1:
+                # ophyd reads the metadata with gets of one element, whose value can end up in place of the event's;
+                # a get of pyepics would share their reply, and read what lies in memory behind it
+                (whole,) = fresh_values([(self, CHAR)], max(deadline, time.monotonic() + _TEXT_GET))
+                raw = _before_nul(whole)
+        return raw.decode("utf-8", "replace")
 
 
 class AliveSignal(GuardedReadOnly):
