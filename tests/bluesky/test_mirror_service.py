@@ -1,6 +1,7 @@
 """The mirror as a service: it copies what is new, and survives the end of an IOC, of Tiled, and its own."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -64,6 +65,21 @@ class Catalog:
         return f"http://127.0.0.1:{self._port}"
 
     @contextmanager
+    def failing(self):
+        """Make the server answer 500 for the duration of the block; yield what counts these answers."""
+        before = self._answers_of_500()
+        database = sqlite3.connect(self._folder / "catalog.db")
+        database.execute("ALTER TABLE nodes RENAME TO gone")
+        try:
+            yield lambda: self._answers_of_500() - before
+        finally:
+            database.execute("ALTER TABLE gone RENAME TO nodes")
+            database.close()
+
+    def _answers_of_500(self):
+        return (self._folder / "access.log").read_text().count("500 Internal")
+
+    @contextmanager
     def client(self):
         client = from_uri(self.address, api_key=KEY)
         try:
@@ -97,7 +113,7 @@ def mirroring(ioc, tiled, *options, log):
     """Run `ponikeeper mirror` in a process of its own for the duration of the block."""
     command = (sys.executable, "-m", "ponikeeper", "mirror", str(ioc.config), tiled.address, *options)
     with log.open("a") as output:
-        environment = {**os.environ, "TILED_API_KEY": KEY, "TILED_RETRY_ATTEMPTS": "1"}
+        environment = {**os.environ, "TILED_API_KEY": KEY}
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         try:
             yield process
@@ -179,7 +195,7 @@ def test_configuration_that_cannot_be_read_again_leaves_the_detectors_of_before(
         assert capsys.readouterr().err.count("expected the configuration of an IOC") == 1
 
 
-def test_service_goes_on_after_an_outage_of_tiled(ioc, tiled, tmp_path):
+def test_service_goes_on_after_outages_of_tiled_and_prints_each_once(ioc, tiled, tmp_path):
     log = tmp_path / "mirror.log"
     commit(ioc.prefix, 1)
     with mirroring(ioc, tiled, "--every", "1", log=log):
@@ -189,9 +205,19 @@ def test_service_goes_on_after_an_outage_of_tiled(ioc, tiled, tmp_path):
         wait_for(lambda: "catalog: " in log.read_text())
         tiled.start()
         wait_for(lambda: tiled.count(ioc.prefix) == 2)
-        commit(ioc.prefix, 3)
-        wait_for(lambda: tiled.count(ioc.prefix) == 3)
+        with tiled.failing() as failed:
+            commit(ioc.prefix, 3)
+            wait_for(lambda: failed() >= 3)  # each answer of 500 has a number of its own
+        wait_for(lambda: "6 in all" in log.read_text())
     assert tiled.read(ioc.prefix).by_kind() == read_history(ioc.prefix).by_kind()
+    printed = log.read_text().splitlines()
+    assert ["500" in line for line in printed if "rror" in line] == [False, True], printed
+    assert [line.rpartition(": ")[2] for line in printed if line.startswith(ioc.prefix) and "new" in line] == [
+        "2 new records, 2 in all",
+        "2 new records, 4 in all",
+        "2 new records, 6 in all",
+    ]
+    assert not [line for line in printed if not line.startswith(("catalog: ", *ioc.prefixes))]
 
 
 def test_copy_that_was_killed_is_continued_without_loss_or_doubles(make_ioc, tiled, tmp_path):

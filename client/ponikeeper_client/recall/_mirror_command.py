@@ -1,5 +1,7 @@
 """Copy the histories of the detectors of configurations into a mirror in Tiled: `ponikeeper mirror`."""
 
+import os
+import re
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -18,6 +20,10 @@ _TIMEOUT = 10.0
 
 _WHOLE_AFTER = 86_400.0
 """How long after a whole copy, in which everything is verified, the next copy is whole again (s)."""
+
+
+_PASSING = re.compile(r"correlation ID \w+|\b\d{6,}\b")
+"""What differs each time in the messages of one problem: Tiled's number of a request, and that of a query."""
 
 
 def mirror(configurations: Sequence[Path], catalog: str, every: float | None) -> bool:
@@ -45,6 +51,8 @@ def mirror(configurations: Sequence[Path], catalog: str, every: float | None) ->
         The catalog does not answer.
     """
     prefixes = [prefix for path in configurations for prefix in read_prefixes(path)]
+    if every is not None:  # the next copy is the next attempt; Tiled's client would print a line for its own
+        os.environ.setdefault("TILED_RETRY_ATTEMPTS", "1")
     with open_catalog(catalog) as opened:
         copies = Copies(opened)
         while True:
@@ -157,8 +165,9 @@ class Copies:
         return copied
 
     def _failed(self, name: str, error: Exception) -> bool:
-        what = f"{error}" if isinstance(error, PonikeeperError) else f"{type(error).__name__}: {error}"
+        text = f"{error}" if isinstance(error, PonikeeperError) else f"{type(error).__name__}: {error}"
+        what = _PASSING.sub("", text)
         if what != self._printed.get(name):
-            print_text(f"{name}: {what}", to_stderr=True)
+            print_text(f"{name}: {' '.join(text.split())}", to_stderr=True)
         self._printed[name] = what
         return False
