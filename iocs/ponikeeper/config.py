@@ -160,11 +160,15 @@ class Push(_Table):
     readback: PvName | None = None
     units: Annotated[str, Field(max_length=16)] = ""
     acquiring: PvName | None = None
+    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
     @model_validator(mode="after")
     def _check_form(self) -> Self:
         given = self.model_fields_set
-        of_driver, of_pv = {"driver", "prefix", "values"}, {"value", "pv", "readback", "units", "acquiring"}
+        of_driver, of_pv = (
+            {"driver", "prefix", "values"},
+            {"value", "pv", "readback", "units", "acquiring", "tolerance"},
+        )
         if given & of_driver and given & of_pv:
             raise ValueError(
                 f"{', '.join(sorted(given & of_pv))} and {', '.join(sorted(given & of_driver))} are given: expected a "
@@ -194,7 +198,8 @@ class Push(_Table):
         assert self.value is not None
         assert self.pv is not None
         assert self.acquiring is not None
-        return (Target(self.value, self.pv, self.readback or self.pv, self.units, self.acquiring),)
+        readback = self.readback or self.pv
+        return (Target(self.value, self.pv, readback, self.units, self.acquiring, self.tolerance),)
 
 
 class Detector(_Table):
@@ -365,7 +370,7 @@ class Config(_Table):
         for number, detector in enumerate(self.detector, 1):
             linked = {link.pv for link in detector.link}
             for target in detector.push_targets():
-                for pv in (target.pv, target.readback, target.acquiring):
+                for pv in target.pvs:
                     if pv in served:
                         raise ValueError(f"detector {number}: push: {pv} is a PV of this IOC: expected the driver's")
                 if target.pv in seen:

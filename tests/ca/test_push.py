@@ -241,6 +241,41 @@ def test_records_of_epics_base_that_were_never_put(make_ioc, session_port, tmp_p
         assert written == [CENTRE.beam_x, CENTRE.beam_y, pytest.approx(CENTRE.direct_dist, rel=1e-12)]
 
 
+OTHER_KINDS = (
+    RECORDS
+    + """
+record(waveform, "{name}Array") {{ field(FTVL, "DOUBLE") field(NELM, "5") field(INP, [1, 2, 3]) }}
+"""
+)
+
+
+def test_record_that_has_no_number_is_refused_by_name_and_one_of_whole_numbers_gets_it_rounded(
+    make_ioc, call, session_port, tmp_path
+):
+    name = f"D{session_port}:"
+    refused = {"State": "an enum", "Word": "a text", "Array": "an array"}
+    pushes = {
+        f"{{Det:{pv}}}Calib:": f'[[detector.push]]\nvalue = "beam_x"\nunits = "px"\npv = "{name}{pv}"\n'
+        f'acquiring = "{name}Acquire_RBV"\n'
+        for pv in (*refused, "Whole")
+    }
+    with SoftIoc(name, session_port, tmp_path, OTHER_KINDS.format(name=name)):
+        ioc = make_ioc(detectors=tuple(pushes), more=pushes, other_ports=(session_port,))
+        checked = call("check", ioc.config, "--connect")
+        assert checked.returncode == 2
+        ioc.start()
+        before = [str(get(name + pv)) for pv in refused]
+        for prefix, (pv, kind) in zip(ioc.prefixes, refused.items(), strict=False):
+            commit(prefix, "first")
+            problem = f"{name}{pv} is {kind}: expected a PV with one number: nothing is written"
+            until(prefix, "Failed", problem)
+            assert f"  {prefix}  push beam_x  {name}{pv}: {problem}" in checked.stderr
+        commit(ioc.prefixes[-1], "first")
+        until(ioc.prefixes[-1], "OK")
+        assert int(get(f"{name}Whole")) == round(CENTRE.beam_x) != CENTRE.beam_x
+        assert [str(get(name + pv)) for pv in refused] == before
+
+
 def test_check_reports_what_would_be_written_where(make_ioc, driver, call):
     push = f'[[detector.push]]\ndriver = "eiger"\nprefix = "{driver.name}"\nvalues = ["beam_x", "distance"]\n'
     ioc = make_ioc(detectors=("{Det:1}Calib:",), more={"{Det:1}Calib:": push}, other_ports=(driver.port,))

@@ -408,6 +408,10 @@ def test_values_for_a_known_driver_are_those_that_move_nothing(written):
             'driver = "eiger"\nprefix = "D:"\npv = "D:E"',
             "pv and driver, prefix are given: expected a driver with its prefix, or one value with its pv",
         ),
+        (
+            'driver = "eiger"\nprefix = "D:"\ntolerance = 1.0',
+            "tolerance and driver, prefix are given: expected a driver with its prefix, or one value with its pv",
+        ),
         ('driver = "mythen"\nprefix = "D:"', "driver = 'mythen': expected one of eiger, pilatus"),
         ('driver = "eiger"\nprefix = "D:"\nvalue2 = 1', "value2 = 1: unknown key (did you mean value?)"),
         (

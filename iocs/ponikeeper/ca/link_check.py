@@ -19,7 +19,7 @@ async def read_samples(links: Sequence[Link], timeout: float, targets: Sequence[
     links
         The links of the configuration.
     targets
-        The PVs of the detectors' drivers that are written: their readbacks are read.
+        The PVs of the detectors' drivers that are written: they are read, too.
     timeout
         How long to wait for those that do not answer (s).
 
@@ -29,7 +29,7 @@ async def read_samples(links: Sequence[Link], timeout: float, targets: Sequence[
         By the name of each PV; one that does not answer is not connected.
     """
     states = LinkStates(links)
-    pvs = states.pvs | {pv for target in targets for pv in (target.readback, target.acquiring)}
+    pvs = states.pvs | {pv for target in targets for pv in target.pvs}
     with_units = states.pvs_with_units | {target.readback for target in targets if target.units}
     samples = {pv: Sample() for pv in pvs}
     complete = asyncio.Event()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+import aioca
 from aioca import DBE_ALARM, DBE_PROPERTY, FORMAT_CTRL, purge_channel_caches
 
 from ponikeeper.ca.monitor import Monitor, Subscription
@@ -32,6 +33,10 @@ _EGU_DELAY = 2.0
 """Seconds after which a PV that is connected, but whose field EGU is not, has no such field."""
 
 _FIELD = re.compile("[A-Z][A-Z0-9]{0,3}")
+
+_KINDS = {aioca.DBR_STRING: "text", aioca.DBR_ENUM: "states"} | dict.fromkeys(
+    (aioca.DBR_SHORT, aioca.DBR_CHAR, aioca.DBR_LONG), "whole"
+)
 
 _INVALID = 3
 _MAX_TEXT = 40
@@ -188,7 +193,8 @@ def _sample_of_update(update: Any) -> Sample:
 def sample_of(value: Any) -> Sample:
     """Return the sample of an update of aioca; a link must be one finite number without an INVALID alarm."""
     problem, severity = None, int(value.severity)
-    if value.element_count != 1:
+    kind = "array" if value.element_count != 1 else _KINDS.get(value.datatype, "number")
+    if kind == "array":
         problem = f"it is an array of {value.element_count}"
     elif isinstance(value, str):
         problem = f"it says {json_literal(str(value)[:_MAX_TEXT])}"
@@ -197,5 +203,5 @@ def sample_of(value: Any) -> Sample:
     elif not math.isfinite(value):
         problem = f"it says {float(value)}"
     if problem is not None:
-        return Sample(connected=True, error=f"{problem}: expected a finite number", severity=severity)
-    return Sample(connected=True, value=float(value), severity=severity)
+        return Sample(connected=True, error=f"{problem}: expected a finite number", severity=severity, kind=kind)
+    return Sample(connected=True, value=float(value), severity=severity, kind=kind)

@@ -49,7 +49,7 @@ class Pusher:
     @property
     def pvs(self) -> set[str]:
         """The PVs to be monitored."""
-        return {pv for target in self._targets for pv in (target.readback, target.acquiring)}
+        return {pv for target in self._targets for pv in target.pvs}
 
     @property
     def pvs_with_units(self) -> set[str]:
@@ -99,6 +99,7 @@ class Pusher:
         decision = decide_push(self._targets, geometry, state.status, serial, self._samples, self._progress, now)
         if decision.done and self._progress.serial != serial:
             self._progress = Progress(serial)  # what differs from now on was changed at the detector
+        self._progress = replace(self._progress, waiting_since=decision.waiting_since)
         return decision
 
     async def _put(self, decision: Decision) -> None:
@@ -120,11 +121,13 @@ class Pusher:
         self._progress = replace(progress, written_at=time.monotonic())
 
     def _show(self, decision: Decision) -> None:
-        failed = decision.outcome is Outcome.FAILED
-        ok = (AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM)
-        alarm = (AlarmSeverity.MAJOR_ALARM, AlarmStatus.WRITE) if failed else ok
+        alarm = (AlarmSeverity.NO_ALARM, AlarmStatus.NO_ALARM)
+        if decision.outcome is Outcome.FAILED:
+            alarm = (AlarmSeverity.MAJOR_ALARM, AlarmStatus.WRITE)
+        elif decision.is_late:
+            alarm = (AlarmSeverity.MINOR_ALARM, AlarmStatus.WRITE)
         message = to_ascii(decision.message)[:_MAX_MESSAGE]
-        if failed and message != self._logged:
+        if alarm[0] and message != self._logged:
             log.warning("%s", message)
         self._logged = message
         self._publish(

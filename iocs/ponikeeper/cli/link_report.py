@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ponikeeper.config import Link
 from ponikeeper.detector.link_rules import Sample, in_units
-from ponikeeper.detector.push_rules import units_problem
+from ponikeeper.detector.push_rules import kind_problem, units_problem
 from ponikeeper.protocol import quantity
 from ponikeeper.protocol.link_values import kind_of
 from ponikeeper.protocol.pushed_values import Target
@@ -66,7 +66,7 @@ def push_reports(targets: Sequence[Target], samples: Mapping[str, Sample], timeo
     targets
         Those of the configuration.
     samples
-        Their readbacks by name.
+        Their PVs by name.
     timeout
         How long was waited for them (s).
 
@@ -78,9 +78,11 @@ def push_reports(targets: Sequence[Target], samples: Mapping[str, Sample], timeo
     reports: list[LinkReport] = []
     for target in targets:
         head, sample = f"push {target.value}  {target.readback}", samples[target.readback]
+        if target.pv != target.readback:
+            reports += _put_reports(f"push {target.value}  {target.pv}", target.pv, samples[target.pv], timeout)
         if not sample.connected:
             reports.append(_report(head, None, sample, timeout))
-        elif problem := units_problem(target, sample):
+        elif problem := kind_problem(target.readback, sample) or units_problem(target, sample):
             reports.append(LinkReport(f"{head}: {problem}", UNUSABLE))
         elif sample.value is None:
             reports.append(LinkReport(f"{head}: {sample.error}; it is written all the same"))
@@ -89,6 +91,14 @@ def push_reports(targets: Sequence[Target], samples: Mapping[str, Sample], timeo
             reports.append(LinkReport(f"{head}  {has}"))
     acquiring = dict.fromkeys(target.acquiring for target in targets)
     return [*reports, *(_report(f"push  acquiring = {pv}", None, samples[pv], timeout) for pv in acquiring)]
+
+
+def _put_reports(head: str, pv: str, sample: Sample, timeout: float) -> list[LinkReport]:
+    """Report a PV that is put and not read back, where something is wrong with it."""
+    if not sample.connected:
+        return [_report(head, None, sample, timeout)]
+    problem = kind_problem(pv, sample)
+    return [LinkReport(f"{head}: {problem}", UNUSABLE)] if problem else []
 
 
 def exit_code(reports: Sequence[LinkReport]) -> int:

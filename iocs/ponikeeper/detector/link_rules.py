@@ -36,6 +36,8 @@ class Sample:
         Alarm severity of the value, as EPICS numbers it.
     egu
         The units that the PV reports; None until they are known.
+    kind
+        What the PV has: ``number``, ``whole`` (a number of an integer type), ``states``, ``text`` or ``array``.
     """
 
     connected: bool = False
@@ -43,6 +45,7 @@ class Sample:
     error: str | None = None
     severity: int = 0
     egu: Egu | None = None
+    kind: str = "number"
 
 
 @dataclass(frozen=True, slots=True)

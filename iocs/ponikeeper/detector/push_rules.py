@@ -23,7 +23,13 @@ READ_BACK = 5.0
 RETRY = 30.0
 """Time between two attempts to write what could not be written (s)."""
 
+LATE = 600.0
+"""How long the detector may be busy until that is an alarm (s)."""
+
 _PIXELS = ("px", "pixel", "pixels")
+
+_NO_NUMBER = {"states": "is an enum", "text": "is a text", "array": "is an array"}
+"""Kinds of PVs that cannot have a value: a number of a state means something else at each driver."""
 
 Samples = Mapping[str, Sample]
 
@@ -49,11 +55,14 @@ class Progress:
         When they were written.
     failure
         Why they could not be written; empty where nothing failed.
+    waiting_since
+        Since when the detector has not been ready for them; None while it is.
     """
 
     serial: int | None = None
     written_at: float = -math.inf
     failure: str = ""
+    waiting_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,10 @@ class Decision:
         Whether the values of the activation are at the detector.
     until
         When to decide again even if nothing changes (s).
+    waiting_since
+        Since when the detector has not been ready for what has to be written; None while it is.
+    is_late
+        Whether that is too long.
     """
 
     outcome: Outcome
@@ -77,6 +90,8 @@ class Decision:
     puts: tuple[tuple[Target, float], ...] = field(default=())
     done: bool = False
     until: float | None = None
+    waiting_since: float | None = None
+    is_late: bool = False
 
 
 def decide_push(
@@ -97,7 +112,7 @@ def decide_push(
     geometry, status, serial
         The active geometry, its status, and its activation.
     samples
-        The last update of each readback and of each PV that says whether the detector acquires.
+        The last update of each PV of the targets.
     progress
         What was done so far.
     now
@@ -116,7 +131,7 @@ def decide_push(
     if any(problems):
         return Decision(Outcome.FAILED, "; ".join(filter(None, problems)))
     if any(target.units and samples[target.readback].egu is None for target in targets):
-        return Decision(Outcome.WAITING, "waiting for the units of the PVs of the detector")
+        return _not_ready("waiting for the units of the PVs of the detector", progress, now)
     differing = [target for target in targets if not _has(target, geometry, samples)]
     if not differing:
         return Decision(Outcome.OK, f"the detector has the values of activation {serial}", done=True)
@@ -126,12 +141,21 @@ def decide_push(
         return Decision(Outcome.FAILED, progress.failure, until=progress.written_at + RETRY)
     busy = sorted({target.acquiring for target in differing if samples[target.acquiring].value})
     if busy:
-        return Decision(Outcome.WAITING, f"the detector acquires ({', '.join(busy)}): written when it is idle")
+        return _not_ready(f"the detector acquires ({', '.join(busy)}): written when it is idle", progress, now)
     return Decision(
         Outcome.WAITING,
         f"writing the values of activation {serial}",
-        tuple((target, _wanted(target, geometry)) for target in differing),
+        tuple((target, _wanted(target, geometry, samples)) for target in differing),
     )
+
+
+def _not_ready(message: str, progress: Progress, now: float) -> Decision:
+    """Return that the detector is not ready, which is an alarm after some time."""
+    since = now if progress.waiting_since is None else progress.waiting_since
+    if now < since + LATE:
+        return Decision(Outcome.WAITING, message, until=since + LATE, waiting_since=since)
+    late = f"{message}; for more than {LATE / 60:g} minutes it has had other values than the active geometry"
+    return Decision(Outcome.WAITING, late, waiting_since=since, is_late=True)
 
 
 def _problem(target: Target, geometry: Geometry, samples: Samples) -> str:
@@ -139,12 +163,34 @@ def _problem(target: Target, geometry: Geometry, samples: Samples) -> str:
     if VALUES[target.value].value_in(target.units, geometry) is None:
         needed = "" if geometry.orientation == DEFAULT_ORIENTATION else ": expected max_shape in detector_config"
         return f"{target.value} is not defined for this geometry (orientation {geometry.orientation}){needed}"
-    for pv in (target.readback, target.acquiring):
+    for pv in target.pvs:
         if not samples.get(pv, Sample()).connected:
             return f"{pv} is not connected"
+    for pv in (target.pv, target.readback):
+        if problem := kind_problem(pv, samples[pv]):
+            return problem
     if samples[target.acquiring].value is None:
         return f"{target.acquiring} cannot be used: {samples[target.acquiring].error}"
     return units_problem(target, samples[target.readback])
+
+
+def kind_problem(pv: str, sample: Sample) -> str:
+    """Return that a PV is no number; empty where it is one.
+
+    Parameters
+    ----------
+    pv
+        The PV that is written, or its readback.
+    sample
+        Its last update.
+
+    Returns
+    -------
+    str
+        A sentence for a person.
+    """
+    found = _NO_NUMBER.get(sample.kind)
+    return "" if found is None else f"{pv} {found}: expected a PV with one number: nothing is written"
 
 
 def units_problem(target: Target, sample: Sample) -> str:
@@ -173,15 +219,17 @@ def units_problem(target: Target, sample: Sample) -> str:
     )
 
 
-def _wanted(target: Target, geometry: Geometry) -> float:
+def _wanted(target: Target, geometry: Geometry, samples: Samples) -> float:
+    """Return the value that the detector must have: a whole number where it has no others."""
     value = VALUES[target.value].value_in(target.units, geometry)
     assert value is not None  # _problem has checked that
-    return value
+    is_whole = "whole" in (samples[target.pv].kind, samples[target.readback].kind)
+    return float(round(value)) if is_whole else value
 
 
 def _has(target: Target, geometry: Geometry, samples: Samples) -> bool:
     read = samples[target.readback].value
-    return read is not None and VALUES[target.value].is_same(_wanted(target, geometry), read, target.units)
+    return read is not None and target.is_same(_wanted(target, geometry, samples), read)
 
 
 def _not_read_back(
@@ -191,15 +239,16 @@ def _not_read_back(
     ends = progress.written_at + READ_BACK
     if now < ends:
         return Decision(Outcome.WAITING, "waiting for the readbacks of the detector", until=ends)
-    found = [_difference(target, geometry, samples[target.readback]) for target in differing]
+    found = [_difference(target, geometry, samples) for target in differing]
     return Decision(
         Outcome.FAILED,
         f"{'; '.join(found)}: the detector did not accept it, or it was changed there; the next activation writes it",
     )
 
 
-def _difference(target: Target, geometry: Geometry, sample: Sample) -> str:
+def _difference(target: Target, geometry: Geometry, samples: Samples) -> str:
+    sample = samples[target.readback]
     has = f"cannot be used: {sample.error}"
     if sample.value is not None:
         has = f"is {quantity(sample.value, target.units)}"
-    return f"{target.readback} {has}, the active geometry has {_wanted(target, geometry):.9g}"
+    return f"{target.readback} {has}, the active geometry has {_wanted(target, geometry, samples):.9g}"

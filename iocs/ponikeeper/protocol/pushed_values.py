@@ -40,12 +40,15 @@ class PushedValue:
         return None if value is None else value * self.units[units]
 
     def is_same(self, written: float, read: float, units: str) -> bool:
-        """Return whether a value was read back as it was written: some detectors keep single precision."""
-        return math.isclose(written, read, rel_tol=_SINGLE, abs_tol=self.finest * self.units[units])
+        """Return whether a value was read back as it was written: some detectors keep a text of six digits."""
+        return math.isclose(written, read, rel_tol=_SIX_DIGITS, abs_tol=self.finest * self.units[units])
 
 
-_SINGLE = 1e-6
-"""Relative difference that single precision and a text of 7 digits can make."""
+_SIX_DIGITS = 5.0001e-6
+"""Relative difference that a text of six digits can make; that of single precision is smaller."""
+
+_TWO_DECIMALS = 5.0001e-3
+"""Difference that a text with two decimals can make."""
 
 
 def _distance(geometry: Geometry) -> float | None:
@@ -64,13 +67,13 @@ VALUES: Mapping[str, PushedValue] = MappingProxyType(
             "beam centre along the fast axis, from the corner of the first pixel",
             lambda geometry: _beam(geometry, 0),
             {"px": 1.0},
-            1e-3,
+            _TWO_DECIMALS,
         ),
         "beam_y": PushedValue(
             "beam centre along the slow axis, from the corner of the first pixel",
             lambda geometry: _beam(geometry, 1),
             {"px": 1.0},
-            1e-3,
+            _TWO_DECIMALS,
         ),
         "distance": PushedValue("distance along the beam", _distance, {"m": 1.0, "cm": 1e2, "mm": 1e3}),
         "wavelength": PushedValue(
@@ -148,6 +151,8 @@ class Target:
         Of both.
     acquiring
         The PV that is not 0 while the detector acquires.
+    tolerance
+        By how much the readback may differ from what was written, in `units`; more than rounding to six digits.
     """
 
     value: str
@@ -155,6 +160,16 @@ class Target:
     readback: str
     units: str
     acquiring: str
+    tolerance: float = 0.0
+
+    @property
+    def pvs(self) -> tuple[str, str, str]:
+        """All of its PVs."""
+        return self.pv, self.readback, self.acquiring
+
+    def is_same(self, written: float, read: float) -> bool:
+        """Return whether a value was read back as it was written."""
+        return VALUES[self.value].is_same(written, read, self.units) or abs(read - written) <= self.tolerance
 
 
 def driver_targets(driver: str, prefix: str, values: tuple[str, ...]) -> tuple[Target, ...]:

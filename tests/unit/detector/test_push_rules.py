@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from ponikeeper.detector.link_rules import Sample
-from ponikeeper.detector.push_rules import READ_BACK, RETRY, Outcome, Progress, decide_push
+from ponikeeper.detector.push_rules import LATE, READ_BACK, RETRY, Outcome, Progress, decide_push
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol import Status
 from ponikeeper.protocol.link_units import Egu
@@ -20,6 +20,8 @@ NOW = 1000.0
 
 def samples(beam_x=0.0, distance=0.0, acquiring=0.0, **more):
     made = {
+        "D:BeamX": Sample(True, 0.0),
+        "D:DetDist": Sample(True, 0.0),
         "D:BeamX_RBV": Sample(True, beam_x, egu=Egu("pixels")),
         "D:DetDist_RBV": Sample(True, distance, egu=Egu("m")),
         "D:Acquire_RBV": Sample(True, acquiring),
@@ -93,6 +95,19 @@ def test_failed_put_is_an_alarm_and_tried_again_later():
     ("more", "message"),
     [
         ({"BeamX_RBV": Sample()}, "D:BeamX_RBV is not connected"),
+        ({"DetDist": Sample()}, "D:DetDist is not connected"),
+        (
+            {"BeamX": Sample(True, error="it is an array of 5", kind="array")},
+            "D:BeamX is an array: expected a PV with one number: nothing is written",
+        ),
+        (
+            {"DetDist_RBV": Sample(True, error='it says "0.2"', egu=Egu("m"), kind="text")},
+            "D:DetDist_RBV is a text: expected a PV with one number: nothing is written",
+        ),
+        (
+            {"DetDist": Sample(True, 1.0, kind="states")},
+            "D:DetDist is an enum: expected a PV with one number: nothing is written",
+        ),
         ({"Acquire_RBV": Sample(True, error="it is lost")}, "D:Acquire_RBV cannot be used: it is lost"),
         ({"Acquire_RBV": Sample()}, "D:Acquire_RBV is not connected"),
         (
@@ -109,6 +124,61 @@ def test_what_cannot_be_written_is_an_alarm(more, message):
 def test_units_are_known_before_anything_is_written():
     decision = decide(samples(DetDist_RBV=Sample(True, 1.0)))
     assert (decision.outcome, decision.puts) == (Outcome.WAITING, ())
+
+
+def test_detector_that_is_never_ready_is_an_alarm_after_some_time():
+    for found in (samples(acquiring=1.0), samples(DetDist_RBV=Sample(True, 1.0))):
+        first = decide(found)
+        assert (first.outcome, first.is_late) == (Outcome.WAITING, False)
+        assert (first.waiting_since, first.until) == (NOW, NOW + LATE)
+        progress = Progress(waiting_since=first.waiting_since)
+        soon = decide(found, serial=8, progress=progress, now=NOW + LATE - 1.0)
+        assert (soon.is_late, soon.waiting_since, soon.until) == (False, NOW, NOW + LATE)
+        late = decide(found, serial=8, progress=progress, now=NOW + LATE)
+        assert (late.outcome, late.puts, late.is_late, late.until) == (Outcome.WAITING, (), True, None)
+        assert late.message == (
+            f"{first.message}; for more than 10 minutes it has had other values than the active geometry"
+        )
+        ready = decide(samples(), progress=progress, now=NOW + LATE)
+        assert (puts(ready), ready.waiting_since, ready.is_late) == (WANTED, None, False)
+        assert decide(found, Status.MOVED, progress=progress, now=NOW + LATE).is_late is False
+
+
+def test_readback_that_is_late_ends_the_alarm():
+    progress = Progress(7, NOW)
+    assert decide(samples(), progress=progress, now=NOW + READ_BACK).outcome is Outcome.FAILED
+    done = decide(right(), progress=progress, now=NOW + 10 * READ_BACK)
+    assert (done.outcome, done.done) == (Outcome.OK, True)
+
+
+@pytest.mark.parametrize("whole", ["BeamX", "BeamX_RBV"])
+def test_pv_of_whole_numbers_gets_the_value_rounded(whole):
+    kinds = {whole: Sample(True, 0.0, egu=Egu("px"), kind="whole")}
+    rounded = float(round(WANTED["D:BeamX"]))
+    assert rounded != WANTED["D:BeamX"]
+    assert puts(decide(samples(**kinds))) == {**WANTED, "D:BeamX": rounded}
+    kinds |= {"BeamX_RBV": Sample(True, rounded, egu=Egu("px"), kind="whole")}
+    assert decide(right(**kinds), progress=Progress(7, NOW)).outcome is Outcome.OK
+    kinds |= {"BeamX_RBV": Sample(True, rounded - 1.0, egu=Egu("px"), kind="whole")}
+    assert decide(right(**kinds), progress=Progress(7, NOW), now=NOW + READ_BACK).outcome is Outcome.FAILED
+
+
+def test_two_iocs_that_write_to_one_detector_do_not_write_in_turns():
+    other = dataclasses.replace(GEOMETRY, dist=0.5)
+    geometries, progress, found, count = (GEOMETRY, other), [Progress(), Progress()], samples(), 0
+    for step in range(20):
+        for index, geometry in enumerate(geometries):
+            decision = decide(found, geometry=geometry, progress=progress[index], now=NOW + step * READ_BACK)
+            count += len(decision.puts)
+            found = found | {target.readback: Sample(True, value, egu=found[target.readback].egu)
+                             for target, value in decision.puts}  # fmt: skip
+            if decision.puts or decision.done:
+                progress[index] = Progress(7, NOW + step * READ_BACK)
+    assert count == 4, "two values, by each of them once"
+    last = [decide(found, geometry=geometry, progress=each, now=NOW + 1e3)
+            for geometry, each in zip(geometries, progress, strict=True)]  # fmt: skip
+    assert [each.outcome for each in last] == [Outcome.FAILED, Outcome.OK]
+    assert "it was changed there" in last[0].message
 
 
 @pytest.mark.parametrize("text", ["", "px", "pixel", "Pixels"])

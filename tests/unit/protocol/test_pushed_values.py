@@ -3,7 +3,7 @@
 import pytest
 
 from ponikeeper.geometry import Geometry
-from ponikeeper.protocol.pushed_values import BY_DEFAULT, DRIVERS, VALUES, driver_targets
+from ponikeeper.protocol.pushed_values import BY_DEFAULT, DRIVERS, VALUES, Target, driver_targets
 from strategies import VALUES as GEOMETRY
 
 
@@ -48,6 +48,23 @@ def test_single_precision_is_the_same_and_a_hundredth_of_a_pixel_is_not():
     assert centre.is_same(1030.2345678, 1030.234619140625, "px")
     assert not centre.is_same(1030.2345678, 1030.2445678, "px")
     assert not VALUES["distance"].is_same(0.2345, 234.5, "m")
+
+
+def test_six_digits_are_the_same_and_five_are_not():
+    distance, centre = VALUES["distance"], VALUES["beam_x"]
+    for written in (0.23456789, 0.100000499, 0.99999951, 1234.565499):
+        assert distance.is_same(written, float(f"{written:g}"), "m")
+    for written in (0.23456789, 0.100009, 1234.568):
+        assert not distance.is_same(written, float(f"{written:.5g}"), "m")
+    assert centre.is_same(3.2349, 3.23, "px")
+    assert not centre.is_same(3.236, 3.23, "px")
+
+
+def test_readback_may_be_off_by_the_tolerance_of_the_configuration():
+    target = Target("distance", "D:Z", "D:Z", "mm", "D:A", tolerance=0.05)
+    assert target.is_same(234.52, 234.5)
+    assert not target.is_same(234.56, 234.5)
+    assert not Target("distance", "D:Z", "D:Z", "mm", "D:A").is_same(234.52, 234.5)
 
 
 def test_pilatus_has_no_readbacks_and_millimetres():
