@@ -148,6 +148,48 @@ def test_put_log_is_in_the_journal_with_fields_to_search_by(served):
     assert (record["outcome"], record["user"], record["pv"]) == ("accepted", "root", f"{PREFIX}Request")
 
 
+def test_store_is_moved_to_another_disk_by_a_backup_and_a_mount(served):
+    """As the page about the store says; the new disk belongs to root until the unit starts."""
+    before, folder = served.ponikeeper("get", PREFIX), f"{STATE}/28id1"
+    served.run("systemctl", "stop", UNIT)
+    state = "STATE_DIRECTORY=/var/lib/ponikeeper/28id1"
+    program = "/opt/ponikeeper/bin/ponikeeper"
+    served.run("env", state, program, "backup", "/etc/ponikeeper/28id1.toml", "-o", "/root/new-disk")
+    served.run("mount", "-t", "tmpfs", "none", STATE)
+    served.run("mkdir", folder)
+    served.run("bash", "-c", f"cp /root/new-disk/28id1.*.sqlite {folder}/ponikeeper.sqlite")
+    served.run("env", state, program, "check", "/etc/ponikeeper/28id1.toml")
+    served.run("systemctl", "start", UNIT)
+    assert served.ponikeeper("get", PREFIX) == before
+    assert "is active" in served.ponikeeper("put", PREFIX, "/root/far.poni")
+    assert served.property(UNIT, "DynamicUser") == "yes"
+    assert served.run("stat", "-c", "%U", f"{folder}/ponikeeper.sqlite").strip() != "root"
+
+
+@pytest.mark.parametrize(
+    ("code", "breaking", "mending", "reason"),
+    [
+        ("2", "echo '[ioc' >> {config}", "sed -i '$d' {config}", "28id1.toml"),
+        ("4", "cd {state}; mv ponikeeper.sqlite kept; head -c 8192 /dev/urandom > ponikeeper.sqlite",
+         "cd {state}; mv kept ponikeeper.sqlite", "ponikeeper.sqlite"),
+    ],
+    ids=["configuration", "store"],
+)  # fmt: skip
+def test_service_that_a_person_must_mend_is_not_restarted(served, code, breaking, mending, reason):
+    places = {"config": "/etc/ponikeeper/28id1.toml", "state": f"{STATE}/28id1"}
+    served.run("systemctl", "stop", UNIT)
+    served.run("bash", "-c", breaking.format(**places))
+    try:
+        served.run("systemctl", "start", UNIT, check=False)
+        ended = [served.property(UNIT, name) for name in ("ActiveState", "ExecMainStatus", "NRestarts")]
+    finally:
+        served.run("bash", "-c", mending.format(**places))
+        served.run("systemctl", "reset-failed", UNIT, check=False)
+    assert ended == ["failed", code, "0"]
+    assert reason in served.run("journalctl", "--no-pager", "-o", "cat", "-n", "20", "-u", UNIT)
+    served.run("systemctl", "start", UNIT)
+
+
 def test_put_log_that_is_a_file_is_written_and_the_port_taken_from_the_environment_file(machine):
     """A second instance runs as another user, with its own folder and port."""
     config = CONFIG.replace("PE1", "PE2").replace("[ioc]", '[ioc]\nputlog = "/var/log/ponikeeper/28id2/puts"')
