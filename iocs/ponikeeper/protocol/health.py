@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from ponikeeper.protocol.pvs import is_prefix_right
 from ponikeeper.protocol.snapshot import Snapshot
 from ponikeeper.protocol.status import Severity, Status, applies
 from ponikeeper.text.ascii import printable
@@ -115,7 +116,11 @@ def judge(health: Health) -> tuple[Verdict, list[str]]:
     tuple of Verdict and list of str
         The state, and what is wrong, the worst first; or in one line what is right.
     """
-    problems = [(Verdict.CRITICAL, f"{name} does not answer") for name, one in health.detectors.items() if one is None]
+    problems = [
+        (Verdict.CRITICAL, _silent_text(name, of_ioc=health.of_ioc))
+        for name, one in health.detectors.items()
+        if one is None
+    ]
     if health.over_pva is False:
         problems.append((Verdict.CRITICAL, f"the IOC of {health.name} does not answer over PVAccess"))
     if health.ioc is not None:
@@ -130,6 +135,15 @@ def judge(health: Health) -> tuple[Verdict, list[str]]:
     texts = [text for _, text in problems]
     count = len(health.detectors)
     return Verdict.OK, texts or [f"the IOC answers, {count} detector{'s' * (count != 1)}, {_free_text(health.ioc)}"]
+
+
+def _silent_text(name: str, *, of_ioc: bool) -> str:
+    if of_ioc:
+        return f"{name} does not answer"
+    return (
+        f"{name} does not answer: {is_prefix_right(f'{name}Status_RBV')}, is the IOC running? Expected the prefix of a "
+        "detector, or the configuration of an IOC"
+    )
 
 
 def _problems_of_parts(ioc: IocHealth, min_free: float) -> list[tuple[Verdict, str]]:
@@ -164,9 +178,14 @@ def nagios_text(health: Health) -> str:
     verdict, texts = judge(health)
     first, *others = (text.replace("|", "/").replace("\n", " ") for text in texts)
     numbers = _NO_NUMBERS if health.ioc is None else health.ioc.numbers
-    data = " ".join(f"{_METRICS[suffix][0]}={value:.10g}" for suffix, value in numbers.items())
+    data = " ".join(f"{_METRICS[suffix][0]}={_without_exponent(value)}" for suffix, value in numbers.items())
     head = f"PONIKEEPER {verdict.name} - {first}" + (f" | {data}" if data else "")
     return "\n".join([head, *others])
+
+
+def _without_exponent(value: float) -> str:
+    """Format a number as Nagios expects it: of digits, sign and decimal point only."""
+    return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
 def prometheus_text(health: Health) -> str:

@@ -54,7 +54,12 @@ def test_ioc_that_works_is_ok_wherever_its_detectors_are():
         (of_detector({P: MOVED}), "CRITICAL", f"{P} MOVED, z is at 500 mm"),
         (of_detector({P: replace(MOVED, severity=1)}), "WARNING", f"{P} MOVED, z is at 500 mm"),
         (of_detector({P: replace(MOVED, severity=3)}), "CRITICAL", f"{P} MOVED, z is at 500 mm"),
-        (of_detector({P: None}), "CRITICAL", f"{P} does not answer"),
+        (
+            of_detector({P: None}),
+            "CRITICAL",
+            f"{P} does not answer: is the prefix right, is the IOC running? Expected the prefix of a detector, or the "
+            "configuration of an IOC",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(health, verdict, text):
@@ -68,6 +73,12 @@ def test_worst_problem_is_first_and_each_has_a_line():
     assert first.startswith("PONIKEEPER CRITICAL - Storage FAILED: disk is full | storage_free_bytes=5000000000 ")
     assert second == "PutLog FAILED: a / b c"
     assert [pair.partition("=")[0] for pair in first.partition(" | ")[2].split()][2:4] == ["clients", "channels"]
+
+
+def test_numbers_for_nagios_have_no_exponent():
+    numbers = GOOD.numbers | {"Storage:Free_RBV": 82039590912.0, "Storage:Latency_RBV": 2.5e-5}
+    text = nagios_text(of_ioc(IocHealth({}, numbers)))
+    assert "storage_free_bytes=82039590912 storage_latency_seconds=0.000025 clients=2 " in text
 
 
 def test_prometheus_has_a_sample_for_each_part_number_and_detector():
