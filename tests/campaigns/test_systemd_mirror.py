@@ -94,7 +94,7 @@ def test_started_before_tiled_it_waits_and_copies(stopped):
 def test_outage_of_tiled_and_a_kill_are_survived(stopped):
     stopped.run("systemctl", "start", TILED)
     stopped.run("systemctl", "start", MIRROR)
-    wait_for(lambda: "2 in all" in journal(stopped), timeout=120, what="the copy")
+    wait_for(lambda: "0 new records, 2 in all" in journal(stopped), timeout=120, what="the copy that adds nothing")
     before = stopped.property(MIRROR, "MainPID")
     stopped.run("systemctl", "stop", TILED)
     wait_for(lambda: "catalog: " in journal(stopped), timeout=60, what="the report of the outage")
