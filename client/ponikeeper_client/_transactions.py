@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,14 +14,43 @@ from ponikeeper.geometry import value_problem
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.protocol import Commit, Request, Result, Snapshot, request_text
 from ponikeeper.protocol.exchange import Exchange, Read, Wait
+from ponikeeper.protocol.hashed_files import with_files
 from ponikeeper.protocol.reduction import KEPT, with_reduction
+from ponikeeper.system.file_hash import file_entry
 from ponikeeper.text import strictjson
+from ponikeeper_client import documents
 from ponikeeper_client._fresh_gets import silent_text
 from ponikeeper_client._guarded_signals import POLL, GuardedWritable
 from ponikeeper_client._signals import TextSignal
 
 _LOOK = 0.1
 """How long to wait for the first value of the results' monitor (s)."""
+
+
+def with_checked_files(commit: Commit, active: Snapshot, mask: str | Path | None) -> Commit:
+    """Return a commit with path and SHA-256 of its files, and of a mask that suits the detector.
+
+    Parameters
+    ----------
+    commit
+        The commit.
+    active
+        The active geometry, of which the commit changes some values.
+    mask
+        File of the mask; None if there is none.
+
+    Raises
+    ------
+    GeometryFileError
+        A file cannot be read.
+    ImageError, ShapeError
+        The file is no mask of this detector.
+    """
+    complete = with_files(commit, file_entry, mask)
+    if mask is not None:
+        before = {} if active.geometry is None else active.geometry.as_dict()
+        documents.check_mask(mask, {**before, **commit.geometry})
+    return complete
 
 
 def manual(

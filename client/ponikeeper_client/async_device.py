@@ -20,7 +20,7 @@ from ponikeeper_client._fresh_gets import raise_silent
 from ponikeeper_client._geometry_sources import GeometrySource, values_of
 from ponikeeper_client._request_methods import RequestMethods
 from ponikeeper_client._status_warnings import StatusWarnings
-from ponikeeper_client._transactions import checked_text, identified, manual
+from ponikeeper_client._transactions import checked_text, identified, manual, with_checked_files
 from ponikeeper_client.device import CalibrationData
 
 try:
@@ -222,8 +222,9 @@ class AsyncCalibrationData(RequestMethods[Coroutine[Any, Any, Result]], AsyncRec
             Done when the geometry is active; fails with the errors of `transact`.
         """
         values = await asyncio.to_thread(values_of, value)
-        commit = manual(values, await self.read_snapshot(), expect_revision, integration, has_mask=mask is not None)
-        await self.transact(await asyncio.to_thread(with_files, commit, file_entry, mask), timeout)
+        snapshot = await self.read_snapshot()
+        commit = manual(values, snapshot, expect_revision, integration, has_mask=mask is not None)
+        await self.transact(await asyncio.to_thread(with_checked_files, commit, snapshot, mask), timeout)
 
     async def transact(self, request: Request, timeout: float | None = None) -> Result:
         """Run one transaction, and return when its effect is active.

@@ -1,5 +1,6 @@
 """The commands that need the client."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,15 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(plot)
     app.command()(report)
     app.add_typer(model_commands.model, name="model")
+
+
+def check_mask(path: str | Path, geometry: Mapping[str, object]) -> None:
+    """Check the mask that a command commits; without the libraries that read images it is not checked."""
+    try:
+        from ponikeeper_client.documents import check_mask as check
+    except ModuleNotFoundError:
+        return
+    check(path, geometry)
 
 
 def demo(

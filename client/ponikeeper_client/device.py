@@ -42,7 +42,7 @@ from ponikeeper_client._request_methods import RequestMethods
 from ponikeeper_client._signals import AliveSignal, ParameterSignal, SnapshotSignal, TextSignal
 from ponikeeper_client._simulated_ioc import no_history
 from ponikeeper_client._snapshots import SnapshotReader, prove_together
-from ponikeeper_client._transactions import Transactor, manual
+from ponikeeper_client._transactions import Transactor, manual, with_checked_files
 
 
 def _parameter(name: str) -> Any:
@@ -436,7 +436,7 @@ class CalibrationData(RequestMethods[Result], Recording):
     ) -> None:
         snapshot = self.read_snapshot()
         commit = manual(values, snapshot, expect_revision, integration, has_mask=mask is not None)
-        self.transact(with_files(commit, file_entry, mask), timeout)
+        self.transact(with_checked_files(commit, snapshot, mask), timeout)
 
     def _instantiate_component(self, attr: str) -> Any:
         """Make the signal of a value when it is used first: runs need none of them, and each has two PVs."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import bluesky.preprocessors as bpp
+import numpy as np
 import pytest
 from bluesky import FailedStatus
 from bluesky.run_engine import call_in_bluesky_event_loop
@@ -654,7 +655,7 @@ def of_files(request, tmp_path):
 
 def test_commit_has_the_hash_of_each_file_and_of_the_mask(panel, of_files, send, tmp_path):
     mask = tmp_path / "mask.npy"
-    mask.write_bytes(b"any content")
+    np.save(mask, np.zeros((60, 80), np.int8))
     send(panel.calib, of_files, mask)
     stored = speak.snapshot(panel.calib.prefix)["provenance"]["files"]
     named = {

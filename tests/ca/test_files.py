@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from live import TIMEOUT
@@ -99,7 +100,7 @@ def test_another_detector_drops_the_files(distorted):
 def test_put_computes_the_hash_of_every_file_and_get_shows_it(call, prefix, tmp_path):
     spline, mask = tmp_path / "taper.spline", tmp_path / "mask.npy"
     spline.write_bytes(b"the taper")
-    mask.write_bytes(b"the mask")
+    np.save(mask, np.zeros((60, 80), np.int8))
     geometry = Geometry.parse({**DISTORTED, "detector_config": {"splineFile": str(spline), "orientation": 3}})
     file = tmp_path / "frelon.poni"
     file.write_text(poni.write(geometry))
@@ -113,6 +114,16 @@ def test_put_computes_the_hash_of_every_file_and_get_shows_it(call, prefix, tmp_
     text = call("get", prefix).stdout
     assert poni.read(text) == geometry
     assert f"# file splineFile: {spline}, sha256 {hashes[spline]}" in text
+
+
+def test_mask_that_does_not_suit_the_detector_is_refused_by_each_command(call, plain, tmp_path):
+    before, mask, file = get(f"{plain}Snapshot_RBV"), tmp_path / "mask.npy", tmp_path / "near.poni"
+    np.save(mask, np.zeros((60, 80), np.int8))
+    file.write_text(poni.write(Geometry.parse(GEOMETRY)))
+    for command in (("put", plain, file), ("integration", plain)):
+        done = call(*command, "--mask", mask)
+        assert (done.returncode, "has the shape (60, 80): expected (2048, 2048)" in done.stderr) == (2, True)
+    assert get(f"{plain}Snapshot_RBV") == before
 
 
 def test_put_without_the_file_names_it_and_commits_nothing(call, plain, tmp_path):

@@ -309,6 +309,8 @@ def test_other_file_is_no_file_of_areadetector(tmp_path):
         recorded(tmp_path / "none.h5")
     with pytest.raises(NoGeometryError, match="is no run: the geometry of an image file is read by recorded"):
         geometries(path)
+    with pytest.raises(NoGeometryError, match=r"1300b97a is no run: expected its documents, or .*, catalog\[uid\]$"):
+        geometries("1300b97a")
     with pytest.raises(ValueError, match="history= is for image files"):
         recorded([], history=[])
 

@@ -67,6 +67,7 @@ def test_bare_host_is_brought_to_a_running_ioc_by_the_commands_of_the_page(host,
         before = machine.run("ponikeeper", "get", PREFIX)
         exported = sorted(path.name for path in (host / "root/site").iterdir())
         assert [name for name in exported if name.startswith("28id1.")] == [
+            "28id1.alarms.component.xml",
             "28id1.alarms.xml",
             "28id1.archiver.json",
             "28id1.bob",

@@ -5,7 +5,7 @@ detector is built.
 """
 
 from ponikeeper_client.documents._calibration_md import CALIBRATION_MD, CALIBRATION_MD_SOURCE, calibration_md
-from ponikeeper_client.documents._files import verify_files
+from ponikeeper_client.documents._files import check_mask, verify_files
 from ponikeeper_client.documents._integrators import azimuthal_integrator, integrator_of
 from ponikeeper_client.documents._models import RecordedModel, model_text, recorded_model
 from ponikeeper_client.documents._positions import in_units_of_joint, matched_keys
@@ -51,6 +51,7 @@ __all__ = [
     "azimuthal_integrator",
     "calibration_md",
     "calibrations",
+    "check_mask",
     "configuration",
     "geometry",
     "image_shape",

@@ -1,10 +1,12 @@
 """Verify the files that belong to a geometry, before anything is built from them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from ponikeeper.errors import GeometryFileError, ShapeError
+from ponikeeper.errors import GeometryFileError, MissingExtraError, ShapeError
 from ponikeeper.geometry import Geometry
+from ponikeeper.geometry.detectors import panel_shape
 from ponikeeper.geometry.files import MASK, Files, entry_of, missing_hashes, named_files
 from ponikeeper.system.file_hash import sha256_of
 
@@ -27,6 +29,37 @@ def verify_files(geometry: Geometry, files: Files) -> None:
     problems = list(_problems(geometry, files))
     if problems:
         raise GeometryFileError("; ".join(problems))
+
+
+def check_mask(path: str | Path, geometry: Mapping[str, Any]) -> None:
+    """Check that a file is a mask, of the shape of the detector, before it is committed.
+
+    Parameters
+    ----------
+    path
+        The file. Where the library for its format is not installed, it is not checked.
+    geometry
+        The values of the geometry. The shape of a detector that pyFAI does not know, or that a file describes, is not
+        checked.
+
+    Raises
+    ------
+    ImageError
+        The file is no image.
+    ShapeError
+        The mask does not have the shape of the detector.
+    """
+    from ponikeeper_client._image_files.reading import read_mask
+
+    try:
+        shape = read_mask(path).shape
+    except MissingExtraError:
+        return
+    expected = panel_shape(str(geometry.get("detector", "")), (geometry.get("pixel1"), geometry.get("pixel2")))
+    if expected is not None and shape != expected and not named_files(geometry.get("detector_config") or {}):
+        raise ShapeError(
+            f"the mask {path} has the shape {shape}: expected {expected}, that of the detector {geometry['detector']}"
+        )
 
 
 def set_mask(detector: Any, files: Files) -> None:

@@ -37,7 +37,7 @@ def as_frames(values: ArrayLike, what: str) -> Frames:
     except ValueError as error:
         raise ImageError(f"{what} differ in shape: expected frames of one shape (y, x)") from error
     if frames.dtype.kind not in "biuf":
-        raise ImageError(f"{what} are of type {frames.dtype}: expected integers or floats")
+        raise ImageError(f"{what} are of type {frames.dtype}: expected an array of integers or floats")
     if frames.ndim == 2:
         frames = frames[np.newaxis]
     if frames.ndim != 3:

@@ -9,6 +9,8 @@ from ponikeeper_client.documents import position_columns
 from ponikeeper_client.recall import _arrays, _tiled
 from ponikeeper_client.recall._runs import Document, Event, Run, Section, make_sections, readings_of, states_of
 
+_EXPECTED = "expected its documents, or the run of a catalog, catalog[uid]"
+
 
 def read_run(source: Any, columns: Collection[str] = ()) -> Run:
     """Read a run, without its data but for the positions of links that a model needs.
@@ -39,14 +41,13 @@ def read_run(source: Any, columns: Collection[str] = ()) -> Run:
     if isinstance(source, Mapping) and "start" in source and not hasattr(source, "metadata"):
         return from_kinds(source, columns)
     if isinstance(source, str | Path):
-        raise NoGeometryError(f"{source} is no run: the geometry of an image file is read by recorded({str(source)!r})")
+        hint = f"the geometry of an image file is read by recorded({str(source)!r})"
+        raise NoGeometryError(f"{source} is no run: {hint if Path(source).exists() else _EXPECTED}")
     documents = _documents(source)
     if documents is None and _arrays.is_array_run(source):
         return _arrays.from_arrays(source, columns)
     if documents is None:
-        raise NoGeometryError(
-            f"this {type(source).__name__} is no run: expected its documents, or the run of a catalog, catalog[uid]"
-        )
+        raise NoGeometryError(f"this {type(source).__name__} is no run: {_EXPECTED}")
     return from_documents(documents, columns)
 
 

@@ -7,6 +7,7 @@ import typer
 
 from ponikeeper.cli.console import AsJson, Prefix, ca_client, run_ca
 from ponikeeper.cli.integration import INTEGRATION_HELP, read_settings
+from ponikeeper.cli.masks import check_mask
 from ponikeeper.cli.poni_files import Energy, Wavelength, read_poni_file
 from ponikeeper.cli.sending import Timeout, Wait, send, wait_seconds
 from ponikeeper.errors import ConfigError
@@ -56,8 +57,10 @@ def put(
         provenance["integration"] = read_settings(integration)
     ask = terminal.ask if terminal.is_interactive() and not as_json else None
     position = choose_position(given, lambda: run_ca(ca_client().read_links(prefix)), ask)
-    commit = Commit(geometry.as_dict(), provenance, label, position, expect_revision)
-    send(prefix, with_files(commit, file_entry, mask), as_json=as_json, position=True, seconds=seconds)
+    commit = with_files(Commit(geometry.as_dict(), provenance, label, position, expect_revision), file_entry, mask)
+    if mask is not None:
+        check_mask(mask, geometry.as_dict())
+    send(prefix, commit, as_json=as_json, position=True, seconds=seconds)
 
 
 def set_(

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ponikeeper.cli.console import AsJson, Prefix, ca_client, print_text, run_ca
+from ponikeeper.cli.masks import check_mask
 from ponikeeper.cli.sending import send
 from ponikeeper.errors import ConfigError, RefusedError
 from ponikeeper.geometry.files import MASK, NO_FILES, files_of
@@ -43,6 +44,8 @@ def integration(
         return
     wanted = KEPT if settings is None else read_settings(settings)
     files = None if mask is None else NO_FILES if mask == _NONE else {MASK: file_entry(mask)}
+    if files and mask is not None and snapshot.geometry is not None:
+        check_mask(mask, snapshot.geometry.as_dict())
     send(prefix, with_reduction(snapshot, None if remove else wanted, files), as_json=as_json)
 
 

@@ -43,6 +43,32 @@ def panel_size(name: str) -> tuple[float, float] | None:
     return None if row is None or len(row) < 4 else (row[0] * row[2], row[1] * row[3])
 
 
+def panel_shape(name: str, pixels: tuple[object, object]) -> tuple[int, int] | None:
+    """Compute the shape of the images of a detector by pyFAI's name, with its binning.
+
+    Parameters
+    ----------
+    name
+        As for `pixel_size`.
+    pixels
+        The pixel size along axis 1 and axis 2 (m): a whole multiple of the detector's own, roughly, where it is binned.
+
+    Returns
+    -------
+    tuple of int, or None
+        Shape (y, x); None as for `panel_size`, or where a pixel size is no number.
+    """
+    row = _table().get(_key(name))
+    if row is None or len(row) < 4:
+        return None
+    shape: list[int] = []
+    for own, count, pixel in zip(row[:2], row[2:4], pixels, strict=True):
+        if not isinstance(pixel, int | float):
+            return None
+        shape.append(int(count) // max(1, round(pixel / own)))
+    return shape[0], shape[1]
+
+
 def _key(name: str) -> str:
     return name.lower().replace(" ", "_")
 
