@@ -99,6 +99,17 @@ def test_configured_port_that_is_in_use_is_named(make_ioc, call):
     assert f"pva: port = {ioc.pva_port} is used by another program: expected a free port" in done.stderr
 
 
+def test_port_of_the_environment_that_is_in_use_is_named(make_ioc, call):
+    ioc = make_ioc(pva=True)
+    ioc.config.write_text(ioc.config.read_text().replace(f"port = {ioc.pva_port}\n", ""))
+    with socket.create_server(("127.0.0.1", ioc.pva_port)):
+        done = call("serve", str(ioc.config), EPICS_PVAS_SERVER_PORT=str(ioc.pva_port))
+    assert done.returncode == 2
+    assert f"pva: EPICS_PVAS_SERVER_PORT = {ioc.pva_port} is used by another program: expected a free" in done.stderr
+    done = call("serve", str(ioc.config), EPICS_PVAS_SERVER_PORT="abc")
+    assert (done.returncode, "EPICS_PVAS_SERVER_PORT is 'abc': expected a port" in done.stderr) == (2, True)
+
+
 def test_health_covers_both_protocols(make_ioc, call):
     ioc = make_ioc(pva=True).start()
     healthy = call("health", str(ioc.config), **settings(ioc.pva_port))

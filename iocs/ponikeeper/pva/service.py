@@ -14,7 +14,7 @@ from ponikeeper.pva.heartbeat import HeartbeatMonitor
 from ponikeeper.pva.published import Channel, Published, Requests
 from ponikeeper.pva.scalars import Scalar
 from ponikeeper.pva.server import Access, PvaServer
-from ponikeeper.pva.settings import own_host, server_settings
+from ponikeeper.pva.settings import own_host, required_port, server_settings
 
 
 class PvaService:
@@ -52,6 +52,7 @@ class PvaService:
         }
         sources[self._check_name] = Scalar(channels[heartbeat])
         settings = server_settings(config.pva, os.environ, ca_interfaces)
+        self._required = required_port(config.pva, os.environ)
         self._server = PvaServer(sources, access, gate, settings, [self._check_name])
         self._check: HeartbeatMonitor | None = None
         self._started = asyncio.Event()
@@ -106,11 +107,11 @@ class PvaService:
                 f"{self._config.source}: pva: cannot listen: {error}; expected addresses of this host, "
                 "and under systemd RestrictAddressFamilies=AF_INET6 AF_NETLINK in addition to those of the unit"
             ) from error
-        wanted = self._config.pva.port
-        if wanted not in (None, self._server.port):  # pvxs takes any other port then
+        if self._required is not None and self._required[1] != self._server.port:  # pvxs takes any other port then
+            name, port = self._required
             raise ConfigError(
-                f"{self._config.source}: pva: port = {wanted} is used by another program: expected a free port, "
-                "or none: clients find the server by their searches"
+                f"{self._config.source}: pva: {name} = {port} is used by another program: expected a free port, or "
+                f"none: clients find the server by their searches; to see the program, type ss -ltnp 'sport = :{port}'"
             )
         self._check = HeartbeatMonitor(own_host(self._server.interfaces), self._server.port, self._check_name)
         self._check.start()

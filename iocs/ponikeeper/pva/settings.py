@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from ponikeeper.config import Pva
+from ponikeeper.errors import ConfigError
 
 ANY = "0.0.0.0"  # noqa: S104  # all interfaces, IPv4: access rules know no other addresses
 
-_INTERFACES = "EPICS_PVAS_INTF_ADDR_LIST"
+_INTERFACES, _PORT = "EPICS_PVAS_INTF_ADDR_LIST", "EPICS_PVAS_SERVER_PORT"
+_MAX_PORT = 65535
 
 
 def server_settings(pva: Pva, variables: Mapping[str, str], ca_interfaces: Sequence[str]) -> dict[str, str]:
@@ -31,8 +33,36 @@ def server_settings(pva: Pva, variables: Mapping[str, str], ca_interfaces: Seque
         settings[_INTERFACES] = " ".join(pva.interfaces)
     elif not variables.get(_INTERFACES, "").strip():
         settings[_INTERFACES] = " ".join(ca_interfaces)
-    ports = {"EPICS_PVAS_SERVER_PORT": pva.port, "EPICS_PVAS_BROADCAST_PORT": pva.search_port}
+    ports = {_PORT: pva.port, "EPICS_PVAS_BROADCAST_PORT": pva.search_port}
     return settings | {name: str(port) for name, port in ports.items() if port is not None}
+
+
+def required_port(pva: Pva, variables: Mapping[str, str]) -> tuple[str, int] | None:
+    """Return the TCP port that must be free, after the name of what says so.
+
+    Parameters
+    ----------
+    pva
+        The table [pva].
+    variables
+        The environment.
+
+    Returns
+    -------
+    tuple of str and int, or None
+        None where any port will do: clients find the server by their searches.
+
+    Raises
+    ------
+    ConfigError
+        The variable is no port.
+    """
+    if pva.port is not None:
+        return "port", pva.port
+    text = variables.get(_PORT, "").strip()
+    if text and not (text.isascii() and text.isdecimal() and int(text) <= _MAX_PORT):
+        raise ConfigError(f"{_PORT} is {text!a}: expected a port such as 5075, or 0 for any")
+    return (_PORT, int(text)) if text and int(text) else None
 
 
 def own_host(interfaces: str) -> str:
