@@ -9,7 +9,7 @@ import numpy as np
 
 from ponikeeper.errors import NoGeometryError
 from ponikeeper.protocol.frame_attributes import ATTRIBUTES, HEADER
-from ponikeeper_client._image_files.hdf5 import open_file, size_of_images
+from ponikeeper_client._image_files.hdf5 import DAMAGED, open_file, size_of_images
 
 _EPICS_EPOCH = 631152000
 """Seconds from 1970 to 1990, when the time of EPICS begins."""
@@ -17,8 +17,8 @@ _EPICS_EPOCH = 631152000
 _SECONDS, _NANOSECONDS = "NDArrayEpicsTSSec", "NDArrayEpicsTSnSec"
 """The time of a frame: the HDF5 plugin adds these attributes to all others."""
 
-_DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)
-"""What h5py raises for files that are damaged, or have what it cannot convert."""
+_MAX_FRAMES = 2_000_000
+"""More frames than a file has: a damaged one can claim billions."""
 
 _NAMES = {attribute.name.lower(): attribute.name for attribute in ATTRIBUTES}
 _SUFFIXES = {attribute.pv.suffix: attribute.name for attribute in ATTRIBUTES}
@@ -99,7 +99,9 @@ def read_attributes(path: Path) -> list[FrameAttributes]:
                 if name in _SUFFIXES.values() or name in (_SECONDS, _NANOSECONDS):
                     _add(by_prefix.setdefault(prefix, {}), name, dataset, path)
             images = size_of_images(file, path)
-    except _DAMAGED as error:
+    except NoGeometryError:
+        raise
+    except DAMAGED as error:
         raise NoGeometryError(f"{path} cannot be read: {error}; expected an HDF5 file of areaDetector") from error
     times = {name: each.column for name, each in by_prefix.get("", {}).items()}
     stamps = _times(times)
@@ -115,6 +117,8 @@ def read_attributes(path: Path) -> list[FrameAttributes]:
             f"{path} has no attribute {HEADER.name}: expected a file of areaDetector whose driver reads the attributes "
             f"that ponikeeper export areadetector writes{linked}"
         )
+    if images:
+        _require_possible(images[0], "its images", path)
     return [
         FrameAttributes(
             prefix,
@@ -125,6 +129,15 @@ def read_attributes(path: Path) -> list[FrameAttributes]:
         )
         for prefix, columns in found.items()
     ]
+
+
+def _require_possible(count: int, what: str, path: Path) -> None:
+    """Check a number of frames; raise `NoGeometryError`."""
+    if count > _MAX_FRAMES:
+        raise NoGeometryError(
+            f"{path} cannot be read: {what} claim {count} frames, at most {_MAX_FRAMES} are read: expected a file of "
+            "areaDetector that is not damaged"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +177,7 @@ def _datasets(file: Any, missing: list[str]) -> list[Any]:
 
 def _add(columns: dict[str, _Attribute], name: str, dataset: Any, path: Path) -> None:
     """Add an attribute; raise `NoGeometryError` if there is another one of the same PV, with other values."""
+    _require_possible(dataset.size or 0, f"the values of {name}", path)
     place = dataset.name if Path(dataset.file.filename) == path else f"{dataset.file.filename}::{dataset.name}"
     added = columns.setdefault(name, attribute := _Attribute(place, _column(dataset)))
     if added is not attribute and repr(added.column) != repr(attribute.column):  # NaN is the same as NaN

@@ -1,7 +1,6 @@
 """Find and read images in HDF5 files: a dataset by its path, NeXus' default one, or the data of an Eiger master."""
 
 import contextlib
-import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,9 @@ from numpy.typing import NDArray
 from ponikeeper.errors import ImageError, MissingExtraError
 
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".nxs", ".nx5", ".nexus", ".cxi")
+
+DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError, SystemError)
+"""What h5py raises for files that are damaged, or have what it cannot convert."""
 
 _EIGER = re.compile(r"data_\d+")
 _MAX_LISTED = 8
@@ -111,10 +113,16 @@ def require_written(dataset: Any, start: int, stop: int, path: Path) -> None:
     rows, *others = dataset.chunks
     first = range(start - start % rows, stop, rows)
     rest = (range(0, length, chunk) for length, chunk in zip(dataset.shape[1:], others, strict=True))
-    for corner in itertools.product(first, *rest):
+    for corner in _corners(first, *rest):
         chunk = dataset.id.get_chunk_info_by_coord(corner)
         if chunk.byte_offset is None or chunk.byte_offset + chunk.size > size:
             raise ValueError(f"row {max(corner[0], start)} of {dataset.name} is not written")
+
+
+def _corners(first: range, *rest: range) -> Iterator[tuple[int, ...]]:
+    """Yield what `itertools.product` does, without a list of the ranges: a damaged file can claim billions of rows."""
+    for index in first:
+        yield from ((index, *others) for others in (_corners(*rest) if rest else [()]))
 
 
 def read_frames(path: Path, name: str | None) -> Iterator[NDArray[Any]]:
@@ -146,9 +154,9 @@ def read_frames(path: Path, name: str | None) -> Iterator[NDArray[Any]]:
             for dataset in datasets:
                 for frame in _frames(dataset, path):
                     yield frame if hidden is None else _flagged(frame, hidden)
-    except (OSError, ValueError) as error:
-        if isinstance(error, ImageError):
-            raise
+    except ImageError:
+        raise
+    except DAMAGED as error:
         raise ImageError(f"{path} cannot be read: {error}; expected a complete HDF5 file") from error
 
 
@@ -172,7 +180,9 @@ def files_of(path: Path, name: str | None) -> list[Path]:
             for dataset in datasets:
                 sources = dataset.virtual_sources() if dataset.is_virtual else ()
                 holders += [holders[0].parent / source.file_name for source in sources if source.file_name != "."]
-    except OSError as error:
+    except ImageError:
+        raise
+    except DAMAGED as error:
         raise ImageError(f"{path} cannot be read: {error}; expected a complete HDF5 file") from error
     return list(dict.fromkeys([path, *holders]))
 
