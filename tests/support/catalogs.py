@@ -1,6 +1,7 @@
 """The catalogs in which runs are kept: Tiled and databroker."""
 
 import contextlib
+import functools
 import json
 import subprocess
 import warnings
@@ -62,10 +63,27 @@ def tables_made_here():
         yield
 
 
+@functools.cache
+def _keep_dependencies():
+    """Derive what an endpoint of a Tiled server needs once: FastAPI does it for each request, in half of its time."""
+    from fastapi.dependencies import utils
+
+    derive, derived = utils.get_dependant, {}
+
+    def get_dependant(**options):
+        key = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in options.items())
+        if key not in derived:
+            derived[key] = derive(**options)
+        return derived[key]
+
+    utils.get_dependant = get_dependant
+
+
 def tiled_server(folder, **options):
     """Start a Tiled server."""
     from tiled.server import SimpleTiledServer
 
+    _keep_dependencies()
     with tables_made_here():
         return SimpleTiledServer(directory=folder, **options)
 
