@@ -93,7 +93,7 @@ def pytest_collection_finish() -> None:
 
 
 _HEAVY = (
-    "ophyd", *WITHOUT_LIBRARY_OF_CA, "ponikeeper_client._ioc_history",
+    "pyfai_without_qt", "ophyd", *WITHOUT_LIBRARY_OF_CA, "ponikeeper_client._ioc_history",
     "ponikeeper_client.report", "tiled.client.array", "tiled.client.dataframe", "bluesky_tiled_plugins",
     "ponikeeper_client.fit.command", "ponikeeper_client.fit.figure", "ponikeeper_client.fit.plan_command",
     "ponikeeper_client.model.command", "ponikeeper_client.recall",

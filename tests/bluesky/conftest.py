@@ -6,6 +6,7 @@ import pytest
 from bluesky import RunEngine
 
 import catalogs as catalogs_of
+import pyfai_without_qt  # noqa: F401  # before a test module loads pyFAI
 from stages import Stage
 
 
