@@ -38,7 +38,7 @@ from travelled import MOVES
 from wire import new_request
 
 DETECTOR = "{Det:1}Calib:"
-FEW, MANY = 40, 200
+FEW, MANY = 16, 200
 EXACT = 1e-12
 NUMBERS = ("dist", "poni1", "poni2", "rot1", "rot2", "rot3", "wavelength")
 
