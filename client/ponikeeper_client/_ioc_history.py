@@ -8,7 +8,7 @@ from typing import Any, cast
 from ponikeeper.errors import NotConnectedError
 from ponikeeper.history import Correction, DerivedGeometry, Revision
 from ponikeeper.history.history_file import ExportedHistory
-from ponikeeper.history.records import name_of
+from ponikeeper.history.records import LabelRecord, name_of
 from ponikeeper.protocol import history_reading
 from ponikeeper.protocol.history_query import HistoryQuery, Reply, parse_reply
 from ponikeeper.text import timestamps
@@ -43,6 +43,7 @@ class IocHistory:
         self._query_pv, self._reply_pv = _signals_of(prefix)
         self._revisions: dict[int, Revision] = {}
         self._corrections: tuple[Correction, ...] | None = None
+        self._labels: tuple[LabelRecord, ...] | None = None
         self._is_fresh = False
 
     @property
@@ -70,6 +71,12 @@ class IocHistory:
         if self._corrections is None:
             self._corrections = tuple(history_reading.run(history_reading.all_corrections(), self._query))
         return self._corrections
+
+    def labels(self) -> Sequence[LabelRecord]:
+        """Return all labels that revisions got after they were committed; the errors are those of `revision`."""
+        if self._labels is None:
+            self._labels = tuple(history_reading.run(history_reading.all_labels(), self._query))
+        return self._labels
 
     def derived(self, serial: int) -> DerivedGeometry | None:
         """Return what a model gave for the activation of a serial; None where the revision itself was active.

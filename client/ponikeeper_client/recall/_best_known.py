@@ -14,6 +14,7 @@ from ponikeeper.geometry.files import files_of
 from ponikeeper.geometry.kinematics import Reach
 from ponikeeper.history import Correction, Revision
 from ponikeeper.history.corrections import chain
+from ponikeeper.history.labels import label_of
 from ponikeeper.protocol.integration import integration_of
 from ponikeeper.protocol.model_revisions import is_model
 from ponikeeper.protocol.models import model_of
@@ -321,7 +322,7 @@ def _result(
         revision=revision.number,
         uid=revision.uid,
         checksum=revision.checksum,
-        label=revision.label,
+        label=label_of(revision, history.labels()),
         files=files_of(revision.provenance),
         covariance=cast("Mapping[str, Any] | None", right.provenance.get("covariance")),
         valid_within=cast("Mapping[str, float] | None", right.provenance.get("valid_within")),

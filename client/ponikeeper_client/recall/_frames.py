@@ -17,6 +17,7 @@ from ponikeeper.geometry.files import files_of
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.history import Revision
 from ponikeeper.history.derived import with_derived
+from ponikeeper.history.labels import label_of
 from ponikeeper.protocol import Snapshot
 from ponikeeper.protocol.frame_attributes import ALIVE, HEADER, REVISION, SERIAL, STATUS, VALUES
 from ponikeeper.protocol.header import Header, config_hash, parse_header, short_uid
@@ -117,7 +118,7 @@ def completed(record: Recorded, history: History) -> Recorded:
         reason="",
         uid=revision.uid,
         checksum=revision.checksum,
-        label=revision.label,
+        label=label_of(revision, [each for each in history.labels() if each.time <= from_posix(record.begins)]),
         files=files,
         covariance=cast("Mapping[str, Any] | None", active.provenance.get("covariance")),
         valid_within=cast("Mapping[str, float] | None", active.provenance.get("valid_within")),

@@ -8,6 +8,7 @@ from ponikeeper.errors import HistoryError, NoGeometryError, RefusedError
 from ponikeeper.history import Correction, DerivedGeometry, Revision, history_file
 from ponikeeper.history.derived import derived_by_serial
 from ponikeeper.history.history_file import ExportedHistory
+from ponikeeper.history.records import LabelRecord
 from ponikeeper_client.recall._catalogs import open_catalog
 from ponikeeper_client.recall._mirror import find_mirror, read_mirror
 from ponikeeper_client.recall._values import Recorded
@@ -30,6 +31,10 @@ class History(Protocol):
 
     def corrections(self) -> Sequence[Correction]:
         """Return all corrections, in their order."""
+        ...
+
+    def labels(self) -> Sequence[LabelRecord]:
+        """Return all labels that revisions got after they were committed, in their order."""
         ...
 
     def derived(self, serial: int) -> DerivedGeometry | None:
@@ -68,6 +73,10 @@ class FileHistory:
     def corrections(self) -> Sequence[Correction]:
         """Return all corrections, in their order."""
         return self._history.corrections
+
+    def labels(self) -> Sequence[LabelRecord]:
+        """Return all labels that revisions got after they were committed, in their order."""
+        return self._history.labels
 
     def derived(self, serial: int) -> DerivedGeometry | None:
         """Return what a model gave for the activation of a serial; None where the revision itself was active."""

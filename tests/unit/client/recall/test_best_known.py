@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from ponikeeper.errors import HistoryError, NoGeometryError
 from ponikeeper.geometry.parameters import NAMES
 from ponikeeper.history import history_file
+from ponikeeper.history.records import LabelRecord
 from ponikeeper_client.recall import azimuthal_integrator, best_known, poni, recorded
 from ponikeeper_client.recall._best_known import apply_corrections
 from ponikeeper_client.recall._histories import FileHistory
-from recalling import BEGIN, PREFIX, configured, history, judge, revision, snapshot, taken
+from recalling import BEGIN, PREFIX, configured, history, iso, judge, revision, snapshot, taken
 from speak import GEOMETRY
 
 
@@ -31,6 +32,15 @@ def test_revision_without_corrections_is_the_recorded_one():
     assert (found.revision, found.geometry, found.corrected) == (2, revision(2).geometry, False)
     assert found.summary == "revision 2 VALID"
     assert found.authority.startswith(f"the history of {PREFIX}, as exported ")
+
+
+def test_label_is_the_one_that_the_right_revision_has_now():
+    labels = (LabelRecord(1, 2, "near", 2, iso(BEGIN + 5.0), "alice"),)
+    exported = dataclasses.replace(history(2), labels=labels)
+    assert [one.label for one in best_known(run(2), history=exported)] == ["near"]
+    corrected = dataclasses.replace(history(2, [judge(1, 1, 2)]), labels=labels)
+    assert [one.label for one in best_known(run(1), history=corrected)] == ["near"]
+    assert [one.label for one in best_known(run(1), history=exported)] == [None]
 
 
 def test_chain_leads_to_the_right_revision_with_author_time_and_reason():

@@ -11,6 +11,7 @@ from ponikeeper.errors import NoGeometryError, NotValidError
 from ponikeeper.geometry import Geometry
 from ponikeeper.geometry.parameters import PARAMETERS
 from ponikeeper.history.history_file import ExportedHistory
+from ponikeeper.history.records import LabelRecord
 from ponikeeper.protocol import Snapshot
 from ponikeeper.protocol.header import write_header
 from ponikeeper.text.strictjson import dumps, plain
@@ -203,6 +204,19 @@ def test_frames_of_a_model_have_what_it_gave_for_each_rest_and_the_history_has_t
         (of_run,) = recorded(documents(travel.snapshot(rest), [{"det_z": travel.rests[rest - 1]}]))
         same = ("model", "covariance", "uid", "checksum", "label", "files", "geometry", "status")
         assert {name: getattr(one, name) for name in same} == {name: getattr(of_run, name) for name in same}
+
+
+def test_label_of_a_frame_is_the_one_that_its_revision_had_then():
+    labels = tuple(
+        LabelRecord(number, 1, label, 1, from_posix(TIME + seconds), "alice")
+        for number, (seconds, label) in enumerate([(-9.0, "near"), (4.5, "far")], 1)
+    )
+    exported = dataclasses.replace(history(2), labels=labels)
+    found = frame_records("a.h5", attributes([header(1), header(2, serial=2), header(2, serial=2), header(1)]))
+    assert [completed(one, FileHistory(exported)).label for one in found] == ["near", revision(2).label, "near"]
+    (late,) = frame_records("a.h5", attributes([header(1)]))
+    late = dataclasses.replace(late, begins=TIME + 5.0)
+    assert completed(late, FileHistory(exported)).label == "far"
 
 
 def test_history_that_ends_before_a_rest_still_verifies_the_model():
