@@ -22,6 +22,8 @@ RIGHT = 0.3
 """Largest distance of an accepted result from the truth (px rms over the panel)."""
 
 RIGHT_SHARE = 0.9
+"""Smallest part of the images that can be identified for which the fit is right."""
+
 BEYOND = 3.0
 """Largest distance of an accepted result from the truth, in standard deviations that the fit states."""
 
@@ -73,7 +75,7 @@ def identifiable(scene, image):
 
 
 def counted(images, panels=None):
-    """Fit images from nothing, print what became of each and the sums; return the numbers of verdicts."""
+    """Fit images from nothing, print what became of each; return the numbers of verdicts and of those that can be."""
     verdicts, seconds, of_refused, can_be = collections.Counter(), [], [], 0
     for kind, seed in images:
         scene = mixed_scene(kind, seed, panels=panels)
@@ -92,19 +94,19 @@ def counted(images, panels=None):
         f"false; identifiable {can_be}; {np.median(seconds):.2f} s (median), {max(seconds):.1f} s (longest), refused "
         f"ones {np.median(of_refused or [0]):.2f} s (median)"
     )
-    return verdicts
+    return verdicts, can_be
 
 
 @pytest.mark.campaign
 def test_simulated_images_are_right_or_refused_without_a_start():
-    verdicts = counted([(list(KINDS)[seed % len(KINDS)], seed) for seed in range(IMAGES)])
+    verdicts, can_be = counted([(list(KINDS)[seed % len(KINDS)], seed) for seed in range(IMAGES)])
     assert verdicts["false"] == 0
-    assert verdicts["right"] >= RIGHT_SHARE * IMAGES
+    assert verdicts["right"] >= RIGHT_SHARE * can_be
 
 
 def test_some_simulated_images_are_right_without_a_start():
     """Run the short version of the campaign, on small panels."""
-    verdicts = counted(FEW, SMALL)
+    verdicts, _ = counted(FEW, SMALL)
     assert verdicts["false"] == 0
     assert verdicts["right"] >= len(FEW) - 1
 

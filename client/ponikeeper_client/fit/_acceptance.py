@@ -30,8 +30,12 @@ MIN_RINGS = 3
 _MAX_UNCERTAINTY = 0.4
 """Largest standard deviation of ring positions (px rms over the panel), or four times the distortion."""
 
-_MAX_BLIND_UNCERTAINTY = 0.3
-"""The same without a start, or three times the distortion: then nothing but the image says where the detector is."""
+_MAX_BLIND_UNCERTAINTY = 0.19
+"""The same without a start, or 1.9 times the distortion: then nothing but the image says where the detector is.
+
+An error of the geometry has about three independent parts over the panel, so that 95 of 100 are within 1.6 standard
+deviations (chi distribution): within 0.3 px.
+"""
 
 _MAX_RING_BIAS = 0.3
 """Largest mean residual of a ring (px), or three times the distortion."""
@@ -134,7 +138,7 @@ class Criteria:
     def max_uncertainty(self) -> float:
         """Return the largest standard deviation of ring positions that is accepted (px)."""
         if self.blind:
-            return max(_MAX_BLIND_UNCERTAINTY, 3 * self.assumed.distortion)
+            return max(_MAX_BLIND_UNCERTAINTY, 1.9 * self.assumed.distortion)
         return max(_MAX_UNCERTAINTY, 4 * self.assumed.distortion)
 
 
@@ -234,10 +238,14 @@ def _undetermined(sure: Certainty | None, criteria: Criteria) -> list[str]:
     part = ""
     if sure is not None and not criteria.part and (circle := sure.valid_within(limit)) is not None:
         part = f"; or accept it for a part of the panel, {circle.text()}: part=True (--part)"
+    started = replace(criteria, blind=False).max_uncertainty()
+    start = ""
+    if sure is not None and sure.panel_px <= started:
+        start = f"; or start at a distance that is known from elsewhere, with which {started:g} px is allowed"
     return [
         "not determined: the image does not determine distance, tilt and centre independently (uncertainty of ring "
         f"positions over the whole panel: {uncertainty}, at most {limit:g} px is allowed{cause}); take an image with "
-        f"longer arcs or more rings, or expose longer{part}"
+        f"longer arcs or more rings, or expose longer{start}{part}"
     ]
 
 

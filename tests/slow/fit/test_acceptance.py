@@ -122,12 +122,26 @@ def test_limits_grow_with_the_distortion_of_the_detector(frame):
     assert reasons_against(frame, points_on(lines, range(10), scatter=0.2), criteria=tolerant) == []
 
 
+def test_without_a_start_more_certainty_is_asked_for_and_the_message_says_that_a_distance_helps(frame):
+    third = arc_of(2.0)
+    assert reasons_against(frame, third) == []
+    message = only(reasons_against(frame, third, criteria=Criteria(blind=True)), "not determined")
+    assert "at most 0.19 px is allowed" in message
+    assert "or start at a distance that is known from elsewhere, with which 0.4 px is allowed" in message
+    assert reasons_against(frame, arc_of(2 * np.pi), criteria=Criteria(blind=True)) == []
+
+
+def arc_of(extent):
+    """Control points of ten rings on an arc (rad), with little scatter."""
+    points = points_on(LINES, range(10), scatter=0.02, sectors=400)
+    part = points.select(np.abs(points.azimuth - 0.7) < extent / 2)
+    return replace(part, measured_sectors=np.bincount(part.line, minlength=len(LINES)))
+
+
 @pytest.fixture(scope="module")
 def arc():
     """Control points on an arc of 50 degrees, whose scatter alone would determine the geometry."""
-    points = points_on(LINES, range(10), scatter=0.02, sectors=400)
-    part = points.select(np.abs(points.azimuth - 0.7) < 0.45)
-    return replace(part, measured_sectors=np.bincount(part.line, minlength=len(LINES)))
+    return arc_of(0.9)
 
 
 def test_an_arc_is_refused_and_the_message_says_where_it_would_be_valid(frame, arc):
