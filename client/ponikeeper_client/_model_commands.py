@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ponikeeper.errors import ConfigError, MissingExtraError
+from ponikeeper.errors import ConfigError
 
 model = typer.Typer(
     help="Fit a geometry as a function of the position to calibrations, and evaluate it.", no_args_is_help=True
@@ -102,14 +102,12 @@ def fit(
     With --put it prints which revision is active then, and whether it applies. The calibrations must agree where the
     links were that are no joints. At a terminal it asks before.
     """
-    try:
-        from ponikeeper_client.fit.commit import wait_seconds
-        from ponikeeper_client.model import command
-        from ponikeeper_client.model.history_fit import Knowledge
-        from ponikeeper_client.model.motion import Motion
-        from ponikeeper_client.model.options import parse_numbers, parse_ranges
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("client", error.name or "a library") from error
+    from ponikeeper_client.fit.commit import wait_seconds
+    from ponikeeper_client.model import command
+    from ponikeeper_client.model.history_fit import Knowledge
+    from ponikeeper_client.model.motion import Motion
+    from ponikeeper_client.model.options import parse_numbers, parse_ranges
+
     arms, axes = arm or [], axis or []
     if len(arms) != len(axes):
         raise ConfigError(f"--arm is given {len(arms)} times and --axis {len(axes)} times: each arm needs its axis")
@@ -146,12 +144,10 @@ def put(
 
     The links that are no joints of it are recorded where they are now. At a terminal it asks before.
     """
-    try:
-        from ponikeeper_client.fit.commit import wait_seconds
-        from ponikeeper_client.model import put as putting
-        from ponikeeper_client.model.command import Committing
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("client", error.name or "a library") from error
+    from ponikeeper_client.fit.commit import wait_seconds
+    from ponikeeper_client.model import put as putting
+    from ponikeeper_client.model.command import Committing
+
     if not putting.put(prefix, file, Committing(label, wait_seconds(wait, timeout), ask=not yes)):
         raise typer.Exit(1)
 
@@ -163,22 +159,18 @@ def show(prefix: _Model, revision: _Number = None, as_json: _AsJson = False) -> 
     Members and residuals, the uncertainty over the range, members that were corrected since, what it gives where the
     links are, and whether the active geometry was computed or calibrated.
     """
-    try:
-        from ponikeeper_client.model import show as shown
-        from ponikeeper_client.model.source import read_source
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("client", error.name or "a library") from error
+    from ponikeeper_client.model import show as shown
+    from ponikeeper_client.model.source import read_source
+
     shown.show(read_source(prefix, revision), as_json)
 
 
 @model.command(name="range")
 def range_command(prefix: _Model, revision: _Number = None, as_json: _AsJson = False) -> None:
     """Print where a model holds: ponikeeper model range 'XF:28ID1-ES{Det:PE1}Calib:'."""
-    try:
-        from ponikeeper_client.model import show as shown
-        from ponikeeper_client.model.source import read_source
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("client", error.name or "a library") from error
+    from ponikeeper_client.model import show as shown
+    from ponikeeper_client.model.source import read_source
+
     shown.print_range(read_source(prefix, revision), as_json)
 
 
@@ -193,12 +185,10 @@ def predict(
     as_json: _AsJson = False,
 ) -> None:
     """Print the geometry at a position: ponikeeper model predict travel.json z=523 -o here.poni."""
-    try:
-        from ponikeeper_client.model import show as shown
-        from ponikeeper_client.model.options import parse_numbers
-        from ponikeeper_client.model.source import read_source
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("client", error.name or "a library") from error
+    from ponikeeper_client.model import show as shown
+    from ponikeeper_client.model.options import parse_numbers
+    from ponikeeper_client.model.source import read_source
+
     there = {link: value for link, (value,) in parse_numbers("position", position).items()}
     source = read_source(prefix, revision)
     shown.predict(source, there, as_json)
@@ -212,10 +202,8 @@ def export_(
     pyfai: Annotated[Path, typer.Option(help="the file of pyFAI's goniometer to write, JSON")],
 ) -> None:
     """Write a model as a goniometer of pyFAI: ponikeeper model export travel.json --pyfai goniometer.json."""
-    try:
-        from ponikeeper_client.model import model_file, pyfai_file
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("fit", error.name or "a library") from error
+    from ponikeeper_client.model import model_file, pyfai_file
+
     model_file.write_json(pyfai, pyfai_file.export(model_file.load_model(file)))
 
 
@@ -233,9 +221,7 @@ def import_(
     A file that ponikeeper wrote comes back unchanged. Other formulas are imported if they are a straight stage or a
     rotation about a fixed axis, within 1e-12 m and rad, with an assumed uncertainty; all others are refused.
     """
-    try:
-        from ponikeeper_client.model import model_file, pyfai_file
-        from ponikeeper_client.model.options import parse_ranges
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("fit", error.name or "a library") from error
+    from ponikeeper_client.model import model_file, pyfai_file
+    from ponikeeper_client.model.options import parse_ranges
+
     model_file.write_json(output, pyfai_file.read(file, parse_ranges(range_ or ()), units).as_dict())

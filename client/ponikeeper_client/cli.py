@@ -1,6 +1,7 @@
 """The commands that need the client."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,9 @@ from ponikeeper.history.typed_numbers import revision_number
 from ponikeeper.system.terminal import print_text
 from ponikeeper.text import typed_times
 from ponikeeper_client import _model_commands as model_commands
+
+_LIBRARIES_OF_DEMO = ("caproto", "ophyd", "pyFAI", "tiled", "fastapi", "bluesky_tiled_plugins", "matplotlib", "jinja2")
+"""One of each extra: the demonstration must not end in the middle."""
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -38,12 +42,12 @@ def demo(
     stay: Annotated[bool, typer.Option("--stay", help="leave the IOC serving at the end, until Ctrl-C")] = False,
 ) -> None:
     """Demonstrate everything without hardware: ponikeeper demo."""
-    try:
-        from ponikeeper_client.demo import story
+    for library in _LIBRARIES_OF_DEMO:
+        if find_spec(library) is None:
+            raise MissingExtraError("all", library)
+    from ponikeeper_client.demo import story
 
-        story.run(stay)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("all", error.name or "a library") from error
+    story.run(stay)
 
 
 def fit(
@@ -127,13 +131,11 @@ def fit(
     active, whether it applies, and what to type if not. Without --here and --no-position it asks for the position as
     ponikeeper put does.
     """
-    try:
-        from ponikeeper_client.fit import command, options, plan_command
-        from ponikeeper_client.fit._inputs import InputFiles
-        from ponikeeper_client.fit._output import OutputFile
-        from ponikeeper_client.fit.commit import parse_commit_options
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("fit", error.name or "a library") from error
+    from ponikeeper_client.fit import command, options, plan_command
+    from ponikeeper_client.fit._inputs import InputFiles
+    from ponikeeper_client.fit._output import OutputFile
+    from ponikeeper_client.fit.commit import parse_commit_options
+
     begin = options.parse_start(start, dist, detector, pixel, centre, tilt, orientation)
     committing = parse_commit_options(put, label, here, no_position, wait, timeout)
     beam = given_wavelength(wavelength, energy)
@@ -178,10 +180,8 @@ def affected(
 
     At a terminal it prints a table, elsewhere the uid of each run in a line.
     """
-    try:
-        from ponikeeper_client.recall._affected_report import Bounds, print_affected
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("catalog", error.name or "a library") from error
+    from ponikeeper_client.recall._affected_report import Bounds, print_affected
+
     print_affected(
         prefix, revision_number(revision), catalog, history or (), as_json, Bounds(since, until, after, every_run)
     )
@@ -199,10 +199,8 @@ def mirror(
     Only new records are added, and nothing is ever changed. Each history is verified by its checksums afterwards. If a
     history could not be copied, the others are, and the exit code is 1.
     """
-    try:
-        from ponikeeper_client.recall import _mirror_command
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("catalog", error.name or "a library") from error
+    from ponikeeper_client.recall import _mirror_command
+
     if not _mirror_command.mirror(configurations, catalog, every):
         raise typer.Exit(1)
 
@@ -222,12 +220,9 @@ def plot(
 
     Each label has a colour, and is drawn as the difference from its first revision that is not corrected.
     """
-    try:
-        from ponikeeper_client.recall import _drift
+    from ponikeeper_client.recall import _drift
 
-        print_text(_drift.plot(prefix, output, label or (), history))
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("plot", error.name or "a library") from error
+    print_text(_drift.plot(prefix, output, label or (), history))
 
 
 def report(
@@ -249,8 +244,6 @@ def report(
     The page is one HTML file: geometry, uncertainty, provenance, corrections, and drift; of a run the status of every
     event.
     """
-    try:
-        from ponikeeper_client.report._command import write_report
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("plot", error.name or "a library") from error
+    from ponikeeper_client.report._command import write_report
+
     print_text(write_report(what, catalog, output, history or ()))

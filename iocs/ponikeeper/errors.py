@@ -217,11 +217,11 @@ class MissingExtraError(PonikeeperError, ImportError):
     extra
         Name of the extra of the distribution, as pip takes it.
     missing
-        Name of the module that could not be imported.
+        Name of the module that could not be imported; its library is named.
     """
 
     def __init__(self, extra: str, missing: str) -> None:
-        super().__init__(f"{missing} is not installed: pip install 'ponikeeper[{extra}]'")
+        super().__init__(f"{missing.partition('.')[0]} is not installed: pip install 'ponikeeper[{extra}]'")
 
 
 class MissingOphydAsyncError(MissingExtraError):

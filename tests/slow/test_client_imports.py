@@ -60,3 +60,21 @@ def test_name_whose_library_is_missing_says_what_to_install(name, library, messa
         "except ImportError as error:\n    print(type(error).__name__, error)"
     )
     assert done.stdout == f"{message}\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "library", "extra"),
+    [
+        ("mirror 28id1.toml http://127.0.0.1:9", "ophyd", "client"),
+        ("mirror 28id1.toml http://127.0.0.1:9", "tiled", "catalog"),
+        ("report P:", "event_model", "client"),
+        ("model show P:", "ophyd", "client"),
+        ("fit Ni.tiff --calibrant Ni --start near.poni", "pyFAI", "fit"),
+    ],
+)
+def test_command_without_its_library_names_the_extra_that_installs_it(command, library, extra, tmp_path):
+    (tmp_path / "28id1.toml").write_text('[[detector]]\nprefix = "P:"\n')
+    program = f"import sys; sys.modules[{library!r}] = None; sys.argv[1:] = {command.split()!r}; "
+    program += "from ponikeeper.cli.app import run; run()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, f"{library} is not installed: pip install 'ponikeeper[{extra}]'\n")

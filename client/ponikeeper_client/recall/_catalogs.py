@@ -92,7 +92,8 @@ def open_catalog(name: str) -> Iterator[Any]:
         client = from_uri(name) if "://" in name else from_profile(name)
     except Exception as error:  # noqa: BLE001  # its libraries raise many kinds of errors here
         address = name.partition("?")[0]  # the message must not contain the key
-        cause = f"{type(error).__name__}: {error}".replace(name, address)
+        reason = str(error).strip().partition("\n")[0]  # Tiled's client adds how to log in in Python
+        cause = f"{type(error).__name__}: {reason}".replace(name, address)
         raise NotConnectedError(
             f"the catalog {address} cannot be opened: {cause}: is Tiled running there, is its key in TILED_API_KEY?"
         ) from None

@@ -19,6 +19,7 @@ from ponikeeper.cli.console import print_error, print_text
 from ponikeeper.errors import (
     FitError,
     HistoryError,
+    MissingExtraError,
     NotConnectedError,
     PonikeeperError,
     ProblemsError,
@@ -62,6 +63,16 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 """The module of this package and the function, or the group, of each command, in the order of the help."""
 
 
+_EXTRAS: Mapping[str, str] = MappingProxyType(
+    {
+        "caproto": "ioc", "pydantic": "ioc", "p4p": "pva", "tiled": "catalog", "pandas": "plot", "jinja2": "plot",
+        "numpy": "client", "ophyd": "client", "epics": "client", "bluesky": "client", "event_model": "client",
+        "pyFAI": "fit", "fabio": "fit", "scipy": "fit", "matplotlib": "plot",
+    }
+)  # fmt: skip
+"""The extra of the distribution that installs a library which a command imports."""
+
+
 def command_line(verb: str = "") -> typer.Typer:
     """Return the command line.
 
@@ -102,7 +113,7 @@ def _add(app: typer.Typer, name: str) -> None:
 def run() -> None:
     """Run the command line, and exit with its exit code."""
     try:
-        command_line("".join(sys.argv[1:2]))()
+        _run()
     except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -111,6 +122,17 @@ def run() -> None:
         for line in lines:
             print_error(line)
         sys.exit(exit_code(error))
+
+
+def _run() -> None:
+    """Run the command line; raise `MissingExtraError` where a command needs a library that is not installed."""
+    try:
+        command_line("".join(sys.argv[1:2]))()
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in _EXTRAS:
+            raise
+        raise MissingExtraError(_EXTRAS[library], library) from error
 
 
 def exit_code(error: PonikeeperError) -> int:
