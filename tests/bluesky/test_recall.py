@@ -469,6 +469,10 @@ def test_affected_is_bounded_and_continued(panel, three_runs, catalogs, every_ru
         uids(until="yesterday")
     with pytest.raises(RefusedError, match="no run began since 2026-02-01 and until 2026-01-01: expected the earlier"):
         uids(since="2026-02-01", until="2026-01-01")
+    with pytest.raises(ConfigError, match="'near' is not the number of a revision"):
+        affected(catalogs.tiled, panel.calib.prefix, "near")
+    with pytest.raises(RefusedError, match="a run is given: expected the catalog that has it"):
+        affected(catalogs.tiled[first], panel.calib.prefix, 1)
     begun = catalogs.tiled[first].metadata["start"]["time"]
     day = time.strftime("%Y-%m-%d", time.localtime(begun))  # of this host; a run at midnight may be on the next one
     assert first in uids(since=day, until=day)[0]

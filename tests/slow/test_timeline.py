@@ -17,7 +17,7 @@ from ponikeeper.history import Activation, Correction, Revision, history_file
 from ponikeeper.history.history_file import ExportedHistory
 from ponikeeper.history.record_form import checksum
 from ponikeeper.history.records import LabelRecord, UndoRecord
-from ponikeeper_client import timeline
+from ponikeeper_client import read_history, timeline
 from ponikeeper_client.recall import _drift
 from strategies import VALUES
 
@@ -183,6 +183,11 @@ def test_library_that_is_not_installed_is_reported_with_the_line_that_installs_i
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == f"{library} is not installed: pip install 'ponikeeper[plot]'\n"
+
+
+def test_history_of_a_file_is_read_as_that_of_a_prefix_is(tmp_path):
+    (tmp_path / "pe1.jsonl").write_bytes(history_file.write(HISTORY))
+    assert read_history(str(tmp_path / "pe1.jsonl")).by_kind() == HISTORY.by_kind()
 
 
 def drawn(history, folder, *labels):

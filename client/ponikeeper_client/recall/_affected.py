@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ponikeeper.errors import NoGeometryError, RefusedError
+from ponikeeper.history.typed_numbers import revision_number
 from ponikeeper.protocol.models import members_of
 from ponikeeper.text import typed_times
 from ponikeeper.text.timestamps import from_posix, to_posix
@@ -171,7 +172,10 @@ def affected(
     NoGeometryError
         There is no revision of that number.
     RefusedError
-        `since` or `until` is no time, `after` is no run that was found, or several histories are of that prefix.
+        `since` or `until` is no time, `after` is no run that was found, several histories are of that prefix, or
+        `catalog` is a run.
+    ConfigError
+        `revision` is no number.
     NotConnectedError
         The IOC or the catalog does not answer.
     HistoryError
@@ -185,13 +189,16 @@ def affected(
     begin, end = begin and begin.start, end and end.end
     if begin and end and begin >= end:
         raise RefusedError(f"no run began since {since} and until {until}: expected the earlier one as since")
-    records = look_up(prefix, revision, history, timeout)
-    created = records.revision(revision)
+    number = revision_number(str(revision))
+    if "start" in (getattr(catalog, "metadata", None) or {}):
+        raise RefusedError("a run is given: expected the catalog that has it")
+    records = look_up(prefix, number, history, timeout)
+    created = records.revision(number)
     period = Period(
         begin and begin.timestamp(), end and end.timestamp(), None if created is None else to_posix(created.created)
     )
     with open_catalog(catalog) if isinstance(catalog, str) else contextlib.nullcontext(catalog) as opened:
-        return _search(opened, prefix, revision, records, period, after, every_run, watch)
+        return _search(opened, prefix, number, records, period, after, every_run, watch)
 
 
 def find_affected(

@@ -179,7 +179,7 @@ def read_history(prefix: str, timeout: float = 10.0, *, mirror: Histories | None
     Parameters
     ----------
     prefix
-        PV prefix of the calibration, such as ``XF:28ID1-ES{Det:PE1}Calib:``.
+        PV prefix of the calibration, such as ``XF:28ID1-ES{Det:PE1}Calib:``; or the file of an exported history.
     timeout
         How long the IOC may take for each answer (s).
     mirror
@@ -202,6 +202,8 @@ def read_history(prefix: str, timeout: float = 10.0, *, mirror: Histories | None
     """
     if mirror is not None:
         return _only(read_histories(mirror, [prefix]), prefix, mirror)
+    if Path(prefix).is_file():
+        return read_histories(prefix)[0]
     return ask_history(prefix, timeout)[0]
 
 
