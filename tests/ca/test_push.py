@@ -160,6 +160,9 @@ def test_what_is_changed_at_the_detector_is_an_alarm_and_a_restarted_driver_gets
     until(prefix, "Failed", f"{driver.name}BeamX_RBV is 5 px, the active geometry has ")
     assert int(speak.read([f"{prefix}Push:Status_RBV"])[0].severity) == 2
     assert int(speak.read([f"{prefix}Status_RBV"])[0].severity) == 0, "the geometry is not the detector's fault"
+    assert put(f"{prefix}Activate", 1) is None, "it is active already"
+    until(prefix, "OK")
+    assert driver.get("BeamX_RBV") == CENTRE.beam_x
     driver.kill()
     until(prefix, "Failed", "is not connected")
     driver.start()

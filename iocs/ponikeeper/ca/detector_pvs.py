@@ -124,6 +124,8 @@ class DetectorPVs:
             self._publish({suffix: PVValue(_SWITCH_STATES[state.follow]) for suffix in ("Follow_RBV", "Follow")}, stamp)
         if change & (Change.STATUS | Change.ACTIVATION):
             self.pusher.note(state)
+        if Change.REPEATED in change:
+            self.pusher.write_again()
         if Change.HISTORY in change or Change.ACTIVATION in change:
             self._history.mark_changed()
             self._labels.mark_changed()

@@ -71,6 +71,11 @@ class Pusher:
         self._state = state
         self._changed.set()
 
+    def write_again(self) -> None:
+        """Write what differs, as after an activation."""
+        self._progress = Progress()
+        self._changed.set()
+
     def start(self) -> None:
         """Publish the first state, before the first client connects."""
         self._show(self._decide())

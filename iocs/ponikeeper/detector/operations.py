@@ -235,7 +235,7 @@ class Operations:
                 await self._store.store_result(request, result)
             else:
                 stored = await self._store.set_follow(request, follow_state, author, result)
-        return self._accept(Change.RESULT, result, messages.active_already(stored.number), stored)
+        return self._accept(Change.REPEATED, result, messages.active_already(stored.number), stored)
 
     def _accept(self, change: Change, result: Result, message: str, stored: StoredState | None = None) -> Result:
         self._publisher.publish(change | Change.RESULT, stored=stored, result=result, message=message, counted=True)

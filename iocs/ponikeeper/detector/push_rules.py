@@ -1,8 +1,8 @@
 """What is written to the PVs of the detector's own driver, and when. Pure.
 
-After each activation, and when one of the PVs is connected again, the values of the active geometry are written that
-the detector does not have: only where the geometry applies, and never while the detector acquires.
-Times are passed in: seconds of one monotonic clock.
+After each activation, also of what is active already, and when one of the PVs is connected again, the values of the
+active geometry are written that the detector does not have: only where the geometry applies, and never while the
+detector acquires. Times are passed in: seconds of one monotonic clock.
 """
 
 import math
@@ -242,7 +242,8 @@ def _not_read_back(
     found = [_difference(target, geometry, samples) for target in differing]
     return Decision(
         Outcome.FAILED,
-        f"{'; '.join(found)}: the detector did not accept it, or it was changed there; the next activation writes it",
+        f"{'; '.join(found)}: the detector did not accept it, or it was changed there; to write it, activate the "
+        "revision again",
     )
 
 

@@ -27,6 +27,8 @@ class Change(Flag):
     HISTORY = auto()
     LABEL = auto()
     ACTIVATION = auto()
+    REPEATED = auto()
+    """The active revision was activated again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def test_what_was_written_must_be_read_back_in_time():
     assert (late.outcome, late.puts) == (Outcome.FAILED, ())
     assert late.message.startswith("D:BeamX_RBV is 5 px, the active geometry has 1003.")
     assert late.message.endswith(
-        ": the detector did not accept it, or it was changed there; the next activation writes it"
+        ": the detector did not accept it, or it was changed there; to write it, activate the revision again"
     )
     assert puts(decide(samples(), serial=8, progress=progress)) == WANTED
 
