@@ -188,6 +188,10 @@ class BusyStoreError(StoreError):
 class NotConnectedError(PonikeeperError, ConnectionError):
     """A PV is not connected or does not answer."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython and Jupyter show: no line of code is wrong, so none is shown."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ControlLayerError(PonikeeperError, RuntimeError):
     """ophyd uses a control layer that this client does not support.

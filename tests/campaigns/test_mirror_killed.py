@@ -40,7 +40,7 @@ class Tiled:
     def start(self):
         with self._log.open("a") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        wait_for(self._answers, timeout=60, what="the answer of Tiled")
+        wait_for(self._answers, timeout=180, what="the answer of Tiled")
 
     def _answers(self):
         try:
@@ -63,8 +63,8 @@ def tiled(request, tmp_path, monkeypatch):
         else:
             database = f"sqlite:///{tmp_path}/catalog.db"
         server = Tiled(database, tmp_path)
-        server.start()
         stack.callback(server.kill)
+        server.start()
         yield server
 
 

@@ -78,3 +78,12 @@ def test_command_without_its_library_names_the_extra_that_installs_it(command, l
     program += "from ponikeeper.cli.app import run; run()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, f"{library} is not installed: pip install 'ponikeeper[{extra}]'\n")
+
+
+def test_ioc_that_does_not_answer_is_one_line_in_a_notebook():
+    """Its traceback through a RunEngine has a hundred lines, of which none is wrong."""
+    pytest.importorskip("IPython")
+    cell = "from ponikeeper.errors import NotConnectedError\nraise NotConnectedError('P:Request does not answer')"
+    program = f"from IPython.core.interactiveshell import InteractiveShell; InteractiveShell().run_cell({cell!r})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["NotConnectedError: P:Request does not answer"], done.stderr
