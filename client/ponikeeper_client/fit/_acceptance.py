@@ -8,9 +8,9 @@ import numpy as np
 from ponikeeper.errors import CalibrationError
 from ponikeeper.geometry import Geometry
 from ponikeeper.protocol.assumed_errors import DEFAULT_ERRORS, LIMITS, AssumedErrors, is_allowed
-from ponikeeper_client.fit._certainty import Certainty, certainty
+from ponikeeper_client.fit._certainty import Certainty, Circle
 from ponikeeper_client.fit._control_points import ControlPoints
-from ponikeeper_client.fit._forward_model import DISTANCE, Floats, geometry_of, params_of
+from ponikeeper_client.fit._forward_model import DISTANCE, Floats, params_of
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._quality import (
     MIN_POINTS,
@@ -141,13 +141,19 @@ class Criteria:
             return max(_MAX_BLIND_UNCERTAINTY, 1.9 * self.assumed.distortion)
         return max(_MAX_UNCERTAINTY, 4 * self.assumed.distortion)
 
+    def valid_part(self, sure: Certainty | None) -> Circle | None:
+        """Return the part of the panel for which a fit is certain; None if it is the whole panel, or there is none."""
+        if sure is None or sure.panel_px <= (limit := self.max_uncertainty()):
+            return None
+        return sure.valid_within(limit)
+
 
 USUAL = Criteria()
 """The criteria where nothing else is known."""
 
 
 def problems(
-    frame: Frame, refined: Refined, lines: Floats, start: Geometry, tolerance: StartTolerance,
+    frame: Frame, refined: Refined, lines: Floats, sure: Certainty | None, start: Geometry, tolerance: StartTolerance,
     criteria: Criteria = USUAL,
 ) -> list[str]:  # fmt: skip
     """Check a fit.
@@ -160,6 +166,8 @@ def problems(
         The result of the fit, with a covariance.
     lines
         Scattering angles of the calibrant, ascending (rad).
+    sure
+        How sure the result is; None if that cannot be known.
     start
         The geometry at which the fit was started.
     tolerance
@@ -172,7 +180,6 @@ def problems(
     list of str
         Why the fit is rejected, each with what to do; empty if it is accepted.
     """
-    sure = certainty(frame, refined, lines, geometry_of(refined.params, start), criteria.assumed)
     return [
         *_too_few(refined.points),
         *_undetermined(sure, criteria),
@@ -229,14 +236,14 @@ def _too_few(points: ControlPoints) -> list[str]:
 
 
 def _undetermined(sure: Certainty | None, criteria: Criteria) -> list[str]:
-    limit = criteria.max_uncertainty()
-    if sure is not None and (sure.panel_px <= limit or (criteria.part and sure.valid_within(limit) is not None)):
+    limit, circle = criteria.max_uncertainty(), criteria.valid_part(sure)
+    if sure is not None and (sure.panel_px <= limit or (criteria.part and circle is not None)):
         return []
     uncertainty = "not known" if sure is None else f"{sure.panel_px:.2g} px rms"
     shown = "" if sure is None else sure.larger_distortion()
     cause = f"; {shown}" if shown else ""
     part = ""
-    if sure is not None and not criteria.part and (circle := sure.valid_within(limit)) is not None:
+    if circle is not None:
         part = f"; or accept it for a part of the panel, {circle.text()}: part=True (--part)"
     started = replace(criteria, blind=False).max_uncertainty()
     start = ""

@@ -7,6 +7,7 @@ import numpy as np
 
 from ponikeeper.geometry import Geometry
 from ponikeeper_client.fit._acceptance import BLIND_START, MIN_RINGS, Criteria, StartTolerance, problems
+from ponikeeper_client.fit._certainty import Certainty, Circle, certainty
 from ponikeeper_client.fit._forward_model import DISTANCE, Floats, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
 from ponikeeper_client.fit._quality import detected_rings
@@ -44,10 +45,12 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A settled geometry, and the reasons against it."""
+    """A settled geometry, the reasons against it, how sure it is, and the part of the panel for which it is."""
 
     refined: Refined
     problems: tuple[str, ...]
+    sure: Certainty | None
+    valid_within: Circle | None
 
     @property
     def rank(self) -> tuple[bool, int, float]:
@@ -98,7 +101,7 @@ class Attempts:
         report(0.5, "look for rings at every distance")
         found = self._search(BLIND_START)
         if found and not blind:
-            return Attempt(found.refined, (self._wrong_start(found.refined.params),))
+            return replace(found, problems=(self._wrong_start(found.refined.params),))
         return found or self._best_rejected()
 
     def _search(self, tolerance: StartTolerance) -> Attempt | None:
@@ -158,8 +161,11 @@ class Attempts:
 
     def _judged(self, settled: Settled, tolerance: StartTolerance, criteria: Criteria) -> Attempt:
         """Check a settled geometry; that it is stable comes last."""
-        reasons = problems(self.frame, settled.refined, self.lines, self.start, tolerance, criteria)
-        return Attempt(settled.refined, tuple(reasons or self._unstable(settled)))
+        refined = settled.refined
+        geometry = geometry_of(refined.params, self.start)
+        sure = certainty(self.frame, refined, self.lines, geometry, criteria.assumed)
+        reasons = problems(self.frame, refined, self.lines, sure, self.start, tolerance, criteria)
+        return Attempt(refined, tuple(reasons or self._unstable(settled)), sure, criteria.valid_part(sure))
 
     def _best_rejected(self) -> Attempt | None:
         """Return the best of the rejected attempts; None if there are none."""

@@ -20,7 +20,7 @@ from ponikeeper_client.fit._acceptance import (
     warnings,
 )
 from ponikeeper_client.fit._attempts import Attempts
-from ponikeeper_client.fit._certainty import Certainty, Circle, certainty
+from ponikeeper_client.fit._certainty import Certainty, Circle
 from ponikeeper_client.fit._control_points import control_points, profile_widths
 from ponikeeper_client.fit._forward_model import Floats, geometry_of, params_of
 from ponikeeper_client.fit._frame import Frame
@@ -180,12 +180,10 @@ def fit_image(
             "and the start"
         )
     report(1.0, "done")
-    geometry = geometry_of(best.refined.params, start)
-    sure = certainty(frame, best.refined, lines, geometry, criteria.assumed)
-    part, limit = None, criteria.max_uncertainty()
-    if sure is not None and sure.panel_px > limit:
-        part = sure.valid_within(limit)
-    return Fit(geometry, start, calibrant, lines, best.refined, best.problems, sure, tuple(warnings(sure)), part)
+    return Fit(
+        geometry_of(best.refined.params, start), start, calibrant, lines, best.refined, best.problems, best.sure,
+        tuple(warnings(best.sure)), best.valid_within,
+    )  # fmt: skip
 
 
 def measure_image(

@@ -8,6 +8,7 @@ import pytest
 from ponikeeper.errors import CalibrationError, FitError
 from ponikeeper.protocol import AssumedErrors
 from ponikeeper_client.fit._acceptance import (
+    BLIND_START,
     CALIBRATED_START,
     NOMINAL_START,
     USUAL,
@@ -57,7 +58,8 @@ def only(reasons, expected):
 def reasons_against(frame, points, lines=LINES, start=TRUTH, tolerance=CALIBRATED_START, params=PARAMS, criteria=USUAL):
     refined = refine(params, points, lines, frame.pixel)
     assert refined is not None
-    return problems(frame, refined, lines, start, tolerance, criteria)
+    sure = certainty(frame, refined, lines, geometry_of(refined.params, start), criteria.assumed)
+    return problems(frame, refined, lines, sure, start, tolerance, criteria)
 
 
 def points_on(lines, rings, scatter=0.05, sectors=60, params=PARAMS):
@@ -131,6 +133,16 @@ def test_without_a_start_more_certainty_is_asked_for_and_the_message_says_that_a
     assert reasons_against(frame, arc_of(2 * np.pi), criteria=Criteria(blind=True)) == []
 
 
+def test_fit_without_a_start_that_is_accepted_for_a_part_says_for_which(image):
+    """With a start it would be accepted for the whole panel."""
+    mask = np.zeros(image.shape, bool)
+    mask[int(0.3 * len(mask)) :] = True
+    fitted = fit_image(image, TRUTH, STANDARD, mask=mask, tolerance=BLIND_START, criteria=Criteria(part=True))
+    assert fitted.accepted
+    assert 0.19 < fitted.certainty.panel_px < 0.4
+    assert fitted.valid_within is not None
+
+
 def arc_of(extent):
     """Control points of ten rings on an arc (rad), with little scatter."""
     points = points_on(LINES, range(10), scatter=0.02, sectors=400)
@@ -197,8 +209,8 @@ def test_wavelength_within_what_is_declared_is_accepted_with_a_warning(frame):
     wrong = replace(TRUTH, wavelength=TRUTH.wavelength * 1.03)
     criteria = Criteria(AssumedErrors(wavelength=0.012, distortion=0.02))
     refined = refine(PARAMS, points, lines, frame.pixel)
-    assert problems(frame, refined, lines, wrong, CALIBRATED_START, criteria) == []
     sure = certainty(frame, refined, lines, geometry_of(refined.params, wrong), criteria.assumed)
+    assert problems(frame, refined, lines, sure, wrong, CALIBRATED_START, criteria) == []
     assert "the wavelength may be wrong: the rings prefer 3.999" in warnings(sure)[0]
     off = abs(geometry_of(refined.params, wrong).dist / TRUTH.dist - 1)
     assert off < 1.5 * sure.errors.sigma()["dist"] / TRUTH.dist
