@@ -4,6 +4,7 @@ import re
 
 import bluesky.plans as bp
 import pytest
+from ophyd.sim import det as unmovable
 from ophyd.sim import motor as unlinked
 
 import speak
@@ -115,6 +116,7 @@ def test_position_that_was_never_calibrated_is_reported_and_not_measured(panel, 
         ({"detectors": "pe1"}, r"detectors=pe1 is not a list: expected a list of devices, \[pe1\]"),
         ({"detectors": ["pe1"]}, "pe1: expected devices, not their names"),
         ({"motor": "stage"}, "motor='stage' cannot be moved: expected a device"),
+        ({"motor": unmovable}, "motor=det cannot be moved: expected the motor that moves the detector"),
         ({"num": 2.5}, "num=2.5 is not allowed: expected a number of exposures"),
         ({"num": 0}, "num=0 is not allowed: expected a number of exposures"),
         ({"num": -1}, "num=-1 is not allowed: expected a number of exposures"),

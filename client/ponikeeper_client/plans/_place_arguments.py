@@ -23,7 +23,10 @@ def check_detectors(detectors: Any) -> None:
 def check_motor(motor: Any) -> None:
     """Check that a motor can be moved; raises `CalibrationError`."""
     if not isinstance(motor, Movable):
-        raise CalibrationError(f"motor={motor!r} cannot be moved: expected a device such as z, not its name")
+        if isinstance(motor, str):
+            raise CalibrationError(f"motor={motor!r} cannot be moved: expected a device such as z, not its name")
+        text = getattr(motor, "name", repr(motor))
+        raise CalibrationError(f"motor={text} cannot be moved: expected the motor that moves the detector")
 
 
 def calibrations_of(detectors: Sequence[Any]) -> list[CalibrationData]:

@@ -94,7 +94,8 @@ def calibration_md_wrapper(
         raise ValueError(f'on_change={on_change!r} is unknown: expected "warn" or "fail"')
     chosen = as_calibration(calib)
     if calib is not None and chosen is None:
-        raise ValueError(f"calib={calib!r} is no calibration: expected a CalibrationData, pe1.calib")
+        text = repr(calib) if isinstance(calib, str) else getattr(calib, "name", repr(calib))
+        raise ValueError(f"calib={text} is no calibration: expected a CalibrationData, pe1.calib")
     writer = _Writer(chosen, on_status, on_change, exp_hash_uid)
     mutated = bpp.plan_mutator(ensure_generator(plan), writer.handle)
     written: Any = bpp.subs_wrapper(mutated, {"start": [writer.receive]})
