@@ -1,6 +1,7 @@
 """The tables of the store, and their migration to a newer schema; the names of the files next to it."""
 
 import sqlite3
+from functools import cache
 from pathlib import Path
 
 APPLICATION_ID = 0x504F4E49  # "PONI"
@@ -84,12 +85,13 @@ def schema_of(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
     return set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
 
 
-def expected_schema(version: int) -> set[tuple[str, ...]]:
+@cache
+def expected_schema(version: int) -> frozenset[tuple[str, ...]]:
     """Return what `schema_of` returns for an undamaged store of a schema version."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
         apply_steps(connection, 0, version)
-        return schema_of(connection)
+        return frozenset(schema_of(connection))
     finally:
         connection.close()
 
