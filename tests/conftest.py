@@ -241,7 +241,10 @@ def ioc(quick_folder: Path, forks: Forks) -> Iterator[LiveIoc]:
 
 
 class _Farm:
-    """Live IOCs of many detectors; the next one starts when every detector is taken."""
+    """Live IOCs of many detectors; the next one starts when every detector is taken.
+
+    A module takes the detectors of two of them at most: those before are ended, except for the first.
+    """
 
     def __init__(self, folder: Path, forks: Forks, started: contextlib.ExitStack) -> None:
         self._folder, self._forks, self._started = folder, forks, started
@@ -255,6 +258,8 @@ class _Farm:
         return self._prefixes.pop(0)
 
     def _start(self) -> None:
+        for used in self.iocs[1:-1]:
+            used.kill()
         detectors = tuple(f"{{Det:{number}}}Calib:" for number in range(_FARMED))
         name = next(_names)
         ioc = LiveIoc(self._folder / f"farm{name}", _free.pop(0), name, detectors, forks=self._forks)
