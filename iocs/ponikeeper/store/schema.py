@@ -80,9 +80,9 @@ def apply_steps(connection: sqlite3.Connection, version: int, target: int | None
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
-def schema_of(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
+def schema_of(connection: sqlite3.Connection) -> frozenset[tuple[str, ...]]:
     """Return the tables and indices with the SQL that created them."""
-    return set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+    return frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
 
 
 @cache
@@ -91,7 +91,7 @@ def expected_schema(version: int) -> frozenset[tuple[str, ...]]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
         apply_steps(connection, 0, version)
-        return frozenset(schema_of(connection))
+        return schema_of(connection)
     finally:
         connection.close()
 
