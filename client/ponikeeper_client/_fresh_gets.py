@@ -67,8 +67,9 @@ def raise_silent(pv: str, timeout: float) -> NoReturn:
 
 def silent_text(pv: str, timeout: float) -> str:
     """Return the message that a PV does not answer within a time (s), with what to check."""
+    seconds = float(f"{max(0.0, timeout):.2g}")
     return (
-        f"{pv} does not answer within {max(0.0, timeout):.3g} s: {is_prefix_right(pv)}, is the IOC running, "
+        f"{pv} does not answer within {seconds:g} s: {is_prefix_right(pv)}, is the IOC running, "
         "does EPICS_CA_ADDR_LIST name its host?"
     )
 

@@ -9,6 +9,7 @@ import speak
 from live import wait_for
 from ponikeeper.errors import NotConnectedError
 from ponikeeper.geometry.parameters import NAMES
+from ponikeeper_client._fresh_gets import silent_text
 from ponikeeper_client.device import CalibrationData
 from speak import GEOMETRY, commit_text
 
@@ -35,6 +36,11 @@ def recovered(calib):
         return calib.read_configuration()
     except NotConnectedError:
         return None
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.9991, "1"), (0.05, "0.05"), (12.34, "12"), (120, "120"), (-1, "0")])
+def test_message_says_the_time_in_two_digits(seconds, text):
+    assert f" does not answer within {text} s: " in silent_text("P:Serial_RBV", seconds)
 
 
 def test_hung_ioc_raises_naming_the_pv_and_is_read_again_when_it_goes_on(own, make):

@@ -73,6 +73,15 @@ def wait_for(
         time.sleep(period)
 
 
+def _has_stopped(pid: int) -> bool:
+    """Return whether each thread of a process is stopped: after the signal they run on for a moment."""
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            if stat.read_text().rpartition(")")[2].split()[0] != "T":
+                return False
+    return True
+
+
 class LiveIoc:
     """`ponikeeper serve` in a process of its own.
 
@@ -213,9 +222,11 @@ class LiveIoc:
         return _WARNING.findall(self.stderr.read_text()) if self.stderr.exists() else []
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process."""
+        """Send a signal to the process; after SIGSTOP, wait until each of its threads has stopped."""
         assert self.process is not None
         self.process.send_signal(number)
+        if number is signal.SIGSTOP:
+            wait_for(lambda: _has_stopped(self.process.pid), what="its stop")
 
     def kill(self) -> None:
         """End the process at once, as a power cut of the host would."""

@@ -30,11 +30,10 @@ MIN_RINGS = 3
 _MAX_UNCERTAINTY = 0.4
 """Largest standard deviation of ring positions (px rms over the panel), or four times the distortion."""
 
-_MAX_BLIND_UNCERTAINTY = 0.19
-"""The same without a start, or 1.9 times the distortion: then nothing but the image says where the detector is.
+_MAX_BLIND_UNCERTAINTY = 0.3
+"""The same without a start, or three times the distortion: then nothing but the image says where the detector is.
 
-An error of the geometry has about three independent parts over the panel, so that 95 of 100 are within 1.6 standard
-deviations (chi distribution): within 0.3 px.
+Whole rings of a flat panel state up to that.
 """
 
 _MAX_RING_BIAS = 0.3
@@ -138,7 +137,7 @@ class Criteria:
     def max_uncertainty(self) -> float:
         """Return the largest standard deviation of ring positions that is accepted (px)."""
         if self.blind:
-            return max(_MAX_BLIND_UNCERTAINTY, 1.9 * self.assumed.distortion)
+            return max(_MAX_BLIND_UNCERTAINTY, 3 * self.assumed.distortion)
         return max(_MAX_UNCERTAINTY, 4 * self.assumed.distortion)
 
     def valid_part(self, sure: Certainty | None) -> Circle | None:
