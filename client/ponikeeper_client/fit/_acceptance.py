@@ -31,10 +31,7 @@ _MAX_UNCERTAINTY = 0.4
 """Largest standard deviation of ring positions (px rms over the panel), or four times the distortion."""
 
 _MAX_BLIND_UNCERTAINTY = 0.3
-"""The same without a start, or three times the distortion: then nothing but the image says where the detector is.
-
-Whole rings of a flat panel state up to that.
-"""
+"""The same without a start, or three times the distortion: then nothing but the image says where the detector is."""
 
 _MAX_RING_BIAS = 0.3
 """Largest mean residual of a ring (px), or three times the distortion."""
