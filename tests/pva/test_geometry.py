@@ -48,7 +48,10 @@ def is_torn(value):
 
 
 def read_while_two_write(make_ioc, reads):
-    """Read the structure while one client puts it over PVAccess and one by Channel Access; return what was torn."""
+    """Read the structure while one client puts it over PVAccess and one by Channel Access; return what was torn.
+
+    It is read at least `reads` times, and until it was seen with one revision for each fifty reads.
+    """
     ioc = make_ioc(pva=True).start()
     pv, numbers, over = f"{ioc.prefix}{NAME}", itertools.count(1), threading.Event()
     refused = []
@@ -75,8 +78,10 @@ def read_while_two_write(make_ioc, reads):
             writer.start()
         try:
             with monitoring(client, pv) as updates:
-                for _ in range(reads):
+                done = 0
+                while done < reads or len(by_revision) <= reads / 50:
                     value = get(client, pv)
+                    done += 1
                     torn += [value] if is_torn(value) else []
                     torn += [value] if by_revision.setdefault(value.revision, value.uid) != value.uid else []
         finally:
@@ -86,9 +91,7 @@ def read_while_two_write(make_ioc, reads):
         torn += [value for value in updates if is_torn(value)]
     assert not any(refused)
     commits = len(refused)
-    print(f"{reads} reads and {len(updates)} updates during {commits} commits: {len(torn)} torn")
-    assert commits > reads / 50
-    assert len(by_revision) > reads / 50
+    print(f"{done} reads and {len(updates)} updates during {commits} commits: {len(torn)} torn")
     return torn
 
 
