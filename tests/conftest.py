@@ -88,7 +88,7 @@ def pytest_collection_finish() -> None:
     """Collect garbage less often: the libraries of a session make so many objects that it took a tenth of the time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
+    gc.set_threshold(1_000_000, 20, 100)
     gc.enable()
 
 

@@ -77,14 +77,17 @@ def test_geometry_that_a_person_saved_under_any_name_is_active(run_engine, panel
 
 
 def test_window_closed_without_saving_is_cancelled_and_the_image_kept(run_engine, panel, clicking, shutter, tmp_path):
+    """The window was given the mask."""
+    mask = np.zeros((1024, 1024), bool)
+    mask[:100] = True
+    options = {"start": NEAR, "mask": mask, "output_dir": tmp_path / "out"}
     clicking("close")
     with pytest.raises(CalibrationError, match="cancelled") as raised:
-        run_engine(
-            calibrate([panel], calibrant="Ni", method="gui", start=NEAR, shutter=shutter, output_dir=tmp_path / "out")
-        )
+        run_engine(calibrate([panel], calibrant="Ni", method="gui", shutter=shutter, **options))
     (image,) = (tmp_path / "out").glob("*.tiff")
     assert str(image) in str(raised.value)
     assert panel.calib.read_snapshot().revision == 0
+    assert f'"masked": {mask.sum()}' in (tmp_path / "report.json").read_text()
 
 
 def test_no_display_is_reported_before_the_exposure(run_engine, panel, monkeypatch, shutter, tmp_path):
@@ -113,13 +116,3 @@ def test_abort_closes_the_window_and_commits_nothing(run_engine, panel, clicking
     wait_for(lambda: not [each for each in threading.enumerate() if each.name == "calibrate pe1"])
     assert panel.calib.read_snapshot().revision == 0
     assert shutter.device.puts == ["open", "closed"]
-
-
-def test_mask_reaches_the_window(run_engine, panel, clicking, tmp_path):
-    mask = np.zeros((1024, 1024), bool)
-    mask[:100] = True
-    clicking("close")
-    with pytest.raises(CalibrationError, match="cancelled"):
-        run_engine(calibrate([panel], calibrant="Ni", method="gui", start=NEAR, mask=mask, output_dir=tmp_path / "out"))
-    report = (tmp_path / "report.json").read_text()
-    assert f'"masked": {mask.sum()}' in report

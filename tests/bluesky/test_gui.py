@@ -63,13 +63,18 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def make(files, tmp_path):
-    """Make calibrations whose program ends with the test; their messages are in `messages`."""
+    """Make calibrations whose program ends with the test; their messages are in `messages`, and in the file `said`."""
     made = []
 
     def begin(command, start=START, **changes):
         messages = []
+
+        def say(message):
+            messages.append(message)
+            (tmp_path / "said").write_text("\n".join(messages))
+
         options = {**files, "wavelength": TRUTH.wavelength, "folder": tmp_path / "calib", **changes}
-        calibration = calib2.Calib2(start=start, command=command, say=messages.append, **options)
+        calibration = calib2.Calib2(start=start, command=command, say=say, **options)
         calibration.messages = messages
         made.append(calibration)
         return calibration.start()
@@ -119,7 +124,7 @@ def outcome(calibration):
 
 @needs_qt
 def test_real_program_shows_what_was_given_and_its_fit_is_taken_up(clicked, files, tmp_path):
-    found, report = clicked("show,fit,save=mine,close")
+    found, report = clicked("show,fit,save=mine,said,close")
     folder = tmp_path / "calib"
     settings = report["settings"]
     spacings = settings.pop("dspacings")
@@ -198,7 +203,7 @@ def test_closing_without_saving_changes_is_a_cancel(clicked, tmp_path):
 @needs_qt
 @pytest.mark.campaign
 def test_poni_without_a_geometry_saved_before_a_fit_is_refused(clicked):
-    found, report = clicked("save=mine,close")
+    found, report = clicked("save=mine,said,close")
     assert isinstance(found, Calib2Error)
     assert str(found).startswith("mine.poni is no whole PONI and was ignored: pyFAI-calib2 writes None")
     assert report["messages"][1].startswith("mine.poni was saved without a geometry: ")

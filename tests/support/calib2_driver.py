@@ -4,6 +4,7 @@
 its dialogues propose is written to REPORT, a JSON file, with a picture of each page in the same folder.
 """
 
+import gc
 import json
 import os
 import sys
@@ -128,6 +129,11 @@ class Person:
         yield file.isSynchronized
         self.found.setdefault("saved", []).append(file.value())
 
+    def said(self) -> Step:
+        """Wait for the message about the file that was saved last: the test writes the messages into a file."""
+        name = Path(self.found["saved"][-1]).name
+        yield lambda: f"{name} was saved" in self.report.with_name("said").read_text()
+
     def close(self) -> Step:
         """Close the window without saving."""
         self.guard.stop()
@@ -188,6 +194,7 @@ class Application(qt.QApplication):
 
     def exec(self) -> int:
         self.person = Person(*_orders)
+        gc.freeze()  # pyFAI collects all garbage at each change of a geometry: here that was a third of its time
         return super().exec()
 
 
