@@ -140,7 +140,7 @@ def __getattr__(name: str) -> Any:
         library = (error.name or "a library").partition(".")[0]
         if library in ("ponikeeper", "ponikeeper_client"):
             raise
-        raise MissingExtraError("client", library) from error
+        raise MissingExtraError(library) from error
     value = globals()[name] = getattr(module, name)
     return value
 

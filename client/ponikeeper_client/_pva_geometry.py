@@ -10,7 +10,7 @@ from ponikeeper.protocol.geometry_structure import NAME, snapshot_of
 try:
     from p4p.client.asyncio import Context  # pyright: ignore[reportMissingImports]
 except ModuleNotFoundError as error:
-    raise MissingExtraError("pva", "p4p") from error
+    raise MissingExtraError("p4p") from error
 
 _contexts: dict[asyncio.AbstractEventLoop, Any] = {}
 """A client of each loop; those of loops that are closed are closed when another loop needs one."""

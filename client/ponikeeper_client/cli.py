@@ -44,7 +44,7 @@ def demo(
     """Demonstrate everything without hardware: ponikeeper demo."""
     for library in _LIBRARIES_OF_DEMO:
         if find_spec(library) is None:
-            raise MissingExtraError("all", library)
+            raise MissingExtraError(library, "all")
     from ponikeeper_client.demo import story
 
     story.run(stay)

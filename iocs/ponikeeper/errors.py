@@ -5,6 +5,7 @@ expected and what to write instead.
 """
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 
 class PonikeeperError(Exception):
@@ -213,19 +214,34 @@ class RecsyncError(PonikeeperError, ValueError):
     """A message from a recceiver that is not of the recsync protocol."""
 
 
+EXTRAS: Mapping[str, str] = MappingProxyType(
+    {
+        "caproto": "ioc", "pydantic": "ioc", "uvloop": "ioc", "p4p": "pva",
+        "numpy": "client", "ophyd": "client", "epics": "client", "bluesky": "client", "event_model": "client",
+        "pyFAI": "fit", "fabio": "fit", "h5py": "fit",
+        "tiled": "catalog", "tifffile": "catalog",
+        "pandas": "plot", "matplotlib": "plot", "jinja2": "plot",
+        "bluesky_tiled_plugins": "demo", "phoebusgen": "screens",
+    }
+)  # fmt: skip
+"""The extra of the distribution that installs each library which is not always there."""
+
+
 class MissingExtraError(PonikeeperError, ImportError):
     """A part of ponikeeper that is not installed; the message says how to install it.
 
     Parameters
     ----------
-    extra
-        Name of the extra of the distribution, as pip takes it.
     missing
         Name of the module that could not be imported; its library is named.
+    extra
+        Name of the extra of the distribution, as pip takes it; default: that of `EXTRAS`, or ``all``.
     """
 
-    def __init__(self, extra: str, missing: str) -> None:
-        super().__init__(f"{missing.partition('.')[0]} is not installed: pip install 'ponikeeper[{extra}]'")
+    def __init__(self, missing: str, extra: str = "") -> None:
+        library = missing.partition(".")[0]
+        extra = extra or EXTRAS.get(library, "all")
+        super().__init__(f"{library} is not installed: pip install 'ponikeeper[{extra}]'")
 
 
 class MissingOphydAsyncError(MissingExtraError):

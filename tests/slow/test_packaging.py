@@ -1,16 +1,21 @@
 """The wheel: its contents, and that it works in an empty environment without the extras."""
 
+import ast
 import email
+import re
 import subprocess
 import sys
 import tomllib
 import venv
 import zipfile
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
 
 import live
+from ponikeeper import errors
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = {"ioc", "client", "fast", "fit", "catalog", "plot", "demo", "pva", "all", "screens", "test", "test-unit"}
@@ -84,6 +89,41 @@ def test_the_extras_are_those_of_the_readme_and_the_base_is_small(metadata, proj
 def test_every_dependency_has_a_lower_bound(project):
     lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
     assert [line for line in lines if ">=" not in line and not line.startswith("ponikeeper[")] == []
+
+
+ALWAYS_THERE = {"typer", "rich", "aioca", "epicscorelibs", "setuptools_dso"}
+"""The dependencies of ponikeeper without an extra, and what aioca brings."""
+
+HANDLED_ALONE = {"ophyd_async", "bluesky_darkframes", "databroker", "numba", "hdf5plugin"}
+"""Libraries with a message of their own, or without which the product does the same in another way."""
+
+
+def names_in(requirements: list[str] | None) -> set[str]:
+    """Return the distributions of requirements in lower case; those of their extras are left out."""
+    lines = [line for line in requirements or () if "extra ==" not in line]
+    return {re.split(r"[^A-Za-z0-9._-]", line)[0].lower().replace("_", "-") for line in lines}
+
+
+def libraries() -> Iterator[str]:
+    """Yield the first word of every module that the product imports from elsewhere."""
+    for file in (*ROOT.glob("iocs/ponikeeper/**/*.py"), *ROOT.glob("client/ponikeeper_client/**/*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                modules = [node.module]
+            yield from (module.partition(".")[0] for module in modules)
+
+
+def test_every_library_that_may_be_missing_has_an_extra_that_installs_it(project):
+    ours = {"ponikeeper", "ponikeeper_client"}
+    used = {name for name in libraries() if name not in sys.stdlib_module_names} - ours
+    assert used == ALWAYS_THERE | HANDLED_ALONE | set(errors.EXTRAS)
+    distributions = packages_distributions()
+    for library, extra in errors.EXTRAS.items():
+        direct = names_in(project["optional-dependencies"][extra])
+        indirect = set().union(*(names_in(requires(name)) for name in direct))
+        (distribution,) = {name.lower().replace("_", "-") for name in distributions[library]}
+        assert distribution in direct | indirect, (library, extra)
 
 
 def test_version_is_written_alike_everywhere(metadata, project):

@@ -47,7 +47,7 @@ def open_file(path: Path, extra: str = "fit") -> Iterator[Any]:
     try:
         import h5py
     except ModuleNotFoundError as error:
-        raise MissingExtraError(extra, error.name or "h5py") from error
+        raise MissingExtraError(error.name or "h5py", extra) from error
     with contextlib.suppress(ModuleNotFoundError):
         import hdf5plugin  # noqa: F401  # the compressions that detectors write
     try:

@@ -114,7 +114,7 @@ def _fabio_frames(path: Path) -> Iterator[NDArray[Any]]:
     try:
         import fabio
     except ModuleNotFoundError as error:
-        raise MissingExtraError("fit", "fabio") from error
+        raise MissingExtraError("fabio") from error
     try:
         with fabio.open(path) as file:
             for number in range(file.nframes):

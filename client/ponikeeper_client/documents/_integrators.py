@@ -101,7 +101,7 @@ def integrator_of(
     try:
         from pyFAI.integrator.azimuthal import AzimuthalIntegrator
     except ModuleNotFoundError as error:
-        raise MissingExtraError("fit", error.name or "pyFAI") from error
+        raise MissingExtraError(error.name or "pyFAI") from error
     if not any_files:
         verify_files(geometry, files)
     required = None if shape is None else _image_shape(shape)

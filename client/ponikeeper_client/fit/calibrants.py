@@ -186,7 +186,7 @@ def _pyfai_files() -> dict[str, Path]:
     """
     spec = importlib.util.find_spec("pyFAI")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError("fit", "pyFAI")
+        raise MissingExtraError("pyFAI")
     folder = Path(spec.submodule_search_locations[0]) / "resources" / "calibration"
     return {path.stem: path for path in folder.glob("*.D")}
 

@@ -122,7 +122,7 @@ class TiffAsset:
         try:
             import tifffile
         except ModuleNotFoundError as error:
-            raise MissingExtraError("catalog", error.name or "tifffile") from error
+            raise MissingExtraError(error.name or "tifffile") from error
         images: list[Frames] = []
         for file in self.files:
             with tifffile.TiffFile(file) as tiff:

@@ -151,5 +151,5 @@ def _write_picture(path: Path, fitted: FittedModel, title: str) -> None:
 
         content = draw(fitted, title)
     except ModuleNotFoundError as error:
-        raise MissingExtraError("fit", error.name or "matplotlib") from error
+        raise MissingExtraError(error.name or "matplotlib") from error
     write_atomic(path, content)

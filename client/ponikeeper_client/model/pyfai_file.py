@@ -125,7 +125,7 @@ def _recognized(
     try:
         from pyFAI.goniometer import Goniometer
     except ModuleNotFoundError as error:
-        raise MissingExtraError("fit", error.name or "pyFAI") from error
+        raise MissingExtraError(error.name or "pyFAI") from error
     positions = values.get("pos_names") or ["pos"]
     if len(positions) != 1:
         raise ModelError(f"{path}: it has the positions {', '.join(positions)}: only one stage or arm can be imported")

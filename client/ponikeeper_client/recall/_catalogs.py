@@ -83,7 +83,7 @@ def open_catalog(name: str) -> Iterator[Any]:
         from tiled.client import from_profile, from_uri
         from tiled.profiles import list_profiles
     except ModuleNotFoundError as error:
-        raise MissingExtraError("catalog", error.name or "tiled") from error
+        raise MissingExtraError(error.name or "tiled") from error
     profiles = list_profiles()
     if "://" not in name and name not in profiles:
         yield _from_databroker(name, profiles)

@@ -283,5 +283,5 @@ def _ioc(prefix: str, timeout: float) -> "IocHistory":
     try:
         from ponikeeper_client._ioc_history import IocHistory
     except ModuleNotFoundError as error:
-        raise MissingExtraError("client", error.name or "ophyd") from error
+        raise MissingExtraError(error.name or "ophyd") from error
     return IocHistory(prefix, timeout)

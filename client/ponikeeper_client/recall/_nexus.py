@@ -74,7 +74,7 @@ def write_nexus(
     try:
         import h5py
     except ModuleNotFoundError as error:
-        raise MissingExtraError("fit", error.name or "h5py") from error
+        raise MissingExtraError(error.name or "h5py") from error
     images = None if shape is not None else recorded_of(source).image_shape
     detector = integrator_of(geometry, images, shape, files=source.files).detector
     _require_grid(geometry, detector)

@@ -72,7 +72,7 @@ def timeline(history: ExportedHistory | str | Path, by: By = "revision") -> "pd.
     try:
         import pandas as pd
     except ModuleNotFoundError as error:
-        raise MissingExtraError("plot", error.name or "pandas") from error
+        raise MissingExtraError(error.name or "pandas") from error
     if by not in get_args(By):
         raise ValueError(f"by={by!r} is not allowed: expected 'revision' or 'activation'")
     if not isinstance(history, ExportedHistory | str | Path):

@@ -73,7 +73,7 @@ def page(title: str, made: datetime, sections: Iterable[Section]) -> str:
     try:
         from jinja2 import Environment, StrictUndefined
     except ModuleNotFoundError as error:
-        raise MissingExtraError("plot", error.name or "jinja2") from error
+        raise MissingExtraError(error.name or "jinja2") from error
     text = files("ponikeeper_client.report").joinpath("page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_shown)
     template = environment.from_string(text)

@@ -45,7 +45,7 @@ def draw(run: Any, whole: Run, part: Recorded) -> bytes:
         from ponikeeper_client.fit.figure import show_rings
         from ponikeeper_client.recall import azimuthal_integrator
     except ModuleNotFoundError as error:
-        raise MissingExtraError("plot", error.name or "matplotlib") from error
+        raise MissingExtraError(error.name or "matplotlib") from error
     number = part.seq_nums[0]
     numbers = [event.seq_num for section in whole.streams[part.stream] for event in section.events]
     column = run_images(run, whole, part.detector, part.stream, len(numbers))

@@ -17,6 +17,7 @@ import typer
 from ponikeeper import __version__
 from ponikeeper.cli.console import print_error, print_text
 from ponikeeper.errors import (
+    EXTRAS,
     FitError,
     HistoryError,
     MissingExtraError,
@@ -61,16 +62,6 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """The module of this package and the function, or the group, of each command, in the order of the help."""
-
-
-_EXTRAS: Mapping[str, str] = MappingProxyType(
-    {
-        "caproto": "ioc", "pydantic": "ioc", "p4p": "pva", "tiled": "catalog", "pandas": "plot", "jinja2": "plot",
-        "numpy": "client", "ophyd": "client", "epics": "client", "bluesky": "client", "event_model": "client",
-        "pyFAI": "fit", "fabio": "fit", "scipy": "fit", "matplotlib": "plot",
-    }
-)  # fmt: skip
-"""The extra of the distribution that installs a library which a command imports."""
 
 
 def command_line(verb: str = "") -> typer.Typer:
@@ -130,9 +121,9 @@ def _run() -> None:
         command_line("".join(sys.argv[1:2]))()
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
-        if library not in _EXTRAS:
+        if library not in EXTRAS:
             raise
-        raise MissingExtraError(_EXTRAS[library], library) from error
+        raise MissingExtraError(library) from error
 
 
 def exit_code(error: PonikeeperError) -> int:

@@ -100,7 +100,7 @@ def load_config(path: Path) -> "Config":
     try:
         from ponikeeper.config import load
     except ModuleNotFoundError as error:
-        raise MissingExtraError("ioc", error.name or "pydantic") from error
+        raise MissingExtraError(error.name or "pydantic") from error
     return load(path)
 
 

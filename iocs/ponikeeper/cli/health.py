@@ -61,5 +61,5 @@ async def _answers_over_pva(pv: str, timeout: float) -> bool:
     try:
         from ponikeeper.pva.heartbeat import answers
     except ModuleNotFoundError as error:
-        raise MissingExtraError("pva", "p4p") from error
+        raise MissingExtraError("p4p") from error
     return await answers(pv, timeout)

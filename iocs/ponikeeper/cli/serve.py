@@ -54,7 +54,7 @@ def serve(
         from ponikeeper.ca import service
         from ponikeeper.config import load
     except ModuleNotFoundError as error:
-        raise MissingExtraError("ioc", error.name or "caproto") from error
+        raise MissingExtraError(error.name or "caproto") from error
     loaded = load(config)
     service.run(loaded, lambda line: print(line, flush=True), force, _pva_part(loaded))  # noqa: T201  # a supervisor waits for this line
 
@@ -82,7 +82,7 @@ def check(
         from ponikeeper.ca.server.searches import is_port_shared
         from ponikeeper.config import load
     except ModuleNotFoundError as error:
-        raise MissingExtraError("ioc", error.name or "pydantic") from error
+        raise MissingExtraError(error.name or "pydantic") from error
     loaded = load(config)
     environment = service.environment_of(loaded)
     rules = read_rules(loaded)
@@ -125,7 +125,7 @@ def _pva_part(loaded: "Config") -> "MakePva | None":
     try:
         from ponikeeper.pva.service import PvaService
     except ModuleNotFoundError as error:
-        raise MissingExtraError("pva", "p4p") from error
+        raise MissingExtraError("p4p") from error
     return PvaService
 
 
