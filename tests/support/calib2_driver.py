@@ -194,7 +194,7 @@ class Application(qt.QApplication):
 
     def exec(self) -> int:
         self.person = Person(*_orders)
-        gc.freeze()  # pyFAI collects all garbage at each change of a geometry: here that was a third of its time
+        gc.freeze()  # pyFAI collects all garbage at each change of a geometry: that was two thirds of its time
         return super().exec()
 
 
