@@ -10,18 +10,26 @@ from ponikeeper_client import documents
 from writer import is_mixed, number_of, whole, writing
 
 ACTIVATIONS = 20
+"""Number of serials of which more must be seen."""
 
 
 def read_and_run(panel, take, reads, runs):
     """Read and take runs while others write; return the serials that were seen, and how many were mixed.
 
-    It reads at least `reads` times, and until it has seen `ACTIVATIONS`.
+    It reads at least `reads` times, and on until it has seen more than `ACTIVATIONS`: reading may be faster.
     """
     seen, torn = [], 0
-    while len(seen) < reads or len(set(seen)) <= ACTIVATIONS:
+
+    def read():
+        nonlocal torn
         values = {key.removeprefix("pe1_calib_"): row["value"] for key, row in panel.calib.read_configuration().items()}
         seen.append(values["serial"])
         torn += is_mixed(values)
+        return len(set(seen)) > ACTIVATIONS
+
+    for _ in range(reads):
+        read()
+    wait_for(read, what="the sight of enough activations")
     for _ in range(runs):
         (descriptor,) = take(bp.count([panel]))["descriptor"]
         data = descriptor["configuration"]["pe1"]["data"]
@@ -42,6 +50,7 @@ def check(make_ioc, make, take, reads, runs):
     )
     assert torn == 0
     assert seen == sorted(seen), "a serial went back"
+    assert len(set(seen)) > ACTIVATIONS
     methods = {panel.calib.read_snapshot().provenance["method"]}
     assert methods <= {"gui", "poni"}
 

@@ -50,7 +50,7 @@ def is_torn(value):
 def read_while_two_write(make_ioc, reads):
     """Read the structure while one client puts it over PVAccess and one by Channel Access; return what was torn.
 
-    It is read at least `reads` times, and until it was seen with one revision for each fifty reads.
+    It is read at least `reads` times, and on until there was a revision for each fifty reads: reading may be faster.
     """
     ioc = make_ioc(pva=True).start()
     pv, numbers, over = f"{ioc.prefix}{NAME}", itertools.count(1), threading.Event()
@@ -70,28 +70,37 @@ def read_while_two_write(make_ioc, reads):
             )
             refused.append(speak.put(f"{ioc.prefix}Request", text))
 
-    by_revision, torn = {}, []
+    values, enough = [], reads / 50
+
+    def revisions():
+        return len({value.revision for value in values})
+
     with connected(ioc.pva_port) as client:
+
+        def has_read_enough():
+            values.append(get(client, pv))
+            return len(refused) > enough and revisions() > enough
+
         assert put(client, pv, WHOLE) is None
         writers = [threading.Thread(target=write) for write in (write_over_pva, write_over_ca)]
         for writer in writers:
             writer.start()
         try:
             with monitoring(client, pv) as updates:
-                done = 0
-                while done < reads or len(by_revision) <= reads / 50:
-                    value = get(client, pv)
-                    done += 1
-                    torn += [value] if is_torn(value) else []
-                    torn += [value] if by_revision.setdefault(value.revision, value.uid) != value.uid else []
+                values += [get(client, pv) for _ in range(reads)]
+                wait_for(has_read_enough, what="a revision for each fifty reads")
         finally:
             over.set()
             for writer in writers:
                 writer.join()
-        torn += [value for value in updates if is_torn(value)]
+    by_revision = {}
+    torn = [value for value in (*values, *updates) if is_torn(value)]
+    torn += [value for value in values if by_revision.setdefault(value.revision, value.uid) != value.uid]
     assert not any(refused)
     commits = len(refused)
-    print(f"{done} reads and {len(updates)} updates during {commits} commits: {len(torn)} torn")
+    print(f"{len(values)} reads and {len(updates)} updates during {commits} commits: {len(torn)} torn")
+    assert commits > enough
+    assert revisions() > enough
     return torn
 
 
