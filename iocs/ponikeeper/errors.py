@@ -218,7 +218,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
     {
         "caproto": "ioc", "pydantic": "ioc", "uvloop": "ioc", "p4p": "pva",
         "numpy": "client", "ophyd": "client", "epics": "client", "bluesky": "client", "event_model": "client",
-        "pyFAI": "fit", "fabio": "fit", "h5py": "fit",
+        "pyFAI": "fit", "fabio": "fit", "h5py": "fit", "scipy": "fit",
         "tiled": "catalog", "tifffile": "catalog",
         "pandas": "plot", "matplotlib": "plot", "jinja2": "plot",
         "bluesky_tiled_plugins": "demo", "phoebusgen": "screens",

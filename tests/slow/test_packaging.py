@@ -97,6 +97,8 @@ ALWAYS_THERE = {"typer", "rich", "aioca", "epicscorelibs", "setuptools_dso"}
 HANDLED_ALONE = {"ophyd_async", "bluesky_darkframes", "databroker", "numba", "hdf5plugin"}
 """Libraries with a message of their own, or without which the product does the same in another way."""
 
+IMPORTED_BY_PYFAI = {"scipy"}
+
 
 def names_in(requirements: list[str] | None) -> set[str]:
     """Return the distributions of requirements in lower case; those of their extras are left out."""
@@ -117,7 +119,7 @@ def libraries() -> Iterator[str]:
 def test_every_library_that_may_be_missing_has_an_extra_that_installs_it(project):
     ours = {"ponikeeper", "ponikeeper_client"}
     used = {name for name in libraries() if name not in sys.stdlib_module_names} - ours
-    assert used == ALWAYS_THERE | HANDLED_ALONE | set(errors.EXTRAS)
+    assert used | IMPORTED_BY_PYFAI == ALWAYS_THERE | HANDLED_ALONE | set(errors.EXTRAS)
     distributions = packages_distributions()
     for library, extra in errors.EXTRAS.items():
         direct = names_in(project["optional-dependencies"][extra])
